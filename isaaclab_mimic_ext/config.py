@@ -1,0 +1,115 @@
+"""Typed configuration: the schema of every script, with Isaac Lab's field names and defaults (`isaaclab.envs.mimic_env_cfg`).
+
+Values live in `conf/`; what is wrong with a value is said by `validate`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class DataGenConfig:
+    """How trials are made and counted. Source: MimicGen's `experiment.generation`, Isaac Lab's `DataGenConfig`."""
+
+    name: str = "demo"
+    seed: int = 1
+    generation_guarantee: bool = True
+    """True: until `generation_num_trials` trials succeeded. False: that many trials."""
+    generation_num_trials: int = 100
+    generation_keep_failed: bool = False
+    """Write failed trials too, to `<output>_failed.hdf5`."""
+    max_num_failures: int | None = 25
+    """This many failures in a row, in trial order, end the run."""
+    max_total_failures: int | None = None
+    """This many failures altogether end the run."""
+    generation_select_src_per_subtask: bool = True
+    generation_select_src_per_arm: bool = False
+    generation_transform_first_robot_pose: bool = False
+    generation_interpolate_from_last_target_pose: bool = True
+    num_final_hold_steps: int = 10
+    """Steps at the last waypoint, without noise, before a trial is judged."""
+    num_success_steps: int = 5
+    """In each of the last so many steps success must be true (`success_rule=held`)."""
+    success_rule: str = "held"
+    """`held`, or `any_step` (one true step anywhere, as in Isaac Lab and MimicGen)."""
+    compat_select: str = "mimic"
+    """`mimic`, or `isaaclab` (keep the first choice for a whole trial unless `generation_select_src_per_arm`)."""
+    legacy_small_rotation: bool = False
+    """Jump to the goal rotation where it is nearer than 0.05 rad, as Isaac Lab and MimicGen do."""
+
+
+@dataclass
+class SubTaskConfig:
+    """One subtask of one end effector. Source: MimicGen's `task_spec`, Isaac Lab's `SubTaskConfig`."""
+
+    object_ref: str | None = None
+    """The object that the motion relates to; None: the segment is not moved."""
+    subtask_term_signal: str | None = None
+    """Its first rise ends the subtask; the last subtask needs none."""
+    subtask_term_offset_range: tuple[int, int] = (0, 0)
+    """Random shift of the end, both bounds included [steps]."""
+    first_subtask_start_offset_range: tuple[int, int] = (0, 0)
+    """Random shift of the start, first subtask only [steps]."""
+    selection_strategy: str = "random"
+    """`random`, `nearest_neighbor_object` or `nearest_neighbor_robot_distance`."""
+    selection_strategy_kwargs: dict[str, Any] = field(default_factory=dict)
+    """`nn_k` (3), `pos_weight` (1), `rot_weight` (1)."""
+    action_noise: float = 0.03
+    """Standard deviation, in the action's own units."""
+    num_interpolation_steps: int = 5
+    num_fixed_steps: int = 0
+    apply_noise_during_interpolation: bool = False
+    description: str = ""
+
+
+@dataclass
+class EventCfg:
+    """Randomization of one asset at a reset."""
+
+    asset: str = MISSING
+    pose_range: dict[str, list[float]] = field(default_factory=dict)
+    """x, y [m] and yaw [rad]: [lowest, highest], relative to the object's default pose."""
+    min_separation: float = 0.0
+    """Free space about the object's footprint [m]."""
+    joint_std: float = 0.0
+    """Of a robot: standard deviation of the arm's joints about its home [rad]."""
+
+
+@dataclass
+class MimicEnvCfg:
+    """A Mimic task: what is generated, from which subtasks, under which randomization."""
+
+    datagen_config: DataGenConfig = field(default_factory=DataGenConfig)
+    subtask_configs: dict[str, list[SubTaskConfig]] = field(default_factory=dict)
+    task_constraint_configs: list[Any] = field(default_factory=list)
+    events: dict[str, EventCfg] = field(default_factory=dict)
+
+
+@dataclass
+class SimCfg:
+    """Which engine runs the scene."""
+
+    engine: str = "mujoco"
+    num_threads: int = 0
+    """Physics threads; 0: one a core."""
+
+
+@dataclass
+class RecorderCfg:
+    """How episodes are written."""
+
+    compression: str = "none"
+    """`none`, `lzf` or `gzip`."""
+    format_version: int = 1
+    """1: quaternions xyzw (Isaac Lab 3). 0: wxyz, no attribute (Isaac Lab 2.3)."""
+    queue_size: int = 8
+    """Batches of episodes that may wait for the writer before generation waits too."""
+
+
+@dataclass
+class TaskRef:
+    """Which task of `tasks/` is meant."""
+
+    name: str = MISSING

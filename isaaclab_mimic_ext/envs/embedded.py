@@ -1,0 +1,216 @@
+"""The environments that need no Isaac Lab: everything that its embedded engines share, which is all but the physics."""
+
+# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
+from isaaclab_mimic_ext.envs.panda import FINGER_OPEN, HOME, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.math import (
+    axis_angle_from_matrix,
+    matrix_from_axis_angle,
+    pose_from_pos_rot,
+    quat_xyzw_from_matrix,
+)
+from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.task import SceneState, Task
+
+POS_SCALE = 0.05
+"""An action of 1 moves the end effector's target by this much [m]."""
+ROT_SCALE = 0.25
+"""An action of 1 turns it by this much [rad]."""
+STEP_DT = 0.05
+_ACTION_DIM = 7
+
+
+class EmbeddedEnv(ABC):
+    """`MimicEnv` for tasks with Panda arms under relative task-space control (IK-Rel, 20 Hz).
+
+    An arm's action is (dx, dy, dz) / 0.05 m, a rotation vector / 0.25 rad, both in the env frame and relative to where the
+    end effector is, each entry clipped to [-1, 1]; then the gripper: positive opens, negative closes.
+    """
+
+    engine: str
+
+    def __init__(self, task: Task, events: Mapping[str, EventCfg], num_envs: int, device: str | torch.device = "cpu"):
+        if num_envs < 1:
+            raise ConfigError(f"num_envs: {num_envs} environments cannot run a trial; give 1 or more")
+        self.task = task
+        self.num_envs = num_envs
+        self.device = torch.device(device)
+        self.step_dt = STEP_DT
+        self.eef_names = task.eef_names
+        self.object_names = task.object_names
+        self.num_arms = len(task.arms)
+        self.action_dim = _ACTION_DIM * self.num_arms
+        self.action_noise_dim = 6
+        self._placement = PlacementSampler(task, events, self.device)
+        self._joint_std = joint_noise_std(task, events).to(self.device)
+        self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
+        self._home = torch.tensor(HOME, device=self.device)
+        self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
+        self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=self.device)
+
+    scene: SceneState
+    """The present, refreshed by every reset and step."""
+
+    @abstractmethod
+    def _write_state(
+        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+    ) -> None:
+        """Put envs into a state (leading axis n, layouts of `SceneState`) and refresh `scene`."""
+
+    @abstractmethod
+    def _advance(self, target_eef_pose: Tensor, open_gripper: Tensor, env_ids: Tensor | None) -> None:
+        """Follow target poses (N, E, 4, 4) for one control step, grippers (N, E) bool, and refresh `scene`."""
+
+    def reset(self, env_ids: Tensor, draws: Draws) -> None:
+        placements = self._placement.sample(draws)
+        num_envs, num_objects = placements.shape[:2]
+        root_pose = torch.zeros(num_envs, num_objects, 7, device=self.device)
+        root_pose[..., :2] = placements[..., :2]
+        root_pose[..., 2] = self._rest_height
+        root_pose[..., 5] = torch.sin(0.5 * placements[..., 2])
+        root_pose[..., 6] = torch.cos(0.5 * placements[..., 2])
+        joint_pos = self._home.expand(num_envs, self.num_arms, -1).clone()
+        noise = draws.normal(Stream.JOINT_POSITION, (self.num_arms, NUM_ARM_JOINTS))
+        joint_pos[..., :NUM_ARM_JOINTS] += self._joint_std[:, None] * noise
+        zeros = torch.zeros(num_envs, num_objects, 6, device=self.device)
+        self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros)
+
+    def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
+        def stacked(group: str, names: tuple[str, ...], leaf: str) -> Tensor:
+            rows = state[group]
+            missing = [name for name in names if name not in rows]
+            if missing:
+                raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], rows)}")
+            return torch.stack([rows[name][leaf] for name in names], dim=1).to(self.device, torch.float32)
+
+        arm_names = tuple(arm.name for arm in self.task.arms)
+        self._reset_to(
+            env_ids,
+            stacked("articulation", arm_names, "joint_position"),
+            stacked("articulation", arm_names, "joint_velocity"),
+            stacked("rigid_object", self.object_names, "root_pose"),
+            stacked("rigid_object", self.object_names, "root_velocity"),
+        )
+
+    def _reset_to(
+        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+    ) -> None:
+        self._last_action[env_ids] = 0.0
+        self._write_state(env_ids, joint_pos, joint_vel, root_pose, root_velocity)
+
+    def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
+        target_eef_pose = self._target_eef_pose(actions)
+        open_gripper = actions.unflatten(-1, (self.num_arms, _ACTION_DIM))[..., -1] > 0
+        if env_ids is None:
+            self._last_action.copy_(actions)
+        else:
+            self._last_action[env_ids] = actions[env_ids]
+        self._advance(target_eef_pose, open_gripper, env_ids)
+
+    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
+        if eef_name not in self.eef_names:
+            raise ConfigError(f"no end effector '{eef_name}' in the scene; {choices(eef_name, self.eef_names)}")
+        return self.scene.eef_pose[:, self.eef_names.index(eef_name)]
+
+    def get_object_poses(self) -> dict[str, Tensor]:
+        return dict(zip(self.object_names, self.scene.object_pose.unbind(1), strict=True))
+
+    def get_subtask_term_signals(self) -> dict[str, Tensor]:
+        return self.task.signals(self.scene)
+
+    def get_subtask_start_signals(self) -> dict[str, Tensor]:
+        return {}
+
+    def success(self) -> Tensor:
+        return self.task.success(self.scene)
+
+    def target_eef_pose_to_action(
+        self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None
+    ) -> Tensor:
+        target = torch.stack([target_eef_poses[name] for name in self.eef_names], dim=1)
+        gripper = torch.stack([gripper_actions[name] for name in self.eef_names], dim=1)
+        eef = self.scene.eef_pose
+        delta_pos = target[..., :3, 3] - eef[..., :3, 3]
+        delta_rot = axis_angle_from_matrix(target[..., :3, :3] @ eef[..., :3, :3].transpose(-1, -2))
+        pose_action = torch.cat((delta_pos, delta_rot), dim=-1) / self._scale
+        if noise is not None:
+            pose_action = pose_action + torch.stack([noise[name] for name in self.eef_names], dim=1)
+        return torch.cat((pose_action.clamp(-1.0, 1.0), gripper), dim=-1).flatten(1)
+
+    def action_to_target_eef_pose(self, actions: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.eef_names, self._target_eef_pose(actions).unbind(1), strict=True))
+
+    def _target_eef_pose(self, actions: Tensor) -> Tensor:
+        delta = actions.unflatten(-1, (self.num_arms, _ACTION_DIM))[..., :6].clamp(-1.0, 1.0) * self._scale
+        eef = self.scene.eef_pose
+        rot = matrix_from_axis_angle(delta[..., 3:]) @ eef[..., :3, :3]
+        return pose_from_pos_rot(eef[..., :3, 3] + delta[..., :3], rot)
+
+    def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
+        per_arm = actions.unflatten(-1, (self.num_arms, _ACTION_DIM))[..., -1:]
+        return dict(zip(self.eef_names, per_arm.unbind(-2), strict=True))
+
+    def observations(self) -> NestedTensors:
+        terms: NestedTensors = {"actions": self._last_action}
+        joint_pos_rel = self.scene.joint_pos - self._home
+        eef_quat = quat_xyzw_from_matrix(self.scene.eef_pose[..., :3, :3])
+        for index, arm in enumerate(self.task.arms):
+            prefix = "" if self.num_arms == 1 else f"{arm.name}_"
+            fingers = self.scene.finger_pos[:, index]
+            terms[f"{prefix}joint_pos"] = joint_pos_rel[:, index]
+            terms[f"{prefix}joint_vel"] = self.scene.joint_vel[:, index]
+            terms[f"{prefix}eef_pos"] = self.scene.eef_pose[:, index, :3, 3]
+            terms[f"{prefix}eef_quat"] = eef_quat[:, index]
+            terms[f"{prefix}gripper_pos"] = torch.stack((fingers[:, 0], -fingers[:, 1]), dim=-1)
+        for name, root_pose in zip(self.object_names, self.scene.root_pose.unbind(1), strict=True):
+            terms[f"{name}_pos"] = root_pose[:, :3]
+            terms[f"{name}_quat"] = root_pose[:, 3:]
+        return terms
+
+    def get_state(self) -> NestedTensors:
+        arms = {}
+        for index, arm in enumerate(self.task.arms):
+            base = torch.tensor([*arm.base_pos, 0.0, 0.0, 0.0, 1.0], device=self.device)
+            base[5:] = torch.stack((torch.sin(torch.tensor(arm.base_yaw / 2)), torch.cos(torch.tensor(arm.base_yaw / 2))))
+            arms[arm.name] = {
+                "joint_position": self.scene.joint_pos[:, index],
+                "joint_velocity": self.scene.joint_vel[:, index],
+                "root_pose": base.expand(self.num_envs, 7),
+                "root_velocity": torch.zeros(self.num_envs, 6, device=self.device),
+            }
+        objects = {
+            name: {"root_pose": self.scene.root_pose[:, index], "root_velocity": self.scene.root_velocity[:, index]}
+            for index, name in enumerate(self.object_names)
+        }
+        return {"articulation": arms, "rigid_object": objects}
+
+    def processed_actions(self) -> Tensor | None:
+        return None
+
+    def env_args(self) -> dict[str, Any]:
+        return {
+            "env_name": self.task.name,
+            "type": 2,
+            "engine": self.engine,
+            "sim_args": {"dt": self.step_dt, "decimation": 1, "render_interval": 1, "num_envs": self.num_envs},
+            "action": {"type": "ik_rel", "pos_scale": POS_SCALE, "rot_scale": ROT_SCALE, "dim": self.action_dim},
+            "eef_names": list(self.eef_names),
+            "object_names": list(self.object_names),
+        }
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+
+
+__all__ = ["FINGER_OPEN", "POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]

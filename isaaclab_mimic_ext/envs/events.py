@@ -1,0 +1,115 @@
+"""What a reset randomizes, from a trial's own draws."""
+
+# n envs to be reset, O objects, C candidates per try
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.task import Task
+
+_NUM_CANDIDATES = 32
+_MAX_TRIES = 64
+_COORDINATES = ("x", "y", "yaw")
+
+
+class PlacementSampler:
+    """Draws where the objects stand: uniform in each one's range, redrawn until none overlaps another or leaves the table.
+
+    Objects count as circles (`SceneObject.footprint_radius`), the robots' feet as circles that do not move.
+    """
+
+    base_radius = 0.15
+
+    def __init__(self, task: Task, events: Mapping[str, EventCfg], device: torch.device):
+        self.task = task
+        self.device = device
+        ranges = torch.zeros(len(task.objects), len(_COORDINATES), 2)
+        clearance = torch.zeros(len(task.objects))
+        for event_name, event in events.items():
+            if event.asset in {arm.name for arm in task.arms}:
+                continue
+            index = self._object_id(event_name, event.asset)
+            ranges[index], clearance[index] = _pose_range(event_name, event), event.min_separation
+        defaults = torch.tensor([obj.default_pos for obj in task.objects])
+        ranges[:, :2] += defaults[..., None]
+        self.low, self.high = ranges.to(device).unbind(-1)
+        self._set_distances(clearance)
+
+    def _object_id(self, event_name: str, asset: str) -> int:
+        try:
+            return self.task.object_id(asset)
+        except ConfigError as error:
+            names = (*self.task.object_names, *(arm.name for arm in self.task.arms))
+            raise ConfigError(f"events.{event_name}.asset: no '{asset}' in the scene; {choices(asset, names)}") from error
+
+    def _set_distances(self, clearance: Tensor) -> None:
+        radius = torch.tensor([obj.footprint_radius for obj in self.task.objects])
+        pairs = torch.triu_indices(len(radius), len(radius), offset=1)
+        first, second = pairs
+        gap = torch.maximum(clearance[first], clearance[second])
+        self.pairs = pairs.to(self.device)
+        self.min_distance = (radius[first] + radius[second] + gap).to(self.device)
+        self.base_pos = torch.tensor([arm.base_pos[:2] for arm in self.task.arms], device=self.device)
+        self.min_base_distance = (radius + self.base_radius).to(self.device)
+        bounds = torch.tensor(self.task.table_bounds)
+        self.table_low = (bounds[:, 0] + radius[:, None]).to(self.device)
+        self.table_high = (bounds[:, 1] - radius[:, None]).to(self.device)
+
+    def sample(self, draws: Draws) -> Tensor:
+        """Placements (n, O, 3): x, y [m] and yaw [rad] of every object, env frame.
+
+        Raises:
+            ConfigError: for some trial no placement was found; the ranges leave no room.
+        """
+        num_trials, num_objects = len(draws.trials), len(self.task.objects)
+        placed = torch.zeros(num_trials, dtype=torch.bool, device=self.device)
+        placements = torch.zeros(num_trials, num_objects, 3, device=self.device)
+        for attempt in range(_MAX_TRIES):
+            uniform = draws.uniform(Stream.OBJECT_POSE, (_NUM_CANDIDATES, num_objects, 3), attempt)
+            candidates = self.low + uniform * (self.high - self.low)
+            free = self._is_free(candidates[..., :2])
+            first = free.int().argmax(-1)
+            chosen = candidates[torch.arange(num_trials, device=self.device), first]
+            placements = torch.where(placed[:, None, None], placements, chosen)
+            placed = placed | free.any(-1)
+            if bool(placed.all()):  # sync: at resets only
+                return placements
+        raise ConfigError(
+            f"events: no placement without overlap found for trial {int(draws.trials[~placed][0])} in "
+            f"{_MAX_TRIES * _NUM_CANDIDATES} draws; narrow pose_range or min_separation of some object"
+        )
+
+    def _is_free(self, pos: Tensor) -> Tensor:
+        """Which candidates (n, C) are admissible; `pos` is (n, C, O, 2)."""
+        apart = _distance(pos[..., self.pairs[0], :], pos[..., self.pairs[1], :]) >= self.min_distance
+        off_base = _distance(pos[..., None, :], self.base_pos) >= self.min_base_distance[:, None]
+        on_table = (pos >= self.table_low) & (pos <= self.table_high)
+        return apart.all(-1) & off_base.flatten(-2).all(-1) & on_table.flatten(-2).all(-1)
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    difference = a - b
+    return (difference[..., 0] * difference[..., 0] + difference[..., 1] * difference[..., 1]).sqrt()
+
+
+def _pose_range(event_name: str, event: EventCfg) -> Tensor:
+    rows = torch.zeros(len(_COORDINATES), 2)
+    for coordinate, bounds in event.pose_range.items():
+        place = f"events.{event_name}.pose_range.{coordinate}"
+        if coordinate not in _COORDINATES:
+            raise ConfigError(f"{place}: unknown coordinate; {choices(coordinate, _COORDINATES)}")
+        if len(bounds) != 2 or bounds[0] > bounds[1]:
+            raise ConfigError(f"{place}: {list(bounds)} is no range; give [lowest, highest]")
+        rows[_COORDINATES.index(coordinate)] = torch.tensor(list(bounds))
+    return rows
+
+
+def joint_noise_std(task: Task, events: Mapping[str, EventCfg]) -> Tensor:
+    """Standard deviation of each arm's joints at a reset, (E,) [rad]."""
+    by_asset = {event.asset: event.joint_std for event in events.values()}
+    return torch.tensor([by_asset.get(arm.name, 0.0) for arm in task.arms])

@@ -1,0 +1,56 @@
+"""The Franka Emika Panda: published kinematics (modified Denavit-Hartenberg parameters and joint limits of the data sheet)."""
+
+# n poses, 7 arm joints, J = 9 with the two fingers
+
+import math
+
+import torch
+from torch import Tensor
+
+NUM_ARM_JOINTS = 7
+FINGER_OPEN = 0.04
+"""Way of a finger from the middle when the gripper is open [m]."""
+HOME = (0.0, -0.569, 0.0, -2.81, 0.0, 3.037, 0.741, FINGER_OPEN, FINGER_OPEN)
+"""Isaac Lab's home: seven joint angles [rad], two finger positions [m]."""
+JOINT_LIMITS = (
+    (-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698),
+    (-2.8973, 2.8973), (-0.0175, 3.7525), (-2.8973, 2.8973),
+)  # fmt: skip
+"""Lowest and highest angle of each arm joint [rad]."""
+DH_PARAMETERS = (
+    (0.0, 0.333, 0.0),
+    (0.0, 0.0, -math.pi / 2),
+    (0.0, 0.316, math.pi / 2),
+    (0.0825, 0.0, math.pi / 2),
+    (-0.0825, 0.384, -math.pi / 2),
+    (0.0, 0.0, math.pi / 2),
+    (0.088, 0.0, math.pi / 2),
+)
+"""(a [m], d [m], alpha [rad]) of each joint, Craig's convention."""
+FLANGE_OFFSET = 0.107
+"""From joint 7 to the flange, along z [m]."""
+HAND_YAW = -math.pi / 4
+"""Of the hand about the flange's z [rad]."""
+EEF_OFFSET = 0.1034
+"""From the hand to the end effector frame between the finger tips, along z [m]."""
+
+
+def forward_kinematics(joint_pos: Tensor) -> Tensor:
+    """End effector poses in the base frame, (..., 4, 4) [m], from arm joint angles (..., 7) [rad]."""
+    pose = _link(joint_pos[..., 0], *DH_PARAMETERS[0])
+    for index in range(1, NUM_ARM_JOINTS):
+        pose = pose @ _link(joint_pos[..., index], *DH_PARAMETERS[index])
+    return pose @ _link(torch.full_like(joint_pos[..., 0], HAND_YAW), 0.0, FLANGE_OFFSET + EEF_OFFSET, 0.0)
+
+
+def _link(theta: Tensor, a: float, d: float, alpha: float) -> Tensor:
+    """Modified Denavit-Hartenberg transforms (..., 4, 4) for joint angles (...)."""
+    cos, sin, zero, one = torch.cos(theta), torch.sin(theta), torch.zeros_like(theta), torch.ones_like(theta)
+    ca, sa = math.cos(alpha), math.sin(alpha)
+    elements = (
+        cos, -sin, zero, a * one,
+        sin * ca, cos * ca, -sa * one, -sa * d * one,
+        sin * sa, cos * sa, ca * one, ca * d * one,
+        zero, zero, zero, one,
+    )  # fmt: skip
+    return torch.stack(elements, dim=-1).unflatten(-1, (4, 4))

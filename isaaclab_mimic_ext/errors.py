@@ -1,0 +1,66 @@
+"""The errors a user can meet. Each says what is wrong, where, what would be right, and which exit code it ends a script with."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MimicError(Exception):
+    """Base of everything that this package raises on purpose; the run failed."""
+
+    exit_code = 1
+
+
+class UsageError(MimicError):
+    """The user asked for something that cannot be done as asked."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration field has a wrong name, type or value."""
+
+
+class TaskSpecError(ConfigError):
+    """A subtask, object, signal or constraint of a task definition is wrong."""
+
+
+class SourceDataError(UsageError):
+    """A dataset that was to be read is missing, damaged, or made for something else."""
+
+
+class OutputError(UsageError):
+    """An output file cannot be created, or would overwrite something."""
+
+
+class SimulatorUnavailable(UsageError):
+    """The engine asked for is not installed."""
+
+
+class SimulationError(MimicError):
+    """The physics engine failed."""
+
+
+class RecorderError(MimicError):
+    """Writing the dataset failed while the run was under way."""
+
+
+class BudgetExhausted(MimicError):
+    """A failure budget ended the run before its target was reached."""
+
+    exit_code = 3
+
+
+class Interrupted(MimicError):
+    """A signal ended the run; `exit_code` is 128 plus its number."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def choices(value: str, valid: Iterable[str]) -> str:
+    """The tail of an error message: the valid names, and the one that was probably meant."""
+    names = [str(name) for name in valid]
+    close = get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return f"choices: {', '.join(names) or 'none'}{hint}"

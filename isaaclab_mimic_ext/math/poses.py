@@ -1,0 +1,108 @@
+"""Poses as homogeneous matrices (..., 4, 4), rotations as (..., 3, 3), quaternions in xyzw order.
+
+Row i of every result depends on row i of the input alone, to the last bit and at any batch size: trials must not change
+with the number of environments. So: elementwise operations and batched products only, and `atan` where one would write
+`atan2`, whose vectorised body and scalar tail round differently in torch on the CPU.
+"""
+
+import torch
+from torch import Tensor
+
+_SMALL = 1e-12
+
+
+def pose_from_pos_rot(pos: Tensor, rot: Tensor) -> Tensor:
+    """Poses (..., 4, 4) from positions (..., 3) [m] and rotation matrices (..., 3, 3)."""
+    pose = torch.zeros((*pos.shape[:-1], 4, 4), dtype=pos.dtype, device=pos.device)
+    pose[..., :3, :3] = rot
+    pose[..., :3, 3] = pos
+    pose[..., 3, 3] = 1.0
+    return pose
+
+
+def pose_from_pos_quat(pos: Tensor, quat_xyzw: Tensor) -> Tensor:
+    """Poses (..., 4, 4) from positions (..., 3) [m] and quaternions (..., 4)."""
+    return pose_from_pos_rot(pos, matrix_from_quat_xyzw(quat_xyzw))
+
+
+def invert_pose(pose: Tensor) -> Tensor:
+    """Inverse of rigid poses (..., 4, 4)."""
+    rot_t = pose[..., :3, :3].transpose(-1, -2)
+    pos = -(rot_t * pose[..., None, :3, 3]).sum(-1)
+    return pose_from_pos_rot(pos, rot_t)
+
+
+def matrix_from_quat_xyzw(quat_xyzw: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) from quaternions (..., 4); they need not be normalised."""
+    x, y, z, w = quat_xyzw.unbind(-1)
+    s = 2.0 / (quat_xyzw * quat_xyzw).sum(-1)
+    elements = (
+        1 - s * (y * y + z * z), s * (x * y - z * w), s * (x * z + y * w),
+        s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w),
+        s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y),
+    )  # fmt: skip
+    return torch.stack(elements, dim=-1).unflatten(-1, (3, 3))
+
+
+def quat_xyzw_from_matrix(rot: Tensor) -> Tensor:
+    """Unit quaternions (..., 4) with w >= 0 from rotation matrices (..., 3, 3).
+
+    Of the four ways to divide by one component, the one whose component is largest is taken, so that it is exact near
+    half turns too (Shepperd's method).
+    """
+    r00, r01, r02, r10, r11, r12, r20, r21, r22 = rot.flatten(-2).unbind(-1)
+    squares = torch.stack((1 + r00 - r11 - r22, 1 - r00 + r11 - r22, 1 - r00 - r11 + r22, 1 + r00 + r11 + r22), dim=-1)
+    candidates = torch.stack(
+        (
+            torch.stack((squares[..., 0], r01 + r10, r02 + r20, r21 - r12), dim=-1),
+            torch.stack((r01 + r10, squares[..., 1], r12 + r21, r02 - r20), dim=-1),
+            torch.stack((r02 + r20, r12 + r21, squares[..., 2], r10 - r01), dim=-1),
+            torch.stack((r21 - r12, r02 - r20, r10 - r01, squares[..., 3]), dim=-1),
+        ),
+        dim=-2,
+    )
+    largest = squares.argmax(-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
+    quat = candidates.gather(-2, largest).squeeze(-2)
+    quat = torch.where(quat[..., 3:] < 0, -quat, quat)
+    return quat / quat.square().sum(-1, keepdim=True).sqrt()
+
+
+def axis_angle_from_matrix(rot: Tensor) -> Tensor:
+    """Rotation vectors (..., 3) [rad] of at most pi from rotation matrices (..., 3, 3)."""
+    quat = quat_xyzw_from_matrix(rot)
+    vec, w = quat[..., :3], quat[..., 3:]
+    norm = vec.square().sum(-1, keepdim=True).sqrt()
+    angle = 2.0 * torch.atan(norm / w.clamp(min=_SMALL))
+    # For a small angle both vanish; the limit of their ratio is 2.
+    return vec * torch.where(norm < 1e-6, torch.full_like(norm, 2.0), angle / norm.clamp(min=_SMALL))
+
+
+def matrix_from_axis_angle(axis_angle: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) from rotation vectors (..., 3) [rad]."""
+    half = 0.5 * axis_angle.square().sum(-1, keepdim=True).sqrt()
+    scale = torch.where(half < 1e-6, torch.full_like(half, 0.5), 0.5 * torch.sin(half) / half.clamp(min=_SMALL))
+    return matrix_from_quat_xyzw(torch.cat((axis_angle * scale, torch.cos(half)), dim=-1))
+
+
+def yaw_matrix(yaw: Tensor) -> Tensor:
+    """Rotations (..., 3, 3) about z from angles (...) [rad]."""
+    cos, sin, zero, one = torch.cos(yaw), torch.sin(yaw), torch.zeros_like(yaw), torch.ones_like(yaw)
+    return torch.stack((cos, -sin, zero, sin, cos, zero, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
+
+
+def rotation_angle(rot_a: Tensor, rot_b: Tensor) -> Tensor:
+    """Angle [rad] of `rot_a @ rot_b^T`, (...) in [0, pi]; in float32 exact to 1e-6 near 0 and to 1e-3 near pi."""
+    chord = (rot_a - rot_b).square().sum((-1, -2))  # 8 sin^2(angle / 2)
+    sin_half = (0.125 * chord).clamp(max=1.0).sqrt()
+    cos_half = (1.0 - 0.125 * chord).clamp(min=0.0).sqrt()
+    return 2.0 * torch.atan(sin_half / cos_half.clamp(min=_SMALL))
+
+
+def interpolate_poses(start: Tensor, goal: Tensor, fraction: Tensor) -> Tensor:
+    """Poses (..., 4, 4) at `fraction` (...) of the way: position linear, rotation along the geodesic."""
+    fraction = fraction[..., None]
+    pos = start[..., :3, 3] + fraction * (goal[..., :3, 3] - start[..., :3, 3])
+    start_rot = start[..., :3, :3]
+    step = axis_angle_from_matrix(start_rot.transpose(-1, -2) @ goal[..., :3, :3])
+    rot = start_rot @ matrix_from_axis_angle(fraction * step)
+    return pose_from_pos_rot(pos, rot)

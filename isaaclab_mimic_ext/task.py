@@ -1,0 +1,127 @@
+"""A task: the objects of a scene, what its signals mean, when it is solved. Written once, used by every engine."""
+
+# N envs, E end effectors (one an arm), O objects, J joints of an arm
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pkgutil import iter_modules
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.errors import ConfigError, choices
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A Franka Panda of the scene: its names as Isaac Lab has them, and where its base stands in the env frame."""
+
+    name: str = "robot"
+    eef_name: str = "franka"
+    base_pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    base_yaw: float = 0.0
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """An object that can move.
+
+    Attributes:
+        footprint_radius: of a circle about its frame's z axis that holds the whole object when it stands upright [m].
+        rest_height: of its frame above the table when it stands upright [m].
+        default_pos: (x, y) of its frame before randomization, env frame [m].
+    """
+
+    name: str
+    footprint_radius: float
+    rest_height: float
+    default_pos: tuple[float, float]
+
+
+@dataclass
+class SceneState:
+    """One instant of N scenes, env frame, metres and radians.
+
+    Attributes:
+        joint_pos, joint_vel: (N, E, J), arm joints first, then the two fingers.
+        eef_pose: (N, E, 4, 4).
+        object_pose: (N, O, 4, 4).
+        root_pose: (N, O, 7), position and quaternion xyzw of each object.
+        root_velocity: (N, O, 6), linear and angular.
+    """
+
+    joint_pos: Tensor
+    joint_vel: Tensor
+    eef_pose: Tensor
+    object_pose: Tensor
+    root_pose: Tensor
+    root_velocity: Tensor
+
+    @property
+    def finger_pos(self) -> Tensor:
+        """(N, E, 2), the way of each finger from the middle [m]: 0 closed, 0.04 open."""
+        return self.joint_pos[..., -2:]
+
+
+class Task(ABC):
+    """Base of all tasks on a table top. The table's surface is z = 0 of the env frame."""
+
+    name: str
+    arms: tuple[Arm, ...] = (Arm(),)
+    objects: tuple[SceneObject, ...]
+    table_bounds: tuple[tuple[float, float], tuple[float, float]]
+    """x and y range in which objects may stand [m]."""
+
+    @cached_property
+    def eef_names(self) -> tuple[str, ...]:
+        return tuple(arm.eef_name for arm in self.arms)
+
+    @cached_property
+    def object_names(self) -> tuple[str, ...]:
+        return tuple(obj.name for obj in self.objects)
+
+    def object_id(self, name: str) -> int:
+        """Index of an object in every (N, O, ...) tensor.
+
+        Raises:
+            ConfigError: there is no such object.
+        """
+        if name not in self.object_names:
+            raise ConfigError(f"task '{self.name}': no object '{name}' in the scene; {choices(name, self.object_names)}")
+        return self.object_names.index(name)
+
+    @abstractmethod
+    def signals(self, scene: SceneState) -> dict[str, Tensor]:
+        """Subtask termination signals, name -> (N,) bool."""
+
+    @abstractmethod
+    def success(self, scene: SceneState) -> Tensor:
+        """Whether the task is solved at this instant, (N,) bool."""
+
+    @abstractmethod
+    def graspable(self) -> dict[str, str]:
+        """End effector -> the object that it can hold (the kinematic engine's whole notion of contact)."""
+
+    def support_height(self, object_name: str, pos: Tensor) -> Tensor:
+        """Height (n,) of what an object lands on when it is let go at `pos` (n, 3) [m]; the table's is 0."""
+        return torch.zeros_like(pos[..., 2])
+
+
+def available_tasks() -> list[str]:
+    """Names of the tasks in `tasks/`."""
+    import isaaclab_mimic_ext.tasks as package
+
+    return sorted(module.name for module in iter_modules(package.__path__) if module.ispkg)
+
+
+def load_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in available_tasks():
+        raise ConfigError(f"task: there is no task '{name}'; {choices(name, available_tasks())}")
+    return import_module(f"isaaclab_mimic_ext.tasks.{name}.task").make_task()

@@ -1,0 +1,81 @@
+"""Desktop organizer: the objects, what its signals mean, when it is solved."""
+
+# N envs, O objects
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.task import SceneObject, SceneState, Task
+
+KETCHUP_RADIUS = 0.025
+KETCHUP_HEIGHT = 0.15
+BASKET_INNER = (0.20, 0.20)
+"""Inner length and width of the basket [m]; its frame lies on the table below its middle."""
+BASKET_WALL = 0.008
+BASKET_HEIGHT = 0.07
+BASKET_FLOOR = 0.008
+ORANGE_JUICE_SIZE = (0.06, 0.06, 0.13)
+CREAM_CHEESE_SIZE = (0.09, 0.06, 0.03)
+
+REACH_DISTANCE = 0.05
+GRASP_DISTANCE = 0.04
+LIFT_HEIGHT = 0.08
+CLEAR_DISTANCE = 0.06
+OPEN_FINGERS = 0.035
+
+
+class DesktopOrganizer(Task):
+    """A Franka puts a ketchup bottle into a basket among distractors. Subtasks: reach, grasp, lift, place."""
+
+    name = "desktop_organizer"
+    objects = (
+        SceneObject("ketchup", footprint_radius=KETCHUP_RADIUS, rest_height=KETCHUP_HEIGHT / 2, default_pos=(0.48, 0.15)),
+        SceneObject("basket", footprint_radius=0.15, rest_height=0.0, default_pos=(0.50, -0.20)),
+        SceneObject("orange_juice", footprint_radius=0.043, rest_height=0.065, default_pos=(0.55, 0.05)),
+        SceneObject("cream_cheese", footprint_radius=0.055, rest_height=0.015, default_pos=(0.45, 0.05)),
+    )
+    table_bounds = ((0.20, 0.85), (-0.50, 0.50))
+
+    def signals(self, scene: SceneState) -> dict[str, Tensor]:
+        """`reach`: the eef is at the ketchup. `grasp`: the fingers are closed on it. `lift`: it is up. `place`: in the basket."""
+        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+        distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
+        gap = scene.finger_pos[:, 0].sum(-1)
+        grasped = (distance < GRASP_DISTANCE) & (gap < 2 * KETCHUP_RADIUS + 0.004)
+        return {
+            "reach": distance < REACH_DISTANCE,
+            "grasp": grasped,
+            "lift": grasped & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + LIFT_HEIGHT),
+            "place": self._in_basket(scene),
+        }
+
+    def success(self, scene: SceneState) -> Tensor:
+        """The ketchup is in the basket, the gripper open and clear of it."""
+        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+        clear = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > CLEAR_DISTANCE
+        is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
+        return self._in_basket(scene) & is_open & clear
+
+    def _in_basket(self, scene: SceneState) -> Tensor:
+        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+        basket = scene.object_pose[:, self.object_id("basket")]
+        offset = ketchup - basket[:, :3, 3]
+        across = (offset[:, None, :] * basket[:, :3, :2].transpose(1, 2)).sum(-1)
+        inside = (across[:, 0].abs() < BASKET_INNER[0] / 2) & (across[:, 1].abs() < BASKET_INNER[1] / 2)
+        # Standing it reaches KETCHUP_HEIGHT / 2 above the floor, leaning or lying less.
+        resting = (offset[:, 2] > BASKET_FLOOR) & (offset[:, 2] < BASKET_FLOOR + KETCHUP_HEIGHT / 2 + 0.01)
+        return inside & resting
+
+    def graspable(self) -> dict[str, str]:
+        return {"franka": "ketchup"}
+
+    def support_height(self, object_name: str, pos: Tensor) -> Tensor:
+        return torch.zeros_like(pos[..., 2])
+
+
+def _norm(vec: Tensor) -> Tensor:
+    return (vec * vec).sum(-1).sqrt()
+
+
+def make_task() -> DesktopOrganizer:
+    return DesktopOrganizer()
