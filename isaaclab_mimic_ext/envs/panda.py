@@ -10,8 +10,8 @@ from torch import Tensor
 NUM_ARM_JOINTS = 7
 FINGER_OPEN = 0.04
 """Way of a finger from the middle when the gripper is open [m]."""
-HOME = (0.0, -0.569, 0.0, -2.81, 0.0, 3.037, 0.741, FINGER_OPEN, FINGER_OPEN)
-"""Isaac Lab's home: seven joint angles [rad], two finger positions [m]."""
+HOME = (0.0444, -0.1894, -0.1107, -2.5148, 0.0044, 2.3775, 0.6952, FINGER_OPEN, FINGER_OPEN)
+"""Where Isaac Lab's Franka stack task starts, the hand pointing down: seven joint angles [rad], two finger positions [m]."""
 JOINT_LIMITS = (
     (-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698),
     (-2.8973, 2.8973), (-0.0175, 3.7525), (-2.8973, 2.8973),
