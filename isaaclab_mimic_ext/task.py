@@ -40,6 +40,14 @@ class SceneObject:
     default_pos: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Graspable:
+    """An object that a gripper can hold, and how far each finger is from the middle when it does [m]."""
+
+    object_name: str
+    half_width: float
+
+
 @dataclass
 class SceneState:
     """One instant of N scenes, env frame, metres and radians.
@@ -101,12 +109,12 @@ class Task(ABC):
         """Whether the task is solved at this instant, (N,) bool."""
 
     @abstractmethod
-    def graspable(self) -> dict[str, str]:
-        """End effector -> the object that it can hold (the kinematic engine's whole notion of contact)."""
+    def graspable(self) -> dict[str, Graspable]:
+        """End effector -> what it can hold (the kinematic engine's whole notion of contact); no two hold the same object."""
 
-    def support_height(self, object_name: str, pos: Tensor) -> Tensor:
-        """Height (n,) of what an object lands on when it is let go at `pos` (n, 3) [m]; the table's is 0."""
-        return torch.zeros_like(pos[..., 2])
+    def support_height(self, object_name: str, scene: SceneState) -> Tensor:
+        """Height (N,) of what an object would land on if it were let go now, env frame [m]; the table's is 0."""
+        return torch.zeros_like(scene.object_pose[:, self.object_id(object_name), 2, 3])
 
 
 def available_tasks() -> list[str]:

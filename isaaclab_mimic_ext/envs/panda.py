@@ -1,11 +1,15 @@
-"""The Franka Emika Panda: published kinematics (modified Denavit-Hartenberg parameters and joint limits of the data sheet)."""
+"""The Franka Emika Panda: kinematics (modified Denavit-Hartenberg parameters, joint limits) as published."""
 
 # n poses, 7 arm joints, J = 9 with the two fingers
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from isaaclab_mimic_ext.math import pose_from_pos_rot, yaw_matrix
+from isaaclab_mimic_ext.task import Arm
 
 NUM_ARM_JOINTS = 7
 FINGER_OPEN = 0.04
@@ -54,3 +58,10 @@ def _link(theta: Tensor, a: float, d: float, alpha: float) -> Tensor:
         zero, zero, zero, one,
     )  # fmt: skip
     return torch.stack(elements, dim=-1).unflatten(-1, (4, 4))
+
+
+def base_poses(arms: Sequence[Arm], device: torch.device | None = None) -> Tensor:
+    """Poses of the arms' bases in the env frame, (E, 4, 4) [m]."""
+    yaw = torch.tensor([arm.base_yaw for arm in arms], device=device)
+    pos = torch.tensor([arm.base_pos for arm in arms], device=device)
+    return pose_from_pos_rot(pos, yaw_matrix(yaw))

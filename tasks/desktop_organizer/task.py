@@ -5,7 +5,7 @@
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.task import SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task import Graspable, SceneObject, SceneState, Task
 
 KETCHUP_RADIUS = 0.025
 KETCHUP_HEIGHT = 0.15
@@ -37,7 +37,7 @@ class DesktopOrganizer(Task):
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """`reach`: the eef is at the ketchup. `grasp`: the fingers are closed on it. `lift`: it is up. `place`: in the basket."""
+        """`reach`: eef at the ketchup. `grasp`: fingers closed on it. `lift`: it is up. `place`: it is in the basket."""
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
         gap = scene.finger_pos[:, 0].sum(-1)
@@ -57,20 +57,27 @@ class DesktopOrganizer(Task):
         return self._in_basket(scene) & is_open & clear
 
     def _in_basket(self, scene: SceneState) -> Tensor:
-        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
-        basket = scene.object_pose[:, self.object_id("basket")]
-        offset = ketchup - basket[:, :3, 3]
-        across = (offset[:, None, :] * basket[:, :3, :2].transpose(1, 2)).sum(-1)
-        inside = (across[:, 0].abs() < BASKET_INNER[0] / 2) & (across[:, 1].abs() < BASKET_INNER[1] / 2)
+        height = self._height_above_basket(scene, self.object_id("ketchup"))
         # Standing it reaches KETCHUP_HEIGHT / 2 above the floor, leaning or lying less.
-        resting = (offset[:, 2] > BASKET_FLOOR) & (offset[:, 2] < BASKET_FLOOR + KETCHUP_HEIGHT / 2 + 0.01)
-        return inside & resting
+        resting = (height > BASKET_FLOOR) & (height < BASKET_FLOOR + KETCHUP_HEIGHT / 2 + 0.01)
+        return self._is_over_basket(scene, self.object_id("ketchup")) & resting
 
-    def graspable(self) -> dict[str, str]:
-        return {"franka": "ketchup"}
+    def _height_above_basket(self, scene: SceneState, object_id: int) -> Tensor:
+        return scene.object_pose[:, object_id, 2, 3] - scene.object_pose[:, self.object_id("basket"), 2, 3]
 
-    def support_height(self, object_name: str, pos: Tensor) -> Tensor:
-        return torch.zeros_like(pos[..., 2])
+    def _is_over_basket(self, scene: SceneState, object_id: int) -> Tensor:
+        basket = scene.object_pose[:, self.object_id("basket")]
+        offset = scene.object_pose[:, object_id, :3, 3] - basket[:, :3, 3]
+        along_x = (offset * basket[:, :3, 0]).sum(-1).abs()
+        along_y = (offset * basket[:, :3, 1]).sum(-1).abs()
+        return (along_x < BASKET_INNER[0] / 2) & (along_y < BASKET_INNER[1] / 2)
+
+    def graspable(self) -> dict[str, Graspable]:
+        return {"franka": Graspable("ketchup", half_width=KETCHUP_RADIUS)}
+
+    def support_height(self, object_name: str, scene: SceneState) -> Tensor:
+        floor = scene.object_pose[:, self.object_id("basket"), 2, 3] + BASKET_FLOOR
+        return torch.where(self._is_over_basket(scene, self.object_id(object_name)), floor, torch.zeros_like(floor))
 
 
 def _norm(vec: Tensor) -> Tensor:
