@@ -1,0 +1,74 @@
+"""Reading HDF5 files that may be missing, damaged, or something else altogether."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from isaaclab_mimic_ext.datasets.names import natural_key
+from isaaclab_mimic_ext.errors import SourceDataError
+
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+"""What h5py raises, by the place of the damage."""
+
+
+@contextmanager
+def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """A file opened to read; whatever h5py raises within the block, which should only read, names the file.
+
+    Raises:
+        SourceDataError: the file is missing, no HDF5 file, or damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceDataError(f"{path}: there is no such file; check input_file")
+    if path.is_dir():
+        raise SourceDataError(f"{path}: is a folder, expected an HDF5 file; name the file in it")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except PermissionError as error:
+        raise SourceDataError(f"{path}: may not be read ({error.strerror}); change its permissions") from error
+    except _DAMAGE as error:
+        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); copy or make the file again") from error
+
+
+def demo_names(file: h5py.File) -> list[str]:
+    """Names of the demos in `data`, in natural order.
+
+    Raises:
+        SourceDataError: the file has no group `data`, or no demos in it.
+    """
+    data = file.get("data")
+    if not isinstance(data, h5py.Group):
+        found = ", ".join(sorted(file)[:10]) or "nothing"
+        raise SourceDataError(f"{file.filename}: no group 'data' (found: {found}); expected Isaac Lab's dataset layout")
+    names = sorted((name for name in data if isinstance(data[name], h5py.Group)), key=natural_key)
+    if not names:
+        raise SourceDataError(f"{file.filename}: no demos in 'data'; record some first")
+    return names
+
+
+def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset below a group with its path relative to it, in natural order."""
+    for key in sorted(group, key=natural_key):
+        item = group[key]
+        if isinstance(item, h5py.Group):
+            yield from datasets_below(item, f"{prefix}{key}/")
+        elif isinstance(item, h5py.Dataset):
+            yield f"{prefix}{key}", item
+
+
+def _reason(path: Path) -> str:
+    try:
+        if h5py.is_hdf5(path):
+            return "the file is damaged or incomplete"
+    except _DAMAGE:
+        pass
+    return "is no HDF5 file, or a truncated one"
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."
