@@ -79,6 +79,8 @@ class Task(ABC):
     name: str
     arms: tuple[Arm, ...] = (Arm(),)
     objects: tuple[SceneObject, ...]
+    signal_names: tuple[str, ...]
+    """The keys of `signals`, in the order of the subtasks."""
     table_bounds: tuple[tuple[float, float], tuple[float, float]]
     """x and y range in which objects may stand [m]."""
 

@@ -34,6 +34,7 @@ class DesktopOrganizer(Task):
         SceneObject("orange_juice", footprint_radius=0.043, rest_height=0.065, default_pos=(0.55, 0.05)),
         SceneObject("cream_cheese", footprint_radius=0.055, rest_height=0.015, default_pos=(0.45, 0.05)),
     )
+    signal_names = ("reach", "grasp", "lift", "place")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:

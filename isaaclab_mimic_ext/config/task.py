@@ -1,6 +1,6 @@
-"""Typed configuration: the schema of every script, with Isaac Lab's field names and defaults (`isaaclab.envs.mimic_env_cfg`).
+"""The schema of a task, with Isaac Lab's field names and defaults (`isaaclab.envs.mimic_env_cfg`).
 
-Values live in `conf/`; what is wrong with a value is said by `validate`.
+Values live in `conf/`; what is wrong with a value is said by `validate_task_cfg`.
 """
 
 from dataclasses import dataclass, field
@@ -62,6 +62,11 @@ class SubTaskConfig:
     num_fixed_steps: int = 0
     apply_noise_during_interpolation: bool = False
     description: str = ""
+
+    def __post_init__(self) -> None:
+        # OmegaConf hands out lists for tuples.
+        self.subtask_term_offset_range = tuple(self.subtask_term_offset_range)
+        self.first_subtask_start_offset_range = tuple(self.first_subtask_start_offset_range)
 
 
 @dataclass

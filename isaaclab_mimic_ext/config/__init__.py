@@ -1,0 +1,38 @@
+"""Typed configuration: the schema of a task and of every script, and what a value may be."""
+
+from isaaclab_mimic_ext.config.scripts import (
+    SCRIPT_SCHEMAS,
+    AnnotateDemosCfg,
+    GenerateCfg,
+    InspectDatasetCfg,
+    RecordDemosCfg,
+    SplitDatasetCfg,
+)
+from isaaclab_mimic_ext.config.task import (
+    DataGenConfig,
+    EventCfg,
+    MimicEnvCfg,
+    RecorderCfg,
+    SimCfg,
+    SubTaskConfig,
+    TaskRef,
+)
+from isaaclab_mimic_ext.config.validate import validate, validate_task_cfg
+
+__all__ = [
+    "SCRIPT_SCHEMAS",
+    "AnnotateDemosCfg",
+    "DataGenConfig",
+    "EventCfg",
+    "GenerateCfg",
+    "InspectDatasetCfg",
+    "MimicEnvCfg",
+    "RecordDemosCfg",
+    "RecorderCfg",
+    "SimCfg",
+    "SplitDatasetCfg",
+    "SubTaskConfig",
+    "TaskRef",
+    "validate",
+    "validate_task_cfg",
+]

@@ -1,0 +1,94 @@
+"""The schema of each script. A task's own fields stand at the top level, so that overrides are short."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
+
+
+@dataclass
+class GenerateCfg(MimicEnvCfg):
+    """`scripts/generate.py`: source demonstrations to a dataset."""
+
+    task: TaskRef = field(default_factory=TaskRef)
+    sim: SimCfg = field(default_factory=SimCfg)
+    recorder: RecorderCfg = field(default_factory=RecorderCfg)
+    num_envs: int = 100
+    input_file: str = MISSING
+    """Annotated source demonstrations."""
+    output_file: str = MISSING
+    overwrite: bool = False
+    """Replace an existing output file."""
+    device: str = "cpu"
+    """Of the tensors: `cpu`, `cuda` or `cuda:<index>`."""
+    headless: bool = False
+    """No window (the embedded engines never open one)."""
+    enable_cameras: bool = False
+    """Cameras of engines that render."""
+    video_file: str | None = None
+    """Play some generated demonstrations back into this mp4."""
+    num_video_demos: int = 4
+    progress: bool = True
+
+
+@dataclass
+class RecordDemosCfg(MimicEnvCfg):
+    """`scripts/record_demos.py`: an operator's demonstrations. Of the task it reads `events` and `datagen_config.seed`."""
+
+    task: TaskRef = field(default_factory=TaskRef)
+    sim: SimCfg = field(default_factory=SimCfg)
+    recorder: RecorderCfg = field(default_factory=RecorderCfg)
+    teleop_device: str = "scripted"
+    num_demos: int = 10
+    output_file: str = MISSING
+    overwrite: bool = False
+    device: str = "cpu"
+    headless: bool = False
+    enable_cameras: bool = False
+
+
+@dataclass
+class AnnotateDemosCfg(MimicEnvCfg):
+    """`scripts/annotate_demos.py`: subtask boundaries into recorded demonstrations, by replaying them."""
+
+    task: TaskRef = field(default_factory=TaskRef)
+    sim: SimCfg = field(default_factory=SimCfg)
+    recorder: RecorderCfg = field(default_factory=RecorderCfg)
+    auto: bool = True
+    """Take the boundaries from the task's signals."""
+    input_file: str = MISSING
+    output_file: str = MISSING
+    overwrite: bool = False
+    device: str = "cpu"
+    headless: bool = False
+    enable_cameras: bool = False
+
+
+@dataclass
+class SplitDatasetCfg:
+    """`scripts/split_dataset.py`: `mask/train` and `mask/valid` into a dataset."""
+
+    input_file: str = MISSING
+    ratio: float = 0.8
+    """Part of the demos that goes to `train`."""
+    seed: int = 1
+
+
+@dataclass
+class InspectDatasetCfg:
+    """`scripts/inspect_dataset.py`: what is in a dataset."""
+
+    input_file: str = MISSING
+    json: bool = False
+    """Print JSON instead of text."""
+
+
+SCRIPT_SCHEMAS: dict[str, type] = {
+    "generate": GenerateCfg,
+    "record_demos": RecordDemosCfg,
+    "annotate_demos": AnnotateDemosCfg,
+    "split_dataset": SplitDatasetCfg,
+    "inspect_dataset": InspectDatasetCfg,
+}
+"""Script name (also of its file in `conf/`) -> schema."""

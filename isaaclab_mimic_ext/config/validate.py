@@ -1,0 +1,238 @@
+"""What the values of a configuration may be. The types are checked before, by OmegaConf against the schema."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isaaclab_mimic_ext.config.scripts import AnnotateDemosCfg, GenerateCfg, RecordDemosCfg, SplitDatasetCfg
+from isaaclab_mimic_ext.config.task import DataGenConfig, EventCfg, MimicEnvCfg, RecorderCfg, SimCfg, SubTaskConfig
+from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.task import Task
+
+SUCCESS_RULES = ("held", "any_step")
+COMPAT_SELECT = ("mimic", "isaaclab")
+SELECTION_STRATEGIES = {
+    "random": (),
+    "nearest_neighbor_object": ("nn_k", "pos_weight", "rot_weight"),
+    "nearest_neighbor_robot_distance": ("nn_k", "pos_weight", "rot_weight"),
+}
+"""Strategy -> the names of its `selection_strategy_kwargs`."""
+COMPRESSIONS = ("none", "lzf", "gzip")
+FORMAT_VERSIONS = (0, 1)
+ENGINES = ("mujoco", "kinematic")
+TELEOP_DEVICES = ("scripted",)
+COORDINATES = ("x", "y", "yaw")
+VIDEO_SUFFIX = ".mp4"
+
+
+def validate(cfg: Any) -> None:
+    """Check a script's configuration; the task that it names is loaded for that.
+
+    Raises:
+        ConfigError: a value is out of range, or names what does not exist.
+    """
+    if isinstance(cfg, GenerateCfg | RecordDemosCfg | AnnotateDemosCfg):
+        from isaaclab_mimic_ext.task import load_task
+
+        validate_task_cfg(cfg, load_task(cfg.task.name))
+        _validate_sim(cfg.sim)
+        _validate_recorder(cfg.recorder)
+        _validate_device(cfg.device)
+        _require_name("output_file", cfg.output_file)
+    if isinstance(cfg, GenerateCfg):
+        _require_at_least("num_envs", cfg.num_envs, 1)
+        _require_at_least("num_video_demos", cfg.num_video_demos, 1)
+        _validate_video(cfg.video_file)
+    if isinstance(cfg, RecordDemosCfg):
+        _require_at_least("num_demos", cfg.num_demos, 1)
+        _require_choice("teleop_device", cfg.teleop_device, TELEOP_DEVICES)
+    if isinstance(cfg, SplitDatasetCfg):
+        _validate_seed("seed", cfg.seed)
+        if not 0.0 < cfg.ratio < 1.0:
+            raise ConfigError(f"ratio: {cfg.ratio} leaves train or valid empty; give a number between 0 and 1, e.g. 0.8")
+
+
+def validate_task_cfg(cfg: MimicEnvCfg, task: "Task") -> None:
+    """Check a Mimic task's configuration against the scene of `task`.
+
+    Raises:
+        TaskSpecError: a subtask is wrong, or an end effector has none.
+        ConfigError: any other value is wrong.
+    """
+    _validate_datagen(cfg.datagen_config)
+    for eef_name in cfg.subtask_configs:
+        if eef_name not in task.eef_names:
+            raise TaskSpecError(
+                f"subtask_configs: no end effector '{eef_name}' in the scene; {choices(eef_name, task.eef_names)}"
+            )
+    for eef_name in task.eef_names:
+        subtasks = cfg.subtask_configs.get(eef_name)
+        if not subtasks:
+            raise TaskSpecError(
+                f"subtask_configs.{eef_name}: no subtasks; every end effector of the scene needs at least one"
+            )
+        for index, subtask in enumerate(subtasks):
+            name = subtask.subtask_term_signal or subtask.description
+            place = f"subtask_configs.{eef_name}.{index}" + (f" ({name})" if name else "")
+            _validate_subtask(place, subtask, index == 0, index == len(subtasks) - 1, task)
+    if cfg.task_constraint_configs:
+        raise ConfigError(
+            "task_constraint_configs: constraints between end effectors are not available; leave the list empty"
+        )
+    for event_name, event in cfg.events.items():
+        _validate_event(f"events.{event_name}", event, task)
+
+
+def _validate_datagen(cfg: DataGenConfig) -> None:
+    place = "datagen_config"
+    _validate_seed(f"{place}.seed", cfg.seed)
+    _require_at_least(f"{place}.generation_num_trials", cfg.generation_num_trials, 1)
+    for name in ("max_num_failures", "max_total_failures"):
+        limit = getattr(cfg, name)
+        if limit is not None:
+            _require_at_least(f"{place}.{name}", limit, 1, "; null switches the limit off")
+    _require_at_least(f"{place}.num_final_hold_steps", cfg.num_final_hold_steps, 0)
+    _require_at_least(f"{place}.num_success_steps", cfg.num_success_steps, 1)
+    _require_choice(f"{place}.success_rule", cfg.success_rule, SUCCESS_RULES)
+    _require_choice(f"{place}.compat_select", cfg.compat_select, COMPAT_SELECT)
+
+
+def _validate_subtask(place: str, cfg: SubTaskConfig, is_first: bool, is_last: bool, task: "Task") -> None:
+    if cfg.object_ref is not None and cfg.object_ref not in task.object_names:
+        raise TaskSpecError(
+            f"{place}: object_ref '{cfg.object_ref}' is not in the scene; {choices(cfg.object_ref, task.object_names)}"
+        )
+    signal = cfg.subtask_term_signal
+    if signal is None and not is_last:
+        raise TaskSpecError(
+            f"{place}: no subtask_term_signal; every subtask but the last needs one; choices: {', '.join(task.signal_names)}"
+        )
+    if signal is not None and signal not in task.signal_names:
+        raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, task.signal_names)}")
+    _validate_offsets(place, cfg, is_first, is_last)
+    _validate_strategy(place, cfg)
+    if not (cfg.action_noise >= 0 and math.isfinite(cfg.action_noise)):
+        raise TaskSpecError(f"{place}: action_noise {cfg.action_noise} is no standard deviation; give 0 or more")
+    for name in ("num_interpolation_steps", "num_fixed_steps"):
+        if getattr(cfg, name) < 0:
+            raise TaskSpecError(f"{place}: {name} is {getattr(cfg, name)}; give 0 or more steps")
+
+
+def _validate_offsets(place: str, cfg: SubTaskConfig, is_first: bool, is_last: bool) -> None:
+    for name in ("subtask_term_offset_range", "first_subtask_start_offset_range"):
+        bounds = list(getattr(cfg, name))
+        if len(bounds) != 2 or bounds[0] > bounds[1]:
+            raise TaskSpecError(f"{place}: {name} {bounds} is no range; give [lowest, highest]")
+    if is_last and any(cfg.subtask_term_offset_range):
+        raise TaskSpecError(
+            f"{place}: subtask_term_offset_range {list(cfg.subtask_term_offset_range)} would end the last subtask off the end "
+            "of the demonstration; give [0, 0]"
+        )
+    start = list(cfg.first_subtask_start_offset_range)
+    if is_first and start[0] < 0:
+        raise TaskSpecError(
+            f"{place}: first_subtask_start_offset_range {start} starts before the demonstration; give 0 or more steps"
+        )
+    if not is_first and any(start):
+        raise TaskSpecError(
+            f"{place}: first_subtask_start_offset_range {start} is for an end effector's first subtask; give [0, 0]"
+        )
+
+
+def _validate_strategy(place: str, cfg: SubTaskConfig) -> None:
+    strategy = cfg.selection_strategy
+    if strategy not in SELECTION_STRATEGIES:
+        raise TaskSpecError(
+            f"{place}: there is no selection_strategy '{strategy}'; {choices(strategy, SELECTION_STRATEGIES)}"
+        )
+    if strategy == "nearest_neighbor_object" and cfg.object_ref is None:
+        raise TaskSpecError(
+            f"{place}: selection_strategy '{strategy}' needs an object_ref to be near to; name one or use 'random'"
+        )
+    valid = SELECTION_STRATEGIES[strategy]
+    for name, value in cfg.selection_strategy_kwargs.items():
+        where = f"{place}: selection_strategy_kwargs.{name}"
+        if name not in valid:
+            raise TaskSpecError(f"{where}: '{strategy}' takes no such argument; {choices(name, valid)}")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name == "nn_k" and not (is_number and isinstance(value, int) and value >= 1):
+            raise TaskSpecError(f"{where}: {value!r} is no number of neighbours; give a whole number, 1 or more")
+        if name != "nn_k" and not (is_number and 0 <= value < math.inf):
+            raise TaskSpecError(f"{where}: {value!r} is no weight; give a number, 0 or more")
+
+
+def _validate_event(place: str, cfg: EventCfg, task: "Task") -> None:
+    arm_names = tuple(arm.name for arm in task.arms)
+    names = (*task.object_names, *arm_names)
+    if cfg.asset not in names:
+        raise ConfigError(f"{place}.asset: no '{cfg.asset}' in the scene; {choices(cfg.asset, names)}")
+    if cfg.asset in arm_names and (cfg.pose_range or cfg.min_separation):
+        raise ConfigError(f"{place}: '{cfg.asset}' is a robot: it has a joint_std, no pose_range and no min_separation")
+    if cfg.asset not in arm_names and cfg.joint_std:
+        raise ConfigError(f"{place}: '{cfg.asset}' has no joints: it has a pose_range, no joint_std")
+    _require_at_least(f"{place}.min_separation", cfg.min_separation, 0)
+    _require_at_least(f"{place}.joint_std", cfg.joint_std, 0)
+    for coordinate, bounds in cfg.pose_range.items():
+        where = f"{place}.pose_range.{coordinate}"
+        if coordinate not in COORDINATES:
+            raise ConfigError(f"{where}: unknown coordinate; {choices(coordinate, COORDINATES)}")
+        if len(bounds) != 2 or not all(map(math.isfinite, bounds)) or bounds[0] > bounds[1]:
+            raise ConfigError(f"{where}: {list(bounds)} is no range; give [lowest, highest]")
+
+
+def _validate_sim(cfg: SimCfg) -> None:
+    _require_choice("sim.engine", cfg.engine, ENGINES)
+    _require_at_least("sim.num_threads", cfg.num_threads, 0, "; 0 means one a core")
+
+
+def _validate_recorder(cfg: RecorderCfg) -> None:
+    _require_choice("recorder.compression", cfg.compression, COMPRESSIONS)
+    if cfg.format_version not in FORMAT_VERSIONS:
+        raise ConfigError(
+            f"recorder.format_version: {cfg.format_version} is unknown; choices: 0 (Isaac Lab 2.3), 1 (Isaac Lab 3)"
+        )
+    _require_at_least("recorder.queue_size", cfg.queue_size, 1)
+
+
+def _validate_device(name: str) -> None:
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device: '{name}' is no device; choices: cpu, cuda, cuda:<index>") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device: '{name}' is not supported; choices: cpu, cuda, cuda:<index>")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if (device.index or 0) >= count:
+        raise ConfigError(f"device: '{name}' is not on this machine, it has {count} CUDA device(s); use device=cpu")
+
+
+def _validate_video(video_file: str | None) -> None:
+    if video_file is not None and Path(video_file).suffix != VIDEO_SUFFIX:
+        raise ConfigError(
+            f"video_file: '{video_file}' is not an {VIDEO_SUFFIX} file; give a name that ends in {VIDEO_SUFFIX}"
+        )
+
+
+def _validate_seed(place: str, seed: int) -> None:
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"{place}: {seed} is out of range; give a number from 0 to 2**64 - 1")
+
+
+def _require_at_least(place: str, value: float, lowest: int, note: str = "") -> None:
+    if not (value >= lowest and math.isfinite(value)):
+        raise ConfigError(f"{place}: {value} is out of range; give {lowest} or more{note}")
+
+
+def _require_choice(place: str, value: str, valid: Iterable[str]) -> None:
+    if value not in valid:
+        raise ConfigError(f"{place}: '{value}' is unknown; {choices(value, valid)}")
+
+
+def _require_name(place: str, value: str) -> None:
+    if not value or Path(value).is_dir():
+        raise ConfigError(f"{place}: '{value}' is no file name; give the path of a file, e.g. datasets/demos.hdf5")
