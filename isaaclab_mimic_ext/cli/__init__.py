@@ -1,0 +1,126 @@
+"""From a command line to a typed configuration, a call, and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.cli.messages import explain, is_config_error
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
+from isaaclab_mimic_ext.config.store import conf_dir, register
+from isaaclab_mimic_ext.errors import Interrupted, MimicError, OutputError
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+class _Stop(BaseException):
+    """Ends the program from within a Hydra job; Hydra catches and rewords every Exception."""
+
+    def __init__(self, exit_code: int):
+        self.exit_code = exit_code
+
+
+def run_app(name: str) -> NoReturn:
+    """Run the script `name`: `main(cfg)` of `isaaclab_mimic_ext.apps.<name>`, with `conf/<name>.yaml` and the command line.
+
+    The process ends with 0, with the exit code of the MimicError that was raised, with 2 for a wrong configuration, with 130
+    after Ctrl-C, or with 1 and a traceback for anything unexpected. In a sweep a job that fails does not keep the others
+    from running; the exit code is then the first failure's.
+    """
+    try:
+        sys.exit(_run(name))
+    except _Stop as stop:
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except MimicError as error:
+        sys.exit(_report(error))
+    except Exception as error:
+        if not is_config_error(error):
+            raise
+        print(f"ConfigError: {explain(error)}", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+
+
+def _run(name: str) -> int:
+    schema = SCRIPT_SCHEMAS[name]
+    sys.argv[1:] = translate(sys.argv[1:], schema)
+    register([conf_dir(), *_config_dirs(sys.argv)])
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own rendering and exiting.
+    job = _Job(lambda cfg: import_module(f"isaaclab_mimic_ext.apps.{name}").main(cfg))
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job.run)()
+    return job.exit_code
+
+
+class _Job:
+    """What Hydra calls: once in a run, once a combination in a sweep."""
+
+    def __init__(self, main: Callable[[Any], None]):
+        self.main = main
+        self.exit_code = 0
+        self.outputs: set[str] = set()
+
+    def run(self, composed: DictConfig) -> None:
+        try:
+            cfg = to_typed(composed)
+            validate(cfg)
+            self._claim_output(getattr(cfg, "output_file", None))
+            self.main(cfg)
+        except MimicError as error:
+            self._fail(_report(error), isinstance(error, Interrupted))
+        except Exception as error:
+            if not is_config_error(error):
+                traceback.print_exc()
+                self._fail(1, True)
+            print(f"ConfigError: {explain(error)}", file=sys.stderr)
+            self._fail(USAGE_ERROR, False)
+
+    def _claim_output(self, output_file: str | None) -> None:
+        if output_file is None:
+            return
+        if output_file in self.outputs:
+            raise OutputError(
+                f"output_file: '{output_file}' belongs to an earlier job of this sweep; leave output_file out (each job "
+                "then writes to its own folder) or sweep it too"
+            )
+        self.outputs.add(output_file)
+
+    def _fail(self, exit_code: int, ends_sweep: bool) -> None:
+        if ends_sweep or HydraConfig.get().mode == RunMode.RUN:
+            raise _Stop(exit_code)
+        self.exit_code = self.exit_code or exit_code
+
+
+def to_typed(composed: DictConfig) -> Any:
+    """The dataclass object of a composed configuration."""
+    if "subtask_configs" in composed:
+        # The schema holds an empty list for end effectors of other tasks.
+        composed = composed.copy()
+        OmegaConf.set_struct(composed.subtask_configs, False)
+        for eef_name in [name for name, subtasks in composed.subtask_configs.items() if not subtasks]:
+            del composed.subtask_configs[eef_name]
+    return OmegaConf.to_object(composed)
+
+
+def _config_dirs(argv: list[str]) -> list[Path]:
+    """The folders given by `--config-dir`."""
+    pairs = zip(argv, [*argv[1:], ""], strict=True)
+    separate = [value for word, value in pairs if word in ("--config-dir", "-cd")]
+    joined = [word.partition("=")[2] for word in argv if word.startswith("--config-dir=")]
+    return [Path(folder) for folder in separate + joined if folder]
+
+
+def _report(error: MimicError) -> int:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return error.exit_code

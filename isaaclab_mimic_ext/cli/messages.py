@@ -1,0 +1,101 @@
+"""Hydra's and OmegaConf's errors in one clear line: the field, what is wrong with it, what would be right."""
+
+import re
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigIndexError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from isaaclab_mimic_ext.errors import choices
+
+
+def explain(error: Exception) -> str:
+    """One line for an error of Hydra or OmegaConf."""
+    cause = _omegaconf_cause(error)
+    if isinstance(error, MissingConfigException):
+        return _explain_missing_config(error)
+    if isinstance(error, OverrideParseException):
+        reason = _first_line(error.message)
+        return f"'{error.override}' is no override ({reason}); write field=value, values with blanks or brackets in quotes"
+    if cause is None:
+        return _first_line(str(error))
+    return _explain_field(cause)
+
+
+def is_config_error(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf raised it."""
+    return isinstance(error, HydraException | OmegaConfBaseException)
+
+
+def _omegaconf_cause(error: BaseException) -> OmegaConfBaseException | None:
+    """The innermost OmegaConf error of a chain."""
+    found: OmegaConfBaseException | None = None
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OmegaConfBaseException):
+            found = link
+        link = link.__cause__
+    return found
+
+
+def _explain_missing_config(error: MissingConfigException) -> str:
+    name = error.missing_cfg_file or ""
+    group, _, option = name.rpartition("/")
+    if group and error.options is not None:
+        return f"{group}: there is no '{option}'; {choices(option, error.options)}"
+    return _first_line(str(error))
+
+
+def _explain_field(error: OmegaConfBaseException) -> str:
+    place = _dotted(error.full_key) or str(error.key)
+    reason = _first_line(error.msg or str(error))
+    if isinstance(error, ConfigAttributeError | ConfigKeyError):
+        key = str(error.key)
+        valid = _keys(error)
+        return f"{place}: there is no field '{key}'" + (f"; {choices(key, valid)}" if valid else "")
+    if isinstance(error, ConfigIndexError):
+        return f"{place}: there is no such item; {choices(str(error.key), _keys(error))}"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{place}: no value; give one, {place}=<value>"
+    if isinstance(error, ValidationError):
+        return f"{place}: {reason}; {_expected(error)}"
+    return f"{place}: {reason}"
+
+
+def _keys(error: OmegaConfBaseException) -> list[str]:
+    """The fields that stand beside the one that is wrong."""
+    node: Any = error.parent_node
+    if node is None or node._is_none() or node._is_missing():
+        return []
+    if OmegaConf.is_list(node):
+        return [str(index) for index in range(len(node))]
+    return [str(key) for key in node if key != "hydra"]
+
+
+def _expected(error: OmegaConfBaseException) -> str:
+    child = getattr(error, "child_node", None)
+    reference = getattr(child, "_metadata", None)
+    kind = getattr(reference, "ref_type", None) if reference is not None else error.ref_type
+    name = getattr(kind, "__name__", None) or str(kind).replace("typing.", "")
+    return f"expected: {name}"
+
+
+def _dotted(full_key: str | None) -> str:
+    """`subtask_configs.franka[0].x` as one writes it in an override."""
+    return re.sub(r"\[(\w+)\]", r".\1", full_key or "")
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[0] if lines else "wrong configuration"
+
+
+__all__ = ["explain", "is_config_error"]

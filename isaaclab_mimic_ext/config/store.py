@@ -1,0 +1,67 @@
+"""Puts the schemas where Hydra finds them, and the resolvers that `conf/` uses."""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.config.scripts import SCRIPT_SCHEMAS
+from isaaclab_mimic_ext.config.task import MimicEnvCfg
+
+DATASETS_DIR = Path("datasets")
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration files, in a checkout or installed."""
+    return _package_dir("isaaclab_mimic_ext.conf")
+
+
+def register(config_dirs: Iterable[Path]) -> None:
+    """Make schemas and resolvers known to Hydra.
+
+    Args:
+        config_dirs: where the task files are looked for.
+    """
+    OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
+    OmegaConf.register_new_resolver("output", _output, replace=True)
+    eef_names = sorted({name for folder in config_dirs for name in _eef_names(folder)})
+    store = ConfigStore.instance()
+    for script, schema in SCRIPT_SCHEMAS.items():
+        node = schema
+        if issubclass(schema, MimicEnvCfg):
+            # OmegaConf types the items of a list in a dict only where that list is there before the file is merged.
+            node = schema(subtask_configs={name: [] for name in eef_names})
+        store.store(name=f"{script}_schema", node=node)
+
+
+def _eef_names(config_dir: Path) -> set[str]:
+    """The end effectors that the task files of a folder speak of; broken files are left to Hydra to complain about."""
+    names: set[str] = set()
+    for path in sorted((config_dir / "task").glob("*.yaml")):
+        try:
+            names.update(OmegaConf.load(path).get("subtask_configs", {}))
+        except Exception:
+            continue
+    return names
+
+
+def _task_data(task_name: str, file_name: str) -> str:
+    """`${task_data:<task>,<file>}`: a data file that comes with a task."""
+    return str(_package_dir("isaaclab_mimic_ext.tasks") / task_name / "data" / file_name)
+
+
+def _output(file_name: str) -> str:
+    """`${output:<file>}`: below `datasets/`; in a sweep in the job's own folder, so that no job writes over another's."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return str(Path(HydraConfig.get().runtime.output_dir) / file_name)
+    return str(DATASETS_DIR / file_name)
+
+
+def _package_dir(name: str) -> Path:
+    spec = find_spec(name)
+    assert spec is not None and spec.origin is not None, name
+    return Path(spec.origin).parent

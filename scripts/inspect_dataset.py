@@ -1,0 +1,12 @@
+"""Show what is in a dataset: its tree, counts, lengths, ranges of the objects' poses.
+
+    python scripts/inspect_dataset.py input_file=generated.hdf5
+    python scripts/inspect_dataset.py input_file=generated.hdf5 json=true
+
+`--help` shows every field.
+"""
+
+if __name__ == "__main__":
+    from isaaclab_mimic_ext.cli import run_app
+
+    run_app("inspect_dataset")

@@ -1,0 +1,11 @@
+"""Split a dataset into train and valid, as robomimic reads it: `mask/train` and `mask/valid` are written into the file.
+
+    python scripts/split_dataset.py input_file=generated.hdf5 ratio=0.8
+
+`--help` shows every field.
+"""
+
+if __name__ == "__main__":
+    from isaaclab_mimic_ext.cli import run_app
+
+    run_app("split_dataset")
