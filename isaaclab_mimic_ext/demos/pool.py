@@ -1,0 +1,96 @@
+"""The source demonstrations as padded tensors on one device."""
+
+# E end effectors, D demos, S subtasks (of the eef that has most), T steps (of the longest demo), O objects, G gripper entries
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
+from isaaclab_mimic_ext.demos.source import SourceDemo
+
+GripperOf = Callable[[Tensor], dict[str, Tensor]]
+"""Actions (T, A) -> eef -> gripper actions (T, G): `MimicEnv.actions_to_gripper_actions`."""
+
+
+@dataclass(frozen=True)
+class SourcePool:
+    """Everything that is read from source demos while trials run. Rows past a demo's end repeat its last one.
+
+    Attributes:
+        names: the D demos.
+        eef_pose, target_eef_pose: (E, D, T, 4, 4), env frame [m]; achieved and commanded.
+        gripper_action: (E, D, T, G).
+        object_pose: (O + 1, D, T, 4, 4), env frame [m]; the last is the identity, for subtasks without an object.
+        subtask_ends: (E, D, S) int64, exclusive, before offsets; an eef's missing subtasks end with the demo.
+        lengths: (D,) int64.
+    """
+
+    names: tuple[str, ...]
+    eef_pose: Tensor
+    target_eef_pose: Tensor
+    gripper_action: Tensor
+    object_pose: Tensor
+    subtask_ends: Tensor
+    lengths: Tensor
+
+    @property
+    def num_demos(self) -> int:
+        return len(self.names)
+
+
+def build_pool(
+    demos: Sequence[SourceDemo],
+    subtasks: dict[str, list[SubTaskConfig]],
+    object_names: Sequence[str],
+    gripper_of: GripperOf,
+    device: torch.device,
+) -> SourcePool:
+    """The pool of `demos` for the end effectors and subtasks of a task.
+
+    Raises:
+        SourceDataError: a subtask's signal does not mark an end in some demo.
+        TaskSpecError: the offset ranges could make a segment of some demo empty.
+    """
+    num_steps = max(len(demo.actions) for demo in demos)
+    ends = [_ends_of_eef(demos, eef_name, configs) for eef_name, configs in subtasks.items()]
+
+    def padded(rows: Callable[[SourceDemo], np.ndarray]) -> Tensor:
+        return torch.stack([_pad(torch.as_tensor(rows(demo)), num_steps) for demo in demos])
+
+    gripper = [gripper_of(torch.as_tensor(demo.actions, device=device)) for demo in demos]
+    identity = torch.eye(4).expand(1, len(demos), num_steps, 4, 4)
+    objects = [padded(lambda demo, name=name: demo.object_pose[name]) for name in object_names]  # type: ignore[misc]
+    return SourcePool(
+        names=tuple(demo.name for demo in demos),
+        eef_pose=torch.stack([padded(lambda d, e=e: d.eef_pose[e]) for e in subtasks]).to(device),  # type: ignore[misc]
+        target_eef_pose=torch.stack([padded(lambda d, e=e: d.target_eef_pose[e]) for e in subtasks]).to(device),  # type: ignore[misc]
+        gripper_action=torch.stack([torch.stack([_pad(g[e], num_steps) for g in gripper]) for e in subtasks]).to(
+            device
+        ),
+        object_pose=torch.cat((torch.stack(objects), identity)).to(device),
+        subtask_ends=_pad_subtasks(ends, [len(demo.actions) for demo in demos]).to(device),
+        lengths=torch.tensor([len(demo.actions) for demo in demos], device=device),
+    )
+
+
+def _ends_of_eef(demos: Sequence[SourceDemo], eef_name: str, configs: list[SubTaskConfig]) -> list[list[int]]:
+    signals = [config.subtask_term_signal for config in configs]
+    ends = {demo.name: subtask_ends(demo, signals) for demo in demos}
+    check_offsets(eef_name, configs, ends)
+    return list(ends.values())
+
+
+def _pad(rows: Tensor, num_steps: int) -> Tensor:
+    return torch.cat((rows, rows[-1:].expand(num_steps - len(rows), *rows.shape[1:])))
+
+
+def _pad_subtasks(ends: list[list[list[int]]], lengths: list[int]) -> Tensor:
+    most = max(len(row) for eef_ends in ends for row in eef_ends)
+    return torch.tensor(
+        [[row + [length] * (most - len(row)) for row, length in zip(rows, lengths, strict=True)] for rows in ends]
+    )

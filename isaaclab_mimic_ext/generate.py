@@ -1,0 +1,156 @@
+"""The generation loop: N environments wide, one step at a time."""
+
+# N envs, n of them addressed, E end effectors, S subtasks, A action entries
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import DataGenConfig
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.record.ledger import TrialLedger
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.stats import Clock, GenerationReport, Progress, failed_stage, failure_reasons
+
+
+class Generator:
+    """Turns trials into recorded episodes until the ledger has its verdict.
+
+    Args:
+        signals: the subtask signals to watch, in order, for the failure report.
+    """
+
+    def __init__(
+        self,
+        env: MimicEnv,
+        planner: TrialPlanner,
+        recorder: EpisodeRecorder,
+        config: DataGenConfig,
+        signals: Sequence[str],
+    ):
+        self.env, self.planner, self.recorder, self.config = env, planner, recorder, config
+        self.ledger = TrialLedger(config)
+        self.signals = tuple(signals)
+        self.env_steps = 0
+        self.clock = Clock()
+        device, num_envs = env.device, env.num_envs
+        self._active = np.zeros(num_envs, dtype=bool)
+        self._active_ids = torch.zeros(0, dtype=torch.int64, device=device)
+        self._draws = Draws(config.seed, planner.trials)
+        self._step = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._steps_successful = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._ever_successful = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._signals_seen = torch.zeros(num_envs, len(signals), dtype=torch.bool, device=device)
+
+    def run(self, should_stop: Callable[[Progress], bool] = lambda progress: False) -> None:
+        """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
+        self.clock = Clock()
+        self.begin_trials()
+        while self._active.any():
+            self.step()
+            if self.ledger.verdict is not None or should_stop(self.progress()):
+                return
+
+    def step(self) -> None:
+        """One control step of every env that has a trial, and what follows from it."""
+        actions = self._next_actions()
+        self.recorder.before_step(self._step)
+        self.env.step(actions, None if self._active.all() else self._active_ids)
+        success = self.env.success()
+        self.recorder.after_step(self._step, actions, success)
+        self._watch(success)
+        self.env_steps += len(self._active_ids)
+        due, ended = self.planner.advance()
+        # sync: the only one of a step that neither ends nor begins a trial
+        events = torch.cat((due, ended[:, None]), dim=1).cpu().numpy() & self._active[:, None]
+        if events[:, -1].any():
+            self._end_trials(np.flatnonzero(events[:, -1]))
+            if self.ledger.verdict is not None:
+                return
+            self.begin_trials()
+        if events[:, :-1].any():
+            self._begin_segments(*np.nonzero(events[:, :-1]))
+
+    def begin_trials(self) -> None:
+        """Start the next trials in free envs, as far as the target needs them."""
+        free = np.flatnonzero(~self._active)
+        trials = self.ledger.start(len(free))
+        self._active[free[: len(trials)]] = True
+        self._active_ids = self._indices(np.flatnonzero(self._active))
+        if not len(trials):
+            return
+        env_ids = self._indices(free[: len(trials)])
+        draws = Draws(self.config.seed, self._indices(trials))
+        self.env.reset(env_ids, draws)
+        self.planner.begin_trials(env_ids, draws)
+        for counter in (self._step, self._steps_successful, self._ever_successful, self._signals_seen):
+            counter[env_ids] = 0
+        self.recorder.begin(env_ids)
+        num_eefs = len(self.env.eef_names)
+        self._begin_segments(np.repeat(free[: len(trials)], num_eefs), np.tile(np.arange(num_eefs), len(trials)))
+
+    def progress(self) -> Progress:
+        ledger, config = self.ledger, self.config
+        done = ledger.num_successes if config.generation_guarantee else ledger.committed
+        return Progress(
+            done, ledger.num_ended_successes, ledger.num_ended, config.generation_num_trials, self.env_steps, self.clock.elapsed()
+        )
+
+    def report(self) -> GenerationReport:
+        """Counts so far; of trials 0 .. K-1 once the ledger has its verdict."""
+        ledger, verdict = self.ledger, self.ledger.verdict
+        return GenerationReport(
+            num_successes=ledger.num_successes if verdict else ledger.num_ended_successes,
+            num_attempts=ledger.committed if verdict else ledger.num_ended,
+            reason=verdict.reason if verdict else "interrupted",
+            target_reached=verdict is not None and verdict.target_reached,
+            failures=failure_reasons(self.signals, ledger.failures_by_stage(len(self.signals) + 1)),
+            env_steps=self.env_steps,
+            elapsed=self.clock.elapsed(),
+        )
+
+    def _indices(self, ids: np.ndarray) -> Tensor:
+        return torch.from_numpy(ids).to(self.env.device)
+
+    def _begin_segments(self, env_ids: np.ndarray, eef_ids: np.ndarray) -> None:
+        eef_pose = torch.stack([self.env.get_robot_eef_pose(name) for name in self.env.eef_names], dim=1)
+        object_pose = torch.stack(list(self.env.get_object_poses().values()), dim=1)
+        self.planner.begin_segments(self._indices(env_ids), self._indices(eef_ids), eef_pose, object_pose)
+
+    def _next_actions(self) -> Tensor:
+        waypoints = self.planner.waypoints()
+        num_eefs = len(self.env.eef_names)
+        normal = self._draws.normal(Stream.ACTION_NOISE, (num_eefs, self.env.action_noise_dim), self._step)
+        noise = normal * waypoints.noise_std[..., None]
+        return self.env.target_eef_pose_to_action(
+            self._by_eef(waypoints.target_eef_pose), self._by_eef(waypoints.gripper_action), self._by_eef(noise)
+        )
+
+    def _by_eef(self, stacked: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.env.eef_names, stacked.unbind(1), strict=True))
+
+    def _watch(self, success: Tensor) -> None:
+        self._steps_successful = torch.where(success, self._steps_successful + 1, 0)
+        self._ever_successful |= success
+        signals = self.env.get_subtask_term_signals()
+        self._signals_seen |= torch.stack([signals[name] for name in self.signals], dim=1)
+        self._step += 1
+
+    def _end_trials(self, env_ids: np.ndarray) -> None:
+        ids = self._indices(env_ids)
+        held = self._steps_successful >= self.config.num_success_steps
+        success = (self._ever_successful if self.config.success_rule == "any_step" else held)[ids].cpu().numpy()
+        trials, lengths = self.planner.trials[ids].cpu().numpy(), self._step[ids].cpu().numpy()
+        self.ledger.end(trials, success, failed_stage(self._signals_seen[ids].cpu().numpy()))
+        attributes = {
+            "seed": np.full(len(trials), self.config.seed),
+            "source_demos": self.planner.chosen_demos[ids].cpu().numpy(),
+        }
+        self.recorder.end(ids, trials, success, lengths, attributes, self.ledger.committed)
+        self._active[env_ids] = False
+        # Idle envs write their garbage where the next trial starts.
+        self._step[ids] = 0

@@ -1,0 +1,176 @@
+"""The waypoint that each end effector is at: gather of the segment, transform and interpolation in one kernel.
+
+A segment's waypoints are, in order: `num_interpolation` poses between its start pose and its first pose, `num_fixed` + 1
+times the first pose, the rest of the path. The path is the source's target poses, with the achieved pose at the segment's
+start in front where `prepend` says so, moved by `transform`. MimicGen's generation step (arXiv 2310.17596, section 4.2).
+"""
+
+# N envs, E end effectors, D demos, T steps of the padded pool, G gripper entries
+
+from dataclasses import dataclass
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from isaaclab_mimic_ext.kernels.launch import launch
+from isaaclab_mimic_ext.math import interpolate_poses, rotation_angle
+
+LEGACY_SMALL_ANGLE = 0.05
+"""Isaac Lab and MimicGen jump to a goal rotation that is nearer than this [rad]."""
+
+
+@dataclass
+class Segments:
+    """What each end effector is executing.
+
+    Attributes:
+        demo: (N, E) int32, the source demo.
+        start, length: (N, E) int32, its span in the source [steps].
+        cursor: (N, E) int32, the waypoint it is at.
+        num_interpolation, num_fixed: (N, E) int32.
+        prepend: (N, E) int32, 1 where the achieved pose comes first.
+        transform: (N, E, 4, 4), from the source's env frame to this one's.
+        start_pose: (N, E, 4, 4), where interpolation starts.
+    """
+
+    demo: Tensor
+    start: Tensor
+    length: Tensor
+    cursor: Tensor
+    num_interpolation: Tensor
+    num_fixed: Tensor
+    prepend: Tensor
+    transform: Tensor
+    start_pose: Tensor
+
+    @classmethod
+    def empty(cls, num_envs: int, num_eefs: int, device: torch.device) -> "Segments":
+        """Segments of one step of demo 0, at rest."""
+
+        def integers(value: int) -> Tensor:
+            return torch.full((num_envs, num_eefs), value, dtype=torch.int32, device=device)
+
+        eye = torch.eye(4, device=device).expand(num_envs, num_eefs, 4, 4)
+        zeros = [integers(0) for _ in range(5)]
+        return cls(zeros[0], zeros[1], integers(1), *zeros[2:], integers(0), eye.clone(), eye.clone())
+
+    @property
+    def num_waypoints(self) -> Tensor:
+        """(N, E) int32."""
+        return self.num_interpolation + self.num_fixed + self.length + self.prepend
+
+
+@wp.kernel(enable_backward=False)
+def _waypoint_kernel(
+    target_pool: wp.array(dtype=wp.mat44, ndim=3),
+    eef_pool: wp.array(dtype=wp.mat44, ndim=3),
+    gripper_pool: wp.array(dtype=wp.float32, ndim=4),
+    demo: wp.array(dtype=wp.int32, ndim=2),
+    start: wp.array(dtype=wp.int32, ndim=2),
+    cursor: wp.array(dtype=wp.int32, ndim=2),
+    num_interpolation: wp.array(dtype=wp.int32, ndim=2),
+    num_fixed: wp.array(dtype=wp.int32, ndim=2),
+    prepend: wp.array(dtype=wp.int32, ndim=2),
+    transform: wp.array(dtype=wp.mat44, ndim=2),
+    start_pose: wp.array(dtype=wp.mat44, ndim=2),
+    legacy_angle: wp.float32,
+    target: wp.array(dtype=wp.mat44, ndim=2),
+    gripper: wp.array(dtype=wp.float32, ndim=3),
+):
+    n, e = wp.tid()
+    source = demo[n, e]
+    first = start[n, e]
+    index = wp.max(cursor[n, e] - num_interpolation[n, e] - num_fixed[n, e], 0)
+    step = first + wp.max(index - prepend[n, e], 0)
+    pose = target_pool[e, source, step]
+    if index < prepend[n, e]:
+        pose = eef_pool[e, source, first]
+    pose = transform[n, e] * pose
+    if cursor[n, e] < num_interpolation[n, e]:
+        fraction = float(cursor[n, e] + 1) / float(num_interpolation[n, e] + 1)
+        pose = _interpolate(start_pose[n, e], pose, fraction, legacy_angle)
+    target[n, e] = pose
+    for g in range(gripper_pool.shape[3]):
+        gripper[n, e, g] = gripper_pool[e, source, step, g]
+
+
+@wp.func
+def _rotation(pose: wp.mat44) -> wp.mat33:
+    return wp.mat33(
+        pose[0, 0], pose[0, 1], pose[0, 2], pose[1, 0], pose[1, 1], pose[1, 2], pose[2, 0], pose[2, 1], pose[2, 2]
+    )
+
+
+@wp.func
+def _interpolate(start: wp.mat44, goal: wp.mat44, fraction: wp.float32, legacy_angle: wp.float32) -> wp.mat44:
+    start_rot = _rotation(start)
+    relative = wp.normalize(wp.quat_from_matrix(wp.transpose(start_rot) * _rotation(goal)))
+    vec = wp.vec3(relative[0], relative[1], relative[2])
+    sine = wp.length(vec)
+    angle = 2.0 * wp.atan2(sine, wp.abs(relative[3]))
+    rot = _rotation(goal)
+    if angle >= legacy_angle and sine > 1.0e-7:
+        axis = vec * (wp.where(relative[3] < 0.0, -1.0, 1.0) / sine)
+        rot = start_rot * wp.quat_to_matrix(wp.quat_from_axis_angle(axis, fraction * angle))
+    x = start[0, 3] + fraction * (goal[0, 3] - start[0, 3])
+    y = start[1, 3] + fraction * (goal[1, 3] - start[1, 3])
+    z = start[2, 3] + fraction * (goal[2, 3] - start[2, 3])
+    return wp.mat44(
+        rot[0, 0], rot[0, 1], rot[0, 2], x,
+        rot[1, 0], rot[1, 1], rot[1, 2], y,
+        rot[2, 0], rot[2, 1], rot[2, 2], z,
+        0.0, 0.0, 0.0, 1.0,
+    )  # fmt: skip
+
+
+class WaypointReader:
+    """Reads present waypoints into buffers of its own.
+
+    Args:
+        target_pool, eef_pool: (E, D, T, 4, 4), the source's target and achieved poses, env frame [m].
+        gripper_pool: (E, D, T, G).
+        segments: read anew at every call, never replaced.
+        legacy_small_rotation: jump to a goal rotation nearer than `LEGACY_SMALL_ANGLE`.
+    """
+
+    def __init__(
+        self, target_pool: Tensor, eef_pool: Tensor, gripper_pool: Tensor, segments: Segments, legacy_small_rotation: bool
+    ):
+        num_envs, num_eefs = segments.demo.shape
+        self.device = target_pool.device
+        self.target = torch.zeros(num_envs, num_eefs, 4, 4, device=self.device)
+        self.gripper = torch.zeros(num_envs, num_eefs, gripper_pool.shape[-1], device=self.device)
+        integers = (segments.demo, segments.start, segments.cursor, segments.num_interpolation, segments.num_fixed)
+        self._inputs = [
+            *(wp.from_torch(pool.contiguous(), dtype=wp.mat44) for pool in (target_pool, eef_pool)),
+            wp.from_torch(gripper_pool.contiguous()),
+            *(wp.from_torch(tensor) for tensor in (*integers, segments.prepend)),
+            *(wp.from_torch(tensor, dtype=wp.mat44) for tensor in (segments.transform, segments.start_pose)),
+            LEGACY_SMALL_ANGLE if legacy_small_rotation else 0.0,
+        ]
+        self._outputs = [wp.from_torch(self.target, dtype=wp.mat44), wp.from_torch(self.gripper)]
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Target poses (N, E, 4, 4) and gripper actions (N, E, G); the buffers are overwritten by the next call."""
+        launch(_waypoint_kernel, self.target.shape[:2], self._inputs, self._outputs, self.device)
+        return self.target, self.gripper
+
+
+def waypoints_torch(
+    target_pool: Tensor, eef_pool: Tensor, gripper_pool: Tensor, segments: Segments, legacy_small_rotation: bool
+) -> tuple[Tensor, Tensor]:
+    """`WaypointReader.read` in torch operations: its twin."""
+    eef = torch.arange(segments.demo.shape[1], device=target_pool.device)
+    demo, start, prepend = segments.demo.long(), segments.start.long(), segments.prepend.long()
+    index = (segments.cursor - segments.num_interpolation - segments.num_fixed).clamp(min=0).long()
+    step = start + (index - prepend).clamp(min=0)
+    at_prepended = (index < prepend)[..., None, None]
+    pose = segments.transform @ torch.where(at_prepended, eef_pool[eef, demo, start], target_pool[eef, demo, step])
+    fraction = (segments.cursor + 1) / (segments.num_interpolation + 1)
+    between = interpolate_poses(segments.start_pose, pose, fraction.float())
+    if legacy_small_rotation:
+        jump = rotation_angle(segments.start_pose[..., :3, :3], pose[..., :3, :3]) < LEGACY_SMALL_ANGLE
+        between[..., :3, :3] = torch.where(jump[..., None, None], pose[..., :3, :3], between[..., :3, :3])
+    interpolating = (segments.cursor < segments.num_interpolation)[..., None, None]
+    return torch.where(interpolating, between, pose), gripper_pool[eef, demo, step]

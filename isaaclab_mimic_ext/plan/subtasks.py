@@ -1,0 +1,91 @@
+"""The subtask configuration as tensors, so that a step looks parameters up instead of asking objects."""
+
+# E end effectors, S subtasks (of the eef that has most)
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import SubTaskConfig
+
+
+class Strategy(IntEnum):
+    """How a source demo is selected; the names are the configuration's."""
+
+    RANDOM = 0
+    NEAREST_NEIGHBOR_OBJECT = 1
+    NEAREST_NEIGHBOR_ROBOT_DISTANCE = 2
+
+
+@dataclass(frozen=True)
+class SubtaskTable:
+    """Parameters of every subtask, each (E, S) unless said otherwise.
+
+    Attributes:
+        num_subtasks: (E,) int64; entries of the table beyond it mean nothing.
+        object_id: index into `SourcePool.object_pose`; its last entry where there is no object.
+        strategy: values of `Strategy`.
+        nn_k, pos_weight, rot_weight: of the nearest-neighbour strategies.
+        offset_low, offset_high: of the subtask's end, both included [steps].
+        first_low, first_high: (E,), of the first subtask's start [steps].
+        num_interpolation, num_fixed: [steps].
+        noise_std: in the action's units.
+        noise_everywhere: bool, noise on interpolated and fixed waypoints too.
+    """
+
+    num_subtasks: Tensor
+    object_id: Tensor
+    strategy: Tensor
+    nn_k: Tensor
+    pos_weight: Tensor
+    rot_weight: Tensor
+    offset_low: Tensor
+    offset_high: Tensor
+    first_low: Tensor
+    first_high: Tensor
+    num_interpolation: Tensor
+    num_fixed: Tensor
+    noise_std: Tensor
+    noise_everywhere: Tensor
+
+    def uses(self, strategy: Strategy) -> bool:
+        """Whether some subtask selects by `strategy`."""
+        return bool((self.strategy == strategy).any())
+
+
+def build_table(
+    subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], device: torch.device
+) -> SubtaskTable:
+    """The table of validated subtask configurations, end effectors in the dict's order."""
+    most = max(len(configs) for configs in subtasks.values())
+    padded = [configs + [SubTaskConfig()] * (most - len(configs)) for configs in subtasks.values()]
+
+    def column(value, dtype: torch.dtype) -> Tensor:  # type: ignore[no-untyped-def]
+        return torch.tensor([[value(config) for config in configs] for configs in padded], dtype=dtype, device=device)
+
+    def object_id(config: SubTaskConfig) -> int:
+        return len(object_names) if config.object_ref is None else list(object_names).index(config.object_ref)
+
+    def option(name: str, default: float, dtype: torch.dtype = torch.float32) -> Tensor:
+        return column(lambda config: config.selection_strategy_kwargs.get(name, default), dtype)
+
+    first = torch.tensor([configs[0].first_subtask_start_offset_range for configs in padded], device=device)
+    return SubtaskTable(
+        num_subtasks=torch.tensor([len(configs) for configs in subtasks.values()], device=device),
+        object_id=column(object_id, torch.int64),
+        strategy=column(lambda config: Strategy[config.selection_strategy.upper()], torch.int64),
+        nn_k=option("nn_k", 3, torch.int64),
+        pos_weight=option("pos_weight", 1.0),
+        rot_weight=option("rot_weight", 1.0),
+        offset_low=column(lambda config: config.subtask_term_offset_range[0], torch.int64),
+        offset_high=column(lambda config: config.subtask_term_offset_range[1], torch.int64),
+        first_low=first[:, 0],
+        first_high=first[:, 1],
+        num_interpolation=column(lambda config: config.num_interpolation_steps, torch.int64),
+        num_fixed=column(lambda config: config.num_fixed_steps, torch.int64),
+        noise_std=column(lambda config: config.action_noise, torch.float32),
+        noise_everywhere=column(lambda config: config.apply_noise_during_interpolation, torch.bool),
+    )

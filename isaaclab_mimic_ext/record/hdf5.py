@@ -1,0 +1,120 @@
+"""Writing demos in Isaac Lab's HDF5 layout. Runs in the writer's process: NumPy and h5py only."""
+
+# T steps of one demo
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.errors import OutputError
+
+_WXYZ = (3, 0, 1, 2)
+"""Columns of an xyzw quaternion in wxyz order."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How a dataset file is written.
+
+    Attributes:
+        env_args: goes into `data.attrs["env_args"]` as JSON.
+        attributes: further attributes of `data`.
+        compression: `none`, `lzf` or `gzip`.
+        format_version: 1 (quaternions xyzw) or 0 (wxyz, no attribute).
+    """
+
+    env_args: Mapping[str, Any]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    compression: str = "none"
+    format_version: int = 1
+
+
+class DatasetFile:
+    """A dataset that grows demo by demo under `<path>.part` and gets its name when it is closed.
+
+    Raises:
+        OutputError: the file exists (and `overwrite` is not set), or cannot be created.
+    """
+
+    def __init__(self, path: Path, options: FileOptions, overwrite: bool):
+        check_output(path, overwrite)
+        self.path, self.options = path, options
+        self.part_path = part_path(path)
+        self.num_demos = 0
+        self.num_samples = 0
+        self._storage = {} if options.compression == "none" else {"compression": options.compression}
+        self._file = h5py.File(self.part_path, "w")
+        if options.format_version:
+            self._file.attrs["format_version"] = options.format_version
+        self._data = self._file.create_group("data")
+        self._data.attrs["env_args"] = json.dumps(options.env_args)
+        self._data.attrs["total"] = 0
+        for name, value in options.attributes.items():
+            self._data.attrs[name] = value
+
+    def add_demo(self, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+        """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
+        demo = self._data.create_group(f"demo_{self.num_demos}")
+        for path, leaf in leaves.items():
+            values = leaf if self.options.format_version else _to_wxyz(path, leaf)
+            demo.create_dataset(path, data=values, **self._storage)
+        num_samples = len(leaves["actions"])
+        demo.attrs["num_samples"] = num_samples
+        for name, value in attributes.items():
+            demo.attrs[name] = value
+        self.num_demos += 1
+        self.num_samples += num_samples
+
+    def close(self, attributes: Mapping[str, Any]) -> None:
+        """Write the totals and closing attributes, and give the file its name."""
+        self._data.attrs["total"] = self.num_samples
+        for name, value in attributes.items():
+            self._data.attrs[name] = value
+        self._file.close()
+        os.replace(self.part_path, self.path)
+
+
+def part_path(path: Path) -> Path:
+    """Where a dataset is written until it is complete."""
+    return path.with_name(path.name + ".part")
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Make sure that a dataset can be written to `path`, without touching what is there.
+
+    Raises:
+        OutputError: the file exists and `overwrite` is not set, or its folder cannot be written to.
+    """
+    remedy = "give another output_file, or overwrite=true"
+    if path.is_dir():
+        raise OutputError(f"output_file: {path} is a folder; give the path of a file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"output_file: {path} exists; {remedy}")
+    if part_path(path).exists() and not overwrite:
+        raise OutputError(
+            f"output_file: {part_path(path)} exists: another run is writing it, or one was killed; remove it, or {remedy}"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = part_path(path).exists()
+        with open(part_path(path), "ab"):
+            pass
+        if not existed:
+            part_path(path).unlink()
+    except OSError as error:
+        raise OutputError(f"output_file: {path} cannot be written: {error.strerror}; give another output_file") from error
+
+
+def _to_wxyz(path: str, leaf: np.ndarray) -> np.ndarray:
+    """Reorder the quaternion columns of a leaf that has some: `*_quat` (T, 4) and `root_pose` (T, 7)."""
+    if path.endswith("_quat"):
+        return leaf[:, _WXYZ]
+    if path.endswith("/root_pose"):
+        return np.concatenate((leaf[:, :3], leaf[:, 3:][:, _WXYZ]), axis=1)
+    return leaf

@@ -1,0 +1,123 @@
+"""Which trials were started, how they ended, and which of them the result consists of."""
+
+# K: the number of trials that the result consists of
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isaaclab_mimic_ext.config import DataGenConfig
+
+_RUNNING, _SUCCEEDED = -2, -1
+"""Outcomes of a trial; one that failed has the stage at which it did, 0 or more, instead."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a run is over, and with which trials: 0 .. num_attempts - 1."""
+
+    num_attempts: int
+    target_reached: bool
+    reason: str
+
+
+class TrialLedger:
+    """Hands out trial numbers and finds where a run ends.
+
+    The result is what trials 0 .. K-1 gave, with K the least number that meets the target or a budget. Trials count in
+    the order of their numbers, whichever ends first, so that short trials are not favoured.
+    """
+
+    def __init__(self, config: DataGenConfig):
+        self.config = config
+        self.num_started = 0
+        self.committed = 0
+        """Trials 0 .. committed - 1 have ended and belong to the result."""
+        self.num_successes = 0
+        """Among the committed ones."""
+        self.num_ended = 0
+        """Trials that ended, committed or not."""
+        self.verdict: Verdict | None = None
+        self._outcome = np.full(1024, _RUNNING, dtype=np.int8)
+        self._failures_in_row = 0
+        self._num_failed = 0
+
+    @property
+    def num_ended_successes(self) -> int:
+        """Trials that succeeded, committed or not."""
+        return self.num_ended - self._num_failed
+
+    @property
+    def num_failures(self) -> int:
+        """Among the committed trials."""
+        return self.committed - self.num_successes
+
+    def start(self, num_free: int) -> np.ndarray:
+        """Numbers of the trials to start in `num_free` free envs: as many as the target needs if all of them succeed."""
+        count = max(0, min(num_free, self._num_needed()))
+        first, self.num_started = self.num_started, self.num_started + count
+        if self.num_started > len(self._outcome):
+            grown = np.full(2 * self.num_started, _RUNNING, dtype=np.int8)
+            grown[: len(self._outcome)] = self._outcome
+            self._outcome = grown
+        return np.arange(first, self.num_started)
+
+    def failures_by_stage(self, num_stages: int) -> np.ndarray:
+        """How many of the counted trials failed at each stage, (num_stages,); before the verdict all that ended count."""
+        counted = self._outcome[: self.committed if self.verdict else self.num_started]
+        return np.bincount(counted[counted >= 0], minlength=num_stages)
+
+    def _num_needed(self) -> int:
+        if self.verdict is not None:
+            return 0
+        if not self.config.generation_guarantee:
+            return self.config.generation_num_trials - self.num_started
+        return self.config.generation_num_trials - (self.num_started - self._num_failed)
+
+    def end(self, trials: np.ndarray, success: np.ndarray, stage: np.ndarray) -> None:
+        """Note how trials (F,) ended; commits those before which none is missing, and finds the verdict.
+
+        Args:
+            success: (F,) bool.
+            stage: (F,) small integers, where a trial failed; of no meaning where it succeeded.
+        """
+        self._outcome[trials] = np.where(success, _SUCCEEDED, stage)
+        self.num_ended += len(trials)
+        self._num_failed += int(len(trials) - success.sum())
+        if self.verdict is not None:
+            return
+        tail = self._outcome[self.committed : self.num_started]
+        num_new = int((tail == _RUNNING).argmax()) if (tail == _RUNNING).any() else len(tail)
+        self._commit(tail[:num_new] == _SUCCEEDED)
+
+    def _commit(self, success: np.ndarray) -> None:
+        if not len(success):
+            return
+        in_row = self._failures_in_row_after(success)
+        successes = self.num_successes + np.cumsum(success)
+        attempts = self.committed + np.arange(1, len(success) + 1)
+        ends = self._ends(successes, attempts, in_row)
+        last = min((index for index, _, _ in ends), default=len(success) - 1)
+        self._failures_in_row = int(in_row[last])
+        self.num_successes, self.committed = int(successes[last]), int(attempts[last])
+        if ends:
+            _, target_reached, reason = min(ends, key=lambda end: (end[0], not end[1]))
+            self.verdict = Verdict(self.committed, target_reached, reason)
+
+    def _failures_in_row_after(self, success: np.ndarray) -> np.ndarray:
+        index = np.arange(1, len(success) + 1)
+        last_success = np.maximum.accumulate(np.where(success, index, -self._failures_in_row))
+        return index - last_success
+
+    def _ends(self, successes: np.ndarray, attempts: np.ndarray, in_row: np.ndarray) -> list[tuple[int, bool, str]]:
+        """For each rule that is met: the first trial at which it is (index), whether it is the target, its name."""
+        config = self.config
+        counted = successes if config.generation_guarantee else attempts
+        rules = [(counted >= config.generation_num_trials, True, "target reached")]
+        if config.max_num_failures is not None:
+            reason = f"max_num_failures: {config.max_num_failures} trials in a row failed"
+            rules.append((in_row >= config.max_num_failures, False, reason))
+        if config.max_total_failures is not None:
+            reason = f"max_total_failures: {config.max_total_failures} trials failed"
+            rules.append((attempts - successes >= config.max_total_failures, False, reason))
+        return [(int(met.argmax()), is_target, reason) for met, is_target, reason in rules if met.any()]

@@ -1,0 +1,104 @@
+"""Recording N envs at once: episode buffers on the device, finished episodes to the writer."""
+
+# N envs, n of them addressed, E end effectors, S subtasks, A action entries
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import RecorderCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.record.hdf5 import FileOptions
+from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
+from isaaclab_mimic_ext.record.writer import Closing, EpisodeBatch, EpisodeWriter, WriterOptions, WriterSummary
+
+
+class EpisodeRecorder:
+    """Observations before each step, everything else after it, by env; whole episodes go to the writer.
+
+    Args:
+        env: already reset, so that its observations and states show their layout.
+        path: the dataset to write.
+        failed_path: a dataset of failed episodes, or None.
+        horizon: the most steps of an episode.
+        attributes: of the dataset's `data` group.
+
+    Raises:
+        OutputError: an output exists or cannot be created.
+    """
+
+    def __init__(
+        self,
+        env: MimicEnv,
+        config: RecorderCfg,
+        path: Path,
+        failed_path: Path | None,
+        horizon: int,
+        attributes: Mapping[str, Any],
+        overwrite: bool = False,
+    ):
+        self._env = env
+        self._keeps_failed = failed_path is not None
+        actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
+        before = RowLayout("before", {"obs": env.observations()})
+        after = RowLayout("after", self._after_step(actions, torch.zeros(env.num_envs, device=env.device)))
+        initial = RowLayout("initial", {"initial_state": env.get_state()})
+        self._before = RowBuffer(before, env.num_envs, horizon, env.device)
+        self._after = RowBuffer(after, env.num_envs, horizon, env.device)
+        self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
+        file = FileOptions(env.env_args(), attributes, config.compression, config.format_version)
+        fields = before.fields + after.fields
+        options = WriterOptions(path, failed_path, file, overwrite, fields, initial.fields, config.queue_size)
+        self._writer = EpisodeWriter(options)
+
+    def begin(self, env_ids: Tensor) -> None:
+        """Note the initial state of episodes that start now in `env_ids` (n,)."""
+        self._initial.write_envs(env_ids, 0, {"initial_state": self._env.get_state()})
+
+    def before_step(self, step: Tensor) -> None:
+        """Record what a policy sees, at `step` (N,) of each env's episode."""
+        self._before.write(step, {"obs": self._env.observations()})
+
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+        """Record actions (N, A), their effect, and whether the task is solved (N,) bool, at `step` (N,)."""
+        self._after.write(step, self._after_step(actions, success))
+
+    def _after_step(self, actions: Tensor, success: Tensor) -> NestedTensors:
+        tree: NestedTensors = {"actions": actions, "rewards": success.float(), "states": self._env.get_state()}
+        processed = self._env.processed_actions()
+        if processed is not None:
+            tree["processed_actions"] = processed
+        return tree
+
+    def end(
+        self,
+        env_ids: Tensor,
+        trials: np.ndarray,
+        success: np.ndarray,
+        lengths: np.ndarray,
+        attributes: dict[str, np.ndarray],
+        committed: int,
+    ) -> None:
+        """Hand the episodes of `env_ids` (n,) over; the arrays are (n, ...).
+
+        Raises:
+            RecorderError: the writer failed.
+        """
+        kept = success | self._keeps_failed
+        kept_ids = env_ids[torch.from_numpy(kept).to(env_ids.device)]
+        longest = int(lengths[kept].max(initial=1))
+        rows = self._before.take(kept_ids, longest) | self._after.take(kept_ids, longest)
+        initial = self._initial.take(kept_ids, 1)
+        self._writer.put(EpisodeBatch(trials, success, lengths, rows, initial, kept, attributes, committed))
+
+    def close(self, committed: int | None, attributes: dict[str, Any]) -> WriterSummary:
+        """Finish the files: with the trials below `committed`, or with all that ended where it is None.
+
+        Raises:
+            RecorderError: the writer failed.
+        """
+        return self._writer.close(Closing(committed, attributes))

@@ -1,0 +1,73 @@
+"""What a run counted: progress while it goes on, a report at its end."""
+
+# F trials that ended, S subtask signals in order
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Progress:
+    """How far a run is, after some step."""
+
+    num_done: int
+    """Towards the target: successes, or trials without `generation_guarantee`."""
+    num_successes_ended: int
+    num_ended: int
+    num_target: int
+    env_steps: int
+    elapsed: float
+    """Seconds since the first reset."""
+
+
+@dataclass
+class GenerationReport:
+    """What a run gave.
+
+    Attributes:
+        num_attempts: trials that count, in the order of their numbers.
+        failures: reason -> how many of them failed for it.
+        env_steps: control steps of all envs together, of dropped trials too.
+        elapsed: from the first reset to the closed file [s].
+    """
+
+    num_successes: int
+    num_attempts: int
+    reason: str
+    target_reached: bool
+    failures: dict[str, int]
+    env_steps: int
+    elapsed: float
+    num_demos: int = 0
+
+    @property
+    def success_rate(self) -> float:
+        return self.num_successes / max(self.num_attempts, 1)
+
+
+def failed_stage(seen: np.ndarray) -> np.ndarray:
+    """Where trials (F,) failed: the first of the S signals that was never true, S where all were.
+
+    Args:
+        seen: (F, S) bool, which signals were ever true, in the order of the subtasks.
+    """
+    return np.concatenate((~seen, np.ones((len(seen), 1), dtype=bool)), axis=1).argmax(axis=1)
+
+
+def failure_reasons(signals: Sequence[str], by_stage: np.ndarray) -> dict[str, int]:
+    """Reason -> count from counts by stage (S + 1,), without the reasons that never occurred."""
+    names = [*(f"'{signal}' was never reached" for signal in signals), "success did not hold to the end"]
+    return {name: int(count) for name, count in zip(names, by_stage, strict=True) if count}
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def elapsed(self) -> float:
+        return time.perf_counter() - self._start
