@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.cli.messages import explain, is_config_error
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.store import conf_dir, register
-from isaaclab_mimic_ext.errors import Interrupted, MimicError, OutputError
+from isaaclab_mimic_ext.errors import ConfigError, Interrupted, MimicError, OutputError, choices
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -44,12 +45,20 @@ def run_app(name: str) -> NoReturn:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output (`| head`) has gone; the interpreter must not fail once more at its own flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except MimicError as error:
         sys.exit(_report(error))
     except Exception as error:
-        if not is_config_error(error):
+        if is_config_error(error):
+            print(f"ConfigError: {explain(error)}", file=sys.stderr)
+        elif isinstance(error, OSError):
+            # The job's own errors end in _Job.run; what is left is Hydra making the job's folder.
+            print(f"OutputError: the job's folder cannot be written ({error}); set hydra.run.dir", file=sys.stderr)
+        else:
             raise
-        print(f"ConfigError: {explain(error)}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
 
 
@@ -110,7 +119,22 @@ def to_typed(composed: DictConfig) -> Any:
         OmegaConf.set_struct(composed.subtask_configs, False)
         for eef_name in [name for name, subtasks in composed.subtask_configs.items() if not subtasks]:
             del composed.subtask_configs[eef_name]
-    return OmegaConf.to_object(composed)
+    cfg = OmegaConf.to_object(composed)
+    _reject_unknown(cfg, "")
+    return cfg
+
+
+def _reject_unknown(node: Any, place: str) -> None:
+    """`+field=value` adds a field past the schema; nothing would ever read it."""
+    if isinstance(node, dict | list):
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            _reject_unknown(child, f"{place}{key}.")
+    if is_dataclass(node):
+        names = [field.name for field in fields(node)]
+        for key, child in vars(node).items():
+            if key not in names:
+                raise ConfigError(f"{place}{key}: there is no field '{key}'; {choices(key, names)}")
+            _reject_unknown(child, f"{place}{key}.")
 
 
 def _config_dirs(argv: list[str]) -> list[Path]:

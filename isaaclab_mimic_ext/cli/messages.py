@@ -23,10 +23,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _explain_missing_config(error)
     if isinstance(error, OverrideParseException):
-        reason = _first_line(error.message)
-        return f"'{error.override}' is no override ({reason}); write field=value, values with blanks or brackets in quotes"
+        return f"'{error.override}' is no override; write field=value, a value with blanks or special characters in quotes"
     if cause is None:
-        return _first_line(str(error))
+        return "; ".join(_lines(str(error)))
     return _explain_field(cause)
 
 
@@ -51,22 +50,24 @@ def _explain_missing_config(error: MissingConfigException) -> str:
     group, _, option = name.rpartition("/")
     if group and error.options is not None:
         return f"{group}: there is no '{option}'; {choices(option, error.options)}"
-    return _first_line(str(error))
+    return "; ".join(_lines(str(error)))
 
 
 def _explain_field(error: OmegaConfBaseException) -> str:
     place = _dotted(error.full_key) or str(error.key)
-    reason = _first_line(error.msg or str(error))
+    reason = (_lines(error.msg or str(error)) or ["wrong configuration"])[0]
     if isinstance(error, ConfigAttributeError | ConfigKeyError):
         key = str(error.key)
         valid = _keys(error)
         return f"{place}: there is no field '{key}'" + (f"; {choices(key, valid)}" if valid else "")
-    if isinstance(error, ConfigIndexError):
+    # Hydra puts an empty mapping where a path leads past the end of a list.
+    past_the_end = OmegaConf.is_list(error.parent_node) and error.value == {}
+    if isinstance(error, ConfigIndexError) or past_the_end:
         return f"{place}: there is no such item; {choices(str(error.key), _keys(error))}"
     if isinstance(error, MissingMandatoryValue):
         return f"{place}: no value; give one, {place}=<value>"
     if isinstance(error, ValidationError):
-        return f"{place}: {reason}; {_expected(error)}"
+        return f"{place}: {reason}{_expected(error)}"
     return f"{place}: {reason}"
 
 
@@ -80,12 +81,11 @@ def _keys(error: OmegaConfBaseException) -> list[str]:
     return [str(key) for key in node if key != "hydra"]
 
 
-def _expected(error: OmegaConfBaseException) -> str:
-    child = getattr(error, "child_node", None)
-    reference = getattr(child, "_metadata", None)
-    kind = getattr(reference, "ref_type", None) if reference is not None else error.ref_type
-    name = getattr(kind, "__name__", None) or str(kind).replace("typing.", "")
-    return f"expected: {name}"
+def _expected(error: ValidationError) -> str:
+    """The tail that names the type of the field, where it is one that a user would write."""
+    metadata = getattr(getattr(error, "child_node", None), "_metadata", None)
+    kind = metadata.ref_type if metadata is not None else error.ref_type
+    return f"; expected: {kind.__name__}" if isinstance(kind, type) else ""
 
 
 def _dotted(full_key: str | None) -> str:
@@ -93,9 +93,8 @@ def _dotted(full_key: str | None) -> str:
     return re.sub(r"\[(\w+)\]", r".\1", full_key or "")
 
 
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[0] if lines else "wrong configuration"
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 __all__ = ["explain", "is_config_error"]

@@ -128,8 +128,8 @@ def _validate_offsets(place: str, cfg: SubTaskConfig, is_first: bool, is_last: b
             raise TaskSpecError(f"{place}: {name} {bounds} is no range; give [lowest, highest]")
     if is_last and any(cfg.subtask_term_offset_range):
         raise TaskSpecError(
-            f"{place}: subtask_term_offset_range {list(cfg.subtask_term_offset_range)} moves the end of the last subtask off "
-            "the end of the demonstration; give [0, 0]"
+            f"{place}: subtask_term_offset_range {list(cfg.subtask_term_offset_range)} moves the end of the last subtask "
+            "off the end of the demonstration; give [0, 0]"
         )
     start = list(cfg.first_subtask_start_offset_range)
     if is_first and start[0] < 0:
