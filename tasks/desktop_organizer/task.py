@@ -8,13 +8,14 @@ from torch import Tensor
 from isaaclab_mimic_ext.task import Graspable, SceneObject, SceneState, Task
 
 KETCHUP_RADIUS = 0.025
-KETCHUP_HEIGHT = 0.15
+KETCHUP_HEIGHT = 0.10
+"""A Panda's fingers reach 5 cm beyond its palm: taller, and the palm would touch the cap before the eef is at the middle."""
 BASKET_INNER = (0.20, 0.20)
 """Inner length and width of the basket [m]; its frame lies on the table below its middle."""
 BASKET_WALL = 0.008
 BASKET_HEIGHT = 0.07
 BASKET_FLOOR = 0.008
-ORANGE_JUICE_SIZE = (0.06, 0.06, 0.13)
+ORANGE_JUICE_SIZE = (0.055, 0.055, 0.10)
 CREAM_CHEESE_SIZE = (0.09, 0.06, 0.03)
 
 REACH_DISTANCE = 0.05
@@ -31,7 +32,7 @@ class DesktopOrganizer(Task):
     objects = (
         SceneObject("ketchup", footprint_radius=KETCHUP_RADIUS, rest_height=KETCHUP_HEIGHT / 2, default_pos=(0.48, 0.15)),
         SceneObject("basket", footprint_radius=0.15, rest_height=0.0, default_pos=(0.50, -0.20)),
-        SceneObject("orange_juice", footprint_radius=0.043, rest_height=0.065, default_pos=(0.55, 0.05)),
+        SceneObject("orange_juice", footprint_radius=0.040, rest_height=0.050, default_pos=(0.55, 0.05)),
         SceneObject("cream_cheese", footprint_radius=0.055, rest_height=0.015, default_pos=(0.45, 0.05)),
     )
     signal_names = ("reach", "grasp", "lift", "place")

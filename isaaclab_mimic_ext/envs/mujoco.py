@@ -1,0 +1,166 @@
+"""The embedded physics engine: N scenes in one batch of MuJoCo, stepped by its threads."""
+
+# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
+from isaaclab_mimic_ext.envs.inverse_kinematics import joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout, build_model, import_mujoco
+from isaaclab_mimic_ext.envs.panda import FINGER_OPEN, JOINT_LIMITS, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.errors import ConfigError, SimulationError
+from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
+from isaaclab_mimic_ext.task import SceneState, Task
+
+_DAMPING = 0.05
+_POSTURE_GAIN = 0.05
+"""Share of the way back to the home posture that the spare joint goes in a control step."""
+
+
+class MujocoEnv(EmbeddedEnv):
+    """`EmbeddedEnv` with MuJoCo's physics, on the CPU; tensors are float32 on `device`, the physics is float64.
+
+    A control step is one step of differential inverse kinematics, whose joint targets the arm's position controllers then
+    follow for the physics steps in it. Scene `i` depends neither on the number of scenes nor on that of threads.
+    """
+
+    engine = "mujoco"
+
+    def __init__(
+        self,
+        task: Task,
+        events: Mapping[str, EventCfg],
+        num_envs: int,
+        device: str | torch.device = "cpu",
+        num_threads: int = 0,
+    ):
+        super().__init__(task, events, num_envs, device)
+        if num_threads < 0:
+            raise ConfigError(f"sim.num_threads: {num_threads} is negative; give 0 (one a core) or more")
+        mujoco = import_mujoco()
+        self.model = build_model(task)
+        self._num_substeps = round(STEP_DT / self.model.opt.timestep)
+        self._batch = mujoco.batch.Batch(self.model, num_envs, num_threads, persistent=True)
+        self._failure = mujoco.batch.SimulationError
+        self._stage_none, self._stage_pos = mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_POS
+        self._layout = SceneLayout.of(self.model, task)
+        self._state = _BatchTensors.of(self._batch)
+        self._joint_low, self._joint_high = torch.tensor(JOINT_LIMITS, dtype=torch.float64).unbind(-1)
+        self._posture = self._home[:NUM_ARM_JOINTS].to("cpu", torch.float64)
+        self._processed = torch.zeros(num_envs, self.num_arms, NUM_ARM_JOINTS + 1)
+        self._call(self._batch.forward, stage=self._stage_pos)
+        self.scene = self._read_scene()
+
+    def processed_actions(self) -> Tensor:
+        return self._processed.flatten(1).to(self.device)
+
+    def env_args(self) -> dict[str, Any]:
+        args = super().env_args()
+        args["sim_args"].update(
+            dt=self.model.opt.timestep, decimation=self._num_substeps, render_interval=self._num_substeps
+        )
+        return args
+
+    def _write_state(
+        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+    ) -> None:
+        ids = env_ids.cpu()
+        sorted_ids = ids.sort().values.numpy()
+        layout, state = self._layout, self._state
+        # Clears time, controls and the solver's warm start too: a trial does not know what the env did before it.
+        self._call(self._batch.reset, ids=sorted_ids, stage=self._stage_none)
+        rows = ids[:, None, None]
+        joint_pos, root_pose, root_velocity = (x.to("cpu", torch.float64) for x in (joint_pos, root_pose, root_velocity))
+        rot = matrix_from_quat_xyzw(root_pose[..., 3:])
+        local_angular = (rot * root_velocity[..., 3:, None]).sum(-2)
+        state.qpos[rows, layout.joint_qpos] = joint_pos
+        state.qvel[rows, layout.joint_dof] = joint_vel.to("cpu", torch.float64)
+        state.qpos[rows, layout.root_qpos] = root_pose
+        state.qvel[rows, layout.root_dof] = torch.cat((root_velocity[..., :3], local_angular), dim=-1)
+        state.ctrl[rows, layout.ctrl] = joint_pos
+        self._processed[ids] = joint_pos[..., : NUM_ARM_JOINTS + 1].float()
+        self._call(self._batch.forward, ids=sorted_ids, stage=self._stage_pos)
+        self.scene = self._read_scene()
+
+    def _advance(self, target_eef_pose: Tensor, open_gripper: Tensor, env_ids: Tensor | None) -> None:
+        ids = slice(None) if env_ids is None else env_ids.cpu()
+        target_pos = self._joint_targets(target_eef_pose.cpu()[ids], ids)
+        finger_pos = FINGER_OPEN * open_gripper.cpu()[ids, :, None]
+        ctrl = torch.cat((target_pos, finger_pos.expand(-1, -1, 2)), dim=-1)
+        if env_ids is None:
+            self._state.ctrl[:, self._layout.ctrl] = ctrl
+        else:
+            self._state.ctrl[ids[:, None, None], self._layout.ctrl] = ctrl
+        self._processed[ids] = ctrl[..., : NUM_ARM_JOINTS + 1].float()
+        batch_ids = None if env_ids is None else ids.numpy()
+        self._call(self._batch.step, ids=batch_ids, nstep=self._num_substeps, stage=self._stage_pos)
+        self.scene = self._read_scene()
+
+    def _joint_targets(self, target_eef_pose: Tensor, ids: slice | Tensor) -> Tensor:
+        """Arm joint positions (n, E, 7) [rad] for target poses (n, E, 4, 4)."""
+        layout, state = self._layout, self._state
+        shape = target_eef_pose.shape[:2]
+        joint_pos = state.qpos[ids][:, layout.joint_qpos[:, :NUM_ARM_JOINTS]]
+        point = state.site_xpos[ids][:, layout.eef_site].flatten(0, 1)
+        pose = pose_from_pos_rot(point, state.site_xmat[ids][:, layout.eef_site].unflatten(-1, (3, 3)).flatten(0, 1))
+        anchor = state.xanchor[ids][:, layout.arm_joint].flatten(0, 1)
+        axis = state.xaxis[ids][:, layout.arm_joint].flatten(0, 1)
+        step = joint_step(
+            point_jacobian(point, anchor, axis),
+            pose_error(target_eef_pose.double().flatten(0, 1), pose),
+            (_POSTURE_GAIN * (self._posture - joint_pos)).flatten(0, 1),
+            _DAMPING,
+        )
+        return (joint_pos + step.unflatten(0, shape)).clamp(self._joint_low, self._joint_high)
+
+    def _read_scene(self) -> SceneState:
+        layout, state = self._layout, self._state
+        object_rot = state.xmat[:, layout.body].unflatten(-1, (3, 3))
+        velocity = state.qvel[:, layout.root_dof]
+        angular = (object_rot * velocity[..., None, 3:]).sum(-1)
+        eef_rot = state.site_xmat[:, layout.eef_site].unflatten(-1, (3, 3))
+        return SceneState(
+            joint_pos=self._out(state.qpos[:, layout.joint_qpos]),
+            joint_vel=self._out(state.qvel[:, layout.joint_dof]),
+            eef_pose=pose_from_pos_rot(self._out(state.site_xpos[:, layout.eef_site]), self._out(eef_rot)),
+            object_pose=pose_from_pos_rot(self._out(state.xpos[:, layout.body]), self._out(object_rot)),
+            root_pose=self._out(state.qpos[:, layout.root_qpos]),
+            root_velocity=self._out(torch.cat((velocity[..., :3], angular), dim=-1)),
+        )
+
+    def _out(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, torch.float32)
+
+    def _call(self, method: Callable[..., None], **arguments: Any) -> None:
+        try:
+            method(**arguments)
+        except self._failure as error:
+            raise SimulationError(f"MuJoCo stopped: {error}") from error
+
+
+@dataclass(frozen=True)
+class _BatchTensors:
+    """Tensors (N, ...) over the batch's own memory: its state, which we write, and what it derives from it."""
+
+    qpos: Tensor
+    qvel: Tensor
+    ctrl: Tensor
+    xpos: Tensor
+    xmat: Tensor
+    site_xpos: Tensor
+    site_xmat: Tensor
+    xanchor: Tensor
+    xaxis: Tensor
+
+    @classmethod
+    def of(cls, batch: Any) -> "_BatchTensors":
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return cls(**{field.name: torch.from_numpy(batch.bind(field.name)) for field in fields(cls)})
