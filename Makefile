@@ -1,0 +1,70 @@
+# make demo: 100 generated demonstrations from a clean checkout.  make test, make lint: the checks.  Each sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CONTRACT := .venv-contract
+PACKAGING := pyproject.toml setup.py constraints.txt
+# Exactly 2.3.2.post1: what the recorded files are compared with.
+ISAACLAB := isaaclab==2.3.2.post1
+
+DEMO_FILE := datasets/desktop_organizer_generated.hdf5
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format clean
+
+help:
+	@echo "make demo    set up $(VENV), generate 100 demonstrations into $(DEMO_FILE)"
+	@echo "make test    set up $(VENV), run the tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff format the code"
+	@echo "make clean   remove $(VENV), caches and build outputs; datasets/ stays"
+	@echo "PYTHON=python3.12 make ... takes another Python (3.11 to 3.13)"
+
+demo: $(VENV)/.mujoco
+	$(BIN)/python scripts/generate.py task=desktop_organizer num_envs=100 generation_num_trials=100 --headless \
+		output_file=$(DEMO_FILE) overwrite=true
+
+test: $(VENV)/.dev $(CONTRACT)/.done
+	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(CONTRACT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The version is checked before anything is made, and said in words.
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "make: there is no '$(PYTHON)'. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+		echo "make: '$(PYTHON)' is $$($(PYTHON) --version 2>&1); Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "make: '$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.mujoco: $(PACKAGING) | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.[mujoco]'
+	@touch $@
+
+$(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.[mujoco,dev]'
+	@touch $@ $(VENV)/.mujoco
+
+# Isaac Lab's own HDF5 reader, which needs no simulator: read by the contract test, never installed into $(VENV). Isaac Lab 2
+# is for Python 3.11 only; elsewhere, and offline, the test skips and says so.
+$(CONTRACT)/.done: | $(VENV)/.dev
+	@mkdir -p $(CONTRACT)
+	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site $(ISAACLAB) usd-core \
+		|| { rm -rf $(CONTRACT)/site; echo "make: $(ISAACLAB) cannot be installed here; its contract test will skip" >&2; }
+	@touch $@
