@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -31,7 +32,7 @@ def register(config_dirs: Iterable[Path]) -> None:
     eef_names = sorted({name for folder in config_dirs for name in _eef_names(folder)})
     store = ConfigStore.instance()
     for script, schema in SCRIPT_SCHEMAS.items():
-        node = schema
+        node: Any = schema
         if issubclass(schema, MimicEnvCfg):
             # OmegaConf types the items of a list in a dict only where that list is there before the file is merged.
             node = schema(subtask_configs={name: [] for name in eef_names})
@@ -43,7 +44,7 @@ def _eef_names(config_dir: Path) -> set[str]:
     names: set[str] = set()
     for path in sorted((config_dir / "task").glob("*.yaml")):
         try:
-            names.update(OmegaConf.load(path).get("subtask_configs", {}))
+            names.update(OmegaConf.select(OmegaConf.load(path), "subtask_configs", default={}))
         except Exception:
             continue
     return names

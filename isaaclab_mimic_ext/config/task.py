@@ -4,7 +4,7 @@ Values live in `conf/`; what is wrong with a value is said by `validate_task_cfg
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import MISSING
 
@@ -65,8 +65,8 @@ class SubTaskConfig:
 
     def __post_init__(self) -> None:
         # OmegaConf hands out lists for tuples.
-        self.subtask_term_offset_range = tuple(self.subtask_term_offset_range)
-        self.first_subtask_start_offset_range = tuple(self.first_subtask_start_offset_range)
+        self.subtask_term_offset_range = cast(tuple[int, int], tuple(self.subtask_term_offset_range))
+        self.first_subtask_start_offset_range = cast(tuple[int, int], tuple(self.first_subtask_start_offset_range))
 
 
 @dataclass
