@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, TaskSpecError
+from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, RecorderError, TaskSpecError
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
@@ -127,8 +128,10 @@ def _run(cfg: GenerateCfg, generator: Generator) -> GenerationReport:
         try:
             generator.run(lambda progress: display.update(progress) or stop.requested)
             report = generator.report()
-        except MimicError:
-            _close(generator, generator.report())
+        except BaseException:
+            # Finished demos are kept, whatever happened; the writer may be what failed.
+            with suppress(RecorderError):
+                _close(generator, generator.report())
             raise
         _close(generator, report)
     log.info(

@@ -5,6 +5,8 @@ with the number of environments. So: elementwise operations and batched products
 `atan2`, whose vectorised body and scalar tail round differently in torch on the CPU.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -48,23 +50,32 @@ def quat_xyzw_from_matrix(rot: Tensor) -> Tensor:
     """Unit quaternions (..., 4) with w >= 0 from rotation matrices (..., 3, 3).
 
     Of the four ways to divide by one component, the one whose component is largest is taken, so that it is exact near
-    half turns too (Shepperd's method).
+    half turns too (Shepperd's method). The candidates, 4 q_i q for each i, are linear in the matrix's elements.
     """
-    r00, r01, r02, r10, r11, r12, r20, r21, r22 = rot.flatten(-2).unbind(-1)
-    squares = torch.stack((1 + r00 - r11 - r22, 1 - r00 + r11 - r22, 1 - r00 - r11 + r22, 1 + r00 + r11 + r22), dim=-1)
-    candidates = torch.stack(
-        (
-            torch.stack((squares[..., 0], r01 + r10, r02 + r20, r21 - r12), dim=-1),
-            torch.stack((r01 + r10, squares[..., 1], r12 + r21, r02 - r20), dim=-1),
-            torch.stack((r02 + r20, r12 + r21, squares[..., 2], r10 - r01), dim=-1),
-            torch.stack((r21 - r12, r02 - r20, r10 - r01, squares[..., 3]), dim=-1),
-        ),
-        dim=-2,
-    )
-    largest = squares.argmax(-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
-    quat = candidates.gather(-2, largest).squeeze(-2)
+    elements = torch.cat((rot.flatten(-2), torch.ones_like(rot[..., :1, 0])), dim=-1)
+    candidates = (elements[..., None, None, :] * _quat_candidates(rot.dtype, rot.device)).sum(-1)
+    largest = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    quat = candidates.gather(-2, largest.expand(*largest.shape[:-1], 4)).squeeze(-2)
     quat = torch.where(quat[..., 3:] < 0, -quat, quat)
     return quat / quat.square().sum(-1, keepdim=True).sqrt()
+
+
+@cache
+def _quat_candidates(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(4, 4, 10): row i, column j gives 4 q_i q_j as a sum over the nine elements of a rotation matrix and 1."""
+    one = 9
+    signed_elements = (
+        (((0, 1), (4, -1), (8, -1), (one, 1)), ((1, 1), (3, 1)), ((2, 1), (6, 1)), ((7, 1), (5, -1))),
+        (((1, 1), (3, 1)), ((0, -1), (4, 1), (8, -1), (one, 1)), ((5, 1), (7, 1)), ((2, 1), (6, -1))),
+        (((2, 1), (6, 1)), ((5, 1), (7, 1)), ((0, -1), (4, -1), (8, 1), (one, 1)), ((3, 1), (1, -1))),
+        (((7, 1), (5, -1)), ((2, 1), (6, -1)), ((3, 1), (1, -1)), ((0, 1), (4, 1), (8, 1), (one, 1))),
+    )
+    weights = torch.zeros(4, 4, 10, dtype=dtype)
+    for i, row in enumerate(signed_elements):
+        for j, terms in enumerate(row):
+            for element, sign in terms:
+                weights[i, j, element] = sign
+    return weights.to(device)
 
 
 def axis_angle_from_matrix(rot: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class RowLayout:
         """Rows (N, W) by name."""
         parts: dict[str, list[Tensor]] = {rows: [] for rows in self.widths}
         for field, (_, leaf) in zip(self.fields, _leaves(tree), strict=True):
-            parts[field.rows].append(leaf.flatten(1))
+            parts[field.rows].append(leaf.reshape(len(leaf), -1))
         return {rows: torch.cat(leaves, dim=1).to(self.dtypes[rows]) for rows, leaves in parts.items()}
 
 
