@@ -216,7 +216,8 @@ class _DemoReader:
         if rigid.all():
             return
         step = int(rigid.argmin())
-        found = f"R^T R is off by {off[step]:.2g}, last row by {last_row[step]:.2g}" + ", mirrored" * mirrored[step]
+        found = f"R^T R is off by {off[step]:.2g}, the last row by {last_row[step]:.2g}"
+        found += ", mirrored" if mirrored[step] else ""
         reason = f"no rigid pose at step {step} ({found}; at most {ROTATION_TOLERANCE:g})"
         self._refuse(key, reason, "annotate again with an env that gives homogeneous matrices")
 

@@ -1,0 +1,300 @@
+"""Source demonstrations: what is read, and what is said of a file that cannot be used."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
+from isaaclab_mimic_ext.errors import SourceDataError
+from tests.builders import ACTION_DIM, ACTION_SPEC, EEF_NAME, OBJECT_NAMES, make_source_file
+
+INFO = "obs/datagen_info"
+SIGNALS = ("reach", "grasp", "lift")
+
+
+def load(path: Path, **changes) -> list[SourceDemo]:
+    arguments = {
+        "eef_names": [EEF_NAME],
+        "object_names": OBJECT_NAMES,
+        "signal_names_needed": SIGNALS,
+        "action_dim": ACTION_DIM,
+        "action_spec": ACTION_SPEC,
+        **changes,
+    }
+    return load_source_demos(path, **arguments)
+
+
+@pytest.fixture
+def source_file(tmp_path: Path) -> Path:
+    return make_source_file(tmp_path / "source.hdf5")
+
+
+def refusal(path: Path, **changes) -> str:
+    with pytest.raises(SourceDataError) as caught:
+        load(path, **changes)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def replace(group: h5py.Group, key: str, values: object) -> None:
+    del group[key]
+    group[key] = values
+
+
+def test_every_array_of_the_file_is_read(source_file):
+    demo = load(source_file)[1]
+    with h5py.File(source_file) as file:
+        group = file["data/demo_1"]
+        info = group[INFO]
+        np.testing.assert_array_equal(demo.actions, group["actions"])
+        np.testing.assert_array_equal(demo.eef_pose[EEF_NAME], info["eef_pose"][EEF_NAME])
+        np.testing.assert_array_equal(demo.target_eef_pose[EEF_NAME], info["target_eef_pose"][EEF_NAME])
+        for name in OBJECT_NAMES:
+            np.testing.assert_array_equal(demo.object_pose[name], info["object_pose"][name])
+        for name in SIGNALS:
+            np.testing.assert_array_equal(demo.subtask_term_signals[name], info["subtask_term_signals"][name])
+    assert demo.actions.dtype == np.float32
+    assert demo.subtask_term_signals["reach"].dtype == bool
+    assert list(demo.subtask_term_signals) == list(SIGNALS)
+
+
+def test_demos_come_in_natural_order(tmp_path):
+    path = make_source_file(tmp_path / "source.hdf5", num_demos=12)
+    assert [demo.name for demo in load(path)] == [f"demo_{index}" for index in range(12)]
+
+
+def test_both_format_versions_read_alike(tmp_path):
+    old = load(make_source_file(tmp_path / "old.hdf5", format_version=0))
+    new = load(make_source_file(tmp_path / "new.hdf5", format_version=1))
+    for demo_old, demo_new in zip(old, new, strict=True):
+        np.testing.assert_array_equal(demo_old.object_pose["ketchup"], demo_new.object_pose["ketchup"])
+
+
+def test_signals_of_zeros_and_ones_in_a_column_are_taken(source_file):
+    expected = load(source_file)[0].subtask_term_signals["reach"]
+    with h5py.File(source_file, "r+") as file:
+        replace(file[f"data/demo_0/{INFO}/subtask_term_signals"], "reach", expected[:, None].astype(np.int64))
+    np.testing.assert_array_equal(load(source_file)[0].subtask_term_signals["reach"], expected)
+
+
+def test_double_precision_is_taken(source_file):
+    expected = load(source_file)[0].actions
+    with h5py.File(source_file, "r+") as file:
+        replace(file["data/demo_0"], "actions", expected.astype(np.float64))
+    np.testing.assert_array_equal(load(source_file)[0].actions, expected)
+
+
+def test_missing_file_is_refused(tmp_path):
+    assert "no such file" in refusal(tmp_path / "nothing.hdf5")
+
+
+def test_folder_is_refused(tmp_path):
+    assert "folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5 at all", bytes(4096)])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "text.hdf5"
+    path.write_bytes(content)
+    assert "no HDF5 file" in refusal(path)
+
+
+def test_file_without_data_is_refused(tmp_path):
+    path = tmp_path / "empty.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_group("episodes")
+    message = refusal(path)
+    assert "no group 'data'" in message
+    assert "episodes" in message
+
+
+def test_file_without_demos_is_refused(tmp_path):
+    assert "no demos" in refusal(make_source_file(tmp_path / "none.hdf5", num_demos=0))
+
+
+def test_file_without_annotations_names_the_script_to_run(source_file):
+    with h5py.File(source_file, "r+") as file:
+        del file[f"data/demo_1/{INFO}"]
+    message = refusal(source_file)
+    assert "demo_1" in message
+    assert "annotate_demos.py" in message
+
+
+def test_missing_object_lists_what_the_file_has(source_file):
+    message = refusal(source_file, object_names=["ketchop"])
+    assert "no object 'ketchop'" in message
+    assert all(name in message for name in OBJECT_NAMES)
+    assert "did you mean 'ketchup'" in message
+
+
+def test_missing_signal_lists_what_the_file_has(source_file):
+    message = refusal(source_file, signal_names_needed=["pour"])
+    assert "no signal 'pour'" in message
+    assert "reach" in message
+
+
+def test_missing_end_effector_lists_what_the_file_has(source_file):
+    assert "no end effector 'left'; choices: franka" in refusal(source_file, eef_names=["left"])
+
+
+def test_actions_of_another_size_are_refused(source_file):
+    message = refusal(source_file, action_dim=14)
+    assert "another action space: 7 entries an action, this env takes 14" in message
+
+
+def test_actions_of_another_scale_are_refused(tmp_path):
+    path = make_source_file(tmp_path / "other.hdf5", env_args={"action": {**ACTION_SPEC, "pos_scale": 1.0}})
+    message = refusal(path)
+    assert "another action space" in message
+    assert "'pos_scale': 1.0" in message
+    assert "'pos_scale': 0.05" in message
+
+
+def test_file_that_says_nothing_of_its_actions_is_taken(tmp_path):
+    assert load(make_source_file(tmp_path / "isaac.hdf5", env_args={"action": None}))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "7", b"\xff\xfe"])
+def test_env_args_that_are_no_object_are_refused(source_file, text):
+    with h5py.File(source_file, "r+") as file:
+        file["data"].attrs["env_args"] = text
+    assert "env_args" in refusal(source_file)
+
+
+def _not_finite(demo: h5py.Group) -> None:
+    demo["actions"][3, 2] = np.nan
+
+
+def _one_action_more(demo: h5py.Group) -> None:
+    actions = demo["actions"][()]
+    replace(demo, "actions", np.concatenate((actions, actions[-1:])))
+
+
+def _one_signal_less(demo: h5py.Group) -> None:
+    signals = demo[f"{INFO}/subtask_term_signals"]
+    replace(signals, "grasp", signals["grasp"][:-1])
+
+
+def _quaternion_poses(demo: h5py.Group) -> None:
+    replace(demo[f"{INFO}/eef_pose"], EEF_NAME, np.zeros((len(demo["actions"]), 7), np.float32))
+
+
+def _scaled_rotation(demo: h5py.Group) -> None:
+    demo[f"{INFO}/object_pose/ketchup"][5, :3, :3] *= np.float32(1.01)
+
+
+def _mirrored_rotation(demo: h5py.Group) -> None:
+    demo[f"{INFO}/object_pose/ketchup"][5, 0, :3] *= -1
+
+
+def _transposed(demo: h5py.Group) -> None:
+    dataset = demo[f"{INFO}/target_eef_pose/{EEF_NAME}"]
+    dataset[...] = dataset[()].swapaxes(1, 2)
+
+
+def _huge(demo: h5py.Group) -> None:
+    demo[f"{INFO}/object_pose/ketchup"][0, 0, 0] = np.finfo(np.float32).max
+
+
+def _text(demo: h5py.Group) -> None:
+    replace(demo, "actions", np.full((60, ACTION_DIM), b"left"))
+
+
+def _numbers_for_signal(demo: h5py.Group) -> None:
+    replace(demo[f"{INFO}/subtask_term_signals"], "lift", np.linspace(0, 1, len(demo["actions"])))
+
+
+def _no_steps(demo: h5py.Group) -> None:
+    replace(demo, "actions", np.zeros((0, ACTION_DIM), np.float32))
+
+
+def _no_actions(demo: h5py.Group) -> None:
+    del demo["actions"]
+
+
+def _actions_group(demo: h5py.Group) -> None:
+    del demo["actions"]
+    demo.create_group("actions")
+
+
+def _empty_actions(demo: h5py.Group) -> None:
+    replace(demo, "actions", h5py.Empty("f"))
+
+
+def _endless(demo: h5py.Group) -> None:
+    del demo["actions"]
+    demo.create_dataset("actions", shape=(10**12, ACTION_DIM), dtype="f4", chunks=(1024, ACTION_DIM))
+
+
+@pytest.mark.parametrize(
+    ("damage", "fragments"),
+    [
+        (_not_finite, ["actions: not finite at step 3"]),
+        (_one_action_more, ["eef_pose", "actions", "one row for each action"]),
+        (_one_signal_less, ["subtask_term_signals/grasp: shape"]),
+        (_quaternion_poses, ["eef_pose/franka: shape", ", 7), expected"]),
+        (_scaled_rotation, ["object_pose/ketchup: no rigid pose at step 5"]),
+        (_mirrored_rotation, ["step 5", "mirrored"]),
+        (_transposed, ["target_eef_pose/franka: no rigid pose"]),
+        (_huge, ["no rigid pose at step 0"]),
+        (_text, ["actions: dtype |S4, expected float32"]),
+        (_numbers_for_signal, ["lift: has values other than false and true"]),
+        (_no_steps, ["no steps (T = 0)"]),
+        (_no_actions, ["actions: missing"]),
+        (_actions_group, ["actions: a group, expected a dataset"]),
+        (_empty_actions, ["actions: is empty"]),
+        (_endless, ["1000000000000 steps"]),
+    ],
+)
+def test_damaged_demo_is_refused_by_name(source_file, damage: Callable[[h5py.Group], None], fragments: list[str]):
+    with h5py.File(source_file, "r+") as file:
+        damage(file["data/demo_2"])
+    message = refusal(source_file)
+    assert "demo_2" in message
+    for fragment in fragments:
+        assert fragment in message
+
+
+def test_dangling_link_is_refused(source_file):
+    with h5py.File(source_file, "r+") as file:
+        file["data/demo_9"] = h5py.SoftLink("/nowhere")
+    refusal(source_file)
+
+
+@pytest.mark.parametrize("part", ["eef_pose", "target_eef_pose", "object_pose", "subtask_term_signals"])
+def test_missing_part_of_the_annotation_is_refused(source_file, part):
+    with h5py.File(source_file, "r+") as file:
+        del file[f"data/demo_0/{INFO}/{part}"]
+    assert "not fully annotated" in refusal(source_file)
+
+
+def test_damaged_bytes_give_source_data_errors_and_nothing_else(tmp_path):
+    # Without action_spec: HDF5 itself can loop for ever on a damaged heap of variable-length strings.
+    path = make_source_file(tmp_path / "source.hdf5", num_demos=2, length=10)
+    original, refused = path.read_bytes(), 0
+    for seed in range(300):
+        path.write_bytes(_damaged(original, random.Random(seed)))
+        try:
+            load(path, action_spec=None)
+        except SourceDataError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 50
+
+
+def _damaged(content: bytes, rng: random.Random) -> bytes:
+    kind = rng.choice(("flip", "truncate", "zero", "overwrite"))
+    if kind == "truncate":
+        return content[: rng.randrange(len(content))]
+    damaged = bytearray(content)
+    if kind == "flip":
+        for _ in range(rng.choice((1, 8, 64, 512))):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        return bytes(damaged)
+    start, count = rng.randrange(len(damaged) - 512), rng.choice((8, 64, 512))
+    damaged[start : start + count] = bytes(count) if kind == "zero" else rng.randbytes(count)
+    return bytes(damaged)
