@@ -91,9 +91,7 @@ def make_demo(rng: np.random.Generator, num_steps: int, format_version: int = 1)
         "eef_pose": {EEF_NAME: eef_pose},
         "target_eef_pose": {EEF_NAME: target_pose},
         "object_pose": object_pose,
-        "subtask_term_signals": {
-            name: np.arange(num_steps) >= rise for name, rise in zip(SIGNAL_NAMES, rises, strict=True)
-        },
+        "subtask_term_signals": {name: np.arange(num_steps) >= rise for name, rise in zip(SIGNAL_NAMES, rises, strict=True)},
     }
     states = _states(object_pose, num_steps, format_version)
     obs = {"actions": actions, "eef_pos": eef_pose[:, :3, 3], "datagen_info": datagen_info}

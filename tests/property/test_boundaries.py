@@ -46,7 +46,7 @@ def test_offsets_are_refused_exactly_where_some_draw_breaks_a_segment(case):
 
 
 def slow_ends(signals: list[list[bool]], num_steps: int) -> list[int] | None:
-    """mimic.md's definition step by step; None where the demo is to be refused."""
+    """The definition, step by step; None where the demo is to be refused."""
     ends: list[int] = []
     for values in signals:
         if values[0]:
