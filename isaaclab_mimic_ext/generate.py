@@ -40,6 +40,7 @@ class Generator:
         device, num_envs = env.device, env.num_envs
         self._active = np.zeros(num_envs, dtype=bool)
         self._active_ids = torch.zeros(0, dtype=torch.int64, device=device)
+        self._is_active = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._draws = Draws(config.seed, planner.trials)
         self._step = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._steps_successful = torch.zeros(num_envs, dtype=torch.int64, device=device)
@@ -80,11 +81,12 @@ class Generator:
         free = np.flatnonzero(~self._active)
         trials = self.ledger.start(len(free))
         self._active[free[: len(trials)]] = True
-        self._active_ids = self._indices(np.flatnonzero(self._active))
+        self._active_ids = self._tensor(np.flatnonzero(self._active))
+        self._is_active = self._tensor(self._active.copy())
         if not len(trials):
             return
-        env_ids = self._indices(free[: len(trials)])
-        draws = Draws(self.config.seed, self._indices(trials))
+        env_ids = self._tensor(free[: len(trials)])
+        draws = Draws(self.config.seed, self._tensor(trials))
         self.env.reset(env_ids, draws)
         self.planner.begin_trials(env_ids, draws)
         for counter in (self._step, self._steps_successful, self._ever_successful, self._signals_seen):
@@ -113,13 +115,13 @@ class Generator:
             elapsed=self.clock.elapsed(),
         )
 
-    def _indices(self, ids: np.ndarray) -> Tensor:
-        return torch.from_numpy(ids).to(self.env.device)
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.env.device)
 
     def _begin_segments(self, env_ids: np.ndarray, eef_ids: np.ndarray) -> None:
         eef_pose = torch.stack([self.env.get_robot_eef_pose(name) for name in self.env.eef_names], dim=1)
         object_pose = torch.stack(list(self.env.get_object_poses().values()), dim=1)
-        self.planner.begin_segments(self._indices(env_ids), self._indices(eef_ids), eef_pose, object_pose)
+        self.planner.begin_segments(self._tensor(env_ids), self._tensor(eef_ids), eef_pose, object_pose)
 
     def _next_actions(self) -> Tensor:
         waypoints = self.planner.waypoints()
@@ -138,10 +140,10 @@ class Generator:
         self._ever_successful |= success
         signals = self.env.get_subtask_term_signals()
         self._signals_seen |= torch.stack([signals[name] for name in self.signals], dim=1)
-        self._step += 1
+        self._step += self._is_active
 
     def _end_trials(self, env_ids: np.ndarray) -> None:
-        ids = self._indices(env_ids)
+        ids = self._tensor(env_ids)
         held = self._steps_successful >= self.config.num_success_steps
         success = (self._ever_successful if self.config.success_rule == "any_step" else held)[ids].cpu().numpy()
         trials, lengths = self.planner.trials[ids].cpu().numpy(), self._step[ids].cpu().numpy()
@@ -152,5 +154,5 @@ class Generator:
         }
         self.recorder.end(ids, trials, success, lengths, attributes, self.ledger.committed)
         self._active[env_ids] = False
-        # Idle envs write their garbage where the next trial starts.
+        # An idle env records at step 0 until its next trial overwrites it.
         self._step[ids] = 0

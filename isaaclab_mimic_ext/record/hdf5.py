@@ -15,8 +15,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError
 
-_WXYZ = (3, 0, 1, 2)
-"""Columns of an xyzw quaternion in wxyz order."""
+_XYZW_TO_WXYZ = (3, 0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class DatasetFile:
         """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
         demo = self._data.create_group(f"demo_{self.num_demos}")
         for path, leaf in leaves.items():
-            values = leaf if self.options.format_version else _to_wxyz(path, leaf)
+            values = leaf if self.options.format_version else reorder_quaternions(path, leaf, _XYZW_TO_WXYZ)
             _create_dataset(demo, path, values, self.options.compression)
         num_samples = len(leaves["actions"])
         demo.attrs["num_samples"] = num_samples
@@ -130,10 +129,10 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputError(f"output_file: {path} cannot be written: {error.strerror}; give another output_file") from error
 
 
-def _to_wxyz(path: str, leaf: np.ndarray) -> np.ndarray:
-    """Reorder the quaternion columns of a leaf that has some: `*_quat` (T, 4) and `root_pose` (T, 7)."""
+def reorder_quaternions(path: str, leaf: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """A leaf with its quaternion columns, if it has some, in another order: `*_quat` (T, 4) and `*_pose` (T, 7)."""
     if path.endswith("_quat"):
-        return leaf[:, _WXYZ]
-    if path.endswith("/root_pose"):
-        return np.concatenate((leaf[:, :3], leaf[:, 3:][:, _WXYZ]), axis=1)
+        return leaf[:, order]
+    if path.endswith("_pose") and leaf.shape[1:] == (7,):
+        return np.concatenate((leaf[:, :3], leaf[:, 3:][:, order]), axis=1)
     return leaf

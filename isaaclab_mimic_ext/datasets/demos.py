@@ -1,0 +1,71 @@
+"""Recorded demos, read whole."""
+
+# T steps of one demo
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.record.hdf5 import reorder_quaternions
+
+_WXYZ_TO_XYZW = (1, 2, 3, 0)
+
+
+@dataclass(frozen=True)
+class RecordedDemo:
+    """One demo of a file, quaternions in xyzw order whatever the file's format.
+
+    Attributes:
+        leaves: path below the demo -> (T, ...); under `initial_state` (1, ...).
+    """
+
+    name: str
+    leaves: dict[str, np.ndarray]
+    attributes: dict[str, Any]
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.leaves["actions"])
+
+    def tree(self, group: str, row: int) -> NestedTensors:
+        """The leaves below `group` at one row, as a nested dict of tensors without a time axis."""
+        nested: NestedTensors = {}
+        for path, leaf in self.leaves.items():
+            if path.startswith(f"{group}/"):
+                *parents, name = path.removeprefix(f"{group}/").split("/")
+                node = nested
+                for parent in parents:
+                    node = node.setdefault(parent, {})
+                node[name] = torch.from_numpy(leaf[row].copy())
+        return nested
+
+
+def read_demos(path: str | Path) -> list[RecordedDemo]:
+    """All demos of a dataset, in natural order.
+
+    Raises:
+        SourceDataError: the file is missing or damaged, or a demo has no actions or no initial state.
+    """
+    with open_hdf5(path) as file:
+        is_xyzw = int(file.attrs.get("format_version", 0)) >= 1
+        return [_read_demo(file, name, is_xyzw) for name in demo_names(file)]
+
+
+def _read_demo(file: h5py.File, name: str, is_xyzw: bool) -> RecordedDemo:
+    group = file["data"][name]
+    leaves = {path: dataset[()] for path, dataset in datasets_below(group)}
+    place = f"{file.filename}: {name}"
+    if "actions" not in leaves or leaves["actions"].ndim != 2 or not len(leaves["actions"]):
+        raise SourceDataError(f"{place}: no dataset 'actions' of shape (T, A); record the demo again, or leave it out")
+    if not any(path.startswith("initial_state/") for path in leaves):
+        raise SourceDataError(f"{place}: no group 'initial_state', so that it cannot be replayed; record the demo again")
+    if not is_xyzw:
+        leaves = {path: reorder_quaternions(path, leaf, _WXYZ_TO_XYZW) for path, leaf in leaves.items()}
+    return RecordedDemo(name, leaves, dict(group.attrs))

@@ -1,0 +1,195 @@
+"""What is in a dataset: a summary of its demos, and that summary as text or JSON."""
+
+# T time steps of a demo
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+
+Range = tuple[float, float]
+
+_START_POSES = ("initial_state/rigid_object/{}/root_pose", "obs/datagen_info/object_pose/{}")
+_MAX_ATTRIBUTE = 200
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """What `inspect_dataset` finds.
+
+    Attributes:
+        digest: of all data, see `dataset_digest`.
+        lengths: `min`, `mean` and `max` number of steps of a demo.
+        success: how many demos are marked `true`, `false`, and not at all (`unknown`).
+        masks: name -> number of demos.
+        start_ranges: object -> axis -> lowest and highest position at the start of a demo [m].
+        source_demos: name -> how many segments were taken from it.
+        demo: the demo that `tree` and `demo_attributes` describe: the first one.
+        tree: path of each of its datasets -> shape and dtype.
+    """
+
+    path: str
+    size_bytes: int
+    digest: str
+    num_demos: int
+    num_steps: int
+    lengths: dict[str, float]
+    success: dict[str, int]
+    masks: dict[str, int]
+    start_ranges: dict[str, dict[str, Range]]
+    source_demos: dict[str, int]
+    attributes: dict[str, Any]
+    demo: str
+    demo_attributes: dict[str, Any]
+    tree: dict[str, str]
+
+
+def inspect_dataset(path: str | Path) -> DatasetSummary:
+    """Read a whole dataset and sum it up.
+
+    Raises:
+        SourceDataError: the file is missing, damaged, or has no demos.
+    """
+    digest = dataset_digest(path)
+    with open_hdf5(path) as file:
+        names = demo_names(file)
+        demos = [file["data"][name] for name in names]
+        lengths = [_num_steps(demo) for demo in demos]
+        first = demos[0]
+        return DatasetSummary(
+            path=str(path),
+            size_bytes=Path(path).stat().st_size,
+            digest=digest,
+            num_demos=len(demos),
+            num_steps=sum(lengths),
+            lengths={"min": min(lengths), "mean": float(np.mean(lengths)), "max": max(lengths)},
+            success=_count_success(demos),
+            masks={name: len(mask) for name, mask in datasets_below(file["mask"])} if "mask" in file else {},
+            start_ranges=_start_ranges(demos),
+            source_demos=_count_source_demos(file["data"], demos),
+            attributes=_plain_attributes(file) | _plain_attributes(file["data"]),
+            demo=names[0],
+            demo_attributes=_plain_attributes(first),
+            tree={path: f"{dataset.shape} {dataset.dtype}" for path, dataset in datasets_below(first)},
+        )
+
+
+def summary_as_json(summary: DatasetSummary) -> str:
+    """The summary as a JSON object; its keys are the attributes of `DatasetSummary`."""
+    return json.dumps(asdict(summary), indent=2)
+
+
+def summary_as_text(summary: DatasetSummary) -> str:
+    """The summary for people, in some tens of lines."""
+    return "\n".join(_lines(summary))
+
+
+def _lines(summary: DatasetSummary) -> Iterator[str]:
+    lengths, success = summary.lengths, summary.success
+    size = summary.size_bytes / 1e6
+    yield f"{summary.path}: {summary.num_demos} demos, {summary.num_steps} steps, {size:.1f} MB"
+    yield f"  lengths  min {lengths['min']:.0f}, mean {lengths['mean']:.1f}, max {lengths['max']:.0f} steps"
+    yield "  success  " + ", ".join(f"{count} {name}" for name, count in success.items() if count)
+    if summary.masks:
+        yield "  masks    " + ", ".join(f"{name} {count}" for name, count in summary.masks.items())
+    yield f"  digest   sha256:{summary.digest}"
+    if summary.start_ranges:
+        yield "positions at the start of a demo [m]"
+        width = max(map(len, summary.start_ranges))
+        for name, axes in summary.start_ranges.items():
+            yield f"  {name:{width}}  " + "  ".join(
+                f"{axis} {low:+.3f} .. {high:+.3f}" for axis, (low, high) in axes.items()
+            )
+    if summary.source_demos:
+        yield "segments taken from source demos"
+        yield "  " + ", ".join(f"{name} {count}" for name, count in summary.source_demos.items())
+    yield "attributes"
+    yield from _attribute_lines(summary.attributes)
+    yield f"{summary.demo}"
+    yield from _attribute_lines(summary.demo_attributes)
+    yield from _tree_lines(summary.tree)
+
+
+def _attribute_lines(attributes: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in attributes.items():
+        text = " ".join(str(value).split())
+        yield f"  @{name} = {text if len(text) <= _MAX_ATTRIBUTE else text[: _MAX_ATTRIBUTE - 3] + '...'}"
+
+
+def _tree_lines(tree: Mapping[str, str]) -> Iterator[str]:
+    """Groups once, datasets below them indented."""
+    printed: list[str] = []
+    for path, what in tree.items():
+        *groups, leaf = path.split("/")
+        shared = next((i for i, (a, b) in enumerate(zip(groups, printed, strict=False)) if a != b), len(printed))
+        for depth in range(min(shared, len(groups)), len(groups)):
+            yield f"{'  ' * (depth + 1)}{groups[depth]}/"
+        printed = groups
+        yield f"{'  ' * (len(groups) + 1) + leaf:32}  {what}"
+
+
+def _num_steps(demo: h5py.Group) -> int:
+    if "actions" in demo:
+        return len(demo["actions"])
+    return int(demo.attrs.get("num_samples", 0))
+
+
+def _count_success(demos: list[h5py.Group]) -> dict[str, int]:
+    found = Counter(str(bool(demo.attrs["success"])).lower() if "success" in demo.attrs else "unknown" for demo in demos)
+    return {name: found[name] for name in ("true", "false", "unknown")}
+
+
+def _start_ranges(demos: list[h5py.Group]) -> dict[str, dict[str, Range]]:
+    """Ranges over the demos that have the object, for the objects of the first demo."""
+    ranges = {}
+    for pattern in _START_POSES:
+        parent, _, leaf = pattern.partition("{}")
+        for name in demos[0].get(parent.rstrip("/"), ()):
+            path = f"{parent}{name}{leaf}"
+            if name in ranges or path not in demos[0]:
+                continue
+            pos = np.stack([_position(demo[path][0]) for demo in demos if path in demo])
+            low, high = pos.min(0).tolist(), pos.max(0).tolist()
+            ranges[name] = {axis: (low[index], high[index]) for index, axis in enumerate("xyz")}
+    return ranges
+
+
+def _position(pose: np.ndarray) -> np.ndarray:
+    """The position (3,) of a pose (7,) or (4, 4)."""
+    return pose[:3, 3] if pose.ndim == 2 else pose[:3]
+
+
+def _count_source_demos(data: h5py.Group, demos: list[h5py.Group]) -> dict[str, int]:
+    """From each demo's attribute `source_demos`, indices of any shape into the dataset's `source_demo_names`."""
+    names = [str(name) for name in data.attrs.get("source_demo_names", ())]
+    chosen = [np.ravel(demo.attrs["source_demos"]).astype(int) for demo in demos if "source_demos" in demo.attrs]
+    counts = Counter(np.concatenate(chosen).tolist() if chosen else [])
+    return {name: counts[index] for index, name in enumerate(names) if chosen}
+
+
+def _plain_attributes(item: h5py.Group) -> dict[str, Any]:
+    """The attributes of a group as what JSON knows; JSON texts are read."""
+    return {name: _plain(value) for name, value in item.attrs.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str) and value[:1] in "{[":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value if isinstance(value, str | int | float | bool) else str(value)
