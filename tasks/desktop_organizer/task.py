@@ -20,7 +20,8 @@ CREAM_CHEESE_SIZE = (0.09, 0.06, 0.03)
 
 REACH_DISTANCE = 0.05
 GRASP_DISTANCE = 0.04
-LIFT_HEIGHT = 0.08
+LIFT_HEIGHT = 0.12
+"""Higher than the carton, so that what follows may move sideways [m]."""
 CLEAR_DISTANCE = 0.06
 OPEN_FINGERS = 0.035
 
