@@ -1,0 +1,175 @@
+"""Pictures of recorded states, drawn off screen by MuJoCo, whichever engine recorded them."""
+
+# E arms, O objects, J = 9 joints of an arm
+
+import ctypes
+import os
+import sys
+from importlib import import_module
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.inverse_kinematics import joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout, build_model, import_mujoco
+from isaaclab_mimic_ext.envs.panda import JOINT_LIMITS, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
+from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
+from isaaclab_mimic_ext.task import Task
+
+_REMEDY = "install libegl1 with a driver for it, or libosmesa6 (Debian: apt-get install libosmesa6)"
+_MAX_FOLLOW_STEPS = 30
+_MAX_GEOMS = 1000
+
+
+class Renderer:
+    """Draws single scenes; a context manager, since an OpenGL context must be given back.
+
+    Args:
+        width, height: of the picture [pixels].
+        camera: name of one of the scene's cameras.
+
+    Raises:
+        ConfigError: the scene has no such camera, or the picture is larger than the scene's frame buffer.
+        SimulatorUnavailable: MuJoCo is not installed, or nothing can draw here.
+    """
+
+    def __init__(self, task: Task, width: int = 640, height: int = 480, camera: str = "front"):
+        self._mujoco = import_mujoco()
+        self.task = task
+        self.camera = camera
+        self._model = build_model(task)
+        self._check(width, height)
+        self._data = self._mujoco.MjData(self._model)
+        self._layout = SceneLayout.of(self._model, task)
+        self._size = (height, width)
+        self._context = make_gl_context(width, height)
+        self._drawing = self._mujoco.MjrContext(self._model, self._mujoco.mjtFontScale.mjFONTSCALE_100)
+        self._picture = self._mujoco.MjvScene(self._model, maxgeom=_MAX_GEOMS)
+        self._view = self._mujoco.MjvCamera()
+        self._view.type = self._mujoco.mjtCamera.mjCAMERA_FIXED
+        self._view.fixedcamid = self._model.camera(camera).id
+
+    def _check(self, width: int, height: int) -> None:
+        cameras = [self._model.camera(index).name for index in range(self._model.ncam)]
+        if self.camera not in cameras:
+            raise ConfigError(f"camera: the scene has no camera '{self.camera}'; {choices(self.camera, cameras)}")
+        limit = self._model.vis.global_
+        if not (0 < width <= limit.offwidth and 0 < height <= limit.offheight):
+            raise ConfigError(f"picture: {width} x {height} is out of range; at most {limit.offwidth} x {limit.offheight}")
+
+    def frame(self, state: NestedTensors) -> np.ndarray:
+        """Picture of one scene, uint8 (H, W, 3), from a state in `get_state`'s layout without its leading axis."""
+        articulations, objects = state["articulation"], state["rigid_object"]
+        for index, arm in enumerate(self.task.arms):
+            joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
+            self._data.qpos[self._layout.joint_qpos[index].numpy()] = joint_pos
+        for index, name in enumerate(self.task.object_names):
+            root_pose = np.asarray(objects[name]["root_pose"], dtype=np.float64)
+            self._data.qpos[self._layout.root_qpos[index].numpy()] = root_pose
+        self._forward()
+        for index, arm in enumerate(self.task.arms):
+            if "eef_pose" in articulations[arm.name]:
+                self._follow(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
+        return self._draw()
+
+    def _draw(self) -> np.ndarray:
+        mujoco, (height, width) = self._mujoco, self._size
+        self._context.make_current()
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._drawing)
+        options, everything = mujoco.MjvOption(), mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, self._data, options, None, self._view, everything, self._picture)
+        viewport = mujoco.MjrRect(0, 0, width, height)
+        mujoco.mjr_render(viewport, self._picture, self._drawing)
+        pixels = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_readPixels(pixels, None, viewport, self._drawing)
+        return np.ascontiguousarray(pixels[::-1])
+
+    def _forward(self) -> None:
+        self._mujoco.mj_kinematics(self._model, self._data)
+        self._mujoco.mj_comPos(self._model, self._data)
+        self._mujoco.mj_camlight(self._model, self._data)
+
+    def _follow(self, index: int, pose: Tensor) -> None:
+        """Bend an arm to where its end effector (7,) is: the kinematic engine has the one, but not the other."""
+        layout, data = self._layout, self._data
+        target = pose_from_pos_quat(pose[:3], pose[3:])[None]
+        adr = layout.joint_qpos[index, :NUM_ARM_JOINTS].numpy()
+        joints, site = layout.arm_joint[index].numpy(), int(layout.eef_site[index])
+        low, high = np.array(JOINT_LIMITS).T
+        for _ in range(_MAX_FOLLOW_STEPS):
+            point = torch.tensor(data.site_xpos[site])[None]
+            error = pose_error(target, pose_from_pos_rot(point, torch.tensor(data.site_xmat[site]).view(1, 3, 3)))
+            if float(error.norm()) < 1e-3:
+                return
+            anchor, axis = torch.tensor(data.xanchor[joints])[None], torch.tensor(data.xaxis[joints])[None]
+            step = joint_step(point_jacobian(point, anchor, axis), error, torch.zeros(1, NUM_ARM_JOINTS).double(), 0.05)
+            data.qpos[adr] = np.clip(data.qpos[adr] + step[0].numpy().clip(-0.5, 0.5), low, high)
+            self._forward()
+
+    def close(self) -> None:
+        """Give the OpenGL context back; a second call does nothing."""
+        if self._context is not None:
+            self._context.make_current()
+            self._drawing.free()
+            self._context.free()
+            self._context = None
+
+    def __enter__(self) -> "Renderer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def make_gl_context(width: int, height: int) -> Any:
+    """An off-screen OpenGL context: `MUJOCO_GL`'s, else EGL's if it has a device, else OSMesa's.
+
+    MuJoCo's own choice is made when it is first imported, which may have been long before anyone wanted a picture.
+
+    Raises:
+        SimulatorUnavailable: none can be made here.
+    """
+    backend = os.environ.get("MUJOCO_GL", "").lower() or _find_backend()
+    try:
+        context = import_module(f"mujoco.{backend}").GLContext(width, height)
+        context.make_current()
+    except Exception as error:  # The bindings raise errors of many kinds.
+        raise SimulatorUnavailable(f"MUJOCO_GL={backend}: no picture can be drawn ({error}); {_REMEDY}") from error
+    return context
+
+
+def _find_backend() -> str:
+    if sys.platform != "linux":
+        return "cgl" if sys.platform == "darwin" else "glfw"
+    if _egl_has_device():
+        return "egl"
+    if _load("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so"):
+        return "osmesa"
+    raise SimulatorUnavailable(f"no picture can be drawn: neither EGL nor OSMesa is there; {_REMEDY}")
+
+
+def _egl_has_device() -> bool:
+    library = _load("libEGL.so.1", "libEGL.so")
+    if library is None:
+        return False
+    library.eglGetProcAddress.restype = ctypes.c_void_p
+    address = library.eglGetProcAddress(b"eglQueryDevicesEXT")
+    if not address:
+        return False
+    query = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))(address)
+    count = ctypes.c_int(0)
+    return bool(query(0, None, ctypes.byref(count))) and count.value > 0
+
+
+def _load(*names: str) -> ctypes.CDLL | None:
+    for name in names:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
