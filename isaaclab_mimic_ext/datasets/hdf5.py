@@ -9,7 +9,7 @@ import h5py
 from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.errors import SourceDataError
 
-_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+_DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises, by the place of the damage."""
 
 

@@ -72,7 +72,7 @@ def inspect_dataset(path: str | Path) -> DatasetSummary:
             num_steps=sum(lengths),
             lengths={"min": min(lengths), "mean": float(np.mean(lengths)), "max": max(lengths)},
             success=_count_success(demos),
-            masks={name: len(mask) for name, mask in datasets_below(file["mask"])} if "mask" in file else {},
+            masks=_count_masks(file),
             start_ranges=_start_ranges(demos),
             source_demos=_count_source_demos(file["data"], demos),
             attributes=_plain_attributes(file) | _plain_attributes(file["data"]),
@@ -145,6 +145,13 @@ def _num_steps(demo: h5py.Group) -> int:
 def _count_success(demos: list[h5py.Group]) -> dict[str, int]:
     found = Counter(str(bool(demo.attrs["success"])).lower() if "success" in demo.attrs else "unknown" for demo in demos)
     return {name: found[name] for name in ("true", "false", "unknown")}
+
+
+def _count_masks(file: h5py.File) -> dict[str, int]:
+    masks = file.get("mask")
+    if not isinstance(masks, h5py.Group):
+        return {}
+    return {name: mask.size for name, mask in datasets_below(masks)}
 
 
 def _start_ranges(demos: list[h5py.Group]) -> dict[str, dict[str, Range]]:

@@ -1,0 +1,234 @@
+"""Digest, split and summary of dataset files."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.apps import inspect_dataset as inspect_app
+from isaaclab_mimic_ext.apps import split_dataset as split_app
+from isaaclab_mimic_ext.config import InspectDatasetCfg, SplitDatasetCfg
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.datasets.inspect import inspect_dataset, summary_as_json, summary_as_text
+from isaaclab_mimic_ext.datasets.names import natural_key
+from isaaclab_mimic_ext.datasets.split import draw_split, split_dataset
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from tests.builders import OBJECT_NAMES, make_source_file
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return make_source_file(tmp_path / "demo.hdf5", num_demos=12)
+
+
+def test_numbers_in_names_count_as_numbers():
+    names = ["demo_10", "demo_2", "demo_1", "a", "demo", "demo_01", "1", "10", "9"]
+    expected = ["1", "9", "10", "a", "demo", "demo_01", "demo_1", "demo_2", "demo_10"]
+    assert sorted(names, key=natural_key) == expected
+    assert sorted(names[::-1], key=natural_key) == expected
+
+
+def test_digest_is_that_of_the_data_alone(tmp_path, dataset):
+    digest = dataset_digest(dataset)
+    with h5py.File(dataset, "r+") as file:
+        file["data"].attrs["note"] = "attributes do not count"
+    assert dataset_digest(dataset) == digest
+    packed = tmp_path / "packed.hdf5"
+    with h5py.File(dataset) as source, h5py.File(packed, "w") as file:
+        source.visititems(lambda name, item: _copy_compressed(file, name, item))
+    assert dataset_digest(packed) == digest
+
+
+def _copy_compressed(file: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None:
+    if isinstance(item, h5py.Dataset):
+        file.create_dataset(name, data=item[()], compression="gzip")
+
+
+def test_digest_changes_with_a_bit_a_dtype_a_shape_and_a_name(dataset):
+    digests = {dataset_digest(dataset)}
+    with h5py.File(dataset, "r+") as file:
+        file["data/demo_3/actions"][7, 0] += np.float32(1e-6)
+    digests.add(dataset_digest(dataset))
+    with h5py.File(dataset, "r+") as file:
+        file.move("data/demo_3/actions", "data/demo_3/moves")
+    digests.add(dataset_digest(dataset))
+    for values in (np.zeros((2, 3), np.float32), np.zeros((3, 2), np.float32), np.zeros((3, 2), np.int32)):
+        with h5py.File(dataset, "r+") as file:
+            file.pop("extra", None)
+            file["extra"] = values
+        digests.add(dataset_digest(dataset))
+    assert len(digests) == 6
+
+
+def test_digest_reads_texts_scalars_and_empty_datasets(tmp_path):
+    digests = []
+    for text in ("left", "right", "left"):
+        with h5py.File(tmp_path / "texts.hdf5", "w") as file:
+            file["scalar"] = 3
+            file["text"] = text
+            file["nothing"] = h5py.Empty("f")
+            file["no_rows"] = np.zeros((0, 4))
+        digests.append(dataset_digest(tmp_path / "texts.hdf5"))
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_digest_does_not_depend_on_the_block_size(dataset, monkeypatch):
+    digest = dataset_digest(dataset)
+    monkeypatch.setattr("isaaclab_mimic_ext.datasets.digest._BLOCK", 100)
+    assert dataset_digest(dataset) == digest
+
+
+def test_split_is_written_as_byte_strings_that_cover_every_demo_once(dataset):
+    split = split_dataset(dataset, 0.75, seed=1)
+    with h5py.File(dataset) as file:
+        train, valid = file["mask/train"][()], file["mask/valid"][()]
+    assert train.dtype.kind == valid.dtype.kind == "S"
+    assert tuple(train.astype(str)) == split.train
+    assert tuple(valid.astype(str)) == split.valid
+    assert (len(train), len(valid)) == (9, 3)
+    assert {*split.train, *split.valid} == {f"demo_{index}" for index in range(12)}
+    assert list(split.train) == sorted(split.train, key=natural_key)
+    assert not split.replaced
+
+
+def test_split_follows_its_seed(dataset):
+    first = split_dataset(dataset, 0.5, seed=1)
+    other = split_dataset(dataset, 0.5, seed=2)
+    again = split_dataset(dataset, 0.5, seed=1)
+    assert first.train == again.train != other.train
+
+
+def test_split_replaces_an_earlier_one_and_keeps_other_masks(dataset):
+    with h5py.File(dataset, "r+") as file:
+        file["mask/best"] = np.array(["demo_3"], dtype="S")
+    assert not split_dataset(dataset, 0.5, seed=1).replaced
+    assert split_dataset(dataset, 0.75, seed=1).replaced
+    with h5py.File(dataset) as file:
+        assert len(file["mask/train"]) == 9
+        assert file["mask/best"][()].tolist() == [b"demo_3"]
+
+
+def test_split_leaves_the_demos_as_they_are(dataset):
+    with h5py.File(dataset) as file:
+        before = file["data/demo_5/actions"][()]
+    split_dataset(dataset, 0.5, seed=1)
+    with h5py.File(dataset) as file:
+        np.testing.assert_array_equal(file["data/demo_5/actions"], before)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, 1.5, float("nan")])
+def test_ratio_outside_of_the_open_interval_is_refused(dataset, ratio):
+    digest = dataset_digest(dataset)
+    with pytest.raises(ConfigError, match="ratio"):
+        split_dataset(dataset, ratio, seed=1)
+    assert dataset_digest(dataset) == digest
+
+
+@pytest.mark.parametrize(("ratio", "empty"), [(0.99, "valid"), (0.01, "train")])
+def test_ratio_that_leaves_a_part_empty_is_refused(dataset, ratio, empty):
+    with pytest.raises(ConfigError, match=rf"'{empty}' empty; with so many demos use 0.0833 to 0.917"):
+        split_dataset(dataset, ratio, seed=1)
+
+
+def test_one_demo_cannot_be_split():
+    with pytest.raises(ConfigError, match="at least two demos"):
+        draw_split(["demo_0"], 0.5, 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every file")
+def test_read_only_file_is_refused(dataset):
+    dataset.chmod(0o444)
+    with pytest.raises(OutputError, match="cannot be written"):
+        split_dataset(dataset, 0.5, seed=1)
+
+
+def test_file_with_a_dataset_called_mask_is_refused(dataset):
+    with h5py.File(dataset, "r+") as file:
+        file["mask"] = np.zeros(3)
+    with pytest.raises(OutputError, match="cannot be written"):
+        split_dataset(dataset, 0.5, seed=1)
+
+
+def test_summary_counts_what_is_there(dataset):
+    with h5py.File(dataset, "r+") as file:
+        data = file["data"]
+        lengths = [len(data[name]["actions"]) for name in data]
+        x = [data[name]["initial_state/rigid_object/ketchup/root_pose"][0, 0] for name in data]
+        data["demo_3"].attrs["success"] = False
+        del data["demo_4"].attrs["success"]
+        data.attrs["source_demo_names"] = ["demo_0", "demo_1"]
+        data["demo_0"].attrs["source_demos"] = np.array([[0, 0, 1]])
+        data["demo_1"].attrs["source_demos"] = np.array([[1, 1, 1]])
+    split_dataset(dataset, 0.75, seed=1)
+    summary = inspect_dataset(dataset)
+    assert (summary.num_demos, summary.num_steps) == (12, sum(lengths))
+    assert summary.lengths == {"min": min(lengths), "mean": pytest.approx(np.mean(lengths)), "max": max(lengths)}
+    assert summary.success == {"true": 10, "false": 1, "unknown": 1}
+    assert summary.masks == {"train": 9, "valid": 3}
+    assert set(summary.start_ranges) == set(OBJECT_NAMES)
+    assert summary.start_ranges["ketchup"]["x"] == pytest.approx((min(x), max(x)))
+    assert summary.source_demos == {"demo_0": 2, "demo_1": 4}
+    assert summary.attributes["env_args"]["env_name"] == "desktop_organizer"
+    assert summary.tree["actions"] == f"({lengths[0]}, 7) float32"
+    assert summary.digest == dataset_digest(dataset)
+
+
+def test_positions_come_from_the_annotation_where_there_is_no_initial_state(dataset):
+    expected = inspect_dataset(dataset).start_ranges
+    with h5py.File(dataset, "r+") as file:
+        for demo in file["data"].values():
+            del demo["initial_state"]
+    assert inspect_dataset(dataset).start_ranges == expected
+
+
+def test_text_shows_every_dataset_of_a_demo_once_below_its_group(dataset):
+    summary = inspect_dataset(dataset)
+    lines = summary_as_text(summary).splitlines()
+    assert "12 demos" in lines[0]
+    for path in summary.tree:
+        indent = "  " * (path.count("/") + 1)
+        assert any(line.startswith(f"{indent}{path.split('/')[-1]} ") for line in lines)
+    assert sum(line == "  obs/" for line in lines) == 1
+    assert sum(line == "    rigid_object/" for line in lines) == 2
+
+
+def test_json_holds_the_whole_summary(dataset):
+    summary = inspect_dataset(dataset)
+    read = json.loads(summary_as_json(summary))
+    assert read["num_demos"] == 12
+    assert read["digest"] == summary.digest
+    assert read["tree"] == summary.tree
+
+
+def test_apps_report_what_they_did(dataset, capsys):
+    split_app.main(SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
+    split_app.main(SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
+    out = capsys.readouterr().out
+    assert "9 demos in mask/train, 3 in mask/valid" in out
+    assert "Replaced the split" in out
+    inspect_app.main(InspectDatasetCfg(input_file=str(dataset)))
+    assert dataset_digest(dataset) in capsys.readouterr().out
+    inspect_app.main(InspectDatasetCfg(input_file=str(dataset), json=True))
+    assert json.loads(capsys.readouterr().out)["masks"] == {"train": 9, "valid": 3}
+
+
+@pytest.mark.parametrize("read", [dataset_digest, inspect_dataset, lambda path: split_dataset(path, 0.5, 1)])
+def test_unreadable_files_are_refused(tmp_path, read):
+    for name, content in (("missing.hdf5", None), ("text.hdf5", b"text"), ("zeros.hdf5", bytes(5000))):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(SourceDataError, match=name):
+            read(tmp_path / name)
+
+
+def test_truncated_files_are_refused(tmp_path):
+    path = make_source_file(tmp_path / "demo.hdf5", num_demos=2, length=10)
+    content, rng = path.read_bytes(), random.Random(0)
+    for _ in range(50):
+        path.write_bytes(content[: rng.randrange(len(content))])
+        with pytest.raises(SourceDataError):
+            inspect_dataset(path)
