@@ -1,0 +1,182 @@
+"""The scripts as a user starts them: what a wrong command line gets, and what Hydra's own flags still do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_script(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def message_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The line that names the error; Warp's greeting on a machine without CUDA is not ours."""
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line and not line.startswith("Warp ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+# fmt: off
+BAD_INPUT = [
+    ("generate", ["num_env=3"], ["there is no field 'num_env'", "did you mean 'num_envs'?"]),
+    ("generate", ["+num_env=3"], ["there is no field 'num_env'", "did you mean 'num_envs'?"]),
+    ("generate", ["num_envs=abc"], ["num_envs", "'abc'", "int"]),
+    ("generate", ["num_envs=0"], ["num_envs", "0", "1 or more"]),
+    ("generate", ["num_envs=1.5"], ["num_envs", "'1.5'", "int"]),
+    ("generate", ["overwrite=maybe"], ["overwrite", "'maybe'", "bool"]),
+    ("generate", ["input_file=null"], ["input_file", "str"]),
+    ("generate", ["output_file=${foo}"], ["output_file", "'foo'"]),
+    ("generate", ["task=desktop_orgnizer"], ["there is no 'desktop_orgnizer'", "did you mean 'desktop_organizer'?"]),
+    ("generate", ["--task", "desktop_orgnizer"], ["there is no 'desktop_orgnizer'", "desktop_organizer_wide"]),
+    ("generate", ["task.name=foo"], ["there is no task 'foo'", "desktop_organizer"]),
+    ("generate", ["sim=mujco"], ["sim", "there is no 'mujco'", "did you mean 'mujoco'?"]),
+    ("generate", ["sim.engine=mujco"], ["sim.engine", "did you mean 'mujoco'?"]),
+    ("generate", ["recorder.compression=gzp"], ["recorder.compression", "did you mean 'gzip'?"]),
+    ("generate", ["datagen_config.seeds=1"], ["datagen_config.seeds", "did you mean 'seed'?"]),
+    ("generate", ["datagen_config=3"], ["datagen_config", "DataGenConfig"]),
+    ("generate", ["seed=-1"], ["datagen_config.seed", "-1"]),
+    ("generate", ["seed=1", "datagen_config.seed=2"], ["datagen_config.seed", "given twice"]),
+    ("generate", ["seed=1,2"], ["datagen_config.seed=1,2", "--multirun"]),
+    ("generate", ["subtask_configs.franka.0.action_nois=0.1"],
+     ["subtask_configs.franka.0.action_nois", "did you mean 'action_noise'?"]),
+    ("generate", ["subtask_configs.franka.0.action_noise=loud"],
+     ["subtask_configs.franka.0.action_noise", "'loud'", "float"]),
+    ("generate", ["subtask_configs.franka.9.action_noise=0.1"], ["subtask_configs.franka.9", "0, 1, 2, 3"]),
+    ("generate", ["subtask_configs.frank.0.action_noise=0.1"], ["subtask_configs.frank", "did you mean 'franka'?"]),
+    ("generate", ["subtask_configs.franka.2.object_ref=ketchop"],
+     ["subtask_configs.franka.2 (lift)", "'ketchop'", "did you mean 'ketchup'?"]),
+    ("generate", ["task.subtask_configs.franka.2.object_ref=ketchop"], ["subtask_configs.franka.2 (lift)", "'ketchop'"]),
+    ("generate", ["subtask_configs.franka.0.selection_strategy=nearest"], ["selection_strategy 'nearest'", "random"]),
+    ("generate", ["events.randomize_ketchop.pose_range.x=[0,1]"],
+     ["'randomize_ketchop'", "did you mean 'randomize_ketchup'?"]),
+    ("generate", ["events.randomize_ketchup.pose_range.x=[1,0]"], ["events.randomize_ketchup.pose_range.x", "[1.0, 0.0]"]),
+    ("generate", ["device=cuda:99"], ["device", "'cuda:99'", "device=cpu"]),
+    ("generate", ["foo"], ["'foo' is no override"]),
+    ("generate", ["num_envs=[1,"], ["'num_envs=[1,' is no override"]),
+    ("generate", ["--headles"], ["--headles", "did you mean '--headless'?"]),
+    ("generate", ["--num_envs"], ["--num_envs", "needs a value"]),
+    ("generate", ["--config-dir=/nope"], ["/nope"]),
+    ("generate", ["--config-name=nope"], ["nope"]),
+    ("generate", ["hydra.run.dir=/proc/nope"], ["hydra.run.dir"]),
+    ("generate", ["input_file=nope.hdf5"], ["nope.hdf5"]),
+    ("record_demos", ["teleop_device=keybord"], ["teleop_device", "'keybord'", "scripted"]),
+    ("record_demos", ["num_demos=0"], ["num_demos", "1 or more"]),
+    ("annotate_demos", ["auto=perhaps"], ["auto", "'perhaps'", "bool"]),
+    ("split_dataset", [], ["input_file", "no value"]),
+    ("split_dataset", ["input_file=a.hdf5", "ratio=1.5"], ["ratio", "1.5", "between 0 and 1"]),
+    ("inspect_dataset", ["input_files=a.hdf5"], ["did you mean 'input_file'?"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("script", "arguments", "words"), BAD_INPUT)
+def test_bad_input_gets_one_clear_line_and_exit_code_2(
+    script: str, arguments: list[str], words: list[str], tmp_path: Path
+) -> None:
+    done = run_script(script, *arguments, cwd=tmp_path)
+    message = message_of(done)
+    assert [word for word in words if word not in message] == [], message
+    assert done.returncode == 2
+    assert not list(tmp_path.rglob("*.hdf5"))
+
+
+def test_composed_configuration_is_shown_with_every_override(tmp_path: Path) -> None:
+    arguments = ["--headless", "--num_envs", "7", "seed=3", "subtask_configs.franka.0.num_fixed_steps=2", "sim=kinematic"]
+    done = run_script("generate", "--cfg", "job", *arguments, cwd=tmp_path)
+    assert done.returncode == 0
+    for line in ("headless: true", "num_envs: 7", "seed: 3", "num_fixed_steps: 2", "engine: kinematic"):
+        assert line in done.stdout
+
+
+def test_wide_preset_widens_the_ketchup_only(tmp_path: Path) -> None:
+    done = run_script("generate", "--cfg", "job", "task=desktop_organizer_wide", "--package", "events", cwd=tmp_path)
+    assert done.stdout.count("0.15") == 4
+    assert done.stdout.count("0.05") == 4
+
+
+@pytest.mark.parametrize("script", ["generate", "record_demos", "annotate_demos", "split_dataset", "inspect_dataset"])
+def test_help_names_the_fields(script: str, tmp_path: Path) -> None:
+    done = run_script(script, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "_file:" in done.stdout
+
+
+def test_task_of_the_users_own_folder_is_checked_like_ours(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    text = "# @package _global_\ndefaults: [desktop_organizer]\ndatagen_config: {generation_num_trials: 5}\n"
+    (tmp_path / "task" / "mine.yaml").write_text(text)
+    done = run_script("generate", f"--config-dir={tmp_path}", "task=mine", "num_envs=0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "num_envs" in message_of(done)
+
+
+def test_sweep_goes_on_past_a_failing_job_and_says_so_in_its_exit_code(tmp_path: Path) -> None:
+    done = run_script("generate", "-m", "num_envs=0,-1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "num_envs: 0 is out of range" in done.stderr
+    assert "num_envs: -1 is out of range" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sweep_refuses_one_output_file_for_two_jobs(tmp_path: Path) -> None:
+    done = run_script("generate", "-m", "seed=1,2", "input_file=nope.hdf5", "output_file=a.hdf5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "OutputError: output_file: 'a.hdf5' belongs to an earlier job" in done.stderr
+
+
+def probe(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `inspect_dataset` with a main of the test's own."""
+    script = tmp_path / "probe.py"
+    script.write_text(
+        "import json, signal, sys, types\n"
+        "from isaaclab_mimic_ext.cli import run_app\n"
+        "from isaaclab_mimic_ext.errors import *\n"
+        f"def main(cfg):\n    {body}\n"
+        "app = types.ModuleType('isaaclab_mimic_ext.apps.generate'); app.main = main\n"
+        "sys.modules[app.__name__] = app\n"
+        "if __name__ == '__main__': run_app('generate')\n"
+    )
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("body", "exit_code", "word"),
+    [
+        ("raise BudgetExhausted('25 failures in a row')", 3, "BudgetExhausted: 25 failures in a row"),
+        ("raise RecorderError('disk full')", 1, "RecorderError: disk full"),
+        ("raise Interrupted('stopped', signal.SIGTERM)", 143, "Interrupted: stopped"),
+        ("raise KeyboardInterrupt", 130, "Interrupted"),
+    ],
+)
+def test_error_of_a_run_becomes_its_exit_code(body: str, exit_code: int, word: str, tmp_path: Path) -> None:
+    done = probe(tmp_path, body)
+    assert word in message_of(done)
+    assert done.returncode == exit_code
+
+
+def test_unexpected_error_keeps_its_traceback(tmp_path: Path) -> None:
+    done = probe(tmp_path, "1 / 0")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr
+
+
+def test_default_files_are_the_shipped_source_and_one_under_datasets(tmp_path: Path) -> None:
+    done = probe(tmp_path, "print(json.dumps([cfg.input_file, cfg.output_file]))")
+    assert done.returncode == 0, done.stderr
+    expected = [str(ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"), "datasets/desktop_organizer_generated.hdf5"]
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+def test_each_job_of_a_sweep_has_an_output_file_of_its_own(tmp_path: Path) -> None:
+    done = probe(tmp_path, "print(cfg.output_file)", "-m", "seed=1,2,3")
+    files = {line for line in done.stdout.splitlines() if line.endswith(".hdf5")}
+    assert done.returncode == 0, done.stderr
+    assert len(files) == 3

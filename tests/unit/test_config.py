@@ -1,0 +1,212 @@
+"""What a configuration may hold, and what is said where it may not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.cli import to_typed
+from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.config import (
+    SCRIPT_SCHEMAS,
+    EventCfg,
+    GenerateCfg,
+    InspectDatasetCfg,
+    RecordDemosCfg,
+    SplitDatasetCfg,
+    SubTaskConfig,
+    TaskRef,
+    validate,
+)
+from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError
+
+
+def generate_cfg() -> GenerateCfg:
+    """A valid configuration of two subtasks."""
+    reach = SubTaskConfig(object_ref="ketchup", subtask_term_signal="reach", subtask_term_offset_range=(3, 8))
+    place = SubTaskConfig(object_ref="basket", description="place")
+    return GenerateCfg(
+        task=TaskRef("desktop_organizer"),
+        subtask_configs={"franka": [reach, place]},
+        events={"randomize_ketchup": EventCfg(asset="ketchup", pose_range={"x": [-0.1, 0.1]})},
+        input_file="source.hdf5",
+        output_file="generated.hdf5",
+    )
+
+
+def set_field(place: str, value: Any) -> Callable[[GenerateCfg], None]:
+    """Sets a field by its dotted name, as an override would."""
+
+    def change(cfg: Any) -> None:
+        *path, last = place.split(".")
+        for step in path:
+            cfg = cfg[int(step)] if isinstance(cfg, list) else cfg[step] if isinstance(cfg, dict) else getattr(cfg, step)
+        if isinstance(cfg, dict):
+            cfg[last] = value
+        else:
+            setattr(cfg, last, value)
+
+    return change
+
+
+def test_valid_configuration_passes() -> None:
+    validate(generate_cfg())
+
+
+REACH, PLACE = "subtask_configs.franka.0", "subtask_configs.franka.1"
+
+
+# fmt: off
+WRONG_VALUES = [
+    ("num_envs", 0, ["num_envs", "0", "1 or more"]),
+    ("device", "cdu", ["device", "'cdu'", "cpu, cuda"]),
+    ("device", "cuda:99", ["device", "'cuda:99'", "device=cpu"]),
+    ("device", "meta", ["device", "'meta'", "cpu, cuda"]),
+    ("output_file", "", ["output_file", "path of a file"]),
+    ("output_file", "/", ["output_file", "'/'", "path of a file"]),
+    ("video_file", "demo.avi", ["video_file", "'demo.avi'", ".mp4"]),
+    ("num_video_demos", 0, ["num_video_demos", "1 or more"]),
+    ("task.name", "desktop_orgnizer", ["task", "did you mean 'desktop_organizer'?"]),
+    ("sim.engine", "mujco", ["sim.engine", "'mujco'", "did you mean 'mujoco'?"]),
+    ("sim.num_threads", -1, ["sim.num_threads", "-1", "0 or more"]),
+    ("recorder.compression", "gzp", ["recorder.compression", "none, lzf, gzip", "did you mean 'gzip'?"]),
+    ("recorder.format_version", 2, ["recorder.format_version", "0 (Isaac Lab 2.3), 1 (Isaac Lab 3)"]),
+    ("recorder.queue_size", 0, ["recorder.queue_size", "1 or more"]),
+    ("datagen_config.seed", -1, ["datagen_config.seed", "-1", "0 to 2**64 - 1"]),
+    ("datagen_config.generation_num_trials", 0, ["generation_num_trials", "1 or more"]),
+    ("datagen_config.max_num_failures", 0, ["max_num_failures", "null"]),
+    ("datagen_config.num_final_hold_steps", -1, ["num_final_hold_steps", "0 or more"]),
+    ("datagen_config.success_rule", "hold", ["success_rule", "held, any_step", "did you mean 'held'?"]),
+    ("datagen_config.compat_select", "mimicgen", ["compat_select", "mimic, isaaclab"]),
+    ("task_constraint_configs", [{}], ["task_constraint_configs", "empty"]),
+    ("subtask_configs.frank", [], ["subtask_configs", "'frank'", "did you mean 'franka'?"]),
+    ("subtask_configs.franka", [], ["subtask_configs.franka", "at least one"]),
+    (f"{REACH}.object_ref", "ketchop", [f"{REACH} (reach)", "object_ref 'ketchop'", "did you mean 'ketchup'?"]),
+    (f"{REACH}.subtask_term_signal", None, [REACH, "subtask_term_signal", "reach, grasp, lift, place"]),
+    (f"{REACH}.subtask_term_signal", "raech", [REACH, "'raech'", "did you mean 'reach'?"]),
+    (f"{REACH}.subtask_term_offset_range", (8, 3), [REACH, "[8, 3]", "[lowest, highest]"]),
+    (f"{REACH}.subtask_term_offset_range", (3,), [REACH, "[3]", "[lowest, highest]"]),
+    (f"{REACH}.first_subtask_start_offset_range", (-2, 3), [REACH, "[-2, 3]", "before the demonstration"]),
+    (f"{PLACE}.first_subtask_start_offset_range", (0, 3), [f"{PLACE} (place)", "first subtask"]),
+    (f"{PLACE}.subtask_term_offset_range", (0, 3), [f"{PLACE} (place)", "[0, 3]", "give [0, 0]"]),
+    (f"{REACH}.selection_strategy", "nearest", [REACH, "'nearest'", "random, nearest_neighbor_object"]),
+    (f"{REACH}.selection_strategy_kwargs", {"nn_k": 3}, [REACH, "selection_strategy_kwargs.nn_k", "'random' takes no such"]),
+    (f"{REACH}.action_noise", -0.1, [REACH, "action_noise -0.1", "0 or more"]),
+    (f"{REACH}.action_noise", float("nan"), [REACH, "action_noise nan"]),
+    (f"{REACH}.num_interpolation_steps", -1, [REACH, "num_interpolation_steps is -1"]),
+    (f"{REACH}.num_fixed_steps", -1, [REACH, "num_fixed_steps is -1"]),
+    ("events.randomize_ketchup.asset", "ketchop", ["events.randomize_ketchup.asset", "did you mean 'ketchup'?"]),
+    ("events.randomize_ketchup.pose_range", {"z": [0, 1]}, ["events.randomize_ketchup.pose_range.z", "x, y, yaw"]),
+    ("events.randomize_ketchup.pose_range", {"x": [1, 0]}, ["events.randomize_ketchup.pose_range.x", "[lowest, highest]"]),
+    ("events.randomize_ketchup.pose_range", {"x": [1]}, ["events.randomize_ketchup.pose_range.x", "[lowest, highest]"]),
+    ("events.randomize_ketchup.joint_std", 0.1, ["events.randomize_ketchup", "no joints"]),
+    ("events.randomize_ketchup.asset", "robot", ["events.randomize_ketchup", "joint_std"]),
+    ("events.randomize_ketchup.min_separation", -1.0, ["events.randomize_ketchup.min_separation", "0 or more"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("place", "value", "words"), WRONG_VALUES)
+def test_wrong_value_is_refused_by_place_value_and_remedy(place: str, value: Any, words: list[str]) -> None:
+    cfg = generate_cfg()
+    set_field(place, value)(cfg)
+    with pytest.raises(ConfigError) as caught:
+        validate(cfg)
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert isinstance(caught.value, TaskSpecError) == place.startswith("subtask_configs")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"nn_k": 0}, ["nn_k", "0", "1 or more"]),
+        ({"nn_k": 2.5}, ["nn_k", "2.5", "whole number"]),
+        ({"nn_k": True}, ["nn_k", "True"]),
+        ({"pos_weight": -1.0}, ["pos_weight", "-1.0"]),
+        ({"rot_weight": "a"}, ["rot_weight", "'a'"]),
+        ({"nnk": 3}, ["nnk", "did you mean 'nn_k'?"]),
+    ],
+)
+def test_wrong_argument_of_a_selection_strategy_is_refused(kwargs: dict[str, Any], words: list[str]) -> None:
+    cfg = generate_cfg()
+    cfg.subtask_configs["franka"][0].selection_strategy = "nearest_neighbor_object"
+    cfg.subtask_configs["franka"][0].selection_strategy_kwargs = kwargs
+    with pytest.raises(TaskSpecError) as caught:
+        validate(cfg)
+    assert [word for word in ["subtask_configs.franka.0 (reach)", *words] if word not in str(caught.value)] == []
+
+
+def test_nearest_object_needs_an_object() -> None:
+    cfg = generate_cfg()
+    cfg.subtask_configs["franka"][1].object_ref = None
+    cfg.subtask_configs["franka"][1].selection_strategy = "nearest_neighbor_object"
+    with pytest.raises(TaskSpecError, match="object_ref"):
+        validate(cfg)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5, float("nan")])
+def test_split_that_leaves_a_side_empty_is_refused(ratio: float) -> None:
+    with pytest.raises(ConfigError, match="ratio"):
+        validate(SplitDatasetCfg(input_file="a.hdf5", ratio=ratio))
+
+
+@pytest.mark.parametrize("schema", SCRIPT_SCHEMAS.values())
+def test_every_schema_is_one_that_omegaconf_accepts(schema: type) -> None:
+    OmegaConf.structured(schema)
+
+
+def test_typed_configuration_has_tuples_for_offset_ranges() -> None:
+    composed = OmegaConf.structured(generate_cfg())
+    cfg = to_typed(composed)
+    assert isinstance(cfg, GenerateCfg)
+    assert cfg.subtask_configs["franka"][0].subtask_term_offset_range == (3, 8)
+
+
+def test_field_added_past_the_schema_is_refused() -> None:
+    composed = OmegaConf.structured(generate_cfg())
+    OmegaConf.update(composed, "datagen_config.generation_num_trails", 3, force_add=True)
+    with pytest.raises(ConfigError, match="did you mean 'generation_num_trials'"):
+        to_typed(composed)
+
+
+# fmt: off
+SPELLINGS = [
+    (["--headless"], ["headless=true"]),
+    (["--device", "cuda:0"], ["device=cuda:0"]),
+    (["--device=cpu", "-m", "seed=1,2"], ["device=cpu", "-m", "datagen_config.seed=1,2"]),
+    (["--task", "desktop_organizer", "--num_envs", "7"], ["task=desktop_organizer", "num_envs=7"]),
+    (["--generation_num_trials", "50"], ["datagen_config.generation_num_trials=50"]),
+    (["--output_file", "a b=(1).hdf5"], ["output_file='a b=(1).hdf5'"]),
+    (["--cfg", "job", "--config-dir=conf"], ["--cfg", "job", "--config-dir=conf"]),
+    (["task.subtask_configs.franka.0.action_noise=0"], ["subtask_configs.franka.0.action_noise=0"]),
+    (["task.name=x", "+a=1", "~b"], ["task.name=x", "+a=1", "~b"]),
+    (["seed=3", "--seed", "3"], ["datagen_config.seed=3", "datagen_config.seed=3"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("words", "overrides"), SPELLINGS)
+def test_isaac_lab_flags_and_short_names_become_overrides(words: list[str], overrides: list[str]) -> None:
+    assert translate(words, GenerateCfg) == overrides
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--headles"], "did you mean '--headless'"),
+        (["--num_envs"], "needs a value"),
+        (["seed=1", "datagen_config.seed=2"], "datagen_config.seed: given twice, as 1 and as 2"),
+        (["--num_envs", "1", "num_envs=2"], "num_envs: given twice"),
+    ],
+)
+def test_flags_that_cannot_be_meant_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        translate(words, GenerateCfg)
+
+
+def test_script_takes_only_flags_of_its_own_fields() -> None:
+    words = ["--num_demos", "3", "--dataset_file", "a.hdf5"]
+    assert translate(words, RecordDemosCfg) == ["num_demos=3", "output_file=a.hdf5"]
+    with pytest.raises(ConfigError, match="unknown flag"):
+        translate(["--num_envs", "3"], InspectDatasetCfg)

@@ -1,0 +1,129 @@
+"""The import law: who may import whom, and what must stay out of a light import."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "isaaclab_mimic_ext"
+SIMULATORS = {"mujoco", "mujoco_warp", "isaaclab", "isaacsim", "omni", "pxr"}
+
+MAY_IMPORT = {
+    "errors": set(),
+    "math": set(),
+    "kernels": {"math"},
+    "rng": {"errors", "kernels"},
+    "config": {"errors", "task"},
+    "task": {"errors", "tasks"},
+    "demos": {"config", "datasets", "errors", "math"},
+    "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
+    "envs": {"config", "errors", "kernels", "math", "rng", "task", "tasks"},
+    "record": {"config", "envs.base", "errors", "math"},
+    "stats": {"errors"},
+    "generate": {"config", "demos", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
+}
+"""Part of the package -> the parts that it may import beside itself. math <- demos <- plan <- generate."""
+
+MAY_CALL_KERNELS = {"plan", "rng", "envs", "kernels"}
+
+
+def sources() -> list[Path]:
+    return sorted([*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / "tasks").rglob("*.py")])
+
+
+def module_name(path: Path) -> str:
+    """Dotted name below the package: `plan.select`, `tasks.desktop_organizer.task`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[1:] if parts[0] == PACKAGE else parts).removesuffix(".__init__")
+
+
+def imported(nodes: Iterator[ast.AST]) -> set[str]:
+    """Absolute names of the imported modules."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"relative import of {node.module}"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def at_import_time(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes that run when a module is imported: all but function bodies and `if TYPE_CHECKING`."""
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        yield node
+        type_checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not type_checking and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def parts_imported(path: Path) -> set[str]:
+    """The modules of this package that a file imports, below the package."""
+    names = imported(ast.walk(ast.parse(path.read_text())))
+    return {name.removeprefix(f"{PACKAGE}.") for name in names if name.startswith(f"{PACKAGE}.")}
+
+
+def is_below(name: str, parts: set[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_part_imports_only_what_lies_below_it(part: str) -> None:
+    for path in sources():
+        if is_below(module_name(path), {part}):
+            wrong = {name for name in parts_imported(path) if not is_below(name, MAY_IMPORT[part] | {part})}
+            assert not wrong, f"{path}: {part} may import {sorted(MAY_IMPORT[part])}, not {sorted(wrong)}"
+
+
+def test_kernels_are_called_only_from_plan_rng_and_engines() -> None:
+    for path in sources():
+        if is_below("kernels", {name.split(".")[0] for name in parts_imported(path)}):
+            assert is_below(module_name(path), MAY_CALL_KERNELS), path
+
+
+def test_only_engines_and_scene_modules_import_a_simulator() -> None:
+    for path in sources():
+        simulators = {name.split(".")[0] for name in imported(ast.walk(ast.parse(path.read_text())))} & SIMULATORS
+        is_scene = path.parts[-2] == "isaaclab" or path.stem == "mujoco_scene"
+        assert not simulators or is_below(module_name(path), {"envs"}) or is_scene, f"{path} imports {simulators}"
+
+
+def test_simulators_are_imported_late() -> None:
+    at_once = {module_name(path): imported(at_import_time(ast.parse(path.read_text()))) for path in sources()}
+    bound = {name for name, names in at_once.items() if {other.split(".")[0] for other in names} & SIMULATORS}
+    for name, names in at_once.items():
+        if name not in bound:
+            wrong = bound & {other.removeprefix(f"{PACKAGE}.") for other in names}
+            assert not wrong, f"{name} imports {sorted(wrong)}, which import a simulator, when it is imported itself"
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after a statement."""
+    code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.anchor)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "warp", "h5py", "hydra", "omegaconf", "rich", "imageio"} | SIMULATORS
+    assert not loaded_by(f"import {PACKAGE}") & heavy
+
+
+def test_command_line_answers_without_torch() -> None:
+    assert not loaded_by(f"import {PACKAGE}.cli") & ({"torch", "warp", "h5py"} | SIMULATORS)
+
+
+def test_planning_core_needs_torch_numpy_and_warp_only() -> None:
+    modules = ", ".join(f"{PACKAGE}.{name}" for name in ("math", "rng", "task", "envs.base", "plan.planner"))
+    assert not loaded_by(f"import {modules}") & ({"hydra", "rich", "imageio", "scipy"} | SIMULATORS)
+
+
+def test_engines_load_no_simulator_before_one_is_made() -> None:
+    assert not loaded_by(f"import {PACKAGE}.envs.factory, {PACKAGE}.envs.kinematic") & SIMULATORS
