@@ -1,0 +1,165 @@
+"""How much time generation takes beside bare physics, which is what a run has to wait for.
+
+    python benchmarks/overhead.py --num-envs 1 10 100 1000 [--json]
+
+Generates with MuJoCo and notes every joint command; then the same commands go once more through `batch.step(nstep=25)` of
+a fresh batch from the same initial states, without inverse kinematics, observations, resets or recording. Both run the same
+env-steps, in this process, one after the other; the ratio of their times is the overhead.
+"""
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from common import close, generator, machine
+
+from isaaclab_mimic_ext.generate import Generator
+
+
+@dataclass
+class Stages:
+    """Seconds by stage, of calls that do not overlap."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def time(self, owner: Any, method: str, stage: str) -> None:
+        """Replace `owner.method` by one that notes its time."""
+        setattr(owner, method, self._timed(getattr(owner, method), stage))
+
+    def _timed(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.seconds[stage] += time.perf_counter() - start
+
+        return timed
+
+
+@dataclass
+class CommandLog:
+    """Everything that bare physics needs to do the same once more.
+
+    Attributes:
+        entries: ("reset", ids, qpos, qvel) or ("step", ids, ctrl), in order.
+    """
+
+    entries: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def attach(self, env: Any) -> None:
+        """Note resets and steps of `env` as they happen."""
+        write_state, step = env._write_state, env._batch.step
+
+        def noted_write(env_ids: torch.Tensor, *state: torch.Tensor) -> None:
+            write_state(env_ids, *state)
+            ids = np.sort(env_ids.numpy())
+            self.entries.append(("reset", ids, env._batch.qpos[ids].copy(), env._batch.qvel[ids].copy()))
+
+        def noted_step(ids: np.ndarray | None = None, **arguments: Any) -> None:
+            rows = slice(None) if ids is None else ids
+            self.entries.append(("step", ids, env._batch.ctrl[rows].copy()))
+            step(ids=ids, **arguments)
+
+        env._write_state = noted_write
+        env._batch = _BatchProxy(env._batch, noted_step)
+
+
+class _BatchProxy:
+    """A batch whose `step` is another; it allows no new attributes of its own."""
+
+    def __init__(self, batch: Any, step: Callable[..., None]):
+        self._batch, self.step = batch, step
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+
+def replay_bare(env: Any, log: CommandLog) -> float:
+    """Seconds that physics alone takes for the logged commands."""
+    import mujoco.batch
+
+    batch = mujoco.batch.Batch(env.model, env.num_envs, 0, persistent=True)
+    seconds = 0.0
+    for kind, ids, *values in log.entries:
+        rows = slice(None) if ids is None else ids
+        if kind == "reset":
+            batch.reset(ids=ids)
+            batch.qpos[rows], batch.qvel[rows] = values
+            batch.forward(ids=ids)
+            continue
+        batch.ctrl[rows] = values[0]
+        start = time.perf_counter()
+        batch.step(ids=ids, nstep=env._num_substeps)
+        seconds += time.perf_counter() - start
+    return seconds
+
+
+def measure(num_envs: int, num_trials: int, overrides: list[str]) -> dict[str, Any]:
+    """Times of one run and of its bare physics."""
+    trials = ["datagen_config.generation_guarantee=false", f"datagen_config.generation_num_trials={num_trials}"]
+    with generator([f"num_envs={num_envs}", *trials, "datagen_config.max_num_failures=null", *overrides]) as (run, _):
+        log, stages = CommandLog(), Stages()
+        log.attach(run.env)
+        _time_stages(run, stages)
+        run.run()
+        close(run)
+        total = run.clock.elapsed()
+        bare = replay_bare(run.env, log)
+    seconds = dict(stages.seconds)
+    seconds["engine around physics"] -= seconds["physics"]
+    seconds["rest of the loop"] = total - sum(seconds.values())
+    return {
+        "num_envs": num_envs, "num_trials": num_trials, "env_steps": run.env_steps, "seconds": total,
+        "bare_seconds": bare, "ratio": total / bare, "env_steps_per_second": run.env_steps / total,
+        "success_rate": run.report().success_rate, "stages": seconds,
+    }  # fmt: skip
+
+
+def _time_stages(run: Generator, stages: Stages) -> None:
+    stages.time(run, "_next_actions", "plan and action")
+    stages.time(run.env, "step", "engine around physics")
+    stages.time(run.env._batch, "step", "physics")
+    stages.time(run, "_watch", "signals")
+    stages.time(run.env, "success", "signals")
+    stages.time(run.recorder, "before_step", "record")
+    stages.time(run.recorder, "after_step", "record")
+    stages.time(run, "_end_trials", "hand episodes over")
+    stages.time(run.env, "reset", "reset")
+    stages.time(run.planner, "begin_segments", "begin segments")
+    stages.time(run.recorder, "close", "wait for the writer")
+
+
+def show(result: dict[str, Any]) -> None:
+    print(
+        f"N={result['num_envs']:<5} {result['env_steps']:>8} env-steps  {result['seconds']:7.2f} s"
+        f"  bare physics {result['bare_seconds']:7.2f} s  ratio {result['ratio']:.3f}"
+        f"  {result['env_steps_per_second']:,.0f} env-steps/s  success {100 * result['success_rate']:.1f} %"
+    )
+    for stage, seconds in sorted(result["stages"].items(), key=lambda item: -item[1]):
+        print(f"    {stage:<24} {seconds:7.2f} s  {100 * seconds / result['seconds']:5.1f} %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--rounds", type=int, default=2, help="trials an env")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="of generate.py")
+    args = parser.parse_intermixed_args()
+    results = [measure(num_envs, args.rounds * num_envs, args.overrides) for num_envs in args.num_envs]
+    if args.json:
+        print(json.dumps({"machine": machine(), "results": results}, indent=2))
+        return
+    for result in results:
+        show(result)
+
+
+if __name__ == "__main__":
+    main()

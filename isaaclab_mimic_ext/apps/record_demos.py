@@ -1,0 +1,70 @@
+"""`scripts/record_demos.py`: an operator's demonstrations."""
+
+import logging
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
+from isaaclab_mimic_ext.record.hdf5 import check_output
+from isaaclab_mimic_ext.record.ledger import TrialLedger
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task import Task, load_task
+from isaaclab_mimic_ext.teleoperate import Operator, record_demos
+
+log = logging.getLogger(__name__)
+
+MAX_FRAMES = 1000
+_MOST_SCENES = 64
+"""Recorded side by side."""
+
+
+def main(cfg: RecordDemosCfg) -> None:
+    """Record demonstrations as configured.
+
+    Raises:
+        UsageError: something asked for is wrong; nothing was written.
+        BudgetExhausted: the operator failed too often; what succeeded is in the output file.
+        MimicError: the run failed.
+    """
+    torch.set_num_threads(1)
+    output, task = Path(cfg.output_file), load_task(cfg.task.name)
+    check_output(output, cfg.overwrite)
+    operator = load_operator(task)
+    env = make_env(task, cfg.sim, cfg.events, min(cfg.num_demos, _MOST_SCENES), torch.device(cfg.device))
+    seed = cfg.datagen_config.seed
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=cfg.num_demos, max_num_failures=cfg.datagen_config.max_num_failures))
+    try:
+        every_env = torch.arange(env.num_envs, device=env.device)
+        env.reset(every_env, Draws(seed, every_env))
+        attributes = {"teleop_device": cfg.teleop_device, "seed": seed}
+        recorder = EpisodeRecorder(env, cfg.recorder, output, None, MAX_FRAMES, attributes, cfg.overwrite)
+        try:
+            record_demos(env, operator, recorder, ledger, seed, cfg.datagen_config.num_success_steps)
+        finally:
+            summary = recorder.close(ledger.committed, {"num_attempts": ledger.committed})
+    finally:
+        env.close()
+    log.info("Recorded %d demos in %d attempts; saved to %s", summary.num_demos, ledger.committed, output)
+    if ledger.verdict is not None and not ledger.verdict.target_reached:
+        raise BudgetExhausted(f"{ledger.verdict.reason}; {summary.num_demos} demos are in {output}")
+
+
+def load_operator(task: Task) -> Operator:
+    """The scripted operator of a task.
+
+    Raises:
+        UsageError: it has none.
+        ConfigError: the task has several end effectors, which one operator cannot drive.
+    """
+    if len(task.eef_names) > 1:
+        raise ConfigError(f"task: '{task.name}' has several end effectors; the scripted operator drives one")
+    module = f"isaaclab_mimic_ext.tasks.{task.name}.operator"
+    if find_spec(module) is None:
+        raise UsageError(f"teleop_device: task '{task.name}' has no scripted operator (tasks/{task.name}/operator.py)")
+    return import_module(module).plan_demos

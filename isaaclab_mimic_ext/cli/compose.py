@@ -1,0 +1,23 @@
+"""A script's configuration without a command line, for benchmarks, notebooks and tests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+
+from isaaclab_mimic_ext.cli import to_typed
+from isaaclab_mimic_ext.config import validate
+from isaaclab_mimic_ext.config.store import conf_dir, register
+
+
+def load_config(script: str, overrides: Sequence[str] = ()) -> Any:
+    """The checked configuration that `scripts/<script>.py <overrides>` would run with; `output_file` must be among them.
+
+    Raises:
+        ConfigError: a value is wrong. Wrong names and types raise Hydra's and OmegaConf's own errors.
+    """
+    register([conf_dir()])
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = to_typed(hydra.compose(script, list(overrides)))
+    validate(cfg)
+    return cfg

@@ -1,0 +1,84 @@
+"""Recording an operator's demonstrations, many scenes at once."""
+
+# N envs, D of them recorded together, T frames of the longest demo
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.record.ledger import TrialLedger
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.rng import Draws
+
+
+class OperatorPlan(Protocol):
+    """What an operator's hand does in D scenes.
+
+    Attributes:
+        target_eef_pose: (D, T, 4, 4), env frame [m]; the last pose is repeated after a demo's end.
+        gripper_action: (D, T, G).
+        length: (D,) int64, frames of each demo.
+    """
+
+    @property
+    def target_eef_pose(self) -> Tensor: ...
+    @property
+    def gripper_action(self) -> Tensor: ...
+    @property
+    def length(self) -> Tensor: ...
+
+
+Operator = Callable[[Mapping[str, Tensor], Tensor, Draws], OperatorPlan]
+"""Plans demos from object poses (D, 4, 4) by name and eef poses (D, 4, 4): `tasks/<task>/operator.py`'s `plan_demos`."""
+
+
+def record_demos(
+    env: MimicEnv, operator: Operator, recorder: EpisodeRecorder, ledger: TrialLedger, seed: int, num_success_steps: int
+) -> None:
+    """Let the operator try scene after scene until the ledger has its verdict; one end effector.
+
+    Args:
+        num_success_steps: a demo counts if the task is solved in each of its last so many steps.
+    """
+    while ledger.verdict is None:
+        trials = ledger.start(env.num_envs)
+        env_ids = torch.arange(len(trials), device=env.device)
+        draws = Draws(seed, torch.from_numpy(trials).to(env.device))
+        env.reset(env_ids, draws)
+        recorder.begin(env_ids)
+        plan = _plan(env, operator, draws)
+        success = _follow(env, recorder, plan) >= num_success_steps
+        outcome, lengths = success.cpu().numpy(), plan.length.cpu().numpy()
+        ledger.end(trials, outcome, np.zeros(len(trials)))
+        attributes = {"seed": np.full(len(trials), seed)}
+        recorder.end(env_ids, trials, outcome, lengths, attributes, ledger.committed)
+
+
+def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
+    num_demos = len(draws.trials)
+    object_poses = {name: pose[:num_demos] for name, pose in env.get_object_poses().items()}
+    return operator(object_poses, env.get_robot_eef_pose(env.eef_names[0])[:num_demos], draws)
+
+
+def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan) -> Tensor:
+    """Carry out a plan; for how many steps up to its end each scene was solved, (D,)."""
+    eef_name, num_demos = env.eef_names[0], len(plan.length)
+    target = torch.eye(4, device=env.device).repeat(env.num_envs, 1, 1)
+    gripper = torch.zeros(env.num_envs, plan.gripper_action.shape[-1], device=env.device)
+    steps_successful = torch.zeros_like(plan.length)
+    for frame in range(plan.target_eef_pose.shape[1]):
+        running = frame < plan.length
+        target[:num_demos], gripper[:num_demos] = plan.target_eef_pose[:, frame], plan.gripper_action[:, frame]
+        actions = env.target_eef_pose_to_action({eef_name: target}, {eef_name: gripper}, None)
+        step = torch.full((env.num_envs,), frame, device=env.device)
+        recorder.before_step(step)
+        env.step(actions, running.nonzero().squeeze(-1))
+        success = env.success()
+        recorder.after_step(step, actions, success)
+        counted = torch.where(success[:num_demos], steps_successful + 1, 0)
+        steps_successful = torch.where(running, counted, steps_successful)
+    return steps_successful
