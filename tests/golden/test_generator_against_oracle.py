@@ -1,0 +1,156 @@
+"""The generation loop around a stub env, trial by trial against the oracle: what the env is told, how the trial is judged."""
+
+# N envs, O objects, A action entries: 16 of the target pose, one of the gripper, 6 of the noise
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.generate import Generator
+from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.rng import Draws, Stream
+from tests.golden import oracle
+from tests.golden.specs import EEF, OBJECTS, Spec, random_poses, random_spec
+
+NUM_WORLD_STEPS = 400
+NUM_SPECS = 14
+
+
+class _StubEnv:
+    """Its world is a film: what there is to see at some step of a trial is drawn from the trial's number."""
+
+    eef_names = (EEF,)
+    object_names = OBJECTS
+    action_noise_dim = 6
+
+    def __init__(self, num_envs: int, spec: Spec, num_doomed: int):
+        self.num_envs, self.device, self.spec, self.num_doomed = num_envs, torch.device("cpu"), spec, num_doomed
+        self.trials = np.zeros(num_envs, dtype=int)
+        self.steps = np.zeros(num_envs, dtype=int)
+        self.films: dict[int, _Film] = {}
+
+    def film(self, trial: int) -> "_Film":
+        if trial not in self.films:
+            self.films[trial] = _Film(trial, self.spec, trial < self.num_doomed)
+        return self.films[trial]
+
+    def reset(self, env_ids: Tensor, draws: Draws) -> None:
+        self.trials[env_ids.numpy()] = draws.trials.numpy()
+        self.steps[env_ids.numpy()] = 0
+
+    def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
+        self.steps[slice(None) if env_ids is None else env_ids.numpy()] += 1
+
+    def _frames(self, name: str) -> Tensor:
+        at = zip(self.trials, np.minimum(self.steps, NUM_WORLD_STEPS - 1), strict=True)
+        return torch.from_numpy(np.stack([getattr(self.film(trial), name)[step] for trial, step in at]))
+
+    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
+        return self._frames("eef").float()
+
+    def get_object_poses(self) -> dict[str, Tensor]:
+        return dict(zip(OBJECTS, self._frames("objects").float().unbind(1), strict=True))
+
+    def get_subtask_term_signals(self) -> dict[str, Tensor]:
+        return {"done": self._frames("success")}
+
+    def success(self) -> Tensor:
+        return self._frames("success")
+
+    def target_eef_pose_to_action(self, targets: Any, grippers: Any, noise: Any) -> Tensor:
+        return torch.cat((targets[EEF].flatten(1), grippers[EEF], noise[EEF]), dim=1)
+
+
+class _Film:
+    def __init__(self, trial: int, spec: Spec, is_doomed: bool):
+        rng = np.random.default_rng([trial, 7])
+        # Poses repeat after a while; drawing them is most of what the test costs.
+        self.eef = np.resize(random_poses(rng, (11,), spec.rotation), (NUM_WORLD_STEPS, 4, 4))
+        self.objects = np.resize(random_poses(rng, (11, len(OBJECTS)), spec.rotation), (NUM_WORLD_STEPS, len(OBJECTS), 4, 4))
+        self.success = np.repeat(rng.integers(0, 2, NUM_WORLD_STEPS // 4), 4).astype(bool) & (not is_doomed)
+
+
+class _StubRecorder:
+    """Keeps every trial's actions and how it was judged; refuses what the real buffers could not hold."""
+
+    def __init__(self, num_envs: int, horizon: int):
+        self.horizon = horizon
+        self.rows: list[list[np.ndarray]] = [[] for _ in range(num_envs)]
+        self.episodes: dict[int, tuple[np.ndarray, bool, int]] = {}
+        self.committed = 0
+
+    def begin(self, env_ids: Tensor) -> None:
+        for env_id in env_ids.tolist():
+            self.rows[env_id] = []
+
+    def before_step(self, step: Tensor) -> None:
+        assert int(step.max()) < self.horizon, "a step beyond the recorder's buffers"
+        assert int(step.min()) >= 0
+
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+        for rows, row in zip(self.rows, actions.numpy(), strict=True):
+            rows.append(row.copy())
+
+    def end(self, env_ids: Tensor, trials: Any, success: Any, lengths: Any, attributes: Any, committed: int) -> None:
+        assert committed >= self.committed
+        self.committed = committed
+        for env_id, trial, ok, length in zip(env_ids.tolist(), trials, success, lengths, strict=True):
+            self.episodes[int(trial)] = (np.stack(self.rows[env_id]), bool(ok), int(length))
+
+
+def _generate(
+    seed: int, num_envs: int, num_trials: int, guarantee: bool, num_doomed: int = 0
+) -> tuple[Spec, _StubEnv, _StubRecorder, Generator]:
+    """Run a random spec; the first `num_doomed` trials see no success at all, the rest by chance."""
+    spec = random_spec(seed)
+    spec.config.generation_num_trials = num_trials
+    spec.config.generation_guarantee = guarantee
+    spec.config.max_num_failures = None
+    spec.config.max_total_failures = 20
+    env = _StubEnv(num_envs, spec, num_doomed)
+    planner = TrialPlanner(spec.pool(env.device), spec.table(env.device), spec.config, num_envs)
+    recorder = _StubRecorder(num_envs, planner.horizon)
+    generator = Generator(env, planner, recorder, spec.config, ["done"])  # type: ignore[arg-type]
+    generator.run()
+    return spec, env, recorder, generator
+
+
+def _expected(spec: Spec, env: _StubEnv, trial: int) -> tuple[np.ndarray, bool]:
+    """What the oracle says of a trial: its actions (T, A) and whether it counts."""
+    film, step = env.film(trial), 0
+
+    def scene() -> tuple[oracle.Pose, dict[str, oracle.Pose]]:
+        return film.eef[step], dict(zip(OBJECTS, film.objects[step], strict=True))
+
+    draws = Draws(spec.config.seed, torch.tensor([trial]))
+    actions = []
+    for waypoint in oracle.run_trial(spec.demos, spec.subtasks, spec.rules, spec.chance(trial), scene):
+        noise = draws.normal(Stream.ACTION_NOISE, (1, 6), step)[0, 0].double().numpy() * waypoint.noise_std
+        actions.append(np.concatenate((waypoint.pose.ravel(), waypoint.gripper, noise)))
+        step += 1
+    return np.stack(actions), oracle.succeeded(film.success[1 : step + 1].tolist(), spec.rules)
+
+
+@pytest.mark.parametrize("seed", range(NUM_SPECS))
+def test_generated_trials_are_the_oracles(seed: int) -> None:
+    spec, env, recorder, generator = _generate(1000 + seed, num_envs=1 + seed % 6, num_trials=5, guarantee=bool(seed % 3))
+    verdict = generator.ledger.verdict
+    assert verdict is not None
+    for trial, (actions, success, length) in recorder.episodes.items():
+        expected, counts = _expected(spec, env, trial)
+        place = f"seed {seed}, trial {trial}"
+        assert length == len(actions) == len(expected), place
+        assert np.abs(actions - expected).max() <= 1e-5, place
+        assert success == counts, place
+    outcomes = [recorder.episodes[trial][1] for trial in range(verdict.num_attempts)]
+    assert generator.ledger.num_successes == sum(outcomes)
+
+
+def test_envs_that_idle_while_failed_trials_are_repeated_stay_within_the_buffers() -> None:
+    """More envs than trials needed: some never start, while others fail and run again and again."""
+    _, _, recorder, generator = _generate(seed=1003, num_envs=9, num_trials=3, guarantee=True, num_doomed=10)
+    assert len(recorder.episodes) >= 13
+    assert generator.ledger.verdict is not None
