@@ -22,7 +22,6 @@ SELECTION_STRATEGIES = {
 """Strategy -> the names of its `selection_strategy_kwargs`."""
 COMPRESSIONS = ("none", "lzf", "gzip")
 FORMAT_VERSIONS = (0, 1)
-ENGINES = ("mujoco", "kinematic")
 TELEOP_DEVICES = ("scripted",)
 COORDINATES = ("x", "y", "yaw")
 VIDEO_SUFFIX = ".mp4"
@@ -184,7 +183,6 @@ def _validate_event(place: str, cfg: EventCfg, task: "Task") -> None:
 
 
 def _validate_sim(cfg: SimCfg) -> None:
-    _require_choice("sim.engine", cfg.engine, ENGINES)
     _require_at_least("sim.num_threads", cfg.num_threads, 0, "; 0 means one a core")
 
 

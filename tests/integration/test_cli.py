@@ -38,6 +38,7 @@ BAD_INPUT = [
     ("generate", ["task.name=foo"], ["there is no task 'foo'", "desktop_organizer"]),
     ("generate", ["sim=mujco"], ["sim", "there is no 'mujco'", "did you mean 'mujoco'?"]),
     ("generate", ["sim.engine=mujco"], ["sim.engine", "did you mean 'mujoco'?"]),
+    ("generate", ["sim=isaaclab"], ["SimulatorUnavailable", "isaaclab"]),
     ("generate", ["recorder.compression=gzp"], ["recorder.compression", "did you mean 'gzip'?"]),
     ("generate", ["datagen_config.seeds=1"], ["datagen_config.seeds", "did you mean 'seed'?"]),
     ("generate", ["datagen_config=3"], ["datagen_config", "DataGenConfig"]),

@@ -68,7 +68,6 @@ WRONG_VALUES = [
     ("video_file", "demo.avi", ["video_file", "'demo.avi'", ".mp4"]),
     ("num_video_demos", 0, ["num_video_demos", "1 or more"]),
     ("task.name", "desktop_orgnizer", ["task", "did you mean 'desktop_organizer'?"]),
-    ("sim.engine", "mujco", ["sim.engine", "'mujco'", "did you mean 'mujoco'?"]),
     ("sim.num_threads", -1, ["sim.num_threads", "-1", "0 or more"]),
     ("recorder.compression", "gzp", ["recorder.compression", "none, lzf, gzip", "did you mean 'gzip'?"]),
     ("recorder.format_version", 2, ["recorder.format_version", "0 (Isaac Lab 2.3), 1 (Isaac Lab 3)"]),
