@@ -1,0 +1,221 @@
+"""Recorded demos as pictures: a video of several at once, and a picture of how they begin."""
+
+# T steps of a demo, H height and W width of a tile [pixels], K tiles
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from math import ceil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
+from isaaclab_mimic_ext.task import Task
+
+Frame = NDArray[np.uint8]
+
+_WXYZ_TO_XYZW = (0, 1, 2, 4, 5, 6, 3)
+"""Columns of a root pose (7,) of format version 0 in the order of version 1."""
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """How demos are drawn: size of a tile [pixels], and which of the scene's cameras looks."""
+
+    width: int = 320
+    height: int = 240
+    camera: str = "front"
+
+
+def write_video(
+    dataset_path: str | Path,
+    video_path: str | Path,
+    task: Task,
+    num_demos: int = 8,
+    fps: int = 20,
+    stride: int = 1,
+    overwrite: bool = False,
+    tiles: TileOptions | None = None,
+) -> None:
+    """Play the recorded `states` of a dataset's first demos side by side into an mp4.
+
+    A demo that is over holds its last frame until the longest has ended.
+
+    Args:
+        num_demos: at most so many tiles.
+        fps: frames of the video a second; with `stride` 1 and a control rate of 20 Hz, 20 is the speed of life.
+        stride: every so many steps become a frame; the last step always does.
+        overwrite: replace `video_path` if it exists.
+
+    Raises:
+        SourceDataError: the dataset is unreadable, or has no states of this task.
+        OutputError: `video_path` exists or cannot be written.
+        SimulatorUnavailable: MuJoCo, OpenGL or imageio-ffmpeg is missing.
+        ConfigError: a number is out of range.
+    """
+    for name, value in (("num_demos", num_demos), ("fps", fps), ("stride", stride)):
+        if value < 1:
+            raise ConfigError(f"{name}: {value}, expected 1 or more")
+    imageio = _import_imageio(video=True)
+    video_path = _check_output(video_path, overwrite)
+    with open_hdf5(dataset_path) as file:
+        demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
+    lengths = [_num_steps(demo) for demo in demos]
+    part = _part_path(video_path)
+    with ExitStack() as stack:
+        renderer = _open_renderer(stack, task, tiles or TileOptions())
+        try:
+            # Macroblocks of 16 pixels: an odd size would be rescaled.
+            writer = stack.enter_context(imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2))
+            for frame in _video_frames(renderer, demos, lengths, stride):
+                writer.append_data(frame)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(f"{video_path}: cannot be written ({error}); give another path") from error
+    os.replace(part, video_path)
+
+
+def write_scene_picture(
+    dataset_path: str | Path,
+    picture_path: str | Path,
+    task: Task,
+    num_demos: int = 8,
+    overwrite: bool = False,
+    tiles: TileOptions | None = None,
+) -> None:
+    """Draw how a dataset's first demos begin, side by side, into a PNG.
+
+    Raises:
+        SourceDataError, OutputError, SimulatorUnavailable, ConfigError: as `write_video`.
+    """
+    if num_demos < 1:
+        raise ConfigError(f"num_demos: {num_demos}, expected 1 or more")
+    imageio = _import_imageio(video=False)
+    picture_path = _check_output(picture_path, overwrite)
+    with open_hdf5(dataset_path) as file:
+        demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
+    with ExitStack() as stack:
+        renderer = _open_renderer(stack, task, tiles or TileOptions())
+        frame = tile([renderer.frame(_row(demo, 0)) for demo in demos])
+    part = _part_path(picture_path)
+    try:
+        imageio.imwrite(part, frame)
+        os.replace(part, picture_path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{picture_path}: cannot be written ({error}); give another path") from error
+
+
+def tile(frames: Sequence[Frame]) -> Frame:
+    """K frames (H, W, 3) as one picture, row by row in a grid about twice as wide as high; what is left over is black."""
+    num_columns = ceil((2 * len(frames)) ** 0.5) if len(frames) > 2 else len(frames)
+    num_rows = ceil(len(frames) / num_columns)
+    height, width, channels = frames[0].shape
+    grid = np.zeros((num_rows * height, num_columns * width, channels), np.uint8)
+    for index, frame in enumerate(frames):
+        row, column = divmod(index, num_columns)
+        grid[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
+    return grid
+
+
+def _video_frames(renderer: Any, demos: list[dict[str, Any]], lengths: list[int], stride: int) -> Iterator[Frame]:
+    steps = [*range(0, max(lengths) - 1, stride), max(lengths) - 1]
+    shown: list[tuple[int, Frame] | None] = [None] * len(demos)
+    for step in steps:
+        for index, (demo, length) in enumerate(zip(demos, lengths, strict=True)):
+            present, last = min(step, length - 1), shown[index]
+            if last is None or last[0] != present:
+                shown[index] = (present, renderer.frame(_row(demo, present)))
+        yield tile([entry[1] for entry in shown if entry is not None])
+
+
+def _open_renderer(stack: ExitStack, task: Task, tiles: TileOptions) -> Any:
+    from isaaclab_mimic_ext.envs.rendering import Renderer
+
+    return stack.enter_context(Renderer(task, tiles.width, tiles.height, tiles.camera))
+
+
+def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
+    """The tree `states` of a demo, leaves (T, ...), quaternions xyzw.
+
+    Raises:
+        SourceDataError: something that the task's scene needs is missing, or not one row a step.
+    """
+    place = f"{file.filename}: {name}: states"
+    group = file["data"][name].get("states")
+    if not isinstance(group, h5py.Group):
+        raise SourceDataError(f"{place}: missing; only demos with recorded states can be played")
+    leaves = {path: dataset[()] for path, dataset in datasets_below(group)}
+    needed = [f"articulation/{arm.name}/joint_position" for arm in task.arms]
+    needed += [f"rigid_object/{obj}/root_pose" for obj in task.object_names]
+    missing = [path for path in needed if path not in leaves]
+    if missing:
+        raise SourceDataError(f"{place}/{missing[0]}: missing; was the file made for task '{task.name}'?")
+    lengths = {path: np.shape(leaf)[:1] for path, leaf in leaves.items()}
+    num_steps = lengths[needed[0]]
+    for path, length in lengths.items():
+        if length != num_steps or num_steps == (0,):
+            raise SourceDataError(f"{place}/{path}: {length} rows, expected {num_steps}, at least one; make the file again")
+    if "format_version" not in file.attrs:
+        leaves = {path: _to_xyzw(path, leaf) for path, leaf in leaves.items()}
+    return _nest(leaves)
+
+
+def _to_xyzw(path: str, leaf: np.ndarray) -> np.ndarray:
+    return leaf[:, _WXYZ_TO_XYZW] if path.endswith(("/root_pose", "/eef_pose")) else leaf
+
+
+def _nest(leaves: dict[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *groups, name = path.split("/")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[name] = leaf
+    return tree
+
+
+def _row(tree: dict[str, Any], step: int) -> dict[str, Any]:
+    return {key: _row(value, step) if isinstance(value, dict) else value[step] for key, value in tree.items()}
+
+
+def _num_steps(tree: dict[str, Any]) -> int:
+    value = next(iter(tree.values()))
+    return _num_steps(value) if isinstance(value, dict) else len(value)
+
+
+def _import_imageio(video: bool) -> ModuleType:
+    try:
+        import imageio.v2 as imageio
+
+        if video:
+            import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        remedy = "pip install imageio imageio-ffmpeg"
+        raise SimulatorUnavailable(f"pictures and videos cannot be written ({error}); {remedy}") from error
+    return imageio
+
+
+def _check_output(path: str | Path, overwrite: bool) -> Path:
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists; give another path, or overwrite=true")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: its folder cannot be made ({error.strerror}); give another path") from error
+    return path
+
+
+def _part_path(path: Path) -> Path:
+    """Where a file is written until it is complete; the ending stays, for imageio goes by it."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
