@@ -86,7 +86,9 @@ Scene = Callable[[], tuple[Pose, dict[str, Pose]]]
 """The end effector's and every object's pose at this moment."""
 
 
-def run_trial(demos: Sequence[Demo], subtasks: Sequence[Subtask], rules: Rules, chance: Chance, scene: Scene) -> Iterator[Waypoint]:
+def run_trial(
+    demos: Sequence[Demo], subtasks: Sequence[Subtask], rules: Rules, chance: Chance, scene: Scene
+) -> Iterator[Waypoint]:
     """The waypoint of every step of a trial; `scene` is asked whenever a segment begins."""
     spans = [spans_of_demo(demo, subtasks, rules, chance.start[d], chance.ends[d]) for d, demo in enumerate(demos)]
     chosen = 0
@@ -183,7 +185,9 @@ def select_demo(
             source, present = demo.objects[subtask.object_ref][start], objects_now[subtask.object_ref]
         else:
             source, present = to_now(demo, subtask, start, objects_now) @ demo.eef[start], eef_now
-        distances.append(subtask.pos_weight * distance(source, present) + subtask.rot_weight * angle_between(source, present))
+        distances.append(
+            subtask.pos_weight * distance(source, present) + subtask.rot_weight * angle_between(source, present)
+        )
     nearest = sorted(range(len(demos)), key=lambda d: distances[d])[: subtask.nn_k]
     return nearest[math.floor(chance * len(nearest))]
 

@@ -122,7 +122,9 @@ def _random_demo(rng: np.random.Generator, num_subtasks: int, rotation: float) -
     # Four steps a segment: what is left of it under the worst offsets of -1 and 2 is one step.
     ends = np.cumsum(rng.integers(4, 9, num_subtasks)).tolist()
     num_steps = ends[-1]
-    signals = [_random_signal(rng, num_steps, previous, end) for previous, end in zip([0, *ends[:-2]], ends[:-1], strict=False)]
+    signals = [
+        _random_signal(rng, num_steps, previous, end) for previous, end in zip([0, *ends[:-2]], ends[:-1], strict=False)
+    ]
     return oracle.Demo(
         eef=random_poses(rng, (num_steps,), rotation),
         target=random_poses(rng, (num_steps,), rotation),
