@@ -77,6 +77,10 @@ class Renderer:
                 self._follow(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
         return self._draw()
 
+    def eef_position(self, arm_name: str) -> np.ndarray:
+        """Where the last picture shows an arm's end effector, (3,), env frame [m]."""
+        return self._data.site(f"{arm_name}/eef").xpos.copy()
+
     def _draw(self) -> np.ndarray:
         mujoco, (height, width) = self._mujoco, self._size
         self._context.make_current()

@@ -1,0 +1,319 @@
+"""What every engine must do, whatever its physics."""
+
+# N envs, n of them addressed
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import EventCfg, SimCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.embedded import POS_SCALE, ROT_SCALE
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.panda import forward_kinematics
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
+from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.task import load_task
+
+TASK = load_task("desktop_organizer")
+EVENTS = {
+    "ketchup": EventCfg("ketchup", pose_range={"x": [-0.05, 0.05], "y": [-0.05, 0.05], "yaw": [-3.14, 3.14]}),
+    "orange_juice": EventCfg("orange_juice", pose_range={"x": [-0.3, 0.3], "y": [-0.3, 0.3]}, min_separation=0.06),
+    "robot": EventCfg("robot", joint_std=0.02),
+}
+EEF = "franka"
+
+
+@pytest.fixture(params=["kinematic", "mujoco"])
+def engine(request: pytest.FixtureRequest) -> str:
+    if request.param == "mujoco":
+        pytest.importorskip("mujoco.batch")
+    return request.param
+
+
+def build(engine: str, num_envs: int, num_threads: int = 1) -> MimicEnv:
+    """An env with every scene reset to the trial of its own number."""
+    env = make_env(TASK, SimCfg(engine=engine, num_threads=num_threads), EVENTS, num_envs)
+    env.reset(torch.arange(num_envs), draws(num_envs))
+    return env
+
+
+def draws(num_envs: int) -> Draws:
+    return Draws(3, torch.arange(num_envs))
+
+
+def random_actions(num_envs: int, step: int) -> Tensor:
+    """Actions (N, A) that wander down to the objects and use the gripper."""
+    actions = 0.5 * draws(num_envs).normal(Stream.ACTION_NOISE, (7,), step)
+    actions[:, 2] -= 0.3
+    return actions
+
+
+def leaves(tree: NestedTensors, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def everything(env: MimicEnv) -> dict[str, Tensor]:
+    """All that an env shows, copied."""
+    shown = {
+        **env.get_state(),
+        "observations": env.observations(),
+        "objects": env.get_object_poses(),
+        "signals": env.get_subtask_term_signals(),
+        "eef": env.get_robot_eef_pose(EEF),
+        "success": env.success(),
+    }
+    if env.processed_actions() is not None:
+        shown["processed_actions"] = env.processed_actions()
+    return {name: leaf.clone() for name, leaf in leaves(shown)}
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], rows: Tensor | slice = slice(None)) -> None:
+    assert one.keys() == other.keys()
+    for name, leaf in one.items():
+        assert torch.equal(leaf[rows], other[name][rows]), name
+
+
+def follow(env: MimicEnv, pos: Tensor, gripper: float, num_steps: int) -> None:
+    """Move every end effector to positions (N, 3), its orientation kept."""
+    target = env.get_robot_eef_pose(EEF).clone()
+    target[:, :3, 3] = pos
+    for _ in range(num_steps):
+        gripper_action = torch.full((env.num_envs, 1), gripper)
+        env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: gripper_action}, None))
+
+
+def grasp_position(env: MimicEnv) -> Tensor:
+    return env.get_object_poses()["ketchup"][:, :3, 3] + torch.tensor([0.0, 0.0, 0.018])
+
+
+def test_engine_satisfies_the_protocol(engine: str) -> None:
+    env = build(engine, 2)
+    assert isinstance(env, MimicEnv)
+    assert env.eef_names == (EEF,)
+    assert env.object_names == ("ketchup", "basket", "orange_juice", "cream_cheese")
+    assert (env.action_dim, env.action_noise_dim) == (7, 6)
+    assert env.env_args()["engine"] == engine
+
+
+def test_observations_have_the_names_and_shapes_of_the_stack_task(engine: str) -> None:
+    shapes = {name: tuple(leaf.shape) for name, leaf in build(engine, 3).observations().items()}
+    robot = {"actions": (3, 7), "joint_pos": (3, 9), "joint_vel": (3, 9), "eef_pos": (3, 3), "eef_quat": (3, 4)}
+    objects = {f"{name}_pos": (3, 3) for name in TASK.object_names} | {f"{name}_quat": (3, 4) for name in TASK.object_names}
+    assert shapes == robot | {"gripper_pos": (3, 2)} | objects
+
+
+def test_everything_shown_is_float32_or_bool_with_one_row_an_env(engine: str) -> None:
+    for name, leaf in everything(build(engine, 3)).items():
+        assert leaf.shape[0] == 3, name
+        assert leaf.dtype in (torch.float32, torch.bool), name
+
+
+def test_eef_pose_agrees_with_forward_kinematics(engine: str) -> None:
+    env = build(engine, 5)
+    joint_pos = env.get_state()["articulation"]["robot"]["joint_position"]
+    torch.testing.assert_close(env.get_robot_eef_pose(EEF), forward_kinematics(joint_pos[:, :7]), atol=2e-6, rtol=0)
+
+
+def test_target_pose_within_the_clip_survives_the_action_codec(engine: str) -> None:
+    env = build(engine, 16)
+    offset = 2.0 * draws(16).uniform(Stream.ACTION_NOISE, (6,)) - 1.0
+    eef_pose = env.get_robot_eef_pose(EEF)
+    rot = matrix_from_axis_angle(0.5 * ROT_SCALE * offset[:, 3:]) @ eef_pose[:, :3, :3]
+    target = pose_from_pos_rot(eef_pose[:, :3, 3] + POS_SCALE * offset[:, :3], rot)
+    gripper = torch.where(offset[:, :1] > 0, 1.0, -1.0)
+    actions = env.target_eef_pose_to_action({EEF: target}, {EEF: gripper}, None)
+    decoded = env.action_to_target_eef_pose(actions)[EEF]
+    torch.testing.assert_close(decoded, target, atol=2e-6, rtol=0)
+    assert torch.equal(env.actions_to_gripper_actions(actions)[EEF], gripper)
+
+
+def test_noise_is_added_in_action_units_before_the_clip(engine: str) -> None:
+    env = build(engine, 2)
+    target = {EEF: env.get_robot_eef_pose(EEF)}
+    gripper = {EEF: torch.ones(2, 1)}
+    actions = env.target_eef_pose_to_action(target, gripper, {EEF: torch.tensor([[0.3] * 6, [1.7] * 6])})
+    torch.testing.assert_close(actions, torch.tensor([[0.3] * 6 + [1.0], [1.0] * 7]), atol=1e-5, rtol=0)
+
+
+def test_constant_target_is_reached(engine: str) -> None:
+    env = build(engine, 4)
+    target = env.get_robot_eef_pose(EEF).clone()
+    target[:, :3, 3] += torch.tensor([0.08, 0.10, -0.04])
+    target[:, :3, :3] = matrix_from_axis_angle(torch.tensor([[0.1, 0.1, 0.5]] * 4)) @ target[:, :3, :3]
+    for _ in range(40):
+        env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: torch.ones(4, 1)}, None))
+    reached = env.get_robot_eef_pose(EEF)
+    assert (reached[:, :3, 3] - target[:, :3, 3]).norm(dim=-1).max() < 0.002
+    assert rotation_angle(reached[:, :3, :3], target[:, :3, :3]).max() < 0.01
+
+
+def test_partial_reset_leaves_other_envs_bitwise_untouched(engine: str) -> None:
+    env = build(engine, 6)
+    for step in range(5):
+        env.step(random_actions(6, step))
+    before = everything(env)
+    env.reset(torch.tensor([4, 1]), Draws(9, torch.tensor([100, 101])))
+    others = torch.tensor([0, 2, 3, 5])
+    assert_same(before, everything(env), others)
+    assert not torch.equal(before["objects/ketchup"][4], env.get_object_poses()["ketchup"][4])
+
+
+def test_partial_reset_does_not_change_what_other_envs_do_next(engine: str) -> None:
+    one, other = build(engine, 3), build(engine, 3)
+    for step in range(10):
+        if step == 5:
+            other.reset(torch.tensor([1]), Draws(9, torch.tensor([100])))
+        one.step(random_actions(3, step))
+        other.step(random_actions(3, step))
+    assert_same(everything(one), everything(other), torch.tensor([0, 2]))
+
+
+def test_unsorted_env_ids_get_their_own_trials(engine: str) -> None:
+    env = build(engine, 3)
+    env.reset(torch.tensor([2, 0, 1]), Draws(5, torch.tensor([12, 10, 11])))
+    expected = make_env(TASK, SimCfg(engine=engine, num_threads=1), EVENTS, 3)
+    expected.reset(torch.arange(3), Draws(5, torch.tensor([10, 11, 12])))
+    assert_same(everything(env), everything(expected))
+
+
+def test_stepping_some_envs_leaves_the_others_bitwise_untouched(engine: str) -> None:
+    env, together = build(engine, 5), build(engine, 5)
+    before = everything(env)
+    active = torch.tensor([0, 3])
+    for step in range(5):
+        env.step(random_actions(5, step), active)
+        together.step(random_actions(5, step))
+    assert_same(before, everything(env), torch.tensor([1, 2, 4]))
+    assert_same(everything(together), everything(env), active)
+
+
+def test_env_does_not_depend_on_how_many_there_are(engine: str) -> None:
+    sizes = (1, 7, 64)
+    envs = [build(engine, size, num_threads=2) for size in sizes]
+    for step in range(50):
+        for env, size in zip(envs, sizes, strict=True):
+            env.step(random_actions(size, step))
+    shown = [everything(env) for env in envs]
+    for size, fewer in zip(sizes[:2], shown[:2], strict=True):
+        assert_same({name: leaf[:size] for name, leaf in shown[2].items()}, fewer)
+
+
+def test_env_does_not_depend_on_what_it_did_before_its_reset(engine: str) -> None:
+    used, fresh = build(engine, 3), build(engine, 3)
+    for step in range(20):
+        used.step(random_actions(3, step))
+    used.reset(torch.arange(3), draws(3))
+    assert_same(everything(used), everything(fresh))
+    for step in range(5):
+        used.step(random_actions(3, step))
+        fresh.step(random_actions(3, step))
+    assert_same(everything(used), everything(fresh))
+
+
+def test_mujoco_does_not_depend_on_the_number_of_threads() -> None:
+    pytest.importorskip("mujoco.batch")
+    envs = [build("mujoco", 5, num_threads) for num_threads in (1, 2, 3)]
+    for step in range(50):
+        for env in envs:
+            env.step(random_actions(5, step))
+    shown = [everything(env) for env in envs]
+    assert_same(shown[0], shown[1])
+    assert_same(shown[0], shown[2])
+
+
+def test_state_restores_the_scene(engine: str) -> None:
+    env = build(engine, 3)
+    follow(env, grasp_position(env) + torch.tensor([0.0, 0.0, 0.1]), 1.0, 15)
+    follow(env, grasp_position(env), 1.0, 10)
+    follow(env, grasp_position(env), -1.0, 10)
+    follow(env, grasp_position(env) + torch.tensor([0.0, 0.0, 0.1]), -1.0, 5)
+    saved = {name: leaf.clone() for name, leaf in leaves(env.get_state())}
+    other = build(engine, 3)
+    other.reset_to(env.get_state(), torch.arange(3))
+    for name, leaf in leaves(other.get_state()):
+        torch.testing.assert_close(leaf, saved[name], atol=1e-5, rtol=1e-5, msg=name)
+    for each in (env, other):
+        follow(each, each.get_robot_eef_pose(EEF)[:, :3, 3] + torch.tensor([0.0, 0.0, 0.05]), -1.0, 5)
+    torch.testing.assert_close(other.get_object_poses()["ketchup"], env.get_object_poses()["ketchup"], atol=2e-3, rtol=0)
+
+
+def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
+    env = build(engine, 4)
+    seen = []
+
+    def note() -> None:
+        seen.append({name for name, signal in env.get_subtask_term_signals().items() if bool(signal.all())})
+
+    grasp = grasp_position(env)
+    basket = env.get_object_poses()["basket"][:, :3, 3].clone()
+    note()
+    follow(env, grasp + torch.tensor([0.0, 0.0, 0.1]), 1.0, 20)
+    follow(env, grasp, 1.0, 15)
+    note()
+    follow(env, grasp, -1.0, 8)
+    note()
+    follow(env, grasp + torch.tensor([0.0, 0.0, 0.18]), -1.0, 20)
+    note()
+    follow(env, basket + torch.tensor([0.0, 0.0, 0.25]), -1.0, 25)
+    follow(env, basket + torch.tensor([0.0, 0.0, 0.095]), -1.0, 20)
+    assert not env.success().any()
+    follow(env, basket + torch.tensor([0.0, 0.0, 0.095]), 1.0, 8)
+    follow(env, basket + torch.tensor([0.0, 0.0, 0.25]), 1.0, 12)
+    note()
+    assert seen == [set(), {"reach"}, {"reach", "grasp"}, {"reach", "grasp", "lift"}, {"place"}]
+    assert env.success().all()
+
+
+def test_fingers_stop_at_what_they_hold(engine: str) -> None:
+    env = build(engine, 2)
+    follow(env, grasp_position(env) + torch.tensor([0.0, 0.0, 0.1]), 1.0, 20)
+    follow(env, grasp_position(env), 1.0, 15)
+    follow(env, grasp_position(env), -1.0, 10)
+    fingers = env.get_state()["articulation"]["robot"]["joint_position"][:, 7:]
+    torch.testing.assert_close(fingers, torch.full((2, 2), 0.025), atol=1e-3, rtol=0)
+
+
+def test_objects_rest_where_the_reset_put_them(engine: str) -> None:
+    env = build(engine, 8)
+    before = env.get_state()["rigid_object"]
+    hold = env.target_eef_pose_to_action({EEF: env.get_robot_eef_pose(EEF)}, {EEF: torch.ones(8, 1)}, None)
+    for _ in range(20):
+        env.step(hold)
+    for name, after in env.get_state()["rigid_object"].items():
+        torch.testing.assert_close(after["root_pose"], before[name]["root_pose"], atol=1e-3, rtol=0, msg=name)
+
+
+def test_reset_follows_the_events(engine: str) -> None:
+    env = build(engine, 64)
+    ketchup = env.get_object_poses()["ketchup"]
+    offset = ketchup[:, :2, 3] - torch.tensor(TASK.objects[0].default_pos)
+    assert offset.abs().max() <= 0.05 + 1e-6
+    assert offset.std(0).min() > 0.02
+    assert torch.atan2(ketchup[:, 1, 0], ketchup[:, 0, 0]).abs().max() > math.pi / 2
+    joints = env.get_state()["articulation"]["robot"]["joint_position"][:, :7]
+    assert 0.015 < joints.std(0).mean() < 0.025
+
+
+def test_unknown_engine_names_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"sim.engine.*'mojoco'.*mujoco, kinematic.*did you mean 'mujoco'"):
+        make_env(TASK, SimCfg(engine="mojoco"), EVENTS, 1)
+
+
+def test_isaaclab_is_said_to_be_unavailable() -> None:
+    with pytest.raises(SimulatorUnavailable, match="not part of this version"):
+        make_env(TASK, SimCfg(engine="isaaclab"), EVENTS, 1)
+
+
+def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "mujoco", None)
+    with pytest.raises(SimulatorUnavailable, match=r"pip install isaaclab-mimic-ext\[mujoco\]"):
+        make_env(TASK, SimCfg(engine="mujoco"), EVENTS, 1)

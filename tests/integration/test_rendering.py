@@ -1,0 +1,78 @@
+"""Pictures of states of either engine."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task import load_task
+
+pytest.importorskip("mujoco.batch")
+from isaaclab_mimic_ext.envs.rendering import Renderer
+
+TASK = load_task("desktop_organizer")
+
+
+def first_row(tree: NestedTensors) -> NestedTensors:
+    return {name: first_row(value) if isinstance(value, dict) else value[0] for name, value in tree.items()}
+
+
+def make_renderer(camera: str = "front") -> Renderer:
+    try:
+        return Renderer(TASK, 160, 120, camera)
+    except SimulatorUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("engine", ["kinematic", "mujoco"])
+def test_picture_shows_the_arm_where_the_state_says(engine: str) -> None:
+    env = make_env(TASK, SimCfg(engine=engine), {}, 1)
+    env.reset(torch.arange(1), Draws(1, torch.arange(1)))
+    with make_renderer() as renderer:
+        before = renderer.frame(first_row(env.get_state()))
+        again = renderer.frame(first_row(env.get_state()))
+        for _ in range(10):
+            env.step(torch.tensor([[0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0]]))
+        after = renderer.frame(first_row(env.get_state()))
+    assert before.shape == (120, 160, 3)
+    assert before.dtype == np.uint8
+    assert before.std() > 20
+    assert np.array_equal(before, again)
+    assert np.abs(before.astype(int) - after).mean() > 1
+
+
+def test_arm_follows_the_end_effector_of_a_kinematic_state() -> None:
+    env = make_env(TASK, SimCfg(engine="kinematic"), {}, 1)
+    env.reset(torch.arange(1), Draws(1, torch.arange(1)))
+    for _ in range(10):
+        env.step(torch.tensor([[0.2, 0.6, -0.2, 0.0, 0.0, 0.1, 1.0]]))
+    with make_renderer() as renderer:
+        renderer.frame(first_row(env.get_state()))
+        drawn = renderer.eef_position("robot")
+    assert np.abs(drawn - env.get_robot_eef_pose("franka")[0, :3, 3].numpy()).max() < 0.002
+
+
+def test_unknown_camera_names_the_cameras() -> None:
+    with pytest.raises(ConfigError, match=r"'frnt'.*front, side, top"):
+        Renderer(TASK, camera="frnt")
+
+
+def test_too_large_a_picture_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"at most 1920 x 1080"):
+        Renderer(TASK, 4000, 3000)
+
+
+def test_backend_that_does_not_work_says_what_to_install() -> None:
+    code = "from isaaclab_mimic_ext.envs.rendering import make_gl_context; make_gl_context(8, 8)"
+    environment = {**os.environ, "MUJOCO_GL": "nonsense"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert "SimulatorUnavailable" in result.stderr
+    assert "libosmesa6" in result.stderr
