@@ -4,7 +4,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from math import ceil
@@ -41,7 +41,7 @@ def write_video(
     task: Task,
     num_demos: int = 8,
     fps: int = 20,
-    stride: int = 1,
+    stride: int = 2,
     overwrite: bool = False,
     tiles: TileOptions | None = None,
 ) -> None:
@@ -51,8 +51,8 @@ def write_video(
 
     Args:
         num_demos: at most so many tiles.
-        fps: frames of the video a second; with `stride` 1 and a control rate of 20 Hz, 20 is the speed of life.
-        stride: every so many steps become a frame; the last step always does.
+        fps: frames of the video a second. A control rate of 20 Hz plays at `stride` * fps / 20 times the speed of life.
+        stride: one frame every so many steps, and one of the last step.
         overwrite: replace `video_path` if it exists.
 
     Raises:
@@ -65,22 +65,18 @@ def write_video(
         if value < 1:
             raise ConfigError(f"{name}: {value}, expected 1 or more")
     imageio = _import_imageio(video=True)
-    video_path = _check_output(video_path, overwrite)
+    video_path = _check_output(video_path, ".mp4", overwrite)
     with open_hdf5(dataset_path) as file:
         demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
     lengths = [_num_steps(demo) for demo in demos]
-    part = _part_path(video_path)
-    with ExitStack() as stack:
-        renderer = _open_renderer(stack, task, tiles or TileOptions())
-        try:
-            # Macroblocks of 16 pixels: an odd size would be rescaled.
-            writer = stack.enter_context(imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2))
-            for frame in _video_frames(renderer, demos, lengths, stride):
-                writer.append_data(frame)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OutputError(f"{video_path}: cannot be written ({error}); give another path") from error
-    os.replace(part, video_path)
+    with (
+        _open_renderer(task, tiles or TileOptions()) as renderer,
+        _part_of(video_path) as part,
+        # Sizes need only be even; imageio would stretch the picture to multiples of 16.
+        imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
+    ):
+        for frame in _video_frames(renderer, demos, lengths, stride):
+            writer.append_data(frame)
 
 
 def write_scene_picture(
@@ -99,19 +95,11 @@ def write_scene_picture(
     if num_demos < 1:
         raise ConfigError(f"num_demos: {num_demos}, expected 1 or more")
     imageio = _import_imageio(video=False)
-    picture_path = _check_output(picture_path, overwrite)
+    picture_path = _check_output(picture_path, ".png", overwrite)
     with open_hdf5(dataset_path) as file:
         demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
-    with ExitStack() as stack:
-        renderer = _open_renderer(stack, task, tiles or TileOptions())
-        frame = tile([renderer.frame(_row(demo, 0)) for demo in demos])
-    part = _part_path(picture_path)
-    try:
-        imageio.imwrite(part, frame)
-        os.replace(part, picture_path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{picture_path}: cannot be written ({error}); give another path") from error
+    with _open_renderer(task, tiles or TileOptions()) as renderer, _part_of(picture_path) as part:
+        imageio.imwrite(part, tile([renderer.frame(_row(demo, 0)) for demo in demos]))
 
 
 def tile(frames: Sequence[Frame]) -> Frame:
@@ -137,10 +125,10 @@ def _video_frames(renderer: Any, demos: list[dict[str, Any]], lengths: list[int]
         yield tile([entry[1] for entry in shown if entry is not None])
 
 
-def _open_renderer(stack: ExitStack, task: Task, tiles: TileOptions) -> Any:
-    from isaaclab_mimic_ext.envs.rendering import Renderer
+def _open_renderer(task: Task, tiles: TileOptions) -> Any:
+    from isaaclab_mimic_ext.envs import rendering
 
-    return stack.enter_context(Renderer(task, tiles.width, tiles.height, tiles.camera))
+    return rendering.Renderer(task, tiles.width, tiles.height, tiles.camera)
 
 
 def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
@@ -159,10 +147,10 @@ def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
     missing = [path for path in needed if path not in leaves]
     if missing:
         raise SourceDataError(f"{place}/{missing[0]}: missing; was the file made for task '{task.name}'?")
-    lengths = {path: np.shape(leaf)[:1] for path, leaf in leaves.items()}
+    lengths = {path: len(leaf) if np.ndim(leaf) else 0 for path, leaf in leaves.items()}
     num_steps = lengths[needed[0]]
     for path, length in lengths.items():
-        if length != num_steps or num_steps == (0,):
+        if length != num_steps or num_steps == 0:
             raise SourceDataError(f"{place}/{path}: {length} rows, expected {num_steps}, at least one; make the file again")
     if "format_version" not in file.attrs:
         leaves = {path: _to_xyzw(path, leaf) for path, leaf in leaves.items()}
@@ -205,8 +193,12 @@ def _import_imageio(video: bool) -> ModuleType:
     return imageio
 
 
-def _check_output(path: str | Path, overwrite: bool) -> Path:
+def _check_output(path: str | Path, ending: str, overwrite: bool) -> Path:
     path = Path(path)
+    if path.suffix.lower() != ending:
+        raise OutputError(f"{path}: ends in '{path.suffix}', expected '{ending}'; rename it")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the path of a file")
     if path.exists() and not overwrite:
         raise OutputError(f"{path}: exists; give another path, or overwrite=true")
     try:
@@ -216,6 +208,14 @@ def _check_output(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
-def _part_path(path: Path) -> Path:
-    """Where a file is written until it is complete; the ending stays, for imageio goes by it."""
-    return path.with_name(f"{path.stem}.part{path.suffix}")
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """Where to write a file that gets its name only when it is complete; the ending stays, for imageio goes by it."""
+    part = path.with_name(f"{path.stem}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error}); give another path") from error
+    finally:
+        part.unlink(missing_ok=True)

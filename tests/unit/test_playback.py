@@ -1,0 +1,182 @@
+"""Videos and pictures of recorded demos, with a renderer that paints what it is shown."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.datasets.playback import TileOptions, tile, write_scene_picture, write_video
+from isaaclab_mimic_ext.envs import rendering
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
+from isaaclab_mimic_ext.task import load_task
+from tests.builders import make_source_file
+
+TASK = load_task("desktop_organizer")
+SMALL = TileOptions(width=32, height=32)
+
+
+class PaintingRenderer:
+    """Stands in for `Renderer`: a plain frame, as bright as the ketchup's x; it notes the states that it was given."""
+
+    def __init__(self, task: Any, width: int, height: int, camera: str):
+        self.shape = (height, width, 3)
+
+    def __enter__(self) -> "PaintingRenderer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shown.append(None)
+
+    def frame(self, state: dict[str, Any]) -> np.ndarray:
+        shown.append(state)
+        return np.full(self.shape, int(100 * state["rigid_object"]["ketchup"]["root_pose"][0]), np.uint8)
+
+
+shown: list[dict[str, Any] | None] = []
+
+
+@pytest.fixture
+def painted(monkeypatch):
+    shown.clear()
+    monkeypatch.setattr(rendering, "Renderer", PaintingRenderer)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return make_source_file(tmp_path / "demo.hdf5", num_demos=3)
+
+
+def lengths_of(dataset: Path) -> list[int]:
+    with h5py.File(dataset) as file:
+        return [len(file[f"data/demo_{index}/actions"]) for index in range(3)]
+
+
+def edit(dataset: Path, name: str, values: np.ndarray | None) -> None:
+    with h5py.File(dataset, "r+") as file:
+        del file[name]
+        if values is not None:
+            file[name] = values
+
+
+def test_video_has_a_frame_a_step_of_the_longest_demo(painted, tmp_path, dataset):
+    write_video(dataset, tmp_path / "play.mp4", TASK, stride=1, tiles=SMALL)
+    frames = list(iter(imageio.get_reader(tmp_path / "play.mp4")))
+    assert len(frames) == max(lengths_of(dataset))
+    assert frames[0].shape == (32, 96, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.hdf5", "play.mp4"]
+
+
+def test_short_demos_hold_their_last_frame_without_drawing_it_again(painted, tmp_path, dataset):
+    write_video(dataset, tmp_path / "play.mp4", TASK, stride=1, tiles=SMALL)
+    assert len([state for state in shown if state is not None]) == sum(lengths_of(dataset))
+
+
+def test_stride_skips_steps_but_not_the_last(painted, tmp_path, dataset):
+    write_video(dataset, tmp_path / "play.mp4", TASK, num_demos=1, stride=7, tiles=SMALL)
+    drawn = [state["rigid_object"]["ketchup"]["root_pose"] for state in shown if state is not None]
+    with h5py.File(dataset) as file:
+        poses = file["data/demo_0/states/rigid_object/ketchup/root_pose"][()]
+    expected = poses[[*range(0, len(poses) - 1, 7), len(poses) - 1]]
+    np.testing.assert_array_equal(np.stack(drawn), expected)
+
+
+def test_states_come_without_their_leading_axis_and_as_xyzw(painted, tmp_path):
+    pictures = []
+    for version in (0, 1):
+        path = make_source_file(tmp_path / f"v{version}.hdf5", num_demos=1, format_version=version)
+        shown.clear()
+        write_scene_picture(path, tmp_path / f"v{version}.png", TASK, tiles=SMALL)
+        pictures.append(shown[0])
+    old, new = pictures
+    assert old["articulation"]["robot"]["joint_position"].shape == (9,)
+    np.testing.assert_array_equal(old["rigid_object"]["ketchup"]["root_pose"], new["rigid_object"]["ketchup"]["root_pose"])
+
+
+def test_picture_shows_how_demos_begin(painted, tmp_path, dataset):
+    write_scene_picture(dataset, tmp_path / "scene.png", TASK, tiles=SMALL)
+    picture = imageio.imread(tmp_path / "scene.png")
+    with h5py.File(dataset) as file:
+        first = file["data/demo_0/states/rigid_object/ketchup/root_pose"][0, 0]
+    assert picture[0, 0, 0] == int(100 * first)
+
+
+@pytest.mark.parametrize(("count", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (4, 2, 3), (8, 2, 4), (18, 3, 6)])
+def test_tiles_fill_a_grid_row_by_row(count, rows, columns):
+    frames = [np.full((2, 3, 3), index + 1, np.uint8) for index in range(count)]
+    grid = tile(frames)
+    assert grid.shape == (rows * 2, columns * 3, 3)
+    values = grid[::2, ::3, 0].ravel().tolist()
+    assert values == [*range(1, count + 1)] + [0] * (rows * columns - count)
+
+
+def test_other_endings_and_folders_are_refused(painted, tmp_path, dataset):
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(OutputError, match=r"expected '\.mp4'"):
+        write_video(dataset, tmp_path / "play.gif", TASK, tiles=SMALL)
+    with pytest.raises(OutputError, match="is a folder"):
+        write_video(dataset, tmp_path / "folder.mp4", TASK, tiles=SMALL, overwrite=True)
+
+
+@pytest.mark.parametrize("write", [write_video, write_scene_picture])
+def test_existing_output_is_kept_unless_told_otherwise(painted, tmp_path, dataset, write):
+    output = tmp_path / ("play.mp4" if write is write_video else "scene.png")
+    output.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists"):
+        write(dataset, output, TASK, tiles=SMALL)
+    assert output.read_bytes() == b"mine"
+    write(dataset, output, TASK, tiles=SMALL, overwrite=True)
+    assert output.read_bytes() != b"mine"
+
+
+def test_failure_leaves_no_part_behind(painted, tmp_path, dataset, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(PaintingRenderer, "frame", fail)
+    with pytest.raises(OutputError, match="no space left"):
+        write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.hdf5"]
+
+
+def test_dataset_without_states_is_refused(painted, tmp_path, dataset):
+    edit(dataset, "data/demo_1/states", None)
+    with pytest.raises(SourceDataError, match="demo_1: states: missing"):
+        write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
+
+
+def test_dataset_of_another_task_is_refused(painted, tmp_path, dataset):
+    edit(dataset, "data/demo_0/states/rigid_object/basket", None)
+    with pytest.raises(SourceDataError, match=r"basket/root_pose: missing; was the file made for task 'desktop_organizer'"):
+        write_scene_picture(dataset, tmp_path / "scene.png", TASK, tiles=SMALL)
+
+
+def test_states_of_uneven_length_are_refused(painted, tmp_path, dataset):
+    edit(dataset, "data/demo_0/states/rigid_object/basket/root_pose", np.zeros((3, 7), np.float32))
+    with pytest.raises(SourceDataError, match="3 rows, expected"):
+        write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
+
+
+@pytest.mark.parametrize("wrong", [{"num_demos": 0}, {"fps": 0}, {"stride": 0}])
+def test_numbers_below_one_are_refused(painted, tmp_path, dataset, wrong):
+    with pytest.raises(ConfigError, match="expected 1 or more"):
+        write_video(dataset, tmp_path / "play.mp4", TASK, **wrong)
+
+
+def test_missing_ffmpeg_says_what_to_install(painted, tmp_path, dataset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(SimulatorUnavailable, match="pip install imageio imageio-ffmpeg"):
+        write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
+
+
+def test_real_scene_is_drawn_where_it_can_be(tmp_path, dataset):
+    try:
+        write_scene_picture(dataset, tmp_path / "scene.png", TASK, num_demos=2, tiles=TileOptions(96, 64))
+    except SimulatorUnavailable as reason:
+        pytest.skip(str(reason))
+    picture = imageio.imread(tmp_path / "scene.png")
+    assert picture.shape == (64, 192, 3)
+    assert picture.std() > 10
