@@ -1,4 +1,4 @@
-"""The generation loop around a stub env, trial by trial against the oracle: what the env is told, how the trial is judged."""
+"""The generation loop around a stub env, against the oracle: what the env is told, how each trial is judged."""
 
 # N envs, O objects, A action entries: 16 of the target pose, one of the gripper, 6 of the noise
 

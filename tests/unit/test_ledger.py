@@ -1,0 +1,178 @@
+"""Where a run ends: the same trials count whatever order they end in."""
+
+# K the number of trials that the result consists of
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.config import DataGenConfig
+from isaaclab_mimic_ext.record.ledger import TrialLedger, Verdict
+
+NUM_STAGES = 3
+
+
+@dataclass
+class Ending:
+    """What a run came to."""
+
+    num_attempts: int
+    num_successes: int
+    target_reached: bool
+
+
+def one_after_another(config: DataGenConfig, outcomes: np.ndarray) -> Ending:
+    """The result by definition: trials one at a time, in order, until the first rule is met."""
+    successes = failures = in_row = 0
+    for index, success in enumerate(outcomes.tolist()):
+        successes, failures = successes + success, failures + (not success)
+        in_row = 0 if success else in_row + 1
+        if (successes if config.generation_guarantee else index + 1) >= config.generation_num_trials:
+            return Ending(index + 1, successes, True)
+        if config.max_num_failures is not None and in_row >= config.max_num_failures:
+            return Ending(index + 1, successes, False)
+        if config.max_total_failures is not None and failures >= config.max_total_failures:
+            return Ending(index + 1, successes, False)
+    raise AssertionError("too few outcomes")
+
+
+def side_by_side(
+    config: DataGenConfig, outcomes: np.ndarray, lengths: np.ndarray, num_envs: int
+) -> tuple[TrialLedger, list[int]]:
+    """The ledger's result with trials of these lengths in `num_envs` envs; and how many trials ran after each step."""
+    ledger, ends_at, clock = TrialLedger(config), {}, 0
+    committed, running = 0, []
+    while ledger.verdict is None:
+        for trial in ledger.start(num_envs - len(ends_at)).tolist():
+            ends_at[trial] = clock + lengths[trial]
+        running.append(len(ends_at))
+        assert ends_at, "the ledger waits for a trial that nobody runs"
+        if config.generation_guarantee:
+            # Nothing is started that would not be needed if all that run succeeded.
+            assert ledger.num_ended_successes + len(ends_at) <= config.generation_num_trials
+        clock = min(ends_at.values())
+        ended = np.array([trial for trial, at in ends_at.items() if at == clock])
+        for trial in ended.tolist():
+            del ends_at[trial]
+        ledger.end(ended, outcomes[ended], np.arange(len(ended)) % NUM_STAGES)
+        assert ledger.committed >= committed
+        assert all(trial >= ledger.committed for trial in ends_at)
+        committed = ledger.committed
+    return ledger, running
+
+
+def random_config(rng: np.random.Generator) -> DataGenConfig:
+    return DataGenConfig(
+        generation_guarantee=bool(rng.integers(3)),
+        generation_num_trials=int(rng.integers(1, 40)),
+        max_num_failures=None if rng.integers(2) else int(rng.integers(1, 8)),
+        max_total_failures=None if rng.integers(2) else int(rng.integers(1, 30)),
+    )
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_the_result_is_that_of_trials_run_one_after_another(block: int) -> None:
+    for seed in range(30 * block, 30 * block + 30):
+        rng = np.random.default_rng(seed)
+        config = random_config(rng)
+        outcomes = rng.uniform(size=4000) < rng.choice([0.2, 0.5, 0.8, 0.97])
+        # Successes are short and failures long, or the other way round: neither may be favoured.
+        lengths = np.where(outcomes, *rng.permutation([5, 50])) + rng.integers(0, 30, len(outcomes))
+        expected = one_after_another(config, outcomes)
+        for num_envs in (1, int(rng.integers(2, 9)), int(rng.integers(10, 100))):
+            ledger, _ = side_by_side(config, outcomes, lengths, num_envs)
+            verdict = ledger.verdict
+            assert verdict is not None
+            found = Ending(verdict.num_attempts, ledger.num_successes, verdict.target_reached)
+            assert found == expected, f"seed {seed}, {num_envs} envs, {config}"
+            assert ledger.committed == expected.num_attempts
+            assert ledger.num_failures == expected.num_attempts - expected.num_successes
+            assert ledger.failures_by_stage(NUM_STAGES).sum() == ledger.num_failures
+
+
+def test_short_failures_do_not_crowd_out_long_successes() -> None:
+    """Trial 0 succeeds slowly; 3 quick successes after it would make the target without it."""
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=3, max_num_failures=None))
+    assert ledger.start(3).tolist() == [0, 1, 2]
+    ledger.end(np.array([1]), np.array([False]), np.array([0]))
+    assert ledger.start(1).tolist() == [3]
+    ledger.end(np.array([2, 3]), np.array([True, True]), np.array([0, 0]))
+    assert ledger.verdict is None
+    assert ledger.committed == 0
+    ledger.end(np.array([0]), np.array([True]), np.array([0]))
+    assert ledger.verdict == Verdict(4, True, "target reached")
+
+
+def test_trials_beyond_the_target_are_dropped() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=2, max_num_failures=None))
+    ledger.start(2)
+    ledger.end(np.array([0]), np.array([False]), np.array([1]))
+    ledger.start(1)
+    ledger.end(np.array([2, 1]), np.array([True, False]), np.array([0, 2]))
+    assert ledger.verdict is None
+    assert ledger.start(9).tolist() == [3]
+    ledger.end(np.array([3]), np.array([True]), np.array([0]))
+    assert ledger.verdict == Verdict(4, True, "target reached")
+    assert ledger.start(5).tolist() == []
+    assert ledger.failures_by_stage(3).tolist() == [0, 1, 1]
+
+
+def test_failures_count_in_the_order_of_trials_not_of_endings() -> None:
+    """1 and 3, then 4 fail before 2 has ended; only 3 and 4 follow each other in the order of their numbers."""
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=2))
+    ledger.start(5)
+    ledger.end(np.array([1, 3]), np.array([False, False]), np.array([0, 0]))
+    ledger.end(np.array([0]), np.array([True]), np.array([0]))
+    assert ledger.verdict is None
+    ledger.end(np.array([4]), np.array([False]), np.array([0]))
+    assert ledger.verdict is None
+    ledger.end(np.array([2]), np.array([True]), np.array([0]))
+    assert ledger.verdict is not None
+    assert ledger.verdict.num_attempts == 5
+    assert "max_num_failures: 2 trials in a row failed" in ledger.verdict.reason
+
+
+def test_failures_of_earlier_commits_count_on() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=3))
+    for trial in range(3):
+        assert ledger.verdict is None
+        ledger.start(1)
+        ledger.end(np.array([trial]), np.array([False]), np.array([0]))
+    assert ledger.verdict is not None and not ledger.verdict.target_reached
+
+
+def test_the_total_of_failures_ends_a_run() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_total_failures=2))
+    ledger.start(4)
+    ledger.end(np.arange(4), np.array([False, True, False, True]), np.zeros(4, dtype=int))
+    assert ledger.verdict is not None
+    assert ledger.verdict.num_attempts == 3
+    assert "max_total_failures" in ledger.verdict.reason
+
+
+def test_without_guarantee_that_many_trials_run() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_guarantee=False, generation_num_trials=4, max_num_failures=None))
+    assert ledger.start(3).tolist() == [0, 1, 2]
+    ledger.end(np.arange(3), np.zeros(3, dtype=bool), np.zeros(3, dtype=int))
+    assert ledger.start(3).tolist() == [3]
+    ledger.end(np.array([3]), np.array([True]), np.array([0]))
+    assert ledger.verdict == Verdict(4, True, "target reached")
+    assert ledger.num_successes == 1
+
+
+def test_a_target_reached_in_the_trial_that_exhausts_a_budget_is_reached() -> None:
+    config = DataGenConfig(generation_guarantee=False, generation_num_trials=2, max_num_failures=2)
+    ledger = TrialLedger(config)
+    ledger.start(2)
+    ledger.end(np.arange(2), np.zeros(2, dtype=bool), np.zeros(2, dtype=int))
+    assert ledger.verdict is not None and ledger.verdict.target_reached
+
+
+def test_the_ledger_holds_more_trials_than_it_began_with_room_for() -> None:
+    config = DataGenConfig(generation_num_trials=5000, max_num_failures=None)
+    outcomes = np.arange(20000) % 3 == 0
+    ledger, running = side_by_side(config, outcomes, np.ones(20000, dtype=int), 3000)
+    assert ledger.verdict is not None
+    assert ledger.verdict.num_attempts == 14998
+    assert running[0] == 3000
