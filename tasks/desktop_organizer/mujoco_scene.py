@@ -104,21 +104,20 @@ def _add_materials(spec: mujoco.MjSpec) -> None:
 
 def _add_lights_and_cameras(spec: mujoco.MjSpec) -> None:
     world, visual = spec.worldbody, spec.visual
-    directional = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-    world.add_light(
-        type=directional, pos=(0.9, 0.9, 2.0), dir=(-0.35, -0.45, -1), diffuse=(0.62, 0.60, 0.57), castshadow=True
+    lamp, fill = mujoco.mjtLightType.mjLIGHT_SPOT, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    key = world.add_light(
+        type=lamp, pos=(1.3, 0.9, 2.4), dir=(-0.37, -0.38, -1), diffuse=(0.58, 0.56, 0.53), castshadow=True
     )
-    world.add_light(
-        type=directional, pos=(1.5, -1.0, 1.5), dir=(-1, 0.6, -0.8), diffuse=(0.22, 0.23, 0.26), castshadow=False
-    )
+    key.cutoff, key.exponent, key.specular = 60.0, 2.0, (0.2, 0.2, 0.2)
+    world.add_light(type=fill, pos=(1.5, -1.0, 1.5), dir=(-1, 0.6, -0.8), diffuse=(0.28, 0.29, 0.32), castshadow=False)
     visual.headlight.ambient, visual.headlight.diffuse = (0.30, 0.30, 0.31), (0.12, 0.12, 0.12)
     visual.headlight.specular = (0.0, 0.0, 0.0)
     visual.global_.offwidth, visual.global_.offheight = 1920, 1080
     visual.quality.shadowsize = 4096
     visual.map.znear = 0.01
     spec.stat.center, spec.stat.extent = (0.4, 0.0, 0.2), 1.5
-    world.add_camera(name="front", pos=(1.45, 0.0, 0.75), xyaxes=(0, 1, 0, -0.58, 0, 0.81), fovy=42)
-    world.add_camera(name="side", pos=(0.75, -1.15, 0.80), xyaxes=(0.95, 0.30, 0, -0.18, 0.56, 0.81), fovy=42)
+    world.add_camera(name="front", pos=(1.50, 0.0, 0.92), xyaxes=(0, 1, 0, -0.525, 0, 0.851), fovy=45)
+    world.add_camera(name="side", pos=(1.15, -1.15, 0.90), xyaxes=(0.843, 0.538, 0, -0.237, 0.372, 0.897), fovy=42)
     world.add_camera(name="top", pos=(0.50, 0.0, 1.35), xyaxes=(0, -1, 0, 1, 0, 0), fovy=45)
 
 

@@ -33,8 +33,8 @@ class DesktopOrganizer(Task):
     objects = (
         SceneObject("ketchup", footprint_radius=KETCHUP_RADIUS, rest_height=KETCHUP_HEIGHT / 2, default_pos=(0.48, 0.15)),
         SceneObject("basket", footprint_radius=0.15, rest_height=0.0, default_pos=(0.50, -0.20)),
-        SceneObject("orange_juice", footprint_radius=0.040, rest_height=0.050, default_pos=(0.55, 0.05)),
-        SceneObject("cream_cheese", footprint_radius=0.055, rest_height=0.015, default_pos=(0.45, 0.05)),
+        SceneObject("orange_juice", footprint_radius=0.040, rest_height=0.050, default_pos=(0.60, 0.02)),
+        SceneObject("cream_cheese", footprint_radius=0.055, rest_height=0.015, default_pos=(0.38, 0.00)),
     )
     signal_names = ("reach", "grasp", "lift", "place")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
