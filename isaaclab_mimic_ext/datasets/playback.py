@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
+from isaaclab_mimic_ext.record.hdf5 import reorder_quaternions
 from isaaclab_mimic_ext.task import Task
 
 Frame = NDArray[np.uint8]
 
-_WXYZ_TO_XYZW = (0, 1, 2, 4, 5, 6, 3)
-"""Columns of a root pose (7,) of format version 0 in the order of version 1."""
+_WXYZ_TO_XYZW = (1, 2, 3, 0)
 
 
 @dataclass(frozen=True)
@@ -142,23 +143,22 @@ def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
     if not isinstance(group, h5py.Group):
         raise SourceDataError(f"{place}: missing; only demos with recorded states can be played")
     leaves = {path: dataset[()] for path, dataset in datasets_below(group)}
-    needed = [f"articulation/{arm.name}/joint_position" for arm in task.arms]
-    needed += [f"rigid_object/{obj}/root_pose" for obj in task.object_names]
-    missing = [path for path in needed if path not in leaves]
-    if missing:
-        raise SourceDataError(f"{place}/{missing[0]}: missing; was the file made for task '{task.name}'?")
-    lengths = {path: len(leaf) if np.ndim(leaf) else 0 for path, leaf in leaves.items()}
-    num_steps = lengths[needed[0]]
-    for path, length in lengths.items():
-        if length != num_steps or num_steps == 0:
-            raise SourceDataError(f"{place}/{path}: {length} rows, expected {num_steps}, at least one; make the file again")
-    if "format_version" not in file.attrs:
-        leaves = {path: _to_xyzw(path, leaf) for path, leaf in leaves.items()}
+    needed = {f"articulation/{arm.name}/joint_position": len(HOME) for arm in task.arms}
+    needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
+    for path, width in needed.items():
+        if path not in leaves:
+            raise SourceDataError(f"{place}/{path}: missing; was the file made for task '{task.name}'?")
+        if leaves[path].ndim != 2 or leaves[path].shape[1] != width:
+            found = f"shape {leaves[path].shape}, expected (T, {width})"
+            raise SourceDataError(f"{place}/{path}: {found}; was the file made for task '{task.name}'?")
+    num_steps = len(leaves[next(iter(needed))])
+    for path, leaf in leaves.items():
+        if num_steps == 0 or np.shape(leaf)[:1] != (num_steps,):
+            found = f"shape {np.shape(leaf)}, expected {num_steps} rows, at least one"
+            raise SourceDataError(f"{place}/{path}: {found}; make the file again")
+    if int(file.attrs.get("format_version", 0)) < 1:
+        leaves = {path: reorder_quaternions(path, leaf, _WXYZ_TO_XYZW) for path, leaf in leaves.items()}
     return _nest(leaves)
-
-
-def _to_xyzw(path: str, leaf: np.ndarray) -> np.ndarray:
-    return leaf[:, _WXYZ_TO_XYZW] if path.endswith(("/root_pose", "/eef_pose")) else leaf
 
 
 def _nest(leaves: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -216,6 +216,8 @@ def _part_of(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error}); give another path") from error
+        # ffmpeg's errors carry its whole output.
+        reason = str(error).strip().partition("\n")[0]
+        raise OutputError(f"{path}: cannot be written ({reason}); give another path") from error
     finally:
         part.unlink(missing_ok=True)

@@ -156,7 +156,13 @@ def test_dataset_of_another_task_is_refused(painted, tmp_path, dataset):
 
 def test_states_of_uneven_length_are_refused(painted, tmp_path, dataset):
     edit(dataset, "data/demo_0/states/rigid_object/basket/root_pose", np.zeros((3, 7), np.float32))
-    with pytest.raises(SourceDataError, match="3 rows, expected"):
+    with pytest.raises(SourceDataError, match=r"shape \(3, 7\), expected 6. rows"):
+        write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
+
+
+def test_states_of_another_width_are_refused(painted, tmp_path, dataset):
+    edit(dataset, "data/demo_0/states/articulation/robot/joint_position", np.zeros((60, 16), np.float32))
+    with pytest.raises(SourceDataError, match=r"joint_position: shape \(60, 16\), expected \(T, 9\)"):
         write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
 
 
