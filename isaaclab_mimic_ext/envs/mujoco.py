@@ -90,28 +90,30 @@ class MujocoEnv(EmbeddedEnv):
         self.scene = self._read_scene()
 
     def _advance(self, target_eef_pose: Tensor, open_gripper: Tensor, env_ids: Tensor | None) -> None:
-        ids = slice(None) if env_ids is None else env_ids.cpu()
-        target_pos = self._joint_targets(target_eef_pose.cpu()[ids], ids)
-        finger_pos = FINGER_OPEN * open_gripper.cpu()[ids, :, None]
-        ctrl = torch.cat((target_pos, finger_pos.expand(-1, -1, 2)), dim=-1)
-        if env_ids is None:
-            self._state.ctrl[:, self._layout.ctrl] = ctrl
-        else:
-            self._state.ctrl[ids[:, None, None], self._layout.ctrl] = ctrl
-        self._processed[ids] = ctrl[..., : NUM_ARM_JOINTS + 1].float()
-        batch_ids = None if env_ids is None else ids.numpy()
+        rows: slice | Tensor = slice(None)
+        batch_ids = None
+        if env_ids is not None:
+            rows = env_ids.cpu()
+            batch_ids = rows.numpy()
+        target_pos = self._joint_targets(target_eef_pose.cpu()[rows], rows)
+        finger_pos = FINGER_OPEN * open_gripper.cpu()[rows][..., None]
+        targets = torch.cat((target_pos, finger_pos.expand(-1, -1, 2)), dim=-1)
+        ctrl = self._state.ctrl[rows]
+        ctrl[:, self._layout.ctrl] = targets
+        self._state.ctrl[rows] = ctrl
+        self._processed[rows] = targets[..., : NUM_ARM_JOINTS + 1].float()
         self._call(self._batch.step, ids=batch_ids, nstep=self._num_substeps, stage=self._stage_pos)
         self.scene = self._read_scene()
 
-    def _joint_targets(self, target_eef_pose: Tensor, ids: slice | Tensor) -> Tensor:
+    def _joint_targets(self, target_eef_pose: Tensor, rows: slice | Tensor) -> Tensor:
         """Arm joint positions (n, E, 7) [rad] for target poses (n, E, 4, 4)."""
         layout, state = self._layout, self._state
         shape = target_eef_pose.shape[:2]
-        joint_pos = state.qpos[ids][:, layout.joint_qpos[:, :NUM_ARM_JOINTS]]
-        point = state.site_xpos[ids][:, layout.eef_site].flatten(0, 1)
-        pose = pose_from_pos_rot(point, state.site_xmat[ids][:, layout.eef_site].unflatten(-1, (3, 3)).flatten(0, 1))
-        anchor = state.xanchor[ids][:, layout.arm_joint].flatten(0, 1)
-        axis = state.xaxis[ids][:, layout.arm_joint].flatten(0, 1)
+        joint_pos = state.qpos[rows][:, layout.joint_qpos[:, :NUM_ARM_JOINTS]]
+        point = state.site_xpos[rows][:, layout.eef_site].flatten(0, 1)
+        pose = pose_from_pos_rot(point, state.site_xmat[rows][:, layout.eef_site].unflatten(-1, (3, 3)).flatten(0, 1))
+        anchor = state.xanchor[rows][:, layout.arm_joint].flatten(0, 1)
+        axis = state.xaxis[rows][:, layout.arm_joint].flatten(0, 1)
         step = joint_step(
             point_jacobian(point, anchor, axis),
             pose_error(target_eef_pose.double().flatten(0, 1), pose),
