@@ -104,15 +104,21 @@ def write_scene_picture(
 
 
 def tile(frames: Sequence[Frame]) -> Frame:
-    """K frames (H, W, 3) as one picture, row by row in a grid about twice as wide as high; what is left over is black."""
-    num_columns = ceil((2 * len(frames)) ** 0.5) if len(frames) > 2 else len(frames)
-    num_rows = ceil(len(frames) / num_columns)
+    """K frames (H, W, 3) as one picture, row by row; what is left over is black."""
+    num_rows, num_columns = _grid(len(frames))
     height, width, channels = frames[0].shape
     grid = np.zeros((num_rows * height, num_columns * width, channels), np.uint8)
     for index, frame in enumerate(frames):
         row, column = divmod(index, num_columns)
         grid[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
     return grid
+
+
+def _grid(count: int) -> tuple[int, int]:
+    """Rows and columns for so many tiles: the fewest left over, then the nearest to twice as wide as high."""
+    shapes = [(ceil(count / columns), columns) for columns in range(1, count + 1)]
+    wide = [(rows, columns) for rows, columns in shapes if rows <= columns <= 4 * rows]
+    return min(wide, key=lambda shape: (shape[0] * shape[1] - count, abs(shape[1] / shape[0] - 2)))
 
 
 def _video_frames(renderer: Any, demos: list[dict[str, Any]], lengths: list[int], stride: int) -> Iterator[Frame]:

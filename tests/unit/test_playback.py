@@ -9,6 +9,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.datasets import playback
 from isaaclab_mimic_ext.datasets.playback import TileOptions, tile, write_scene_picture, write_video
 from isaaclab_mimic_ext.envs import rendering
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
@@ -104,7 +105,13 @@ def test_picture_shows_how_demos_begin(painted, tmp_path, dataset):
     assert picture[0, 0, 0] == int(100 * first)
 
 
-@pytest.mark.parametrize(("count", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (4, 2, 3), (8, 2, 4), (18, 3, 6)])
+def test_every_number_of_tiles_has_a_grid():
+    for count in range(1, 200):
+        rows, columns = playback._grid(count)
+        assert count <= rows * columns < 2 * count + 1
+
+
+@pytest.mark.parametrize(("count", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (4, 2, 2), (5, 2, 3), (8, 2, 4), (18, 3, 6)])
 def test_tiles_fill_a_grid_row_by_row(count, rows, columns):
     frames = [np.full((2, 3, 3), index + 1, np.uint8) for index in range(count)]
     grid = tile(frames)
