@@ -1,6 +1,6 @@
 """How much time generation takes beside bare physics, which is what a run has to wait for.
 
-    python benchmarks/overhead.py --num-envs 1 10 100 1000 [--json]
+    python benchmarks/overhead.py --num-envs 1,10,100,1000 [--json]
 
 Generates with MuJoCo and notes every joint command; then the same commands go once more through `batch.step(nstep=25)` of
 a fresh batch from the same initial states, without inverse kinematics, observations, resets or recording. Both run the same
@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import close, generator, machine
+from common import generator, integers, machine
 
+from isaaclab_mimic_ext.apps.generate import close_recorder
 from isaaclab_mimic_ext.generate import Generator
 
 
@@ -109,7 +110,7 @@ def measure(num_envs: int, num_trials: int, overrides: list[str]) -> dict[str, A
         log.attach(run.env)
         _time_stages(run, stages)
         run.run()
-        close(run)
+        close_recorder(run)
         total = run.clock.elapsed()
         bare = replay_bare(run.env, log)
     seconds = dict(stages.seconds)
@@ -148,7 +149,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--num-envs", type=integers, default=[1, 10, 100, 1000])
     parser.add_argument("--rounds", type=int, default=2, help="trials an env")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("overrides", nargs="*", help="of generate.py")

@@ -47,13 +47,13 @@ class Generator:
         self._ever_successful = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._signals_seen = torch.zeros(num_envs, len(signals), dtype=torch.bool, device=device)
 
-    def run(self, should_stop: Callable[[Progress], bool] = lambda progress: False) -> None:
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
         self.clock = Clock()
         self.begin_trials()
         while self._active.any():
             self.step()
-            if self.ledger.verdict is not None or should_stop(self.progress()):
+            if self.ledger.verdict is not None or should_stop():
                 return
 
     def step(self) -> None:

@@ -2,9 +2,12 @@
 
 # F trials that ended, S subtask signals in order
 
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +35,7 @@ class GenerationReport:
         failures: reason -> how many of them failed for it.
         env_steps: control steps of all envs together, of dropped trials too.
         elapsed: from the first reset to the closed file [s].
+        lengths: steps of each demo that was written.
     """
 
     num_successes: int
@@ -41,11 +45,46 @@ class GenerationReport:
     failures: dict[str, int]
     env_steps: int
     elapsed: float
-    num_demos: int = 0
+    lengths: list[int] = field(default_factory=list)
+
+    @property
+    def num_demos(self) -> int:
+        return len(self.lengths)
 
     @property
     def success_rate(self) -> float:
         return self.num_successes / max(self.num_attempts, 1)
+
+    @property
+    def demos_per_hour(self) -> float:
+        return 3600 * self.num_demos / max(self.elapsed, 1e-9)
+
+
+def save_stats(path: Path, report: GenerationReport, provenance: Mapping[str, Any]) -> None:
+    """Write a report as JSON, MimicGen's keys (`important_stats.json`; rates in percent) before our own."""
+    rate = 100 * report.success_rate
+    lengths = np.array(report.lengths or [0])
+    stats = {
+        "generation_path": str(path.parent),
+        "success_rate": rate,
+        "failure_rate": 100 - rate,
+        "num_success": report.num_successes,
+        "num_failures": report.num_attempts - report.num_successes,
+        "num_attempts": report.num_attempts,
+        "num_problematic": 0,
+        "ep_length_mean": float(lengths.mean()),
+        "ep_length_std": float(lengths.std()),
+        "ep_length_max": int(lengths.max()),
+        "time spent (hrs)": f"{report.elapsed / 3600:.2f}",
+        "time": report.elapsed,
+        "env_steps": report.env_steps,
+        "demos_per_hour": report.demos_per_hour,
+        "failures": report.failures,
+        "stop_reason": report.reason,
+        "complete": report.target_reached,
+        **provenance,
+    }
+    path.write_text(json.dumps(stats, indent=2) + "\n")
 
 
 def failed_stage(seen: np.ndarray) -> np.ndarray:

@@ -1,14 +1,16 @@
 """`scripts/generate.py`: source demonstrations to a dataset."""
 
 import logging
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 
+from isaaclab_mimic_ext.apps.logs import log_file
+from isaaclab_mimic_ext.apps.pictures import draw_run
 from isaaclab_mimic_ext.apps.progress import ProgressDisplay
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg, SubTaskConfig
@@ -16,14 +18,14 @@ from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, RecorderError, TaskSpecError
+from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError, TaskSpecError
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
-from isaaclab_mimic_ext.record.hdf5 import check_output
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.stats import GenerationReport
+from isaaclab_mimic_ext.stats import GenerationReport, save_stats
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
@@ -34,25 +36,21 @@ def main(cfg: GenerateCfg) -> GenerationReport:
 
     Raises:
         UsageError: something asked for is wrong; nothing was written.
-        BudgetExhausted: too many failures; what succeeded is in the output file.
+        BudgetExhausted: too many failures; what succeeded is in the output folder.
         Interrupted: a signal ended the run; likewise.
         MimicError: the run failed.
     """
     torch.set_num_threads(1)  # The operations are small; the cores belong to physics and the writer.
-    output, failed = _outputs(cfg)
+    folder = RunFolder(Path(cfg.output_dir))
+    folder.check_free(cfg.overwrite)
     env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
     try:
         pool = load_pool(cfg, env)
-        generator = build_generator(cfg, env, pool, output, failed)
-        report = _run(cfg, generator)
+        folder.create()
+        with log_file(folder.log):
+            return _run(cfg, folder, env, pool)
     finally:
         env.close()
-    log.info("Saved %d demos to %s", report.num_demos, output)
-    if cfg.video_file is not None:
-        _write_video(cfg, output, report)
-    if report.reason != "interrupted" and not report.target_reached:
-        raise BudgetExhausted(f"{report.reason}; {report.num_demos} demos are in {output}")
-    return report
 
 
 def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
@@ -65,88 +63,81 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
     if len(cfg.subtask_configs) > 1:
         names = ", ".join(cfg.subtask_configs)
         raise TaskSpecError(f"subtask_configs: {names}: several end effectors are not available; configure one")
-    subtasks = cfg.subtask_configs
-    signals = [name for configs in subtasks.values() for name in _boundary_signals(configs)]
+    boundary_signals = [name for configs in cfg.subtask_configs.values() for name in _signals(configs[:-1])]
     demos = load_source_demos(
-        cfg.input_file, env.eef_names, env.object_names, signals, env.action_dim, env.env_args().get("action")
+        cfg.input_file, env.eef_names, env.object_names, boundary_signals, env.action_dim, env.env_args().get("action")
     )
-    pool = build_pool(demos, subtasks, env.object_names, env.actions_to_gripper_actions, env.device)
-    log.info("Loaded %d source demos from dataset %s", pool.num_demos, cfg.input_file)
-    return pool
+    return build_pool(demos, cfg.subtask_configs, env.object_names, env.actions_to_gripper_actions, env.device)
 
 
-def build_generator(
-    cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, output: Path, failed: Path | None
-) -> Generator:
-    """A generator ready to run; its recorder has opened `output`.
+def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, folder: RunFolder) -> Generator:
+    """A generator ready to run; its recorder has opened the folder's datasets.
 
     Raises:
-        OutputError: an output exists or cannot be created.
+        OutputError: a dataset exists or cannot be created.
     """
     table = build_table(cfg.subtask_configs, env.object_names, env.device)
     planner = TrialPlanner(pool, table, cfg.datagen_config, cfg.num_envs)
     # A first reset shows the recorder what observations and states look like; every trial resets again.
     every_env = torch.arange(cfg.num_envs, device=env.device)
     env.reset(every_env, Draws(cfg.datagen_config.seed, every_env))
-    recorder = EpisodeRecorder(
-        env, cfg.recorder, output, failed, planner.horizon, _attributes(cfg, pool), cfg.overwrite
-    )
+    failed = folder.failed_demos if cfg.datagen_config.generation_keep_failed else None
+    attributes = {"source_file": cfg.input_file, "source_demo_names": list(pool.names), "config": _yaml(cfg)}
+    recorder = EpisodeRecorder(env, cfg.recorder, folder.demos, failed, planner.horizon, attributes)
     signals = [name for configs in cfg.subtask_configs.values() for name in _signals(configs)]
     return Generator(env, planner, recorder, cfg.datagen_config, signals)
 
 
-def _outputs(cfg: GenerateCfg) -> tuple[Path, Path | None]:
-    output = Path(cfg.output_file)
-    failed = output.with_name(f"{output.stem}_failed{output.suffix}") if cfg.datagen_config.generation_keep_failed else None
-    for path in (output, failed):
-        if path is not None:
-            check_output(path, cfg.overwrite)
-    return output, failed
-
-
-def _signals(configs: Iterable[SubTaskConfig]) -> list[str]:
+def _signals(configs: list[SubTaskConfig]) -> list[str]:
     return [config.subtask_term_signal for config in configs if config.subtask_term_signal is not None]
 
 
-def _boundary_signals(configs: list[SubTaskConfig]) -> list[str]:
-    return _signals(configs[:-1])
+def _yaml(cfg: GenerateCfg) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(asdict(cfg)))
 
 
-def _attributes(cfg: GenerateCfg, pool: SourcePool) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    return {
-        "source_file": cfg.input_file,
-        "source_demo_names": list(pool.names),
-        "config": OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))),
-    }
-
-
-def _run(cfg: GenerateCfg, generator: Generator) -> GenerationReport:
+def _run(cfg: GenerateCfg, folder: RunFolder, env: MimicEnv, pool: SourcePool) -> GenerationReport:
+    folder.config.write_text(_yaml(cfg))
+    log.info("Loaded %d source demos from dataset %s", pool.num_demos, cfg.input_file)
+    generator = build_generator(cfg, env, pool, folder)
     log.info("Starting generation with %d parallel environments...", cfg.num_envs)
-    with StopRequest() as stop, ProgressDisplay("generate", cfg.progress) as display:
-        try:
-            generator.run(lambda progress: display.update(progress) or stop.requested)
-            report = generator.report()
-        except BaseException:
-            # Finished demos are kept, whatever happened; the writer may be what failed.
-            with suppress(RecorderError):
-                _close(generator, generator.report())
-            raise
-        _close(generator, report)
-    log.info(
-        "Generated %d successful demos out of %d trials (%.1f%% success rate)",
-        report.num_successes, report.num_attempts, 100 * report.success_rate,
-    )  # fmt: skip
-    for reason, count in report.failures.items():
-        log.info("  %d failed: %s", count, reason)
-    if report.reason == "interrupted":
-        stop.raise_interrupted(f"interrupted; {report.num_demos} finished demos are in {cfg.output_file}")
+    with StopRequest() as stop:
+        report = _generate(cfg, generator, stop)
+    save_stats(folder.stats, report, _provenance(cfg, env))
+    _say(report)
+    if stop.requested:
+        stop.raise_interrupted(f"interrupted; {report.num_demos} finished demos are in {folder.demos}")
+    if cfg.video:
+        draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
+    log.info("Saved %d demos to %s", report.num_demos, folder.demos)
+    if not report.target_reached:
+        raise BudgetExhausted(f"{report.reason}; {report.num_demos} demos are in {folder.demos}")
     return report
 
 
-def _close(generator: Generator, report: GenerationReport) -> None:
-    verdict = generator.ledger.verdict
+def _generate(cfg: GenerateCfg, generator: Generator, stop: StopRequest) -> GenerationReport:
+    def should_stop() -> bool:
+        display.update(generator.progress())
+        return stop.requested
+
+    with ProgressDisplay(cfg.progress) as display:
+        try:
+            generator.run(should_stop)
+        except BaseException:
+            # Finished demos are kept, whatever happened; the writer may be what failed.
+            with suppress(RecorderError):
+                close_recorder(generator)
+            raise
+        return close_recorder(generator)
+
+
+def close_recorder(generator: Generator) -> GenerationReport:
+    """Wait until everything is written; the report of the run.
+
+    Raises:
+        RecorderError: the writer failed.
+    """
+    report, verdict = generator.report(), generator.ledger.verdict
     attributes = {
         "num_attempts": report.num_attempts,
         "num_successes": report.num_successes,
@@ -154,19 +145,24 @@ def _close(generator: Generator, report: GenerationReport) -> None:
         "complete": report.target_reached,
     }
     summary = generator.recorder.close(verdict.num_attempts if verdict else None, attributes)
-    report.num_demos, report.elapsed = summary.num_demos, generator.clock.elapsed()
+    report.lengths, report.elapsed = summary.lengths, generator.clock.elapsed()
+    return report
 
 
-def _write_video(cfg: GenerateCfg, output: Path, report: GenerationReport) -> None:
-    from isaaclab_mimic_ext.datasets.playback import write_video
+def _say(report: GenerationReport) -> None:
+    log.info(
+        "Generated %d successful demos out of %d trials (%.1f%% success rate) in %.1f s: %s demos/h",
+        report.num_successes, report.num_attempts, 100 * report.success_rate, report.elapsed, f"{report.demos_per_hour:,.0f}",
+    )  # fmt: skip
+    for reason, count in report.failures.items():
+        log.info("  %d failed: %s", count, reason)
 
-    if not report.num_demos:
-        log.warning("No video: there is no successful demo to show")
-        return
-    assert cfg.video_file is not None
-    try:
-        write_video(output, cfg.video_file, load_task(cfg.task.name), num_demos=cfg.num_video_demos, overwrite=cfg.overwrite)
-        log.info("Saved a playback video to %s", cfg.video_file)
-    except MimicError as error:
-        # The dataset is what the run is for; a machine without OpenGL still has it.
-        log.warning("No video: %s", error)
+
+def _provenance(cfg: GenerateCfg, env: MimicEnv) -> dict[str, Any]:
+    return {
+        "task": cfg.task.name,
+        "engine": env.env_args().get("engine"),
+        "num_envs": cfg.num_envs,
+        "seed": cfg.datagen_config.seed,
+        "source_file": cfg.input_file,
+    }

@@ -19,11 +19,10 @@ class ProgressDisplay:
     """A bar on a terminal, a line every ten seconds in a log: rate, success, time to go.
 
     Args:
-        title: what is going on.
         enabled: False shows nothing.
     """
 
-    def __init__(self, title: str, enabled: bool):
+    def __init__(self, enabled: bool):
         self._is_terminal = sys.stderr.isatty()
         self._period = _BAR_PERIOD if self._is_terminal else _LINE_PERIOD
         self._next = time.perf_counter() + (0.0 if self._is_terminal else self._period)
@@ -40,7 +39,7 @@ class ProgressDisplay:
             disable=not (enabled and self._is_terminal),
             auto_refresh=False,
         )
-        self._task = self._bar.add_task(title, total=None, figures="")
+        self._task = self._bar.add_task("demos", total=None, figures="")
 
     def __enter__(self) -> "ProgressDisplay":
         self._bar.start()
@@ -68,7 +67,8 @@ class ProgressDisplay:
 def _figures(progress: RunProgress) -> str:
     rate = progress.env_steps / max(progress.elapsed, 1e-9)
     success = f"{100 * progress.num_successes_ended / progress.num_ended:.0f}% success" if progress.num_ended else "- success"
-    return f"{rate:,.0f} steps/s, {progress.num_ended} trials, {success}"
+    demos_per_hour = 3600 * progress.num_successes_ended / max(progress.elapsed, 1e-9)
+    return f"{progress.num_ended} trials, {success}, {rate:,.0f} steps/s, {demos_per_hour:,.0f} demos/h"
 
 
 def _to_go(progress: RunProgress) -> str:

@@ -50,9 +50,9 @@ def main(cfg: RecordDemosCfg) -> None:
             summary = recorder.close(ledger.committed, {"num_attempts": ledger.committed})
     finally:
         env.close()
-    log.info("Recorded %d demos in %d attempts; saved to %s", summary.num_demos, ledger.committed, output)
+    log.info("Recorded %d demos in %d attempts; saved to %s", len(summary.lengths), ledger.committed, output)
     if ledger.verdict is not None and not ledger.verdict.target_reached:
-        raise BudgetExhausted(f"{ledger.verdict.reason}; {summary.num_demos} demos are in {output}")
+        raise BudgetExhausted(f"{ledger.verdict.reason}; {len(summary.lengths)} demos are in {output}")
 
 
 def load_operator(task: Task) -> Operator:

@@ -84,7 +84,8 @@ class _Job:
         try:
             cfg = to_typed(composed)
             validate(cfg)
-            self._claim_output(getattr(cfg, "output_file", None))
+            self._claim_output(cfg, "output_file")
+            self._claim_output(cfg, "output_dir")
             self.main(cfg)
         except MimicError as error:
             self._fail(_report(error), isinstance(error, Interrupted))
@@ -95,15 +96,16 @@ class _Job:
             print(f"ConfigError: {explain(error)}", file=sys.stderr)
             self._fail(USAGE_ERROR, False)
 
-    def _claim_output(self, output_file: str | None) -> None:
-        if output_file is None:
+    def _claim_output(self, cfg: Any, field: str) -> None:
+        output = getattr(cfg, field, None)
+        if output is None:
             return
-        if output_file in self.outputs:
+        if output in self.outputs:
             raise OutputError(
-                f"output_file: '{output_file}' belongs to an earlier job of this sweep; leave output_file out (each job "
-                "then writes to its own folder) or sweep it too"
+                f"{field}: '{output}' belongs to an earlier job of this sweep; leave {field} out (each job then writes to "
+                "its own folder) or sweep it too"
             )
-        self.outputs.add(output_file)
+        self.outputs.add(output)
 
     def _fail(self, exit_code: int, ends_sweep: bool) -> None:
         if ends_sweep or HydraConfig.get().mode == RunMode.RUN:

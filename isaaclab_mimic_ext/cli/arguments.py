@@ -16,6 +16,7 @@ _OPTIONS = {
     "--seed": "seed",
     "--input_file": "input_file",
     "--output_file": "output_file",
+    "--output_dir": "output_dir",
     "--dataset_file": "output_file",
     "--generation_num_trials": "generation_num_trials",
     "--num_demos": "num_demos",

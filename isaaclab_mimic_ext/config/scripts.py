@@ -17,18 +17,20 @@ class GenerateCfg(MimicEnvCfg):
     num_envs: int = 100
     input_file: str = MISSING
     """Annotated source demonstrations."""
-    output_file: str = MISSING
+    output_dir: str = MISSING
+    """The run's folder: demos, statistics, log, configuration, videos."""
     overwrite: bool = False
-    """Replace an existing output file."""
+    """Replace a run that is in the folder."""
     device: str = "cpu"
     """Of the tensors: `cpu`, `cuda` or `cuda:<index>`."""
     headless: bool = False
     """No window (the embedded engines never open one)."""
     enable_cameras: bool = False
     """Cameras of engines that render."""
-    video_file: str | None = None
-    """Play some generated demonstrations back into this mp4."""
-    num_video_demos: int = 4
+    video: bool = True
+    """Draw `playback.mp4` and `scene.png`."""
+    num_video_demos: int = 8
+    """Side by side in the video."""
     progress: bool = True
 
 

@@ -1,6 +1,7 @@
 """Puts the schemas where Hydra finds them, and the resolvers that `conf/` uses."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def register(config_dirs: Iterable[Path]) -> None:
     """
     OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
     OmegaConf.register_new_resolver("output", _output, replace=True)
+    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
     eef_names = sorted({name for folder in config_dirs for name in _eef_names(folder)})
     store = ConfigStore.instance()
     for script, schema in SCRIPT_SCHEMAS.items():
@@ -60,6 +62,13 @@ def _output(file_name: str) -> str:
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return str(Path(HydraConfig.get().runtime.output_dir) / file_name)
     return str(DATASETS_DIR / file_name)
+
+
+def _run_dir(name: str) -> str:
+    """`${run_dir:<name>}`: a dated folder below `datasets/`; in a sweep the job's own folder."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return str(HydraConfig.get().runtime.output_dir)
+    return str(DATASETS_DIR / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
 
 def _package_dir(name: str) -> Path:

@@ -96,7 +96,8 @@ class MimicEnvCfg:
 class SimCfg:
     """Which engine runs the scene."""
 
-    engine: str = "mujoco"
+    engine: str = "auto"
+    """`auto`, `mujoco`, `kinematic` or `isaaclab`."""
     num_threads: int = 0
     """Physics threads; 0: one a core."""
 

@@ -24,7 +24,6 @@ COMPRESSIONS = ("none", "lzf", "gzip")
 FORMAT_VERSIONS = (0, 1)
 TELEOP_DEVICES = ("scripted",)
 COORDINATES = ("x", "y", "yaw")
-VIDEO_SUFFIX = ".mp4"
 
 
 def validate(cfg: Any) -> None:
@@ -40,11 +39,13 @@ def validate(cfg: Any) -> None:
         _validate_sim(cfg.sim)
         _validate_recorder(cfg.recorder)
         _validate_device(cfg.device)
+    if isinstance(cfg, RecordDemosCfg | AnnotateDemosCfg):
         _require_name("output_file", cfg.output_file)
     if isinstance(cfg, GenerateCfg):
         _require_at_least("num_envs", cfg.num_envs, 1)
         _require_at_least("num_video_demos", cfg.num_video_demos, 1)
-        _validate_video(cfg.video_file)
+        if not cfg.output_dir:
+            raise ConfigError("output_dir: '' is no folder; give the path of one, e.g. datasets/my_run")
     if isinstance(cfg, RecordDemosCfg):
         _require_at_least("num_demos", cfg.num_demos, 1)
         _require_choice("teleop_device", cfg.teleop_device, TELEOP_DEVICES)
@@ -207,13 +208,6 @@ def _validate_device(name: str) -> None:
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if (device.index or 0) >= count:
         raise ConfigError(f"device: '{name}' is not on this machine, it has {count} CUDA device(s); use device=cpu")
-
-
-def _validate_video(video_file: str | None) -> None:
-    if video_file is not None and Path(video_file).suffix != VIDEO_SUFFIX:
-        raise ConfigError(
-            f"video_file: '{video_file}' is not an {VIDEO_SUFFIX} file; give a name that ends in {VIDEO_SUFFIX}"
-        )
 
 
 def _validate_seed(place: str, seed: int) -> None:

@@ -1,6 +1,8 @@
 """Engines by name. Each is imported when it is asked for, so that none needs the others' simulators."""
 
+import logging
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 import torch
 
@@ -8,6 +10,8 @@ from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task import Task
+
+log = logging.getLogger(__name__)
 
 Events = Mapping[str, EventCfg]
 Device = str | torch.device
@@ -31,7 +35,15 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
     )
 
 
+def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
+    if find_spec("isaaclab") is not None:
+        log.warning("sim=auto: Isaac Lab is installed, but this version does not drive it yet")
+    log.info("sim=auto: running on MuJoCo")
+    return _make_mujoco(task, sim, events, num_envs, device)
+
+
 _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
+    "auto": _make_auto,
     "mujoco": _make_mujoco,
     "kinematic": _make_kinematic,
     "isaaclab": _make_isaaclab,

@@ -46,8 +46,7 @@ class DatasetFile:
         check_output(path, overwrite)
         self.path, self.options = path, options
         self.part_path = part_path(path)
-        self.num_demos = 0
-        self.num_samples = 0
+        self.lengths: list[int] = []
         self._file = h5py.File(self.part_path, "w")
         if options.format_version:
             self._file.attrs["format_version"] = options.format_version
@@ -59,7 +58,7 @@ class DatasetFile:
 
     def add_demo(self, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
-        demo = self._data.create_group(f"demo_{self.num_demos}")
+        demo = self._data.create_group(f"demo_{len(self.lengths)}")
         for path, leaf in leaves.items():
             values = leaf if self.options.format_version else reorder_quaternions(path, leaf, _XYZW_TO_WXYZ)
             _create_dataset(demo, path, values, self.options.compression)
@@ -67,12 +66,11 @@ class DatasetFile:
         demo.attrs["num_samples"] = num_samples
         for name, value in attributes.items():
             demo.attrs[name] = value
-        self.num_demos += 1
-        self.num_samples += num_samples
+        self.lengths.append(num_samples)
 
     def close(self, attributes: Mapping[str, Any]) -> None:
         """Write the totals and closing attributes, and give the file its name."""
-        self._data.attrs["total"] = self.num_samples
+        self._data.attrs["total"] = sum(self.lengths)
         for name, value in attributes.items():
             self._data.attrs[name] = value
         self._file.close()

@@ -56,11 +56,9 @@ class Closing:
 
 @dataclass
 class WriterSummary:
-    """What a closed writer wrote."""
+    """What a closed writer wrote: the steps of each successful demo."""
 
-    num_demos: int
-    num_samples: int
-    paths: tuple[Path, ...]
+    lengths: list[int]
 
 
 @dataclass(frozen=True)
@@ -200,8 +198,7 @@ def _write_all(options: WriterOptions, batches: Any) -> WriterSummary:
     _write(files, order.all() if message.committed is None else order.ready(message.committed))
     for file in files.values():
         file.close(message.attributes)
-    paths = tuple(file.path for file in files.values())
-    return WriterSummary(files[True].num_demos, files[True].num_samples, paths)
+    return WriterSummary(files[True].lengths)
 
 
 def _next_message(batches: Any, parent: int) -> EpisodeBatch | Closing:

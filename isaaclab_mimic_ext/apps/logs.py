@@ -1,0 +1,23 @@
+"""A run's log file."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """What is logged within goes to `path` too."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    except BaseException as error:
+        root.error("%s: %s", type(error).__name__, error)
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
