@@ -68,6 +68,6 @@ $(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
 # is for Python 3.11 only; elsewhere, and offline, the test skips and says so.
 $(CONTRACT)/.done: | $(VENV)/.dev
 	@mkdir -p $(CONTRACT)
-	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site $(ISAACLAB) usd-core \
+	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site $(ISAACLAB) usd-core toml trimesh \
 		|| { rm -rf $(CONTRACT)/site; echo "make: $(ISAACLAB) cannot be installed here; its contract test will skip" >&2; }
 	@touch $@

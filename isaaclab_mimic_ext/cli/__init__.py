@@ -89,6 +89,8 @@ class _Job:
             self.main(cfg)
         except MimicError as error:
             self._fail(_report(error), isinstance(error, Interrupted))
+        except BrokenPipeError:
+            raise
         except Exception as error:
             if not is_config_error(error):
                 traceback.print_exc()

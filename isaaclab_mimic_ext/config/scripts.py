@@ -29,7 +29,7 @@ class GenerateCfg(MimicEnvCfg):
     """Cameras of engines that render."""
     video: bool = True
     """Draw `playback.mp4` and `scene.png`."""
-    num_video_demos: int = 8
+    num_video_demos: int = 6
     """Side by side in the video."""
     progress: bool = True
 

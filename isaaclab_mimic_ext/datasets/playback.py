@@ -29,11 +29,12 @@ _WXYZ_TO_XYZW = (1, 2, 3, 0)
 
 @dataclass(frozen=True)
 class TileOptions:
-    """How demos are drawn: size of a tile [pixels], and which of the scene's cameras looks."""
+    """How demos are drawn: size of a tile [pixels], which of the scene's cameras looks, whether there are shadows."""
 
     width: int = 320
     height: int = 240
     camera: str = "front"
+    shadows: bool = True
 
 
 def write_video(
@@ -71,7 +72,7 @@ def write_video(
         demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
     lengths = [_num_steps(demo) for demo in demos]
     with (
-        _open_renderer(task, tiles or TileOptions()) as renderer,
+        _open_renderer(task, tiles or TileOptions(shadows=False)) as renderer,
         _part_of(video_path) as part,
         # Sizes need only be even; imageio would stretch the picture to multiples of 16.
         imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
@@ -135,7 +136,7 @@ def _video_frames(renderer: Any, demos: list[dict[str, Any]], lengths: list[int]
 def _open_renderer(task: Task, tiles: TileOptions) -> Any:
     from isaaclab_mimic_ext.envs import rendering
 
-    return rendering.Renderer(task, tiles.width, tiles.height, tiles.camera)
+    return rendering.Renderer(task, tiles.width, tiles.height, tiles.camera, tiles.shadows)
 
 
 def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:

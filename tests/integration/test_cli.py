@@ -1,6 +1,7 @@
 """The scripts as a user starts them: what a wrong command line gets, and what Hydra's own flags still do."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,9 @@ def run_script(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedPro
 
 
 def message_of(done: subprocess.CompletedProcess[str]) -> str:
-    """The line that names the error; Warp's greeting on a machine without CUDA is not ours."""
+    """The line that names the error; what was logged before it begins with the time in brackets."""
     assert "Traceback" not in done.stderr, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line and not line.startswith("Warp ")]
+    lines = [line for line in done.stderr.splitlines() if line and not line.startswith("[")]
     assert len(lines) == 1, done.stderr
     return lines[0]
 
@@ -32,7 +33,7 @@ BAD_INPUT = [
     ("generate", ["num_envs=1.5"], ["num_envs", "'1.5'", "int"]),
     ("generate", ["overwrite=maybe"], ["overwrite", "'maybe'", "bool"]),
     ("generate", ["input_file=null"], ["input_file", "str"]),
-    ("generate", ["output_file=${foo}"], ["output_file", "'foo'"]),
+    ("generate", ["output_dir=${foo}"], ["output_dir", "'foo'"]),
     ("generate", ["task=desktop_orgnizer"], ["there is no 'desktop_orgnizer'", "did you mean 'desktop_organizer'?"]),
     ("generate", ["--task", "desktop_orgnizer"], ["there is no 'desktop_orgnizer'", "desktop_organizer_wide"]),
     ("generate", ["task.name=foo"], ["there is no task 'foo'", "desktop_organizer"]),
@@ -126,10 +127,10 @@ def test_sweep_goes_on_past_a_failing_job_and_says_so_in_its_exit_code(tmp_path:
     assert "Traceback" not in done.stderr
 
 
-def test_sweep_refuses_one_output_file_for_two_jobs(tmp_path: Path) -> None:
-    done = run_script("generate", "-m", "seed=1,2", "input_file=nope.hdf5", "output_file=a.hdf5", cwd=tmp_path)
+def test_sweep_refuses_one_output_folder_for_two_jobs(tmp_path: Path) -> None:
+    done = run_script("generate", "-m", "seed=1,2", "input_file=nope.hdf5", "output_dir=a", cwd=tmp_path)
     assert done.returncode == 2
-    assert "OutputError: output_file: 'a.hdf5' belongs to an earlier job" in done.stderr
+    assert "OutputError: output_dir: 'a' belongs to an earlier job" in done.stderr
 
 
 def probe(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -169,15 +170,16 @@ def test_unexpected_error_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr
 
 
-def test_default_files_are_the_shipped_source_and_one_under_datasets(tmp_path: Path) -> None:
-    done = probe(tmp_path, "print(json.dumps([cfg.input_file, cfg.output_file]))")
+def test_default_is_the_shipped_source_and_a_dated_folder_under_datasets(tmp_path: Path) -> None:
+    done = probe(tmp_path, "print(json.dumps([cfg.input_file, cfg.output_dir]))")
     assert done.returncode == 0, done.stderr
-    expected = [str(ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"), "datasets/desktop_organizer_generated.hdf5"]
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    source, folder = json.loads(done.stdout.splitlines()[-1])
+    assert source == str(ROOT / "tasks/desktop_organizer/data/source_demos.hdf5")
+    assert re.fullmatch(r"datasets/desktop_organizer/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder)
 
 
-def test_each_job_of_a_sweep_has_an_output_file_of_its_own(tmp_path: Path) -> None:
-    done = probe(tmp_path, "print(cfg.output_file)", "-m", "seed=1,2,3")
-    files = {line for line in done.stdout.splitlines() if line.endswith(".hdf5")}
+def test_each_job_of_a_sweep_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    done = probe(tmp_path, "print('folder', cfg.output_dir)", "-m", "seed=1,2,3")
+    folders = {line for line in done.stdout.splitlines() if line.startswith("folder ")}
     assert done.returncode == 0, done.stderr
-    assert len(files) == 3
+    assert len(folders) == 3

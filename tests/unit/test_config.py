@@ -31,7 +31,7 @@ def generate_cfg() -> GenerateCfg:
         subtask_configs={"franka": [reach, place]},
         events={"randomize_ketchup": EventCfg(asset="ketchup", pose_range={"x": [-0.1, 0.1]})},
         input_file="source.hdf5",
-        output_file="generated.hdf5",
+        output_dir="run",
     )
 
 
@@ -63,9 +63,7 @@ WRONG_VALUES = [
     ("device", "cdu", ["device", "'cdu'", "cpu, cuda"]),
     ("device", "cuda:99", ["device", "'cuda:99'", "device=cpu"]),
     ("device", "meta", ["device", "'meta'", "cpu, cuda"]),
-    ("output_file", "", ["output_file", "path of a file"]),
-    ("output_file", "/", ["output_file", "'/'", "path of a file"]),
-    ("video_file", "demo.avi", ["video_file", "'demo.avi'", ".mp4"]),
+    ("output_dir", "", ["output_dir", "path of one"]),
     ("num_video_demos", 0, ["num_video_demos", "1 or more"]),
     ("task.name", "desktop_orgnizer", ["task", "did you mean 'desktop_organizer'?"]),
     ("sim.num_threads", -1, ["sim.num_threads", "-1", "0 or more"]),
@@ -176,7 +174,7 @@ SPELLINGS = [
     (["--device=cpu", "-m", "seed=1,2"], ["device=cpu", "-m", "datagen_config.seed=1,2"]),
     (["--task", "desktop_organizer", "--num_envs", "7"], ["task=desktop_organizer", "num_envs=7"]),
     (["--generation_num_trials", "50"], ["datagen_config.generation_num_trials=50"]),
-    (["--output_file", "a b=(1).hdf5"], ["output_file='a b=(1).hdf5'"]),
+    (["--output_dir", "a b=(1)"], ["output_dir='a b=(1)'"]),
     (["--cfg", "job", "--config-dir=conf"], ["--cfg", "job", "--config-dir=conf"]),
     (["task.subtask_configs.franka.0.action_noise=0"], ["subtask_configs.franka.0.action_noise=0"]),
     (["task.name=x", "+a=1", "~b"], ["task.name=x", "+a=1", "~b"]),
