@@ -1,9 +1,12 @@
 """Fixtures that several suites share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from tests.kinematic_sources import write_source_file
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,3 +24,9 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def kinematic_source(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+    """Annotated source demonstrations from the kinematic engine, on which nearly every trial succeeds."""
+    return write_source_file(tmp_path_factory.mktemp("sources") / "kinematic.hdf5")
