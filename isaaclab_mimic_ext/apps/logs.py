@@ -16,7 +16,8 @@ def log_file(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        root.error("%s: %s", type(error).__name__, error)
+        message = f"{type(error).__name__}: {error}"
+        handler.handle(logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": message}))
         raise
     finally:
         root.removeHandler(handler)
