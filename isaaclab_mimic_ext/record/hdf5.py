@@ -73,19 +73,24 @@ class DatasetFile:
         self._data.attrs["total"] = sum(self.lengths)
         for name, value in attributes.items():
             self._data.attrs[name] = value
+        self._file.flush()
         self._file.close()
         os.replace(self.part_path, self.path)
 
 
 def _create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
-    """`group.create_dataset(path, data=values)`, at a third of its time where there is no compression."""
+    """`group.create_dataset(path, data=values)`, at a third of its time where there is no compression.
+
+    It is flushed at once: what HDF5 writes when an object is released, it fails to write in silence.
+    """
     if compression != "none":
-        group.create_dataset(path, data=values, compression=compression)
+        group.create_dataset(path, data=values, compression=compression).flush()
         return
     datatype = h5py.h5t.py_create(values.dtype, logical=True)
     space = h5py.h5s.create_simple(values.shape)
     dataset = h5py.h5d.create(group.id, path.encode(), datatype, space, None, _with_parents())
     dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
+    dataset.flush()
 
 
 @cache

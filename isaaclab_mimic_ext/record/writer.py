@@ -5,6 +5,7 @@
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import traceback
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.errors import MimicError, RecorderError
 from isaaclab_mimic_ext.record.fields import Field, unpack
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
 
@@ -176,11 +177,21 @@ def _run_writer(options: WriterOptions, batches: Any, answers: Connection) -> No
     """The writer's process: answers with a `WriterSummary` or a `RecorderError`, once."""
     try:
         answers.send(_write_all(options, batches))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        answers.send(RecorderError(f"writing {options.path}: {reason}; what was written so far is in {options.path}.part"))
-    except BaseException:
-        answers.send(RecorderError(f"writing {options.path} failed:\n{traceback.format_exc()}"))
+    except BaseException as error:
+        answers.send(_failure(options, error))
+        # Not in order: releasing its objects, HDF5 would try to write again, complain about each of them and crash.
+        os._exit(1)
+
+
+def _failure(options: WriterOptions, error: BaseException) -> RecorderError:
+    if isinstance(error, MimicError):
+        return RecorderError(str(error))
+    # HDF5 wraps what the system said in a paragraph of its own.
+    reason = re.search(r"error message = '([^']+)'", str(error))
+    if reason is not None or isinstance(error, OSError):
+        said = reason[1] if reason is not None else getattr(error, "strerror", None) or str(error)
+        return RecorderError(f"writing {options.path}: {said}; what was written so far is in {options.path}.part")
+    return RecorderError(f"writing {options.path} failed:\n{traceback.format_exc()}")
 
 
 def _write_all(options: WriterOptions, batches: Any) -> WriterSummary:
