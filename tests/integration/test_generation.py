@@ -280,7 +280,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system has no limit on file sizes")
-@pytest.mark.parametrize(("limit", "num_trials"), [(1_000, 3), (200_000, 300), (100_000, 2)])
+@pytest.mark.parametrize(("limit", "num_trials"), [(16_000, 3), (200_000, 300), (100_000, 2)])
 def test_a_writer_that_runs_out_of_space_ends_the_run_in_one_message(
     kinematic_source: Path, folder: RunFolder, tmp_path: Path, limit: int, num_trials: int
 ) -> None:
