@@ -147,7 +147,7 @@ def _add_finger(hand: mujoco.MjsBody, name: str, yaw: float) -> None:
     )
     tip = finger.add_geom(type=box, pos=(0, 0.0100, 0.043), size=(0.0085, 0.0060, 0.0105), rgba=_GREY, mass=_FINGER_MASS / 2)
     pad = finger.add_geom(
-        name=f"{name}_pad", type=box, pos=(0, 0.003, 0.0435), size=(0.009, 0.003, 0.0105), rgba=_PAD, mass=0.0
+        name=f"{name}_pad", type=box, pos=(0, 0.003, 0.0435), size=(0.011, 0.003, 0.0105), rgba=_PAD, mass=0.0
     )
     for geom in (shank, tip):
         _set_collision(geom, False)

@@ -22,6 +22,8 @@ _TABLE_CENTRE, _TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)
 _TABLE_THICKNESS, _TABLE_HEIGHT = 0.04, 0.75
 _WALL_GAP = 0.002
 """Between the basket's walls and the table: the floor alone carries it, which saves contacts [m]."""
+_AIR_DAMPING = 5e-4
+"""Of the objects' free motion [N s/m, N m s]: nothing in a grasp, but a bottle that fell soon stops rolling."""
 _BOX, _CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 _ELLIPSOID = mujoco.mjtGeom.mjGEOM_ELLIPSOID
 
@@ -46,7 +48,8 @@ def build_spec(task: Task) -> mujoco.MjSpec:
     }  # fmt: skip
     for obj in task.objects:
         body = spec.worldbody.add_body(name=obj.name, pos=(*obj.default_pos, obj.rest_height))
-        body.add_freejoint(name=obj.name)
+        joint = body.add_freejoint(name=obj.name)
+        joint.damping = (_AIR_DAMPING, 0.0, 0.0)
         builders[obj.name](body)
     return spec
 
