@@ -14,7 +14,6 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.embedded import POS_SCALE, ROT_SCALE
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda import forward_kinematics
-from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task import load_task
@@ -301,19 +300,3 @@ def test_reset_follows_the_events(engine: str) -> None:
     assert torch.atan2(ketchup[:, 1, 0], ketchup[:, 0, 0]).abs().max() > math.pi / 2
     joints = env.get_state()["articulation"]["robot"]["joint_position"][:, :7]
     assert 0.015 < joints.std(0).mean() < 0.025
-
-
-def test_unknown_engine_names_the_choices() -> None:
-    with pytest.raises(ConfigError, match=r"sim.engine.*'mojoco'.*mujoco, kinematic.*did you mean 'mujoco'"):
-        make_env(TASK, SimCfg(engine="mojoco"), EVENTS, 1)
-
-
-def test_isaaclab_is_said_to_be_unavailable() -> None:
-    with pytest.raises(SimulatorUnavailable, match="not part of this version"):
-        make_env(TASK, SimCfg(engine="isaaclab"), EVENTS, 1)
-
-
-def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mujoco", None)
-    with pytest.raises(SimulatorUnavailable, match=r"pip install isaaclab-mimic-ext\[mujoco\]"):
-        make_env(TASK, SimCfg(engine="mujoco"), EVENTS, 1)

@@ -1,0 +1,28 @@
+"""Engines by name: what is said when there is none."""
+
+import sys
+
+import pytest
+
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+from isaaclab_mimic_ext.task import load_task
+
+TASK = load_task("desktop_organizer")
+
+
+def test_unknown_engine_names_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"sim.engine.*'mojoco'.*mujoco, kinematic.*did you mean 'mujoco'"):
+        make_env(TASK, SimCfg(engine="mojoco"), {}, 1)
+
+
+def test_isaaclab_is_said_to_be_unavailable() -> None:
+    with pytest.raises(SimulatorUnavailable, match="not part of this version"):
+        make_env(TASK, SimCfg(engine="isaaclab"), {}, 1)
+
+
+def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    with pytest.raises(SimulatorUnavailable, match=r"pip install isaaclab-mimic-ext\[mujoco\]"):
+        make_env(TASK, SimCfg(engine="mujoco"), {}, 1)
