@@ -1,6 +1,6 @@
 """Whether the dataset depends on anything but configuration, source file and seed: prints its digest for several widths.
 
-    python benchmarks/reproducibility.py --num-envs 1,7,64 --threads 1,2 [generation_num_trials=20] [--json]
+python benchmarks/reproducibility.py --num-envs 1,7,64 --threads 1,2 [generation_num_trials=20] [--json]
 """
 
 import argparse

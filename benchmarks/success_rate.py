@@ -1,6 +1,6 @@
 """How many trials succeed, and why the others fail.
 
-    python benchmarks/success_rate.py --trials 400 --seeds 1,2,3 [task=desktop_organizer_wide] [--json]
+python benchmarks/success_rate.py --trials 400 --seeds 1,2,3 [task=desktop_organizer_wide] [--json]
 """
 
 import argparse
@@ -50,7 +50,9 @@ def main() -> None:
         print(json.dumps({"machine": machine(), "results": results, "rate": successes / trials, "interval": [low, high]}))
         return
     for result in results:
-        print(f"seed {result['seed']}: {result['successes']} of {result['trials']} succeeded; failures: {result['failures']}")
+        print(
+            f"seed {result['seed']}: {result['successes']} of {result['trials']} succeeded; failures: {result['failures']}"
+        )
     print(f"{100 * successes / trials:.1f} % of {trials} trials (95 % confidence: {100 * low:.1f} to {100 * high:.1f} %)")
 
 

@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each says what is wrong, where, what would be right, and which exit code it ends a script with."""
+"""The errors a user can meet: what is wrong, where, what would be right, and with which exit code a script ends."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

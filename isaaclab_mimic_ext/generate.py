@@ -99,7 +99,12 @@ class Generator:
         ledger, config = self.ledger, self.config
         done = ledger.num_successes if config.generation_guarantee else ledger.committed
         return Progress(
-            done, ledger.num_ended_successes, ledger.num_ended, config.generation_num_trials, self.env_steps, self.clock.elapsed()
+            done,
+            ledger.num_ended_successes,
+            ledger.num_ended,
+            config.generation_num_trials,
+            self.env_steps,
+            self.clock.elapsed(),
         )
 
     def report(self) -> GenerationReport:

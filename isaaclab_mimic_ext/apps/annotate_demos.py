@@ -40,10 +40,14 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         _report(annotation)
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
     if not accepted:
-        raise MimicError(f"{cfg.input_file}: all {len(demos)} demos were rejected, for the reasons above; nothing was written")
+        raise MimicError(
+            f"{cfg.input_file}: all {len(demos)} demos were rejected, for the reasons above; nothing was written"
+        )
     file = DatasetFile(output, options, cfg.overwrite)
     for annotation in accepted:
-        file.add_demo(annotation.leaves, {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True})
+        file.add_demo(
+            annotation.leaves, {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
+        )
     file.close({})
     log.info("Annotated %d of %d demos; saved to %s", len(accepted), len(demos), output)
     return annotations

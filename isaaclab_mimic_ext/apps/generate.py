@@ -152,8 +152,12 @@ def close_recorder(generator: Generator) -> GenerationReport:
 def _say(report: GenerationReport) -> None:
     log.info(
         "Generated %d successful demos out of %d trials (%.1f%% success rate) in %.1f s: %s demos/h",
-        report.num_successes, report.num_attempts, 100 * report.success_rate, report.elapsed, f"{report.demos_per_hour:,.0f}",
-    )  # fmt: skip
+        report.num_successes,
+        report.num_attempts,
+        100 * report.success_rate,
+        report.elapsed,
+        f"{report.demos_per_hour:,.0f}",
+    )
     for reason, count in report.failures.items():
         log.info("  %d failed: %s", count, reason)
 

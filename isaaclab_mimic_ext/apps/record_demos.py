@@ -1,13 +1,14 @@
 """`scripts/record_demos.py`: an operator's demonstrations."""
 
 import logging
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
+from isaaclab_mimic_ext.config import RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
 from isaaclab_mimic_ext.record.hdf5 import check_output
@@ -38,7 +39,9 @@ def main(cfg: RecordDemosCfg) -> None:
     operator = load_operator(task)
     env = make_env(task, cfg.sim, cfg.events, min(cfg.num_demos, _MOST_SCENES), torch.device(cfg.device))
     seed = cfg.datagen_config.seed
-    ledger = TrialLedger(DataGenConfig(generation_num_trials=cfg.num_demos, max_num_failures=cfg.datagen_config.max_num_failures))
+    ledger = TrialLedger(
+        DataGenConfig(generation_num_trials=cfg.num_demos, max_num_failures=cfg.datagen_config.max_num_failures)
+    )
     try:
         every_env = torch.arange(env.num_envs, device=env.device)
         env.reset(every_env, Draws(seed, every_env))

@@ -11,7 +11,9 @@ from isaaclab_mimic_ext.config.store import conf_dir, register
 
 
 def load_config(script: str, overrides: Sequence[str] = ()) -> Any:
-    """The checked configuration that `scripts/<script>.py <overrides>` would run with; `output_dir` or `output_file` must be among them.
+    """The checked configuration that `scripts/<script>.py <overrides>` would run with.
+
+    Among the overrides must be `output_dir` or `output_file`, whose defaults exist on a command line only.
 
     Raises:
         ConfigError: a value is wrong. Wrong names and types raise Hydra's and OmegaConf's own errors.

@@ -97,5 +97,11 @@ def _source_demo(demo: RecordedDemo, info: Mapping[str, np.ndarray]) -> SourceDe
         prefix = f"{INFO}/{group}/"
         return {path.removeprefix(prefix): leaf for path, leaf in info.items() if path.startswith(prefix)}
 
-    poses = (below(group) for group in ("eef_pose", "target_eef_pose", "object_pose"))
-    return SourceDemo(demo.name, demo.leaves["actions"], *poses, below("subtask_term_signals"))
+    return SourceDemo(
+        name=demo.name,
+        actions=demo.leaves["actions"],
+        eef_pose=below("eef_pose"),
+        target_eef_pose=below("target_eef_pose"),
+        object_pose=below("object_pose"),
+        subtask_term_signals=below("subtask_term_signals"),
+    )

@@ -1,6 +1,6 @@
 """The source demonstrations as padded tensors on one device."""
 
-# E end effectors, D demos, S subtasks (of the eef that has most), T steps (of the longest demo), O objects, G gripper entries
+# E end effectors, D demos, S subtasks (of the eef that has most), T steps of the longest demo, O objects, G gripper entries
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,9 +69,7 @@ def build_pool(
         names=tuple(demo.name for demo in demos),
         eef_pose=torch.stack([padded(lambda d, e=e: d.eef_pose[e]) for e in subtasks]).to(device),  # type: ignore[misc]
         target_eef_pose=torch.stack([padded(lambda d, e=e: d.target_eef_pose[e]) for e in subtasks]).to(device),  # type: ignore[misc]
-        gripper_action=torch.stack([torch.stack([_pad(g[e], num_steps) for g in gripper]) for e in subtasks]).to(
-            device
-        ),
+        gripper_action=torch.stack([torch.stack([_pad(g[e], num_steps) for g in gripper]) for e in subtasks]).to(device),
         object_pose=torch.cat((torch.stack(objects), identity)).to(device),
         subtask_ends=_pad_subtasks(ends, [len(demo.actions) for demo in demos]).to(device),
         lengths=torch.tensor([len(demo.actions) for demo in demos], device=device),

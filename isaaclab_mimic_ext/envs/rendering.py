@@ -40,9 +40,7 @@ class Renderer:
         SimulatorUnavailable: MuJoCo is not installed, or nothing can draw here.
     """
 
-    def __init__(
-        self, task: Task, width: int = 640, height: int = 480, camera: str = "front", shadows: bool = True
-    ):
+    def __init__(self, task: Task, width: int = 640, height: int = 480, camera: str = "front", shadows: bool = True):
         self._mujoco = import_mujoco()
         self.task = task
         self.camera = camera

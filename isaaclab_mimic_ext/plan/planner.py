@@ -145,9 +145,7 @@ class TrialPlanner:
         object_now = torch.cat((object_pose, identity), dim=1)[env_ids, object_id]
         object_then = self.pool.object_pose[object_id[:, None], self._demo_ids, starts]
         to_now = object_now[:, None] @ invert_pose(object_then)
-        return _Rows(
-            env_ids, eef_ids, subtask, starts, ends, eef_pose[env_ids, eef_ids], object_now, object_then, to_now
-        )
+        return _Rows(env_ids, eef_ids, subtask, starts, ends, eef_pose[env_ids, eef_ids], object_now, object_then, to_now)
 
     def _select(self, rows: _Rows) -> Tensor:
         """The source demo of each row, (R,): a new choice, or the one in use where it is to be kept."""

@@ -56,9 +56,7 @@ class SubtaskTable:
         return bool((self.strategy == strategy).any())
 
 
-def build_table(
-    subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], device: torch.device
-) -> SubtaskTable:
+def build_table(subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], device: torch.device) -> SubtaskTable:
     """The table of validated subtask configurations, end effectors in the dict's order."""
     most = max(len(configs) for configs in subtasks.values())
     padded = [configs + [SubTaskConfig()] * (most - len(configs)) for configs in subtasks.values()]

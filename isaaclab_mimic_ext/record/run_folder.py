@@ -63,7 +63,7 @@ class RunFolder:
         if present and not overwrite:
             names = ", ".join(path.name for path in present)
             raise OutputError(
-                f"output_dir: {self.path} holds a run already ({names}); give another output_dir, or overwrite=true to replace it"
+                f"output_dir: {self.path} holds a run already ({names}); give another output_dir, or overwrite=true"
             )
 
     def create(self) -> None:

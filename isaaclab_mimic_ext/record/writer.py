@@ -238,5 +238,6 @@ def _episodes(options: WriterOptions, batch: EpisodeBatch) -> Iterator[tuple[int
         leaves["dones"] = np.arange(1, length + 1) == length
         initial = {name: rows[row] for name, rows in batch.initial_rows.items()}
         leaves |= unpack(options.initial_fields, initial)
+        success = bool(batch.success[index])
         attributes = {name: values[index] for name, values in batch.attributes.items()}
-        yield trial, (bool(batch.success[index]), leaves, {"success": bool(batch.success[index]), "trial": trial, **attributes})
+        yield trial, (success, leaves, {"success": success, "trial": trial, **attributes})

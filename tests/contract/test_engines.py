@@ -97,8 +97,7 @@ def grasp_position(env: MimicEnv) -> Tensor:
 def test_engine_satisfies_the_protocol(engine: str) -> None:
     env = build(engine, 2)
     assert isinstance(env, MimicEnv)
-    assert env.eef_names == (EEF,)
-    assert env.object_names == ("ketchup", "basket", "orange_juice", "cream_cheese")
+    assert (env.eef_names, env.object_names) == ((EEF,), ("ketchup", "basket", "orange_juice", "cream_cheese"))
     assert (env.action_dim, env.action_noise_dim) == (7, 6)
     assert env.env_args()["engine"] == engine
 
@@ -161,8 +160,7 @@ def test_partial_reset_leaves_other_envs_bitwise_untouched(engine: str) -> None:
         env.step(random_actions(6, step))
     before = everything(env)
     env.reset(torch.tensor([4, 1]), Draws(9, torch.tensor([100, 101])))
-    others = torch.tensor([0, 2, 3, 5])
-    assert_same(before, everything(env), others)
+    assert_same(before, everything(env), torch.tensor([0, 2, 3, 5]))
     assert not torch.equal(before["objects/ketchup"][4], env.get_object_poses()["ketchup"][4])
 
 
