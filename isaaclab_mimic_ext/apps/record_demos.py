@@ -39,9 +39,7 @@ def main(cfg: RecordDemosCfg) -> None:
     operator = load_operator(task)
     env = make_env(task, cfg.sim, cfg.events, min(cfg.num_demos, _MOST_SCENES), torch.device(cfg.device))
     seed = cfg.datagen_config.seed
-    ledger = TrialLedger(
-        DataGenConfig(generation_num_trials=cfg.num_demos, max_num_failures=cfg.datagen_config.max_num_failures)
-    )
+    ledger = TrialLedger(replace(cfg.datagen_config, generation_guarantee=True, generation_num_trials=cfg.num_demos))
     try:
         every_env = torch.arange(env.num_envs, device=env.device)
         env.reset(every_env, Draws(seed, every_env))
