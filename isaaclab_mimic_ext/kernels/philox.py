@@ -8,6 +8,8 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from isaaclab_mimic_ext.kernels.launch import launch
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -62,13 +64,8 @@ def philox_words(seed: int, stream: int, trials: Tensor, steps: Tensor, num_bloc
         num_blocks: words per row, in fours.
     """
     words = torch.empty((len(trials), num_blocks, 4), dtype=torch.int64, device=trials.device)
-    wp.launch(
-        _philox_kernel,
-        dim=(len(trials), num_blocks),
-        inputs=[seed & _MASK, seed >> 32, stream, wp.from_torch(trials.contiguous()), wp.from_torch(steps.contiguous())],
-        outputs=[wp.from_torch(words)],
-        device=wp.device_from_torch(trials.device),
-    )
+    inputs = [seed & _MASK, seed >> 32, stream, wp.from_torch(trials.contiguous()), wp.from_torch(steps.contiguous())]
+    launch(_philox_kernel, (len(trials), num_blocks), inputs, [wp.from_torch(words)], trials.device)
     return words
 
 
