@@ -2,6 +2,7 @@
 
 # N envs
 
+import gc
 import sys
 from collections import Counter
 from pathlib import Path
@@ -39,6 +40,8 @@ class _Count:
         self.calls: Counter[str] = Counter()
 
     def __enter__(self) -> "_Count":
+        # Garbage is collected when it has piled up, in whatever step that is; what then runs is not the step's.
+        gc.disable()
         sys.setprofile(self._profile)
         sys.settrace(self._trace)
         return self
@@ -46,6 +49,7 @@ class _Count:
     def __exit__(self, *_: object) -> None:
         sys.settrace(None)
         sys.setprofile(None)
+        gc.enable()
 
     def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         name = frame.f_code.co_filename
