@@ -7,7 +7,7 @@ import torch
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation, annotate
-from isaaclab_mimic_ext.datasets.demos import read_demos
+from isaaclab_mimic_ext.datasets.demos import read_demos, read_provenance
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
@@ -32,7 +32,10 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     try:
         annotations = annotate(env, demos, cfg.subtask_configs, cfg.datagen_config.num_success_steps)
         options = FileOptions(
-            env.env_args(), {"recorded_in": cfg.input_file}, cfg.recorder.compression, cfg.recorder.format_version
+            env.env_args(),
+            {**read_provenance(cfg.input_file), "annotated_from": Path(cfg.input_file).name},
+            cfg.recorder.compression,
+            cfg.recorder.format_version,
         )
     finally:
         env.close()

@@ -45,10 +45,6 @@ def run_app(name: str) -> NoReturn:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output (`| head`) has gone; the interpreter must not fail once more at its own flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except MimicError as error:
         sys.exit(_report(error))
     except Exception as error:
@@ -90,7 +86,9 @@ class _Job:
         except MimicError as error:
             self._fail(_report(error), isinstance(error, Interrupted))
         except BrokenPipeError:
-            raise
+            # Whoever read our output (`| head`) has gone; the interpreter must not fail once more at its own flush.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise _Stop(1) from None
         except Exception as error:
             if not is_config_error(error):
                 traceback.print_exc()

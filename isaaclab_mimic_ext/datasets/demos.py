@@ -58,6 +58,17 @@ def read_demos(path: str | Path) -> list[RecordedDemo]:
         return [_read_demo(file, name, is_xyzw) for name in demo_names(file)]
 
 
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """What a dataset says of its own making: the attributes of `data` without those that every dataset has.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+    """
+    with open_hdf5(path) as file:
+        attributes = dict(file["data"].attrs)
+    return {name: value for name, value in attributes.items() if name not in ("env_args", "total", "versions")}
+
+
 def _read_demo(file: h5py.File, name: str, is_xyzw: bool) -> RecordedDemo:
     group = file["data"][name]
     leaves = {path: dataset[()] for path, dataset in datasets_below(group)}

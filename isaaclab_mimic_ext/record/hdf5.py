@@ -5,8 +5,10 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError
 
+_SMALL = 2048
+"""Smaller datasets are stored as they are: the index of a compressed one would be larger [bytes]."""
+_CHUNK = 1 << 20
+"""At most so much is compressed together [bytes]."""
 _XYZW_TO_WXYZ = (3, 0, 1, 2)
 
 
@@ -53,6 +59,7 @@ class DatasetFile:
         self._data = self._file.create_group("data")
         self._data.attrs["env_args"] = json.dumps(options.env_args)
         self._data.attrs["total"] = 0
+        self._data.attrs["versions"] = json.dumps(_installed_versions())
         for name, value in options.attributes.items():
             self._data.attrs[name] = value
 
@@ -78,13 +85,24 @@ class DatasetFile:
         os.replace(self.part_path, self.path)
 
 
+def _installed_versions() -> dict[str, str]:
+    """Versions of what a dataset's bytes can depend on."""
+    versions = {}
+    for name in ("isaaclab-mimic-ext", "isaaclab", "mujoco", "torch", "warp-lang", "h5py", "numpy"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
 def _create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
     """`group.create_dataset(path, data=values)`, at a third of its time where there is no compression.
 
     It is flushed at once: what HDF5 writes when an object is released, it fails to write in silence.
     """
-    if compression != "none":
-        group.create_dataset(path, data=values, compression=compression).flush()
+    if compression != "none" and values.nbytes > _SMALL:
+        rows = max(1, _CHUNK // values[0].nbytes)
+        chunks = (min(rows, len(values)), *values.shape[1:])
+        group.create_dataset(path, data=values, compression=compression, shuffle=True, chunks=chunks).flush()
         return
     datatype = h5py.h5t.py_create(values.dtype, logical=True)
     space = h5py.h5s.create_simple(values.shape)
