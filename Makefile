@@ -12,14 +12,12 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 # Exactly 2.3.2.post1: what the recorded files are compared with.
 ISAACLAB := isaaclab==2.3.2.post1
 
-DEMO_FILE := datasets/desktop_organizer_generated.hdf5
-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint format clean
 
 help:
-	@echo "make demo    set up $(VENV), generate 100 demonstrations into $(DEMO_FILE)"
+	@echo "make demo    set up $(VENV), generate 100 demonstrations into datasets/"
 	@echo "make test    set up $(VENV), run the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format the code"
@@ -27,8 +25,7 @@ help:
 	@echo "PYTHON=python3.12 make ... takes another Python (3.11 to 3.13)"
 
 demo: $(VENV)/.mujoco
-	$(BIN)/python scripts/generate.py task=desktop_organizer num_envs=100 generation_num_trials=100 --headless \
-		output_file=$(DEMO_FILE) overwrite=true
+	$(BIN)/python scripts/generate.py task=desktop_organizer num_envs=100 --headless
 
 test: $(VENV)/.dev $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -66,9 +66,7 @@ class ProgressDisplay:
 
 def _figures(progress: RunProgress) -> str:
     rate = progress.env_steps / max(progress.elapsed, 1e-9)
-    success = (
-        f"{100 * progress.num_successes_ended / progress.num_ended:.0f}% success" if progress.num_ended else "- success"
-    )
+    success = f"{progress.num_successes_ended / progress.num_ended:.0%}" if progress.num_ended else "-"
     demos_per_hour = 3600 * progress.num_successes_ended / max(progress.elapsed, 1e-9)
     return f"{progress.num_ended} trials, {success} success, {rate:,.0f} steps/s, {demos_per_hour:,.0f} demos/h"
 
