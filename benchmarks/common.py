@@ -3,9 +3,13 @@
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +19,27 @@ from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.task import load_task
+
+
+@dataclass
+class Stages:
+    """Seconds by stage, of calls that do not overlap."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def time(self, owner: Any, method: str, stage: str) -> None:
+        """Replace `owner.method` by one that notes its time."""
+        setattr(owner, method, self._timed(getattr(owner, method), stage))
+
+    def _timed(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.seconds[stage] += time.perf_counter() - start
+
+        return timed
 
 
 @contextmanager

@@ -10,38 +10,16 @@ env-steps, in this process, one after the other; the ratio of their times is the
 import argparse
 import json
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from common import generator, integers, machine
+from common import Stages, generator, integers, machine
 
 from isaaclab_mimic_ext.apps.generate import close_recorder
 from isaaclab_mimic_ext.generate import Generator
-
-
-@dataclass
-class Stages:
-    """Seconds by stage, of calls that do not overlap."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def time(self, owner: Any, method: str, stage: str) -> None:
-        """Replace `owner.method` by one that notes its time."""
-        setattr(owner, method, self._timed(getattr(owner, method), stage))
-
-    def _timed(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return call(*args, **kwargs)
-            finally:
-                self.seconds[stage] += time.perf_counter() - start
-
-        return timed
 
 
 @dataclass
