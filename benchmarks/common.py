@@ -13,12 +13,10 @@ from typing import Any
 
 import torch
 
-from isaaclab_mimic_ext.apps.generate import build_generator, load_pool
+from isaaclab_mimic_ext.apps.generate import build_generator, load_pool, start_env
 from isaaclab_mimic_ext.cli.compose import load_config
-from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.task import load_task
 
 
 @dataclass
@@ -49,7 +47,7 @@ def generator(overrides: list[str]) -> Iterator[tuple[Generator, Path]]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = RunFolder(Path(temporary))
         cfg = load_config("generate", [*overrides, f"output_dir={temporary}"])
-        env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
+        env = start_env(cfg)
         try:
             yield build_generator(cfg, env, load_pool(cfg, env), folder), folder.demos
         finally:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,12 +59,11 @@ class GenerationReport:
         return 3600 * self.num_demos / max(self.elapsed, 1e-9)
 
 
-def save_stats(path: Path, report: GenerationReport, provenance: Mapping[str, Any]) -> None:
-    """Write a report as JSON, MimicGen's keys (`important_stats.json`; rates in percent) before our own."""
+def stats_json(report: GenerationReport, provenance: Mapping[str, Any]) -> str:
+    """A report as JSON, MimicGen's keys (`important_stats.json`; rates in percent) before our own."""
     rate = 100 * report.success_rate
     lengths = np.array(report.lengths or [0])
     stats = {
-        "generation_path": str(path.parent),
         "success_rate": rate,
         "failure_rate": 100 - rate,
         "num_success": report.num_successes,
@@ -84,7 +82,7 @@ def save_stats(path: Path, report: GenerationReport, provenance: Mapping[str, An
         "complete": report.target_reached,
         **provenance,
     }
-    path.write_text(json.dumps(stats, indent=2) + "\n")
+    return json.dumps(stats, indent=2) + "\n"
 
 
 def failed_stage(seen: np.ndarray) -> np.ndarray:

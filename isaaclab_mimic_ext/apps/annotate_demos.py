@@ -51,7 +51,8 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         file.add_demo(
             annotation.leaves, {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
         )
-    file.close({})
+    file.finish({})
+    file.publish()
     log.info("Annotated %d of %d demos; saved to %s", len(accepted), len(demos), output)
     return annotations
 

@@ -25,7 +25,7 @@ from isaaclab_mimic_ext.plan.subtasks import build_table
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.stats import GenerationReport, save_stats
+from isaaclab_mimic_ext.stats import GenerationReport, stats_json
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def main(cfg: GenerateCfg) -> GenerationReport:
     torch.set_num_threads(1)  # The operations are small; the cores belong to physics and the writer.
     folder = RunFolder(Path(cfg.output_dir))
     folder.check_free(cfg.overwrite)
-    env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
+    env = start_env(cfg)
     try:
         pool = load_pool(cfg, env)
         folder.create()
@@ -51,6 +51,19 @@ def main(cfg: GenerateCfg) -> GenerationReport:
             return _run(cfg, folder, env, pool)
     finally:
         env.close()
+
+
+def start_env(cfg: GenerateCfg) -> MimicEnv:
+    """The env of a run, reset once: that shows whether the scene has room, and what there is to record.
+
+    Raises:
+        SimulatorUnavailable: its engine is not installed.
+        ConfigError: its objects cannot be placed.
+    """
+    env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
+    every_env = torch.arange(cfg.num_envs, device=env.device)
+    env.reset(every_env, Draws(cfg.datagen_config.seed, every_env))
+    return env
 
 
 def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
@@ -78,9 +91,6 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, folder: R
     """
     table = build_table(cfg.subtask_configs, env.object_names, env.device)
     planner = TrialPlanner(pool, table, cfg.datagen_config, cfg.num_envs)
-    # A first reset shows the recorder what observations and states look like; every trial resets again.
-    every_env = torch.arange(cfg.num_envs, device=env.device)
-    env.reset(every_env, Draws(cfg.datagen_config.seed, every_env))
     failed = folder.failed_demos if cfg.datagen_config.generation_keep_failed else None
     attributes = {"source_file": cfg.input_file, "source_demo_names": list(pool.names), "config": _yaml(cfg)}
     recorder = EpisodeRecorder(env, cfg.recorder, folder.demos, failed, planner.horizon, attributes)
@@ -97,13 +107,13 @@ def _yaml(cfg: GenerateCfg) -> str:
 
 
 def _run(cfg: GenerateCfg, folder: RunFolder, env: MimicEnv, pool: SourcePool) -> GenerationReport:
-    folder.config.write_text(_yaml(cfg))
+    folder.write(folder.config, _yaml(cfg))
     log.info("Loaded %d source demos from dataset %s", pool.num_demos, cfg.input_file)
     generator = build_generator(cfg, env, pool, folder)
     log.info("Starting generation with %d parallel environments...", cfg.num_envs)
     with StopRequest() as stop:
         report = _generate(cfg, generator, stop)
-    save_stats(folder.stats, report, _provenance(cfg, env))
+    folder.write(folder.stats, stats_json(report, _provenance(cfg, folder, env)))
     _say(report)
     if stop.requested:
         stop.raise_interrupted(f"interrupted; {report.num_demos} finished demos are in {folder.demos}")
@@ -162,8 +172,9 @@ def _say(report: GenerationReport) -> None:
         log.info("  %d failed: %s", count, reason)
 
 
-def _provenance(cfg: GenerateCfg, env: MimicEnv) -> dict[str, Any]:
+def _provenance(cfg: GenerateCfg, folder: RunFolder, env: MimicEnv) -> dict[str, Any]:
     return {
+        "generation_path": str(folder.path),
         "task": cfg.task.name,
         "engine": env.env_args().get("engine"),
         "num_envs": cfg.num_envs,

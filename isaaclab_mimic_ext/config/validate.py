@@ -148,7 +148,7 @@ def _validate_strategy(place: str, cfg: SubTaskConfig) -> None:
         raise TaskSpecError(
             f"{place}: there is no selection_strategy '{strategy}'; {choices(strategy, SELECTION_STRATEGIES)}"
         )
-    if strategy == "nearest_neighbor_object" and cfg.object_ref is None:
+    if strategy != "random" and cfg.object_ref is None:
         raise TaskSpecError(
             f"{place}: selection_strategy '{strategy}' needs an object_ref to be near to; name one or use 'random'"
         )

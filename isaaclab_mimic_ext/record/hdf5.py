@@ -42,7 +42,7 @@ class FileOptions:
 
 
 class DatasetFile:
-    """A dataset that grows demo by demo under `<path>.part` and gets its name when it is closed.
+    """A dataset that grows demo by demo under `<path>.part` and gets its name when it is complete.
 
     Raises:
         OutputError: the file exists (and `overwrite` is not set), or cannot be created.
@@ -75,13 +75,16 @@ class DatasetFile:
             demo.attrs[name] = value
         self.lengths.append(num_samples)
 
-    def close(self, attributes: Mapping[str, Any]) -> None:
-        """Write the totals and closing attributes, and give the file its name."""
+    def finish(self, attributes: Mapping[str, Any]) -> None:
+        """Write the totals and closing attributes, and close the file, which has no name yet."""
         self._data.attrs["total"] = sum(self.lengths)
         for name, value in attributes.items():
             self._data.attrs[name] = value
         self._file.flush()
         self._file.close()
+
+    def publish(self) -> None:
+        """Give the finished file its name."""
         os.replace(self.part_path, self.path)
 
 

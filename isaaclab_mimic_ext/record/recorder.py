@@ -12,9 +12,10 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, WriterOptions, WriterSummary
 from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
-from isaaclab_mimic_ext.record.writer import Closing, EpisodeBatch, EpisodeWriter, WriterOptions, WriterSummary
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
 
 
 class EpisodeRecorder:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.record.hdf5 import part_path
 
 
@@ -65,6 +65,17 @@ class RunFolder:
             raise OutputError(
                 f"output_dir: {self.path} holds a run already ({names}); give another output_dir, or overwrite=true"
             )
+
+    def write(self, path: Path, text: str) -> None:
+        """Write one of the run's text files.
+
+        Raises:
+            RecorderError: it cannot be written.
+        """
+        try:
+            path.write_text(text)
+        except OSError as error:
+            raise RecorderError(f"{path} cannot be written: {error.strerror}; free some space and run again") from error
 
     def create(self) -> None:
         """Make the folder and clear it of an earlier run.

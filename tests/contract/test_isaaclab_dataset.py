@@ -99,7 +99,8 @@ def write_with_ours(path: Path, format_version: int = 1) -> list[dict[str, np.nd
         }
         file.add_demo(leaves, {"success": index != 1, "seed": 40 + index, "trial": index})
         demos.append(leaves)
-    file.close({"complete": True})
+    file.finish({"complete": True})
+    file.publish()
     return demos
 
 
@@ -221,7 +222,8 @@ def test_quarter_turn_in_format_version_0_is_the_same_rotation_in_isaac_lab(isaa
     leaf = quat if key.endswith("_quat") else np.concatenate((pos, quat), 1)
     file = DatasetFile(path, FileOptions(ENV_ARGS, format_version=0), overwrite=False)
     file.add_demo({"actions": np.zeros((5, ACTION_DIM), np.float32), key: leaf}, {"success": True})
-    file.close({})
+    file.finish({})
+    file.publish()
     read = flatten(isaaclab.read(path)["episodes"]["demo_0"].data)[key]
     rot = isaaclab.math.matrix_from_quat(read[:, -4:])
     torch.testing.assert_close(rot, matrix_from_quat_xyzw(torch.from_numpy(quat)))

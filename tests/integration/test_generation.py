@@ -255,7 +255,6 @@ def test_overwriting_replaces_the_whole_run(kinematic_source: Path, folder: RunF
     assert (folder.path / "notes.txt").read_text() == "not ours"
 
 
-@pytest.mark.xfail(reason="the first reset comes after the run's folder is made", strict=False)
 def test_a_run_that_cannot_begin_leaves_nothing(kinematic_source: Path, folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match="pose_range"):
         run(kinematic_source, folder, *QUICK, "events.randomize_ketchup.pose_range.x=[1.0,2.0]")
