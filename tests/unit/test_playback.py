@@ -23,7 +23,7 @@ SMALL = TileOptions(width=32, height=32)
 class PaintingRenderer:
     """Stands in for `Renderer`: a plain frame, as bright as the ketchup's x; it notes the states that it was given."""
 
-    def __init__(self, task: Any, width: int, height: int, camera: str):
+    def __init__(self, task: Any, width: int, height: int, camera: str, shadows: bool):
         self.shape = (height, width, 3)
 
     def __enter__(self) -> "PaintingRenderer":
