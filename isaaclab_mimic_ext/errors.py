@@ -36,6 +36,10 @@ class SimulatorUnavailable(UsageError):
     """The engine asked for is not installed."""
 
 
+class DependencyMissing(UsageError):
+    """A library that only this request needs is not installed."""
+
+
 class SimulationError(MimicError):
     """The physics engine failed."""
 

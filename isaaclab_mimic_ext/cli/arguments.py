@@ -7,7 +7,17 @@ from dataclasses import fields
 from isaaclab_mimic_ext.config import DataGenConfig, MimicEnvCfg
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
-_SWITCHES = {"--headless": "headless", "--enable_cameras": "enable_cameras", "--overwrite": "overwrite", "--auto": "auto"}
+_SWITCHES = {
+    "--headless": "headless",
+    "--enable_cameras": "enable_cameras",
+    "--overwrite": "overwrite",
+    "--auto": "auto",
+    "--add_rtgs": "add_rtgs",
+    "--low_dim_keys": "low_dim_keys",
+    "--sparse_reward": "sparse_reward",
+    "--compress": "compress",
+    "--next_obs": "next_obs",
+}
 """Flags without a value -> the field that becomes true."""
 _OPTIONS = {
     "--task": "task",
@@ -21,6 +31,9 @@ _OPTIONS = {
     "--generation_num_trials": "generation_num_trials",
     "--num_demos": "num_demos",
     "--teleop_device": "teleop_device",
+    "--img_key": "img_key",
+    "--crop_dim": "crop_dim",
+    "--format": "format",
 }
 """Flags with a value -> the field; as Isaac Lab's scripts spell them."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")

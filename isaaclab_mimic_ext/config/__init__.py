@@ -1,5 +1,6 @@
 """Typed configuration: the schema of a task and of every script, and what a value may be."""
 
+from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.scripts import (
     SCRIPT_SCHEMAS,
     AnnotateDemosCfg,
@@ -24,9 +25,12 @@ __all__ = [
     "AnnotateDemosCfg",
     "DataGenConfig",
     "EventCfg",
+    "ExportDatasetCfg",
     "GenerateCfg",
+    "ImportDatasetCfg",
     "InspectDatasetCfg",
     "MimicEnvCfg",
+    "PrepareDatasetCfg",
     "RecordDemosCfg",
     "RecorderCfg",
     "SimCfg",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 
 
@@ -92,5 +93,8 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "annotate_demos": AnnotateDemosCfg,
     "split_dataset": SplitDatasetCfg,
     "inspect_dataset": InspectDatasetCfg,
+    "import_dataset": ImportDatasetCfg,
+    "export_dataset": ExportDatasetCfg,
+    "prepare_dataset": PrepareDatasetCfg,
 }
 """Script name (also of its file in `conf/`) -> schema."""

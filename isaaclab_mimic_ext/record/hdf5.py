@@ -68,7 +68,7 @@ class DatasetFile:
         demo = self._data.create_group(f"demo_{len(self.lengths)}")
         for path, leaf in leaves.items():
             values = leaf if self.options.format_version else reorder_quaternions(path, leaf, _XYZW_TO_WXYZ)
-            _create_dataset(demo, path, values, self.options.compression)
+            create_dataset(demo, path, values, self.options.compression)
         num_samples = len(leaves["actions"])
         demo.attrs["num_samples"] = num_samples
         for name, value in attributes.items():
@@ -97,7 +97,7 @@ def _installed_versions() -> dict[str, str]:
     return versions
 
 
-def _create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
+def create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
     """`group.create_dataset(path, data=values)`, at a third of its time where there is no compression.
 
     It is flushed at once: what HDF5 writes when an object is released, it fails to write in silence.

@@ -1,0 +1,188 @@
+"""Datasets from file to file, one demo in memory at a time."""
+
+# T steps of one demo
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.errors import OutputError, SourceDataError
+from isaaclab_mimic_ext.record.hdf5 import check_output, create_dataset, part_path
+
+_ONE_ROW = "initial_state/"
+_STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")
+"""Beside everything in a group, these have a row a step."""
+
+
+@dataclass(frozen=True)
+class StoredDemo:
+    """One demo as it lies in its file, in whichever layout.
+
+    Attributes:
+        place: file and demo, for messages.
+        leaves: path below the demo -> values; in groups other than `initial_state` (T, ...).
+        attributes: of the demo, and of its `datagen_info` where it has one.
+    """
+
+    place: str
+    name: str
+    leaves: dict[str, np.ndarray]
+    attributes: dict[str, Any]
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.leaves["actions"])
+
+    def below(self, group: str) -> dict[str, np.ndarray]:
+        """The leaves of a group, by their path in it."""
+        return {path[len(group) + 1 :]: leaf for path, leaf in self.leaves.items() if path.startswith(f"{group}/")}
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise SourceDataError(f"{self.place}: {reason}")
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says beside its demos.
+
+    Attributes:
+        attributes, data_attributes: of the file and of its group `data`.
+        env_args: those of `data`, empty where it has none.
+        masks: name -> names of demos, as bytes.
+    """
+
+    path: Path
+    demo_names: list[str]
+    attributes: dict[str, Any]
+    data_attributes: dict[str, Any]
+    env_args: dict[str, Any]
+    masks: dict[str, np.ndarray]
+
+    @property
+    def is_xyzw(self) -> bool:
+        """Whether its quaternions have w at the end."""
+        return int(self.attributes.get("format_version", 0)) >= 1
+
+
+def read_facts(path: str | Path) -> FileFacts:
+    """All of a file but its demos.
+
+    Raises:
+        SourceDataError: the file is missing or damaged, has no demos, or its env_args are no JSON object.
+    """
+    with open_hdf5(path) as file:
+        names = demo_names(file)
+        data_attributes = dict(file["data"].attrs)
+        masks = file.get("mask")
+        found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
+        env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))
+        values = {name: dataset[()] for name, dataset in found.items()}
+        return FileFacts(Path(path), names, dict(file.attrs), data_attributes, env_args, values)
+
+
+def stream_demos(path: str | Path) -> Iterator[StoredDemo]:
+    """The demos of a file in natural order, each read whole.
+
+    Raises:
+        SourceDataError: the file is missing or damaged, or a demo has no actions or datasets of another length.
+    """
+    with open_hdf5(path) as file:
+        for name in demo_names(file):
+            group = file["data"][name]
+            leaves = {leaf: np.asarray(dataset[()]) for leaf, dataset in datasets_below(group) if dataset.shape is not None}
+            info = group.get("datagen_info")
+            attributes = dict(info.attrs) if isinstance(info, h5py.Group) else {}
+            demo = StoredDemo(f"{file.filename}: {name}", name, leaves, attributes | dict(group.attrs))
+            _check_rows(demo)
+            yield demo
+
+
+class DatasetSink:
+    """A dataset file under construction. Demos keep their names, so that masks stay right."""
+
+    def __init__(self, file: h5py.File, compression: str):
+        self.num_demos = self.num_steps = 0
+        self._file, self._compression = file, compression
+        self._data = file.create_group("data")
+
+    def add_demo(self, name: str, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+        """Append a demo: its datasets by path below it, and its attributes."""
+        demo = self._data.create_group(name)
+        for path in sorted(leaves):
+            create_dataset(demo, path, leaves[path], self._compression)
+        _set_attributes(demo, {**attributes, "num_samples": len(leaves["actions"])})
+        self.num_demos += 1
+        self.num_steps += len(leaves["actions"])
+
+    def describe(
+        self, attributes: Mapping[str, Any], data_attributes: Mapping[str, Any], masks: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write what the file says beside its demos, with the totals."""
+        _set_attributes(self._file, attributes)
+        _set_attributes(self._data, {**data_attributes, "total": self.num_steps})
+        for name, demos in masks.items():
+            self._file[f"mask/{name}"] = demos
+
+
+@contextmanager
+def new_dataset(
+    facts: FileFacts, output: str | Path, compress: bool, overwrite: bool, check: Callable[[Path], None] | None = None
+) -> Iterator[DatasetSink]:
+    """A file that is written within the block, as `<output>.part`, and gets its name after it.
+
+    Args:
+        facts: of the file that is read meanwhile.
+        check: is called with the finished file before it gets its name.
+
+    Raises:
+        OutputError: `output` exists and `overwrite` is not set, is the file that is read, or cannot be written.
+    """
+    output = Path(output)
+    check_output(output, overwrite)
+    if output.exists() and output.samefile(facts.path):
+        raise OutputError(f"output_file: {output} is the input_file; give another output_file")
+    part = part_path(output)
+    try:
+        with h5py.File(part, "w") as file:
+            yield DatasetSink(file, "gzip" if compress else "none")
+        if check is not None:
+            check(part)
+        os.replace(part, output)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError | RuntimeError):
+            raise OutputError(f"output_file: {output} cannot be written ({error}); check the disk's free space") from error
+        raise
+
+
+def _env_args(filename: str, text: Any) -> dict[str, Any]:
+    try:
+        env_args = json.loads(text)
+    except (ValueError, TypeError) as error:
+        raise SourceDataError(f"{filename}: data.attrs['env_args'] is no JSON ({error}); write the file again") from error
+    if not isinstance(env_args, dict):
+        raise SourceDataError(f"{filename}: data.attrs['env_args'] is no JSON object; write the file again")
+    return env_args
+
+
+def _check_rows(demo: StoredDemo) -> None:
+    actions = demo.leaves.get("actions")
+    if actions is None or actions.ndim != 2 or not actions.size or actions.dtype.kind != "f":
+        demo.refuse("no dataset 'actions' of shape (T, A), floats; record the demo again, or leave it out")
+    for path, leaf in demo.leaves.items():
+        stepwise = path in _STEPWISE or ("/" in path and not path.startswith(_ONE_ROW))
+        if stepwise and leaf.shape[:1] != actions.shape[:1]:
+            demo.refuse(f"{path}: shape {leaf.shape}, but the demo has {len(actions)} actions; make the demo again")
+
+
+def _set_attributes(item: h5py.Group, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        item.attrs[name] = value
