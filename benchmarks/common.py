@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.apps.generate import build_generator, load_pool, start_e
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import identity_of, open_run
 
 
 @dataclass
@@ -49,7 +50,9 @@ def generator(overrides: list[str]) -> Iterator[tuple[Generator, Path]]:
         cfg = load_config("generate", [*overrides, f"output_dir={temporary}"])
         env = start_env(cfg)
         try:
-            yield build_generator(cfg, env, load_pool(cfg, env), folder), folder.demos
+            identity = identity_of(asdict(cfg), Path(cfg.input_file))
+            with open_run(folder, identity, resume=False) as session:
+                yield build_generator(cfg, env, load_pool(cfg, env), session), folder.demos
         finally:
             env.close()
 

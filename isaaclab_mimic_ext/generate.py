@@ -11,6 +11,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws, Stream
@@ -22,6 +23,7 @@ class Generator:
 
     Args:
         signals: the subtask signals to watch, in order, for the failure report.
+        elapsed: time of the run's earlier sessions [s].
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class Generator:
         recorder: EpisodeRecorder,
         config: DataGenConfig,
         signals: Sequence[str],
+        elapsed: float = 0.0,
     ):
         self.env, self.planner, self.recorder, self.config = env, planner, recorder, config
         self.ledger = TrialLedger(config)
         self.signals = tuple(signals)
         self.env_steps = 0
-        self.clock = Clock()
+        self._num_ended_before = self._num_successes_before = 0
+        self.clock = Clock(elapsed)
         device, num_envs = env.device, env.num_envs
         self._active = np.zeros(num_envs, dtype=bool)
         self._active_ids = torch.zeros(0, dtype=torch.int64, device=device)
@@ -49,12 +53,19 @@ class Generator:
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
-        self.clock = Clock()
-        self.begin_trials()
+        self.clock.restart()
+        self._num_ended_before, self._num_successes_before = self.ledger.num_ended, self.ledger.num_ended_successes
+        if self.ledger.verdict is None:
+            self.begin_trials()
         while self._active.any():
             self.step()
+            if self._is_out_of_time():
+                self.ledger.stop(f"max_time: {self.config.max_time} h have passed")
             if self.ledger.verdict is not None or should_stop():
                 return
+
+    def _is_out_of_time(self) -> bool:
+        return self.config.max_time is not None and self.clock.elapsed() >= 3600 * self.config.max_time
 
     def step(self) -> None:
         """One control step of every env that has a trial, and what follows from it."""
@@ -98,13 +109,18 @@ class Generator:
     def progress(self) -> Progress:
         ledger, config = self.ledger, self.config
         done = ledger.num_successes if config.generation_guarantee else ledger.committed
+        writer = self.recorder.writer
         return Progress(
-            done,
-            ledger.num_ended_successes,
-            ledger.num_ended,
-            config.generation_num_trials,
-            self.env_steps,
-            self.clock.elapsed(),
+            num_done=done,
+            num_target=config.generation_num_trials,
+            num_successes=ledger.num_ended_successes,
+            num_ended=ledger.num_ended,
+            num_successes_now=ledger.num_ended_successes - self._num_successes_before,
+            env_steps_now=self.env_steps,
+            elapsed_now=self.clock.session(),
+            num_unsaved=ledger.num_ended - self._num_ended_before - writer.num_saved,
+            queue_depth=writer.queue_depth,
+            seconds_stalled=writer.seconds_stalled,
         )
 
     def report(self) -> GenerationReport:
@@ -152,12 +168,13 @@ class Generator:
         held = self._steps_successful >= self.config.num_success_steps
         success = (self._ever_successful if self.config.success_rule == "any_step" else held)[ids].cpu().numpy()
         trials, lengths = self.planner.trials[ids].cpu().numpy(), self._step[ids].cpu().numpy()
-        self.ledger.end(trials, success, failed_stage(self._signals_seen[ids].cpu().numpy()))
+        stages = failed_stage(self._signals_seen[ids].cpu().numpy())
         attributes = {
             "seed": np.full(len(trials), self.config.seed),
             "source_demos": self.planner.chosen_demos[ids].cpu().numpy(),
         }
-        self.recorder.end(ids, trials, success, lengths, attributes, self.ledger.committed)
+        self.ledger.end(trials, success, stages)
+        self.recorder.end(ids, EndedTrials(trials, success, stages, lengths, attributes), self.ledger.committed)
         self._active[env_ids] = False
         # An idle env records at step 0 until its next trial overwrites it.
         self._step[ids] = 0

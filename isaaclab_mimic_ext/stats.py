@@ -13,16 +13,27 @@ import numpy as np
 
 @dataclass
 class Progress:
-    """How far a run is, after some step."""
+    """How far a run is, after some step.
+
+    Attributes:
+        num_done: towards `num_target`: successes, or trials without `generation_guarantee`.
+        num_successes, num_ended: of all trials so far, counted or not.
+        num_successes_now, env_steps_now, elapsed_now: of this session; the time in seconds.
+        num_unsaved: trials that a crash would cost now.
+        queue_depth: batches that wait for the writer.
+        seconds_stalled: how long generation has waited for it.
+    """
 
     num_done: int
-    """Towards the target: successes, or trials without `generation_guarantee`."""
-    num_successes_ended: int
-    num_ended: int
     num_target: int
-    env_steps: int
-    elapsed: float
-    """Seconds since the first reset."""
+    num_successes: int
+    num_ended: int
+    num_successes_now: int
+    env_steps_now: int
+    elapsed_now: float
+    num_unsaved: int
+    queue_depth: int
+    seconds_stalled: float
 
 
 @dataclass
@@ -32,8 +43,8 @@ class GenerationReport:
     Attributes:
         num_attempts: trials that count, in the order of their numbers.
         failures: reason -> how many of them failed for it.
-        env_steps: control steps of all envs together, of dropped trials too.
-        elapsed: from the first reset to the closed file [s].
+        env_steps: control steps of all envs together in this session, of dropped trials too.
+        elapsed: from the first reset to the closed file, in all sessions [s].
         lengths: steps of each demo that was written.
     """
 
@@ -101,10 +112,18 @@ def failure_reasons(signals: Sequence[str], by_stage: np.ndarray) -> dict[str, i
 
 
 class Clock:
-    """Seconds since it was made."""
+    """Time of a run [s]; `earlier` is that of its earlier sessions."""
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: float = 0.0):
+        self._earlier = earlier
+        self.restart()
+
+    def restart(self) -> None:
+        """This session begins now."""
         self._start = time.perf_counter()
 
-    def elapsed(self) -> float:
+    def session(self) -> float:
         return time.perf_counter() - self._start
+
+    def elapsed(self) -> float:
+        return self._earlier + self.session()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
@@ -53,9 +54,10 @@ def record_demos(
         plan = _plan(env, operator, draws)
         success = _follow(env, recorder, plan) >= num_success_steps
         outcome, lengths = success.cpu().numpy(), plan.length.cpu().numpy()
-        ledger.end(trials, outcome, np.zeros(len(trials)))
-        attributes = {"seed": np.full(len(trials), seed)}
-        recorder.end(env_ids, trials, outcome, lengths, attributes, ledger.committed)
+        stages = np.zeros(len(trials), dtype=np.int64)
+        ledger.end(trials, outcome, stages)
+        ended = EndedTrials(trials, outcome, stages, lengths, {"seed": np.full(len(trials), seed)})
+        recorder.end(env_ids, ended, ledger.committed)
 
 
 def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:

@@ -22,8 +22,10 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError, TaskSpecEr
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.record.episodes import Closing
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import RunSession, finished_demos, identity_of, open_run
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.stats import GenerationReport, stats_json
 from isaaclab_mimic_ext.task import load_task
@@ -31,8 +33,8 @@ from isaaclab_mimic_ext.task import load_task
 log = logging.getLogger(__name__)
 
 
-def main(cfg: GenerateCfg) -> GenerationReport:
-    """Generate a dataset as configured.
+def main(cfg: GenerateCfg) -> GenerationReport | None:
+    """Generate a dataset as configured; None where there was nothing left to do.
 
     Raises:
         UsageError: something asked for is wrong; nothing was written.
@@ -42,13 +44,16 @@ def main(cfg: GenerateCfg) -> GenerationReport:
     """
     torch.set_num_threads(1)  # The operations are small; the cores belong to physics and the writer.
     folder = RunFolder(Path(cfg.output_dir))
-    folder.check_free(cfg.overwrite)
+    folder.check(cfg.overwrite, cfg.resume)
+    if cfg.resume and (num_demos := finished_demos(folder)) is not None:
+        log.info("Nothing to do: the run in %s is finished, with %d demos", folder.path, num_demos)
+        return None
     env = start_env(cfg)
     try:
         pool = load_pool(cfg, env)
-        folder.create()
-        with log_file(folder.log):
-            return _run(cfg, folder, env, pool)
+        identity = identity_of(asdict(cfg), Path(cfg.input_file))
+        with open_run(folder, identity, cfg.resume) as session, log_file(folder.log):
+            return _run(cfg, session, env, pool)
     finally:
         env.close()
 
@@ -83,19 +88,29 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
     return build_pool(demos, cfg.subtask_configs, env.object_names, env.actions_to_gripper_actions, env.device)
 
 
-def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, folder: RunFolder) -> Generator:
-    """A generator ready to run; its recorder has opened the folder's datasets.
+def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
+    """A generator ready to run, or to go on, with the trials of earlier sessions in its ledger.
 
     Raises:
-        OutputError: a dataset exists or cannot be created.
+        OutputError: a dataset cannot be created.
     """
+    folder, outcomes = session.folder, session.outcomes
     table = build_table(cfg.subtask_configs, env.object_names, env.device)
     planner = TrialPlanner(pool, table, cfg.datagen_config, cfg.num_envs)
-    failed = folder.failed_demos if cfg.datagen_config.generation_keep_failed else None
-    attributes = {"source_file": cfg.input_file, "source_demo_names": list(pool.names), "config": _yaml(cfg)}
-    recorder = EpisodeRecorder(env, cfg.recorder, folder.demos, failed, planner.horizon, attributes)
+    output = Output(
+        path=folder.demos,
+        failed_path=folder.failed_demos if cfg.datagen_config.generation_keep_failed else None,
+        attributes={"source_file": cfg.input_file, "source_demo_names": list(pool.names), "config": _yaml(cfg)},
+        overwrite=True,  # The session has made sure that what is there is this run's.
+        store_path=folder.store,
+        lock=session.lock,
+        elapsed=session.elapsed,
+    )
+    recorder = EpisodeRecorder(env, cfg.recorder, planner.horizon, output)
     signals = [name for configs in cfg.subtask_configs.values() for name in _signals(configs)]
-    return Generator(env, planner, recorder, cfg.datagen_config, signals)
+    generator = Generator(env, planner, recorder, cfg.datagen_config, signals, session.elapsed)
+    generator.ledger.restore(outcomes.trials, outcomes.success, outcomes.stage)
+    return generator
 
 
 def _signals(configs: list[SubTaskConfig]) -> list[str]:
@@ -106,22 +121,29 @@ def _yaml(cfg: GenerateCfg) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(asdict(cfg)))
 
 
-def _run(cfg: GenerateCfg, folder: RunFolder, env: MimicEnv, pool: SourcePool) -> GenerationReport:
+def _run(cfg: GenerateCfg, session: RunSession, env: MimicEnv, pool: SourcePool) -> GenerationReport:
+    folder = session.folder
     folder.write(folder.config, _yaml(cfg))
     log.info("Loaded %d source demos from dataset %s", pool.num_demos, cfg.input_file)
-    generator = build_generator(cfg, env, pool, folder)
+    generator = build_generator(cfg, env, pool, session)
+    if generator.ledger.num_ended:
+        log.info("Going on with %d trials, %d successful", generator.ledger.num_ended, generator.ledger.num_ended_successes)
     log.info("Starting generation with %d parallel environments...", cfg.num_envs)
     with StopRequest() as stop:
         report = _generate(cfg, generator, stop)
     folder.write(folder.stats, stats_json(report, _provenance(cfg, folder, env)))
     _say(report)
     if stop.requested:
-        stop.raise_interrupted(f"interrupted; {report.num_demos} finished demos are in {folder.demos}")
+        stop.raise_interrupted(
+            f"interrupted; {report.num_demos} finished demos are in {folder.demos}; go on with resume=true"
+        )
     if cfg.video:
         draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
     log.info("Saved %d demos to %s", report.num_demos, folder.demos)
     if not report.target_reached:
-        raise BudgetExhausted(f"{report.reason}; {report.num_demos} demos are in {folder.demos}")
+        raise BudgetExhausted(
+            f"{report.reason}; {report.num_demos} demos are in {folder.demos}; go on with a larger budget and resume=true"
+        )
     return report
 
 
@@ -154,7 +176,13 @@ def close_recorder(generator: Generator) -> GenerationReport:
         "stop_reason": report.reason,
         "complete": report.target_reached,
     }
-    summary = generator.recorder.close(verdict.num_attempts if verdict else None, attributes)
+    closing = Closing(
+        committed=verdict.num_attempts if verdict else None,
+        attributes=attributes,
+        facts={"complete": report.target_reached, "stop_reason": report.reason},
+        is_final=report.target_reached,
+    )
+    summary = generator.recorder.close(closing)
     report.lengths, report.elapsed = summary.lengths, generator.clock.elapsed()
     return report
 

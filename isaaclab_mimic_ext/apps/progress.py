@@ -65,13 +65,22 @@ class ProgressDisplay:
 
 
 def _figures(progress: RunProgress) -> str:
-    rate = progress.env_steps / max(progress.elapsed, 1e-9)
-    success = f"{progress.num_successes_ended / progress.num_ended:.0%}" if progress.num_ended else "-"
-    demos_per_hour = 3600 * progress.num_successes_ended / max(progress.elapsed, 1e-9)
-    return f"{progress.num_ended} trials, {success} success, {rate:,.0f} steps/s, {demos_per_hour:,.0f} demos/h"
+    elapsed = max(progress.elapsed_now, 1e-9)
+    success = f"{progress.num_successes / progress.num_ended:.0%}" if progress.num_ended else "-"
+    parts = [
+        f"{progress.num_ended} trials",
+        f"{success} success",
+        f"{progress.env_steps_now / elapsed:,.0f} steps/s",
+        f"{3600 * progress.num_successes_now / elapsed:,.0f} demos/h",
+        f"{progress.num_unsaved} unsaved",
+        f"queue {progress.queue_depth}",
+    ]
+    if progress.seconds_stalled > 0.05 * elapsed:
+        parts.append(f"stalled {progress.seconds_stalled / elapsed:.0%} by the disk")
+    return ", ".join(parts)
 
 
 def _to_go(progress: RunProgress) -> str:
-    if not progress.num_done:
+    if not progress.num_successes_now:
         return ""
-    return f", {progress.elapsed * (progress.num_target / progress.num_done - 1):.0f} s to go"
+    return f", {progress.elapsed_now * (progress.num_target - progress.num_done) / progress.num_successes_now:.0f} s to go"

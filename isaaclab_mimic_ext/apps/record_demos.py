@@ -11,9 +11,10 @@ import torch
 from isaaclab_mimic_ext.config import RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
+from isaaclab_mimic_ext.record.episodes import Closing
 from isaaclab_mimic_ext.record.hdf5 import check_output
 from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import Task, load_task
 from isaaclab_mimic_ext.teleoperate import Operator, record_demos
@@ -44,11 +45,11 @@ def main(cfg: RecordDemosCfg) -> None:
         every_env = torch.arange(env.num_envs, device=env.device)
         env.reset(every_env, Draws(seed, every_env))
         attributes = {"teleop_device": cfg.teleop_device, "seed": seed}
-        recorder = EpisodeRecorder(env, cfg.recorder, output, None, MAX_FRAMES, attributes, cfg.overwrite)
+        recorder = EpisodeRecorder(env, cfg.recorder, MAX_FRAMES, Output(output, None, attributes, cfg.overwrite))
         try:
             record_demos(env, operator, recorder, ledger, seed, cfg.datagen_config.num_success_steps)
         finally:
-            summary = recorder.close(ledger.committed, {"num_attempts": ledger.committed})
+            summary = recorder.close(Closing(ledger.committed, {"num_attempts": ledger.committed}, {}, is_final=True))
     finally:
         env.close()
     log.info("Recorded %d demos in %d attempts; saved to %s", len(summary.lengths), ledger.committed, output)

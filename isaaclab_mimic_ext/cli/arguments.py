@@ -11,6 +11,7 @@ _SWITCHES = {
     "--headless": "headless",
     "--enable_cameras": "enable_cameras",
     "--overwrite": "overwrite",
+    "--resume": "resume",
     "--auto": "auto",
     "--add_rtgs": "add_rtgs",
     "--low_dim_keys": "low_dim_keys",

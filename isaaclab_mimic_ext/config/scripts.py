@@ -22,6 +22,8 @@ class GenerateCfg(MimicEnvCfg):
     """The run's folder: demos, statistics, log, configuration, videos."""
     overwrite: bool = False
     """Replace a run that is in the folder."""
+    resume: bool = False
+    """Go on with a run that is in the folder; on an empty one, start it."""
     device: str = "cpu"
     """Of the tensors: `cpu`, `cuda` or `cuda:<index>`."""
     headless: bool = False

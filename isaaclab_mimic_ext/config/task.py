@@ -24,6 +24,12 @@ class DataGenConfig:
     """This many failures in a row, in trial order, end the run."""
     max_total_failures: int | None = None
     """This many failures altogether end the run."""
+    max_trials: int | None = None
+    """This many trials, successful or not, end the run."""
+    max_time: float | None = None
+    """So much time ends the run, that of earlier sessions included [h]."""
+    min_success_rate: float | None = None
+    """The run ends when its success rate is surely below this (0 to 1)."""
     generation_select_src_per_subtask: bool = True
     generation_select_src_per_arm: bool = False
     generation_transform_first_robot_pose: bool = False
@@ -55,7 +61,7 @@ class SubTaskConfig:
     selection_strategy: str = "random"
     """`random`, `nearest_neighbor_object` or `nearest_neighbor_robot_distance`."""
     selection_strategy_kwargs: dict[str, Any] = field(default_factory=dict)
-    """`nn_k` (3), `pos_weight` (1), `rot_weight` (1)."""
+    """`nn_k` (3), `pos_weight` (1), `rot_weight` (1); `random` ignores them."""
     action_noise: float = 0.03
     """Standard deviation, in the action's own units."""
     num_interpolation_steps: int = 5

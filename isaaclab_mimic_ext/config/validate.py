@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
 SUCCESS_RULES = ("held", "any_step")
 COMPAT_SELECT = ("mimic", "isaaclab")
-SELECTION_STRATEGIES = {
-    "random": (),
-    "nearest_neighbor_object": ("nn_k", "pos_weight", "rot_weight"),
-    "nearest_neighbor_robot_distance": ("nn_k", "pos_weight", "rot_weight"),
-}
-"""Strategy -> the names of its `selection_strategy_kwargs`."""
+SELECTION_STRATEGIES = ("random", "nearest_neighbor_object", "nearest_neighbor_robot_distance")
+SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
+"""`random` ignores them: an override cannot take away those of the strategy that a task's file names."""
 COMPRESSIONS = ("none", "lzf", "gzip")
 FORMAT_VERSIONS = (0, 1)
 TELEOP_DEVICES = ("scripted",)
@@ -43,6 +40,8 @@ def validate(cfg: Any) -> None:
         _require_name("output_file", cfg.output_file)
     if isinstance(cfg, GenerateCfg):
         _require_at_least("num_envs", cfg.num_envs, 1)
+        if cfg.resume and cfg.overwrite:
+            raise ConfigError("resume, overwrite: both are true; go on with the run, or replace it")
         _require_at_least("num_video_demos", cfg.num_video_demos, 1)
         if not cfg.output_dir:
             raise ConfigError("output_dir: '' is no folder; give the path of one, e.g. datasets/my_run")
@@ -90,10 +89,14 @@ def _validate_datagen(cfg: DataGenConfig) -> None:
     place = "datagen_config"
     _validate_seed(f"{place}.seed", cfg.seed)
     _require_at_least(f"{place}.generation_num_trials", cfg.generation_num_trials, 1)
-    for name in ("max_num_failures", "max_total_failures"):
+    for name in ("max_num_failures", "max_total_failures", "max_trials"):
         limit = getattr(cfg, name)
         if limit is not None:
             _require_at_least(f"{place}.{name}", limit, 1, "; null switches the limit off")
+    if cfg.max_time is not None and not 0 < cfg.max_time < math.inf:
+        raise ConfigError(f"{place}.max_time: {cfg.max_time} h is no time; give more than 0, null switches the limit off")
+    if cfg.min_success_rate is not None and not 0 < cfg.min_success_rate <= 1:
+        raise ConfigError(f"{place}.min_success_rate: {cfg.min_success_rate} is no rate; give one from 0 to 1, e.g. 0.1")
     _require_at_least(f"{place}.num_final_hold_steps", cfg.num_final_hold_steps, 0)
     _require_at_least(f"{place}.num_success_steps", cfg.num_success_steps, 1)
     _require_choice(f"{place}.success_rule", cfg.success_rule, SUCCESS_RULES)
@@ -152,11 +155,10 @@ def _validate_strategy(place: str, cfg: SubTaskConfig) -> None:
         raise TaskSpecError(
             f"{place}: selection_strategy '{strategy}' needs an object_ref to be near to; name one or use 'random'"
         )
-    valid = SELECTION_STRATEGIES[strategy]
     for name, value in cfg.selection_strategy_kwargs.items():
         where = f"{place}: selection_strategy_kwargs.{name}"
-        if name not in valid:
-            raise TaskSpecError(f"{where}: '{strategy}' takes no such argument; {choices(name, valid)}")
+        if name not in SELECTION_KWARGS:
+            raise TaskSpecError(f"{where}: no strategy takes such an argument; {choices(name, SELECTION_KWARGS)}")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if name == "nn_k" and not (is_number and isinstance(value, int) and value >= 1):
             raise TaskSpecError(f"{where}: {value!r} is no number of neighbours; give a whole number, 1 or more")

@@ -13,34 +13,62 @@ from isaaclab_mimic_ext.record.hdf5 import FileOptions
 
 
 @dataclass
-class EpisodeBatch:
-    """The trials that ended in one step.
+class EndedTrials:
+    """Trials that ended in one step.
 
     Attributes:
         trials, success, lengths: (F,).
-        rows: name -> (F', T, W) of the F' episodes that are kept, in order; `kept` says which.
-        initial_rows: name -> (F', 1, W).
-        kept: (F,) bool.
+        stages: (F,), where a trial failed.
         attributes: name -> (F, ...), facts of each whole demo.
-        committed: trials below this number may be written.
     """
 
     trials: np.ndarray
     success: np.ndarray
+    stages: np.ndarray
     lengths: np.ndarray
+    attributes: dict[str, np.ndarray]
+
+
+@dataclass
+class EpisodeBatch:
+    """Ended trials with what they recorded.
+
+    Attributes:
+        kept: (F,) bool, which episodes are.
+        rows: name -> (F', T, W) of the F' kept episodes, in order.
+        initial_rows: name -> (F', 1, W).
+        committed: trials below this number may be written.
+    """
+
+    ended: EndedTrials
+    kept: np.ndarray
     rows: dict[str, np.ndarray]
     initial_rows: dict[str, np.ndarray]
-    kept: np.ndarray
-    attributes: dict[str, np.ndarray]
     committed: int
 
 
 @dataclass
 class Closing:
-    """The end of a run: trials below `committed` are written, or all that ended where it is None."""
+    """The end of a run.
+
+    Attributes:
+        committed: trials below this number are written, or all that ended where it is None.
+        attributes: closing attributes of the datasets.
+        facts: what the store notes of the run's end.
+        is_final: the run is over for good, so that the store need not keep its episodes.
+    """
 
     committed: int | None
     attributes: dict[str, Any]
+    facts: dict[str, Any]
+    is_final: bool
+
+
+@dataclass
+class Saved:
+    """So many trials have become durable since the writer started."""
+
+    num_trials: int
 
 
 @dataclass
@@ -57,13 +85,17 @@ class WriterOptions:
     Attributes:
         path: of successful demos.
         failed_path: of failed ones, or None to drop them.
+        store_path: of the run's database (`store.IN_MEMORY` where the run is not to be continued).
+        elapsed: time of the run's earlier sessions [s].
         fields, initial_fields: `Field`s of the rows.
     """
 
     path: Path
     failed_path: Path | None
+    store_path: Path | str
     file: FileOptions
     overwrite: bool
     fields: tuple[Field, ...]
     initial_fields: tuple[Field, ...]
     queue_size: int = 8
+    elapsed: float = 0.0

@@ -59,7 +59,7 @@ class DatasetFile:
         self._data = self._file.create_group("data")
         self._data.attrs["env_args"] = json.dumps(options.env_args)
         self._data.attrs["total"] = 0
-        self._data.attrs["versions"] = json.dumps(_installed_versions())
+        self._data.attrs["versions"] = json.dumps(installed_versions())
         for name, value in options.attributes.items():
             self._data.attrs[name] = value
 
@@ -88,7 +88,7 @@ class DatasetFile:
         os.replace(self.part_path, self.path)
 
 
-def _installed_versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Versions of what a dataset's bytes can depend on."""
     versions = {}
     for name in ("isaaclab-mimic-ext", "isaaclab", "mujoco", "torch", "warp-lang", "h5py", "numpy"):

@@ -10,6 +10,7 @@ from isaaclab_mimic_ext.config import DataGenConfig
 
 _RUNNING, _SUCCEEDED = -2, -1
 """Outcomes of a trial; one that failed has the stage at which it did, 0 or more, instead."""
+_SIGMAS = 3.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class TrialLedger:
         """Trials that ended, committed or not."""
         self.verdict: Verdict | None = None
         self._outcome = np.full(1024, _RUNNING, dtype=np.int8)
+        self._gaps = np.zeros(0, dtype=np.int64)
+        """Trials of an earlier session that did not end, to be started anew."""
         self._failures_in_row = 0
         self._num_failed = 0
 
@@ -54,13 +57,30 @@ class TrialLedger:
 
     def start(self, num_free: int) -> np.ndarray:
         """Numbers of the trials to start in `num_free` free envs: as many as the target needs if all of them succeed."""
-        count = max(0, min(num_free, self._num_needed()))
+        again, self._gaps = np.split(self._gaps, [min(num_free, len(self._gaps))])
+        count = max(0, min(num_free - len(again), self._num_needed()))
         first, self.num_started = self.num_started, self.num_started + count
-        if self.num_started > len(self._outcome):
-            grown = np.full(2 * self.num_started, _RUNNING, dtype=np.int8)
+        self._make_room(self.num_started)
+        return np.concatenate((again, np.arange(first, self.num_started)))
+
+    def restore(self, trials: np.ndarray, success: np.ndarray, stage: np.ndarray) -> None:
+        """Take over trials (F,) that ended in an earlier session, as for `end`; those missing between them run again."""
+        self.num_started = int(trials.max(initial=-1)) + 1
+        self._make_room(self.num_started)
+        self._gaps = np.setdiff1d(np.arange(self.num_started), trials)
+        self.end(trials, success, stage)
+        if self.verdict is not None:
+            self._gaps = self._gaps[:0]
+
+    def stop(self, reason: str) -> None:
+        """End the run for a reason that is not in its trials, with those that are committed."""
+        self.verdict = self.verdict or Verdict(self.committed, False, reason)
+
+    def _make_room(self, num_trials: int) -> None:
+        if num_trials > len(self._outcome):
+            grown = np.full(2 * num_trials, _RUNNING, dtype=np.int8)
             grown[: len(self._outcome)] = self._outcome
             self._outcome = grown
-        return np.arange(first, self.num_started)
 
     def failures_by_stage(self, num_stages: int) -> np.ndarray:
         """How many of the counted trials failed at each stage, (num_stages,); before the verdict all that ended count."""
@@ -70,9 +90,11 @@ class TrialLedger:
     def _num_needed(self) -> int:
         if self.verdict is not None:
             return 0
-        if not self.config.generation_guarantee:
-            return self.config.generation_num_trials - self.num_started
-        return self.config.generation_num_trials - (self.num_started - self._num_failed)
+        config = self.config
+        allowed = config.generation_num_trials - self.num_started
+        if config.generation_guarantee:
+            allowed += self._num_failed
+        return allowed if config.max_trials is None else min(allowed, config.max_trials - self.num_started)
 
     def end(self, trials: np.ndarray, success: np.ndarray, stage: np.ndarray) -> None:
         """Note how trials (F,) ended; commits those before which none is missing, and finds the verdict.
@@ -120,4 +142,19 @@ class TrialLedger:
         if config.max_total_failures is not None:
             reason = f"max_total_failures: {config.max_total_failures} trials failed"
             rules.append((attempts - successes >= config.max_total_failures, False, reason))
+        if config.max_trials is not None:
+            rules.append((attempts >= config.max_trials, False, f"max_trials: {config.max_trials} trials were made"))
+        if config.min_success_rate is not None:
+            reason = f"min_success_rate: the success rate is below {config.min_success_rate} for sure"
+            rules.append((highest_rate(successes, attempts) < config.min_success_rate, False, reason))
         return [(int(met.argmax()), is_target, reason) for met, is_target, reason in rules if met.any()]
+
+
+def highest_rate(successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
+    """The highest success rate that so many successes among `trials` still allow for (upper Wilson bound, 3 sigma).
+
+    Wide enough to be asked after every trial of a long run: of runs whose true rate is at the bound, few ever get there.
+    """
+    rate, z2 = successes / trials, _SIGMAS**2
+    half = _SIGMAS * np.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
+    return (rate + z2 / (2 * trials) + half) / (1 + z2 / trials)

@@ -3,19 +3,41 @@
 # N envs, n of them addressed, E end effectors, S subtasks, A action entries
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
-from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, WriterOptions, WriterSummary
+from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials, EpisodeBatch, WriterOptions, WriterSummary
 from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
+from isaaclab_mimic_ext.record.store import IN_MEMORY
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a recorder's episodes go.
+
+    Attributes:
+        path: the dataset to write.
+        failed_path: a dataset of failed episodes, or None.
+        attributes: of the datasets' `data` group.
+        overwrite: replace files that are there.
+        store_path, lock, elapsed: of the run to go on with, if it can be (`session.RunSession`).
+    """
+
+    path: Path
+    failed_path: Path | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    store_path: Path | str = IN_MEMORY
+    lock: int | None = None
+    elapsed: float = 0.0
 
 
 class EpisodeRecorder:
@@ -23,27 +45,15 @@ class EpisodeRecorder:
 
     Args:
         env: already reset, so that its observations and states show their layout.
-        path: the dataset to write.
-        failed_path: a dataset of failed episodes, or None.
         horizon: the most steps of an episode.
-        attributes: of the dataset's `data` group.
 
     Raises:
         OutputError: an output exists or cannot be created.
     """
 
-    def __init__(
-        self,
-        env: MimicEnv,
-        config: RecorderCfg,
-        path: Path,
-        failed_path: Path | None,
-        horizon: int,
-        attributes: Mapping[str, Any],
-        overwrite: bool = False,
-    ):
+    def __init__(self, env: MimicEnv, config: RecorderCfg, horizon: int, output: Output):
         self._env = env
-        self._keeps_failed = failed_path is not None
+        self._keeps_failed = output.failed_path is not None
         actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
         before = RowLayout("before", {"obs": env.observations()})
         after = RowLayout("after", self._after_step(actions, torch.zeros(env.num_envs, device=env.device)))
@@ -51,10 +61,18 @@ class EpisodeRecorder:
         self._before = RowBuffer(before, env.num_envs, horizon, env.device)
         self._after = RowBuffer(after, env.num_envs, horizon, env.device)
         self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
-        file = FileOptions(env.env_args(), attributes, config.compression, config.format_version)
-        fields = before.fields + after.fields
-        options = WriterOptions(path, failed_path, file, overwrite, fields, initial.fields, config.queue_size)
-        self._writer = EpisodeWriter(options)
+        options = WriterOptions(
+            path=output.path,
+            failed_path=output.failed_path,
+            store_path=output.store_path,
+            file=FileOptions(env.env_args(), output.attributes, config.compression, config.format_version),
+            overwrite=output.overwrite,
+            fields=before.fields + after.fields,
+            initial_fields=initial.fields,
+            queue_size=config.queue_size,
+            elapsed=output.elapsed,
+        )
+        self.writer = EpisodeWriter(options, output.lock)
 
     def begin(self, env_ids: Tensor) -> None:
         """Note the initial state of episodes that start now in `env_ids` (n,)."""
@@ -75,31 +93,22 @@ class EpisodeRecorder:
             tree["processed_actions"] = processed
         return tree
 
-    def end(
-        self,
-        env_ids: Tensor,
-        trials: np.ndarray,
-        success: np.ndarray,
-        lengths: np.ndarray,
-        attributes: dict[str, np.ndarray],
-        committed: int,
-    ) -> None:
-        """Hand the episodes of `env_ids` (n,) over; the arrays are (n, ...).
+    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
+        """Hand the episodes of `env_ids` (n,) over; trials below `committed` may be written.
 
         Raises:
             RecorderError: the writer failed.
         """
-        kept = success | self._keeps_failed
+        kept = ended.success | self._keeps_failed
         kept_ids = env_ids[torch.from_numpy(kept).to(env_ids.device)]
-        longest = int(lengths[kept].max(initial=1))
+        longest = int(ended.lengths[kept].max(initial=1))
         rows = self._before.take(kept_ids, longest) | self._after.take(kept_ids, longest)
-        initial = self._initial.take(kept_ids, 1)
-        self._writer.put(EpisodeBatch(trials, success, lengths, rows, initial, kept, attributes, committed))
+        self.writer.put(EpisodeBatch(ended, kept, rows, self._initial.take(kept_ids, 1), committed))
 
-    def close(self, committed: int | None, attributes: dict[str, Any]) -> WriterSummary:
-        """Finish the files: with the trials below `committed`, or with all that ended where it is None.
+    def close(self, closing: Closing) -> WriterSummary:
+        """Finish the files.
 
         Raises:
             RecorderError: the writer failed.
         """
-        return self._writer.close(Closing(committed, attributes))
+        return self.writer.close(closing)

@@ -45,26 +45,67 @@ class RunFolder:
     def picture(self) -> Path:
         return self.path / "scene.png"
 
+    @property
+    def store(self) -> Path:
+        return self.path / "run.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "run.lock"
+
     def present(self) -> list[Path]:
-        """The files of a run that are there."""
+        """The files of a run that are there; the lock, which nobody may need, is not among them."""
         demos = (self.demos, self.failed_demos)
         others = (self.stats, self.log, self.config, self.video, self.failed_video, self.picture)
-        return [path for path in (*demos, *map(part_path, demos), *others) if path.exists()]
+        store = [self.path / f"{self.store.name}{suffix}" for suffix in ("", "-wal", "-shm")]
+        return [path for path in (*demos, *map(part_path, demos), *others, *store) if path.exists()]
 
-    def check_free(self, overwrite: bool) -> None:
-        """Make sure that a run can be put here, without touching anything.
+    def check(self, overwrite: bool, resume: bool) -> None:
+        """Make sure that a run can be put here, or continued, without touching anything.
 
         Raises:
-            OutputError: there is a run in the folder and `overwrite` is not set, or it is no folder.
+            OutputError: it is no folder, it holds something else, or a run that is to be kept.
         """
-        if self.path.exists() and not self.path.is_dir():
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
             raise OutputError(f"output_dir: {self.path} is a file; give the path of a folder")
         present = self.present()
-        if present and not overwrite:
+        if not present:
+            self._check_empty()
+        elif not (overwrite or resume):
             names = ", ".join(path.name for path in present)
             raise OutputError(
-                f"output_dir: {self.path} holds a run already ({names}); give another output_dir, or overwrite=true"
+                f"output_dir: {self.path} holds a run already ({names}); continue it with resume=true, give another "
+                "output_dir, or overwrite=true"
             )
+        elif resume and not self.store.exists():
+            raise OutputError(f"output_dir: {self.path} holds a run without {self.store.name}; use overwrite=true")
+
+    def _check_empty(self) -> None:
+        others = sorted(path.name for path in self.path.iterdir() if path != self.lock)
+        if others:
+            names = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+            raise OutputError(f"output_dir: {self.path} holds other files ({names}); give a new or an empty folder")
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OutputError: it cannot be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock.touch()
+        except OSError as error:
+            raise OutputError(
+                f"output_dir: {self.path} cannot be written: {error.strerror}; give another output_dir"
+            ) from error
+
+    def clear(self) -> None:
+        """Remove a run that is here."""
+        for path in self.present():
+            path.unlink()
 
     def write(self, path: Path, text: str) -> None:
         """Write one of the run's text files.
@@ -76,19 +117,3 @@ class RunFolder:
             path.write_text(text)
         except OSError as error:
             raise RecorderError(f"{path} cannot be written: {error.strerror}; free some space and run again") from error
-
-    def create(self) -> None:
-        """Make the folder and clear it of an earlier run.
-
-        Raises:
-            OutputError: it cannot be written to.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for path in self.present():
-                path.unlink()
-            self.log.touch()
-        except OSError as error:
-            raise OutputError(
-                f"output_dir: {self.path} cannot be written: {error.strerror}; give another output_dir"
-            ) from error

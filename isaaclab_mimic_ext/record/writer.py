@@ -5,10 +5,11 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from multiprocessing import Pipe
 
 from isaaclab_mimic_ext.errors import RecorderError
-from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, WriterOptions, WriterSummary
+from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, Saved, WriterOptions, WriterSummary
 from isaaclab_mimic_ext.record.hdf5 import check_output
 
 _POLL = 0.5
@@ -18,18 +19,26 @@ _POLL = 0.5
 class EpisodeWriter:
     """Hands batches of episodes to `record/writer_process.py`.
 
+    Args:
+        lock: a file descriptor that the process is to hold open for as long as it lives.
+
     Raises:
         OutputError: the output exists or cannot be created.
     """
 
-    def __init__(self, options: WriterOptions):
+    def __init__(self, options: WriterOptions, lock: int | None = None):
+        self.num_saved = 0
+        """Trials that are durable."""
+        self.seconds_stalled = 0.0
+        """How long `put` has waited for room in the queue."""
         for path in (options.path, options.failed_path):
             if path is not None:
                 check_output(path, options.overwrite)
         self._connection, theirs = Pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "isaaclab_mimic_ext.record.writer_process", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
+            # The writer holds the run's lock too: a run may not be continued while its old writer still works.
+            pass_fds=[theirs.fileno()] if lock is None else [theirs.fileno(), lock],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             # Ctrl-C in a terminal goes to the whole foreground group; the writer must outlive it, to be closed in order.
             start_new_session=True,
@@ -54,25 +63,41 @@ class EpisodeWriter:
             RecorderError: the writer failed.
         """
         self._put(closing)
-        summary = self._answer()
+        while (summary := self._answer()) is None:
+            continue
         self._process.wait()
         return summary
 
     def _put(self, message: EpisodeBatch | Closing) -> None:
+        started = time.perf_counter()
         while True:
-            if self._connection.poll():
+            while self._connection.poll():
                 self._answer()
             try:
-                return self._queue.put(message, timeout=_POLL)
+                self._queue.put(message, timeout=_POLL)
+                break
             except queue.Full:
                 continue
+        self.seconds_stalled += time.perf_counter() - started
 
-    def _answer(self) -> WriterSummary:
-        """What the writer says in the end, or why it said nothing."""
+    @property
+    def queue_depth(self) -> int:
+        """Batches that wait."""
+        return self._queue.qsize()
+
+    def _answer(self) -> WriterSummary | None:
+        """Hear what the writer has to say: its last word, or None for something on the way.
+
+        Raises:
+            RecorderError: the writer failed.
+        """
         try:
             answer = self._connection.recv()
         except (EOFError, OSError):
             answer = RecorderError(f"the writer's process ended with exit code {self._process.wait()}")
+        if isinstance(answer, Saved):
+            self.num_saved = answer.num_trials
+            return None
         if isinstance(answer, WriterSummary):
             return answer
         raise answer

@@ -6,43 +6,26 @@ Started by `record/writer.py` as a program of its own, so that the user's main m
 import os
 import re
 import signal
+import sqlite3
 import sys
+import time
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from isaaclab_mimic_ext.errors import MimicError, RecorderError
-from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, WriterOptions, WriterSummary
+from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, Saved, WriterOptions, WriterSummary
 from isaaclab_mimic_ext.record.fields import unpack
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile
+from isaaclab_mimic_ext.record.store import IN_MEMORY, Episode, RunStore
 
-Episode = tuple[bool, dict[str, np.ndarray], dict[str, Any]]
-"""Success, leaves by path, attributes."""
-
-
-@dataclass
-class _Reordering:
-    """Episodes by trial number, held back until every trial before them has ended."""
-
-    waiting: dict[int, Episode | None] = field(default_factory=dict)
-    next_trial: int = 0
-
-    def ready(self, committed: int) -> Iterator[Episode]:
-        while self.next_trial < committed:
-            episode = self.waiting.pop(self.next_trial)
-            self.next_trial += 1
-            if episode is not None:
-                yield episode
-
-    def all(self) -> Iterator[Episode]:
-        for trial in sorted(self.waiting):
-            episode = self.waiting.pop(trial)
-            if episode is not None:
-                yield episode
+_KEPT = "what finished before is kept in {}: free some space and go on with resume=true"
+_COMMIT_PERIOD = 1.0
+"""How long a finished trial may wait until it is durable [s]."""
 
 
 def main(connection: Connection) -> None:
@@ -54,10 +37,11 @@ def main(connection: Connection) -> None:
     try:
         options = connection.recv()
         connection.send(_write_all(options, connection))
-    except EOFError:
-        os._exit(1)  # The generator is gone; what was written stays under the name of an unfinished file.
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(1)  # The generator is gone; what was committed is in the store.
     except BaseException as error:
-        connection.send(_failure(options, error))
+        with suppress(OSError):
+            connection.send(_failure(options, error))
         # Not in order: releasing its objects, HDF5 would try to write again, complain about each of them and crash.
         os._exit(1)
 
@@ -68,48 +52,96 @@ def _failure(options: WriterOptions | None, error: BaseException) -> RecorderErr
     path = options.path if options else "a dataset"
     # HDF5 wraps what the system said in a paragraph of its own.
     reason = re.search(r"error message = '([^']+)'", str(error))
-    if reason is not None or isinstance(error, OSError):
+    if reason is not None or isinstance(error, OSError | sqlite3.Error):
         said = reason[1] if reason is not None else getattr(error, "strerror", None) or str(error)
-        return RecorderError(f"writing {path}: {said}; what was written so far is in {path}.part")
+        kept = "" if options is None or options.store_path == IN_MEMORY else f"; {_KEPT.format(options.store_path)}"
+        return RecorderError(f"writing {path}: {said}{kept}")
     return RecorderError(f"writing {path} failed:\n{traceback.format_exc()}")
 
 
 def _write_all(options: WriterOptions, connection: Connection) -> WriterSummary:
-    files = {True: DatasetFile(options.path, options.file, options.overwrite)}
-    if options.failed_path is not None:
-        files[False] = DatasetFile(options.failed_path, options.file, options.overwrite)
-    order = _Reordering()
-    while not isinstance(message := connection.recv(), Closing):
-        order.waiting.update(_episodes(options, message))
-        _write(files, order.ready(message.committed))
-    _write(files, order.all() if message.committed is None else order.ready(message.committed))
-    for file in files.values():
-        file.finish(message.attributes)
-    for file in files.values():
-        file.publish()
-    return WriterSummary(files[True].lengths)
+    writing = _Writing(options)
+    while True:
+        if connection.poll(_COMMIT_PERIOD):
+            message = connection.recv()
+            if isinstance(message, Closing):
+                return writing.close(message)
+            writing.take(message)
+        if time.monotonic() >= writing.next_commit:
+            writing.commit(connection)
 
 
-def _write(files: Mapping[bool, DatasetFile], episodes: Iterator[Any]) -> None:
-    for success, leaves, attributes in episodes:
-        files[success].add_demo(leaves, attributes)
+class _Writing:
+    """The database that episodes go to at once, and the datasets that they go to in the order of their trials."""
 
+    def __init__(self, options: WriterOptions):
+        self.options = options
+        self.store = RunStore(options.store_path)
+        self.files = {True: DatasetFile(options.path, options.file, options.overwrite)}
+        if options.failed_path is not None:
+            self.files[False] = DatasetFile(options.failed_path, options.file, options.overwrite)
+        self._started = time.monotonic()
+        self.next_commit = self._started + _COMMIT_PERIOD
+        self._next_trial = 0
+        self._num_taken = self._num_saved = 0
 
-def _episodes(options: WriterOptions, batch: EpisodeBatch) -> Iterator[tuple[int, Any]]:
-    """(trial, episode) of every trial of a batch; None for an episode that is not kept."""
-    kept_before = np.cumsum(batch.kept) - batch.kept
-    for index, trial in enumerate(batch.trials.tolist()):
-        if not batch.kept[index]:
-            yield trial, None
-            continue
-        row, length = kept_before[index], batch.lengths[index]
-        leaves = unpack(options.fields, {name: rows[row, :length] for name, rows in batch.rows.items()})
+    def take(self, batch: EpisodeBatch) -> None:
+        """Keep the trials of a batch, and write those that are committed by now."""
+        row, ended = 0, batch.ended
+        for index, trial in enumerate(ended.trials.tolist()):
+            length = int(ended.lengths[index])
+            self.store.add(trial, bool(ended.success[index]), int(ended.stages[index]), length)
+            if batch.kept[index]:
+                rows = {name: values[row, :length] for name, values in batch.rows.items()}
+                rows |= {name: values[row] for name, values in batch.initial_rows.items()}
+                self.store.add_episode(trial, rows, {name: values[index] for name, values in ended.attributes.items()})
+                row += 1
+        self._num_taken += len(ended.trials)
+        self._write(range(self._next_trial, batch.committed))
+
+    def commit(self, connection: Connection) -> None:
+        """Make what was taken durable, and tell the generator."""
+        if self._num_saved < self._num_taken:
+            self._note_time()
+            self.store.commit()
+            self._num_saved = self._num_taken
+            connection.send(Saved(self._num_saved))
+        self.next_commit = time.monotonic() + _COMMIT_PERIOD
+
+    def close(self, closing: Closing) -> WriterSummary:
+        """Finish the datasets, give them their names, and note the end of the run."""
+        self.store.commit()
+        trials = self.store.outcomes().trials
+        last = closing.committed if closing.committed is not None else int(trials.max(initial=-1)) + 1
+        self._write(trials[(trials >= self._next_trial) & (trials < last)].tolist())
+        for file in self.files.values():
+            file.finish(closing.attributes)
+        for file in self.files.values():
+            file.publish()
+        self._note_time()
+        self.store.set_facts(num_demos=len(self.files[True].lengths), **closing.facts)
+        self.store.commit()
+        if closing.is_final:
+            with suppress(sqlite3.Error):  # Only space is lost.
+                self.store.drop_episodes()
+        self.store.close()
+        return WriterSummary(self.files[True].lengths)
+
+    def _note_time(self) -> None:
+        self.store.set_facts(elapsed=self.options.elapsed + time.monotonic() - self._started)
+
+    def _write(self, trials: Iterable[int]) -> None:
+        for trial in trials:
+            self._next_trial = trial + 1
+            episode = self.store.episode(trial)
+            if episode is not None:
+                self.files[episode.success].add_demo(*self._demo(episode))
+
+    def _demo(self, episode: Episode) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        leaves = unpack(self.options.fields, episode.rows) | unpack(self.options.initial_fields, episode.rows)
+        length = len(leaves["actions"])
         leaves["dones"] = np.arange(1, length + 1) == length
-        initial = {name: rows[row] for name, rows in batch.initial_rows.items()}
-        leaves |= unpack(options.initial_fields, initial)
-        success = bool(batch.success[index])
-        attributes = {name: values[index] for name, values in batch.attributes.items()}
-        yield trial, (success, leaves, {"success": success, "trial": trial, **attributes})
+        return leaves, {"success": episode.success, "trial": episode.trial, **episode.attributes}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.rng import Draws, Stream
 from tests.golden import oracle
 from tests.golden.specs import EEF, OBJECTS, Spec, random_poses, random_spec
@@ -94,10 +95,10 @@ class _StubRecorder:
         for rows, row in zip(self.rows, actions.numpy(), strict=True):
             rows.append(row.copy())
 
-    def end(self, env_ids: Tensor, trials: Any, success: Any, lengths: Any, attributes: Any, committed: int) -> None:
+    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
         assert committed >= self.committed
         self.committed = committed
-        for env_id, trial, ok, length in zip(env_ids.tolist(), trials, success, lengths, strict=True):
+        for env_id, trial, ok, length in zip(env_ids.tolist(), ended.trials, ended.success, ended.lengths, strict=True):
             self.episodes[int(trial)] = (np.stack(self.rows[env_id]), bool(ok), int(length))
 
 

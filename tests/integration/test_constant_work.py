@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from isaaclab_mimic_ext.apps.generate import build_generator, load_pool
+from isaaclab_mimic_ext.apps.generate import build_generator, close_recorder, load_pool
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.task import load_task
 from tests.kinematic_sources import TASK, generate_cfg, write_source_file
 
@@ -73,17 +74,17 @@ def _cfg(engine: str, num_envs: int, source: Path, parent: Path) -> GenerateCfg:
 
 def _count_steps(cfg: GenerateCfg, folder: RunFolder) -> dict[str, _Count]:
     """What the first step of each kind executes, until every env has begun its second trial."""
-    folder.create()
     env = make_env(load_task(TASK), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
-    generator = build_generator(cfg, env, load_pool(cfg, env), folder)
-    generator.begin_trials()
     counts: dict[str, _Count] = {}
-    while generator.ledger.num_ended < cfg.num_envs:
-        before = _state(generator)
-        with _Count() as count:
-            generator.step()
-        counts.setdefault(_kind(before, _state(generator)), count)
-    generator.recorder.close(None, {})
+    with open_run(folder, {}, resume=False) as session:
+        generator = build_generator(cfg, env, load_pool(cfg, env), session)
+        generator.begin_trials()
+        while generator.ledger.num_ended < cfg.num_envs:
+            before = _state(generator)
+            with _Count() as count:
+                generator.step()
+            counts.setdefault(_kind(before, _state(generator)), count)
+        close_recorder(generator)
     env.close()
     return counts
 
