@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.cli import to_typed
 from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import (
     SCRIPT_SCHEMAS,
     EventCfg,
@@ -88,7 +89,7 @@ WRONG_VALUES = [
     (f"{PLACE}.first_subtask_start_offset_range", (0, 3), [f"{PLACE} (place)", "first subtask"]),
     (f"{PLACE}.subtask_term_offset_range", (0, 3), [f"{PLACE} (place)", "[0, 3]", "give [0, 0]"]),
     (f"{REACH}.selection_strategy", "nearest", [REACH, "'nearest'", "random, nearest_neighbor_object"]),
-    (f"{REACH}.selection_strategy_kwargs", {"nn_k": 3}, [REACH, "selection_strategy_kwargs.nn_k", "'random' takes no such"]),
+    (f"{REACH}.selection_strategy_kwargs", {"k": 3}, [REACH, "selection_strategy_kwargs.k", "nn_k, pos_weight, rot_weight"]),
     (f"{REACH}.action_noise", -0.1, [REACH, "action_noise -0.1", "0 or more"]),
     (f"{REACH}.action_noise", float("nan"), [REACH, "action_noise nan"]),
     (f"{REACH}.num_interpolation_steps", -1, [REACH, "num_interpolation_steps is -1"]),
@@ -132,6 +133,12 @@ def test_wrong_argument_of_a_selection_strategy_is_refused(kwargs: dict[str, Any
     with pytest.raises(TaskSpecError) as caught:
         validate(cfg)
     assert [word for word in ["subtask_configs.franka.0 (reach)", *words] if word not in str(caught.value)] == []
+
+
+def test_override_can_choose_random_where_the_task_gives_neighbours() -> None:
+    overrides = ["subtask_configs.franka.0.selection_strategy=random", "subtask_configs.franka.0.object_ref=null"]
+    subtask = load_config("generate", [*overrides, "output_dir=unused"]).subtask_configs["franka"][0]
+    assert (subtask.selection_strategy, subtask.object_ref) == ("random", None)
 
 
 def test_nearest_object_needs_an_object() -> None:
