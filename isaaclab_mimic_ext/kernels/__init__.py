@@ -1,10 +1,13 @@
 """Warp kernels, each with a host function and a twin in torch operations."""
 
+import logging
 import os
 import sys
 import tempfile
 
 import warp as wp
+
+log = logging.getLogger(__name__)
 
 
 def _initialize() -> None:
@@ -15,7 +18,7 @@ def _initialize() -> None:
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)
         try:
-            wp.init()
+            _start()
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
@@ -24,4 +27,21 @@ def _initialize() -> None:
             sys.stderr.write("".join(line for line in lines if "CUDA driver" not in line))
 
 
+def _start() -> None:
+    """Start Warp; where its cache of compiled kernels cannot be written to, with one for this process alone."""
+    global _own_cache
+    try:
+        wp.init()
+        if os.access(wp.config.kernel_cache_dir, os.W_OK):
+            return
+    except OSError:
+        pass
+    log.warning("%s cannot be written to: compiling kernels anew; set WARP_CACHE_PATH", wp.config.kernel_cache_dir)
+    _own_cache = tempfile.TemporaryDirectory(prefix="warp_cache_")
+    wp.config.kernel_cache_dir = _own_cache.name
+    wp.init()
+
+
+_own_cache: tempfile.TemporaryDirectory[str] | None = None
+"""Removed with the process."""
 _initialize()

@@ -3,6 +3,9 @@
 # N envs, E end effectors, D demos, T steps, G gripper entries
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -122,3 +125,11 @@ def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, device: torc
             torch.testing.assert_close(target, expected_target, atol=3e-6, rtol=0)
             # The segments are read anew.
             segments.cursor[:] = torch.minimum(segments.cursor + 1, segments.num_waypoints - 1)
+
+
+def test_kernels_run_where_the_cache_cannot_be_written_to() -> None:
+    code = "import torch; from isaaclab_mimic_ext.rng import Draws; print(*Draws(1, torch.arange(2)).uniform(0, (1,)).shape)"
+    environment = {**os.environ, "WARP_CACHE_PATH": os.path.join(os.devnull, "cache")}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout == "2 1\n", run.stderr
+    assert "set WARP_CACHE_PATH" in run.stderr
