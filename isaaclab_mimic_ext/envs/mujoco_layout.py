@@ -21,7 +21,7 @@ def import_mujoco() -> ModuleType:
     """MuJoCo, with its batches.
 
     Raises:
-        SimulatorUnavailable: it is not installed, or too old.
+        SimulatorUnavailable: it is not installed, too old, or does not start.
     """
     try:
         import mujoco
@@ -29,6 +29,10 @@ def import_mujoco() -> ModuleType:
     except ImportError as error:
         raise SimulatorUnavailable(
             f"the engine 'mujoco' needs MuJoCo 3.17 or later ({error}); run: pip install isaaclab-mimic-ext[mujoco]"
+        ) from error
+    except Exception as error:  # It loads the OpenGL of MUJOCO_GL, whose bindings raise errors of many kinds.
+        raise SimulatorUnavailable(
+            f"MuJoCo does not start: {error}; unset MUJOCO_GL, or give one that works here: egl, osmesa, glfw"
         ) from error
     return mujoco
 

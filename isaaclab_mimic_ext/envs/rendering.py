@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
 from isaaclab_mimic_ext.task import Task
 
-_REMEDY = "install libegl1 with a driver for it, or libosmesa6 (Debian: apt-get install libosmesa6)"
+_REMEDY = "install libegl1 with a driver for it, or libosmesa6 (Debian: apt-get install libosmesa6), and unset MUJOCO_GL"
 _MAX_FOLLOW_STEPS = 30
 _MAX_GEOMS = 1000
 
@@ -147,6 +147,8 @@ def make_gl_context(width: int, height: int) -> Any:
     try:
         context = import_module(f"mujoco.{backend}").GLContext(width, height)
         context.make_current()
+        if backend == "glfw" and not context._context:  # It only warns; drawing would end the process.
+            raise RuntimeError("there is no display")
     except Exception as error:  # The bindings raise errors of many kinds.
         raise SimulatorUnavailable(f"MUJOCO_GL={backend}: no picture can be drawn ({error}); {_REMEDY}") from error
     return context

@@ -70,9 +70,22 @@ def test_too_large_a_picture_is_refused() -> None:
         Renderer(TASK, 4000, 3000)
 
 
-def test_backend_that_does_not_work_says_what_to_install() -> None:
-    code = "from isaaclab_mimic_ext.envs.rendering import make_gl_context; make_gl_context(8, 8)"
-    environment = {**os.environ, "MUJOCO_GL": "nonsense"}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert "SimulatorUnavailable" in result.stderr
-    assert "libosmesa6" in result.stderr
+def what_a_renderer_says(backend: str) -> str:
+    imports = "from isaaclab_mimic_ext.envs.rendering import Renderer; from isaaclab_mimic_ext.task import load_task"
+    code = f"{imports}; Renderer(load_task('desktop_organizer'))"
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment["MUJOCO_GL"] = backend
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    return run.stderr.splitlines()[-1]
+
+
+def test_window_system_without_a_display_says_what_to_install() -> None:
+    said = what_a_renderer_says("glfw")
+    assert "SimulatorUnavailable" in said
+    assert "libosmesa6" in said
+
+
+def test_unknown_backend_names_the_choices() -> None:
+    said = what_a_renderer_says("nonsense")
+    assert "SimulatorUnavailable" in said
+    assert "egl, osmesa, glfw" in said
