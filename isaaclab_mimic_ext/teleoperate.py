@@ -38,12 +38,19 @@ Operator = Callable[[Mapping[str, Tensor], Tensor, Draws], OperatorPlan]
 
 
 def record_demos(
-    env: MimicEnv, operator: Operator, recorder: EpisodeRecorder, ledger: TrialLedger, seed: int, num_success_steps: int
+    env: MimicEnv,
+    operator: Operator,
+    recorder: EpisodeRecorder,
+    ledger: TrialLedger,
+    seed: int,
+    num_success_steps: int,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Let the operator try scene after scene until the ledger has its verdict; one end effector.
 
     Args:
         num_success_steps: a demo counts if the task is solved in each of its last so many steps.
+        should_stop: asked after every step; what is going on then is no demo.
     """
     while ledger.verdict is None:
         trials = ledger.start(env.num_envs)
@@ -52,7 +59,9 @@ def record_demos(
         env.reset(env_ids, draws)
         recorder.begin(env_ids)
         plan = _plan(env, operator, draws)
-        success = _follow(env, recorder, plan) >= num_success_steps
+        success = _follow(env, recorder, plan, should_stop) >= num_success_steps
+        if should_stop():
+            return
         outcome, lengths = success.cpu().numpy(), plan.length.cpu().numpy()
         stages = np.zeros(len(trials), dtype=np.int64)
         ledger.end(trials, outcome, stages)
@@ -66,7 +75,7 @@ def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
     return operator(object_poses, env.get_robot_eef_pose(env.eef_names[0])[:num_demos], draws)
 
 
-def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan) -> Tensor:
+def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan, should_stop: Callable[[], bool]) -> Tensor:
     """Carry out a plan; for how many steps up to its end each scene was solved, (D,)."""
     eef_name, num_demos = env.eef_names[0], len(plan.length)
     target = torch.eye(4, device=env.device).repeat(env.num_envs, 1, 1)
@@ -83,4 +92,6 @@ def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan) -> Ten
         recorder.after_step(step, actions, success)
         counted = torch.where(success[:num_demos], steps_successful + 1, 0)
         steps_successful = torch.where(running, counted, steps_successful)
+        if should_stop():
+            break
     return steps_successful

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
@@ -32,6 +33,7 @@ def main(cfg: RecordDemosCfg) -> None:
     Raises:
         UsageError: something asked for is wrong; nothing was written.
         BudgetExhausted: the operator failed too often; what succeeded is in the output file.
+        Interrupted: a signal ended the recording; likewise.
         MimicError: the run failed.
     """
     torch.set_num_threads(1)
@@ -47,13 +49,18 @@ def main(cfg: RecordDemosCfg) -> None:
         attributes = {"teleop_device": cfg.teleop_device, "seed": seed}
         recorder = EpisodeRecorder(env, cfg.recorder, MAX_FRAMES, Output(output, None, attributes, cfg.overwrite))
         try:
-            record_demos(env, operator, recorder, ledger, seed, cfg.datagen_config.num_success_steps)
+            with StopRequest() as stop:
+                record_demos(
+                    env, operator, recorder, ledger, seed, cfg.datagen_config.num_success_steps, lambda: stop.requested
+                )
         finally:
             summary = recorder.close(Closing(ledger.committed, {"num_attempts": ledger.committed}, {}, is_final=True))
     finally:
         env.close()
+    if ledger.verdict is None:
+        stop.raise_interrupted(f"interrupted; {len(summary.lengths)} finished demos are in {output}")
     log.info("Recorded %d demos in %d attempts; saved to %s", len(summary.lengths), ledger.committed, output)
-    if ledger.verdict is not None and not ledger.verdict.target_reached:
+    if not ledger.verdict.target_reached:
         raise BudgetExhausted(f"{ledger.verdict.reason}; {len(summary.lengths)} demos are in {output}")
 
 

@@ -1,0 +1,61 @@
+"""Recording a scripted operator, from the configuration to the file."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from isaaclab_mimic_ext.apps import record_demos as app
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
+from isaaclab_mimic_ext.errors import BudgetExhausted, Interrupted
+
+STEPS_OF_A_BATCH = 300
+"""At most: longer demos the operator does not plan."""
+
+
+def record(output: Path, *overrides: str) -> int:
+    """How many demos are in the file."""
+    app.main(load_config("record_demos", ["sim=kinematic", f"output_file={output}", *overrides]))
+    return count(output)
+
+
+def count(output: Path) -> int:
+    with h5py.File(output) as file:
+        return len(file["data"])
+
+
+def test_as_many_demos_are_recorded_as_were_asked_for(tmp_path: Path) -> None:
+    assert record(tmp_path / "raw.hdf5", "num_demos=3") == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_every_finished_demo(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, step, num_steps = tmp_path / "raw.hdf5", KinematicEnv.step, 0
+
+    def step_and_signal(env: KinematicEnv, *arguments: Any) -> None:
+        nonlocal num_steps
+        step(env, *arguments)
+        num_steps += 1
+        if num_steps == STEPS_OF_A_BATCH:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(KinematicEnv, "step", step_and_signal)
+    monkeypatch.setattr(app, "_MOST_SCENES", 4)
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match="4 finished demos are in") as raised:
+        record(output, "num_demos=20")
+    assert raised.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+    assert num_steps == STEPS_OF_A_BATCH
+    assert count(output) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.hdf5"]
+
+
+def test_an_operator_that_always_fails_ends_at_the_budget(tmp_path: Path) -> None:
+    hopeless = ("datagen_config.num_success_steps=1000", "datagen_config.max_num_failures=4")
+    with pytest.raises(BudgetExhausted, match="4 trials in a row failed; 0 demos are in"):
+        record(tmp_path / "raw.hdf5", "num_demos=4", *hopeless)
+    assert count(tmp_path / "raw.hdf5") == 0
