@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.apps.generate import build_generator, load_pool
+from isaaclab_mimic_ext.apps.generate import build_generator, close_recorder, load_pool
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_quat, pose_from_pos_rot, quat_xyzw_from_matrix
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
 from tests.golden import oracle
@@ -157,12 +158,12 @@ def _generate(source: Path, folder: RunFolder, change: Change) -> list[dict[str,
         for value in ("num_interpolation_steps=20", "action_noise=0.0")
     ]
     cfg = generate_cfg(source, folder.path, "num_envs=4", "datagen_config.generation_num_trials=6", *slowly)
-    folder.create()
     env = _ChangedEnv(load_task(TASK), cfg.events, cfg.num_envs)
     env.change = change  # type: ignore[method-assign]
-    generator = build_generator(cfg, env, load_pool(cfg, env), folder)
-    generator.run()
-    generator.recorder.close(generator.report().num_attempts, {})
+    with open_run(folder, {}, resume=False) as session:
+        generator = build_generator(cfg, env, load_pool(cfg, env), session)
+        generator.run()
+        close_recorder(generator)
     with h5py.File(folder.demos) as file:
         return [read_tree(file["data"][f"demo_{index}"]) for index in range(len(file["data"]))]
 
