@@ -37,6 +37,8 @@ _OPTIONS = {
     "--format": "format",
 }
 """Flags with a value -> the field; as Isaac Lab's scripts spell them."""
+_MAPPINGS = ("rename.objects", "rename.signals")
+"""Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
 _HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
@@ -62,7 +64,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
         prefix, key, value = match["prefix"] or "", _full_key(match["key"], field_names), match["value"]
         if given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: given twice, as {given[key]} and as {value}; give one of them")
-        result.append(f"{prefix}{key}={value}")
+        is_mapping = key.startswith(_MAPPINGS)
+        result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
 
 

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hd
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import check_output, create_dataset, part_path
 
+_NEWEST_VERSION = 1
 _ONE_ROW = "initial_state/"
 _STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")
 """Beside everything in a group, these have a row a step."""
@@ -76,10 +77,11 @@ def read_facts(path: str | Path) -> FileFacts:
     """All of a file but its demos.
 
     Raises:
-        SourceDataError: the file is missing or damaged, has no demos, or its env_args are no JSON object.
+        SourceDataError: the file is missing or damaged, has no demos, or is of a newer format; its env_args are no JSON object.
     """
     with open_hdf5(path) as file:
         names = demo_names(file)
+        _check_version(file)
         data_attributes = dict(file["data"].attrs)
         masks = file.get("mask")
         found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
@@ -122,6 +124,10 @@ class DatasetSink:
         self.num_demos += 1
         self.num_steps += len(leaves["actions"])
 
+    def set_group_attributes(self, path: str, attributes: Mapping[str, Any]) -> None:
+        """Attributes of a group that exists, by its path below `data`."""
+        _set_attributes(self._data[path], attributes)
+
     def describe(
         self, attributes: Mapping[str, Any], data_attributes: Mapping[str, Any], masks: Mapping[str, np.ndarray]
     ) -> None:
@@ -161,6 +167,13 @@ def new_dataset(
         if isinstance(error, OSError | RuntimeError):
             raise OutputError(f"output_file: {output} cannot be written ({error}); check the disk's free space") from error
         raise
+
+
+def _check_version(file: h5py.File) -> None:
+    version = int(file.attrs.get("format_version", 0))
+    if version > _NEWEST_VERSION:
+        reason = f"format_version is {version}, a newer one than {_NEWEST_VERSION}, the newest that is known here"
+        raise SourceDataError(f"{file.filename}: {reason}; update isaaclab_mimic_ext")
 
 
 def _env_args(filename: str, text: Any) -> dict[str, Any]:

@@ -1,0 +1,182 @@
+"""MimicGen's source files become annotated source files, with every value where generation looks for it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.demos.source import load_source_demos
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, OutputError, SourceDataError
+from tests.builders import OBJECT_NAMES, SIGNAL_NAMES, make_source_file
+from tests.interchange_files import ROBOSUITE_ARGS, SRC_DEMO_INDS, make_mimicgen_file
+
+RENAMED = ImportOptions("arm", {"ketchup": "nut"}, {"grasp": "grasped"})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return make_mimicgen_file(tmp_path / "square.hdf5")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "imported.hdf5"
+
+
+def test_generation_reads_the_same_values_under_the_new_names(source, output):
+    done = import_mimicgen(source, output, RENAMED)
+    objects = ["nut" if name == "ketchup" else name for name in OBJECT_NAMES]
+    signals = ["grasped" if name == "grasp" else name for name in SIGNAL_NAMES]
+    assert (set(done.object_names), set(done.signal_names)) == (set(objects), set(signals))
+    demos = load_source_demos(output, ["arm"], objects, signals, action_dim=7)
+    with h5py.File(source) as file:
+        for demo in demos:
+            info = file[f"data/{demo.name}/datagen_info"]
+            assert np.array_equal(demo.eef_pose["arm"], info["eef_pose"][()].astype(np.float32))
+            assert np.array_equal(demo.target_eef_pose["arm"], info["target_pose"][()].astype(np.float32))
+            for old, new in zip(OBJECT_NAMES, objects, strict=True):
+                assert np.array_equal(demo.object_pose[new], info[f"object_poses/{old}"][()].astype(np.float32))
+            for old, new in zip(SIGNAL_NAMES, signals, strict=True):
+                assert np.array_equal(demo.subtask_term_signals[new], info[f"subtask_term_signals/{old}"][()] == 1)
+
+
+def test_everything_else_of_a_demo_is_kept(source, output):
+    import_mimicgen(source, output, RENAMED)
+    with h5py.File(source) as before, h5py.File(output) as after:
+        for name, old in before["data"].items():
+            new = after["data"][name]
+            assert np.array_equal(new["source_states"][()], old["states"][()])
+            assert np.array_equal(new["obs/agentview_image"][()], old["obs/agentview_image"][()])
+            assert np.array_equal(new["obs/robot0_eef_pos"][()], old["obs/robot0_eef_pos"][()].astype(np.float32))
+            assert np.array_equal(new["rewards"][()], old["rewards"][()])
+            assert new.attrs["model_file"] == old.attrs["model_file"]
+            assert new.attrs["env_interface_name"] == "MG_Square"
+            assert new.attrs["src_demo_inds"].tolist() == SRC_DEMO_INDS.tolist()
+            assert new.attrs["success"]
+        assert after["mask/train"][()].tolist() == [b"demo_1"]
+        assert after["data"].attrs["total"] == before["data"].attrs["total"]
+
+
+def test_env_args_say_what_the_file_is_now_and_what_it_was(source, output):
+    import_mimicgen(source, output, RENAMED)
+    with h5py.File(output) as file:
+        now, then = (json.loads(file["data"].attrs[name]) for name in ("env_args", "source_env_args"))
+        assert file.attrs["format_version"] == 1
+    assert then == ROBOSUITE_ARGS
+    assert (now["env_name"], now["type"], now["sim_args"]["dt"], now["eef_names"]) == ("Square_D0", 2, 0.05, ["arm"])
+
+
+@pytest.mark.parametrize(
+    ("env_type", "gripper_sign", "sign"), [(1, "auto", -1), (1, "keep", 1), (2, "auto", 1), (2, "flip", -1)]
+)
+def test_gripper_of_robosuite_changes_sign_unless_told_otherwise(tmp_path, output, env_type, gripper_sign, sign):
+    source = make_mimicgen_file(tmp_path / "source.hdf5", {**ROBOSUITE_ARGS, "type": env_type})
+    done = import_mimicgen(source, output, ImportOptions(gripper_sign=gripper_sign))
+    assert done.gripper_flipped == (sign < 0)
+    with h5py.File(source) as before, h5py.File(output) as after:
+        old, new = before["data/demo_0/actions"][()].astype(np.float32), after["data/demo_0/actions"][()]
+        assert np.array_equal(new[:, :-1], old[:, :-1])
+        assert np.array_equal(new[:, -1], sign * old[:, -1])
+        assert np.array_equal(after["data/demo_0/obs/datagen_info/gripper_action/franka"][:, 0], sign * old[:, -1])
+
+
+def test_signals_with_an_axis_of_one_are_taken(source, output):
+    with h5py.File(source, "r+") as file:
+        info = file["data/demo_0/datagen_info/subtask_term_signals"]
+        values = info["grasp"][()]
+        del info["grasp"]
+        info["grasp"] = values[:, None].astype(np.float64)
+    import_mimicgen(source, output, ImportOptions())
+    with h5py.File(output) as file:
+        signal = file["data/demo_0/obs/datagen_info/subtask_term_signals/grasp"]
+        assert signal.dtype == bool and np.array_equal(signal[()], values == 1)
+
+
+def _delete(path: str) -> Callable[[h5py.Group], None]:
+    return lambda demo: demo.__delitem__(path)
+
+
+def _replace(path: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[h5py.Group], None]:
+    def breaks(demo: h5py.Group) -> None:
+        values = demo[path][()]
+        del demo[path]
+        demo[path] = change(values)
+
+    return breaks
+
+
+BROKEN = [
+    (_delete("datagen_info"), "no datagen_info.*annotate first"),
+    (_delete("datagen_info/eef_pose"), "eef_pose: missing"),
+    (_delete("datagen_info/target_pose"), "target_pose: missing"),
+    (_delete("datagen_info/gripper_action"), "gripper_action: missing"),
+    (_delete("datagen_info/object_poses"), "object_poses: missing"),
+    (_delete("datagen_info/object_poses/basket"), "no object 'basket'"),
+    (_delete("datagen_info/subtask_term_signals"), "subtask_term_signals: missing"),
+    (_delete("datagen_info/subtask_term_signals/grasp"), "no signal 'grasp'"),
+    (_delete("actions"), "no dataset 'actions'"),
+    (_replace("actions", lambda values: values[:, :, None]), "no dataset 'actions' of shape"),
+    (_replace("actions", lambda values: values[:-1]), "actions; make the demo again"),
+    (_replace("datagen_info/eef_pose", lambda values: values[1:]), "datagen_info/eef_pose: shape"),
+    (_replace("datagen_info/eef_pose", lambda values: values * np.nan), "eef_pose.*not finite"),
+    (_replace("datagen_info/target_pose", lambda values: values * 2), "no rigid pose"),
+    (_replace("datagen_info/object_poses/basket", lambda values: values[:, :3]), "expected .*4, 4"),
+    (_replace("datagen_info/subtask_term_signals/lift", lambda values: values + 1), "no signal of zeros and ones"),
+    (_replace("datagen_info/gripper_action", lambda values: values + 0.5), "differs from the last 1 entries"),
+]
+
+
+@pytest.mark.parametrize(("breaks", "message"), BROKEN)
+def test_broken_demo_is_refused_by_name_and_nothing_is_written(source, output, breaks, message):
+    with h5py.File(source, "r+") as file:
+        breaks(file["data/demo_1"])
+    with pytest.raises(SourceDataError, match=f"demo_1.*{message}"):
+        import_mimicgen(source, output, ImportOptions())
+    assert {path.name for path in output.parent.iterdir()} == {"square.hdf5"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (ImportOptions(objects={"ketchop": "nut"}), "rename.objects.*'ketchop'.*did you mean 'ketchup'"),
+        (ImportOptions(objects={"ketchup": "basket"}), "rename.objects.*both be called 'basket'"),
+        (ImportOptions(signals={"grasped": "x"}), "rename.signals.*did you mean 'grasp'"),
+        (ImportOptions(signals={"grasp": "a/b"}), "rename.signals.*'a/b'"),
+        (ImportOptions(eef_name=""), "eef_name"),
+        (ImportOptions(gripper_sign="flipped"), "gripper_sign.*did you mean 'flip'"),
+    ],
+)
+def test_wrong_options_are_refused(source, output, options, message):
+    with pytest.raises(ConfigError, match=message):
+        import_mimicgen(source, output, options)
+    assert not output.exists()
+
+
+def test_file_that_needs_no_import_says_so(tmp_path, output):
+    with pytest.raises(SourceDataError, match="Isaac Lab's layout already"):
+        import_mimicgen(make_source_file(tmp_path / "ours.hdf5"), output, ImportOptions())
+
+
+def test_existing_output_stays_unless_overwrite_and_the_input_always(source, output):
+    output.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="exists"):
+        import_mimicgen(source, output, ImportOptions())
+    assert output.read_bytes() == b"precious"
+    with pytest.raises(OutputError, match="is the input_file"):
+        import_mimicgen(source, source, ImportOptions(), overwrite=True)
+    import_mimicgen(source, output, ImportOptions(), overwrite=True)
+    assert h5py.is_hdf5(output)
+
+
+def test_damaged_and_newer_files_are_refused(source, output):
+    with h5py.File(source, "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(SourceDataError, match="format_version is 2, a newer one"):
+        import_mimicgen(source, output, ImportOptions())
+    source.write_bytes(source.read_bytes()[:5000])
+    with pytest.raises(MimicError, match=r"damaged|truncated"):
+        import_mimicgen(source, output, ImportOptions())
