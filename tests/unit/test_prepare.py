@@ -1,0 +1,120 @@
+"""Preparation changes what it is asked to change, and copies the rest as it is."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.datasets.prepare import PrepareOptions, prepare_dataset, returns_to_go
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file
+from tests.kinematic_sources import read_tree
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return make_image_dataset(tmp_path / "demo.hdf5")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "prepared.hdf5"
+
+
+def test_returns_to_go_are_the_rewards_still_to_come():
+    assert returns_to_go(np.array([1.0, 0.0, 2.0, 4.0], np.float32)).tolist() == [7.0, 6.0, 6.0, 4.0]
+
+
+def test_without_options_it_is_a_copy(dataset, output):
+    prepare_dataset(dataset, output, PrepareOptions())
+    with h5py.File(dataset) as before, h5py.File(output) as after:
+        old, new = read_tree(before), read_tree(after)
+        assert old.keys() == new.keys()
+        assert all(np.array_equal(old[path], new[path]) and old[path].dtype == new[path].dtype for path in old)
+        assert dict(before.attrs) == dict(after.attrs)
+        for name in before["data"]:
+            assert dict(before["data"][name].attrs) == dict(after["data"][name].attrs)
+
+
+def test_compressed_file_is_smaller_and_the_same(dataset, output):
+    prepare_dataset(dataset, output, PrepareOptions(), compress=True)
+    with h5py.File(dataset) as before, h5py.File(output) as after:
+        old, new = read_tree(before), read_tree(after)
+        assert all(np.array_equal(old[path], new[path]) for path in old)
+        assert after["data/demo_0/obs/agentview_image"].compression == "gzip"
+    assert output.stat().st_size < dataset.stat().st_size
+
+
+def test_low_dim_keys_drops_images_only_and_lists_the_rest_in_alphabetical_order(dataset, output):
+    done = prepare_dataset(dataset, output, PrepareOptions(low_dim_keys=True))
+    with h5py.File(dataset) as before, h5py.File(output) as after:
+        old, new = read_tree(before), read_tree(after)
+        assert json.loads(after["data"].attrs["obs_keys"]) == list(done.obs_keys) == ["actions", "eef_pos"]
+        assert [name for name in after["data/demo_0/obs"] if name != "datagen_info"] == list(done.obs_keys)
+    dropped = set(old) - set(new)
+    assert dropped == {f"data/demo_{index}/obs/{camera}" for index in range(3) for camera in CAMERAS}
+    assert all(np.array_equal(old[path], new[path]) for path in new)
+
+
+def test_one_image_stays_and_is_cropped_about_its_centre(dataset, output):
+    prepare_dataset(dataset, output, PrepareOptions(img_key=CAMERAS[1], crop_dim=16))
+    with h5py.File(dataset) as before, h5py.File(output) as after:
+        demo = after["data/demo_1/obs"]
+        assert CAMERAS[0] not in demo
+        assert np.array_equal(demo[CAMERAS[1]][()], before[f"data/demo_1/obs/{CAMERAS[1]}"][:, 2:18, 4:20])
+
+
+def test_sparse_reward_comes_in_the_last_step_of_successful_demos(dataset, output):
+    prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True, add_rtgs=True))
+    with h5py.File(output) as file:
+        for index, success in enumerate((1.0, 1.0, 0.0)):
+            demo = file[f"data/demo_{index}"]
+            num_steps = len(demo["actions"])
+            assert demo["rewards"][()].tolist() == [0.0] * (num_steps - 1) + [success]
+            assert demo["returns_to_go"][()].tolist() == [success] * num_steps
+
+
+def test_robosuite_file_takes_success_and_returns_from_its_rewards(tmp_path, output):
+    source = make_mimicgen_file(tmp_path / "square.hdf5", annotated=False)
+    with h5py.File(source, "r+") as file:
+        file["data/demo_1/rewards"][...] = 0.25
+    prepare_dataset(source, output, PrepareOptions(sparse_reward=True))
+    with h5py.File(output) as file:
+        assert [file[f"data/demo_{index}/rewards"][-1] for index in (0, 1)] == [1.0, 0.0]
+    prepare_dataset(source, output, PrepareOptions(add_rtgs=True), overwrite=True)
+    with h5py.File(output) as file:
+        assert file["data/demo_0/returns_to_go"][[0, -3, -1]].tolist() == [3.0, 3.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (PrepareOptions(low_dim_keys=True, img_key="agentview_image"), ConfigError, "low_dim_keys=true drops them"),
+        (PrepareOptions(crop_dim=8), ConfigError, "give img_key too"),
+        (PrepareOptions(img_key="agentview_image", crop_dim=0), ConfigError, "1 or more"),
+        (PrepareOptions(img_key="agentview_image", crop_dim=64), ConfigError, r"64 is more than .*\(20 x 24\)"),
+        (PrepareOptions(img_key="agentview"), ConfigError, "did you mean 'agentview_image'"),
+        (PrepareOptions(img_key="eef_pos"), ConfigError, "no image 'eef_pos'"),
+        (PrepareOptions(add_rtgs=True), SourceDataError, "demo_0: no dataset 'rewards'.*sparse_reward=true"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_nothing_is_written(dataset, output, options, error, message):
+    with pytest.raises(error, match=message):
+        prepare_dataset(dataset, output, options)
+    assert {path.name for path in output.parent.iterdir()} == {"demo.hdf5"}
+
+
+def test_success_must_be_known_for_a_sparse_reward(dataset, output):
+    with h5py.File(dataset, "r+") as file:
+        del file["data/demo_1"].attrs["success"]
+    with pytest.raises(SourceDataError, match="demo_1: neither attribute 'success' nor"):
+        prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True))
+
+
+def test_existing_output_is_not_overwritten_in_silence(dataset, output):
+    output.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="overwrite=true"):
+        prepare_dataset(dataset, output, PrepareOptions())
+    assert output.read_bytes() == b"precious"
