@@ -8,17 +8,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONTRACT := .venv-contract
+LEROBOT := .venv-lerobot
 PACKAGING := pyproject.toml setup.py constraints.txt
 # Exactly 2.3.2.post1: what the recorded files are compared with.
 ISAACLAB := isaaclab==2.3.2.post1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean
+.PHONY: help demo test test-lerobot lint format clean
 
 help:
 	@echo "make demo    set up $(VENV), generate 100 demonstrations into datasets/"
 	@echo "make test    set up $(VENV), run the tests"
+	@echo "make test-lerobot  set up $(LEROBOT) (several GB), run the tests of the LeRobot export"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format the code"
 	@echo "make clean   remove $(VENV), caches and build outputs; datasets/ stays"
@@ -30,6 +32,9 @@ demo: $(VENV)/.mujoco
 test: $(VENV)/.dev $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-lerobot: $(LEROBOT)/.done
+	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py $(PYTEST_ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,7 +45,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(CONTRACT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CONTRACT) $(LEROBOT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The version is checked before anything is made, and said in words.
@@ -67,4 +72,10 @@ $(CONTRACT)/.done: | $(VENV)/.dev
 	@mkdir -p $(CONTRACT)
 	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site $(ISAACLAB) usd-core toml trimesh \
 		|| { rm -rf $(CONTRACT)/site; echo "make: $(ISAACLAB) cannot be installed here; its contract test will skip" >&2; }
+	@touch $@
+
+# lerobot wants an older torch and numpy than constraints.txt, so that it never comes into $(VENV).
+$(LEROBOT)/.done: pyproject.toml
+	$(PYTHON) -m venv $(LEROBOT)
+	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -e '.[lerobot]' 'pytest>=8.2'
 	@touch $@

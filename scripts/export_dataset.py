@@ -1,0 +1,12 @@
+"""Export a dataset to robomimic's (MimicGen's) layout, or as a LeRobot dataset.
+
+    python scripts/export_dataset.py format=robomimic input_file=demo.hdf5 output_file=demo_robomimic.hdf5 next_obs=true
+    python scripts/export_dataset.py format=lerobot input_file=demo.hdf5 output_dir=demo_lerobot
+
+`--help` shows every field; docs/interchange.md says what becomes of what.
+"""
+
+if __name__ == "__main__":
+    from isaaclab_mimic_ext.cli import run_app
+
+    run_app("export_dataset")

@@ -1,0 +1,170 @@
+"""Exported files hold the same values in the other layout, and come back by import as they were."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
+from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
+from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, SourceDataError
+from tests.builders import EEF_NAME, OBJECT_NAMES, SIGNAL_NAMES, make_source_file
+from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file
+from tests.kinematic_sources import read_tree
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return make_image_dataset(tmp_path / "demo.hdf5")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "exported.hdf5"
+
+
+def test_datagen_info_lies_beside_obs_under_mimicgens_names(dataset, output):
+    assert export_robomimic(dataset, output).has_info
+    with h5py.File(dataset) as before, h5py.File(output) as after:
+        for name, demo in after["data"].items():
+            info, old = demo["datagen_info"], before[f"data/{name}/obs/datagen_info"]
+            assert np.array_equal(info["eef_pose"][()], old[f"eef_pose/{EEF_NAME}"][()])
+            assert np.array_equal(info["target_pose"][()], old[f"target_eef_pose/{EEF_NAME}"][()])
+            assert np.array_equal(info["gripper_action"][()], demo["actions"][:, -1:])
+            assert all(np.array_equal(info[f"object_poses/{key}"], old[f"object_pose/{key}"]) for key in OBJECT_NAMES)
+            for key in SIGNAL_NAMES:
+                signal = info[f"subtask_term_signals/{key}"][()]
+                # MimicGen finds the end of a subtask so.
+                rise = int((signal[1:] - signal[:-1]).nonzero()[0][0]) + 1
+                assert rise == int(old[f"subtask_term_signals/{key}"][()].argmax())
+            assert "datagen_info" not in demo["obs"]
+            assert info.attrs["env_interface_type"] == "isaaclab"
+
+
+def test_rest_of_the_file_is_robomimics(dataset, output):
+    export_robomimic(dataset, output)
+    with h5py.File(dataset) as before, h5py.File(output) as after:
+        env_args = json.loads(after["data"].attrs["env_args"])
+        assert (env_args["type"], env_args["env_kwargs"], env_args["env_name"]) == (2, {}, "desktop_organizer")
+        assert after["mask/train"][()].tolist() == [b"demo_0", b"demo_2"]
+        assert after["data"].attrs["total"] == before["data"].attrs["total"]
+        for index, success in enumerate((1.0, 1.0, 0.0)):
+            old, new = before[f"data/demo_{index}"], after[f"data/demo_{index}"]
+            assert new.attrs["num_samples"] == len(old["actions"])
+            for key in ("actions", "obs/actions", "obs/eef_pos", *(f"obs/{camera}" for camera in CAMERAS)):
+                assert np.array_equal(new[key][()], old[key][()]) and new[key].dtype == old[key].dtype
+            assert new["rewards"][()].tolist() == [0.0] * (len(old["actions"]) - 1) + [success]
+            assert new["dones"][()].tolist() == [0] * (len(old["actions"]) - 1) + [1]
+
+
+def test_states_are_those_before_each_action_in_one_row(dataset, output):
+    export_robomimic(dataset, output)
+    with h5py.File(dataset) as before, h5py.File(output) as after:
+        widths = json.loads(after["data"].attrs["states_columns"])
+        states, start = after["data/demo_0/states"][()], 0
+        for path, width in widths.items():
+            column = states[:, start : start + width]
+            assert np.array_equal(column[:1], before[f"data/demo_0/initial_state/{path}"][()])
+            assert np.array_equal(column[1:], before[f"data/demo_0/states/{path}"][:-1])
+            start += width
+        assert start == states.shape[1]
+
+
+def test_next_obs_is_obs_one_step_later(dataset, output):
+    export_robomimic(dataset, output, next_obs=True)
+    with h5py.File(output) as file:
+        demo = file["data/demo_1"]
+        assert set(demo["next_obs"]) == set(demo["obs"])
+        for name, values in demo["next_obs"].items():
+            assert np.array_equal(values[:-1], demo[f"obs/{name}"][1:])
+            assert np.array_equal(values[-1], demo[f"obs/{name}"][-1])
+
+
+def test_export_and_import_give_the_annotated_file_back(dataset, output, tmp_path):
+    back = tmp_path / "back.hdf5"
+    export_robomimic(dataset, output)
+    import_mimicgen(output, back, ImportOptions(EEF_NAME))
+    with h5py.File(dataset) as before, h5py.File(back) as after:
+        old, new = read_tree(before["data"]), read_tree(after["data"])
+    kept = {path: values for path, values in old.items() if "/states/" not in path and "/initial_state/" not in path}
+    assert all(np.array_equal(values, new[path]) and values.dtype == new[path].dtype for path, values in kept.items())
+
+
+def test_import_and_export_give_mimicgens_file_back(tmp_path, output):
+    source, between = make_mimicgen_file(tmp_path / "square.hdf5"), tmp_path / "between.hdf5"
+    import_mimicgen(source, between, ImportOptions(gripper_sign="keep"))
+    export_robomimic(between, output)
+    with h5py.File(source) as before, h5py.File(output) as after:
+        old, new = read_tree(before["data"]), read_tree(after["data"])
+    assert {path for path in old if "src_demo_inds" not in path} == set(new)
+    for path, values in new.items():
+        assert np.array_equal(values, old[path].astype(values.dtype)), path
+
+
+def test_file_without_annotation_is_exported_without_datagen_info(dataset, output):
+    with h5py.File(dataset, "r+") as file:
+        for demo in file["data"].values():
+            del demo["obs/datagen_info"]
+    assert not export_robomimic(dataset, output).has_info
+    with h5py.File(output) as file:
+        assert "datagen_info" not in file["data/demo_0"]
+
+
+def test_one_of_several_end_effectors_must_be_named(dataset, output):
+    with h5py.File(dataset, "r+") as file:
+        for demo in file["data"].values():
+            for part in ("eef_pose", "target_eef_pose"):
+                info = demo[f"obs/datagen_info/{part}"]
+                info["left"] = info[EEF_NAME][()] + np.float32(0.0)
+    with pytest.raises(ConfigError, match=r"several end effectors.*franka, left"):
+        export_robomimic(dataset, output)
+    with pytest.raises(ConfigError, match=r"no end effector 'lift'.*did you mean 'left'"):
+        export_robomimic(dataset, output, eef_name="lift")
+    export_robomimic(dataset, output, eef_name="left")
+
+
+def test_observations_that_would_share_a_name_are_refused(dataset, output):
+    with h5py.File(dataset, "r+") as file:
+        file["data/demo_1/obs/eef/pos"] = file["data/demo_1/obs/eef_pos"][()]
+    with pytest.raises(SourceDataError, match=r"demo_1.*'eef_pos'"):
+        export_robomimic(dataset, output)
+    assert {path.name for path in output.parent.iterdir()} == {"demo.hdf5"}
+
+
+def test_existing_files_are_left_alone(dataset, output):
+    digest = dataset_digest(dataset)
+    with pytest.raises(OutputError, match="is the input_file"):
+        export_robomimic(dataset, dataset, overwrite=True)
+    output.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="exists"):
+        export_robomimic(dataset, output)
+    assert (dataset_digest(dataset), output.read_bytes()) == (digest, b"precious")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lerobot") is not None, reason="lerobot is installed here")
+def test_missing_lerobot_is_said_with_its_remedy(dataset, tmp_path):
+    with pytest.raises(DependencyMissing, match=r"pip install .*\[lerobot\]"):
+        export_lerobot(dataset, tmp_path / "lerobot", LeRobotOptions())
+    assert not (tmp_path / "lerobot").exists()
+
+
+def test_robomimics_own_reader_loads_the_export(tmp_path, output):
+    dataset_module = pytest.importorskip("robomimic.utils.dataset", reason="robomimic is not installed")
+    obs_utils = pytest.importorskip("robomimic.utils.obs_utils")
+    source = make_source_file(tmp_path / "demo.hdf5", num_demos=3)
+    export_robomimic(source, output, next_obs=True)
+    obs_utils.initialize_obs_utils_with_obs_specs([{"obs": {"low_dim": ["eef_pos", "actions"], "rgb": []}}])
+    keys = ("actions", "rewards", "dones")
+    loaded = dataset_module.SequenceDataset(str(output), ("eef_pos", "actions"), keys, hdf5_cache_mode="all")
+    with h5py.File(source) as file:
+        lengths = [len(file[f"data/demo_{index}/actions"]) for index in range(3)]
+        assert len(loaded) == sum(lengths)
+        item, demo = loaded[lengths[0] + 7], file["data/demo_1"]
+        assert np.array_equal(item["actions"][0], demo["actions"][7])
+        assert np.array_equal(item["obs"]["eef_pos"][0], demo["obs/eef_pos"][7])
+        assert np.array_equal(item["next_obs"]["eef_pos"][0], demo["obs/eef_pos"][8])
