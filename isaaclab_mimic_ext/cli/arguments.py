@@ -18,6 +18,10 @@ _SWITCHES = {
     "--sparse_reward": "sparse_reward",
     "--compress": "compress",
     "--next_obs": "next_obs",
+    "--json": "json",
+    "--digest": "digest",
+    "--strict": "strict",
+    "--by_source_demo": "by_source_demo",
 }
 """Flags without a value -> the field that becomes true."""
 _OPTIONS = {
@@ -35,6 +39,8 @@ _OPTIONS = {
     "--img_key": "img_key",
     "--crop_dim": "crop_dim",
     "--format": "format",
+    "--num_replays": "num_replays",
+    "--video_file": "video_file",
 }
 """Flags with a value -> the field; as Isaac Lab's scripts spell them."""
 _MAPPINGS = ("rename.objects", "rename.signals")

@@ -78,6 +78,8 @@ class SplitDatasetCfg:
     ratio: float = 0.8
     """Part of the demos that goes to `train`."""
     seed: int = 1
+    by_source_demo: bool = False
+    """Hold source demos out: `train` has no demo made from them, `valid` has all the others."""
 
 
 @dataclass
@@ -85,8 +87,58 @@ class InspectDatasetCfg:
     """`scripts/inspect_dataset.py`: what is in a dataset."""
 
     input_file: str = MISSING
+    digest: bool = False
+    """Of all data, SHA-256: reads all of it (10,000 demos: a minute instead of seconds)."""
     json: bool = False
     """Print JSON instead of text."""
+
+
+@dataclass
+class ValidateDatasetCfg:
+    """`scripts/validate_dataset.py`: whether a dataset can be trusted."""
+
+    input_file: str = MISSING
+    strict: bool = False
+    """Warnings are faults too."""
+    num_replays: int = 5
+    """So many demos are replayed, where the file is of an embedded engine."""
+    seed: int = 1
+    """Of the choice which."""
+    json: bool = False
+    progress: bool = True
+
+
+@dataclass
+class MergeDatasetsCfg:
+    """`scripts/merge_datasets.py`: several datasets into one."""
+
+    input_file: list[str] = MISSING
+    output_file: str = MISSING
+    overwrite: bool = False
+    progress: bool = True
+
+
+@dataclass
+class ReplayDemosCfg:
+    """`scripts/replay_demos.py`: recorded actions once more, and what becomes of them."""
+
+    input_file: str = MISSING
+    sim: SimCfg = field(default_factory=SimCfg)
+    """`auto`: the engine that the file was made with, where it is an embedded one."""
+    num_demos: int | None = None
+    """The first so many; None: all."""
+    num_envs: int = 50
+    """How many are replayed at a time."""
+    num_success_steps: int = 5
+    """In each of the last so many steps success must be true."""
+    video_file: str | None = None
+    """An mp4 of the first demos as they were replayed."""
+    num_video_demos: int = 6
+    overwrite: bool = False
+    device: str = "cpu"
+    headless: bool = False
+    json: bool = False
+    progress: bool = True
 
 
 SCRIPT_SCHEMAS: dict[str, type] = {
@@ -95,6 +147,7 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "annotate_demos": AnnotateDemosCfg,
     "split_dataset": SplitDatasetCfg,
     "inspect_dataset": InspectDatasetCfg,
+    "merge_datasets": MergeDatasetsCfg,
     "import_dataset": ImportDatasetCfg,
     "export_dataset": ExportDatasetCfg,
     "prepare_dataset": PrepareDatasetCfg,

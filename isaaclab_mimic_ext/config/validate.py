@@ -5,7 +5,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isaaclab_mimic_ext.config.scripts import AnnotateDemosCfg, GenerateCfg, RecordDemosCfg, SplitDatasetCfg
+from isaaclab_mimic_ext.config.scripts import (
+    AnnotateDemosCfg,
+    GenerateCfg,
+    MergeDatasetsCfg,
+    RecordDemosCfg,
+    ReplayDemosCfg,
+    SplitDatasetCfg,
+    ValidateDatasetCfg,
+)
 from isaaclab_mimic_ext.config.task import DataGenConfig, EventCfg, MimicEnvCfg, RecorderCfg, SimCfg, SubTaskConfig
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
 
@@ -36,7 +44,7 @@ def validate(cfg: Any) -> None:
         _validate_sim(cfg.sim)
         _validate_recorder(cfg.recorder)
         _validate_device(cfg.device)
-    if isinstance(cfg, RecordDemosCfg | AnnotateDemosCfg):
+    if isinstance(cfg, RecordDemosCfg | AnnotateDemosCfg | MergeDatasetsCfg):
         _require_name("output_file", cfg.output_file)
     if isinstance(cfg, GenerateCfg):
         _require_at_least("num_envs", cfg.num_envs, 1)
@@ -52,6 +60,16 @@ def validate(cfg: Any) -> None:
         _validate_seed("seed", cfg.seed)
         if not 0.0 < cfg.ratio < 1.0:
             raise ConfigError(f"ratio: {cfg.ratio} leaves train or valid empty; give a number between 0 and 1, e.g. 0.8")
+    if isinstance(cfg, ValidateDatasetCfg):
+        _validate_seed("seed", cfg.seed)
+        _require_at_least("num_replays", cfg.num_replays, 0)
+    if isinstance(cfg, ReplayDemosCfg):
+        _validate_sim(cfg.sim)
+        _validate_device(cfg.device)
+        for name in ("num_envs", "num_success_steps", "num_video_demos"):
+            _require_at_least(name, getattr(cfg, name), 1)
+        if cfg.num_demos is not None:
+            _require_at_least("num_demos", cfg.num_demos, 1, "; null replays all")
 
 
 def validate_task_cfg(cfg: MimicEnvCfg, task: "Task") -> None:

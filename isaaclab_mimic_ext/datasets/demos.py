@@ -2,6 +2,7 @@
 
 # T steps of one demo
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 import torch
 
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import reorder_quaternions
@@ -47,15 +48,21 @@ class RecordedDemo:
         return nested
 
 
-def read_demos(path: str | Path) -> list[RecordedDemo]:
-    """All demos of a dataset, in natural order.
+def read_demos(
+    path: str | Path, names: Sequence[str] | None = None, groups: Sequence[str] | None = None
+) -> list[RecordedDemo]:
+    """Demos of a dataset.
+
+    Args:
+        names: which ones, in this order; None: all, in natural order.
+        groups: what to read of them (`actions`, `states`, ...); None: everything.
 
     Raises:
         SourceDataError: the file is missing or damaged, or a demo has no actions or no initial state.
     """
     with open_hdf5(path) as file:
-        is_xyzw = int(file.attrs.get("format_version", 0)) >= 1
-        return [_read_demo(file, name, is_xyzw) for name in demo_names(file)]
+        is_xyzw = format_version(file) >= 1
+        return [_read_demo(file, name, is_xyzw, groups) for name in (demo_names(file) if names is None else names)]
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -69,9 +76,10 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name not in ("env_args", "total", "versions")}
 
 
-def _read_demo(file: h5py.File, name: str, is_xyzw: bool) -> RecordedDemo:
+def _read_demo(file: h5py.File, name: str, is_xyzw: bool, groups: Sequence[str] | None) -> RecordedDemo:
     group = file["data"][name]
-    leaves = {path: dataset[()] for path, dataset in datasets_below(group)}
+    wanted = [(path, leaf) for path, leaf in datasets_below(group) if groups is None or path.split("/")[0] in groups]
+    leaves = {path: dataset[()] for path, dataset in wanted}
     place = f"{file.filename}: {name}"
     if "actions" not in leaves or leaves["actions"].ndim != 2 or not len(leaves["actions"]):
         raise SourceDataError(f"{place}: no dataset 'actions' of shape (T, A); record the demo again, or leave it out")

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.errors import SourceDataError
 
-_DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises, by the place of the damage."""
+NEWEST_FORMAT = 1
+"""The highest `format_version` that this package knows; 0 is that of a file without the attribute."""
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
             yield file
     except PermissionError as error:
         raise SourceDataError(f"{path}: may not be read ({error.strerror}); change its permissions") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); copy or make the file again") from error
 
 
@@ -50,6 +53,21 @@ def demo_names(file: h5py.File) -> list[str]:
     return names
 
 
+def format_version(file: h5py.File) -> int:
+    """The version of a file's layout: 0 (quaternions wxyz) or 1 (xyzw).
+
+    Raises:
+        SourceDataError: it is of a version that this package does not know.
+    """
+    found = file.attrs.get("format_version", 0)
+    if np.ndim(found) or found not in range(NEWEST_FORMAT + 1):
+        known = ", ".join(map(str, range(NEWEST_FORMAT + 1)))
+        raise SourceDataError(
+            f"{file.filename}: format_version is {found}, this version of isaaclab_mimic_ext knows {known}; update it"
+        )
+    return int(found)
+
+
 def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
     """Every dataset below a group with its path relative to it, in natural order."""
     for key in sorted(group, key=natural_key):
@@ -64,7 +82,7 @@ def _reason(path: Path) -> str:
     try:
         if h5py.is_hdf5(path):
             return "the file is damaged or incomplete"
-    except _DAMAGE:
+    except DAMAGE:
         pass
     return "is no HDF5 file, or a truncated one"
 

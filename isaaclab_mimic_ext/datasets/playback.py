@@ -63,13 +63,33 @@ def write_video(
         SimulatorUnavailable: MuJoCo, OpenGL or imageio-ffmpeg is missing.
         ConfigError: a number is out of range.
     """
-    for name, value in (("num_demos", num_demos), ("fps", fps), ("stride", stride)):
-        if value < 1:
-            raise ConfigError(f"{name}: {value}, expected 1 or more")
-    imageio = _import_imageio(video=True)
-    video_path = _check_output(video_path, ".mp4", overwrite)
+    _check_numbers(num_demos, fps, stride)
+    check_picture(video_path, ".mp4", overwrite)
     with open_hdf5(dataset_path) as file:
         demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
+    write_states_video(demos, video_path, task, fps, stride, overwrite, tiles)
+
+
+def write_states_video(
+    demos: Sequence[dict[str, Any]],
+    video_path: str | Path,
+    task: Task,
+    fps: int = 20,
+    stride: int = 2,
+    overwrite: bool = False,
+    tiles: TileOptions | None = None,
+) -> None:
+    """Play states that are in memory, as `write_video` plays those of a file.
+
+    Args:
+        demos: one tree a demo in `get_state`'s layout, leaves (T, ...), quaternions xyzw.
+
+    Raises:
+        OutputError, SimulatorUnavailable, ConfigError: as `write_video`.
+    """
+    _check_numbers(1, fps, stride)
+    imageio = _import_imageio(video=True)
+    video_path = check_picture(video_path, ".mp4", overwrite)
     lengths = [_num_steps(demo) for demo in demos]
     with (
         _open_renderer(task, tiles or TileOptions(shadows=False)) as renderer,
@@ -79,6 +99,12 @@ def write_video(
     ):
         for frame in _video_frames(renderer, demos, lengths, stride):
             writer.append_data(frame)
+
+
+def _check_numbers(num_demos: int, fps: int, stride: int) -> None:
+    for name, value in (("num_demos", num_demos), ("fps", fps), ("stride", stride)):
+        if value < 1:
+            raise ConfigError(f"{name}: {value}, expected 1 or more")
 
 
 def write_scene_picture(
@@ -97,7 +123,7 @@ def write_scene_picture(
     if num_demos < 1:
         raise ConfigError(f"num_demos: {num_demos}, expected 1 or more")
     imageio = _import_imageio(video=False)
-    picture_path = _check_output(picture_path, ".png", overwrite)
+    picture_path = check_picture(picture_path, ".png", overwrite)
     with open_hdf5(dataset_path) as file:
         demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
     with _open_renderer(task, tiles or TileOptions()) as renderer, _part_of(picture_path) as part:
@@ -122,7 +148,7 @@ def _grid(count: int) -> tuple[int, int]:
     return min(wide, key=lambda shape: (shape[0] * shape[1] - count, abs(shape[1] / shape[0] - 2)))
 
 
-def _video_frames(renderer: Any, demos: list[dict[str, Any]], lengths: list[int], stride: int) -> Iterator[Frame]:
+def _video_frames(renderer: Any, demos: Sequence[dict[str, Any]], lengths: list[int], stride: int) -> Iterator[Frame]:
     steps = [*range(0, max(lengths) - 1, stride), max(lengths) - 1]
     shown: list[tuple[int, Frame] | None] = [None] * len(demos)
     for step in steps:
@@ -200,7 +226,12 @@ def _import_imageio(video: bool) -> ModuleType:
     return imageio
 
 
-def _check_output(path: str | Path, ending: str, overwrite: bool) -> Path:
+def check_picture(path: str | Path, ending: str, overwrite: bool) -> Path:
+    """Make sure that a picture or video can be put there; its folder is made.
+
+    Raises:
+        OutputError: it ends in something else, exists without `overwrite`, or its folder cannot be made.
+    """
     path = Path(path)
     if path.suffix.lower() != ending:
         raise OutputError(f"{path}: ends in '{path.suffix}', expected '{ending}'; rename it")

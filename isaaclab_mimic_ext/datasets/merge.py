@@ -1,0 +1,271 @@
+"""Several datasets into one, by copying what is stored as it is stored: nothing is decompressed, memory does not grow."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, datasets_below, format_version, open_hdf5
+from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.record.hdf5 import check_output, part_path
+
+OnProgress = Callable[[int, int], None]
+"""Called with the number of demos copied, and of all."""
+
+_SAME_ENV = ("env_name", "type", "action", "eef_names", "object_names")
+"""Entries of env_args in which files that are merged must agree."""
+_SUMMED = ("num_attempts", "num_successes")
+_OWN = ("env_args", "total", "source_demo_names", "merged_from", *_SUMMED)
+"""Attributes of `data` that the merge writes itself."""
+_CACHE = 512 * 2**10
+"""HDF5's cache of metadata [bytes]. Copied demos are never looked at again: a small one is 3 times as fast as the default."""
+_METADATA_BLOCK = 64 * 2**10
+_DEMOS_PER_OPENING = 500
+"""HDF5 keeps some bytes for each object that it met, until the file is closed."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge wrote.
+
+    Attributes:
+        masks: name -> number of demos.
+        dropped_masks: those that not every input has.
+    """
+
+    num_demos: int
+    num_steps: int
+    masks: dict[str, int]
+    dropped_masks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A file to merge.
+
+    Attributes:
+        first_demo: the number of its first demo in the output.
+        first_source: what is added to the indices of its demos' `source_demos`.
+    """
+
+    facts: FileFacts
+    schema: dict[str, str]
+    first_demo: int = 0
+    first_source: int = 0
+
+
+def merge_datasets(
+    paths: Sequence[str | Path], output: str | Path, overwrite: bool = False, on_progress: OnProgress = lambda *_: None
+) -> Merged:
+    """Copy the demos of several files into one, renumbered `demo_0` ... in the order given.
+
+    Each demo gets the attribute `merged_from`, `data` the JSON list of the same name with the inputs' own attributes.
+    That all demos of one file are alike is taken for granted (`validate_dataset` looks).
+
+    Raises:
+        ConfigError: there are fewer than two files, or one of them twice.
+        SourceDataError: a file is unreadable, or differs from the first in format, environment or datasets.
+        OutputError: `output` is one of them, exists and `overwrite` is not set, or cannot be written.
+    """
+    output = Path(output)
+    _check_files([Path(path) for path in paths], output)
+    check_output(output, overwrite)
+    facts = [read_facts(path) for path in paths]
+    inputs = [_Input(each, _schema(each)) for each in facts]
+    for other in inputs[1:]:
+        _check_alike(inputs[0], other)
+    source_names, first_sources = _join_sources(facts)
+    first_demos = np.cumsum([0, *(len(each.demo_names) for each in facts)]).tolist()
+    inputs = [
+        _Input(each.facts, each.schema, first_demo, first_source)
+        for each, first_demo, first_source in zip(inputs, first_demos, first_sources, strict=False)
+    ]
+    part = part_path(output)
+    with _output_errors(output, part):
+        _create(part, inputs[0].facts)
+        num_steps = sum(_copy_demos(each, part, first_demos[-1], on_progress) for each in inputs)
+        masks, dropped = _joined_masks(inputs)
+        _describe(part, facts, {"total": num_steps}, source_names, masks)
+        _make_durable(part)
+        os.replace(part, output)
+    return Merged(first_demos[-1], num_steps, {name: len(demos) for name, demos in masks.items()}, dropped)
+
+
+def _check_files(paths: Sequence[Path], output: Path) -> None:
+    if len(paths) < 2:
+        raise ConfigError(f"input_file: {len(paths)} file(s), a merge takes two or more: input_file=[a.hdf5,b.hdf5]")
+    for index, path in enumerate(paths):
+        if not path.exists():
+            raise SourceDataError(f"{path}: there is no such file; check input_file")
+        if any(path.samefile(other) for other in paths[:index]):
+            raise ConfigError(f"input_file: {path} is given twice; its demos would be doubled, give it once")
+        if output.exists() and output.samefile(path):
+            raise OutputError(f"output_file: {output} is one of the inputs; give another output_file")
+
+
+def _schema(facts: FileFacts) -> dict[str, str]:
+    """Path of each dataset of the first demo -> dtype and shape of a row."""
+    with open_hdf5(facts.path) as file:
+        format_version(file)
+        first = file["data"][facts.demo_names[0]]
+        return {path: f"{dataset.dtype} {dataset.shape[1:]}" for path, dataset in datasets_below(first)}
+
+
+def _check_alike(first: _Input, other: _Input) -> None:
+    _refuse_differences(first, other, "format_version", _format(first.facts), _format(other.facts))
+    for key in _SAME_ENV:
+        mine, theirs = (each.facts.env_args.get(key, "none") for each in (first, other))
+        _refuse_differences(first, other, f"env_args: {key}", mine, theirs)
+    for path in sorted({*first.schema, *other.schema}):
+        mine, theirs = (each.schema.get(path, "missing") for each in (first, other))
+        _refuse_differences(first, other, f"dataset '{path}'", mine, theirs)
+
+
+def _format(facts: FileFacts) -> int:
+    return int(facts.attributes.get("format_version", 0))
+
+
+def _refuse_differences(first: _Input, other: _Input, what: str, mine: Any, theirs: Any) -> None:
+    if mine != theirs:
+        raise SourceDataError(
+            f"{other.facts.path}: {what} is {theirs}, but in {first.facts.path} {mine}; merge only files made alike"
+        )
+
+
+def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
+    """Names of all source demos, and where those of each file begin among them; files with the same sources share them."""
+    sources: dict[tuple[str, tuple[str, ...]], int] = {}
+    names: list[str] = []
+    offsets = []
+    for each in facts:
+        file = str(each.data_attributes.get("source_file", ""))
+        own = tuple(map(str, each.data_attributes.get("source_demo_names", ())))
+        if (file, own) not in sources:
+            sources[file, own] = len(names)
+            names += own
+        offsets.append(sources[file, own])
+    if len({own for _, own in sources if own}) < len([own for _, own in sources if own]):
+        names = [f"{Path(file).name}:{name}" for file, own in sources for name in own]
+    return names, offsets
+
+
+@contextmanager
+def _output_errors(output: Path, part: Path) -> Iterator[None]:
+    """Nothing is left behind where something fails within."""
+    try:
+        yield
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, DAMAGE):
+            reason = " ".join(str(error).split())[:200]
+            raise OutputError(f"output_file: {output} cannot be written ({reason}); check the disk's free space") from error
+        raise
+
+
+def _create(part: Path, first: FileFacts) -> None:
+    with h5py.File(part, "w") as file:
+        for name, value in first.attributes.items():
+            file.attrs[name] = value
+        file.create_group("data")
+
+
+def _copy_demos(source: _Input, part: Path, num_all: int, on_progress: OnProgress) -> int:
+    """Copy the demos of one file, and say how many steps they have."""
+    names, num_steps = source.facts.demo_names, 0
+    for start in range(0, len(names), _DEMOS_PER_OPENING):
+        with open_hdf5(source.facts.path) as file, _open_to_append(part) as target:
+            _limit_cache(file)
+            for index, name in enumerate(names[start : start + _DEMOS_PER_OPENING], start):
+                number = source.first_demo + index
+                num_steps += _copy_demo(file["data"], name, target["data"], f"demo_{number}", source)
+                on_progress(number + 1, num_all)
+            # What HDF5 writes when a file is closed, it fails to write in silence.
+            target.flush()
+    return num_steps
+
+
+def _copy_demo(data: h5py.Group, name: str, target: h5py.Group, new_name: str, source: _Input) -> int:
+    h5py.h5o.copy(data.id, name.encode(), target.id, new_name.encode())
+    attributes = target[new_name].attrs
+    origin, earlier = f"{source.facts.path.name}: {name}", attributes.get("merged_from")
+    attributes["merged_from"] = origin if earlier is None else f"{origin} < {earlier}"
+    if source.first_source and "source_demos" in attributes:
+        attributes["source_demos"] = attributes["source_demos"] + source.first_source
+    return int(attributes["num_samples"]) if "num_samples" in attributes else len(target[new_name]["actions"])
+
+
+@contextmanager
+def _open_to_append(part: Path) -> Iterator[h5py.File]:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_meta_block_size(_METADATA_BLOCK)
+    with h5py.File(h5py.h5f.open(os.fsencode(part), h5py.h5f.ACC_RDWR, access)) as file:
+        _limit_cache(file)
+        yield file
+
+
+def _limit_cache(file: h5py.File) -> None:
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = _CACHE
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # Of a fixed size.
+    file.id.set_mdc_config(config)
+
+
+def _joined_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The masks that all inputs have, in the demos' new names, and the names of the others."""
+    shared = set.intersection(*({*each.facts.masks} for each in inputs))
+    masks = {}
+    for mask in sorted(shared):
+        demos = []
+        for each in inputs:
+            numbers = {name: each.first_demo + index for index, name in enumerate(each.facts.demo_names)}
+            old = [_text(name) for name in np.ravel(each.facts.masks[mask])]
+            demos += [f"demo_{numbers[name]}" for name in old if name in numbers]
+        masks[mask] = np.array(demos, dtype="S")
+    return masks, tuple(sorted({name for each in inputs for name in each.facts.masks} - shared))
+
+
+def _text(name: Any) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+
+
+def _describe(
+    part: Path, facts: Sequence[FileFacts], own: dict[str, Any], source_names: list[str], masks: dict[str, np.ndarray]
+) -> None:
+    """Write what the file says beside its demos: what the inputs agree in, sums of counts, and each input's own words."""
+    every = [each.data_attributes for each in facts]
+    shared = {name: value for name, value in every[0].items() if name not in _OWN}
+    shared = {name: value for name, value in shared.items() if all(np.array_equal(value, a.get(name)) for a in every)}
+    for name in _SUMMED:
+        if all(name in attributes for attributes in every):
+            own[name] = sum(int(attributes[name]) for attributes in every)
+    if source_names:
+        own["source_demo_names"] = source_names
+    own["merged_from"] = json.dumps([_provenance(each, shared) for each in facts])
+    with h5py.File(part, "r+") as file:
+        for name, value in {"env_args": facts[0].data_attributes.get("env_args"), **shared, **own}.items():
+            if value is not None:
+                file["data"].attrs[name] = value
+        for name, demos in masks.items():
+            file[f"mask/{name}"] = demos
+        file.flush()
+
+
+def _provenance(facts: FileFacts, shared: dict[str, Any]) -> dict[str, Any]:
+    """What one input says of itself, without what all of them say."""
+    words = {name: value for name, value in facts.data_attributes.items() if name not in shared}
+    plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in words.items()}
+    return {"file": facts.path.name, "num_demos": len(facts.demo_names), **plain}
+
+
+def _make_durable(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
