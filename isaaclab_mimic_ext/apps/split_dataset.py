@@ -10,7 +10,9 @@ def main(cfg: SplitDatasetCfg) -> Split:
     Raises:
         UsageError: the file or the ratio is no use; the file was not changed.
     """
-    split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed)
+    split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo)
     verb = "Replaced the split of" if split.replaced else "Split"
     print(f"{verb} {cfg.input_file}: {len(split.train)} demos in mask/train, {len(split.valid)} in mask/valid")
+    if split.held_out:
+        print(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was made from them")
     return split
