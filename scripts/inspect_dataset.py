@@ -1,7 +1,8 @@
 """Show what is in a dataset: its tree, counts, lengths, ranges of the objects' poses.
 
     python scripts/inspect_dataset.py input_file=generated.hdf5
-    python scripts/inspect_dataset.py input_file=generated.hdf5 json=true
+    python scripts/inspect_dataset.py input_file=generated.hdf5 --json
+    python scripts/inspect_dataset.py input_file=generated.hdf5 --digest
 
 `--help` shows every field.
 """

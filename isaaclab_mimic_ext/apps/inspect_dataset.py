@@ -10,6 +10,6 @@ def main(cfg: InspectDatasetCfg) -> DatasetSummary:
     Raises:
         SourceDataError: the file is missing, damaged, or has no demos.
     """
-    summary = inspect_dataset(cfg.input_file)
+    summary = inspect_dataset(cfg.input_file, cfg.digest)
     print(summary_as_json(summary) if cfg.json else summary_as_text(summary))
     return summary

@@ -26,7 +26,7 @@ class DatasetSummary:
     """What `inspect_dataset` finds.
 
     Attributes:
-        digest: of all data, see `dataset_digest`.
+        digest: of all data, see `dataset_digest`; None where it was not asked for.
         lengths: `min`, `mean` and `max` number of steps of a demo.
         success: how many demos are marked `true`, `false`, and not at all (`unknown`).
         masks: name -> number of demos.
@@ -38,7 +38,7 @@ class DatasetSummary:
 
     path: str
     size_bytes: int
-    digest: str
+    digest: str | None
     num_demos: int
     num_steps: int
     lengths: dict[str, float]
@@ -52,13 +52,13 @@ class DatasetSummary:
     tree: dict[str, str]
 
 
-def inspect_dataset(path: str | Path) -> DatasetSummary:
-    """Read a whole dataset and sum it up.
+def inspect_dataset(path: str | Path, with_digest: bool = False) -> DatasetSummary:
+    """Sum a dataset up. For the digest all of it is read, for the rest the first row of the objects' poses.
 
     Raises:
         SourceDataError: the file is missing, damaged, or has no demos.
     """
-    digest = dataset_digest(path)
+    digest = dataset_digest(path) if with_digest else None
     with open_hdf5(path) as file:
         names = demo_names(file)
         demos = [file["data"][name] for name in names]
@@ -100,7 +100,8 @@ def _lines(summary: DatasetSummary) -> Iterator[str]:
     yield "  success  " + ", ".join(f"{count} {name}" for name, count in success.items() if count)
     if summary.masks:
         yield "  masks    " + ", ".join(f"{name} {count}" for name, count in summary.masks.items())
-    yield f"  digest   sha256:{summary.digest}"
+    if summary.digest is not None:
+        yield f"  digest   sha256:{summary.digest}"
     if summary.start_ranges:
         yield "positions at the start of a demo [m]"
         width = max(map(len, summary.start_ranges))

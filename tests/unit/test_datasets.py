@@ -164,7 +164,7 @@ def test_summary_counts_what_is_there(dataset):
         data["demo_0"].attrs["source_demos"] = np.array([[0, 0, 1]])
         data["demo_1"].attrs["source_demos"] = np.array([[1, 1, 1]])
     split_dataset(dataset, 0.75, seed=1)
-    summary = inspect_dataset(dataset)
+    summary = inspect_dataset(dataset, with_digest=True)
     assert (summary.num_demos, summary.num_steps) == (12, sum(lengths))
     assert summary.lengths == {"min": min(lengths), "mean": pytest.approx(np.mean(lengths)), "max": max(lengths)}
     assert summary.success == {"true": 10, "false": 1, "unknown": 1}
@@ -210,7 +210,7 @@ def test_apps_report_what_they_did(dataset, capsys):
     out = capsys.readouterr().out
     assert "9 demos in mask/train, 3 in mask/valid" in out
     assert "Replaced the split" in out
-    inspect_app.main(InspectDatasetCfg(input_file=str(dataset)))
+    inspect_app.main(InspectDatasetCfg(input_file=str(dataset), digest=True))
     assert dataset_digest(dataset) in capsys.readouterr().out
     inspect_app.main(InspectDatasetCfg(input_file=str(dataset), json=True))
     assert json.loads(capsys.readouterr().out)["masks"] == {"train": 9, "valid": 3}
