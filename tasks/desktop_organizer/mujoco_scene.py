@@ -119,7 +119,7 @@ def _add_lights_and_cameras(spec: mujoco.MjSpec) -> None:
     visual.quality.shadowsize = 4096
     visual.map.znear = 0.01
     spec.stat.center, spec.stat.extent = (0.4, 0.0, 0.2), 1.5
-    world.add_camera(name="front", pos=(1.50, 0.0, 0.92), xyaxes=(0, 1, 0, -0.525, 0, 0.851), fovy=45)
+    world.add_camera(name="front", pos=(1.75, 0.0, 1.00), xyaxes=(0, 1, 0, -0.477, 0, 0.879), fovy=45)
     world.add_camera(name="side", pos=(1.15, -1.15, 0.90), xyaxes=(0.843, 0.538, 0, -0.237, 0.372, 0.897), fovy=42)
     world.add_camera(name="top", pos=(0.50, 0.0, 1.35), xyaxes=(0, -1, 0, 1, 0, 0), fovy=45)
 
