@@ -164,10 +164,10 @@ class TrialPlanner:
         table, entry = self.table, (rows.eef_ids, rows.subtask)
         weights = table.pos_weight[entry][:, None], table.rot_weight[entry][:, None]
         distance = torch.zeros_like(rows.starts, dtype=torch.float32)
-        if table.uses(Strategy.NEAREST_NEIGHBOR_OBJECT):
+        if Strategy.NEAREST_NEIGHBOR_OBJECT in table.strategies:
             of_object = pose_distance(rows.object_then, rows.object_now[:, None], *weights)
             distance = torch.where((strategy == Strategy.NEAREST_NEIGHBOR_OBJECT)[:, None], of_object, distance)
-        if table.uses(Strategy.NEAREST_NEIGHBOR_ROBOT_DISTANCE):
+        if Strategy.NEAREST_NEIGHBOR_ROBOT_DISTANCE in table.strategies:
             moved = rows.to_now @ self.pool.eef_pose[rows.eef_ids[:, None], self._demo_ids, rows.starts]
             of_robot = pose_distance(moved, rows.eef_now[:, None], *weights)
             distance = torch.where((strategy == Strategy.NEAREST_NEIGHBOR_ROBOT_DISTANCE)[:, None], of_robot, distance)

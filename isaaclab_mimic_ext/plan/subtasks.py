@@ -34,6 +34,7 @@ class SubtaskTable:
         num_interpolation, num_fixed: [steps].
         noise_std: in the action's units.
         noise_everywhere: bool, noise on interpolated and fixed waypoints too.
+        strategies: those that some subtask selects by.
     """
 
     num_subtasks: Tensor
@@ -50,10 +51,7 @@ class SubtaskTable:
     num_fixed: Tensor
     noise_std: Tensor
     noise_everywhere: Tensor
-
-    def uses(self, strategy: Strategy) -> bool:
-        """Whether some subtask selects by `strategy`."""
-        return bool((self.strategy == strategy).any())
+    strategies: frozenset[Strategy]
 
 
 def build_table(subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], device: torch.device) -> SubtaskTable:
@@ -63,6 +61,9 @@ def build_table(subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence
 
     def column(value, dtype: torch.dtype) -> Tensor:  # type: ignore[no-untyped-def]
         return torch.tensor([[value(config) for config in configs] for configs in padded], dtype=dtype, device=device)
+
+    def strategy_of(config: SubTaskConfig) -> Strategy:
+        return Strategy[config.selection_strategy.upper()]
 
     def object_id(config: SubTaskConfig) -> int:
         return len(object_names) if config.object_ref is None else list(object_names).index(config.object_ref)
@@ -74,7 +75,7 @@ def build_table(subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence
     return SubtaskTable(
         num_subtasks=torch.tensor([len(configs) for configs in subtasks.values()], device=device),
         object_id=column(object_id, torch.int64),
-        strategy=column(lambda config: Strategy[config.selection_strategy.upper()], torch.int64),
+        strategy=column(strategy_of, torch.int64),
         nn_k=option("nn_k", 3, torch.int64),
         pos_weight=option("pos_weight", 1.0),
         rot_weight=option("rot_weight", 1.0),
@@ -86,4 +87,5 @@ def build_table(subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence
         num_fixed=column(lambda config: config.num_fixed_steps, torch.int64),
         noise_std=column(lambda config: config.action_noise, torch.float32),
         noise_everywhere=column(lambda config: config.apply_noise_during_interpolation, torch.bool),
+        strategies=frozenset(strategy_of(config) for configs in subtasks.values() for config in configs),
     )
