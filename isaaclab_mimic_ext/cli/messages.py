@@ -23,7 +23,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _explain_missing_config(error)
     if isinstance(error, OverrideParseException):
-        return f"'{error.override}' is no override; write field=value, a value with blanks or special characters in quotes"
+        remedy = "write field=value; special characters need quotes of their own within the shell's: \"field='a value (1)'\""
+        return f"'{error.override}' is no override; {remedy}"
     if cause is None:
         return "; ".join(_lines(str(error)))
     return _explain_field(cause)

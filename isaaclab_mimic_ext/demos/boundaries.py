@@ -41,7 +41,7 @@ def subtask_ends(demo: SourceDemo, signals: Sequence[str | None]) -> list[int]:
 def _end_after(demo: SourceDemo, signal: str, subtask: int, previous_end: int) -> int:
     """One step after the first rise of `signal` at or after `previous_end`."""
     values = demo.subtask_term_signals[signal]
-    place = f"{demo.name}: subtask {subtask}: signal '{signal}'"
+    place = f"{demo.place}: subtask {subtask}: signal '{signal}'"
     remedy = "annotate the demo again, or leave it out"
     if values[0]:
         raise SourceDataError(f"{place} is already true at step 0, expected a rise from false to true; {remedy}")
@@ -72,7 +72,7 @@ def check_offsets(eef_name: str, subtasks: Sequence[SubTaskConfig], ends: Mappin
         eef_name: whose subtasks these are.
         subtasks: S of them; `subtask_term_offset_range` of each and `first_subtask_start_offset_range` of the first count,
             both bounds included [steps].
-        ends: demo -> nominal exclusive ends of its S subtasks [steps], as `subtask_ends` gives them.
+        ends: place of a demo -> nominal exclusive ends of its S subtasks [steps], as `subtask_ends` gives them.
 
     Raises:
         TaskSpecError: it names the demo, the subtask, the numbers and what can be done.
@@ -89,11 +89,11 @@ def check_offsets(eef_name: str, subtasks: Sequence[SubTaskConfig], ends: Mappin
         field = f"subtask_configs.{eef_name}.0.first_subtask_start_offset_range"
         raise TaskSpecError(f"{field}: {ranges[0]} begins before the demo's first step; its least value is 0")
     labels = [_label(index, config) for index, config in enumerate(subtasks)]
-    for demo_name, demo_ends in ends.items():
+    for place, demo_ends in ends.items():
         if len(demo_ends) != len(subtasks):
             reason = f"{len(demo_ends)} subtask ends for {len(subtasks)} subtasks of {eef_name}"
-            raise TaskSpecError(f"{demo_name}: {reason}; give one each")
-        _check_demo(f"{demo_name}, {eef_name}", [0, *map(int, demo_ends)], ranges, labels)
+            raise TaskSpecError(f"{place}: {reason}; give one each")
+        _check_demo(f"{place}, {eef_name}", [0, *map(int, demo_ends)], ranges, labels)
 
 
 def _check_demo(place: str, nominal: Sequence[int], ranges: Sequence[tuple[int, int]], labels: Sequence[str]) -> None:

@@ -78,7 +78,7 @@ def build_pool(
 
 def _ends_of_eef(demos: Sequence[SourceDemo], eef_name: str, configs: list[SubTaskConfig]) -> list[list[int]]:
     signals = [config.subtask_term_signal for config in configs]
-    ends = {demo.name: subtask_ends(demo, signals) for demo in demos}
+    ends = {demo.place: subtask_ends(demo, signals) for demo in demos}
     check_offsets(eef_name, configs, ends)
     return list(ends.values())
 

@@ -35,6 +35,7 @@ class SourceDemo:
         target_eef_pose: end effector -> (T, 4, 4) float32, where each action sent it.
         object_pose: object -> (T, 4, 4) float32.
         subtask_term_signals: signal -> (T,) bool.
+        file: that it is from, for messages.
     """
 
     name: str
@@ -43,6 +44,12 @@ class SourceDemo:
     target_eef_pose: dict[str, NDArray[np.float32]]
     object_pose: dict[str, NDArray[np.float32]]
     subtask_term_signals: dict[str, NDArray[np.bool_]]
+    file: str = ""
+
+    @property
+    def place(self) -> str:
+        """What a message calls it."""
+        return f"{self.file}: {self.name}" if self.file else self.name
 
     @property
     def num_steps(self) -> int:
@@ -89,6 +96,7 @@ def load_source_demos(
                     target_eef_pose=reader.poses("target_eef_pose", "end effector", eef_names, num_steps),
                     object_pose=reader.poses("object_pose", "object", object_names, num_steps),
                     subtask_term_signals=reader.signals(signal_names, num_steps),
+                    file=str(path),
                 )
             )
     return demos
