@@ -19,7 +19,7 @@ class DataGenConfig:
     """True: until `generation_num_trials` trials succeeded. False: that many trials."""
     generation_num_trials: int = 100
     generation_keep_failed: bool = False
-    """Write failed trials too, to `<output>_failed.hdf5`."""
+    """Write failed trials too, to `demo_failed.hdf5`."""
     max_num_failures: int | None = 25
     """This many failures in a row, in trial order, end the run."""
     max_total_failures: int | None = None
