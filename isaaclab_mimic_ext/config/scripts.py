@@ -148,6 +148,7 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "split_dataset": SplitDatasetCfg,
     "inspect_dataset": InspectDatasetCfg,
     "merge_datasets": MergeDatasetsCfg,
+    "replay_demos": ReplayDemosCfg,
     "import_dataset": ImportDatasetCfg,
     "export_dataset": ExportDatasetCfg,
     "prepare_dataset": PrepareDatasetCfg,

@@ -243,7 +243,9 @@ def _describe(
     """Write what the file says beside its demos: what the inputs agree in, sums of counts, and each input's own words."""
     every = [each.data_attributes for each in facts]
     shared = {name: value for name, value in every[0].items() if name not in _OWN}
-    shared = {name: value for name, value in shared.items() if all(np.array_equal(value, a.get(name)) for a in every)}
+    shared = {
+        name: value for name, value in shared.items() if all(name in a and np.array_equal(value, a[name]) for a in every)
+    }
     for name in _SUMMED:
         if all(name in attributes for attributes in every):
             own[name] = sum(int(attributes[name]) for attributes in every)

@@ -52,9 +52,9 @@ def split_dataset(path: str | Path, ratio: float, seed: int, by_source_demo: boo
     if by_source_demo:
         sources = hold_out_sources(used, ratio, seed)
         held_out = tuple(source_names[index] for index in sources)
-        in_valid = used[:, sources].any(1)
-        train = tuple(name for name, valid_too in zip(names, in_valid, strict=True) if not valid_too)
-        valid = tuple(name for name, valid_too in zip(names, in_valid, strict=True) if valid_too)
+        in_valid = np.any(used[:, sources], axis=1).tolist()
+        train = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if not is_valid)
+        valid = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if is_valid)
     else:
         train, valid = draw_split(names, ratio, seed)
     try:
