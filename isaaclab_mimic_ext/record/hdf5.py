@@ -82,10 +82,21 @@ class DatasetFile:
             self._data.attrs[name] = value
         self._file.flush()
         self._file.close()
+        _sync(self.part_path)
 
     def publish(self) -> None:
         """Give the finished file its name."""
         os.replace(self.part_path, self.path)
+        _sync(self.path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk: the run's store forgets the demos after that."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def installed_versions() -> dict[str, str]:
