@@ -25,12 +25,14 @@ from isaaclab_mimic_ext.plan.subtasks import build_table
 from isaaclab_mimic_ext.record.episodes import Closing
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import RunSession, finished_demos, identity_of, open_run
+from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_demos, identity_of, open_run
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.stats import GenerationReport, stats_json
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
+
+_FINISHED = "Nothing to do: the run in %s is finished, with %d demos"
 
 
 def main(cfg: GenerateCfg) -> GenerationReport | None:
@@ -44,16 +46,21 @@ def main(cfg: GenerateCfg) -> GenerationReport | None:
     """
     torch.set_num_threads(1)  # The operations are small; the cores belong to physics and the writer.
     folder = RunFolder(Path(cfg.output_dir))
+    check_free(folder)
     folder.check(cfg.overwrite, cfg.resume)
-    if cfg.resume and (num_demos := finished_demos(folder)) is not None:
-        log.info("Nothing to do: the run in %s is finished, with %d demos", folder.path, num_demos)
+    if cfg.resume and (num_demos := finished_demos(folder, asdict(cfg), Path(cfg.input_file))) is not None:
+        log.info(_FINISHED, folder.path, num_demos)
         return None
     env = start_env(cfg)
     try:
         pool = load_pool(cfg, env)
         identity = identity_of(asdict(cfg), Path(cfg.input_file))
-        with open_run(folder, identity, cfg.resume) as session, log_file(folder.log):
-            return _run(cfg, session, env, pool)
+        with open_run(folder, identity, cfg.resume, cfg.overwrite) as session:
+            if session.num_finished is not None:  # By another process, in the meantime.
+                log.info(_FINISHED, folder.path, session.num_finished)
+                return None
+            with log_file(folder.log):
+                return _run(cfg, session, env, pool)
     finally:
         env.close()
 

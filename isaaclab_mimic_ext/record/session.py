@@ -1,10 +1,13 @@
 """Starting a run in its folder, or going on with one: the lock, what the run is, and how far it had come."""
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +28,9 @@ FREE_TO_CHANGE = frozenset(
     }
 )
 """Fields that do not decide what a trial is: budgets may be raised, machines changed."""
+_CONTENT, _VERSION = "content of input_file (sha256)", "version of "
+_GRACE, _GRACE_OF_THE_DEAD, _LOCK_POLL = 0.2, 30.0, 0.02
+"""How long a lock is waited for: that of a live process, which may only be looking, and of a dead one's writer [s]."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +41,43 @@ class RunSession:
         lock: the file descriptor that holds the run's lock.
         outcomes: how the trials of earlier sessions ended.
         elapsed: time of earlier sessions [s].
+        num_finished: demos of a run that has reached its target, else None.
     """
 
     folder: RunFolder
     lock: int
     outcomes: Outcomes
     elapsed: float
+    num_finished: int | None = None
 
 
 def identity_of(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     """All that the trials of a run depend on: field -> value."""
-    fields = {name: value for name, value in _flattened(config).items() if name not in FREE_TO_CHANGE}
-    versions = {f"version of {name}": value for name, value in installed_versions().items()}
-    return {**fields, "content of input_file (sha256)": _sha256(source), **versions}
+    versions = {f"{_VERSION}{name}": value for name, value in installed_versions().items()}
+    return {**_settings(config), _CONTENT: _sha256(source), **versions}
 
 
-def finished_demos(folder: RunFolder) -> int | None:
-    """How many demos the folder's run has if it reached its target, else None."""
+def finished_demos(folder: RunFolder, config: Mapping[str, Any], source: Path) -> int | None:
+    """How many demos the folder's run has if it reached its target, else None. Nothing is touched.
+
+    Raises:
+        OutputError: it is another run than `config` and `source` (if that is still there) ask for, or has lost its demos.
+    """
     if not folder.store.exists():
         return None
     with _opened_store(folder) as store:
         facts = store.facts()
-    return facts.get("num_demos") if facts.get("complete") and folder.demos.exists() else None
+        if not facts.get("complete"):
+            return None
+        wanted = _settings(config) | ({_CONTENT: _sha256(source)} if source.is_file() else {})
+        # Its demos are made: what would make the next ones, and a source that is gone, no longer matter.
+        made = {name: value for name, value in facts["identity"].items() if name in wanted or _is_setting(name)}
+        _compare(folder, made, wanted)
+        return _num_finished(folder, facts)
 
 
 @contextmanager
-def open_run(folder: RunFolder, identity: Mapping[str, Any], resume: bool) -> Iterator[RunSession]:
+def open_run(folder: RunFolder, identity: Mapping[str, Any], resume: bool, overwrite: bool = False) -> Iterator[RunSession]:
     """Start a run in `folder`, or go on with the one that is there if `resume` is set; locked until the end of the block.
 
     Raises:
@@ -69,17 +86,58 @@ def open_run(folder: RunFolder, identity: Mapping[str, Any], resume: bool) -> It
     folder.create()
     lock = _acquire(folder)
     try:
+        # Once more: another process may have been at work, and finished, since the folder was looked at.
+        folder.check(overwrite, resume)
         if not resume:
             folder.clear()
         with _opened_store(folder) as store:
             facts = store.facts()
             _compare(folder, facts.get("identity", identity), identity)
-            store.set_facts(identity=dict(identity), complete=False)
-            store.commit()
+            num_finished = _num_finished(folder, facts)
+            if num_finished is None:
+                store.set_facts(identity=dict(identity), complete=False)
+                store.commit()
             outcomes = store.outcomes()
-        yield RunSession(folder, lock, outcomes, facts.get("elapsed", 0.0))
+        yield RunSession(folder, lock, outcomes, facts.get("elapsed", 0.0), num_finished)
     finally:
         os.close(lock)
+
+
+def check_free(folder: RunFolder) -> None:
+    """Make sure that nobody works on the folder's run at this moment, without touching anything.
+
+    Raises:
+        OutputError: somebody does.
+    """
+    if not folder.lock.is_file():
+        return
+    try:
+        lock = os.open(folder.lock, os.O_RDONLY)
+    except OSError:
+        return  # Whoever may not read it learns why when it is to be written.
+    try:
+        _wait_for(folder, lock, fcntl.LOCK_SH)
+    finally:
+        os.close(lock)
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in _flattened(config).items() if name not in FREE_TO_CHANGE}
+
+
+def _is_setting(name: str) -> bool:
+    return name != _CONTENT and not name.startswith(_VERSION)
+
+
+def _num_finished(folder: RunFolder, facts: Mapping[str, Any]) -> int | None:
+    if not facts.get("complete"):
+        return None
+    if not folder.demos.exists():
+        raise OutputError(
+            f"output_dir: the run in {folder.path} is finished, but {folder.demos.name} is gone; put it back, or make it "
+            "again with overwrite=true"
+        )
+    return int(facts["num_demos"])
 
 
 @contextmanager
@@ -91,10 +149,18 @@ def _opened_store(folder: RunFolder) -> Iterator[RunStore]:
         finally:
             store.close()
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+            raise _damaged(folder, error) from error
         reason = f"output_dir: {folder.store} cannot be written: {error}; free some space, or give another output_dir"
         raise OutputError(reason) from error
-    except sqlite3.Error as error:
-        raise OutputError(f"output_dir: {folder.store} is damaged ({error}); start anew with overwrite=true") from error
+    except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: RunFolder, error: Exception) -> OutputError:
+    return OutputError(
+        f"output_dir: {folder.store} is damaged ({error}); give another output_dir, or start anew with overwrite=true"
+    )
 
 
 def _acquire(folder: RunFolder) -> int:
@@ -105,16 +171,45 @@ def _acquire(folder: RunFolder) -> int:
             f"output_dir: {folder.lock} cannot be opened: {error.strerror}; give another output_dir"
         ) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(lock, 200).decode(errors="replace").strip() or "another process"
+        _wait_for(folder, lock, fcntl.LOCK_EX)
+    except OutputError:
         os.close(lock)
-        raise OutputError(
-            f"output_dir: {folder.path} is being worked on by {holder}; wait for its end, or give another output_dir"
-        ) from error
+        raise
     os.ftruncate(lock, 0)
     os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return lock
+
+
+def _wait_for(folder: RunFolder, lock: int, kind: int) -> None:
+    """Lock; a holder that was killed is waited for, because its writer still ends in order."""
+    start = time.monotonic()
+    while True:
+        try:
+            return fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise OutputError(
+                    f"output_dir: {folder.lock} cannot be locked: {error.strerror}; give an output_dir on another disk"
+                ) from error
+            if time.monotonic() - start > (_GRACE_OF_THE_DEAD if _is_dead(holder) else _GRACE):
+                raise OutputError(
+                    f"output_dir: {folder.path} is being worked on by {holder}; wait for its end, or give another output_dir"
+                ) from error
+        time.sleep(_LOCK_POLL)
+
+
+def _is_dead(holder: str) -> bool:
+    found = re.fullmatch(r"process (\d+) on (.*)", holder)
+    if found is None or found[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _compare(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
