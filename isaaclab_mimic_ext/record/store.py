@@ -9,12 +9,15 @@ been, and the trials in question are simply run again. Imported by the writer's 
 import io
 import json
 import sqlite3
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from isaaclab_mimic_ext.errors import RecorderError
 
 IN_MEMORY = ":memory:"
 _SCHEMA = """
@@ -70,14 +73,33 @@ class RunStore:
         self._database.execute("INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)", (*values, buffer.getbuffer()))
 
     def episode(self, trial: int) -> Episode | None:
-        """What a trial recorded, if that was kept."""
+        """What a trial recorded, if that was kept.
+
+        Raises:
+            RecorderError: it is damaged, and was removed with all that is known of the trial, so that it is run again.
+        """
         query = "SELECT success, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
         found = self._database.execute(query, (trial,)).fetchone()
         if found is None:
             return None
         success, attributes, blob = found
-        with np.load(io.BytesIO(blob), allow_pickle=False) as rows:
-            return Episode(trial, bool(success), dict(rows), json.loads(attributes))
+        try:
+            with np.load(io.BytesIO(blob), allow_pickle=False) as rows:
+                return Episode(trial, bool(success), dict(rows), json.loads(attributes))
+        except (zipfile.BadZipFile, ValueError, LookupError, OSError, EOFError) as error:
+            self._forget(trial)
+            reason = f"what trial {trial} recorded is damaged ({error}) and was removed"
+            raise RecorderError(f"{reason}; go on with resume=true, which runs it again") from error
+
+    def _forget(self, trial: int) -> None:
+        for table in ("trials", "episodes"):
+            self._database.execute(f"DELETE FROM {table} WHERE trial = ?", (trial,))
+        self._database.commit()
+
+    def is_demo(self, trial: int, keeps_failed: bool) -> bool:
+        """Whether a trial has ended so that its episode must have been kept."""
+        found = self._database.execute("SELECT success FROM trials WHERE trial = ?", (trial,)).fetchone()
+        return found is not None and (bool(found[0]) or keeps_failed)
 
     def outcomes(self) -> Outcomes:
         """Every trial that has ended."""

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from multiprocessing import Pipe
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, Saved, WriterOptions, WriterSummary
 from isaaclab_mimic_ext.record.hdf5 import check_output
+from isaaclab_mimic_ext.record.store import IN_MEMORY
 
 _POLL = 0.5
 """How often a full queue is left to see whether the writer is still alive [s]."""
@@ -29,6 +31,8 @@ class EpisodeWriter:
     def __init__(self, options: WriterOptions, lock: int | None = None):
         self.num_saved = 0
         """Trials that are durable."""
+        self._options = options
+        self._send_error: Exception | None = None
         self.seconds_stalled = 0.0
         """How long `put` has waited for room in the queue."""
         for path in (options.path, options.failed_path):
@@ -63,8 +67,9 @@ class EpisodeWriter:
             RecorderError: the writer failed.
         """
         self._put(closing)
-        while (summary := self._answer()) is None:
-            continue
+        while not self._connection.poll(_POLL) or (summary := self._answer()) is None:
+            if self._send_error is not None:
+                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._kept()}")
         self._process.wait()
         return summary
 
@@ -73,6 +78,8 @@ class EpisodeWriter:
         while True:
             while self._connection.poll():
                 self._answer()
+            if self._send_error is not None:
+                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._kept()}")
             try:
                 self._queue.put(message, timeout=_POLL)
                 break
@@ -94,13 +101,24 @@ class EpisodeWriter:
         try:
             answer = self._connection.recv()
         except (EOFError, OSError):
-            answer = RecorderError(f"the writer's process ended with exit code {self._process.wait()}")
+            answer = RecorderError(f"the writer's process {self._end()}; {self._kept()}")
         if isinstance(answer, Saved):
             self.num_saved = answer.num_trials
             return None
         if isinstance(answer, WriterSummary):
             return answer
         raise answer
+
+    def _end(self) -> str:
+        code = self._process.wait()
+        if code >= 0:
+            return f"ended with exit code {code}"
+        return f"was killed by signal {-code}" + (", perhaps for want of memory" if code == -signal.SIGKILL else "")
+
+    def _kept(self) -> str:
+        if self._options.store_path == IN_MEMORY:
+            return "what was recorded is lost"
+        return f"what finished before is kept in {self._options.store_path}: go on with resume=true"
 
     def _send_all(self) -> None:
         try:
@@ -110,3 +128,5 @@ class EpisodeWriter:
                 self._connection.send(message)
         except OSError:
             return  # The writer is gone; the next `put` says why.
+        except Exception as error:
+            self._send_error = error  # Out of memory, as a rule. The queue would fill, and wait for ever.

@@ -49,6 +49,8 @@ def main(connection: Connection) -> None:
 def _failure(options: WriterOptions | None, error: BaseException) -> RecorderError:
     if isinstance(error, MimicError):
         return RecorderError(str(error))
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError) and options:
+        return RecorderError(f"{options.store_path} is damaged ({error}); start anew with overwrite=true")
     path = options.path if options else "a dataset"
     # HDF5 wraps what the system said in a paragraph of its own.
     reason = re.search(r"error message = '([^']+)'", str(error))
@@ -134,6 +136,8 @@ class _Writing:
         for trial in trials:
             self._next_trial = trial + 1
             episode = self.store.episode(trial)
+            if episode is None and self.store.is_demo(trial, bool(self.options.failed_path)):
+                raise RecorderError(f"{self.options.store_path} has lost trial {trial}; start anew with overwrite=true")
             if episode is not None:
                 self.files[episode.success].add_demo(*self._demo(episode))
 
