@@ -2,6 +2,7 @@
 
 # N envs, n of them addressed, E end effectors, S subtasks, A action entries
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.stats import Clock, GenerationReport, Progress, failed_stage, failure_reasons
+
+log = logging.getLogger(__name__)
 
 
 class Generator:
@@ -166,8 +169,13 @@ class Generator:
     def _end_trials(self, env_ids: np.ndarray) -> None:
         ids = self._tensor(env_ids)
         held = self._steps_successful >= self.config.num_success_steps
-        success = (self._ever_successful if self.config.success_rule == "any_step" else held)[ids].cpu().numpy()
+        successful = (self._ever_successful if self.config.success_rule == "any_step" else held)[ids]
+        finite = self.recorder.is_finite(ids, self._step[ids])
+        success = (successful & finite).cpu().numpy()
         trials, lengths = self.planner.trials[ids].cpu().numpy(), self._step[ids].cpu().numpy()
+        if not finite.all():
+            broken = trials[~finite.cpu().numpy()].tolist()
+            log.warning("The physics of trial %s gave numbers that are not finite; it counts as failed", broken)
         stages = failed_stage(self._signals_seen[ids].cpu().numpy())
         attributes = {
             "seed": np.full(len(trials), self.config.seed),

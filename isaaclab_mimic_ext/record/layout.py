@@ -62,6 +62,16 @@ class RowBuffer:
         for name, rows in self.layout.pack(tree).items():
             self._rows[name][env_ids, step] = rows[env_ids]
 
+    def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        """Whether each of `env_ids` (n,) has finite numbers only in the first `num_steps` (n,) of its rows, (n,) bool."""
+        finite = torch.ones(len(env_ids), dtype=torch.bool, device=env_ids.device)
+        for rows in self._rows.values():
+            if rows.dtype.is_floating_point:
+                seen = rows[env_ids, : int(num_steps.max())]  # sync: at the end of trials
+                late = torch.arange(seen.shape[1], device=env_ids.device) >= num_steps[:, None]
+                finite &= (seen.isfinite().all(-1) | late).all(-1)
+        return finite
+
     def take(self, env_ids: Tensor, num_steps: int) -> dict[str, np.ndarray]:
         """The first `num_steps` rows of `env_ids`, (n, num_steps, W) by name, on the host."""
         return {name: rows[env_ids, :num_steps].cpu().numpy() for name, rows in self._rows.items()}

@@ -93,6 +93,12 @@ class EpisodeRecorder:
             tree["processed_actions"] = processed
         return tree
 
+    def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        """Whether the episodes of `env_ids` (n,), of so many steps (n,), hold finite numbers only, (n,) bool."""
+        one = torch.ones_like(num_steps)
+        rows = self._before.is_finite(env_ids, num_steps) & self._after.is_finite(env_ids, num_steps)
+        return rows & self._initial.is_finite(env_ids, one)
+
     def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
         """Hand the episodes of `env_ids` (n,) over; trials below `committed` may be written.
 
