@@ -1,0 +1,278 @@
+"""Runs of `scripts/generate.py` that can be started in a tenth of a second and killed at any instant, wherever they are.
+
+A process that has imported everything forks for each run. What a run reported as saved is noted beside its output.
+"""
+
+import fcntl
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.store import RunStore
+
+ROOT = Path(__file__).resolve().parents[1]
+_DEATH = """
+import os, signal
+name, method, when, count = os.environ["DEATH_POINT"].split(":")
+from isaaclab_mimic_ext.record.hdf5 import DatasetFile
+from isaaclab_mimic_ext.record.store import RunStore
+owner, left = {"DatasetFile": DatasetFile, "RunStore": RunStore}[name], [int(count)]
+method_of_old = getattr(owner, method)
+def dies(self, *args, **kwargs):
+    left[0] -= 1
+    if left[0] == 0 and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = method_of_old(self, *args, **kwargs)
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+setattr(owner, method, dies)
+"""
+"""A `sitecustomize` of the writer's process: it dies before or after the so many-th call of a method."""
+
+
+@dataclass
+class Run:
+    """A run under way.
+
+    Attributes:
+        said: what it wrote to its standard error.
+        saved: the numbers of its `Saved` messages, one a line.
+    """
+
+    nursery: "Nursery"
+    folder: RunFolder
+    pid: int
+    said: Path
+    saved: Path
+
+    def writer_pid(self) -> int | None:
+        """Its writer's process, once there is one."""
+        with suppress(OSError):
+            for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+                if b"writer_process" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+        return None
+
+    def kill(self, generator: bool = True, writer: bool = True) -> bool:
+        """SIGKILL to either or both; True if anything was hit that still lived."""
+        pids = [self.writer_pid()] if writer else []
+        pids += [self.pid] if generator else []
+        hit = False
+        for pid in pids:
+            if pid is not None and _lives(pid):
+                os.kill(pid, signal.SIGKILL)
+                hit = True
+        return hit
+
+    def wait(self) -> int:
+        """Its exit code, negative for a signal."""
+        return self.nursery.ask({"wait": self.pid})
+
+    def until(self, condition: Callable[[], bool], timeout: float = 60.0) -> bool:
+        """Wait as closely as can be until something holds; False where the run ends, or the time, before."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if condition():
+                return True
+            if not _lives(self.pid):
+                return condition()
+            time.sleep(0.0005)
+        return False
+
+    def num_saved(self) -> int:
+        """The trials that its last `Saved` message covered."""
+        lines = self.saved.read_text().split() if self.saved.exists() else []
+        return int(lines[-1]) if lines else 0
+
+    def message(self) -> str:
+        """The line that names its error."""
+        lines = [line for line in self.said.read_text().splitlines() if line and not line.startswith("[")]
+        return lines[-1] if lines else ""
+
+
+@dataclass
+class Nursery:
+    """The process that forks runs; `open_nursery` makes one."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    num_started: int = field(default=0)
+
+    def start(self, folder: RunFolder, *arguments: str, death_point: str = "", limit: int = 0) -> Run:
+        """Start `generate.py` into a folder.
+
+        Args:
+            death_point: `class:method:before|after:count`, where the writer is to die.
+            limit: of the size of files [bytes].
+        """
+        self.num_started += 1
+        run = Run(self, folder, 0, self.folder / f"{self.num_started}.err", self.folder / f"{self.num_started}.saved")
+        order = {"said": str(run.said), "saved": str(run.saved), "death_point": death_point, "limit": limit}
+        run.pid = self.ask(order | {"arguments": [f"output_dir={folder.path}", *arguments]})
+        return run
+
+    def finish(self, folder: RunFolder, *arguments: str, **faults: Any) -> tuple[int, str]:
+        """Start a run and wait for it: exit code and error message."""
+        run = self.start(folder, *arguments, **faults)
+        return run.wait(), run.message()
+
+    def ask(self, order: dict[str, Any]) -> int:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@contextmanager
+def open_nursery(folder: Path) -> Iterator[Nursery]:
+    """A nursery that keeps its notes in `folder`."""
+    (folder / "sitecustomize.py").write_text(_DEATH)
+    process = subprocess.Popen([sys.executable, "-m", "tests.faults", str(folder)], cwd=ROOT, text=True, stdin=-1, stdout=-1)
+    try:
+        yield Nursery(process, folder)
+    finally:
+        process.communicate()
+
+
+def trials_in_store(folder: RunFolder) -> dict[int, bool]:
+    """Trial -> success, of all that is durable."""
+    if not folder.store.exists():
+        return {}
+    store = RunStore(folder.store)
+    outcomes = store.outcomes()
+    store.close()
+    return dict(zip(outcomes.trials.tolist(), outcomes.success.tolist(), strict=True))
+
+
+@dataclass
+class Killed:
+    """What killing one run at random instants did, before it was let finish.
+
+    Attributes:
+        kills: how many hit a living process.
+        lost: trials that were reported as saved, or seen in the store, and are gone or have turned round.
+    """
+
+    kills: int = 0
+    lost: int = 0
+    exit_code: int = 0
+    message: str = ""
+
+
+def kill_and_resume(
+    nursery: Nursery, folder: RunFolder, arguments: list[str], seconds: float, max_kills: int, rng: random.Random
+) -> Killed:
+    """Kill a run up to `max_kills` times, each time resume it, at last let it finish.
+
+    Args:
+        seconds: how long it takes undisturbed.
+    """
+    found = Killed()
+    known: dict[int, bool] = {}
+    for _ in range(max_kills):
+        run = nursery.start(folder, *arguments, "resume=true")
+        if rng.random() < 0.3:  # Aimed at the end: the datasets are finished, or have just got their names.
+            at_end = rng.choice([folder.demos, folder.stats])
+            run.until(at_end.exists)
+            time.sleep(rng.uniform(0.0, 0.02))
+        else:
+            time.sleep(rng.uniform(0.1, 0.9) * seconds)
+        who = rng.choice([(True, True), (True, False), (False, True)])
+        found.kills += run.kill(generator=who[0], writer=who[1])
+        run.wait()
+        wait_for_the_lock(folder)
+        now = trials_in_store(folder)
+        found.lost += sum(now.get(trial) != success for trial, success in known.items())
+        found.lost += max(0, run.num_saved() - (len(now) - len(known)))
+        known = now
+    found.exit_code, found.message = nursery.finish(folder, *arguments, "resume=true")
+    now = trials_in_store(folder)
+    found.lost += sum(now.get(trial) != success for trial, success in known.items())
+    return found
+
+
+def wait_for_the_lock(folder: RunFolder, timeout: float = 30.0) -> None:
+    """Wait until the last process of a killed run has gone: a writer whose generator died ends by itself."""
+    end = time.monotonic() + timeout
+    while folder.lock.exists() and time.monotonic() < end:
+        with open(folder.lock) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(0.002)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _be_nursery(folder: str) -> None:
+    import torch
+
+    import isaaclab_mimic_ext.apps.generate  # noqa: F401  # Imported for the runs to come.
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _be_run(order, folder)
+        print(answer, flush=True)
+
+
+def _be_run(order: dict[str, Any], folder: str) -> None:
+    import resource
+
+    from isaaclab_mimic_ext.cli import run_app
+    from isaaclab_mimic_ext.record.writer import EpisodeWriter
+
+    os.dup2(os.open(order["said"], os.O_WRONLY | os.O_CREAT), 2)
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.setpgid(0, 0)
+    answer, saved = EpisodeWriter._answer, os.open(order["saved"], os.O_WRONLY | os.O_CREAT)
+
+    def noted(self: EpisodeWriter) -> Any:
+        summary = answer(self)
+        if summary is None:
+            os.write(saved, f"{self.num_saved}\n".encode())
+        return summary
+
+    EpisodeWriter._answer = noted  # type: ignore[method-assign]
+    if order["death_point"]:
+        os.environ["DEATH_POINT"] = order["death_point"]
+        sys.path.append(folder)
+    if order["limit"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
+    os.chdir(folder)
+    sys.argv = ["generate.py", *order["arguments"]]
+    code: Any = 1
+    try:
+        run_app("generate")
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+if __name__ == "__main__":
+    _be_nursery(sys.argv[1])
