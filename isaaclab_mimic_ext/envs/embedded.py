@@ -12,7 +12,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
-from isaaclab_mimic_ext.envs.panda import FINGER_OPEN, HOME, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.envs.panda import HOME, JOINT_LIMITS, NUM_ARM_JOINTS
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.math import (
     axis_angle_from_matrix,
@@ -56,6 +56,7 @@ class EmbeddedEnv(ABC):
         self._joint_std = joint_noise_std(task, events).to(self.device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
         self._home = torch.tensor(HOME, device=self.device)
+        self._arm_limits = torch.tensor(JOINT_LIMITS, device=self.device).unbind(-1)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
         self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=self.device)
 
@@ -83,6 +84,7 @@ class EmbeddedEnv(ABC):
         joint_pos = self._home.expand(num_envs, self.num_arms, -1).clone()
         noise = draws.normal(Stream.JOINT_POSITION, (self.num_arms, NUM_ARM_JOINTS))
         joint_pos[..., :NUM_ARM_JOINTS] += self._joint_std[:, None] * noise
+        joint_pos[..., :NUM_ARM_JOINTS].clamp_(*self._arm_limits)
         zeros = torch.zeros(num_envs, num_objects, 6, device=self.device)
         self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros)
 
@@ -211,6 +213,3 @@ class EmbeddedEnv(ABC):
 
     def close(self) -> None:
         """Release what the engine holds."""
-
-
-__all__ = ["FINGER_OPEN", "POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]

@@ -9,6 +9,8 @@ import torch
 
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
+from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
+from isaaclab_mimic_ext.envs.panda import JOINT_LIMITS, NUM_ARM_JOINTS
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import Task, load_task
@@ -125,3 +127,12 @@ def test_a_wrong_event_is_refused(task: Task, event: EventCfg, message: str) -> 
 def test_joint_noise_is_the_robots(task: Task) -> None:
     assert joint_noise_std(task, default_events()).tolist() == pytest.approx([0.02])
     assert joint_noise_std(task, {}).tolist() == [0.0]
+
+
+def test_joint_noise_stays_within_the_joints_limits(task: Task) -> None:
+    env = KinematicEnv(task, {"robot": EventCfg("robot", joint_std=2.0)}, num_envs=32)
+    env.reset(torch.arange(32), Draws(1, torch.arange(32)))
+    low, high = torch.tensor(JOINT_LIMITS).unbind(-1)
+    joint_pos = env.scene.joint_pos[:, 0, :NUM_ARM_JOINTS]
+    assert ((joint_pos >= low) & (joint_pos <= high)).all()
+    assert (joint_pos == low).any() and (joint_pos == high).any()
