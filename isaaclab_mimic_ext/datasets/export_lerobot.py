@@ -3,7 +3,7 @@
 # T steps of one demo, H x W pixels
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,8 @@ def export_lerobot(path: str | Path, output: str | Path, options: LeRobotOptions
     features = _features(first, columns, facts.is_xyzw, options.videos)
     fps, output = _fps(facts, options.fps), Path(output)
     repo_id = options.repo_id or f"local/{output.resolve().name}"
-    robot = (facts.env_args.get("eef_names") or [None])[0]
+    eef_names = facts.env_args.get("eef_names")
+    robot = "_".join(map(str, eef_names)) if isinstance(eef_names, list) and eef_names else None
     instruction = options.instruction or str(facts.env_args.get("env_name") or Path(path).stem).replace("_", " ")
     with _new_folder(output, overwrite) as part:
         dataset = dataset_class.create(
@@ -87,7 +88,7 @@ def export_lerobot(path: str | Path, output: str | Path, options: LeRobotOptions
         )
         try:
             for demo in stream_demos(path):
-                for frame in _frames(demo, columns, features):
+                for frame in _frames(demo, columns):
                     dataset.add_frame(frame | {"task": instruction})
                 dataset.save_episode()
         finally:
@@ -104,7 +105,7 @@ def _lerobot_dataset() -> Any:
     except ImportError as error:
         raise DependencyMissing(
             f"format=lerobot needs the lerobot library, which cannot be imported ({error}); install it into an environment "
-            'of its own, for it wants an older torch: pip install "isaaclab-mimic-ext[lerobot]"'
+            'of its own, for it wants an older torch: pip install -e ".[lerobot]" (in the checkout)'
         ) from error
     disable_progress_bars()  # One an episode, each a line of its own in a log.
     return LeRobotDataset
@@ -157,23 +158,15 @@ def _column_names(key: str, width: int, is_xyzw: bool) -> list[str]:
     return [f"{key}.{axis}" for axis in axes]
 
 
-def _frames(demo: StoredDemo, columns: _Columns, features: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _frames(demo: StoredDemo, columns: _Columns) -> Iterator[dict[str, Any]]:
     """One dict a step."""
     rows = _rows(demo, columns)
-    for name, values in rows.items():
-        if values.shape[1:] != tuple(features[name]["shape"]):
-            found, expected = values.shape[1:], features[name]["shape"]
-            demo.refuse(f"{name}: shape {found}, in the first demo {expected}; export files of one kind only")
     for step in range(demo.num_steps):
         yield {name: values[step] for name, values in rows.items()}
 
 
 def _rows(demo: StoredDemo, columns: _Columns) -> dict[str, np.ndarray]:
-    """Feature -> (T, ...)."""
-    needed = [*(f"obs/{key}" for key in (*columns.state_keys, *columns.cameras.values())), *columns.scalars]
-    missing = [path for path in needed if path not in demo.leaves]
-    if missing:
-        demo.refuse(f"no dataset '{missing[0]}', which the first demo has; export files of one kind only")
+    """Feature -> (T, ...). All demos have what the first has: `stream_demos` sees to that."""
     leaves, num_steps = demo.leaves, demo.num_steps
     parts = [leaves[f"obs/{key}"].reshape(num_steps, -1) for key in columns.state_keys]
     rows = {_STATE: np.concatenate(parts, axis=1, dtype=np.float32), _ACTION: leaves["actions"].astype(np.float32)}

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.datasets.stream import FileFacts, StoredDemo, new_datase
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 _INFO = "datagen_info"
+_INITIAL = "initial_state"
 _ENV_TYPE = 2
 """robomimic's number for environments that it makes by name."""
 
@@ -98,9 +99,14 @@ def _states(demo: StoredDemo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     source = {path: leaf for path, leaf in demo.leaves.items() if path.split("/")[0] == SOURCE_STATES}
     if source:
         return {"states" + path.removeprefix(SOURCE_STATES): leaf for path, leaf in source.items()}, {}
-    first, after = demo.below("initial_state"), demo.below("states")
+    first, after = demo.below(_INITIAL), demo.below("states")
     if not after or set(first) != set(after):
         return {}, {}
+    for path, leaf in first.items():
+        if leaf.shape != (1, *after[path].shape[1:]):
+            demo.refuse(
+                f"{_INITIAL}/{path}: shape {leaf.shape}, expected {(1, *after[path].shape[1:])}; make the demo again"
+            )
     # Isaac Lab's states[t] is the one after step t.
     before = {path: np.concatenate((first[path], after[path][:-1])).reshape(demo.num_steps, -1) for path in sorted(after)}
     widths = {path: leaf.shape[1] for path, leaf in before.items()}

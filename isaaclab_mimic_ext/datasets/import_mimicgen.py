@@ -21,6 +21,8 @@ SOURCE_STATES = "source_states"
 _INFO = "datagen_info"
 _POSES = {"eef_pose": "eef_pose", "target_pose": "target_eef_pose"}
 """MimicGen's name -> Isaac Lab's, where an end effector's name follows."""
+_KEPT_ENV_ARGS = ("sim_args", "action")
+"""Of files that were Isaac Lab's before they were MimicGen's."""
 _ROBOSUITE = 1
 """robomimic's number of the environment type."""
 _PREPARE = "annotate first: MimicGen's scripts/prepare_src_dataset.py adds datagen_info in the simulator of the demos"
@@ -153,6 +155,8 @@ def _leaves(demo: StoredDemo, options: ImportOptions, flips: bool) -> dict[str, 
         leaves[f"{target}/object_pose/{options.objects.get(name, name)}"] = _narrow(pose)
     for name, signal in demo.below(f"{_INFO}/subtask_term_signals").items():
         leaves[f"{target}/subtask_term_signals/{options.signals.get(name, name)}"] = _as_bool(demo, name, signal)
+    if "dones" in leaves:
+        leaves["dones"] = leaves["dones"] != 0
     actions, gripper = _actions(demo, info["gripper_action"], flips)
     return leaves | {"actions": actions, f"{target}/gripper_action/{options.eef_name}": gripper}
 
@@ -208,7 +212,7 @@ def _attributes(demo: StoredDemo) -> dict[str, Any]:
 
 
 def _file_attributes(facts: FileFacts) -> dict[str, Any]:
-    """robosuite's observations have quaternions in xyzw order, without saying so."""
+    """The observations of robosuite have quaternions in xyzw order, without saying so."""
     return {**facts.attributes, **({"format_version": 1} if _is_robosuite(facts) else {})}
 
 
@@ -218,6 +222,7 @@ def _data_attributes(facts: FileFacts, options: ImportOptions, object_names: tup
     rate = kwargs.get("control_freq") if isinstance(kwargs, dict) else None
     if isinstance(rate, int | float) and rate > 0:
         env_args["sim_args"] = {"dt": 1.0 / rate, "decimation": 1, "render_interval": 1, "num_envs": 1}
+    env_args |= {name: facts.env_args[name] for name in _KEPT_ENV_ARGS if name in facts.env_args}
     env_args |= {"eef_names": [options.eef_name], "object_names": list(object_names)}
     return {
         **{name: value for name, value in facts.data_attributes.items() if name != "env_args"},

@@ -13,11 +13,10 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import check_output, create_dataset, part_path
 
-_NEWEST_VERSION = 1
 _ONE_ROW = "initial_state/"
 _STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")
 """Beside everything in a group, these have a row a step."""
@@ -55,22 +54,18 @@ class FileFacts:
     """What a file says beside its demos.
 
     Attributes:
+        is_xyzw: whether its quaternions have w at the end.
         attributes, data_attributes: of the file and of its group `data`.
         env_args: those of `data`, empty where it has none.
         masks: name -> names of demos, as bytes.
     """
 
     path: Path
-    demo_names: list[str]
+    is_xyzw: bool
     attributes: dict[str, Any]
     data_attributes: dict[str, Any]
     env_args: dict[str, Any]
     masks: dict[str, np.ndarray]
-
-    @property
-    def is_xyzw(self) -> bool:
-        """Whether its quaternions have w at the end."""
-        return int(self.attributes.get("format_version", 0)) >= 1
 
 
 def read_facts(path: str | Path) -> FileFacts:
@@ -80,30 +75,35 @@ def read_facts(path: str | Path) -> FileFacts:
         SourceDataError: the file is missing or damaged, has no demos, or is of a newer format; its env_args are no JSON object.
     """
     with open_hdf5(path) as file:
-        names = demo_names(file)
-        _check_version(file)
-        data_attributes = dict(file["data"].attrs)
+        demo_names(file)  # Raises where there are none.
+        version = format_version(file)
+        data_attributes = _attributes(file["data"])
         masks = file.get("mask")
         found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
         env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))
         values = {name: dataset[()] for name, dataset in found.items()}
-        return FileFacts(Path(path), names, dict(file.attrs), data_attributes, env_args, values)
+        return FileFacts(Path(path), version >= 1, _attributes(file), data_attributes, env_args, values)
 
 
 def stream_demos(path: str | Path) -> Iterator[StoredDemo]:
     """The demos of a file in natural order, each read whole.
 
     Raises:
-        SourceDataError: the file is missing or damaged, or a demo has no actions or datasets of another length.
+        SourceDataError: the file is missing or damaged; a demo has no actions, datasets of another length or numbers that are
+            none; or it has other datasets than the first.
     """
+    first: StoredDemo | None = None
     with open_hdf5(path) as file:
         for name in demo_names(file):
             group = file["data"][name]
             leaves = {leaf: np.asarray(dataset[()]) for leaf, dataset in datasets_below(group) if dataset.shape is not None}
             info = group.get("datagen_info")
-            attributes = dict(info.attrs) if isinstance(info, h5py.Group) else {}
-            demo = StoredDemo(f"{file.filename}: {name}", name, leaves, attributes | dict(group.attrs))
-            _check_rows(demo)
+            attributes = _attributes(info) if isinstance(info, h5py.Group) else {}
+            demo = StoredDemo(f"{file.filename}: {name}", name, leaves, attributes | _attributes(group))
+            _check_values(demo)
+            if first is None:
+                first = StoredDemo(demo.place, name, {leaf: values[:1] for leaf, values in leaves.items()}, {})
+            _check_alike(demo, first)
             yield demo
 
 
@@ -169,13 +169,6 @@ def new_dataset(
         raise
 
 
-def _check_version(file: h5py.File) -> None:
-    version = int(file.attrs.get("format_version", 0))
-    if version > _NEWEST_VERSION:
-        reason = f"format_version is {version}, a newer one than {_NEWEST_VERSION}, the newest that is known here"
-        raise SourceDataError(f"{file.filename}: {reason}; update isaaclab_mimic_ext")
-
-
 def _env_args(filename: str, text: Any) -> dict[str, Any]:
     try:
         env_args = json.loads(text)
@@ -186,14 +179,41 @@ def _env_args(filename: str, text: Any) -> dict[str, Any]:
     return env_args
 
 
-def _check_rows(demo: StoredDemo) -> None:
+def _attributes(item: h5py.Group) -> dict[str, Any]:
+    attributes = dict(item.attrs)
+    for value in attributes.values():
+        if isinstance(value, str):
+            value.encode()  # Raises where the text is damaged, which reading does not.
+    return attributes
+
+
+def _is_stepwise(path: str) -> bool:
+    return path in _STEPWISE or ("/" in path and not path.startswith(_ONE_ROW))
+
+
+def _check_values(demo: StoredDemo) -> None:
     actions = demo.leaves.get("actions")
     if actions is None or actions.ndim != 2 or not actions.size or actions.dtype.kind != "f":
         demo.refuse("no dataset 'actions' of shape (T, A), floats; record the demo again, or leave it out")
     for path, leaf in demo.leaves.items():
-        stepwise = path in _STEPWISE or ("/" in path and not path.startswith(_ONE_ROW))
-        if stepwise and leaf.shape[:1] != actions.shape[:1]:
+        if _is_stepwise(path) and leaf.shape[:1] != actions.shape[:1]:
             demo.refuse(f"{path}: shape {leaf.shape}, but the demo has {len(actions)} actions; make the demo again")
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            demo.refuse(f"{path}: not finite at step {int(np.argwhere(~np.isfinite(leaf))[0, 0])}; leave the demo out")
+
+
+def _check_alike(demo: StoredDemo, first: StoredDemo) -> None:
+    """Whoever reads the copy takes the first demo for the form of all. States are the engine's own affair."""
+    for path in sorted(demo.leaves.keys() | first.leaves.keys()):
+        leaf, other = demo.leaves.get(path), first.leaves.get(path)
+        if not _is_stepwise(path) or path.startswith("states/"):
+            continue
+        if leaf is None or other is None:
+            reason = f"missing, but {first.name} has it" if leaf is None else f"not in {first.name}"
+            demo.refuse(f"{path}: {reason}; use files of one kind only")
+        if (leaf.shape[1:], leaf.dtype) != (other.shape[1:], other.dtype):
+            found, expected = f"{leaf.shape[1:]} {leaf.dtype}", f"{other.shape[1:]} {other.dtype}"
+            demo.refuse(f"{path}: {found} a step, in {first.name} {expected}; use files of one kind only")
 
 
 def _set_attributes(item: h5py.Group, attributes: Mapping[str, Any]) -> None:

@@ -99,7 +99,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(dataset, tmp_pat
             export_lerobot(dataset, output, options)
     with h5py.File(dataset, "r+") as file:
         del file["data/demo_1/obs/eef_pos"]
-    with pytest.raises(SourceDataError, match="demo_1: no dataset 'obs/eef_pos'"):
+    with pytest.raises(SourceDataError, match="demo_1: obs/eef_pos: missing"):
         export_lerobot(dataset, output, LeRobotOptions(videos=False))
     assert {path.name for path in tmp_path.iterdir()} == {"demo.hdf5"}
 

@@ -130,8 +130,9 @@ def test_one_of_several_end_effectors_must_be_named(dataset, output):
 
 def test_observations_that_would_share_a_name_are_refused(dataset, output):
     with h5py.File(dataset, "r+") as file:
-        file["data/demo_1/obs/eef/pos"] = file["data/demo_1/obs/eef_pos"][()]
-    with pytest.raises(SourceDataError, match=r"demo_1.*'eef_pos'"):
+        for demo in file["data"].values():
+            demo["obs/eef/pos"] = demo["obs/eef_pos"][()]
+    with pytest.raises(SourceDataError, match=r"demo_0.*'eef_pos'"):
         export_robomimic(dataset, output)
     assert {path.name for path in output.parent.iterdir()} == {"demo.hdf5"}
 

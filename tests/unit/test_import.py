@@ -53,6 +53,7 @@ def test_everything_else_of_a_demo_is_kept(source, output):
             assert np.array_equal(new["obs/agentview_image"][()], old["obs/agentview_image"][()])
             assert np.array_equal(new["obs/robot0_eef_pos"][()], old["obs/robot0_eef_pos"][()].astype(np.float32))
             assert np.array_equal(new["rewards"][()], old["rewards"][()])
+            assert new["dones"].dtype == bool and np.array_equal(new["dones"][()], old["dones"][()])
             assert new.attrs["model_file"] == old.attrs["model_file"]
             assert new.attrs["env_interface_name"] == "MG_Square"
             assert new.attrs["src_demo_inds"].tolist() == SRC_DEMO_INDS.tolist()
@@ -86,13 +87,14 @@ def test_gripper_of_robosuite_changes_sign_unless_told_otherwise(tmp_path, outpu
 
 def test_signals_with_an_axis_of_one_are_taken(source, output):
     with h5py.File(source, "r+") as file:
-        info = file["data/demo_0/datagen_info/subtask_term_signals"]
-        values = info["grasp"][()]
-        del info["grasp"]
-        info["grasp"] = values[:, None].astype(np.float64)
+        for demo in file["data"].values():
+            info = demo["datagen_info/subtask_term_signals"]
+            values = info["grasp"][()]
+            del info["grasp"]
+            info["grasp"] = values[:, None].astype(np.float64)
     import_mimicgen(source, output, ImportOptions())
     with h5py.File(output) as file:
-        signal = file["data/demo_0/obs/datagen_info/subtask_term_signals/grasp"]
+        signal = file["data/demo_1/obs/datagen_info/subtask_term_signals/grasp"]
         assert signal.dtype == bool and np.array_equal(signal[()], values == 1)
 
 
@@ -110,21 +112,24 @@ def _replace(path: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[
 
 
 BROKEN = [
-    (_delete("datagen_info"), "no datagen_info.*annotate first"),
+    (_delete("datagen_info"), "datagen_info/eef_pose: missing, but demo_0"),
     (_delete("datagen_info/eef_pose"), "eef_pose: missing"),
     (_delete("datagen_info/target_pose"), "target_pose: missing"),
     (_delete("datagen_info/gripper_action"), "gripper_action: missing"),
-    (_delete("datagen_info/object_poses"), "object_poses: missing"),
-    (_delete("datagen_info/object_poses/basket"), "no object 'basket'"),
-    (_delete("datagen_info/subtask_term_signals"), "subtask_term_signals: missing"),
-    (_delete("datagen_info/subtask_term_signals/grasp"), "no signal 'grasp'"),
+    (_delete("datagen_info/object_poses"), "object_poses/basket: missing"),
+    (_delete("datagen_info/object_poses/basket"), "object_poses/basket: missing, but demo_0"),
+    (_delete("datagen_info/subtask_term_signals"), "subtask_term_signals/grasp: missing"),
+    (_delete("datagen_info/subtask_term_signals/grasp"), "subtask_term_signals/grasp: missing, but demo_0"),
     (_delete("actions"), "no dataset 'actions'"),
     (_replace("actions", lambda values: values[:, :, None]), "no dataset 'actions' of shape"),
     (_replace("actions", lambda values: values[:-1]), "actions; make the demo again"),
     (_replace("datagen_info/eef_pose", lambda values: values[1:]), "datagen_info/eef_pose: shape"),
     (_replace("datagen_info/eef_pose", lambda values: values * np.nan), "eef_pose.*not finite"),
     (_replace("datagen_info/target_pose", lambda values: values * 2), "no rigid pose"),
-    (_replace("datagen_info/object_poses/basket", lambda values: values[:, :3]), "expected .*4, 4"),
+    (
+        _replace("datagen_info/object_poses/basket", lambda values: values[:, :3]),
+        r"object_poses/basket: \(3, 4\) float64 a step, in demo_0",
+    ),
     (_replace("datagen_info/subtask_term_signals/lift", lambda values: values + 1), "no signal of zeros and ones"),
     (_replace("datagen_info/gripper_action", lambda values: values + 0.5), "differs from the last 1 entries"),
 ]
@@ -137,6 +142,21 @@ def test_broken_demo_is_refused_by_name_and_nothing_is_written(source, output, b
     with pytest.raises(SourceDataError, match=f"demo_1.*{message}"):
         import_mimicgen(source, output, ImportOptions())
     assert {path.name for path in output.parent.iterdir()} == {"square.hdf5"}
+
+
+@pytest.mark.parametrize("part", ["eef_pose", "target_pose", "gripper_action", "object_poses", "subtask_term_signals"])
+def test_what_every_demo_lacks_is_named_with_its_remedy(source, output, part):
+    with h5py.File(source, "r+") as file:
+        for demo in file["data"].values():
+            del demo[f"datagen_info/{part}"]
+    with pytest.raises(SourceDataError, match=f"demo_0: datagen_info/{part}: missing.*annotate first"):
+        import_mimicgen(source, output, ImportOptions())
+
+
+def test_plain_robomimic_file_is_to_be_annotated_first(tmp_path, output):
+    source = make_mimicgen_file(tmp_path / "plain.hdf5", annotated=False)
+    with pytest.raises(SourceDataError, match=r"no datagen_info: a plain robomimic file.*annotate first"):
+        import_mimicgen(source, output, ImportOptions())
 
 
 @pytest.mark.parametrize(
@@ -175,7 +195,7 @@ def test_existing_output_stays_unless_overwrite_and_the_input_always(source, out
 def test_damaged_and_newer_files_are_refused(source, output):
     with h5py.File(source, "r+") as file:
         file.attrs["format_version"] = 2
-    with pytest.raises(SourceDataError, match="format_version is 2, a newer one"):
+    with pytest.raises(SourceDataError, match="format_version is 2"):
         import_mimicgen(source, output, ImportOptions())
     source.write_bytes(source.read_bytes()[:5000])
     with pytest.raises(MimicError, match=r"damaged|truncated"):
