@@ -9,27 +9,33 @@ from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, Tas
 
 
 @dataclass
-class GenerateCfg(MimicEnvCfg):
-    """`scripts/generate.py`: source demonstrations to a dataset."""
+class SceneScriptCfg(MimicEnvCfg):
+    """What the scripts that run a task's scene share."""
 
     task: TaskRef = field(default_factory=TaskRef)
     sim: SimCfg = field(default_factory=SimCfg)
     recorder: RecorderCfg = field(default_factory=RecorderCfg)
-    num_envs: int = 100
-    input_file: str = MISSING
-    """Annotated source demonstrations."""
-    output_dir: str = MISSING
-    """The run's folder: demos, statistics, log, configuration, videos."""
     overwrite: bool = False
-    """Replace a run that is in the folder."""
-    resume: bool = False
-    """Go on with a run that is in the folder; on an empty one, start it."""
+    """Replace what is there."""
     device: str = "cpu"
     """Of the tensors: `cpu`, `cuda` or `cuda:<index>`."""
     headless: bool = False
     """No window (the embedded engines never open one)."""
     enable_cameras: bool = False
     """Cameras of engines that render."""
+
+
+@dataclass
+class GenerateCfg(SceneScriptCfg):
+    """`scripts/generate.py`: source demonstrations to a dataset."""
+
+    num_envs: int = 100
+    input_file: str = MISSING
+    """Annotated source demonstrations."""
+    output_dir: str = MISSING
+    """The run's folder: demos, statistics, log, configuration, videos."""
+    resume: bool = False
+    """Go on with a run that is in the folder; on an empty one, start it."""
     video: bool = True
     """Draw `playback.mp4` and `scene.png`."""
     num_video_demos: int = 6
@@ -38,36 +44,25 @@ class GenerateCfg(MimicEnvCfg):
 
 
 @dataclass
-class RecordDemosCfg(MimicEnvCfg):
-    """`scripts/record_demos.py`: an operator's demonstrations. Of the task it reads `events` and `datagen_config.seed`."""
+class RecordDemosCfg(SceneScriptCfg):
+    """`scripts/record_demos.py`: an operator's demonstrations.
 
-    task: TaskRef = field(default_factory=TaskRef)
-    sim: SimCfg = field(default_factory=SimCfg)
-    recorder: RecorderCfg = field(default_factory=RecorderCfg)
+    Of `datagen_config` it reads the seed, the budgets and `num_success_steps`.
+    """
+
     teleop_device: str = "scripted"
     num_demos: int = 10
     output_file: str = MISSING
-    overwrite: bool = False
-    device: str = "cpu"
-    headless: bool = False
-    enable_cameras: bool = False
 
 
 @dataclass
-class AnnotateDemosCfg(MimicEnvCfg):
+class AnnotateDemosCfg(SceneScriptCfg):
     """`scripts/annotate_demos.py`: subtask boundaries into recorded demonstrations, by replaying them."""
 
-    task: TaskRef = field(default_factory=TaskRef)
-    sim: SimCfg = field(default_factory=SimCfg)
-    recorder: RecorderCfg = field(default_factory=RecorderCfg)
     auto: bool = True
     """Take the boundaries from the task's signals."""
     input_file: str = MISSING
     output_file: str = MISSING
-    overwrite: bool = False
-    device: str = "cpu"
-    headless: bool = False
-    enable_cameras: bool = False
 
 
 @dataclass
@@ -147,6 +142,7 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "annotate_demos": AnnotateDemosCfg,
     "split_dataset": SplitDatasetCfg,
     "inspect_dataset": InspectDatasetCfg,
+    "validate_dataset": ValidateDatasetCfg,
     "merge_datasets": MergeDatasetsCfg,
     "replay_demos": ReplayDemosCfg,
     "import_dataset": ImportDatasetCfg,
