@@ -54,6 +54,7 @@ class FileFacts:
     """What a file says beside its demos.
 
     Attributes:
+        demo_names: in natural order.
         is_xyzw: whether its quaternions have w at the end.
         attributes, data_attributes: of the file and of its group `data`.
         env_args: those of `data`, empty where it has none.
@@ -61,6 +62,7 @@ class FileFacts:
     """
 
     path: Path
+    demo_names: list[str]
     is_xyzw: bool
     attributes: dict[str, Any]
     data_attributes: dict[str, Any]
@@ -72,25 +74,26 @@ def read_facts(path: str | Path) -> FileFacts:
     """All of a file but its demos.
 
     Raises:
-        SourceDataError: the file is missing or damaged, has no demos, or is of a newer format; its env_args are no JSON object.
+        SourceDataError: the file is missing or damaged, has no demos, or is of a newer format, or its env_args are
+            no JSON object.
     """
     with open_hdf5(path) as file:
-        demo_names(file)  # Raises where there are none.
+        names = demo_names(file)
         version = format_version(file)
         data_attributes = _attributes(file["data"])
         masks = file.get("mask")
         found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
         env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))
         values = {name: dataset[()] for name, dataset in found.items()}
-        return FileFacts(Path(path), version >= 1, _attributes(file), data_attributes, env_args, values)
+        return FileFacts(Path(path), names, version >= 1, _attributes(file), data_attributes, env_args, values)
 
 
 def stream_demos(path: str | Path) -> Iterator[StoredDemo]:
     """The demos of a file in natural order, each read whole.
 
     Raises:
-        SourceDataError: the file is missing or damaged; a demo has no actions, datasets of another length or numbers that are
-            none; or it has other datasets than the first.
+        SourceDataError: the file is missing or damaged; a demo has no actions, datasets of another length or values that are
+            not finite; or it has other datasets than the first.
     """
     first: StoredDemo | None = None
     with open_hdf5(path) as file:
