@@ -10,6 +10,7 @@ import torch
 from isaaclab_mimic_ext.apps.demo_bar import demo_bar
 from isaaclab_mimic_ext.config import ReplayDemosCfg
 from isaaclab_mimic_ext.datasets.engine import make_recorded_env
+from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.datasets.playback import check_picture, write_states_video
 from isaaclab_mimic_ext.datasets.replay import Replayed, replay_file, summary
 from isaaclab_mimic_ext.datasets.replay_states import StateHistory
@@ -29,7 +30,8 @@ def main(cfg: ReplayDemosCfg) -> list[Replayed]:
     if cfg.video_file is not None:
         check_picture(cfg.video_file, ".mp4", cfg.overwrite)
     facts = read_facts(cfg.input_file)
-    names = facts.demo_names[: cfg.num_demos]
+    with open_hdf5(cfg.input_file) as file:
+        names = demo_names(file)[: cfg.num_demos]
     env = make_recorded_env(facts.env_args, cfg.sim, min(cfg.num_envs, len(names)), torch.device(cfg.device))
     try:
         history = StateHistory(env, cfg.num_video_demos if cfg.video_file is not None else 0)

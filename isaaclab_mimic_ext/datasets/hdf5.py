@@ -1,6 +1,6 @@
 """Reading HDF5 files that may be missing, damaged, or something else altogether."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,13 @@ from isaaclab_mimic_ext.errors import SourceDataError
 
 DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises, by the place of the damage."""
+DEMOS_PER_OPENING = 500
+"""HDF5 keeps some bytes for each object that it met, until the file is closed."""
 NEWEST_FORMAT = 1
 """The highest `format_version` that this package knows; 0 is that of a file without the attribute."""
+
+_CACHE = 512 * 2**10
+"""Of metadata [bytes]. HDF5's own of 32 MB grows to hundreds with its overhead, and is slower."""
 
 
 @contextmanager
@@ -30,11 +35,33 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         raise SourceDataError(f"{path}: is a folder, expected an HDF5 file; name the file in it")
     try:
         with h5py.File(path, "r") as file:
+            limit_cache(file)
             yield file
     except PermissionError as error:
         raise SourceDataError(f"{path}: may not be read ({error.strerror}); change its permissions") from error
     except DAMAGE as error:
         raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); copy or make the file again") from error
+
+
+def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:
+    """Demos in turn, in memory that does not grow with their number.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+    """
+    for start in range(0, len(names), DEMOS_PER_OPENING):
+        with open_hdf5(path) as file:
+            for name in names[start : start + DEMOS_PER_OPENING]:
+                yield name, file["data"][name]
+
+
+def limit_cache(file: h5py.File) -> None:
+    """Keep HDF5's cache of metadata small: whoever goes from demo to demo does not come back to one."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = _CACHE
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # Of a fixed size.
+    file.id.set_mdc_config(config)
 
 
 def demo_names(file: h5py.File) -> list[str]:

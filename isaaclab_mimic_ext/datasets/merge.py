@@ -4,14 +4,21 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, datasets_below, format_version, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import (
+    DAMAGE,
+    DEMOS_PER_OPENING,
+    datasets_below,
+    demo_names,
+    limit_cache,
+    open_hdf5,
+)
 from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import check_output, part_path
@@ -24,11 +31,7 @@ _SAME_ENV = ("env_name", "type", "action", "eef_names", "object_names")
 _SUMMED = ("num_attempts", "num_successes")
 _OWN = ("env_args", "total", "source_demo_names", "merged_from", *_SUMMED)
 """Attributes of `data` that the merge writes itself."""
-_CACHE = 512 * 2**10
-"""HDF5's cache of metadata [bytes]. Copied demos are never looked at again: a small one is 3 times as fast as the default."""
 _METADATA_BLOCK = 64 * 2**10
-_DEMOS_PER_OPENING = 500
-"""HDF5 keeps some bytes for each object that it met, until the file is closed."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,14 @@ class _Input:
     """A file to merge.
 
     Attributes:
+        names: of its demos, in natural order.
+        schema: path of each dataset of the first demo -> dtype and shape of a row.
         first_demo: the number of its first demo in the output.
         first_source: what is added to the indices of its demos' `source_demos`.
     """
 
     facts: FileFacts
+    names: list[str]
     schema: dict[str, str]
     first_demo: int = 0
     first_source: int = 0
@@ -77,25 +83,18 @@ def merge_datasets(
     output = Path(output)
     _check_files([Path(path) for path in paths], output)
     check_output(output, overwrite)
-    facts = [read_facts(path) for path in paths]
-    inputs = [_Input(each, _schema(each)) for each in facts]
+    inputs, source_names = _numbered([_look_at(path) for path in paths])
     for other in inputs[1:]:
         _check_alike(inputs[0], other)
-    source_names, first_sources = _join_sources(facts)
-    first_demos = np.cumsum([0, *(len(each.demo_names) for each in facts)]).tolist()
-    inputs = [
-        _Input(each.facts, each.schema, first_demo, first_source)
-        for each, first_demo, first_source in zip(inputs, first_demos, first_sources, strict=False)
-    ]
-    part = part_path(output)
+    num_demos, part = sum(len(each.names) for each in inputs), part_path(output)
     with _output_errors(output, part):
         _create(part, inputs[0].facts)
-        num_steps = sum(_copy_demos(each, part, first_demos[-1], on_progress) for each in inputs)
+        num_steps = sum(_copy_demos(each, part, num_demos, on_progress) for each in inputs)
         masks, dropped = _joined_masks(inputs)
-        _describe(part, facts, {"total": num_steps}, source_names, masks)
+        _describe(part, inputs, {"total": num_steps}, source_names, masks)
         _make_durable(part)
         os.replace(part, output)
-    return Merged(first_demos[-1], num_steps, {name: len(demos) for name, demos in masks.items()}, dropped)
+    return Merged(num_demos, num_steps, {name: len(demos) for name, demos in masks.items()}, dropped)
 
 
 def _check_files(paths: Sequence[Path], output: Path) -> None:
@@ -110,12 +109,20 @@ def _check_files(paths: Sequence[Path], output: Path) -> None:
             raise OutputError(f"output_file: {output} is one of the inputs; give another output_file")
 
 
-def _schema(facts: FileFacts) -> dict[str, str]:
-    """Path of each dataset of the first demo -> dtype and shape of a row."""
-    with open_hdf5(facts.path) as file:
-        format_version(file)
-        first = file["data"][facts.demo_names[0]]
-        return {path: f"{dataset.dtype} {dataset.shape[1:]}" for path, dataset in datasets_below(first)}
+def _look_at(path: str | Path) -> _Input:
+    facts = read_facts(path)
+    with open_hdf5(path) as file:
+        names = demo_names(file)
+        datasets = datasets_below(file["data"][names[0]])
+        return _Input(facts, names, {path: f"{dataset.dtype} {dataset.shape[1:]}" for path, dataset in datasets})
+
+
+def _numbered(inputs: Sequence[_Input]) -> tuple[list[_Input], list[str]]:
+    """The inputs with the numbers that their demos and source demos get, and the names of all source demos."""
+    source_names, first_sources = _join_sources([each.facts for each in inputs])
+    first_demos = np.cumsum([0, *(len(each.names) for each in inputs)]).tolist()[:-1]
+    numbers = zip(inputs, first_demos, first_sources, strict=True)
+    return [replace(each, first_demo=demo, first_source=source) for each, demo, source in numbers], source_names
 
 
 def _check_alike(first: _Input, other: _Input) -> None:
@@ -178,11 +185,10 @@ def _create(part: Path, first: FileFacts) -> None:
 
 def _copy_demos(source: _Input, part: Path, num_all: int, on_progress: OnProgress) -> int:
     """Copy the demos of one file, and say how many steps they have."""
-    names, num_steps = source.facts.demo_names, 0
-    for start in range(0, len(names), _DEMOS_PER_OPENING):
+    names, num_steps = source.names, 0
+    for start in range(0, len(names), DEMOS_PER_OPENING):
         with open_hdf5(source.facts.path) as file, _open_to_append(part) as target:
-            _limit_cache(file)
-            for index, name in enumerate(names[start : start + _DEMOS_PER_OPENING], start):
+            for index, name in enumerate(names[start : start + DEMOS_PER_OPENING], start):
                 number = source.first_demo + index
                 num_steps += _copy_demo(file["data"], name, target["data"], f"demo_{number}", source)
                 on_progress(number + 1, num_all)
@@ -207,16 +213,8 @@ def _open_to_append(part: Path) -> Iterator[h5py.File]:
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_meta_block_size(_METADATA_BLOCK)
     with h5py.File(h5py.h5f.open(os.fsencode(part), h5py.h5f.ACC_RDWR, access)) as file:
-        _limit_cache(file)
+        limit_cache(file)
         yield file
-
-
-def _limit_cache(file: h5py.File) -> None:
-    config = file.id.get_mdc_config()
-    config.set_initial_size = True
-    config.initial_size = config.min_size = config.max_size = _CACHE
-    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # Of a fixed size.
-    file.id.set_mdc_config(config)
 
 
 def _joined_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
@@ -226,7 +224,7 @@ def _joined_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tupl
     for mask in sorted(shared):
         demos = []
         for each in inputs:
-            numbers = {name: each.first_demo + index for index, name in enumerate(each.facts.demo_names)}
+            numbers = {name: each.first_demo + index for index, name in enumerate(each.names)}
             old = [_text(name) for name in np.ravel(each.facts.masks[mask])]
             demos += [f"demo_{numbers[name]}" for name in old if name in numbers]
         masks[mask] = np.array(demos, dtype="S")
@@ -238,10 +236,10 @@ def _text(name: Any) -> str:
 
 
 def _describe(
-    part: Path, facts: Sequence[FileFacts], own: dict[str, Any], source_names: list[str], masks: dict[str, np.ndarray]
+    part: Path, inputs: Sequence[_Input], own: dict[str, Any], source_names: list[str], masks: dict[str, np.ndarray]
 ) -> None:
     """Write what the file says beside its demos: what the inputs agree in, sums of counts, and each input's own words."""
-    every = [each.data_attributes for each in facts]
+    every = [each.facts.data_attributes for each in inputs]
     shared = {name: value for name, value in every[0].items() if name not in _OWN}
     shared = {
         name: value for name, value in shared.items() if all(name in a and np.array_equal(value, a[name]) for a in every)
@@ -251,9 +249,9 @@ def _describe(
             own[name] = sum(int(attributes[name]) for attributes in every)
     if source_names:
         own["source_demo_names"] = source_names
-    own["merged_from"] = json.dumps([_provenance(each, shared) for each in facts])
+    own["merged_from"] = json.dumps([_provenance(each, shared) for each in inputs])
     with h5py.File(part, "r+") as file:
-        for name, value in {"env_args": facts[0].data_attributes.get("env_args"), **shared, **own}.items():
+        for name, value in {"env_args": every[0].get("env_args"), **shared, **own}.items():
             if value is not None:
                 file["data"].attrs[name] = value
         for name, demos in masks.items():
@@ -261,11 +259,11 @@ def _describe(
         file.flush()
 
 
-def _provenance(facts: FileFacts, shared: dict[str, Any]) -> dict[str, Any]:
+def _provenance(source: _Input, shared: dict[str, Any]) -> dict[str, Any]:
     """What one input says of itself, without what all of them say."""
-    words = {name: value for name, value in facts.data_attributes.items() if name not in shared}
+    words = {name: value for name, value in source.facts.data_attributes.items() if name not in shared}
     plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in words.items()}
-    return {"file": facts.path.name, "num_demos": len(facts.demo_names), **plain}
+    return {"file": source.facts.path.name, "num_demos": len(source.names), **plain}
 
 
 def _make_durable(path: Path) -> None:
