@@ -48,6 +48,10 @@ class RecorderError(MimicError):
     """Writing the dataset failed while the run was under way."""
 
 
+class InvalidDataset(MimicError):
+    """A dataset that was checked has faults."""
+
+
 class BudgetExhausted(MimicError):
     """A failure budget ended the run before its target was reached."""
 

@@ -1,0 +1,24 @@
+"""`scripts/validate_dataset.py`: whether a dataset can be trusted."""
+
+from isaaclab_mimic_ext.apps.demo_bar import demo_bar
+from isaaclab_mimic_ext.config import ValidateDatasetCfg
+from isaaclab_mimic_ext.datasets.findings import ValidationReport
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.errors import InvalidDataset
+
+
+def main(cfg: ValidateDatasetCfg) -> ValidationReport:
+    """Check a dataset as configured and print the report.
+
+    Raises:
+        InvalidDataset: it has faults.
+        SourceDataError: it cannot be read.
+    """
+    with demo_bar("checking", cfg.progress) as on_progress:
+        report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, on_progress)
+    print(report.as_json() if cfg.json else report.as_text())
+    if not report.is_valid(cfg.strict):
+        raise InvalidDataset(
+            f"{cfg.input_file}: {report.num_errors} errors, {report.num_warnings} warnings; the report says what can be done"
+        )
+    return report

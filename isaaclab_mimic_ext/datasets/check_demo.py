@@ -1,0 +1,156 @@
+"""What one demo of a dataset must be: complete, of one length, like the others, and readable."""
+
+# T steps of the demo
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.datasets import check_values
+from isaaclab_mimic_ext.datasets.findings import Findings
+from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, datasets_below
+from isaaclab_mimic_ext.demos.source import MAX_STEPS
+
+MAX_BYTES = 2**32
+"""A larger dataset of one demo is taken for damage."""
+_BLOCK = 16 * 2**20
+"""Bytes of an image that are read at a time."""
+_GROUPS = ("obs", "initial_state", "states")
+_AGAIN = "generate or record the demo again, or leave it out"
+_COPY = "copy or make the file again"
+
+Schema = dict[str, tuple[str, tuple[int, ...]]]
+"""Path of a dataset -> dtype and shape of a row."""
+
+
+class DemoChecker:
+    """Checks demos in turn; the first one says what the others must look like.
+
+    Args:
+        env_args: of the file; what they do not say is not checked.
+    """
+
+    def __init__(self, findings: Findings, env_args: Mapping[str, Any]):
+        self._findings = findings
+        action, sim = env_args.get("action"), env_args.get("sim_args")
+        self._is_relative = isinstance(action, dict) and action.get("type") == "ik_rel"
+        self._step_dt = _step_dt(sim) if isinstance(sim, dict) else None
+        self._schema: Schema | None = None
+        self._first = ""
+
+    def check(self, name: str, demo: h5py.Group) -> np.ndarray | None:
+        """Check one demo; its actions (T, A), or None where it has none that can be used."""
+        try:
+            datasets = dict(datasets_below(demo))
+            self._check_attributes(name, demo)
+            actions = self._actions(name, datasets)
+            if actions is None:
+                return None
+            self._check_num_samples(name, demo, len(actions))
+            self._check_groups(name, datasets)
+            leaves = {path: self._read(name, path, each, len(actions)) for path, each in datasets.items()}
+        except DAMAGE as error:
+            reason = " ".join(str(error).split())[:160]
+            self._findings.error("damage", name, f"cannot be read ({reason})", "a readable demo", _COPY)
+            return None
+        self._compare_schema(name, datasets)
+        self._check_values(name, {path: leaf for path, leaf in leaves.items() if leaf is not None})
+        return actions
+
+    def _actions(self, name: str, datasets: Mapping[str, h5py.Dataset]) -> np.ndarray | None:
+        actions = datasets.get("actions")
+        found = "missing" if actions is None else f"{actions.dtype} {actions.shape}"
+        usable = actions is not None and actions.shape is not None and len(actions.shape) == 2
+        if actions is None or not usable or actions.dtype.kind != "f" or not 0 < len(actions) <= MAX_STEPS:
+            self._findings.error("actions", f"{name}/actions", found, "float32 (T, A), T at least 1", _AGAIN)
+            return None
+        if not self._is_plausible(name, "actions", actions):
+            return None
+        return actions[()]
+
+    def _check_attributes(self, name: str, demo: h5py.Group) -> None:
+        success = demo.attrs.get("success")
+        if success is None:
+            self._findings.error("success", name, "no attribute 'success'", "true or false", "say whether it succeeded")
+        elif not np.all(success):
+            self._findings.warning("success", name, "a failed demo", "successes", "leave it out of what a policy imitates")
+
+    def _check_num_samples(self, name: str, demo: h5py.Group, num_steps: int) -> None:
+        found = demo.attrs.get("num_samples")
+        if found is None or np.ndim(found) or found != num_steps:
+            text = "missing" if found is None else str(found)
+            self._findings.error("num_samples", name, text, f"{num_steps}, the number of actions", "correct the attribute")
+
+    def _check_groups(self, name: str, datasets: Mapping[str, h5py.Dataset]) -> None:
+        for group in _GROUPS:
+            if not any(path.startswith(f"{group}/") for path in datasets):
+                self._findings.error("structure", f"{name}/{group}", "missing", "a group with datasets", _AGAIN)
+
+    def _read(self, name: str, path: str, dataset: h5py.Dataset, num_steps: int) -> np.ndarray | None:
+        """A dataset's values if they are numbers of the right shape; images are read and dropped."""
+        place, expected = f"{name}/{path}", 1 if path.startswith("initial_state/") else num_steps
+        if dataset.dtype.kind not in "biuf":
+            self._findings.error("dtype", place, str(dataset.dtype), "numbers", _AGAIN)
+            return None
+        if dataset.dtype.kind == "f" and dataset.dtype != np.float32:
+            self._findings.warning("dtype", place, str(dataset.dtype), "float32", "write it as float32")
+        if not dataset.shape or dataset.shape[0] != expected:
+            found, wanted = f"shape {dataset.shape}", f"{expected} rows, the demo has {num_steps} actions"
+            self._findings.error("shape", place, found, wanted, _AGAIN)
+            return None
+        if not self._is_plausible(name, path, dataset):
+            return None
+        if dataset.ndim == 4:
+            rows = max(1, _BLOCK // max(1, dataset.dtype.itemsize * prod(dataset.shape[1:])))
+            for start in range(0, expected, rows):
+                self._check_finite(place, dataset[start : start + rows], start)
+            return None
+        values = dataset[()]
+        return values if self._check_finite(place, values, 0) else None
+
+    def _is_plausible(self, name: str, path: str, dataset: h5py.Dataset) -> bool:
+        size = dataset.dtype.itemsize * prod(dataset.shape)
+        if size > MAX_BYTES:
+            self._findings.error("size", f"{name}/{path}", f"{size:.3g} bytes", f"at most {MAX_BYTES:.3g}", _COPY)
+        return size <= MAX_BYTES
+
+    def _check_finite(self, place: str, values: np.ndarray, first_step: int) -> bool:
+        if values.dtype.kind != "f" or np.isfinite(values).all():
+            return True
+        step = first_step + int(np.isfinite(values).reshape(len(values), -1).all(1).argmin())
+        self._findings.error("finite", place, f"NaN or infinity at step {step}", "finite numbers", _AGAIN)
+        return False
+
+    def _compare_schema(self, name: str, datasets: Mapping[str, h5py.Dataset]) -> None:
+        schema = {path: (str(each.dtype), tuple(each.shape or ())[1:]) for path, each in datasets.items()}
+        if self._schema is None:
+            self._schema, self._first = schema, name
+            return
+        for path in sorted({*schema, *self._schema}):
+            found, expected = schema.get(path), self._schema.get(path)
+            if found != expected:
+                texts = [
+                    "missing" if each is None else f"{each[0]} (T, {', '.join(map(str, each[1]))})"
+                    for each in (found, expected)
+                ]
+                self._findings.error("schema", f"{name}/{path}", texts[0], f"{texts[1]} as in {self._first}", _AGAIN)
+
+    def _check_values(self, name: str, leaves: Mapping[str, np.ndarray]) -> None:
+        check_values.check_quaternions(self._findings, name, leaves)
+        if self._is_relative and "actions" in leaves:
+            check_values.check_actions(self._findings, name, leaves["actions"])
+        if "dones" in leaves and leaves["dones"].ndim == 1:
+            check_values.check_dones(self._findings, name, leaves["dones"])
+        if self._step_dt is not None:
+            check_values.check_continuity(self._findings, name, leaves, self._step_dt)
+        check_values.check_observations(self._findings, name, leaves)
+
+
+def _step_dt(sim_args: Mapping[str, Any]) -> float | None:
+    """Time of a control step [s]."""
+    dt, decimation = sim_args.get("dt"), sim_args.get("decimation", 1)
+    is_number = isinstance(dt, int | float) and isinstance(decimation, int | float)
+    return dt * decimation if is_number and dt * decimation > 0 else None

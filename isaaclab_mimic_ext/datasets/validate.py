@@ -1,0 +1,174 @@
+"""Whether a dataset can be trusted. Demos are read one at a time: memory does not grow with their number."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.datasets.check_demo import DemoChecker
+from isaaclab_mimic_ext.datasets.findings import Findings, ValidationReport
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5
+from isaaclab_mimic_ext.errors import MimicError
+
+OnProgress = Callable[[int, int], None]
+"""Called with the number of demos checked, and of all."""
+
+_NUM_SUCCESS_STEPS = 5
+_ENV_ARGS = {"env_name": str, "type": int}
+"""Entries that robomimic needs."""
+
+
+def validate_dataset(
+    path: str | Path, num_replays: int = 0, seed: int = 1, on_progress: OnProgress = lambda *_: None
+) -> ValidationReport:
+    """Check all of a dataset in Isaac Lab's layout.
+
+    Args:
+        num_replays: so many demos, chosen at random, are replayed, if the file was made on an embedded engine.
+        seed: of the choice.
+
+    Raises:
+        SourceDataError: the file cannot be read: it is missing, no HDF5 file, has no demos, or is of a newer format.
+    """
+    findings = Findings()
+    with open_hdf5(path) as file:
+        format_version(file)
+        names = demo_names(file)
+        env_args = _check_env_args(findings, file["data"])
+        _check_names(findings, names)
+    num_steps = _check_demos(findings, path, names, env_args, on_progress)
+    with open_hdf5(path) as file:
+        _check_total(findings, file["data"], num_steps)
+        _check_masks(findings, file, names)
+    replays, note = None, None
+    if num_replays:
+        replays, note = _replay_some(findings, path, names, env_args, num_replays, seed)
+    return ValidationReport(
+        path=str(path),
+        num_demos=len(names),
+        num_steps=num_steps,
+        num_errors=findings.number("error"),
+        num_warnings=findings.number("warning"),
+        counts={f"{level}: {check}": count for (level, check), count in findings.counts.items()},
+        findings=tuple(findings.kept),
+        replays=replays,
+        replay_note=note,
+    )
+
+
+def _check_env_args(findings: Findings, data: h5py.Group) -> dict[str, Any]:
+    place, remedy = "data.attrs['env_args']", "write what the environment was as JSON"
+    text = data.attrs.get("env_args")
+    try:
+        env_args = None if text is None else json.loads(text)
+    except (ValueError, TypeError):
+        env_args = str(text)
+    if not isinstance(env_args, dict):
+        found = "missing" if env_args is None else repr(env_args)[:60]
+        findings.error("env_args", place, found, "a JSON object", remedy)
+        return {}
+    for key, kind in _ENV_ARGS.items():
+        if not isinstance(env_args.get(key), kind):
+            findings.error("env_args", f"{place}: {key}", repr(env_args.get(key)), kind.__name__, remedy)
+    return env_args
+
+
+def _check_names(findings: Findings, names: list[str]) -> None:
+    """`demo_0`, `demo_1`, ... without gaps."""
+    remedy = "merge or export the file anew, which numbers its demos"
+    numbers = {int(name[5:]) for name in names if re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name)}
+    for name in names:
+        if not re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name):
+            findings.error("numbering", f"data/{name}", "a group of another name", "demo_<number>", remedy)
+    missing = next((number for number in range(len(numbers)) if number not in numbers), None)
+    if missing is not None:
+        findings.error("numbering", "data", f"no demo_{missing}", f"demo_0 to demo_{len(numbers) - 1}", remedy)
+
+
+def _check_demos(
+    findings: Findings, path: str | Path, names: list[str], env_args: Mapping[str, Any], on_progress: OnProgress
+) -> int:
+    """Check every demo, and that no two have the same actions; the number of steps of all."""
+    checker, num_steps = DemoChecker(findings, env_args), 0
+    seen: dict[bytes, str] = {}
+    for index, (name, demo) in enumerate(each_demo(path, names)):
+        actions = checker.check(name, demo)
+        if actions is not None:
+            num_steps += len(actions)
+            key = hashlib.blake2b(np.ascontiguousarray(actions).tobytes(), digest_size=16).digest()
+            twin = seen.setdefault(key, name)
+            if twin != name:
+                findings.error("duplicate", name, f"the actions of {twin}", "actions of its own", "leave one of them out")
+        on_progress(index + 1, len(names))
+    return num_steps
+
+
+def _check_total(findings: Findings, data: h5py.Group, num_steps: int) -> None:
+    total = data.attrs.get("total")
+    if total is None or np.ndim(total) or total != num_steps:
+        found = "missing" if total is None else str(total)
+        findings.error(
+            "total", "data.attrs['total']", found, f"{num_steps}, the steps of all demos", "correct the attribute"
+        )
+
+
+def _check_masks(findings: Findings, file: h5py.File, names: list[str]) -> None:
+    masks, known, remedy = file.get("mask"), {*names}, "split the file again (split_dataset)"
+    if masks is None:
+        return
+    if not isinstance(masks, h5py.Group):
+        findings.error("mask", "mask", "a dataset", "a group of masks", remedy)
+        return
+    demos_of: dict[str, list[str]] = {}
+    for mask, dataset in datasets_below(masks):
+        values = np.ravel(dataset[()] if dataset.shape is not None else [])
+        demos = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values]
+        demos_of[mask] = demos
+        strangers = [name for name in demos if name not in known]
+        if strangers:
+            findings.error("mask", f"mask/{mask}", f"'{strangers[0]}' is in it", "demos of the file", remedy)
+        if len({*demos}) < len(demos):
+            findings.error("mask", f"mask/{mask}", "a demo twice", "each demo once", remedy)
+    both = {*demos_of.get("train", ())} & {*demos_of.get("valid", ())}
+    if both:
+        findings.error("mask", "mask", f"'{min(both)}' is in train and in valid", "either", remedy)
+
+
+def _replay_some(
+    findings: Findings, path: str | Path, names: list[str], env_args: Mapping[str, Any], num_replays: int, seed: int
+) -> tuple[dict[str, Any] | None, str | None]:
+    """Summary of the replays, or why there were none."""
+    from isaaclab_mimic_ext.datasets.engine import EMBEDDED, make_recorded_env
+    from isaaclab_mimic_ext.datasets.replay import replay_file, summary
+
+    if env_args.get("engine") not in EMBEDDED:
+        return (
+            None,
+            f"the file was made on '{env_args.get('engine', 'an engine that it does not name')}', not an embedded engine",
+        )
+    chosen = np.random.default_rng(seed).permutation(len(names))[:num_replays]
+    try:
+        env = make_recorded_env(env_args, SimCfg(), len(chosen))
+        try:
+            results = list(replay_file(env, path, [names[index] for index in sorted(chosen)], _NUM_SUCCESS_STEPS))
+        finally:
+            env.close()
+    except (MimicError, LookupError, RuntimeError, ValueError) as error:
+        return None, " ".join(str(error).split())[:300]
+    for result in results:
+        if result.recorded_success and not result.success:
+            distance = "" if result.object_error is None else f", objects off by {result.object_error:.2g} m"
+            findings.warning(
+                "replay",
+                result.name,
+                f"fails when replayed{distance}",
+                "success, as recorded",
+                "replay it (replay_demos) and look",
+            )
+    return summary(results), None
