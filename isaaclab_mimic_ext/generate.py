@@ -134,7 +134,7 @@ class Generator:
             num_attempts=ledger.committed if verdict else ledger.num_ended,
             reason=verdict.reason if verdict else "interrupted",
             target_reached=verdict is not None and verdict.target_reached,
-            failures=failure_reasons(self.signals, ledger.failures_by_stage(len(self.signals) + 1)),
+            failures=failure_reasons(self.signals, ledger.failures_by_stage(len(self.signals) + 2)),
             env_steps=self.env_steps,
             elapsed=self.clock.elapsed(),
         )
@@ -176,7 +176,7 @@ class Generator:
         if not finite.all():
             broken = trials[~finite.cpu().numpy()].tolist()
             log.warning("The physics of trial %s gave numbers that are not finite; it counts as failed", broken)
-        stages = failed_stage(self._signals_seen[ids].cpu().numpy())
+        stages = failed_stage(self._signals_seen[ids].cpu().numpy(), finite.cpu().numpy())
         attributes = {
             "seed": np.full(len(trials), self.config.seed),
             "source_demos": self.planner.chosen_demos[ids].cpu().numpy(),

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+DIVERGED = "the physics diverged"
+
 
 @dataclass
 class Progress:
@@ -80,7 +82,7 @@ def stats_json(report: GenerationReport, provenance: Mapping[str, Any]) -> str:
         "num_success": report.num_successes,
         "num_failures": report.num_attempts - report.num_successes,
         "num_attempts": report.num_attempts,
-        "num_problematic": 0,
+        "num_problematic": report.failures.get(DIVERGED, 0),
         "ep_length_mean": float(lengths.mean()),
         "ep_length_std": float(lengths.std()),
         "ep_length_max": int(lengths.max()),
@@ -96,18 +98,21 @@ def stats_json(report: GenerationReport, provenance: Mapping[str, Any]) -> str:
     return json.dumps(stats, indent=2) + "\n"
 
 
-def failed_stage(seen: np.ndarray) -> np.ndarray:
-    """Where trials (F,) failed: the first of the S signals that was never true, S where all were.
+def failed_stage(seen: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """Where trials (F,) failed: the first of the S signals that was never true, S where all were, S + 1 without physics.
 
     Args:
         seen: (F, S) bool, which signals were ever true, in the order of the subtasks.
+        finite: (F,) bool, whether the physics still gave numbers at the end.
     """
-    return np.concatenate((~seen, np.ones((len(seen), 1), dtype=bool)), axis=1).argmax(axis=1)
+    num_signals = seen.shape[1]
+    missed = np.concatenate((~seen, np.ones((len(seen), 1), dtype=bool)), axis=1).argmax(axis=1)
+    return np.where(finite, missed, num_signals + 1)
 
 
 def failure_reasons(signals: Sequence[str], by_stage: np.ndarray) -> dict[str, int]:
-    """Reason -> count from counts by stage (S + 1,), without the reasons that never occurred."""
-    names = [*(f"'{signal}' was never reached" for signal in signals), "success did not hold to the end"]
+    """Reason -> count from counts by stage (S + 2,), without the reasons that never occurred."""
+    names = [*(f"'{signal}' was never reached" for signal in signals), "success did not hold to the end", DIVERGED]
     return {name: int(count) for name, count in zip(names, by_stage, strict=True) if count}
 
 

@@ -95,6 +95,9 @@ class _StubRecorder:
         for rows, row in zip(self.rows, actions.numpy(), strict=True):
             rows.append(row.copy())
 
+    def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        return torch.ones(len(env_ids), dtype=torch.bool)
+
     def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
         assert committed >= self.committed
         self.committed = committed
