@@ -75,7 +75,7 @@ def _leaves(demo: StoredDemo, next_obs: bool) -> dict[str, np.ndarray]:
         leaves |= {f"next_obs/{name}": np.concatenate((leaf[1:], leaf[-1:])) for name, leaf in observations.items()}
     is_last = np.arange(1, demo.num_steps + 1) == demo.num_steps
     # Isaac Lab's own files have neither; a demo that succeeded has its reward at the end.
-    leaves.setdefault("rewards", (is_last & bool(demo.attributes.get("success", False))).astype(np.float32))
+    leaves.setdefault("rewards", (is_last & bool(demo.success)).astype(np.float32))
     leaves.setdefault("dones", is_last)
     leaves["dones"] = leaves["dones"].astype(np.int64)
     return leaves

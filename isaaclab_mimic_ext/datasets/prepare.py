@@ -133,12 +133,12 @@ def _crop(demo: StoredDemo, leaves: dict[str, np.ndarray], options: PrepareOptio
 def _sparse_reward(demo: StoredDemo) -> np.ndarray:
     """(T,) float32."""
     rewards = demo.leaves.get("rewards")
-    success = demo.attributes.get("success")
+    success = demo.success
     if success is None:
         if rewards is None:
             demo.refuse("neither attribute 'success' nor dataset 'rewards', so that its success is unknown; leave it out")
         # robosuite scales its rewards so that a solved task gives 1, shaped or not.
-        success = rewards.max() >= 1.0
+        success = bool(rewards.max() >= 1.0)
     sparse = np.zeros(demo.num_steps, np.float32)
-    sparse[-1] = float(bool(success))
+    sparse[-1] = float(success)
     return sparse

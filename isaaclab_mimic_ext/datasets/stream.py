@@ -41,6 +41,14 @@ class StoredDemo:
     def num_steps(self) -> int:
         return len(self.leaves["actions"])
 
+    @property
+    def success(self) -> bool | None:
+        """What the attribute says; None where there is none."""
+        value = self.attributes.get("success")
+        if value is not None and (np.ndim(value) or value not in (0, 1)):
+            self.refuse(f"attribute 'success' is {value!r}, expected true or false; write it again")
+        return None if value is None else bool(value)
+
     def below(self, group: str) -> dict[str, np.ndarray]:
         """The leaves of a group, by their path in it."""
         return {path[len(group) + 1 :]: leaf for path, leaf in self.leaves.items() if path.startswith(f"{group}/")}

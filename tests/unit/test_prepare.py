@@ -113,6 +113,13 @@ def test_success_must_be_known_for_a_sparse_reward(dataset, output):
         prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True))
 
 
+def test_success_that_is_neither_true_nor_false_is_refused(dataset, output):
+    with h5py.File(dataset, "r+") as file:
+        file["data/demo_1"].attrs["success"] = "perhaps"
+    with pytest.raises(SourceDataError, match=r"demo_1: attribute 'success' is 'perhaps'"):
+        prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True))
+
+
 def test_existing_output_is_not_overwritten_in_silence(dataset, output):
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="overwrite=true"):
