@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.hdf5 import (
     DAMAGE,
     DEMOS_PER_OPENING,
@@ -171,9 +173,20 @@ def _output_errors(output: Path, part: Path) -> Iterator[None]:
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, DAMAGE):
-            reason = " ".join(str(error).split())[:200]
-            raise OutputError(f"output_file: {output} cannot be written ({reason}); check the disk's free space") from error
+            remedy = "free some space, or give another output_file"
+            raise OutputError(f"output_file: {output} cannot be written ({_reason(error)}); {remedy}") from error
         raise
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said, where HDF5 quotes it, or else what HDF5 says."""
+    link: BaseException | None = error
+    while link is not None:
+        quoted = re.search(r"error message = '([^']*)'", str(link))
+        if quoted:
+            return quoted[1]
+        link = link.__cause__ or link.__context__
+    return " ".join(str(error).split())[:200]
 
 
 def _create(part: Path, first: FileFacts) -> None:
@@ -187,7 +200,8 @@ def _copy_demos(source: _Input, part: Path, num_all: int, on_progress: OnProgres
     """Copy the demos of one file, and say how many steps they have."""
     names, num_steps = source.names, 0
     for start in range(0, len(names), DEMOS_PER_OPENING):
-        with open_hdf5(source.facts.path) as file, _open_to_append(part) as target:
+        with h5py.File(source.facts.path, "r") as file, _open_to_append(part) as target:
+            limit_cache(file)
             for index, name in enumerate(names[start : start + DEMOS_PER_OPENING], start):
                 number = source.first_demo + index
                 num_steps += _copy_demo(file["data"], name, target["data"], f"demo_{number}", source)
@@ -198,7 +212,12 @@ def _copy_demos(source: _Input, part: Path, num_all: int, on_progress: OnProgres
 
 
 def _copy_demo(data: h5py.Group, name: str, target: h5py.Group, new_name: str, source: _Input) -> int:
-    h5py.h5o.copy(data.id, name.encode(), target.id, new_name.encode())
+    try:
+        h5py.h5o.copy(data.id, name.encode(), target.id, new_name.encode())
+    except DAMAGE:
+        # HDF5 does not say on which side it failed; a damaged demo fails once more where it is only read.
+        read_demos(source.facts.path, [name])
+        raise
     attributes = target[new_name].attrs
     origin, earlier = f"{source.facts.path.name}: {name}", attributes.get("merged_from")
     attributes["merged_from"] = origin if earlier is None else f"{origin} < {earlier}"

@@ -1,0 +1,234 @@
+"""Merging: what is copied stays as it is, what differs is refused, and nothing is left behind where it fails."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.apps import merge_datasets as app
+from isaaclab_mimic_ext.config import MergeDatasetsCfg
+from isaaclab_mimic_ext.datasets import hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
+from isaaclab_mimic_ext.datasets.split import split_dataset
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from tests.builders import make_source_file
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> list[Path]:
+    return [make_source_file(tmp_path / f"{name}.hdf5", num_demos=3 + i, seed=i) for i, name in enumerate("abc")]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "merged.hdf5"
+
+
+def demo_digest(demo: h5py.Group) -> str:
+    """Of a demo's datasets as they are stored: names, types, filters and values."""
+    digest = hashlib.sha256()
+    for path, dataset in datasets_below(demo):
+        digest.update(f"{path} {dataset.dtype} {dataset.shape} {dataset.chunks} {dataset.compression}".encode())
+        digest.update(dataset[()].tobytes())
+    return digest.hexdigest()
+
+
+def edit(path: Path, change: Callable[[h5py.File], object]) -> None:
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def test_demos_stand_in_the_order_of_the_files_and_are_unchanged(inputs: list[Path], output: Path) -> None:
+    merged = merge_datasets(inputs, output)
+    number = 0
+    with h5py.File(output) as file:
+        for path in inputs:
+            with h5py.File(path) as source:
+                for name in sorted(source["data"]):
+                    demo = file[f"data/demo_{number}"]
+                    assert demo_digest(demo) == demo_digest(source["data"][name])
+                    expected = dict(source["data"][name].attrs) | {"merged_from": f"{path.name}: {name}"}
+                    assert dict(demo.attrs) == expected
+                    number += 1
+        assert number == merged.num_demos == len(file["data"]) == 12
+        assert file["data"].attrs["total"] == merged.num_steps
+        assert file.attrs["format_version"] == 1
+    assert validate_dataset(output).is_valid(strict=True)
+
+
+def test_tenth_demo_comes_after_the_ninth(tmp_path: Path, output: Path) -> None:
+    paths = [make_source_file(tmp_path / f"{seed}.hdf5", num_demos=11, seed=seed) for seed in range(2)]
+    merge_datasets(paths, output)
+    with h5py.File(output) as file:
+        assert [file[f"data/demo_{n}"].attrs["seed"] for n in range(22)] == [*range(11), *range(11)]
+
+
+def test_compressed_chunks_are_copied_as_they_are(inputs: list[Path], output: Path) -> None:
+    values = np.arange(3000, dtype=np.float32).reshape(60, 50)
+    for path in inputs:
+
+        def compress(file: h5py.File) -> None:
+            for demo in file["data"].values():
+                demo.create_dataset("obs/image", data=values, chunks=(7, 50), compression="gzip", shuffle=True)
+
+        edit(path, compress)
+    merge_datasets(inputs, output)
+    with h5py.File(inputs[1]) as source, h5py.File(output) as file:
+        old, new = source["data/demo_0/obs/image"], file["data/demo_3/obs/image"]
+        assert (new.chunks, new.compression, new.shuffle) == ((7, 50), "gzip", True)
+        assert new.id.read_direct_chunk((7, 0)) == old.id.read_direct_chunk((7, 0))
+
+
+def test_files_are_opened_anew_every_few_demos(
+    inputs: list[Path], output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge_datasets(inputs, output)
+    for module in (hdf5, "isaaclab_mimic_ext.datasets.merge"):
+        name = module if isinstance(module, str) else module.__name__
+        monkeypatch.setattr(f"{name}.DEMOS_PER_OPENING", 2)
+    merge_datasets(inputs, tmp_path / "again.hdf5")
+    with h5py.File(output) as file, h5py.File(tmp_path / "again.hdf5") as again:
+        assert [demo_digest(demo) for demo in file["data"].values()] == [demo_digest(d) for d in again["data"].values()]
+
+
+def test_masks_that_all_have_are_joined_in_new_names(inputs: list[Path], output: Path) -> None:
+    splits = [split_dataset(path, 0.5, seed=1) for path in inputs]
+    edit(inputs[0], lambda file: file.create_dataset("mask/best", data=np.array(["demo_1"], dtype="S")))
+    merged = merge_datasets(inputs, output)
+    firsts = (0, 3, 7)
+    expected = [f"demo_{first + int(name[5:])}" for first, s in zip(firsts, splits, strict=True) for name in s.train]
+    with h5py.File(output) as file:
+        assert file["mask/train"][()].astype(str).tolist() == expected
+        assert {*file["mask"]} == {"train", "valid"}
+    assert merged.masks == {"train": len(expected), "valid": 12 - len(expected)}
+    assert merged.dropped_masks == ("best",)
+
+
+def test_what_the_files_say_of_themselves_is_kept(inputs: list[Path], output: Path) -> None:
+    for index, path in enumerate(inputs):
+        edit(path, lambda file, index=index: file["data"].attrs.update({"num_attempts": 5, "config": "x", "seed": index}))
+    merge_datasets(inputs, output)
+    with h5py.File(output) as file:
+        attributes = dict(file["data"].attrs)
+    assert attributes["num_attempts"] == 15
+    assert attributes["config"] == "x"
+    assert "seed" not in attributes
+    provenance = json.loads(attributes["merged_from"])
+    assert [(each["file"], each["num_demos"], each["seed"]) for each in provenance] == [
+        ("a.hdf5", 3, 0), ("b.hdf5", 4, 1), ("c.hdf5", 5, 2),
+    ]  # fmt: skip
+
+
+def test_provenance_survives_a_second_merge(inputs: list[Path], output: Path, tmp_path: Path) -> None:
+    merge_datasets(inputs[:2], output)
+    merge_datasets([inputs[2], output], tmp_path / "twice.hdf5")
+    with h5py.File(tmp_path / "twice.hdf5") as file:
+        assert file["data/demo_8"].attrs["merged_from"] == "merged.hdf5: demo_3 < b.hdf5: demo_0"
+
+
+@pytest.mark.parametrize("same_file", [True, False])
+def test_source_demos_are_still_those_that_they_were(inputs: list[Path], output: Path, same_file: bool) -> None:
+    for index, path in enumerate(inputs):
+
+        def describe(file: h5py.File, index: int = index) -> None:
+            attributes = {"source_file": "s.hdf5" if same_file else f"{index}.hdf5", "source_demo_names": ["x", "y"]}
+            file["data"].attrs.update(attributes)
+            file["data/demo_0"].attrs["source_demos"] = np.array([[0, 1]])
+
+        edit(path, describe)
+    merge_datasets(inputs, output)
+    with h5py.File(output) as file:
+        known = file["data"].attrs["source_demo_names"].tolist()
+        used = [known[index] for index in file["data/demo_7"].attrs["source_demos"].ravel()]
+    assert used == (["x", "y"] if same_file else ["2.hdf5:x", "2.hdf5:y"])
+    assert len(known) == (2 if same_file else 6)
+
+
+def in_env_args(old: str, new: str) -> Callable[[h5py.File], object]:
+    def change(file: h5py.File) -> None:
+        file["data"].attrs["env_args"] = file["data"].attrs["env_args"].replace(old, new)
+
+    return change
+
+
+# fmt: off
+DIFFERENCES: list[tuple[str, Callable[[h5py.File], object]]] = [
+    ("format_version is 0, but in .*a.hdf5 1", lambda file: file.attrs.pop("format_version")),
+    ("format_version is 7", lambda file: file.attrs.modify("format_version", 7)),
+    ("dataset 'obs/eef_pos' is missing", lambda file: file.pop("data/demo_0/obs/eef_pos")),
+    ("dataset 'obs/extra' is float32 \\(2,\\), but in .* missing",
+     lambda file: file.create_dataset("data/demo_0/obs/extra", data=np.zeros((60, 2), "f4"))),
+    ("env_args: env_name is kitchen, but in .* desktop_organizer", in_env_args("desktop_organizer", "kitchen")),
+    ("env_args: action is .*'pos_scale': 0.1", in_env_args('"pos_scale": 0.05', '"pos_scale": 0.1')),
+    ("env_args: object_names", in_env_args("ketchup", "mustard")),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("message", "change"), DIFFERENCES)
+def test_files_that_differ_are_refused_by_what_differs(
+    inputs: list[Path], output: Path, message: str, change: Callable[[h5py.File], object]
+) -> None:
+    edit(inputs[1], change)
+    with pytest.raises(SourceDataError, match=rf"b\.hdf5.*{message}"):
+        merge_datasets(inputs, output)
+    assert not list(output.parent.glob("merged*"))
+
+
+def test_one_file_or_one_twice_is_refused(inputs: list[Path], output: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two or more"):
+        merge_datasets(inputs[:1], output)
+    (tmp_path / "link.hdf5").symlink_to(inputs[0])
+    with pytest.raises(ConfigError, match=r"link\.hdf5 is given twice"):
+        merge_datasets([*inputs, tmp_path / "link.hdf5"], output)
+
+
+def test_output_is_never_an_input_nor_written_over(inputs: list[Path], output: Path) -> None:
+    with pytest.raises(OutputError, match="is one of the inputs"):
+        merge_datasets(inputs, inputs[2], overwrite=True)
+    merge_datasets(inputs, output)
+    before = output.read_bytes()
+    with pytest.raises(OutputError, match="exists"):
+        merge_datasets(inputs[:2], output)
+    assert output.read_bytes() == before
+    assert merge_datasets(inputs[:2], output, overwrite=True).num_demos == 7
+
+
+@pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()])
+def test_merge_that_fails_leaves_nothing(inputs: list[Path], output: Path, error: BaseException) -> None:
+    def fail(done: int, total: int) -> None:
+        if done == 5:
+            raise error
+
+    with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
+        merge_datasets(inputs, output, on_progress=fail)
+    assert not list(output.parent.glob("merged*"))
+
+
+def test_damaged_input_is_refused_and_leaves_nothing(inputs: list[Path], output: Path) -> None:
+    content = inputs[1].read_bytes()
+    inputs[1].write_bytes(content[: len(content) // 2])
+    with pytest.raises(SourceDataError, match=r"b\.hdf5"):
+        merge_datasets(inputs, output)
+    assert not list(output.parent.glob("merged*"))
+
+
+def test_progress_counts_every_demo(inputs: list[Path], output: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    merge_datasets(inputs, output, on_progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(number + 1, 12) for number in range(12)]
+
+
+def test_app_says_what_it_wrote(inputs: list[Path], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in inputs:
+        split_dataset(path, 0.5, seed=1)
+    app.main(MergeDatasetsCfg(input_file=[str(path) for path in inputs], output_file=str(output)))
+    out = capsys.readouterr().out
+    assert "Merged 3 files: 12 demos" in out
+    assert "mask/train: 6 demos" in out
