@@ -2,6 +2,7 @@
 
 # K: the number of trials that the result consists of
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ from isaaclab_mimic_ext.config import DataGenConfig
 
 _RUNNING, _SUCCEEDED = -2, -1
 """Outcomes of a trial; one that failed has the stage at which it did, 0 or more, instead."""
-_SIGMAS = 3.0
+_DOUBT = 0.01
+"""How likely `min_success_rate` is to end a run, however long, whose true rate is not below it."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,21 @@ class TrialLedger:
             rules.append((attempts >= config.max_trials, False, f"max_trials: {config.max_trials} trials were made"))
         if config.min_success_rate is not None:
             reason = f"min_success_rate: the success rate is below {config.min_success_rate} for sure"
-            rules.append((highest_rate(successes, attempts) < config.min_success_rate, False, reason))
+            rules.append((is_surely_below(successes, attempts, config.min_success_rate), False, reason))
         return [(int(met.argmax()), is_target, reason) for met, is_target, reason in rules if met.any()]
 
 
-def highest_rate(successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """The highest success rate that so many successes among `trials` still allow for (upper Wilson bound, 3 sigma).
+def is_surely_below(successes: np.ndarray, trials: np.ndarray, rate: float) -> np.ndarray:
+    """Whether so many successes (F,) among `trials` (F,) show that the true success rate is below `rate`, (F,) bool.
 
-    Wide enough to be asked after every trial of a long run: of runs whose true rate is at the bound, few ever get there.
+    To be asked after every trial of a run, however long: were the true rate at the bound, the ratio of the likelihood under
+    all rates alike (a beta-binomial) to that under `rate` would be a martingale, which ever exceeds 1 / p with a probability
+    of at most p. Source: Ville's inequality; Robbins (1970), Statistical methods related to the iterated logarithm.
     """
-    rate, z2 = successes / trials, _SIGMAS**2
-    half = _SIGMAS * np.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
-    return (rate + z2 / (2 * trials) + half) / (1 + z2 / trials)
+    failures = trials - successes
+    lgamma = np.vectorize(math.lgamma, otypes=[float])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        under_rate = np.where(successes > 0, successes * np.log(rate), 0.0)
+        under_rate += np.where(failures > 0, failures * np.log1p(-rate), 0.0)
+    under_all = lgamma(successes + 1) + lgamma(failures + 1) - lgamma(trials + 2)
+    return (successes < rate * trials) & (under_all - under_rate > -math.log(_DOUBT))

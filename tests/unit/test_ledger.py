@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config import DataGenConfig
-from isaaclab_mimic_ext.record.ledger import TrialLedger, Verdict
+from isaaclab_mimic_ext.record.ledger import TrialLedger, Verdict, is_surely_below
 
 NUM_STAGES = 3
 
@@ -34,21 +34,32 @@ def one_after_another(config: DataGenConfig, outcomes: np.ndarray) -> Ending:
             return Ending(index + 1, successes, False)
         if config.max_total_failures is not None and failures >= config.max_total_failures:
             return Ending(index + 1, successes, False)
+        if config.max_trials is not None and index + 1 >= config.max_trials:
+            return Ending(index + 1, successes, False)
+        least, counts = config.min_success_rate, (np.array([successes]), np.array([index + 1]))
+        if least is not None and is_surely_below(*counts, least)[0]:
+            return Ending(index + 1, successes, False)
     raise AssertionError("too few outcomes")
 
 
 def side_by_side(
-    config: DataGenConfig, outcomes: np.ndarray, lengths: np.ndarray, num_envs: int
+    config: DataGenConfig, outcomes: np.ndarray, lengths: np.ndarray, num_envs: int, ended_before: np.ndarray | None = None
 ) -> tuple[TrialLedger, list[int]]:
-    """The ledger's result with trials of these lengths in `num_envs` envs; and how many trials ran after each step."""
+    """The ledger's result with trials of these lengths in `num_envs` envs; and how many trials ran after each step.
+
+    Args:
+        ended_before: trials of an earlier session.
+    """
     ledger, ends_at, clock = TrialLedger(config), {}, 0
-    committed, running = 0, []
+    if ended_before is not None:
+        ledger.restore(ended_before, outcomes[ended_before], ended_before % NUM_STAGES)
+    committed, running = ledger.committed, []
     while ledger.verdict is None:
         for trial in ledger.start(num_envs - len(ends_at)).tolist():
             ends_at[trial] = clock + lengths[trial]
         running.append(len(ends_at))
         assert ends_at, "the ledger waits for a trial that nobody runs"
-        if config.generation_guarantee:
+        if config.generation_guarantee and ended_before is None:
             # Nothing is started that would not be needed if all that run succeeded.
             assert ledger.num_ended_successes + len(ends_at) <= config.generation_num_trials
         clock = min(ends_at.values())
@@ -68,6 +79,8 @@ def random_config(rng: np.random.Generator) -> DataGenConfig:
         generation_num_trials=int(rng.integers(1, 40)),
         max_num_failures=None if rng.integers(2) else int(rng.integers(1, 8)),
         max_total_failures=None if rng.integers(2) else int(rng.integers(1, 30)),
+        max_trials=None if rng.integers(3) else int(rng.integers(1, 60)),
+        min_success_rate=None if rng.integers(3) else float(rng.uniform(0.05, 0.99)),
     )
 
 
@@ -176,3 +189,76 @@ def test_the_ledger_holds_more_trials_than_it_began_with_room_for() -> None:
     assert ledger.verdict is not None
     assert ledger.verdict.num_attempts == 14998
     assert running[0] == 3000
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_whatever_had_ended_before_a_kill_the_result_is_that_of_one_session(block: int) -> None:
+    for seed in range(30 * block, 30 * block + 30):
+        rng = np.random.default_rng(seed)
+        config = random_config(rng)
+        outcomes = rng.uniform(size=4000) < rng.choice([0.2, 0.5, 0.8, 0.97])
+        lengths = rng.integers(5, 60, len(outcomes))
+        expected = one_after_another(config, outcomes)
+        # Trials end out of order, and the last ones may not have been saved when the kill came.
+        reach = int(rng.integers(0, expected.num_attempts + 20))
+        ended_before = np.flatnonzero(rng.uniform(size=reach) < rng.choice([0.0, 0.5, 0.95, 1.0]))
+        ledger, _ = side_by_side(config, outcomes, lengths, int(rng.integers(1, 40)), ended_before)
+        assert ledger.verdict is not None
+        found = Ending(ledger.verdict.num_attempts, ledger.num_successes, ledger.verdict.target_reached)
+        assert found == expected, f"seed {seed}, {config}"
+
+
+def test_trials_that_did_not_end_run_again_before_new_ones() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None))
+    ledger.restore(np.array([0, 3, 5]), np.array([True, False, True]), np.array([0, 1, 0]))
+    assert (ledger.committed, ledger.num_ended, ledger.num_ended_successes) == (1, 3, 2)
+    assert ledger.start(2).tolist() == [1, 2]
+    assert ledger.start(3).tolist() == [4, 6, 7]
+
+
+def test_a_run_that_was_over_is_over_when_it_is_restored() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=2, max_num_failures=None))
+    ledger.restore(np.array([0, 1, 4]), np.array([True, True, True]), np.zeros(3, dtype=int))
+    assert ledger.verdict == Verdict(2, True, "target reached")
+    assert ledger.start(5).tolist() == []
+
+
+def test_the_number_of_trials_ends_a_run_and_no_more_are_started() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_trials=4))
+    assert ledger.start(9).tolist() == [0, 1, 2, 3]
+    ledger.end(np.arange(4), np.array([True, False, True, True]), np.zeros(4, dtype=int))
+    assert ledger.verdict == Verdict(4, False, "max_trials: 4 trials were made")
+
+
+def test_a_run_is_stopped_with_the_trials_that_are_committed_and_for_the_first_reason_given() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None))
+    ledger.start(4)
+    ledger.end(np.array([0, 1, 3]), np.ones(3, dtype=bool), np.zeros(3, dtype=int))
+    ledger.stop("max_time: 1 h have passed")
+    ledger.stop("something else")
+    assert ledger.verdict == Verdict(2, False, "max_time: 1 h have passed")
+
+
+def test_a_success_rate_that_is_too_low_for_sure_ends_a_run() -> None:
+    config = DataGenConfig(generation_num_trials=1000, max_num_failures=None, min_success_rate=0.5)
+    ledger, _ = side_by_side(config, np.arange(2000) % 5 == 0, np.ones(2000, dtype=int), 10)
+    assert ledger.verdict is not None and "min_success_rate" in ledger.verdict.reason
+    assert ledger.verdict.num_attempts < 40
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9, 0.99])
+def test_one_run_in_a_hundred_is_stopped_whose_true_success_rate_is_the_bound(rate: float) -> None:
+    """Asked after every one of 2000 trials, of 1000 runs; and of runs that are clearly below it, all are stopped."""
+    rng, trials = np.random.default_rng(0), np.arange(1, 2001)
+
+    def stopped(true_rate: float) -> float:
+        successes = np.cumsum(rng.uniform(size=(1000, len(trials))) < true_rate, axis=1)
+        return float(is_surely_below(successes, trials, rate).any(axis=1).mean())
+
+    assert stopped(rate) < 0.015
+    assert stopped(0.5 * rate) > 0.95
+
+
+def test_whoever_asks_for_nothing_but_successes_is_stopped_by_the_first_failure() -> None:
+    assert is_surely_below(np.array([5, 5]), np.array([5, 6]), 1.0).tolist() == [False, True]
+    assert not is_surely_below(np.array([0, 0]), np.array([1, 1000]), 0.0).any()
