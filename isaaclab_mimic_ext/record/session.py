@@ -92,6 +92,8 @@ def open_run(folder: RunFolder, identity: Mapping[str, Any], resume: bool, overw
             folder.clear()
         with _opened_store(folder) as store:
             facts = store.facts()
+            if "identity" not in facts and folder.demos.exists():
+                raise _damaged(folder, ValueError("it does not know the run that made the demos"))
             _compare(folder, facts.get("identity", identity), identity)
             num_finished = _num_finished(folder, facts)
             if num_finished is None:
