@@ -1,0 +1,397 @@
+"""Runs that are killed, starved, stopped or refused, and what they come to when they go on."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from isaaclab_mimic_ext.apps import generate as app
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
+from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, RecorderError
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.stats import GenerationReport
+from tests.faults import Nursery, Run, kill_and_resume, open_nursery, trials_in_store
+from tests.kinematic_sources import generate_cfg, read_tree, write_source_file
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the writer's process through /proc")
+
+NUM_DEMOS = 20
+TARGET = f"datagen_config.generation_num_trials={NUM_DEMOS}"
+SHAKY = "subtask_configs.franka.1.action_noise=0.8"
+PATIENT = "datagen_config.max_num_failures=null"
+RESUME, OVERWRITE = "resume=true", "overwrite=true"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def arguments(kinematic_source: Path) -> list[str]:
+    """The command line of a run."""
+    quiet = ("video=false", "progress=false")
+    return ["sim=kinematic", f"input_file={kinematic_source}", *quiet, "num_envs=8", TARGET, SHAKY, PATIENT]
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with open_nursery(tmp_path_factory.mktemp("nursery")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = RunFolder(tmp_path_factory.mktemp("undisturbed"))
+    run(kinematic_source, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digest(undisturbed: RunFolder) -> str:
+    return dataset_digest(undisturbed.demos)
+
+
+def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport | None:
+    return app.main(generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides))
+
+
+def begin(source: Path, folder: RunFolder, num_trials: int = 9) -> None:
+    """Leave a run that can be continued."""
+    with pytest.raises(BudgetExhausted):
+        run(source, folder, f"datagen_config.max_trials={num_trials}")
+
+
+def contents(folder: RunFolder) -> dict[str, tuple[int, int]]:
+    """Name -> size and time of change of every file."""
+    return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.path.iterdir()}
+
+
+def assert_same_dataset(folder: RunFolder, undisturbed: RunFolder) -> None:
+    """The same demos under the same numbers, each of the same trial, and nothing left over."""
+    assert dataset_digest(folder.demos) == dataset_digest(undisturbed.demos)
+    assert trials_of(folder) == trials_of(undisturbed)
+    assert not list(folder.path.glob("*.part"))
+
+
+def trials_of(folder: RunFolder) -> list[int]:
+    with h5py.File(folder.demos) as file:
+        return [int(file["data"][f"demo_{index}"].attrs["trial"]) for index in range(len(file["data"]))]
+
+
+def replaced(arguments: list[str], argument: str) -> list[str]:
+    """A command line may give a field only once."""
+    return [*(other for other in arguments if other.partition("=")[0] != argument.partition("=")[0]), argument]
+
+
+def under_way(nursery: Nursery, folder: RunFolder, *arguments: str) -> Run:
+    """A run that has some trials saved, and many to go."""
+    run = nursery.start(folder, *arguments)
+    assert run.until(lambda: run.num_saved() > 0), run.message()
+    return run
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_killed_at_random_instants_comes_to_the_same_dataset(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, seed: int
+) -> None:
+    found = kill_and_resume(nursery, folder, arguments, seconds=2.0, max_kills=3, rng=random.Random(seed))
+    assert (found.exit_code, found.lost) == (0, 0), found
+    assert_same_dataset(folder, undisturbed)
+
+
+DEATHS = [
+    "RunStore:commit:after:1",
+    "DatasetFile:add_demo:before:7",
+    "DatasetFile:finish:before:1",
+    "DatasetFile:publish:before:1",
+    "DatasetFile:publish:after:1",
+    "RunStore:drop_episodes:before:1",
+]
+
+
+@pytest.mark.parametrize("death_point", DEATHS)
+def test_a_writer_that_is_killed_ends_the_run_with_one_message_and_loses_nothing(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
+) -> None:
+    """As the kernel does when memory runs out."""
+    exit_code, message = nursery.finish(folder, *arguments, death_point=death_point)
+    assert exit_code == 1
+    assert message.startswith("RecorderError: the writer's process was killed by signal 9, perhaps for want of memory")
+    assert "run.sqlite: go on with resume=true" in message
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert_same_dataset(folder, undisturbed)
+
+
+def test_another_number_of_envs_and_threads_may_finish_a_run(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    begin(kinematic_source, folder)
+    begin_again = ("num_envs=3", "datagen_config.max_trials=15", "sim.num_threads=1", RESUME)
+    with pytest.raises(BudgetExhausted, match="max_trials: 15"):
+        run(kinematic_source, folder, *begin_again)
+    report = run(kinematic_source, folder, "num_envs=11", RESUME)
+    assert report is not None and report.num_demos == NUM_DEMOS
+    assert_same_dataset(folder, undisturbed)
+
+
+BUDGETS = ["max_num_failures=2", "max_total_failures=3", "max_trials=7", "max_time=1e-9", "min_success_rate=0.999"]
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_a_budget_ends_a_run_in_order_and_without_it_the_run_goes_on(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, budget: str
+) -> None:
+    with pytest.raises(BudgetExhausted, match=budget.partition("=")[0]) as raised:
+        run(kinematic_source, folder, f"datagen_config.{budget}")
+    assert raised.value.exit_code == 3
+    assert "resume=true" in str(raised.value)
+    with h5py.File(folder.demos) as file:
+        assert not file["data"].attrs["complete"]
+        assert len(file["data"]) < NUM_DEMOS
+    run(kinematic_source, folder, RESUME)
+    assert_same_dataset(folder, undisturbed)
+
+
+def test_a_larger_budget_gives_what_it_would_have_given_at_once(
+    kinematic_source: Path, folder: RunFolder, tmp_path: Path
+) -> None:
+    at_once = RunFolder(tmp_path / "at_once")
+    begin(kinematic_source, at_once, num_trials=13)
+    begin(kinematic_source, folder, num_trials=6)
+    with pytest.raises(BudgetExhausted):
+        run(kinematic_source, folder, "datagen_config.max_trials=13", RESUME)
+    assert_same_dataset(folder, at_once)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_resuming_nothing_starts_a_run(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, exists: bool
+) -> None:
+    if exists:
+        folder.path.mkdir()
+    run(kinematic_source, folder, RESUME)
+    assert_same_dataset(folder, undisturbed)
+
+
+def test_resuming_a_finished_run_touches_nothing(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    shutil.copytree(undisturbed.path, folder.path)
+    before = contents(folder)
+    run = nursery.start(folder, *arguments, RESUME)
+    assert run.wait() == 0
+    assert f"is finished, with {NUM_DEMOS} demos" in run.said.read_text()
+    assert contents(folder) == before
+
+
+def test_a_run_is_not_started_over_another(kinematic_source: Path, folder: RunFolder) -> None:
+    begin(kinematic_source, folder)
+    before = contents(folder)
+    with pytest.raises(OutputError, match=r"holds a run already .* continue it with resume=true") as raised:
+        run(kinematic_source, folder)
+    assert raised.value.exit_code == 2
+    assert contents(folder) == before
+
+
+def test_another_run_is_refused_naming_all_that_differs(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    source = write_source_file(tmp_path / "other.hdf5", seed=78)
+    begin(kinematic_source, folder)
+    differences = (r"content of input_file", r"datagen_config\.seed: 1 -> 2", r"franka\.2\.action_noise: 0.03 -> 0.02")
+    changed = (RESUME, "datagen_config.seed=2", "subtask_configs.franka.2.action_noise=0.02")
+    shutil.copytree(undisturbed.path, tmp_path / "finished")
+    for path in (folder, RunFolder(tmp_path / "finished")):
+        before = dataset_digest(path.demos)
+        for difference in differences:
+            with pytest.raises(OutputError, match=rf"is another one: .*{difference}"):
+                run(source, path, *changed)
+        assert dataset_digest(path.demos) == before
+
+
+def test_a_finished_run_needs_its_source_no_longer(kinematic_source: Path, undisturbed: RunFolder, tmp_path: Path) -> None:
+    assert run(tmp_path / "gone.hdf5", undisturbed, RESUME) is None
+
+
+def test_a_finished_run_without_its_demos_is_refused(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    """What they were made of is gone from the store: an empty dataset would pass for the whole one."""
+    shutil.copytree(undisturbed.path, folder.path)
+    folder.demos.unlink()
+    with pytest.raises(OutputError, match=r"is finished, but demo\.hdf5 is gone; put it back"):
+        run(kinematic_source, folder, RESUME)
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
+    kinematic_source: Path, folder: RunFolder, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It starts and finishes while this one, having looked at the folder, builds its envs."""
+    start_env = app.start_env
+
+    def overtaken(cfg: object) -> object:
+        monkeypatch.setattr(app, "start_env", start_env)
+        run(kinematic_source, folder)
+        return start_env(cfg)
+
+    for overrides in ((RESUME,), ()):
+        monkeypatch.setattr(app, "start_env", overtaken)
+        if RESUME in overrides:
+            assert run(kinematic_source, folder, *overrides) is None
+        else:
+            with pytest.raises(OutputError, match="holds a run already"):
+                run(kinematic_source, folder)
+        assert dataset_digest(folder.demos) == digest
+        shutil.rmtree(folder.path)
+
+
+def test_a_folder_in_use_is_refused_and_free_once_its_process_is_killed(
+    nursery: Nursery, arguments: list[str], folder: RunFolder
+) -> None:
+    endless = replaced(arguments, "datagen_config.generation_num_trials=100000")
+    first = under_way(nursery, folder, *endless)
+    for overrides in ((RESUME,), (), (OVERWRITE,)):
+        exit_code, message = nursery.finish(folder, *endless, *overrides)
+        assert exit_code == 2
+        assert f"is being worked on by process {first.pid} on" in message
+    # The writer outlives its generator for a moment; the next run waits for it.
+    assert first.kill(writer=False)
+    assert first.wait() == -signal.SIGKILL
+    exit_code, message = nursery.finish(folder, *endless, RESUME, "datagen_config.max_trials=1")
+    assert (exit_code, message[:27]) == (3, "BudgetExhausted: max_trials")
+
+
+def test_a_stopped_run_ends_soon_and_goes_on(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    first = under_way(nursery, folder, *replaced(arguments, "num_envs=1"))
+    os.kill(first.pid, signal.SIGTERM)
+    start = time.monotonic()
+    assert first.wait() == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 30
+    assert "go on with resume=true" in first.message()
+    assert 0 < len(trials_of(folder)) < NUM_DEMOS
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert_same_dataset(folder, undisturbed)
+
+
+@pytest.mark.parametrize("limit", [900_000, 1_900_000])
+def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_space(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, limit: int
+) -> None:
+    exit_code, message = nursery.finish(folder, *arguments, limit=limit)
+    assert exit_code == 1
+    assert message.startswith("RecorderError: writing ") and "resume=true" in message, message
+    assert not folder.demos.exists()
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert_same_dataset(folder, undisturbed)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(nursery: Nursery, arguments: list[str]) -> None:
+    exit_code, message = nursery.finish(RunFolder(Path("/proc/run")), *arguments, RESUME)
+    assert exit_code == 2
+    assert message.startswith("OutputError: output_dir: /proc/run cannot be written")
+
+
+def test_a_folder_with_other_files_is_refused(kinematic_source: Path, folder: RunFolder) -> None:
+    folder.path.mkdir()
+    (folder.path / "thesis.tex").write_text("precious")
+    for overrides in ((), (RESUME,), (OVERWRITE,)):
+        with pytest.raises(OutputError, match=r"holds other files \(thesis.tex\)"):
+            run(kinematic_source, folder, *overrides)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"not a database" * 10000)
+
+
+def _half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _wrong_facts(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE facts SET value = '{' WHERE name = 'identity'")
+
+
+def _wrong_trials(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE trials SET stage = 'lift' WHERE trial = 3")
+
+
+def _another_schema(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE trials RENAME COLUMN stage TO phase")
+
+
+@pytest.mark.parametrize("damage", [_garbage, _half, _empty, _wrong_facts, _wrong_trials, _another_schema])
+def test_a_damaged_store_is_refused(kinematic_source: Path, folder: RunFolder, damage: object) -> None:
+    begin(kinematic_source, folder)
+    before = dataset_digest(folder.demos)
+    damage(folder.store)  # type: ignore[operator]
+    with pytest.raises(OutputError, match=r"run.sqlite is damaged .* start anew with overwrite=true"):
+        run(kinematic_source, folder, RESUME)
+    assert dataset_digest(folder.demos) == before
+
+
+def test_a_trial_whose_record_is_damaged_is_run_again(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    begin(kinematic_source, folder)
+    with sqlite3.connect(folder.store) as database:
+        trial, found = database.execute("SELECT trial, rows FROM episodes ORDER BY trial LIMIT 1").fetchone()
+        rows = bytearray(found)
+        rows[len(rows) // 2] ^= 1
+        database.execute("UPDATE episodes SET rows = ? WHERE trial = ?", (bytes(rows), trial))
+    with pytest.raises(RecorderError, match=rf"what trial {trial} recorded is damaged .* go on with resume=true"):
+        run(kinematic_source, folder, RESUME)
+    assert trial not in trials_in_store(folder)
+    run(kinematic_source, folder, RESUME)
+    assert_same_dataset(folder, undisturbed)
+
+
+@pytest.mark.parametrize("name", ["eef_pose", "root_velocity"])
+def test_numbers_that_are_not_finite_fail_the_trials_of_their_env_alone(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Where the arm is, which breaks the trial, and a velocity, which success does not ask for."""
+    advance = KinematicEnv._advance
+    steps = [0]
+
+    def break_env_3(self: KinematicEnv, *arguments: object) -> None:
+        advance(self, *arguments)  # type: ignore[arg-type]
+        steps[0] += 1
+        if 20 <= steps[0] < 40 and self.num_envs == 8:
+            getattr(self.scene, name)[3] = torch.nan
+
+    monkeypatch.setattr(KinematicEnv, "_advance", break_env_3)
+    report = run(kinematic_source, folder)
+    assert report is not None and report.num_demos == NUM_DEMOS
+    expected = demos_by_trial(undisturbed)
+    assert 3 in expected, "the test needs a trial 3 that would have succeeded"
+    found = demos_by_trial(folder)
+    assert 3 not in found
+    for trial in found.keys() & expected.keys():
+        for key, leaf in found[trial].items():
+            assert np.array_equal(leaf, expected[trial][key]), (trial, key)
+    assert len(found.keys() & expected.keys()) == NUM_DEMOS - 1
+
+
+def demos_by_trial(folder: RunFolder) -> dict[int, dict[str, np.ndarray]]:
+    with h5py.File(folder.demos) as file:
+        return {int(demo.attrs["trial"]): read_tree(demo) for demo in file["data"].values()}

@@ -1,0 +1,105 @@
+"""The run's database: what was committed is there again, what was not never was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.record.store import IN_MEMORY, RunStore
+
+ROWS = {"low": np.arange(12, dtype=np.float32).reshape(4, 3), "rgb": np.arange(8, dtype=np.uint8).reshape(4, 2)}
+ATTRIBUTES = {"seed": np.int64(7), "source_demos": np.array([[1, 2]])}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[RunStore]:
+    opened = RunStore(path)
+    yield opened
+    opened.close()
+
+
+def test_what_was_committed_is_there_again_and_the_rest_is_not(store: RunStore, path: Path) -> None:
+    store.add(4, True, 0, 90)
+    store.add(1, False, 2, 80)
+    store.set_facts(identity={"seed": 1})
+    store.commit()
+    store.add(2, True, 0, 90)
+    store.set_facts(identity={"seed": 2})
+    again = RunStore(path)
+    outcomes = again.outcomes()
+    assert (outcomes.trials.tolist(), outcomes.success.tolist(), outcomes.stage.tolist()) == ([1, 4], [False, True], [2, 0])
+    assert again.facts() == {"identity": {"seed": 1}}
+    again.close()
+
+
+def test_an_episode_reads_as_it_was_kept(store: RunStore) -> None:
+    store.add(3, True, 0, 4)
+    store.add_episode(3, ROWS, ATTRIBUTES)
+    episode = store.episode(3)
+    assert episode is not None and episode.success
+    assert episode.attributes == {"seed": 7, "source_demos": [[1, 2]]}
+    for name, rows in ROWS.items():
+        assert episode.rows[name].dtype == rows.dtype
+        np.testing.assert_array_equal(episode.rows[name], rows)
+
+
+def test_a_trial_that_ran_twice_counts_once(store: RunStore) -> None:
+    for success in (False, True):
+        store.add(3, success, 0, 4)
+        store.add_episode(3, ROWS, ATTRIBUTES)
+    assert store.outcomes().success.tolist() == [True]
+
+
+def test_a_new_store_is_empty(store: RunStore) -> None:
+    assert len(store.outcomes().trials) == 0
+    assert store.facts() == {}
+    assert store.episode(0) is None
+
+
+def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore, path: Path) -> None:
+    for trial in range(20):
+        store.add(trial, True, 0, 4)
+        store.add_episode(trial, {"low": np.zeros((100, 1000), np.float32)}, {})
+    store.commit()
+    store.drop_episodes()
+    assert store.episode(3) is None
+    assert len(store.outcomes().trials) == 20
+    assert path.stat().st_size < 1_000_000
+
+
+def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
+    store.add(0, True, 0, 4)
+    store.add(1, False, 0, 4)
+    assert [store.is_demo(trial, keeps_failed=False) for trial in range(3)] == [True, False, False]
+    assert [store.is_demo(trial, keeps_failed=True) for trial in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
+def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(store: RunStore, position: float) -> None:
+    for trial in range(2):
+        store.add(trial, True, 0, 4)
+        store.add_episode(trial, {"low": np.ones((50, 50), np.float32)}, {})
+    (found,) = store._database.execute("SELECT rows FROM episodes WHERE trial = 1").fetchone()
+    rows = bytearray(found)
+    rows[int(position * len(rows))] ^= 0x10
+    store._database.execute("UPDATE episodes SET rows = ? WHERE trial = 1", (bytes(rows),))
+    with pytest.raises(RecorderError, match="trial 1 recorded is damaged"):
+        store.episode(1)
+    assert store.outcomes().trials.tolist() == [0]
+    assert store.episode(0) is not None
+
+
+def test_a_run_that_is_not_to_be_continued_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = RunStore(IN_MEMORY)
+    store.add(0, True, 0, 4)
+    store.commit()
+    store.close()
+    assert list(tmp_path.iterdir()) == []
