@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.datasets import check_values
+from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.findings import Findings
 from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, datasets_below
 from isaaclab_mimic_ext.demos.source import MAX_STEPS
+from isaaclab_mimic_ext.errors import SourceDataError
 
 MAX_BYTES = 2**32
 """A larger dataset of one demo is taken for damage."""
@@ -52,6 +54,7 @@ class DemoChecker:
             self._check_num_samples(name, demo, len(actions))
             self._check_groups(name, datasets)
             leaves = {path: self._read(name, path, each, len(actions)) for path, each in datasets.items()}
+            self._check_digest(name, demo)
         except DAMAGE as error:
             reason = " ".join(str(error).split())[:160]
             self._findings.error("damage", name, f"cannot be read ({reason})", "a readable demo", _COPY)
@@ -77,6 +80,12 @@ class DemoChecker:
             self._findings.error("success", name, "no attribute 'success'", "true or false", "say whether it succeeded")
         elif not np.all(success):
             self._findings.warning("success", name, "a failed demo", "successes", "leave it out of what a policy imitates")
+
+    def _check_digest(self, name: str, demo: h5py.Group) -> None:
+        try:
+            check_demo_digest(demo)
+        except SourceDataError:
+            self._findings.error("digest", name, "data other than was written", "what its digest is of", _COPY)
 
     def _check_num_samples(self, name: str, demo: h5py.Group, num_steps: int) -> None:
         found = demo.attrs.get("num_samples")

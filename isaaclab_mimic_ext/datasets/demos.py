@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import torch
 
+from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.errors import SourceDataError
@@ -78,6 +79,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 
 def _read_demo(file: h5py.File, name: str, is_xyzw: bool, groups: Sequence[str] | None) -> RecordedDemo:
     group = file["data"][name]
+    check_demo_digest(group)
     wanted = [(path, leaf) for path, leaf in datasets_below(group) if groups is None or path.split("/")[0] in groups]
     leaves = {path: dataset[()] for path, dataset in wanted}
     place = f"{file.filename}: {name}"

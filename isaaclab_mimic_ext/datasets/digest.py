@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, open_hdf5
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.record.hdf5 import DIGEST, leaves_digest
 
 _BLOCK = 16 * 2**20
 """Bytes that are read at a time."""
@@ -28,6 +30,26 @@ def dataset_digest(path: str | Path) -> str:
             for block in _blocks(dataset):
                 digest.update(block)
         return digest.hexdigest()
+
+
+def demo_digest(group: h5py.Group) -> str:
+    """SHA-256, as hex, of all datasets of a demo; what its writer put into its attribute `digest`."""
+    return leaves_digest({path: dataset for path, dataset in datasets_below(group) if dataset.shape is not None})
+
+
+def check_demo_digest(group: h5py.Group) -> None:
+    """Compare a demo with what its writer says of it; one that says nothing passes.
+
+    Raises:
+        SourceDataError: the demo is not what was written.
+    """
+    written = group.attrs.get(DIGEST)
+    if written is None:
+        return
+    text = written.decode(errors="replace") if isinstance(written, bytes) else str(written)
+    if text != demo_digest(group):
+        place = f"{group.file.filename}: {group.name.removeprefix('/data/')}"
+        raise SourceDataError(f"{place}: the data is not what was written (its digest differs); copy or make the file again")
 
 
 def _blocks(dataset: h5py.Dataset) -> Iterator[bytes]:

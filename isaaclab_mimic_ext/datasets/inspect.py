@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.datasets.digest import check_demo_digest, dataset_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
 
 Range = tuple[float, float]
@@ -62,6 +62,8 @@ def inspect_dataset(path: str | Path, with_digest: bool = False) -> DatasetSumma
     with open_hdf5(path) as file:
         names = demo_names(file)
         demos = [file["data"][name] for name in names]
+        for demo in demos:
+            check_demo_digest(demo)
         lengths = [_num_steps(demo) for demo in demos]
         first = demos[0]
         return DatasetSummary(

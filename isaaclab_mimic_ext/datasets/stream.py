@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
-from isaaclab_mimic_ext.record.hdf5 import check_output, create_dataset, part_path
+from isaaclab_mimic_ext.record.hdf5 import DIGEST, check_output, create_dataset, fixed, leaves_digest, part_path
 
 _ONE_ROW = "initial_state/"
 _STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")
@@ -108,6 +109,7 @@ def stream_demos(path: str | Path) -> Iterator[StoredDemo]:
         for name in demo_names(file):
             group = file["data"][name]
             leaves = {leaf: np.asarray(dataset[()]) for leaf, dataset in datasets_below(group) if dataset.shape is not None}
+            check_demo_digest(group)
             info = group.get("datagen_info")
             attributes = _attributes(info) if isinstance(info, h5py.Group) else {}
             demo = StoredDemo(f"{file.filename}: {name}", name, leaves, attributes | _attributes(group))
@@ -131,7 +133,10 @@ class DatasetSink:
         demo = self._data.create_group(name)
         for path in sorted(leaves):
             create_dataset(demo, path, leaves[path], self._compression)
-        _set_attributes(demo, {**attributes, "num_samples": len(leaves["actions"])})
+        own: dict[str, Any] = {"num_samples": len(leaves["actions"])}
+        if DIGEST in attributes:
+            own[DIGEST] = fixed(leaves_digest(leaves))
+        _set_attributes(demo, {**attributes, **own})
         self.num_demos += 1
         self.num_steps += len(leaves["actions"])
 

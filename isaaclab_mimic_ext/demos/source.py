@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError, choices
 
@@ -84,6 +85,7 @@ def load_source_demos(
             _check_action_spec(file, action_spec)
         demos = []
         for name in names:
+            check_demo_digest(file["data"][name])
             reader = _DemoReader(str(path), name, file["data"][name])
             actions = reader.actions(action_dim)
             num_steps = len(actions)

@@ -2,6 +2,7 @@
 
 # T steps of one demo
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,6 +18,10 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError
 
+DIGEST = "digest"
+"""Attribute of a demo: `leaves_digest` of its datasets."""
+_LONG = 200
+"""Texts of attributes from this length on (configurations) have it fixed [characters]."""
 _SMALL = 2048
 """Smaller datasets are stored as they are: the index of a compressed one would be larger [bytes]."""
 _CHUNK = 1 << 20
@@ -57,22 +62,24 @@ class DatasetFile:
         if options.format_version:
             self._file.attrs["format_version"] = options.format_version
         self._data = self._file.create_group("data")
-        self._data.attrs["env_args"] = json.dumps(options.env_args)
+        self._data.attrs["env_args"] = fixed(json.dumps(options.env_args))
         self._data.attrs["total"] = 0
-        self._data.attrs["versions"] = json.dumps(installed_versions())
+        self._data.attrs["versions"] = fixed(json.dumps(installed_versions()))
         for name, value in options.attributes.items():
-            self._data.attrs[name] = value
+            self._data.attrs[name] = fixed(value) if isinstance(value, str) and len(value) > _LONG else value
 
     def add_demo(self, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
         demo = self._data.create_group(f"demo_{len(self.lengths)}")
+        if not self.options.format_version:
+            leaves = {path: reorder_quaternions(path, leaf, _XYZW_TO_WXYZ) for path, leaf in leaves.items()}
         for path, leaf in leaves.items():
-            values = leaf if self.options.format_version else reorder_quaternions(path, leaf, _XYZW_TO_WXYZ)
-            create_dataset(demo, path, values, self.options.compression)
+            create_dataset(demo, path, leaf, self.options.compression)
         num_samples = len(leaves["actions"])
         demo.attrs["num_samples"] = num_samples
         for name, value in attributes.items():
             demo.attrs[name] = value
+        demo.attrs[DIGEST] = fixed(leaves_digest(leaves))
         self.lengths.append(num_samples)
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
@@ -97,6 +104,21 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def leaves_digest(leaves: Mapping[str, Any]) -> str:
+    """SHA-256, as hex, over path, dtype, shape and bytes of a demo's datasets (or arrays), by path below the demo."""
+    digest = hashlib.sha256()
+    for path in sorted(leaves):
+        values = np.ascontiguousarray(leaves[path][()])
+        digest.update(f"{path}\0{values.dtype.str}\0{values.shape}\0".encode())
+        digest.update(values.data if values.dtype.kind in "biuf" and values.size else repr(values.tolist()).encode())
+    return digest.hexdigest()
+
+
+def fixed(text: str) -> np.bytes_:
+    """An attribute's text as one of fixed length: HDF5 never ends reading one of any length from a damaged heap."""
+    return np.bytes_(text.encode())
 
 
 def installed_versions() -> dict[str, str]:
