@@ -1,0 +1,142 @@
+"""What a long run costs beside physics: memory, stalls, the time of its end, and that of inspect and split.
+
+    python benchmarks/memory.py --demos 1000,10000 --num-envs 100 [--json]
+    python benchmarks/memory.py --demos "" --writer low_dim,cameras
+
+The run is on the kinematic engine; the writer's rate is measured with one batch of 20 episodes, handed over again and again.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import generator, integers, machine
+
+from isaaclab_mimic_ext.apps.generate import close_recorder
+from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
+from isaaclab_mimic_ext.datasets.split import split_dataset
+from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials, EpisodeBatch, WriterOptions
+from isaaclab_mimic_ext.record.fields import Field
+from isaaclab_mimic_ext.record.hdf5 import FileOptions
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
+
+_SAMPLE_PERIOD = 0.5
+_CAMERA = (128, 128, 3)
+
+
+def resident(pid: int) -> float:
+    """Memory of a process in RAM [MB]."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def seconds_of(call: Any, *args: Any) -> float:
+    start = time.perf_counter()
+    call(*args)
+    return time.perf_counter() - start
+
+
+def measure_run(num_demos: int, num_envs: int, overrides: list[str]) -> dict[str, Any]:
+    """Memory at the end of a run of `num_demos`, and what its end takes."""
+    settings = ["sim=kinematic", f"num_envs={num_envs}", f"datagen_config.generation_num_trials={num_demos}"]
+    with generator([*settings, "datagen_config.max_num_failures=null", *overrides]) as (run, output):
+        peak = {"generator": 0.0, "writer": 0.0}
+        pids = {"generator": os.getpid(), "writer": run.recorder.writer._process.pid}
+        due = [time.perf_counter()]
+
+        def sample() -> bool:
+            if time.perf_counter() >= due[0]:
+                due[0] += _SAMPLE_PERIOD
+                for name, pid in pids.items():
+                    peak[name] = max(peak[name], resident(pid))
+            return False
+
+        start = time.perf_counter()
+        run.run(sample)
+        generating, stalled = time.perf_counter() - start, run.recorder.writer.seconds_stalled
+        closing = seconds_of(close_recorder, run)
+        size = output.stat().st_size
+        copy = output.with_name("copy")
+        result = {
+            "num_demos": num_demos,
+            "generator_mb": peak["generator"],
+            "writer_mb": peak["writer"],
+            "seconds": generating,
+            "stalled": stalled / generating,
+            "closing_seconds": closing,
+            "size_mb": size / 1e6,
+            "inspect_seconds": seconds_of(inspect_dataset, output),
+            "split_seconds": seconds_of(split_dataset, output, 0.8, 1),
+            "copy_seconds": seconds_of(copy_durably, output, copy),
+        }
+    return result
+
+
+def copy_durably(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with open(target, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def measure_writer(kind: str, megabytes: float) -> dict[str, Any]:
+    """Rate of the writer alone, store and dataset, and of a durable copy of the same dataset."""
+    num_trials, num_steps = 20, 100
+    fields: tuple[Field, ...] = (Field("actions", (7,), "low", 0, 7), Field("obs/state", (293,), "low", 7, 300))
+    rows = {"low": np.random.default_rng(1).normal(size=(num_trials, num_steps, 300)).astype(np.float32)}
+    if kind == "cameras":
+        width = int(np.prod(_CAMERA))
+        fields += tuple(Field(f"obs/cam_{i}", _CAMERA, "rgb", i * width, (i + 1) * width) for i in range(2))
+        rows["rgb"] = np.random.default_rng(1).integers(0, 255, (num_trials, num_steps, 2 * width), dtype=np.uint8)
+    num_batches = max(1, round(megabytes * 1e6 / sum(values.nbytes for values in rows.values())))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        options = WriterOptions(folder / "demo.hdf5", None, folder / "run.sqlite", FileOptions({}), True, fields, ())
+        writer = EpisodeWriter(options)
+        every = np.ones(num_trials, dtype=bool)
+        ended = EndedTrials(np.arange(num_trials), every, np.zeros(num_trials, int), np.full(num_trials, num_steps), {})
+        start = time.perf_counter()
+        for batch in range(num_batches):
+            trials = ended.trials + batch * num_trials
+            writer.put(EpisodeBatch(replace(ended, trials=trials), every, rows, {}, (batch + 1) * num_trials))
+        writer.close(Closing(None, {}, {"complete": True}, is_final=True))
+        seconds = time.perf_counter() - start
+        size = options.path.stat().st_size / 1e6
+        copying = seconds_of(copy_durably, options.path, folder / "copy")
+    demos = num_batches * num_trials
+    return {
+        "writer": kind, "size_mb": size, "mb_per_second": size / seconds, "ms_per_demo": 1e3 * seconds / demos,
+        "copy_mb_per_second": size / copying, "share_of_copy": copying / seconds,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demos", default="1000,10000")
+    parser.add_argument("--num-envs", type=int, default=100)
+    parser.add_argument("--writer", default="low_dim,cameras", help="what to measure the writer with")
+    parser.add_argument("--megabytes", type=float, default=600, help="that the writer is to write")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="of generate.py")
+    args = parser.parse_intermixed_args()
+    results = [measure_writer(kind, args.megabytes) for kind in args.writer.split(",") if kind]
+    if args.demos:
+        results += [measure_run(count, args.num_envs, args.overrides) for count in integers(args.demos)]
+    if args.json:
+        print(json.dumps({"machine": machine(), "results": results}, indent=2))
+        return
+    for result in results:
+        print(
+            ", ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in result.items()
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
