@@ -1,8 +1,10 @@
 """Reading HDF5 files that may be missing, damaged, or something else altogether."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -103,6 +105,27 @@ def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h
             yield from datasets_below(item, f"{prefix}{key}/")
         elif isinstance(item, h5py.Dataset):
             yield f"{prefix}{key}", item
+
+
+def text_of(value: Any) -> str:
+    """A text of a file, which is bytes where its length is fixed."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def plain_value(value: Any) -> Any:
+    """The value of an attribute as what JSON knows; JSON texts are read."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [plain_value(item) for item in value]
+    if isinstance(value, bytes):
+        value = text_of(value)
+    if isinstance(value, str) and value[:1] in "{[":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _reason(path: Path) -> str:

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.datasets.digest import check_demo_digest, dataset_digest
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5, plain_value
 
 Range = tuple[float, float]
 
@@ -53,7 +53,7 @@ class DatasetSummary:
 
 
 def inspect_dataset(path: str | Path, with_digest: bool = False) -> DatasetSummary:
-    """Sum a dataset up. For the digest all of it is read, for the rest the first row of the objects' poses.
+    """Sum a dataset up. For the digest, and to compare those of the demos, all is read; else the objects' first poses.
 
     Raises:
         SourceDataError: the file is missing, damaged, or has no demos.
@@ -62,7 +62,7 @@ def inspect_dataset(path: str | Path, with_digest: bool = False) -> DatasetSumma
     with open_hdf5(path) as file:
         names = demo_names(file)
         demos = [file["data"][name] for name in names]
-        for demo in demos:
+        for demo in demos if with_digest else ():
             check_demo_digest(demo)
         lengths = [_num_steps(demo) for demo in demos]
         first = demos[0]
@@ -187,19 +187,4 @@ def _count_source_demos(data: h5py.Group, demos: list[h5py.Group]) -> dict[str, 
 
 def _plain_attributes(item: h5py.Group) -> dict[str, Any]:
     """The attributes of a group as what JSON knows; JSON texts are read."""
-    return {name: _plain(value) for name, value in item.attrs.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    if isinstance(value, str) and value[:1] in "{[":
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    return {name: plain_value(value) for name, value in item.attrs.items()}

@@ -8,7 +8,7 @@ import pytest
 
 from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.digest import demo_digest
-from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
+from isaaclab_mimic_ext.datasets.inspect import DatasetSummary, inspect_dataset
 from isaaclab_mimic_ext.datasets.stream import stream_demos
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
@@ -37,7 +37,11 @@ def test_what_was_written_has_its_digest_whatever_the_format(tmp_path: Path, opt
             assert demo.attrs["digest"].decode() == demo_digest(demo)
 
 
-@pytest.mark.parametrize("read", [read_demos, inspect_dataset, lambda path: list(stream_demos(path))])
+def inspect_whole(path: Path) -> DatasetSummary:
+    return inspect_dataset(path, with_digest=True)
+
+
+@pytest.mark.parametrize("read", [read_demos, inspect_whole, lambda path: list(stream_demos(path))])
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_a_flipped_bit_is_noticed(tmp_path: Path, read: object, leaf: str) -> None:
     path = write(tmp_path / "demo.hdf5")
