@@ -20,10 +20,12 @@ from isaaclab_mimic_ext.datasets.hdf5 import (
     demo_names,
     limit_cache,
     open_hdf5,
+    plain_value,
+    text_of,
 )
 from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.record.hdf5 import check_output, part_path
+from isaaclab_mimic_ext.record.hdf5 import check_output, fixed, part_path
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of demos copied, and of all."""
@@ -154,8 +156,8 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
     names: list[str] = []
     offsets = []
     for each in facts:
-        file = str(each.data_attributes.get("source_file", ""))
-        own = tuple(map(str, each.data_attributes.get("source_demo_names", ())))
+        file = text_of(each.data_attributes.get("source_file", ""))
+        own = tuple(map(text_of, each.data_attributes.get("source_demo_names", ())))
         if (file, own) not in sources:
             sources[file, own] = len(names)
             names += own
@@ -172,7 +174,7 @@ def _output_errors(output: Path, part: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         part.unlink(missing_ok=True)
-        if isinstance(error, DAMAGE):
+        if isinstance(error, OSError | RuntimeError):
             remedy = "free some space, or give another output_file"
             raise OutputError(f"output_file: {output} cannot be written ({_reason(error)}); {remedy}") from error
         raise
@@ -244,14 +246,10 @@ def _joined_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tupl
         demos = []
         for each in inputs:
             numbers = {name: each.first_demo + index for index, name in enumerate(each.names)}
-            old = [_text(name) for name in np.ravel(each.facts.masks[mask])]
+            old = [text_of(name) for name in np.ravel(each.facts.masks[mask])]
             demos += [f"demo_{numbers[name]}" for name in old if name in numbers]
         masks[mask] = np.array(demos, dtype="S")
     return masks, tuple(sorted({name for each in inputs for name in each.facts.masks} - shared))
-
-
-def _text(name: Any) -> str:
-    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 def _describe(
@@ -268,7 +266,7 @@ def _describe(
             own[name] = sum(int(attributes[name]) for attributes in every)
     if source_names:
         own["source_demo_names"] = source_names
-    own["merged_from"] = json.dumps([_provenance(each, shared) for each in inputs])
+    own["merged_from"] = fixed(json.dumps([_provenance(each, shared) for each in inputs]))
     with h5py.File(part, "r+") as file:
         for name, value in {"env_args": every[0].get("env_args"), **shared, **own}.items():
             if value is not None:
@@ -281,7 +279,7 @@ def _describe(
 def _provenance(source: _Input, shared: dict[str, Any]) -> dict[str, Any]:
     """What one input says of itself, without what all of them say."""
     words = {name: value for name, value in source.facts.data_attributes.items() if name not in shared}
-    plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in words.items()}
+    plain = {name: plain_value(value) for name, value in words.items()}
     return {"file": source.facts.path.name, "num_demos": len(source.names), **plain}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.datasets.check_demo import DemoChecker
 from isaaclab_mimic_ext.datasets.findings import Findings, ValidationReport
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5, text_of
 from isaaclab_mimic_ext.errors import MimicError
 
 OnProgress = Callable[[int, int], None]
@@ -128,7 +128,7 @@ def _check_masks(findings: Findings, file: h5py.File, names: list[str]) -> None:
     demos_of: dict[str, list[str]] = {}
     for mask, dataset in datasets_below(masks):
         values = np.ravel(dataset[()] if dataset.shape is not None else [])
-        demos = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values]
+        demos = [text_of(value) for value in values]
         demos_of[mask] = demos
         strangers = [name for name in demos if name not in known]
         if strangers:
