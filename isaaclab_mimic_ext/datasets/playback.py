@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
@@ -171,6 +172,7 @@ def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
     Raises:
         SourceDataError: something that the task's scene needs is missing, or not one row a step.
     """
+    check_demo_digest(file["data"][name])
     place = f"{file.filename}: {name}: states"
     group = file["data"][name].get("states")
     if not isinstance(group, h5py.Group):
