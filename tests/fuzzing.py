@@ -1,0 +1,228 @@
+"""Damaged copies of an HDF5 file, and what becomes of each in every reader, in a process that may crash or hang."""
+
+import hashlib
+import multiprocessing
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.datasets.digest import demo_digest
+from tests.builders import OBJECT_NAMES, SIGNAL_NAMES
+
+TIMEOUT = 20.0
+"""Longer than any reader takes [s]."""
+BYTES = ("flipped", "zeroed", "truncated")
+STRUCTURE = ("missing", "wrong type", "not finite", "wrong length")
+REFUSED, SAME, CHANGED, ESCAPED, CRASHED, HUNG = "refused", "same", "changed", "escaped", "crashed", "hung"
+"""A clear error; what the sound file gives; something else; another exception; the process is gone; it never answers."""
+
+
+def add_digests(path: Path) -> None:
+    """Give each demo of a file the digest that our own writer gives it."""
+    with h5py.File(path, "r+") as file:
+        for demo in file["data"].values():
+            demo.attrs["digest"] = np.bytes_(demo_digest(demo).encode())
+
+
+def damage(sound: Path, target: Path, kind: str, rng: random.Random) -> None:
+    """Write a damaged copy; with damage of structure the demos' digests go, so that it is looked at itself."""
+    data = bytearray(sound.read_bytes())
+    if kind == "flipped":
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    elif kind == "zeroed":
+        start = rng.randrange(len(data))
+        data[start : start + 512] = bytes(len(data[start : start + 512]))
+    elif kind == "truncated":
+        del data[rng.randrange(len(data)) :]
+    target.write_bytes(data)
+    if kind in STRUCTURE:
+        with h5py.File(target, "r+") as file:
+            for demo in file["data"].values():
+                demo.attrs.pop("digest", None)
+            _damage_structure(file, kind, rng)
+
+
+def _damage_structure(file: h5py.File, kind: str, rng: random.Random) -> None:
+    paths: list[str] = []
+    file.visit(paths.append)
+    if kind in ("not finite", "wrong length"):
+        paths = [path for path in paths if isinstance(file[path], h5py.Dataset)]
+    path = rng.choice(paths)
+    values = file[path][()] if isinstance(file[path], h5py.Dataset) else None
+    del file[path]
+    if kind == "wrong type":
+        wrong = ["text", np.arange(3), np.zeros((4, 4), "S3"), h5py.Empty("f4"), np.float64(1.5), None]
+        choice = wrong[rng.randrange(len(wrong))]
+        if choice is None:
+            file.create_group(path)
+        else:
+            file[path] = choice
+    elif kind == "wrong length" and values is not None:
+        file[path] = values[: rng.randrange(len(values))]
+    elif kind == "not finite" and values is not None:
+        values = values.astype(np.float32)
+        values.reshape(-1)[rng.randrange(values.size)] = rng.choice([np.nan, np.inf])
+        file[path] = values
+
+
+def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
+    """Name -> a reader, which returns what it read as bytes or text."""
+    from isaaclab_mimic_ext.datasets.demos import read_demos
+    from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
+    from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
+    from isaaclab_mimic_ext.datasets.merge import merge_datasets
+    from isaaclab_mimic_ext.datasets.playback import _states
+    from isaaclab_mimic_ext.datasets.split import split_dataset
+    from isaaclab_mimic_ext.datasets.stream import stream_demos
+    from isaaclab_mimic_ext.datasets.validate import validate_dataset
+    from isaaclab_mimic_ext.demos.source import load_source_demos
+    from isaaclab_mimic_ext.errors import SourceDataError
+    from isaaclab_mimic_ext.task import load_task
+
+    def source(path: Path) -> Any:
+        demos = load_source_demos(path, ("franka",), OBJECT_NAMES, SIGNAL_NAMES[:-1], 7)
+        return [(d.name, d.actions, d.eef_pose, d.target_eef_pose, d.object_pose, d.subtask_term_signals) for d in demos]
+
+    other = shutil.copyfile(sound, scratch / "other.hdf5")
+
+    def split(path: Path) -> Any:
+        return split_dataset(shutil.copyfile(path, scratch / "split.hdf5"), 0.5, 1).train
+
+    def playback(path: Path) -> Any:
+        task = load_task("desktop_organizer")
+        with open_hdf5(path) as file:
+            return [_states(file, name, task) for name in demo_names(file)]
+
+    def validate(path: Path) -> Any:
+        report = validate_dataset(path, num_replays=0)
+        if not report.is_valid():
+            raise SourceDataError("found invalid")
+        return report.num_demos
+
+    def merge(path: Path) -> Any:
+        merge_datasets([path, other], scratch / "merged.hdf5", overwrite=True)
+        return [(d.name, d.leaves) for d in read_demos(scratch / "merged.hdf5")]
+
+    return {
+        "source": source,
+        "inspect": lambda path: (lambda s: (s.digest, s.num_demos, s.tree))(inspect_dataset(path)),
+        "split": split,
+        "demos": lambda path: [(d.name, d.leaves) for d in read_demos(path)],
+        "stream": lambda path: [(d.name, d.leaves) for d in stream_demos(path)],
+        "playback": playback,
+        "validate": validate,
+        "merge": merge,
+    }
+
+
+def _hash(value: Any) -> str:
+    digest = hashlib.sha256()
+
+    def add(node: Any) -> None:
+        if isinstance(node, dict):
+            for key in sorted(node):
+                digest.update(str(key).encode())
+                add(node[key])
+        elif isinstance(node, list | tuple):
+            for child in node:
+                add(child)
+        elif isinstance(node, np.ndarray):
+            digest.update(f"{node.dtype} {node.shape}".encode() + node.tobytes())
+        else:
+            digest.update(repr(node).encode())
+
+    add(value)
+    return digest.hexdigest()
+
+
+def _work(connection: Connection, scratch: Path, sound: Path) -> None:
+    from isaaclab_mimic_ext.errors import MimicError
+
+    every = readers(scratch, sound)
+    while True:
+        name, path = connection.recv()
+        try:
+            connection.send((SAME, _hash(every[name](path))))
+        except MimicError as error:
+            connection.send((REFUSED, str(error)))
+        except BaseException as error:
+            connection.send((ESCAPED, f"{type(error).__name__}: {error}"))
+
+
+class Reader:
+    """Reads files in a process of its own, with a time limit."""
+
+    def __init__(self, scratch: Path, sound: Path):
+        self._arguments = (scratch, sound)
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, *self._arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def read(self, name: str, path: Path) -> tuple[str, str]:
+        """What became of it, and the hash of what was read, or the message."""
+        self._connection.send((name, path))
+        answered = self._connection.poll(TIMEOUT)
+        if answered:
+            try:
+                return self._connection.recv()
+            except EOFError:
+                pass
+        self.close()
+        self._start()
+        return (CRASHED if answered else HUNG), ""
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+Result = tuple[str, str, str, str]
+"""Kind of damage, reader, what became of it, and what it said."""
+
+
+def fuzz(sound: Path, scratch: Path, num_variants: int, names: tuple[str, ...], seed: int) -> Iterator[Result]:
+    """Damage `sound` in `num_variants` ways, and read each with the readers `names`."""
+    rng, reader = random.Random(seed), Reader(scratch, sound)
+    try:
+        expected = {name: reader.read(name, sound) for name in names}
+        for name, (outcome, said) in expected.items():
+            assert outcome == SAME, (name, outcome, said)
+        kinds = BYTES + STRUCTURE
+        for index in range(num_variants):
+            path, kind = scratch / f"variant_{index}.hdf5", kinds[index % len(kinds)]
+            damage(sound, path, kind, rng)
+            for name in names:
+                outcome, said = reader.read(name, path)
+                if outcome == SAME and said != expected[name][1]:
+                    outcome = CHANGED
+                yield kind, name, outcome, said
+            path.unlink()
+    finally:
+        reader.close()
+
+
+def count(results: Iterator[Result]) -> tuple[Counter[str], list[Result]]:
+    """How often each outcome was met, and the results that ought not to be."""
+    outcomes: Counter[str] = Counter()
+    bad = []
+    for kind, name, outcome, said in results:
+        # Whoever takes a group out of a file without digests has made another file, not a damaged one.
+        if outcome == CHANGED and kind in STRUCTURE:
+            outcome = SAME
+        outcomes[outcome] += 1
+        if outcome not in (SAME, REFUSED):
+            bad.append((kind, name, outcome, said))
+    return outcomes, bad
