@@ -28,6 +28,8 @@ from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
 
 _SAMPLE_PERIOD = 0.5
+_NUM_SAMPLES = 16
+"""The last so many count: memory goes up and down with the queue."""
 _CAMERA = (128, 128, 3)
 
 
@@ -46,7 +48,7 @@ def measure_run(num_demos: int, num_envs: int, overrides: list[str]) -> dict[str
     """Memory at the end of a run of `num_demos`, and what its end takes."""
     settings = ["sim=kinematic", f"num_envs={num_envs}", f"datagen_config.generation_num_trials={num_demos}"]
     with generator([*settings, "datagen_config.max_num_failures=null", *overrides]) as (run, output):
-        peak = {"generator": 0.0, "writer": 0.0}
+        seen: dict[str, list[float]] = {"generator": [], "writer": []}
         pids = {"generator": os.getpid(), "writer": run.recorder.writer._process.pid}
         due = [time.perf_counter()]
 
@@ -54,7 +56,7 @@ def measure_run(num_demos: int, num_envs: int, overrides: list[str]) -> dict[str
             if time.perf_counter() >= due[0]:
                 due[0] += _SAMPLE_PERIOD
                 for name, pid in pids.items():
-                    peak[name] = max(peak[name], resident(pid))
+                    seen[name].append(resident(pid))
             return False
 
         start = time.perf_counter()
@@ -65,8 +67,10 @@ def measure_run(num_demos: int, num_envs: int, overrides: list[str]) -> dict[str
         copy = output.with_name("copy")
         result = {
             "num_demos": num_demos,
-            "generator_mb": peak["generator"],
-            "writer_mb": peak["writer"],
+            "generator_mb": float(np.mean(seen["generator"][-_NUM_SAMPLES:])),
+            "writer_mb": float(np.mean(seen["writer"][-_NUM_SAMPLES:])),
+            "generator_peak_mb": max(seen["generator"]),
+            "writer_peak_mb": max(seen["writer"]),
             "seconds": generating,
             "stalled": stalled / generating,
             "closing_seconds": closing,
