@@ -22,8 +22,9 @@ from isaaclab_mimic_ext.config import EventCfg, RecorderCfg, SimCfg
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
+from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
 from tests.builders import ACTION_DIM, ENV_ARGS, OBJECT_NAMES, SIGNAL_NAMES, make_demo
@@ -156,7 +157,7 @@ def record_two_trials(path: Path) -> list[dict[str, np.ndarray]]:
     events = {"randomize_ketchup": EventCfg(asset="ketchup", pose_range={"x": [-0.05, 0.05], "yaw": [-3.0, 3.0]})}
     env = make_env(task, SimCfg(engine="kinematic"), events, 2, torch.device("cpu"))
     env.reset(env_ids, Draws(7, env_ids))
-    recorder = EpisodeRecorder(env, RecorderCfg(), path, None, 6, {"source_file": "none"})
+    recorder = EpisodeRecorder(env, RecorderCfg(), 6, Output(path, attributes={"source_file": "none"}))
     recorder.begin(env_ids)
     initial = flatten({"initial_state": env.get_state()})
     expected = [{key: leaf[trial : trial + 1].numpy().copy() for key, leaf in initial.items()} for trial in range(2)]
@@ -172,9 +173,10 @@ def record_two_trials(path: Path) -> list[dict[str, np.ndarray]]:
         row = seen | {"actions": actions} | flatten({"states": env.get_state()})
         for trial in range(2):
             steps[trial].append({key: leaf[trial].numpy().copy() for key, leaf in row.items()})
-    ended = np.arange(2)
-    recorder.end(env_ids, ended, np.ones(2, bool), np.full(2, 4), {"seed": np.full(2, 7)}, committed=2)
-    recorder.close(2, {})
+    attributes = {"seed": np.full(2, 7)}
+    ended = EndedTrials(np.arange(2), np.ones(2, bool), np.zeros(2, int), np.full(2, 4), attributes)
+    recorder.end(env_ids, ended, committed=2)
+    recorder.close(Closing(2, {}, {}, is_final=True))
     for trial in range(2):
         expected[trial] |= {key: np.stack([row[key] for row in steps[trial]]) for key in steps[trial][0]}
     return expected
