@@ -177,7 +177,7 @@ def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
     group = file["data"][name].get("states")
     if not isinstance(group, h5py.Group):
         raise SourceDataError(f"{place}: missing; only demos with recorded states can be played")
-    leaves = {path: dataset[()] for path, dataset in datasets_below(group)}
+    leaves = {path: np.asarray(dataset[()]) for path, dataset in datasets_below(group) if dataset.shape is not None}
     needed = {f"articulation/{arm.name}/joint_position": len(HOME) for arm in task.arms}
     needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
     for path, width in needed.items():

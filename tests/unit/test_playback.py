@@ -193,3 +193,12 @@ def test_real_scene_is_drawn_where_it_can_be(tmp_path, dataset):
     picture = imageio.imread(tmp_path / "scene.png")
     assert picture.shape == (64, 192, 3)
     assert picture.std() > 10
+
+
+@pytest.mark.parametrize("wrong", ["text", h5py.Empty("f4"), 1.5])
+def test_states_that_are_no_arrays_are_refused(tmp_path: Path, wrong: object) -> None:
+    path = tmp_path / "demo.hdf5"
+    with h5py.File(path, "w") as file:
+        file["data/demo_0/states/articulation/robot/joint_position"] = wrong
+    with h5py.File(path) as file, pytest.raises(SourceDataError, match="joint_position"):
+        playback._states(file, "demo_0", TASK)
