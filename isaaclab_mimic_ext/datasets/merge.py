@@ -163,7 +163,7 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
             names += own
         offsets.append(sources[file, own])
     if len({own for _, own in sources if own}) < len([own for _, own in sources if own]):
-        names = [f"{Path(file).name}:{name}" for file, own in sources for name in own]
+        names = [f"{_label(Path(file))}:{name}" for file, own in sources for name in own]
     return names, offsets
 
 
@@ -221,7 +221,7 @@ def _copy_demo(data: h5py.Group, name: str, target: h5py.Group, new_name: str, s
         read_demos(source.facts.path, [name])
         raise
     attributes = target[new_name].attrs
-    origin, earlier = f"{source.facts.path.name}: {name}", attributes.get("merged_from")
+    origin, earlier = f"{_label(source.facts.path)}: {name}", attributes.get("merged_from")
     attributes["merged_from"] = origin if earlier is None else f"{origin} < {earlier}"
     if source.first_source and "source_demos" in attributes:
         attributes["source_demos"] = attributes["source_demos"] + source.first_source
@@ -280,7 +280,12 @@ def _provenance(source: _Input, shared: dict[str, Any]) -> dict[str, Any]:
     """What one input says of itself, without what all of them say."""
     words = {name: value for name, value in source.facts.data_attributes.items() if name not in shared}
     plain = {name: plain_value(value) for name, value in words.items()}
-    return {"file": source.facts.path.name, "num_demos": len(source.names), **plain}
+    return {"file": _label(source.facts.path), "num_demos": len(source.names), **plain}
+
+
+def _label(path: Path) -> str:
+    """A file's name with its folder's, without which those of runs are all the same."""
+    return "/".join(path.absolute().parts[-2:])
 
 
 def _make_durable(path: Path) -> None:

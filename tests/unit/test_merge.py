@@ -53,7 +53,7 @@ def test_demos_stand_in_the_order_of_the_files_and_are_unchanged(inputs: list[Pa
                 for name in sorted(source["data"]):
                     demo = file[f"data/demo_{number}"]
                     assert demo_digest(demo) == demo_digest(source["data"][name])
-                    expected = dict(source["data"][name].attrs) | {"merged_from": f"{path.name}: {name}"}
+                    expected = dict(source["data"][name].attrs) | {"merged_from": f"{path.parent.name}/{path.name}: {name}"}
                     assert dict(demo.attrs) == expected
                     number += 1
         assert number == merged.num_demos == len(file["data"]) == 12
@@ -120,7 +120,7 @@ def test_what_the_files_say_of_themselves_is_kept(inputs: list[Path], output: Pa
     assert attributes["config"] == "x"
     assert "seed" not in attributes
     provenance = json.loads(attributes["merged_from"])
-    assert [(each["file"], each["num_demos"], each["seed"]) for each in provenance] == [
+    assert [(each["file"].split("/")[1], each["num_demos"], each["seed"]) for each in provenance] == [
         ("a.hdf5", 3, 0), ("b.hdf5", 4, 1), ("c.hdf5", 5, 2),
     ]  # fmt: skip
 
@@ -129,7 +129,10 @@ def test_provenance_survives_a_second_merge(inputs: list[Path], output: Path, tm
     merge_datasets(inputs[:2], output)
     merge_datasets([inputs[2], output], tmp_path / "twice.hdf5")
     with h5py.File(tmp_path / "twice.hdf5") as file:
-        assert file["data/demo_8"].attrs["merged_from"] == "merged.hdf5: demo_3 < b.hdf5: demo_0"
+        assert (
+            file["data/demo_8"].attrs["merged_from"]
+            == f"{tmp_path.name}/merged.hdf5: demo_3 < {tmp_path.name}/b.hdf5: demo_0"
+        )
 
 
 @pytest.mark.parametrize("same_file", [True, False])
@@ -137,7 +140,7 @@ def test_source_demos_are_still_those_that_they_were(inputs: list[Path], output:
     for index, path in enumerate(inputs):
 
         def describe(file: h5py.File, index: int = index) -> None:
-            attributes = {"source_file": "s.hdf5" if same_file else f"{index}.hdf5", "source_demo_names": ["x", "y"]}
+            attributes = {"source_file": "/in/s.hdf5" if same_file else f"/in/{index}.hdf5", "source_demo_names": ["x", "y"]}
             file["data"].attrs.update(attributes)
             file["data/demo_0"].attrs["source_demos"] = np.array([[0, 1]])
 
@@ -146,7 +149,7 @@ def test_source_demos_are_still_those_that_they_were(inputs: list[Path], output:
     with h5py.File(output) as file:
         known = file["data"].attrs["source_demo_names"].tolist()
         used = [known[index] for index in file["data/demo_7"].attrs["source_demos"].ravel()]
-    assert used == (["x", "y"] if same_file else ["2.hdf5:x", "2.hdf5:y"])
+    assert used == (["x", "y"] if same_file else ["in/2.hdf5:x", "in/2.hdf5:y"])
     assert len(known) == (2 if same_file else 6)
 
 
