@@ -58,7 +58,8 @@ class DatasetFile:
         self.path, self.options = path, options
         self.part_path = part_path(path)
         self.lengths: list[int] = []
-        self._file = h5py.File(self.part_path, "w")
+        # Nothing is ever taken out of the file: the list of free space that HDF5 would keep in memory is of no use.
+        self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
         if options.format_version:
             self._file.attrs["format_version"] = options.format_version
         self._data = self._file.create_group("data")
