@@ -1,0 +1,54 @@
+"""A merge that is killed leaves no file that looks whole, and can be made again."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
+from tests.builders import make_source_file
+
+NUM_KILLS = 8
+PROGRAM = """
+import sys
+from pathlib import Path
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
+print("ready", flush=True)
+merge_datasets([Path(path) for path in sys.argv[1:-1]], Path(sys.argv[-1]), overwrite=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("inputs")
+    paths = [folder / f"{name}.hdf5" for name in ("a", "b")]
+    for seed, path in enumerate(paths):
+        make_source_file(path, num_demos=150, seed=seed)
+    return paths
+
+
+def test_killed_merge_has_no_result_or_the_whole_one(inputs: list[Path], tmp_path: Path) -> None:
+    whole, output = tmp_path / "whole.hdf5", tmp_path / "out.hdf5"
+    started = time.perf_counter()
+    merge_datasets(inputs, whole)
+    duration = time.perf_counter() - started
+    digest, rng, num_unfinished = dataset_digest(whole), random.Random(1), 0
+    for _ in range(NUM_KILLS):
+        command = [sys.executable, "-c", PROGRAM, *map(str, inputs), str(output)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 1.2 * duration))
+            process.kill()
+        if output.exists():
+            assert dataset_digest(output) == digest
+            output.unlink()
+        else:
+            num_unfinished += 1
+    assert num_unfinished > 0, "no kill came before the end"
+    merge_datasets(inputs, output, overwrite=True)
+    assert dataset_digest(output) == digest
