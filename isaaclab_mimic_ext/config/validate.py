@@ -1,7 +1,7 @@
 """What the values of a configuration may be. The types are checked before, by OmegaConf against the schema."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,8 +195,17 @@ def _validate_event(place: str, cfg: EventCfg, task: "Task") -> None:
         raise ConfigError(f"{place}: '{cfg.asset}' has no joints: it has a pose_range, no joint_std")
     _require_at_least(f"{place}.min_separation", cfg.min_separation, 0)
     _require_at_least(f"{place}.joint_std", cfg.joint_std, 0)
-    for coordinate, bounds in cfg.pose_range.items():
-        where = f"{place}.pose_range.{coordinate}"
+    check_pose_range(f"{place}.pose_range", cfg.pose_range)
+
+
+def check_pose_range(place: str, pose_range: Mapping[str, Sequence[float]]) -> None:
+    """Check the range of each coordinate.
+
+    Raises:
+        ConfigError: a coordinate is unknown, or its range is none.
+    """
+    for coordinate, bounds in pose_range.items():
+        where = f"{place}.{coordinate}"
         if coordinate not in COORDINATES:
             raise ConfigError(f"{where}: unknown coordinate; {choices(coordinate, COORDINATES)}")
         if len(bounds) != 2 or not all(map(math.isfinite, bounds)) or bounds[0] > bounds[1]:

@@ -20,12 +20,10 @@ from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
-from isaaclab_mimic_ext.record.hdf5 import reorder_quaternions
+from isaaclab_mimic_ext.record.hdf5 import WXYZ_TO_XYZW, reorder_quaternions
 from isaaclab_mimic_ext.task import Task
 
 Frame = NDArray[np.uint8]
-
-_WXYZ_TO_XYZW = (1, 2, 3, 0)
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
             found = f"shape {np.shape(leaf)}, expected {num_steps} rows, at least one"
             raise SourceDataError(f"{place}/{path}: {found}; make the file again")
     if int(file.attrs.get("format_version", 0)) < 1:
-        leaves = {path: reorder_quaternions(path, leaf, _WXYZ_TO_XYZW) for path, leaf in leaves.items()}
+        leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW)
     return _nest(leaves)
 
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.config.validate import COORDINATES, check_pose_range
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task import Task
 
 _NUM_CANDIDATES = 32
 _MAX_TRIES = 64
-_COORDINATES = ("x", "y", "yaw")
 
 
 class PlacementSampler:
@@ -28,7 +28,7 @@ class PlacementSampler:
     def __init__(self, task: Task, events: Mapping[str, EventCfg], device: torch.device):
         self.task = task
         self.device = device
-        ranges = torch.zeros(len(task.objects), len(_COORDINATES), 2)
+        ranges = torch.zeros(len(task.objects), len(COORDINATES), 2)
         clearance = torch.zeros(len(task.objects))
         for event_name, event in events.items():
             if event.asset in {arm.name for arm in task.arms}:
@@ -98,15 +98,8 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _pose_range(event_name: str, event: EventCfg) -> Tensor:
-    rows = torch.zeros(len(_COORDINATES), 2)
-    for coordinate, bounds in event.pose_range.items():
-        place = f"events.{event_name}.pose_range.{coordinate}"
-        if coordinate not in _COORDINATES:
-            raise ConfigError(f"{place}: unknown coordinate; {choices(coordinate, _COORDINATES)}")
-        if len(bounds) != 2 or bounds[0] > bounds[1]:
-            raise ConfigError(f"{place}: {list(bounds)} is no range; give [lowest, highest]")
-        rows[_COORDINATES.index(coordinate)] = torch.tensor(list(bounds))
-    return rows
+    check_pose_range(f"events.{event_name}.pose_range", event.pose_range)
+    return torch.tensor([list(event.pose_range.get(coordinate, (0.0, 0.0))) for coordinate in COORDINATES])
 
 
 def joint_noise_std(task: Task, events: Mapping[str, EventCfg]) -> Tensor:

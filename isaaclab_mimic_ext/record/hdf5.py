@@ -27,6 +27,7 @@ _SMALL = 2048
 _CHUNK = 1 << 20
 """At most so much is compressed together [bytes]."""
 _XYZW_TO_WXYZ = (3, 0, 1, 2)
+WXYZ_TO_XYZW = (1, 2, 3, 0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class DatasetFile:
         """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
         demo = self._data.create_group(f"demo_{len(self.lengths)}")
         if not self.options.format_version:
-            leaves = {path: reorder_quaternions(path, leaf, _XYZW_TO_WXYZ) for path, leaf in leaves.items()}
+            leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ)
         for path, leaf in leaves.items():
             create_dataset(demo, path, leaf, self.options.compression)
         num_samples = len(leaves["actions"])
@@ -187,10 +188,14 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputError(f"output_file: {path} cannot be written: {error.strerror}; give another output_file") from error
 
 
-def reorder_quaternions(path: str, leaf: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    """A leaf with its quaternion columns, if it has some, in another order: `*_quat` (T, 4) and `*_pose` (T, 7)."""
-    if path.endswith("_quat"):
-        return leaf[:, order]
-    if path.endswith("_pose") and leaf.shape[1:] == (7,):
-        return np.concatenate((leaf[:, :3], leaf[:, 3:][:, order]), axis=1)
-    return leaf
+def reorder_quaternions(leaves: Mapping[str, np.ndarray], order: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Leaves by path, the quaternion columns of those that have some in another order: `*_quat` (T, 4), `*_pose` (T, 7)."""
+
+    def reordered(path: str, leaf: np.ndarray) -> np.ndarray:
+        if path.endswith("_quat"):
+            return leaf[:, order]
+        if path.endswith("_pose") and leaf.shape[1:] == (7,):
+            return np.concatenate((leaf[:, :3], leaf[:, 3:][:, order]), axis=1)
+        return leaf
+
+    return {path: reordered(path, leaf) for path, leaf in leaves.items()}
