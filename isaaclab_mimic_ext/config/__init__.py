@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.config.task import (
     RecorderCfg,
     SimCfg,
     SubTaskConfig,
+    SubTaskConstraintConfig,
     TaskRef,
 )
 from isaaclab_mimic_ext.config.validate import validate, validate_task_cfg
@@ -41,6 +42,7 @@ __all__ = [
     "SimCfg",
     "SplitDatasetCfg",
     "SubTaskConfig",
+    "SubTaskConstraintConfig",
     "TaskRef",
     "ValidateDatasetCfg",
     "validate",

@@ -42,6 +42,16 @@ class DataGenConfig:
     """`held`, or `any_step` (one true step anywhere, as in Isaac Lab and MimicGen)."""
     compat_select: str = "mimic"
     """`mimic`, or `isaaclab` (keep the first choice for a whole trial unless `generation_select_src_per_arm`)."""
+    stop_hopeless_trials: bool = False
+    """End a trial as soon as its task knows that it cannot succeed any more."""
+    action_noise_process: str = "white"
+    """`white` (new at every step), or `ornstein_uhlenbeck` (correlated over time, of the same standard deviation)."""
+    action_noise_correlation_steps: float = 10.0
+    """Of `ornstein_uhlenbeck`: after so many steps the correlation has fallen to 1/e."""
+    use_skillgen: bool = False
+    """Plan the motion between segments instead of interpolating it; the demos need subtask start signals."""
+    use_navigation_controller: bool = False
+    """Repeat the waypoint of end effector `body` until the env says that its navigation goal is reached."""
     legacy_small_rotation: bool = False
     """Jump to the goal rotation where it is nearer than 0.05 rad, as Isaac Lab and MimicGen do."""
 
@@ -58,14 +68,18 @@ class SubTaskConfig:
     """Random shift of the end, both bounds included [steps]."""
     first_subtask_start_offset_range: tuple[int, int] = (0, 0)
     """Random shift of the start, first subtask only [steps]."""
+    subtask_start_offset_range: tuple[int, int] = (0, 0)
+    """Random shift of the start that SkillGen's start signal marks, both bounds included [steps]."""
     selection_strategy: str = "random"
     """`random`, `nearest_neighbor_object` or `nearest_neighbor_robot_distance`."""
     selection_strategy_kwargs: dict[str, Any] = field(default_factory=dict)
     """`nn_k` (3), `pos_weight` (1), `rot_weight` (1); `random` ignores them."""
-    action_noise: float = 0.03
-    """Standard deviation, in the action's own units."""
+    action_noise: Any = 0.03
+    """Standard deviation, in the action's own units: one number, or one for every pose entry of the action."""
     num_interpolation_steps: int = 5
     num_fixed_steps: int = 0
+    num_settle_steps_before_gripper: int = 0
+    """Hold the target so long before the gripper's action changes, for the arm to come to rest [steps]."""
     apply_noise_during_interpolation: bool = False
     description: str = ""
 
@@ -73,6 +87,27 @@ class SubTaskConfig:
         # OmegaConf hands out lists for tuples.
         self.subtask_term_offset_range = cast(tuple[int, int], tuple(self.subtask_term_offset_range))
         self.first_subtask_start_offset_range = cast(tuple[int, int], tuple(self.first_subtask_start_offset_range))
+        self.subtask_start_offset_range = cast(tuple[int, int], tuple(self.subtask_start_offset_range))
+
+
+@dataclass
+class SubTaskConstraintConfig:
+    """How two subtasks of different end effectors depend on each other. Source: Isaac Lab's `SubTaskConstraintConfig`."""
+
+    eef_subtask_constraint_tuple: list[Any] = field(default_factory=list)
+    """[[end effector, subtask index], [end effector, subtask index]]; `sequential`: the former, then the latter."""
+    constraint_type: str = MISSING
+    """`sequential`, or `coordination` (both move as in one source demo, and end together)."""
+    sequential_min_time_diff: int = -1
+    """-1: the latter starts when the former has finished. m >= 1: it waits m steps before its own end for that."""
+    coordination_scheme: str = "replay"
+    """How both paths are moved: `replay` (not at all), `transform` (with the object) or `translate` (its position only)."""
+    coordination_scheme_pos_noise_scale: float = 0.0
+    """Uniform noise on the common transform, up to so far along each axis [m]."""
+    coordination_scheme_rot_noise_scale: float = 0.0
+    """Uniform noise on the common transform, up to so far about each axis [rad]."""
+    coordination_synchronize_start: bool = False
+    """Both begin together."""
 
 
 @dataclass
@@ -94,7 +129,7 @@ class MimicEnvCfg:
 
     datagen_config: DataGenConfig = field(default_factory=DataGenConfig)
     subtask_configs: dict[str, list[SubTaskConfig]] = field(default_factory=dict)
-    task_constraint_configs: list[Any] = field(default_factory=list)
+    task_constraint_configs: list[SubTaskConstraintConfig] = field(default_factory=list)
     events: dict[str, EventCfg] = field(default_factory=dict)
 
 
