@@ -9,9 +9,10 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
-from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, OperatorPlan, plan_demos
+from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, plan_demos
 
 EEF = "franka"
 TABLE = {"x": [-0.3, 0.3], "y": [-0.3, 0.3], "yaw": [-3.14159, 3.14159]}
@@ -24,14 +25,14 @@ EVENTS = {
 }
 
 
-def build(engine: str, num_demos: int) -> tuple[MimicEnv, OperatorPlan]:
+def build(engine: str, num_demos: int) -> tuple[MimicEnv, HandPlan]:
     env = make_env(load_task("desktop_organizer"), SimCfg(engine=engine), EVENTS, num_demos)
     draws = Draws(11, torch.arange(num_demos))
     env.reset(torch.arange(num_demos), draws)
     return env, plan_demos(env.get_object_poses(), env.get_robot_eef_pose(EEF), draws)
 
 
-def perform(env: MimicEnv, plan: OperatorPlan) -> tuple[dict[str, Tensor], Tensor]:
+def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor]:
     """Signals before and success after each step, (D, T)."""
     signals: dict[str, list[Tensor]] = {name: [] for name in env.get_subtask_term_signals()}
     success = []
@@ -92,7 +93,7 @@ def test_hand_moves_smoothly_and_within_the_reach_of_one_action() -> None:
 def test_hand_stands_still_when_the_gripper_moves() -> None:
     _, plan = build("kinematic", 64)
     rows = torch.arange(64)
-    for frame in (plan.close_frame, plan.open_frame):
+    for frame in (plan.close_frames[:, 0], plan.open_frames[:, 0]):
         for back in range(5):
             now, before = plan.target_eef_pose[rows, frame - back], plan.target_eef_pose[rows, frame - back - 1]
             assert (now[:, :3, 3] - before[:, :3, 3]).norm(dim=-1).max() < 0.001

@@ -1,0 +1,122 @@
+"""What the tasks' MuJoCo scenes share: a table with its lights and cameras, and what objects on it are made of."""
+
+# Half sizes [m] where MuJoCo asks for them; the table's surface is z = 0
+
+from collections.abc import Callable, Mapping
+
+import mujoco
+
+from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda
+from isaaclab_mimic_ext.task import Task
+
+TIMESTEP = 0.002
+BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
+ELLIPSOID = mujoco.mjtGeom.mjGEOM_ELLIPSOID
+_TABLE_CENTRE, _TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)
+_TABLE_THICKNESS, _TABLE_HEIGHT = 0.04, 0.75
+_AIR_DAMPING = 5e-4
+"""Of the objects' free motion [N s/m, N m s]: nothing in a grasp, but a bottle that fell soon stops rolling."""
+
+
+def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody], None]]) -> mujoco.MjSpec:
+    """A table with the task's arms and objects; every object is a free body of its own name.
+
+    Args:
+        builders: name of an object -> what gives its body geoms; one for each of the task's objects.
+    """
+    spec = mujoco.MjSpec()
+    spec.modelname = task.name
+    spec.compiler.degree = False
+    _set_options(spec)
+    _add_surroundings(spec)
+    for arm in task.arms:
+        add_panda(spec, arm)
+    for obj in task.objects:
+        body = spec.worldbody.add_body(name=obj.name, pos=(*obj.default_pos, obj.rest_height))
+        joint = body.add_freejoint(name=obj.name)
+        joint.damping = (_AIR_DAMPING, 0.0, 0.0)
+        builders[obj.name](body)
+    return spec
+
+
+def make_visual(geom: mujoco.MjsGeom) -> mujoco.MjsGeom:
+    """Let a geom be seen only: it touches nothing and weighs nothing."""
+    geom.contype, geom.conaffinity, geom.group, geom.mass = 0, 0, VISUAL_GROUP, 0.0
+    return geom
+
+
+def make_solid(geom: mujoco.MjsGeom, mass: float, condim: int = 3) -> mujoco.MjsGeom:
+    """Let a geom be something that fingers can hold; `mass` in kg, `condim` 4 where it must not spin between two pads."""
+    geom.condim, geom.solref, geom.mass = condim, GRIP_SOLREF, mass
+    geom.friction = (1.0, 0.02, 0.0001)
+    return geom
+
+
+def _set_options(spec: mujoco.MjSpec) -> None:
+    option = spec.option
+    option.timestep = TIMESTEP
+    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.impratio = 10.0
+    # A state that blew up stays so and its trial fails, rather than starting anew in the middle of it.
+    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+
+
+def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    _add_materials(spec)
+    _add_lights_and_cameras(spec)
+    world = spec.worldbody
+    thickness, height = _TABLE_THICKNESS, _TABLE_HEIGHT
+    # An endless plane in place of the table's top: contacts with it are exact and cheap.
+    plane = world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(1, 1, 0.1), group=COLLISION_GROUP)
+    plane.friction = (1.0, 0.005, 0.0001)
+    plane.rgba = (0, 0, 0, 0)
+    top = world.add_geom(
+        type=BOX, size=(*_TABLE_HALF_SIZE, thickness / 2), pos=(*_TABLE_CENTRE, -thickness / 2), material="wood"
+    )
+    make_visual(top)
+    for x in (-1, 1):
+        for y in (-1, 1):
+            corner = (_TABLE_CENTRE[0] + x * (_TABLE_HALF_SIZE[0] - 0.05), y * (_TABLE_HALF_SIZE[1] - 0.05))
+            leg = world.add_geom(
+                type=BOX, size=(0.03, 0.03, height / 2), pos=(*corner, -thickness - height / 2), material="leg"
+            )
+            make_visual(leg)
+    floor = world.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_PLANE, size=(4, 4, 0.1), pos=(0, 0, -thickness - height), material="floor"
+    )
+    make_visual(floor)
+
+
+def _add_materials(spec: mujoco.MjSpec) -> None:
+    texture, builtin = mujoco.mjtTexture, mujoco.mjtBuiltin
+    spec.add_texture(
+        name="sky", type=texture.mjTEXTURE_SKYBOX, builtin=builtin.mjBUILTIN_GRADIENT,
+        rgb1=(0.85, 0.89, 0.93), rgb2=(0.55, 0.62, 0.70), width=256, height=256,
+    )  # fmt: skip
+    spec.add_texture(
+        name="floor", type=texture.mjTEXTURE_2D, builtin=builtin.mjBUILTIN_CHECKER,
+        rgb1=(0.62, 0.64, 0.66), rgb2=(0.58, 0.60, 0.62), width=256, height=256,
+    )  # fmt: skip
+    spec.add_material(name="floor", textures=["", "floor"], texrepeat=(8, 8), specular=0.1)
+    spec.add_material(name="wood", rgba=(0.80, 0.68, 0.52, 1), specular=0.25, shininess=0.3)
+    spec.add_material(name="leg", rgba=(0.35, 0.35, 0.37, 1), specular=0.2)
+
+
+def _add_lights_and_cameras(spec: mujoco.MjSpec) -> None:
+    world, visual = spec.worldbody, spec.visual
+    lamp, fill = mujoco.mjtLightType.mjLIGHT_SPOT, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    key = world.add_light(
+        type=lamp, pos=(1.3, 0.9, 2.4), dir=(-0.37, -0.38, -1), diffuse=(0.58, 0.56, 0.53), castshadow=True
+    )
+    key.cutoff, key.exponent, key.specular = 60.0, 2.0, (0.2, 0.2, 0.2)
+    world.add_light(type=fill, pos=(1.5, -1.0, 1.5), dir=(-1, 0.6, -0.8), diffuse=(0.28, 0.29, 0.32), castshadow=False)
+    visual.headlight.ambient, visual.headlight.diffuse = (0.30, 0.30, 0.31), (0.12, 0.12, 0.12)
+    visual.headlight.specular = (0.0, 0.0, 0.0)
+    visual.global_.offwidth, visual.global_.offheight = 1920, 1080
+    visual.quality.shadowsize = 4096
+    visual.map.znear = 0.01
+    spec.stat.center, spec.stat.extent = (0.4, 0.0, 0.2), 1.5
+    world.add_camera(name="front", pos=(1.75, 0.0, 1.00), xyaxes=(0, 1, 0, -0.477, 0, 0.879), fovy=45)
+    world.add_camera(name="side", pos=(1.15, -1.15, 0.90), xyaxes=(0.843, 0.538, 0, -0.237, 0.372, 0.897), fovy=42)
+    world.add_camera(name="top", pos=(0.50, 0.0, 1.35), xyaxes=(0, -1, 0, 1, 0, 0), fovy=45)
