@@ -11,6 +11,9 @@ from torch import Tensor
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.kernels.philox import philox_words
 
+_DOMAIN_SHIFT = 16
+"""A stream's word of the counter: the domain above, the stream in the lower bits."""
+
 
 class Stream(IntEnum):
     """What a draw is for. The numbers are part of every dataset's reproducibility: append, never renumber."""
@@ -21,6 +24,17 @@ class Stream(IntEnum):
     SELECTION = 3
     ACTION_NOISE = 4
     OPERATOR = 5
+    OBSERVATION_NOISE = 6
+    PUSH = 7
+
+
+class Domain(IntEnum):
+    """Whose trials are numbered. Under one seed no two domains share a counter, and so no draw. Append, never renumber."""
+
+    GENERATION = 0
+    """Recorded and generated demonstrations."""
+    EVALUATION = 1
+    """Episodes that a policy is judged on: scenes that no demonstration was made in."""
 
 
 class Draws:
@@ -29,22 +43,24 @@ class Draws:
     Args:
         seed: the run's seed, 0 <= seed < 2**64.
         trials: (n,) int64, the trials' numbers.
+        domain: whose trials they are.
 
     Raises:
         ConfigError: the seed is out of range.
     """
 
-    def __init__(self, seed: int, trials: Tensor):
+    def __init__(self, seed: int, trials: Tensor, domain: Domain = Domain.GENERATION):
         if not 0 <= seed < 2**64:
             raise ConfigError(f"seed: {seed} is out of range; give a number from 0 to 2**64 - 1")
         self.seed = seed
         self.trials = trials
+        self.domain = domain
 
     def uniform(self, stream: Stream, shape: tuple[int, ...], step: Tensor | int = 0) -> Tensor:
         """Uniform on (0, 1), open at both ends, float32 of shape (n, *shape); `step` is one number or (n,)."""
         steps = torch.as_tensor(step, dtype=torch.int64, device=self.trials.device).expand(self.trials.shape)
         count = math.prod(shape)
-        words = philox_words(self.seed, int(stream), self.trials, steps, -(-count // 4))
+        words = philox_words(self.seed, self.domain << _DOMAIN_SHIFT | stream, self.trials, steps, -(-count // 4))
         words = words.flatten(1)[:, :count]
         return (((words >> 9).float() + 0.5) * 2.0**-23).unflatten(-1, shape)
 

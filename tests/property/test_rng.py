@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.kernels.philox import philox_words
+from isaaclab_mimic_ext.rng import Domain, Draws, Stream
 
 SHAPE = (50,)
 
@@ -128,3 +129,20 @@ def test_the_numbers_of_the_streams_never_change() -> None:
 def test_a_seed_out_of_range_is_refused(seed: int) -> None:
     with pytest.raises(ConfigError, match=r"seed: .* out of range"):
         Draws(seed, torch.arange(3))
+
+
+def test_evaluation_shares_no_draw_with_generation_under_the_same_seed_or_another() -> None:
+    made = torch.stack([_draws(seed, 300).uniform(stream, SHAPE) for seed in (1, 2, 3) for stream in Stream])
+    held_out = Draws(2, torch.arange(300), Domain.EVALUATION)
+    judged = torch.stack([held_out.uniform(stream, SHAPE) for stream in Stream])
+    # A value of 23 bits repeats by chance; a row of fifty does not.
+    rows = {tuple(row) for row in made.flatten(0, -2).tolist()}
+    assert not rows & {tuple(row) for row in judged.flatten(0, -2).tolist()}
+
+
+def test_generation_draws_what_it_drew_before_there_were_domains() -> None:
+    first = _draws(3, 1).uniform(Stream.OBJECT_POSE, (4,))
+    expected = philox_words(
+        3, int(Stream.OBJECT_POSE), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64), 1
+    )
+    assert torch.equal(first, ((expected[:, 0] >> 9).float() + 0.5) * 2.0**-23)
