@@ -24,6 +24,7 @@ class Stream(IntEnum):
     SELECTION = 3
     ACTION_NOISE = 4
     OPERATOR = 5
+    COORDINATION = 6
     OBSERVATION_NOISE = 6
     PUSH = 7
 
