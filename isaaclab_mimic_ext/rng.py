@@ -3,7 +3,7 @@
 # n rows (trials), K draws per row
 
 import math
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ _DOMAIN_SHIFT = 16
 """A stream's word of the counter: the domain above, the stream in the lower bits."""
 
 
+@unique
 class Stream(IntEnum):
     """What a draw is for. The numbers are part of every dataset's reproducibility: append, never renumber."""
 
@@ -25,8 +26,8 @@ class Stream(IntEnum):
     ACTION_NOISE = 4
     OPERATOR = 5
     COORDINATION = 6
-    OBSERVATION_NOISE = 6
-    PUSH = 7
+    OBSERVATION_NOISE = 7
+    PUSH = 8
 
 
 class Domain(IntEnum):
