@@ -25,7 +25,15 @@ class TaskSpecError(ConfigError):
 
 
 class SourceDataError(UsageError):
-    """A dataset that was to be read is missing, damaged, or made for something else."""
+    """A dataset that was to be read is missing, damaged, or made for something else.
+
+    Args:
+        step: of the demo, where the fault is at one.
+    """
+
+    def __init__(self, message: str, step: int | None = None):
+        super().__init__(message)
+        self.step = step
 
 
 class OutputError(UsageError):

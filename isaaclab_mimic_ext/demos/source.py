@@ -78,33 +78,53 @@ def load_source_demos(
     Raises:
         SourceDataError: the file is missing, damaged, not annotated, or made for other objects or actions.
     """
-    eef_names, object_names, signal_names = tuple(eef_names), tuple(object_names), tuple(signal_names_needed)
+    needed = Needed(tuple(eef_names), tuple(object_names), tuple(signal_names_needed), action_dim)
     with open_hdf5(path) as file:
         names = demo_names(file)
         if action_spec is not None:
-            _check_action_spec(file, action_spec)
-        demos = []
-        for name in names:
-            check_demo_digest(file["data"][name])
-            reader = _DemoReader(str(path), name, file["data"][name])
-            actions = reader.actions(action_dim)
-            num_steps = len(actions)
-            reader.check_annotated()
-            demos.append(
-                SourceDemo(
-                    name=name,
-                    actions=actions,
-                    eef_pose=reader.poses("eef_pose", "end effector", eef_names, num_steps),
-                    target_eef_pose=reader.poses("target_eef_pose", "end effector", eef_names, num_steps),
-                    object_pose=reader.poses("object_pose", "object", object_names, num_steps),
-                    subtask_term_signals=reader.signals(signal_names, num_steps),
-                    file=str(path),
-                )
-            )
-    return demos
+            check_action_spec(file, action_spec)
+        return [read_source_demo(file, name, needed) for name in names]
 
 
-def _check_action_spec(file: h5py.File, expected: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class Needed:
+    """What a demo must have, for a task and its env."""
+
+    eef_names: tuple[str, ...]
+    object_names: tuple[str, ...]
+    signal_names: tuple[str, ...]
+    action_dim: int
+
+
+def read_source_demo(file: h5py.File, name: str, needed: Needed) -> SourceDemo:
+    """One demo of an annotated file.
+
+    Raises:
+        SourceDataError: it is damaged, not annotated, or made for other objects or actions; `step` says where, if known.
+    """
+    path, group = str(file.filename), file["data"][name]
+    check_demo_digest(group)
+    reader = _DemoReader(path, name, group)
+    actions = reader.actions(needed.action_dim)
+    num_steps = len(actions)
+    reader.check_annotated()
+    return SourceDemo(
+        name=name,
+        actions=actions,
+        eef_pose=reader.poses("eef_pose", "end effector", needed.eef_names, num_steps),
+        target_eef_pose=reader.poses("target_eef_pose", "end effector", needed.eef_names, num_steps),
+        object_pose=reader.poses("object_pose", "object", needed.object_names, num_steps),
+        subtask_term_signals=reader.signals(needed.signal_names, num_steps),
+        file=path,
+    )
+
+
+def check_action_spec(file: h5py.File, expected: Mapping[str, Any]) -> None:
+    """Compare what a file says of its actions, if it says anything, with what the env's are.
+
+    Raises:
+        SourceDataError: they differ.
+    """
     text = file["data"].attrs.get("env_args")
     if text is None:
         return
@@ -212,7 +232,8 @@ class _DemoReader:
             values = np.asarray(dataset[()], dtype=np.float32)
         finite = np.isfinite(values).reshape(len(values), -1).all(-1)
         if not finite.all():
-            self._refuse(key, f"not finite at step {int(finite.argmin())}", _REPLACE)
+            step = int(finite.argmin())
+            self._refuse(key, f"not finite at step {step}", _REPLACE, step)
         return values
 
     def _check_rigid(self, key: str, poses: NDArray[np.float32]) -> None:
@@ -229,7 +250,7 @@ class _DemoReader:
         found = f"R^T R is off by {off[step]:.2g}, the last row by {last_row[step]:.2g}"
         found += ", mirrored" if mirrored[step] else ""
         reason = f"no rigid pose at step {step} ({found}; at most {ROTATION_TOLERANCE:g})"
-        self._refuse(key, reason, "annotate again with an env that gives homogeneous matrices")
+        self._refuse(key, reason, "annotate again with an env that gives homogeneous matrices", step)
 
-    def _refuse(self, key: str, reason: str, remedy: str) -> None:
-        raise SourceDataError(f"{self._place}: {key}: {reason}; {remedy}")
+    def _refuse(self, key: str, reason: str, remedy: str, step: int | None = None) -> None:
+        raise SourceDataError(f"{self._place}: {key}: {reason}; {remedy}", step)
