@@ -42,10 +42,16 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Graspable:
-    """An object that a gripper can hold, and how far each finger is from the middle when it does [m]."""
+    """An object that a gripper can hold.
+
+    Attributes:
+        half_width: how far each finger is from the middle when it holds the object [m].
+        grip_pos: where the end effector is then, in the object's frame [m].
+    """
 
     object_name: str
     half_width: float
+    grip_pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass
@@ -111,8 +117,8 @@ class Task(ABC):
         """Whether the task is solved at this instant, (N,) bool."""
 
     @abstractmethod
-    def graspable(self) -> dict[str, Graspable]:
-        """End effector -> what it can hold (the kinematic engine's whole notion of contact); no two hold the same object."""
+    def graspable(self) -> dict[str, tuple[Graspable, ...]]:
+        """End effector -> what it can hold, one thing at a time: the kinematic engine's whole notion of contact."""
 
     def support_height(self, object_name: str, scene: SceneState) -> Tensor:
         """Height (N,) of what an object would land on if it were let go now, env frame [m]; the table's is 0."""

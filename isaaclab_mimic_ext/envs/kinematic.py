@@ -1,9 +1,10 @@
 """An engine without physics, for tests, dry runs and machines without a simulator: end effectors obey at once."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+# N envs, n of them addressed, E arms (one end effector each), O objects, K things that an arm can hold at most,
+# J = 9 joints of an arm (7 and two fingers)
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -23,15 +24,16 @@ from isaaclab_mimic_ext.task import SceneState, Task
 FINGER_STEP = 0.01
 """Way of a finger in one control step [m]."""
 HOLD_DISTANCE = 0.04
-"""From the end effector to the frame of what it can take hold of [m]."""
+"""From the end effector to the grip of what it can take hold of [m]."""
 _FINGER_TOLERANCE = 1e-4
 
 
 class KinematicEnv(EmbeddedEnv):
     """`EmbeddedEnv` in which targets are reached exactly and at once.
 
-    A gripper that closes within 4 cm of the frame of its `Task.graspable` object holds it; the object then moves with the
-    end effector. When the gripper opens, the object drops upright, its yaw kept, onto what is below it. Nothing collides.
+    A gripper that closes within 4 cm of the grip of a `Task.graspable` holds it, the nearest if there are several; the
+    object then moves with the end effector, with the first arm's if several hold it. When the last gripper opens, the
+    object drops upright, its yaw kept, onto what is below it. Nothing collides.
 
     There is no arm: its joints stay where the reset put them, and object velocities are zero. `get_state` therefore carries
     `eef_pose` (N, 7), position and quaternion xyzw, for each arm; `reset_to` follows it, or the joints where it is missing.
@@ -41,12 +43,10 @@ class KinematicEnv(EmbeddedEnv):
 
     def __init__(self, task: Task, events: Mapping[str, EventCfg], num_envs: int, device: str | torch.device = "cpu"):
         super().__init__(task, events, num_envs, device)
-        graspable = task.graspable()
-        self._held_ids = [task.object_id(graspable[name].object_name) for name in self.eef_names]
-        self._held_names = [graspable[name].object_name for name in self.eef_names]
-        self._half_width = torch.tensor([graspable[name].half_width for name in self.eef_names], device=self.device)
+        self._grips = _Grips.of(task, self.device)
         self._base_pose = base_poses(task.arms, self.device)
         self._holding = torch.zeros(num_envs, self.num_arms, dtype=torch.bool, device=self.device)
+        self._held = torch.zeros(num_envs, self.num_arms, dtype=torch.int64, device=self.device)
         self._eef_to_held = torch.eye(4, device=self.device).repeat(num_envs, self.num_arms, 1, 1)
         self.scene = self._default_scene()
 
@@ -96,74 +96,134 @@ class KinematicEnv(EmbeddedEnv):
         self._take_eef_pose(env_ids, written.eef_pose)
 
     def _take_eef_pose(self, env_ids: Tensor, eef_pose: Tensor) -> None:
-        """Place end effectors (n, E, 4, 4) and find out which of them hold their object there."""
+        """Place end effectors (n, E, 4, 4) and find out which of them hold something there."""
         all_eef_poses = self.scene.eef_pose.clone()
         all_eef_poses[env_ids] = eef_pose
         self.scene.eef_pose = all_eef_poses
-        held_pose = self.scene.object_pose[env_ids][:, self._held_ids]
+        object_pose = self.scene.object_pose[env_ids]
         finger = self.scene.finger_pos[env_ids, :, 0]
-        at_width = (finger - self._half_width).abs() < _FINGER_TOLERANCE
-        self._holding[env_ids] = at_width & _is_near(eef_pose, held_pose)
-        self._eef_to_held[env_ids] = invert_pose(eef_pose) @ held_pose
+        at_width = (finger[..., None] - self._grips.half_width).abs() < _FINGER_TOLERANCE
+        grip, holds = self._grips.nearest(eef_pose, object_pose, at_width)
+        self._holding[env_ids], self._held[env_ids] = holds, grip
+        self._eef_to_held[env_ids] = invert_pose(eef_pose) @ _of_arm(object_pose, self._grips.object_ids(grip))
 
     def _advance(self, target_eef_pose: Tensor, open_gripper: Tensor, env_ids: Tensor | None) -> None:
-        scene, holding, eef_to_held = self.scene, self._holding, self._eef_to_held
+        scene, holding, held, eef_to_held = self.scene, self._holding, self._held, self._eef_to_held
         if env_ids is not None:
             scene = SceneState(*(getattr(scene, field.name)[env_ids] for field in fields(scene)))
-            holding, eef_to_held = holding[env_ids], eef_to_held[env_ids]
+            holding, held, eef_to_held = holding[env_ids], held[env_ids], eef_to_held[env_ids]
             target_eef_pose, open_gripper = target_eef_pose[env_ids], open_gripper[env_ids]
-        held_pose = scene.object_pose[:, self._held_ids]
-        near = _is_near(target_eef_pose, held_pose)
-        finger, takes = self._move_fingers(scene.finger_pos[..., 0], open_gripper, holding, near)
+        finger, takes, held = self._move_fingers(scene, target_eef_pose, open_gripper, holding, held)
+        object_ids = self._grips.object_ids(held)
+        held_pose = _of_arm(scene.object_pose, object_ids)
         eef_to_held = torch.where(takes[..., None, None], invert_pose(target_eef_pose) @ held_pose, eef_to_held)
         drops = holding & open_gripper
         moves = (holding & ~open_gripper) | takes
-        held_pose = torch.where(moves[..., None, None], target_eef_pose @ eef_to_held, held_pose)
-        advanced = self._with_moved(scene, target_eef_pose, finger, held_pose, moves | drops)
-        self._drop(advanced, drops)
+        held_pose = target_eef_pose @ eef_to_held
+        advanced = _with_moved_arms(scene, target_eef_pose, finger)
+        for arm in reversed(range(self.num_arms)):  # The first arm's word is the last.
+            _place(advanced, object_ids[:, arm], held_pose[:, arm], moves[:, arm])
+        self._drop(advanced, object_ids, drops, moves)
         if env_ids is None:
-            self.scene, self._holding, self._eef_to_held = advanced, moves, eef_to_held
+            self.scene, self._holding, self._held, self._eef_to_held = advanced, moves, held, eef_to_held
         else:
             self.scene = _replace_rows(self.scene, advanced, env_ids)
-            self._holding[env_ids] = moves
+            self._holding[env_ids], self._held[env_ids] = moves, held
             self._eef_to_held[env_ids] = eef_to_held
 
-    def _move_fingers(self, finger: Tensor, open_gripper: Tensor, holding: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the fingers (n, E) [m] are one step later, and which grippers take hold on the way."""
+    def _move_fingers(
+        self, scene: SceneState, eef_pose: Tensor, open_gripper: Tensor, holding: Tensor, held: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the fingers (n, E) [m] are one step later, which grippers take hold on the way, and of what (n, E)."""
+        finger = scene.finger_pos[..., 0]
         closed = (finger - FINGER_STEP).clamp(min=0.0)
-        takes = near & ~open_gripper & ~holding & (finger >= self._half_width) & (closed <= self._half_width)
-        closed = torch.where(holding | takes, self._half_width, closed)
-        return torch.where(open_gripper, (finger + FINGER_STEP).clamp(max=FINGER_OPEN), closed), takes
+        half_width = self._grips.half_width
+        passes = (finger[..., None] >= half_width) & (closed[..., None] <= half_width)
+        grip, near = self._grips.nearest(eef_pose, scene.object_pose, passes)
+        takes = near & ~open_gripper & ~holding
+        held = torch.where(takes, grip, held)
+        closed = torch.where(holding | takes, self._grips.half_widths(held), closed)
+        return torch.where(open_gripper, (finger + FINGER_STEP).clamp(max=FINGER_OPEN), closed), takes, held
 
-    def _with_moved(
-        self, scene: SceneState, eef_pose: Tensor, finger: Tensor, held_pose: Tensor, moved: Tensor
-    ) -> SceneState:
-        """The scene (n) with end effectors, fingers (n, E) and what they hold (n, E, 4, 4) in new places."""
-        joint_pos, joint_vel = scene.joint_pos.clone(), torch.zeros_like(scene.joint_vel)
-        joint_pos[..., NUM_ARM_JOINTS:] = finger[..., None]
-        joint_vel[..., NUM_ARM_JOINTS:] = ((finger - scene.finger_pos[..., 0]) / STEP_DT)[..., None]
-        object_pose = scene.object_pose.clone()
-        object_pose[:, self._held_ids] = held_pose
-        root_pose = scene.root_pose.clone()
-        held_root = torch.cat((held_pose[..., :3, 3], quat_xyzw_from_matrix(held_pose[..., :3, :3])), dim=-1)
-        root_pose[:, self._held_ids] = torch.where(moved[..., None], held_root, root_pose[:, self._held_ids])
-        return SceneState(joint_pos, joint_vel, eef_pose, object_pose, root_pose, torch.zeros_like(scene.root_velocity))
-
-    def _drop(self, scene: SceneState, drops: Tensor) -> None:
-        """Let the objects of the grippers `drops` (n, E) fall, in place."""
-        for index, (object_id, name) in enumerate(zip(self._held_ids, self._held_names, strict=True)):
-            mask = drops[:, index]
+    def _drop(self, scene: SceneState, object_ids: Tensor, drops: Tensor, moves: Tensor) -> None:
+        """Let what the grippers `drops` (n, E) held and none of `moves` holds fall, in place."""
+        for object_id in self._grips.all_object_ids:
+            is_it = object_ids == object_id
+            falls = (drops & is_it).any(-1) & ~(moves & is_it).any(-1)
             landed = _upright(scene.object_pose[:, object_id])
-            landed[:, 2, 3] = self.task.support_height(name, scene) + self._rest_height[object_id]
-            quat = quat_xyzw_from_matrix(landed[:, :3, :3])
-            root = torch.cat((landed[:, :3, 3], quat), dim=-1)
-            scene.object_pose[:, object_id] = torch.where(mask[:, None, None], landed, scene.object_pose[:, object_id])
-            scene.root_pose[:, object_id] = torch.where(mask[:, None], root, scene.root_pose[:, object_id])
+            height = self.task.support_height(self.object_names[object_id], scene)
+            landed[:, 2, 3] = height + self._rest_height[object_id]
+            _place(scene, torch.full_like(object_ids[:, 0], object_id), landed, falls)
 
 
-def _is_near(eef_pose: Tensor, object_pose: Tensor) -> Tensor:
-    offset = eef_pose[..., :3, 3] - object_pose[..., :3, 3]
-    return (offset * offset).sum(-1) < HOLD_DISTANCE**2
+@dataclass(frozen=True)
+class _Grips:
+    """What each arm can hold; of an arm that can hold fewer things than another, the rest is too wide for any gripper.
+
+    Attributes:
+        object_id: (E, K) int64.
+        half_width: (E, K) [m].
+        pos: (E, K, 3), where the end effector holds it, in the object's frame [m].
+        all_object_ids: of all of them, each once.
+    """
+
+    object_id: Tensor
+    half_width: Tensor
+    pos: Tensor
+    all_object_ids: tuple[int, ...]
+
+    @classmethod
+    def of(cls, task: Task, device: torch.device) -> "_Grips":
+        graspable = task.graspable()
+        per_arm = [graspable.get(name, ()) for name in task.eef_names]
+        size = (len(per_arm), max(1, *(len(grips) for grips in per_arm)))
+        object_id = torch.zeros(size, dtype=torch.int64)
+        half_width, pos = torch.full(size, torch.inf), torch.zeros(*size, 3)
+        for arm, grips in enumerate(per_arm):
+            for index, grip in enumerate(grips):
+                object_id[arm, index] = task.object_id(grip.object_name)
+                half_width[arm, index], pos[arm, index] = grip.half_width, torch.tensor(grip.grip_pos)
+        every_id = tuple(sorted({task.object_id(grip.object_name) for grips in per_arm for grip in grips}))
+        return cls(object_id.to(device), half_width.to(device), pos.to(device), every_id)
+
+    def object_ids(self, grip: Tensor) -> Tensor:
+        """The objects (n, E) of grips (n, E) in 0 ... K - 1."""
+        return self.object_id[torch.arange(len(self.object_id), device=grip.device), grip]
+
+    def half_widths(self, grip: Tensor) -> Tensor:
+        """Where the fingers (n, E) [m] are that hold grips (n, E)."""
+        return self.half_width[torch.arange(len(self.object_id), device=grip.device), grip]
+
+    def nearest(self, eef_pose: Tensor, object_pose: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of the `allowed` (n, E, K) grips is nearest to each end effector, (n, E), and whether it is within reach."""
+        pose = object_pose[:, self.object_id]
+        point = pose[..., :3, 3] + (pose[..., :3, :3] * self.pos[..., None, :]).sum(-1)
+        offset = eef_pose[:, :, None, :3, 3] - point
+        distance = torch.where(allowed, (offset * offset).sum(-1), torch.inf)
+        nearest = distance.min(-1)
+        return nearest.indices, nearest.values < HOLD_DISTANCE**2
+
+
+def _with_moved_arms(scene: SceneState, eef_pose: Tensor, finger: Tensor) -> SceneState:
+    """The scene (n) with end effectors (n, E, 4, 4) and fingers (n, E) in new places; the objects' tensors are its own."""
+    joint_pos, joint_vel = scene.joint_pos.clone(), torch.zeros_like(scene.joint_vel)
+    joint_pos[..., NUM_ARM_JOINTS:] = finger[..., None]
+    joint_vel[..., NUM_ARM_JOINTS:] = ((finger - scene.finger_pos[..., 0]) / STEP_DT)[..., None]
+    object_pose, root_pose = scene.object_pose.clone(), scene.root_pose.clone()
+    return SceneState(joint_pos, joint_vel, eef_pose, object_pose, root_pose, torch.zeros_like(scene.root_velocity))
+
+
+def _of_arm(object_pose: Tensor, object_ids: Tensor) -> Tensor:
+    """The poses (n, E, 4, 4) of the objects (n, E)."""
+    return object_pose[torch.arange(len(object_pose), device=object_pose.device)[:, None], object_ids]
+
+
+def _place(scene: SceneState, object_ids: Tensor, pose: Tensor, mask: Tensor) -> None:
+    """Put one object (n,) a scene to a pose (n, 4, 4), where `mask` (n,) says so, in place."""
+    rows = torch.arange(len(object_ids), device=object_ids.device)
+    root = torch.cat((pose[:, :3, 3], quat_xyzw_from_matrix(pose[:, :3, :3])), dim=-1)
+    scene.object_pose[rows, object_ids] = torch.where(mask[:, None, None], pose, scene.object_pose[rows, object_ids])
+    scene.root_pose[rows, object_ids] = torch.where(mask[:, None], root, scene.root_pose[rows, object_ids])
 
 
 def _upright(pose: Tensor) -> Tensor:

@@ -75,8 +75,8 @@ class DesktopOrganizer(Task):
         along_y = (offset * basket[:, :3, 1]).sum(-1).abs()
         return (along_x < BASKET_INNER[0] / 2) & (along_y < BASKET_INNER[1] / 2)
 
-    def graspable(self) -> dict[str, Graspable]:
-        return {"franka": Graspable("ketchup", half_width=KETCHUP_RADIUS)}
+    def graspable(self) -> dict[str, tuple[Graspable, ...]]:
+        return {"franka": (Graspable("ketchup", half_width=KETCHUP_RADIUS),)}
 
     def support_height(self, object_name: str, scene: SceneState) -> Tensor:
         floor = scene.object_pose[:, self.object_id("basket"), 2, 3] + BASKET_FLOOR
