@@ -19,7 +19,7 @@ DEMOS_PER_OPENING = 500
 NEWEST_FORMAT = 1
 """The highest `format_version` that this package knows; 0 is that of a file without the attribute."""
 
-_CACHE = 512 * 2**10
+_CACHE = 128 * 2**10
 """Of metadata [bytes]. HDF5's own of 32 MB grows to hundreds with its overhead, and is slower."""
 
 

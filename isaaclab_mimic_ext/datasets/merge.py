@@ -192,7 +192,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _create(part: Path, first: FileFacts) -> None:
-    with h5py.File(part, "w") as file:
+    # Nothing is ever taken out of the file: the list of free space that HDF5 would keep is of no use.
+    with h5py.File(part, "w", fs_strategy="aggregate") as file:
         for name, value in first.attributes.items():
             file.attrs[name] = value
         file.create_group("data")
@@ -200,32 +201,38 @@ def _create(part: Path, first: FileFacts) -> None:
 
 def _copy_demos(source: _Input, part: Path, num_all: int, on_progress: OnProgress) -> int:
     """Copy the demos of one file, and say how many steps they have."""
-    names, num_steps = source.names, 0
+    names, num_steps, label = source.names, 0, _label(source.facts.path)
     for start in range(0, len(names), DEMOS_PER_OPENING):
         with h5py.File(source.facts.path, "r") as file, _open_to_append(part) as target:
             limit_cache(file)
             for index, name in enumerate(names[start : start + DEMOS_PER_OPENING], start):
                 number = source.first_demo + index
-                num_steps += _copy_demo(file["data"], name, target["data"], f"demo_{number}", source)
+                _copy_demo(file["data"], name, target["data"], f"demo_{number}", source.facts.path)
+                num_steps += _describe_demo(target["data"][f"demo_{number}"], f"{label}: {name}", source.first_source)
                 on_progress(number + 1, num_all)
             # What HDF5 writes when a file is closed, it fails to write in silence.
             target.flush()
     return num_steps
 
 
-def _copy_demo(data: h5py.Group, name: str, target: h5py.Group, new_name: str, source: _Input) -> int:
+def _copy_demo(data: h5py.Group, name: str, target: h5py.Group, new_name: str, path: Path) -> None:
     try:
         h5py.h5o.copy(data.id, name.encode(), target.id, new_name.encode())
     except DAMAGE:
         # HDF5 does not say on which side it failed; a damaged demo fails once more where it is only read.
-        read_demos(source.facts.path, [name])
+        read_demos(path, [name])
         raise
-    attributes = target[new_name].attrs
-    origin, earlier = f"{_label(source.facts.path)}: {name}", attributes.get("merged_from")
-    attributes["merged_from"] = origin if earlier is None else f"{origin} < {earlier}"
-    if source.first_source and "source_demos" in attributes:
-        attributes["source_demos"] = attributes["source_demos"] + source.first_source
-    return int(attributes["num_samples"]) if "num_samples" in attributes else len(target[new_name]["actions"])
+
+
+def _describe_demo(demo: h5py.Group, origin: str, first_source: int) -> int:
+    """Note where a copied demo is from, renumber its source demos, and say how many steps it has."""
+    attributes = demo.attrs
+    if "merged_from" in attributes:
+        origin = f"{origin} < {text_of(attributes['merged_from'])}"
+    attributes["merged_from"] = fixed(origin)
+    if first_source and "source_demos" in attributes:
+        attributes["source_demos"] = attributes["source_demos"] + first_source
+    return int(attributes["num_samples"]) if "num_samples" in attributes else len(demo["actions"])
 
 
 @contextmanager

@@ -53,7 +53,9 @@ def test_demos_stand_in_the_order_of_the_files_and_are_unchanged(inputs: list[Pa
                 for name in sorted(source["data"]):
                     demo = file[f"data/demo_{number}"]
                     assert demo_digest(demo) == demo_digest(source["data"][name])
-                    expected = dict(source["data"][name].attrs) | {"merged_from": f"{path.parent.name}/{path.name}: {name}"}
+                    expected = dict(source["data"][name].attrs) | {
+                        "merged_from": f"{path.parent.name}/{path.name}: {name}".encode()
+                    }
                     assert dict(demo.attrs) == expected
                     number += 1
         assert number == merged.num_demos == len(file["data"]) == 12
@@ -131,7 +133,7 @@ def test_provenance_survives_a_second_merge(inputs: list[Path], output: Path, tm
     with h5py.File(tmp_path / "twice.hdf5") as file:
         assert (
             file["data/demo_8"].attrs["merged_from"]
-            == f"{tmp_path.name}/merged.hdf5: demo_3 < {tmp_path.name}/b.hdf5: demo_0"
+            == f"{tmp_path.name}/merged.hdf5: demo_3 < {tmp_path.name}/b.hdf5: demo_0".encode()
         )
 
 
