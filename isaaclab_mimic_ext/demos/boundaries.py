@@ -1,7 +1,7 @@
 """Where the subtasks of a demo end, and whether random offsets can bring their ends out of order.
 
 Source: MimicGen (arXiv 2310.17596), `DataGenInfoPool` of Isaac Lab Mimic; here the first *rise* at or after the previous
-end counts, where Isaac Lab takes the first change, a fall included.
+end counts, where Isaac Lab takes the first change, a fall included. Skills with starts of their own: `demos/skills.py`.
 """
 
 # D demos, S subtasks of one end effector, T time steps of a demo
@@ -34,22 +34,26 @@ def subtask_ends(demo: SourceDemo, signals: Sequence[str | None]) -> list[int]:
         if signal is None:
             reason = "has no subtask_term_signal, which every subtask but the last needs"
             raise TaskSpecError(f"subtask {index}: {reason}; choices: {', '.join(demo.subtask_term_signals) or 'none'}")
-        ends.append(_end_after(demo, signal, index, ends[-1] if ends else 0))
+        ends.append(end_after(demo, signal, index, ends[-1] if ends else 0))
     return [*ends, demo.num_steps]
 
 
-def _end_after(demo: SourceDemo, signal: str, subtask: int, previous_end: int) -> int:
-    """One step after the first rise of `signal` at or after `previous_end`."""
+def end_after(demo: SourceDemo, signal: str, subtask: int, begin: int) -> int:
+    """One step after the first rise of `signal` at or after `begin`.
+
+    Raises:
+        SourceDataError: there is none, or nothing of the demo is left after it.
+    """
     values = demo.subtask_term_signals[signal]
     place = f"{demo.place}: subtask {subtask}: signal '{signal}'"
     remedy = "annotate the demo again, or leave it out"
     if values[0]:
         raise SourceDataError(f"{place} is already true at step 0, expected a rise from false to true; {remedy}")
     rises = rising_steps(values)
-    usable = rises[rises >= previous_end]
+    usable = rises[rises >= begin]
     if len(usable) == 0:
         found = f"it rises at {', '.join(map(str, rises[:5]))}" if len(rises) else "it is false throughout"
-        where = f" at or after step {previous_end}, where the subtask begins" if previous_end else ""
+        where = f" at or after step {begin}, where the subtask begins" if begin else ""
         raise SourceDataError(f"{place} never rises{where} ({found}, {demo.num_steps} steps in all); {remedy}")
     end = int(usable[0]) + 1
     if end >= demo.num_steps:
@@ -79,16 +83,16 @@ def check_offsets(eef_name: str, subtasks: Sequence[SubTaskConfig], ends: Mappin
     """
     if not subtasks:
         raise TaskSpecError(f"subtask_configs.{eef_name}: no subtasks; give it at least one")
-    ranges = [_range(f"{eef_name}.0.first_subtask_start_offset_range", subtasks[0].first_subtask_start_offset_range)]
+    ranges = [offset_range(f"{eef_name}.0.first_subtask_start_offset_range", subtasks[0].first_subtask_start_offset_range)]
     for index, config in enumerate(subtasks):
-        ranges.append(_range(f"{eef_name}.{index}.subtask_term_offset_range", config.subtask_term_offset_range))
+        ranges.append(offset_range(f"{eef_name}.{index}.subtask_term_offset_range", config.subtask_term_offset_range))
     if ranges[-1] != (0, 0):
         field = f"subtask_configs.{eef_name}.{len(subtasks) - 1}.subtask_term_offset_range"
         raise TaskSpecError(f"{field}: {ranges[-1]}, but the last subtask ends with the demo; set it to (0, 0)")
     if ranges[0][0] < 0:
         field = f"subtask_configs.{eef_name}.0.first_subtask_start_offset_range"
         raise TaskSpecError(f"{field}: {ranges[0]} begins before the demo's first step; its least value is 0")
-    labels = [_label(index, config) for index, config in enumerate(subtasks)]
+    labels = [subtask_label(index, config) for index, config in enumerate(subtasks)]
     for place, demo_ends in ends.items():
         if len(demo_ends) != len(subtasks):
             reason = f"{len(demo_ends)} subtask ends for {len(subtasks)} subtasks of {eef_name}"
@@ -112,7 +116,12 @@ def _check_demo(place: str, nominal: Sequence[int], ranges: Sequence[tuple[int, 
         raise TaskSpecError(f"{place}: {reason}; narrow {field}, or leave the demo out")
 
 
-def _range(field: str, offsets: Sequence[int]) -> tuple[int, int]:
+def offset_range(field: str, offsets: Sequence[int]) -> tuple[int, int]:
+    """The bounds of an offset range, both included.
+
+    Raises:
+        TaskSpecError: it is none.
+    """
     is_pair = len(offsets) == 2 and all(isinstance(bound, int) for bound in offsets)
     if not is_pair or offsets[0] > offsets[1]:
         found = f"{tuple(offsets)}, expected two integers, the lower first, such as (3, 8)"
@@ -120,5 +129,6 @@ def _range(field: str, offsets: Sequence[int]) -> tuple[int, int]:
     return offsets[0], offsets[1]
 
 
-def _label(index: int, config: SubTaskConfig) -> str:
+def subtask_label(index: int, config: SubTaskConfig) -> str:
+    """What a message calls a subtask."""
     return f"{index} '{config.subtask_term_signal}'" if config.subtask_term_signal else str(index)

@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import SubTaskConfig
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
+from isaaclab_mimic_ext.demos.skills import Span, check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
 
 GripperOf = Callable[[Tensor], dict[str, Tensor]]
@@ -28,6 +30,7 @@ class SourcePool:
         object_pose: (O + 1, D, T, 4, 4), env frame [m]; the last is the identity, for subtasks without an object.
         subtask_ends: (E, D, S) int64, exclusive, before offsets; an eef's missing subtasks end with the demo.
         lengths: (D,) int64.
+        subtask_starts: (E, D, S) int64 under SkillGen, before offsets; None: each subtask starts where the one before ends.
     """
 
     names: tuple[str, ...]
@@ -37,6 +40,7 @@ class SourcePool:
     object_pose: Tensor
     subtask_ends: Tensor
     lengths: Tensor
+    subtask_starts: Tensor | None = None
 
     @property
     def num_demos(self) -> int:
@@ -49,15 +53,22 @@ def build_pool(
     object_names: Sequence[str],
     gripper_of: GripperOf,
     device: torch.device,
+    use_skillgen: bool = False,
 ) -> SourcePool:
     """The pool of `demos` for the end effectors and subtasks of a task.
 
+    Args:
+        use_skillgen: subtasks start where their start signals say.
+
     Raises:
-        SourceDataError: a subtask's signal does not mark an end in some demo.
+        SourceDataError: a subtask's signal does not mark an end, or a start, in some demo.
         TaskSpecError: the offset ranges could make a segment of some demo empty.
     """
     num_steps = max(len(demo.actions) for demo in demos)
-    ends = [_ends_of_eef(demos, eef_name, configs) for eef_name, configs in subtasks.items()]
+    lengths = [len(demo.actions) for demo in demos]
+    spans_of = _skills_of_eef if use_skillgen else _subtasks_of_eef
+    spans = [spans_of(demos, eef_name, configs) for eef_name, configs in subtasks.items()]
+    starts, ends = (_pad_subtasks([[[s[i] for s in demo] for demo in eef] for eef in spans], lengths) for i in (0, 1))
 
     def padded(rows: Callable[[SourceDemo], np.ndarray]) -> Tensor:
         return torch.stack([_pad(torch.as_tensor(rows(demo)), num_steps) for demo in demos])
@@ -71,16 +82,24 @@ def build_pool(
         target_eef_pose=torch.stack([padded(lambda d, e=e: d.target_eef_pose[e]) for e in subtasks]).to(device),  # type: ignore[misc]
         gripper_action=torch.stack([torch.stack([_pad(g[e], num_steps) for g in gripper]) for e in subtasks]).to(device),
         object_pose=torch.cat((torch.stack(objects), identity)).to(device),
-        subtask_ends=_pad_subtasks(ends, [len(demo.actions) for demo in demos]).to(device),
-        lengths=torch.tensor([len(demo.actions) for demo in demos], device=device),
+        subtask_ends=ends.to(device),
+        lengths=torch.tensor(lengths, device=device),
+        subtask_starts=starts.to(device) if use_skillgen else None,
     )
 
 
-def _ends_of_eef(demos: Sequence[SourceDemo], eef_name: str, configs: list[SubTaskConfig]) -> list[list[int]]:
+def _subtasks_of_eef(demos: Sequence[SourceDemo], eef_name: str, configs: list[SubTaskConfig]) -> list[list[Span]]:
     signals = [config.subtask_term_signal for config in configs]
     ends = {demo.place: subtask_ends(demo, signals) for demo in demos}
     check_offsets(eef_name, configs, ends)
-    return list(ends.values())
+    return [list(pairwise([0, *demo_ends])) for demo_ends in ends.values()]
+
+
+def _skills_of_eef(demos: Sequence[SourceDemo], eef_name: str, configs: list[SubTaskConfig]) -> list[list[Span]]:
+    signals = [config.subtask_term_signal for config in configs]
+    spans = {demo.place: skill_spans(demo, signals) for demo in demos}
+    check_skill_offsets(eef_name, configs, spans)
+    return list(spans.values())
 
 
 def _pad(rows: Tensor, num_steps: int) -> Tensor:

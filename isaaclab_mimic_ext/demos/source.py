@@ -4,7 +4,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,12 @@ ROTATION_TOLERANCE = 1e-3
 """By how much an entry of R^T R, or of a pose's last row, may be off."""
 
 _INFO = "obs/datagen_info"
+_STARTS = "subtask_start_signals"
 _ANNOTATE = "annotate the file with scripts/annotate_demos.py"
+_ANNOTATE_STARTS = (
+    "annotate it again with scripts/annotate_demos.py annotate_subtask_start_signals=true (by hand: marks_file=<yaml>), "
+    "or set datagen_config.use_skillgen=false"
+)
 _REPLACE = "record the demo again, or leave it out"
 
 
@@ -36,6 +41,7 @@ class SourceDemo:
         target_eef_pose: end effector -> (T, 4, 4) float32, where each action sent it.
         object_pose: object -> (T, 4, 4) float32.
         subtask_term_signals: signal -> (T,) bool.
+        subtask_start_signals: likewise, under the term signals' names; only where they were asked for.
         file: that it is from, for messages.
     """
 
@@ -46,6 +52,7 @@ class SourceDemo:
     object_pose: dict[str, NDArray[np.float32]]
     subtask_term_signals: dict[str, NDArray[np.bool_]]
     file: str = ""
+    subtask_start_signals: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -64,6 +71,7 @@ def load_source_demos(
     signal_names_needed: Iterable[str],
     action_dim: int,
     action_spec: Mapping[str, Any] | None = None,
+    start_signal_names_needed: Iterable[str] = (),
 ) -> list[SourceDemo]:
     """All demos of an annotated file, in natural order of their names.
 
@@ -74,11 +82,13 @@ def load_source_demos(
         eef_names, object_names, signal_names_needed: what must be there; anything else is left unread.
         action_dim: A, of the env that the demos are for.
         action_spec: what the env says of its actions (`env_args()["action"]`); compared where the file says it too.
+        start_signal_names_needed: subtask start signals that must be there (SkillGen).
 
     Raises:
         SourceDataError: the file is missing, damaged, not annotated, or made for other objects or actions.
     """
-    needed = Needed(tuple(eef_names), tuple(object_names), tuple(signal_names_needed), action_dim)
+    starts = tuple(start_signal_names_needed)
+    needed = Needed(tuple(eef_names), tuple(object_names), tuple(signal_names_needed), action_dim, starts)
     with open_hdf5(path) as file:
         names = demo_names(file)
         if action_spec is not None:
@@ -94,6 +104,7 @@ class Needed:
     object_names: tuple[str, ...]
     signal_names: tuple[str, ...]
     action_dim: int
+    start_signal_names: tuple[str, ...] = ()
 
 
 def read_source_demo(file: h5py.File, name: str, needed: Needed) -> SourceDemo:
@@ -114,8 +125,9 @@ def read_source_demo(file: h5py.File, name: str, needed: Needed) -> SourceDemo:
         eef_pose=reader.poses("eef_pose", "end effector", needed.eef_names, num_steps),
         target_eef_pose=reader.poses("target_eef_pose", "end effector", needed.eef_names, num_steps),
         object_pose=reader.poses("object_pose", "object", needed.object_names, num_steps),
-        subtask_term_signals=reader.signals(needed.signal_names, num_steps),
+        subtask_term_signals=reader.signals("subtask_term_signals", needed.signal_names, num_steps),
         file=path,
+        subtask_start_signals=reader.start_signals(needed.start_signal_names, num_steps),
     )
 
 
@@ -184,9 +196,18 @@ class _DemoReader:
             self._check_rigid(key, poses[name])
         return poses
 
-    def signals(self, names: tuple[str, ...], num_steps: int) -> dict[str, NDArray[np.bool_]]:
+    def start_signals(self, names: tuple[str, ...], num_steps: int) -> dict[str, NDArray[np.bool_]]:
+        """Name -> (T,) bool, as `signals`; a demo without any is told how it gets them."""
+        present = self._group.get(f"{_INFO}/{_STARTS}")
+        missing = [name for name in names if not isinstance(present, h5py.Group) or name not in present]
+        if missing:
+            found = choices(missing[0], present) if isinstance(present, h5py.Group) else "the demo has none at all"
+            reason = f"no start signal '{missing[0]}', which SkillGen needs; {found}"
+            self._refuse(f"{_INFO}/{_STARTS}", reason, _ANNOTATE_STARTS)
+        return self.signals(_STARTS, names, num_steps) if names else {}
+
+    def signals(self, part: str, names: tuple[str, ...], num_steps: int) -> dict[str, NDArray[np.bool_]]:
         """Name -> (T,) bool; zeros and ones of other types, and a trailing axis of 1, are taken too."""
-        part = "subtask_term_signals"
         self._check_names(part, "signal", names)
         signals = {}
         for name in names:
