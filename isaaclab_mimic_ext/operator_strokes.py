@@ -78,6 +78,10 @@ class Hand:
         """The gripper, which has closed, opens from now on."""
         self._open_frames.append(self.now.clone())
 
+    def poses(self, tremor: Tensor) -> Tensor:
+        """Where it is in every frame, (D, F, 4, 4), with `tremor` (D, F, C)."""
+        return hand_pose(self._coordinates + tremor)
+
     def plan(self, tremor: Tensor) -> HandPlan:
         """All of it, until now, with `tremor` (D, F, C)."""
         closed = torch.zeros_like(self._frame, dtype=torch.bool)

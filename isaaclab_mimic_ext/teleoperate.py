@@ -1,6 +1,6 @@
 """Recording an operator's demonstrations, many scenes at once."""
 
-# N envs, D of them recorded together, T frames of the longest demo
+# N envs, D of them recorded together, E end effectors, T frames of the longest demo
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -17,11 +17,12 @@ from isaaclab_mimic_ext.rng import Draws
 
 
 class OperatorPlan(Protocol):
-    """What an operator's hand does in D scenes.
+    """What an operator's hands do in D scenes.
 
     Attributes:
-        target_eef_pose: (D, T, 4, 4), env frame [m]; the last pose is repeated after a demo's end.
-        gripper_action: (D, T, G).
+        target_eef_pose: (D, T, 4, 4), env frame [m]; the last pose is repeated after a demo's end. Where the scene has
+            several end effectors, (D, T, E, 4, 4).
+        gripper_action: (D, T, G), or (D, T, E, G).
         length: (D,) int64, frames of each demo.
     """
 
@@ -34,7 +35,9 @@ class OperatorPlan(Protocol):
 
 
 Operator = Callable[[Mapping[str, Tensor], Tensor, Draws], OperatorPlan]
-"""Plans demos from object poses (D, 4, 4) by name and eef poses (D, 4, 4): `tasks/<task>/operator.py`'s `plan_demos`."""
+"""Plans demos from object poses (D, 4, 4) by name and eef poses: `tasks/<task>/operator.py`'s `plan_demos`.
+
+Eef poses are (D, 4, 4), or (D, E, 4, 4) where the scene has several end effectors."""
 
 
 def record_demos(
@@ -46,7 +49,7 @@ def record_demos(
     num_success_steps: int,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Let the operator try scene after scene until the ledger has its verdict; one end effector.
+    """Let the operator try scene after scene until the ledger has its verdict.
 
     Args:
         num_success_steps: a demo counts if the task is solved in each of its last so many steps.
@@ -72,19 +75,27 @@ def record_demos(
 def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
     num_demos = len(draws.trials)
     object_poses = {name: pose[:num_demos] for name, pose in env.get_object_poses().items()}
-    return operator(object_poses, env.get_robot_eef_pose(env.eef_names[0])[:num_demos], draws)
+    eef_poses = [env.get_robot_eef_pose(name)[:num_demos] for name in env.eef_names]
+    return operator(object_poses, eef_poses[0] if len(eef_poses) == 1 else torch.stack(eef_poses, dim=1), draws)
 
 
 def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan, should_stop: Callable[[], bool]) -> Tensor:
     """Carry out a plan; for how many steps up to its end each scene was solved, (D,)."""
-    eef_name, num_demos = env.eef_names[0], len(plan.length)
-    target = torch.eye(4, device=env.device).repeat(env.num_envs, 1, 1)
-    gripper = torch.zeros(env.num_envs, plan.gripper_action.shape[-1], device=env.device)
+    num_demos, num_eefs = len(plan.length), len(env.eef_names)
+    target_pose, gripper_action = plan.target_eef_pose, plan.gripper_action
+    if num_eefs == 1:
+        target_pose, gripper_action = target_pose[:, :, None], gripper_action[:, :, None]
+    target = torch.eye(4, device=env.device).repeat(env.num_envs, num_eefs, 1, 1)
+    gripper = torch.zeros(env.num_envs, num_eefs, gripper_action.shape[-1], device=env.device)
     steps_successful = torch.zeros_like(plan.length)
-    for frame in range(plan.target_eef_pose.shape[1]):
+    for frame in range(target_pose.shape[1]):
         running = frame < plan.length
-        target[:num_demos], gripper[:num_demos] = plan.target_eef_pose[:, frame], plan.gripper_action[:, frame]
-        actions = env.target_eef_pose_to_action({eef_name: target}, {eef_name: gripper}, None)
+        target[:num_demos], gripper[:num_demos] = target_pose[:, frame], gripper_action[:, frame]
+        actions = env.target_eef_pose_to_action(
+            dict(zip(env.eef_names, target.unbind(1), strict=True)),
+            dict(zip(env.eef_names, gripper.unbind(1), strict=True)),
+            None,
+        )
         step = torch.full((env.num_envs,), frame, device=env.device)
         recorder.before_step(step)
         env.step(actions, running.nonzero().squeeze(-1))

@@ -11,7 +11,7 @@ import torch
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
+from isaaclab_mimic_ext.errors import BudgetExhausted, UsageError
 from isaaclab_mimic_ext.record.episodes import Closing
 from isaaclab_mimic_ext.record.hdf5 import check_output
 from isaaclab_mimic_ext.record.ledger import TrialLedger
@@ -69,10 +69,7 @@ def load_operator(task: Task) -> Operator:
 
     Raises:
         UsageError: it has none.
-        ConfigError: the task has several end effectors, which one operator cannot drive.
     """
-    if len(task.eef_names) > 1:
-        raise ConfigError(f"task: '{task.name}' has several end effectors; the scripted operator drives one")
     module = f"isaaclab_mimic_ext.tasks.{task.name}.operator"
     if find_spec(module) is None:
         raise UsageError(f"teleop_device: task '{task.name}' has no scripted operator (tasks/{task.name}/operator.py)")

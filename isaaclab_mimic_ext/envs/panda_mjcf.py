@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.envs.panda import (
     JOINT_LIMITS,
     NUM_ARM_JOINTS,
 )
+from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.task import Arm
 
 GRIP_SOLREF = (0.004, 1.0)
@@ -65,15 +66,17 @@ _DISCS = (
 )
 # Lower links cannot come near anything on the table.
 _FIRST_COLLIDING_LINK = 5
+_MOST_ARMS = 8
 
 
 def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
     """Add an arm to the world: bodies, actuators and the site `eef`, every name prefixed with `<arm.name>/`."""
+    bits = _collision_bits(sum(body.name.endswith("/link0") for body in spec.worldbody.bodies))
     half_yaw = 0.5 * arm.base_yaw
     body = spec.worldbody.add_body(
         name=f"{arm.name}/link0", pos=arm.base_pos, quat=(math.cos(half_yaw), 0.0, 0.0, math.sin(half_yaw))
     )
-    _add_shells(body, 0)
+    _add_shells(body, 0, bits)
     for index, (a, d, alpha) in enumerate(DH_PARAMETERS):
         body = body.add_body(
             name=f"{arm.name}/link{index + 1}",
@@ -84,31 +87,46 @@ def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
         body.add_joint(
             name=f"{arm.name}/joint{index + 1}", axis=(0, 0, 1), range=JOINT_LIMITS[index], armature=0.1, damping=1.0
         )
-        _add_shells(body, index + 1)
-    _add_hand(spec, body, arm.name)
+        _add_shells(body, index + 1, bits)
+    _add_hand(spec, body, arm.name, bits)
     _add_actuators(spec, arm.name)
 
 
-def _add_shells(body: mujoco.MjsBody, link: int) -> None:
+def _collision_bits(index: int) -> tuple[int, int]:
+    """Contact type and affinity of the arm that is the world's `index`-th.
+
+    An arm touches objects and the table, whose type is 1, and the other arms, but never itself.
+
+    Raises:
+        ConfigError: MuJoCo has no more bits.
+    """
+    if index >= _MOST_ARMS:
+        raise ConfigError(f"arms: a scene has room for {_MOST_ARMS} of them; leave some out")
+    own = 1 << index if index else 0
+    of_later_arms = sum(1 << later for later in range(index + 1, _MOST_ARMS))
+    return own, 1 | of_later_arms
+
+
+def _add_shells(body: mujoco.MjsBody, link: int, bits: tuple[int, int]) -> None:
     shells = [shell for shell in _SHELLS if shell[0] == link]
-    collides = link >= _FIRST_COLLIDING_LINK
+    own_bits = bits if link >= _FIRST_COLLIDING_LINK else (0, 0)
     for _, start, end, radius in shells:
         geom = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(*start, *end), size=(radius, 0, 0), rgba=_WHITE)
         geom.mass = _LINK_MASS[link - 1] / len(shells) if link else 0.0
-        _set_collision(geom, collides)
+        _set_collision(geom, own_bits)
     for _, centre, axis, radius, half_length in (disc for disc in _DISCS if disc[0] == link):
         ends = np.add(centre, np.outer((-half_length, half_length), axis))
         geom = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, fromto=ends.ravel(), size=(radius, 0, 0), rgba=_GREY)
         geom.mass = 0.0
-        _set_collision(geom, False)
+        _set_collision(geom)
 
 
-def _set_collision(geom: mujoco.MjsGeom, collides: bool) -> None:
-    """Robot geoms have no contact type, so that they touch objects and the table, but never each other."""
-    geom.contype, geom.conaffinity, geom.group = 0, int(collides), VISUAL_GROUP
+def _set_collision(geom: mujoco.MjsGeom, bits: tuple[int, int] = (0, 0)) -> None:
+    geom.contype, geom.conaffinity = bits
+    geom.group = VISUAL_GROUP
 
 
-def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str) -> None:
+def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str, bits: tuple[int, int]) -> None:
     hand = flange.add_body(
         name=f"{prefix}/hand",
         pos=(0.0, 0.0, FLANGE_OFFSET),
@@ -118,11 +136,11 @@ def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str) -> None:
     box = mujoco.mjtGeom.mjGEOM_BOX
     palm = hand.add_geom(type=box, pos=(0, 0, 0.034), size=(0.022, 0.100, 0.026), rgba=_WHITE, mass=_HAND_MASS)
     rail = hand.add_geom(type=box, pos=(0, 0, 0.0615), size=(0.016, 0.085, 0.0035), rgba=_GREY, mass=0.0)
-    _set_collision(palm, True)
-    _set_collision(rail, False)
+    _set_collision(palm, bits)
+    _set_collision(rail)
     hand.add_site(name=f"{prefix}/eef", pos=(0.0, 0.0, EEF_OFFSET), size=(0.003, 0, 0), group=4)
     for index, yaw in enumerate((0.0, math.pi)):
-        _add_finger(hand, f"{prefix}/finger{index + 1}", yaw)
+        _add_finger(hand, f"{prefix}/finger{index + 1}", yaw, bits)
     # The two fingers of a Panda's hand move together; without this what they hold could slide between them.
     spec.add_equality(
         type=mujoco.mjtEq.mjEQ_JOINT,
@@ -135,7 +153,7 @@ def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str) -> None:
     )
 
 
-def _add_finger(hand: mujoco.MjsBody, name: str, yaw: float) -> None:
+def _add_finger(hand: mujoco.MjsBody, name: str, yaw: float, bits: tuple[int, int]) -> None:
     quat = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
     finger = hand.add_body(name=name, pos=(0.0, 0.0, _FINGER_BASE), quat=quat, gravcomp=1.0)
     finger.add_joint(
@@ -150,8 +168,8 @@ def _add_finger(hand: mujoco.MjsBody, name: str, yaw: float) -> None:
         name=f"{name}_pad", type=box, pos=(0, 0.003, 0.0435), size=(0.011, 0.003, 0.0105), rgba=_PAD, mass=0.0
     )
     for geom in (shank, tip):
-        _set_collision(geom, False)
-    _set_collision(pad, True)
+        _set_collision(geom)
+    _set_collision(pad, bits)
     pad.condim, pad.solref = 4, GRIP_SOLREF
     pad.friction = (1.0, 0.02, 0.0001)
 

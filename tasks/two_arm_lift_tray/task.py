@@ -1,0 +1,161 @@
+"""Two-arm tray lift: the objects, what its signals mean, when it is solved."""
+
+# N envs, E = 2 end effectors (left, right), O objects
+
+import math
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
+
+TRAY_SIZE = (0.24, 0.30)
+"""Outer length along x and width along y of the tray [m]; its frame lies below its middle, on what carries it."""
+TRAY_FLOOR, TRAY_WALL, TRAY_RIM = 0.008, 0.008, 0.026
+HANDLE_Y, HANDLE_HEIGHT, HANDLE_RADIUS = 0.142, 0.070, 0.008
+"""The handles are bars along x, high enough for fingers to close above the tray's rim [m]."""
+STAND_SIZE = (0.18, 0.22, 0.05)
+PART_RADIUS, PART_HEIGHT = 0.02, 0.06
+BIN_INNER, BIN_WALL, BIN_HEIGHT, BIN_FLOOR = 0.11, 0.006, 0.05, 0.006
+
+GRASP_DISTANCE = 0.03
+LIFT_HEIGHT = 0.10
+LEVEL_ANGLE = 0.10
+"""A tray that leans by less than this is level [rad]."""
+CLEAR_DISTANCE = 0.05
+OPEN_FINGERS = 0.035
+_STAND_TOLERANCE, _HEIGHT_TOLERANCE = 0.04, 0.01
+_LEFT, _RIGHT = 0, 1
+
+
+class TwoArmLiftTray(Task):
+    """Two Frankas face each other. Both lift a tray and put it on a stand; left then lays a part on it, right takes it away.
+
+    Subtasks: grasp, lift and place for both; pick and hand_over for left; take, and the bin, for right.
+    """
+
+    name = "two_arm_lift_tray"
+    arms = (
+        Arm("robot_left", "left", base_pos=(0.42, -0.56, 0.0), base_yaw=math.pi / 2),
+        Arm("robot_right", "right", base_pos=(0.42, 0.56, 0.0), base_yaw=-math.pi / 2),
+    )
+    objects = (
+        SceneObject("tray", footprint_radius=0.19, rest_height=0.0, default_pos=(0.66, 0.0)),
+        SceneObject("stand", footprint_radius=0.143, rest_height=0.0, default_pos=(0.20, 0.0)),
+        SceneObject("part", footprint_radius=PART_RADIUS, rest_height=PART_HEIGHT / 2, default_pos=(0.43, -0.20)),
+        SceneObject("bin", footprint_radius=0.087, rest_height=0.0, default_pos=(0.43, 0.21)),
+    )
+    signal_names = ("left_grasp", "right_grasp", "lift", "place", "pick", "hand_over", "take")
+    table_bounds = ((-0.15, 0.95), (-0.45, 0.45))
+
+    def signals(self, scene: SceneState) -> dict[str, Tensor]:
+        """What ends the subtasks.
+
+        `left_grasp`, `right_grasp`: fingers closed on a handle. `lift`: the tray is up and level in both hands. `place`: it
+        is on the stand, both hands open and off it. `pick`: left has the part up. `hand_over`: the part stands on the
+        tray, left is off it. `take`: right has the part up.
+        """
+        left, right = self._holds_handle(scene, _LEFT), self._holds_handle(scene, _RIGHT)
+        up = self._pos(scene, "tray")[:, 2] > LIFT_HEIGHT
+        return {
+            "left_grasp": left,
+            "right_grasp": right,
+            "lift": left & right & up & self._is_level(scene),
+            "place": self._on_stand(scene) & self._is_off_tray(scene, _LEFT) & self._is_off_tray(scene, _RIGHT),
+            "pick": self._has_part_up(scene, _LEFT),
+            "hand_over": self._on_stand(scene) & self._part_on_tray(scene) & self._is_off_part(scene, _LEFT),
+            "take": self._has_part_up(scene, _RIGHT),
+        }
+
+    def success(self, scene: SceneState) -> Tensor:
+        """The tray is level on the stand, the part in the bin on the right, both hands open and clear."""
+        clear = self._is_off_part(scene, _RIGHT) & self._is_open(scene, _LEFT)
+        return self._on_stand(scene) & self._in_bin(scene) & clear
+
+    def graspable(self) -> dict[str, tuple[Graspable, ...]]:
+        part = Graspable("part", half_width=PART_RADIUS)
+        return {
+            name: (Graspable("tray", HANDLE_RADIUS, grip_pos=(0.0, side, HANDLE_HEIGHT)), part)
+            for name, side in (("left", -HANDLE_Y), ("right", HANDLE_Y))
+        }
+
+    def support_height(self, object_name: str, scene: SceneState) -> Tensor:
+        if object_name == "tray":
+            on_stand = self._is_over(scene, "tray", "stand", (STAND_SIZE[0] / 2, STAND_SIZE[1] / 2))
+            return torch.where(on_stand, STAND_SIZE[2], 0.0)
+        if object_name != "part":
+            return super().support_height(object_name, scene)
+        tray_floor = self._pos(scene, "tray")[:, 2] + TRAY_FLOOR
+        over_tray = self._is_over(scene, "part", "tray", (TRAY_SIZE[0] / 2, TRAY_SIZE[1] / 2))
+        over_bin = self._is_over(scene, "part", "bin", (BIN_INNER / 2, BIN_INNER / 2))
+        return torch.where(over_tray, tray_floor, torch.where(over_bin, BIN_FLOOR, 0.0))
+
+    def _pos(self, scene: SceneState, name: str) -> Tensor:
+        return scene.object_pose[:, self.object_id(name), :3, 3]
+
+    def _handle(self, scene: SceneState, eef: int) -> Tensor:
+        """Middle of a hand's handle, (N, 3), env frame [m]."""
+        tray = scene.object_pose[:, self.object_id("tray")]
+        side = -HANDLE_Y if eef == _LEFT else HANDLE_Y
+        return tray[:, :3, 3] + side * tray[:, :3, 1] + HANDLE_HEIGHT * tray[:, :3, 2]
+
+    def _holds(self, scene: SceneState, eef: int, pos: Tensor, radius: float) -> Tensor:
+        distance = _norm(scene.eef_pose[:, eef, :3, 3] - pos)
+        return (distance < GRASP_DISTANCE) & (scene.finger_pos[:, eef].sum(-1) < 2 * radius + 0.004)
+
+    def _holds_handle(self, scene: SceneState, eef: int) -> Tensor:
+        return self._holds(scene, eef, self._handle(scene, eef), HANDLE_RADIUS)
+
+    def _has_part_up(self, scene: SceneState, eef: int) -> Tensor:
+        """The part is in a hand, so high that what follows may move sideways."""
+        part = self._pos(scene, "part")
+        base = STAND_SIZE[2] if eef == _RIGHT else 0.0
+        return self._holds(scene, eef, part, PART_RADIUS) & (part[:, 2] > base + PART_HEIGHT / 2 + LIFT_HEIGHT)
+
+    def _is_open(self, scene: SceneState, eef: int) -> Tensor:
+        return (scene.finger_pos[:, eef] > OPEN_FINGERS).all(-1)
+
+    def _is_off_tray(self, scene: SceneState, eef: int) -> Tensor:
+        distance = _norm(scene.eef_pose[:, eef, :3, 3] - self._handle(scene, eef))
+        return self._is_open(scene, eef) & (distance > CLEAR_DISTANCE)
+
+    def _is_off_part(self, scene: SceneState, eef: int) -> Tensor:
+        distance = _norm(scene.eef_pose[:, eef, :3, 3] - self._pos(scene, "part"))
+        return self._is_open(scene, eef) & (distance > CLEAR_DISTANCE)
+
+    def _is_level(self, scene: SceneState) -> Tensor:
+        return scene.object_pose[:, self.object_id("tray"), 2, 2] > math.cos(LEVEL_ANGLE)
+
+    def _on_stand(self, scene: SceneState) -> Tensor:
+        tray, stand = self._pos(scene, "tray"), self._pos(scene, "stand")
+        near = self._is_over(scene, "tray", "stand", (_STAND_TOLERANCE, _STAND_TOLERANCE))
+        height = tray[:, 2] - stand[:, 2] - STAND_SIZE[2]
+        return near & (height.abs() < _HEIGHT_TOLERANCE) & self._is_level(scene)
+
+    def _part_on_tray(self, scene: SceneState) -> Tensor:
+        height = self._pos(scene, "part")[:, 2] - self._pos(scene, "tray")[:, 2] - TRAY_FLOOR - PART_HEIGHT / 2
+        over = self._is_over(scene, "part", "tray", (TRAY_SIZE[0] / 2 - TRAY_WALL, TRAY_SIZE[1] / 2 - TRAY_WALL))
+        upright = scene.object_pose[:, self.object_id("part"), 2, 2] > 0.95
+        return over & upright & (height.abs() < _HEIGHT_TOLERANCE)
+
+    def _in_bin(self, scene: SceneState) -> Tensor:
+        height = self._pos(scene, "part")[:, 2] - self._pos(scene, "bin")[:, 2]
+        # Standing it reaches PART_HEIGHT / 2 above the floor, leaning or lying less.
+        resting = (height > BIN_FLOOR) & (height < BIN_FLOOR + PART_HEIGHT / 2 + 0.01)
+        return resting & self._is_over(scene, "part", "bin", (BIN_INNER / 2, BIN_INNER / 2))
+
+    def _is_over(self, scene: SceneState, name: str, base_name: str, half_size: tuple[float, float]) -> Tensor:
+        """Whether an object's frame is within `half_size` [m] of another's, along its x and y."""
+        base = scene.object_pose[:, self.object_id(base_name)]
+        offset = self._pos(scene, name) - base[:, :3, 3]
+        along_x = (offset * base[:, :3, 0]).sum(-1).abs()
+        along_y = (offset * base[:, :3, 1]).sum(-1).abs()
+        return (along_x < half_size[0]) & (along_y < half_size[1])
+
+
+def _norm(vec: Tensor) -> Tensor:
+    return (vec * vec).sum(-1).sqrt()
+
+
+def make_task() -> TwoArmLiftTray:
+    return TwoArmLiftTray()
