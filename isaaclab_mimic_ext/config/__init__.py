@@ -1,5 +1,6 @@
 """Typed configuration: the schema of a task and of every script, and what a value may be."""
 
+from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.scripts import (
     SCRIPT_SCHEMAS,
@@ -27,6 +28,7 @@ from isaaclab_mimic_ext.config.validate import validate, validate_task_cfg
 __all__ = [
     "SCRIPT_SCHEMAS",
     "AnnotateDemosCfg",
+    "CheckDemosCfg",
     "DataGenConfig",
     "EventCfg",
     "ExportDatasetCfg",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 
@@ -148,5 +149,6 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "import_dataset": ImportDatasetCfg,
     "export_dataset": ExportDatasetCfg,
     "prepare_dataset": PrepareDatasetCfg,
+    "check_demos": CheckDemosCfg,
 }
 """Script name (also of its file in `conf/`) -> schema."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.scripts import (
     AnnotateDemosCfg,
     GenerateCfg,
@@ -28,6 +29,8 @@ SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
 COMPRESSIONS = ("none", "lzf", "gzip")
 FORMAT_VERSIONS = (0, 1)
 TELEOP_DEVICES = ("scripted",)
+PICTURES = (".png", ".html")
+"""Of `check_demos`."""
 COORDINATES = ("x", "y", "yaw")
 
 
@@ -44,6 +47,13 @@ def validate(cfg: Any) -> None:
         _validate_sim(cfg.sim)
         _validate_recorder(cfg.recorder)
         _validate_device(cfg.device)
+    if isinstance(cfg, CheckDemosCfg):
+        from isaaclab_mimic_ext.task import load_task
+
+        validate_task_cfg(cfg, load_task(cfg.task.name))
+        _require_at_least("num_draws", cfg.num_draws, 1)
+        if cfg.picture_file is not None and Path(cfg.picture_file).suffix not in PICTURES:
+            raise ConfigError(f"picture_file: '{cfg.picture_file}' is no picture; choices: {', '.join(PICTURES)}")
     if isinstance(cfg, RecordDemosCfg | AnnotateDemosCfg | MergeDatasetsCfg):
         _require_name("output_file", cfg.output_file)
     if isinstance(cfg, GenerateCfg):
