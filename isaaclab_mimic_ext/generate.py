@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import DataGenConfig
+from isaaclab_mimic_ext.diagnose.observer import FailureObserver
+from isaaclab_mimic_ext.diagnose.reasons import never_reached
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.stats import Clock, GenerationReport, Progress, failed_stage, failure_reasons
+from isaaclab_mimic_ext.stats import Clock, GenerationReport, Progress, failure_counts
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ class Generator:
     """Turns trials into recorded episodes until the ledger has its verdict.
 
     Args:
-        signals: the subtask signals to watch, in order, for the failure report.
+        signals: the subtask signals, in order, for the failure report of envs that name no reasons of their own.
         elapsed: time of the run's earlier sessions [s].
     """
 
@@ -40,7 +42,8 @@ class Generator:
     ):
         self.env, self.planner, self.recorder, self.config = env, planner, recorder, config
         self.ledger = TrialLedger(config)
-        self.signals = tuple(signals)
+        reasons = env.failure_reasons or never_reached(signals)
+        self.observer = FailureObserver(reasons, env.failure_conditions(), env.num_envs, env.device)
         self.env_steps = 0
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
@@ -51,8 +54,6 @@ class Generator:
         self._draws = Draws(config.seed, planner.trials)
         self._step = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._steps_successful = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self._ever_successful = torch.zeros(num_envs, dtype=torch.bool, device=device)
-        self._signals_seen = torch.zeros(num_envs, len(signals), dtype=torch.bool, device=device)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
@@ -103,8 +104,9 @@ class Generator:
         draws = Draws(self.config.seed, self._tensor(trials))
         self.env.reset(env_ids, draws)
         self.planner.begin_trials(env_ids, draws)
-        for counter in (self._step, self._steps_successful, self._ever_successful, self._signals_seen):
-            counter[env_ids] = 0
+        self._step[env_ids] = 0
+        self._steps_successful[env_ids] = 0
+        self.observer.begin(env_ids)
         self.recorder.begin(env_ids)
         num_eefs = len(self.env.eef_names)
         self._begin_segments(np.repeat(free[: len(trials)], num_eefs), np.tile(np.arange(num_eefs), len(trials)))
@@ -134,7 +136,7 @@ class Generator:
             num_attempts=ledger.committed if verdict else ledger.num_ended,
             reason=verdict.reason if verdict else "interrupted",
             target_reached=verdict is not None and verdict.target_reached,
-            failures=failure_reasons(self.signals, ledger.failures_by_stage(len(self.signals) + 2)),
+            failures=failure_counts(self.observer.names, ledger.failures_by_stage(len(self.observer.names))),
             env_steps=self.env_steps,
             elapsed=self.clock.elapsed(),
         )
@@ -161,22 +163,20 @@ class Generator:
 
     def _watch(self, success: Tensor) -> None:
         self._steps_successful = torch.where(success, self._steps_successful + 1, 0)
-        self._ever_successful |= success
-        signals = self.env.get_subtask_term_signals()
-        self._signals_seen |= torch.stack([signals[name] for name in self.signals], dim=1)
+        self.observer.watch(self._step, self.env.failure_conditions(), success)
         self._step += self._is_active
 
     def _end_trials(self, env_ids: np.ndarray) -> None:
         ids = self._tensor(env_ids)
         held = self._steps_successful >= self.config.num_success_steps
-        successful = (self._ever_successful if self.config.success_rule == "any_step" else held)[ids]
-        finite = self.recorder.is_finite(ids, self._step[ids])
-        success = (successful & finite).cpu().numpy()
+        successful = (self.observer.ever_successful if self.config.success_rule == "any_step" else held)[ids]
+        broken = self.recorder.first_broken_step(ids, self._step[ids])
+        codes, _ = self.observer.reasons(ids, self._step[ids], broken)
+        success, stages = (successful & (broken < 0)).cpu().numpy(), codes.cpu().numpy()
         trials, lengths = self.planner.trials[ids].cpu().numpy(), self._step[ids].cpu().numpy()
-        if not finite.all():
-            broken = trials[~finite.cpu().numpy()].tolist()
-            log.warning("The physics of trial %s gave numbers that are not finite; it counts as failed", broken)
-        stages = failed_stage(self._signals_seen[ids].cpu().numpy(), finite.cpu().numpy())
+        if (broken >= 0).any():
+            numbers = self.planner.trials[ids[broken >= 0]].tolist()
+            log.warning("The physics of trial %s gave numbers that are not finite; it counts as failed", numbers)
         attributes = {
             "seed": np.full(len(trials), self.config.seed),
             "source_demos": self.planner.chosen_demos[ids].cpu().numpy(),

@@ -1,7 +1,5 @@
 """What a run counted: progress while it goes on, a report at its end."""
 
-# F trials that ended, S subtask signals in order
-
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-DIVERGED = "the physics diverged"
+from isaaclab_mimic_ext.diagnose.reasons import DIVERGED
 
 
 @dataclass
@@ -98,22 +96,9 @@ def stats_json(report: GenerationReport, provenance: Mapping[str, Any]) -> str:
     return json.dumps(stats, indent=2) + "\n"
 
 
-def failed_stage(seen: np.ndarray, finite: np.ndarray) -> np.ndarray:
-    """Where trials (F,) failed: the first of the S signals that was never true, S where all were, S + 1 without physics.
-
-    Args:
-        seen: (F, S) bool, which signals were ever true, in the order of the subtasks.
-        finite: (F,) bool, whether the physics still gave numbers at the end.
-    """
-    num_signals = seen.shape[1]
-    missed = np.concatenate((~seen, np.ones((len(seen), 1), dtype=bool)), axis=1).argmax(axis=1)
-    return np.where(finite, missed, num_signals + 1)
-
-
-def failure_reasons(signals: Sequence[str], by_stage: np.ndarray) -> dict[str, int]:
-    """Reason -> count from counts by stage (S + 2,), without the reasons that never occurred."""
-    names = [*(f"'{signal}' was never reached" for signal in signals), "success did not hold to the end", DIVERGED]
-    return {name: int(count) for name, count in zip(names, by_stage, strict=True) if count}
+def failure_counts(names: Sequence[str], by_code: np.ndarray) -> dict[str, int]:
+    """Reason -> how many trials failed for it, without the reasons that never occurred; both by code."""
+    return {name: int(count) for name, count in zip(names, by_code, strict=True) if count}
 
 
 class Clock:

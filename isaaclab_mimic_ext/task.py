@@ -3,6 +3,7 @@
 # N envs, E end effectors (one an arm), O objects, J joints of an arm
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -11,6 +12,7 @@ from pkgutil import iter_modules
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason, never_reached
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 
@@ -115,6 +117,27 @@ class Task(ABC):
     @abstractmethod
     def success(self, scene: SceneState) -> Tensor:
         """Whether the task is solved at this instant, (N,) bool."""
+
+    @cached_property
+    def failure_reasons(self) -> tuple[FailureReason, ...]:
+        """Why trials fail, in the order in which it is looked for: the first that holds is the trial's."""
+        return never_reached(self.signal_names)
+
+    def conditions(self, scene: SceneState) -> dict[str, Tensor]:
+        """What `failure_reasons` speaks of, name -> (N,) bool; watched at every step, so it should be cheap."""
+        return self.signals(scene)
+
+    def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
+        """Whether a trial that goes on as planned cannot succeed any more, (N,) bool; None where that is never known.
+
+        Only asked with `stop_hopeless_trials`. It must be certain: what it stops would otherwise have failed, so that the
+        demonstrations that are kept are the same.
+
+        Args:
+            over: term signal -> (N,) bool, whether the end effector has gone on from the subtask that the signal ends;
+                the signals are those that the subtasks of the configuration name.
+        """
+        return None
 
     @abstractmethod
     def graspable(self) -> dict[str, tuple[Graspable, ...]]:

@@ -2,10 +2,12 @@
 
 # N envs, n of them addressed, A action entries, G gripper entries, P pose entries of an action
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, device
 
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.rng import Draws
 
 NestedTensors = dict[str, Any]
@@ -71,6 +73,19 @@ class MimicEnv(Protocol):
 
     def success(self) -> Tensor:
         """Whether the task is solved at this instant, (N,) bool."""
+
+    @property
+    def failure_reasons(self) -> tuple[FailureReason, ...]:
+        """Why trials fail, in the order in which it is looked for; empty: the first term signal that was never true."""
+
+    def failure_conditions(self) -> dict[str, Tensor]:
+        """What `failure_reasons` speaks of, name -> (N,) bool; where it is empty, at least the term signals."""
+
+    def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
+        """Whether a trial that goes on as planned is sure to fail, (N,) bool; None where that is never known.
+
+        `over` says of term signals, name -> (N,) bool, whether the subtask that the signal ends is over.
+        """
 
     def observations(self) -> NestedTensors:
         """What a policy sees now, term -> (N, ...)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
 from isaaclab_mimic_ext.envs.panda import HOME, JOINT_LIMITS, NUM_ARM_JOINTS
@@ -136,6 +137,16 @@ class EmbeddedEnv(ABC):
 
     def success(self) -> Tensor:
         return self.task.success(self.scene)
+
+    @property
+    def failure_reasons(self) -> tuple[FailureReason, ...]:
+        return self.task.failure_reasons
+
+    def failure_conditions(self) -> dict[str, Tensor]:
+        return self.task.conditions(self.scene)
+
+    def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
+        return self.task.hopeless(self.scene, over)
 
     def target_eef_pose_to_action(
         self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None

@@ -63,13 +63,13 @@ class RowBuffer:
             self._rows[name][env_ids, step] = rows[env_ids]
 
     def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        """Whether each of `env_ids` (n,) has finite numbers only in the first `num_steps` (n,) of its rows, (n,) bool."""
-        finite = torch.ones(len(env_ids), dtype=torch.bool, device=env_ids.device)
+        """Whether each step of `env_ids` (n,) has finite numbers only, (n, T) bool; true beyond its `num_steps` (n,)."""
+        longest = int(num_steps.max())  # sync: at the end of trials
+        late = torch.arange(longest, device=env_ids.device) >= num_steps[:, None]
+        finite = torch.ones_like(late)
         for rows in self._rows.values():
             if rows.dtype.is_floating_point:
-                seen = rows[env_ids, : int(num_steps.max())]  # sync: at the end of trials
-                late = torch.arange(seen.shape[1], device=env_ids.device) >= num_steps[:, None]
-                finite &= (seen.isfinite().all(-1) | late).all(-1)
+                finite &= rows[env_ids, :longest].isfinite().all(-1) | late
         return finite
 
     def take(self, env_ids: Tensor, num_steps: int) -> dict[str, np.ndarray]:

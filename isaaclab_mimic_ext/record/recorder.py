@@ -93,11 +93,15 @@ class EpisodeRecorder:
             tree["processed_actions"] = processed
         return tree
 
-    def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        """Whether the episodes of `env_ids` (n,), of so many steps (n,), hold finite numbers only, (n,) bool."""
-        one = torch.ones_like(num_steps)
-        rows = self._before.is_finite(env_ids, num_steps) & self._after.is_finite(env_ids, num_steps)
-        return rows & self._initial.is_finite(env_ids, one)
+    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        """The step from which the episodes of `env_ids` (n,), of so many steps (n,), hold numbers that are not finite, (n,).
+
+        -1 where all of them are finite.
+        """
+        finite = self._before.is_finite(env_ids, num_steps) & self._after.is_finite(env_ids, num_steps)
+        finite[:, :1] &= self._initial.is_finite(env_ids, torch.ones_like(num_steps))
+        first = finite.int().argmin(1)
+        return torch.where(finite.all(1), -1, first)
 
     def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
         """Hand the episodes of `env_ids` (n,) over; trials below `committed` may be written.

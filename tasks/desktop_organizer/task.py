@@ -2,9 +2,12 @@
 
 # N envs, O objects
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.task import Graspable, SceneObject, SceneState, Task
 
 KETCHUP_RADIUS = 0.025
@@ -24,6 +27,10 @@ LIFT_HEIGHT = 0.12
 """Higher than the carton, so that what follows may move sideways [m]."""
 CLEAR_DISTANCE = 0.06
 OPEN_FINGERS = 0.035
+OFF_TABLE = 0.01
+"""A bottle that has come so far off the table is held [m]."""
+LOST_DISTANCE = 0.10
+"""A bottle so far from the eef is not in the gripper, however it hangs in it [m]."""
 
 
 class DesktopOrganizer(Task):
@@ -38,6 +45,13 @@ class DesktopOrganizer(Task):
     )
     signal_names = ("reach", "grasp", "lift", "place")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
+    failure_reasons = (
+        FailureReason("never reached", "reach"),
+        FailureReason("never grasped", "held"),
+        FailureReason("dropped", "slipped", "ever", after="held"),
+        FailureReason("not in the basket", "place"),
+        FailureReason("did not stay in the basket", "place", "lost"),
+    )
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
         """`reach`: eef at the ketchup. `grasp`: fingers closed on it. `lift`: it is up. `place`: it is in the basket."""
@@ -58,6 +72,28 @@ class DesktopOrganizer(Task):
         clear = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > CLEAR_DISTANCE
         is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
         return self._in_basket(scene) & is_open & clear
+
+    def conditions(self, scene: SceneState) -> dict[str, Tensor]:
+        """The signals; `held`: the ketchup is up with the hand; `slipped`: a gripper that is not open has lost it."""
+        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+        distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
+        is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
+        return {
+            **self.signals(scene),
+            "held": (distance < CLEAR_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + OFF_TABLE),
+            "slipped": (distance > LOST_DISTANCE) & ~is_open,
+        }
+
+    def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
+        """The hand has gone on from the grasp or the lift, and the ketchup is on the table out of its reach."""
+        gone_on = over.get("grasp", over.get("lift"))
+        if gone_on is None:
+            return None
+        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+        away = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > LOST_DISTANCE
+        # Lying it is lower than standing; inside the basket it is higher than on the table.
+        on_table = ketchup[:, 2] < KETCHUP_HEIGHT / 2 + 0.5 * BASKET_FLOOR
+        return gone_on & away & on_table & ~self._is_over_basket(scene, self.object_id("ketchup"))
 
     def _in_basket(self, scene: SceneState) -> Tensor:
         height = self._height_above_basket(scene, self.object_id("ketchup"))

@@ -55,8 +55,13 @@ class _StubEnv:
     def get_object_poses(self) -> dict[str, Tensor]:
         return dict(zip(OBJECTS, self._frames("objects").float().unbind(1), strict=True))
 
-    def get_subtask_term_signals(self) -> dict[str, Tensor]:
+    failure_reasons = ()
+
+    def failure_conditions(self) -> dict[str, Tensor]:
         return {"done": self._frames("success")}
+
+    def hopeless(self, over: dict[str, Tensor]) -> None:
+        return None
 
     def success(self) -> Tensor:
         return self._frames("success")
@@ -95,8 +100,8 @@ class _StubRecorder:
         for rows, row in zip(self.rows, actions.numpy(), strict=True):
             rows.append(row.copy())
 
-    def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        return torch.ones(len(env_ids), dtype=torch.bool)
+    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        return torch.full((len(env_ids),), -1)
 
     def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
         assert committed >= self.committed

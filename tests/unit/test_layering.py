@@ -18,13 +18,15 @@ MAY_IMPORT = {
     "kernels": {"math"},
     "rng": {"errors", "kernels"},
     "config": {"errors", "task"},
-    "task": {"errors", "tasks"},
+    "diagnose.reasons": set(),
+    "diagnose.observer": {"diagnose.reasons", "errors"},
+    "task": {"diagnose.reasons", "errors", "tasks"},
     "demos": {"config", "datasets", "errors", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
-    "envs": {"config", "errors", "kernels", "math", "rng", "task", "tasks"},
+    "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "rng", "task", "tasks"},
     "record": {"config", "envs.base", "errors", "math"},
-    "stats": {"errors"},
-    "generate": {"config", "demos", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
+    "stats": {"diagnose.reasons", "errors"},
+    "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
 }
 """Part of the package -> the parts that it may import beside itself. math <- demos <- plan <- generate."""
 

@@ -1,0 +1,148 @@
+"""Watching trials, so that at the end of each it can be said why it failed. For plans and for policies alike."""
+
+# N envs, n of them addressed, C watched conditions, K codes of reasons
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason, reason_names
+from isaaclab_mimic_ext.errors import TaskSpecError, choices
+
+_NOT_YET = -2
+"""The step of what has not happened; not -1, the step before the first one."""
+
+
+class FailureObserver:
+    """Notes for N envs when each watched condition was first and last true; from that alone the reasons follow.
+
+    The caller gives a trial's steps in their order: `begin`, `watch` after every step, `reasons` at its end.
+
+    Args:
+        reasons: the task's, in the order in which they are looked for: the first that holds is the trial's.
+        conditions: an example of what `watch` will be given, which shows their names.
+        planner_messages: what the planner may say when it fails; its failure code is the place in them.
+
+    Raises:
+        TaskSpecError: a reason speaks of a condition that is not there, or two have the same name.
+    """
+
+    def __init__(
+        self,
+        reasons: Sequence[FailureReason],
+        conditions: Mapping[str, Tensor],
+        num_envs: int,
+        device: torch.device,
+        planner_messages: Sequence[str] = (),
+    ):
+        self.names = reason_names(reasons, planner_messages)
+        """Of the reasons, by code."""
+        _check(reasons, conditions, self.names)
+        self._reasons = tuple(reasons)
+        self._columns = _columns(self._reasons)
+        place = {column: index for index, column in enumerate(self._columns)}
+        self._column_of = [place[reason.condition, reason.after] for reason in self._reasons]
+        self._after_of = [-1 if reason.after is None else place[reason.after, None] for reason in self._reasons]
+        self._has_after = torch.tensor([after is not None for _, after in self._columns] + [False], device=device)
+        self._after = torch.tensor([place[after, None] if after else 0 for _, after in self._columns] + [0], device=device)
+        self._any_after = bool(self._has_after.any())
+        # One more column than conditions: success.
+        self.first = torch.full((num_envs, len(self._columns) + 1), _NOT_YET, dtype=torch.int64, device=device)
+        self.last = self.first.clone()
+        self._num_rises = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._planner_failure = torch.full((num_envs,), -1, dtype=torch.int64, device=device)
+        self._num_planner_codes = max(len(planner_messages), 1)
+
+    @property
+    def ever_successful(self) -> Tensor:
+        """Whether the task was solved at some step of the present trial, (N,) bool."""
+        return self.first[:, -1] >= 0
+
+    def begin(self, env_ids: Tensor) -> None:
+        """Forget the last trials of `env_ids` (n,)."""
+        self.first[env_ids] = _NOT_YET
+        self.last[env_ids] = _NOT_YET
+        self._num_rises[env_ids] = 0
+        self._planner_failure[env_ids] = -1
+
+    def watch(self, step: Tensor, conditions: Mapping[str, Tensor], success: Tensor) -> None:
+        """Note what is true after `step`, (N,): how many steps of its trial each env had made before this one.
+
+        Args:
+            conditions: name -> (N,) bool.
+            success: (N,) bool.
+        """
+        step = step[:, None]
+        true = torch.stack([*(conditions[name] for name, _ in self._columns), success], dim=1)
+        seen = self.first >= 0
+        if self._any_after:
+            true &= seen[:, self._after] | ~self._has_after
+        self._num_rises += true[:, -1] & (self.last[:, -1] != step[:, 0] - 1)
+        self.first = torch.where(true & ~seen, step, self.first)
+        self.last = torch.where(true, step, self.last)
+
+    def fail_planner(self, failure: Tensor) -> None:
+        """Note where the planner failed in this step: the code of its message, (N,) int64, -1 where it did not."""
+        self._planner_failure = torch.where(self._planner_failure >= 0, self._planner_failure, failure)
+
+    def reasons(self, env_ids: Tensor, lengths: Tensor, broken: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Why the trials of `env_ids` (n,) failed if they did: code and step, (n,) each.
+
+        Args:
+            lengths: (n,), steps of the trials.
+            broken: (n,), the step from which the physics gave numbers that are not finite, -1 where it did not.
+        """
+        first, last, end = self.first[env_ids], self.last[env_ids], lengths - 1
+        failure = self._planner_failure[env_ids]
+        holds, steps = [], []
+        if broken is None:
+            broken = torch.full_like(lengths, -1)
+        holds.append(broken >= 0)
+        steps.append(broken)
+        for planner_code in range(self._num_planner_codes):
+            holds.append(failure == planner_code)
+            steps.append(end)
+        for reason, column, after in zip(self._reasons, self._column_of, self._after_of, strict=True):
+            held, step = _holds(reason, first[:, column], last[:, column], end)
+            holds.append(held if after < 0 else held & (first[:, after] >= 0))
+            steps.append(step)
+        self._judge(env_ids, end, holds, steps)
+        code = torch.stack(holds, dim=1).int().argmax(1)
+        return code, torch.stack(steps, dim=1).gather(1, code[:, None]).squeeze(1)
+
+    def _judge(self, env_ids: Tensor, end: Tensor, holds: list[Tensor], steps: list[Tensor]) -> None:
+        """Add the reasons of `JUDGED`, which only success itself decides."""
+        first, last = self.first[env_ids, -1], self.last[env_ids, -1]
+        ever = first >= 0
+        flickered = ever & (self._num_rises[env_ids] > 1)
+        too_late = ever & ~flickered & (last == end)
+        holds += [~ever, flickered, too_late, torch.ones_like(ever)]
+        steps += [end, first, first, last + 1]
+
+
+def _holds(reason: FailureReason, first: Tensor, last: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether a reason holds, and at which step, (n,) each."""
+    if reason.when == "never":
+        return first < 0, end
+    if reason.when == "ever":
+        return first >= 0, first
+    return (first >= 0) & (last < end), last + 1
+
+
+def _columns(reasons: Sequence[FailureReason]) -> list[tuple[str, str | None]]:
+    """(condition, the one after which it counts) of all that is to be watched; each pair once."""
+    plain = [(name, None) for reason in reasons for name in (reason.condition, reason.after) if name is not None]
+    return list(dict.fromkeys([*plain, *((reason.condition, reason.after) for reason in reasons)]))
+
+
+def _check(reasons: Sequence[FailureReason], conditions: Mapping[str, Tensor], names: Sequence[str]) -> None:
+    for reason in reasons:
+        for name in (reason.condition, reason.after):
+            if name is not None and name not in conditions:
+                raise TaskSpecError(
+                    f"failure reason '{reason.name}': the task has no condition '{name}'; {choices(name, conditions)}"
+                )
+    for name in names:
+        if names.count(name) > 1:
+            raise TaskSpecError(f"failure reason '{name}': two reasons have this name; give each its own")
