@@ -1,0 +1,103 @@
+"""Bounding boxes of what moves and of what is in its way."""
+
+# R rows, O objects, B boxes that move with the end effector: the hand's, then that of what it holds
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.math import invert_pose
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes along the axes of their frames.
+
+    Attributes:
+        centre: (..., 3), in the frame [m].
+        half_size: (..., 3) [m].
+    """
+
+    centre: Tensor
+    half_size: Tensor
+
+
+@dataclass(frozen=True)
+class Mover:
+    """What moves with the end effectors of R rows.
+
+    Attributes:
+        rot: (R, B, 3, 3), of each box in the end effector's frame.
+        centre: (R, B, 3), likewise [m].
+        half_size: (R, B, 3) [m]; negative for a box that is not there, which touches nothing.
+    """
+
+    rot: Tensor
+    centre: Tensor
+    half_size: Tensor
+
+    @classmethod
+    def of(cls, hand: Boxes, objects: Boxes, eef_pose: Tensor, object_pose: Tensor, attached: Tensor) -> "Mover":
+        """The hand's boxes, and the box of the object `attached` (R,), where there is one, as it is held now."""
+        rows = torch.arange(len(attached), device=attached.device)
+        held = attached.clamp(min=0)
+        held_pose = invert_pose(eef_pose) @ object_pose[rows, held]
+        held_rot = held_pose[:, :3, :3]
+        centre = held_pose[:, :3, 3] + (held_rot * objects.centre[held][:, None]).sum(-1)
+        absent = (attached < 0)[:, None]
+        half_size = torch.where(absent, torch.full_like(centre, -1e3), objects.half_size[held])
+        hand_rot = torch.eye(3, device=eef_pose.device).expand(len(rows), len(hand.centre), 3, 3)
+        return cls(
+            rot=torch.cat((hand_rot, held_rot[:, None]), dim=1),
+            centre=torch.cat((hand.centre.expand(len(rows), -1, -1), centre[:, None]), dim=1),
+            half_size=torch.cat((hand.half_size.expand(len(rows), -1, -1), half_size[:, None]), dim=1),
+        )
+
+
+def top_of(objects: Boxes, object_pose: Tensor) -> Tensor:
+    """Height of each object's highest corner, (R, O), from poses (R, O, 4, 4) [m]."""
+    up = object_pose[..., 2, :3]
+    return object_pose[..., 2, 3] + (up * objects.centre).sum(-1) + (up.abs() * objects.half_size).sum(-1)
+
+
+def reach_below(mover: Mover, eef_pose: Tensor) -> Tensor:
+    """How far the mover's lowest corner is below the end effector, (R,), at poses (R, 4, 4) [m]."""
+    up = eef_pose[:, None, 2, :3]
+    axes = (up[..., None] * mover.rot).sum(-2)  # Of each box: the heights of its axes.
+    lowest = (up * mover.centre).sum(-1) - (axes.abs() * mover.half_size).sum(-1)
+    exists = (mover.half_size > 0).all(-1)
+    return -torch.where(exists, lowest, torch.inf).amin(-1)
+
+
+def touches(mover: Mover, eef_pose: Tensor, objects: Boxes, object_pose: Tensor, clearance: float) -> Tensor:
+    """Which boxes of the mover come within `clearance` [m] of which objects, at every pose: (R, K, L, B, O).
+
+    Two boxes are apart where an axis of either separates them. Axes along two edges are left out: boxes that only those
+    separate count as touching, which is on the safe side.
+
+    Args:
+        eef_pose: (R, K, L, 4, 4).
+        object_pose: (R, O, 4, 4).
+    """
+    half = (objects.half_size + clearance)[None, None, None]
+    object_rot = object_pose[..., :3, :3]
+    object_centre = object_pose[..., :3, 3] + (object_rot * objects.centre[:, None]).sum(-1)
+    eef_rot_t = eef_pose[..., None, :3, :3].transpose(-1, -2)
+    # Of each object in the end effector's frame: (R, K, L, O, ...).
+    rot = eef_rot_t @ object_rot[:, None, None]
+    centre = (eef_rot_t * (object_centre[:, None, None] - eef_pose[..., None, :3, 3])[..., None, :]).sum(-1)
+    touching = [_box_touches(mover, index, rot, centre, half) for index in range(mover.centre.shape[1])]
+    return torch.stack(touching, dim=-2)
+
+
+def _box_touches(mover: Mover, index: int, rot: Tensor, centre: Tensor, half: Tensor) -> Tensor:
+    """One box of the mover, (R, K, L, O), from the objects in the end effector's frame."""
+    box_rot_t = mover.rot[:, index].transpose(-1, -2)[:, None, None, None]
+    own_half = mover.half_size[:, index][:, None, None, None]
+    offset = (box_rot_t * (centre - mover.centre[:, index][:, None, None, None])[..., None, :]).sum(-1)
+    relative = box_rot_t @ rot
+    overlap_own = offset.abs() <= own_half + (relative.abs() * half[..., None, :]).sum(-1)
+    offset_there = (relative * offset[..., None]).sum(-2)
+    overlap_there = offset_there.abs() <= half + (relative.abs() * own_half[..., None]).sum(-2)
+    return overlap_own.all(-1) & overlap_there.all(-1)
