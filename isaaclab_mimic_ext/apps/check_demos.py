@@ -1,0 +1,25 @@
+"""`scripts/check_demos.py`: what would make generation from source demonstrations fail."""
+
+from isaaclab_mimic_ext.apps.demo_bar import demo_bar
+from isaaclab_mimic_ext.config import CheckDemosCfg
+from isaaclab_mimic_ext.doctor.examine import examine
+from isaaclab_mimic_ext.doctor.findings import DoctorReport
+from isaaclab_mimic_ext.errors import InvalidDataset
+from isaaclab_mimic_ext.task import load_task
+
+
+def main(cfg: CheckDemosCfg) -> DoctorReport:
+    """Examine source demonstrations as configured, print the report, draw the picture.
+
+    Raises:
+        InvalidDataset: some demo has errors.
+        SourceDataError: the file cannot be read.
+        OutputError: the picture cannot be written.
+    """
+    with demo_bar("examining", cfg.progress) as on_progress:
+        examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, on_progress)
+    report = examination.report
+    print(report.as_json() if cfg.json else report.as_text())
+    if not report.is_healthy:
+        raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; the report says what can be done")
+    return report

@@ -1,0 +1,112 @@
+"""How a hand moves in a demo: where it begins, ends, stands, jumps, and what it does while the gripper acts."""
+
+# T steps of the demo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
+from isaaclab_mimic_ext.doctor.findings import NOTE, DemoFindings
+from isaaclab_mimic_ext.doctor.view import EefView, angles, step_sizes, stretches
+
+MAX_SPEED_AT_ENDS = 0.05
+"""Of the hand in the first and last steps [m/s]: a sixth of what it reaches on its way (0.23 to 0.32 in the shipped demos,
+0.007 at their ends). Faster, and the demo began or ended in the middle of a motion."""
+MAX_SPEED_AT_GRIPPER = 0.05
+"""[m/s]. In the 0.2 s that a Panda's fingers take to close, the hand goes 1 cm, as far as makes one grasp in seven fail
+(see `action_space`); 0.022 at most in the shipped demos."""
+MAX_IDLE = 2.0
+"""[s]. The shipped demos stand still for 1.6 s at most, waiting for fingers included."""
+MAX_SPEED = 3.0
+"""Of a hand and its target [m/s]; a Panda's own limit is 1.7, 0.32 in the shipped demos."""
+MAX_TURNING_SPEED = 10.0
+"""Of a hand and its target [rad/s]; a Panda's own limit is 2.5."""
+SATURATED = 0.99
+"""An entry of a relative action that is as large was clipped, or nearly."""
+MAX_SATURATED = 0.2
+"""Part of the moving steps; none in the shipped demos, whose largest entry is 0.48."""
+
+_IDLE_SPEED, _IDLE_TURNING = 0.005, 0.05
+"""Slower is standing still [m/s, rad/s]; a steady hand's tremor is below."""
+_END_STEPS = 2
+_FINGER_TIME = 1.0
+"""For which standing still after a gripper's command is not idle [s]."""
+
+
+def check_ends(findings: DemoFindings, view: EefView) -> None:
+    """The hand stands still at the first and the last step."""
+    expected = f"at most {MAX_SPEED_AT_ENDS} m/s"
+    if view.num_steps <= 2 * _END_STEPS:
+        return
+    start, end = view.speed[:_END_STEPS].max(), view.speed[-_END_STEPS:].max()
+    if start > MAX_SPEED_AT_ENDS:
+        remedy = "record from before the hand moves, or trim to where it rests"
+        findings.add(
+            WARNING, "cropped start", f"the hand moves at {start:.2f} m/s", expected, remedy, eef=view.name, frame=0
+        )
+    if end > MAX_SPEED_AT_ENDS:
+        remedy = "record until the hand rests"
+        last = view.num_steps - 1
+        findings.add(WARNING, "cropped end", f"the hand moves at {end:.2f} m/s", expected, remedy, eef=view.name, frame=last)
+
+
+def check_gripper(findings: DemoFindings, view: EefView) -> None:
+    """The hand stands still when the gripper's command changes, or the task lets it settle."""
+    for frame in view.gripper_transitions:
+        speed = view.speed[max(0, frame - 1) : frame + 1].max(initial=0.0)
+        if speed <= MAX_SPEED_AT_GRIPPER:
+            continue
+        index = view.subtask_at(frame)
+        num_steps = 0 if index is None else view.subtasks[index].num_settle_steps_before_gripper
+        place = f"subtask_configs.{view.name}.{'<subtask>' if index is None else index}"
+        remedy = f"set {place}.num_settle_steps_before_gripper=6, or stand still before the gripper acts"
+        found = f"the gripper {'closes' if view.is_closed(frame) else 'opens'} at {speed:.2f} m/s"
+        if num_steps:
+            found += f" (num_settle_steps_before_gripper is {num_steps})"
+        findings.add(
+            NOTE if num_steps else WARNING, "gripper moving", found, f"at most {MAX_SPEED_AT_GRIPPER} m/s", remedy,
+            eef=view.name, frame=frame,
+        )  # fmt: skip
+
+
+def check_idle(findings: DemoFindings, view: EefView) -> None:
+    """No long standing still but for the gripper."""
+    still = (view.speed < _IDLE_SPEED) & (view.turning_speed < _IDLE_TURNING)
+    num_finger_steps = round(_FINGER_TIME / view.step_dt)
+    for frame in view.gripper_transitions:
+        still[frame : frame + num_finger_steps] = False
+    for first, last in stretches(still):
+        duration = (last - first + 1) * view.step_dt
+        if duration > MAX_IDLE:
+            found = f"the hand stands still for {duration:.1f} s"
+            remedy = "cut the stretch out, or record without it: every trial stands there too"
+            findings.add(NOTE, "idle", found, f"at most {MAX_IDLE:g} s", remedy, eef=view.name, frame=first, last_frame=last)
+
+
+def check_jumps(findings: DemoFindings, view: EefView) -> None:
+    """Neither the hand nor its target moves or turns faster than an arm can."""
+    for subject, pose in (("hand", view.eef_pose), ("target", view.target_eef_pose)):
+        speed = step_sizes(pose) / view.step_dt
+        turning = angles(pose[1:], pose[:-1]) / view.step_dt
+        jumps = np.flatnonzero((speed > MAX_SPEED) | (turning > MAX_TURNING_SPEED))
+        if len(jumps):
+            frame = int(jumps[0])
+            found = f"the {subject} jumps by {speed[frame] * view.step_dt:.2f} m and {turning[frame] * view.step_dt:.2f} rad"
+            found += f", and {len(jumps) - 1} times more" if len(jumps) > 1 else ""
+            expected = f"at most {MAX_SPEED * view.step_dt:.2g} m and {MAX_TURNING_SPEED * view.step_dt:.2g} rad a step"
+            remedy = "leave the demo out, or cut it before the jump; look at the tracking and at dropped frames"
+            findings.add(ERROR, "jump", found, expected, remedy, eef=view.name, frame=frame + 1)
+
+
+def check_saturation(findings: DemoFindings, view: EefView, pose_action: NDArray[np.float32]) -> None:
+    """The entries of relative actions (T, P) are seldom at their limit of 1."""
+    is_moving = np.abs(pose_action).max(1) > 1e-3
+    saturated: NDArray[np.bool_] = np.abs(pose_action).max(1) >= SATURATED
+    part = saturated[is_moving].mean() if is_moving.any() else 0.0
+    if part > MAX_SATURATED:
+        found = f"actions are at their limit in {part:.0%} of the moving steps"
+        remedy = "record slower, or with larger action scales: trials that have farther to go cannot keep up"
+        findings.add(
+            WARNING, "saturated", found, f"at most {MAX_SATURATED:.0%}", remedy, eef=view.name,
+            frame=int(saturated.argmax()),
+        )  # fmt: skip
