@@ -41,6 +41,11 @@ _OPTIONS = {
     "--format": "format",
     "--num_replays": "num_replays",
     "--video_file": "video_file",
+    "--checkpoint": "checkpoint",
+    "--policy": "policy",
+    "--num_episodes": "num_episodes",
+    "--num_rollouts": "num_episodes",
+    "--horizon": "horizon",
 }
 """Flags with a value -> the field; as Isaac Lab's scripts spell them."""
 _MAPPINGS = ("rename.objects", "rename.signals")

@@ -1,6 +1,7 @@
 """Typed configuration: the schema of a task and of every script, and what a value may be."""
 
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
+from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.scripts import (
     SCRIPT_SCHEMAS,
@@ -30,6 +31,7 @@ __all__ = [
     "AnnotateDemosCfg",
     "CheckDemosCfg",
     "DataGenConfig",
+    "EvaluateCfg",
     "EventCfg",
     "ExportDatasetCfg",
     "GenerateCfg",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
+from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 
@@ -150,5 +151,6 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "export_dataset": ExportDatasetCfg,
     "prepare_dataset": PrepareDatasetCfg,
     "check_demos": CheckDemosCfg,
+    "evaluate": EvaluateCfg,
 }
 """Script name (also of its file in `conf/`) -> schema."""

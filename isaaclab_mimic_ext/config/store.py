@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.config.scripts import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
 
 DATASETS_DIR = Path("datasets")
+LOGS_DIR = Path("logs")
 
 
 def conf_dir() -> Path:
@@ -31,6 +32,7 @@ def register(config_dirs: Iterable[Path]) -> None:
     OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
     OmegaConf.register_new_resolver("output", _output, replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("log_dir", _log_dir, replace=True, use_cache=True)
     eef_names = sorted({name for folder in config_dirs for name in _eef_names(folder)})
     store = ConfigStore.instance()
     for script, schema in SCRIPT_SCHEMAS.items():
@@ -66,9 +68,18 @@ def _output(file_name: str) -> str:
 
 def _run_dir(name: str) -> str:
     """`${run_dir:<name>}`: a dated folder below `datasets/`; in a sweep the job's own folder."""
+    return _dated_dir(DATASETS_DIR / name)
+
+
+def _log_dir(name: str) -> str:
+    """`${log_dir:<name>}`: likewise below `logs/`."""
+    return _dated_dir(LOGS_DIR / name)
+
+
+def _dated_dir(folder: Path) -> str:
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         return str(HydraConfig.get().runtime.output_dir)
-    return str(DATASETS_DIR / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    return str(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
 
 def _package_dir(name: str) -> Path:

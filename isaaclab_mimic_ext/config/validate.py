@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
+from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
 from isaaclab_mimic_ext.config.scripts import (
     AnnotateDemosCfg,
     GenerateCfg,
@@ -47,6 +48,14 @@ def validate(cfg: Any) -> None:
         _validate_sim(cfg.sim)
         _validate_recorder(cfg.recorder)
         _validate_device(cfg.device)
+    if isinstance(cfg, EvaluateCfg):
+        from isaaclab_mimic_ext.config.validate_evaluation import validate_evaluation
+        from isaaclab_mimic_ext.task import load_task
+
+        validate_task_cfg(cfg, load_task(cfg.task.name))
+        _validate_sim(cfg.sim)
+        _validate_device(cfg.device)
+        validate_evaluation(cfg)
     if isinstance(cfg, CheckDemosCfg):
         from isaaclab_mimic_ext.task import load_task
 

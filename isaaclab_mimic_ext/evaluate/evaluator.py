@@ -1,0 +1,251 @@
+"""The evaluation loop: N environments wide, one forward pass of the policy a step."""
+
+# N envs, n of them addressed, A action entries
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.diagnose.observer import FailureObserver
+from isaaclab_mimic_ext.diagnose.reasons import reason_names
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise
+from isaaclab_mimic_ext.evaluate.history import History
+from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode
+from isaaclab_mimic_ext.policies.base import Policy
+from isaaclab_mimic_ext.rng import Domain, Draws
+
+BROKEN_POLICY = "the policy gave numbers that are not finite"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an episode is, and when it counts.
+
+    Attributes:
+        horizon: steps after which it is over.
+        num_success_steps: success must be true in each of its last so many steps.
+        any_step: one true step anywhere counts instead.
+        stop_at_success: it ends as soon as success has held.
+    """
+
+    seed: int
+    num_episodes: int
+    horizon: int
+    num_success_steps: int = 5
+    any_step: bool = False
+    stop_at_success: bool = True
+
+
+@dataclass(frozen=True)
+class Disturbances:
+    """What makes episodes harder; None: nothing."""
+
+    noise: ObservationNoise | None = None
+    object_pushes: ObjectPushes | None = None
+    arm_pushes: ArmPushes | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationProgress:
+    """How far the evaluation of a checkpoint is; `share` is that of its work, 0 to 1."""
+
+    num_ended: int
+    num_episodes: int
+    num_successes: int
+    env_steps: int
+    elapsed: float
+    share: float
+
+
+class Evaluator:
+    """Runs episodes 0 .. K-1 of a policy, each in whichever env is free.
+
+    What is random in an episode is a function of (seed, episode), so that neither `num_envs` nor the policy decides on its
+    scene, its noise or its pushes. A policy's own forward pass may round differently in another batch.
+
+    Args:
+        env: its action space and observations must be the policy's.
+        history: keeps states for videos.
+    """
+
+    def __init__(
+        self,
+        env: MimicEnv,
+        policy: Policy,
+        rules: Rules,
+        disturbances: Disturbances = Disturbances(),
+        history: History | None = None,
+    ):
+        self.env, self.policy, self.rules, self.disturbances, self.history = env, policy, rules, disturbances, history
+        num_envs, device = env.num_envs, env.device
+        self.env_steps = 0
+        self._num_started = 0
+        self._ended: dict[int, Episode] = {}
+        self._scenes: dict[int, dict[str, list[float]]] = {}
+        self._active = np.zeros(num_envs, dtype=bool)
+        self._active_ids = torch.zeros(0, dtype=torch.int64, device=device)
+        self._is_active = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._episode = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._draws = Draws(rules.seed, self._episode, Domain.EVALUATION)
+        self._step = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._steps_successful = torch.zeros_like(self._step)
+        self._ever_successful = torch.zeros_like(self._is_active)
+        self._policy_broke = torch.zeros_like(self._is_active)
+        self._observer = FailureObserver(env.failure_reasons, env.failure_conditions(), num_envs, device)
+        self._reasons = reason_names(env.failure_reasons)
+        self._start = time.perf_counter()
+
+    def run(self, should_stop: Callable[[EvaluationProgress], bool] = lambda progress: False) -> None:
+        """Run all episodes, or until `should_stop`, asked after every step, says so."""
+        self._start = time.perf_counter()
+        self._begin_episodes()
+        while self._active.any():
+            self.step()
+            if should_stop(self.progress()):
+                return
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One control step of every env that has an episode, and what follows from it."""
+        actions = self._next_actions()
+        self.env.step(actions, None if self._active.all() else self._active_ids)
+        if self.history is not None:
+            self.history.after_step(self._step)
+        self._watch()
+        self.env_steps += len(self._active_ids)
+        held = self._steps_successful >= self.rules.num_success_steps
+        ended = (self._step >= self.rules.horizon) | (held & self.rules.stop_at_success)
+        # sync: the only one of a step in which no episode ends
+        ended_ids = np.flatnonzero(ended.cpu().numpy() & self._active)
+        if len(ended_ids):
+            self._end_episodes(ended_ids, held)
+            self._begin_episodes()
+
+    def progress(self) -> EvaluationProgress:
+        num_ended, num_episodes = len(self._ended), self.rules.num_episodes
+        length = self.env_steps / max(num_ended, 1) if num_ended >= self.env.num_envs else self.rules.horizon
+        return EvaluationProgress(
+            num_ended=num_ended,
+            num_episodes=num_episodes,
+            num_successes=sum(episode.success for episode in self._ended.values()),
+            env_steps=self.env_steps,
+            elapsed=time.perf_counter() - self._start,
+            share=min(self.env_steps / (num_episodes * length), 1.0),
+        )
+
+    def result(self, checkpoint: Checkpoint) -> CheckpointResult:
+        """Episodes 0 .. K-1, K the first that has not ended: after an early stop the short ones must not be favoured."""
+        num_episodes = next((number for number in range(len(self._ended)) if number not in self._ended), len(self._ended))
+        episodes = [self._ended[number] for number in range(num_episodes)]
+        return CheckpointResult(checkpoint, episodes, self.env_steps, time.perf_counter() - self._start)
+
+    def _begin_episodes(self) -> None:
+        """Start the next episodes in free envs."""
+        free = np.flatnonzero(~self._active)
+        numbers = np.arange(self._num_started, self.rules.num_episodes)[: len(free)]
+        self._num_started += len(numbers)
+        started = free[: len(numbers)]
+        self._active[started] = True
+        self._active_ids = self._tensor(np.flatnonzero(self._active))
+        self._is_active = self._tensor(self._active.copy())
+        if not len(numbers):
+            return
+        env_ids = self._tensor(started)
+        self._episode[env_ids] = self._tensor(numbers)
+        self.env.reset(env_ids, Draws(self.rules.seed, self._episode[env_ids], Domain.EVALUATION))
+        for counter in (self._step, self._steps_successful, self._ever_successful, self._policy_broke):
+            counter[env_ids] = 0
+        self._observer.begin(env_ids)
+        self.policy.reset(env_ids)
+        self._scenes.update(zip(numbers.tolist(), self._describe(env_ids), strict=True))
+
+    def _describe(self, env_ids: Tensor) -> list[dict[str, list[float]]]:
+        """Where the objects of each of `env_ids` stand: name -> x, y, z [m], yaw [rad]."""
+        poses = {name: pose[env_ids].cpu().double().numpy() for name, pose in self.env.get_object_poses().items()}
+        return [{name: _x_y_z_yaw(pose[row]) for name, pose in poses.items()} for row in range(len(env_ids))]
+
+    def _next_actions(self) -> Tensor:
+        harder = self.disturbances
+        observations = flatten(self.env.observations())
+        if harder.noise is not None:
+            observations = harder.noise.apply(observations, self._draws, self._step)
+        actions = self.policy.act(observations)
+        self._check(actions)
+        broken = ~actions.isfinite().all(1)
+        self._policy_broke |= broken
+        actions = torch.where(broken[:, None], 0.0, actions)
+        if harder.object_pushes is not None:
+            harder.object_pushes.apply(self.env, self._draws, self._step, self._is_active)
+        if harder.arm_pushes is not None:
+            actions = harder.arm_pushes.apply(self.env, actions, self._draws, self._step)
+        return actions
+
+    def _check(self, actions: Tensor) -> None:
+        expected = (self.env.num_envs, self.env.action_dim)
+        if tuple(actions.shape) != expected:
+            raise ConfigError(
+                f"policy: gave actions of shape {tuple(actions.shape)}, this env takes {expected} (environments, entries); "
+                "give a policy that was made for this task"
+            )
+
+    def _watch(self) -> None:
+        success = self.env.success()
+        self._steps_successful = torch.where(success, self._steps_successful + 1, 0)
+        self._ever_successful |= success
+        self._observer.watch(self._step, self.env.failure_conditions(), success)
+        self._step += self._is_active
+
+    def _end_episodes(self, ended: np.ndarray, held: Tensor) -> None:
+        ids = self._tensor(ended)
+        lengths = self._step[ids]
+        finite = self._is_finite(ids)
+        codes, steps = self._observer.reasons(ids, lengths, torch.where(finite, -1, lengths - 1))
+        columns = (self._episode, held, self._ever_successful, self._step, self._policy_broke)
+        rows = [column[ids].cpu().tolist() for column in columns]
+        outcome = zip(*rows, finite.cpu().tolist(), codes.cpu().tolist(), steps.cpu().tolist(), strict=True)
+        for number, was_held, ever, length, broke, is_finite, code, step in outcome:
+            counts = (ever if self.rules.any_step else was_held) and is_finite
+            # Observations that are not finite break any policy: the physics is to blame then.
+            reason = BROKEN_POLICY if broke and is_finite else self._reasons[code]
+            self._ended[number] = Episode(
+                episode=number,
+                success=counts,
+                held=was_held,
+                any_step=ever,
+                length=length,
+                reason=None if counts else reason,
+                failed_at=None if counts else step,
+                scene=self._scenes.pop(number),
+            )
+        if self.history is not None:
+            self.history.end(ids, [self._ended[number] for number in rows[0]])
+        self._active[ended] = False
+
+    def _is_finite(self, env_ids: Tensor) -> Tensor:
+        """Whether the observations of envs (n,) are finite; an engine's state that blew up stays so."""
+        values = flatten(self.env.observations()).values()
+        checks = [value[env_ids].flatten(1).isfinite().all(1) for value in values if value.dtype.is_floating_point]
+        return torch.stack(checks, dim=1).all(1)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.env.device)
+
+
+def flatten(tree: NestedTensors, prefix: str = "") -> dict[str, Tensor]:
+    """The leaves of a tree by path."""
+    leaves: dict[str, Tensor] = {}
+    for name, value in tree.items():
+        leaves |= flatten(value, f"{prefix}{name}/") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return leaves
+
+
+def _x_y_z_yaw(pose: np.ndarray) -> list[float]:
+    """Of a pose (4, 4); the same whatever stands beside it."""
+    return [round(float(value), 6) for value in (*pose[:3, 3], math.atan2(pose[1, 0], pose[0, 0]))]

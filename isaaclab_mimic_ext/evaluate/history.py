@@ -1,0 +1,60 @@
+"""The states that some episodes pass through, kept for their videos."""
+
+# N envs, n of them addressed, T steps, W columns
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.evaluate.results import Episode
+from isaaclab_mimic_ext.record.fields import unpack
+from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
+
+
+class History:
+    """Records all envs, and keeps of the episodes that ended the first successes and failures by number.
+
+    Args:
+        env: already reset, so that its states show their layout.
+        horizon: the most steps of an episode.
+        num_kept: of each kind.
+    """
+
+    def __init__(self, env: MimicEnv, horizon: int, num_kept: int):
+        self._env = env
+        self._num_kept = num_kept
+        self._buffer = RowBuffer(RowLayout("state", {"state": env.get_state()}), env.num_envs, horizon, env.device)
+        self._kept: dict[bool, dict[int, dict[str, np.ndarray]]] = {True: {}, False: {}}
+
+    def after_step(self, step: Tensor) -> None:
+        """Note the states after `step` (N,): how many steps of its episode each env had made before."""
+        self._buffer.write(step, {"state": self._env.get_state()})
+
+    def end(self, env_ids: Tensor, episodes: Sequence[Episode]) -> None:
+        """Keep the states of the episodes that ended in `env_ids` (n,), if they are among the first."""
+        for env_id, episode in zip(env_ids, episodes, strict=True):
+            kept = self._kept[episode.success]
+            if len(kept) >= self._num_kept and episode.episode > max(kept):
+                continue
+            rows = self._buffer.take(torch.atleast_1d(env_id), episode.length)
+            kept[episode.episode] = {name: values[0] for name, values in rows.items()}
+            if len(kept) > self._num_kept:
+                del kept[max(kept)]
+
+    def demos(self, success: bool) -> list[dict[str, Any]]:
+        """The kept episodes of a kind by number, a tree in `get_state`'s layout each, leaves (T, ...) float32."""
+        return [self._tree(rows) for _, rows in sorted(self._kept[success].items())]
+
+    def _tree(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for path, leaf in unpack(self._buffer.layout.fields, rows).items():
+            *groups, name = path.removeprefix("state/").split("/")
+            node = tree
+            for group in groups:
+                node = node.setdefault(group, {})
+            node[name] = leaf
+        return tree
