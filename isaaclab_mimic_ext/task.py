@@ -15,6 +15,11 @@ from torch import Tensor
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason, never_reached
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
+_GRIP_MARGIN = 0.01
+"""How far outside of an object's box an end effector may be that holds it [m]."""
+_FINGERS_AT_WORK = 0.038
+"""A finger farther from the middle than this is open [m]."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -34,12 +39,21 @@ class SceneObject:
         footprint_radius: of a circle about its frame's z axis that holds the whole object when it stands upright [m].
         rest_height: of its frame above the table when it stands upright [m].
         default_pos: (x, y) of its frame before randomization, env frame [m].
+        half_size: of its bounding box along the axes of its frame [m]; None: as footprint and rest height have it.
+        box_centre: of that box, in its frame [m].
     """
 
     name: str
     footprint_radius: float
     rest_height: float
     default_pos: tuple[float, float]
+    half_size: tuple[float, float, float] | None = None
+    box_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def box_half_size(self) -> tuple[float, float, float]:
+        """`half_size`, or a box about the footprint, as high above the frame as below."""
+        return self.half_size or (self.footprint_radius, self.footprint_radius, self.rest_height)
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,28 @@ class Task(ABC):
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
         """Subtask termination signals, name -> (N,) bool."""
 
+    def start_signals(self, scene: SceneState) -> dict[str, Tensor]:
+        """Where SkillGen's skills start, under the names of `signals`, name -> (N,) bool; empty: they are marked by hand."""
+        return {}
+
+    def attached_objects(self, scene: SceneState) -> Tensor:
+        """What each gripper holds, (N, E) int64, an index into `objects`, -1 for nothing.
+
+        Here: the object with its box's centre nearest to the end effector, if that is within the box and the fingers are not
+        open.
+        """
+        centre, half_size = (torch.tensor(values, device=scene.object_pose.device) for values in self._boxes)
+        pose = scene.object_pose[:, None]
+        offset = (pose[..., :3, :3] * (scene.eef_pose[:, :, None, :3, 3] - pose[..., :3, 3])[..., None]).sum(-2) - centre
+        within = (offset.abs() <= half_size + _GRIP_MARGIN).all(-1)
+        distance = torch.where(within, (offset * offset).sum(-1), torch.inf)
+        holds = within.any(-1) & (scene.finger_pos.amax(-1) < _FINGERS_AT_WORK)
+        return torch.where(holds, distance.argmin(-1), -1)
+
+    @cached_property
+    def _boxes(self) -> tuple[list[tuple[float, float, float]], list[tuple[float, float, float]]]:
+        return [obj.box_centre for obj in self.objects], [obj.box_half_size for obj in self.objects]
+
     @abstractmethod
     def success(self, scene: SceneState) -> Tensor:
         """Whether the task is solved at this instant, (N,) bool."""
@@ -142,6 +178,10 @@ class Task(ABC):
     @abstractmethod
     def graspable(self) -> dict[str, tuple[Graspable, ...]]:
         """End effector -> what it can hold, one thing at a time: the kinematic engine's whole notion of contact."""
+
+    def observations(self, scene: SceneState) -> dict[str, Tensor]:
+        """What a policy sees beside the robot's and the objects' own terms, name -> (N, ...)."""
+        return {}
 
     def support_height(self, object_name: str, scene: SceneState) -> Tensor:
         """Height (N,) of what an object would land on if it were let go now, env frame [m]; the table's is 0."""

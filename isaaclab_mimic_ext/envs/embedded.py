@@ -133,7 +133,10 @@ class EmbeddedEnv(ABC):
         return self.task.signals(self.scene)
 
     def get_subtask_start_signals(self) -> dict[str, Tensor]:
-        return {}
+        return self.task.start_signals(self.scene)
+
+    def get_attached_objects(self) -> Tensor:
+        return self.task.attached_objects(self.scene)
 
     def success(self) -> Tensor:
         return self.task.success(self.scene)
@@ -189,7 +192,7 @@ class EmbeddedEnv(ABC):
         for name, root_pose in zip(self.object_names, self.scene.root_pose.unbind(1), strict=True):
             terms[f"{name}_pos"] = root_pose[:, :3]
             terms[f"{name}_quat"] = root_pose[:, 3:]
-        return terms
+        return {**terms, **self.task.observations(self.scene)}
 
     def get_state(self) -> NestedTensors:
         arms = {}
