@@ -57,6 +57,9 @@ class MimicEnv(Protocol):
     def get_subtask_start_signals(self) -> dict[str, Tensor]:
         """Name -> (N,) bool; empty where the task defines none."""
 
+    def get_attached_objects(self) -> Tensor:
+        """What each gripper holds, (N, E) int64, an index into `object_names`, -1 for nothing; asked with SkillGen only."""
+
     def target_eef_pose_to_action(
         self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None
     ) -> Tensor:

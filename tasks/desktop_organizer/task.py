@@ -32,6 +32,17 @@ OFF_TABLE = 0.01
 LOST_DISTANCE = 0.10
 """A bottle so far from the eef is not in the gripper, however it hangs in it [m]."""
 
+HOVER_DISTANCE = 0.09
+"""Of the eef above the ketchup where reaching becomes descending [m]."""
+CLOSING_FINGERS = 0.038
+"""Fingers that are nearer to the middle than this have begun to close [m]."""
+LOWERING_HEIGHT = 0.10
+"""Of the ketchup's middle above the basket's rim where carrying becomes lowering [m]."""
+
+
+def _half(size: tuple[float, float, float]) -> tuple[float, float, float]:
+    return size[0] / 2, size[1] / 2, size[2] / 2
+
 
 class DesktopOrganizer(Task):
     """A Franka puts a ketchup bottle into a basket among distractors. Subtasks: reach, grasp, lift, place."""
@@ -39,9 +50,28 @@ class DesktopOrganizer(Task):
     name = "desktop_organizer"
     objects = (
         SceneObject("ketchup", footprint_radius=KETCHUP_RADIUS, rest_height=KETCHUP_HEIGHT / 2, default_pos=(0.48, 0.15)),
-        SceneObject("basket", footprint_radius=0.15, rest_height=0.0, default_pos=(0.50, -0.20)),
-        SceneObject("orange_juice", footprint_radius=0.040, rest_height=0.050, default_pos=(0.60, 0.02)),
-        SceneObject("cream_cheese", footprint_radius=0.055, rest_height=0.015, default_pos=(0.38, 0.00)),
+        SceneObject(
+            "basket",
+            footprint_radius=0.15,
+            rest_height=0.0,
+            default_pos=(0.50, -0.20),
+            half_size=(BASKET_INNER[0] / 2 + BASKET_WALL, BASKET_INNER[1] / 2 + BASKET_WALL, BASKET_HEIGHT / 2),
+            box_centre=(0.0, 0.0, BASKET_HEIGHT / 2),
+        ),
+        SceneObject(
+            "orange_juice",
+            footprint_radius=0.040,
+            rest_height=0.050,
+            default_pos=(0.60, 0.02),
+            half_size=_half(ORANGE_JUICE_SIZE),
+        ),
+        SceneObject(
+            "cream_cheese",
+            footprint_radius=0.055,
+            rest_height=0.015,
+            default_pos=(0.38, 0.00),
+            half_size=_half(CREAM_CHEESE_SIZE),
+        ),
     )
     signal_names = ("reach", "grasp", "lift", "place")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
@@ -64,6 +94,19 @@ class DesktopOrganizer(Task):
             "grasp": grasped,
             "lift": grasped & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + LIFT_HEIGHT),
             "place": self._in_basket(scene),
+        }
+
+    def start_signals(self, scene: SceneState) -> dict[str, Tensor]:
+        """`reach`: eef near the ketchup. `grasp`: fingers close. `lift`: it is off the table. `place`: it is on its way down."""
+        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+        distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
+        closing = (scene.finger_pos[:, 0] < CLOSING_FINGERS).all(-1)
+        low = self._height_above_basket(scene, self.object_id("ketchup")) < BASKET_HEIGHT + LOWERING_HEIGHT
+        return {
+            "reach": distance < HOVER_DISTANCE,
+            "grasp": (distance < GRASP_DISTANCE) & closing,
+            "lift": (distance < GRASP_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + 0.5 * OFF_TABLE),
+            "place": self._is_over_basket(scene, self.object_id("ketchup")) & low,
         }
 
     def success(self, scene: SceneState) -> Tensor:
