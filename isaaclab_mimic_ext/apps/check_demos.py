@@ -1,9 +1,13 @@
 """`scripts/check_demos.py`: what would make generation from source demonstrations fail."""
 
+from pathlib import Path
+
 from isaaclab_mimic_ext.apps.demo_bar import demo_bar
 from isaaclab_mimic_ext.config import CheckDemosCfg
+from isaaclab_mimic_ext.doctor.drawing import write_picture
 from isaaclab_mimic_ext.doctor.examine import examine
 from isaaclab_mimic_ext.doctor.findings import DoctorReport
+from isaaclab_mimic_ext.doctor.timeline import draw_timeline
 from isaaclab_mimic_ext.errors import InvalidDataset
 from isaaclab_mimic_ext.task import load_task
 
@@ -19,6 +23,9 @@ def main(cfg: CheckDemosCfg) -> DoctorReport:
     with demo_bar("examining", cfg.progress) as on_progress:
         examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, on_progress)
     report = examination.report
+    if cfg.picture_file is not None:
+        shapes, size = draw_timeline(examination)
+        write_picture(Path(cfg.picture_file), shapes, size, "check_demos", cfg.overwrite)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_healthy:
         raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; the report says what can be done")

@@ -123,7 +123,7 @@ def _nature(view: EefView, rest: np.ndarray) -> str:
     spread = np.median(np.linalg.norm(standing - centre, axis=1))
     if np.ptp(view.target_eef_pose[:, :3, 3], axis=0).max() < 0.5 * np.ptp(view.eef_pose[:, :3, 3], axis=0).max():
         return "targets stay together while the hand travels: relative actions taken for absolute ones"
-    if np.linalg.norm(centre) > MAX_OFF_AT_REST and spread < 0.5 * np.linalg.norm(centre):
+    if np.linalg.norm(centre) > MAX_OFF_AT_REST and spread < max(0.002, 0.1 * np.linalg.norm(centre)):
         x, y, z = centre
         return f"always about ({x:+.3f}, {y:+.3f}, {z:+.3f}) m: another frame"
     scale, cosine = _scale_and_cosine(view)
