@@ -18,8 +18,9 @@ from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError, TaskSpecError
+from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError
 from isaaclab_mimic_ext.generate import Generator
+from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
 from isaaclab_mimic_ext.record.episodes import Closing
@@ -85,14 +86,12 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
         SourceDataError: the file is no use for this task.
         TaskSpecError: its boundaries collide under the offsets.
     """
-    if len(cfg.subtask_configs) > 1:
-        names = ", ".join(cfg.subtask_configs)
-        raise TaskSpecError(f"subtask_configs: {names}: several end effectors are not available; configure one")
-    boundary_signals = [name for configs in cfg.subtask_configs.values() for name in _signals(configs[:-1])]
+    subtasks = _subtasks(cfg, env)
+    boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
     demos = load_source_demos(
         cfg.input_file, env.eef_names, env.object_names, boundary_signals, env.action_dim, env.env_args().get("action")
     )
-    return build_pool(demos, cfg.subtask_configs, env.object_names, env.actions_to_gripper_actions, env.device)
+    return build_pool(demos, subtasks, env.object_names, env.actions_to_gripper_actions, env.device)
 
 
 def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
@@ -102,8 +101,10 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         OutputError: a dataset cannot be created.
     """
     folder, outcomes = session.folder, session.outcomes
-    table = build_table(cfg.subtask_configs, env.object_names, env.device)
-    planner = TrialPlanner(pool, table, cfg.datagen_config, cfg.num_envs)
+    subtasks = _subtasks(cfg, env)
+    table = build_table(subtasks, env.object_names, env.action_noise_dim, env.device)
+    constraints = build_constraints(cfg.task_constraint_configs, subtasks, env.device)
+    planner = TrialPlanner(pool, table, constraints, cfg.datagen_config, cfg.num_envs)
     output = Output(
         path=folder.demos,
         failed_path=folder.failed_demos if cfg.datagen_config.generation_keep_failed else None,
@@ -114,10 +115,15 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         elapsed=session.elapsed,
     )
     recorder = EpisodeRecorder(env, cfg.recorder, planner.horizon, output)
-    signals = [name for configs in cfg.subtask_configs.values() for name in _signals(configs)]
+    signals = [name for configs in subtasks.values() for name in _signals(configs)]
     generator = Generator(env, planner, recorder, cfg.datagen_config, signals, session.elapsed)
     generator.ledger.restore(outcomes.trials, outcomes.success, outcomes.stage)
     return generator
+
+
+def _subtasks(cfg: GenerateCfg, env: MimicEnv) -> dict[str, list[SubTaskConfig]]:
+    """In the order that the env has its end effectors in."""
+    return {eef_name: cfg.subtask_configs[eef_name] for eef_name in env.eef_names}
 
 
 def _signals(configs: list[SubTaskConfig]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isaaclab_mimic_ext.config.constraints import check_constraints
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
 from isaaclab_mimic_ext.config.scripts import (
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext.task import Task
 
 SUCCESS_RULES = ("held", "any_step")
+NOISE_PROCESSES = ("white", "ornstein_uhlenbeck")
 COMPAT_SELECT = ("mimic", "isaaclab")
 SELECTION_STRATEGIES = ("random", "nearest_neighbor_object", "nearest_neighbor_robot_distance")
 SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
@@ -114,10 +116,7 @@ def validate_task_cfg(cfg: MimicEnvCfg, task: "Task") -> None:
             name = subtask.subtask_term_signal or subtask.description
             place = f"subtask_configs.{eef_name}.{index}" + (f" ({name})" if name else "")
             _validate_subtask(place, subtask, index == 0, index == len(subtasks) - 1, task)
-    if cfg.task_constraint_configs:
-        raise ConfigError(
-            "task_constraint_configs: constraints between end effectors are not available; leave the list empty"
-        )
+    check_constraints(cfg.task_constraint_configs, cfg.subtask_configs)
     for event_name, event in cfg.events.items():
         _validate_event(f"events.{event_name}", event, task)
 
@@ -138,6 +137,11 @@ def _validate_datagen(cfg: DataGenConfig) -> None:
     _require_at_least(f"{place}.num_success_steps", cfg.num_success_steps, 1)
     _require_choice(f"{place}.success_rule", cfg.success_rule, SUCCESS_RULES)
     _require_choice(f"{place}.compat_select", cfg.compat_select, COMPAT_SELECT)
+    _require_choice(f"{place}.action_noise_process", cfg.action_noise_process, NOISE_PROCESSES)
+    if not 0 < cfg.action_noise_correlation_steps < math.inf:
+        raise ConfigError(
+            f"{place}.action_noise_correlation_steps: {cfg.action_noise_correlation_steps} is no time; give more than 0"
+        )
 
 
 def _validate_subtask(place: str, cfg: SubTaskConfig, is_first: bool, is_last: bool, task: "Task") -> None:
@@ -154,11 +158,21 @@ def _validate_subtask(place: str, cfg: SubTaskConfig, is_first: bool, is_last: b
         raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, task.signal_names)}")
     _validate_offsets(place, cfg, is_first, is_last)
     _validate_strategy(place, cfg)
-    if not (cfg.action_noise >= 0 and math.isfinite(cfg.action_noise)):
-        raise TaskSpecError(f"{place}: action_noise {cfg.action_noise} is no standard deviation; give 0 or more")
-    for name in ("num_interpolation_steps", "num_fixed_steps"):
+    _validate_noise(place, cfg.action_noise)
+    for name in ("num_interpolation_steps", "num_fixed_steps", "num_settle_steps_before_gripper"):
         if getattr(cfg, name) < 0:
             raise TaskSpecError(f"{place}: {name} is {getattr(cfg, name)}; give 0 or more steps")
+
+
+def _validate_noise(place: str, noise: Any) -> None:
+    deviations = list(noise) if isinstance(noise, Sequence) and not isinstance(noise, str) else [noise]
+    is_number = [isinstance(value, int | float) and not isinstance(value, bool) for value in deviations]
+    if not deviations or not all(is_number) or not all(0 <= value < math.inf for value in deviations):
+        shown = deviations if isinstance(noise, Sequence) and not isinstance(noise, str) else noise
+        reason = (
+            "is no standard deviation; give a number of 0 or more, or a list with one for every pose entry of the action"
+        )
+        raise TaskSpecError(f"{place}: action_noise {shown!r} {reason}")
 
 
 def _validate_offsets(place: str, cfg: SubTaskConfig, is_first: bool, is_last: bool) -> None:

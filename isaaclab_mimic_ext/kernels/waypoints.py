@@ -3,6 +3,7 @@
 A segment's waypoints are, in order: `num_interpolation` poses between its start pose and its first pose, `num_fixed` + 1
 times the first pose, the rest of the path. The path is the source's target poses, with the achieved pose at the segment's
 start in front where `prepend` says so, moved by `transform`. MimicGen's generation step (arXiv 2310.17596, section 4.2).
+Before its first waypoint, at cursor -1, an end effector keeps the waypoint that it had.
 """
 
 # N envs, E end effectors, D demos, T steps of the padded pool, G gripper entries
@@ -27,7 +28,7 @@ class Segments:
     Attributes:
         demo: (N, E) int32, the source demo.
         start, length: (N, E) int32, its span in the source [steps].
-        cursor: (N, E) int32, the waypoint it is at.
+        cursor: (N, E) int32, the waypoint it is at; -1 before the first.
         num_interpolation, num_fixed: (N, E) int32.
         prepend: (N, E) int32, 1 where the achieved pose comes first.
         transform: (N, E, 4, 4), from the source's env frame to this one's.
@@ -79,6 +80,8 @@ def _waypoint_kernel(
     gripper: wp.array(dtype=wp.float32, ndim=3),
 ):
     n, e = wp.tid()
+    if cursor[n, e] < 0:
+        return
     source = demo[n, e]
     first = start[n, e]
     index = wp.max(cursor[n, e] - num_interpolation[n, e] - num_fixed[n, e], 0)
@@ -158,9 +161,14 @@ class WaypointReader:
 
 
 def waypoints_torch(
-    target_pool: Tensor, eef_pool: Tensor, gripper_pool: Tensor, segments: Segments, legacy_small_rotation: bool
+    target_pool: Tensor,
+    eef_pool: Tensor,
+    gripper_pool: Tensor,
+    segments: Segments,
+    legacy_small_rotation: bool,
+    last: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """`WaypointReader.read` in torch operations: its twin."""
+    """`WaypointReader.read` in torch operations: its twin; `last` is what was read before."""
     eef = torch.arange(segments.demo.shape[1], device=target_pool.device)
     demo, start, prepend = segments.demo.long(), segments.start.long(), segments.prepend.long()
     index = (segments.cursor - segments.num_interpolation - segments.num_fixed).clamp(min=0).long()
@@ -173,4 +181,6 @@ def waypoints_torch(
         jump = rotation_angle(segments.start_pose[..., :3, :3], pose[..., :3, :3]) < LEGACY_SMALL_ANGLE
         between[..., :3, :3] = torch.where(jump[..., None, None], pose[..., :3, :3], between[..., :3, :3])
     interpolating = (segments.cursor < segments.num_interpolation)[..., None, None]
-    return torch.where(interpolating, between, pose), gripper_pool[eef, demo, step]
+    waiting = (segments.cursor < 0)[..., None]
+    target = torch.where(waiting[..., None], last[0], torch.where(interpolating, between, pose))
+    return target, torch.where(waiting, last[1], gripper_pool[eef, demo, step])

@@ -1,6 +1,7 @@
 """Where every trial is in its plan: the state of N trials as tensors, advanced by masks."""
 
-# N envs, E end effectors, D demos, S subtasks, n envs or R (env, eef) rows addressed, O objects, G gripper entries
+# N envs, E end effectors, D demos, S subtasks, n envs or R (env, eef) rows addressed, O objects, G gripper entries,
+# P pose entries of an action
 
 from dataclasses import dataclass
 
@@ -11,7 +12,10 @@ from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader
 from isaaclab_mimic_ext.math import invert_pose
+from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Standing, shared_transform
+from isaaclab_mimic_ext.plan.horizon import longest_trial
 from isaaclab_mimic_ext.plan.select import choose_nearest, pose_distance
+from isaaclab_mimic_ext.plan.sharing import SharedChoices
 from isaaclab_mimic_ext.plan.subtasks import Strategy, SubtaskTable
 from isaaclab_mimic_ext.rng import Draws, Stream
 
@@ -23,7 +27,7 @@ class Waypoints:
     Attributes:
         target_eef_pose: (N, E, 4, 4), env frame [m].
         gripper_action: (N, E, G).
-        noise_std: (N, E), of this step's action, in the action's units.
+        noise_std: (N, E, P), of this step's action, in the action's units.
     """
 
     target_eef_pose: Tensor
@@ -55,19 +59,27 @@ class _Rows:
 
 
 class TrialPlanner:
-    """Plans N trials side by side: boundaries, selection, transform, interpolation, hold.
+    """Plans N trials side by side: boundaries, selection, transform, interpolation, waiting, hold.
 
     The caller begins trials and segments for the envs that are due and advances all by one step at a time. There is no
     waypoint buffer: each step's waypoint is computed from the cursor, so that holding is not advancing.
     """
 
-    def __init__(self, pool: SourcePool, table: SubtaskTable, config: DataGenConfig, num_envs: int):
+    def __init__(
+        self, pool: SourcePool, table: SubtaskTable, constraints: ConstraintTable, config: DataGenConfig, num_envs: int
+    ):
         device = pool.lengths.device
         num_eefs, num_demos, num_subtasks = pool.subtask_ends.shape
         self.pool, self.table, self.config = pool, table, config
         self.num_envs, self.num_eefs, self.seed = num_envs, num_eefs, config.seed
+        self.first_eefs = constraints.first_eefs
+        """The end effectors whose first segment is due when a trial begins; the others wait for some of them."""
+        self.horizon = longest_trial(pool, table, constraints) + config.num_final_hold_steps
+        """The most steps that a trial can take."""
         self.segments = Segments.empty(num_envs, num_eefs, device)
         self.subtask = torch.zeros(num_envs, num_eefs, dtype=torch.int64, device=device)
+        self.begun = torch.zeros(num_envs, num_eefs, dtype=torch.bool, device=device)
+        """Whether the present subtask has a segment that is not over."""
         self.finished = torch.ones(num_envs, num_eefs, dtype=torch.bool, device=device)
         self.steps_held = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self.trials = torch.zeros(num_envs, dtype=torch.int64, device=device)
@@ -75,27 +87,25 @@ class TrialPlanner:
         """The source demo of every subtask of the present trial, -1 before it is chosen."""
         self.boundaries = torch.zeros(num_envs, num_eefs, num_demos, num_subtasks + 1, dtype=torch.int64, device=device)
         """Where each subtask of each demo starts, and in the last place where the last one ends, offsets included."""
+        self._steps_still = torch.zeros(num_envs, num_eefs, dtype=torch.int64, device=device)
         self._eef_ids = torch.arange(num_eefs, device=device)
         self._demo_ids = torch.arange(num_demos, device=device)
         self._selects_per_subtask = config.generation_select_src_per_subtask and (
             config.compat_select != "isaaclab" or config.generation_select_src_per_arm
         )
+        shares_by_index = not config.generation_select_src_per_arm
+        self._shared = SharedChoices(constraints, num_envs, num_subtasks, shares_by_index) if num_eefs > 1 else None
+        self._constraints = Constraints(constraints)
+        self._settles = bool(table.num_settle.any())
         self._reader = WaypointReader(
             pool.target_eef_pose, pool.eef_pose, pool.gripper_action, self.segments, config.legacy_small_rotation
         )
 
-    @property
-    def horizon(self) -> int:
-        """The most steps that a trial can take."""
-        table, ends = self.table, self.pool.subtask_ends
-        latest, earliest = ends + table.offset_high[:, None], ends + table.offset_low[:, None]
-        starts = torch.cat((table.first_low[:, None, None].expand(-1, ends.shape[1], 1), earliest[..., :-1]), dim=-1)
-        longest = (latest - starts).amax(1) + table.num_interpolation + table.num_fixed + 1
-        exists = torch.arange(ends.shape[-1], device=ends.device) < table.num_subtasks[:, None]
-        return int((longest * exists).sum(-1).max()) + self.config.num_final_hold_steps
+    def begin_trials(self, env_ids: Tensor, draws: Draws, eef_pose: Tensor) -> None:
+        """Draw the boundaries of the trials of `draws` (n,), which start in `env_ids` (n,).
 
-    def begin_trials(self, env_ids: Tensor, draws: Draws) -> None:
-        """Draw the boundaries of the trials of `draws` (n,), which start in `env_ids` (n,); their first segments are due."""
+        The first segments of `first_eefs` are due; the others hold their pose of (N, E, 4, 4), env frame [m].
+        """
         table, ends = self.table, self.pool.subtask_ends
         low, high = table.offset_low[:, None].expand_as(ends), table.offset_high[:, None].expand_as(ends)
         first_low, first_high = (bound[:, None].expand(ends.shape[:2]) for bound in (table.first_low, table.first_high))
@@ -104,19 +114,25 @@ class TrialPlanner:
         self.boundaries[env_ids] = torch.cat((first[..., None], shifted), dim=-1)
         self.trials[env_ids] = draws.trials
         self.subtask[env_ids] = 0
-        self.finished[env_ids] = False
+        self.begun[env_ids] = self.finished[env_ids] = False
         self.steps_held[env_ids] = 0
+        self._steps_still[env_ids] = 0
         self.chosen_demos[env_ids] = -1
+        self.segments.cursor[env_ids] = -1
+        self._reader.target[env_ids] = eef_pose[env_ids]
+        self._reader.gripper[env_ids] = self.pool.gripper_action[:, 0, 0]
+        if self._shared is not None:
+            self._shared.forget(env_ids)
 
     def begin_segments(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> None:
-        """Select, transform and join the segment that begins now in each row (env, eef), both (R,).
+        """Select, transform and join the segment that begins now in each row (env, eef), both (R,), by env and then eef.
 
         Args:
             eef_pose: (N, E, 4, 4), present, env frame [m].
             object_pose: (N, O, 4, 4), present, env frame [m].
         """
         rows = self._rows(env_ids, eef_ids, eef_pose, object_pose)
-        demo = self._select(rows)
+        demo, transform = self._choose(rows)
         chosen = (torch.arange(len(demo), device=demo.device), demo)
         is_first = rows.subtask == 0
         start_pose = rows.eef_now
@@ -127,13 +143,17 @@ class TrialPlanner:
         segments.demo[place] = demo.int()
         segments.start[place] = rows.starts[chosen].int()
         segments.length[place] = (rows.ends - rows.starts)[chosen].int()
-        segments.cursor[place] = 0
+        segments.cursor[place] = -1
         segments.num_interpolation[place] = self.table.num_interpolation[entry].int()
         segments.num_fixed[place] = self.table.num_fixed[entry].int()
         segments.prepend[place] = (is_first | self.config.generation_transform_first_robot_pose).int()
-        segments.transform[place] = rows.to_now[chosen]
+        segments.transform[place] = transform
         segments.start_pose[place] = start_pose
+        self.begun[place] = True
         self.chosen_demos[env_ids, eef_ids, rows.subtask] = demo.int()
+        # A trial has no gripper action before its first: nothing changes then, and nothing needs to settle.
+        first_gripper = self.pool.gripper_action[eef_ids, demo, rows.starts[chosen]]
+        self._reader.gripper[place] = torch.where(is_first[:, None], first_gripper, self._reader.gripper[place])
 
     def _rows(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> _Rows:
         subtask = self.subtask[env_ids, eef_ids]
@@ -147,17 +167,32 @@ class TrialPlanner:
         to_now = object_now[:, None] @ invert_pose(object_then)
         return _Rows(env_ids, eef_ids, subtask, starts, ends, eef_pose[env_ids, eef_ids], object_now, object_then, to_now)
 
+    def _choose(self, rows: _Rows) -> tuple[Tensor, Tensor]:
+        """The source demo (R,) of each row, and the transform (R, 4, 4) from its env frame to the present one."""
+        demo = self._select(rows)
+        anew = (rows.subtask == 0) | self._selects_per_subtask
+        in_use = self.chosen_demos[rows.env_ids, rows.eef_ids, (rows.subtask - 1).clamp(min=0)].long()
+        demo = torch.where(anew, demo, in_use)
+        index = torch.arange(len(demo), device=demo.device)
+        if self._shared is None:
+            return demo, rows.to_now[index, demo]
+        sharers = self._shared.sharers(rows.env_ids, rows.eef_ids, rows.subtask)
+        demo = self._shared.choose(sharers, demo, anew)
+        table, to_now = self._shared.table, rows.to_now[index, demo]
+        if not table.num_groups:
+            return demo, to_now
+        uniform = Draws(self.seed, self.trials[rows.env_ids]).uniform(Stream.COORDINATION, (6,), step=sharers.group)
+        of_group = shared_transform(table, sharers.group, rows.object_now, rows.object_then[index, demo], to_now, uniform)
+        return demo, self._shared.share_transform(sharers, of_group, to_now)
+
     def _select(self, rows: _Rows) -> Tensor:
-        """The source demo of each row, (R,): a new choice, or the one in use where it is to be kept."""
+        """The source demo of each row, (R,), by its subtask's strategy."""
         table, entry = self.table, (rows.eef_ids, rows.subtask)
         strategy = table.strategy[entry]
         draws = Draws(self.seed, self.trials[rows.env_ids])
         uniform = draws.uniform(Stream.SELECTION, (1,), step=rows.subtask * self.num_eefs + rows.eef_ids).squeeze(-1)
         count = torch.where(strategy == Strategy.RANDOM, self.pool.num_demos, table.nn_k[entry])
-        demo = choose_nearest(self._distances(rows, strategy), count, uniform)
-        in_use = self.chosen_demos[rows.env_ids, rows.eef_ids, (rows.subtask - 1).clamp(min=0)].long()
-        anew = (rows.subtask == 0) | self._selects_per_subtask
-        return torch.where(anew, demo, in_use)
+        return choose_nearest(self._distances(rows, strategy), count, uniform)
 
     def _distances(self, rows: _Rows, strategy: Tensor) -> Tensor:
         """What each demo's segment is away from the present, (R, D); all alike under `random`."""
@@ -175,24 +210,60 @@ class TrialPlanner:
 
     def waypoints(self) -> Waypoints:
         """This step's waypoints; the tensors are overwritten by the next call."""
+        moves = self._moves()
+        self.segments.cursor += moves
+        self._steps_still = torch.where(moves, 0, self._steps_still + 1)
         target, gripper = self._reader.read()
         segments = self.segments
         in_segment = segments.cursor >= segments.num_interpolation + segments.num_fixed
         place = (self._eef_ids, self.subtask)
-        noisy = (in_segment | self.table.noise_everywhere[place]) & ~self.finished
-        return Waypoints(target, gripper, torch.where(noisy, self.table.noise_std[place], 0.0))
+        # Who waits or is done stands still.
+        noisy = (in_segment | self.table.noise_everywhere[place]) & moves
+        return Waypoints(target, gripper, torch.where(noisy[..., None], self.table.noise_std[place], 0.0))
+
+    def _moves(self) -> Tensor:
+        """(N, E) bool, who goes on to its next waypoint."""
+        if self._settles:
+            waits = self._must_settle()
+        elif self._constraints.never_wait:
+            return self.begun
+        else:
+            waits = torch.zeros_like(self.begun)
+        if not self._constraints.never_wait:
+            waits = self._constraints.must_wait(self._standing(), self._num_common_steps(), waits)
+        return self.begun & ~waits
+
+    def _must_settle(self) -> Tensor:
+        """(N, E) bool, whose gripper is to change next, but has not stood still for long enough."""
+        segments = self.segments
+        index = (segments.cursor + 1 - segments.num_interpolation - segments.num_fixed).clamp(min=0)
+        step = (segments.start + (index - segments.prepend).clamp(min=0)).clamp(max=self.pool.gripper_action.shape[2] - 1)
+        following = self.pool.gripper_action[self._eef_ids, segments.demo.long(), step.long()]
+        changes = ((following > 0) != (self._reader.gripper > 0)).any(-1)
+        return changes & (self._steps_still < self.table.num_settle[self._eef_ids, self.subtask])
+
+    def _standing(self) -> Standing:
+        remaining = self.segments.num_waypoints - 1 - self.segments.cursor
+        return Standing(self.subtask, self.begun, self.finished, remaining)
+
+    def _num_common_steps(self) -> Tensor:
+        """(N, K), how many last steps each coordinated pair goes in step: as many as the shorter source segment has."""
+        pairs = self._constraints.table.coordinated
+        if not len(pairs) or self._shared is None:
+            return torch.zeros(self.num_envs, 0, dtype=torch.int64, device=self.subtask.device)
+        demo = self._shared.demo_of_group[:, self._constraints.table.group[pairs.eef[0], pairs.subtask[0]]].clamp(min=0)
+        env_ids = torch.arange(self.num_envs, device=demo.device)[:, None, None]
+        place = (env_ids, pairs.eef.T, demo[..., None])
+        lengths = self.boundaries[(*place, pairs.subtask.T + 1)] - self.boundaries[(*place, pairs.subtask.T)]
+        return lengths.amin(-1)
 
     def advance(self) -> tuple[Tensor, Tensor]:
         """Move on by one step: whether each eef's next segment is due, (N, E) bool, and each trial has ended, (N,) bool."""
-        holding = self.finished.all(-1)
-        self.steps_held += holding
-        self.segments.cursor += 1
-        last_waypoint = self.segments.num_waypoints - 1
-        ended = self.segments.cursor > last_waypoint
+        self.steps_held += self.finished.all(-1)
+        ended = self.begun & (self.segments.cursor >= self.segments.num_waypoints - 1)
         is_last = self.subtask + 1 >= self.table.num_subtasks
-        due = ended & ~is_last
+        self.begun &= ~ended
         self.finished |= ended & is_last
-        self.subtask += due
-        # A finished eef stays at its last waypoint.
-        torch.minimum(self.segments.cursor, last_waypoint, out=self.segments.cursor)
+        self.subtask += ended & ~is_last
+        due = self._constraints.may_begin(self._standing())
         return due, self.finished.all(-1) & (self.steps_held >= self.config.num_final_hold_steps)

@@ -1,6 +1,6 @@
 """The subtask configuration as tensors, so that a step looks parameters up instead of asking objects."""
 
-# E end effectors, S subtasks (of the eef that has most)
+# E end effectors, S subtasks (of the eef that has most), P pose entries of an action
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.errors import TaskSpecError
 
 
 class Strategy(IntEnum):
@@ -32,7 +33,8 @@ class SubtaskTable:
         offset_low, offset_high: of the subtask's end, both included [steps].
         first_low, first_high: (E,), of the first subtask's start [steps].
         num_interpolation, num_fixed: [steps].
-        noise_std: in the action's units.
+        num_settle: steps to stand still before the gripper's action changes.
+        noise_std: (E, S, P), in the action's units.
         noise_everywhere: bool, noise on interpolated and fixed waypoints too.
         strategies: those that some subtask selects by.
     """
@@ -49,13 +51,24 @@ class SubtaskTable:
     first_high: Tensor
     num_interpolation: Tensor
     num_fixed: Tensor
+    num_settle: Tensor
     noise_std: Tensor
     noise_everywhere: Tensor
     strategies: frozenset[Strategy]
 
 
-def build_table(subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], device: torch.device) -> SubtaskTable:
-    """The table of validated subtask configurations, end effectors in the dict's order."""
+def build_table(
+    subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], action_noise_dim: int, device: torch.device
+) -> SubtaskTable:
+    """The table of validated subtask configurations, end effectors in the dict's order.
+
+    Args:
+        action_noise_dim: P of the env.
+
+    Raises:
+        TaskSpecError: an `action_noise` has not one entry for every pose entry of an action.
+    """
+    _check_noise(subtasks, action_noise_dim)
     most = max(len(configs) for configs in subtasks.values())
     padded = [configs + [SubTaskConfig()] * (most - len(configs)) for configs in subtasks.values()]
 
@@ -85,7 +98,24 @@ def build_table(subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence
         first_high=first[:, 1],
         num_interpolation=column(lambda config: config.num_interpolation_steps, torch.int64),
         num_fixed=column(lambda config: config.num_fixed_steps, torch.int64),
-        noise_std=column(lambda config: config.action_noise, torch.float32),
+        num_settle=column(lambda config: config.num_settle_steps_before_gripper, torch.int64),
+        noise_std=column(lambda config: _deviations(config, action_noise_dim), torch.float32),
         noise_everywhere=column(lambda config: config.apply_noise_during_interpolation, torch.bool),
         strategies=frozenset(strategy_of(config) for configs in subtasks.values() for config in configs),
     )
+
+
+def _deviations(config: SubTaskConfig, action_noise_dim: int) -> list[float]:
+    noise = config.action_noise
+    return list(noise) if isinstance(noise, Sequence) else [noise] * action_noise_dim
+
+
+def _check_noise(subtasks: dict[str, list[SubTaskConfig]], action_noise_dim: int) -> None:
+    for eef_name, configs in subtasks.items():
+        for index, config in enumerate(configs):
+            found = len(_deviations(config, action_noise_dim))
+            if found != action_noise_dim:
+                raise TaskSpecError(
+                    f"subtask_configs.{eef_name}.{index}: action_noise has {found} entries, an action of this env has "
+                    f"{action_noise_dim} pose entries; give one for each, or a single number for all"
+                )

@@ -1,14 +1,15 @@
-"""One trial of one end effector, planned slowly and plainly in float64: what the batched planner must agree with.
+"""The parts of one trial, plainly in float64: spans, selection, transform, segments. `oracle_trial` puts them together.
 
-Written from the algorithm's description (MimicGen, arXiv 2310.17596, as Isaac Lab Mimic extended it), not from the planner.
-It shares no code with it. Chance comes in as numbers on (0, 1); everything else is computed here.
+Written from the algorithm's description (MimicGen, arXiv 2310.17596, as Isaac Lab Mimic and DexMimicGen, arXiv 2410.24185,
+extended it), not from the planner. It shares no code with it. Chance comes in as numbers on (0, 1); everything else is
+computed here.
 """
 
 # T steps of a demo, S subtasks, D demos, G gripper entries
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,25 +31,27 @@ class Subtask:
     num_fixed: int
     action_noise: float
     noise_during_interpolation: bool
+    num_settle: int = 0
 
 
 @dataclass(frozen=True)
 class Demo:
-    eef: np.ndarray
-    """(T, 4, 4), achieved."""
-    target: np.ndarray
-    """(T, 4, 4), commanded."""
-    gripper: np.ndarray
-    """(T, G)."""
+    eef: dict[str, np.ndarray]
+    """End effector -> (T, 4, 4), achieved."""
+    target: dict[str, np.ndarray]
+    """End effector -> (T, 4, 4), commanded."""
+    gripper: dict[str, np.ndarray]
+    """End effector -> (T, G)."""
     objects: dict[str, np.ndarray]
     """Name -> (T, 4, 4)."""
-    signals: list[np.ndarray]
-    """Of each subtask but the last, (T,) bool."""
+    signals: dict[str, list[np.ndarray]]
+    """End effector -> of each subtask but the last, (T,) bool."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    start_offsets: tuple[int, int]
+    start_offsets: dict[str, tuple[int, int]]
+    """Of each end effector's first subtask."""
     select_per_subtask: bool
     select_per_arm: bool
     compat_select: str
@@ -62,59 +65,51 @@ class Rules:
 
 @dataclass(frozen=True)
 class Waypoint:
+    """Where an end effector should be; it holds still where `noise_std` does not apply because it waits or is done."""
+
     pose: Pose
     gripper: np.ndarray
     noise_std: float
     subtask: int
     demo: int
-    is_hold: bool = False
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """The latter begins after the former's end, or waits so many steps before its own end for it."""
+
+    former: tuple[str, int]
+    latter: tuple[str, int]
+    min_time_diff: int
+
+
+@dataclass(frozen=True)
+class Coordination:
+    members: tuple[tuple[str, int], tuple[str, int]]
+    scheme: str
+    pos_noise: float
+    rot_noise: float
+    synchronize_start: bool
 
 
 @dataclass(frozen=True)
 class Chance:
     """The numbers on (0, 1) that one trial is made of."""
 
-    start: np.ndarray
-    """(D,), for the start of each demo's first subtask."""
-    ends: np.ndarray
-    """(D, S), for the end of each subtask."""
-    selection: np.ndarray
-    """(S,)."""
+    start: dict[str, np.ndarray]
+    """End effector -> (D,), for the start of each demo's first subtask."""
+    ends: dict[str, np.ndarray]
+    """End effector -> (D, S), for the end of each subtask."""
+    selection: dict[str, np.ndarray]
+    """End effector -> (S,)."""
+    coordination: np.ndarray
+    """(groups, 6), position and rotation of the noise on each group's transform; groups as they are first mentioned."""
 
 
-Scene = Callable[[], tuple[Pose, dict[str, Pose]]]
-"""The end effector's and every object's pose at this moment."""
-
-
-def run_trial(
-    demos: Sequence[Demo], subtasks: Sequence[Subtask], rules: Rules, chance: Chance, scene: Scene
-) -> Iterator[Waypoint]:
-    """The waypoint of every step of a trial; `scene` is asked whenever a segment begins."""
-    spans = [spans_of_demo(demo, subtasks, rules, chance.start[d], chance.ends[d]) for d, demo in enumerate(demos)]
-    chosen = 0
-    waypoint: Waypoint | None = None
-    for index, subtask in enumerate(subtasks):
-        eef_now, objects_now = scene()
-        starts = [spans[d][index][0] for d in range(len(demos))]
-        if index == 0 or selects_again(rules):
-            chosen = select_demo(demos, subtask, starts, eef_now, objects_now, float(chance.selection[index]))
-        start, end = spans[chosen][index]
-        demo = demos[chosen]
-        moved = to_now(demo, subtask, start, objects_now)
-        path = [moved @ demo.target[t] for t in range(start, end)]
-        gripper = [demo.gripper[t] for t in range(start, end)]
-        if index == 0 or rules.transform_first_robot_pose:
-            path.insert(0, moved @ demo.eef[start])
-            gripper.insert(0, gripper[0])
-        begin = eef_now
-        if waypoint is not None and rules.interpolate_from_last_target:
-            begin = waypoint.pose
-        for pose, grip, std in segment(begin, path, gripper, subtask, rules):
-            waypoint = Waypoint(pose, grip, std, index, chosen)
-            yield waypoint
-    assert waypoint is not None
-    for _ in range(rules.num_final_hold):
-        yield replace(waypoint, noise_std=0.0, is_hold=True)
+Scene = Callable[[], tuple[dict[str, Pose], dict[str, Pose]]]
+"""Every end effector's and every object's pose at this moment."""
+Span = tuple[int, int]
 
 
 def segment(
@@ -132,28 +127,26 @@ def segment(
         yield pose, grip, subtask.action_noise
 
 
-def spans_of_demo(
-    demo: Demo, subtasks: Sequence[Subtask], rules: Rules, start_chance: float, end_chances: np.ndarray
-) -> list[tuple[int, int]]:
-    """[start, end) of each subtask of one demo under one trial's offsets."""
+def spans_of_demo(demo: Demo, eef: str, subtasks: Sequence[Subtask], rules: Rules, chance: Chance, index: int) -> list[Span]:
+    """[start, end) of each subtask of an end effector in demo number `index` under one trial's offsets."""
     ends = [
-        end + integer(*subtask.end_offsets, chance)
-        for end, subtask, chance in zip(nominal_ends(demo), subtasks, end_chances, strict=True)
+        end + integer(*subtask.end_offsets, number)
+        for end, subtask, number in zip(nominal_ends(demo, eef), subtasks, chance.ends[eef][index], strict=False)
     ]
-    starts = [integer(*rules.start_offsets, start_chance), *ends[:-1]]
+    starts = [integer(*rules.start_offsets[eef], chance.start[eef][index]), *ends[:-1]]
     return list(zip(starts, ends, strict=True))
 
 
-def nominal_ends(demo: Demo) -> list[int]:
+def nominal_ends(demo: Demo, eef: str) -> list[int]:
     """A subtask ends one step after its signal's first rise at or after the previous end; the last with the demo."""
     ends: list[int] = []
-    for signal in demo.signals:
+    for signal in demo.signals[eef]:
         previous = ends[-1] if ends else 0
         for k in range(max(previous, 1), len(signal)):
             if signal[k] and not signal[k - 1]:
                 ends.append(k + 1)
                 break
-    return [*ends, len(demo.target)]
+    return [*ends, len(demo.target[eef])]
 
 
 def integer(low: int, high: int, chance: float) -> int:
@@ -170,10 +163,11 @@ def selects_again(rules: Rules) -> bool:
 
 def select_demo(
     demos: Sequence[Demo],
+    eef: str,
     subtask: Subtask,
     starts: Sequence[int],
     eef_now: Pose,
-    objects_now: dict[str, Pose],
+    objects_now: Mapping[str, Pose],
     chance: float,
 ) -> int:
     if subtask.strategy == "random":
@@ -184,7 +178,7 @@ def select_demo(
             assert subtask.object_ref is not None
             source, present = demo.objects[subtask.object_ref][start], objects_now[subtask.object_ref]
         else:
-            source, present = to_now(demo, subtask, start, objects_now) @ demo.eef[start], eef_now
+            source, present = to_now(demo, subtask, start, objects_now) @ demo.eef[eef][start], eef_now
         distances.append(
             subtask.pos_weight * distance(source, present) + subtask.rot_weight * angle_between(source, present)
         )
@@ -192,7 +186,7 @@ def select_demo(
     return nearest[math.floor(chance * len(nearest))]
 
 
-def to_now(demo: Demo, subtask: Subtask, start: int, objects_now: dict[str, Pose]) -> Pose:
+def to_now(demo: Demo, subtask: Subtask, start: int, objects_now: Mapping[str, Pose]) -> Pose:
     """From the source's env frame to the present one: T_now @ inv(T_src)."""
     if subtask.object_ref is None:
         return np.eye(4)

@@ -2,22 +2,29 @@
 
 # T steps of a demo, D demos, S subtasks, O objects, N envs
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
+from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig, SubTaskConstraintConfig
+from isaaclab_mimic_ext.config.constraints import check_constraints
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.plan.subtasks import SubtaskTable, build_table
+from isaaclab_mimic_ext.errors import TaskSpecError
+from isaaclab_mimic_ext.plan.constraints import build_constraints
+from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.plan.subtasks import build_table
 from isaaclab_mimic_ext.rng import Draws, Stream
-from tests.golden import oracle
+from tests.golden import oracle, oracle_trial
 
-EEF = "franka"
+EEFS = ("franka", "left", "right")
 OBJECTS = ("mug", "tray", "box")
 STRATEGIES = ("random", "nearest_neighbor_object", "nearest_neighbor_robot_distance")
 GRIPPER_DIM = 1
+ACTION_NOISE_DIM = 6
+Subtasks = dict[str, list[oracle.Subtask]]
 
 
 @dataclass(frozen=True)
@@ -29,52 +36,65 @@ class Spec:
     """
 
     demos: list[oracle.Demo]
-    subtasks: list[oracle.Subtask]
+    subtasks: Subtasks
+    sequentials: list[oracle.Sequential]
+    coordinations: list[oracle.Coordination]
     rules: oracle.Rules
     config: DataGenConfig
     rotation: float
 
     @property
+    def eefs(self) -> list[str]:
+        return list(self.subtasks)
+
+    @property
     def configs(self) -> dict[str, list[SubTaskConfig]]:
-        return {EEF: [_subtask_config(i, s, self) for i, s in enumerate(self.subtasks)]}
+        return subtask_configs(self.subtasks, self.rules)
+
+    @property
+    def problem(self) -> oracle_trial.Problem:
+        return oracle_trial.Problem(self.demos, self.subtasks, self.sequentials, self.coordinations, self.rules)
 
     def pool(self, device: torch.device) -> SourcePool:
         def gripper_of(actions: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {EEF: actions[..., -GRIPPER_DIM:]}
+            return {eef: actions[..., i : i + 1] for i, eef in enumerate(self.eefs)}
 
         demos = [_source_demo(i, demo) for i, demo in enumerate(self.demos)]
         return build_pool(demos, self.configs, OBJECTS, gripper_of, device)
 
-    def table(self, device: torch.device) -> SubtaskTable:
-        return build_table(self.configs, OBJECTS, device)
+    def planner(self, num_envs: int, device: torch.device) -> TrialPlanner:
+        table = build_table(self.configs, OBJECTS, ACTION_NOISE_DIM, device)
+        constraints = constraint_configs(self.sequentials, self.coordinations)
+        constraint_table = build_constraints(constraints, self.configs, device)
+        return TrialPlanner(self.pool(device), table, constraint_table, self.config, num_envs)
 
     def chance(self, trial: int) -> oracle.Chance:
         """A trial's numbers, from the streams and steps that they are documented to come from."""
         draws = Draws(self.config.seed, torch.tensor([trial]))
-        num_demos, num_subtasks = len(self.demos), len(self.subtasks)
+        num_eefs, num_demos = len(self.eefs), len(self.demos)
+        num_subtasks = max(len(items) for items in self.subtasks.values())
+        starts = draws.uniform(Stream.BOUNDARY, (num_eefs, num_demos), step=1)[0].double().numpy()
+        ends = draws.uniform(Stream.BOUNDARY, (num_eefs, num_demos, num_subtasks), step=0)[0].double().numpy()
+        selection = [
+            [float(draws.uniform(Stream.SELECTION, (1,), step=s * num_eefs + e)[0, 0]) for s in range(num_subtasks)]
+            for e in range(num_eefs)
+        ]
+        num_groups = len(self.coordinations)
+        noise = [draws.uniform(Stream.COORDINATION, (6,), step=g)[0].double().numpy() for g in range(num_groups)]
         return oracle.Chance(
-            start=draws.uniform(Stream.BOUNDARY, (1, num_demos), step=1)[0, 0].double().numpy(),
-            ends=draws.uniform(Stream.BOUNDARY, (1, num_demos, num_subtasks), step=0)[0, 0].double().numpy(),
-            selection=np.array([float(draws.uniform(Stream.SELECTION, (1,), step=i)[0, 0]) for i in range(num_subtasks)]),
+            start=dict(zip(self.eefs, starts, strict=True)),
+            ends=dict(zip(self.eefs, ends, strict=True)),
+            selection=dict(zip(self.eefs, map(np.array, selection), strict=True)),
+            coordination=np.array(noise),
         )
 
 
-def random_spec(seed: int) -> Spec:
+def random_spec(seed: int, num_eefs: int | None = None) -> Spec:
+    """A task of one to three end effectors, a third of the seeds each, or of `num_eefs`."""
     rng = np.random.default_rng(seed)
-    num_subtasks = int(rng.integers(1, 6))
+    eefs = EEFS[: num_eefs or 1 + seed % len(EEFS)]
     rotation = float(rng.choice([0.0, 0.02, 0.6], p=[0.1, 0.2, 0.7]))
-    rules = oracle.Rules(
-        start_offsets=_range(rng, 0, 2),
-        select_per_subtask=bool(rng.integers(2)),
-        select_per_arm=bool(rng.integers(2)),
-        compat_select=str(rng.choice(["mimic", "isaaclab"])),
-        transform_first_robot_pose=bool(rng.integers(2)),
-        interpolate_from_last_target=bool(rng.integers(2)),
-        legacy_small_rotation=bool(rng.integers(2)),
-        num_final_hold=int(rng.integers(0, 5)),
-        num_success_steps=int(rng.integers(1, 5)),
-        success_rule=str(rng.choice(["held", "any_step"])),
-    )
+    rules = _random_rules(rng, eefs)
     config = DataGenConfig(
         seed=int(rng.integers(0, 2**63)),
         generation_select_src_per_subtask=rules.select_per_subtask,
@@ -87,9 +107,87 @@ def random_spec(seed: int) -> Spec:
         compat_select=rules.compat_select,
         legacy_small_rotation=rules.legacy_small_rotation,
     )
-    demos = [_random_demo(rng, num_subtasks, rotation) for _ in range(int(rng.integers(1, 9)))]
-    subtasks = [_random_subtask(rng, is_last=i == num_subtasks - 1) for i in range(num_subtasks)]
-    return Spec(demos, subtasks, rules, config, rotation)
+    counts = {eef: int(rng.integers(1, 6 if len(eefs) == 1 else 5)) for eef in eefs}
+    demos = [_random_demo(rng, counts, rotation) for _ in range(int(rng.integers(1, 9)))]
+    subtasks = {eef: [_random_subtask(rng, i == count - 1) for i in range(count)] for eef, count in counts.items()}
+    sequentials, coordinations = _random_constraints(rng, subtasks, rules)
+    return Spec(demos, subtasks, sequentials, coordinations, rules, config, rotation)
+
+
+def _random_rules(rng: np.random.Generator, eefs: Sequence[str]) -> oracle.Rules:
+    return oracle.Rules(
+        start_offsets={eef: _range(rng, 0, 2) for eef in eefs},
+        select_per_subtask=bool(rng.integers(2)),
+        select_per_arm=bool(rng.integers(2)),
+        compat_select=str(rng.choice(["mimic", "isaaclab"])),
+        transform_first_robot_pose=bool(rng.integers(2)),
+        interpolate_from_last_target=bool(rng.integers(2)),
+        legacy_small_rotation=bool(rng.integers(2)),
+        num_final_hold=int(rng.integers(0, 5)),
+        num_success_steps=int(rng.integers(1, 5)),
+        success_rule=str(rng.choice(["held", "any_step"])),
+    )
+
+
+def _random_constraints(
+    rng: np.random.Generator, subtasks: Subtasks, rules: oracle.Rules
+) -> tuple[list[oracle.Sequential], list[oracle.Coordination]]:
+    """Up to five constraints between end effectors that can be met together."""
+    sequentials: list[oracle.Sequential] = []
+    coordinations: list[oracle.Coordination] = []
+    configs = subtask_configs(subtasks, rules)
+    for _ in range(int(rng.integers(0, 6)) if len(subtasks) > 1 else 0):
+        first, second = rng.permutation(list(subtasks))[:2].tolist()
+        pair = (first, int(rng.integers(len(subtasks[first])))), (second, int(rng.integers(len(subtasks[second]))))
+        more_sequential, more_coordinated = list(sequentials), list(coordinations)
+        if rng.integers(2):
+            more_sequential.append(oracle.Sequential(*pair, int(rng.choice([-1, -1, 1, 2, 3, 5, 20]))))
+        else:
+            more_coordinated.append(_random_coordination(rng, pair))
+        try:
+            check_constraints(constraint_configs(more_sequential, more_coordinated), configs)
+        except TaskSpecError:
+            continue
+        sequentials, coordinations = more_sequential, more_coordinated
+    return sequentials, coordinations
+
+
+def _random_coordination(rng: np.random.Generator, pair: tuple[tuple[str, int], tuple[str, int]]) -> oracle.Coordination:
+    noise = bool(rng.integers(2))
+    return oracle.Coordination(
+        members=pair,
+        scheme=str(rng.choice(["replay", "transform", "translate"])),
+        pos_noise=0.05 * noise,
+        rot_noise=0.1 * noise,
+        synchronize_start=bool(rng.integers(2)),
+    )
+
+
+def constraint_configs(
+    sequentials: Sequence[oracle.Sequential], coordinations: Sequence[oracle.Coordination]
+) -> list[SubTaskConstraintConfig]:
+    """The constraints as they are configured."""
+    return [
+        *(
+            SubTaskConstraintConfig(
+                eef_subtask_constraint_tuple=[list(c.former), list(c.latter)],
+                constraint_type="sequential",
+                sequential_min_time_diff=c.min_time_diff,
+            )
+            for c in sequentials
+        ),
+        *(
+            SubTaskConstraintConfig(
+                eef_subtask_constraint_tuple=[list(member) for member in c.members],
+                constraint_type="coordination",
+                coordination_scheme=c.scheme,
+                coordination_scheme_pos_noise_scale=c.pos_noise,
+                coordination_scheme_rot_noise_scale=c.rot_noise,
+                coordination_synchronize_start=c.synchronize_start,
+            )
+            for c in coordinations
+        ),
+    ]
 
 
 def random_poses(rng: np.random.Generator, shape: tuple[int, ...], rotation: float) -> np.ndarray:
@@ -115,20 +213,22 @@ def _random_subtask(rng: np.random.Generator, is_last: bool) -> oracle.Subtask:
         num_fixed=int(rng.integers(0, 5)),
         action_noise=float(rng.choice([0.0, 0.03, 0.1])),
         noise_during_interpolation=bool(rng.integers(2)),
+        num_settle=int(rng.choice([0, 0, 1, 4])),
     )
 
 
-def _random_demo(rng: np.random.Generator, num_subtasks: int, rotation: float) -> oracle.Demo:
+def _random_demo(rng: np.random.Generator, num_subtasks: dict[str, int], rotation: float) -> oracle.Demo:
     # Four steps a segment: what is left of it under the worst offsets of -1 and 2 is one step.
-    ends = np.cumsum(rng.integers(4, 9, num_subtasks)).tolist()
-    num_steps = ends[-1]
-    signals = [
-        _random_signal(rng, num_steps, previous, end) for previous, end in zip([0, *ends[:-2]], ends[:-1], strict=False)
-    ]
+    ends = {eef: np.cumsum(rng.integers(4, 9, count)).tolist() for eef, count in num_subtasks.items()}
+    num_steps = max(of_eef[-1] for of_eef in ends.values())
+    signals = {
+        eef: [_random_signal(rng, num_steps, last, end) for last, end in zip([0, *of_eef[:-2]], of_eef[:-1], strict=False)]
+        for eef, of_eef in ends.items()
+    }
     return oracle.Demo(
-        eef=random_poses(rng, (num_steps,), rotation),
-        target=random_poses(rng, (num_steps,), rotation),
-        gripper=rng.choice([-1.0, 1.0], (num_steps, GRIPPER_DIM)),
+        eef={eef: random_poses(rng, (num_steps,), rotation) for eef in num_subtasks},
+        target={eef: random_poses(rng, (num_steps,), rotation) for eef in num_subtasks},
+        gripper={eef: rng.choice([-1.0, 1.0], (num_steps, GRIPPER_DIM), p=[0.3, 0.7]) for eef in num_subtasks},
         objects={name: random_poses(rng, (num_steps,), rotation) for name in OBJECTS},
         signals=signals,
     )
@@ -151,19 +251,30 @@ def _range(rng: np.random.Generator, low: int, high: int) -> tuple[int, int]:
     return bounds[0], bounds[1]
 
 
-def _subtask_config(index: int, subtask: oracle.Subtask, spec: Spec) -> SubTaskConfig:
-    is_last = index == len(spec.subtasks) - 1
+def subtask_configs(subtasks: Subtasks, rules: oracle.Rules) -> dict[str, list[SubTaskConfig]]:
+    """The subtasks as they are configured."""
+    return {
+        eef: [
+            _subtask_config(f"{eef}_{i}", subtask, rules.start_offsets[eef] if i == 0 else (0, 0), i == len(items) - 1)
+            for i, subtask in enumerate(items)
+        ]
+        for eef, items in subtasks.items()
+    }
+
+
+def _subtask_config(signal: str, subtask: oracle.Subtask, start_offsets: tuple[int, int], is_last: bool) -> SubTaskConfig:
     kwargs = {"nn_k": subtask.nn_k, "pos_weight": subtask.pos_weight, "rot_weight": subtask.rot_weight}
     return SubTaskConfig(
         object_ref=subtask.object_ref,
-        subtask_term_signal=None if is_last else f"signal_{index}",
+        subtask_term_signal=None if is_last else signal,
         subtask_term_offset_range=subtask.end_offsets,
-        first_subtask_start_offset_range=spec.rules.start_offsets if index == 0 else (0, 0),
+        first_subtask_start_offset_range=start_offsets,
         selection_strategy=subtask.strategy,
         selection_strategy_kwargs={} if subtask.strategy == "random" else kwargs,
         action_noise=subtask.action_noise,
         num_interpolation_steps=subtask.num_interpolation,
         num_fixed_steps=subtask.num_fixed,
+        num_settle_steps_before_gripper=subtask.num_settle,
         apply_noise_during_interpolation=subtask.noise_during_interpolation,
     )
 
@@ -171,9 +282,9 @@ def _subtask_config(index: int, subtask: oracle.Subtask, spec: Spec) -> SubTaskC
 def _source_demo(index: int, demo: oracle.Demo) -> SourceDemo:
     return SourceDemo(
         name=f"demo_{index}",
-        actions=np.concatenate((np.zeros((len(demo.gripper), 6)), demo.gripper), axis=1).astype(np.float32),
-        eef_pose={EEF: demo.eef.astype(np.float32)},
-        target_eef_pose={EEF: demo.target.astype(np.float32)},
+        actions=np.concatenate(list(demo.gripper.values()), axis=1).astype(np.float32),
+        eef_pose={eef: poses.astype(np.float32) for eef, poses in demo.eef.items()},
+        target_eef_pose={eef: poses.astype(np.float32) for eef, poses in demo.target.items()},
         object_pose={name: poses.astype(np.float32) for name, poses in demo.objects.items()},
-        subtask_term_signals={f"signal_{i}": signal for i, signal in enumerate(demo.signals)},
+        subtask_term_signals={f"{eef}_{i}": s for eef, of_eef in demo.signals.items() for i, s in enumerate(of_eef)},
     )

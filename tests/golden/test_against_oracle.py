@@ -1,22 +1,23 @@
 """The batched planner, and the generation loop around it, against the oracle: waypoint for waypoint, whole trials."""
 
-# N envs, D demos, S subtasks
+# N envs, E end effectors, D demos, S subtasks
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.rng import Draws
-from tests.golden import oracle
+from tests.golden import oracle, oracle_trial
 from tests.golden.specs import OBJECTS, Spec, random_poses, random_spec
 
 NUM_SPECS = 240
 NUM_BLOCKS = 12
 NUM_ENVS = 4
 TRIALS_PER_ENV = 2
+NUM_POSES = 60
 TOLERANCE = 1e-5
 
 
@@ -27,19 +28,19 @@ class _PlannerBesideOracle:
         self.seed, self.device = seed, device
         self.spec = random_spec(seed)
         self.rng = np.random.default_rng([seed, 1])
-        self.planner = TrialPlanner(self.spec.pool(device), self.spec.table(device), self.spec.config, NUM_ENVS)
+        self.planner = self.spec.planner(NUM_ENVS, device)
         self.trials = np.full(NUM_ENVS, -1)
-        self.plans: list[Iterator[oracle.Waypoint]] = [iter(()) for _ in range(NUM_ENVS)]
-        self.last: list[oracle.Waypoint | None] = [None] * NUM_ENVS
+        self.plans: list[Iterator[dict[str, oracle.Waypoint]]] = [iter(()) for _ in range(NUM_ENVS)]
         self.steps = np.zeros(NUM_ENVS, dtype=int)
         self.wait = self.rng.integers(0, 7, NUM_ENVS)
-        self.num_started = 0
-        self.num_compared = 0
+        self.num_started = self.num_compared = self.num_waits = 0
+        self.poses = random_poses(self.rng, (NUM_POSES,), self.spec.rotation)
         self.move_world()
 
     def move_world(self) -> None:
-        self.eef = random_poses(self.rng, (NUM_ENVS, 1), self.spec.rotation)
-        self.objects = random_poses(self.rng, (NUM_ENVS, len(OBJECTS)), self.spec.rotation)
+        # Drawing new poses at every step is most of what the test would cost.
+        self.eef = self.poses[self.rng.integers(0, NUM_POSES, (NUM_ENVS, len(self.spec.eefs)))]
+        self.objects = self.poses[self.rng.integers(0, NUM_POSES, (NUM_ENVS, len(OBJECTS)))]
 
     def run(self) -> None:
         while self.num_started < NUM_ENVS * TRIALS_PER_ENV or (self.trials >= 0).any():
@@ -60,15 +61,18 @@ class _PlannerBesideOracle:
         self.num_started += len(env_ids)
         self.trials[env_ids], self.steps[env_ids] = trials, 0
         for env_id, trial in zip(env_ids, trials, strict=True):
-            spec = self.spec
-            chance = spec.chance(int(trial))
-            self.plans[env_id] = oracle.run_trial(spec.demos, spec.subtasks, spec.rules, chance, self.scene_of(env_id))
+            chance = self.spec.chance(int(trial))
+            self.plans[env_id] = oracle_trial.Trial(self.spec.problem, chance, self.scene_of(env_id)).run()
         draws = Draws(self.spec.config.seed, self.tensor(trials))
-        self.planner.begin_trials(self.tensor(env_ids), draws)
-        self.begin_segments(env_ids, np.zeros_like(env_ids))
+        self.planner.begin_trials(self.tensor(env_ids), draws, self.tensor(self.eef).float())
+        first = np.array(self.planner.first_eefs, dtype=int)
+        self.begin_segments(np.repeat(env_ids, len(first)), np.tile(first, len(env_ids)))
 
     def scene_of(self, env_id: int) -> oracle.Scene:
-        return lambda: (self.eef[env_id, 0], dict(zip(OBJECTS, self.objects[env_id], strict=True)))
+        return lambda: (
+            dict(zip(self.spec.eefs, self.eef[env_id], strict=True)),
+            dict(zip(OBJECTS, self.objects[env_id], strict=True)),
+        )
 
     def begin_segments(self, env_ids: np.ndarray, eef_ids: np.ndarray) -> None:
         eef, objects = self.tensor(self.eef).float(), self.tensor(self.objects).float()
@@ -76,22 +80,33 @@ class _PlannerBesideOracle:
 
     def compare_waypoints(self) -> None:
         waypoints = self.planner.waypoints()
-        target, gripper = waypoints.target_eef_pose[:, 0].cpu().numpy(), waypoints.gripper_action[:, 0].cpu().numpy()
-        noise_std = waypoints.noise_std[:, 0].cpu().numpy()
-        subtask, finished = self.planner.subtask[:, 0].cpu().numpy(), self.planner.finished[:, 0].cpu().numpy()
-        chosen = self.planner.chosen_demos[:, 0].cpu().numpy()
+        found = {
+            name: values.cpu().numpy()
+            for name, values in {
+                "pose": waypoints.target_eef_pose,
+                "gripper": waypoints.gripper_action,
+                "noise_std": waypoints.noise_std,
+                "subtask": self.planner.subtask,
+                "chosen": self.planner.chosen_demos,
+            }.items()
+        }
         for env_id in np.flatnonzero(self.trials >= 0):
             place = f"seed {self.seed}, trial {self.trials[env_id]}, step {self.steps[env_id]}"
-            expected = next(self.plans[env_id], None)
-            assert expected is not None, f"{place}: the planner goes on, the oracle has ended"
-            assert subtask[env_id] == expected.subtask, place
-            assert chosen[env_id, expected.subtask] == expected.demo, place
-            assert finished[env_id] == expected.is_hold, place
-            assert np.abs(target[env_id] - expected.pose).max() <= TOLERANCE, place
-            assert (gripper[env_id] == expected.gripper).all(), place
-            assert noise_std[env_id] == np.float32(expected.noise_std), place
+            step = next(self.plans[env_id], None)
+            assert step is not None, f"{place}: the planner goes on, the oracle has ended"
+            for eef_id, (eef, expected) in enumerate(step.items()):
+                self.compare(f"{place}, {eef}", {name: rows[env_id, eef_id] for name, rows in found.items()}, expected)
             self.steps[env_id] += 1
-            self.num_compared += 1
+
+    def compare(self, place: str, found: dict[str, np.ndarray], expected: oracle.Waypoint) -> None:
+        if not expected.holds:
+            assert found["subtask"] == expected.subtask, place
+            assert found["chosen"][expected.subtask] == expected.demo, place
+        assert np.abs(found["pose"] - expected.pose).max() <= TOLERANCE, place
+        assert (found["gripper"] == expected.gripper).all(), place
+        assert (found["noise_std"] == np.float32(expected.noise_std)).all(), place
+        self.num_compared += 1
+        self.num_waits += expected.holds
 
     def advance(self) -> None:
         due, ended = (flags.cpu().numpy() for flags in self.planner.advance())
@@ -121,12 +136,26 @@ def test_planner_follows_the_oracle_waypoint_for_waypoint(block: int, device: to
 
 def test_specs_reach_every_rule() -> None:
     specs: list[Spec] = [random_spec(seed) for seed in range(NUM_SPECS)]
-    subtasks = [subtask for spec in specs for subtask in spec.subtasks]
+    subtasks = [subtask for spec in specs for of_eef in spec.subtasks.values() for subtask in of_eef]
     assert {len(spec.demos) for spec in specs} == set(range(1, 9))
-    assert {len(spec.subtasks) for spec in specs} == set(range(1, 6))
+    assert {len(of_eef) for spec in specs for of_eef in spec.subtasks.values()} == set(range(1, 6))
     assert {s.strategy for s in subtasks} == {"random", "nearest_neighbor_object", "nearest_neighbor_robot_distance"}
     assert {s.num_interpolation for s in subtasks} == set(range(8))
     assert {s.num_fixed for s in subtasks} == set(range(5))
     assert any(s.num_interpolation == s.num_fixed == 0 for s in subtasks)
     assert any(spec.rules.num_final_hold == 0 for spec in specs)
     assert any(spec.rules.legacy_small_rotation and spec.rotation == 0.02 for spec in specs)
+
+
+def test_specs_reach_every_kind_of_constraint() -> None:
+    specs: list[Spec] = [random_spec(seed) for seed in range(NUM_SPECS)]
+    coordinations = [constraint for spec in specs for constraint in spec.coordinations]
+    assert {len(spec.eefs) for spec in specs} == {1, 2, 3}
+    assert {c.min_time_diff for spec in specs for c in spec.sequentials} == {-1, 1, 2, 3, 5, 20}
+    assert {(c.scheme, c.synchronize_start, c.pos_noise > 0) for c in coordinations} == set(
+        product(("replay", "transform", "translate"), (False, True), (False, True))
+    )
+    several = [spec for spec in specs if len(spec.coordinations) > 1]
+    assert any(len({who for c in spec.coordinations for who in c.members}) == 3 for spec in several), "no chain of three"
+    assert any(spec.sequentials and spec.coordinations for spec in specs)
+    assert any(not spec.planner(1, torch.device("cpu")).first_eefs == tuple(range(len(spec.eefs))) for spec in specs)

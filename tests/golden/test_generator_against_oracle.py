@@ -1,6 +1,7 @@
 """The generation loop around a stub env, against the oracle: what the env is told, how each trial is judged."""
 
-# N envs, O objects, A action entries: 16 of the target pose, one of the gripper, 6 of the noise
+# N envs, O objects, E end effectors,
+# A action entries: 16 of the target pose, one of the gripper, 6 of the noise for each of them
 
 from typing import Any
 
@@ -10,11 +11,10 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.rng import Draws, Stream
-from tests.golden import oracle
-from tests.golden.specs import EEF, OBJECTS, Spec, random_poses, random_spec
+from tests.golden import oracle, oracle_trial
+from tests.golden.specs import ACTION_NOISE_DIM, OBJECTS, Spec, random_poses, random_spec
 
 NUM_WORLD_STEPS = 400
 NUM_SPECS = 14
@@ -23,12 +23,12 @@ NUM_SPECS = 14
 class _StubEnv:
     """Its world is a film: what there is to see at some step of a trial is drawn from the trial's number."""
 
-    eef_names = (EEF,)
     object_names = OBJECTS
-    action_noise_dim = 6
+    action_noise_dim = ACTION_NOISE_DIM
 
     def __init__(self, num_envs: int, spec: Spec, num_doomed: int):
         self.num_envs, self.device, self.spec, self.num_doomed = num_envs, torch.device("cpu"), spec, num_doomed
+        self.eef_names = tuple(spec.eefs)
         self.trials = np.zeros(num_envs, dtype=int)
         self.steps = np.zeros(num_envs, dtype=int)
         self.films: dict[int, _Film] = {}
@@ -50,7 +50,7 @@ class _StubEnv:
         return torch.from_numpy(np.stack([getattr(self.film(trial), name)[step] for trial, step in at]))
 
     def get_robot_eef_pose(self, eef_name: str) -> Tensor:
-        return self._frames("eef").float()
+        return self._frames("eefs")[:, self.eef_names.index(eef_name)].float()
 
     def get_object_poses(self) -> dict[str, Tensor]:
         return dict(zip(OBJECTS, self._frames("objects").float().unbind(1), strict=True))
@@ -67,14 +67,16 @@ class _StubEnv:
         return self._frames("success")
 
     def target_eef_pose_to_action(self, targets: Any, grippers: Any, noise: Any) -> Tensor:
-        return torch.cat((targets[EEF].flatten(1), grippers[EEF], noise[EEF]), dim=1)
+        parts = [(targets[eef].flatten(1), grippers[eef], noise[eef]) for eef in self.eef_names]
+        return torch.cat([part for of_eef in parts for part in of_eef], dim=1)
 
 
 class _Film:
     def __init__(self, trial: int, spec: Spec, is_doomed: bool):
         rng = np.random.default_rng([trial, 7])
         # Poses repeat after a while; drawing them is most of what the test costs.
-        self.eef = np.resize(random_poses(rng, (11,), spec.rotation), (NUM_WORLD_STEPS, 4, 4))
+        num_eefs = len(spec.eefs)
+        self.eefs = np.resize(random_poses(rng, (11, num_eefs), spec.rotation), (NUM_WORLD_STEPS, num_eefs, 4, 4))
         self.objects = np.resize(random_poses(rng, (11, len(OBJECTS)), spec.rotation), (NUM_WORLD_STEPS, len(OBJECTS), 4, 4))
         self.success = np.repeat(rng.integers(0, 2, NUM_WORLD_STEPS // 4), 4).astype(bool) & (not is_doomed)
 
@@ -120,7 +122,7 @@ def _generate(
     spec.config.max_num_failures = None
     spec.config.max_total_failures = 20
     env = _StubEnv(num_envs, spec, num_doomed)
-    planner = TrialPlanner(spec.pool(env.device), spec.table(env.device), spec.config, num_envs)
+    planner = spec.planner(num_envs, env.device)
     recorder = _StubRecorder(num_envs, planner.horizon)
     generator = Generator(env, planner, recorder, spec.config, ["done"])  # type: ignore[arg-type]
     generator.run()
@@ -129,18 +131,24 @@ def _generate(
 
 def _expected(spec: Spec, env: _StubEnv, trial: int) -> tuple[np.ndarray, bool]:
     """What the oracle says of a trial: its actions (T, A) and whether it counts."""
-    film, step = env.film(trial), 0
+    film, actions = env.film(trial), []
 
-    def scene() -> tuple[oracle.Pose, dict[str, oracle.Pose]]:
-        return film.eef[step], dict(zip(OBJECTS, film.objects[step], strict=True))
+    def scene() -> tuple[dict[str, oracle.Pose], dict[str, oracle.Pose]]:
+        step = len(actions)
+        return (
+            dict(zip(spec.eefs, film.eefs[step], strict=True)),
+            dict(zip(OBJECTS, film.objects[step], strict=True)),
+        )
 
     draws = Draws(spec.config.seed, torch.tensor([trial]))
-    actions = []
-    for waypoint in oracle.run_trial(spec.demos, spec.subtasks, spec.rules, spec.chance(trial), scene):
-        noise = draws.normal(Stream.ACTION_NOISE, (1, 6), step)[0, 0].double().numpy() * waypoint.noise_std
-        actions.append(np.concatenate((waypoint.pose.ravel(), waypoint.gripper, noise)))
-        step += 1
-    return np.stack(actions), oracle.succeeded(film.success[1 : step + 1].tolist(), spec.rules)
+    for waypoints in oracle_trial.Trial(spec.problem, spec.chance(trial), scene).run():
+        normal = draws.normal(Stream.ACTION_NOISE, (len(spec.eefs), ACTION_NOISE_DIM), len(actions))[0].double().numpy()
+        parts = [
+            (waypoint.pose.ravel(), waypoint.gripper, row * waypoint.noise_std)
+            for waypoint, row in zip(waypoints.values(), normal, strict=True)
+        ]
+        actions.append(np.concatenate([part for of_eef in parts for part in of_eef]))
+    return np.stack(actions), oracle.succeeded(film.success[1 : len(actions) + 1].tolist(), spec.rules)
 
 
 @pytest.mark.parametrize("seed", range(NUM_SPECS))

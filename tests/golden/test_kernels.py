@@ -118,9 +118,13 @@ def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, device: torc
         for name, tensor in vars(segments).items():
             setattr(segments, name, tensor.to(device))
         reader = WaypointReader(*pools, segments, legacy)
+        # Some have not begun, and keep what they had.
+        segments.cursor[:] = torch.where(segments.demo % 2 == 0, -1, segments.cursor)
+        reader.target[:] = segments.start_pose
         for _ in range(3):
+            last = reader.target.clone(), reader.gripper.clone()
             target, gripper = reader.read()
-            expected_target, expected_gripper = waypoints_torch(*pools, segments, legacy)
+            expected_target, expected_gripper = waypoints_torch(*pools, segments, legacy, last)
             assert torch.equal(gripper, expected_gripper)
             torch.testing.assert_close(target, expected_target, atol=3e-6, rtol=0)
             # The segments are read anew.

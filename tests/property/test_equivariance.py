@@ -17,7 +17,6 @@ from isaaclab_mimic_ext.apps.generate import build_generator, close_recorder, lo
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_quat, pose_from_pos_rot, quat_xyzw_from_matrix
-from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.rng import Draws
@@ -33,10 +32,11 @@ NUM_FRAMES = 300
 
 def _related(seed: int, strategy: str) -> Spec:
     """A random spec whose every subtask relates to an object and selects by one strategy."""
-    spec = random_spec(seed)
-    subtasks = [
-        replace(subtask, object_ref=subtask.object_ref or OBJECTS[0], strategy=strategy) for subtask in spec.subtasks
-    ]
+    spec = random_spec(seed, num_eefs=1)
+    subtasks = {
+        eef: [replace(subtask, object_ref=subtask.object_ref or OBJECTS[0], strategy=strategy) for subtask in of_eef]
+        for eef, of_eef in spec.subtasks.items()
+    }
     return replace(spec, subtasks=subtasks)
 
 
@@ -49,9 +49,9 @@ def _world(seed: int, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
 
 def _plan(spec: Spec, eef: np.ndarray, objects: np.ndarray, trial: int = 3) -> np.ndarray:
     """The target poses (T, 4, 4) of one trial in a world that plays like a film."""
-    planner = TrialPlanner(spec.pool(CPU), spec.table(CPU), spec.config, 1)
+    planner = spec.planner(1, CPU)
     first = torch.tensor([0])
-    planner.begin_trials(first, Draws(spec.config.seed, torch.tensor([trial])))
+    planner.begin_trials(first, Draws(spec.config.seed, torch.tensor([trial])), torch.from_numpy(eef[0]).float()[None, None])
     due, ended, targets = True, False, []
     while not ended:
         step = len(targets)
@@ -76,8 +76,8 @@ def _moved_demos(spec: Spec, motion: np.ndarray) -> Spec:
     demos = [
         replace(
             demo,
-            eef=motion @ demo.eef,
-            target=motion @ demo.target,
+            eef={eef: motion @ poses for eef, poses in demo.eef.items()},
+            target={eef: motion @ poses for eef, poses in demo.target.items()},
             objects={name: motion @ poses for name, poses in demo.objects.items()},
         )
         for demo in spec.demos
@@ -115,8 +115,9 @@ def test_source_and_scene_moved_together_move_the_plan(strategy: str) -> None:
 
 def test_objects_that_no_subtask_relates_to_do_not_matter() -> None:
     for seed in range(15):
-        spec = random_spec(5000 + seed)
-        spec = replace(spec, subtasks=[replace(s, object_ref=OBJECTS[0]) for s in spec.subtasks])
+        spec = random_spec(5000 + seed, num_eefs=1)
+        related = {eef: [replace(s, object_ref=OBJECTS[0]) for s in of_eef] for eef, of_eef in spec.subtasks.items()}
+        spec = replace(spec, subtasks=related)
         eef, objects = _world(seed, spec)
         elsewhere = objects.copy()
         elsewhere[:, 1:] = _motion(seed) @ elsewhere[:, 1:]

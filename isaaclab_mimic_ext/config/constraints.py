@@ -1,0 +1,227 @@
+"""What constraints between end effectors say of the order of events, and whether there is an order that meets them all."""
+
+# A subtask is named by (end effector, index); an event is its begin or its end
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from isaaclab_mimic_ext.config.task import SubTaskConfig, SubTaskConstraintConfig
+from isaaclab_mimic_ext.errors import TaskSpecError, choices
+
+CONSTRAINT_TYPES = ("sequential", "coordination")
+COORDINATION_SCHEMES = ("replay", "transform", "translate")
+
+SubtaskId = tuple[str, int]
+Event = tuple[str, SubtaskId]
+"""(`begin` or `end`, which subtask)."""
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """`former` has finished before `latter` begins (`num_steps_before_end` -1), or so many steps before it ends."""
+
+    former: SubtaskId
+    latter: SubtaskId
+    num_steps_before_end: int
+
+
+@dataclass(frozen=True)
+class Coordination:
+    """Two subtasks that move as in one source demo and end together."""
+
+    members: tuple[SubtaskId, SubtaskId]
+    scheme: str
+    pos_noise_scale: float
+    rot_noise_scale: float
+    synchronize_start: bool
+
+
+def sequentials(configs: Sequence[SubTaskConstraintConfig]) -> list[Sequential]:
+    """The sequential constraints of a validated configuration."""
+    return [
+        Sequential(*_members(config), config.sequential_min_time_diff)
+        for config in configs
+        if config.constraint_type == "sequential"
+    ]
+
+
+def coordinations(configs: Sequence[SubTaskConstraintConfig]) -> list[Coordination]:
+    """The coordination constraints of a validated configuration."""
+    return [
+        Coordination(
+            _members(config),
+            config.coordination_scheme,
+            config.coordination_scheme_pos_noise_scale,
+            config.coordination_scheme_rot_noise_scale,
+            config.coordination_synchronize_start,
+        )
+        for config in configs
+        if config.constraint_type == "coordination"
+    ]
+
+
+def _members(config: SubTaskConstraintConfig) -> tuple[SubtaskId, SubtaskId]:
+    (eef_a, subtask_a), (eef_b, subtask_b) = config.eef_subtask_constraint_tuple
+    return (eef_a, subtask_a), (eef_b, subtask_b)
+
+
+def groups(pairs: Iterable[tuple[SubtaskId, SubtaskId]]) -> list[list[SubtaskId]]:
+    """Subtasks that pairs connect, directly or through others; groups in the order in which they are first mentioned."""
+    joined: list[list[SubtaskId]] = []
+    for pair in pairs:
+        touched = [number for number, group in enumerate(joined) if set(group) & set(pair)]
+        merged = list(dict.fromkeys([*(member for number in touched for member in joined[number]), *pair]))
+        place = touched[0] if touched else len(joined)
+        joined = [group for number, group in enumerate(joined) if number not in touched]
+        joined.insert(place, merged)
+    return joined
+
+
+class EventOrder:
+    """Which events happen together, and which must come before which.
+
+    Args:
+        num_subtasks: of every end effector.
+        configs: constraints whose subtasks exist.
+    """
+
+    def __init__(self, num_subtasks: Mapping[str, int], configs: Sequence[SubTaskConstraintConfig]):
+        self._configs = configs
+        self._subtasks = [(eef, index) for eef, count in num_subtasks.items() for index in range(count)]
+        together = [tuple(("end", member) for member in c.members) for c in coordinations(configs)]
+        together += [tuple(("begin", m) for m in c.members) for c in coordinations(configs) if c.synchronize_start]
+        self._instant: dict[Event, int] = {}
+        for kind in ("begin", "end"):
+            self._instant |= {(kind, subtask): len(self._instant) + i for i, subtask in enumerate(self._subtasks)}
+        for first, second in together:
+            kept, dropped = self._instant[first], self._instant[second]
+            self._instant = {event: kept if at == dropped else at for event, at in self._instant.items()}
+
+    def cycle(self) -> list[Event] | None:
+        """Events each of which would have to come before the next, the last before the first; None if there are none."""
+        try:
+            list(self._sorter(self._edges({}, {})).static_order())
+        except CycleError as error:
+            names = {at: event for event, at in reversed(self._instant.items())}
+            return [names[at] for at in error.args[1][:-1]]
+        return None
+
+    def longest_time(self, durations: Mapping[SubtaskId, int], pauses: Mapping[SubtaskId, int]) -> int:
+        """When the last event happens at the latest, if no subtask takes longer than its duration and pauses [steps].
+
+        Pauses may come at any time, while it waits for others or after that; coordinated subtasks pause together.
+        """
+        edges = self._edges(durations, self._pauses_together(pauses))
+        time: dict[int, int] = {}
+        for instant in self._sorter(edges).static_order():
+            time[instant] = max((time[a] + lag for a, b, lag in edges if b == instant), default=0)
+        return max(time.values())
+
+    def _pauses_together(self, pauses: Mapping[SubtaskId, int]) -> dict[SubtaskId, int]:
+        """The pauses of all whose pauses a subtask shares."""
+        together = dict(pauses)
+        for group in groups(c.members for c in coordinations(self._configs)):
+            together |= dict.fromkeys(group, sum(pauses[member] for member in group))
+        return together
+
+    @staticmethod
+    def _sorter(edges: Sequence[tuple[int, int, int]]) -> "TopologicalSorter[int]":
+        sorter: TopologicalSorter[int] = TopologicalSorter()
+        for earlier, later, _ in edges:
+            sorter.add(later, earlier)
+        return sorter
+
+    def _edges(self, durations: Mapping[SubtaskId, int], pauses: Mapping[SubtaskId, int]) -> list[tuple[int, int, int]]:
+        """(earlier instant, later instant, the most steps between them if nothing else is waited for)."""
+        edges: list[tuple[Event, Event, int]] = []
+        for eef, index in self._subtasks:
+            longest = durations.get((eef, index), 1) + pauses.get((eef, index), 0)
+            edges.append((("begin", (eef, index)), ("end", (eef, index)), longest))
+            if (eef, index + 1) in self._subtasks:
+                edges.append((("end", (eef, index)), ("begin", (eef, index + 1)), 0))
+        for constraint in sequentials(self._configs):
+            waits_at_start = constraint.num_steps_before_end == -1
+            event: Event = ("begin" if waits_at_start else "end", constraint.latter)
+            rest = 0 if waits_at_start else constraint.num_steps_before_end + pauses.get(constraint.latter, 0)
+            edges.append((("end", constraint.former), event, rest))
+        return [(self._instant[earlier], self._instant[later], lag) for earlier, later, lag in edges]
+
+
+def check_constraints(configs: Sequence[SubTaskConstraintConfig], subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> None:
+    """Refuse constraints that name what is not there, contradict each other, or would wait for each other for ever.
+
+    Raises:
+        TaskSpecError: it names the constraint, its value and what can be done.
+    """
+    for index, config in enumerate(configs):
+        place = f"task_constraint_configs.{index}"
+        _check_members(place, config, subtasks)
+        _check_values(place, config, subtasks)
+    _check_schemes(configs)
+    cycle = EventOrder({eef: len(items) for eef, items in subtasks.items()}, configs).cycle()
+    if cycle is not None:
+        chain = " -> ".join(f"{eef}.{index} {kind}s" for kind, (eef, index) in [*cycle, cycle[0]])
+        raise TaskSpecError(
+            f"task_constraint_configs: no order meets them all, each of these waits for the one before: {chain}; "
+            "remove one of the constraints, or turn one around"
+        )
+
+
+def _check_members(place: str, config: SubTaskConstraintConfig, subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> None:
+    place = f"{place}.eef_subtask_constraint_tuple"
+    found = config.eef_subtask_constraint_tuple
+    if len(found) != 2 or not all(_is_member(member) for member in found):
+        raise TaskSpecError(f"{place}: {_plain(found)}; expected two subtasks, such as [[left, 0], [right, 1]]")
+    for eef, index in found:
+        if eef not in subtasks:
+            raise TaskSpecError(f"{place}: no end effector '{eef}' in subtask_configs; {choices(eef, subtasks)}")
+        if not 0 <= index < len(subtasks[eef]):
+            last = len(subtasks[eef]) - 1
+            raise TaskSpecError(f"{place}: {eef} has no subtask {index}; choices: 0 to {last}, counted from 0")
+    if found[0][0] == found[1][0]:
+        reason = f"both subtasks are of '{found[0][0]}', whose subtasks follow each other anyway"
+        raise TaskSpecError(f"{place}: {reason}; name subtasks of two end effectors")
+
+
+def _is_member(member: object) -> bool:
+    is_pair = isinstance(member, Sequence) and not isinstance(member, str) and len(member) == 2
+    return is_pair and isinstance(member[0], str) and type(member[1]) is int  # type: ignore[index]
+
+
+def _plain(found: Sequence[object]) -> list[object]:
+    return [list(member) if isinstance(member, Sequence) and not isinstance(member, str) else member for member in found]
+
+
+def _check_values(place: str, config: SubTaskConstraintConfig, subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> None:
+    for name, valid in (("constraint_type", CONSTRAINT_TYPES), ("coordination_scheme", COORDINATION_SCHEMES)):
+        value = getattr(config, name)
+        if value not in valid:
+            raise TaskSpecError(f"{place}.{name}: '{value}' is unknown; {choices(value, valid)}")
+    if config.sequential_min_time_diff == 0 or config.sequential_min_time_diff < -1:
+        raise TaskSpecError(
+            f"{place}.sequential_min_time_diff: {config.sequential_min_time_diff} means nothing; give -1 (the latter starts "
+            "when the former has finished) or 1 and more (it waits so many steps before its end)"
+        )
+    for name in ("coordination_scheme_pos_noise_scale", "coordination_scheme_rot_noise_scale"):
+        if not 0.0 <= getattr(config, name) < float("inf"):
+            raise TaskSpecError(f"{place}.{name}: {getattr(config, name)} is no scale; give 0 or more")
+    if config.constraint_type == "coordination" and config.coordination_scheme != "replay":
+        for eef, index in _members(config):
+            if subtasks[eef][index].object_ref is None:
+                reason = f"'{config.coordination_scheme}' moves with an object, but {eef}.{index} has no object_ref"
+                raise TaskSpecError(f"{place}.coordination_scheme: {reason}; name one there, or use 'replay'")
+
+
+def _check_schemes(configs: Sequence[SubTaskConstraintConfig]) -> None:
+    """Subtasks that are coordinated, directly or through others, share one transform: it cannot be made in two ways."""
+    constraints = coordinations(configs)
+    for group in groups(c.members for c in constraints):
+        made = [(c.scheme, c.pos_noise_scale, c.rot_noise_scale) for c in constraints if set(c.members) <= set(group)]
+        if len(set(made)) > 1:
+            names = ", ".join(f"{eef}.{index}" for eef, index in group)
+            found = " and ".join(f"{scheme} (noise {pos} m, {rot} rad)" for scheme, pos, rot in dict.fromkeys(made))
+            raise TaskSpecError(
+                f"task_constraint_configs: {names} are coordinated and share one transform, but it is asked for as {found}; "
+                "give the same coordination_scheme and noise scales to all of them"
+            )

@@ -1,0 +1,34 @@
+"""How long a trial can take: what buffers are made for."""
+
+# E end effectors, D demos, S subtasks, T steps of the longest demo
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.demos.pool import SourcePool
+from isaaclab_mimic_ext.plan.constraints import ConstraintTable
+from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
+
+
+def longest_trial(pool: SourcePool, table: SubtaskTable, constraints: ConstraintTable) -> int:
+    """The most steps until all subtasks of all end effectors are done, whatever is drawn and whoever waits for whom."""
+    ends = pool.subtask_ends
+    latest, earliest = ends + table.offset_high[:, None], ends + table.offset_low[:, None]
+    starts = torch.cat((table.first_low[:, None, None].expand(-1, ends.shape[1], 1), earliest[..., :-1]), dim=-1)
+    longest = (latest - starts).amax(1) + table.num_interpolation + table.num_fixed + 1
+    settling = table.num_settle * (1 + _gripper_changes(pool, starts, latest).amax(1))
+    subtasks = {
+        (eef_name, index): (eef, index)
+        for eef, eef_name in enumerate(constraints.eef_names)
+        for index in range(int(table.num_subtasks[eef]))
+    }
+    durations, pauses = ({name: int(steps[at]) for name, at in subtasks.items()} for steps in (longest, settling))
+    return constraints.order.longest_time(durations, pauses)
+
+
+def _gripper_changes(pool: SourcePool, starts: Tensor, ends: Tensor) -> Tensor:
+    """How often the gripper's action changes within [starts, ends), each (E, D, S); an eef's missing subtasks are empty."""
+    is_open = pool.gripper_action > 0
+    changes = (is_open[:, :, 1:] != is_open[:, :, :-1]).any(-1).cumsum(-1)
+    so_far = torch.cat((torch.zeros_like(changes[..., :1]), changes), dim=-1)
+    return so_far.gather(-1, ends - 1) - so_far.gather(-1, starts.clamp(max=so_far.shape[-1] - 1))
