@@ -1,0 +1,148 @@
+"""Stack cube: the cubes, what the task's signals mean, when it is solved. Names and geometry are Isaac Lab's."""
+
+# N envs
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason
+from isaaclab_mimic_ext.task import Graspable, SceneObject, SceneState, Task
+
+CUBE_SIZE = 0.0468
+"""Edge [m]."""
+CUBE_MASS = 0.02
+"""Of each cube [kg]."""
+
+GRASP_DISTANCE = 0.06
+GRIP_TOLERANCE = 0.004
+"""Of the gap between the fingers about a cube's edge when they hold it [m]."""
+STACK_DISTANCE = 0.04
+"""Sideways between the middles of two stacked cubes [m]."""
+STACK_TOLERANCE = 0.005
+"""Of the height of one cube above the other [m]."""
+OPEN_FINGERS = 0.035
+CLEAR_DISTANCE = 0.06
+OFF_TABLE = 0.015
+"""A cube's frame higher than at rest by this much is not on the table; tilted over an edge it is higher by 0.0097 [m]."""
+
+
+class StackCube(Task):
+    """A Franka puts the red cube_2 onto the blue cube_1, then the green cube_3 onto both."""
+
+    name = "stack_cube"
+    objects = tuple(
+        SceneObject(name, CUBE_SIZE / math.sqrt(2), CUBE_SIZE / 2, pos, half_size=(CUBE_SIZE / 2,) * 3)
+        for name, pos in (("cube_1", (0.40, 0.0)), ("cube_2", (0.55, 0.05)), ("cube_3", (0.60, -0.10)))
+    )
+    signal_names = ("grasp_1", "stack_1", "grasp_2")
+    table_bounds = ((0.20, 0.85), (-0.50, 0.50))
+    failure_reasons = (
+        FailureReason("cube_2 was never grasped", "grasp_1"),
+        FailureReason("cube_2 was never lifted", "cube_2_lifted"),
+        FailureReason("cube_2 was knocked off cube_1", "cube_2_down", "ever", after="stack_1"),
+        FailureReason("cube_2 was dropped", "cube_2_down", "ever", after="cube_2_lifted"),
+        FailureReason("cube_2 was not put on cube_1", "stack_1"),
+        FailureReason("cube_3 was never grasped", "grasp_2"),
+        FailureReason("cube_3 was never lifted", "cube_3_lifted"),
+        FailureReason("cube_3 fell off cube_2", "cube_3_down", "ever", after="stack_2"),
+        FailureReason("cube_3 was dropped", "cube_3_down", "ever", after="cube_3_lifted"),
+        FailureReason("cube_3 was not put on cube_2", "stack_2"),
+    )
+
+    def signals(self, scene: SceneState) -> dict[str, Tensor]:
+        """`grasp_1`: the gripper holds cube_2. `stack_1`: it let go of it upon cube_1. `grasp_2`: it holds cube_3."""
+        return {
+            "grasp_1": self._is_held(scene, "cube_2"),
+            "stack_1": self._is_on(scene, "cube_2", "cube_1") & _is_open(scene),
+            "grasp_2": self._is_held(scene, "cube_3"),
+        }
+
+    def success(self, scene: SceneState) -> Tensor:
+        """cube_3 is on cube_2 on cube_1, the gripper open and clear of them."""
+        stacked = self._is_on(scene, "cube_2", "cube_1") & self._is_on(scene, "cube_3", "cube_2")
+        clear = self._eef_distance(scene, "cube_3") > CLEAR_DISTANCE
+        return stacked & _is_open(scene) & clear
+
+    def conditions(self, scene: SceneState) -> dict[str, Tensor]:
+        """The signals; `stack_2`: the gripper let go of cube_3 upon cube_2; which cubes are lifted, and which are down."""
+        down = {name: self._is_down(scene, name) for name in ("cube_2", "cube_3")}
+        return {
+            **self.signals(scene),
+            "stack_2": self._is_on(scene, "cube_3", "cube_2") & _is_open(scene),
+            **{f"{name}_lifted": self._is_held(scene, name) & ~down[name] for name in down},
+            **{f"{name}_down": down[name] for name in down},
+        }
+
+    def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
+        """The hand has gone on from grasping or stacking a cube, and the cube is on the table out of its reach."""
+        lost = torch.zeros_like(scene.object_pose[:, 0, 0, 0], dtype=torch.bool)
+        for signal, name in (("grasp_1", "cube_2"), ("stack_1", "cube_2"), ("grasp_2", "cube_3")):
+            if signal in over:
+                away = self._eef_distance(scene, name) > GRASP_DISTANCE
+                lost = lost | (over[signal] & away & self._is_down(scene, name))
+        return lost
+
+    def observations(self, scene: SceneState) -> dict[str, Tensor]:
+        """Isaac Lab's terms of the cubes: `object` (N, 39), `cube_positions` (N, 9), `cube_orientations` (N, 12), xyzw."""
+        root = scene.root_pose
+        pos = root[..., :3]
+        from_eef = pos - scene.eef_pose[:, :1, :3, 3]
+        between = [pos[:, upper] - pos[:, lower] for upper, lower in ((0, 1), (1, 2), (0, 2))]
+        return {
+            "object": torch.cat((root.flatten(1), from_eef.flatten(1), *between), dim=-1),
+            "cube_positions": pos.flatten(1),
+            "cube_orientations": root[..., 3:].flatten(1),
+        }
+
+    def graspable(self) -> dict[str, tuple[Graspable, ...]]:
+        return {"franka": tuple(Graspable(obj.name, half_width=CUBE_SIZE / 2) for obj in self.objects)}
+
+    def support_height(self, object_name: str, scene: SceneState) -> Tensor:
+        """The top of the highest cube under the middle of this one."""
+        height = super().support_height(object_name, scene)
+        for obj in self.objects:
+            if obj.name == object_name:
+                continue
+            lower, offset = self._pose(scene, obj.name), self._offset(scene, object_name, obj.name)
+            # In the lower cube's own axes: x, then y.
+            sideways = (offset[:, None] * lower[:, :3, :2].transpose(1, 2)).sum(-1).abs()
+            below = (sideways < CUBE_SIZE / 2).all(-1) & (offset[:, 2] > 0)
+            height = torch.where(below, torch.maximum(height, lower[:, 2, 3] + CUBE_SIZE / 2), height)
+        return height
+
+    def _pose(self, scene: SceneState, name: str) -> Tensor:
+        return scene.object_pose[:, self.object_id(name)]
+
+    def _offset(self, scene: SceneState, upper: str, lower: str) -> Tensor:
+        return self._pose(scene, upper)[:, :3, 3] - self._pose(scene, lower)[:, :3, 3]
+
+    def _eef_distance(self, scene: SceneState, name: str) -> Tensor:
+        return _norm(scene.eef_pose[:, 0, :3, 3] - self._pose(scene, name)[:, :3, 3])
+
+    def _is_held(self, scene: SceneState, name: str) -> Tensor:
+        gap = scene.finger_pos[:, 0].sum(-1)
+        # Empty fingers close further: a gripper that missed the cube does not hold it.
+        on_it = (gap - CUBE_SIZE).abs() < GRIP_TOLERANCE
+        return on_it & (self._eef_distance(scene, name) < GRASP_DISTANCE)
+
+    def _is_down(self, scene: SceneState, name: str) -> Tensor:
+        return self._pose(scene, name)[:, 2, 3] < CUBE_SIZE / 2 + OFF_TABLE
+
+    def _is_on(self, scene: SceneState, upper: str, lower: str) -> Tensor:
+        offset = self._offset(scene, upper, lower)
+        return (_norm(offset[:, :2]) < STACK_DISTANCE) & ((offset[:, 2] - CUBE_SIZE).abs() < STACK_TOLERANCE)
+
+
+def _is_open(scene: SceneState) -> Tensor:
+    return (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
+
+
+def _norm(vec: Tensor) -> Tensor:
+    return (vec * vec).sum(-1).sqrt()
+
+
+def make_task() -> StackCube:
+    return StackCube()
