@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
-from isaaclab_mimic_ext.datasets.annotate import Annotation, annotate
-from isaaclab_mimic_ext.datasets.demos import read_demos, read_provenance
+from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
+from isaaclab_mimic_ext.datasets.demos import RecordedDemo, read_demos, read_provenance
+from isaaclab_mimic_ext.datasets.marks import read_marks
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task import Task, load_task
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +24,16 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         UsageError: something asked for is wrong; nothing was written.
         MimicError: every demo was rejected; nothing was written.
     """
-    if not cfg.auto:
-        raise ConfigError("auto: false: marking boundaries by hand is not available; use auto=true")
+    if not cfg.auto and cfg.marks_file is None:
+        raise ConfigError("auto: false, and no marks_file that says where subtasks end; give one, or use auto=true")
     output = Path(cfg.output_file)
     check_output(output, cfg.overwrite)
     demos = read_demos(cfg.input_file)
-    env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, len(demos), torch.device(cfg.device))
+    task = load_task(cfg.task.name)
+    source = _signal_source(cfg, demos, task)
+    env = make_env(task, cfg.sim, cfg.events, len(demos), torch.device(cfg.device))
     try:
-        annotations = annotate(env, demos, cfg.subtask_configs, cfg.datagen_config.num_success_steps)
+        annotations = annotate(env, demos, cfg.subtask_configs, cfg.datagen_config.num_success_steps, source)
         options = FileOptions(
             env.env_args(),
             {**read_provenance(cfg.input_file), "annotated_from": Path(cfg.input_file).name},
@@ -57,6 +60,13 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     return annotations
 
 
+def _signal_source(cfg: AnnotateDemosCfg, demos: list[RecordedDemo], task: Task) -> SignalSource:
+    marks = {}
+    if cfg.marks_file is not None:
+        marks = read_marks(cfg.marks_file, [demo.name for demo in demos], task.signal_names)
+    return SignalSource(cfg.auto, cfg.annotate_subtask_start_signals, marks)
+
+
 def _report(annotation: Annotation) -> None:
     name = annotation.demo.name
     if annotation.rejection is not None:
@@ -64,3 +74,5 @@ def _report(annotation: Annotation) -> None:
         return
     for eef_name, ends in annotation.ends.items():
         log.info("%s: %s: subtasks end at steps %s", name, eef_name, ", ".join(map(str, ends)))
+    for eef_name, starts in annotation.starts.items():
+        log.info("%s: %s: skills start at steps %s", name, eef_name, ", ".join(map(str, starts)))

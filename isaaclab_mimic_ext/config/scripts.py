@@ -62,7 +62,11 @@ class AnnotateDemosCfg(SceneScriptCfg):
     """`scripts/annotate_demos.py`: subtask boundaries into recorded demonstrations, by replaying them."""
 
     auto: bool = True
-    """Take the boundaries from the task's signals."""
+    """Take the boundaries from the task's signals; false: from `marks_file` alone."""
+    annotate_subtask_start_signals: bool = False
+    """Mark where skills start, too: SkillGen (`datagen_config.use_skillgen`) needs it."""
+    marks_file: str | None = None
+    """YAML: at which step which signal rises, `demo_0: {term: {lift: 116}, start: {lift: 106}}`; goes before the task's."""
     input_file: str = MISSING
     output_file: str = MISSING
 

@@ -3,7 +3,7 @@
 # N demos (one an env), T steps of one demo
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,15 +11,32 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import SubTaskConfig
 from isaaclab_mimic_ext.datasets.demos import RecordedDemo
+from isaaclab_mimic_ext.datasets.marks import DemoMarks, marked_signal
 from isaaclab_mimic_ext.datasets.replay import replay
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
+from isaaclab_mimic_ext.demos.skills import check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
-from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.record.fields import unpack
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
 
 INFO = "obs/datagen_info"
+
+
+@dataclass(frozen=True)
+class SignalSource:
+    """Where the signals of an annotation come from.
+
+    Attributes:
+        auto: from the task; otherwise from `marks` alone.
+        starts: start signals too (SkillGen).
+        marks: by demo; a mark replaces the task's signal.
+    """
+
+    auto: bool = True
+    starts: bool = False
+    marks: Mapping[str, DemoMarks] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,17 +46,23 @@ class Annotation:
     Attributes:
         leaves: the demo's own and those of `obs/datagen_info`, path -> (T, ...).
         ends: where the subtasks of each end effector end [steps].
+        starts: where its skills start, if asked for [steps].
         rejection: why it is no use, or None.
     """
 
     demo: RecordedDemo
     leaves: dict[str, np.ndarray]
     ends: dict[str, list[int]]
+    starts: dict[str, list[int]]
     rejection: str | None
 
 
 def annotate(
-    env: MimicEnv, demos: Sequence[RecordedDemo], subtasks: Mapping[str, list[SubTaskConfig]], num_success_steps: int
+    env: MimicEnv,
+    demos: Sequence[RecordedDemo],
+    subtasks: Mapping[str, list[SubTaskConfig]],
+    num_success_steps: int,
+    source: SignalSource,
 ) -> list[Annotation]:
     """Replay `demos`, one in each env, and note poses, targets and signals before every step.
 
@@ -51,11 +74,11 @@ def annotate(
         ConfigError: its initial state lacks something of the scene.
     """
     no_action = torch.zeros(env.num_envs, env.action_dim, device=env.device)
-    layout = RowLayout("info", {"obs": {"datagen_info": _datagen_info(env, no_action)}})
+    layout = RowLayout("info", {"obs": {"datagen_info": _datagen_info(env, no_action, source)}})
     buffer = RowBuffer(layout, env.num_envs, max(demo.num_steps for demo in demos), env.device)
 
     def note(step: Tensor, actions: Tensor) -> None:
-        buffer.write(step, {"obs": {"datagen_info": _datagen_info(env, actions)}})
+        buffer.write(step, {"obs": {"datagen_info": _datagen_info(env, actions, source)}})
 
     steps_successful = replay(env, demos, note).tolist()
     annotations = []
@@ -66,30 +89,67 @@ def annotate(
         failure = None
         if solved < num_success_steps:
             failure = f"the replay is successful in only {solved} of its last {num_success_steps} steps"
-        annotations.append(_judge(demo, info, subtasks, failure))
+        annotations.append(_judge(demo, info, subtasks, source, failure))
     return annotations
 
 
-def _datagen_info(env: MimicEnv, actions: Tensor) -> NestedTensors:
-    return {
+def _datagen_info(env: MimicEnv, actions: Tensor, source: SignalSource) -> NestedTensors:
+    info = {
         "eef_pose": {name: env.get_robot_eef_pose(name) for name in env.eef_names},
         "target_eef_pose": env.action_to_target_eef_pose(actions),
         "object_pose": env.get_object_poses(),
-        "subtask_term_signals": env.get_subtask_term_signals(),
     }
+    if source.auto:
+        info["subtask_term_signals"] = env.get_subtask_term_signals()
+    if source.auto and source.starts:
+        info["subtask_start_signals"] = env.get_subtask_start_signals()
+    return info
 
 
 def _judge(
-    demo: RecordedDemo, info: dict[str, np.ndarray], subtasks: Mapping[str, list[SubTaskConfig]], failure: str | None
+    demo: RecordedDemo,
+    info: dict[str, np.ndarray],
+    subtasks: Mapping[str, list[SubTaskConfig]],
+    source: SignalSource,
+    failure: str | None,
 ) -> Annotation:
     ends: dict[str, list[int]] = {}
+    starts: dict[str, list[int]] = {}
     try:
+        info = info | _marked(demo, source.marks.get(demo.name, DemoMarks()))
+        annotated = _source_demo(demo, info)
         for eef_name, configs in subtasks.items():
-            ends[eef_name] = subtask_ends(_source_demo(demo, info), [config.subtask_term_signal for config in configs])
+            signals = [config.subtask_term_signal for config in configs]
+            _check_marked(demo.name, annotated, signals, source)
+            ends[eef_name] = subtask_ends(annotated, signals)
             check_offsets(eef_name, configs, {demo.name: ends[eef_name]})
+            if source.starts:
+                spans = skill_spans(annotated, signals)
+                check_skill_offsets(eef_name, configs, {demo.name: spans})
+                starts[eef_name] = [start for start, _ in spans]
     except MimicError as error:
         failure = failure or str(error)
-    return Annotation(demo, demo.leaves | info, ends, failure)
+    return Annotation(demo, demo.leaves | info, ends, starts, failure)
+
+
+def _marked(demo: RecordedDemo, marks: DemoMarks) -> dict[str, np.ndarray]:
+    """The signals that were marked by hand, path -> (T,) bool."""
+    leaves = {}
+    for group, steps in (("subtask_term_signals", marks.term), ("subtask_start_signals", marks.start)):
+        for signal, step in steps.items():
+            is_start = group == "subtask_start_signals"
+            leaves[f"{INFO}/{group}/{signal}"] = marked_signal(demo.name, signal, step, demo.num_steps, is_start)
+    return leaves
+
+
+def _check_marked(place: str, demo: SourceDemo, signals: Sequence[str | None], source: SignalSource) -> None:
+    """Refuse a demo that lacks a signal which a subtask needs."""
+    needed = [("term", signal, demo.subtask_term_signals) for signal in signals[:-1]]
+    needed += [("start", signal, demo.subtask_start_signals) for signal in signals if source.starts]
+    for kind, signal, present in needed:
+        if signal is not None and signal not in present:
+            reason = f"{kind} signal '{signal}' is not marked" + (", and the task has none" if source.auto else "")
+            raise SourceDataError(f"{place}: {reason}; give '{place}: {{{kind}: {{{signal}: <step>}}}}' in marks_file")
 
 
 def _source_demo(demo: RecordedDemo, info: Mapping[str, np.ndarray]) -> SourceDemo:
@@ -104,4 +164,5 @@ def _source_demo(demo: RecordedDemo, info: Mapping[str, np.ndarray]) -> SourceDe
         target_eef_pose=below("target_eef_pose"),
         object_pose=below("object_pose"),
         subtask_term_signals=below("subtask_term_signals"),
+        subtask_start_signals=below("subtask_start_signals"),
     )

@@ -97,7 +97,7 @@ class DesktopOrganizer(Task):
         }
 
     def start_signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """`reach`: eef near the ketchup. `grasp`: fingers close. `lift`: it is off the table. `place`: it is on its way down."""
+        """`reach`: eef near the ketchup. `grasp`: fingers close. `lift`: it is off the table. `place`: it is going in."""
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
         closing = (scene.finger_pos[:, 0] < CLOSING_FINGERS).all(-1)

@@ -1,0 +1,129 @@
+"""Annotation with start signals and with marks made by hand, from the configuration to the file."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.apps import annotate_demos, record_demos
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.datasets.annotate import Annotation
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
+from tests.kinematic_sources import read_tree
+
+SIGNALS = ("reach", "grasp", "lift", "place")
+STARTS, TERMS = ("obs/datagen_info/" + name for name in ("subtask_start_signals", "subtask_term_signals"))
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two demos of the scripted operator, without physics."""
+    path = tmp_path_factory.mktemp("recorded") / "raw.hdf5"
+    record_demos.main(load_config("record_demos", ["sim=kinematic", "num_demos=2", f"output_file={path}"]))
+    return path
+
+
+def annotate(recorded: Path, output: Path, *overrides: str) -> list[Annotation]:
+    return annotate_demos.main(load_config("annotate_demos", _arguments(recorded, output, *overrides)))
+
+
+def _arguments(recorded: Path, output: Path, *overrides: str) -> list[str]:
+    return ["sim=kinematic", f"input_file={recorded}", f"output_file={output}", *overrides]
+
+
+def leaves_of(path: Path, demo: str = "demo_0") -> dict[str, np.ndarray]:
+    with h5py.File(path) as file:
+        return read_tree(file["data"][demo])
+
+
+def write_marks(path: Path, text: str) -> str:
+    path.write_text(text)
+    return f"marks_file={path}"
+
+
+def test_start_signals_are_added_and_nothing_else_changes(recorded, tmp_path):
+    annotate(recorded, tmp_path / "plain.hdf5")
+    annotations = annotate(recorded, tmp_path / "with.hdf5", "annotate_subtask_start_signals=true")
+    plain, both = leaves_of(tmp_path / "plain.hdf5"), leaves_of(tmp_path / "with.hdf5")
+    assert set(both) - set(plain) == {f"{STARTS}/{signal}" for signal in SIGNALS}
+    for name, values in plain.items():
+        np.testing.assert_array_equal(both[name], values)
+    rises = [int(both[f"{STARTS}/{signal}"].argmax()) for signal in SIGNALS]
+    assert rises == annotations[0].starts["franka"]
+    assert both[f"{STARTS}/reach"].dtype == bool
+
+
+def test_marks_replace_the_signals_of_the_task_in_the_demo_that_they_name(recorded, tmp_path):
+    annotate(recorded, tmp_path / "plain.hdf5")
+    end = int(leaves_of(tmp_path / "plain.hdf5")[f"{TERMS}/lift"].argmax()) + 5
+    marks = write_marks(tmp_path / "marks.yaml", f"demo_0: {{term: {{lift: {end}}}}}")
+    annotations = annotate(recorded, tmp_path / "marked.hdf5", marks)
+    marked = leaves_of(tmp_path / "marked.hdf5")[f"{TERMS}/lift"]
+    np.testing.assert_array_equal(marked, np.arange(len(marked)) >= end)
+    assert annotations[0].ends["franka"][2] == end + 1
+    for signal in SIGNALS:
+        expected = leaves_of(tmp_path / "plain.hdf5", "demo_1")[f"{TERMS}/{signal}"]
+        np.testing.assert_array_equal(leaves_of(tmp_path / "marked.hdf5", "demo_1")[f"{TERMS}/{signal}"], expected)
+
+
+BY_HAND = """
+demo_0: {term: {reach: 30, grasp: 60, lift: 90}, start: {reach: 0, grasp: 50, lift: 80, place: 100}}
+demo_1: {term: {reach: 31, grasp: 61}}
+"""
+
+
+def test_boundaries_marked_by_hand_alone_are_all_that_is_written(recorded, tmp_path):
+    marks = write_marks(tmp_path / "marks.yaml", BY_HAND)
+    annotations = annotate(recorded, tmp_path / "out.hdf5", "auto=false", "annotate_subtask_start_signals=true", marks)
+    leaves = leaves_of(tmp_path / "out.hdf5")
+    signals = {name: int(values.argmax()) for name, values in leaves.items() if "signals/" in name}
+    terms = {f"{TERMS}/reach": 30, f"{TERMS}/grasp": 60, f"{TERMS}/lift": 90}
+    assert signals == terms | {f"{STARTS}/{name}": step for name, step in zip(SIGNALS, (0, 50, 80, 100), strict=True)}
+    assert "demo_1: term signal 'lift' is not marked; give 'demo_1: {term: {lift: <step>}}'" in str(annotations[1].rejection)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("demo_7: {}", "there is no demo 'demo_7'; choices: demo_0, demo_1"),
+        ("demo_0: {terms: {}}", "demo_0: there is no key 'terms'; choices: term, start (did you mean 'term'?)"),
+        ("demo_0: {term: {raech: 3}}", "demo_0: term: there is no signal 'raech'; choices: reach, grasp, lift, place"),
+        ("demo_0: {term: {reach: soon}}", "demo_0: term.reach: 'soon' is no step"),
+        ("demo_0: {term: {reach: true}}", "True is no step"),
+        ("- demo_0", "is no mapping"),
+        ("demo_0: {term: ", "is no YAML file"),
+    ],
+)
+def test_marks_that_name_what_is_not_there_are_refused(recorded, tmp_path, text, words):
+    with pytest.raises(SourceDataError) as caught:
+        annotate(recorded, tmp_path / "out.hdf5", write_marks(tmp_path / "marks.yaml", text))
+    assert words in str(caught.value)
+    assert "marks.yaml" in str(caught.value)
+    assert not (tmp_path / "out.hdf5").exists()
+
+
+@pytest.mark.parametrize("step", [0, 10_000])
+def test_mark_outside_of_the_demo_rejects_it(recorded, tmp_path, step):
+    marks = write_marks(tmp_path / "marks.yaml", f"demo_0: {{term: {{reach: {step}}}}}")
+    annotations = annotate(recorded, tmp_path / "out.hdf5", marks)
+    assert f"the mark of 'reach' is at step {step}" in str(annotations[0].rejection)
+    assert annotations[1].rejection is None
+
+
+def test_start_after_its_end_rejects_the_demo(recorded, tmp_path):
+    marks = write_marks(tmp_path / "marks.yaml", "demo_0: {term: {reach: 30}, start: {reach: 40}}")
+    annotations = annotate(recorded, tmp_path / "out.hdf5", "annotate_subtask_start_signals=true", marks)
+    assert "signal 'reach' never rises at or after step 40, where the subtask begins" in str(annotations[0].rejection)
+
+
+def test_annotation_by_hand_without_marks_is_refused(recorded, tmp_path):
+    with pytest.raises(ConfigError, match="no marks_file"):
+        annotate(recorded, tmp_path / "out.hdf5", "auto=false")
+    with pytest.raises(SourceDataError, match="no such file; check marks_file"):
+        annotate(recorded, tmp_path / "out.hdf5", "auto=false", f"marks_file={tmp_path}/nothing.yaml")
+
+
+def test_file_whose_demos_all_lack_marks_is_refused(recorded, tmp_path):
+    with pytest.raises(MimicError, match="all 2 demos were rejected"):
+        annotate(recorded, tmp_path / "out.hdf5", "auto=false", write_marks(tmp_path / "marks.yaml", "{}"))
