@@ -46,6 +46,7 @@ class GenerationReport:
         env_steps: control steps of all envs together in this session, of dropped trials too.
         elapsed: from the first reset to the closed file, in all sessions [s].
         lengths: steps of each demo that was written.
+        is_written: False where a signal left no time to write all demos; the run's store has them.
     """
 
     num_successes: int
@@ -56,6 +57,7 @@ class GenerationReport:
     env_steps: int
     elapsed: float
     lengths: list[int] = field(default_factory=list)
+    is_written: bool = True
 
     @property
     def num_demos(self) -> int:

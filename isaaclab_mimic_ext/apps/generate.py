@@ -4,7 +4,6 @@ import logging
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.apps.logs import log_file
 from isaaclab_mimic_ext.apps.pictures import draw_run
 from isaaclab_mimic_ext.apps.progress import ProgressDisplay
+from isaaclab_mimic_ext.apps.reports import closing_facts, note_reported, report_late, write_stats
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
@@ -28,11 +28,13 @@ from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_demos, identity_of, open_run
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.stats import GenerationReport, stats_json
+from isaaclab_mimic_ext.stats import GenerationReport
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
 
+SECONDS_TO_WRITE = 15.0
+"""After a signal; half of what clusters leave a job before they kill it."""
 _FINISHED = "Nothing to do: the run in %s is finished, with %d demos"
 
 
@@ -51,12 +53,14 @@ def main(cfg: GenerateCfg) -> GenerationReport | None:
     folder.check(cfg.overwrite, cfg.resume)
     if cfg.resume and (num_demos := finished_demos(folder, asdict(cfg), Path(cfg.input_file))) is not None:
         log.info(_FINISHED, folder.path, num_demos)
+        report_late(cfg, folder)
         return None
     env = start_env(cfg)
     try:
         pool = load_pool(cfg, env)
         identity = identity_of(asdict(cfg), Path(cfg.input_file))
-        with open_run(folder, identity, cfg.resume, cfg.overwrite) as session:
+        target = cfg.datagen_config.generation_num_trials
+        with open_run(folder, identity, cfg.resume, cfg.overwrite, target) as session:
             if session.num_finished is not None:  # By another process, in the meantime.
                 log.info(_FINISHED, folder.path, session.num_finished)
                 return None
@@ -144,20 +148,26 @@ def _run(cfg: GenerateCfg, session: RunSession, env: MimicEnv, pool: SourcePool)
     log.info("Starting generation with %d parallel environments...", cfg.num_envs)
     with StopRequest() as stop:
         report = _generate(cfg, generator, stop)
-    folder.write(folder.stats, stats_json(report, _provenance(cfg, folder, env)))
+    write_stats(cfg, folder, report, env.env_args().get("engine"))
     _say(report)
     if stop.requested:
-        stop.raise_interrupted(
-            f"interrupted; {report.num_demos} finished demos are in {folder.demos}; go on with resume=true"
-        )
+        stop.raise_interrupted(_interrupted(folder, report))
     if cfg.video:
         draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
+    note_reported(folder)
     log.info("Saved %d demos to %s", report.num_demos, folder.demos)
     if not report.target_reached:
         raise BudgetExhausted(
             f"{report.reason}; {report.num_demos} demos are in {folder.demos}; go on with a larger budget and resume=true"
         )
     return report
+
+
+def _interrupted(folder: RunFolder, report: GenerationReport) -> str:
+    if report.is_written:
+        return f"interrupted; {report.num_demos} finished demos are in {folder.demos}; go on with resume=true"
+    reason = f"writing them all to {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
+    return f"interrupted; {report.num_successes} finished demos are in {folder.store} ({reason}); go on with resume=true"
 
 
 def _generate(cfg: GenerateCfg, generator: Generator, stop: StopRequest) -> GenerationReport:
@@ -192,11 +202,12 @@ def close_recorder(generator: Generator) -> GenerationReport:
     closing = Closing(
         committed=verdict.num_attempts if verdict else None,
         attributes=attributes,
-        facts={"complete": report.target_reached, "stop_reason": report.reason},
+        facts=closing_facts(report, generator.config.generation_num_trials),
         is_final=report.target_reached,
+        seconds=None if verdict else SECONDS_TO_WRITE,
     )
     summary = generator.recorder.close(closing)
-    report.lengths, report.elapsed = summary.lengths, generator.clock.elapsed()
+    report.lengths, report.is_written, report.elapsed = summary.lengths, summary.is_written, generator.clock.elapsed()
     return report
 
 
@@ -211,14 +222,3 @@ def _say(report: GenerationReport) -> None:
     )
     for reason, count in report.failures.items():
         log.info("  %d failed: %s", count, reason)
-
-
-def _provenance(cfg: GenerateCfg, folder: RunFolder, env: MimicEnv) -> dict[str, Any]:
-    return {
-        "generation_path": str(folder.path),
-        "task": cfg.task.name,
-        "engine": env.env_args().get("engine"),
-        "num_envs": cfg.num_envs,
-        "seed": cfg.datagen_config.seed,
-        "source_file": cfg.input_file,
-    }

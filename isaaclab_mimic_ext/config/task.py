@@ -151,8 +151,8 @@ class RecorderCfg:
     """`none`, `lzf` or `gzip`."""
     format_version: int = 1
     """1: quaternions xyzw (Isaac Lab 3). 0: wxyz, no attribute (Isaac Lab 2.3)."""
-    queue_size: int = 8
-    """Batches of episodes that may wait for the writer before generation waits too."""
+    queue_megabytes: int = 256
+    """Recorded episodes that may wait for the writer before generation waits too [MiB]."""
 
 
 @dataclass

@@ -255,7 +255,7 @@ def _validate_recorder(cfg: RecorderCfg) -> None:
         raise ConfigError(
             f"recorder.format_version: {cfg.format_version} is unknown; choices: 0 (Isaac Lab 2.3), 1 (Isaac Lab 3)"
         )
-    _require_at_least("recorder.queue_size", cfg.queue_size, 1)
+    _require_at_least("recorder.queue_megabytes", cfg.queue_megabytes, 1)
 
 
 def _validate_device(name: str) -> None:

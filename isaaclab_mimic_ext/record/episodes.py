@@ -46,6 +46,11 @@ class EpisodeBatch:
     initial_rows: dict[str, np.ndarray]
     committed: int
 
+    @property
+    def num_bytes(self) -> int:
+        """Of what was recorded."""
+        return sum(values.nbytes for values in (*self.rows.values(), *self.initial_rows.values()))
+
 
 @dataclass
 class Closing:
@@ -56,12 +61,14 @@ class Closing:
         attributes: closing attributes of the datasets.
         facts: what the store notes of the run's end.
         is_final: the run is over for good, so that the store need not keep its episodes.
+        seconds: how long writing may take, after which the datasets are left as they were, and the store has all.
     """
 
     committed: int | None
     attributes: dict[str, Any]
     facts: dict[str, Any]
     is_final: bool
+    seconds: float | None = None
 
 
 @dataclass
@@ -73,9 +80,15 @@ class Saved:
 
 @dataclass
 class WriterSummary:
-    """What a closed writer wrote: the steps of each successful demo."""
+    """What a closed writer wrote.
+
+    Attributes:
+        lengths: steps of each successful demo.
+        is_written: False where the time did not suffice; the demos are in the store, the datasets are those of before.
+    """
 
     lengths: list[int]
+    is_written: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,5 +110,5 @@ class WriterOptions:
     overwrite: bool
     fields: tuple[Field, ...]
     initial_fields: tuple[Field, ...]
-    queue_size: int = 8
+    queue_megabytes: int = 256
     elapsed: float = 0.0

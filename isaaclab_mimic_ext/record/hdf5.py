@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.errors import OutputError, RecorderError
 
 DIGEST = "digest"
 """Attribute of a demo: `leaves_digest` of its datasets."""
@@ -59,6 +59,7 @@ class DatasetFile:
         self.path, self.options = path, options
         self.part_path = part_path(path)
         self.lengths: list[int] = []
+        self._finished: tuple[h5py.Group | None, dict[int, str]] | None = None
         # Nothing is ever taken out of the file: the list of free space that HDF5 would keep in memory is of no use.
         self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
         if options.format_version:
@@ -83,6 +84,39 @@ class DatasetFile:
             demo.attrs[name] = value
         demo.attrs[DIGEST] = fixed(leaves_digest(leaves))
         self.lengths.append(num_samples)
+
+    def copy_demo(self, trial: int) -> bool:
+        """Append the demo of a trial from the finished file that this one is to replace; False where it has none.
+
+        Raises:
+            RecorderError: the demo there is not what was written.
+        """
+        finished, names = self._finished_demos()
+        if trial not in names:
+            return False
+        name = f"demo_{len(self.lengths)}"
+        h5py.h5o.copy(finished.id, names[trial].encode(), self._data.id, name.encode())
+        leaves: dict[str, h5py.Dataset] = {}
+        demo = self._data[name]
+        demo.visititems(lambda path, item: leaves.update({path: item}) if isinstance(item, h5py.Dataset) else None)
+        if demo.attrs[DIGEST] != fixed(leaves_digest(leaves)):
+            raise RecorderError(
+                f"{self.path}: the data of trial {trial} is not what was written; start anew with overwrite=true"
+            )
+        self.lengths.append(int(demo.attrs["num_samples"]))
+        return True
+
+    def _finished_demos(self) -> tuple[h5py.Group | None, dict[int, str]]:
+        """The demos of the finished file of this name: their group, and trial -> name."""
+        if self._finished is None:
+            data = h5py.File(self.path, "r")["data"] if self.path.exists() else None
+            self._finished = data, {int(demo.attrs["trial"]): name for name, demo in (data or {}).items()}
+        return self._finished
+
+    def discard(self) -> None:
+        """Leave the file without its name; what has that name stays as it was."""
+        self._file.close()
+        self.part_path.unlink(missing_ok=True)
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
         """Write the totals and closing attributes, and close the file, which has no name yet."""

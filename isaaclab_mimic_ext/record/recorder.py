@@ -69,7 +69,7 @@ class EpisodeRecorder:
             overwrite=output.overwrite,
             fields=before.fields + after.fields,
             initial_fields=initial.fields,
-            queue_size=config.queue_size,
+            queue_megabytes=config.queue_megabytes,
             elapsed=output.elapsed,
         )
         self.writer = EpisodeWriter(options, output.lock)

@@ -22,12 +22,12 @@ from isaaclab_mimic_ext.record.store import Outcomes, RunStore
 _BUDGETS = ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
 FREE_TO_CHANGE = frozenset(
     {
-        *("num_envs", "headless", "enable_cameras", "sim.num_threads", "recorder.queue_size"),
+        *("num_envs", "headless", "enable_cameras", "sim.num_threads", "recorder.queue_megabytes"),
         *("input_file", "output_dir", "overwrite", "resume", "progress", "video", "num_video_demos"),
-        *(f"datagen_config.{name}" for name in _BUDGETS),
+        *(f"datagen_config.{name}" for name in (*_BUDGETS, "generation_num_trials")),
     }
 )
-"""Fields that do not decide what a trial is: budgets may be raised, machines changed."""
+"""Fields that do not decide what a trial is: target and budgets may be raised, machines changed."""
 _CONTENT, _VERSION = "content of input_file (sha256)", "version of "
 _GRACE, _GRACE_OF_THE_DEAD, _LOCK_POLL = 0.2, 30.0, 0.02
 """How long a lock is waited for: that of a live process, which may only be looking, and of a dead one's writer [s]."""
@@ -58,7 +58,7 @@ def identity_of(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
 
 
 def finished_demos(folder: RunFolder, config: Mapping[str, Any], source: Path) -> int | None:
-    """How many demos the folder's run has if it reached its target, else None. Nothing is touched.
+    """How many demos the folder's run has if it reached the target that `config` names, else None. Nothing is touched.
 
     Raises:
         OutputError: it is another run than `config` and `source` (if that is still there) ask for, or has lost its demos.
@@ -67,7 +67,7 @@ def finished_demos(folder: RunFolder, config: Mapping[str, Any], source: Path) -
         return None
     with _opened_store(folder) as store:
         facts = store.facts()
-        if not facts.get("complete"):
+        if not facts.get("complete") or _wants_more(facts, config["datagen_config"]["generation_num_trials"]):
             return None
         wanted = _settings(config) | ({_CONTENT: _sha256(source)} if source.is_file() else {})
         # Its demos are made: what would make the next ones, and a source that is gone, no longer matter.
@@ -77,15 +77,18 @@ def finished_demos(folder: RunFolder, config: Mapping[str, Any], source: Path) -
 
 
 @contextmanager
-def open_run(folder: RunFolder, identity: Mapping[str, Any], resume: bool, overwrite: bool = False) -> Iterator[RunSession]:
+def open_run(
+    folder: RunFolder, identity: Mapping[str, Any], resume: bool, overwrite: bool = False, target: int = 0
+) -> Iterator[RunSession]:
     """Start a run in `folder`, or go on with the one that is there if `resume` is set; locked until the end of the block.
+
+    Args:
+        target: `generation_num_trials`; a finished run goes on if it is above that which the run has reached.
 
     Raises:
         OutputError: another process works on it, the folder cannot be written to, or the run that is there is another one.
     """
-    folder.create()
-    lock = _acquire(folder)
-    try:
+    with locked(folder) as lock:
         # Once more: another process may have been at work, and finished, since the folder was looked at.
         folder.check(overwrite, resume)
         if not resume:
@@ -96,13 +99,43 @@ def open_run(folder: RunFolder, identity: Mapping[str, Any], resume: bool, overw
                 raise _damaged(folder, ValueError("it does not know the run that made the demos"))
             _compare(folder, facts.get("identity", identity), identity)
             num_finished = _num_finished(folder, facts)
+            if _wants_more(facts, target):
+                num_finished = None
+                # Their episodes were dropped, and no dataset has them: they did not count.
+                store.forget_from(facts["num_counted"])
             if num_finished is None:
                 store.set_facts(identity=dict(identity), complete=False)
                 store.commit()
             outcomes = store.outcomes()
         yield RunSession(folder, lock, outcomes, facts.get("elapsed", 0.0), num_finished)
+
+
+@contextmanager
+def locked(folder: RunFolder) -> Iterator[int]:
+    """Be the only process that works on a folder's run within the block; gives the lock's file descriptor.
+
+    Raises:
+        OutputError: another process works on it, or the folder cannot be written to.
+    """
+    folder.create()
+    lock = _acquire(folder)
+    try:
+        yield lock
     finally:
         os.close(lock)
+
+
+def run_facts(folder: RunFolder, **noted: Any) -> dict[str, Any]:
+    """What a run's store says of it, after noting something more there.
+
+    Raises:
+        OutputError: the store is damaged, or cannot be written to.
+    """
+    with _opened_store(folder) as store:
+        if noted:
+            store.set_facts(**noted)
+            store.commit()
+        return store.facts()
 
 
 def check_free(folder: RunFolder) -> None:
@@ -129,6 +162,11 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_setting(name: str) -> bool:
     return name != _CONTENT and not name.startswith(_VERSION)
+
+
+def _wants_more(facts: Mapping[str, Any], target: int) -> bool:
+    """Whether a run has reached a target, but not this one."""
+    return bool(facts.get("complete")) and "num_counted" in facts and target > facts["target"]
 
 
 def _num_finished(folder: RunFolder, facts: Mapping[str, Any]) -> int | None:
@@ -215,7 +253,7 @@ def _is_dead(holder: str) -> bool:
 
 
 def _compare(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    names = sorted(name for name in {*old, *new} - FREE_TO_CHANGE if old.get(name) != new.get(name))
     if names:
         shown = [f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}" for name in names[:8]]
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""

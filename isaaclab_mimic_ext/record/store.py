@@ -96,6 +96,11 @@ class RunStore:
             self._database.execute(f"DELETE FROM {table} WHERE trial = ?", (trial,))
         self._database.commit()
 
+    def forget_from(self, trial: int) -> None:
+        """Remove all trials from a number on, to be run again; durable after `commit`."""
+        for table in ("trials", "episodes"):
+            self._database.execute(f"DELETE FROM {table} WHERE trial >= ?", (trial,))
+
     def is_demo(self, trial: int, keeps_failed: bool) -> bool:
         """Whether a trial has ended so that its episode must have been kept."""
         found = self._database.execute("SELECT success FROM trials WHERE trial = ?", (trial,)).fetchone()

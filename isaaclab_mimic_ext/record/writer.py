@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from multiprocessing import Pipe
 
 from isaaclab_mimic_ext.errors import RecorderError
@@ -16,6 +17,34 @@ from isaaclab_mimic_ext.record.store import IN_MEMORY
 
 _POLL = 0.5
 """How often a full queue is left to see whether the writer is still alive [s]."""
+
+
+_Message = WriterOptions | EpisodeBatch | Closing
+
+
+class _BoundedQueue(queue.Queue[_Message]):
+    """A queue whose size is that of the episodes in it [bytes]: a batch may be one episode or a hundred."""
+
+    def _init(self, maxsize: int) -> None:
+        self.queue: deque[_Message] = deque()
+        self._num_bytes = 0
+
+    def _qsize(self) -> int:
+        return self._num_bytes
+
+    def _put(self, item: _Message) -> None:
+        self.queue.append(item)
+        self._num_bytes += _size_of(item)
+
+    def _get(self) -> _Message:
+        item = self.queue.popleft()
+        self._num_bytes -= _size_of(item)
+        return item
+
+
+def _size_of(message: _Message) -> int:
+    """At least 1: what takes no room is in the queue all the same."""
+    return 1 + (message.num_bytes if isinstance(message, EpisodeBatch) else 0)
 
 
 class EpisodeWriter:
@@ -48,7 +77,7 @@ class EpisodeWriter:
             start_new_session=True,
         )
         theirs.close()
-        self._queue: queue.Queue[WriterOptions | EpisodeBatch | Closing] = queue.Queue(options.queue_size)
+        self._queue = _BoundedQueue(options.queue_megabytes * 2**20)
         self._queue.put(options)
         threading.Thread(target=self._send_all, daemon=True).start()
 
@@ -90,7 +119,7 @@ class EpisodeWriter:
     @property
     def queue_depth(self) -> int:
         """Batches that wait."""
-        return self._queue.qsize()
+        return len(self._queue.queue)
 
     def _answer(self) -> WriterSummary | None:
         """Hear what the writer has to say: its last word, or None for something on the way.

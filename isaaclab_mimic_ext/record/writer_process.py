@@ -10,7 +10,6 @@ import sqlite3
 import sys
 import time
 import traceback
-from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,6 +25,11 @@ from isaaclab_mimic_ext.record.store import IN_MEMORY, Episode, RunStore
 _KEPT = "what finished before is kept in {}: free some space and go on with resume=true"
 _COMMIT_PERIOD = 1.0
 """How long a finished trial may wait until it is durable [s]."""
+_SLICE = 0.1
+"""How long datasets are written before new episodes are looked for [s]."""
+_MAX_BACKLOG = 1000
+"""More trials that are in the store, but not yet in a dataset, would make the end of a run long."""
+_MAX_BACKLOG_BYTES = 256 * 2**20
 
 
 def main(connection: Connection) -> None:
@@ -64,11 +68,15 @@ def _failure(options: WriterOptions | None, error: BaseException) -> RecorderErr
 def _write_all(options: WriterOptions, connection: Connection) -> WriterSummary:
     writing = _Writing(options)
     while True:
-        if connection.poll(_COMMIT_PERIOD):
+        # Episodes are made durable as they come; the datasets grow when nothing comes, or when much has piled up.
+        waits = connection.poll(0.0 if writing.has_backlog else _COMMIT_PERIOD)
+        if waits:
             message = connection.recv()
             if isinstance(message, Closing):
                 return writing.close(message)
             writing.take(message)
+        if not waits or writing.is_behind:
+            writing.write_until(time.monotonic() + _SLICE)
         if time.monotonic() >= writing.next_commit:
             writing.commit(connection)
 
@@ -84,11 +92,23 @@ class _Writing:
             self.files[False] = DatasetFile(options.failed_path, options.file, options.overwrite)
         self._started = time.monotonic()
         self.next_commit = self._started + _COMMIT_PERIOD
-        self._next_trial = 0
+        self._next_trial = self._committed = 0
+        """Trials between these are to be written."""
+        self._waiting_trials = self._waiting_bytes = 0
+        """What was taken since there was nothing to write."""
         self._num_taken = self._num_saved = 0
 
+    @property
+    def has_backlog(self) -> bool:
+        return self._next_trial < self._committed
+
+    @property
+    def is_behind(self) -> bool:
+        is_much = self._waiting_trials > _MAX_BACKLOG or self._waiting_bytes > _MAX_BACKLOG_BYTES
+        return is_much and self.has_backlog
+
     def take(self, batch: EpisodeBatch) -> None:
-        """Keep the trials of a batch, and write those that are committed by now."""
+        """Keep the trials of a batch in the store."""
         row, ended = 0, batch.ended
         for index, trial in enumerate(ended.trials.tolist()):
             length = int(ended.lengths[index])
@@ -99,7 +119,16 @@ class _Writing:
                 self.store.add_episode(trial, rows, {name: values[index] for name, values in ended.attributes.items()})
                 row += 1
         self._num_taken += len(ended.trials)
-        self._write(range(self._next_trial, batch.committed))
+        self._committed = max(self._committed, batch.committed)
+        self._waiting_trials += len(ended.trials)
+        self._waiting_bytes += batch.num_bytes
+
+    def write_until(self, end: float) -> None:
+        """Write trials that are committed, in the order of their numbers, as far as the time goes."""
+        while self.has_backlog and time.monotonic() < end:
+            self._write(self._next_trial)
+        if not self.has_backlog:
+            self._waiting_trials = self._waiting_bytes = 0
 
     def commit(self, connection: Connection) -> None:
         """Make what was taken durable, and tell the generator."""
@@ -112,10 +141,14 @@ class _Writing:
 
     def close(self, closing: Closing) -> WriterSummary:
         """Finish the datasets, give them their names, and note the end of the run."""
+        end = None if closing.seconds is None else time.monotonic() + closing.seconds
         self.store.commit()
         trials = self.store.outcomes().trials
         last = closing.committed if closing.committed is not None else int(trials.max(initial=-1)) + 1
-        self._write(trials[(trials >= self._next_trial) & (trials < last)].tolist())
+        for trial in trials[(trials >= self._next_trial) & (trials < last)].tolist():
+            if end is not None and time.monotonic() > end:
+                return self._give_up(closing)
+            self._write(trial)
         for file in self.files.values():
             file.finish(closing.attributes)
         for file in self.files.values():
@@ -129,17 +162,27 @@ class _Writing:
         self.store.close()
         return WriterSummary(self.files[True].lengths)
 
+    def _give_up(self, closing: Closing) -> WriterSummary:
+        for file in self.files.values():
+            file.discard()
+        self._note_time()
+        self.store.set_facts(**closing.facts)
+        self.store.commit()
+        self.store.close()
+        return WriterSummary(self.files[True].lengths, is_written=False)
+
     def _note_time(self) -> None:
         self.store.set_facts(elapsed=self.options.elapsed + time.monotonic() - self._started)
 
-    def _write(self, trials: Iterable[int]) -> None:
-        for trial in trials:
-            self._next_trial = trial + 1
-            episode = self.store.episode(trial)
-            if episode is None and self.store.is_demo(trial, bool(self.options.failed_path)):
-                raise RecorderError(f"{self.options.store_path} has lost trial {trial}; start anew with overwrite=true")
-            if episode is not None:
-                self.files[episode.success].add_demo(*self._demo(episode))
+    def _write(self, trial: int) -> None:
+        self._next_trial = trial + 1
+        episode = self.store.episode(trial)
+        if episode is not None:
+            self.files[episode.success].add_demo(*self._demo(episode))
+        elif self.store.is_demo(trial, bool(self.options.failed_path)) and not any(
+            file.copy_demo(trial) for file in self.files.values()
+        ):
+            raise RecorderError(f"{self.options.store_path} has lost trial {trial}; start anew with overwrite=true")
 
     def _demo(self, episode: Episode) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         leaves = unpack(self.options.fields, episode.rows) | unpack(self.options.initial_fields, episode.rows)

@@ -70,7 +70,7 @@ WRONG_VALUES = [
     ("sim.num_threads", -1, ["sim.num_threads", "-1", "0 or more"]),
     ("recorder.compression", "gzp", ["recorder.compression", "none, lzf, gzip", "did you mean 'gzip'?"]),
     ("recorder.format_version", 2, ["recorder.format_version", "0 (Isaac Lab 2.3), 1 (Isaac Lab 3)"]),
-    ("recorder.queue_size", 0, ["recorder.queue_size", "1 or more"]),
+    ("recorder.queue_megabytes", 0, ["recorder.queue_megabytes", "1 or more"]),
     ("datagen_config.seed", -1, ["datagen_config.seed", "-1", "0 to 2**64 - 1"]),
     ("datagen_config.generation_num_trials", 0, ["generation_num_trials", "1 or more"]),
     ("datagen_config.max_num_failures", 0, ["max_num_failures", "null"]),
