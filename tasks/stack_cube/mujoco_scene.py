@@ -20,7 +20,7 @@ _INSET = 0.0045
 
 def build_spec(task: Task) -> mujoco.MjSpec:
     """The scene with the arms of `task`; every cube is a free body of its own name."""
-    return build_tabletop(
+    spec = build_tabletop(
         task,
         {
             "cube_1": partial(_add_cube, face=_BLUE, rim=_DARK_BLUE),
@@ -28,6 +28,8 @@ def build_spec(task: Task) -> mujoco.MjSpec:
             "cube_3": partial(_add_cube, face=_GREEN, rim=_DARK_GREEN),
         },
     )
+    spec.worldbody.add_camera(name="close", pos=(1.00, -0.55, 0.45), xyaxes=(0.737, 0.676, 0, -0.264, 0.288, 0.921), fovy=42)
+    return spec
 
 
 def _add_cube(body: mujoco.MjsBody, face: tuple[float, ...], rim: tuple[float, ...]) -> None:
