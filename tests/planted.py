@@ -4,37 +4,23 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
+
+from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, quat_xyzw_from_matrix
 
 EEF = "franka"
 INFO = "obs/datagen_info"
 TARGET, ACHIEVED = f"{INFO}/target_eef_pose/{EEF}", f"{INFO}/eef_pose/{EEF}"
+OBJECTS = f"{INFO}/object_pose"
 SIGNALS = f"{INFO}/subtask_term_signals"
 _MISREAD_AXES = [3, 0, 1, 2]
 """Entries of a quaternion xyzw as wxyz takes them."""
 
 PlantInDemo = Callable[[h5py.Group], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A fault and how it is found.
-
-    Attributes:
-        plant: puts it into one demo.
-        check: the finding's name.
-        level: `error`, `warning` or `note`.
-        frame: where the finding must point, given the clean demo; None: anywhere.
-    """
-
-    plant: PlantInDemo
-    check: str
-    level: str
-    frame: Callable[[h5py.Group], int] | None = None
 
 
 def planted_file(clean: Path, path: Path, plant: PlantInDemo, names: list[str] | None = None) -> Path:
@@ -149,18 +135,50 @@ def rise_of(name: str) -> Callable[[h5py.Group], int]:
     return lambda demo: int(np.argmax(demo[f"{SIGNALS}/{name}"][()]))
 
 
+def move_everything(offset: tuple[float, float, float]) -> PlantInDemo:
+    """The whole scene somewhere else [m]: hand, targets and objects."""
+
+    def plant(demo: h5py.Group) -> None:
+        for path in [TARGET, ACHIEVED, *(f"{OBJECTS}/{name}" for name in demo[OBJECTS])]:
+            poses = demo[path][()]
+            poses[:, :3, 3] += offset
+            rewrite(demo, path, poses)
+
+    return plant
+
+
+def move_from(paths: tuple[str, ...], step: int, offset: tuple[float, float, float]) -> PlantInDemo:
+    """Poses that are elsewhere from a step on [m]."""
+
+    def plant(demo: h5py.Group) -> None:
+        for path in paths:
+            poses = demo[path][()]
+            poses[step:, :3, 3] += offset
+            rewrite(demo, path, poses)
+
+    return plant
+
+
+def stand_still(step: int, num_steps: int) -> PlantInDemo:
+    """The step repeated so many times, without motion."""
+
+    def plant(demo: h5py.Group) -> None:
+        paths: list[str] = []
+        demo.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+        for path in [path for path in paths if not path.startswith("initial_state/")]:
+            rewrite(demo, path, np.insert(demo[path][()], [step] * num_steps, demo[path][step], axis=0))
+        target = demo[TARGET][()]
+        target[step : step + num_steps] = demo[ACHIEVED][step]
+        rewrite(demo, TARGET, target)
+        demo.attrs["num_samples"] = len(demo["actions"])
+
+    return plant
+
+
 def _quaternion(rot: np.ndarray) -> np.ndarray:
     """Quaternions xyzw (T, 4) of rotations (T, 3, 3)."""
-    import torch
-
-    from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
-
     return quat_xyzw_from_matrix(torch.from_numpy(rot)).numpy()
 
 
 def _rotation(quat_xyzw: np.ndarray) -> np.ndarray:
-    import torch
-
-    from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
-
     return matrix_from_quat_xyzw(torch.from_numpy(quat_xyzw.copy())).numpy()

@@ -1,0 +1,260 @@
+"""What the doctor finds: each fault is planted into one of the shipped demos, and must be named with its demo and step."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.apps import check_demos as app
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config import CheckDemosCfg
+from isaaclab_mimic_ext.doctor.examine import Examination, examine
+from isaaclab_mimic_ext.doctor.findings import DemoFinding
+from isaaclab_mimic_ext.errors import InvalidDataset, OutputError, SourceDataError
+from isaaclab_mimic_ext.task import load_task
+from tests import planted
+from tests.planted import ACHIEVED, EEF, INFO, OBJECTS, TARGET, PlantInDemo, planted_file, rewrite, rise_of
+
+CLEAN = Path(__file__).resolve().parents[2] / "tasks/desktop_organizer/data/source_demos.hdf5"
+ILL = "demo_3"
+FrameOf = Callable[[h5py.Group], int]
+
+
+def config(*overrides: str) -> CheckDemosCfg:
+    return load_config("check_demos", [f"input_file={CLEAN}", "progress=false", *overrides])
+
+
+def check(path: Path, *overrides: str) -> Examination:
+    cfg = config(*overrides)
+    return examine(path, load_task(cfg.task.name), cfg, cfg.num_draws)
+
+
+def check_planted(tmp_path: Path, plant: PlantInDemo, *overrides: str, names: list[str] | None = None) -> Examination:
+    return check(planted_file(CLEAN, tmp_path / "ill.hdf5", plant, [ILL] if names is None else names), *overrides)
+
+
+def only(examination: Examination, level: str, name: str) -> DemoFinding:
+    found = [finding for finding in examination.report.findings if (finding.level, finding.check) == (level, name)]
+    assert len(found) == 1, examination.report.as_text()
+    return found[0]
+
+
+def closing_step(demo: h5py.Group) -> int:
+    return int(np.flatnonzero(np.diff(demo["actions"][:, -1]))[0]) + 1
+
+
+def fastest_step(demo: h5py.Group) -> int:
+    """Of the approach."""
+    return int(np.linalg.norm(np.diff(demo[ACHIEVED][:60, :3, 3], axis=0), axis=1).argmax())
+
+
+def start_in_motion(demo: h5py.Group) -> None:
+    planted.keep_steps(fastest_step(demo), None)(demo)
+
+
+def end_in_motion(demo: h5py.Group) -> None:
+    speed = np.linalg.norm(np.diff(demo[ACHIEVED][:, :3, 3], axis=0), axis=1)
+    planted.keep_steps(0, 225 + int(speed[225:].argmax()) + 1)(demo)
+
+
+def break_value(path: str, step: int, value: float) -> PlantInDemo:
+    def plant(demo: h5py.Group) -> None:
+        values = demo[path][()]
+        values[step, 0, 0] = value
+        rewrite(demo, path, values)
+
+    return plant
+
+
+def saturate(demo: h5py.Group) -> None:
+    actions = demo["actions"][()]
+    actions[:, :6] = np.clip(5 * actions[:, :6], -1, 1)
+    rewrite(demo, "actions", actions)
+
+
+def set_signal(name: str, value: bool) -> PlantInDemo:
+    return lambda demo: rewrite(demo, f"{planted.SIGNALS}/{name}", np.full(len(demo["actions"]), value))
+
+
+def forget_marks(demo: h5py.Group) -> None:
+    del demo[INFO]
+
+
+def last_step(demo: h5py.Group) -> int:
+    return len(demo["actions"]) - 1
+
+
+def at(step: int) -> FrameOf:
+    return lambda demo: step
+
+
+# fmt: off
+FAULTS: dict[str, tuple[PlantInDemo, str, str, FrameOf | None]] = {
+    # fault: what plants it, level and check of the finding, and its step in the planted demo
+    "metres taken for normalised": (planted.scale_targets(20), "error", "action space", None),
+    "another frame": (planted.shift_targets((0.03, 0, 0)), "error", "action space", None),
+    "relative taken for absolute": (planted.read_actions_as_positions, "error", "action space", None),
+    "order of quaternions": (planted.misread_quaternions, "error", "action space", None),
+    "axes turned": (planted.turn_targets(1.5), "warning", "action space", None),
+    "targets too near": (planted.scale_targets(0.05), "warning", "action space", None),
+    "targets of other actions": (planted.scale_targets(2), "warning", "actions", None),
+    "subtasks in another order": (planted.shift_signal("lift", at(40)), "error", "subtask order", at(40)),
+    "marks on the same frame": (planted.shift_signal("grasp", rise_of("reach")), "error", "same frame", rise_of("reach")),
+    "signal true from the start": (set_signal("reach", True), "error", "cropped start", at(0)),
+    "signal never true": (set_signal("grasp", False), "error", "no mark", None),
+    "mark at the very end": (planted.shift_signal("lift", last_step), "error", "cropped end", last_step),
+    "ended before the release": (planted.keep_steps(0, -45), "error", "cropped end", last_step),
+    "began in motion": (start_in_motion, "warning", "cropped start", at(0)),
+    "ended in motion": (end_in_motion, "warning", "cropped end", last_step),
+    "gripper closes early": (planted.move_gripper(-20), "warning", "gripper moving", closing_step),
+    "short subtask": (planted.shift_signal("grasp", lambda demo: rise_of("reach")(demo) + 8), "warning", "short segment",
+                      lambda demo: rise_of("reach")(demo) + 1),
+    "stands still": (planted.stand_still(20, 60), "note", "idle", at(20)),
+    "hand jumps": (planted.move_from((ACHIEVED,), 150, (0.3, 0, 0)), "error", "jump", at(150)),
+    "target jumps": (planted.move_from((TARGET,), 150, (0.3, 0, 0)), "error", "jump", at(150)),
+    "object jumps": (planted.move_from((f"{OBJECTS}/basket",), 150, (0.3, 0, 0)), "error", "jump", at(150)),
+    "clipped actions": (saturate, "warning", "saturated", None),
+    "not a number": (break_value(TARGET, 50, np.nan), "error", "unreadable", at(50)),
+    "no rotation": (break_value(ACHIEVED, 70, 3.0), "error", "unreadable", at(70)),
+    "not annotated": (forget_marks, "error", "unreadable", None),
+    "pushed object": (planted.move_from((f"{OBJECTS}/ketchup",), 40, (0.02, 0, 0)), "warning", "moved early", at(40)),
+    "pushed distractor": (planted.move_from((f"{OBJECTS}/orange_juice",), 40, (0.02, 0, 0)), "note", "moved early", at(40)),
+    "object out of its range": (planted.move_from((f"{OBJECTS}/basket",), 0, (0.1, 0, 0)), "warning", "outside range", at(0)),
+    "scene far away": (planted.move_everything((5.0, 0, 0)), "warning", "unused", None),
+}
+# fmt: on
+
+
+def test_the_shipped_demos_have_no_findings() -> None:
+    report = check(CLEAN).report
+    assert report.findings == (), report.as_text()
+    assert report.is_healthy
+    assert list(report.demos) == [f"demo_{index}" for index in range(10)]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_named_with_its_demo_and_step(fault: str, tmp_path: Path) -> None:
+    plant, level, name, frame_of = FAULTS[fault]
+    examination = check_planted(tmp_path, plant)
+    found = [finding for finding in examination.report.findings if finding.check == name and finding.level == level]
+    assert found, examination.report.as_text()
+    assert {finding.demo for finding in found} == {ILL}, examination.report.as_text()
+    assert all(finding.remedy and finding.found and finding.expected for finding in found)
+    assert examination.report.is_healthy == ("error" not in {finding.level for finding in examination.report.findings})
+    if frame_of is not None:
+        with h5py.File(tmp_path / "ill.hdf5") as file:
+            assert found[0].frame == frame_of(file["data"][ILL])
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "scene far away"])
+def test_healthy_demos_beside_a_planted_fault_have_no_findings(fault: str, tmp_path: Path) -> None:
+    findings = check_planted(tmp_path, FAULTS[fault][0]).report.findings
+    assert {finding.demo for finding in findings} <= {ILL}
+
+
+def test_step_of_a_wrong_target_is_one_at_which_it_is_wrong(tmp_path: Path) -> None:
+    finding = only(check_planted(tmp_path, planted.shift_targets((0.03, 0, 0))), "error", "action space")
+    with h5py.File(tmp_path / "ill.hdf5") as file:
+        off = file["data"][ILL][TARGET][finding.frame, :3, 3] - file["data"][ILL][ACHIEVED][finding.frame, :3, 3]
+    assert np.linalg.norm(off) > 0.02
+    assert "(+0.030, " in finding.found
+
+
+def test_every_fault_of_a_file_is_told_not_the_first_only(tmp_path: Path) -> None:
+    path = planted_file(CLEAN, tmp_path / "a.hdf5", break_value(TARGET, 50, np.nan), ["demo_1"])
+    path = planted_file(path, tmp_path / "b.hdf5", planted.shift_signal("lift", at(40)), ["demo_4"])
+    path = planted_file(path, tmp_path / "c.hdf5", planted.keep_steps(0, -45), ["demo_8"])
+    found = [(finding.demo, finding.check) for finding in check(path).report.findings if finding.level == "error"]
+    assert found == [("demo_1", "unreadable"), ("demo_4", "subtask order"), ("demo_8", "cropped end")]
+
+
+def test_every_colliding_pair_of_boundaries_is_told() -> None:
+    wide = [f"subtask_configs.franka.{index}.subtask_term_offset_range=[-60,60]" for index in (0, 1, 2)]
+    found = {(finding.demo, finding.found[:9]) for finding in check(CLEAN, *wide).report.findings}
+    assert {("demo_0", "subtask 1"), ("demo_0", "subtask 2"), ("demo_9", "subtask 1"), ("demo_9", "subtask 2")} <= found
+
+
+def test_gripper_that_settles_is_a_note(tmp_path: Path) -> None:
+    settle = [f"subtask_configs.franka.{index}.num_settle_steps_before_gripper=6" for index in range(4)]
+    findings = check_planted(tmp_path, planted.move_gripper(-20), *settle).report.findings
+    assert {finding.level for finding in findings if finding.check == "gripper moving"} == {"note"}
+
+
+def test_file_for_other_actions_is_an_error_of_the_file(tmp_path: Path) -> None:
+    path = planted_file(CLEAN, tmp_path / "other.hdf5", lambda demo: None)
+    with h5py.File(path, "r+") as file:
+        env_args = json.loads(file["data"].attrs["env_args"])
+        env_args["action"]["pos_scale"] = 1.0
+        file["data"].attrs["env_args"] = json.dumps(env_args)
+    finding = only(check(path), "error", "action space")
+    assert finding.demo is None
+    assert "pos_scale" in finding.found
+
+
+def test_copied_demo_is_similar_to_the_one_before_it(tmp_path: Path) -> None:
+    path = planted_file(CLEAN, tmp_path / "copied.hdf5", lambda demo: None)
+    with h5py.File(path, "r+") as file:
+        del file["data/demo_6"]
+        file.copy("data/demo_2", "data/demo_6")
+        planted.move_everything((0.001, 0.0, 0.0))(file["data/demo_6"])
+    finding = only(check(path), "warning", "similar")
+    assert (finding.demo, "demo_2" in finding.found) == ("demo_6", True)
+
+
+def test_objects_drawn_far_from_all_demos_are_a_note_of_the_file() -> None:
+    finding = only(check(CLEAN, "task=desktop_organizer_wide"), "note", "far draws")
+    assert finding.demo is None
+    assert finding.found.startswith("ketchup")
+
+
+def test_damaged_digest_is_told(tmp_path: Path) -> None:
+    path = planted_file(CLEAN, tmp_path / "flipped.hdf5", lambda demo: demo.attrs.create("digest", "0" * 64), [ILL])
+    assert "digest" in only(check(path), "error", "unreadable").found
+
+
+def test_selected_parts_of_the_trials_add_up() -> None:
+    selected = check(CLEAN).report.selected[EEF]
+    assert len(selected) == 4
+    for parts in selected:
+        assert sum(parts.values()) == pytest.approx(1.0)
+
+
+def test_app_reports_as_json_and_ends_with_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.shift_targets((0.03, 0, 0)), [ILL])
+    with pytest.raises(InvalidDataset, match="1 error, 1 warning, 0 notes: not ready to generate, errors in 1 of 10 demos"):
+        app.main(config(f"input_file={path}", "json=true"))
+    report = json.loads(capsys.readouterr().out)
+    assert (report["healthy"], report["num_errors"], report["num_warnings"]) == (False, 1, 1)
+    assert report["findings"][1]["demo"] == ILL
+
+
+def test_text_tells_demo_step_fault_remedy_and_verdict(tmp_path: Path) -> None:
+    lines = check_planted(tmp_path, planted.shift_signal("lift", at(40))).report.as_text().splitlines()
+    assert lines[1] == ILL
+    assert "step 40" in lines[2] and "'lift' rises at step 40, before 'grasp' at step 92" in lines[2]
+    assert "what can be done" in lines
+    assert lines[-1].startswith("1 error, 0 warnings, 0 notes: not ready")
+
+
+def test_missing_file_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(SourceDataError, match="no such file"):
+        check(tmp_path / "none.hdf5")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".html"])
+def test_picture_shows_every_demo_and_is_not_written_over(suffix: str, tmp_path: Path) -> None:
+    path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.move_gripper(-20), [ILL])
+    picture = tmp_path / f"demos{suffix}"
+    app.main(config(f"input_file={path}", f"picture_file={picture}"))
+    content = picture.read_bytes()
+    if suffix == ".html":
+        assert all(f">demo_{index}<".encode() in content for index in range(10))
+        assert content.count(b"gripper moving at step") >= 2
+        assert b"src=" not in content and b"href=" not in content
+    else:
+        assert content.startswith(b"\x89PNG")
+    with pytest.raises(OutputError, match="is there already"):
+        app.main(config(f"input_file={path}", f"picture_file={picture}"))
