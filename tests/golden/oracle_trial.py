@@ -248,13 +248,7 @@ class Trial:
     def must_wait(self, arm: Arm, waiting: set[str]) -> bool:
         return (
             self.must_settle(arm)
-            or any(
-                c.latter == arm.who
-                and c.min_time_diff > 0
-                and not self.is_over(c.former)
-                and arm.remaining <= c.min_time_diff
-                for c in self.problem.sequentials
-            )
+            or any(self.waits_for_former(arm, c) for c in self.problem.sequentials if c.latter == arm.who)
             or any(self.waits_for_partner(arm, c, waiting) for c in self.problem.coordinations if arm.who in c.members)
         )
 
@@ -262,6 +256,9 @@ class Trial:
         assert arm.plan is not None
         changes = ((arm.plan[arm.executed].gripper > 0) != (arm.last.gripper > 0)).any()
         return bool(changes) and arm.steps_still < self.problem.subtasks[arm.name][arm.index].num_settle
+
+    def waits_for_former(self, arm: Arm, constraint: Sequential) -> bool:
+        return arm.remaining <= constraint.min_time_diff and not self.is_over(constraint.former)
 
     def waits_for_partner(self, arm: Arm, constraint: Coordination, waiting: set[str]) -> bool:
         """Both go their last steps, as many as the shorter source segment has, in step."""

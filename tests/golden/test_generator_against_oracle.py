@@ -124,7 +124,8 @@ def _generate(
     env = _StubEnv(num_envs, spec, num_doomed)
     planner = spec.planner(num_envs, env.device)
     recorder = _StubRecorder(num_envs, planner.horizon)
-    generator = Generator(env, planner, recorder, spec.config, ["done"])  # type: ignore[arg-type]
+    signals = [[*[None] * (planner.chosen_demos.shape[-1] - 1), "done"]]
+    generator = Generator(env, planner, recorder, spec.config, signals)  # type: ignore[arg-type]
     generator.run()
     return spec, env, recorder, generator
 
