@@ -103,7 +103,7 @@ def measure_writer(kind: str, megabytes: float) -> dict[str, Any]:
         options = WriterOptions(folder / "demo.hdf5", None, folder / "run.sqlite", FileOptions({}), True, fields, ())
         writer = EpisodeWriter(options)
         every = np.ones(num_trials, dtype=bool)
-        ended = EndedTrials(np.arange(num_trials), every, np.zeros(num_trials, int), np.full(num_trials, num_steps), {})
+        ended = EndedTrials(np.arange(num_trials), every, np.full(num_trials, num_steps), {})
         start = time.perf_counter()
         for batch in range(num_batches):
             trials = ended.trials + batch * num_trials

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import DataGenConfig
-from isaaclab_mimic_ext.diagnose.observer import FailureObserver
-from isaaclab_mimic_ext.diagnose.reasons import never_reached
+from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.record.episodes import EndedTrials
@@ -27,7 +26,7 @@ class Generator:
     """Turns trials into recorded episodes until the ledger has its verdict.
 
     Args:
-        signals: the subtask signals, in order, for the failure report of envs that name no reasons of their own.
+        signals: the term signal of every subtask, by end effector in the env's order; None where it has none.
         elapsed: time of the run's earlier sessions [s].
     """
 
@@ -37,13 +36,12 @@ class Generator:
         planner: TrialPlanner,
         recorder: EpisodeRecorder,
         config: DataGenConfig,
-        signals: Sequence[str],
+        signals: Sequence[Sequence[str | None]],
         elapsed: float = 0.0,
     ):
         self.env, self.planner, self.recorder, self.config = env, planner, recorder, config
         self.ledger = TrialLedger(config)
-        reasons = env.failure_reasons or never_reached(signals)
-        self.observer = FailureObserver(reasons, env.failure_conditions(), env.num_envs, env.device)
+        self.watch = TrialWatch(env, signals, getattr(planner, "failure_messages", ()))
         self.env_steps = 0
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
@@ -54,6 +52,7 @@ class Generator:
         self._draws = Draws(config.seed, planner.trials)
         self._step = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._steps_successful = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self._stopped = torch.zeros(num_envs, dtype=torch.bool, device=device)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
@@ -73,16 +72,17 @@ class Generator:
 
     def step(self) -> None:
         """One control step of every env that has a trial, and what follows from it."""
-        actions = self._next_actions()
+        actions, target_eef_pose = self._next_actions()
         self.recorder.before_step(self._step)
         self.env.step(actions, None if self._active.all() else self._active_ids)
         success = self.env.success()
         self.recorder.after_step(self._step, actions, success)
-        self._watch(success)
+        self._watch(success, target_eef_pose)
         self.env_steps += len(self._active_ids)
         due, ended = self.planner.advance()
+        ended = ended | self._stop_early(ended)
         # sync: the only one of a step that neither ends nor begins a trial
-        events = torch.cat((due, ended[:, None]), dim=1).cpu().numpy() & self._active[:, None]
+        events = torch.cat((due & ~ended[:, None], ended[:, None]), dim=1).cpu().numpy() & self._active[:, None]
         if events[:, -1].any():
             self._end_trials(np.flatnonzero(events[:, -1]))
             if self.ledger.verdict is not None:
@@ -106,7 +106,8 @@ class Generator:
         self.planner.begin_trials(env_ids, draws)
         self._step[env_ids] = 0
         self._steps_successful[env_ids] = 0
-        self.observer.begin(env_ids)
+        self._stopped[env_ids] = False
+        self.watch.begin(env_ids, self._object_pose())
         self.recorder.begin(env_ids)
         num_eefs = len(self.env.eef_names)
         self._begin_segments(np.repeat(free[: len(trials)], num_eefs), np.tile(np.arange(num_eefs), len(trials)))
@@ -130,13 +131,13 @@ class Generator:
 
     def report(self) -> GenerationReport:
         """Counts so far; of trials 0 .. K-1 once the ledger has its verdict."""
-        ledger, verdict = self.ledger, self.ledger.verdict
+        ledger, verdict, names = self.ledger, self.ledger.verdict, self.watch.failures.names
         return GenerationReport(
             num_successes=ledger.num_successes if verdict else ledger.num_ended_successes,
             num_attempts=ledger.committed if verdict else ledger.num_ended,
             reason=verdict.reason if verdict else "interrupted",
             target_reached=verdict is not None and verdict.target_reached,
-            failures=failure_counts(self.observer.names, ledger.failures_by_stage(len(self.observer.names))),
+            failures=failure_counts(names, ledger.failures_by_stage(len(names))),
             env_steps=self.env_steps,
             elapsed=self.clock.elapsed(),
         )
@@ -144,45 +145,66 @@ class Generator:
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.env.device)
 
-    def _begin_segments(self, env_ids: np.ndarray, eef_ids: np.ndarray) -> None:
-        eef_pose = torch.stack([self.env.get_robot_eef_pose(name) for name in self.env.eef_names], dim=1)
-        object_pose = torch.stack(list(self.env.get_object_poses().values()), dim=1)
-        self.planner.begin_segments(self._tensor(env_ids), self._tensor(eef_ids), eef_pose, object_pose)
+    def _eef_pose(self) -> Tensor:
+        """(N, E, 4, 4), present, env frame [m]."""
+        return torch.stack([self.env.get_robot_eef_pose(name) for name in self.env.eef_names], dim=1)
 
-    def _next_actions(self) -> Tensor:
+    def _object_pose(self) -> Tensor:
+        """(N, O, 4, 4), present, env frame [m]."""
+        return torch.stack(list(self.env.get_object_poses().values()), dim=1)
+
+    def _begin_segments(self, env_ids: np.ndarray, eef_ids: np.ndarray) -> None:
+        places = self._tensor(env_ids), self._tensor(eef_ids)
+        self.planner.begin_segments(*places, self._eef_pose(), self._object_pose())
+
+    def _next_actions(self) -> tuple[Tensor, Tensor]:
+        """The actions (N, A), and the poses (N, E, 4, 4) that they are to lead to."""
         waypoints = self.planner.waypoints()
         num_eefs = len(self.env.eef_names)
         normal = self._draws.normal(Stream.ACTION_NOISE, (num_eefs, self.env.action_noise_dim), self._step)
         noise = normal * waypoints.noise_std[..., None]
-        return self.env.target_eef_pose_to_action(
-            self._by_eef(waypoints.target_eef_pose), self._by_eef(waypoints.gripper_action), self._by_eef(noise)
-        )
+        target = waypoints.target_eef_pose
+        targets, grippers = self._by_eef(target), self._by_eef(waypoints.gripper_action)
+        return self.env.target_eef_pose_to_action(targets, grippers, self._by_eef(noise)), target
 
     def _by_eef(self, stacked: Tensor) -> dict[str, Tensor]:
         return dict(zip(self.env.eef_names, stacked.unbind(1), strict=True))
 
-    def _watch(self, success: Tensor) -> None:
+    def _watch(self, success: Tensor, target_eef_pose: Tensor) -> None:
         self._steps_successful = torch.where(success, self._steps_successful + 1, 0)
-        self.observer.watch(self._step, self.env.failure_conditions(), success)
+        self.watch.after_step(self._step, success, target_eef_pose, self._eef_pose(), self.planner.subtask)
         self._step += self._is_active
+
+    def _stop_early(self, ended: Tensor) -> Tensor:
+        """Trials that are not worth going on with, (N,) bool: their planner has failed, or their task gives them up."""
+        failure = getattr(self.planner, "failure", None)
+        if failure is not None:
+            self.watch.failures.fail_planner(failure)
+            self._stopped |= failure > 0
+        hopeless = self.watch.hopeless(self.planner.subtask) if self.config.stop_hopeless_trials else None
+        if hopeless is not None:
+            judged = ended | self.watch.failures.ever_successful if self.config.success_rule == "any_step" else ended
+            self._stopped |= hopeless & ~judged
+        return self._stopped
 
     def _end_trials(self, env_ids: np.ndarray) -> None:
         ids = self._tensor(env_ids)
         held = self._steps_successful >= self.config.num_success_steps
-        successful = (self.observer.ever_successful if self.config.success_rule == "any_step" else held)[ids]
+        successful = (self.watch.failures.ever_successful if self.config.success_rule == "any_step" else held)[ids]
         broken = self.recorder.first_broken_step(ids, self._step[ids])
-        codes, _ = self.observer.reasons(ids, self._step[ids], broken)
-        success, stages = (successful & (broken < 0)).cpu().numpy(), codes.cpu().numpy()
+        codes, steps = self.watch.failures.reasons(ids, self._step[ids], broken)
+        success = (successful & (broken < 0) & ~self._stopped[ids]).cpu().numpy()
         trials, lengths = self.planner.trials[ids].cpu().numpy(), self._step[ids].cpu().numpy()
         if (broken >= 0).any():
             numbers = self.planner.trials[ids[broken >= 0]].tolist()
             log.warning("The physics of trial %s gave numbers that are not finite; it counts as failed", numbers)
-        attributes = {
-            "seed": np.full(len(trials), self.config.seed),
-            "source_demos": self.planner.chosen_demos[ids].cpu().numpy(),
-        }
-        self.ledger.end(trials, success, stages)
-        self.recorder.end(ids, EndedTrials(trials, success, stages, lengths, attributes), self.ledger.committed)
+        source_demos = self.planner.chosen_demos[ids].cpu().numpy()
+        attributes = {"seed": np.full(len(trials), self.config.seed), "source_demos": source_demos}
+        records = self.watch.record(ids, codes, steps, self.planner.subtask)
+        records["reason"] = np.where(success, "", records["reason"])
+        records |= {"source_demos": source_demos, "stopped": self._stopped[ids].cpu().numpy()}
+        self.ledger.end(trials, success, codes.cpu().numpy())
+        self.recorder.end(ids, EndedTrials(trials, success, lengths, attributes, records), self.ledger.committed)
         self._active[env_ids] = False
         # An idle env records at step 0 until its next trial overwrites it.
         self._step[ids] = 0

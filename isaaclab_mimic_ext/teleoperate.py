@@ -66,9 +66,8 @@ def record_demos(
         if should_stop():
             return
         outcome, lengths = success.cpu().numpy(), plan.length.cpu().numpy()
-        stages = np.zeros(len(trials), dtype=np.int64)
-        ledger.end(trials, outcome, stages)
-        ended = EndedTrials(trials, outcome, stages, lengths, {"seed": np.full(len(trials), seed)})
+        ledger.end(trials, outcome, np.zeros(len(trials), dtype=np.int64))
+        ended = EndedTrials(trials, outcome, lengths, {"seed": np.full(len(trials), seed)})
         recorder.end(env_ids, ended, ledger.committed)
 
 

@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -117,12 +118,28 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         store_path=folder.store,
         lock=session.lock,
         elapsed=session.elapsed,
+        facts={"trials": _facts(cfg, env, pool)},
     )
     recorder = EpisodeRecorder(env, cfg.recorder, planner.horizon, output)
-    signals = [name for configs in subtasks.values() for name in _signals(configs)]
+    signals = [[config.subtask_term_signal for config in configs] for configs in subtasks.values()]
     generator = Generator(env, planner, recorder, cfg.datagen_config, signals, session.elapsed)
-    generator.ledger.restore(outcomes.trials, outcomes.success, outcomes.stage)
+    codes = generator.watch.failures.codes(outcomes.reason)
+    generator.ledger.restore(outcomes.trials, outcomes.success, codes)
     return generator
+
+
+def _facts(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> dict[str, Any]:
+    """What the records of trials speak of only by index."""
+    subtasks = _subtasks(cfg, env)
+    return {
+        "eefs": list(env.eef_names),
+        "objects": list(env.object_names),
+        "signals": [[config.subtask_term_signal for config in configs] for configs in subtasks.values()],
+        "descriptions": [[config.description for config in configs] for configs in subtasks.values()],
+        "object_refs": [[config.object_ref for config in configs] for configs in subtasks.values()],
+        "source_demos": list(pool.names),
+        "step_dt": env.step_dt,
+    }
 
 
 def _subtasks(cfg: GenerateCfg, env: MimicEnv) -> dict[str, list[SubTaskConfig]]:

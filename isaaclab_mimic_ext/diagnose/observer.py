@@ -2,8 +2,9 @@
 
 # N envs, n of them addressed, C watched conditions, K codes of reasons
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +23,11 @@ class FailureObserver:
     Args:
         reasons: the task's, in the order in which they are looked for: the first that holds is the trial's.
         conditions: an example of what `watch` will be given, which shows their names.
-        planner_messages: what the planner may say when it fails; its failure code is the place in them.
+        planner_messages: what the planner may say when it fails; 1 is the failure code of the first one.
+        also: further conditions to note, for `first_true`.
 
     Raises:
-        TaskSpecError: a reason speaks of a condition that is not there, or two have the same name.
+        TaskSpecError: a condition that a reason or `also` names is not there, or two reasons have the same name.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class FailureObserver:
         num_envs: int,
         device: torch.device,
         planner_messages: Sequence[str] = (),
+        also: Sequence[str] = (),
     ):
         self.names = reason_names(reasons, planner_messages)
         """Of the reasons, by code."""
-        _check(reasons, conditions, self.names)
+        _check(reasons, conditions, self.names, also)
         self._reasons = tuple(reasons)
-        self._columns = _columns(self._reasons)
-        place = {column: index for index, column in enumerate(self._columns)}
+        self._columns = _columns(self._reasons, also)
+        self._place = place = {column: index for index, column in enumerate(self._columns)}
         self._column_of = [place[reason.condition, reason.after] for reason in self._reasons]
         self._after_of = [-1 if reason.after is None else place[reason.after, None] for reason in self._reasons]
         self._has_after = torch.tensor([after is not None for _, after in self._columns] + [False], device=device)
@@ -51,7 +54,7 @@ class FailureObserver:
         self.first = torch.full((num_envs, len(self._columns) + 1), _NOT_YET, dtype=torch.int64, device=device)
         self.last = self.first.clone()
         self._num_rises = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self._planner_failure = torch.full((num_envs,), -1, dtype=torch.int64, device=device)
+        self._planner_failure = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._num_planner_codes = max(len(planner_messages), 1)
 
     @property
@@ -59,12 +62,17 @@ class FailureObserver:
         """Whether the task was solved at some step of the present trial, (N,) bool."""
         return self.first[:, -1] >= 0
 
+    def codes(self, names: Iterable[str]) -> np.ndarray:
+        """The codes of reasons by name, (F,) int64; that of the last one for what is no reason (any more)."""
+        code_of = {name: code for code, name in enumerate(self.names)}
+        return np.array([code_of.get(name, len(self.names) - 1) for name in names], dtype=np.int64)
+
     def begin(self, env_ids: Tensor) -> None:
         """Forget the last trials of `env_ids` (n,)."""
         self.first[env_ids] = _NOT_YET
         self.last[env_ids] = _NOT_YET
         self._num_rises[env_ids] = 0
-        self._planner_failure[env_ids] = -1
+        self._planner_failure[env_ids] = 0
 
     def watch(self, step: Tensor, conditions: Mapping[str, Tensor], success: Tensor) -> None:
         """Note what is true after `step`, (N,): how many steps of its trial each env had made before this one.
@@ -82,9 +90,13 @@ class FailureObserver:
         self.first = torch.where(true & ~seen, step, self.first)
         self.last = torch.where(true, step, self.last)
 
+    def first_true(self, env_ids: Tensor, conditions: Sequence[str]) -> Tensor:
+        """The step in which each condition was first true in the trials of `env_ids`, (n, len(conditions)); -1: in none."""
+        return self.first[env_ids][:, [self._place[name, None] for name in conditions]].clamp(min=-1)
+
     def fail_planner(self, failure: Tensor) -> None:
-        """Note where the planner failed in this step: the code of its message, (N,) int64, -1 where it did not."""
-        self._planner_failure = torch.where(self._planner_failure >= 0, self._planner_failure, failure)
+        """Note where the planner has failed: the code of its message, (N,) int64 (or bool), 0 where it did not."""
+        self._planner_failure = torch.where(self._planner_failure > 0, self._planner_failure, failure)
 
     def reasons(self, env_ids: Tensor, lengths: Tensor, broken: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Why the trials of `env_ids` (n,) failed if they did: code and step, (n,) each.
@@ -101,7 +113,7 @@ class FailureObserver:
         holds.append(broken >= 0)
         steps.append(broken)
         for planner_code in range(self._num_planner_codes):
-            holds.append(failure == planner_code)
+            holds.append(failure == planner_code + 1)
             steps.append(end)
         for reason, column, after in zip(self._reasons, self._column_of, self._after_of, strict=True):
             held, step = _holds(reason, first[:, column], last[:, column], end)
@@ -130,19 +142,25 @@ def _holds(reason: FailureReason, first: Tensor, last: Tensor, end: Tensor) -> t
     return (first >= 0) & (last < end), last + 1
 
 
-def _columns(reasons: Sequence[FailureReason]) -> list[tuple[str, str | None]]:
+def _columns(reasons: Sequence[FailureReason], also: Sequence[str]) -> list[tuple[str, str | None]]:
     """(condition, the one after which it counts) of all that is to be watched; each pair once."""
-    plain = [(name, None) for reason in reasons for name in (reason.condition, reason.after) if name is not None]
+    plain = [(name, None) for name in also]
+    plain += [(reason.condition if reason.after is None else reason.after, None) for reason in reasons]
     return list(dict.fromkeys([*plain, *((reason.condition, reason.after) for reason in reasons)]))
 
 
-def _check(reasons: Sequence[FailureReason], conditions: Mapping[str, Tensor], names: Sequence[str]) -> None:
-    for reason in reasons:
-        for name in (reason.condition, reason.after):
-            if name is not None and name not in conditions:
-                raise TaskSpecError(
-                    f"failure reason '{reason.name}': the task has no condition '{name}'; {choices(name, conditions)}"
-                )
-    for name in names:
-        if names.count(name) > 1:
-            raise TaskSpecError(f"failure reason '{name}': two reasons have this name; give each its own")
+def _check(
+    reasons: Sequence[FailureReason], conditions: Mapping[str, Tensor], names: Sequence[str], also: Sequence[str]
+) -> None:
+    for name in also:
+        if name not in conditions:
+            raise TaskSpecError(
+                f"conditions: the task watches no '{name}', which is a subtask's signal; {choices(name, conditions)}"
+            )
+    named = [(reason.name, name) for reason in reasons for name in (reason.condition, reason.after) if name is not None]
+    for owner, name in named:
+        if name not in conditions:
+            raise TaskSpecError(f"failure reason '{owner}': the task has no condition '{name}'; {choices(name, conditions)}")
+    twice = [name for code, name in enumerate(names) if name in names[:code]]
+    if twice:
+        raise TaskSpecError(f"failure reason '{twice[0]}': two reasons have this name; give each its own")

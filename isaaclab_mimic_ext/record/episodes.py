@@ -2,7 +2,7 @@
 
 # F episodes of one batch, F' of them kept, T steps (of the longest of them), W columns
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,15 @@ class EndedTrials:
 
     Attributes:
         trials, success, lengths: (F,).
-        stages: (F,), where a trial failed.
         attributes: name -> (F, ...), facts of each whole demo.
+        records: name -> (F, ...), what the store keeps of every trial, demo or not; `reason` says why it failed.
     """
 
     trials: np.ndarray
     success: np.ndarray
-    stages: np.ndarray
     lengths: np.ndarray
     attributes: dict[str, np.ndarray]
+    records: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -100,6 +100,7 @@ class WriterOptions:
         failed_path: of failed ones, or None to drop them.
         store_path: of the run's database (`store.IN_MEMORY` where the run is not to be continued).
         elapsed: time of the run's earlier sessions [s].
+        facts: what the store notes of the run at its start.
         fields, initial_fields: `Field`s of the rows.
     """
 
@@ -112,3 +113,4 @@ class WriterOptions:
     initial_fields: tuple[Field, ...]
     queue_megabytes: int = 256
     elapsed: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -29,6 +29,7 @@ class Output:
         attributes: of the datasets' `data` group.
         overwrite: replace files that are there.
         store_path, lock, elapsed: of the run to go on with, if it can be (`session.RunSession`).
+        facts: what the run's store is to know beside them.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Output:
     store_path: Path | str = IN_MEMORY
     lock: int | None = None
     elapsed: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class EpisodeRecorder:
@@ -71,6 +73,7 @@ class EpisodeRecorder:
             initial_fields=initial.fields,
             queue_megabytes=config.queue_megabytes,
             elapsed=output.elapsed,
+            facts=dict(output.facts),
         )
         self.writer = EpisodeWriter(options, output.lock)
 

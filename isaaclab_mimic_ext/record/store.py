@@ -4,26 +4,30 @@ An SQLite database in WAL mode. Whatever was committed survives a kill at any in
 been, and the trials in question are simply run again. Imported by the writer's process: no torch here.
 """
 
-# F trials, T steps of an episode, W columns
+# F trials, T steps of an episode, W columns of a row
 
 import io
 import json
 import sqlite3
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.errors import OutputError, RecorderError
 
 IN_MEMORY = ":memory:"
+LAYOUT = 2
+"""Of the tables; 1 knew neither reasons nor records of trials."""
+_DIGITS = 6
+"""Decimals of what is kept of a trial: a micrometre."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS trials (
-    trial INTEGER PRIMARY KEY, success INTEGER NOT NULL, stage INTEGER NOT NULL, length INTEGER NOT NULL
+    trial INTEGER PRIMARY KEY, success INTEGER NOT NULL, reason TEXT NOT NULL, length INTEGER NOT NULL, record TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS episodes (trial INTEGER PRIMARY KEY, attributes TEXT NOT NULL, rows BLOB NOT NULL);
 """
@@ -46,24 +50,51 @@ class Episode:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How trials ended, each (F,): their numbers in order, whether they succeeded, and where they failed."""
+    """How trials ended, each (F,): their numbers in order, whether they succeeded, and why they failed (text)."""
 
     trials: np.ndarray
     success: np.ndarray
-    stage: np.ndarray
+    reason: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is known of a trial that ended: why it failed (empty where it did not), its steps, and what was noted of it."""
+
+    trial: int
+    success: bool
+    reason: str
+    length: int
+    notes: dict[str, Any]
 
 
 class RunStore:
-    """One run's database; `IN_MEMORY` for a run that is not to be continued."""
+    """One run's database; `IN_MEMORY` for a run that is not to be continued.
 
-    def __init__(self, path: Path | str):
+    Args:
+        read_only: look at it, also while a run writes to it.
+    """
+
+    def __init__(self, path: Path | str, read_only: bool = False):
+        self._path = path
+        if read_only:
+            self._database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+            return
         self._database = sqlite3.connect(path)
         self._database.executescript("PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        if not self._database.execute("SELECT name FROM sqlite_master").fetchall():
+            self._database.execute(f"PRAGMA user_version = {LAYOUT}")
         self._database.executescript(_SCHEMA)
 
-    def add(self, trial: int, success: bool, stage: int, length: int) -> None:
-        """Note how a trial ended; durable after `commit`."""
-        self._database.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", (trial, success, stage, length))
+    def add(self, trial: int, success: bool, length: int, record: Mapping[str, Any] | None = None) -> None:
+        """Note how a trial ended; durable after `commit`.
+
+        Args:
+            record: name -> number, text or array, with `reason`, why it failed.
+        """
+        notes = {name: _plain(np.asarray(value)) for name, value in (record or {}).items()}
+        values = (trial, success, notes.pop("reason", ""), length, json.dumps(notes))
+        self._database.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", values)
 
     def add_episode(self, trial: int, rows: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Keep what a trial recorded; durable after `commit`."""
@@ -107,10 +138,35 @@ class RunStore:
         return found is not None and (bool(found[0]) or keeps_failed)
 
     def outcomes(self) -> Outcomes:
-        """Every trial that has ended."""
-        found = self._database.execute("SELECT trial, success, stage FROM trials ORDER BY trial").fetchall()
-        trials, success, stage = np.array(found, dtype=np.int64).reshape(-1, 3).T
-        return Outcomes(trials, success.astype(bool), stage)
+        """Every trial that has ended.
+
+        Raises:
+            OutputError: another version of this package has made the store.
+        """
+        self._check_layout()
+        found = self._database.execute("SELECT trial, success, reason FROM trials ORDER BY trial").fetchall()
+        trials, success = np.array([row[:2] for row in found], dtype=np.int64).reshape(-1, 2).T
+        return Outcomes(trials, success.astype(bool), np.array([row[2] for row in found], dtype=str))
+
+    def records(self) -> Iterator[TrialRecord]:
+        """What is known of every trial that has ended, in the order of their numbers.
+
+        Raises:
+            OutputError: as `outcomes`.
+        """
+        self._check_layout()
+        query = "SELECT trial, success, reason, length, record FROM trials ORDER BY trial"
+        for trial, success, reason, length, record in self._database.execute(query):
+            yield TrialRecord(trial, bool(success), reason, length, json.loads(record))
+
+    def _check_layout(self) -> None:
+        (layout,) = self._database.execute("PRAGMA user_version").fetchone()
+        if layout != LAYOUT:
+            version = f"{'an older' if layout < LAYOUT else 'a newer'} version (layout {layout}, here {LAYOUT})"
+            raise OutputError(
+                f"output_dir: {self._path} was made by {version}; use the one that started the run, or start anew with "
+                "overwrite=true"
+            )
 
     def facts(self) -> dict[str, Any]:
         """What is noted about the run itself."""
@@ -135,3 +191,12 @@ class RunStore:
     def close(self) -> None:
         """Close the database; what was not committed is gone."""
         self._database.close()
+
+
+def _plain(value: np.ndarray) -> Any:
+    """A value for JSON; what is not a number (a mean of nothing) becomes null."""
+    if value.dtype.kind != "f":
+        return value.tolist()
+    rounded = np.round(value.astype(np.float64), _DIGITS).astype(object)
+    rounded[~np.isfinite(value)] = None
+    return rounded.tolist()

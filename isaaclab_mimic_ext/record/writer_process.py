@@ -87,6 +87,7 @@ class _Writing:
     def __init__(self, options: WriterOptions):
         self.options = options
         self.store = RunStore(options.store_path)
+        self.store.set_facts(**options.facts)
         self.files = {True: DatasetFile(options.path, options.file, options.overwrite)}
         if options.failed_path is not None:
             self.files[False] = DatasetFile(options.failed_path, options.file, options.overwrite)
@@ -112,7 +113,8 @@ class _Writing:
         row, ended = 0, batch.ended
         for index, trial in enumerate(ended.trials.tolist()):
             length = int(ended.lengths[index])
-            self.store.add(trial, bool(ended.success[index]), int(ended.stages[index]), length)
+            record = {name: values[index] for name, values in ended.records.items()}
+            self.store.add(trial, bool(ended.success[index]), length, record)
             if batch.kept[index]:
                 rows = {name: values[row, :length] for name, values in batch.rows.items()}
                 rows |= {name: values[row] for name, values in batch.initial_rows.items()}

@@ -174,7 +174,7 @@ def record_two_trials(path: Path) -> list[dict[str, np.ndarray]]:
         for trial in range(2):
             steps[trial].append({key: leaf[trial].numpy().copy() for key, leaf in row.items()})
     attributes = {"seed": np.full(2, 7)}
-    ended = EndedTrials(np.arange(2), np.ones(2, bool), np.zeros(2, int), np.full(2, 4), attributes)
+    ended = EndedTrials(np.arange(2), np.ones(2, bool), np.full(2, 4), attributes)
     recorder.end(env_ids, ended, committed=2)
     recorder.close(Closing(2, {}, {}, is_final=True))
     for trial in range(2):

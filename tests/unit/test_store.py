@@ -1,13 +1,14 @@
 """The run's database: what was committed is there again, what was not never was."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.errors import RecorderError
-from isaaclab_mimic_ext.record.store import IN_MEMORY, RunStore
+from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.record.store import IN_MEMORY, LAYOUT, RunStore
 
 ROWS = {"low": np.arange(12, dtype=np.float32).reshape(4, 3), "rgb": np.arange(8, dtype=np.uint8).reshape(4, 2)}
 ATTRIBUTES = {"seed": np.int64(7), "source_demos": np.array([[1, 2]])}
@@ -26,21 +27,22 @@ def store(path: Path) -> Iterator[RunStore]:
 
 
 def test_what_was_committed_is_there_again_and_the_rest_is_not(store: RunStore, path: Path) -> None:
-    store.add(4, True, 0, 90)
-    store.add(1, False, 2, 80)
+    store.add(4, True, 90)
+    store.add(1, False, 80, {"reason": "dropped"})
     store.set_facts(identity={"seed": 1})
     store.commit()
-    store.add(2, True, 0, 90)
+    store.add(2, True, 90)
     store.set_facts(identity={"seed": 2})
     again = RunStore(path)
     outcomes = again.outcomes()
-    assert (outcomes.trials.tolist(), outcomes.success.tolist(), outcomes.stage.tolist()) == ([1, 4], [False, True], [2, 0])
+    assert (outcomes.trials.tolist(), outcomes.success.tolist()) == ([1, 4], [False, True])
+    assert outcomes.reason.tolist() == ["dropped", ""]
     assert again.facts() == {"identity": {"seed": 1}}
     again.close()
 
 
 def test_an_episode_reads_as_it_was_kept(store: RunStore) -> None:
-    store.add(3, True, 0, 4)
+    store.add(3, True, 4)
     store.add_episode(3, ROWS, ATTRIBUTES)
     episode = store.episode(3)
     assert episode is not None and episode.success
@@ -52,7 +54,7 @@ def test_an_episode_reads_as_it_was_kept(store: RunStore) -> None:
 
 def test_a_trial_that_ran_twice_counts_once(store: RunStore) -> None:
     for success in (False, True):
-        store.add(3, success, 0, 4)
+        store.add(3, success, 4)
         store.add_episode(3, ROWS, ATTRIBUTES)
     assert store.outcomes().success.tolist() == [True]
 
@@ -65,7 +67,7 @@ def test_a_new_store_is_empty(store: RunStore) -> None:
 
 def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore, path: Path) -> None:
     for trial in range(20):
-        store.add(trial, True, 0, 4)
+        store.add(trial, True, 4)
         store.add_episode(trial, {"low": np.zeros((100, 1000), np.float32)}, {})
     store.commit()
     store.drop_episodes()
@@ -75,8 +77,8 @@ def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore
 
 
 def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
-    store.add(0, True, 0, 4)
-    store.add(1, False, 0, 4)
+    store.add(0, True, 4)
+    store.add(1, False, 4)
     assert [store.is_demo(trial, keeps_failed=False) for trial in range(3)] == [True, False, False]
     assert [store.is_demo(trial, keeps_failed=True) for trial in range(3)] == [True, True, False]
 
@@ -84,7 +86,7 @@ def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
 def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(store: RunStore, position: float) -> None:
     for trial in range(2):
-        store.add(trial, True, 0, 4)
+        store.add(trial, True, 4)
         store.add_episode(trial, {"low": np.ones((50, 50), np.float32)}, {})
     (found,) = store._database.execute("SELECT rows FROM episodes WHERE trial = 1").fetchone()
     rows = bytearray(found)
@@ -99,7 +101,32 @@ def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(
 def test_a_run_that_is_not_to_be_continued_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = RunStore(IN_MEMORY)
-    store.add(0, True, 0, 4)
+    store.add(0, True, 4)
     store.commit()
     store.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_record_of_a_trial_reads_as_it_was_noted_with_null_for_what_is_no_number(store: RunStore, path: Path) -> None:
+    noted = {
+        "reason": "never grasped",
+        "step": np.int64(41),
+        "scene": np.array([[0.1234567, 2.0, -1.0]]),
+        "stopped": np.True_,
+    }
+    store.add(5, False, 60, noted | {"tracking": np.array([[0.5, np.nan], [np.inf, 1.0]])})
+    store.commit()
+    (record,) = RunStore(path, read_only=True).records()
+    assert (record.trial, record.success, record.reason, record.length) == (5, False, "never grasped", 60)
+    scene = [[0.123457, 2.0, -1.0]]
+    assert record.notes == {"step": 41, "scene": scene, "stopped": True, "tracking": [[0.5, None], [None, 1.0]]}
+
+
+@pytest.mark.parametrize(("layout", "made_by"), [(0, "an older"), (LAYOUT + 1, "a newer")])
+def test_a_store_of_another_layout_is_refused_with_what_can_be_done(path: Path, layout: int, made_by: str) -> None:
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE trials (trial INTEGER PRIMARY KEY, success INTEGER, stage INTEGER, length INTEGER)")
+    database.execute(f"PRAGMA user_version = {layout}")
+    database.close()
+    with pytest.raises(OutputError, match=f"run.sqlite was made by {made_by} version .* overwrite=true"):
+        RunStore(path).outcomes()
