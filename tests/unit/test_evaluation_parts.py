@@ -1,0 +1,236 @@
+"""The parts of an evaluation: intervals, wider scenes, checkpoints of a run, its folder, policies by name."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
+from isaaclab_mimic_ext.evaluate.disturbances import ObservationNoise, scaled_events
+from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
+from isaaclab_mimic_ext.evaluate.horizon import horizon_of
+from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
+from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode, best_of
+from isaaclab_mimic_ext.evaluate.summary import by_epoch
+from isaaclab_mimic_ext.policies.base import PolicyRequest
+from isaaclab_mimic_ext.policies.load import find_policy, make_policy
+from isaaclab_mimic_ext.policies.robomimic import check_fits
+from isaaclab_mimic_ext.rng import Domain, Draws
+from tests.builders import make_source_file
+
+
+@pytest.mark.parametrize(
+    ("num_successes", "num_trials", "low", "high"),
+    [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (225, 300, 0.6980, 0.7956)],
+)
+def test_wilson_interval_has_the_values_of_the_tables(num_successes: int, num_trials: int, low: float, high: float) -> None:
+    assert wilson_interval(num_successes, num_trials) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(0, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_a_rate_lies_within_its_interval_and_the_interval_within_0_and_1(counts: tuple[int, int]) -> None:
+    low, high = wilson_interval(*counts)
+    assert 0.0 <= low <= counts[0] / max(counts[1], 1) <= high <= 1.0
+
+
+def test_scaled_events_are_wider_about_their_middles_and_yaw_stays_within_a_turn() -> None:
+    event = EventCfg("ketchup", {"x": [0.1, 0.3], "yaw": [-math.pi, math.pi], "y": [-0.1, 0.1]}, min_separation=0.06)
+    scaled = scaled_events({"move": event, "arm": EventCfg("robot", joint_std=0.02)}, 1.5)
+    assert scaled["move"].pose_range["x"] == pytest.approx([0.05, 0.35])
+    assert scaled["move"].pose_range["y"] == pytest.approx([-0.15, 0.15])
+    assert scaled["move"].pose_range["yaw"] == pytest.approx([-math.pi, math.pi])
+    assert scaled["move"].min_separation == 0.06
+    assert scaled["arm"].joint_std == pytest.approx(0.03)
+    assert event.pose_range["x"] == [0.1, 0.3]
+
+
+def test_a_narrow_yaw_grows_to_a_full_turn_at_most() -> None:
+    scaled = scaled_events({"move": EventCfg("ketchup", {"yaw": [-2.0, 2.0]})}, 3.0)
+    assert scaled["move"].pose_range["yaw"] == pytest.approx([-math.pi, math.pi])
+
+
+def test_observation_noise_has_its_standard_deviation_and_leaves_images_and_other_terms_alone() -> None:
+    num_envs = 4000
+    draws = Draws(1, torch.arange(num_envs), Domain.EVALUATION)
+    observations = {
+        "cup_pos": torch.ones(num_envs, 3),
+        "cup_quat": torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(num_envs, 4),
+        "joint_vel": torch.zeros(num_envs, 9),
+        "camera": torch.zeros(num_envs, 2, 2, 3, dtype=torch.uint8),
+    }
+    noise = ObservationNoise.of(0.01, ["cup_*", "camera"], observations)
+    assert noise is not None
+    noisy = noise.apply(observations, draws, torch.zeros(num_envs, dtype=torch.int64))
+    assert float((noisy["cup_pos"] - 1).std()) == pytest.approx(0.01, rel=0.05)
+    assert torch.allclose(noisy["cup_quat"].norm(dim=-1), torch.ones(num_envs))
+    # The vector part of a small rotation is half its angle.
+    assert float(2 * noisy["cup_quat"][:, :3].std()) == pytest.approx(0.01, rel=0.05)
+    assert torch.equal(noisy["joint_vel"], observations["joint_vel"])
+    assert noisy["camera"] is observations["camera"]
+    later = noise.apply(observations, draws, torch.ones(num_envs, dtype=torch.int64))
+    assert not torch.equal(later["cup_pos"], noisy["cup_pos"])
+
+
+def test_noise_on_an_observation_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(ConfigError, match=r"no observation is 'cup_po'; choices: cup_pos \(did you mean 'cup_pos'"):
+        ObservationNoise.of(0.01, ["cup_po"], {"cup_pos": torch.zeros(1, 3)})
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_checkpoints_of_a_run_come_in_the_order_of_their_epochs_without_copies(tmp_path: Path) -> None:
+    models = tmp_path / "run" / "models"
+    for name in ("model_epoch_200", "model_epoch_50", "model_epoch_100", "best", "last"):
+        touch(models / f"{name}.pth")
+    found = find_checkpoints(str(tmp_path / "run"))
+    assert [(checkpoint.name, checkpoint.epoch) for checkpoint in found] == [
+        ("model_epoch_50", 50), ("model_epoch_100", 100), ("model_epoch_200", 200),
+    ]  # fmt: skip
+    assert {checkpoint.run for checkpoint in found} == {"run"}
+
+
+def test_a_copy_that_is_asked_for_is_evaluated(tmp_path: Path) -> None:
+    best = touch(tmp_path / "run" / "models" / "best.pth")
+    touch(best.with_name("model_epoch_50.pth"))
+    assert [checkpoint.name for checkpoint in find_checkpoints(str(best))] == ["best"]
+
+
+def test_several_runs_have_names_that_tell_them_apart(tmp_path: Path) -> None:
+    paths = [touch(tmp_path / run / "bc" / "models" / "model_epoch_50.pth") for run in ("one", "two")]
+    found = find_checkpoints([str(path.parents[1]) for path in paths])
+    assert [checkpoint.run for checkpoint in found] == ["one/bc", "two/bc"]
+    assert [checkpoint.name for checkpoint in found] == ["one/bc/model_epoch_50", "two/bc/model_epoch_50"]
+    assert [checkpoint.path for checkpoint in find_checkpoints(f"{tmp_path}/*/bc/models/*.pth")] == [*map(str, paths)]
+
+
+@pytest.mark.parametrize("given_path", ["nope.pth", "nope*.pth", "empty"])
+def test_checkpoints_that_are_not_there_are_named(given_path: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceDataError, match=rf"checkpoint: .*{given_path.replace('*', '.')}.*give the"):
+        find_checkpoints(str(tmp_path / given_path))
+
+
+@pytest.mark.parametrize("given_value", [3, [], [3], "", {"a": "b"}])
+def test_what_is_no_path_is_refused(given_value: object) -> None:
+    with pytest.raises(ConfigError, match=r"checkpoint: .* is no path"):
+        find_checkpoints(given_value)
+
+
+def test_folder_keeps_what_is_in_it(tmp_path: Path) -> None:
+    folder = EvaluationFolder(tmp_path / "evaluation")
+    folder.check(overwrite=False)
+    folder.create()
+    folder.write_report({"complete": True})
+    video = touch(folder.video("run/best", success=True))
+    with pytest.raises(OutputError, match=r"holds an evaluation already.*overwrite=true"):
+        folder.check(overwrite=False)
+    folder.check(overwrite=True)
+    folder.create()
+    assert not folder.report.exists()
+    assert not video.exists()
+
+
+def test_folder_of_something_else_is_refused_even_with_overwrite(tmp_path: Path) -> None:
+    touch(tmp_path / "thesis.tex")
+    with pytest.raises(OutputError, match=r"holds other files \(thesis.tex\)"):
+        EvaluationFolder(tmp_path).check(overwrite=True)
+    with pytest.raises(OutputError, match="is a file"):
+        EvaluationFolder(tmp_path / "thesis.tex").check(overwrite=True)
+
+
+def test_horizon_is_half_as_long_again_as_the_longest_demo(tmp_path: Path) -> None:
+    assert horizon_of(str(make_source_file(tmp_path / "demos.hdf5", length=101))) == 200
+    with pytest.raises(SourceDataError, match=r"nope.hdf5.*horizon=<steps>"):
+        horizon_of(str(tmp_path / "nope.hdf5"))
+
+
+def request(**replaced: object) -> PolicyRequest:
+    values = {
+        "checkpoint": Path("model.pth"), "task": "desktop_organizer", "num_envs": 2, "action_dim": 7, "seed": 1,
+        "observation_shapes": {"eef_pos": (3,), "joint_pos": (9,)}, "step_dt": 0.05, "device": torch.device("cpu"),
+    }  # fmt: skip
+    return PolicyRequest(**{**values, **replaced})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("robomimc", "no policy 'robomimc'.*did you mean 'robomimic'"),
+        ("nope_module:make", "module 'nope_module' cannot be imported"),
+        ("tests.small_policies:expurt", "no function 'expurt'.*did you mean 'expert'"),
+        ("tests.small_policies:not_callable", "no function 'not_callable'"),
+    ],
+)
+def test_unknown_policy_names_the_choices(name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        find_policy(name)
+
+
+def test_what_is_no_policy_is_refused() -> None:
+    name = "tests.small_policies:no_policy"
+    with pytest.raises(ConfigError, match=r"gave a list without methods act\(observations\) and reset\(env_ids\)"):
+        make_policy(name, find_policy(name), request())
+
+
+def test_policy_of_a_module_in_the_working_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_own_policy.py").write_text("def make(request):\n    return request.action_dim\n")
+    monkeypatch.chdir(tmp_path)
+    assert find_policy("my_own_policy:make")(request()) == 7
+
+
+SHAPES = {"eef_pos": (3,)}
+
+
+@pytest.mark.parametrize(
+    ("task", "action_dim", "shapes", "words"),
+    [
+        ("stack_cube", 7, SHAPES, "trained for task 'stack_cube', asked for 'desktop_organizer'; give task=stack_cube"),
+        ("desktop_organizer", 14, SHAPES, "its actions have 14 entries, those of task 'desktop_organizer' 7"),
+        ("desktop_organizer", 7, {"cup_pos": (3,)}, "does not give: cup_pos; the env gives: eef_pos, joint_pos"),
+        ("desktop_organizer", 7, {"joint_pos": (7,)}, r"wants 'joint_pos' of shape \(7,\), the env gives \(9,\)"),
+    ],
+)
+def test_checkpoint_made_for_something_else_is_refused(
+    task: str, action_dim: int, shapes: dict[str, tuple[int, ...]], words: str
+) -> None:
+    with pytest.raises(SourceDataError, match=f"model.pth: .*{words}"):
+        check_fits(request(), task, action_dim, shapes)
+
+
+def result(epoch: int | None, num_successes: int, num_episodes: int = 10, run: str = "one") -> CheckpointResult:
+    episodes = [
+        Episode(n, n < num_successes, n < num_successes, True, 100 + n, None if n < num_successes else "dropped", None, {})
+        for n in range(num_episodes)
+    ]
+    return CheckpointResult(Checkpoint(f"{run}/{epoch}", None, run, epoch), episodes)
+
+
+def test_best_checkpoint_is_the_one_with_the_most_successes_and_of_equals_the_last() -> None:
+    results = [result(50, 3), result(100, 8), result(150, 8), result(200, 5)]
+    assert best_of(results).checkpoint.epoch == 150
+
+
+def test_runs_are_summed_up_by_epoch() -> None:
+    (summary,) = by_epoch([result(50, 3), result(100, 8), result(100, 6, run="two"), result(None, 1)])
+    assert summary["epoch"] == 100
+    assert summary["mean_success_rate"] == pytest.approx(0.7)
+    assert (summary["lowest"], summary["highest"]) == (0.6, 0.8)
+    assert summary["interval"] == pytest.approx(wilson_interval(14, 20))
+
+
+def test_result_counts_reasons_and_lengths() -> None:
+    summary = result(50, 4).as_dict()
+    assert summary["reasons"] == {"dropped": 6}
+    assert summary["mean_length"] == pytest.approx(104.5)
+    assert summary["mean_length_of_successes"] == pytest.approx(101.5)
+    assert summary["any_step_rate"] == 1.0
+    assert result(50, 0).as_dict()["mean_length_of_successes"] is None
