@@ -2,8 +2,8 @@
 
 # N envs, n of them addressed
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -16,15 +16,46 @@ from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda import forward_kinematics
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task import Task, load_task
 
-TASK = load_task("desktop_organizer")
-EVENTS = {
-    "ketchup": EventCfg("ketchup", pose_range={"x": [-0.05, 0.05], "y": [-0.05, 0.05], "yaw": [-3.14, 3.14]}),
-    "orange_juice": EventCfg("orange_juice", pose_range={"x": [-0.3, 0.3], "y": [-0.3, 0.3]}, min_separation=0.06),
-    "robot": EventCfg("robot", joint_std=0.02),
-}
 EEF = "franka"
+NEAR = {"x": [-0.05, 0.05], "y": [-0.05, 0.05]}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A task on an engine.
+
+    `target` is what the gripper takes in these tests, held at `grip_height` above its frame [m], turned by up to `yaw`.
+    """
+
+    engine: str
+    task: Task
+    events: Mapping[str, EventCfg]
+    target: str
+    grip_height: float
+    yaw: float
+
+    def make(self, num_envs: int, num_threads: int = 1) -> MimicEnv:
+        return make_env(self.task, SimCfg(engine=self.engine, num_threads=num_threads), self.events, num_envs)
+
+
+def desktop_organizer(engine: str) -> Setup:
+    events = {
+        "ketchup": EventCfg("ketchup", pose_range=NEAR | {"yaw": [-3.14, 3.14]}),
+        "orange_juice": EventCfg("orange_juice", pose_range={"x": [-0.3, 0.3], "y": [-0.3, 0.3]}, min_separation=0.06),
+        "robot": EventCfg("robot", joint_std=0.02),
+    }
+    return Setup(engine, load_task("desktop_organizer"), events, "ketchup", 0.018, 3.14)
+
+
+def stack_cube(engine: str) -> Setup:
+    # The hand does not turn in these tests: the fingers must find two faces of the cube.
+    events = {
+        "cube_2": EventCfg("cube_2", pose_range=NEAR | {"yaw": [-0.2, 0.2]}),
+        "robot": EventCfg("robot", joint_std=0.02),
+    }
+    return Setup(engine, load_task("stack_cube"), events, "cube_2", 0.012, 0.2)
 
 
 @pytest.fixture(params=["kinematic", "mujoco"])
@@ -34,9 +65,14 @@ def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def build(engine: str, num_envs: int, num_threads: int = 1) -> MimicEnv:
+@pytest.fixture(params=[desktop_organizer, stack_cube])
+def setup(request: pytest.FixtureRequest, engine: str) -> Setup:
+    return request.param(engine)
+
+
+def build(setup: Setup, num_envs: int, num_threads: int = 1) -> MimicEnv:
     """An env with every scene reset to the trial of its own number."""
-    env = make_env(TASK, SimCfg(engine=engine, num_threads=num_threads), EVENTS, num_envs)
+    env = setup.make(num_envs, num_threads)
     env.reset(torch.arange(num_envs), draws(num_envs))
     return env
 
@@ -90,39 +126,41 @@ def follow(env: MimicEnv, pos: Tensor, gripper: float, num_steps: int) -> None:
         env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: gripper_action}, None))
 
 
-def grasp_position(env: MimicEnv) -> Tensor:
-    return env.get_object_poses()["ketchup"][:, :3, 3] + torch.tensor([0.0, 0.0, 0.018])
+def grasp_position(setup: Setup, env: MimicEnv) -> Tensor:
+    return env.get_object_poses()[setup.target][:, :3, 3] + torch.tensor([0.0, 0.0, setup.grip_height])
 
 
-def test_engine_satisfies_the_protocol(engine: str) -> None:
-    env = build(engine, 2)
+def test_engine_satisfies_the_protocol(setup: Setup) -> None:
+    env = build(setup, 2)
     assert isinstance(env, MimicEnv)
-    assert (env.eef_names, env.object_names) == ((EEF,), ("ketchup", "basket", "orange_juice", "cream_cheese"))
+    assert (env.eef_names, env.object_names) == ((EEF,), tuple(obj.name for obj in setup.task.objects))
     assert (env.action_dim, env.action_noise_dim) == (7, 6)
-    assert env.env_args()["engine"] == engine
+    assert env.env_args()["engine"] == setup.engine
 
 
-def test_observations_have_the_names_and_shapes_of_the_stack_task(engine: str) -> None:
-    shapes = {name: tuple(leaf.shape) for name, leaf in build(engine, 3).observations().items()}
+def test_observations_have_the_names_and_shapes_of_the_stack_task(setup: Setup) -> None:
+    names = setup.task.object_names
+    shapes = {name: tuple(leaf.shape) for name, leaf in build(setup, 3).observations().items()}
     robot = {"actions": (3, 7), "joint_pos": (3, 9), "joint_vel": (3, 9), "eef_pos": (3, 3), "eef_quat": (3, 4)}
-    objects = {f"{name}_pos": (3, 3) for name in TASK.object_names} | {f"{name}_quat": (3, 4) for name in TASK.object_names}
-    assert shapes == robot | {"gripper_pos": (3, 2)} | objects
+    objects = {f"{name}_pos": (3, 3) for name in names} | {f"{name}_quat": (3, 4) for name in names}
+    cubes = {"object": (3, 39), "cube_positions": (3, 9), "cube_orientations": (3, 12)}
+    assert shapes == robot | {"gripper_pos": (3, 2)} | objects | (cubes if setup.task.name == "stack_cube" else {})
 
 
-def test_everything_shown_is_float32_or_bool_with_one_row_an_env(engine: str) -> None:
-    for name, leaf in everything(build(engine, 3)).items():
+def test_everything_shown_is_float32_or_bool_with_one_row_an_env(setup: Setup) -> None:
+    for name, leaf in everything(build(setup, 3)).items():
         assert leaf.shape[0] == 3, name
         assert leaf.dtype in (torch.float32, torch.bool), name
 
 
-def test_eef_pose_agrees_with_forward_kinematics(engine: str) -> None:
-    env = build(engine, 5)
+def test_eef_pose_agrees_with_forward_kinematics(setup: Setup) -> None:
+    env = build(setup, 5)
     joint_pos = env.get_state()["articulation"]["robot"]["joint_position"]
     torch.testing.assert_close(env.get_robot_eef_pose(EEF), forward_kinematics(joint_pos[:, :7]), atol=2e-6, rtol=0)
 
 
-def test_target_pose_within_the_clip_survives_the_action_codec(engine: str) -> None:
-    env = build(engine, 16)
+def test_target_pose_within_the_clip_survives_the_action_codec(setup: Setup) -> None:
+    env = build(setup, 16)
     offset = 2.0 * draws(16).uniform(Stream.ACTION_NOISE, (6,)) - 1.0
     eef_pose = env.get_robot_eef_pose(EEF)
     rot = matrix_from_axis_angle(0.5 * ROT_SCALE * offset[:, 3:]) @ eef_pose[:, :3, :3]
@@ -134,16 +172,16 @@ def test_target_pose_within_the_clip_survives_the_action_codec(engine: str) -> N
     assert torch.equal(env.actions_to_gripper_actions(actions)[EEF], gripper)
 
 
-def test_noise_is_added_in_action_units_before_the_clip(engine: str) -> None:
-    env = build(engine, 2)
+def test_noise_is_added_in_action_units_before_the_clip(setup: Setup) -> None:
+    env = build(setup, 2)
     target = {EEF: env.get_robot_eef_pose(EEF)}
     gripper = {EEF: torch.ones(2, 1)}
     actions = env.target_eef_pose_to_action(target, gripper, {EEF: torch.tensor([[0.3] * 6, [1.7] * 6])})
     torch.testing.assert_close(actions, torch.tensor([[0.3] * 6 + [1.0], [1.0] * 7]), atol=1e-5, rtol=0)
 
 
-def test_constant_target_is_reached(engine: str) -> None:
-    env = build(engine, 4)
+def test_constant_target_is_reached(setup: Setup) -> None:
+    env = build(setup, 4)
     target = env.get_robot_eef_pose(EEF).clone()
     target[:, :3, 3] += torch.tensor([0.08, 0.10, -0.04])
     target[:, :3, :3] = matrix_from_axis_angle(torch.tensor([[0.1, 0.1, 0.5]] * 4)) @ target[:, :3, :3]
@@ -154,18 +192,18 @@ def test_constant_target_is_reached(engine: str) -> None:
     assert rotation_angle(reached[:, :3, :3], target[:, :3, :3]).max() < 0.01
 
 
-def test_partial_reset_leaves_other_envs_bitwise_untouched(engine: str) -> None:
-    env = build(engine, 6)
+def test_partial_reset_leaves_other_envs_bitwise_untouched(setup: Setup) -> None:
+    env = build(setup, 6)
     for step in range(5):
         env.step(random_actions(6, step))
     before = everything(env)
     env.reset(torch.tensor([4, 1]), Draws(9, torch.tensor([100, 101])))
     assert_same(before, everything(env), torch.tensor([0, 2, 3, 5]))
-    assert not torch.equal(before["objects/ketchup"][4], env.get_object_poses()["ketchup"][4])
+    assert not torch.equal(before[f"objects/{setup.target}"][4], env.get_object_poses()[setup.target][4])
 
 
-def test_partial_reset_does_not_change_what_other_envs_do_next(engine: str) -> None:
-    one, other = build(engine, 3), build(engine, 3)
+def test_partial_reset_does_not_change_what_other_envs_do_next(setup: Setup) -> None:
+    one, other = build(setup, 3), build(setup, 3)
     for step in range(10):
         if step == 5:
             other.reset(torch.tensor([1]), Draws(9, torch.tensor([100])))
@@ -174,16 +212,16 @@ def test_partial_reset_does_not_change_what_other_envs_do_next(engine: str) -> N
     assert_same(everything(one), everything(other), torch.tensor([0, 2]))
 
 
-def test_unsorted_env_ids_get_their_own_trials(engine: str) -> None:
-    env = build(engine, 3)
+def test_unsorted_env_ids_get_their_own_trials(setup: Setup) -> None:
+    env = build(setup, 3)
     env.reset(torch.tensor([2, 0, 1]), Draws(5, torch.tensor([12, 10, 11])))
-    expected = make_env(TASK, SimCfg(engine=engine, num_threads=1), EVENTS, 3)
+    expected = setup.make(3)
     expected.reset(torch.arange(3), Draws(5, torch.tensor([10, 11, 12])))
     assert_same(everything(env), everything(expected))
 
 
-def test_stepping_some_envs_leaves_the_others_bitwise_untouched(engine: str) -> None:
-    env, together = build(engine, 5), build(engine, 5)
+def test_stepping_some_envs_leaves_the_others_bitwise_untouched(setup: Setup) -> None:
+    env, together = build(setup, 5), build(setup, 5)
     before = everything(env)
     active = torch.tensor([0, 3])
     for step in range(5):
@@ -193,9 +231,9 @@ def test_stepping_some_envs_leaves_the_others_bitwise_untouched(engine: str) -> 
     assert_same(everything(together), everything(env), active)
 
 
-def test_env_does_not_depend_on_how_many_there_are(engine: str) -> None:
+def test_env_does_not_depend_on_how_many_there_are(setup: Setup) -> None:
     sizes = (1, 7, 64)
-    envs = [build(engine, size, num_threads=2) for size in sizes]
+    envs = [build(setup, size, num_threads=2) for size in sizes]
     for step in range(50):
         for env, size in zip(envs, sizes, strict=True):
             env.step(random_actions(size, step))
@@ -204,8 +242,8 @@ def test_env_does_not_depend_on_how_many_there_are(engine: str) -> None:
         assert_same({name: leaf[:size] for name, leaf in shown[2].items()}, fewer)
 
 
-def test_env_does_not_depend_on_what_it_did_before_its_reset(engine: str) -> None:
-    used, fresh = build(engine, 3), build(engine, 3)
+def test_env_does_not_depend_on_what_it_did_before_its_reset(setup: Setup) -> None:
+    used, fresh = build(setup, 3), build(setup, 3)
     for step in range(20):
         used.step(random_actions(3, step))
     used.reset(torch.arange(3), draws(3))
@@ -216,9 +254,10 @@ def test_env_does_not_depend_on_what_it_did_before_its_reset(engine: str) -> Non
     assert_same(everything(used), everything(fresh))
 
 
-def test_mujoco_does_not_depend_on_the_number_of_threads() -> None:
+@pytest.mark.parametrize("task", [desktop_organizer, stack_cube])
+def test_mujoco_does_not_depend_on_the_number_of_threads(task: Callable[[str], Setup]) -> None:
     pytest.importorskip("mujoco.batch")
-    envs = [build("mujoco", 5, num_threads) for num_threads in (1, 2, 3)]
+    envs = [build(task("mujoco"), 5, num_threads) for num_threads in (1, 2, 3)]
     for step in range(50):
         for env in envs:
             env.step(random_actions(5, step))
@@ -227,30 +266,32 @@ def test_mujoco_does_not_depend_on_the_number_of_threads() -> None:
     assert_same(shown[0], shown[2])
 
 
-def test_state_restores_the_scene(engine: str) -> None:
-    env = build(engine, 3)
-    follow(env, grasp_position(env) + torch.tensor([0.0, 0.0, 0.1]), 1.0, 15)
-    follow(env, grasp_position(env), 1.0, 10)
-    follow(env, grasp_position(env), -1.0, 10)
-    follow(env, grasp_position(env) + torch.tensor([0.0, 0.0, 0.1]), -1.0, 5)
+def test_state_restores_the_scene(setup: Setup) -> None:
+    env = build(setup, 3)
+    follow(env, grasp_position(setup, env) + torch.tensor([0.0, 0.0, 0.1]), 1.0, 15)
+    follow(env, grasp_position(setup, env), 1.0, 10)
+    follow(env, grasp_position(setup, env), -1.0, 10)
+    follow(env, grasp_position(setup, env) + torch.tensor([0.0, 0.0, 0.1]), -1.0, 5)
     saved = {name: leaf.clone() for name, leaf in leaves(env.get_state())}
-    other = build(engine, 3)
+    other = build(setup, 3)
     other.reset_to(env.get_state(), torch.arange(3))
     for name, leaf in leaves(other.get_state()):
         torch.testing.assert_close(leaf, saved[name], atol=1e-5, rtol=1e-5, msg=name)
     for each in (env, other):
         follow(each, each.get_robot_eef_pose(EEF)[:, :3, 3] + torch.tensor([0.0, 0.0, 0.05]), -1.0, 5)
-    torch.testing.assert_close(other.get_object_poses()["ketchup"], env.get_object_poses()["ketchup"], atol=2e-3, rtol=0)
+    target = setup.target
+    torch.testing.assert_close(other.get_object_poses()[target], env.get_object_poses()[target], atol=2e-3, rtol=0)
 
 
 def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
-    env = build(engine, 4)
+    setup = desktop_organizer(engine)
+    env = build(setup, 4)
     seen = []
 
     def note() -> None:
         seen.append({name for name, signal in env.get_subtask_term_signals().items() if bool(signal.all())})
 
-    grasp = grasp_position(env)
+    grasp = grasp_position(setup, env)
     basket = env.get_object_poses()["basket"][:, :3, 3].clone()
     note()
     follow(env, grasp + torch.tensor([0.0, 0.0, 0.1]), 1.0, 20)
@@ -270,17 +311,18 @@ def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
     assert env.success().all()
 
 
-def test_fingers_stop_at_what_they_hold(engine: str) -> None:
-    env = build(engine, 2)
-    follow(env, grasp_position(env) + torch.tensor([0.0, 0.0, 0.1]), 1.0, 20)
-    follow(env, grasp_position(env), 1.0, 15)
-    follow(env, grasp_position(env), -1.0, 10)
+def test_fingers_stop_at_what_they_hold(setup: Setup) -> None:
+    env = build(setup, 2)
+    follow(env, grasp_position(setup, env) + torch.tensor([0.0, 0.0, 0.1]), 1.0, 20)
+    follow(env, grasp_position(setup, env), 1.0, 15)
+    follow(env, grasp_position(setup, env), -1.0, 10)
     fingers = env.get_state()["articulation"]["robot"]["joint_position"][:, 7:]
-    torch.testing.assert_close(fingers, torch.full((2, 2), 0.025), atol=1e-3, rtol=0)
+    half_width = next(grip.half_width for grip in setup.task.graspable()[EEF] if grip.object_name == setup.target)
+    torch.testing.assert_close(fingers, torch.full((2, 2), half_width), atol=1e-3, rtol=0)
 
 
-def test_objects_rest_where_the_reset_put_them(engine: str) -> None:
-    env = build(engine, 8)
+def test_objects_rest_where_the_reset_put_them(setup: Setup) -> None:
+    env = build(setup, 8)
     before = env.get_state()["rigid_object"]
     hold = env.target_eef_pose_to_action({EEF: env.get_robot_eef_pose(EEF)}, {EEF: torch.ones(8, 1)}, None)
     for _ in range(20):
@@ -289,12 +331,13 @@ def test_objects_rest_where_the_reset_put_them(engine: str) -> None:
         torch.testing.assert_close(after["root_pose"], before[name]["root_pose"], atol=1e-3, rtol=0, msg=name)
 
 
-def test_reset_follows_the_events(engine: str) -> None:
-    env = build(engine, 64)
-    ketchup = env.get_object_poses()["ketchup"]
-    offset = ketchup[:, :2, 3] - torch.tensor(TASK.objects[0].default_pos)
+def test_reset_follows_the_events(setup: Setup) -> None:
+    env = build(setup, 64)
+    target = env.get_object_poses()[setup.target]
+    default_pos = setup.task.objects[setup.task.object_id(setup.target)].default_pos
+    offset = target[:, :2, 3] - torch.tensor(default_pos)
     assert offset.abs().max() <= 0.05 + 1e-6
     assert offset.std(0).min() > 0.02
-    assert torch.atan2(ketchup[:, 1, 0], ketchup[:, 0, 0]).abs().max() > math.pi / 2
+    assert torch.atan2(target[:, 1, 0], target[:, 0, 0]).abs().max() > setup.yaw / 2
     joints = env.get_state()["articulation"]["robot"]["joint_position"][:, :7]
     assert 0.015 < joints.std(0).mean() < 0.025
