@@ -52,6 +52,8 @@ class DataGenConfig:
     """Plan the motion between segments instead of interpolating it; the demos need subtask start signals."""
     use_navigation_controller: bool = False
     """Repeat the waypoint of end effector `body` until the env says that its navigation goal is reached."""
+    max_navigation_wait_steps: int = 200
+    """A trial that has waited longer than this for its base fails [steps]."""
     legacy_small_rotation: bool = False
     """Jump to the goal rotation where it is nearer than 0.05 rad, as Isaac Lab and MimicGen do."""
 

@@ -3,6 +3,7 @@
 A segment's waypoints are, in order: `num_interpolation` poses between its start pose and its first pose, `num_fixed` + 1
 times the first pose, the rest of the path. The path is the source's target poses, with the achieved pose at the segment's
 start in front where `prepend` says so, moved by `transform`. MimicGen's generation step (arXiv 2310.17596, section 4.2).
+Where paths are planned (SkillGen), their poses take the place of the interpolated ones, and the gripper stays as it was.
 Before its first waypoint, at cursor -1, an end effector keeps the waypoint that it had.
 """
 
@@ -76,11 +77,16 @@ def _waypoint_kernel(
     transform: wp.array(dtype=wp.mat44, ndim=2),
     start_pose: wp.array(dtype=wp.mat44, ndim=2),
     legacy_angle: wp.float32,
+    paths: wp.array(dtype=wp.mat44, ndim=3),
+    is_planned: wp.int32,
     target: wp.array(dtype=wp.mat44, ndim=2),
     gripper: wp.array(dtype=wp.float32, ndim=3),
 ):
     n, e = wp.tid()
     if cursor[n, e] < 0:
+        return
+    if is_planned != 0 and cursor[n, e] < num_interpolation[n, e]:
+        target[n, e] = paths[n, e, cursor[n, e]]
         return
     source = demo[n, e]
     first = start[n, e]
@@ -135,10 +141,17 @@ class WaypointReader:
         gripper_pool: (E, D, T, G).
         segments: read anew at every call, never replaced.
         legacy_small_rotation: jump to a goal rotation nearer than `LEGACY_SMALL_ANGLE`.
+        paths: (N, E, L, 4, 4), poses in place of the interpolated ones; read anew at every call.
     """
 
     def __init__(
-        self, target_pool: Tensor, eef_pool: Tensor, gripper_pool: Tensor, segments: Segments, legacy_small_rotation: bool
+        self,
+        target_pool: Tensor,
+        eef_pool: Tensor,
+        gripper_pool: Tensor,
+        segments: Segments,
+        legacy_small_rotation: bool,
+        paths: Tensor | None = None,
     ):
         num_envs, num_eefs = segments.demo.shape
         self.device = target_pool.device
@@ -151,6 +164,8 @@ class WaypointReader:
             *(wp.from_torch(tensor) for tensor in (*integers, segments.prepend)),
             *(wp.from_torch(tensor, dtype=wp.mat44) for tensor in (segments.transform, segments.start_pose)),
             LEGACY_SMALL_ANGLE if legacy_small_rotation else 0.0,
+            wp.from_torch(torch.zeros(1, 1, 1, 4, 4, device=self.device) if paths is None else paths, dtype=wp.mat44),
+            int(paths is not None),
         ]
         self._outputs = [wp.from_torch(self.target, dtype=wp.mat44), wp.from_torch(self.gripper)]
 
@@ -167,6 +182,7 @@ def waypoints_torch(
     segments: Segments,
     legacy_small_rotation: bool,
     last: tuple[Tensor, Tensor],
+    paths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`WaypointReader.read` in torch operations: its twin; `last` is what was read before."""
     eef = torch.arange(segments.demo.shape[1], device=target_pool.device)
@@ -182,5 +198,10 @@ def waypoints_torch(
         between[..., :3, :3] = torch.where(jump[..., None, None], pose[..., :3, :3], between[..., :3, :3])
     interpolating = (segments.cursor < segments.num_interpolation)[..., None, None]
     waiting = (segments.cursor < 0)[..., None]
+    keeps_gripper = waiting
+    if paths is not None:
+        at = segments.cursor.clamp(min=0, max=paths.shape[2] - 1).long()
+        between = paths[torch.arange(len(paths), device=paths.device)[:, None], eef, at]
+        keeps_gripper = waiting | interpolating[..., 0]
     target = torch.where(waiting[..., None], last[0], torch.where(interpolating, between, pose))
-    return target, torch.where(waiting, last[1], gripper_pool[eef, demo, step])
+    return target, torch.where(keeps_gripper, last[1], gripper_pool[eef, demo, step])

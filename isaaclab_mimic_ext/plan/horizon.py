@@ -7,15 +7,21 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.plan.constraints import ConstraintTable
+from isaaclab_mimic_ext.plan.spans import widest_spans
 from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
 
 
-def longest_trial(pool: SourcePool, table: SubtaskTable, constraints: ConstraintTable) -> int:
-    """The most steps until all subtasks of all end effectors are done, whatever is drawn and whoever waits for whom."""
-    ends = pool.subtask_ends
-    latest, earliest = ends + table.offset_high[:, None], ends + table.offset_low[:, None]
-    starts = torch.cat((table.first_low[:, None, None].expand(-1, ends.shape[1], 1), earliest[..., :-1]), dim=-1)
-    longest = (latest - starts).amax(1) + table.num_interpolation + table.num_fixed + 1
+def longest_trial(
+    pool: SourcePool, table: SubtaskTable, constraints: ConstraintTable, transit_length: int | None = None
+) -> int:
+    """The most steps until all subtasks of all end effectors are done, whatever is drawn and whoever waits for whom.
+
+    Args:
+        transit_length: of a planned stretch before each subtask, in place of interpolation [steps].
+    """
+    starts, latest = widest_spans(pool, table)
+    lead_in = table.num_interpolation if transit_length is None else transit_length
+    longest = (latest - starts).amax(1) + lead_in + table.num_fixed + 1
     settling = table.num_settle * (1 + _gripper_changes(pool, starts, latest).amax(1))
     subtasks = {
         (eef_name, index): (eef, index)

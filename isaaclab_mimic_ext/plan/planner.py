@@ -14,9 +14,13 @@ from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader
 from isaaclab_mimic_ext.math import invert_pose
 from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Standing, shared_transform
 from isaaclab_mimic_ext.plan.horizon import longest_trial
-from isaaclab_mimic_ext.plan.select import choose_nearest, pose_distance
+from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionPlanner
+from isaaclab_mimic_ext.plan.navigation import BODY, MISSED_GOAL, Navigation
+from isaaclab_mimic_ext.plan.select import SegmentRows, choose_nearest, segment_distances
 from isaaclab_mimic_ext.plan.sharing import SharedChoices
+from isaaclab_mimic_ext.plan.spans import draw_spans
 from isaaclab_mimic_ext.plan.subtasks import Strategy, SubtaskTable
+from isaaclab_mimic_ext.plan.transits import Transits
 from isaaclab_mimic_ext.rng import Draws, Stream
 
 
@@ -35,38 +39,24 @@ class Waypoints:
     noise_std: Tensor
 
 
-@dataclass
-class _Rows:
-    """The segments that begin in one step, and what they would be from every source demo.
-
-    Attributes:
-        env_ids, eef_ids, subtask: (R,).
-        starts, ends: (R, D), the segment's span in each demo [steps].
-        eef_now, object_now: (R, 4, 4), env frame [m].
-        object_then: (R, D, 4, 4), at the segment's start in each demo [m].
-        to_now: (R, D, 4, 4), from each demo's env frame to the present one.
-    """
-
-    env_ids: Tensor
-    eef_ids: Tensor
-    subtask: Tensor
-    starts: Tensor
-    ends: Tensor
-    eef_now: Tensor
-    object_now: Tensor
-    object_then: Tensor
-    to_now: Tensor
-
-
 class TrialPlanner:
     """Plans N trials side by side: boundaries, selection, transform, interpolation, waiting, hold.
 
     The caller begins trials and segments for the envs that are due and advances all by one step at a time. There is no
     waypoint buffer: each step's waypoint is computed from the cursor, so that holding is not advancing.
+
+    Args:
+        motion_planner: plans the way to each segment, in place of interpolation (SkillGen).
     """
 
     def __init__(
-        self, pool: SourcePool, table: SubtaskTable, constraints: ConstraintTable, config: DataGenConfig, num_envs: int
+        self,
+        pool: SourcePool,
+        table: SubtaskTable,
+        constraints: ConstraintTable,
+        config: DataGenConfig,
+        num_envs: int,
+        motion_planner: MotionPlanner | None = None,
     ):
         device = pool.lengths.device
         num_eefs, num_demos, num_subtasks = pool.subtask_ends.shape
@@ -74,7 +64,15 @@ class TrialPlanner:
         self.num_envs, self.num_eefs, self.seed = num_envs, num_eefs, config.seed
         self.first_eefs = constraints.first_eefs
         """The end effectors whose first segment is due when a trial begins; the others wait for some of them."""
-        self.horizon = longest_trial(pool, table, constraints) + config.num_final_hold_steps
+        self._transits = None if motion_planner is None else Transits(motion_planner, num_envs, num_eefs, device)
+        transit_length = None if self._transits is None else self._transits.max_length
+        self.horizon = longest_trial(pool, table, constraints, transit_length) + config.num_final_hold_steps
+        self.navigation = None
+        """Takes what the env says of its base, before `advance`."""
+        if config.use_navigation_controller:
+            body, max_wait = constraints.eef_names.index(BODY), config.max_navigation_wait_steps
+            self.navigation = Navigation(body, max_wait, num_envs, device)
+            self.horizon += max_wait + 1
         """The most steps that a trial can take."""
         self.segments = Segments.empty(num_envs, num_eefs, device)
         self.subtask = torch.zeros(num_envs, num_eefs, dtype=torch.int64, device=device)
@@ -85,8 +83,9 @@ class TrialPlanner:
         self.trials = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self.chosen_demos = torch.zeros(num_envs, num_eefs, num_subtasks, dtype=torch.int32, device=device)
         """The source demo of every subtask of the present trial, -1 before it is chosen."""
-        self.boundaries = torch.zeros(num_envs, num_eefs, num_demos, num_subtasks + 1, dtype=torch.int64, device=device)
-        """Where each subtask of each demo starts, and in the last place where the last one ends, offsets included."""
+        self.starts = torch.zeros(num_envs, num_eefs, num_demos, num_subtasks, dtype=torch.int64, device=device)
+        self.ends = self.starts.clone()
+        """Which steps [start, end) of each demo are each subtask, offsets included."""
         self._steps_still = torch.zeros(num_envs, num_eefs, dtype=torch.int64, device=device)
         self._eef_ids = torch.arange(num_eefs, device=device)
         self._demo_ids = torch.arange(num_demos, device=device)
@@ -98,20 +97,28 @@ class TrialPlanner:
         self._constraints = Constraints(constraints)
         self._settles = bool(table.num_settle.any())
         self._reader = WaypointReader(
-            pool.target_eef_pose, pool.eef_pose, pool.gripper_action, self.segments, config.legacy_small_rotation
-        )
+            pool.target_eef_pose, pool.eef_pose, pool.gripper_action, self.segments, config.legacy_small_rotation,
+            None if self._transits is None else self._transits.paths,
+        )  # fmt: skip
+
+    failure_messages = (*MOTION_FAILURES[1:], MISSED_GOAL)
+    """What is said of each code of `failure`, from 1 on."""
+
+    @property
+    def failure(self) -> Tensor | None:
+        """(N,) int64, why the present trial cannot go on, 0 where it can; None where nothing can fail."""
+        failure = None if self._transits is None else self._transits.failure
+        if self.navigation is None:
+            return failure
+        missed = len(self.failure_messages) * self.navigation.failed
+        return missed if failure is None else torch.where(failure > 0, failure, missed)
 
     def begin_trials(self, env_ids: Tensor, draws: Draws, eef_pose: Tensor) -> None:
         """Draw the boundaries of the trials of `draws` (n,), which start in `env_ids` (n,).
 
         The first segments of `first_eefs` are due; the others hold their pose of (N, E, 4, 4), env frame [m].
         """
-        table, ends = self.table, self.pool.subtask_ends
-        low, high = table.offset_low[:, None].expand_as(ends), table.offset_high[:, None].expand_as(ends)
-        first_low, first_high = (bound[:, None].expand(ends.shape[:2]) for bound in (table.first_low, table.first_high))
-        shifted = ends + draws.integers(Stream.BOUNDARY, low, high, step=0)
-        first = draws.integers(Stream.BOUNDARY, first_low, first_high, step=1)
-        self.boundaries[env_ids] = torch.cat((first[..., None], shifted), dim=-1)
+        self.starts[env_ids], self.ends[env_ids] = draw_spans(self.pool, self.table, draws)
         self.trials[env_ids] = draws.trials
         self.subtask[env_ids] = 0
         self.begun[env_ids] = self.finished[env_ids] = False
@@ -123,13 +130,20 @@ class TrialPlanner:
         self._reader.gripper[env_ids] = self.pool.gripper_action[:, 0, 0]
         if self._shared is not None:
             self._shared.forget(env_ids)
+        if self._transits is not None:
+            self._transits.begin_trials(env_ids)
+        if self.navigation is not None:
+            self.navigation.begin_trials(env_ids)
 
-    def begin_segments(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> None:
+    def begin_segments(
+        self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor, attached: Tensor | None = None
+    ) -> None:
         """Select, transform and join the segment that begins now in each row (env, eef), both (R,), by env and then eef.
 
         Args:
             eef_pose: (N, E, 4, 4), present, env frame [m].
             object_pose: (N, O, 4, 4), present, env frame [m].
+            attached: (N, E) int64, the object in each gripper, -1 for none; for the motion planner.
         """
         rows = self._rows(env_ids, eef_ids, eef_pose, object_pose)
         demo, transform = self._choose(rows)
@@ -144,30 +158,33 @@ class TrialPlanner:
         segments.start[place] = rows.starts[chosen].int()
         segments.length[place] = (rows.ends - rows.starts)[chosen].int()
         segments.cursor[place] = -1
-        segments.num_interpolation[place] = self.table.num_interpolation[entry].int()
         segments.num_fixed[place] = self.table.num_fixed[entry].int()
         segments.prepend[place] = (is_first | self.config.generation_transform_first_robot_pose).int()
         segments.transform[place] = transform
         segments.start_pose[place] = start_pose
+        lead_in = self.table.num_interpolation[entry]
+        if self._transits is not None:
+            lead_in = self._transits.plan(place, self.pool, segments, eef_pose, object_pose, attached)
+        segments.num_interpolation[place] = lead_in.int()
         self.begun[place] = True
         self.chosen_demos[env_ids, eef_ids, rows.subtask] = demo.int()
         # A trial has no gripper action before its first: nothing changes then, and nothing needs to settle.
         first_gripper = self.pool.gripper_action[eef_ids, demo, rows.starts[chosen]]
         self._reader.gripper[place] = torch.where(is_first[:, None], first_gripper, self._reader.gripper[place])
 
-    def _rows(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> _Rows:
+    def _rows(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> SegmentRows:
         subtask = self.subtask[env_ids, eef_ids]
-        bounds = self.boundaries[env_ids, eef_ids]
-        at = subtask[:, None, None].expand(-1, bounds.shape[1], 1)
-        starts, ends = bounds.gather(-1, at).squeeze(-1), bounds.gather(-1, at + 1).squeeze(-1)
+        starts, ends = (spans[env_ids, eef_ids, :, subtask] for spans in (self.starts, self.ends))
         object_id = self.table.object_id[eef_ids, subtask]
         identity = torch.eye(4, device=object_pose.device).expand(self.num_envs, 1, 4, 4)
         object_now = torch.cat((object_pose, identity), dim=1)[env_ids, object_id]
         object_then = self.pool.object_pose[object_id[:, None], self._demo_ids, starts]
         to_now = object_now[:, None] @ invert_pose(object_then)
-        return _Rows(env_ids, eef_ids, subtask, starts, ends, eef_pose[env_ids, eef_ids], object_now, object_then, to_now)
+        return SegmentRows(
+            env_ids, eef_ids, subtask, starts, ends, eef_pose[env_ids, eef_ids], object_now, object_then, to_now
+        )
 
-    def _choose(self, rows: _Rows) -> tuple[Tensor, Tensor]:
+    def _choose(self, rows: SegmentRows) -> tuple[Tensor, Tensor]:
         """The source demo (R,) of each row, and the transform (R, 4, 4) from its env frame to the present one."""
         demo = self._select(rows)
         anew = (rows.subtask == 0) | self._selects_per_subtask
@@ -185,28 +202,14 @@ class TrialPlanner:
         of_group = shared_transform(table, sharers.group, rows.object_now, rows.object_then[index, demo], to_now, uniform)
         return demo, self._shared.share_transform(sharers, of_group, to_now)
 
-    def _select(self, rows: _Rows) -> Tensor:
+    def _select(self, rows: SegmentRows) -> Tensor:
         """The source demo of each row, (R,), by its subtask's strategy."""
         table, entry = self.table, (rows.eef_ids, rows.subtask)
         strategy = table.strategy[entry]
         draws = Draws(self.seed, self.trials[rows.env_ids])
         uniform = draws.uniform(Stream.SELECTION, (1,), step=rows.subtask * self.num_eefs + rows.eef_ids).squeeze(-1)
         count = torch.where(strategy == Strategy.RANDOM, self.pool.num_demos, table.nn_k[entry])
-        return choose_nearest(self._distances(rows, strategy), count, uniform)
-
-    def _distances(self, rows: _Rows, strategy: Tensor) -> Tensor:
-        """What each demo's segment is away from the present, (R, D); all alike under `random`."""
-        table, entry = self.table, (rows.eef_ids, rows.subtask)
-        weights = table.pos_weight[entry][:, None], table.rot_weight[entry][:, None]
-        distance = torch.zeros_like(rows.starts, dtype=torch.float32)
-        if Strategy.NEAREST_NEIGHBOR_OBJECT in table.strategies:
-            of_object = pose_distance(rows.object_then, rows.object_now[:, None], *weights)
-            distance = torch.where((strategy == Strategy.NEAREST_NEIGHBOR_OBJECT)[:, None], of_object, distance)
-        if Strategy.NEAREST_NEIGHBOR_ROBOT_DISTANCE in table.strategies:
-            moved = rows.to_now @ self.pool.eef_pose[rows.eef_ids[:, None], self._demo_ids, rows.starts]
-            of_robot = pose_distance(moved, rows.eef_now[:, None], *weights)
-            distance = torch.where((strategy == Strategy.NEAREST_NEIGHBOR_ROBOT_DISTANCE)[:, None], of_robot, distance)
-        return distance
+        return choose_nearest(segment_distances(rows, strategy, self.pool, table), count, uniform)
 
     def waypoints(self) -> Waypoints:
         """This step's waypoints; the tensors are overwritten by the next call."""
@@ -223,12 +226,11 @@ class TrialPlanner:
 
     def _moves(self) -> Tensor:
         """(N, E) bool, who goes on to its next waypoint."""
-        if self._settles:
-            waits = self._must_settle()
-        elif self._constraints.never_wait:
+        if not self._settles and self._constraints.never_wait and self.navigation is None:
             return self.begun
-        else:
-            waits = torch.zeros_like(self.begun)
+        waits = self._must_settle() if self._settles else torch.zeros_like(self.begun)
+        if self.navigation is not None:
+            waits = waits | self.navigation.holds[:, None]
         if not self._constraints.never_wait:
             waits = self._constraints.must_wait(self._standing(), self._num_common_steps(), waits)
         return self.begun & ~waits
@@ -240,6 +242,8 @@ class TrialPlanner:
         step = (segments.start + (index - segments.prepend).clamp(min=0)).clamp(max=self.pool.gripper_action.shape[2] - 1)
         following = self.pool.gripper_action[self._eef_ids, segments.demo.long(), step.long()]
         changes = ((following > 0) != (self._reader.gripper > 0)).any(-1)
+        if self._transits is not None:  # On a planned stretch the gripper stays as it is.
+            changes &= segments.cursor + 1 >= segments.num_interpolation
         return changes & (self._steps_still < self.table.num_settle[self._eef_ids, self.subtask])
 
     def _standing(self) -> Standing:
@@ -254,13 +258,16 @@ class TrialPlanner:
         demo = self._shared.demo_of_group[:, self._constraints.table.group[pairs.eef[0], pairs.subtask[0]]].clamp(min=0)
         env_ids = torch.arange(self.num_envs, device=demo.device)[:, None, None]
         place = (env_ids, pairs.eef.T, demo[..., None])
-        lengths = self.boundaries[(*place, pairs.subtask.T + 1)] - self.boundaries[(*place, pairs.subtask.T)]
-        return lengths.amin(-1)
+        at = (*place, pairs.subtask.T)
+        return (self.ends[at] - self.starts[at]).amin(-1)
 
     def advance(self) -> tuple[Tensor, Tensor]:
         """Move on by one step: whether each eef's next segment is due, (N, E) bool, and each trial has ended, (N,) bool."""
         self.steps_held += self.finished.all(-1)
-        ended = self.begun & (self.segments.cursor >= self.segments.num_waypoints - 1)
+        cursor, last = self.segments.cursor, self.segments.num_waypoints - 1
+        ended = self.begun & (cursor >= last)
+        if self.navigation is not None:
+            ended &= ~self.navigation.advance(self.begun, cursor, last)
         is_last = self.subtask + 1 >= self.table.num_subtasks
         self.begun &= ~ended
         self.finished |= ended & is_last

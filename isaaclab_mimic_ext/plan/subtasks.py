@@ -32,6 +32,7 @@ class SubtaskTable:
         nn_k, pos_weight, rot_weight: of the nearest-neighbour strategies.
         offset_low, offset_high: of the subtask's end, both included [steps].
         first_low, first_high: (E,), of the first subtask's start [steps].
+        start_low, start_high: of the subtask's start under SkillGen, both included [steps].
         num_interpolation, num_fixed: [steps].
         num_settle: steps to stand still before the gripper's action changes.
         noise_std: (E, S, P), in the action's units.
@@ -49,6 +50,8 @@ class SubtaskTable:
     offset_high: Tensor
     first_low: Tensor
     first_high: Tensor
+    start_low: Tensor
+    start_high: Tensor
     num_interpolation: Tensor
     num_fixed: Tensor
     num_settle: Tensor
@@ -96,6 +99,8 @@ def build_table(
         offset_high=column(lambda config: config.subtask_term_offset_range[1], torch.int64),
         first_low=first[:, 0],
         first_high=first[:, 1],
+        start_low=column(lambda config: config.subtask_start_offset_range[0], torch.int64),
+        start_high=column(lambda config: config.subtask_start_offset_range[1], torch.int64),
         num_interpolation=column(lambda config: config.num_interpolation_steps, torch.int64),
         num_fixed=column(lambda config: config.num_fixed_steps, torch.int64),
         num_settle=column(lambda config: config.num_settle_steps_before_gripper, torch.int64),
