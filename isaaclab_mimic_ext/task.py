@@ -154,6 +154,13 @@ class Task(ABC):
     def success(self, scene: SceneState) -> Tensor:
         """Whether the task is solved at this instant, (N,) bool."""
 
+    def violates(self, scene: SceneState) -> Tensor | None:
+        """What must not happen at any step, such as spilling, (N,) bool: where it did, a trial cannot succeed any more.
+
+        None where a task has nothing of the kind.
+        """
+        return None
+
     @cached_property
     def failure_reasons(self) -> tuple[FailureReason, ...]:
         """Why trials fail, in the order in which it is looked for: the first that holds is the trial's."""

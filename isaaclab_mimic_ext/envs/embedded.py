@@ -59,6 +59,7 @@ class EmbeddedEnv(ABC):
         self._home = torch.tensor(HOME, device=self.device)
         self._arm_limits = torch.tensor(JOINT_LIMITS, device=self.device).unbind(-1)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
+        self._violated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=self.device)
 
     scene: SceneState
@@ -110,6 +111,7 @@ class EmbeddedEnv(ABC):
         self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
     ) -> None:
         self._last_action[env_ids] = 0.0
+        self._violated[env_ids] = False
         self._write_state(env_ids, joint_pos, joint_vel, root_pose, root_velocity)
 
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
@@ -120,6 +122,9 @@ class EmbeddedEnv(ABC):
         else:
             self._last_action[env_ids] = actions[env_ids]
         self._advance(target_eef_pose, open_gripper, env_ids)
+        violates = self.task.violates(self.scene)
+        if violates is not None:
+            self._violated |= violates
 
     def get_robot_eef_pose(self, eef_name: str) -> Tensor:
         if eef_name not in self.eef_names:
@@ -139,7 +144,7 @@ class EmbeddedEnv(ABC):
         return self.task.attached_objects(self.scene)
 
     def success(self) -> Tensor:
-        return self.task.success(self.scene)
+        return self.task.success(self.scene) & ~self._violated
 
     @property
     def failure_reasons(self) -> tuple[FailureReason, ...]:

@@ -11,8 +11,15 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.math import invert_pose
-from isaaclab_mimic_ext.operator_strokes import Hand, HandPlan, draw_habits, hand_coordinates, hand_pose, tremor
+from isaaclab_mimic_ext.operator_strokes import Hand, HandPlan, hand_coordinates, hand_pose, tremor
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.tasks.two_arm_lift_tray.habits import (
+    HAND_HABITS,
+    PART_HABITS,
+    TRAY_HABITS,
+    Habits,
+    draw_paced,
+)
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import (
     BIN_FLOOR,
     HANDLE_HEIGHT,
@@ -24,73 +31,10 @@ from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import (
 
 MAX_FRAMES = 750
 
-# What differs from demo to demo: lowest and highest value. Lengths in metres, angles in radians, times in frames of 1/20 s.
-_HAND_HABITS = {
-    "start_wait": (3, 8),
-    "approach_time": (30, 38),
-    "bow_x": (-0.02, 0.02),
-    "bow_z": (0.00, 0.02),
-    "hover_height": (0.085, 0.105),
-    "descend_time": (22, 28),
-    "grasp_along": (-0.006, 0.006),
-    "grasp_across": (-0.002, 0.002),
-    "grasp_height": (-0.002, 0.002),
-    "grasp_yaw": (-0.04, 0.04),
-    "grasp_pitch": (-0.06, 0.06),
-    "settle_wait": (8, 11),
-    "close_wait": (12, 15),
-    "open_wait": (9, 11),
-    "retreat_time": (16, 22),
-    "retreat_height": (0.11, 0.14),
-    "tremor": (0.2, 0.8),
-}
-_TRAY_HABITS = {
-    "lift_time": (26, 34),
-    "lift_height": (0.15, 0.18),
-    "carry_overlap": (3, 7),
-    "carry_time": (42, 52),
-    "place_x": (-0.006, 0.006),
-    "place_y": (-0.006, 0.006),
-    "place_yaw": (-0.03, 0.03),
-    "lower_overlap": (2, 5),
-    "lower_time": (26, 32),
-    "release_gap": (0.001, 0.003),
-    "release_wait": (8, 10),
-    "tremor": (0.1, 0.5),
-}
-_PART_HABITS = {
-    "leave_time": (22, 30),
-    "reach_wait": (4, 8),
-    "reach_time": (26, 34),
-    "hover_height": (0.085, 0.11),
-    "descend_time": (20, 26),
-    "grasp_height": (0.012, 0.016),
-    "grasp_along": (-0.002, 0.002),
-    "grasp_across": (-0.003, 0.003),
-    "grasp_yaw": (-0.25, 0.25),
-    "settle_wait": (8, 10),
-    "close_wait": (12, 14),
-    "lift_time": (22, 28),
-    "lift_height": (0.15, 0.17),
-    "carry_overlap": (3, 6),
-    "carry_time": (34, 44),
-    "place_x": (-0.012, 0.012),
-    "place_y": (-0.012, 0.012),
-    "lower_overlap": (2, 5),
-    "lower_time": (22, 28),
-    "release_gap": (0.004, 0.008),
-    "release_wait": (7, 9),
-    "open_wait": (9, 11),
-    "retreat_time": (16, 22),
-    "retreat_height": (0.12, 0.15),
-    "end_wait": (6, 8),
-}
 _HANDLE_YAW = (math.pi, 0.0)
 """Of each hand relative to the tray, so that its fingers close across the handle and its wrist is far from its limits."""
 _WAIT_BACK, _WAIT_UP = 0.10, 0.05
 """How far from home, towards its base and up, the right hand waits for the part [m]."""
-
-Habits = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -118,8 +62,9 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
     """
     hands = [Hand(hand_coordinates(eef_pose[:, index]), MAX_FRAMES) for index in range(2)]
     home = [hand.goal for hand in hands]
-    habits = [draw_habits(draws, _HAND_HABITS, 2 * index) for index in range(2)]
-    tray_habit, part_habits = draw_habits(draws, _TRAY_HABITS, 4), [draw_habits(draws, _PART_HABITS, s) for s in (6, 7)]
+    habits = [draw_paced(draws, HAND_HABITS, step) for step in (0, 2)]
+    tray_habit = draw_paced(draws, TRAY_HABITS, 4)
+    part_habits = [draw_paced(draws, PART_HABITS, step) for step in (6, 7)]
     tray = Hand(_upright_coordinates(object_poses["tray"]), MAX_FRAMES)
     for index, hand in enumerate(hands):
         _plan_handle_grasp(hand, _handle_grasp(tray.goal, habits[index], index), habits[index])

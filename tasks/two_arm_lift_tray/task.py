@@ -3,10 +3,12 @@
 # N envs, E = 2 end effectors (left, right), O objects
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
 
 TRAY_SIZE = (0.24, 0.30)
@@ -20,8 +22,8 @@ BIN_INNER, BIN_WALL, BIN_HEIGHT, BIN_FLOOR = 0.11, 0.006, 0.05, 0.006
 
 GRASP_DISTANCE = 0.03
 LIFT_HEIGHT = 0.10
-LEVEL_ANGLE = 0.10
-"""A tray that leans by less than this is level [rad]."""
+LEVEL_ANGLE = 0.15
+"""A tray that leans by less than this is level; more, and it would spill [rad]."""
 CLEAR_DISTANCE = 0.05
 OPEN_FINGERS = 0.035
 _STAND_TOLERANCE, _HEIGHT_TOLERANCE = 0.04, 0.01
@@ -40,13 +42,46 @@ class TwoArmLiftTray(Task):
         Arm("robot_right", "right", base_pos=(0.42, 0.56, 0.0), base_yaw=-math.pi / 2),
     )
     objects = (
-        SceneObject("tray", footprint_radius=0.19, rest_height=0.0, default_pos=(0.66, 0.0)),
-        SceneObject("stand", footprint_radius=0.143, rest_height=0.0, default_pos=(0.20, 0.0)),
+        SceneObject(
+            "tray",
+            footprint_radius=0.19,
+            rest_height=0.0,
+            default_pos=(0.66, 0.0),
+            half_size=(TRAY_SIZE[0] / 2, TRAY_SIZE[1] / 2, (HANDLE_HEIGHT + HANDLE_RADIUS) / 2),
+            box_centre=(0.0, 0.0, (HANDLE_HEIGHT + HANDLE_RADIUS) / 2),
+        ),
+        SceneObject(
+            "stand",
+            footprint_radius=0.143,
+            rest_height=0.0,
+            default_pos=(0.20, 0.0),
+            half_size=(STAND_SIZE[0] / 2, STAND_SIZE[1] / 2, STAND_SIZE[2] / 2),
+            box_centre=(0.0, 0.0, STAND_SIZE[2] / 2),
+        ),
         SceneObject("part", footprint_radius=PART_RADIUS, rest_height=PART_HEIGHT / 2, default_pos=(0.43, -0.20)),
-        SceneObject("bin", footprint_radius=0.087, rest_height=0.0, default_pos=(0.43, 0.21)),
+        SceneObject(
+            "bin",
+            footprint_radius=0.087,
+            rest_height=0.0,
+            default_pos=(0.43, 0.21),
+            half_size=(BIN_INNER / 2 + BIN_WALL, BIN_INNER / 2 + BIN_WALL, BIN_HEIGHT / 2),
+            box_centre=(0.0, 0.0, BIN_HEIGHT / 2),
+        ),
     )
     signal_names = ("left_grasp", "right_grasp", "lift", "place", "pick", "hand_over", "take")
     table_bounds = ((-0.15, 0.95), (-0.45, 0.45))
+    failure_reasons = (
+        FailureReason("left never grasped the tray", "left_grasp"),
+        FailureReason("right never grasped the tray", "right_grasp"),
+        FailureReason("the tray was tilted", "tilted", "ever"),
+        FailureReason("the tray was never lifted", "lift"),
+        FailureReason("the tray was not placed on the stand", "place"),
+        FailureReason("the tray was pushed off its place", "on_stand", "lost"),
+        FailureReason("left never picked up the part", "pick"),
+        FailureReason("the part was not laid on the tray", "hand_over"),
+        FailureReason("right never took the part", "take"),
+        FailureReason("the part did not get into the bin", "in_bin"),
+    )
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
         """What ends the subtasks.
@@ -71,6 +106,19 @@ class TwoArmLiftTray(Task):
         """The tray is level on the stand, the part in the bin on the right, both hands open and clear."""
         clear = self._is_off_part(scene, _RIGHT) & self._is_open(scene, _LEFT)
         return self._on_stand(scene) & self._in_bin(scene) & clear
+
+    def violates(self, scene: SceneState) -> Tensor:
+        """Tilting the tray so far that what lies on it would slide."""
+        return ~self._is_level(scene)
+
+    def conditions(self, scene: SceneState) -> dict[str, Tensor]:
+        """The signals; `tilted`: see `violates`; `on_stand`: the tray is where it belongs; `in_bin`: the part is."""
+        conditions = {"tilted": self.violates(scene), "on_stand": self._on_stand(scene), "in_bin": self._in_bin(scene)}
+        return self.signals(scene) | conditions
+
+    def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor:
+        """The tray is tilted, which no end can make good."""
+        return self.violates(scene)
 
     def graspable(self) -> dict[str, tuple[Graspable, ...]]:
         part = Graspable("part", half_width=PART_RADIUS)
