@@ -199,15 +199,16 @@ class Evaluation:
             log.warning("No %s: %s", self.folder.plot.name, error)
         for name, history in self.histories.items():
             for success in (True, False):
-                self._draw_video(self.folder.video(name, success), history.demos(success))
+                self._draw_video(self.folder.video(name, success), history, success)
 
-    def _draw_video(self, path: Path, demos: list[dict[str, Any]]) -> None:
+    def _draw_video(self, path: Path, history: History, success: bool) -> None:
         from isaaclab_mimic_ext.datasets.playback import write_states_video
 
+        demos, task = history.demos(success), load_task(self.cfg.task.name)
         if not demos:
             return
         try:
-            write_states_video(demos, path, load_task(self.cfg.task.name), overwrite=self.cfg.overwrite)
+            write_states_video(demos, path, task, overwrite=True, captions=history.captions(success))
             log.info("Drew %s", path)
         except MimicError as error:
             log.warning("No %s: %s", path.name, error)

@@ -25,6 +25,8 @@ from isaaclab_mimic_ext.task import Task
 
 Frame = NDArray[np.uint8]
 
+_CAPTION_HEIGHT = 15
+
 
 @dataclass(frozen=True)
 class TileOptions:
@@ -77,11 +79,13 @@ def write_states_video(
     stride: int = 2,
     overwrite: bool = False,
     tiles: TileOptions | None = None,
+    captions: Sequence[str] | None = None,
 ) -> None:
     """Play states that are in memory, as `write_video` plays those of a file.
 
     Args:
         demos: one tree a demo in `get_state`'s layout, leaves (T, ...), quaternions xyzw.
+        captions: a line of text for each demo's tile.
 
     Raises:
         OutputError, SimulatorUnavailable, ConfigError: as `write_video`.
@@ -96,7 +100,7 @@ def write_states_video(
         # Sizes need only be even; imageio would stretch the picture to multiples of 16.
         imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
     ):
-        for frame in _video_frames(renderer, demos, lengths, stride):
+        for frame in _video_frames(renderer, demos, lengths, stride, captions or [""] * len(demos)):
             writer.append_data(frame)
 
 
@@ -147,15 +151,29 @@ def _grid(count: int) -> tuple[int, int]:
     return min(wide, key=lambda shape: (shape[0] * shape[1] - count, abs(shape[1] / shape[0] - 2)))
 
 
-def _video_frames(renderer: Any, demos: Sequence[dict[str, Any]], lengths: list[int], stride: int) -> Iterator[Frame]:
+def _video_frames(
+    renderer: Any, demos: Sequence[dict[str, Any]], lengths: list[int], stride: int, captions: Sequence[str]
+) -> Iterator[Frame]:
     steps = [*range(0, max(lengths) - 1, stride), max(lengths) - 1]
     shown: list[tuple[int, Frame] | None] = [None] * len(demos)
     for step in steps:
         for index, (demo, length) in enumerate(zip(demos, lengths, strict=True)):
             present, last = min(step, length - 1), shown[index]
             if last is None or last[0] != present:
-                shown[index] = (present, renderer.frame(_row(demo, present)))
+                shown[index] = (present, _captioned(renderer.frame(_row(demo, present)), captions[index]))
         yield tile([entry[1] for entry in shown if entry is not None])
+
+
+def _captioned(frame: Frame, text: str) -> Frame:
+    if not text:
+        return frame
+    from PIL import Image, ImageDraw  # imageio itself needs it.
+
+    picture = Image.fromarray(frame)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, picture.width, _CAPTION_HEIGHT), fill=(30, 30, 30))
+    draw.text((4, 2), text, fill=(255, 255, 255))
+    return np.asarray(picture)
 
 
 def _open_renderer(task: Task, tiles: TileOptions) -> Any:

@@ -29,6 +29,7 @@ class History:
         self._num_kept = num_kept
         self._buffer = RowBuffer(RowLayout("state", {"state": env.get_state()}), env.num_envs, horizon, env.device)
         self._kept: dict[bool, dict[int, dict[str, np.ndarray]]] = {True: {}, False: {}}
+        self._episodes: dict[int, Episode] = {}
 
     def after_step(self, step: Tensor) -> None:
         """Note the states after `step` (N,): how many steps of its episode each env had made before."""
@@ -42,12 +43,17 @@ class History:
                 continue
             rows = self._buffer.take(torch.atleast_1d(env_id), episode.length)
             kept[episode.episode] = {name: values[0] for name, values in rows.items()}
+            self._episodes[episode.episode] = episode
             if len(kept) > self._num_kept:
                 del kept[max(kept)]
 
     def demos(self, success: bool) -> list[dict[str, Any]]:
         """The kept episodes of a kind by number, a tree in `get_state`'s layout each, leaves (T, ...) float32."""
         return [self._tree(rows) for _, rows in sorted(self._kept[success].items())]
+
+    def captions(self, success: bool) -> list[str]:
+        """What to write above each of `demos(success)`."""
+        return [_caption(self._episodes[number]) for number in sorted(self._kept[success])]
 
     def _tree(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         tree: dict[str, Any] = {}
@@ -58,3 +64,9 @@ class History:
                 node = node.setdefault(group, {})
             node[name] = leaf
         return tree
+
+
+def _caption(episode: Episode) -> str:
+    if episode.reason is None:
+        return f"episode {episode.episode}: success, {episode.length} steps"
+    return f"episode {episode.episode}: {episode.reason} (step {episode.failed_at})"

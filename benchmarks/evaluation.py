@@ -1,0 +1,197 @@
+"""How much of an evaluation is physics, and how much longer robomimic's own rollout takes for the same episodes, one by one.
+
+    python benchmarks/evaluation.py checkpoint=logs/robomimic/.../models/model_epoch_200.pth
+    python benchmarks/evaluation.py checkpoint=... --num-single 20 --json
+
+Without a checkpoint a network of the same size (two hidden layers of 1024) with random weights acts, and there is nothing to
+compare with. The comparison loads the checkpoint with robomimic and calls its `run_rollout` on an environment of one scene,
+which runs episodes 0, 1, ... of the same seed; both sides run in this process, one after the other.
+"""
+
+import argparse
+import json
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from common import Stages, machine
+from torch import Tensor, nn
+
+from isaaclab_mimic_ext.apps.evaluate import build_disturbances, build_rules, load, start_env
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config import EvaluateCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
+from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules, flatten
+from isaaclab_mimic_ext.evaluate.history import History
+from isaaclab_mimic_ext.evaluate.results import Checkpoint
+from isaaclab_mimic_ext.policies.base import Policy
+from isaaclab_mimic_ext.rng import Domain, Draws
+
+
+class RandomNetwork:
+    """As large as the network that `bc.json` trains, with observations normalised."""
+
+    def __init__(self, env: MimicEnv, width: int = 1024):
+        self.keys = [name for name in flatten(env.observations()) if name != "actions"]
+        size = sum(flatten(env.observations())[name].shape[1] for name in self.keys)
+        hidden = (nn.Linear(size, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, env.action_dim), nn.Tanh())
+
+    def reset(self, env_ids: Tensor) -> None:
+        """It remembers nothing."""
+
+    def act(self, observations: dict[str, Tensor]) -> Tensor:
+        return self.layers(torch.cat([(observations[key] - 0.1) / 1.1 for key in self.keys], dim=1))
+
+
+class OneScene:
+    """What robomimic's rollout wants of an environment, around one of ours with one scene; episodes 0, 1, ... in turn."""
+
+    def __init__(self, env: MimicEnv, rules: Rules):
+        self.env, self.rules = env, rules
+        self.episode = -1
+        self.steps_successful = 0
+
+    def reset(self) -> dict[str, np.ndarray]:
+        self.episode += 1
+        self.steps_successful = 0
+        number = torch.tensor([self.episode])
+        self.env.reset(torch.zeros(1, dtype=torch.int64), Draws(self.rules.seed, number, Domain.EVALUATION))
+        return self.get_observation()
+
+    def get_observation(self) -> dict[str, np.ndarray]:
+        return {name: value[0].numpy() for name, value in self.env.observations().items()}
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def reset_to(self, state: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Robomimic does this after every reset, for its own simulators' sake."""
+        return self.get_observation()
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, dict[str, Any]]:
+        self.env.step(torch.from_numpy(np.asarray(action, dtype=np.float32))[None])
+        self.steps_successful = self.steps_successful + 1 if bool(self.env.success()[0]) else 0
+        return self.get_observation(), float(self.steps_successful > 0), False, {}
+
+    def is_success(self) -> dict[str, bool]:
+        return {"task": self.steps_successful >= self.rules.num_success_steps}
+
+    def is_done(self) -> bool:
+        return False
+
+
+def measure_batched(cfg: EvaluateCfg, with_history: bool) -> dict[str, Any]:
+    """Times of an evaluation by stage."""
+    env = start_env(cfg)
+    try:
+        policy: Policy = RandomNetwork(env) if cfg.checkpoint is None else load(cfg, env, checkpoint_of(cfg))
+        history = History(env, build_rules(cfg).horizon, cfg.num_video_episodes) if with_history else None
+        evaluator = Evaluator(env, policy, build_rules(cfg), build_disturbances(cfg, env), history)
+        stages = Stages()
+        time_stages(evaluator, stages)
+        start = time.perf_counter()
+        evaluator.run()
+        total = time.perf_counter() - start
+    finally:
+        env.close()
+    seconds = dict(stages.seconds)
+    seconds["engine around physics"] -= seconds["physics"]
+    seconds["rest of the loop"] = total - sum(seconds.values())
+    result = evaluator.result(Checkpoint(""))
+    return {
+        "num_envs": env.num_envs, "num_episodes": result.num_episodes, "env_steps": result.env_steps, "seconds": total,
+        "success_rate": result.success.rate, "lengths": [episode.length for episode in result.episodes],
+        "seconds_per_env_step": total / result.env_steps, "physics_share": seconds["physics"] / total, "stages": seconds,
+    }  # fmt: skip
+
+
+def time_stages(evaluator: Evaluator, stages: Stages) -> None:
+    env: Any = evaluator.env
+    stages.time(evaluator.policy, "act", "policy")
+    stages.time(env, "step", "engine around physics")
+    # Resets and pushes: `forward` computes where things are.
+    stages.time(env, "reset", "reset")
+    stages.time(evaluator, "_watch", "success and reasons")
+    stages.time(env, "observations", "observations")
+    if evaluator.history is not None:
+        stages.time(evaluator.history, "after_step", "history")
+    env._batch = _Timed(env._batch, stages)
+
+
+class _Timed:
+    """A batch whose `step` is timed; it allows no new attributes of its own."""
+
+    def __init__(self, batch: Any, stages: Stages):
+        self._batch, self.step = batch, batch.step
+        stages.time(self, "step", "physics")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+
+def measure_single(cfg: EvaluateCfg, num_episodes: int, horizon: int) -> dict[str, Any]:
+    """Time of robomimic's rollout, one scene and episode after the other."""
+    from isaaclab_mimic_ext.train.robomimic_adapter import rollout_function, rollout_policy
+
+    cfg.num_envs = 1
+    env = start_env(cfg)
+    try:
+        scene = OneScene(env, build_rules(cfg))
+        policy = rollout_policy(str(checkpoint_of(cfg).path), "cpu")
+        run_rollout = rollout_function()
+        start = time.perf_counter()
+        infos = [run_rollout(policy, scene, horizon, terminate_on_success=True) for _ in range(num_episodes)]
+        total = time.perf_counter() - start
+    finally:
+        env.close()
+    env_steps = sum(int(info["Horizon"]) for info in infos)
+    return {
+        "num_episodes": num_episodes, "env_steps": env_steps, "seconds": total, "seconds_per_env_step": total / env_steps,
+        "success_rate": sum(float(info["Success_Rate"]) for info in infos) / num_episodes,
+    }  # fmt: skip
+
+
+def checkpoint_of(cfg: EvaluateCfg) -> Checkpoint:
+    return find_checkpoints(cfg.checkpoint)[0]
+
+
+def show(batched: dict[str, Any], single: dict[str, Any] | None) -> None:
+    print(
+        f"N={batched['num_envs']}: {batched['num_episodes']} episodes, {batched['env_steps']} env-steps in "
+        f"{batched['seconds']:.2f} s, {batched['env_steps'] / batched['seconds']:,.0f} env-steps/s, "
+        f"success {100 * batched['success_rate']:.1f} %, physics {100 * batched['physics_share']:.1f} % of the wall time"
+    )
+    for stage, seconds in sorted(batched["stages"].items(), key=lambda item: -item[1]):
+        print(f"    {stage:<24} {seconds:7.2f} s  {100 * seconds / batched['seconds']:5.1f} %")
+    if single is not None:
+        ratio = single["seconds_per_env_step"] / batched["seconds_per_env_step"]
+        print(
+            f"robomimic's rollout: {single['num_episodes']} episodes, {single['env_steps']} env-steps in "
+            f"{single['seconds']:.2f} s, success {100 * single['success_rate']:.1f} %: {ratio:.1f} times as long an env-step"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num-single", type=int, default=20, help="episodes through robomimic's rollout")
+    parser.add_argument("--history", action="store_true", help="keep states for videos, as a user's evaluation does")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="of evaluate.py")
+    args = parser.parse_intermixed_args()
+    torch.set_num_threads(1)
+    cfg = load_config("evaluate", ["sim=mujoco", *args.overrides, "output_dir=unused"])
+    batched = measure_batched(cfg, args.history)
+    single = None
+    if cfg.checkpoint is not None and args.num_single > 0:
+        single = measure_single(cfg, args.num_single, build_rules(cfg).horizon)
+    if args.json:
+        print(json.dumps({"machine": machine(), "batched": batched, "single": single}, indent=2))
+        return
+    show(batched, single)
+
+
+if __name__ == "__main__":
+    main()
