@@ -12,11 +12,12 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.plan.noise import ActionNoise
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
-from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.stats import Clock, GenerationReport, Progress, failure_counts
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Generator:
         self._active_ids = torch.zeros(0, dtype=torch.int64, device=device)
         self._is_active = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._draws = Draws(config.seed, planner.trials)
+        self._noise = ActionNoise(config, (num_envs, len(env.eef_names), env.action_noise_dim), device)
         self._step = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._steps_successful = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._stopped = torch.zeros(num_envs, dtype=torch.bool, device=device)
@@ -79,6 +81,7 @@ class Generator:
         self.recorder.after_step(self._step, actions, success)
         self._watch(success, target_eef_pose)
         self.env_steps += len(self._active_ids)
+        self._observe_navigation()
         due, ended = self.planner.advance()
         ended = ended | self._stop_early(ended)
         # sync: the only one of a step that neither ends nor begins a trial
@@ -103,14 +106,14 @@ class Generator:
         env_ids = self._tensor(free[: len(trials)])
         draws = Draws(self.config.seed, self._tensor(trials))
         self.env.reset(env_ids, draws)
-        self.planner.begin_trials(env_ids, draws)
+        self.planner.begin_trials(env_ids, draws, self._eef_pose())
         self._step[env_ids] = 0
         self._steps_successful[env_ids] = 0
         self._stopped[env_ids] = False
         self.watch.begin(env_ids, self._object_pose())
         self.recorder.begin(env_ids)
-        num_eefs = len(self.env.eef_names)
-        self._begin_segments(np.repeat(free[: len(trials)], num_eefs), np.tile(np.arange(num_eefs), len(trials)))
+        first_eefs = np.array(self.planner.first_eefs, dtype=np.int64)
+        self._begin_segments(np.repeat(free[: len(trials)], len(first_eefs)), np.tile(first_eefs, len(trials)))
 
     def progress(self) -> Progress:
         ledger, config = self.ledger, self.config
@@ -155,14 +158,13 @@ class Generator:
 
     def _begin_segments(self, env_ids: np.ndarray, eef_ids: np.ndarray) -> None:
         places = self._tensor(env_ids), self._tensor(eef_ids)
-        self.planner.begin_segments(*places, self._eef_pose(), self._object_pose())
+        attached = self.env.get_attached_objects() if self.planner.plans_motion else None
+        self.planner.begin_segments(*places, self._eef_pose(), self._object_pose(), attached)
 
     def _next_actions(self) -> tuple[Tensor, Tensor]:
         """The actions (N, A), and the poses (N, E, 4, 4) that they are to lead to."""
         waypoints = self.planner.waypoints()
-        num_eefs = len(self.env.eef_names)
-        normal = self._draws.normal(Stream.ACTION_NOISE, (num_eefs, self.env.action_noise_dim), self._step)
-        noise = normal * waypoints.noise_std[..., None]
+        noise = self._noise.sample(self._draws, self._step) * waypoints.noise_std
         target = waypoints.target_eef_pose
         targets, grippers = self._by_eef(target), self._by_eef(waypoints.gripper_action)
         return self.env.target_eef_pose_to_action(targets, grippers, self._by_eef(noise)), target
@@ -174,6 +176,12 @@ class Generator:
         self._steps_successful = torch.where(success, self._steps_successful + 1, 0)
         self.watch.after_step(self._step, success, target_eef_pose, self._eef_pose(), self.planner.subtask)
         self._step += self._is_active
+
+    def _observe_navigation(self) -> None:
+        navigation = self.planner.navigation
+        state = None if navigation is None else self.env.get_navigation_state()
+        if navigation is not None and state is not None:
+            navigation.observe(state)
 
     def _stop_early(self, ended: Tensor) -> Tensor:
         """Trials that are not worth going on with, (N,) bool: their planner has failed, or their task gives them up."""

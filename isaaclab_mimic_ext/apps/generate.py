@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.apps.pictures import draw_run
 from isaaclab_mimic_ext.apps.progress import ProgressDisplay
 from isaaclab_mimic_ext.apps.reports import closing_facts, note_reported, report_late, write_stats
 from isaaclab_mimic_ext.apps.signals import StopRequest
+from isaaclab_mimic_ext.apps.skillgen import build_motion_planner, check_navigation, start_signal_names
 from isaaclab_mimic_ext.config import GenerateCfg, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
@@ -76,11 +77,12 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
 
     Raises:
         SimulatorUnavailable: its engine is not installed.
-        ConfigError: its objects cannot be placed.
+        ConfigError: its objects cannot be placed, or it lacks what the configuration asks of it.
     """
     env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
     every_env = torch.arange(cfg.num_envs, device=env.device)
     env.reset(every_env, Draws(cfg.datagen_config.seed, every_env))
+    check_navigation(cfg.datagen_config, env)
     return env
 
 
@@ -93,10 +95,13 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
     """
     subtasks = _subtasks(cfg, env)
     boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
+    start_signals = start_signal_names(cfg.datagen_config, subtasks)
     demos = load_source_demos(
-        cfg.input_file, env.eef_names, env.object_names, boundary_signals, env.action_dim, env.env_args().get("action")
-    )
-    return build_pool(demos, subtasks, env.object_names, env.actions_to_gripper_actions, env.device)
+        cfg.input_file, env.eef_names, env.object_names, boundary_signals, env.action_dim, env.env_args().get("action"),
+        start_signals,
+    )  # fmt: skip
+    use_skillgen = cfg.datagen_config.use_skillgen
+    return build_pool(demos, subtasks, env.object_names, env.actions_to_gripper_actions, env.device, use_skillgen)
 
 
 def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
@@ -106,10 +111,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         OutputError: a dataset cannot be created.
     """
     folder, outcomes = session.folder, session.outcomes
-    subtasks = _subtasks(cfg, env)
-    table = build_table(subtasks, env.object_names, env.action_noise_dim, env.device)
-    constraints = build_constraints(cfg.task_constraint_configs, subtasks, env.device)
-    planner = TrialPlanner(pool, table, constraints, cfg.datagen_config, cfg.num_envs)
+    planner = build_planner(cfg, env, pool)
     output = Output(
         path=folder.demos,
         failed_path=folder.failed_demos if cfg.datagen_config.generation_keep_failed else None,
@@ -121,11 +123,26 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         facts={"trials": _facts(cfg, env, pool)},
     )
     recorder = EpisodeRecorder(env, cfg.recorder, planner.horizon, output)
-    signals = [[config.subtask_term_signal for config in configs] for configs in subtasks.values()]
-    generator = Generator(env, planner, recorder, cfg.datagen_config, signals, session.elapsed)
+    generator = Generator(env, planner, recorder, cfg.datagen_config, term_signals(cfg, env), session.elapsed)
     codes = generator.watch.failures.codes(outcomes.reason)
     generator.ledger.restore(outcomes.trials, outcomes.success, codes)
     return generator
+
+
+def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPlanner:
+    """The planner of the configured subtasks and constraints."""
+    subtasks = _subtasks(cfg, env)
+    table = build_table(subtasks, env.object_names, env.action_noise_dim, env.device)
+    constraints = build_constraints(cfg.task_constraint_configs, subtasks, env.device)
+    motion_planner = None
+    if cfg.datagen_config.use_skillgen:
+        motion_planner = build_motion_planner(load_task(cfg.task.name), env.device)
+    return TrialPlanner(pool, table, constraints, cfg.datagen_config, cfg.num_envs, motion_planner)
+
+
+def term_signals(cfg: GenerateCfg, env: MimicEnv) -> list[list[str | None]]:
+    """The term signal of every subtask, by end effector in the env's order."""
+    return [[config.subtask_term_signal for config in configs] for configs in _subtasks(cfg, env).values()]
 
 
 def _facts(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> dict[str, Any]:
@@ -134,7 +151,7 @@ def _facts(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> dict[str, Any]:
     return {
         "eefs": list(env.eef_names),
         "objects": list(env.object_names),
-        "signals": [[config.subtask_term_signal for config in configs] for configs in subtasks.values()],
+        "signals": term_signals(cfg, env),
         "descriptions": [[config.description for config in configs] for configs in subtasks.values()],
         "object_refs": [[config.object_ref for config in configs] for configs in subtasks.values()],
         "source_demos": list(pool.names),

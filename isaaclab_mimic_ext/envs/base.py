@@ -60,6 +60,9 @@ class MimicEnv(Protocol):
     def get_attached_objects(self) -> Tensor:
         """What each gripper holds, (N, E) int64, an index into `object_names`, -1 for nothing; asked with SkillGen only."""
 
+    def get_navigation_state(self) -> dict[str, Tensor] | None:
+        """Of envs whose base drives: `is_navigating` and `navigation_goal_reached`, (N,) bool each; None: there is none."""
+
     def target_eef_pose_to_action(
         self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None
     ) -> Tensor:

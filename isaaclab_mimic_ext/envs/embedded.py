@@ -143,6 +143,9 @@ class EmbeddedEnv(ABC):
     def get_attached_objects(self) -> Tensor:
         return self.task.attached_objects(self.scene)
 
+    def get_navigation_state(self) -> dict[str, Tensor] | None:
+        return None
+
     def success(self) -> Tensor:
         return self.task.success(self.scene) & ~self._violated
 

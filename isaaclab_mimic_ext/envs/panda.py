@@ -37,6 +37,17 @@ HAND_YAW = -math.pi / 4
 """Of the hand about the flange's z [rad]."""
 EEF_OFFSET = 0.1034
 """From the hand to the end effector frame between the finger tips, along z [m]."""
+HAND_BOXES = (
+    ((0.0, 0.0, -0.020), (0.012, 0.055, 0.030)),
+    ((0.0, 0.0, -0.070), (0.024, 0.102, 0.028)),
+    ((0.0, 0.0, -0.160), (0.060, 0.060, 0.065)),
+)
+"""Open fingers, palm, flange: centre and half size of boxes about them, in the end effector's frame [m]."""
+WRIST = (0.0, 0.0, -0.21)
+"""Where the last joint's axis meets the one before, in the end effector's frame [m]; the offset of 88 mm is left out."""
+SHOULDER_HEIGHT = DH_PARAMETERS[0][1]
+MAX_REACH = 0.78
+"""Of the wrist from the shoulder: upper arm and forearm, stretched, and the wrist's offset [m]."""
 
 
 def forward_kinematics(joint_pos: Tensor) -> Tensor:

@@ -101,6 +101,11 @@ class TrialPlanner:
             None if self._transits is None else self._transits.paths,
         )  # fmt: skip
 
+    @property
+    def plans_motion(self) -> bool:
+        """Whether `begin_segments` needs to know what is attached."""
+        return self._transits is not None
+
     failure_messages = (*MOTION_FAILURES[1:], MISSED_GOAL)
     """What is said of each code of `failure`, from 1 on."""
 

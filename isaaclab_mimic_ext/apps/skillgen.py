@@ -1,0 +1,43 @@
+"""What runs with SkillGen or a driving base need beside the others: a motion planner that knows arms and objects."""
+
+import torch
+
+from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.panda import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
+from isaaclab_mimic_ext.plan.motion_boxes import Boxes
+from isaaclab_mimic_ext.task import Task
+
+MAX_HEIGHT = 0.60
+"""Of an end effector on its way, above the table [m]."""
+
+
+def build_motion_planner(task: Task, device: torch.device) -> BoxPlanner:
+    """The planner of ways between the objects of a task, for its arms."""
+    centre, half_size = zip(*((obj.box_centre, obj.box_half_size) for obj in task.objects), strict=True)
+    objects = Boxes(torch.tensor(centre, device=device), torch.tensor(half_size, device=device))
+    base = torch.tensor([arm.base_pos for arm in task.arms], device=device)
+    shoulder = base + torch.tensor([0.0, 0.0, SHOULDER_HEIGHT], device=device)
+    return BoxPlanner(objects, hand_boxes(device, HAND_BOXES), Workspace(shoulder, WRIST, MAX_REACH, MAX_HEIGHT))
+
+
+def start_signal_names(config: DataGenConfig, subtasks: dict[str, list[SubTaskConfig]]) -> list[str]:
+    """The start signals that source demos must have."""
+    if not config.use_skillgen:
+        return []
+    return [c.subtask_term_signal for configs in subtasks.values() for c in configs if c.subtask_term_signal is not None]
+
+
+def check_navigation(config: DataGenConfig, env: MimicEnv) -> None:
+    """Refuse to wait for a base that the env says nothing of.
+
+    Raises:
+        ConfigError: it has no navigation state.
+    """
+    if config.use_navigation_controller and env.get_navigation_state() is None:
+        raise ConfigError(
+            "datagen_config.use_navigation_controller: true, but this env has no navigation state "
+            "(get_navigation_state() is None); set it to false, or use an env whose base is driven by a controller"
+        )
