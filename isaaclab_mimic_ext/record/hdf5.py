@@ -92,7 +92,7 @@ class DatasetFile:
             RecorderError: the demo there is not what was written.
         """
         finished, names = self._finished_demos()
-        if trial not in names:
+        if finished is None or trial not in names:
             return False
         name = f"demo_{len(self.lengths)}"
         h5py.h5o.copy(finished.id, names[trial].encode(), self._data.id, name.encode())

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, Saved, WriterOptions, WriterSummary
 from isaaclab_mimic_ext.record.hdf5 import check_output
 from isaaclab_mimic_ext.record.store import IN_MEMORY
+from isaaclab_mimic_ext.record.wire import send_message
 
 _POLL = 0.5
 """How often a full queue is left to see whether the writer is still alive [s]."""
@@ -103,7 +104,8 @@ class EpisodeWriter:
         return summary
 
     def _put(self, message: EpisodeBatch | Closing) -> None:
-        started = time.perf_counter()
+        # What is waited for otherwise is the interpreter's lock, which the thread that sends may have.
+        is_full, started = self._queue.full(), time.perf_counter()
         while True:
             while self._connection.poll():
                 self._answer()
@@ -114,7 +116,8 @@ class EpisodeWriter:
                 break
             except queue.Full:
                 continue
-        self.seconds_stalled += time.perf_counter() - started
+        if is_full:
+            self.seconds_stalled += time.perf_counter() - started
 
     @property
     def queue_depth(self) -> int:
@@ -154,7 +157,7 @@ class EpisodeWriter:
             message: object = None
             while not isinstance(message, Closing):
                 message = self._queue.get()
-                self._connection.send(message)
+                send_message(self._connection, message)
         except OSError:
             return  # The writer is gone; the next `put` says why.
         except Exception as error:

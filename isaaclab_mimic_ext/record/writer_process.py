@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, Saved, Wri
 from isaaclab_mimic_ext.record.fields import unpack
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile
 from isaaclab_mimic_ext.record.store import IN_MEMORY, Episode, RunStore
+from isaaclab_mimic_ext.record.wire import receive_message
 
 _KEPT = "what finished before is kept in {}: free some space and go on with resume=true"
 _COMMIT_PERIOD = 1.0
@@ -39,7 +40,7 @@ def main(connection: Connection) -> None:
         signal.signal(number, signal.SIG_IGN)
     options: WriterOptions | None = None
     try:
-        options = connection.recv()
+        options = receive_message(connection)
         connection.send(_write_all(options, connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(1)  # The generator is gone; what was committed is in the store.
@@ -71,7 +72,7 @@ def _write_all(options: WriterOptions, connection: Connection) -> WriterSummary:
         # Episodes are made durable as they come; the datasets grow when nothing comes, or when much has piled up.
         waits = connection.poll(0.0 if writing.has_backlog else _COMMIT_PERIOD)
         if waits:
-            message = connection.recv()
+            message = receive_message(connection)
             if isinstance(message, Closing):
                 return writing.close(message)
             writing.take(message)

@@ -1,0 +1,83 @@
+"""What waits for the writer is bounded, and only waiting for room counts as a stall."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials, EpisodeBatch, WriterOptions
+from isaaclab_mimic_ext.record.fields import Field
+from isaaclab_mimic_ext.record.hdf5 import FileOptions
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
+
+NUM_STEPS, WIDTH = 64, 4096
+NUM_BATCHES = 12
+"""Of 1 MiB each."""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[EpisodeWriter]:
+    """One with room for 2 MiB, whose process stands still."""
+    fields = (Field("actions", (WIDTH,), "low", 0, WIDTH),)
+    path, store = tmp_path / "demo.hdf5", tmp_path / "run.sqlite"
+    opened = EpisodeWriter(WriterOptions(path, None, store, FileOptions({}), True, fields, (), queue_megabytes=2))
+    os.kill(opened._process.pid, signal.SIGSTOP)
+    yield opened
+    opened._process.kill()
+    opened._process.wait()
+
+
+def batch(trial: int) -> EpisodeBatch:
+    rows = {"low": np.full((1, NUM_STEPS, WIDTH), trial, np.float32)}
+    one = np.ones(1, dtype=bool)
+    ended = EndedTrials(trials=np.array([trial]), success=one, lengths=np.array([NUM_STEPS]), attributes={})
+    return EpisodeBatch(ended, one, rows, {}, committed=trial + 1)
+
+
+def test_generation_waits_once_the_queue_is_full_and_nothing_is_lost(writer: EpisodeWriter) -> None:
+    most = []
+
+    def put_all() -> None:
+        for trial in range(NUM_BATCHES):
+            writer.put(batch(trial))
+            most.append(writer.queue_depth)
+
+    putting = threading.Thread(target=put_all)
+    putting.start()
+    putting.join(timeout=1.5)
+    assert putting.is_alive(), "nothing held generation back"
+    assert writer.queue_depth == 2
+    os.kill(writer._process.pid, signal.SIGCONT)
+    putting.join()
+    summary = writer.close(Closing(None, {}, {}, is_final=False))
+    assert summary.lengths == [NUM_STEPS] * NUM_BATCHES
+    assert max(most) <= 2
+    assert writer.seconds_stalled > 0.5
+    with h5py.File(writer._options.path) as file:
+        found = [file["data"][f"demo_{index}/actions"][0, 0] for index in range(NUM_BATCHES)]
+    assert found == list(range(NUM_BATCHES))
+
+
+def test_handing_over_is_no_stall_while_there_is_room(writer: EpisodeWriter) -> None:
+    writer.put(batch(0))
+    assert writer.seconds_stalled == 0
+    os.kill(writer._process.pid, signal.SIGCONT)
+    assert writer.close(Closing(None, {}, {}, is_final=False)).lengths == [NUM_STEPS]
+
+
+def test_a_signal_leaves_no_time_for_datasets_but_the_store_has_all(writer: EpisodeWriter) -> None:
+    earlier = writer._options.path
+    earlier.write_text("of an earlier session")
+    for trial in range(2):
+        writer.put(batch(trial))
+    os.kill(writer._process.pid, signal.SIGCONT)
+    closing = Closing(None, {}, {"complete": False}, is_final=False, seconds=-1.0)
+    summary = writer.close(closing)
+    assert not summary.is_written
+    assert earlier.read_text() == "of an earlier session"
+    assert not earlier.with_name("demo.hdf5.part").exists()
