@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.config.scripts import (
     SplitDatasetCfg,
     ValidateDatasetCfg,
 )
+from isaaclab_mimic_ext.config.skillgen import check_navigation, check_skillgen
 from isaaclab_mimic_ext.config.task import DataGenConfig, EventCfg, MimicEnvCfg, RecorderCfg, SimCfg, SubTaskConfig
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
 
@@ -117,6 +118,8 @@ def validate_task_cfg(cfg: MimicEnvCfg, task: "Task") -> None:
             place = f"subtask_configs.{eef_name}.{index}" + (f" ({name})" if name else "")
             _validate_subtask(place, subtask, index == 0, index == len(subtasks) - 1, task)
     check_constraints(cfg.task_constraint_configs, cfg.subtask_configs)
+    check_skillgen(cfg, task.signal_names)
+    check_navigation(cfg)
     for event_name, event in cfg.events.items():
         _validate_event(f"events.{event_name}", event, task)
 
@@ -176,7 +179,7 @@ def _validate_noise(place: str, noise: Any) -> None:
 
 
 def _validate_offsets(place: str, cfg: SubTaskConfig, is_first: bool, is_last: bool) -> None:
-    for name in ("subtask_term_offset_range", "first_subtask_start_offset_range"):
+    for name in ("subtask_term_offset_range", "first_subtask_start_offset_range", "subtask_start_offset_range"):
         bounds = list(getattr(cfg, name))
         if len(bounds) != 2 or bounds[0] > bounds[1]:
             raise TaskSpecError(f"{place}: {name} {bounds} is no range; give [lowest, highest]")

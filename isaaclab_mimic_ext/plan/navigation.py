@@ -12,8 +12,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-BODY = "body"
-"""The end effector that is the base."""
 MISSED_GOAL = "the base did not reach its goal"
 
 

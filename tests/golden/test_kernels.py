@@ -100,7 +100,8 @@ def random_segments(generator: torch.Generator, shape: tuple[int, int], num_demo
 
 @pytest.mark.parametrize("angle", [0.0, 1e-4, 0.04, 0.06, 1.0, math.pi])
 @pytest.mark.parametrize("legacy", [False, True])
-def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, device: torch.device) -> None:
+@pytest.mark.parametrize("planned", [False, True])
+def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, planned: bool, device: torch.device) -> None:
     generator = torch.Generator().manual_seed(int(1000 * angle) + legacy)
     num_demos, num_steps = 4, 12
     for shape in ((1, 1), (5, 2), (200, 1)):
@@ -117,14 +118,15 @@ def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, device: torc
         pools = tuple(pool.to(device) for pool in pools)
         for name, tensor in vars(segments).items():
             setattr(segments, name, tensor.to(device))
-        reader = WaypointReader(*pools, segments, legacy)
+        paths = random_poses(generator, (*shape, 7), angle).to(device) if planned else None
+        reader = WaypointReader(*pools, segments, legacy, paths)
         # Some have not begun, and keep what they had.
         segments.cursor[:] = torch.where(segments.demo % 2 == 0, -1, segments.cursor)
         reader.target[:] = segments.start_pose
         for _ in range(3):
             last = reader.target.clone(), reader.gripper.clone()
             target, gripper = reader.read()
-            expected_target, expected_gripper = waypoints_torch(*pools, segments, legacy, last)
+            expected_target, expected_gripper = waypoints_torch(*pools, segments, legacy, last, paths)
             assert torch.equal(gripper, expected_gripper)
             torch.testing.assert_close(target, expected_target, atol=3e-6, rtol=0)
             # The segments are read anew.
