@@ -121,9 +121,19 @@ def to_typed(composed: DictConfig) -> Any:
         OmegaConf.set_struct(composed.subtask_configs, False)
         for eef_name in [name for name, subtasks in composed.subtask_configs.items() if not subtasks]:
             del composed.subtask_configs[eef_name]
+        _give_all_subtasks(composed)
     cfg = OmegaConf.to_object(composed)
     _reject_unknown(cfg, "")
     return cfg
+
+
+def _give_all_subtasks(composed: DictConfig) -> None:
+    """Put what `all_subtasks` holds into each subtask, where its name and type are checked."""
+    for subtasks in composed.subtask_configs.values():
+        for subtask in subtasks:
+            for name, value in composed.all_subtasks.items():
+                subtask[name] = value
+    composed.all_subtasks = {}
 
 
 def _reject_unknown(node: Any, place: str) -> None:

@@ -48,7 +48,7 @@ _OPTIONS = {
     "--horizon": "horizon",
 }
 """Flags with a value -> the field; as Isaac Lab's scripts spell them."""
-_MAPPINGS = ("rename.objects", "rename.signals")
+_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.")
 """Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")

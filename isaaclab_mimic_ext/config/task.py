@@ -131,6 +131,8 @@ class MimicEnvCfg:
 
     datagen_config: DataGenConfig = field(default_factory=DataGenConfig)
     subtask_configs: dict[str, list[SubTaskConfig]] = field(default_factory=dict)
+    all_subtasks: dict[str, Any] = field(default_factory=dict)
+    """What every subtask of every end effector gets in place of its own value: `all_subtasks.action_noise=0.01`."""
     task_constraint_configs: list[SubTaskConstraintConfig] = field(default_factory=list)
     events: dict[str, EventCfg] = field(default_factory=dict)
 

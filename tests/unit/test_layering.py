@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "rng", "task", "tasks"},
     "record": {"config", "envs.base", "errors", "math"},
     "stats": {"diagnose.reasons", "errors"},
+    "policies": {"errors", "train.policy"},
+    "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "record", "rng"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
 }
 """Part of the package -> the parts that it may import beside itself. math <- demos <- plan <- generate."""
