@@ -1,0 +1,72 @@
+"""The doctor and generation agree: on which marks cut a demo, and on which demos are taken."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isaaclab_mimic_ext.apps import generate
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.demos.boundaries import subtask_ends
+from isaaclab_mimic_ext.demos.source import SourceDemo
+from isaaclab_mimic_ext.doctor.examine import examine
+from isaaclab_mimic_ext.doctor.findings import DemoFindings
+from isaaclab_mimic_ext.doctor.marks import find_spans
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.task import load_task
+from tests.kinematic_sources import generate_cfg
+
+SIGNALS = ("reach", "grasp", "lift")
+NUM_TRIALS = 60
+
+
+def demo_of(signals: dict[str, np.ndarray]) -> SourceDemo:
+    num_steps = len(next(iter(signals.values())))
+    return SourceDemo("demo_0", np.zeros((num_steps, 7), np.float32), {}, {}, {}, signals)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(2, 12).flatmap(lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=3, max_size=3))
+)
+def test_marks_are_faulty_exactly_where_generation_would_refuse_them(rows: list[list[bool]]) -> None:
+    demo = demo_of({name: np.array(row) for name, row in zip(SIGNALS, rows, strict=True)})
+    subtasks = [SubTaskConfig(subtask_term_signal=name) for name in SIGNALS] + [SubTaskConfig()]
+    findings = DemoFindings("demo_0")
+    spans = find_spans(findings, demo, "franka", subtasks, use_skillgen=False)
+    try:
+        ends = subtask_ends(demo, [*SIGNALS, None])
+    except SourceDataError:
+        assert spans is None
+        assert any(finding.level == "error" for finding in findings.kept)
+    else:
+        assert spans is not None and [end for _, end in spans] == ends
+        assert not any(finding.level == "error" for finding in findings.kept)
+
+
+@pytest.mark.parametrize("strategy", ["nearest_neighbor_object", "random"])
+def test_simulated_selection_is_that_of_real_trials(strategy: str, kinematic_source: Path, tmp_path: Path) -> None:
+    chosen = [f"subtask_configs.franka.{index}.selection_strategy={strategy}" for index in range(4)]
+    cfg = generate_cfg(
+        kinematic_source, tmp_path / "run", "num_envs=20", "datagen_config.generation_guarantee=false",
+        f"datagen_config.generation_num_trials={NUM_TRIALS}", "datagen_config.generation_keep_failed=true",
+        "datagen_config.max_num_failures=null", *chosen,
+    )  # fmt: skip
+    generate.main(cfg)
+    counts = np.zeros((4, 6))
+    for name in ("demo.hdf5", "demo_failed.hdf5"):
+        with h5py.File(tmp_path / "run" / name) as file:
+            for demo in file["data"].values():
+                counts[np.arange(4), demo.attrs["source_demos"][0]] += 1
+    task = load_task("desktop_organizer")
+    doctor_cfg = replace(load_config("check_demos"), subtask_configs=cfg.subtask_configs, events=cfg.events)
+    selected = examine(kinematic_source, task, doctor_cfg, NUM_TRIALS).report.selected["franka"]
+    simulated = np.array([list(parts.values()) for parts in selected])
+    assert counts.sum() == 4 * NUM_TRIALS
+    # Offsets shift what is compared by some steps, in which a carried object moves.
+    assert np.abs(simulated - counts / NUM_TRIALS).sum(-1).max() / 2 < 0.05, (simulated, counts / NUM_TRIALS)
