@@ -30,10 +30,12 @@ def demo_of(signals: dict[str, np.ndarray]) -> SourceDemo:
     return SourceDemo("demo_0", np.zeros((num_steps, 7), np.float32), {}, {}, {}, signals)
 
 
+def rows_of(length: int) -> st.SearchStrategy[list[bool]]:
+    return st.lists(st.booleans(), min_size=length, max_size=length)
+
+
 @settings(max_examples=300, deadline=None)
-@given(
-    st.integers(2, 12).flatmap(lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=3, max_size=3))
-)
+@given(st.integers(2, 12).flatmap(lambda length: st.lists(rows_of(length), min_size=3, max_size=3)))
 def test_marks_are_faulty_exactly_where_generation_would_refuse_them(rows: list[list[bool]]) -> None:
     demo = demo_of({name: np.array(row) for name, row in zip(SIGNALS, rows, strict=True)})
     subtasks = [SubTaskConfig(subtask_term_signal=name) for name in SIGNALS] + [SubTaskConfig()]
@@ -68,5 +70,7 @@ def test_simulated_selection_is_that_of_real_trials(strategy: str, kinematic_sou
     selected = examine(kinematic_source, task, doctor_cfg, NUM_TRIALS).report.selected["franka"]
     simulated = np.array([list(parts.values()) for parts in selected])
     assert counts.sum() == 4 * NUM_TRIALS
-    # Offsets shift what is compared by some steps, in which a carried object moves.
-    assert np.abs(simulated - counts / NUM_TRIALS).sum(-1).max() / 2 < 0.05, (simulated, counts / NUM_TRIALS)
+    different = 0.5 * np.abs(simulated - counts / NUM_TRIALS).sum(-1)
+    assert different[0] < 1e-6
+    # Offsets and noise move a carried object a little: a few trials choose otherwise.
+    assert different.max() < 0.1, (simulated, counts / NUM_TRIALS)
