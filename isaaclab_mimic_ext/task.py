@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from pkgutil import iter_modules
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -196,10 +196,10 @@ class Task(ABC):
 
 
 def available_tasks() -> list[str]:
-    """Names of the tasks in `tasks/`."""
+    """Names of the tasks: folders with a `task.py`, in `tasks/` and in those given by `--config-dir`."""
     import isaaclab_mimic_ext.tasks as package
 
-    return sorted(module.name for module in iter_modules(package.__path__) if module.ispkg)
+    return sorted({path.parent.name for folder in package.__path__ for path in Path(folder).glob("*/task.py")})
 
 
 def load_task(name: str) -> Task:
@@ -209,5 +209,6 @@ def load_task(name: str) -> Task:
         ConfigError: there is none.
     """
     if name not in available_tasks():
-        raise ConfigError(f"task: there is no task '{name}'; {choices(name, available_tasks())}")
+        own = "; for one of your own give its folder, --config-dir <folder>"
+        raise ConfigError(f"task: there is no task '{name}'; {choices(name, available_tasks())}{own}")
     return import_module(f"isaaclab_mimic_ext.tasks.{name}.task").make_task()

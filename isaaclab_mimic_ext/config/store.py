@@ -27,8 +27,12 @@ def register(config_dirs: Iterable[Path]) -> None:
     """Make schemas and resolvers known to Hydra.
 
     Args:
-        config_dirs: where the task files are looked for.
+        config_dirs: where the task files are looked for, and tasks of the user's own.
     """
+    config_dirs = list(config_dirs)
+    for folder in config_dirs:
+        if folder != conf_dir():
+            _find_tasks_in(folder)
     OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
     OmegaConf.register_new_resolver("output", _output, replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
@@ -41,6 +45,15 @@ def register(config_dirs: Iterable[Path]) -> None:
             # OmegaConf types the items of a list in a dict only where that list is there before the file is merged.
             node = schema(subtask_configs={name: [] for name in eef_names})
         store.store(name=f"{script}_schema", node=node)
+
+
+def _find_tasks_in(config_dir: Path) -> None:
+    """Let the folders of `config_dir` be tasks as those of `tasks/` are: `<config_dir>/<task>/task.py`."""
+    import isaaclab_mimic_ext.tasks as package
+
+    folder = str(config_dir.resolve())
+    if folder not in package.__path__:
+        package.__path__.append(folder)
 
 
 def _eef_names(config_dir: Path) -> set[str]:
@@ -56,7 +69,11 @@ def _eef_names(config_dir: Path) -> set[str]:
 
 def _task_data(task_name: str, file_name: str) -> str:
     """`${task_data:<task>,<file>}`: a data file that comes with a task."""
-    return str(_package_dir("isaaclab_mimic_ext.tasks") / task_name / "data" / file_name)
+    import isaaclab_mimic_ext.tasks as package
+
+    folders = [Path(folder) / task_name for folder in package.__path__]
+    folder = next((folder for folder in folders if (folder / "task.py").is_file()), folders[0])
+    return str(folder / "data" / file_name)
 
 
 def _output(file_name: str) -> str:
