@@ -1,0 +1,105 @@
+"""What several grippers of the kinematic engine do to one thing that they can all hold."""
+
+# N = 1 scene, two arms
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
+from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
+
+GRIP = 0.15
+"""From the bar's middle to where either hand holds it [m]."""
+REST = 0.01
+HANDS = ("left", "right")
+
+
+class Bar(Task):
+    """Two arms face each other across a bar with a grip at either end."""
+
+    name = "bar"
+    arms = (
+        Arm("robot_left", "left", base_pos=(0.5, -0.5, 0.0), base_yaw=math.pi / 2),
+        Arm("robot_right", "right", base_pos=(0.5, 0.5, 0.0), base_yaw=-math.pi / 2),
+    )
+    objects = (SceneObject("bar", footprint_radius=0.2, rest_height=REST, default_pos=(0.5, 0.0)),)
+    signal_names = ()
+    table_bounds = ((0.0, 1.0), (-0.5, 0.5))
+
+    def signals(self, scene: SceneState) -> dict[str, Tensor]:
+        return {}
+
+    def success(self, scene: SceneState) -> Tensor:
+        return torch.zeros(len(scene.eef_pose), dtype=torch.bool)
+
+    def graspable(self) -> dict[str, tuple[Graspable, ...]]:
+        return {
+            "left": (Graspable("bar", half_width=0.01, grip_pos=(0.0, -GRIP, 0.0)),),
+            "right": (Graspable("bar", half_width=0.01, grip_pos=(0.0, GRIP, 0.0)),),
+        }
+
+
+def move(env: KinematicEnv, places: dict[str, tuple[float, float, float]], grippers: dict[str, float]) -> None:
+    """Move hands to places within reach of a few steps; hands that are not named stay, with their grippers as told."""
+    targets = {name: env.get_robot_eef_pose(name).clone() for name in HANDS}
+    for name, place in places.items():
+        targets[name][0, :3, 3] = torch.tensor(place)
+    actions = {name: torch.tensor([[grippers[name]]]) for name in HANDS}
+    for _ in range(25):
+        env.step(env.target_eef_pose_to_action(targets, actions, None))
+
+
+def bar_pos(env: KinematicEnv) -> list[float]:
+    return env.get_object_poses()["bar"][0, :3, 3].tolist()
+
+
+@pytest.fixture
+def env() -> KinematicEnv:
+    """Both hands hold the bar, 20 cm up."""
+    env = KinematicEnv(Bar(), {}, 1)
+    ends = {"left": (0.5, -GRIP, REST), "right": (0.5, GRIP, REST)}
+    move(env, ends, {"left": 1.0, "right": 1.0})
+    move(env, ends, {"left": -1.0, "right": -1.0})
+    up = {name: (x, y, z + 0.2) for name, (x, y, z) in ends.items()}
+    move(env, up, {"left": -1.0, "right": -1.0})
+    return env
+
+
+def test_both_hands_lift_it_together(env: KinematicEnv) -> None:
+    assert bar_pos(env) == pytest.approx([0.5, 0.0, REST + 0.2], abs=1e-5)
+
+
+def test_it_falls_when_the_last_hand_opens(env: KinematicEnv) -> None:
+    move(env, {}, {"left": 1.0, "right": -1.0})
+    assert bar_pos(env) == pytest.approx([0.5, 0.0, REST + 0.2], abs=1e-5)
+    move(env, {}, {"left": 1.0, "right": 1.0})
+    assert bar_pos(env) == pytest.approx([0.5, 0.0, REST], abs=1e-5)
+
+
+@pytest.mark.parametrize(("giver", "taker", "side"), [("left", "right", 1.0), ("right", "left", -1.0)])
+def test_it_goes_with_the_hand_that_still_holds_it(env: KinematicEnv, giver: str, taker: str, side: float) -> None:
+    grippers = {giver: 1.0, taker: -1.0}
+    move(env, {}, grippers)
+    move(env, {taker: (0.6, side * GRIP, REST + 0.1)}, grippers)
+    assert bar_pos(env) == pytest.approx([0.6, 0.0, REST + 0.1], abs=1e-5)
+
+
+def test_it_goes_with_the_first_arm_where_the_two_disagree(env: KinematicEnv) -> None:
+    move(env, {"left": (0.6, -GRIP, REST + 0.2)}, {"left": -1.0, "right": -1.0})
+    assert bar_pos(env) == pytest.approx([0.6, 0.0, REST + 0.2], abs=1e-5)
+    move(env, {"right": (0.4, GRIP, REST + 0.2)}, {"left": -1.0, "right": -1.0})
+    assert bar_pos(env) == pytest.approx([0.6, 0.0, REST + 0.2], abs=1e-5)
+
+
+def test_hand_that_closes_away_from_its_own_grip_holds_nothing() -> None:
+    env = KinematicEnv(Bar(), {}, 1)
+    other_end = {"left": (0.5, GRIP - 0.05, REST)}
+    move(env, other_end, {"left": 1.0, "right": 1.0})
+    move(env, other_end, {"left": -1.0, "right": 1.0})
+    fingers = env.get_state()["articulation"]["robot_left"]["joint_position"][0, 7:]
+    assert fingers.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    move(env, {"left": (0.5, GRIP - 0.05, 0.3)}, {"left": -1.0, "right": 1.0})
+    assert bar_pos(env) == pytest.approx([0.5, 0.0, REST], abs=1e-5)
