@@ -33,15 +33,16 @@ def build_spec(task: Task) -> mujoco.MjSpec:
     return build_tabletop(
         task,
         {
-            "ketchup": _add_ketchup,
-            "basket": _add_basket,
+            "ketchup": add_ketchup,
+            "basket": add_basket,
             "orange_juice": _add_orange_juice,
             "cream_cheese": _add_cream_cheese,
         },
     )
 
 
-def _add_ketchup(body: mujoco.MjsBody) -> None:
+def add_ketchup(body: mujoco.MjsBody) -> None:
+    """Give a body the geoms of a bottle whose frame is in its middle."""
     half, radius = KETCHUP_HEIGHT / 2, KETCHUP_RADIUS
     hull = body.add_geom(name="ketchup", type=CYLINDER, size=(radius, half, 0), group=COLLISION_GROUP)
     make_solid(hull, 0.2, condim=4)
@@ -56,7 +57,8 @@ def _add_ketchup(body: mujoco.MjsBody) -> None:
         make_visual(body.add_geom(type=kind, size=size, pos=(0, 0, height - half), rgba=rgba))
 
 
-def _add_basket(body: mujoco.MjsBody) -> None:
+def add_basket(body: mujoco.MjsBody) -> None:
+    """Give a body the geoms of a basket whose frame is below it."""
     half_x, half_y, half_wall = BASKET_INNER[0] / 2, BASKET_INNER[1] / 2, BASKET_WALL / 2
     floor = body.add_geom(
         name="basket", type=BOX, size=(half_x, half_y, BASKET_FLOOR / 2), pos=(0, 0, BASKET_FLOOR / 2), rgba=_DARK_WICKER

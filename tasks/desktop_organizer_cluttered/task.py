@@ -1,0 +1,50 @@
+"""Cluttered desktop organizer: what stands in the way, and that it must not be knocked over."""
+
+# N envs
+
+from torch import Tensor
+
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason
+from isaaclab_mimic_ext.task import SceneObject, SceneState
+from isaaclab_mimic_ext.tasks.desktop_organizer.task import DesktopOrganizer
+
+MILK_SIZE = (0.07, 0.07, 0.22)
+CEREAL_SIZE = (0.05, 0.13, 0.18)
+KETCHUP_POS, BASKET_POS = (0.48, 0.21), (0.50, -0.24)
+"""Farther apart than without clutter, for hands to fit between [m]."""
+UPRIGHT = 0.8
+"""Cosine of how far a thing may lean that was not knocked over."""
+
+
+def _standing(name: str, size: tuple[float, float, float], default_pos: tuple[float, float]) -> SceneObject:
+    x, y, z = (side / 2 for side in size)
+    radius = (x * x + y * y) ** 0.5
+    return SceneObject(name, radius, rest_height=z, default_pos=default_pos, half_size=(x, y, z))
+
+
+class ClutteredDesktopOrganizer(DesktopOrganizer):
+    """`DesktopOrganizer` with a milk carton and a cereal box, higher than bottles are carried, on the way to the basket."""
+
+    name = "desktop_organizer_cluttered"
+    objects = (
+        *(
+            SceneObject(**{**vars(obj), "default_pos": {"ketchup": KETCHUP_POS, "basket": BASKET_POS}[obj.name]})
+            for obj in DesktopOrganizer.objects
+            if obj.name in ("ketchup", "basket")
+        ),
+        _standing("milk", MILK_SIZE, (0.45, -0.01)),
+        _standing("cereal", CEREAL_SIZE, (0.58, 0.0)),
+    )
+    failure_reasons = (FailureReason("knocked something over", "toppled", "ever"), *DesktopOrganizer.failure_reasons)
+
+    def violates(self, scene: SceneState) -> Tensor:
+        """The milk or the cereal has been knocked over."""
+        ids = [self.object_id(name) for name in ("milk", "cereal")]
+        return (scene.object_pose[:, ids, 2, 2] < UPRIGHT).any(-1)
+
+    def conditions(self, scene: SceneState) -> dict[str, Tensor]:
+        return {**super().conditions(scene), "toppled": self.violates(scene)}
+
+
+def make_task() -> ClutteredDesktopOrganizer:
+    return ClutteredDesktopOrganizer()
