@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.stats import Clock, GenerationReport, Progress, failure_counts
+from isaaclab_mimic_ext.stats import INTERRUPTED, Clock, GenerationReport, Progress, failure_counts
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class Generator:
         return GenerationReport(
             num_successes=ledger.num_successes if verdict else ledger.num_ended_successes,
             num_attempts=ledger.committed if verdict else ledger.num_ended,
-            reason=verdict.reason if verdict else "interrupted",
+            reason=verdict.reason if verdict else INTERRUPTED,
             target_reached=verdict is not None and verdict.target_reached,
             failures=failure_counts(names, ledger.failures_by_stage(len(names))),
             env_steps=self.env_steps,

@@ -10,6 +10,9 @@ import numpy as np
 
 from isaaclab_mimic_ext.diagnose.reasons import DIVERGED
 
+INTERRUPTED = "interrupted"
+"""Why a run ended that has no verdict."""
+
 
 @dataclass
 class Progress:

@@ -190,6 +190,7 @@ def _run(cfg: GenerateCfg, session: RunSession, env: MimicEnv, pool: SourcePool)
         draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
     note_reported(folder)
     log.info("Saved %d demos to %s", report.num_demos, folder.demos)
+    log.info("What became of the trials, and why: python scripts/report.py output_dir=%s", folder.path)
     if not report.target_reached:
         raise BudgetExhausted(
             f"{report.reason}; {report.num_demos} demos are in {folder.demos}; go on with a larger budget and resume=true"

@@ -9,7 +9,9 @@ from isaaclab_mimic_ext.apps.pictures import draw_run
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import locked, run_facts
-from isaaclab_mimic_ext.stats import GenerationReport, stats_json
+from isaaclab_mimic_ext.report.records import read_records
+from isaaclab_mimic_ext.report.summary import summarize
+from isaaclab_mimic_ext.stats import INTERRUPTED, GenerationReport, stats_json
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,8 @@ def write_stats(cfg: GenerateCfg, folder: RunFolder, report: GenerationReport, e
         "seed": cfg.datagen_config.seed,
         "source_file": cfg.input_file,
     }
-    folder.write(folder.stats, stats_json(report, provenance))
+    records = read_records(folder.store, None if report.reason == INTERRUPTED else report.num_attempts)
+    folder.write(folder.stats, stats_json(report, summarize(records) | provenance))
 
 
 def note_reported(folder: RunFolder) -> None:

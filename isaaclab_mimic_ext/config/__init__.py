@@ -11,6 +11,7 @@ from isaaclab_mimic_ext.config.scripts import (
     MergeDatasetsCfg,
     RecordDemosCfg,
     ReplayDemosCfg,
+    ReportCfg,
     SplitDatasetCfg,
     ValidateDatasetCfg,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "RecordDemosCfg",
     "RecorderCfg",
     "ReplayDemosCfg",
+    "ReportCfg",
     "SimCfg",
     "SplitDatasetCfg",
     "SubTaskConfig",

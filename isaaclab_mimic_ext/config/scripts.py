@@ -142,6 +142,22 @@ class ReplayDemosCfg:
     progress: bool = True
 
 
+@dataclass
+class ReportCfg:
+    """`scripts/report.py`: what became of a run's trials, as a page."""
+
+    output_dir: str = MISSING
+    """The run's folder."""
+    report_file: str | None = None
+    """The page; None: `report.html` in the run's folder. What is there is replaced."""
+    pictures: bool = True
+    """Run some failed trials again and draw them."""
+    num_failures: int = 3
+    """So many of each reason."""
+    clips: bool = True
+    """Videos of them beside the pictures."""
+
+
 SCRIPT_SCHEMAS: dict[str, type] = {
     "generate": GenerateCfg,
     "record_demos": RecordDemosCfg,
@@ -151,6 +167,7 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "validate_dataset": ValidateDatasetCfg,
     "merge_datasets": MergeDatasetsCfg,
     "replay_demos": ReplayDemosCfg,
+    "report": ReportCfg,
     "import_dataset": ImportDatasetCfg,
     "export_dataset": ExportDatasetCfg,
     "prepare_dataset": PrepareDatasetCfg,

@@ -157,7 +157,8 @@ class EmbeddedEnv(ABC):
         return self.task.conditions(self.scene)
 
     def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
-        return self.task.hopeless(self.scene, over)
+        hopeless = self.task.hopeless(self.scene, over)
+        return self._violated if hopeless is None else hopeless | self._violated
 
     def target_eef_pose_to_action(
         self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None

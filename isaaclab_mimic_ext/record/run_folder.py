@@ -46,6 +46,10 @@ class RunFolder:
         return self.path / "scene.png"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def store(self) -> Path:
         return self.path / "run.sqlite"
 
@@ -56,7 +60,7 @@ class RunFolder:
     def present(self) -> list[Path]:
         """The files of a run that are there; the lock, which nobody may need, is not among them."""
         demos = (self.demos, self.failed_demos)
-        others = (self.stats, self.log, self.config, self.video, self.failed_video, self.picture)
+        others = (self.stats, self.log, self.config, self.video, self.failed_video, self.picture, self.report)
         store = [self.path / f"{self.store.name}{suffix}" for suffix in ("", "-wal", "-shm")]
         return [path for path in (*demos, *map(part_path, demos), *others, *store) if path.exists()]
 

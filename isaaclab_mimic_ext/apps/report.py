@@ -1,0 +1,107 @@
+"""`scripts/report.py`: a page that says what became of a run's trials, and why those that failed did."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isaaclab_mimic_ext.config import ReportCfg
+from isaaclab_mimic_ext.errors import MimicError, OutputError
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import check_free
+from isaaclab_mimic_ext.report.failures import choose_failures
+from isaaclab_mimic_ext.report.page import Heading, render_page
+from isaaclab_mimic_ext.report.pictures import Pictures
+from isaaclab_mimic_ext.report.records import RunRecords, read_records
+from isaaclab_mimic_ext.report.summary import count_reasons
+from isaaclab_mimic_ext.stats import INTERRUPTED
+
+log = logging.getLogger(__name__)
+
+IN_PROGRESS, BROKEN_OFF = "in progress", "broken off"
+UNCOUNTED = (IN_PROGRESS, BROKEN_OFF, INTERRUPTED)
+"""States in which it is not settled yet which trials count: the report speaks of all that have ended."""
+
+
+def main(cfg: ReportCfg) -> Path:
+    """Write the page of a run, whether it has ended or goes on.
+
+    Raises:
+        SourceDataError: the folder holds no run, or its store cannot be read.
+        OutputError: the page cannot be written.
+    """
+    folder = RunFolder(Path(cfg.output_dir))
+    path = Path(cfg.report_file) if cfg.report_file is not None else folder.report
+    records = read_records(folder.store)
+    state = _state(folder, records.facts)
+    if state not in UNCOUNTED:
+        records = records.only(records.trials < int(records.facts["num_counted"]))
+    pictures, missing = _draw_failures(cfg, folder, records)
+    page = render_page(_heading(folder, records.facts, state), records, pictures, missing)
+    _write(path, page)
+    print(f"{len(records)} trials, {int((~records.success).sum())} failed: {path}")
+    return path
+
+
+def _draw_failures(cfg: ReportCfg, folder: RunFolder, records: RunRecords) -> tuple[dict[int, Pictures], str]:
+    """Pictures of failed trials, and why there are none if there should be."""
+    rows = choose_failures(records, list(count_reasons(records)), cfg.num_failures) if cfg.pictures else []
+    if not rows:
+        return {}, ""
+    try:
+        return _film(cfg, folder, records, rows), ""
+    except MimicError as error:  # The page is worth having without them, too.
+        log.warning("No pictures of failed trials: %s", error)
+        return {}, str(error)
+
+
+def _film(cfg: ReportCfg, folder: RunFolder, records: RunRecords, rows: Sequence[int]) -> dict[int, Pictures]:
+    from isaaclab_mimic_ext.apps.rerun import film_trials
+    from isaaclab_mimic_ext.report.pictures import draw_trials
+    from isaaclab_mimic_ext.task import load_task
+
+    log.info("Running %d failed trials again for their pictures...", len(rows))
+    trials = records.trials[list(rows)].tolist()
+    films = film_trials(folder, records.facts["identity"], trials)
+    other = [film.trial for film, row in zip(films, rows, strict=True) if film.reason != records.reason[row]]
+    if other:
+        log.warning("Trials %s ended otherwise than in the run; was the code changed since?", other)
+    steps = records.step[list(rows)].tolist()
+    shown = [(film.trial, step, film.states) for film, step in zip(films, steps, strict=True)]
+    return draw_trials(load_task(records.facts["identity"]["task.name"]), shown, cfg.clips)
+
+
+def _state(folder: RunFolder, facts: dict[str, Any]) -> str:
+    """One of `UNCOUNTED`, "finished", or the budget that ended the run."""
+    try:
+        check_free(folder)
+    except OutputError:
+        return IN_PROGRESS
+    if facts.get("complete"):
+        return "finished"
+    return str(facts.get("stop_reason", BROKEN_OFF))
+
+
+def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
+    identity = facts.get("identity", {})
+    elapsed = facts.get("elapsed")
+    settings = {
+        "run": str(folder.path),
+        "engine": str(identity.get("sim.engine", "unknown")),
+        "seed": str(identity.get("datagen_config.seed", "unknown")),
+        **({} if elapsed is None else {"time": _duration(float(elapsed))}),
+    }
+    return Heading(str(identity.get("task.name", folder.path.name)), state, settings)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else (f"{minutes} min {rest} s" if minutes else f"{rest} s")
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page)
+    except OSError as error:
+        raise OutputError(f"report_file: {path} cannot be written: {error.strerror}; give another one") from error

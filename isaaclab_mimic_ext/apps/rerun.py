@@ -1,0 +1,122 @@
+"""Trials of a finished or running run once more, to look at them: a trial is a function of its number, so it is the same."""
+
+# N envs, one a trial, T steps
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from isaaclab_mimic_ext.apps.generate import build_planner, load_pool, start_env, term_signals
+from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.generate import Generator
+from isaaclab_mimic_ext.record.episodes import EndedTrials
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import FREE_TO_CHANGE, identity_of
+
+_NO_LIMITS: dict[str, Any] = dict.fromkeys(
+    ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
+)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A trial to look at: why it failed (empty: it did not), and its states after each step, leaves (T, ...)."""
+
+    trial: int
+    reason: str
+    states: dict[str, Any]
+
+
+def film_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence[int]) -> list[Film]:
+    """Run some trials of a run again, all at once.
+
+    Args:
+        identity: what the run's store says that its trials depend on.
+
+    Raises:
+        SourceDataError: the run's configuration or its source demonstrations are gone, or are others by now.
+        SimulatorUnavailable: its engine is not installed.
+    """
+    cfg = _run_config(folder)
+    _check_same(identity, identity_of(asdict(cfg), Path(cfg.input_file)))
+    rules = replace(cfg.datagen_config, **_NO_LIMITS, generation_guarantee=False, generation_num_trials=max(trials) + 1)
+    cfg = replace(cfg, num_envs=len(trials), datagen_config=rules)
+    env = start_env(cfg)
+    try:
+        recorder = _FilmRecorder(env)
+        planner = build_planner(cfg, env, load_pool(cfg, env))
+        generator = Generator(env, planner, recorder, rules, term_signals(cfg, env))  # type: ignore[arg-type]
+        others = np.setdiff1d(np.arange(max(trials) + 1), trials)
+        generator.ledger.restore(others, np.ones(len(others), dtype=bool), np.zeros(len(others), dtype=np.int64))
+        generator.run()
+    finally:
+        env.close()
+    return [recorder.films[trial] for trial in trials]
+
+
+class _FilmRecorder:
+    """Keeps the states of every step of trials that all begin together, instead of writing them."""
+
+    def __init__(self, env: MimicEnv):
+        self._env = env
+        self._steps: list[NestedTensors] = []
+        self.films: dict[int, Film] = {}
+
+    def begin(self, env_ids: Tensor) -> None:
+        assert not self._steps, "trials that begin late"
+
+    def before_step(self, step: Tensor) -> None:
+        pass
+
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+        self._steps.append(_copied(self._env.get_state()))
+
+    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        return torch.full_like(num_steps, -1)
+
+    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
+        ends = zip(env_ids.tolist(), ended.trials.tolist(), ended.lengths.tolist(), ended.records["reason"], strict=True)
+        for env_id, trial, length, reason in ends:
+            self.films[trial] = Film(trial, str(reason), _stacked(self._steps[:length], env_id))
+
+
+def _copied(tree: NestedTensors) -> NestedTensors:
+    return {key: _copied(value) if isinstance(value, dict) else value.clone() for key, value in tree.items()}
+
+
+def _stacked(steps: Sequence[NestedTensors], env_id: int) -> dict[str, Any]:
+    """One env's leaves (T, ...) out of those (N, ...) of each step."""
+    stacked: dict[str, Any] = {}
+    for key, value in steps[0].items():
+        of_steps = [step[key] for step in steps]
+        if isinstance(value, dict):
+            stacked[key] = _stacked(of_steps, env_id)
+        else:
+            stacked[key] = torch.stack([leaf[env_id] for leaf in of_steps]).cpu().numpy()
+    return stacked
+
+
+def _run_config(folder: RunFolder) -> GenerateCfg:
+    try:
+        values = OmegaConf.load(folder.config)
+        eef_names = OmegaConf.select(values, "subtask_configs")
+        schema = OmegaConf.structured(GenerateCfg(subtask_configs={name: [] for name in eef_names}))
+        return OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[return-value]
+    except FileNotFoundError as error:
+        raise SourceDataError(f"{folder.config} is gone; without it no trial can be run again") from error
+    except Exception as error:  # Of YAML and OmegaConf there are many kinds.
+        raise SourceDataError(f"{folder.config} is no configuration of this version ({error})") from error
+
+
+def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = sorted(name for name in {*then, *now} - FREE_TO_CHANGE if then.get(name) != now.get(name))
+    if changed:
+        raise SourceDataError(f"trials cannot be run again as they were, since this has changed: {', '.join(changed[:5])}")
