@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from isaaclab_mimic_ext.apps.evaluation_bar import evaluation_bar
@@ -152,6 +153,7 @@ class Evaluation:
         )  # What is wrong with it is said before a folder is made.
         self.folder.create()
         self._write(complete=False)
+        self.folder.write_config(OmegaConf.to_yaml(OmegaConf.create(asdict(self.cfg))))
         log.info("Evaluating %d checkpoint(s), %d episodes each, in %d environments; horizon %d steps",
                  len(checkpoints), self.rules.num_episodes, self.env.num_envs, self.rules.horizon)  # fmt: skip
         with StopRequest() as stop:

@@ -1,7 +1,7 @@
 """Typed configuration: the schema of a task and of every script, and what a value may be."""
 
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
-from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
+from isaaclab_mimic_ext.config.evaluation import EvaluateCfg, SweepReportCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.scripts import (
     SCRIPT_SCHEMAS,
@@ -49,6 +49,7 @@ __all__ = [
     "SplitDatasetCfg",
     "SubTaskConfig",
     "SubTaskConstraintConfig",
+    "SweepReportCfg",
     "TaskRef",
     "ValidateDatasetCfg",
     "validate",

@@ -67,3 +67,13 @@ class EvaluateCfg(MimicEnvCfg):
     json: bool = False
     """Print JSON instead of a table."""
     progress: bool = True
+
+
+@dataclass
+class SweepReportCfg:
+    """`scripts/sweep_report.py`: what a sweep says, as a table and a picture."""
+
+    sweep_dir: str = MISSING
+    """The sweep's folder, whose folders are its jobs'; `sweep.json` and `sweep.png` are put into it."""
+    overwrite: bool = False
+    """Replace a report that is there."""

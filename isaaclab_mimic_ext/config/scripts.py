@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
-from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
+from isaaclab_mimic_ext.config.evaluation import EvaluateCfg, SweepReportCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 
@@ -173,5 +173,6 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "prepare_dataset": PrepareDatasetCfg,
     "check_demos": CheckDemosCfg,
     "evaluate": EvaluateCfg,
+    "sweep_report": SweepReportCfg,
 }
 """Script name (also of its file in `conf/`) -> schema."""

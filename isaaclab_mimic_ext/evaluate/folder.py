@@ -20,6 +20,10 @@ class EvaluationFolder:
         return self.path / "evaluation.json"
 
     @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
     def plot(self) -> Path:
         return self.path / "success_over_epochs.png"
 
@@ -60,7 +64,7 @@ class EvaluationFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for old in (self.report, self.plot, *self.videos.glob("*.mp4")):
+            for old in (self.report, self.config, self.plot, *self.videos.glob("*.mp4")):
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
@@ -73,16 +77,24 @@ class EvaluationFolder:
         Raises:
             RecorderError: it cannot be written.
         """
-        part = self.report.with_name(f"{self.report.name}.part")
+        self._write(self.report, json.dumps(report, indent=1) + "\n")
+
+    def write_config(self, text: str) -> None:
+        """Write `config.yaml`: what the evaluation was asked for.
+
+        Raises:
+            RecorderError: it cannot be written.
+        """
+        self._write(self.config, text)
+
+    def _write(self, path: Path, text: str) -> None:
+        part = path.with_name(f"{path.name}.part")
         try:
             with part.open("w") as file:
-                json.dump(report, file, indent=1)
-                file.write("\n")
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(self.report)
+            part.replace(path)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise RecorderError(
-                f"{self.report} cannot be written: {error.strerror}; free some space and run again"
-            ) from error
+            raise RecorderError(f"{path} cannot be written: {error.strerror}; free some space and run again") from error

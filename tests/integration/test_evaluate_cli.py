@@ -154,3 +154,24 @@ def test_videos_show_successes_and_failures(tmp_path: Path) -> None:
     for kind in ("successes", "failures"):
         with imageio.get_reader(tmp_path / f"a/videos/expert_{kind}.mp4") as video:
             assert video.get_data(0).std() > 20
+
+
+def test_ready_sweep_generates_and_its_report_names_what_was_swept(tmp_path: Path) -> None:
+    arguments = (
+        "+sweep=settling",
+        "sim=kinematic",
+        "num_envs=4",
+        "generation_num_trials=4",
+        "video=false",
+        "progress=false",
+    )
+    script = [sys.executable, str(ROOT / "scripts/generate.py"), *arguments]
+    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "sweeps/settling").iterdir()
+    script = [sys.executable, str(ROOT / "scripts/sweep_report.py"), f"sweep_dir={folder}"]
+    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "num_settle_steps_before_gripper" in done.stdout
+    values = [outcome["values"] for outcome in json.loads((folder / "sweep.json").read_text())["outcomes"]]
+    assert values == [{"num_settle_steps_before_gripper": steps} for steps in (0, 2, 4, 8)]

@@ -1,0 +1,49 @@
+"""`scripts/sweep_report.py`: what a sweep says, as a table and a picture."""
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from isaaclab_mimic_ext.config import SweepReportCfg
+from isaaclab_mimic_ext.errors import DependencyMissing, OutputError, SourceDataError
+from isaaclab_mimic_ext.evaluate.sweep import Outcome, outcomes, read_jobs, swept_parameters
+from isaaclab_mimic_ext.evaluate.sweep_plot import plot_sweep, sweep_table
+
+log = logging.getLogger(__name__)
+
+_FILE_WIDTH = 140
+
+
+def main(cfg: SweepReportCfg) -> list[Outcome]:
+    """Report on a sweep as configured.
+
+    Raises:
+        SourceDataError: there is no sweep, or its jobs do not differ.
+        OutputError: a report is there already, or cannot be written.
+    """
+    folder = Path(cfg.sweep_dir)
+    report, picture = folder / "sweep.json", folder / "sweep.png"
+    jobs = read_jobs(folder)
+    if report.exists() and not cfg.overwrite:
+        raise OutputError(f"sweep_dir: {report} exists; replace it with overwrite=true")
+    parameters = swept_parameters(jobs)
+    if not parameters:
+        raise SourceDataError(f"sweep_dir: {folder}: its {len(jobs)} job(s) differ in nothing but seeds; nothing was swept")
+    results = outcomes(jobs, parameters)
+    content = {"parameters": [asdict(parameter) for parameter in parameters], "outcomes": [asdict(o) for o in results]}
+    try:
+        report.write_text(json.dumps(content, indent=1) + "\n")
+    except OSError as error:
+        raise OutputError(f"{report}: cannot be written ({error.strerror}); free some space and run again") from error
+    console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
+    console.print(sweep_table(results, parameters, str(folder)))
+    try:
+        plot_sweep(results, parameters, picture, folder.name)
+        log.info("Drew %s", picture)
+    except DependencyMissing as error:
+        log.warning("No %s: %s", picture.name, error)
+    return results

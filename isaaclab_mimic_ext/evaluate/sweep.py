@@ -1,0 +1,173 @@
+"""What a sweep was about: which fields its jobs differ in, and what each combination of their values gave."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.evaluate.results import Rate
+
+CONFIG, GENERATION, EVALUATION = "config.yaml", "important_stats.json", "evaluation.json"
+_SEED = "seed"
+"""Jobs that differ in it alone are added up."""
+_PLACES = re.compile(r"(^|\.)(\w*_dir|\w*_file|checkpoint|path|overwrite|resume|progress|name)$")
+"""Fields that say where things are, not what they are."""
+
+
+@dataclass
+class Job:
+    """One job of a sweep: the values of its configuration by dotted name, and what it left behind."""
+
+    name: str
+    config: dict[str, Any]
+    generation: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something that was swept: fields that always change together, under the name that they share."""
+
+    name: str
+    fields: tuple[str, ...]
+
+    def value(self, job: Job) -> Any:
+        return job.config.get(self.fields[0])
+
+
+@dataclass
+class Outcome:
+    """What a combination of values gave, all seeds together.
+
+    Attributes:
+        values: by the parameters' names.
+        reasons: of generation and of the policy, reason -> count.
+    """
+
+    values: dict[str, Any]
+    jobs: list[str] = field(default_factory=list)
+    generation: Rate | None = None
+    policy: Rate | None = None
+    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """The jobs of a sweep's folder, in order.
+
+    Raises:
+        SourceDataError: there is no such folder, or nothing of a sweep in it.
+    """
+    if not folder.is_dir():
+        raise SourceDataError(f"sweep_dir: {folder} is no folder; give that of a sweep, e.g. multirun/<date>/<time>")
+    paths = sorted((path for path in folder.iterdir() if path.is_dir()), key=_natural)
+    jobs = [job for job in map(_read_job, paths) if job is not None]
+    if not jobs:
+        raise SourceDataError(
+            f"sweep_dir: {folder}: no job in it has a {CONFIG} and a {GENERATION} or {EVALUATION}; give a sweep's folder"
+        )
+    return jobs
+
+
+def swept_parameters(jobs: Sequence[Job]) -> list[Parameter]:
+    """What the jobs differ in, the one with the most values first; seeds and places are left out."""
+    names = dict.fromkeys(name for job in jobs for name in job.config)
+    together: dict[tuple[int, ...], list[str]] = {}
+    for name in names:
+        texts = [repr(job.config.get(name)) for job in jobs]
+        kinds = list(dict.fromkeys(texts))
+        if len(kinds) > 1 and not _PLACES.search(name) and name.rpartition(".")[2] != _SEED:
+            together.setdefault(tuple(kinds.index(text) for text in texts), []).append(name)
+    parameters = [Parameter(_common_name(fields), tuple(fields)) for fields in together.values()]
+    return sorted(parameters, key=lambda parameter: -len({repr(parameter.value(job)) for job in jobs}))
+
+
+def outcomes(jobs: Sequence[Job], parameters: Sequence[Parameter]) -> list[Outcome]:
+    """One outcome a combination of values, in the order of the jobs."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(repr([parameter.value(job) for parameter in parameters]), []).append(job)
+    return [_outcome(group, parameters) for group in groups.values()]
+
+
+def _outcome(jobs: Sequence[Job], parameters: Sequence[Parameter]) -> Outcome:
+    outcome = Outcome({parameter.name: parameter.value(jobs[0]) for parameter in parameters}, [job.name for job in jobs])
+    made = [job.generation for job in jobs if job.generation is not None]
+    judged = [_last_checkpoint(job.evaluation) for job in jobs if job.evaluation and job.evaluation["checkpoints"]]
+    if made:
+        counts = [sum(int(stats[key]) for stats in made) for key in ("num_success", "num_attempts")]
+        outcome.generation = Rate.of(*counts)
+        outcome.reasons["generation"] = _added(stats.get("failures", {}) for stats in made)
+    if judged:
+        counts = [sum(int(result[key]) for result in judged) for key in ("num_successes", "num_episodes")]
+        outcome.policy = Rate.of(*counts)
+        outcome.reasons["policy"] = _added(result["reasons"] for result in judged)
+    return outcome
+
+
+def _last_checkpoint(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The one trained longest: to take the best would favour jobs with many checkpoints."""
+    return max(evaluation["checkpoints"], key=lambda result: result["epoch"] or 0)
+
+
+def _read_job(folder: Path) -> Job | None:
+    config = _first_below(folder, CONFIG)
+    generation, evaluation = _read_json(folder, GENERATION), _read_json(folder, EVALUATION)
+    if config is None or (generation is None and evaluation is None):
+        return None
+    values = dict(_flat(OmegaConf.to_container(OmegaConf.load(config), resolve=False)))
+    return Job(folder.name, values, generation, evaluation)
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any] | None:
+    path = _first_below(folder, name)
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise SourceDataError(f"{path}: damaged ({error}); run that job again") from error
+
+
+def _first_below(folder: Path, name: str) -> Path | None:
+    """The file of that name that is least deep."""
+    return min(folder.rglob(name), key=lambda path: (len(path.parts), str(path)), default=None)
+
+
+def _flat(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name -> value of every leaf."""
+    if isinstance(node, dict) and node:
+        for key, child in node.items():
+            yield from _flat(child, f"{place}.{key}" if place else str(key))
+    elif isinstance(node, list) and any(isinstance(item, dict) for item in node):
+        for index, child in enumerate(node):
+            yield from _flat(child, f"{place}.{index}")
+    else:
+        yield place, node
+
+
+def _common_name(fields: Sequence[str]) -> str:
+    """The last part where the fields share it, else the first parts that they share, else the first field's name."""
+    last = {name.rpartition(".")[2] for name in fields}
+    if len(last) == 1:
+        return last.pop()
+    parts = list(zip(*(name.split(".") for name in fields), strict=False))
+    shared = takewhile(lambda same: len(set(same)) == 1, parts)
+    return ".".join(same[0] for same in shared) or fields[0]
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for count in counts:
+        for reason, number in count.items():
+            total[reason] = total.get(reason, 0) + number
+    return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+
+def _natural(path: Path) -> list[Any]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]

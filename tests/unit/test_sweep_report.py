@@ -1,0 +1,100 @@
+"""What a sweep's folder says: which fields were swept, and what each value gave."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.apps.sweep_report import main
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config import SweepReportCfg
+from isaaclab_mimic_ext.errors import OutputError, SourceDataError
+from isaaclab_mimic_ext.evaluate.sweep import outcomes, read_jobs, swept_parameters
+
+
+def config(noise: float, seed: int = 1, strategy: str = "random") -> dict[str, Any]:
+    subtasks = [
+        {"action_noise": noise, "selection_strategy": strategy},
+        {"action_noise": noise, "selection_strategy": strategy},
+    ]
+    return {"datagen_config": {"seed": seed}, "subtask_configs": {"franka": subtasks}, "num_envs": 100}
+
+
+def add_job(
+    folder: Path, number: int, values: dict[str, Any], made: tuple[int, int], judged: tuple[int, int] | None
+) -> None:
+    job = folder / str(number)
+    (job / "evaluation").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.create({**values, "output_dir": f"job_{number}"}), job / "config.yaml")
+    stats = {"num_success": made[0], "num_attempts": made[1], "failures": {"dropped": made[1] - made[0]}}
+    (job / "important_stats.json").write_text(json.dumps(stats))
+    if judged is not None:
+        early = {"epoch": 50, "num_successes": 0, "num_episodes": judged[1], "reasons": {}}
+        late = {"epoch": 200, "num_successes": judged[0], "num_episodes": judged[1], "reasons": {"never grasped": 1}}
+        (job / "evaluation/evaluation.json").write_text(json.dumps({"checkpoints": [late, early]}))
+
+
+def test_fields_that_change_together_are_one_parameter_and_seeds_are_added_up(tmp_path: Path) -> None:
+    for number, (noise, seed) in enumerate([(0.0, 1), (0.0, 2), (0.1, 1), (0.1, 2)]):
+        add_job(tmp_path, number, config(noise, seed), (8 - number, 10), (5 + number, 10))
+    jobs = read_jobs(tmp_path)
+    (parameter,) = swept_parameters(jobs)
+    assert parameter.name == "action_noise"
+    assert len(parameter.fields) == 2
+    quiet, noisy = outcomes(jobs, [parameter])
+    assert (quiet.values, noisy.values) == ({"action_noise": 0.0}, {"action_noise": 0.1})
+    assert quiet.generation is not None and quiet.generation.rate == pytest.approx(15 / 20)
+    assert noisy.policy is not None and noisy.policy.rate == pytest.approx(15 / 20)
+    assert noisy.reasons == {"generation": {"dropped": 9}, "policy": {"never grasped": 2}}
+
+
+def test_parameter_with_the_most_values_comes_first_and_jobs_stay_in_order(tmp_path: Path) -> None:
+    combinations = [(noise, strategy) for strategy in ("random", "nearest") for noise in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)]
+    for number, (noise, strategy) in enumerate(combinations):
+        add_job(tmp_path, number, config(noise, strategy=strategy), (number, 20), None)
+    jobs = read_jobs(tmp_path)
+    parameters = swept_parameters(jobs)
+    assert [parameter.name for parameter in parameters] == ["action_noise", "selection_strategy"]
+    assert [outcome.jobs for outcome in outcomes(jobs, parameters)] == [[str(number)] for number in range(12)]
+
+
+def test_report_is_written_once_and_replaced_on_request_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_job(tmp_path, 0, config(0.0), (8, 10), (5, 10))
+    add_job(tmp_path, 1, config(0.1), (6, 10), None)
+    main(SweepReportCfg(str(tmp_path)))
+    assert "80.0 % (49.0 - 94.3)" in capsys.readouterr().out
+    found = json.loads((tmp_path / "sweep.json").read_text())
+    assert [outcome["generation"]["rate"] for outcome in found["outcomes"]] == pytest.approx([0.8, 0.6])
+    assert found["outcomes"][1]["policy"] is None
+    with pytest.raises(OutputError, match=r"sweep.json exists; .*overwrite=true"):
+        main(SweepReportCfg(str(tmp_path)))
+    main(SweepReportCfg(str(tmp_path), overwrite=True))
+
+
+def test_picture_is_drawn_where_matplotlib_is(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for number, strategy in enumerate(("random", "nearest")):
+        add_job(tmp_path, number, config(0.0, strategy=strategy), (8, 10), (5, 10))
+    main(SweepReportCfg(str(tmp_path)))
+    assert (tmp_path / "sweep.png").stat().st_size > 5000
+
+
+def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceDataError, match="is no folder"):
+        read_jobs(tmp_path / "nope")
+    with pytest.raises(SourceDataError, match=r"no job in it has a config.yaml"):
+        read_jobs(tmp_path)
+    add_job(tmp_path, 0, config(0.0, 1), (8, 10), None)
+    add_job(tmp_path, 1, config(0.0, 2), (8, 10), None)
+    with pytest.raises(SourceDataError, match="differ in nothing but seeds"):
+        main(SweepReportCfg(str(tmp_path)))
+    (tmp_path / "1/important_stats.json").write_text("{")
+    with pytest.raises(SourceDataError, match=r"important_stats.json: damaged"):
+        read_jobs(tmp_path)
+
+
+def test_one_override_speaks_to_all_subtasks() -> None:
+    cfg = load_config("generate", ["++all_subtasks.action_noise=0.2", "output_dir=unused"])
+    assert {subtask.action_noise for subtask in cfg.subtask_configs["franka"]} == {0.2}
