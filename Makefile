@@ -7,6 +7,7 @@ PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; d
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+preset := quick
 CONTRACT := .venv-contract
 LEROBOT := .venv-lerobot
 PACKAGING := pyproject.toml setup.py constraints.txt
@@ -15,10 +16,12 @@ ISAACLAB := isaaclab==2.3.2.post1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-lerobot lint format clean
+.PHONY: help demo train-env pipeline test test-lerobot lint format clean
 
 help:
 	@echo "make demo    set up $(VENV), generate 100 demonstrations into datasets/"
+	@echo "make train-env  add what training needs (robomimic, torchvision) to $(VENV)"
+	@echo "make pipeline preset=quick  record, annotate, generate, split, train, evaluate; quick, normal, full, high_quality"
 	@echo "make test    set up $(VENV), run the tests"
 	@echo "make test-lerobot  set up $(LEROBOT) (several GB), run the tests of the LeRobot export"
 	@echo "make lint    ruff and mypy"
@@ -29,7 +32,12 @@ help:
 demo: $(VENV)/.mujoco
 	$(BIN)/python scripts/generate.py task=desktop_organizer num_envs=100 --headless
 
-test: $(VENV)/.dev $(CONTRACT)/.done
+train-env: $(VENV)/.train
+
+pipeline: $(VENV)/.mujoco $(VENV)/.train
+	$(BIN)/python scripts/pipeline.py preset=$(preset)
+
+test: $(VENV)/.dev $(VENV)/.train $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-lerobot: $(LEROBOT)/.done
@@ -65,6 +73,12 @@ $(VENV)/.mujoco: $(PACKAGING) | $(VENV)/bin/python
 $(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[mujoco,dev]'
 	@touch $@ $(VENV)/.mujoco
+
+# Without their own dependencies: see the extra `train` in pyproject.toml.
+$(VENV)/.train: $(PACKAGING) | $(VENV)/.mujoco
+	$(PIP) install -c constraints.txt -e '.[mujoco,train]'
+	$(PIP) install -c constraints.txt --no-deps robomimic torchvision
+	@touch $@
 
 # Isaac Lab's own HDF5 reader, which needs no simulator: read by the contract test, never installed into $(VENV). Isaac Lab 2
 # is for Python 3.11 only; elsewhere, and offline, the test skips and says so.

@@ -41,6 +41,9 @@ _OPTIONS = {
     "--format": "format",
     "--num_replays": "num_replays",
     "--video_file": "video_file",
+    "--algo": "algo",
+    "--dataset": "dataset",
+    "--epochs": "epochs",
     "--checkpoint": "checkpoint",
     "--policy": "policy",
     "--num_episodes": "num_episodes",
@@ -48,7 +51,7 @@ _OPTIONS = {
     "--horizon": "horizon",
 }
 """Flags with a value -> the field; as Isaac Lab's scripts spell them."""
-_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.")
+_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.")
 """Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")

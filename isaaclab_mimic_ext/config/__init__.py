@@ -25,6 +25,7 @@ from isaaclab_mimic_ext.config.task import (
     SubTaskConstraintConfig,
     TaskRef,
 )
+from isaaclab_mimic_ext.config.training import TrainCfg
 from isaaclab_mimic_ext.config.validate import validate, validate_task_cfg
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "SubTaskConstraintConfig",
     "SweepReportCfg",
     "TaskRef",
+    "TrainCfg",
     "ValidateDatasetCfg",
     "validate",
     "validate_task_cfg",

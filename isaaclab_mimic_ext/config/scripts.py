@@ -8,6 +8,7 @@ from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.evaluation import EvaluateCfg, SweepReportCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
 from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
+from isaaclab_mimic_ext.config.training import TrainCfg
 
 
 @dataclass
@@ -173,6 +174,7 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "prepare_dataset": PrepareDatasetCfg,
     "check_demos": CheckDemosCfg,
     "evaluate": EvaluateCfg,
+    "train": TrainCfg,
     "sweep_report": SweepReportCfg,
 }
 """Script name (also of its file in `conf/`) -> schema."""

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.config.scripts import (
 )
 from isaaclab_mimic_ext.config.skillgen import check_navigation, check_skillgen
 from isaaclab_mimic_ext.config.task import DataGenConfig, EventCfg, MimicEnvCfg, RecorderCfg, SimCfg, SubTaskConfig
+from isaaclab_mimic_ext.config.training import TrainCfg
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ def validate(cfg: Any) -> None:
         _validate_sim(cfg.sim)
         _validate_device(cfg.device)
         validate_evaluation(cfg)
+    if isinstance(cfg, TrainCfg):
+        from isaaclab_mimic_ext.config.validate_training import validate_training
+        from isaaclab_mimic_ext.task import load_task
+
+        validate_task_cfg(cfg, load_task(cfg.task.name))
+        _validate_sim(cfg.sim)
+        _validate_device(cfg.device)
+        validate_training(cfg)
     if isinstance(cfg, CheckDemosCfg):
         from isaaclab_mimic_ext.task import load_task
 

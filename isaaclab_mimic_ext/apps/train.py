@@ -1,0 +1,179 @@
+"""`scripts/train.py`: a dataset to a policy."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.apps.logs import log_file
+from isaaclab_mimic_ext.apps.signals import StopRequest
+from isaaclab_mimic_ext.apps.training_bar import training_bar
+from isaaclab_mimic_ext.apps.training_evaluation import DuringTraining
+from isaaclab_mimic_ext.config import TrainCfg
+from isaaclab_mimic_ext.record.hdf5 import installed_versions
+from isaaclab_mimic_ext.train import agents, data
+from isaaclab_mimic_ext.train.checkpoint import load_checkpoint
+from isaaclab_mimic_ext.train.folder import TrainFolder
+from isaaclab_mimic_ext.train.identity import check_same_run, identity_of
+from isaaclab_mimic_ext.train.metrics import Metrics
+from isaaclab_mimic_ext.train.normalization import Affine, action_scale, action_stats, observation_scale, observation_stats
+from isaaclab_mimic_ext.train.policy import TrainedPolicy
+from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, require_robomimic, version
+from isaaclab_mimic_ext.train.trainer import Schedule, Trainer, TrainingReport, checkpoint_bytes
+
+log = logging.getLogger(__name__)
+
+
+def main(cfg: TrainCfg) -> TrainingReport:
+    """Train as configured.
+
+    Raises:
+        UsageError: something asked for is wrong; nothing was written.
+        Interrupted: a signal ended it; it goes on with `resume=true`.
+        MimicError: it failed.
+    """
+    folder = TrainFolder(Path(cfg.output_dir))
+    folder.check(cfg.overwrite, cfg.resume)
+    settings = agents.changed(agents.load_agent(cfg.task.name, cfg.algo), cfg.agent)
+    facts = data.read_facts(cfg.dataset)
+    data.check_task(facts, cfg.task.name)
+    data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
+    require_robomimic()
+    torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
+    return _Run(cfg, folder, settings, facts).train()
+
+
+class _Run:
+    """One training, from its parts."""
+
+    def __init__(self, cfg: TrainCfg, folder: TrainFolder, settings: agents.Settings, facts: data.DatasetFacts):
+        self.cfg, self.folder, self.facts = cfg, folder, facts
+        self.device = torch.device(cfg.device)
+        self.keys = agents.low_dim_keys(settings, cfg.algo)
+        self.settings = self._complete(settings)
+        torch.manual_seed(cfg.seed)
+        self.config = build_config(self.settings)
+        train, valid = (data.read_demos(facts.path, facts.masks[mask], self.keys) for mask in data.MASKS)
+        self.obs_shapes = {key: tuple(rows.shape[1:]) for key, rows in train.obs.items()}
+        normalizes = bool(self.config.train.hdf5_normalize_obs)
+        self.obs_scales = {key: observation_scale(rows.numpy()) for key, rows in train.obs.items() if normalizes}
+        self.action_scale: Affine = action_scale(train.actions.numpy(), cfg.normalize_actions)
+        self.train_batches, self.valid_batches = (self._batches(demos) for demos in (train, valid))
+        self.schedule = self._schedule()
+        num_steps = self.schedule.steps_per_epoch or self.train_batches.num_in_pass
+        self.learner = Learner(self.config, self.obs_shapes, facts.action_dim, self.device, num_steps, self.schedule.epochs)
+
+    def _complete(self, settings: agents.Settings) -> agents.Settings:
+        """The agent's settings with what the command line says, so that the checkpoint tells the whole."""
+        cfg = self.cfg
+        train: dict[str, Any] = {"data": str(cfg.dataset), "seed": cfg.seed, "cuda": self.device.type == "cuda"}
+        if cfg.epochs is not None:
+            train["num_epochs"] = cfg.epochs
+        experiment: dict[str, Any] = {"save": {"every_n_epochs": cfg.save_every or None}}
+        if cfg.full_pass:
+            experiment["epoch_every_n_steps"] = None
+        return agents.changed(settings, {"train": train, "experiment": experiment})
+
+    def _schedule(self) -> Schedule:
+        cfg, config = self.cfg, self.config
+        steps = config.experiment.epoch_every_n_steps
+        return Schedule(int(config.train.num_epochs), steps, cfg.save_every, cfg.evaluate_every, cfg.seed)
+
+    def _batches(self, demos: data.Demos) -> data.Batches:
+        train = self.config.train
+        scaled = demos.normalized(self.obs_scales, self.action_scale, self.device)
+        return data.Batches(scaled, int(train.batch_size), int(train.seq_length), int(train.frame_stack))
+
+    def train(self) -> TrainingReport:
+        identity = identity_of(self.settings, self.cfg, data.content_digest(self.facts.path))
+        last = load_checkpoint(self.folder.last) if self.cfg.resume and self.folder.last.exists() else None
+        if last is not None:
+            check_same_run(last.facts.get("identity", {}), identity, self.folder.path)
+        elif self.cfg.overwrite:
+            self.folder.clear()
+        self.folder.create(checkpoint_bytes(self.learner, self.schedule))
+        with log_file(self.folder.log):
+            return self._train(identity, last)
+
+    def _train(self, identity: dict[str, Any], last: Any) -> TrainingReport:
+        cfg, folder = self.cfg, self.folder
+        folder.write(folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
+        folder.write(folder.robomimic_config, str(self.config.dump()) + "\n")
+        judge = DuringTraining(cfg, self._policy, self.obs_shapes, self.facts.action_dim) if cfg.evaluate_every else None
+        trainer = Trainer(
+            self.learner, self.train_batches, self.valid_batches, self.schedule, folder,
+            self._content(), self._facts(identity), judge.success_rate if judge else None,
+        )  # fmt: skip
+        if last is not None:
+            trainer.restore(last)
+            log.info("Going on after epoch %d", trainer.epoch)
+        log.info(
+            "Training %s on %d demos (%d steps) of %s, %d more to validate; robomimic %s, %s", cfg.algo,
+            len(self.facts.masks["train"]), len(self.train_batches.demos), cfg.dataset, len(self.facts.masks["valid"]),
+            version(), self.device,
+        )  # fmt: skip
+        try:
+            return self._loop(trainer)
+        finally:
+            if judge is not None:
+                judge.close()
+
+    def _loop(self, trainer: Trainer) -> TrainingReport:
+        folder = self.folder
+        with (
+            StopRequest() as stop,
+            Metrics(folder.metrics, folder.tensorboard, trainer.epoch) as metrics,
+            training_bar(self.schedule.epochs, self.cfg.progress) as show,
+        ):
+
+            def on_epoch(report: TrainingReport) -> bool:
+                show(report)
+                return stop.requested
+
+            report = trainer.run(metrics, on_epoch)
+        if stop.requested:
+            stop.raise_interrupted(
+                f"interrupted after epoch {report.epoch}; go on with output_dir={folder.path} resume=true"
+            )
+        log.info(
+            "Trained %d epochs in %.0f s: loss %.5f, on validation demos %.5f; checkpoints in %s",
+            report.epoch, report.seconds, report.train_loss, report.valid_loss, folder.models,
+        )  # fmt: skip
+        return report
+
+    def _policy(self) -> TrainedPolicy:
+        """The policy as it is now."""
+        return TrainedPolicy(self.learner, self.obs_shapes, self.obs_scales, self.action_scale, self.device)
+
+    def _content(self) -> dict[str, Any]:
+        """What a checkpoint of this run holds beside the parameters."""
+        content: dict[str, Any] = {
+            "algo_name": self.config.algo_name,
+            "config": self.config.dump(),
+            "env_metadata": self.facts.env_args,
+            "shape_metadata": {
+                "ac_dim": self.facts.action_dim,
+                "all_shapes": {key: list(shape) for key, shape in self.obs_shapes.items()},
+                "all_obs_keys": list(self.keys),
+                "use_images": False,
+                "use_depths": False,
+            },
+            "action_normalization_stats": action_stats(self.action_scale),
+        }
+        if self.obs_scales:
+            content["obs_normalization_stats"] = observation_stats(self.obs_scales)
+        return content
+
+    def _facts(self, identity: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "task": self.cfg.task.name,
+            "dataset": str(self.cfg.dataset),
+            "dataset_digest": identity["dataset"],
+            "num_train_demos": len(self.facts.masks["train"]),
+            "seed": self.cfg.seed,
+            "identity": identity,
+            "versions": {**installed_versions(), "robomimic": version()},
+        }

@@ -1,0 +1,67 @@
+"""Evaluations while a policy is trained, to know which checkpoint is the best."""
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+from isaaclab_mimic_ext.config import TrainCfg
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules, flatten
+from isaaclab_mimic_ext.evaluate.horizon import horizon_of
+from isaaclab_mimic_ext.evaluate.results import Checkpoint
+from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
+from isaaclab_mimic_ext.policies.robomimic import check_fits
+from isaaclab_mimic_ext.rng import Domain, Draws
+from isaaclab_mimic_ext.task import load_task
+
+log = logging.getLogger(__name__)
+
+_SEED_OFFSET = 2**31
+"""Away from the seeds of `scripts/evaluate.py`: the best of many must not be chosen on the scenes that judge it."""
+
+
+class DuringTraining:
+    """Judges a policy again and again, on the same scenes.
+
+    Args:
+        make_policy: the policy as it is now.
+        obs_shapes: of the observations that it wants, key -> shape.
+
+    Raises:
+        SourceDataError: it was trained on what the env of the task does not give.
+        SimulatorUnavailable: the engine is not installed.
+    """
+
+    def __init__(
+        self, cfg: TrainCfg, make_policy: Callable[[], Policy], obs_shapes: dict[str, tuple[int, ...]], action_dim: int
+    ):
+        self._make_policy = make_policy
+        num_envs = min(cfg.num_eval_envs, cfg.num_eval_episodes)
+        self.env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, num_envs, torch.device(cfg.device))
+        seed = cfg.datagen_config.seed + _SEED_OFFSET
+        every_env = torch.arange(num_envs, device=self.env.device)
+        self.env.reset(every_env, Draws(seed, every_env, Domain.EVALUATION))
+        given = {name: tuple(value.shape[1:]) for name, value in flatten(self.env.observations()).items()}
+        request = PolicyRequest(
+            None, cfg.task.name, num_envs, self.env.action_dim, given, self.env.step_dt, self.env.device, seed
+        )
+        check_fits(request, cfg.task.name, action_dim, obs_shapes)
+        self._rules = Rules(
+            seed=seed,
+            num_episodes=cfg.num_eval_episodes,
+            horizon=horizon_of(cfg.dataset),
+            num_success_steps=cfg.datagen_config.num_success_steps,
+            any_step=cfg.datagen_config.success_rule == "any_step",
+        )
+
+    def success_rate(self) -> float:
+        """Of the policy as it is now."""
+        evaluator = Evaluator(self.env, self._make_policy(), self._rules)
+        evaluator.run()
+        result = evaluator.result(Checkpoint("training"))
+        log.info("%s of %d episodes succeeded", result.success, result.num_episodes)
+        return result.success.rate
+
+    def close(self) -> None:
+        self.env.close()

@@ -1,0 +1,1 @@
+"""Training of policies with robomimic: a dataset and an agent's settings to checkpoints that evaluation loads."""

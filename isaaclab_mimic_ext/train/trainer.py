@@ -1,0 +1,176 @@
+"""The training loop: epochs of gradient steps, checkpoints, evaluations."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from isaaclab_mimic_ext.train.checkpoint import Checkpoint, save_checkpoint
+from isaaclab_mimic_ext.train.data import Batches
+from isaaclab_mimic_ext.train.folder import TrainFolder
+from isaaclab_mimic_ext.train.metrics import Metrics
+from isaaclab_mimic_ext.train.robomimic_adapter import Learner
+
+log = logging.getLogger(__name__)
+
+_VALID_BATCHES = 10
+_LAST_PERIOD = 30.0
+"""`last.pth` is no older than this [s]: what a killed run loses."""
+_VALID_STREAM = 2**32
+_MOST_EPOCHS = 2**20
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long training goes on, and what happens in between.
+
+    Attributes:
+        steps_per_epoch: gradient steps; None: one pass over all training steps.
+        save_every, evaluate_every: epochs; 0: never.
+    """
+
+    epochs: int
+    steps_per_epoch: int | None
+    save_every: int
+    evaluate_every: int
+    seed: int
+
+
+@dataclass
+class TrainingReport:
+    """What a training gave."""
+
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    best_success: float | None
+    seconds: float
+
+
+class Trainer:
+    """Trains a learner. A run that is resumed goes on as if it had not been interrupted.
+
+    Args:
+        evaluate: the success rate of the learner as it is now.
+        content: what a checkpoint holds beside the parameters.
+        facts: likewise, of this package.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        train: Batches,
+        valid: Batches,
+        schedule: Schedule,
+        folder: TrainFolder,
+        content: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        evaluate: Callable[[], float] | None = None,
+    ):
+        self.learner, self.schedule, self.folder = learner, schedule, folder
+        self._train, self._valid, self._evaluate = train, valid, evaluate
+        self._content, self._facts = dict(content), dict(facts)
+        self.epoch = 0
+        self._best_success: float | None = None
+        self._losses = {"train_loss": float("nan"), "valid_loss": float("nan")}
+        self._saved_at = time.perf_counter()
+
+    def restore(self, last: Checkpoint) -> None:
+        """Go on from `last.pth`."""
+        self.learner.load_parameters(last.content["model"])
+        self.learner.load_optimizer_state(last.content["training_state"])
+        state = last.content["variable_state"]
+        self.epoch, self._best_success = int(state["epoch"]), state["best_success"]
+        self._losses = {name: float(state[name]) for name in self._losses}
+
+    def run(self, metrics: Metrics, on_epoch: Callable[["TrainingReport"], bool] = lambda report: False) -> TrainingReport:
+        """Train to the last epoch, or until `on_epoch`, asked after each, says to stop.
+
+        Raises:
+            RecorderError: a file cannot be written.
+        """
+        start = time.perf_counter()
+        stopped = False
+        while self.epoch < self.schedule.epochs and not stopped:
+            self.epoch += 1
+            values = self._run_epoch()
+            if self._evaluate is not None and _is_due(self.epoch, self.schedule.evaluate_every, self.schedule.epochs):
+                values["success_rate"] = self._evaluate_now(self._evaluate)
+            metrics.add(self.epoch, values)
+            stopped = on_epoch(self._report(start))
+            self._save(stopped or self.epoch == self.schedule.epochs)
+        return self._report(start)
+
+    def _run_epoch(self) -> dict[str, float]:
+        began = time.perf_counter()
+        seed = self.schedule.seed * _MOST_EPOCHS + self.epoch
+        # A function of seed and epoch, dropout included: nothing to restore.
+        torch.manual_seed(seed)
+        num_steps = self.schedule.steps_per_epoch or self._train.num_in_pass
+        steps = [self.learner.train(batch, self.epoch) for batch in self._train.draw(num_steps, seed)]
+        checks = [
+            self.learner.validate(batch, self.epoch) for batch in self._valid.draw(_VALID_BATCHES, seed + _VALID_STREAM)
+        ]
+        self.learner.end_epoch(self.epoch)
+        self._losses = {"train_loss": _mean(steps, "Loss"), "valid_loss": _mean(checks, "Loss")}
+        rates = [value for name, value in steps[-1].items() if name.endswith("_lr")]
+        return {
+            **self._losses,
+            "learning_rate": rates[0] if rates else float("nan"),
+            "gradient_norm": _mean(steps, "Policy_Grad_Norms"),
+            "seconds": time.perf_counter() - began,
+        }
+
+    def _evaluate_now(self, evaluate: Callable[[], float]) -> float:
+        success = evaluate()
+        if self._best_success is None or success >= self._best_success:
+            self._best_success = success
+            self._write(self.folder.best, {})
+        return success
+
+    def _save(self, is_last: bool) -> None:
+        if _is_due(self.epoch, self.schedule.save_every, self.schedule.epochs):
+            self._write(self.folder.of_epoch(self.epoch), {})
+        if is_last or time.perf_counter() - self._saved_at > _LAST_PERIOD:
+            self._write(self.folder.last, {"training_state": self.learner.optimizer_state()})
+            self._saved_at = time.perf_counter()
+
+    def _write(self, path: Any, more: Mapping[str, Any]) -> None:
+        state = {"epoch": self.epoch, "best_success": self._best_success, **self._losses}
+        content = {"model": self.learner.parameters_state(), **self._content, "variable_state": state, **more}
+        save_checkpoint(path, content, {**self._facts, "epoch": self.epoch})
+
+    def _report(self, start: float) -> TrainingReport:
+        return TrainingReport(
+            self.epoch,
+            self._losses["train_loss"],
+            self._losses["valid_loss"],
+            self._best_success,
+            time.perf_counter() - start,
+        )
+
+
+def checkpoint_bytes(learner: Learner, schedule: Schedule) -> int:
+    """What a run's checkpoints take on the disk."""
+    parameters = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(learner.parameters_state()))
+    numbered = schedule.epochs // schedule.save_every + 1 if schedule.save_every else 1
+    # `last` holds two moments of each parameter too, and while one is replaced two are there.
+    return parameters * (numbered + 1 + 2 * 3)
+
+
+def _tensors(state: Any) -> Iterable[torch.Tensor]:
+    if isinstance(state, torch.Tensor):
+        yield state
+    for child in state.values() if isinstance(state, Mapping) else ():
+        yield from _tensors(child)
+
+
+def _is_due(epoch: int, period: int, last: int) -> bool:
+    return period > 0 and (epoch % period == 0 or epoch == last)
+
+
+def _mean(logs: list[dict[str, float]], name: str) -> float:
+    return sum(each.get(name, float("nan")) for each in logs) / max(len(logs), 1)
