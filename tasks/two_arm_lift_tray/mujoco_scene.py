@@ -30,14 +30,19 @@ _WALL_GAP = 0.002
 _STAND_TOP = 0.014
 
 _CREAM, _WALNUT, _STEEL = (0.93, 0.89, 0.80, 1), (0.45, 0.29, 0.18, 1), (0.72, 0.74, 0.77, 1)
-_SLATE, _DARK_SLATE, _RUBBER = (0.25, 0.32, 0.38, 1), (0.17, 0.21, 0.25, 1), (0.10, 0.10, 0.11, 1)
+_SLATE, _DARK_SLATE, _RUBBER = (0.36, 0.46, 0.56, 1), (0.22, 0.28, 0.34, 1), (0.28, 0.30, 0.33, 1)
 _ORANGE, _BRASS = (0.93, 0.44, 0.10, 1), (0.82, 0.66, 0.30, 1)
 _TEAL, _DARK_TEAL = (0.12, 0.52, 0.53, 1), (0.07, 0.38, 0.39, 1)
 
 
 def build_spec(task: Task) -> mujoco.MjSpec:
     """The scene with the arms of `task`; every movable object is a free body of the object's name."""
-    return build_tabletop(task, {"tray": _add_tray, "stand": _add_stand, "part": _add_part, "bin": _add_bin})
+    spec = build_tabletop(task, {"tray": _add_tray, "stand": _add_stand, "part": _add_part, "bin": _add_bin})
+    front = spec.camera("front")
+    # Nearer than over other tasks: both arms are wide, and what they do is far back on the table.
+    front.pos, front.fovy = (1.50, 0.0, 1.02), 50
+    front.alt.xyaxes = (0, 1, 0, -0.62, 0, 0.785)
+    return spec
 
 
 def _add_tray(body: mujoco.MjsBody) -> None:

@@ -29,7 +29,7 @@ from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import (
     TRAY_FLOOR,
 )
 
-MAX_FRAMES = 750
+MAX_FRAMES = 650
 
 _HANDLE_YAW = (math.pi, 0.0)
 """Of each hand relative to the tray, so that its fingers close across the handle and its wrist is far from its limits."""
