@@ -19,26 +19,17 @@ from typing import Any
 
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.store import RunStore
+from tests.deaths import arm
 
 ROOT = Path(__file__).resolve().parents[1]
-_DEATH = """
-import os, signal
-name, method, when, count = os.environ["DEATH_POINT"].split(":")
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile
-from isaaclab_mimic_ext.record.store import RunStore
-owner, left = {"DatasetFile": DatasetFile, "RunStore": RunStore}[name], [int(count)]
-method_of_old = getattr(owner, method)
-def dies(self, *args, **kwargs):
-    left[0] -= 1
-    if left[0] == 0 and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = method_of_old(self, *args, **kwargs)
-    if left[0] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-setattr(owner, method, dies)
-"""
-"""A `sitecustomize` of the writer's process: it dies before or after the so many-th call of a method."""
+_DEATH = "import os; from tests.deaths import arm; arm(os.environ['DEATH_POINT'])"
+"""A `sitecustomize` of the writer's process."""
+
+
+_TORN, _AT_END = 0.3, 0.25
+"""How many kills tear a write, and how many are aimed at the end; the others hit at any time."""
+_TORN_SIZES = 16.2, 23.0
+"""Of the file whose growth is torn, as powers of two [bytes]: from the store's second page to a whole run of 60 demos."""
 
 
 @dataclass
@@ -109,16 +100,20 @@ class Nursery:
     folder: Path
     num_started: int = field(default=0)
 
-    def start(self, folder: RunFolder, *arguments: str, death_point: str = "", limit: int = 0) -> Run:
+    def start(
+        self, folder: RunFolder, *arguments: str, death_point: str = "", own_death_point: str = "", limit: int = 0
+    ) -> Run:
         """Start `generate.py` into a folder.
 
         Args:
-            death_point: `class:method:before|after:count`, where the writer is to die.
+            death_point: where the writer is to die (`tests.deaths`).
+            own_death_point: where the generator is to.
             limit: of the size of files [bytes].
         """
         self.num_started += 1
         run = Run(self, folder, 0, self.folder / f"{self.num_started}.err", self.folder / f"{self.num_started}.saved")
-        order = {"said": str(run.said), "saved": str(run.saved), "death_point": death_point, "limit": limit}
+        order = {"said": str(run.said), "saved": str(run.saved), "limit": limit}
+        order |= {"death_point": death_point, "own_death_point": own_death_point}
         run.pid = self.ask(order | {"arguments": [f"output_dir={folder.path}", *arguments]})
         return run
 
@@ -181,16 +176,14 @@ def kill_and_resume(
     found = Killed()
     known: dict[int, bool] = {}
     for _ in range(max_kills):
-        run = nursery.start(folder, *arguments, "resume=true")
-        if rng.random() < 0.3:  # Aimed at the end: the datasets are finished, or have just got their names.
-            at_end = rng.choice([folder.demos, folder.stats])
-            run.until(at_end.exists)
-            time.sleep(rng.uniform(0.0, 0.02))
+        aim = rng.random()
+        if aim < _TORN:
+            torn = f"torn:{int(2 ** rng.uniform(*_TORN_SIZES))}"
+            run = nursery.start(folder, *arguments, "resume=true", death_point=torn)
+            found.kills += run.wait() != 0
         else:
-            time.sleep(rng.uniform(0.1, 0.9) * seconds)
-        who = rng.choice([(True, True), (True, False), (False, True)])
-        found.kills += run.kill(generator=who[0], writer=who[1])
-        run.wait()
+            run = nursery.start(folder, *arguments, "resume=true")
+            found.kills += _kill_at_random(run, aim < _TORN + _AT_END, seconds, rng)
         wait_for_the_lock(folder)
         now = trials_in_store(folder)
         found.lost += sum(now.get(trial) != success for trial, success in known.items())
@@ -200,6 +193,19 @@ def kill_and_resume(
     now = trials_in_store(folder)
     found.lost += sum(now.get(trial) != success for trial, success in known.items())
     return found
+
+
+def _kill_at_random(run: Run, at_end: bool, seconds: float, rng: random.Random) -> bool:
+    if at_end:  # The datasets are finished, or have just got their names.
+        last = rng.choice([run.folder.demos, run.folder.stats])
+        run.until(last.exists)
+        time.sleep(rng.uniform(0.0, 0.02))
+    else:
+        time.sleep(rng.uniform(0.1, 0.9) * seconds)
+    who = rng.choice([(True, True), (True, False), (False, True)])
+    hit = run.kill(generator=who[0], writer=who[1])
+    run.wait()
+    return hit
 
 
 def wait_for_the_lock(folder: RunFolder, timeout: float = 30.0) -> None:
@@ -260,6 +266,8 @@ def _be_run(order: dict[str, Any], folder: str) -> None:
     if order["death_point"]:
         os.environ["DEATH_POINT"] = order["death_point"]
         sys.path.append(folder)
+    if order["own_death_point"]:
+        arm(order["own_death_point"])
     if order["limit"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
     os.chdir(folder)

@@ -26,10 +26,11 @@ from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
 from isaaclab_mimic_ext.record.episodes import Closing
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output, bytes_per_env
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_demos, identity_of, open_run
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.room import check_room
 from isaaclab_mimic_ext.stats import GenerationReport
 from isaaclab_mimic_ext.task import load_task
 
@@ -60,6 +61,8 @@ def main(cfg: GenerateCfg) -> GenerationReport | None:
     env = start_env(cfg)
     try:
         pool = load_pool(cfg, env)
+        # The longest source demo stands for the horizon, which only a plan tells.
+        check_room(cfg.num_envs, bytes_per_env(env, int(pool.lengths.max())), "what they record", env.device)
         identity = identity_of(asdict(cfg), Path(cfg.input_file))
         target = cfg.datagen_config.generation_num_trials
         with open_run(folder, identity, cfg.resume, cfg.overwrite, target) as session:

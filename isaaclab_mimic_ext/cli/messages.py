@@ -67,9 +67,24 @@ def _explain_field(error: OmegaConfBaseException) -> str:
         return f"{place}: there is no such item; {choices(str(error.key), _keys(error))}"
     if isinstance(error, MissingMandatoryValue):
         return f"{place}: no value; give one, {place}=<value>"
+    if isinstance(error, ValidationError) and (remedy := _container_remedy(error, place)):
+        return f"{place}: {remedy}"
     if isinstance(error, ValidationError):
         return f"{place}: {reason}{_expected(error)}"
     return f"{place}: {reason}"
+
+
+def _container_remedy(error: ValidationError, place: str) -> str | None:
+    """What to write where one value stands for a list or a mapping."""
+    wanted = re.search(r" is not a ListConfig| to (Dict)\[", error.msg or "")
+    if wanted is None:
+        return None
+    if not wanted[1]:
+        return f"{error.value!r} is no list; write {place}=[<value>,<value>]"
+    keys = [str(key) for key in error.child_node] if OmegaConf.is_dict(error.child_node) else []
+    return f"{error.value!r} is no mapping; set its entries, {place}.<name>=<value>" + (
+        f"; names: {', '.join(keys)}" if keys else ""
+    )
 
 
 def _keys(error: OmegaConfBaseException) -> list[str]:

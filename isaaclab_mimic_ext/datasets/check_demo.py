@@ -20,7 +20,8 @@ MAX_BYTES = 2**32
 """A larger dataset of one demo is taken for damage."""
 _BLOCK = 16 * 2**20
 """Bytes of an image that are read at a time."""
-_GROUPS = ("obs", "initial_state", "states")
+_SCENE_GROUPS = ("initial_state", "states")
+_GROUPS = ("obs", *_SCENE_GROUPS)
 _AGAIN = "generate or record the demo again, or leave it out"
 _COPY = "copy or make the file again"
 
@@ -33,10 +34,11 @@ class DemoChecker:
 
     Args:
         env_args: of the file; what they do not say is not checked.
+        is_converted: it was exported to, or imported from, a layout that has no states of the scene.
     """
 
-    def __init__(self, findings: Findings, env_args: Mapping[str, Any]):
-        self._findings = findings
+    def __init__(self, findings: Findings, env_args: Mapping[str, Any], is_converted: bool = False):
+        self.findings, self._is_converted = findings, is_converted
         action, sim = env_args.get("action"), env_args.get("sim_args")
         self._is_relative = isinstance(action, dict) and action.get("type") == "ik_rel"
         self._step_dt = _step_dt(sim) if isinstance(sim, dict) else None
@@ -57,7 +59,7 @@ class DemoChecker:
             self._check_digest(name, demo)
         except DAMAGE as error:
             reason = " ".join(str(error).split())[:160]
-            self._findings.error("damage", name, f"cannot be read ({reason})", "a readable demo", _COPY)
+            self.findings.error("damage", name, f"cannot be read ({reason})", "a readable demo", _COPY)
             return None
         self._compare_schema(name, datasets)
         self._check_values(name, {path: leaf for path, leaf in leaves.items() if leaf is not None})
@@ -68,7 +70,7 @@ class DemoChecker:
         found = "missing" if actions is None else f"{actions.dtype} {actions.shape}"
         usable = actions is not None and actions.shape is not None and len(actions.shape) == 2
         if actions is None or not usable or actions.dtype.kind != "f" or not 0 < len(actions) <= MAX_STEPS:
-            self._findings.error("actions", f"{name}/actions", found, "float32 (T, A), T at least 1", _AGAIN)
+            self.findings.error("actions", f"{name}/actions", found, "float32 (T, A), T at least 1", _AGAIN)
             return None
         if not self._is_plausible(name, "actions", actions):
             return None
@@ -77,38 +79,43 @@ class DemoChecker:
     def _check_attributes(self, name: str, demo: h5py.Group) -> None:
         success = demo.attrs.get("success")
         if success is None:
-            self._findings.error("success", name, "no attribute 'success'", "true or false", "say whether it succeeded")
+            self.findings.error("success", name, "no attribute 'success'", "true or false", "say whether it succeeded")
         elif not np.all(success):
-            self._findings.warning("success", name, "a failed demo", "successes", "leave it out of what a policy imitates")
+            self.findings.warning("success", name, "a failed demo", "successes", "leave it out of what a policy imitates")
 
     def _check_digest(self, name: str, demo: h5py.Group) -> None:
         try:
             check_demo_digest(demo)
         except SourceDataError:
-            self._findings.error("digest", name, "data other than was written", "what its digest is of", _COPY)
+            self.findings.error("digest", name, "data other than was written", "what its digest is of", _COPY)
 
     def _check_num_samples(self, name: str, demo: h5py.Group, num_steps: int) -> None:
         found = demo.attrs.get("num_samples")
         if found is None or np.ndim(found) or found != num_steps:
             text = "missing" if found is None else str(found)
-            self._findings.error("num_samples", name, text, f"{num_steps}, the number of actions", "correct the attribute")
+            self.findings.error("num_samples", name, text, f"{num_steps}, the number of actions", "correct the attribute")
 
     def _check_groups(self, name: str, datasets: Mapping[str, h5py.Dataset]) -> None:
         for group in _GROUPS:
-            if not any(path.startswith(f"{group}/") for path in datasets):
-                self._findings.error("structure", f"{name}/{group}", "missing", "a group with datasets", _AGAIN)
+            if any(path.startswith(f"{group}/") for path in datasets):
+                continue
+            if self._is_converted and group in _SCENE_GROUPS:
+                remedy = "replay and draw the file that it was made from"
+                self.findings.warning("structure", f"{name}/{group}", "left out in conversion", "states", remedy)
+            else:
+                self.findings.error("structure", f"{name}/{group}", "missing", "a group with datasets", _AGAIN)
 
     def _read(self, name: str, path: str, dataset: h5py.Dataset, num_steps: int) -> np.ndarray | None:
         """A dataset's values if they are numbers of the right shape; images are read and dropped."""
         place, expected = f"{name}/{path}", 1 if path.startswith("initial_state/") else num_steps
         if dataset.dtype.kind not in "biuf":
-            self._findings.error("dtype", place, str(dataset.dtype), "numbers", _AGAIN)
+            self.findings.error("dtype", place, str(dataset.dtype), "numbers", _AGAIN)
             return None
         if dataset.dtype.kind == "f" and dataset.dtype != np.float32:
-            self._findings.warning("dtype", place, str(dataset.dtype), "float32", "write it as float32")
+            self.findings.warning("dtype", place, str(dataset.dtype), "float32", "write it as float32")
         if not dataset.shape or dataset.shape[0] != expected:
             found, wanted = f"shape {dataset.shape}", f"{expected} rows, the demo has {num_steps} actions"
-            self._findings.error("shape", place, found, wanted, _AGAIN)
+            self.findings.error("shape", place, found, wanted, _AGAIN)
             return None
         if not self._is_plausible(name, path, dataset):
             return None
@@ -123,14 +130,14 @@ class DemoChecker:
     def _is_plausible(self, name: str, path: str, dataset: h5py.Dataset) -> bool:
         size = dataset.dtype.itemsize * prod(dataset.shape)
         if size > MAX_BYTES:
-            self._findings.error("size", f"{name}/{path}", f"{size:.3g} bytes", f"at most {MAX_BYTES:.3g}", _COPY)
+            self.findings.error("size", f"{name}/{path}", f"{size:.3g} bytes", f"at most {MAX_BYTES:.3g}", _COPY)
         return size <= MAX_BYTES
 
     def _check_finite(self, place: str, values: np.ndarray, first_step: int) -> bool:
         if values.dtype.kind != "f" or np.isfinite(values).all():
             return True
         step = first_step + int(np.isfinite(values).reshape(len(values), -1).all(1).argmin())
-        self._findings.error("finite", place, f"NaN or infinity at step {step}", "finite numbers", _AGAIN)
+        self.findings.error("finite", place, f"NaN or infinity at step {step}", "finite numbers", _AGAIN)
         return False
 
     def _compare_schema(self, name: str, datasets: Mapping[str, h5py.Dataset]) -> None:
@@ -145,17 +152,17 @@ class DemoChecker:
                     "missing" if each is None else f"{each[0]} (T, {', '.join(map(str, each[1]))})"
                     for each in (found, expected)
                 ]
-                self._findings.error("schema", f"{name}/{path}", texts[0], f"{texts[1]} as in {self._first}", _AGAIN)
+                self.findings.error("schema", f"{name}/{path}", texts[0], f"{texts[1]} as in {self._first}", _AGAIN)
 
     def _check_values(self, name: str, leaves: Mapping[str, np.ndarray]) -> None:
-        check_values.check_quaternions(self._findings, name, leaves)
+        check_values.check_quaternions(self.findings, name, leaves)
         if self._is_relative and "actions" in leaves:
-            check_values.check_actions(self._findings, name, leaves["actions"])
+            check_values.check_actions(self.findings, name, leaves["actions"])
         if "dones" in leaves and leaves["dones"].ndim == 1:
-            check_values.check_dones(self._findings, name, leaves["dones"])
+            check_values.check_dones(self.findings, name, leaves["dones"])
         if self._step_dt is not None:
-            check_values.check_continuity(self._findings, name, leaves, self._step_dt)
-        check_values.check_observations(self._findings, name, leaves)
+            check_values.check_continuity(self.findings, name, leaves, self._step_dt)
+        check_values.check_observations(self.findings, name, leaves)
 
 
 def _step_dt(sim_args: Mapping[str, Any]) -> float | None:

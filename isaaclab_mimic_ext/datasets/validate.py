@@ -22,6 +22,8 @@ OnProgress = Callable[[int, int], None]
 _NUM_SUCCESS_STEPS = 5
 _ENV_ARGS = {"env_name": str, "type": int}
 """Entries that robomimic needs."""
+_EXPORTED, _IMPORTED = "env_kwargs", "source_env_args"
+"""Entry of env_args of files exported to robomimic's layout, attribute of `data` of imported ones."""
 
 
 def validate_dataset(
@@ -41,8 +43,9 @@ def validate_dataset(
         format_version(file)
         names = demo_names(file)
         env_args = _check_env_args(findings, file["data"])
+        is_converted = _EXPORTED in env_args or _IMPORTED in file["data"].attrs
         _check_names(findings, names)
-    num_steps = _check_demos(findings, path, names, env_args, on_progress)
+    num_steps = _check_demos(DemoChecker(findings, env_args, is_converted), path, names, on_progress)
     with open_hdf5(path) as file:
         _check_total(findings, file["data"], num_steps)
         _check_masks(findings, file, names)
@@ -91,11 +94,9 @@ def _check_names(findings: Findings, names: list[str]) -> None:
         findings.error("numbering", "data", f"no demo_{missing}", f"demo_0 to demo_{len(numbers) - 1}", remedy)
 
 
-def _check_demos(
-    findings: Findings, path: str | Path, names: list[str], env_args: Mapping[str, Any], on_progress: OnProgress
-) -> int:
+def _check_demos(checker: DemoChecker, path: str | Path, names: list[str], on_progress: OnProgress) -> int:
     """Check every demo, and that no two have the same actions; the number of steps of all."""
-    checker, num_steps = DemoChecker(findings, env_args), 0
+    findings, num_steps = checker.findings, 0
     seen: dict[bytes, str] = {}
     for index, (name, demo) in enumerate(each_demo(path, names)):
         actions = checker.check(name, demo)

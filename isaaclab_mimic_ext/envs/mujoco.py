@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout, build_model, impo
 from isaaclab_mimic_ext.envs.panda import FINGER_OPEN, JOINT_LIMITS, NUM_ARM_JOINTS
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
+from isaaclab_mimic_ext.room import check_room
 from isaaclab_mimic_ext.task import SceneState, Task
 
 _DAMPING = 0.05
@@ -46,6 +47,7 @@ class MujocoEnv(EmbeddedEnv):
             raise ConfigError(f"sim.num_threads: {num_threads} is negative; give 0 (one a core) or more")
         mujoco = import_mujoco()
         self.model = build_model(task)
+        check_room(num_envs, mujoco.MjData(self.model).nbuffer, "the simulation's state")
         self._num_substeps = round(STEP_DT / self.model.opt.timestep)
         self._batch = mujoco.batch.Batch(self.model, num_envs, num_threads, persistent=True)
         self._failure = mujoco.batch.SimulationError

@@ -33,6 +33,11 @@ class RowLayout:
             fields.append(Field(path, tuple(leaf.shape[1:]), rows, start, stop))
         self.fields = tuple(fields)
 
+    @property
+    def num_bytes(self) -> int:
+        """Of one row of each dtype."""
+        return sum(width * self.dtypes[rows].itemsize for rows, width in self.widths.items())
+
     def pack(self, tree: NestedTensors) -> dict[str, Tensor]:
         """Rows (N, W) by name."""
         parts: dict[str, list[Tensor]] = {rows: [] for rows in self.widths}

@@ -56,10 +56,7 @@ class EpisodeRecorder:
     def __init__(self, env: MimicEnv, config: RecorderCfg, horizon: int, output: Output):
         self._env = env
         self._keeps_failed = output.failed_path is not None
-        actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
-        before = RowLayout("before", {"obs": env.observations()})
-        after = RowLayout("after", self._after_step(actions, torch.zeros(env.num_envs, device=env.device)))
-        initial = RowLayout("initial", {"initial_state": env.get_state()})
+        before, after, initial = _layouts(env)
         self._before = RowBuffer(before, env.num_envs, horizon, env.device)
         self._after = RowBuffer(after, env.num_envs, horizon, env.device)
         self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
@@ -87,14 +84,7 @@ class EpisodeRecorder:
 
     def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
         """Record actions (N, A), their effect, and whether the task is solved (N,) bool, at `step` (N,)."""
-        self._after.write(step, self._after_step(actions, success))
-
-    def _after_step(self, actions: Tensor, success: Tensor) -> NestedTensors:
-        tree: NestedTensors = {"actions": actions, "rewards": success.float(), "states": self._env.get_state()}
-        processed = self._env.processed_actions()
-        if processed is not None:
-            tree["processed_actions"] = processed
-        return tree
+        self._after.write(step, _after_step(self._env, actions, success))
 
     def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         """The step from which the episodes of `env_ids` (n,), of so many steps (n,), hold numbers that are not finite, (n,).
@@ -125,3 +115,25 @@ class EpisodeRecorder:
             RecorderError: the writer failed.
         """
         return self.writer.close(closing)
+
+
+def bytes_per_env(env: MimicEnv, horizon: int) -> int:
+    """What an env's buffers take for episodes of at most `horizon` steps."""
+    before, after, initial = _layouts(env)
+    return horizon * (before.num_bytes + after.num_bytes) + initial.num_bytes
+
+
+def _layouts(env: MimicEnv) -> tuple[RowLayout, RowLayout, RowLayout]:
+    """Of what is recorded before a step, after it, and at the start."""
+    actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
+    after = _after_step(env, actions, torch.zeros(env.num_envs, device=env.device))
+    initial = {"initial_state": env.get_state()}
+    return RowLayout("before", {"obs": env.observations()}), RowLayout("after", after), RowLayout("initial", initial)
+
+
+def _after_step(env: MimicEnv, actions: Tensor, success: Tensor) -> NestedTensors:
+    tree: NestedTensors = {"actions": actions, "rewards": success.float(), "states": env.get_state()}
+    processed = env.processed_actions()
+    if processed is not None:
+        tree["processed_actions"] = processed
+    return tree

@@ -1,12 +1,9 @@
-"""Runs that are killed, starved, stopped or refused, and what they come to when they go on."""
+"""Runs that are refused, starved, or ended by a budget, and what they come to when they go on."""
 
 import os
-import random
 import shutil
 import signal
 import sqlite3
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -19,118 +16,11 @@ from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, RecorderError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.stats import GenerationReport
-from tests.faults import Nursery, Run, kill_and_resume, open_nursery, trials_in_store
-from tests.kinematic_sources import generate_cfg, read_tree, write_source_file
+from tests.faults import Nursery, trials_in_store
+from tests.kinematic_sources import read_tree, write_source_file
+from tests.runs import NUM_DEMOS, OVERWRITE, RESUME, assert_same_dataset, begin, contents, replaced, run, under_way
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the writer's process through /proc")
-
-NUM_DEMOS = 20
-TARGET = f"datagen_config.generation_num_trials={NUM_DEMOS}"
-SHAKY = "subtask_configs.franka.1.action_noise=0.8"
-PATIENT = "datagen_config.max_num_failures=null"
-RESUME, OVERWRITE = "resume=true", "overwrite=true"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path / "run")
-
-
-@pytest.fixture(scope="module")
-def arguments(kinematic_source: Path) -> list[str]:
-    """The command line of a run."""
-    quiet = ("video=false", "progress=false")
-    return ["sim=kinematic", f"input_file={kinematic_source}", *quiet, "num_envs=8", TARGET, SHAKY, PATIENT]
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with open_nursery(tmp_path_factory.mktemp("nursery")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def undisturbed(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = RunFolder(tmp_path_factory.mktemp("undisturbed"))
-    run(kinematic_source, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def digest(undisturbed: RunFolder) -> str:
-    return dataset_digest(undisturbed.demos)
-
-
-def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport | None:
-    return app.main(generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides))
-
-
-def begin(source: Path, folder: RunFolder, num_trials: int = 9) -> None:
-    """Leave a run that can be continued."""
-    with pytest.raises(BudgetExhausted):
-        run(source, folder, f"datagen_config.max_trials={num_trials}")
-
-
-def contents(folder: RunFolder) -> dict[str, tuple[int, int]]:
-    """Name -> size and time of change of every file."""
-    return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.path.iterdir()}
-
-
-def assert_same_dataset(folder: RunFolder, undisturbed: RunFolder) -> None:
-    """The same demos under the same numbers, each of the same trial, and nothing left over."""
-    assert dataset_digest(folder.demos) == dataset_digest(undisturbed.demos)
-    assert trials_of(folder) == trials_of(undisturbed)
-    assert not list(folder.path.glob("*.part"))
-
-
-def trials_of(folder: RunFolder) -> list[int]:
-    with h5py.File(folder.demos) as file:
-        return [int(file["data"][f"demo_{index}"].attrs["trial"]) for index in range(len(file["data"]))]
-
-
-def replaced(arguments: list[str], argument: str) -> list[str]:
-    """A command line may give a field only once."""
-    return [*(other for other in arguments if other.partition("=")[0] != argument.partition("=")[0]), argument]
-
-
-def under_way(nursery: Nursery, folder: RunFolder, *arguments: str) -> Run:
-    """A run that has some trials saved, and many to go."""
-    run = nursery.start(folder, *arguments)
-    assert run.until(lambda: run.num_saved() > 0), run.message()
-    return run
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_run_killed_at_random_instants_comes_to_the_same_dataset(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, seed: int
-) -> None:
-    found = kill_and_resume(nursery, folder, arguments, seconds=2.0, max_kills=3, rng=random.Random(seed))
-    assert (found.exit_code, found.lost) == (0, 0), found
-    assert_same_dataset(folder, undisturbed)
-
-
-DEATHS = [
-    "RunStore:commit:after:1",
-    "DatasetFile:add_demo:before:7",
-    "DatasetFile:finish:before:1",
-    "DatasetFile:publish:before:1",
-    "DatasetFile:publish:after:1",
-    "RunStore:drop_episodes:before:1",
-]
-
-
-@pytest.mark.parametrize("death_point", DEATHS)
-def test_a_writer_that_is_killed_ends_the_run_with_one_message_and_loses_nothing(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
-) -> None:
-    """As the kernel does when memory runs out."""
-    exit_code, message = nursery.finish(folder, *arguments, death_point=death_point)
-    assert exit_code == 1
-    assert message.startswith("RecorderError: the writer's process was killed by signal 9, perhaps for want of memory")
-    assert "run.sqlite: go on with resume=true" in message
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
-    assert_same_dataset(folder, undisturbed)
 
 
 def test_another_number_of_envs_and_threads_may_finish_a_run(
@@ -184,17 +74,6 @@ def test_resuming_nothing_starts_a_run(
     assert_same_dataset(folder, undisturbed)
 
 
-def test_resuming_a_finished_run_touches_nothing(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
-) -> None:
-    shutil.copytree(undisturbed.path, folder.path)
-    before = contents(folder)
-    run = nursery.start(folder, *arguments, RESUME)
-    assert run.wait() == 0
-    assert f"is finished, with {NUM_DEMOS} demos" in run.said.read_text()
-    assert contents(folder) == before
-
-
 def test_a_run_is_not_started_over_another(kinematic_source: Path, folder: RunFolder) -> None:
     begin(kinematic_source, folder)
     before = contents(folder)
@@ -218,20 +97,6 @@ def test_another_run_is_refused_naming_all_that_differs(
             with pytest.raises(OutputError, match=rf"is another one: .*{difference}"):
                 run(source, path, *changed)
         assert dataset_digest(path.demos) == before
-
-
-def test_a_finished_run_needs_its_source_no_longer(kinematic_source: Path, undisturbed: RunFolder, tmp_path: Path) -> None:
-    assert run(tmp_path / "gone.hdf5", undisturbed, RESUME) is None
-
-
-def test_a_finished_run_without_its_demos_is_refused(
-    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
-) -> None:
-    """What they were made of is gone from the store: an empty dataset would pass for the whole one."""
-    shutil.copytree(undisturbed.path, folder.path)
-    folder.demos.unlink()
-    with pytest.raises(OutputError, match=r"is finished, but demo\.hdf5 is gone; put it back"):
-        run(kinematic_source, folder, RESUME)
 
 
 def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
@@ -270,32 +135,6 @@ def test_a_folder_in_use_is_refused_and_free_once_its_process_is_killed(
     assert first.wait() == -signal.SIGKILL
     exit_code, message = nursery.finish(folder, *endless, RESUME, "datagen_config.max_trials=1")
     assert (exit_code, message[:27]) == (3, "BudgetExhausted: max_trials")
-
-
-def test_a_stopped_run_ends_soon_and_goes_on(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
-) -> None:
-    first = under_way(nursery, folder, *replaced(arguments, "num_envs=1"))
-    os.kill(first.pid, signal.SIGTERM)
-    start = time.monotonic()
-    assert first.wait() == 128 + signal.SIGTERM
-    assert time.monotonic() - start < 30
-    assert "go on with resume=true" in first.message()
-    assert 0 < len(trials_of(folder)) < NUM_DEMOS
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
-    assert_same_dataset(folder, undisturbed)
-
-
-@pytest.mark.parametrize("limit", [900_000, 1_900_000])
-def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_space(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, limit: int
-) -> None:
-    exit_code, message = nursery.finish(folder, *arguments, limit=limit)
-    assert exit_code == 1
-    assert message.startswith("RecorderError: writing ") and "resume=true" in message, message
-    assert not folder.demos.exists()
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
-    assert_same_dataset(folder, undisturbed)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(nursery: Nursery, arguments: list[str]) -> None:

@@ -12,6 +12,7 @@ from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
 from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, SourceDataError
 from tests.builders import EEF_NAME, OBJECT_NAMES, SIGNAL_NAMES, make_source_file
 from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file
@@ -169,3 +170,11 @@ def test_robomimics_own_reader_loads_the_export(tmp_path, output):
         assert np.array_equal(item["actions"][0], demo["actions"][7])
         assert np.array_equal(item["obs"]["eef_pos"][0], demo["obs/eef_pos"][7])
         assert np.array_equal(item["next_obs"]["eef_pos"][0], demo["obs/eef_pos"][8])
+
+
+def test_exported_file_is_valid_though_it_has_no_states_of_the_scene(dataset, output):
+    export_robomimic(dataset, output)
+    report = validate_dataset(output)
+    assert report.is_valid()
+    assert {finding.place for finding in report.findings if finding.check == "structure"} >= {"demo_0/initial_state"}
+    assert not report.is_valid(strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, OutputError, SourceDataError
 from tests.builders import OBJECT_NAMES, SIGNAL_NAMES, make_source_file
@@ -200,3 +201,10 @@ def test_damaged_and_newer_files_are_refused(source, output):
     source.write_bytes(source.read_bytes()[:5000])
     with pytest.raises(MimicError, match=r"damaged|truncated"):
         import_mimicgen(source, output, ImportOptions())
+
+
+def test_imported_file_is_valid_though_it_has_no_states_of_the_scene(source, output):
+    import_mimicgen(source, output, ImportOptions())
+    report = validate_dataset(output)
+    assert report.is_valid()
+    assert any(finding.place == "demo_0/states" and finding.level == "warning" for finding in report.findings)

@@ -1,0 +1,100 @@
+"""Where a process of a run is to die, to the statement and the byte: armed in it before it begins.
+
+`RunStore:commit:before:2`      at the second call of a method, `before` or `after` it
+`statement:COMMIT:before:3`     at the third SQL statement that begins so
+`statement:VACUUM:within:40`    so many steps of SQLite's virtual machine, in tens, into the first such statement
+`torn:1000000`                  in the middle of the write that would make any file larger than that
+`torn:100000:PRAGMA wal`        the same from the first statement that begins so
+"""
+
+import os
+import resource
+import signal
+from collections.abc import Callable
+from typing import Any
+
+_STEPS = 10
+"""Of SQLite's virtual machine between two looks."""
+
+
+def arm(point: str) -> None:
+    """Let this process die at `point`."""
+    kind, *rest = point.split(":")
+    if kind == "statement":
+        _at_statement(*rest)
+    elif kind == "torn":
+        _in_a_write(*rest)
+    else:
+        _at_call(kind, *rest)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _at_call(name: str, method: str, when: str, count: str) -> None:
+    from isaaclab_mimic_ext.record.hdf5 import DatasetFile
+    from isaaclab_mimic_ext.record.run_folder import RunFolder
+    from isaaclab_mimic_ext.record.store import RunStore
+
+    owner: Any = {"DatasetFile": DatasetFile, "RunStore": RunStore, "RunFolder": RunFolder}[name]
+    left, method_of_old = [int(count)], getattr(owner, method)
+
+    def dies(self: Any, *args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0 and when == "before":
+            die()
+        result = method_of_old(self, *args, **kwargs)
+        if left[0] == 0:
+            die()
+        return result
+
+    setattr(owner, method, dies)
+
+
+def _at_statement(beginning: str, when: str, count: str) -> None:
+    left = [1 if when == "within" else int(count)]
+
+    def look(database: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0 and when == "before":
+            die()
+        elif left[0] == 0:
+            steps = [int(count)]
+
+            def step() -> int:
+                steps[0] -= 1
+                if steps[0] <= 0:
+                    die()
+                return 0
+
+            database.set_progress_handler(step, _STEPS)
+
+    _watch_statements(beginning, look)
+
+
+def _in_a_write(size: str, beginning: str = "") -> None:
+    def limit(_: Any = None) -> None:
+        # Python ignores this signal; as the system has it, it ends a process within the write.
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
+
+    if beginning:
+        _watch_statements(beginning, limit)
+    else:
+        limit()
+
+
+def _watch_statements(beginning: str, look: Callable[[Any], None]) -> None:
+    """Call `look` with the connection at the start of each statement that begins so."""
+    from isaaclab_mimic_ext.record.store import RunStore
+
+    init = RunStore.__init__
+
+    def watched(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        database = self._database
+        database.set_trace_callback(lambda statement: look(database) if statement.startswith(beginning) else None)
+
+    RunStore.__init__ = watched  # type: ignore[method-assign]

@@ -1,0 +1,41 @@
+"""What the tests of runs that are killed and resumed share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from tests.faults import Nursery, open_nursery
+from tests.runs import PATIENT, SHAKY, TARGET, run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def arguments(kinematic_source: Path) -> list[str]:
+    """The command line of a run."""
+    quiet = ("video=false", "progress=false")
+    return ["sim=kinematic", f"input_file={kinematic_source}", *quiet, "num_envs=8", TARGET, SHAKY, PATIENT]
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with open_nursery(tmp_path_factory.mktemp("nursery")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = RunFolder(tmp_path_factory.mktemp("undisturbed"))
+    run(kinematic_source, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digest(undisturbed: RunFolder) -> str:
+    return dataset_digest(undisturbed.demos)

@@ -1,0 +1,172 @@
+"""Runs that are killed, stopped, or finished, and what they come to when they go on."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from tests.faults import Nursery, kill_and_resume
+from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of, under_way
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the writer's process through /proc")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_killed_at_random_instants_comes_to_the_same_dataset(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, seed: int
+) -> None:
+    found = kill_and_resume(nursery, folder, arguments, seconds=2.0, max_kills=3, rng=random.Random(seed))
+    assert (found.exit_code, found.lost) == (0, 0), found
+    assert_same_dataset(folder, undisturbed)
+
+
+DEATHS = [
+    "RunStore:commit:after:1",
+    "DatasetFile:add_demo:before:7",
+    "DatasetFile:finish:before:1",
+    "DatasetFile:publish:before:1",
+    "DatasetFile:publish:after:1",
+    "RunStore:drop_episodes:before:1",
+    # Within a commit: before it, between an insertion and it, and in the middle of what it writes.
+    "statement:COMMIT:before:2",
+    "RunStore:add_episode:after:3",
+    "torn:70000",
+    "torn:400000",
+    "torn:1000000",
+    "torn:1900000",
+    # While the store gives its space back.
+    "statement:DELETE FROM episodes:within:5",
+    "statement:VACUUM:before:1",
+    "statement:VACUUM:within:5",
+    "torn:100000:PRAGMA wal_checkpoint",
+]
+
+
+@pytest.mark.parametrize("death_point", DEATHS)
+def test_a_writer_that_is_killed_ends_the_run_with_one_message_and_loses_nothing(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
+) -> None:
+    """As the kernel does when memory runs out."""
+    exit_code, message = nursery.finish(folder, *arguments, death_point=death_point)
+    assert exit_code == 1
+    assert message.startswith("RecorderError: the writer's process was killed by signal ")
+    assert ("perhaps for want of memory" in message) == ("torn" not in death_point)
+    assert "run.sqlite: go on with resume=true" in message
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert_same_dataset(folder, undisturbed)
+
+
+@pytest.mark.parametrize(
+    "death_point", ["RunFolder:write:before:2", "RunFolder:write:after:2", "RunStore:set_facts:before:2"]
+)
+def test_a_run_that_is_killed_before_its_statistics_gets_them_when_it_is_resumed(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
+) -> None:
+    exit_code, _ = nursery.finish(folder, *arguments, own_death_point=death_point)
+    assert exit_code == -signal.SIGKILL
+    assert_same_dataset(folder, undisturbed)
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    found, expected = (json.loads(path.stats.read_text()) for path in (folder, undisturbed))
+    for timed in ("time", "time spent (hrs)", "demos_per_hour", "generation_path"):
+        assert (found.pop(timed) is None) == (expected.pop(timed) is None)
+    assert found == expected
+    before = contents(folder)
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert contents(folder) == before, "there was nothing left to do"
+
+
+def test_a_finished_run_gets_its_video_when_it_is_asked_for(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    shutil.copytree(undisturbed.path, folder.path)
+    assert run(kinematic_source, folder, RESUME, "video=true", "num_video_demos=1") is None
+    drawn = folder.video.exists()
+    assert drawn or "no picture can be drawn" in folder.log.read_text()
+
+
+def test_a_finished_run_goes_on_to_a_larger_target(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, tmp_path: Path
+) -> None:
+    """Also when it is killed on the way, and for failed demos; and then it is what it would have been at once."""
+    more = (*replaced(arguments, "datagen_config.generation_num_trials=35"), "datagen_config.generation_keep_failed=true")
+    at_once = RunFolder(tmp_path / "at_once")
+    assert nursery.finish(at_once, *more) == (0, "")
+    assert nursery.finish(folder, *arguments, "datagen_config.generation_keep_failed=true") == (0, "")
+    assert dataset_digest(folder.demos) == dataset_digest(undisturbed.demos)
+    exit_code, _ = nursery.finish(folder, *more, RESUME, death_point="DatasetFile:add_demo:before:9")
+    assert exit_code == 1
+    assert nursery.finish(folder, *more, RESUME) == (0, "")
+    assert_same_dataset(folder, at_once)
+    assert dataset_digest(folder.failed_demos) == dataset_digest(at_once.failed_demos)
+    assert nursery.finish(folder, *arguments, "datagen_config.generation_keep_failed=true", RESUME) == (0, "")
+    assert_same_dataset(folder, at_once)
+
+
+def test_a_finished_demo_that_changed_on_the_disk_is_not_taken_over(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    shutil.copytree(undisturbed.path, folder.path)
+    with h5py.File(folder.demos, "r+") as file:
+        file["data/demo_3/actions"][0, 0] += 1
+    with pytest.raises(RecorderError, match=r"demo\.hdf5: the data of trial \d+ is not what was written"):
+        run(kinematic_source, folder, RESUME, "datagen_config.generation_num_trials=25")
+
+
+def test_resuming_a_finished_run_touches_nothing(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    shutil.copytree(undisturbed.path, folder.path)
+    before = contents(folder)
+    run = nursery.start(folder, *arguments, RESUME)
+    assert run.wait() == 0
+    assert f"is finished, with {NUM_DEMOS} demos" in run.said.read_text()
+    assert contents(folder) == before
+
+
+def test_a_finished_run_needs_its_source_no_longer(kinematic_source: Path, undisturbed: RunFolder, tmp_path: Path) -> None:
+    assert run(tmp_path / "gone.hdf5", undisturbed, RESUME) is None
+
+
+def test_a_finished_run_without_its_demos_is_refused(
+    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    """What they were made of is gone from the store: an empty dataset would pass for the whole one."""
+    shutil.copytree(undisturbed.path, folder.path)
+    folder.demos.unlink()
+    with pytest.raises(OutputError, match=r"is finished, but demo\.hdf5 is gone; put it back"):
+        run(kinematic_source, folder, RESUME)
+
+
+def test_a_stopped_run_ends_soon_and_goes_on(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
+) -> None:
+    first = under_way(nursery, folder, *replaced(arguments, "num_envs=1"))
+    os.kill(first.pid, signal.SIGTERM)
+    start = time.monotonic()
+    assert first.wait() == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 30
+    assert "go on with resume=true" in first.message()
+    assert 0 < len(trials_of(folder)) < NUM_DEMOS
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert_same_dataset(folder, undisturbed)
+
+
+@pytest.mark.parametrize("limit", [900_000, 1_900_000])
+def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_space(
+    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, limit: int
+) -> None:
+    exit_code, message = nursery.finish(folder, *arguments, limit=limit)
+    assert exit_code == 1
+    assert message.startswith("RecorderError: writing ") and "resume=true" in message, message
+    assert not folder.demos.exists()
+    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert_same_dataset(folder, undisturbed)

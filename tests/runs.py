@@ -1,0 +1,67 @@
+"""Runs that tests start, end, and start again, and what they come to."""
+
+from pathlib import Path
+
+import h5py
+import pytest
+
+from isaaclab_mimic_ext.apps import generate as app
+from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.errors import BudgetExhausted
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.stats import GenerationReport
+from tests.faults import Nursery, Run
+from tests.kinematic_sources import generate_cfg
+
+NUM_DEMOS = 20
+
+
+TARGET = f"datagen_config.generation_num_trials={NUM_DEMOS}"
+
+
+SHAKY = "subtask_configs.franka.1.action_noise=0.8"
+
+
+PATIENT = "datagen_config.max_num_failures=null"
+
+
+RESUME, OVERWRITE = "resume=true", "overwrite=true"
+
+
+def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport | None:
+    return app.main(generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides))
+
+
+def begin(source: Path, folder: RunFolder, num_trials: int = 9) -> None:
+    """Leave a run that can be continued."""
+    with pytest.raises(BudgetExhausted):
+        run(source, folder, f"datagen_config.max_trials={num_trials}")
+
+
+def contents(folder: RunFolder) -> dict[str, tuple[int, int]]:
+    """Name -> size and time of change of every file."""
+    return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.path.iterdir()}
+
+
+def assert_same_dataset(folder: RunFolder, undisturbed: RunFolder) -> None:
+    """The same demos under the same numbers, each of the same trial, and nothing left over."""
+    assert dataset_digest(folder.demos) == dataset_digest(undisturbed.demos)
+    assert trials_of(folder) == trials_of(undisturbed)
+    assert not list(folder.path.glob("*.part"))
+
+
+def trials_of(folder: RunFolder) -> list[int]:
+    with h5py.File(folder.demos) as file:
+        return [int(file["data"][f"demo_{index}"].attrs["trial"]) for index in range(len(file["data"]))]
+
+
+def replaced(arguments: list[str], argument: str) -> list[str]:
+    """A command line may give a field only once."""
+    return [*(other for other in arguments if other.partition("=")[0] != argument.partition("=")[0]), argument]
+
+
+def under_way(nursery: Nursery, folder: RunFolder, *arguments: str) -> Run:
+    """A run that has some trials saved, and many to go."""
+    run = nursery.start(folder, *arguments)
+    assert run.until(lambda: run.num_saved() > 0), run.message()
+    return run
