@@ -1,0 +1,81 @@
+"""The task that docs/new_task.md writes, built from the page and run as the page says, outside of the package."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/new_task.md"
+MOST_LINES = 100
+SHORTER = {
+    "record_demos": ["num_demos=5"],
+    "generate": ["generation_num_trials=8", "num_envs=8", "video=false", "progress=false", "sim.num_threads=1"],
+}
+"""What the test changes in the page's commands, to be done sooner."""
+
+
+def files_of_the_page() -> dict[str, str]:
+    """Path -> content of every block that stands below its file's name."""
+    blocks = re.findall(r"^`(my_tasks/\S+)`\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return dict(blocks)
+
+
+def commands_of_the_page() -> list[list[str]]:
+    (block,) = re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [shlex.split(line) for line in block.splitlines()]
+
+
+def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    program, script, *arguments = command
+    assert program == "python"
+    changed = {override.split("=")[0] for override in SHORTER.get(Path(script).stem, [])}
+    kept = [argument for argument in arguments if argument.split("=")[0] not in changed]
+    words = [sys.executable, str(ROOT / script), *kept, *SHORTER.get(Path(script).stem, [])]
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, timeout=600)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in files_of_the_page().items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return tmp_path
+
+
+def test_the_page_has_a_whole_task_in_less_than_a_hundred_lines() -> None:
+    files = files_of_the_page()
+    names = {Path(name).name for name in files}
+    assert names == {"task.py", "mujoco_scene.py", "operator.py", "pick_cube.yaml"}
+    assert sum(len(content.splitlines()) for content in files.values()) < MOST_LINES
+
+
+def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: Path) -> None:
+    commands = commands_of_the_page()
+    assert [Path(command[1]).stem for command in commands] == ["record_demos", "annotate_demos", "check_demos", "generate"]
+    for command in commands:
+        done = run(command, folder)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        if "check_demos" in command[1]:
+            assert "0 errors" in done.stdout
+    assert (folder / "demos.png").stat().st_size > 10_000
+    stats = json.loads((folder / "run/important_stats.json").read_text())
+    with h5py.File(folder / "run/demo.hdf5") as file:
+        assert len(file["data"]) == 8
+        assert json.loads(file["data"].attrs["env_args"])["engine"] == "mujoco"
+    assert stats["success_rate"] >= 50, stats  # per cent
+    replay = ["python", "scripts/replay_demos.py", "--config-dir", "my_tasks", "input_file=raw.hdf5", "num_demos=2"]
+    assert run(replay, folder).returncode == 0
+
+
+def test_task_without_its_folder_is_refused_with_the_remedy(folder: Path) -> None:
+    words = ["python", "scripts/generate.py", "task.name=pick_cube", "output_dir=run"]
+    done = run(words, folder)
+    assert done.returncode == 2
+    assert "there is no task 'pick_cube'" in done.stderr and "--config-dir <folder>" in done.stderr
