@@ -9,7 +9,7 @@ computed here.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Subtask:
     action_noise: float
     noise_during_interpolation: bool
     num_settle: int = 0
+    skill_start_offsets: tuple[int, int] = (0, 0)
+    """Under SkillGen."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Demo:
     """Name -> (T, 4, 4)."""
     signals: dict[str, list[np.ndarray]]
     """End effector -> of each subtask but the last, (T,) bool."""
+    starts: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    """End effector -> of each subtask, (T,) bool; under SkillGen."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Rules:
     num_final_hold: int
     num_success_steps: int
     success_rule: str
+    skillgen: bool = False
+    """Skills start where their own signals say; the ways to them are planned."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ class Chance:
     """End effector -> (S,)."""
     coordination: np.ndarray
     """(groups, 6), position and rotation of the noise on each group's transform; groups as they are first mentioned."""
+    skill_starts: dict[str, np.ndarray] = field(default_factory=dict)
+    """End effector -> (D, S), for the start of each skill."""
 
 
 Scene = Callable[[], tuple[dict[str, Pose], dict[str, Pose]]]
@@ -129,6 +137,12 @@ def segment(
 
 def spans_of_demo(demo: Demo, eef: str, subtasks: Sequence[Subtask], rules: Rules, chance: Chance, index: int) -> list[Span]:
     """[start, end) of each subtask of an end effector in demo number `index` under one trial's offsets."""
+    if rules.skillgen:
+        numbers = zip(chance.skill_starts[eef][index], chance.ends[eef][index], strict=True)
+        return [
+            (start + integer(*subtask.skill_start_offsets, a), end + integer(*subtask.end_offsets, b))
+            for (start, end), subtask, (a, b) in zip(nominal_skills(demo, eef), subtasks, numbers, strict=False)
+        ]
     ends = [
         end + integer(*subtask.end_offsets, number)
         for end, subtask, number in zip(nominal_ends(demo, eef), subtasks, chance.ends[eef][index], strict=False)
@@ -147,6 +161,21 @@ def nominal_ends(demo: Demo, eef: str) -> list[int]:
                 ends.append(k + 1)
                 break
     return [*ends, len(demo.target[eef])]
+
+
+def nominal_skills(demo: Demo, eef: str) -> list[Span]:
+    """A skill starts with the first rise of its start signal at or after the end before, or with the demo."""
+    spans: list[Span] = []
+    for number, signal in enumerate(demo.starts[eef]):
+        start = 0 if number == 0 and signal[0] else first_rise(signal, spans[-1][1] if spans else 0)
+        is_last = number == len(demo.starts[eef]) - 1
+        spans.append((start, len(demo.target[eef]) if is_last else first_rise(demo.signals[eef][number], start) + 1))
+    return spans
+
+
+def first_rise(signal: np.ndarray, begin: int) -> int:
+    """The first step from `begin` on at which a signal is true and was not before."""
+    return next(k for k in range(max(begin, 1), len(signal)) if signal[k] and not signal[k - 1])
 
 
 def integer(low: int, high: int, chance: float) -> int:

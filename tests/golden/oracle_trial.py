@@ -3,7 +3,7 @@
 # T steps of a demo, D demos
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,8 @@ from tests.golden.oracle import (
 
 Who = tuple[str, int]
 """An end effector and the index of one of its subtasks."""
+Motion = Callable[[str, Pose, Pose], list[Pose]]
+"""The planned way of an end effector from one pose to another, the last included (SkillGen)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Problem:
     sequentials: Sequence[Sequential]
     coordinations: Sequence[Coordination]
     rules: Rules
+    motion: Motion | None = None
 
 
 @dataclass
@@ -159,8 +162,14 @@ class Trial:
             begin = arm.last.pose
         if arm.index == 0:
             arm.last = replace(arm.last, gripper=gripper[0])
+        arm.plan = []
+        if problem.motion is not None:
+            quiet = subtask.action_noise if subtask.noise_during_interpolation else 0.0
+            way = problem.motion(arm.name, begin, path[0])
+            arm.plan = [Waypoint(pose, arm.last.gripper, quiet, arm.index, chosen, holds=False) for pose in way]
+            subtask = replace(subtask, num_interpolation=0)
         waypoints = segment(begin, path, gripper, subtask, rules)
-        arm.plan = [Waypoint(pose, grip, std, arm.index, chosen, holds=False) for pose, grip, std in waypoints]
+        arm.plan += [Waypoint(pose, grip, std, arm.index, chosen, holds=False) for pose, grip, std in waypoints]
         arm.executed = 0
 
     # From which demo, and moved how

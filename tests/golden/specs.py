@@ -3,28 +3,28 @@
 # T steps of a demo, D demos, S subtasks, O objects, N envs
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig, SubTaskConstraintConfig
+from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.config.constraints import check_constraints
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
-from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import TaskSpecError
 from isaaclab_mimic_ext.plan.constraints import build_constraints
+from isaaclab_mimic_ext.plan.motion import MotionPlanner
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
 from isaaclab_mimic_ext.rng import Draws, Stream
 from tests.golden import oracle, oracle_trial
+from tests.golden.configs import Subtasks, constraint_configs, source_demo, subtask_configs
 
 EEFS = ("franka", "left", "right")
 OBJECTS = ("mug", "tray", "box")
 STRATEGIES = ("random", "nearest_neighbor_object", "nearest_neighbor_robot_distance")
 GRIPPER_DIM = 1
 ACTION_NOISE_DIM = 6
-Subtasks = dict[str, list[oracle.Subtask]]
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Spec:
         def gripper_of(actions: torch.Tensor) -> dict[str, torch.Tensor]:
             return {eef: actions[..., i : i + 1] for i, eef in enumerate(self.eefs)}
 
-        demos = [_source_demo(i, demo) for i, demo in enumerate(self.demos)]
-        return build_pool(demos, self.configs, OBJECTS, gripper_of, device)
+        demos = [source_demo(i, demo) for i, demo in enumerate(self.demos)]
+        return build_pool(demos, self.configs, OBJECTS, gripper_of, device, self.rules.skillgen)
 
-    def planner(self, num_envs: int, device: torch.device) -> TrialPlanner:
+    def planner(self, num_envs: int, device: torch.device, motion_planner: MotionPlanner | None = None) -> TrialPlanner:
         table = build_table(self.configs, OBJECTS, ACTION_NOISE_DIM, device)
         constraints = constraint_configs(self.sequentials, self.coordinations)
         constraint_table = build_constraints(constraints, self.configs, device)
-        return TrialPlanner(self.pool(device), table, constraint_table, self.config, num_envs)
+        return TrialPlanner(self.pool(device), table, constraint_table, self.config, num_envs, motion_planner)
 
     def chance(self, trial: int) -> oracle.Chance:
         """A trial's numbers, from the streams and steps that they are documented to come from."""
@@ -75,6 +75,7 @@ class Spec:
         num_subtasks = max(len(items) for items in self.subtasks.values())
         starts = draws.uniform(Stream.BOUNDARY, (num_eefs, num_demos), step=1)[0].double().numpy()
         ends = draws.uniform(Stream.BOUNDARY, (num_eefs, num_demos, num_subtasks), step=0)[0].double().numpy()
+        skill_starts = draws.uniform(Stream.BOUNDARY, (num_eefs, num_demos, num_subtasks), step=2)[0].double().numpy()
         selection = [
             [float(draws.uniform(Stream.SELECTION, (1,), step=s * num_eefs + e)[0, 0]) for s in range(num_subtasks)]
             for e in range(num_eefs)
@@ -86,6 +87,7 @@ class Spec:
             ends=dict(zip(self.eefs, ends, strict=True)),
             selection=dict(zip(self.eefs, map(np.array, selection), strict=True)),
             coordination=np.array(noise),
+            skill_starts=dict(zip(self.eefs, skill_starts, strict=True)),
         )
 
 
@@ -112,6 +114,21 @@ def random_spec(seed: int, num_eefs: int | None = None) -> Spec:
     subtasks = {eef: [_random_subtask(rng, i == count - 1) for i in range(count)] for eef, count in counts.items()}
     sequentials, coordinations = _random_constraints(rng, subtasks, rules)
     return Spec(demos, subtasks, sequentials, coordinations, rules, config, rotation)
+
+
+def random_skill_spec(seed: int) -> Spec:
+    """A task whose skills have starts of their own (SkillGen); otherwise like `random_spec`."""
+    spec = random_spec(seed)
+    rng = np.random.default_rng([seed, 2])
+    rules = replace(spec.rules, skillgen=True, start_offsets=dict.fromkeys(spec.eefs, (0, 0)))
+    counts = {eef: len(items) for eef, items in spec.subtasks.items()}
+    demos = [_random_demo(rng, counts, spec.rotation, shortest=6, with_starts=True) for _ in spec.demos]
+    subtasks = {
+        eef: [replace(subtask, skill_start_offsets=_range(rng, 0, 2)) for subtask in items]
+        for eef, items in spec.subtasks.items()
+    }
+    config = replace(spec.config, use_skillgen=True)
+    return replace(spec, demos=demos, subtasks=subtasks, rules=rules, config=config)
 
 
 def _random_rules(rng: np.random.Generator, eefs: Sequence[str]) -> oracle.Rules:
@@ -163,33 +180,6 @@ def _random_coordination(rng: np.random.Generator, pair: tuple[tuple[str, int], 
     )
 
 
-def constraint_configs(
-    sequentials: Sequence[oracle.Sequential], coordinations: Sequence[oracle.Coordination]
-) -> list[SubTaskConstraintConfig]:
-    """The constraints as they are configured."""
-    return [
-        *(
-            SubTaskConstraintConfig(
-                eef_subtask_constraint_tuple=[list(c.former), list(c.latter)],
-                constraint_type="sequential",
-                sequential_min_time_diff=c.min_time_diff,
-            )
-            for c in sequentials
-        ),
-        *(
-            SubTaskConstraintConfig(
-                eef_subtask_constraint_tuple=[list(member) for member in c.members],
-                constraint_type="coordination",
-                coordination_scheme=c.scheme,
-                coordination_scheme_pos_noise_scale=c.pos_noise,
-                coordination_scheme_rot_noise_scale=c.rot_noise,
-                coordination_synchronize_start=c.synchronize_start,
-            )
-            for c in coordinations
-        ),
-    ]
-
-
 def random_poses(rng: np.random.Generator, shape: tuple[int, ...], rotation: float) -> np.ndarray:
     """Rigid poses (*shape, 4, 4), as float32 has them."""
     poses = np.tile(np.eye(4), (*shape, 1, 1))
@@ -217,9 +207,11 @@ def _random_subtask(rng: np.random.Generator, is_last: bool) -> oracle.Subtask:
     )
 
 
-def _random_demo(rng: np.random.Generator, num_subtasks: dict[str, int], rotation: float) -> oracle.Demo:
+def _random_demo(
+    rng: np.random.Generator, num_subtasks: dict[str, int], rotation: float, shortest: int = 4, with_starts: bool = False
+) -> oracle.Demo:
     # Four steps a segment: what is left of it under the worst offsets of -1 and 2 is one step.
-    ends = {eef: np.cumsum(rng.integers(4, 9, count)).tolist() for eef, count in num_subtasks.items()}
+    ends = {eef: np.cumsum(rng.integers(shortest, shortest + 5, count)).tolist() for eef, count in num_subtasks.items()}
     num_steps = max(of_eef[-1] for of_eef in ends.values())
     signals = {
         eef: [_random_signal(rng, num_steps, last, end) for last, end in zip([0, *of_eef[:-2]], of_eef[:-1], strict=False)]
@@ -231,7 +223,17 @@ def _random_demo(rng: np.random.Generator, num_subtasks: dict[str, int], rotatio
         gripper={eef: rng.choice([-1.0, 1.0], (num_steps, GRIPPER_DIM), p=[0.3, 0.7]) for eef in num_subtasks},
         objects={name: random_poses(rng, (num_steps,), rotation) for name in OBJECTS},
         signals=signals,
+        starts={eef: _random_starts(rng, num_steps, of_eef) for eef, of_eef in ends.items()} if with_starts else {},
     )
+
+
+def _random_starts(rng: np.random.Generator, num_steps: int, ends: list[int]) -> list[np.ndarray]:
+    """Start signals that rise late enough for the end before to be 2 steps later, early enough to start 2 steps later."""
+    signals = []
+    for number, (previous, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        start = int(rng.integers(previous + 2 if number else 0, end - 3))
+        signals.append(_random_signal(rng, num_steps, previous, start + 1))
+    return signals
 
 
 def _random_signal(rng: np.random.Generator, num_steps: int, previous: int, end: int) -> np.ndarray:
@@ -249,42 +251,3 @@ def _random_signal(rng: np.random.Generator, num_steps: int, previous: int, end:
 def _range(rng: np.random.Generator, low: int, high: int) -> tuple[int, int]:
     bounds = sorted(rng.integers(low, high + 1, 2).tolist())
     return bounds[0], bounds[1]
-
-
-def subtask_configs(subtasks: Subtasks, rules: oracle.Rules) -> dict[str, list[SubTaskConfig]]:
-    """The subtasks as they are configured."""
-    return {
-        eef: [
-            _subtask_config(f"{eef}_{i}", subtask, rules.start_offsets[eef] if i == 0 else (0, 0), i == len(items) - 1)
-            for i, subtask in enumerate(items)
-        ]
-        for eef, items in subtasks.items()
-    }
-
-
-def _subtask_config(signal: str, subtask: oracle.Subtask, start_offsets: tuple[int, int], is_last: bool) -> SubTaskConfig:
-    kwargs = {"nn_k": subtask.nn_k, "pos_weight": subtask.pos_weight, "rot_weight": subtask.rot_weight}
-    return SubTaskConfig(
-        object_ref=subtask.object_ref,
-        subtask_term_signal=None if is_last else signal,
-        subtask_term_offset_range=subtask.end_offsets,
-        first_subtask_start_offset_range=start_offsets,
-        selection_strategy=subtask.strategy,
-        selection_strategy_kwargs={} if subtask.strategy == "random" else kwargs,
-        action_noise=subtask.action_noise,
-        num_interpolation_steps=subtask.num_interpolation,
-        num_fixed_steps=subtask.num_fixed,
-        num_settle_steps_before_gripper=subtask.num_settle,
-        apply_noise_during_interpolation=subtask.noise_during_interpolation,
-    )
-
-
-def _source_demo(index: int, demo: oracle.Demo) -> SourceDemo:
-    return SourceDemo(
-        name=f"demo_{index}",
-        actions=np.concatenate(list(demo.gripper.values()), axis=1).astype(np.float32),
-        eef_pose={eef: poses.astype(np.float32) for eef, poses in demo.eef.items()},
-        target_eef_pose={eef: poses.astype(np.float32) for eef, poses in demo.target.items()},
-        object_pose={name: poses.astype(np.float32) for name, poses in demo.objects.items()},
-        subtask_term_signals={f"{eef}_{i}": s for eef, of_eef in demo.signals.items() for i, s in enumerate(of_eef)},
-    )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.rng import Draws
 from tests.golden import oracle, oracle_trial
 from tests.golden.specs import OBJECTS, Spec, random_poses, random_spec
@@ -21,14 +22,14 @@ NUM_POSES = 60
 TOLERANCE = 1e-5
 
 
-class _PlannerBesideOracle:
+class PlannerBesideOracle:
     """N envs whose end effectors and objects move at random while the planner and one oracle each run a trial."""
 
     def __init__(self, seed: int, device: torch.device):
         self.seed, self.device = seed, device
-        self.spec = random_spec(seed)
+        self.spec = self.make_spec()
         self.rng = np.random.default_rng([seed, 1])
-        self.planner = self.spec.planner(NUM_ENVS, device)
+        self.planner = self.make_planner()
         self.trials = np.full(NUM_ENVS, -1)
         self.plans: list[Iterator[dict[str, oracle.Waypoint]]] = [iter(()) for _ in range(NUM_ENVS)]
         self.steps = np.zeros(NUM_ENVS, dtype=int)
@@ -36,6 +37,15 @@ class _PlannerBesideOracle:
         self.num_started = self.num_compared = self.num_waits = 0
         self.poses = random_poses(self.rng, (NUM_POSES,), self.spec.rotation)
         self.move_world()
+
+    def make_spec(self) -> Spec:
+        return random_spec(self.seed)
+
+    def make_planner(self) -> TrialPlanner:
+        return self.spec.planner(NUM_ENVS, self.device)
+
+    def problem_of(self, env_id: int) -> oracle_trial.Problem:
+        return self.spec.problem
 
     def move_world(self) -> None:
         # Drawing new poses at every step is most of what the test would cost.
@@ -62,7 +72,7 @@ class _PlannerBesideOracle:
         self.trials[env_ids], self.steps[env_ids] = trials, 0
         for env_id, trial in zip(env_ids, trials, strict=True):
             chance = self.spec.chance(int(trial))
-            self.plans[env_id] = oracle_trial.Trial(self.spec.problem, chance, self.scene_of(env_id)).run()
+            self.plans[env_id] = oracle_trial.Trial(self.problem_of(env_id), chance, self.scene_of(env_id)).run()
         draws = Draws(self.spec.config.seed, self.tensor(trials))
         self.planner.begin_trials(self.tensor(env_ids), draws, self.tensor(self.eef).float())
         first = np.array(self.planner.first_eefs, dtype=int)
@@ -129,7 +139,7 @@ class _PlannerBesideOracle:
 def test_planner_follows_the_oracle_waypoint_for_waypoint(block: int, device: torch.device) -> None:
     per_block = NUM_SPECS // NUM_BLOCKS
     for seed in range(block * per_block, (block + 1) * per_block):
-        pair = _PlannerBesideOracle(seed, device)
+        pair = PlannerBesideOracle(seed, device)
         pair.run()
         assert pair.num_compared > NUM_ENVS * TRIALS_PER_ENV
 
