@@ -163,7 +163,7 @@ def _check_demo(findings: DemoFindings, view: DemoView, task: Task, cfg: MimicEn
     referenced = _referenced(cfg)
     low, high = (bound.numpy().astype(np.float64) for bound in (placement.low, placement.high))
     scene.check_start(findings, view, low, high, referenced)
-    scene.check_moved(findings, view, referenced)
+    scene.check_moved(findings, view, task, referenced)
     scene.check_success(findings, view, task, cfg.datagen_config.num_success_steps)
 
 
