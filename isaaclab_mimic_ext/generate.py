@@ -42,7 +42,7 @@ class Generator:
     ):
         self.env, self.planner, self.recorder, self.config = env, planner, recorder, config
         self.ledger = TrialLedger(config)
-        self.watch = TrialWatch(env, signals, getattr(planner, "failure_messages", ()))
+        self.watch = TrialWatch(env, signals, planner.failure_messages)
         self.env_steps = 0
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
@@ -185,7 +185,7 @@ class Generator:
 
     def _stop_early(self, ended: Tensor) -> Tensor:
         """Trials that are not worth going on with, (N,) bool: their planner has failed, or their task gives them up."""
-        failure = getattr(self.planner, "failure", None)
+        failure = self.planner.failure
         if failure is not None:
             self.watch.failures.fail_planner(failure)
             self._stopped |= failure > 0

@@ -117,14 +117,15 @@ class DesktopOrganizer(Task):
         return self._in_basket(scene) & is_open & clear
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
-        """The signals; `held`: the ketchup is up with the hand; `slipped`: a gripper that is not open has lost it."""
+        """The signals; `held`: the ketchup is up with the hand; `slipped`: a closed hand has lost it, not in the basket."""
+        signals = self.signals(scene)
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
         is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
         return {
-            **self.signals(scene),
+            **signals,
             "held": (distance < CLEAR_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + OFF_TABLE),
-            "slipped": (distance > LOST_DISTANCE) & ~is_open,
+            "slipped": (distance > LOST_DISTANCE) & ~is_open & ~signals["place"],
         }
 
     def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
