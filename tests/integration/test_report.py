@@ -1,0 +1,240 @@
+"""The report of a run: what it counts agrees with the run's trials, and the page is whole in every state of a run."""
+
+# K trials
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.apps import generate as app
+from isaaclab_mimic_ext.apps import report as report_app
+from isaaclab_mimic_ext.apps.rerun import film_trials
+from isaaclab_mimic_ext.config import ReportCfg
+from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, SourceDataError
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import locked
+from isaaclab_mimic_ext.record.store import RunStore
+from isaaclab_mimic_ext.report.records import RunRecords, read_records
+from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
+from tests.kinematic_sources import generate_cfg
+
+ROOT = Path(__file__).parents[2]
+NUM_TRIALS = 90
+SHAKY = [f"subtask_configs.franka.{index}.action_noise={noise}" for index, noise in enumerate((0.25, 0.5, 0.3, 0.3))]
+
+
+def generate(source: Path, folder: Path, *overrides: str) -> RunFolder:
+    rules = ("num_envs=30", "datagen_config.generation_guarantee=false", "datagen_config.max_num_failures=null")
+    app.main(generate_cfg(source, folder, *rules, *overrides))
+    return RunFolder(folder)
+
+
+def write_page(folder: RunFolder, **fields: object) -> str:
+    path = report_app.main(ReportCfg(output_dir=str(folder.path), **fields))  # type: ignore[arg-type]
+    return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def run(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with failures of some kinds."""
+    folder = tmp_path_factory.mktemp("report") / "run"
+    return generate(kinematic_source, folder, *SHAKY, f"datagen_config.generation_num_trials={NUM_TRIALS}")
+
+
+@pytest.fixture(scope="module")
+def records(run: RunFolder) -> RunRecords:
+    return read_records(run.store)
+
+
+class _Page(HTMLParser):
+    """Tags with their attributes; what is not closed stays in `open`."""
+
+    EMPTY = frozenset({"meta", "img", "br", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+
+def check_page(page: str) -> _Page:
+    """Well-formed, every drawing too, and nothing is loaded from elsewhere."""
+    parser = _Page()
+    parser.feed(page)
+    assert parser.open == []
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ElementTree.fromstring(svg)
+        assert "nan" not in re.sub(r"<title>.*?</title>", "", svg)
+    for tag, attributes in parser.found:
+        assert tag not in ("script", "link", "iframe")
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:"), attributes[name]
+    assert "url(" not in page and "@import" not in page
+    return parser
+
+
+def test_records_are_those_of_every_trial(run: RunFolder, records: RunRecords) -> None:
+    stats = json.loads(run.stats.read_text())
+    assert records.trials.tolist() == list(range(NUM_TRIALS))
+    assert int(records.success.sum()) == stats["num_success"]
+    assert count_reasons(records) == stats["failures"]
+    assert all((reason == "") == success for reason, success in zip(records.reason, records.success, strict=True))
+
+
+def test_a_resumed_run_keeps_the_records_of_its_earlier_sessions(kinematic_source: Path, tmp_path: Path) -> None:
+    whole = read_records(
+        generate(kinematic_source, tmp_path / "whole", *SHAKY, "datagen_config.generation_num_trials=40").store
+    )
+    budget = ("datagen_config.generation_num_trials=40", "datagen_config.max_total_failures=1")
+    with pytest.raises(BudgetExhausted):
+        generate(kinematic_source, tmp_path / "parts", *SHAKY, *budget)
+    parts = generate(kinematic_source, tmp_path / "parts", *SHAKY, "datagen_config.generation_num_trials=40", "resume=true")
+    again = read_records(parts.store)
+    for name in ("trials", "success", "reason", "length", "scene", "reached", "source_demos", "tracking"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name), name)
+
+
+def test_the_summary_adds_up(run: RunFolder, records: RunRecords) -> None:
+    summary = summarize(records)
+    assert summary == {key: json.loads(run.stats.read_text())[key] for key in summary}
+    total, good = len(records), int(records.success.sum())
+    subtasks = summary["per_subtask"]
+    assert [row["term_signal"] for row in subtasks] == ["reach", "grasp", "lift", "place"]
+    assert subtasks[0]["trials"] == total
+    for row, following in pairwise(subtasks):
+        assert row["attained"] == following["trials"]
+        assert sum(row["reasons_of_the_others"].values()) == row["trials"] - row["attained"]
+    assert subtasks[-1]["attained"] >= good
+    for name, column in (("franka.0", 0), ("franka.3", 3)):
+        counts = [demo["trials_and_successes_by_subtask"][name] for demo in summary["per_source_demo"].values()]
+        assert [sum(values) for values in zip(*counts, strict=True)] == [total, good]
+        trials, successes = demo_counts(records, records.subtasks[0][column])
+        assert [list(pair) for pair in zip(trials.tolist(), successes.tolist(), strict=True)] == counts
+    for places in summary["per_randomization_bin"].values():
+        assert np.sum(places["trials"]) == total and np.sum(places["successes"]) == good
+
+
+def test_each_trial_lies_in_the_bin_of_its_place(records: RunRecords) -> None:
+    bins, yaws = place_bins(records, 0), yaw_bins(records, 0)
+    assert bins is not None and yaws is not None
+    trials = np.zeros_like(bins.trials)
+    for x, y, _ in records.scene[:, 0]:
+        row = min(int(np.searchsorted(bins.edges[0], x, "right")) - 1, trials.shape[0] - 1)
+        column = min(int(np.searchsorted(bins.edges[1], y, "right")) - 1, trials.shape[1] - 1)
+        trials[row, column] += 1
+    np.testing.assert_array_equal(bins.trials, trials)
+    assert yaws.trials.sum() == len(records)
+    assert yaw_bins(records, 1) is None, "the basket is not turned"
+
+
+def test_the_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, records: RunRecords) -> None:
+    pytest.importorskip("mujoco")
+    page = write_page(run, num_failures=2)
+    parser = check_page(page)
+    assert f"<b>{NUM_TRIALS}</b>" in page and "finished" in page
+    for reason, count in count_reasons(records).items():
+        assert reason in page
+        assert f"{count} trials: " in page or "No pictures" in page
+    for title in ("How far trials come", "Why trials fail", "Where trials fail", "By source", "Tracking", "lengths"):
+        assert title in page
+    if "No pictures" in page:
+        pytest.skip("no OpenGL here")
+    pictures = [attributes["src"] or "" for tag, attributes in parser.found if tag == "img"]
+    assert len(pictures) == sum(min(count, 2) for count in count_reasons(records).values())
+    for source in pictures:
+        assert base64.b64decode(source.partition("base64,")[2]).startswith(b"\xff\xd8\xff")
+    assert sum(tag == "video" for tag, _ in parser.found) == len(pictures)
+
+
+def test_trials_run_again_are_the_trials_that_were(run: RunFolder, records: RunRecords) -> None:
+    rows = [*np.flatnonzero(~records.success)[:4].tolist(), *np.flatnonzero(records.success)[:2].tolist()]
+    films = film_trials(run, records.facts["identity"], records.trials[rows].tolist())
+    for film, row in zip(films, rows, strict=True):
+        assert (film.trial, film.reason) == (records.trials[row], records.reason[row])
+        place = film.states["rigid_object"]["ketchup"]["root_pose"]
+        assert len(place) == records.length[row]
+        np.testing.assert_allclose(place[0, :2], records.scene[row, 0, :2], atol=1e-5)
+
+
+def test_trials_of_a_run_whose_source_has_changed_are_not_run_again_but_the_page_is_written(
+    run: RunFolder, records: RunRecords, tmp_path: Path
+) -> None:
+    identity = {**records.facts["identity"], "content of input_file (sha256)": "another"}
+    with pytest.raises(SourceDataError, match="this has changed: content of input_file"):
+        film_trials(run, identity, [0])
+    copy = RunFolder(tmp_path / "copy")
+    copy.path.mkdir()
+    copy.store.write_bytes(run.store.read_bytes())
+    page = write_page(copy)
+    check_page(page)
+    assert "No pictures: " in page and "config.yaml is gone" in page
+
+
+def test_a_run_without_failures_has_a_page(kinematic_source: Path, tmp_path: Path) -> None:
+    page = write_page(generate(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=5"))
+    check_page(page)
+    assert "No trial has failed" in page and "100.0%" in page
+
+
+def test_a_run_in_progress_has_a_page(run: RunFolder, tmp_path: Path) -> None:
+    """Its trials so far, whichever will count; and one that has none yet."""
+    with locked(run):
+        page = write_page(run, pictures=False, report_file=str(tmp_path / "page.html"))
+    check_page(page)
+    assert "in progress" in page
+    empty = RunFolder(tmp_path / "empty")
+    empty.path.mkdir()
+    store = RunStore(empty.store)
+    store.set_facts(identity={"task.name": "desktop_organizer"}, trials=read_records(run.store).facts["trials"])
+    store.commit()
+    store.close()
+    check_page(write_page(empty))
+
+
+def test_a_run_that_a_budget_ended_speaks_of_the_trials_that_count(kinematic_source: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetExhausted):
+        limits = ("datagen_config.generation_num_trials=90", "datagen_config.max_total_failures=2")
+        generate(kinematic_source, tmp_path / "run", *SHAKY, *limits)
+    run = RunFolder(tmp_path / "run")
+    stats = json.loads(run.stats.read_text())
+    page = write_page(run, pictures=False)
+    assert f"<b>{stats['num_attempts']}</b><span>trials" in page
+    assert "max_total_failures" in page
+    assert sum(stats["per_subtask"][0]["reasons_of_the_others"].values()) <= 2
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceDataError, match=r"run.sqlite: there is no such file; give the output_dir"):
+        write_page(RunFolder(tmp_path))
+
+
+def test_a_page_that_cannot_be_written_is_said_so(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"report_file: .* cannot be written"):
+        write_page(run, pictures=False, report_file=str(tmp_path / "nowhere" / "page.html"))
+
+
+def test_the_script_writes_the_page_into_the_runs_folder(run: RunFolder) -> None:
+    run.report.unlink(missing_ok=True)
+    command = [sys.executable, str(ROOT / "scripts" / "report.py"), f"output_dir={run.path}", "pictures=false"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(run.report) in done.stdout
+    check_page(run.report.read_text())
