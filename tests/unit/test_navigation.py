@@ -1,0 +1,99 @@
+"""A base that takes its own time: everybody waits until it is there, and skips what the demonstration took longer."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from isaaclab_mimic_ext.apps.generate import close_recorder
+from isaaclab_mimic_ext.config import DataGenConfig
+from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
+from isaaclab_mimic_ext.stats import GenerationReport
+from tests.mobile_base import NUM_DRIVE, NUM_WORK, MobileBaseEnv, make_generator
+
+HOLD = 3
+NOMINAL = 1 + NUM_DRIVE + NUM_WORK + HOLD
+"""Steps of a trial that neither waits nor skips: the pose where the demonstration began comes first."""
+
+
+def run(tmp_path: Path, speed: list[float], **settings: Any) -> GenerationReport:
+    """One trial in each env."""
+    config = DataGenConfig(
+        generation_guarantee=False,
+        generation_num_trials=len(speed),
+        max_num_failures=None,
+        num_final_hold_steps=HOLD,
+        num_success_steps=2,
+        **{"use_navigation_controller": True, **settings},
+    )
+    generator = make_generator(MobileBaseEnv(speed), tmp_path / "demo.hdf5", config)
+    generator.run()
+    return close_recorder(generator)
+
+
+def episodes(tmp_path: Path, file: str = "demo.hdf5") -> dict[int, h5py.Group]:
+    """The recorded trials of a file, by number."""
+    with h5py.File(tmp_path / file) as data:
+        demos = data["data"].values()
+        return {
+            int(demo.attrs["trial"]): {"actions": demo["actions"][()], "base": demo["obs/base_pos"][()]} for demo in demos
+        }
+
+
+def test_slow_base_is_waited_for(tmp_path):
+    report = run(tmp_path, [0.02])
+    assert report.num_successes == 1
+    episode = episodes(tmp_path)[0]
+    num_steps = len(episode["actions"])
+    # It drives for about 50 steps, where the demonstration takes 12.
+    assert 40 + NUM_WORK + HOLD < num_steps < 70 + NUM_WORK + HOLD
+    target = episode["actions"][NUM_DRIVE + 2 : -NUM_WORK - HOLD - 2, :3]
+    np.testing.assert_array_equal(target, np.broadcast_to(target[0], target.shape))
+    hand = episode["actions"][NUM_DRIVE + 2 : -NUM_WORK - HOLD - 2, 4:7]
+    np.testing.assert_array_equal(hand, np.broadcast_to(hand[0], hand.shape))
+
+
+def test_base_that_is_not_waited_for_is_not_there_when_the_hand_works(tmp_path):
+    report = run(tmp_path, [0.02], use_navigation_controller=False)
+    assert report.num_successes == 0
+    assert len(episodes(tmp_path, "failed.hdf5")[0]["actions"]) == NOMINAL
+
+
+def test_fast_base_lets_everybody_skip_the_rest_of_the_drive(tmp_path):
+    report = run(tmp_path, [0.5])
+    assert report.num_successes == 1
+    assert len(episodes(tmp_path)[0]["actions"]) < NOMINAL - 4
+
+
+def test_base_that_does_not_arrive_fails_its_trial_alone_with_the_reason(tmp_path):
+    report = run(tmp_path, [0.05, 0.0, 0.1], max_navigation_wait_steps=40)
+    assert report.num_successes == 2
+    assert report.failures == {f"the planner failed: {MISSED_GOAL}": 1}
+    assert set(episodes(tmp_path)) == {0, 2}
+    assert len(episodes(tmp_path, "failed.hdf5")[1]["actions"]) == NUM_DRIVE + 40 + 1
+
+
+def test_envs_wait_for_their_own_base_only(tmp_path):
+    speeds = [0.02, 0.04, 0.08]
+    run(tmp_path, speeds)
+    lengths = {trial: len(episode["actions"]) for trial, episode in episodes(tmp_path).items()}
+    assert lengths[0] > lengths[1] > lengths[2]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    run(alone, speeds[:1])
+    np.testing.assert_array_equal(episodes(alone)[0]["actions"], episodes(tmp_path)[0]["actions"])
+
+
+@pytest.mark.parametrize(("cursor", "expected"), [([3, 3], [8, 8]), ([3, 5], [8, 8]), ([9, 2], [9, 2]), ([8, 2], [8, 2])])
+def test_skipping_stops_before_the_last_waypoint_of_each(cursor, expected):
+    """The next waypoint is then the base's last one; another end effector skips no farther than to its own."""
+    navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
+    at, last = torch.tensor([cursor], dtype=torch.int32), torch.tensor([[9, 9]], dtype=torch.int32)
+    for is_navigating in (True, False):
+        state = torch.tensor([is_navigating])
+        navigation.observe({"is_navigating": state, "navigation_goal_reached": ~state})
+    navigation.advance(torch.ones(1, 2, dtype=torch.bool), at, last)
+    assert at.tolist() == [expected]
