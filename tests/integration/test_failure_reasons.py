@@ -144,6 +144,39 @@ def test_a_planner_that_fails_ends_its_trial_at_once(kinematic_source: Path, tmp
     assert record.notes["stopped"]
 
 
+def test_a_trial_that_ends_when_a_segment_is_due_leaves_nothing_to_the_next_one(
+    kinematic_source: Path, tmp_path: Path
+) -> None:
+    """Its env begins a new trial in that very step; what was due belonged to the old one."""
+    cfg = generate_cfg(kinematic_source, tmp_path, "num_envs=4", "datagen_config.generation_num_trials=8", *QUIET)
+    env = start_env(cfg)
+    begun: list[tuple[int, int]] = []
+    with open_run(RunFolder(tmp_path), {}, resume=False) as session:
+        generator = build_generator(cfg, env, load_pool(cfg, env), session)
+        advance, begin = generator.planner.advance, generator.planner.begin_segments
+        dues = []
+
+        def advance_and_fail() -> tuple[torch.Tensor, torch.Tensor]:
+            due, ended = advance()
+            dues.append(int(due.sum()))
+            generator._stopped |= due.any(1)
+            return due, ended
+
+        def noted_begin(env_ids: torch.Tensor, *others: torch.Tensor) -> None:
+            begun.extend((generator.env_steps, env_id) for env_id in env_ids.tolist())
+            begin(env_ids, *others)
+
+        generator.planner.advance = advance_and_fail  # type: ignore[method-assign]
+        generator.planner.begin_segments = noted_begin  # type: ignore[method-assign]
+        generator.begin_trials()
+        while sum(dues) < 6:
+            generator.step()
+        close_recorder(generator)
+    env.close()
+    assert generator.ledger.num_ended >= 6
+    assert max(Counter(begun).values()) == 1
+
+
 @pytest.mark.parametrize(
     ("above", "first_open", "last_open", "reason"),
     [(0.0, 0, 2, TOO_LATE), (0.15, 4, 0, NOT_HELD), (0.15, 8, 2, FLICKERED)],

@@ -117,6 +117,10 @@ def test_the_summary_adds_up(run: RunFolder, records: RunRecords) -> None:
     assert summary == {key: json.loads(run.stats.read_text())[key] for key in summary}
     total, good = len(records), int(records.success.sum())
     subtasks = summary["per_subtask"]
+    reached = [record.notes["reached"] for record in RunStore(run.store, read_only=True).records()]
+    for index, row in enumerate(subtasks):
+        assert row["attained"] == sum(min(steps[: index + 1]) >= 0 for steps in reached)
+    assert subtasks[-1]["attained"] < total
     assert [row["term_signal"] for row in subtasks] == ["reach", "grasp", "lift", "place"]
     assert subtasks[0]["trials"] == total
     for row, following in pairwise(subtasks):
