@@ -19,11 +19,11 @@ NOMINAL = 1 + NUM_DRIVE + NUM_WORK + HOLD
 """Steps of a trial that neither waits nor skips: the pose where the demonstration began comes first."""
 
 
-def run(tmp_path: Path, speed: list[float], **settings: Any) -> GenerationReport:
-    """One trial in each env."""
+def run(tmp_path: Path, speed: list[float], num_trials: int | None = None, **settings: Any) -> GenerationReport:
+    """One trial in each env, or `num_trials`."""
     config = DataGenConfig(
         generation_guarantee=False,
-        generation_num_trials=len(speed),
+        generation_num_trials=num_trials or len(speed),
         max_num_failures=None,
         num_final_hold_steps=HOLD,
         num_success_steps=2,
@@ -85,6 +85,27 @@ def test_envs_wait_for_their_own_base_only(tmp_path):
     alone.mkdir()
     run(alone, speeds[:1])
     np.testing.assert_array_equal(episodes(alone)[0]["actions"], episodes(tmp_path)[0]["actions"])
+
+
+def test_trials_one_after_the_other_are_those_side_by_side(tmp_path):
+    """Each waits for about 40 steps, which none inherits from the one before."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for folder, speed in ((tmp_path, [0.02] * 3), (alone, [0.02])):
+        assert run(folder, speed, num_trials=3, max_navigation_wait_steps=60).num_successes == 3
+    for trial, episode in episodes(tmp_path).items():
+        np.testing.assert_array_equal(episodes(alone)[trial]["actions"], episode["actions"])
+
+
+def test_new_trial_knows_nothing_of_the_last_drive():
+    navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
+    at, last = torch.tensor([[3, 3]], dtype=torch.int32), torch.tensor([[9, 9]], dtype=torch.int32)
+    driving, arrived = torch.tensor([True]), torch.tensor([False])
+    navigation.observe({"is_navigating": driving, "navigation_goal_reached": ~driving})
+    navigation.begin_trials(torch.tensor([0]))
+    navigation.observe({"is_navigating": arrived, "navigation_goal_reached": ~arrived})
+    navigation.advance(torch.ones(1, 2, dtype=torch.bool), at, last)
+    assert at.tolist() == [[3, 3]]
 
 
 @pytest.mark.parametrize(("cursor", "expected"), [([3, 3], [8, 8]), ([3, 5], [8, 8]), ([9, 2], [9, 2]), ([8, 2], [8, 2])])
