@@ -25,6 +25,10 @@ STACK_TOLERANCE = 0.005
 """Of the height of one cube above the other [m]."""
 OPEN_FINGERS = 0.035
 CLEAR_DISTANCE = 0.06
+HOVER_DISTANCE = 0.09
+"""From the end effector to a cube, where a grasp begins [m]."""
+LOWERING_HEIGHT = 0.05
+"""Of a cube above where it will lie, where its placement begins [m]."""
 OFF_TABLE = 0.015
 """A cube's frame higher than at rest by this much is not on the table; tilted over an edge it is higher by 0.0097 [m]."""
 
@@ -37,7 +41,7 @@ class StackCube(Task):
         SceneObject(name, CUBE_SIZE / math.sqrt(2), CUBE_SIZE / 2, pos, half_size=(CUBE_SIZE / 2,) * 3)
         for name, pos in (("cube_1", (0.40, 0.0)), ("cube_2", (0.55, 0.05)), ("cube_3", (0.60, -0.10)))
     )
-    signal_names = ("grasp_1", "stack_1", "grasp_2")
+    signal_names = ("grasp_1", "stack_1", "grasp_2", "stack_2")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
     failure_reasons = (
         FailureReason("cube_2 was never grasped", "grasp_1"),
@@ -53,11 +57,21 @@ class StackCube(Task):
     )
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """`grasp_1`: the gripper holds cube_2. `stack_1`: it let go of it upon cube_1. `grasp_2`: it holds cube_3."""
+        """`grasp_1`: the gripper holds cube_2. `stack_1`: it let go of it upon cube_1. `grasp_2`, `stack_2`: cube_3."""
         return {
             "grasp_1": self._is_held(scene, "cube_2"),
             "stack_1": self._is_on(scene, "cube_2", "cube_1") & _is_open(scene),
             "grasp_2": self._is_held(scene, "cube_3"),
+            "stack_2": self._is_on(scene, "cube_3", "cube_2") & _is_open(scene),
+        }
+
+    def start_signals(self, scene: SceneState) -> dict[str, Tensor]:
+        """`grasp_1`, `grasp_2`: the hand comes near the cube. `stack_1`, `stack_2`: the cube comes down upon the other."""
+        return {
+            "grasp_1": self._eef_distance(scene, "cube_2") < HOVER_DISTANCE,
+            "stack_1": self._is_lowered(scene, "cube_2", "cube_1"),
+            "grasp_2": self._eef_distance(scene, "cube_3") < HOVER_DISTANCE,
+            "stack_2": self._is_lowered(scene, "cube_3", "cube_2"),
         }
 
     def success(self, scene: SceneState) -> Tensor:
@@ -67,11 +81,10 @@ class StackCube(Task):
         return stacked & _is_open(scene) & clear
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
-        """The signals; `stack_2`: the gripper let go of cube_3 upon cube_2; which cubes are lifted, and which are down."""
+        """The signals; which of the two cubes that are moved are lifted, and which are down."""
         down = {name: self._is_down(scene, name) for name in ("cube_2", "cube_3")}
         return {
             **self.signals(scene),
-            "stack_2": self._is_on(scene, "cube_3", "cube_2") & _is_open(scene),
             **{f"{name}_lifted": self._is_held(scene, name) & ~down[name] for name in down},
             **{f"{name}_down": down[name] for name in down},
         }
@@ -127,6 +140,11 @@ class StackCube(Task):
         # Empty fingers close further: a gripper that missed the cube does not hold it.
         on_it = (gap - CUBE_SIZE).abs() < GRIP_TOLERANCE
         return on_it & (self._eef_distance(scene, name) < GRASP_DISTANCE)
+
+    def _is_lowered(self, scene: SceneState, upper: str, lower: str) -> Tensor:
+        offset = self._offset(scene, upper, lower)
+        low = (offset[:, 2] > 0) & (offset[:, 2] < CUBE_SIZE + LOWERING_HEIGHT)
+        return low & (_norm(offset[:, :2]) < STACK_DISTANCE)
 
     def _is_down(self, scene: SceneState, name: str) -> Tensor:
         return self._pose(scene, name)[:, 2, 3] < CUBE_SIZE / 2 + OFF_TABLE

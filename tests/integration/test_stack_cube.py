@@ -119,10 +119,10 @@ def test_operator_turns_no_further_than_its_wrist() -> None:
     assert torch.atan2(x_axis[..., 1], x_axis[..., 0]).abs().max() < 1.35
 
 
-def generate(engine: str, tmp_path: Path, num_trials: int) -> GenerationReport:
+def generate(engine: str, tmp_path: Path, num_trials: int, task: str = "stack_cube") -> GenerationReport:
     """A run from the demonstrations that are shipped."""
     settings = (
-        "task=stack_cube",
+        f"task={task}",
         f"sim.engine={engine}",
         f"num_envs={num_trials}",
         f"datagen_config.generation_num_trials={num_trials}",
@@ -136,6 +136,11 @@ def generate(engine: str, tmp_path: Path, num_trials: int) -> GenerationReport:
 def test_shipped_demos_generate_without_physics(tmp_path: Path) -> None:
     report = generate("kinematic", tmp_path, 20)
     assert report.num_successes >= 19
+
+
+def test_shipped_demos_generate_with_planned_ways_between_skills(tmp_path: Path) -> None:
+    report = generate("kinematic", tmp_path, 20, "stack_cube_skillgen")
+    assert report.num_successes >= 18
 
 
 @pytest.mark.slow

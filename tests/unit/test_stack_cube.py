@@ -74,6 +74,30 @@ def test_stack_signal_needs_an_open_gripper() -> None:
     assert true_signals(scene(cube_2=on_top, finger=HALF_OPEN)) == set()
 
 
+def test_second_stack_signal_is_of_the_upper_cubes() -> None:
+    assert true_signals(stack()) == {"stack_1", "stack_2"}
+    assert true_signals(stack(0.05)) == {"stack_2"}
+    assert true_signals(stack(finger=HALF_OPEN)) == set()
+
+
+@pytest.mark.parametrize(
+    ("expected", "state"),
+    [
+        (set(), scene()),
+        (set(), scene(eef=(0.5, 0.1, REST + 0.10))),
+        ({"grasp_1"}, scene(eef=(0.5, 0.1, REST + 0.08))),
+        ({"grasp_2"}, scene(eef=(0.6, 0.0, REST + 0.08))),
+        (set(), scene(cube_2=(0.4, 0.0, LEVELS[1] + 0.06))),
+        (set(), scene(cube_2=(0.45, 0.0, LEVELS[1] + 0.04))),
+        ({"stack_1"}, scene(cube_2=(0.41, 0.0, LEVELS[1] + 0.04))),
+        ({"stack_1", "stack_2"}, stack()),
+    ],
+    ids=["apart", "above 2", "at 2", "at 3", "2 high above 1", "2 beside 1", "2 above 1", "stacked"],
+)
+def test_skills_start_where_the_hand_or_what_it_holds_comes_near(expected: set[str], state: SceneState) -> None:
+    assert {name for name, signal in TASK.start_signals(state).items() if bool(signal)} == expected
+
+
 def test_cubes_side_by_side_or_swapped_are_not_stacked() -> None:
     assert true_signals(scene(cube_2=(0.4 + CUBE_SIZE, 0.0, REST))) == set()
     assert true_signals(scene(cube_1=(0.4, 0.0, LEVELS[1]), cube_2=(0.4, 0.0, REST))) == set()
