@@ -39,7 +39,7 @@ def main(cfg: RecordDemosCfg) -> None:
     torch.set_num_threads(1)
     output, task = Path(cfg.output_file), load_task(cfg.task.name)
     check_output(output, cfg.overwrite)
-    operator = load_operator(task)
+    operator = load_operator(task, cfg.teleop_device)
     env = make_env(task, cfg.sim, cfg.events, min(cfg.num_demos, _MOST_SCENES), torch.device(cfg.device))
     seed = cfg.datagen_config.seed
     ledger = TrialLedger(replace(cfg.datagen_config, generation_guarantee=True, generation_num_trials=cfg.num_demos))
@@ -64,8 +64,8 @@ def main(cfg: RecordDemosCfg) -> None:
         raise BudgetExhausted(f"{ledger.verdict.reason}; {len(summary.lengths)} demos are in {output}")
 
 
-def load_operator(task: Task) -> Operator:
-    """The scripted operator of a task.
+def load_operator(task: Task, teleop_device: str) -> Operator:
+    """The scripted operator of a task: `scripted`, or `scripted_fluent`, who does not pause.
 
     Raises:
         UsageError: it has none.
@@ -73,4 +73,8 @@ def load_operator(task: Task) -> Operator:
     module = f"isaaclab_mimic_ext.tasks.{task.name}.operator"
     if find_spec(module) is None:
         raise UsageError(f"teleop_device: task '{task.name}' has no scripted operator (tasks/{task.name}/operator.py)")
-    return import_module(module).plan_demos
+    name = "plan_demos" if teleop_device == "scripted" else "plan_fluent_demos"
+    planner = getattr(import_module(module), name, None)
+    if planner is None:
+        raise UsageError(f"teleop_device: the operator of task '{task.name}' has no '{teleop_device}'; choices: scripted")
+    return planner

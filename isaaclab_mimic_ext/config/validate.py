@@ -33,7 +33,7 @@ SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
 """`random` ignores them: an override cannot take away those of the strategy that a task's file names."""
 COMPRESSIONS = ("none", "lzf", "gzip")
 FORMAT_VERSIONS = (0, 1)
-TELEOP_DEVICES = ("scripted",)
+TELEOP_DEVICES = ("scripted", "scripted_fluent")
 PICTURES = (".png", ".html")
 """Of `check_demos`."""
 COORDINATES = ("x", "y", "yaw")

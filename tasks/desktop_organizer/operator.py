@@ -47,6 +47,20 @@ _HABITS = {
     "end_wait": (6, 8),
     "tremor": (0.2, 1.0),
 }
+_FLUENT_HABITS = {
+    **_HABITS,
+    "start_wait": (-7, -5),
+    "hover_wait": (-8, -6),
+    "descend_time": (28, 34),
+    "settle_wait": (-4, -2),
+    "close_wait": (6, 8),
+    "carry_overlap": (8, 12),
+    "lower_overlap": (8, 12),
+    "release_wait": (-5, -3),
+    "open_wait": (4, 5),
+    "end_wait": (0, 1),
+}
+"""Never at rest: each stroke begins before the last one ends (a wait below 0), the fingers move before the hand is there."""
 
 
 def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
@@ -57,7 +71,21 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
         eef_pose: (D, 4, 4), env frame.
         draws: of the D trials; who the operator is today (`Stream.OPERATOR`).
     """
-    habit = draw_habits(draws, _HABITS)
+    return _plan(object_poses, eef_pose, draws, _HABITS)
+
+
+def plan_fluent_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
+    """Likewise by an operator who does not pause: what a policy without memory can imitate.
+
+    While a hand rests, what is to happen next depends on how long it has rested, which such a policy cannot see.
+    """
+    return _plan(object_poses, eef_pose, draws, _FLUENT_HABITS)
+
+
+def _plan(
+    object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws, habits: Mapping[str, tuple[float, float]]
+) -> HandPlan:
+    habit = draw_habits(draws, habits)
     hand = Hand(hand_coordinates(eef_pose), MAX_FRAMES)
     _plan_grasp(hand, object_poses["ketchup"], habit)
     _plan_placement(hand, object_poses["basket"], habit)
