@@ -1,0 +1,195 @@
+"""What every engine must do where a scene has two arms, beside what `test_engines.py` asks of all scenes."""
+
+# N envs, E = 2 end effectors (left, right), A = 14 action entries
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.task import SceneState, load_task
+from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import TwoArmLiftTray
+
+TASK = load_task("two_arm_lift_tray")
+EEFS = ("left", "right")
+OPEN = 1.0
+
+
+@pytest.fixture(params=["kinematic", "mujoco"])
+def engine(request: pytest.FixtureRequest) -> str:
+    if request.param == "mujoco":
+        pytest.importorskip("mujoco.batch")
+    return request.param
+
+
+def build(engine: str, num_envs: int) -> MimicEnv:
+    """An env with every scene reset to the trial of its own number."""
+    events = load_config("generate", [f"task={TASK.name}", "output_dir=unused"]).events
+    env = make_env(TASK, SimCfg(engine=engine, num_threads=1), events, num_envs)
+    env.reset(torch.arange(num_envs), draws(num_envs))
+    return env
+
+
+def draws(num_envs: int) -> Draws:
+    return Draws(3, torch.arange(num_envs))
+
+
+def random_actions(num_envs: int, step: int) -> Tensor:
+    """Actions (N, A) that wander down to the table and use the grippers."""
+    actions = 0.5 * draws(num_envs).normal(Stream.ACTION_NOISE, (14,), step)
+    actions[:, [2, 9]] -= 0.3
+    return actions
+
+
+def leaves(tree: NestedTensors, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def everything(env: MimicEnv) -> dict[str, Tensor]:
+    """All that an env shows, copied."""
+    shown = {**env.get_state(), "observations": env.observations(), "signals": env.get_subtask_term_signals()}
+    shown |= {"success": env.success(), "objects": env.get_object_poses()}
+    shown["eefs"] = {name: env.get_robot_eef_pose(name) for name in EEFS}
+    return {name: leaf.clone() for name, leaf in leaves(shown)}
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], rows: Tensor | slice = slice(None)) -> None:
+    assert one.keys() == other.keys()
+    for name, leaf in one.items():
+        assert torch.equal(leaf[rows], other[name][rows]), name
+
+
+def hold(env: MimicEnv) -> dict[str, Tensor]:
+    return {name: env.get_robot_eef_pose(name).clone() for name in EEFS}
+
+
+def grippers(env: MimicEnv) -> dict[str, Tensor]:
+    return {name: torch.full((env.num_envs, 1), OPEN) for name in EEFS}
+
+
+def test_everything_of_an_arm_carries_its_name(engine: str) -> None:
+    env = build(engine, 3)
+    assert (env.eef_names, env.action_dim) == (EEFS, 14)
+    shapes = {"joint_pos": (3, 9), "joint_vel": (3, 9), "eef_pos": (3, 3), "eef_quat": (3, 4), "gripper_pos": (3, 2)}
+    robots = {f"robot_{arm}_{term}": shape for arm in EEFS for term, shape in shapes.items()}
+    objects = {f"{name}_{term}": (3, width) for name in TASK.object_names for term, width in (("pos", 3), ("quat", 4))}
+    found = {name: tuple(leaf.shape) for name, leaf in env.observations().items()}
+    assert found == robots | objects | {"actions": (3, 14)}
+    assert set(env.get_state()["articulation"]) == {"robot_left", "robot_right"}
+
+
+def test_arms_face_each_other_across_the_table(engine: str) -> None:
+    env = build(engine, 4)
+    left, right = (env.get_robot_eef_pose(name)[:, :3, 3] for name in EEFS)
+    assert left[:, 1].max() < 0 < right[:, 1].min()
+    for arm, side in (("robot_left", -1.0), ("robot_right", 1.0)):
+        base = env.get_state()["articulation"][arm]["root_pose"][0]
+        assert base[1] * side > 0.5
+        assert torch.isclose(base[5:].norm(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("moving", EEFS)
+def test_an_arm_moves_alone(engine: str, moving: str) -> None:
+    env = build(engine, 4)
+    resting = next(name for name in EEFS if name != moving)
+    before, targets = hold(env), hold(env)
+    targets[moving][:, 2, 3] += 0.04
+    for _ in range(8):
+        env.step(env.target_eef_pose_to_action(targets, grippers(env), None))
+    after = hold(env)
+    torch.testing.assert_close(after[moving][:, :3, 3], targets[moving][:, :3, 3], atol=5e-3, rtol=0)
+    torch.testing.assert_close(after[resting], before[resting], atol=2e-3, rtol=0)
+
+
+def test_actions_and_targets_are_inverse_for_both_arms(engine: str) -> None:
+    env = build(engine, 4)
+    actions = 0.8 * torch.tanh(draws(4).normal(Stream.ACTION_NOISE, (14,)))
+    targets = env.action_to_target_eef_pose(actions)
+    again = env.target_eef_pose_to_action(targets, env.actions_to_gripper_actions(actions), None)
+    torch.testing.assert_close(again, actions, atol=1e-4, rtol=0)
+
+
+def test_env_does_not_depend_on_how_many_there_are_nor_on_which_of_them_step(engine: str) -> None:
+    few, many = build(engine, 3), build(engine, 8)
+    untouched = everything(many)
+    for step in range(30):
+        few.step(random_actions(3, step))
+        many.step(random_actions(8, step), torch.tensor([0, 1, 2, 6]))
+    assert_same({name: leaf[:3] for name, leaf in everything(many).items()}, everything(few))
+    assert_same(everything(many), untouched, torch.tensor([3, 4, 5, 7]))
+
+
+def test_state_restores_both_arms(engine: str) -> None:
+    env, other = build(engine, 3), build(engine, 3)
+    for step in range(20):
+        env.step(random_actions(3, step))
+    other.reset_to(env.get_state(), torch.arange(3))
+    shown = dict(leaves(env.get_state()))
+    for name, leaf in leaves(other.get_state()):
+        torch.testing.assert_close(leaf, shown[name], atol=1e-5, rtol=1e-5, msg=name)
+
+
+def test_state_of_one_arm_alone_is_refused(engine: str) -> None:
+    env = build(engine, 2)
+    state = env.get_state()
+    del state["articulation"]["robot_right"]
+    with pytest.raises(ConfigError, match="no articulation 'robot_right'"):
+        env.reset_to(state, torch.arange(2))
+
+
+class AlwaysSolved(TwoArmLiftTray):
+    """The task in which nothing but a violation can go wrong."""
+
+    def success(self, scene: SceneState) -> Tensor:
+        return torch.ones_like(scene.object_pose[:, 0, 0, 0], dtype=torch.bool)
+
+
+def test_trial_in_which_the_tray_was_once_tilted_does_not_succeed_until_the_next_reset(engine: str) -> None:
+    env = make_env(AlwaysSolved(), SimCfg(engine=engine, num_threads=1), {}, 2)
+    env.reset(torch.arange(2), draws(2))
+    level = env.get_state()
+    tray = level["rigid_object"]["tray"]
+    quat = torch.tensor([[0.0, 0.0, 0.0, 1.0], [math.sin(0.15), 0.0, 0.0, math.cos(0.15)]])
+    in_the_air = torch.cat((tray["root_pose"][:, :3] + torch.tensor([0.0, 0.0, 0.3]), quat), dim=-1)
+    objects = level["rigid_object"] | {"tray": {**tray, "root_pose": in_the_air}}
+    env.reset_to({**level, "rigid_object": objects}, torch.arange(2))
+    for _ in range(20):
+        env.step(env.target_eef_pose_to_action(hold(env), grippers(env), None))
+        assert env.success().tolist() == [True, False]
+    env.reset(torch.tensor([1]), Draws(3, torch.tensor([1])))
+    assert env.success().tolist() == [True, True]
+
+
+def test_arms_touch_objects_and_each_other_but_never_themselves() -> None:
+    pytest.importorskip("mujoco.batch")
+    from isaaclab_mimic_ext.envs.mujoco_layout import build_model
+
+    def bits(name: str) -> dict[str, set[tuple[int, int]]]:
+        model = build_model(load_task(name))
+        found: dict[str, set[tuple[int, int]]] = {}
+        for geom in range(model.ngeom):
+            owner = model.body(model.geom_bodyid[geom]).name.split("/")[0]
+            kinds = (int(model.geom_contype[geom]), int(model.geom_conaffinity[geom]))
+            if kinds != (0, 0):
+                found.setdefault(owner, set()).add(kinds)
+        return found
+
+    def touch(one: tuple[int, int], other: tuple[int, int]) -> bool:
+        return bool(one[0] & other[1] or other[0] & one[1])
+
+    owners = bits("two_arm_lift_tray")
+    (left,), (right,), (tray,) = owners["robot_left"], owners["robot_right"], owners["tray"]
+    assert touch(left, right) and touch(left, tray) and touch(right, tray)
+    assert not touch(left, left) and not touch(right, right)
