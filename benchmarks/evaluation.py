@@ -28,6 +28,7 @@ from isaaclab_mimic_ext.evaluate.history import History
 from isaaclab_mimic_ext.evaluate.results import Checkpoint
 from isaaclab_mimic_ext.policies.base import Policy
 from isaaclab_mimic_ext.rng import Domain, Draws
+from isaaclab_mimic_ext.train.robomimic_adapter import require_robomimic
 
 
 class RandomNetwork:
@@ -47,10 +48,14 @@ class RandomNetwork:
 
 
 class OneScene:
-    """What robomimic's rollout wants of an environment, around one of ours with one scene; episodes 0, 1, ... in turn."""
+    """What robomimic's rollout wants of an environment, around one of ours with one scene; episodes 0, 1, ... in turn.
 
-    def __init__(self, env: MimicEnv, rules: Rules):
-        self.env, self.rules = env, rules
+    Args:
+        action_scale: what the actions are stretched by, and moved by; robomimic 0.3 does not know of it.
+    """
+
+    def __init__(self, env: MimicEnv, rules: Rules, keys: list[str], action_scale: tuple[np.ndarray, np.ndarray]):
+        self.env, self.rules, self.keys, self.action_scale = env, rules, keys, action_scale
         self.episode = -1
         self.steps_successful = 0
 
@@ -59,28 +64,20 @@ class OneScene:
         self.steps_successful = 0
         number = torch.tensor([self.episode])
         self.env.reset(torch.zeros(1, dtype=torch.int64), Draws(self.rules.seed, number, Domain.EVALUATION))
-        return self.get_observation()
-
-    def get_observation(self) -> dict[str, np.ndarray]:
-        return {name: value[0].numpy() for name, value in self.env.observations().items()}
-
-    def get_state(self) -> dict[str, Any]:
-        return {}
-
-    def reset_to(self, state: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Robomimic does this after every reset, for its own simulators' sake."""
-        return self.get_observation()
+        return self._observation()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, dict[str, Any]]:
-        self.env.step(torch.from_numpy(np.asarray(action, dtype=np.float32))[None])
+        action = self.action_scale[0] * action + self.action_scale[1]
+        self.env.step(torch.from_numpy(action.astype(np.float32))[None])
         self.steps_successful = self.steps_successful + 1 if bool(self.env.success()[0]) else 0
-        return self.get_observation(), float(self.steps_successful > 0), False, {}
+        return self._observation(), float(self.steps_successful > 0), False, {}
 
     def is_success(self) -> dict[str, bool]:
         return {"task": self.steps_successful >= self.rules.num_success_steps}
 
-    def is_done(self) -> bool:
-        return False
+    def _observation(self) -> dict[str, np.ndarray]:
+        observations = self.env.observations()
+        return {key: observations[key][0].numpy() for key in self.keys}
 
 
 def measure_batched(cfg: EvaluateCfg, with_history: bool) -> dict[str, Any]:
@@ -132,18 +129,24 @@ class _Timed:
         return getattr(self._batch, name)
 
 
-def measure_single(cfg: EvaluateCfg, num_episodes: int, horizon: int) -> dict[str, Any]:
+def measure_single(cfg: EvaluateCfg, num_episodes: int) -> dict[str, Any]:
     """Time of robomimic's rollout, one scene and episode after the other."""
-    from isaaclab_mimic_ext.train.robomimic_adapter import rollout_function, rollout_policy
+    require_robomimic()
+    from robomimic.envs.env_base import EnvBase
+    from robomimic.utils.file_utils import policy_from_checkpoint
+    from robomimic.utils.train_utils import run_rollout
 
-    cfg.num_envs = 1
+    EnvBase.register(OneScene)
+    content = torch.load(str(checkpoint_of(cfg).path), weights_only=True)
+    policy, _ = policy_from_checkpoint(device=torch.device("cpu"), ckpt_dict=content)
+    stats = content.get("action_normalization_stats", {}).get("actions", {"scale": [[1.0]], "offset": [[0.0]]})
+    cfg.num_envs, rules = 1, build_rules(cfg)
     env = start_env(cfg)
     try:
-        scene = OneScene(env, build_rules(cfg))
-        policy = rollout_policy(str(checkpoint_of(cfg).path), "cpu")
-        run_rollout = rollout_function()
+        action_scale = (np.array(stats["scale"][0]), np.array(stats["offset"][0]))
+        scene = OneScene(env, rules, list(content["shape_metadata"]["all_shapes"]), action_scale)
         start = time.perf_counter()
-        infos = [run_rollout(policy, scene, horizon, terminate_on_success=True) for _ in range(num_episodes)]
+        infos = [run_rollout(policy, scene, rules.horizon, terminate_on_success=True) for _ in range(num_episodes)]
         total = time.perf_counter() - start
     finally:
         env.close()
@@ -186,7 +189,7 @@ def main() -> None:
     batched = measure_batched(cfg, args.history)
     single = None
     if cfg.checkpoint is not None and args.num_single > 0:
-        single = measure_single(cfg, args.num_single, build_rules(cfg).horizon)
+        single = measure_single(cfg, args.num_single)
     if args.json:
         print(json.dumps({"machine": machine(), "batched": batched, "single": single}, indent=2))
         return

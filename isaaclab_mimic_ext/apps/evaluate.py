@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,12 @@ def load(cfg: EvaluateCfg, env: MimicEnv, checkpoint: Checkpoint) -> Policy:
     return make_policy(cfg.policy, find_policy(cfg.policy), request)
 
 
+def known(checkpoint: Checkpoint, policy: Policy) -> Checkpoint:
+    """The checkpoint with the epoch that the policy itself knows of, where its file's name tells none."""
+    epoch = getattr(policy, "facts", {}).get("epoch")
+    return checkpoint if checkpoint.epoch is not None or epoch is None else replace(checkpoint, epoch=int(epoch))
+
+
 @dataclass
 class Evaluation:
     """Checkpoints, one after the other, in the same env on the same episodes."""
@@ -178,7 +184,8 @@ class Evaluation:
                 return stop.requested
 
             evaluator.run(should_stop)
-        result = evaluator.result(checkpoint)
+        result = evaluator.result(known(checkpoint, policy))
+        result.facts = {"training": getattr(policy, "facts", {})}
         self.results.append(result)
         if history is not None and self._is_drawn(result):
             self.histories[checkpoint.name] = history
