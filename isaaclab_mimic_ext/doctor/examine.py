@@ -156,14 +156,15 @@ def _check_demo(findings: DemoFindings, view: DemoView, task: Task, cfg: MimicEn
         action_space.check_actions(findings, eef, asked[eef.name])
         motion.check_ends(findings, eef)
         motion.check_gripper(findings, eef)
-        motion.check_idle(findings, eef)
         motion.check_jumps(findings, eef)
         pose_action = view.demo.actions[:, index * num_entries : (index + 1) * num_entries - eef.gripper_action.shape[1]]
         motion.check_saturation(findings, eef, pose_action)
+    motion.check_idle(findings, view)
     referenced = _referenced(cfg)
     low, high = (bound.numpy().astype(np.float64) for bound in (placement.low, placement.high))
     scene.check_start(findings, view, low, high, referenced)
     scene.check_moved(findings, view, task, referenced)
+    scene.check_closing(findings, view)
     scene.check_success(findings, view, task, cfg.datagen_config.num_success_steps)
 
 

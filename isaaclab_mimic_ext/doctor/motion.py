@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.doctor.findings import NOTE, DemoFindings
-from isaaclab_mimic_ext.doctor.view import EefView, angles, step_sizes, stretches
+from isaaclab_mimic_ext.doctor.view import DemoView, EefView, angles, step_sizes, stretches
 
 MAX_SPEED_AT_ENDS = 0.05
 """Of the hand in the first and last steps [m/s]: a sixth of what it reaches on its way (0.23 to 0.32 in the shipped demos,
@@ -69,18 +69,20 @@ def check_gripper(findings: DemoFindings, view: EefView) -> None:
         )  # fmt: skip
 
 
-def check_idle(findings: DemoFindings, view: EefView) -> None:
-    """No long standing still but for the gripper."""
-    still = (view.speed < _IDLE_SPEED) & (view.turning_speed < _IDLE_TURNING)
+def check_idle(findings: DemoFindings, view: DemoView) -> None:
+    """No long standing still of all hands together, but for a gripper; one hand may wait for another."""
+    still = np.ones(view.num_steps - 1, dtype=bool)
     num_finger_steps = round(_FINGER_TIME / view.step_dt)
-    for frame in view.gripper_transitions:
-        still[frame : frame + num_finger_steps] = False
+    for eef in view.eefs.values():
+        still &= (eef.speed < _IDLE_SPEED) & (eef.turning_speed < _IDLE_TURNING)
+        for frame in eef.gripper_transitions:
+            still[frame : frame + num_finger_steps] = False
     for first, last in stretches(still):
         duration = (last - first + 1) * view.step_dt
         if duration > MAX_IDLE:
-            found = f"the hand stands still for {duration:.1f} s"
+            found = f"{'the hand stands' if len(view.eefs) == 1 else 'all hands stand'} still for {duration:.1f} s"
             remedy = "cut the stretch out, or record without it: every trial stands there too"
-            findings.add(NOTE, "idle", found, f"at most {MAX_IDLE:g} s", remedy, eef=view.name, frame=first, last_frame=last)
+            findings.add(NOTE, "idle", found, f"at most {MAX_IDLE:g} s", remedy, frame=first, last_frame=last)
 
 
 def check_jumps(findings: DemoFindings, view: EefView) -> None:

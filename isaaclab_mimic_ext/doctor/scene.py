@@ -38,13 +38,15 @@ def check_start(findings: DemoFindings, view: DemoView, low: Floats, high: Float
         found = np.array([*pose[0, :2, 3], np.arctan2(rot[1, 0], rot[0, 0])])
         outside = np.maximum(np.maximum(low[index] - found, found - high[index]), 0.0)
         outside[2] = _yaw_outside(found[2], low[index, 2], high[index, 2])
-        for axis, (coordinate, unit) in enumerate(_COORDINATES):
-            if outside[axis] <= (MAX_OUTSIDE if unit == "m" else MAX_YAW_OUTSIDE):
-                continue
-            told = f"{name} starts at {coordinate} = {found[axis]:.3f} {unit}"
-            expected = f"{low[index, axis]:.3f} to {high[index, axis]:.3f} {unit}, its randomization"
-            remedy = f"widen the pose_range of {name} in events, or record with it inside"
-            findings.add(WARNING if name in referenced else NOTE, "outside range", told, expected, remedy, frame=0)
+        is_out = outside > np.array([MAX_OUTSIDE, MAX_OUTSIDE, MAX_YAW_OUTSIDE])
+        if not is_out.any():
+            continue
+        axes = [(axis, *_COORDINATES[axis]) for axis in np.flatnonzero(is_out)]
+        told = ", ".join(f"{letter} = {found[axis]:.3f} {unit}" for axis, letter, unit in axes)
+        ranges = [f"{letter} {low[index, axis]:.3f} to {high[index, axis]:.3f} {unit}" for axis, letter, unit in axes]
+        remedy = f"widen the pose_range of {name} in events, or record with it inside"
+        level = WARNING if name in referenced else NOTE
+        findings.add(level, "outside range", f"{name} starts at {told}", ", ".join(ranges), remedy, frame=0)
 
 
 def _yaw_outside(yaw: float, low: float, high: float) -> float:

@@ -82,10 +82,9 @@ def _legend(examination: Examination) -> Iterator[Shape]:
         yield Shape(((x + 16, y),), _INK, text=name)
         x += 34 + text_width(name)
     entries = [("gripper closed", _CLOSED)]
-    if examination.views:
-        eefs = list(examination.views[0].eefs.values())
-        for eef in eefs:
-            entries += [(_label(eef, index, len(eefs) > 1), _color(index)) for index in range(len(eef.subtasks))]
+    eefs = list(examination.views[0].eefs.values()) if examination.views else []
+    if len(eefs) == 1:
+        entries += [(_label(eefs[0], index), _color(index)) for index in range(len(eefs[0].subtasks))]
     for name, color in entries:
         yield rectangle(x, y - 5, 14, 10, color)
         yield Shape(((x + 20, y),), _INK, text=name)
@@ -103,7 +102,9 @@ def _demo(name: str, view: DemoView | None, found: Sequence[DemoFinding], top: f
     eefs = list(view.eefs.values()) if view is not None else []
     for index, eef in enumerate(eefs):
         bar = first_bar + index * (_STACK * _MARK + _BAR + _STRIP)
-        yield from _bar(eef, bar, scale, len(eefs) > 1)
+        yield from _bar(eef, bar, scale)
+        if len(eefs) > 1:
+            yield Shape(((scale.x(eef.num_steps) + 8, bar + _BAR / 2),), _FAINT, text=eef.name, size=11)
         if view is not None and eef.spans is None:
             yield from _rises(view, eef, bar, scale)
     lanes = [eef.name for eef in eefs]
@@ -117,11 +118,11 @@ def _demo(name: str, view: DemoView | None, found: Sequence[DemoFinding], top: f
     yield from _told(found, first_bar + _BAR / 2)
 
 
-def _bar(eef: EefView, top: float, scale: _Scale, with_name: bool) -> Iterator[Shape]:
+def _bar(eef: EefView, top: float, scale: _Scale) -> Iterator[Shape]:
     spans = eef.spans if eef.spans is not None else []
     yield rectangle(_LEFT, top, eef.num_steps * scale.per_step, _BAR, _UNKNOWN)
     for index, (start, end) in enumerate(spans):
-        label, width = _label(eef, index, with_name), (end - start) * scale.per_step
+        label, width = _label(eef, index), (end - start) * scale.per_step
         hint = f"{label}: steps {start} to {end - 1}"
         yield rectangle(scale.x(start), top, width, _BAR, _color(index), hint)
         if text_width(label, 11) < width - 6:
@@ -188,10 +189,9 @@ def _hint(finding: DemoFinding) -> str:
     return f"{finding.level}: {finding.check}{step}: {finding.found}; expected {finding.expected}. {finding.remedy}"
 
 
-def _label(eef: EefView, index: int, with_name: bool) -> str:
+def _label(eef: EefView, index: int) -> str:
     config = eef.subtasks[index]
-    label = config.subtask_term_signal or config.description or f"subtask {index}"
-    return f"{eef.name}: {label}" if with_name else label
+    return config.subtask_term_signal or config.description or f"subtask {index}"
 
 
 def _color(index: int) -> str:

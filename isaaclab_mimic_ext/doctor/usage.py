@@ -2,7 +2,7 @@
 
 # R simulated trials, D demos, O objects, P points of a path, T steps of the longest demo
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,26 +62,48 @@ def simulate(
     rest_height = torch.tensor([obj.rest_height for obj in task.objects])
     pos = torch.cat((placements[..., :2], rest_height.expand(len(placements), -1)[..., None]), dim=-1)
     world = _World(views, task.object_names, pose_from_pos_rot(pos, yaw_matrix(placements[..., 2])))
-    used: dict[str, list[np.ndarray]] = {name: [] for name in subtasks}
-    distance: dict[str, list[np.ndarray | None]] = {name: [] for name in subtasks}
+    selection = Selection({name: [] for name in subtasks}, {name: [] for name in subtasks})
     chosen: dict[str, Tensor] = {}
+    to_now: dict[str, Tensor] = {}
     anew = config.generation_select_src_per_subtask and (
         config.compat_select != "isaaclab" or config.generation_select_src_per_arm
     )
-    most = max(len(configs) for configs in subtasks.values())
-    for index in range(most):
-        for eef_id, (name, configs) in enumerate(subtasks.items()):
-            if index >= len(configs):
-                continue
-            spans = [_span(view.eefs[name], index) for view in views]
-            away, apart = world.distances(configs[index], name, spans)
-            uniform = draws.uniform(Stream.SELECTION, (1,), step=index * len(subtasks) + eef_id).squeeze(-1)
-            if index == 0 or anew:
-                chosen[name] = choose_nearest(away, _num_candidates(configs[index], len(views), len(away)), uniform)
-            world.carry(configs[index], name, spans, chosen[name])
-            used[name].append((torch.bincount(chosen[name], minlength=len(views)) / len(away)).numpy())
-            distance[name].append(None if apart is None else apart.amin(-1).numpy())
-    return Selection(used, distance)
+    for begins, segment in _in_order(views, subtasks):
+        name = segment.eef_name
+        if not begins:
+            world.carry(segment, chosen[name], to_now[name])
+            continue
+        away, apart = world.distances(segment)
+        uniform = draws.uniform(Stream.SELECTION, (1,), step=segment.index * len(subtasks) + segment.eef_id).squeeze(-1)
+        if segment.index == 0 or anew:
+            chosen[name] = choose_nearest(away, _num_candidates(segment.config, len(views), len(away)), uniform)
+        to_now[name] = world.to_now(segment, chosen[name])
+        selection.used[name].append((torch.bincount(chosen[name], minlength=len(views)) / len(away)).numpy())
+        selection.distance[name].append(None if apart is None else apart.amin(-1).numpy())
+    return selection
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A subtask of an end effector, and its first and last step in each demo."""
+
+    eef_id: int
+    eef_name: str
+    index: int
+    config: SubTaskConfig
+    spans: list[tuple[int, int]]
+
+
+def _in_order(views: Sequence[DemoView], subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> Iterator[tuple[bool, _Segment]]:
+    """Every segment as it begins (true) and ends (false), in the order that the demos have on average."""
+    events = []
+    for eef_id, (name, configs) in enumerate(subtasks.items()):
+        for index, config in enumerate(configs):
+            segment = _Segment(eef_id, name, index, config, [_span(view.eefs[name], index) for view in views])
+            first, last = np.mean(segment.spans, axis=0)
+            events += [(last + 1, False, index, eef_id, segment), (first, True, index, eef_id, segment)]
+    for _, begins, _, _, segment in sorted(events, key=lambda event: event[:4]):
+        yield begins, segment
 
 
 def _span(view: EefView, index: int) -> tuple[int, int]:
@@ -105,14 +127,12 @@ class _World:
         self.eef_pose: dict[str, Tensor] = {}
         """(R, 4, 4) of the end effectors that have moved; the others are where the demos began."""
 
-    def distances(
-        self, config: SubTaskConfig, eef_name: str, spans: Sequence[tuple[int, int]]
-    ) -> tuple[Tensor, Tensor | None]:
+    def distances(self, segment: _Segment) -> tuple[Tensor, Tensor | None]:
         """What each demo's segment is away from the present by the task's measure (R, D), and its object by position [m]."""
-        num_rows = len(self.object_pose)
+        num_rows, config = len(self.object_pose), segment.config
         if config.object_ref is None:
             return torch.zeros(num_rows, len(self.views)), None
-        then = self._object_then(config.object_ref, spans)
+        then = self._object_then(config.object_ref, segment.spans)
         now = self.object_pose[:, self.object_names.index(config.object_ref)][:, None]
         apart = (now[..., :3, 3] - then[..., :3, 3]).square().sum(-1).sqrt()
         if config.selection_strategy == "random":
@@ -121,24 +141,25 @@ class _World:
         weights = (torch.tensor(float(kwargs.get(name, 1.0))) for name in ("pos_weight", "rot_weight"))
         if config.selection_strategy == "nearest_neighbor_object":
             return pose_distance(then, now, *weights), apart
-        eef_then = self._eef_then(eef_name, [first for first, _ in spans])
-        eef_now = self.eef_pose.get(eef_name, eef_then[:, 0]).expand(num_rows, 4, 4)
+        eef_then = self._eef_then(segment.eef_name, [first for first, _ in segment.spans])
+        eef_now = self.eef_pose.get(segment.eef_name, eef_then[:, 0]).expand(num_rows, 4, 4)
         return pose_distance(now @ invert_pose(then) @ eef_then, eef_now[:, None], *weights), apart
 
-    def carry(self, config: SubTaskConfig, eef_name: str, spans: Sequence[tuple[int, int]], chosen: Tensor) -> None:
+    def to_now(self, segment: _Segment, chosen: Tensor) -> Tensor:
+        """From the env frame of the chosen demo (R,) to the present one (R, 4, 4), for a segment that begins."""
+        if segment.config.object_ref is None:
+            return torch.eye(4).expand(len(chosen), 4, 4)
+        then = self._object_then(segment.config.object_ref, segment.spans)[0, chosen]
+        return self.object_pose[:, self.object_names.index(segment.config.object_ref)] @ invert_pose(then)
+
+    def carry(self, segment: _Segment, chosen: Tensor, to_now: Tensor) -> None:
         """Put the hand, and what it carried in the chosen demo (R,), where the segment ends."""
-        to_now = torch.eye(4).expand(len(chosen), 4, 4)
-        if config.object_ref is not None:
-            then = self._object_then(config.object_ref, spans)[0, chosen]
-            to_now = self.object_pose[:, self.object_names.index(config.object_ref)] @ invert_pose(then)
+        spans, eef_name = segment.spans, segment.eef_name
         self.eef_pose[eef_name] = to_now @ self._eef_then(eef_name, [last for _, last in spans])[0, chosen]
         for index, name in enumerate(self.object_names):
-            after = torch.stack([self._pose(view, name, last) for view, (_, last) in zip(self.views, spans, strict=True)])
-            moved = torch.tensor(
-                [_is_carried(view, name, eef_name, span) for view, span in zip(self.views, spans, strict=True)]
-            )
-            carried = moved[chosen][:, None, None]
-            self.object_pose[:, index] = torch.where(carried, to_now @ after[chosen], self.object_pose[:, index])
+            if _is_carried(self.views, name, segment):
+                after = [self._pose(view, name, last) for view, (_, last) in zip(self.views, spans, strict=True)]
+                self.object_pose[:, index] = to_now @ torch.stack(after)[chosen]
 
     def _object_then(self, name: str, spans: Sequence[tuple[int, int]]) -> Tensor:
         """(1, D, 4, 4)"""
@@ -155,18 +176,18 @@ class _World:
         return torch.from_numpy(view.demo.object_pose[name][step])
 
 
-def _is_carried(view: DemoView, name: str, eef_name: str, span: tuple[int, int]) -> bool:
-    """Whether an object moves in a segment, and this end effector is the one nearest to it."""
-    first, last = span
-    way = np.linalg.norm(view.object_pose[name][last, :3, 3] - view.object_pose[name][first, :3, 3])
-    if way < _MOVED:
-        return False
-    place = view.object_pose[name][first : last + 1, :3, 3]
-    apart = {
-        other: np.linalg.norm(eef.eef_pose[first : last + 1, :3, 3] - place, axis=1).mean()
-        for other, eef in view.eefs.items()
-    }
-    return min(apart, key=lambda other: apart[other]) == eef_name
+def _is_carried(views: Sequence[DemoView], name: str, segment: _Segment) -> bool:
+    """Whether an object moves in a segment of most demos, and this end effector is the one nearest to it.
+
+    Of two hands that hold one object, one must be taken for all demos, or it would be moved by both in one trial.
+    """
+    ways, apart = [], dict.fromkeys(views[0].eefs, 0.0)
+    for view, (first, last) in zip(views, segment.spans, strict=True):
+        place = view.object_pose[name][first : last + 1, :3, 3]
+        ways.append(np.linalg.norm(place[-1] - place[0]))
+        for other, eef in view.eefs.items():
+            apart[other] += np.linalg.norm(eef.eef_pose[first : last + 1, :3, 3] - place, axis=1).mean()
+    return np.median(ways) > _MOVED and min(apart, key=lambda other: apart[other]) == segment.eef_name
 
 
 def tell_unused(findings: Mapping[str, DemoFindings], views: Sequence[DemoView], selection: Selection) -> None:

@@ -18,7 +18,8 @@ from isaaclab_mimic_ext.task import load_task
 from tests import planted
 from tests.planted import ACHIEVED, EEF, INFO, OBJECTS, TARGET, PlantInDemo, planted_file, rewrite, rise_of
 
-CLEAN = Path(__file__).resolve().parents[2] / "tasks/desktop_organizer/data/source_demos.hdf5"
+TASKS = Path(__file__).resolve().parents[2] / "tasks"
+CLEAN = TASKS / "desktop_organizer/data/source_demos.hdf5"
 ILL = "demo_3"
 FrameOf = Callable[[h5py.Group], int]
 
@@ -110,6 +111,7 @@ FAULTS: dict[str, tuple[PlantInDemo, str, str, FrameOf | None]] = {
     "began in motion": (start_in_motion, "warning", "cropped start", at(0)),
     "ended in motion": (end_in_motion, "warning", "cropped end", last_step),
     "gripper closes early": (planted.move_gripper(-20), "warning", "gripper moving", closing_step),
+    "gripper closes far too early": (planted.move_gripper(-30), "error", "gripper early", closing_step),
     "short subtask": (planted.shift_signal("grasp", lambda demo: rise_of("reach")(demo) + 8), "warning", "short segment",
                       lambda demo: rise_of("reach")(demo) + 1),
     "stands still": (planted.stand_still(20, 60), "note", "idle", at(20)),
@@ -128,11 +130,37 @@ FAULTS: dict[str, tuple[PlantInDemo, str, str, FrameOf | None]] = {
 # fmt: on
 
 
-def test_the_shipped_demos_have_no_findings() -> None:
-    report = check(CLEAN).report
+@pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube", "two_arm_lift_tray"])
+def test_the_shipped_demos_have_no_findings(task: str) -> None:
+    report = check(TASKS / task / "data/source_demos.hdf5", f"task={task}").report
     assert report.findings == (), report.as_text()
     assert report.is_healthy
-    assert list(report.demos) == [f"demo_{index}" for index in range(10)]
+    assert len(report.demos) >= 10
+
+
+def test_cluttered_demos_are_noted_to_stand_where_the_clutter_is_not() -> None:
+    task = "desktop_organizer_cluttered"
+    report = check(TASKS / task / "data/source_demos.hdf5", f"task={task}").report
+    assert {(finding.level, finding.check) for finding in report.findings} == {("note", "outside range")}
+
+
+def test_fault_of_one_arm_names_that_arm(tmp_path: Path) -> None:
+    def shift_right(demo: h5py.Group) -> None:
+        path = f"{INFO}/target_eef_pose/right"
+        poses = demo[path][()]
+        poses[:, 2, 3] += 0.04
+        rewrite(demo, path, poses)
+
+    def close_right_early(demo: h5py.Group) -> None:
+        actions = demo["actions"][()]
+        actions[:-12, 13] = actions[12:, 13]
+        rewrite(demo, "actions", actions)
+
+    clean = TASKS / "two_arm_lift_tray/data/source_demos.hdf5"
+    for plant, name in ((shift_right, "action space"), (close_right_early, "gripper moving")):
+        report = check(planted_file(clean, tmp_path / "ill.hdf5", plant, [ILL]), "task=two_arm_lift_tray").report
+        assert {(finding.demo, finding.eef) for finding in report.findings if finding.check == name} == {(ILL, "right")}
+        assert not any(finding.eef == "left" for finding in report.findings), report.as_text()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
