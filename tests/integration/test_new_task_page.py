@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/new_task.md"
 MOST_LINES = 100
 SHORTER = {
-    "record_demos": ["num_demos=5"],
-    "generate": ["generation_num_trials=8", "num_envs=8", "video=false", "progress=false", "sim.num_threads=1"],
+    "record_demos": ["num_demos=4"],
+    "generate": ["generation_num_trials=4", "num_envs=4", "video=false", "progress=false", "sim.num_threads=1"],
 }
 """What the test changes in the page's commands, to be done sooner."""
 
@@ -67,7 +67,7 @@ def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: P
     assert (folder / "demos.png").stat().st_size > 10_000
     stats = json.loads((folder / "run/important_stats.json").read_text())
     with h5py.File(folder / "run/demo.hdf5") as file:
-        assert len(file["data"]) == 8
+        assert len(file["data"]) == 4
         assert json.loads(file["data"].attrs["env_args"])["engine"] == "mujoco"
     assert stats["success_rate"] >= 50, stats  # per cent
     replay = ["python", "scripts/replay_demos.py", "--config-dir", "my_tasks", "input_file=raw.hdf5", "num_demos=2"]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from isaaclab_mimic_ext.apps import generate
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SubTaskConfig
-from isaaclab_mimic_ext.demos.boundaries import subtask_ends
+from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.doctor.examine import examine
 from isaaclab_mimic_ext.doctor.findings import DemoFindings
 from isaaclab_mimic_ext.doctor.marks import find_spans
-from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
 from isaaclab_mimic_ext.task import load_task
 from tests.kinematic_sources import generate_cfg
 
@@ -34,21 +34,40 @@ def rows_of(length: int) -> st.SearchStrategy[list[bool]]:
     return st.lists(st.booleans(), min_size=length, max_size=length)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.integers(2, 12).flatmap(lambda length: st.lists(rows_of(length), min_size=3, max_size=3)))
-def test_marks_are_faulty_exactly_where_generation_would_refuse_them(rows: list[list[bool]]) -> None:
+OFFSETS = st.tuples(st.integers(-2, 3), st.integers(0, 2)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+START_OFFSETS = st.tuples(st.integers(0, 2), st.integers(0, 2)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.integers(2, 14).flatmap(lambda length: st.lists(rows_of(length), min_size=3, max_size=3)),
+    st.lists(OFFSETS, min_size=3, max_size=3),
+    START_OFFSETS,
+)
+def test_marks_are_faulty_exactly_where_generation_would_refuse_them(
+    rows: list[list[bool]], offsets: list[tuple[int, int]], start: tuple[int, int]
+) -> None:
     demo = demo_of({name: np.array(row) for name, row in zip(SIGNALS, rows, strict=True)})
-    subtasks = [SubTaskConfig(subtask_term_signal=name) for name in SIGNALS] + [SubTaskConfig()]
+    subtasks = [
+        SubTaskConfig(subtask_term_signal=name, subtask_term_offset_range=bounds)
+        for name, bounds in zip(SIGNALS, offsets, strict=True)
+    ]
+    subtasks = [replace(subtasks[0], first_subtask_start_offset_range=start), *subtasks[1:], SubTaskConfig()]
     findings = DemoFindings("demo_0")
     spans = find_spans(findings, demo, "franka", subtasks, use_skillgen=False)
+    is_faulty = any(finding.level == "error" for finding in findings.kept)
     try:
         ends = subtask_ends(demo, [*SIGNALS, None])
     except SourceDataError:
-        assert spans is None
-        assert any(finding.level == "error" for finding in findings.kept)
+        assert spans is None and is_faulty
+        return
+    assert spans is not None and [end for _, end in spans] == ends
+    try:
+        check_offsets("franka", subtasks, {"demo_0": ends})
+    except TaskSpecError:
+        assert is_faulty
     else:
-        assert spans is not None and [end for _, end in spans] == ends
-        assert not any(finding.level == "error" for finding in findings.kept)
+        assert not is_faulty
 
 
 @pytest.mark.parametrize("strategy", ["nearest_neighbor_object", "random"])

@@ -1,0 +1,50 @@
+"""`scripts/check_demos.py` as a user starts it: exit codes, and what stands where."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import planted
+
+ROOT = Path(__file__).resolve().parents[2]
+CLEAN = ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"
+
+
+def check_demos(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts/check_demos.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+
+
+def test_healthy_demos_end_with_0_and_a_picture(tmp_path: Path) -> None:
+    done = check_demos(tmp_path, "picture_file=pictures/demos.html")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "0 errors, 0 warnings, 0 notes: ready to generate"
+    assert (tmp_path / "pictures/demos.html").exists()
+
+
+def test_ill_demos_end_with_1_and_json_stays_json(tmp_path: Path) -> None:
+    planted.planted_file(CLEAN, tmp_path / "ill.hdf5", planted.keep_steps(0, -45), ["demo_2"])
+    done = check_demos(tmp_path, "input_file=ill.hdf5", "--json")
+    assert done.returncode == 1
+    finding = next(finding for finding in json.loads(done.stdout)["findings"] if finding["level"] == "error")
+    assert (finding["demo"], finding["check"]) == ("demo_2", "cropped end")
+    assert done.stderr.startswith("InvalidDataset: ill.hdf5: 1 error")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["input_file=none.hdf5"], "none.hdf5: there is no such file"),
+        (["picture_file=demos.jpg"], "picture_file: 'demos.jpg' is no picture; choices: .png, .html"),
+        (["num_draws=0"], "num_draws: 0 is out of range"),
+        (["num_draw=5"], "did you mean 'num_draws'?"),
+        (["subtask_configs.franka.0.object_ref=ketchop"], "did you mean 'ketchup'?"),
+    ],
+)
+def test_bad_input_ends_with_2_and_one_line(arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = check_demos(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
