@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "record", "rng"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
+    "doctor": {"config", "datasets", "demos", "envs", "errors", "math", "plan", "rng", "task"},
 }
 """Part of the package -> the parts that it may import beside itself. math <- demos <- plan <- generate."""
 
