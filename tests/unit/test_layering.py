@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "kernels": {"math"},
     "rng": {"errors", "kernels"},
     "room": {"errors"},
-    "config": {"errors", "task"},
+    "config": {"errors", "task", "tasks"},
     "diagnose.reasons": set(),
     "diagnose.observer": {"diagnose.reasons", "errors"},
     "task": {"diagnose.reasons", "errors", "tasks"},
