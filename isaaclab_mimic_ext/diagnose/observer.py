@@ -11,8 +11,8 @@ from torch import Tensor
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason, reason_names
 from isaaclab_mimic_ext.errors import TaskSpecError, choices
 
-_NOT_YET = -2
-"""The step of what has not happened; not -1, the step before the first one."""
+_NEVER = 2**62
+"""The first step of what has not happened."""
 
 
 class FailureObserver:
@@ -47,12 +47,14 @@ class FailureObserver:
         self._place = place = {column: index for index, column in enumerate(self._columns)}
         self._column_of = [place[reason.condition, reason.after] for reason in self._reasons]
         self._after_of = [-1 if reason.after is None else place[reason.after, None] for reason in self._reasons]
-        self._has_after = torch.tensor([after is not None for _, after in self._columns] + [False], device=device)
-        self._after = torch.tensor([place[after, None] if after else 0 for _, after in self._columns] + [0], device=device)
-        self._any_after = bool(self._has_after.any())
-        # One more column than conditions: success.
-        self.first = torch.full((num_envs, len(self._columns) + 1), _NOT_YET, dtype=torch.int64, device=device)
-        self.last = self.first.clone()
+        afters = [after for _, after in self._columns]
+        self._counts_at_once = torch.tensor([after is None for after in afters] + [True], device=device)
+        self._after = torch.tensor([place[after, None] if after else 0 for after in afters] + [0], device=device)
+        self._any_after = any(after is not None for after in afters)
+        # One more column than conditions: success. `_end` is the step after the last true one, -1 before there is one.
+        self._first = torch.full((num_envs, len(self._columns) + 1), _NEVER, dtype=torch.int64, device=device)
+        self._end = torch.full_like(self._first, -1)
+        self._never = self._first[:1, :1].clone()
         self._num_rises = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._planner_failure = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._num_planner_codes = max(len(planner_messages), 1)
@@ -60,7 +62,7 @@ class FailureObserver:
     @property
     def ever_successful(self) -> Tensor:
         """Whether the task was solved at some step of the present trial, (N,) bool."""
-        return self.first[:, -1] >= 0
+        return self._end[:, -1] > 0
 
     def codes(self, names: Iterable[str]) -> np.ndarray:
         """The codes of reasons by name, (F,) int64; that of the last one for what is no reason (any more)."""
@@ -69,8 +71,8 @@ class FailureObserver:
 
     def begin(self, env_ids: Tensor) -> None:
         """Forget the last trials of `env_ids` (n,)."""
-        self.first[env_ids] = _NOT_YET
-        self.last[env_ids] = _NOT_YET
+        self._first[env_ids] = _NEVER
+        self._end[env_ids] = -1
         self._num_rises[env_ids] = 0
         self._planner_failure[env_ids] = 0
 
@@ -83,16 +85,16 @@ class FailureObserver:
         """
         step = step[:, None]
         true = torch.stack([*(conditions[name] for name, _ in self._columns), success], dim=1)
-        seen = self.first >= 0
         if self._any_after:
-            true &= seen[:, self._after] | ~self._has_after
-        self._num_rises += true[:, -1] & (self.last[:, -1] != step[:, 0] - 1)
-        self.first = torch.where(true & ~seen, step, self.first)
-        self.last = torch.where(true, step, self.last)
+            true &= (self._end[:, self._after] > 0) | self._counts_at_once
+        self._num_rises += true[:, -1] & (self._end[:, -1] != step[:, 0])
+        self._first = torch.minimum(self._first, torch.where(true, step, self._never))
+        self._end = torch.where(true, step + 1, self._end)
 
     def first_true(self, env_ids: Tensor, conditions: Sequence[str]) -> Tensor:
         """The step in which each condition was first true in the trials of `env_ids`, (n, len(conditions)); -1: in none."""
-        return self.first[env_ids][:, [self._place[name, None] for name in conditions]].clamp(min=-1)
+        first = self._first[env_ids][:, [self._place[name, None] for name in conditions]]
+        return torch.where(first < _NEVER, first, -1)
 
     def fail_planner(self, failure: Tensor) -> None:
         """Note where the planner has failed: the code of its message, (N,) int64 (or bool), 0 where it did not."""
@@ -105,7 +107,7 @@ class FailureObserver:
             lengths: (n,), steps of the trials.
             broken: (n,), the step from which the physics gave numbers that are not finite, -1 where it did not.
         """
-        first, last, end = self.first[env_ids], self.last[env_ids], lengths - 1
+        first, after_last, end = self._first[env_ids], self._end[env_ids], lengths - 1
         failure = self._planner_failure[env_ids]
         holds, steps = [], []
         if broken is None:
@@ -116,8 +118,8 @@ class FailureObserver:
             holds.append(failure == planner_code + 1)
             steps.append(end)
         for reason, column, after in zip(self._reasons, self._column_of, self._after_of, strict=True):
-            held, step = _holds(reason, first[:, column], last[:, column], end)
-            holds.append(held if after < 0 else held & (first[:, after] >= 0))
+            held, step = _holds(reason, first[:, column], after_last[:, column], end)
+            holds.append(held if after < 0 else held & (after_last[:, after] > 0))
             steps.append(step)
         self._judge(env_ids, end, holds, steps)
         code = torch.stack(holds, dim=1).int().argmax(1)
@@ -125,21 +127,21 @@ class FailureObserver:
 
     def _judge(self, env_ids: Tensor, end: Tensor, holds: list[Tensor], steps: list[Tensor]) -> None:
         """Add the reasons of `JUDGED`, which only success itself decides."""
-        first, last = self.first[env_ids, -1], self.last[env_ids, -1]
-        ever = first >= 0
+        first, after_last = self._first[env_ids, -1], self._end[env_ids, -1]
+        ever = after_last > 0
         flickered = ever & (self._num_rises[env_ids] > 1)
-        too_late = ever & ~flickered & (last == end)
+        too_late = ever & ~flickered & (after_last > end)
         holds += [~ever, flickered, too_late, torch.ones_like(ever)]
-        steps += [end, first, first, last + 1]
+        steps += [end, first, first, after_last]
 
 
-def _holds(reason: FailureReason, first: Tensor, last: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+def _holds(reason: FailureReason, first: Tensor, after_last: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     """Whether a reason holds, and at which step, (n,) each."""
     if reason.when == "never":
-        return first < 0, end
+        return after_last < 0, end
     if reason.when == "ever":
-        return first >= 0, first
-    return (first >= 0) & (last < end), last + 1
+        return after_last > 0, first
+    return (after_last > 0) & (after_last <= end), after_last
 
 
 def _columns(reasons: Sequence[FailureReason], also: Sequence[str]) -> list[tuple[str, str | None]]:
