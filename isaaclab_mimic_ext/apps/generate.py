@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.config import GenerateCfg, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.cameras import with_cameras
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError
 from isaaclab_mimic_ext.generate import Generator
@@ -79,10 +80,13 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
     """The env of a run, reset once: that shows whether the scene has room, and what there is to record.
 
     Raises:
-        SimulatorUnavailable: its engine is not installed.
+        SimulatorUnavailable: its engine is not installed, or nothing can draw what its cameras see.
         ConfigError: its objects cannot be placed, or it lacks what the configuration asks of it.
     """
-    env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
+    task = load_task(cfg.task.name)
+    env = make_env(task, cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
+    if cfg.enable_cameras:
+        env = with_cameras(env, task)
     every_env = torch.arange(cfg.num_envs, device=env.device)
     env.reset(every_env, Draws(cfg.datagen_config.seed, every_env))
     check_navigation(cfg.datagen_config, env)

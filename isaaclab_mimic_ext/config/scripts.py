@@ -25,7 +25,7 @@ class SceneScriptCfg(MimicEnvCfg):
     headless: bool = False
     """No window (the embedded engines never open one)."""
     enable_cameras: bool = False
-    """Cameras of engines that render."""
+    """`generate.py`: record what the cameras see, 128x128 each; embedded engines draw scene by scene, which is slow."""
 
 
 @dataclass

@@ -138,6 +138,8 @@ def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str, bits: tu
     rail = hand.add_geom(type=box, pos=(0, 0, 0.0615), size=(0.016, 0.085, 0.0035), rgba=_GREY, mass=0.0)
     _set_collision(palm, bits)
     _set_collision(rail)
+    # Beside the palm, low enough not to see it, tilted towards the finger tips.
+    hand.add_camera(name=f"{prefix}/wrist", pos=(0.08, 0.0, 0.055), xyaxes=(0, 1, 0, 0.82, 0, 0.57), fovy=75)
     hand.add_site(name=f"{prefix}/eef", pos=(0.0, 0.0, EEF_OFFSET), size=(0.003, 0, 0), group=4)
     for index, yaw in enumerate((0.0, math.pi)):
         _add_finger(hand, f"{prefix}/finger{index + 1}", yaw, bits)

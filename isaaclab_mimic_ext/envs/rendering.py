@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from types import TracebackType
 from typing import Any
@@ -56,7 +57,6 @@ class Renderer:
             self._picture.flags[flag] = shadows
         self._view = self._mujoco.MjvCamera()
         self._view.type = self._mujoco.mjtCamera.mjCAMERA_FIXED
-        self._view.fixedcamid = self._model.camera(camera).id
 
     def _check(self, width: int, height: int) -> None:
         cameras = [self._model.camera(index).name for index in range(self._model.ncam)]
@@ -68,6 +68,10 @@ class Renderer:
 
     def frame(self, state: NestedTensors) -> np.ndarray:
         """Picture of one scene, uint8 (H, W, 3), from a state in `get_state`'s layout without its leading axis."""
+        return self.frames(state, [self.camera])[0]
+
+    def frames(self, state: NestedTensors, cameras: Iterable[str]) -> list[np.ndarray]:
+        """`frame` as each of the scene's cameras sees it."""
         articulations, objects = state["articulation"], state["rigid_object"]
         for index, arm in enumerate(self.task.arms):
             joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
@@ -79,13 +83,14 @@ class Renderer:
         for index, arm in enumerate(self.task.arms):
             if "eef_pose" in articulations[arm.name]:
                 self._follow(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
-        return self._draw()
+        return [self._draw(camera) for camera in cameras]
 
     def eef_position(self, arm_name: str) -> np.ndarray:
         """Where the last picture shows an arm's end effector, (3,), env frame [m]."""
         return self._data.site(f"{arm_name}/eef").xpos.copy()
 
-    def _draw(self) -> np.ndarray:
+    def _draw(self, camera: str) -> np.ndarray:
+        self._view.fixedcamid = self._model.camera(camera).id
         mujoco, (height, width) = self._mujoco, self._size
         self._context.make_current()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._drawing)

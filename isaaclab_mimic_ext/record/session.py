@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.record.store import Outcomes, RunStore
 _BUDGETS = ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
 FREE_TO_CHANGE = frozenset(
     {
-        *("num_envs", "headless", "enable_cameras", "sim.num_threads", "recorder.queue_megabytes"),
+        *("num_envs", "headless", "sim.num_threads", "recorder.queue_megabytes"),
         *("input_file", "output_dir", "overwrite", "resume", "progress", "video", "num_video_demos"),
         *(f"datagen_config.{name}" for name in (*_BUDGETS, "generation_num_trials")),
     }

@@ -1,0 +1,91 @@
+"""Pictures among the observations: of the scene as it was before each action, whatever else runs beside it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from isaaclab_mimic_ext.apps import generate
+from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.envs.rendering import Renderer
+from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, SimulatorUnavailable
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task import load_task
+from tests.kinematic_sources import TASK, read_tree
+
+pytest.importorskip("mujoco")
+CAMERAS = {"front": "front", "wrist": "robot/wrist"}
+NUM_DEMOS = 1
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
+    try:
+        with Renderer(load_task(TASK), 128, 128, shadows=False) as opened:
+            yield opened
+    except SimulatorUnavailable as error:
+        pytest.skip(str(error))
+
+
+def configuration(folder: Path, *overrides: str) -> GenerateCfg:
+    settings = ["sim=mujoco", "sim.num_threads=1", "num_envs=1", "video=false", "progress=false", "enable_cameras=true"]
+    settings += [f"output_dir={folder}", f"datagen_config.generation_num_trials={NUM_DEMOS}", "recorder.compression=lzf"]
+    names = {override.partition("=")[0] for override in overrides}
+    return load_config("generate", [*(each for each in settings if each.partition("=")[0] not in names), *overrides])
+
+
+@pytest.mark.slow
+def test_a_run_records_a_picture_a_step_of_each_camera_in_a_valid_file(tmp_path: Path, renderer: Renderer) -> None:
+    generate.main(configuration(tmp_path / "run"))
+    path = tmp_path / "run" / "demo.hdf5"
+    assert validate_dataset(path).is_valid(strict=True)
+    with h5py.File(path) as file:
+        demo = file["data/demo_0"]
+        states = {0: (read_tree(demo["initial_state"]), 0), 20: (read_tree(demo["states"]), 19)}
+        for camera in CAMERAS:
+            pictures = demo[f"obs/{camera}"]
+            assert (pictures.shape, pictures.dtype) == ((len(demo["actions"]), 128, 128, 3), np.uint8)
+            assert pictures.chunks is not None and pictures.chunks[0] * 128 * 128 * 3 <= 2**20
+        for step, (state, row) in states.items():
+            for camera, drawn in zip(CAMERAS, renderer.frames(nested(state, row), CAMERAS.values()), strict=True):
+                assert np.array_equal(demo[f"obs/{camera}"][step], drawn), (camera, step)
+
+
+def nested(leaves: dict[str, np.ndarray], row: int) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    tree: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for path, values in leaves.items():
+        kind, name, leaf = path.split("/")
+        tree.setdefault(kind, {}).setdefault(name, {})[leaf] = values[row]
+    return tree
+
+
+def test_pictures_do_not_depend_on_the_number_of_envs_and_show_what_moves(renderer: Renderer, tmp_path: Path) -> None:
+    seen = []
+    for num_envs in (1, 3):
+        env = generate.start_env(configuration(tmp_path, f"num_envs={num_envs}"))
+        last = torch.tensor([num_envs - 1])
+        env.reset(last, Draws(1, torch.tensor([7])))
+        before = env.observations()
+        for _ in range(3):
+            actions = torch.zeros(num_envs, env.action_dim)
+            actions[:, 2] = -1.0
+            env.step(actions)
+        seen.append([terms[camera][-1] for terms in (before, env.observations()) for camera in CAMERAS])
+        assert before["front"].shape == (num_envs, 128, 128, 3) and before["front"].dtype == torch.uint8
+        assert env.env_args()["cameras"] == {"names": list(CAMERAS), "height": 128, "width": 128}
+        env.close()
+    assert all(torch.equal(one, other) for one, other in zip(*seen, strict=True))
+    front, wrist, front_later, wrist_later = seen[0]
+    assert not torch.equal(front, front_later) and not torch.equal(wrist, wrist_later)
+
+
+def test_a_run_is_not_continued_without_its_pictures(renderer: Renderer, tmp_path: Path) -> None:
+    with pytest.raises(BudgetExhausted):
+        generate.main(configuration(tmp_path / "run", "datagen_config.max_time=1e-9"))
+    with pytest.raises(OutputError, match="enable_cameras: True -> False"):
+        generate.main(configuration(tmp_path / "run", "enable_cameras=false", "resume=true"))
