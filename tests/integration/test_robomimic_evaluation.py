@@ -1,0 +1,83 @@
+"""Evaluations of what `scripts/train.py` made. `make train-env` sets up what these tests need."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from isaaclab_mimic_ext.errors import DependencyMissing
+from isaaclab_mimic_ext.train.robomimic_adapter import require_robomimic
+from tests.integration.test_cli import ROOT, message_of
+from tests.train_files import make_train_file
+
+pytestmark = pytest.mark.train
+
+try:
+    require_robomimic()
+except DependencyMissing:
+    pytest.skip("robomimic is not installed (make train-env)", allow_module_level=True)
+
+SMALL = ("agent.algo.actor_layer_dims=[32,32]", "agent.experiment.epoch_every_n_steps=4", "agent.train.batch_size=16")
+FAST = ("sim=kinematic", "num_envs=4", "num_episodes=6", "horizon=20", "video=false")
+
+
+def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, env=os.environ)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs, a checkpoint each."""
+    folder = tmp_path_factory.mktemp("training")
+    dataset = make_train_file(folder / "demo.hdf5")
+    done = run("train", f"dataset={dataset}", "output_dir=run", "epochs=2", "save_every=1", *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def evaluate(trained: Path, folder: Path, *arguments: str) -> dict[str, Any]:
+    done = run("evaluate", f"checkpoint={trained}", f"output_dir={folder}", *FAST, *arguments, cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_every_checkpoint_of_a_run_is_evaluated_with_what_it_knows_of_its_training(trained: Path, tmp_path: Path) -> None:
+    found = evaluate(trained, tmp_path / "a")
+    assert [checkpoint["epoch"] for checkpoint in found["checkpoints"]] == [1, 2]
+    assert found["checkpoints"][0]["training"]["num_train_demos"] == 3
+    assert all(checkpoint["num_episodes"] == 6 and checkpoint["reasons"] for checkpoint in found["checkpoints"])
+
+
+def test_checkpoint_whose_name_tells_no_epoch_says_it_itself(trained: Path, tmp_path: Path) -> None:
+    found = evaluate(trained / "models/last.pth", tmp_path / "a")
+    (checkpoint,) = found["checkpoints"]
+    assert (checkpoint["name"], checkpoint["epoch"]) == ("last", 2)
+
+
+def spoiled(trained: Path, tmp_path: Path, **replaced: Any) -> Path:
+    content = torch.load(trained / "models/model_epoch_1.pth", weights_only=True)
+    content["isaaclab_mimic_ext"].update(replaced)
+    path = tmp_path / "spoiled.pth"
+    torch.save(content, path)
+    return path
+
+
+def test_checkpoint_for_another_task_is_refused_before_anything_is_written(trained: Path, tmp_path: Path) -> None:
+    path = spoiled(trained, tmp_path, task="stack_cube")
+    done = run("evaluate", f"checkpoint={path}", "output_dir=a", *FAST, cwd=tmp_path)
+    assert "trained for task 'stack_cube', asked for 'desktop_organizer'" in message_of(done)
+    assert done.returncode == 2
+    assert not (tmp_path / "a").exists()
+
+
+def test_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pth").write_text("no checkpoint")
+    done = run("evaluate", "checkpoint=model.pth", "output_dir=a", *FAST, cwd=tmp_path)
+    assert "model.pth: cannot be read" in message_of(done)
+    assert done.returncode == 2
