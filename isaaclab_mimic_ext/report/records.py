@@ -2,6 +2,7 @@
 
 # K trials, E end effectors, S subtasks, O objects, Q term signals
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -116,16 +117,21 @@ def read_records(store_path: Path, num_trials: int | None = None) -> RunRecords:
     """
     if not store_path.is_file():
         raise SourceDataError(f"{store_path}: there is no such file; give the output_dir of a generation run")
+    try:
+        facts, found = _read(store_path)
+        if "trials" in facts:
+            return _arrays(facts, [record for record in found if num_trials is None or record.trial < num_trials])
+    except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
+        raise SourceDataError(f"{store_path}: the file is damaged ({error}); generate again") from error
+    raise SourceDataError(f"{store_path}: no run has begun in it; generate first")
+
+
+def _read(store_path: Path) -> tuple[dict[str, Any], list[TrialRecord]]:
     store = RunStore(store_path, read_only=True)
     try:
-        facts = store.facts()
-        found = [record for record in store.records() if num_trials is None or record.trial < num_trials]
+        return store.facts(), list(store.records())
     finally:
         store.close()
-    if "trials" not in facts:
-        raise SourceDataError(f"{store_path}: no run has begun in it; generate first")
-    # Operators' demonstrations leave no notes.
-    return _arrays(facts, [record for record in found if record.notes])
 
 
 def _arrays(facts: dict[str, Any], records: Sequence[TrialRecord]) -> RunRecords:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -228,6 +229,25 @@ def test_a_run_that_a_budget_ended_speaks_of_the_trials_that_count(kinematic_sou
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceDataError, match=r"run.sqlite: there is no such file; give the output_dir"):
         write_page(RunFolder(tmp_path))
+
+
+def _garbage(store: bytearray) -> None:
+    store[:] = b"not a database" * 100
+
+
+def _bad_record(store: bytearray) -> None:
+    place = store.index(b'"scene": [[')
+    store[place : place + 8] = b'"scenes"'
+
+
+@pytest.mark.parametrize("damage", [_garbage, _bad_record])
+def test_a_damaged_store_is_refused(run: RunFolder, tmp_path: Path, damage: Callable[[bytearray], None]) -> None:
+    store = bytearray(run.store.read_bytes())
+    damage(store)
+    copy = RunFolder(tmp_path)
+    copy.store.write_bytes(store)
+    with pytest.raises(SourceDataError, match=r"run.sqlite: the file is damaged .*; generate again"):
+        write_page(copy)
 
 
 def test_a_page_that_cannot_be_written_is_said_so(run: RunFolder, tmp_path: Path) -> None:

@@ -170,12 +170,12 @@ def _wrong_facts(path: Path) -> None:
 
 def _wrong_trials(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE trials SET stage = 'lift' WHERE trial = 3")
+        database.execute("UPDATE trials SET success = 'lift' WHERE trial = 3")
 
 
 def _another_schema(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("ALTER TABLE trials RENAME COLUMN stage TO phase")
+        database.execute("ALTER TABLE trials RENAME COLUMN reason TO cause")
 
 
 @pytest.mark.parametrize("damage", [_garbage, _half, _empty, _wrong_facts, _wrong_trials, _another_schema])
