@@ -108,7 +108,7 @@ class BoxPlanner:
     Ways over lift the hand straight up, go across and come straight down. One is tried at the height of start or goal, and
     one just above each object; ways around follow the line from start to goal at some distance to either side. Every pose of
     every way is checked, rounded corners included. What is touched at the start or the goal already (the thing that was let
-    go, or is to be grasped) may be touched near there.
+    go, or is to be grasped) may be touched straight above there: it is left and come to from above.
 
     Args:
         objects: the O objects' bounding boxes, in their own frames.
@@ -123,10 +123,8 @@ class BoxPlanner:
     """To the side of the line from start to goal, for the middle part of it [m]."""
     bends = (0.2, 0.8)
     """Where on the line the middle part begins and ends, as a share of its length."""
-    escape = 0.06
-    """From start or goal: so near what is touched there does not count; straight above them neither [m]."""
-    column = 0.01
-    """How far from the vertical through start or goal is still straight above [m]."""
+    column = 0.015
+    """So near to the vertical up from start or goal, what is touched there does not count [m]."""
     rounding = 0.03
     """What a way over an object adds to its height, because corners are rounded [m]."""
     rows_at_once = 128
@@ -227,11 +225,10 @@ class BoxPlanner:
         return collides.flatten(2).any(-1)
 
     def _is_near(self, paths: Tensor, end: Tensor) -> Tensor:
-        """Which poses (R, K, L) are near an end (R, 4, 4) of the way, or straight above it."""
+        """Which poses (R, K, L) are at an end (R, 4, 4) of the way, or straight above it."""
         offset = paths[..., :3, 3] - end[:, None, None, :3, 3]
-        square = offset * offset
-        level = square[..., 0] + square[..., 1]
-        return (level + square[..., 2] < self.escape**2) | ((level < self.column**2) & (offset[..., 2] > -1e-3))
+        aside = offset[..., 0] * offset[..., 0] + offset[..., 1] * offset[..., 1]
+        return (aside < self.column**2) & (offset[..., 2] > -self.column)
 
 
 def _take(query: MotionQuery, ids: Tensor) -> MotionQuery:

@@ -53,7 +53,7 @@ def test_no_point_of_hand_or_load_enters_a_box_except_near_the_ends(seed, held):
 
 def excused(pose: np.ndarray, end: np.ndarray) -> bool:
     offset = pose[:3, 3] - end[:3, 3]
-    return bool(np.linalg.norm(offset) < 0.06 or (np.linalg.norm(offset[:2]) < 0.01 and offset[2] > -1e-3))
+    return bool(np.linalg.norm(offset[:2]) < 0.015 and offset[2] > -0.015)
 
 
 @settings(deadline=None, max_examples=60)

@@ -113,6 +113,18 @@ def test_short_descent_onto_a_thing_is_straight():
     assert bool(plan.success) and highest(plan) <= 0.15 + 1e-6
 
 
+def test_thing_that_was_let_go_is_left_upwards_even_if_the_goal_is_beside_it():
+    """Fingers about a cube that would go to another 8 cm aside, at the same height: not through the cube."""
+    cube, start, goal = standing_at(0.5, 0.0, 0.023), down_at(0.5, 0.0, 0.03), down_at(0.58, 0.0, 0.03)
+    plan = planner([(0.023, 0.023, 0.023)]).plan(query(start, goal, cube[None]))
+    assert bool(plan.success)
+    path = plan.path[0, :, :3, 3]
+    aside = (path[:, 0] - 0.5).abs() > 0.015
+    fingers_low, beside = path[:, 2] - 0.01 < 0.046, (path[:, 0] - 0.5).abs() < 0.023 + 0.012
+    assert not bool((aside & fingers_low & beside).any())
+    assert highest(plan) > 0.05
+
+
 def failure_of(plan: MotionPlan) -> MotionFailure:
     assert not bool(plan.success)
     assert MOTION_FAILURES[int(plan.failure)]
