@@ -3,6 +3,7 @@
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.evaluation import EvaluateCfg, SweepReportCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
+from isaaclab_mimic_ext.config.pipeline import PipelineCfg
 from isaaclab_mimic_ext.config.scripts import (
     SCRIPT_SCHEMAS,
     AnnotateDemosCfg,
@@ -41,6 +42,7 @@ __all__ = [
     "InspectDatasetCfg",
     "MergeDatasetsCfg",
     "MimicEnvCfg",
+    "PipelineCfg",
     "PrepareDatasetCfg",
     "RecordDemosCfg",
     "RecorderCfg",

@@ -7,6 +7,7 @@ from omegaconf import MISSING
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.evaluation import EvaluateCfg, SweepReportCfg
 from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
+from isaaclab_mimic_ext.config.pipeline import PipelineCfg
 from isaaclab_mimic_ext.config.task import MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 from isaaclab_mimic_ext.config.training import TrainCfg
 
@@ -175,6 +176,7 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "check_demos": CheckDemosCfg,
     "evaluate": EvaluateCfg,
     "train": TrainCfg,
+    "pipeline": PipelineCfg,
     "sweep_report": SweepReportCfg,
 }
 """Script name (also of its file in `conf/`) -> schema."""

@@ -1,0 +1,94 @@
+"""`scripts/pipeline.py`: every script from recording to evaluation, and a page about what came of them."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from isaaclab_mimic_ext.apps.signals import StopRequest
+from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, OutputError, UsageError
+from isaaclab_mimic_ext.pipeline.page import render_page
+from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
+from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
+
+log = logging.getLogger(__name__)
+
+_RUN = "from isaaclab_mimic_ext.cli import run_app; run_app({!r})"
+_USAGE, _BUDGET = 2, 3
+_POLL = 0.2
+
+
+def main(cfg: PipelineCfg) -> None:
+    """Run the steps that are not up to date, and write the page.
+
+    Raises:
+        UsageError: something asked for is wrong.
+        BudgetExhausted: a step ran out of its budget.
+        Interrupted: a signal ended it; it goes on where it stopped.
+        MimicError: a step failed.
+    """
+    folder = PipelineFolder(Path(cfg.output_dir))
+    steps = build_steps(cfg, folder)
+    try:
+        (folder.path / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"output_dir: {folder.path} cannot be written: {error.strerror}; give another one") from error
+    stamps, signed = Stamps(folder.stamps), signatures(steps)
+    with StopRequest() as stop:
+        for step in steps:
+            _run(step, signed[step.name], stamps, folder, stop)
+            if stop.requested:
+                stop.raise_interrupted(f"interrupted in step '{step.name}'; the same command goes on")
+    page = render_page(cfg, folder, {step.name: stamps.seconds(step) for step in steps})
+    try:
+        folder.page.write_text(page)
+    except OSError as error:
+        raise OutputError(f"{folder.page} cannot be written: {error.strerror}; free some space and run again") from error
+    log.info("Everything is up to date; the page is %s", folder.page)
+
+
+def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, stop: StopRequest) -> None:
+    """Do a step, or go on with it, unless it is up to date."""
+    if stamps.is_done(step, signature):
+        log.info("%s: up to date", step.name)
+        return
+    goes_on = step.resumed is not None and stamps.was_begun(step, signature)
+    arguments = (*step.arguments, *(step.resumed or () if goes_on else step.fresh))
+    stamps.begin(step, signature)
+    log.info("%s: %s %s", step.name, "going on with" if goes_on else "running", " ".join((step.script, *arguments)))
+    start = time.perf_counter()
+    log_path = folder.log(step.name.replace(" ", "_"))
+    with log_path.open("w") as output:
+        exit_code = _script(step.script, arguments, output, stop)
+    if stop.requested:
+        return
+    if exit_code:
+        raise _failure(step, exit_code, log_path)
+    stamps.finish(step, signature, time.perf_counter() - start)
+    log.info("%s: done in %.0f s", step.name, time.perf_counter() - start)
+
+
+def _script(name: str, arguments: tuple[str, ...], output: IO[str], stop: StopRequest) -> int:
+    """Run a script to its end; a signal that ends us ends it first. Its exit code."""
+    command = [sys.executable, "-c", _RUN.format(name), *arguments]
+    # In a session of its own, Ctrl-C reaches it through us, once.
+    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ)
+    forwarded = False
+    while True:
+        try:
+            return process.wait(timeout=_POLL)
+        except subprocess.TimeoutExpired:
+            if stop.requested and not forwarded:
+                process.send_signal(signal.SIGTERM)
+                forwarded = True
+
+
+def _failure(step: Step, exit_code: int, log_path: Path) -> MimicError:
+    lines = [line for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
+    message = f"step '{step.name}' failed: {lines[-1] if lines else 'it said nothing'} (its whole log: {log_path})"
+    return {_USAGE: UsageError, _BUDGET: BudgetExhausted}.get(exit_code, MimicError)(message)

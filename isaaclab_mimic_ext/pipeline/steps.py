@@ -1,0 +1,140 @@
+"""The steps of a pipeline as command lines of the scripts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.errors import ConfigError, choices
+
+STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One script's run.
+
+    Attributes:
+        kind: of `STEPS`.
+        arguments: what decides the result.
+        outputs: files that are there when it is done.
+        fresh, resumed: arguments for a start over what is there, and to go on with what is there.
+    """
+
+    name: str
+    kind: str
+    script: str
+    arguments: tuple[str, ...]
+    outputs: tuple[Path, ...]
+    fresh: tuple[str, ...] = ()
+    resumed: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PipelineFolder:
+    """Where each step's outputs go."""
+
+    path: Path
+
+    @property
+    def raw(self) -> Path:
+        return self.path / "raw.hdf5"
+
+    @property
+    def annotated(self) -> Path:
+        return self.path / "annotated.hdf5"
+
+    @property
+    def generation(self) -> Path:
+        return self.path / "generation"
+
+    @property
+    def demos(self) -> Path:
+        return self.generation / "demo.hdf5"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def stamps(self) -> Path:
+        return self.path / "stamps.json"
+
+    def training(self, seed: int) -> Path:
+        return self.path / "training" / f"seed_{seed}"
+
+    def log(self, step: str) -> Path:
+        return self.path / "logs" / f"{step}.txt"
+
+
+def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
+    """The steps in their order.
+
+    Raises:
+        ConfigError: the task's own overrides are broken.
+    """
+    own = task_overrides(cfg.task)
+    extra = {kind: (*own.get(kind, ()), *getattr(cfg, kind)) for kind in STEPS}
+    scene = (f"task={cfg.task}",)
+    start_over = ("overwrite=true",)
+    steps = [
+        Step(
+            "record", "record", "record_demos",
+            (*scene, f"num_demos={cfg.num_sources}", f"output_file={folder.raw}", *extra["record"]),
+            (folder.raw,), start_over,
+        ),
+        Step(
+            "annotate", "annotate", "annotate_demos",
+            (*scene, f"input_file={folder.raw}", f"output_file={folder.annotated}", *extra["annotate"]),
+            (folder.annotated,), start_over,
+        ),
+        Step(
+            "generate", "generate", "generate",
+            (*scene, f"input_file={folder.annotated}", f"output_dir={folder.generation}", f"num_envs={cfg.num_envs}",
+             f"generation_num_trials={cfg.num_demos}", *extra["generate"]),
+            (folder.demos,), start_over, ("resume=true",),
+        ),
+        Step("split", "split", "split_dataset", (f"input_file={folder.demos}", *extra["split"]), (folder.demos,)),
+    ]  # fmt: skip
+    for seed in cfg.seeds:
+        run = folder.training(seed)
+        arguments = (*scene, f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}")
+        steps.append(
+            Step(
+                f"train seed {seed}", "train", "train", (*arguments, f"output_dir={run}", *extra["train"]),
+                (run / "models" / "last.pth",), start_over, ("resume=true",),
+            )
+        )  # fmt: skip
+    checkpoints = ",".join(str(folder.training(seed) / "models" / f"model_epoch_{cfg.epochs}.pth") for seed in cfg.seeds)
+    judged = (f"checkpoint=[{checkpoints}]", f"num_envs={cfg.num_envs}", f"num_episodes={cfg.num_episodes}")
+    places = (f"input_file={folder.demos}", f"output_dir={folder.evaluation}")
+    report = folder.evaluation / "evaluation.json"
+    steps.append(
+        Step("evaluate", "evaluate", "evaluate", (*scene, *judged, *places, *extra["evaluate"]), (report,), start_over)
+    )
+    return steps
+
+
+def task_overrides(task: str) -> Mapping[str, Sequence[str]]:
+    """What a task's pipeline changes of the scripts' defaults: step -> overrides.
+
+    Raises:
+        ConfigError: its file names no step, or is no JSON.
+    """
+    path = Path(str(files("isaaclab_mimic_ext.tasks"))) / task / "agents" / "pipeline.json"
+    if not path.is_file():
+        return {}
+    try:
+        overrides = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"task: {path} is no JSON ({error}); correct it") from error
+    for kind in overrides:
+        if kind not in STEPS:
+            raise ConfigError(f"task: {path}: there is no step '{kind}'; {choices(kind, STEPS)}")
+    return overrides

@@ -1,0 +1,13 @@
+"""Record, annotate, generate, split, train, evaluate, and a page about it. What is there and up to date is not done again.
+
+    python scripts/pipeline.py preset=quick
+    python scripts/pipeline.py preset=normal seeds=[1,2,3]
+    python scripts/pipeline.py preset=normal task=stack_cube 'generate=["all_subtasks.action_noise=0.01"]'
+
+`--help` shows every field.
+"""
+
+if __name__ == "__main__":
+    from isaaclab_mimic_ext.cli import run_app
+
+    run_app("pipeline")

@@ -1,0 +1,129 @@
+"""The pipeline's steps, and which of them are up to date."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.pipeline import steps as steps_module
+from isaaclab_mimic_ext.pipeline.curves import draw_curves
+from isaaclab_mimic_ext.pipeline.page import render_page
+from isaaclab_mimic_ext.pipeline.stamps import Stamps, fingerprints, signatures
+from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
+
+
+def make_cfg(**changes) -> PipelineCfg:
+    cfg = PipelineCfg(num_sources=10, num_demos=50, epochs=50, output_dir="out", seeds=[1, 2])
+    return dataclasses.replace(cfg, **changes)
+
+
+def signed(**changes) -> dict[str, str]:
+    return signatures(build_steps(make_cfg(**changes), PipelineFolder(Path("out"))))
+
+
+def changed_steps(**changes) -> set[str]:
+    before, after = signed(), signed(**changes)
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"num_sources": 20}, "record"),
+        ({"annotate": ["num_success_steps=3"]}, "annotate"),
+        ({"num_demos": 100}, "generate"),
+        ({"split": ["ratio=0.9"]}, "split"),
+        ({"num_episodes": 100}, "evaluate"),
+    ],
+)
+def test_what_is_changed_makes_its_step_and_those_after_it_stale(changes, first):
+    names = list(signed())
+    assert changed_steps(**changes) == set(names[names.index(first) :])
+
+
+def test_another_number_of_epochs_makes_trainings_and_evaluation_stale_only():
+    assert changed_steps(epochs=60) == {"train seed 1", "train seed 2", "evaluate"}
+
+
+def test_another_seed_leaves_the_other_trainings_up_to_date():
+    before, after = signed(), signed(seeds=[1, 3])
+    assert before["train seed 1"] == after["train seed 1"]
+    assert before["evaluate"] != after["evaluate"]
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Step:
+    return Step("record", "record", "record_demos", ("num_demos=10",), (tmp_path / "raw.txt",))
+
+
+def test_a_step_is_up_to_date_only_when_it_was_finished_as_asked_for(step, tmp_path):
+    stamps = Stamps(tmp_path / "stamps.json")
+    step.outputs[0].write_text("demos")
+    assert not stamps.is_done(step, "a")
+    stamps.begin(step, "a")
+    assert not Stamps(tmp_path / "stamps.json").is_done(step, "a")
+    assert stamps.was_begun(step, "a") and not stamps.was_begun(step, "b")
+    stamps.finish(step, "a", 2.0)
+    again = Stamps(tmp_path / "stamps.json")
+    assert again.is_done(step, "a") and not again.is_done(step, "b")
+    assert again.seconds(step) == 2.0
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("other demos")])
+def test_an_output_that_was_removed_or_changed_is_made_again(step, tmp_path, damage):
+    stamps = Stamps(tmp_path / "stamps.json")
+    step.outputs[0].write_text("demos")
+    stamps.finish(step, "a", 1.0)
+    damage(step.outputs[0])
+    assert not stamps.is_done(step, "a")
+
+
+def test_broken_stamps_mean_that_nothing_is_up_to_date(step, tmp_path):
+    (tmp_path / "stamps.json").write_text("{")
+    assert not Stamps(tmp_path / "stamps.json").is_done(step, "a")
+
+
+def test_masks_change_the_split_and_not_the_generation(tmp_path):
+    path = tmp_path / "demo.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_group("data/demo_0").attrs["digest"] = np.bytes_("12ab")
+        file["mask/train"] = np.array([b"demo_0"])
+    generate = Step("generate", "generate", "generate", (), (path,))
+    split = Step("split", "split", "split_dataset", (), (path,))
+    before = fingerprints(generate), fingerprints(split)
+    with h5py.File(path, "r+") as file:
+        file["mask/valid"] = np.array([b"demo_0"])
+    assert fingerprints(generate) == before[0]
+    assert fingerprints(split) != before[1]
+
+
+def test_a_tasks_own_overrides_come_before_those_of_the_command_line():
+    step = build_steps(make_cfg(record=["teleop_device=scripted"]), PipelineFolder(Path("out")))[0]
+    own = [word for word in step.arguments if word.startswith("teleop_device=")]
+    assert own[-1] == "teleop_device=scripted"
+
+
+def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "mine" / "agents").mkdir(parents=True)
+    (tmp_path / "mine" / "agents" / "pipeline.json").write_text(json.dumps({"trane": []}))
+    monkeypatch.setattr(steps_module, "files", lambda name: tmp_path)
+    with pytest.raises(ConfigError, match=r"no step 'trane'.*did you mean 'train'"):
+        build_steps(make_cfg(task="mine"), PipelineFolder(Path("out")))
+
+
+def test_the_page_needs_nothing_but_itself_even_where_steps_left_nothing(tmp_path):
+    page = render_page(make_cfg(), PipelineFolder(tmp_path), {"record": 3.0, "evaluate": None})
+    assert "<script" not in page and "http" not in page and "desktop_organizer: 10 sources" in page
+
+
+def test_curves_lie_within_the_picture():
+    rows = [{"epoch": str(epoch), "train_loss": str(0.1 / epoch), "valid_loss": "0.05"} for epoch in range(1, 9)]
+    drawn = draw_curves({"seed 1": rows, "seed 2": []})
+    lines = [part.split('"')[0] for part in drawn.split('points="')[1:]]
+    points = [float(number) for line in lines for number in line.replace(",", " ").split()]
+    assert len(points) == 4 * 8 and min(points) >= 0 and max(points) <= 900
