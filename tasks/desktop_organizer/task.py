@@ -155,6 +155,14 @@ class DesktopOrganizer(Task):
         along_y = (offset * basket[:, :3, 1]).sum(-1).abs()
         return (along_x < BASKET_INNER[0] / 2) & (along_y < BASKET_INNER[1] / 2)
 
+    def observations(self, scene: SceneState) -> dict[str, Tensor]:
+        """Which way it is: from the hand to the ketchup and from the ketchup to the basket, (N, 3), env frame [m].
+
+        A policy can tell a millimetre there that it cannot in the difference of two places.
+        """
+        ketchup, basket = (scene.root_pose[:, self.object_id(name), :3] for name in ("ketchup", "basket"))
+        return {"ketchup_from_eef": ketchup - scene.eef_pose[:, 0, :3, 3], "basket_from_ketchup": basket - ketchup}
+
     def graspable(self) -> dict[str, tuple[Graspable, ...]]:
         return {"franka": (Graspable("ketchup", half_width=KETCHUP_RADIUS),)}
 
