@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, each_demo, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.datasets.hdf5 import demo_names, each_demo, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
 from isaaclab_mimic_ext.train.normalization import Affine
 
@@ -80,7 +80,7 @@ def read_facts(path: str | Path) -> DatasetFacts:
         demo = file["data"][names[0]]
         if "obs" not in demo or "actions" not in demo:
             raise SourceDataError(f"{path}: {names[0]} has no 'obs' or no 'actions'; generate the dataset again")
-        shapes = {key: tuple(leaf.shape[1:]) for key, leaf in datasets_below(demo["obs"])}
+        shapes = {key: tuple(leaf.shape[1:]) for key, leaf in demo["obs"].items() if isinstance(leaf, h5py.Dataset)}
         env_args = plain_value(file["data"].attrs.get("env_args", "{}"))
         return DatasetFacts(
             Path(path), masks, shapes, demo["actions"].shape[1], env_args if isinstance(env_args, dict) else {}

@@ -1,0 +1,280 @@
+"""Training with robomimic itself. `make train-env` sets up what these tests need."""
+
+# N envs, A action entries
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, SourceDataError
+from isaaclab_mimic_ext.train.agents import changed, load_agent
+from isaaclab_mimic_ext.train.checkpoint import load_checkpoint
+from isaaclab_mimic_ext.train.policy import load_policy
+from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, require_robomimic
+from tests.integration.test_cli import ROOT, message_of
+from tests.train_files import make_train_file
+
+pytestmark = pytest.mark.train
+
+try:
+    require_robomimic()
+except DependencyMissing:
+    pytest.skip("robomimic is not installed (make train-env)", allow_module_level=True)
+
+SMALL = {"bc": "agent.algo.actor_layer_dims=[32,32]", "bc_rnn": "agent.algo.rnn.hidden_dim=16"}
+FAST = ("agent.experiment.epoch_every_n_steps=4", "agent.train.batch_size=16", "num_threads=1")
+
+
+def command(dataset: Path, output: Path, *arguments: str, algo: str = "bc") -> list[str]:
+    script = [sys.executable, str(ROOT / "scripts/train.py"), f"dataset={dataset}", f"output_dir={output}", f"algo={algo}"]
+    return [*script, *FAST, *([SMALL[algo]] if algo in SMALL else []), *arguments]
+
+
+def train(
+    dataset: Path, output: Path, *arguments: str, algo: str = "bc", limit: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    words = command(dataset, output, *arguments, algo=algo)
+    if limit is not None:
+        # In the place of a disk that is full: no file may be longer.
+        words = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *words]
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+
+
+def parameters(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint's model by path."""
+    found: dict[str, torch.Tensor] = {}
+
+    def walk(tree: Any, prefix: str) -> None:
+        for name, value in tree.items():
+            if isinstance(value, torch.Tensor):
+                found[prefix + name] = value
+            elif isinstance(value, dict):
+                walk(value, f"{prefix}{name}.")
+
+    walk(load_checkpoint(path).content["model"], "")
+    return found
+
+
+def same(first: Path, second: Path) -> bool:
+    one, other = parameters(first), parameters(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_train_file(tmp_path_factory.mktemp("data") / "demo.hdf5")
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("runs") / "bc"
+    done = train(dataset, output, "epochs=6", "save_every=2")
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def observations(shapes: dict[str, tuple[int, ...]], num_envs: int, steps: int) -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    return [{key: torch.randn(num_envs, *shape, generator=generator) for key, shape in shapes.items()} for _ in range(steps)]
+
+
+def test_a_run_leaves_checkpoints_curves_and_its_configuration(trained):
+    names = sorted(path.name for path in (trained / "models").iterdir())
+    assert names == ["last.pth", "model_epoch_2.pth", "model_epoch_4.pth", "model_epoch_6.pth"]
+    with (trained / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    assert json.loads((trained / "config.json").read_text())["algo_name"] == "bc"
+    assert list((trained / "logs" / "tb").glob("events.out.tfevents.*"))
+
+
+def test_the_checkpoint_says_what_it_is_and_of_what(trained, dataset):
+    checkpoint = load_checkpoint(trained / "models" / "model_epoch_6.pth")
+    assert (checkpoint.task_name, checkpoint.action_dim, checkpoint.facts["epoch"]) == ("desktop_organizer", 7, 6)
+    assert checkpoint.facts["dataset"] == str(dataset)
+    assert "actions" not in checkpoint.obs_shapes
+    assert set(checkpoint.obs_scales) == set(checkpoint.obs_shapes)
+
+
+def test_normalization_is_that_of_the_training_demos_alone(trained, dataset):
+    checkpoint = load_checkpoint(trained / "models" / "last.pth")
+    with h5py.File(dataset) as file:
+        names = [name.decode() for name in file["mask/train"][()]]
+        eef_pos = np.concatenate([file[f"data/{name}/obs/eef_pos"][()] for name in names])
+        actions = np.concatenate([file[f"data/{name}/actions"][()] for name in names])
+    np.testing.assert_allclose(checkpoint.obs_scales["eef_pos"].offset.numpy(), eef_pos.mean(0), rtol=1e-5)
+    scale = checkpoint.action_scale
+    assert scale is not None
+    reach = scale.unnormalize(torch.ones(7)).numpy()
+    varies = np.ptp(actions, axis=0) > 1e-3
+    np.testing.assert_allclose(reach[varies], actions.max(0)[varies], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("algo", ["bc", "bc_rnn"])
+def test_a_policy_acts_as_robomimics_own_loader_does_one_env_at_a_time(dataset, tmp_path, algo):
+    assert train(dataset, tmp_path / "run", "epochs=1", algo=algo).returncode == 0
+    path = tmp_path / "run" / "models" / "last.pth"
+    policy = load_policy(path)
+    steps = observations(policy.obs_shapes, num_envs=3, steps=23)
+    policy.reset(torch.arange(3))
+    batched = torch.stack([policy.act(each) for each in steps])
+
+    from robomimic.utils.file_utils import policy_from_checkpoint
+
+    alone, _ = policy_from_checkpoint(ckpt_path=str(path), device=torch.device("cpu"))
+    stats = load_checkpoint(path).action_scale
+    assert stats is not None
+    for env in range(3):
+        alone.start_episode()
+        outputs = np.stack([alone({key: value[env].numpy() for key, value in each.items()}) for each in steps])
+        unnormalizes = hasattr(alone, "action_normalization_stats")  # Since 0.4.
+        expected = torch.from_numpy(outputs) if unnormalizes else stats.unnormalize(torch.from_numpy(outputs))
+        torch.testing.assert_close(batched[:, env], expected, atol=1e-5, rtol=0)
+
+
+def test_a_recurrent_policy_forgets_in_the_envs_that_begin_anew_and_only_there(dataset, tmp_path):
+    assert train(dataset, tmp_path / "run", "epochs=1", algo="bc_rnn").returncode == 0
+    path = tmp_path / "run" / "models" / "last.pth"
+    steps = observations(load_policy(path).obs_shapes, num_envs=2, steps=9)
+
+    def actions(reset_at: int | None) -> torch.Tensor:
+        policy = load_policy(path)
+        policy.reset(torch.arange(2))
+        result = []
+        for number, each in enumerate(steps):
+            if number == reset_at:
+                policy.reset(torch.tensor([1]))
+            result.append(policy.act(each))
+        return torch.stack(result)
+
+    kept, reset = actions(None), actions(4)
+    assert torch.equal(kept[:, 0], reset[:, 0])
+    assert not torch.allclose(kept[4:, 1], reset[4:, 1])
+    fresh = load_policy(path)
+    fresh.reset(torch.arange(2))
+    torch.testing.assert_close(torch.stack([fresh.act(each)[1] for each in steps[4:]]), reset[4:, 1], atol=1e-6, rtol=0)
+
+
+def test_the_same_seed_gives_the_same_policy_and_another_seed_another(dataset, trained, tmp_path):
+    for name, seed in (("again", 1), ("other", 2)):
+        assert train(dataset, tmp_path / name, "epochs=6", "save_every=2", f"seed={seed}").returncode == 0
+    final = "models/model_epoch_6.pth"
+    assert same(trained / final, tmp_path / "again" / final)
+    assert not same(trained / final, tmp_path / "other" / final)
+
+
+def test_a_run_in_two_sessions_is_the_run_in_one(dataset, trained, tmp_path):
+    output = tmp_path / "run"
+    assert train(dataset, output, "epochs=3", "save_every=2").returncode == 0
+    assert train(dataset, output, "epochs=6", "save_every=2", "resume=true").returncode == 0
+    assert same(trained / "models/model_epoch_6.pth", output / "models/model_epoch_6.pth")
+    with (output / "metrics.csv").open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_signal_ends_a_run_in_order_and_it_goes_on(dataset, tmp_path):
+    output = tmp_path / "run"
+    process = subprocess.Popen(command(dataset, output, "epochs=100000"), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (output / "metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert "go on with" in message_of(err) and "resume=true" in message_of(err)
+    epoch = load_checkpoint(output / "models" / "last.pth").facts["epoch"]
+    assert train(dataset, output, f"epochs={epoch + 1}", "resume=true").returncode == 0
+    assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == epoch + 1
+
+
+def test_another_dataset_or_agent_does_not_go_on_with_a_run(dataset, trained, tmp_path):
+    other = make_train_file(tmp_path / "other.hdf5", num_demos=6)
+    done = train(other, trained, "epochs=7", "resume=true")
+    assert done.returncode == 2 and "holds another run: dataset is" in message_of(done.stderr)
+    done = train(dataset, trained, "epochs=7", "resume=true", "agent.algo.optim_params.policy.regularization.L2=0.1")
+    assert done.returncode == 2 and "regularization.L2 is 0.0 there, 0.1 is asked for" in message_of(done.stderr)
+
+
+def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_no_half_checkpoint(dataset, tmp_path):
+    done = train(dataset, tmp_path / "run", "epochs=4", "agent.algo.actor_layer_dims=[256,256]", limit=200)
+    assert done.returncode == 1, done.stderr
+    assert "cannot be written" in message_of(done.stderr) and "free some space" in message_of(done.stderr)
+    assert list((tmp_path / "run" / "models").iterdir()) == []
+
+
+# fmt: off
+BAD_INPUT = [
+    (["epochs=0"], ["epochs: 0 is out of range"]),
+    (["seed=-1"], ["seed: -1 is out of range"]),
+    (["save_every=-1"], ["save_every: -1 is out of range"]),
+    (["normalize_actions=minmax"], ["normalize_actions: 'minmax'", "did you mean 'min_max'"]),
+    (["agent.algo_name=bcc"], ["has no 'bcc'", "did you mean 'bc'"]),
+    (["agent.train.batchsize=5"], ["does not take these settings", "batchsize"]),
+    (["agent.observation.modalities.obs.low_dim=[object_position]"], ["wants: object_position", "has: "]),
+    (["task=stack_cube"], ["is of task 'desktop_organizer', not of 'stack_cube'"]),
+    (["device=cuda:7"], ["device: 'cuda:7' is not on this machine"]),
+    (["resume=true", "overwrite=true"], ["resume, overwrite: both are true"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_INPUT, ids=[" ".join(each) for each, _ in BAD_INPUT])
+def test_bad_input_is_one_line_and_nothing_is_written(dataset, tmp_path, arguments, words):
+    done = train(dataset, tmp_path / "run", *arguments)
+    assert done.returncode == 2, done.stderr
+    for word in words:
+        assert word in message_of(done.stderr)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_algo_or_a_missing_dataset_is_one_line(dataset, tmp_path):
+    done = train(dataset, tmp_path / "run", algo="bcrnn")
+    assert done.returncode == 2 and "no agent 'bcrnn'" in message_of(done.stderr)
+    done = train(tmp_path / "nope.hdf5", tmp_path / "run")
+    assert done.returncode == 2 and "there is no such file" in message_of(done.stderr)
+
+
+def test_parameters_that_do_not_fit_the_configuration_are_refused(trained, tmp_path):
+    content = load_checkpoint(trained / "models" / "last.pth").content
+    config = json.loads(content["config"])
+    config["algo"]["actor_layer_dims"] = [8]
+    torch.save({**content, "config": json.dumps(config)}, tmp_path / "broken.pth")
+    with pytest.raises(SourceDataError, match="its parameters do not fit its configuration"):
+        load_policy(tmp_path / "broken.pth")
+
+
+def test_a_learner_learns_a_linear_policy():
+    settings = changed(
+        load_agent("desktop_organizer", "bc"),
+        {
+            "observation": {"modalities": {"obs": {"low_dim": ["x"]}}},
+            "algo": {"actor_layer_dims": [64, 64], "optim_params": {"policy": {"learning_rate": {"initial": 0.003}}}},
+        },
+    )
+    torch.manual_seed(0)
+    learner = Learner(build_config(settings), {"x": (3,)}, 2, torch.device("cpu"))
+    matrix = torch.tensor([[0.3, -0.2], [0.1, 0.4], [-0.3, 0.2]])
+    for _ in range(300):
+        x = torch.randn(100, 1, 3)
+        losses = learner.train({"obs": {"x": x}, "actions": (x @ matrix).clamp(-0.9, 0.9)}, epoch=1)
+    assert losses["Loss"] < 2e-3
+    learner.begin_acting()
+    x = torch.randn(50, 3)
+    with torch.no_grad():
+        assert (learner.act({"x": x}) - (x @ matrix).clamp(-0.9, 0.9)).abs().mean() < 0.05
+
+
+def test_settings_that_robomimic_does_not_know_are_refused():
+    with pytest.raises(ConfigError, match="does not take these settings"):
+        build_config({"algo_name": "bc", "train": {"no_such_field": 1}})

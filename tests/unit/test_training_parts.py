@@ -1,0 +1,240 @@
+"""What training does around robomimic: reading a dataset, batches, normalization, agents, checkpoints, folders."""
+
+# R rows of all demos, B sequences of a batch, T steps of a sequence
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.train import agents, data
+from isaaclab_mimic_ext.train.checkpoint import load_checkpoint, save_checkpoint
+from isaaclab_mimic_ext.train.folder import TrainFolder
+from isaaclab_mimic_ext.train.identity import check_same_run
+from isaaclab_mimic_ext.train.normalization import (
+    Affine,
+    action_scale,
+    action_stats,
+    observation_scale,
+    observation_stats,
+    read_action_stats,
+    read_observation_stats,
+)
+from tests.train_files import make_train_file
+
+TASKS = ("desktop_organizer", "stack_cube", "two_arm_lift_tray")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return make_train_file(tmp_path / "demo.hdf5")
+
+
+def ramp_demos(lengths: list[int]) -> data.Demos:
+    """Demos whose observation and action are the number of the row, so that it can be seen where a value came from."""
+    rows = torch.arange(sum(lengths), dtype=torch.float32)[:, None]
+    each = torch.tensor(lengths)
+    last = each.cumsum(0) - 1
+    return data.Demos(
+        {"row": rows}, rows, (last - each + 1).repeat_interleave(each), last.repeat_interleave(each)
+    )  # fmt: skip
+
+
+def test_a_dataset_without_masks_is_named_with_the_command_that_splits_it(dataset):
+    with h5py.File(dataset, "r+") as file:
+        del file["mask"]
+    with pytest.raises(SourceDataError, match=rf"{dataset}: no mask/train.*split_dataset.py input_file={dataset}"):
+        data.read_facts(dataset)
+
+
+@pytest.mark.parametrize(("names", "words"), [([], "is empty"), (["demo_0", "demo_99"], "names 'demo_99'")])
+def test_a_mask_that_names_no_demos_is_refused(dataset, names, words):
+    with h5py.File(dataset, "r+") as file:
+        del file["mask/valid"]
+        file["mask/valid"] = np.array(names, dtype="S8")
+    with pytest.raises(SourceDataError, match=f"mask/valid {words}.*split it"):
+        data.read_facts(dataset)
+
+
+def test_keys_that_do_not_match_are_answered_with_both_lists(dataset):
+    facts = data.read_facts(dataset)
+    with pytest.raises(ConfigError) as error:
+        data.check_keys(facts, ["eef_pos", "object_position"], "algo: bc")
+    assert "object_position are not in" in str(error.value)
+    assert "the agent wants: eef_pos, object_position" in str(error.value)
+    assert "the dataset has: " in str(error.value) and "ketchup_pos" in str(error.value)
+
+
+def test_the_last_action_is_refused_as_an_observation(dataset):
+    with pytest.raises(ConfigError, match="'actions' among the observations"):
+        data.check_keys(data.read_facts(dataset), ["eef_pos", "actions"], "algo: bc")
+
+
+def test_a_dataset_of_another_task_is_refused(dataset):
+    with pytest.raises(SourceDataError, match="is of task 'desktop_organizer', not of 'stack_cube'"):
+        data.check_task(data.read_facts(dataset), "stack_cube")
+
+
+def test_training_and_validation_demos_are_those_of_the_masks(dataset):
+    facts = data.read_facts(dataset)
+    with h5py.File(dataset) as file:
+        for mask in data.MASKS:
+            expected = np.concatenate([file[f"data/{name}/obs/eef_pos"][()] for name in facts.masks[mask]])
+            found = data.read_demos(facts.path, facts.masks[mask], ["eef_pos"])
+            np.testing.assert_array_equal(found.obs["eef_pos"].numpy(), expected)
+    assert not set(facts.masks["train"]) & set(facts.masks["valid"])
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    seq_length=st.integers(1, 12),
+    frame_stack=st.integers(1, 4),
+)
+def test_sequences_never_leave_their_demo_and_repeat_its_ends(lengths, seq_length, frame_stack):
+    demos = ramp_demos(lengths)
+    batches = data.Batches(demos, 4, seq_length, frame_stack)
+    for batch in batches.draw(5, seed=3):
+        rows = batch["obs"]["row"][..., 0].long()
+        assert rows.shape == (4, frame_stack - 1 + seq_length)
+        drawn = rows[:, frame_stack - 1]
+        for column in range(rows.shape[1]):
+            wanted = (drawn + column - frame_stack + 1).clamp(demos.first[drawn], demos.last[drawn])
+            assert torch.equal(rows[:, column], wanted)
+        assert torch.equal(batch["actions"], batch["obs"]["row"])
+
+
+def test_every_row_comes_once_before_any_comes_again():
+    batches = data.Batches(ramp_demos([5, 7, 8]), batch_size=4)
+    seen = torch.cat([batch["actions"].flatten() for batch in batches.draw(5, seed=1)])
+    assert torch.equal(seen.sort().values, torch.arange(20.0))
+
+
+def test_the_order_of_the_batches_is_decided_by_the_seed():
+    batches = data.Batches(ramp_demos([30]), batch_size=5)
+    first, again, other = (torch.cat([each["actions"] for each in batches.draw(6, seed)]) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_an_epoch_may_be_longer_than_the_data():
+    assert len(list(data.Batches(ramp_demos([3]), batch_size=8).draw(10, seed=0))) == 10
+
+
+@given(st.integers(0, 2**16))
+@settings(deadline=None, max_examples=20)
+def test_normalized_actions_lie_within_the_tanh_and_come_back(seed):
+    actions = np.random.default_rng(seed).normal(0.3, 2.0, (50, 4)).astype(np.float32)
+    actions[:, 2] = 0.7  # One that does not vary.
+    scale = action_scale(actions, "min_max")
+    normalized = scale.normalize(torch.from_numpy(actions))
+    assert normalized.abs().max() <= 1.0
+    assert torch.allclose(normalized.abs().max(0).values[[0, 1, 3]], torch.ones(3), atol=1e-3)
+    assert torch.equal(normalized[:, 2], torch.zeros(50))
+    assert torch.allclose(scale.unnormalize(normalized), torch.from_numpy(actions), atol=1e-5)
+
+
+def test_actions_may_stay_as_they_are():
+    actions = np.array([[0.5, -3.0], [2.0, 1.0]], dtype=np.float32)
+    assert torch.equal(action_scale(actions, "none").normalize(torch.from_numpy(actions)), torch.from_numpy(actions))
+
+
+def test_normalization_survives_the_checkpoint():
+    rows = np.random.default_rng(0).normal(2.0, 3.0, (40, 3)).astype(np.float32)
+    scale = observation_scale(rows)
+    normalized = scale.normalize(torch.from_numpy(rows))
+    assert torch.allclose(normalized.mean(0), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(normalized.std(0, correction=0), torch.ones(3), atol=1e-2)
+    again = read_observation_stats(observation_stats({"eef_pos": scale}))["eef_pos"]
+    assert torch.equal(again.scale, scale.scale) and torch.equal(again.offset, scale.offset)
+    actions = Affine(torch.tensor([2.0, 3.0]), torch.tensor([0.1, 0.2]))
+    again = read_action_stats(action_stats(actions))
+    assert torch.equal(again.scale, actions.scale) and torch.equal(again.offset, actions.offset)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("algo", ["bc", "bc_rnn"])
+def test_every_task_has_its_agents_and_no_agent_sees_the_last_action(task, algo):
+    agent = agents.load_agent(task, algo)
+    assert "actions" not in agents.low_dim_keys(agent, algo)
+    assert agent["experiment"]["epoch_every_n_steps"] == 100
+    assert agent["train"]["batch_size"] == 100
+    if algo == "bc":
+        assert agent["algo"]["actor_layer_dims"] == [1024, 1024]
+        assert agent["algo"]["optim_params"]["policy"]["learning_rate"]["initial"] == 1e-4
+
+
+def test_an_unknown_algo_is_answered_with_those_there_are():
+    with pytest.raises(ConfigError, match=r"no agent 'bc_rn'.*choices: bc, bc_rnn \(did you mean 'bc_rnn'\?\)"):
+        agents.load_agent("desktop_organizer", "bc_rn")
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "is no JSON"), ("{}", "has no 'algo_name'")])
+def test_a_broken_agent_file_is_named(tmp_path, text, words):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"{path} {words}"):
+        agents.load_agent("desktop_organizer", str(path))
+
+
+def test_images_are_refused():
+    agent = {"observation": {"modalities": {"obs": {"low_dim": ["eef_pos"], "rgb": ["front"]}}}}
+    with pytest.raises(ConfigError, match="'front' is an image"):
+        agents.low_dim_keys(agent, "bc")
+
+
+def test_changes_of_an_agent_go_as_deep_as_they_say_and_leave_it_alone():
+    agent = {"train": {"batch_size": 100, "seed": 1}, "algo_name": "bc"}
+    assert agents.changed(agent, {"train": {"seed": 2}}) == {"train": {"batch_size": 100, "seed": 2}, "algo_name": "bc"}
+    assert agent["train"]["seed"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+def test_a_damaged_checkpoint_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: cannot be read"):
+        load_checkpoint(path)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(SourceDataError, match="is no robomimic checkpoint, it has no 'model'"):
+        load_checkpoint(tmp_path / "other.pth")
+    with pytest.raises(SourceDataError, match="there is no such file"):
+        load_checkpoint(tmp_path / "missing.pth")
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path):
+    content = {"model": {}, "config": "{}", "algo_name": "bc", "env_metadata": {}}
+    content["shape_metadata"] = {"ac_dim": 7, "all_shapes": {"eef_pos": [3]}}
+    save_checkpoint(tmp_path / "new.pth", content, {"task": "mine"})
+    assert load_checkpoint(tmp_path / "new.pth").task_name == "mine"
+    torch.save({**content, "isaaclab_mimic_ext": {"format_version": 99}}, tmp_path / "new.pth")
+    with pytest.raises(SourceDataError, match="format_version is 99, this version knows 1"):
+        load_checkpoint(tmp_path / "new.pth")
+
+
+def test_a_folder_that_holds_something_is_kept(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds files already"):
+        TrainFolder(tmp_path).check(overwrite=False, resume=False)
+    with pytest.raises(OutputError, match="holds no run to go on with"):
+        TrainFolder(tmp_path).check(overwrite=False, resume=True)
+    TrainFolder(tmp_path / "new").check(overwrite=False, resume=True)
+
+
+def test_a_disk_without_room_is_said_before_training(tmp_path):
+    with pytest.raises(OutputError, match=r"take 1000000000000 MB, the disk has .* free; free some space"):
+        TrainFolder(tmp_path / "run").create(10**18)
+
+
+def test_a_run_goes_on_only_as_itself(tmp_path):
+    check_same_run({"dataset": "a"}, {"dataset": "a"}, tmp_path)
+    with pytest.raises(OutputError, match="holds another run: dataset is 'a' there, 'b' is asked for"):
+        check_same_run({"dataset": "a"}, {"dataset": "b"}, tmp_path)
