@@ -2,8 +2,9 @@
 
     python benchmarks/faults.py --runs 100 [--json]
 
-Each run is killed up to `--kills` times (the generator, its writer's process, or both at once; some kills are aimed at the
-end, when the dataset gets its name), resumed each time, and at last let finish.
+Each run is killed up to `--kills` times, resumed each time, and at last let finish. The generator is killed, its writer's
+process, or both at once, at any time or at the end, when the dataset gets its name; or the system ends the writer in the
+middle of a write, at a byte of the store or of the dataset that is drawn.
 """
 
 import argparse
@@ -86,6 +87,8 @@ def measure(nursery: Nursery, parent: Path, args: argparse.Namespace) -> Counts:
             folder = RunFolder(Path(temporary))
             killed = kill_and_resume(nursery, folder, arguments, seconds, rng.randint(1, args.kills), rng)
             counts.add(killed, folder, digest)
+        if counts.runs % 10 == 0:
+            print(f"so far: {asdict(counts)}", file=sys.stderr, flush=True)
     return counts
 
 
