@@ -16,8 +16,8 @@ from isaaclab_mimic_ext.evaluate.results import Rate
 CONFIG, GENERATION, EVALUATION = "config.yaml", "important_stats.json", "evaluation.json"
 _SEED = "seed"
 """Jobs that differ in it alone are added up."""
-_PLACES = re.compile(r"(^|\.)(\w*_dir|\w*_file|checkpoint|path|overwrite|resume|progress|name)$")
-"""Fields that say where things are, not what they are."""
+_OUTPUTS = re.compile(r"(^|\.)(output_dir|output_file|overwrite|resume|progress)$")
+"""Fields that say where things go, not what they are."""
 
 
 @dataclass
@@ -75,13 +75,13 @@ def read_jobs(folder: Path) -> list[Job]:
 
 
 def swept_parameters(jobs: Sequence[Job]) -> list[Parameter]:
-    """What the jobs differ in, the one with the most values first; seeds and places are left out."""
+    """What the jobs differ in, the one with the most values first; seeds and outputs are left out."""
     names = dict.fromkeys(name for job in jobs for name in job.config)
     together: dict[tuple[int, ...], list[str]] = {}
     for name in names:
         texts = [repr(job.config.get(name)) for job in jobs]
         kinds = list(dict.fromkeys(texts))
-        if len(kinds) > 1 and not _PLACES.search(name) and name.rpartition(".")[2] != _SEED:
+        if len(kinds) > 1 and not _OUTPUTS.search(name) and name.rpartition(".")[2] != _SEED:
             together.setdefault(tuple(kinds.index(text) for text in texts), []).append(name)
     parameters = [Parameter(_common_name(fields), tuple(fields)) for fields in together.values()]
     return sorted(parameters, key=lambda parameter: -len({repr(parameter.value(job)) for job in jobs}))
@@ -120,8 +120,14 @@ def _read_job(folder: Path) -> Job | None:
     generation, evaluation = _read_json(folder, GENERATION), _read_json(folder, EVALUATION)
     if config is None or (generation is None and evaluation is None):
         return None
-    values = dict(_flat(OmegaConf.to_container(OmegaConf.load(config), resolve=False)))
-    return Job(folder.name, values, generation, evaluation)
+    values = _flat(OmegaConf.to_container(OmegaConf.load(config), resolve=False))
+    return Job(folder.name, {name: _without_job(value, folder) for name, value in values}, generation, evaluation)
+
+
+def _without_job(value: Any, folder: Path) -> Any:
+    """A path within the job's own folder is no difference between jobs."""
+    _, inside, rest = value.partition(f"{folder.parent.name}/{folder.name}/") if isinstance(value, str) else ("", "", "")
+    return rest if inside else value
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any] | None:

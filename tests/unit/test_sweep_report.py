@@ -60,6 +60,15 @@ def test_parameter_with_the_most_values_comes_first_and_jobs_stay_in_order(tmp_p
     assert [outcome.jobs for outcome in outcomes(jobs, parameters)] == [[str(number)] for number in range(12)]
 
 
+def test_input_file_counts_where_it_is_not_the_jobs_own(tmp_path: Path) -> None:
+    for number, sources in enumerate((5, 10)):
+        own = f"{tmp_path.name}/{number}/annotated.hdf5"
+        values = {**config(0.0), "dataset": f"sweeps/{own}", "input_file": f"sources_{sources}.hdf5"}
+        add_job(tmp_path, number, values, (8, 10), None)
+    (parameter,) = swept_parameters(read_jobs(tmp_path))
+    assert parameter.name == "input_file"
+
+
 def test_report_is_written_once_and_replaced_on_request_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_job(tmp_path, 0, config(0.0), (8, 10), (5, 10))
     add_job(tmp_path, 1, config(0.1), (6, 10), None)
