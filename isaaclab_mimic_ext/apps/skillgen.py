@@ -5,7 +5,7 @@ import torch
 from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.panda import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
 from isaaclab_mimic_ext.plan.motion_boxes import Boxes
 from isaaclab_mimic_ext.task import Task
@@ -15,7 +15,17 @@ MAX_HEIGHT = 0.60
 
 
 def build_motion_planner(task: Task, device: torch.device) -> BoxPlanner:
-    """The planner of ways between the objects of a task, for its arms."""
+    """The planner of ways between the objects of a task, for its arms.
+
+    Raises:
+        TaskSpecError: an object has no bounding box.
+    """
+    for obj in task.objects:
+        if not all(half > 0 for half in obj.box_half_size):
+            raise TaskSpecError(
+                f"task '{task.name}': object '{obj.name}' has no height that ways could pass over: its box is "
+                f"{obj.box_half_size}; give its SceneObject a half_size and a box_centre, or set use_skillgen=false"
+            )
     centre, half_size = zip(*((obj.box_centre, obj.box_half_size) for obj in task.objects), strict=True)
     objects = Boxes(torch.tensor(centre, device=device), torch.tensor(half_size, device=device))
     base = torch.tensor([arm.base_pos for arm in task.arms], device=device)
