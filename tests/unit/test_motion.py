@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from isaaclab_mimic_ext.math import rotation_angle
 from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionFailure, MotionPlan
@@ -174,6 +175,27 @@ def test_what_is_planned_for_a_row_does_not_depend_on_the_others(held):
             assert torch.equal(plan.path[at], together.path[row])
             assert int(plan.length[at]) == int(together.length[row])
             assert int(plan.failure[at]) == int(together.failure[row])
+
+
+class _Count(TorchDispatchMode):
+    """Counts tensor operations."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.total += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_planning_takes_as_many_operations_for_many_rows_as_for_few():
+    boxes = planner([(0.03, 0.03, 0.05), BLOCK])
+    totals = []
+    for num_rows in (2, boxes.rows_at_once):
+        problem = random_query(5, num_rows, num_objects=2, held=True)
+        with _Count() as count:
+            boxes.plan(problem)
+        totals.append(count.total)
+    assert totals[0] == totals[1] > 100
 
 
 def test_boxes_that_only_stand_near_each_other_do_not_touch():
