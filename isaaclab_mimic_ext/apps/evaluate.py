@@ -185,7 +185,7 @@ class Evaluation:
 
             evaluator.run(should_stop)
         result = evaluator.result(known(checkpoint, policy))
-        result.facts = {"training": getattr(policy, "facts", {})}
+        result.facts = {"training": {k: v for k, v in getattr(policy, "facts", {}).items() if not isinstance(v, dict)}}
         self.results.append(result)
         if history is not None and self._is_drawn(result):
             self.histories[checkpoint.name] = history

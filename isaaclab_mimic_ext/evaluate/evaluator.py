@@ -227,6 +227,8 @@ class Evaluator:
         if self.history is not None:
             self.history.end(ids, [self._ended[number] for number in rows[0]])
         self._active[ended] = False
+        # An idle env counts no steps, and what it writes the next episode overwrites.
+        self._step[ids] = 0
 
     def _is_finite(self, env_ids: Tensor) -> Tensor:
         """Whether the observations of envs (n,) are finite; an engine's state that blew up stays so."""

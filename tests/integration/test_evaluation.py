@@ -190,6 +190,13 @@ def test_history_keeps_the_states_of_the_first_successes_and_failures() -> None:
     assert abs(offset).max() < 0.1
 
 
+def test_idle_env_leaves_the_history_alone() -> None:
+    env = build("kinematic", 2)
+    history = History(env, 10, 4)
+    Evaluator(env, Blind(2, 7), Rules(SEED, 3, 10), history=history).run()
+    assert [len(demo["rigid_object"]["ketchup"]["root_pose"]) for demo in history.demos(False)] == [10, 10, 10]
+
+
 def pushes(engine: str, push: ObjectPushes, num_steps: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
     """Object positions (N, O, 3) before and after pushes of arms that stand still."""
     env = build(engine, 64)
