@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
-from isaaclab_mimic_ext.envs.panda import HOME, JOINT_LIMITS, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.envs.panda import HOME, JOINT_LIMITS, NUM_ARM_JOINTS, base_poses, forward_kinematics
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.math import (
     axis_angle_from_matrix,
@@ -57,6 +57,8 @@ class EmbeddedEnv(ABC):
         self._joint_std = joint_noise_std(task, events).to(self.device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
         self._home = torch.tensor(HOME, device=self.device)
+        home_pose = base_poses(task.arms, self.device) @ forward_kinematics(self._home[:NUM_ARM_JOINTS])
+        self._home_eef_quat = quat_xyzw_from_matrix(home_pose[..., :3, :3])
         self._arm_limits = torch.tensor(JOINT_LIMITS, device=self.device).unbind(-1)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
         self._violated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
@@ -190,6 +192,9 @@ class EmbeddedEnv(ABC):
         terms: NestedTensors = {"actions": self._last_action}
         joint_pos_rel = self.scene.joint_pos - self._home
         eef_quat = quat_xyzw_from_matrix(self.scene.eef_pose[..., :3, :3])
+        # A hand that points down has w near 0: w >= 0 would flip the sign at every tremor, and a policy sees another number.
+        is_far = (eef_quat * self._home_eef_quat).sum(-1, keepdim=True) < 0
+        eef_quat = torch.where(is_far, -eef_quat, eef_quat)
         for index, arm in enumerate(self.task.arms):
             prefix = "" if self.num_arms == 1 else f"{arm.name}_"
             fingers = self.scene.finger_pos[:, index]
