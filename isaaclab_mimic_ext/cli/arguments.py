@@ -13,6 +13,8 @@ _SWITCHES = {
     "--overwrite": "overwrite",
     "--resume": "resume",
     "--auto": "auto",
+    "--annotate_subtask_start_signals": "annotate_subtask_start_signals",
+    "--use_skillgen": "use_skillgen",
     "--add_rtgs": "add_rtgs",
     "--low_dim_keys": "low_dim_keys",
     "--sparse_reward": "sparse_reward",

@@ -181,6 +181,7 @@ SPELLINGS = [
     (["--device=cpu", "-m", "seed=1,2"], ["device=cpu", "-m", "datagen_config.seed=1,2"]),
     (["--task", "desktop_organizer", "--num_envs", "7"], ["task=desktop_organizer", "num_envs=7"]),
     (["--generation_num_trials", "50"], ["datagen_config.generation_num_trials=50"]),
+    (["--use_skillgen"], ["datagen_config.use_skillgen=true"]),
     (["--output_dir", "a b=(1)"], ["output_dir='a b=(1)'"]),
     (["--cfg", "job", "--config-dir=conf"], ["--cfg", "job", "--config-dir=conf"]),
     (["task.subtask_configs.franka.0.action_noise=0"], ["subtask_configs.franka.0.action_noise=0"]),
