@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 
 from isaaclab_mimic_ext.report.records import RunRecords, Subtask
-from isaaclab_mimic_ext.report.svg import BAD, GOOD, INK, MUTED, line, picture, rect, text, ticks
+from isaaclab_mimic_ext.report.svg import BAD, GOOD, INK, MUTED, cut, line, picture, rect, text, ticks
 
 _ROW = 26.0
 _NUM_BINS = 24
@@ -21,7 +21,7 @@ def draw_reasons(reasons: dict[str, int], num_trials: int, colors: dict[str, str
     parts = []
     for row, (name, count) in enumerate(reasons.items()):
         y = 6 + row * _ROW
-        parts.append(text(left - 10, y + 14, _cut(name, 38), "end", 13))
+        parts.append(text(left - 10, y + 14, cut(name, 38), "end", 13))
         parts.append(rect(left, y + 2, width * count / most, _ROW - 9, colors[name], f"{name}: {count}", rx=2))
         share = f"{count}  ({count / max(num_trials, 1):.1%} of the trials)"
         parts.append(text(left + width * count / most + 8, y + 14, share, size=12, fill=MUTED))
@@ -78,7 +78,7 @@ def draw_tracking(records: RunRecords) -> str:
             y = top + 6 + 40 * row
             if panel == 0:
                 name = f"{subtask.eef_name}: {subtask.title}" if len(records.subtasks) > 1 else subtask.title
-                parts.append(text(left - 12, y + 18, _cut(name, 26), "end", 13))
+                parts.append(text(left - 12, y + 18, cut(name, 26), "end", 13))
             for bar, ((mean, largest), color) in enumerate(zip(values[row], (GOOD, BAD), strict=True)):
                 parts += _error_bar(x, y + 15 * bar, width / most, mean, largest, color, shown)
     height = top + 40 * len(subtasks) + 26
@@ -124,7 +124,3 @@ def _length_edges(length: np.ndarray) -> np.ndarray:
     low, high = int(length.min()), int(length.max()) + 1
     width = max(ceil((high - low) / _NUM_BINS), 1)
     return np.arange(low, high + width, width).astype(float)
-
-
-def _cut(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 3]}..."

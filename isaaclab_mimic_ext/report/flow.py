@@ -8,13 +8,15 @@ import numpy as np
 
 from isaaclab_mimic_ext.report.records import RunRecords
 from isaaclab_mimic_ext.report.summary import count_reasons
-from isaaclab_mimic_ext.report.svg import BAD, GOOD, INK, MUTED, element, picture, rect, ribbon, text
+from isaaclab_mimic_ext.report.svg import BAD, GOOD, INK, MUTED, cut, element, picture, rect, ribbon, text
 
 _WIDTH, _TOP, _FULL, _NODE = 1000.0, 46.0, 130.0, 10.0
 _LEFT, _RIGHT = 16.0, 100.0
 _LOSS_TOP = _TOP + _FULL + 26.0
 _LINE = 15.0
 _MOST_REASONS = 4
+_LETTER = 5.8
+"""Width of a letter in the lists of reasons."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def draw_flow(stages: list[Stage], colors: dict[str, str], label: str) -> str:
     for index, stage in enumerate(stages):
         x, height = _LEFT + index * step, _FULL * stage.count / total
         if index + 1 < len(stages):
-            parts += _to_next(stage, stages[index + 1], x + _NODE, step - _NODE, _FULL / total, colors)
+            following = next((other for other in range(index + 1, len(stages)) if stages[other].lost), len(stages))
+            room = step * (following - index) - _NODE
+            parts += _to_next(stage, stages[index + 1].count, x + _NODE, (step - _NODE, room), _FULL / total, colors)
         is_last = index + 1 == len(stages)
         parts.append(rect(x, _TOP, _NODE, max(height, 1.0), GOOD if is_last else INK, f"{stage.title}: {stage.count}"))
         parts.append(text(x, _TOP - 24, stage.title, size=13, font_weight=600))
@@ -56,10 +60,17 @@ def draw_flow(stages: list[Stage], colors: dict[str, str], label: str) -> str:
     return picture(_WIDTH, _LOSS_TOP + 8 + _LINE * most + 10 if most else _TOP + _FULL + 10, parts, label)
 
 
-def _to_next(stage: Stage, after: Stage, x: float, width: float, unit: float, colors: dict[str, str]) -> list[str]:
-    """The bands from a stage to the next one, and to what is lost on the way."""
-    parts = [ribbon(x, _TOP, x + width, _TOP, unit * after.count, GOOD, f"{after.count} go on")]
-    top, bottom = _TOP + unit * after.count, _LOSS_TOP
+def _to_next(
+    stage: Stage, num_after: int, x: float, widths: tuple[float, float], unit: float, colors: dict[str, str]
+) -> list[str]:
+    """The bands from a stage to the next one, and to what is lost on the way.
+
+    Args:
+        widths: of the bands, and of the list below them.
+    """
+    width, room = widths
+    parts = [ribbon(x, _TOP, x + width, _TOP, unit * num_after, GOOD, f"{num_after} go on")]
+    top, bottom = _TOP + unit * num_after, _LOSS_TOP
     end = x + 0.55 * width
     for name, count in stage.lost.items():
         height = max(unit * count, 1.0)
@@ -69,7 +80,8 @@ def _to_next(stage: Stage, after: Stage, x: float, width: float, unit: float, co
     for row, (name, count) in enumerate(shown):
         y = bottom + 18 + row * _LINE
         parts.append(rect(x, y - 8, 8, 8, colors.get(name, BAD)))
-        parts.append(text(x + 12, y, f"{count} {name}", size=11))
+        shown_name = cut(f"{count} {name}", int((room - 14) / _LETTER))
+        parts.append(text(x + 12, y, shown_name, size=11))
     if len(stage.lost) > len(shown):
         rest = sum(stage.lost.values()) - sum(count for _, count in shown)
         parts.append(text(x + 12, bottom + 18 + len(shown) * _LINE, f"{rest} others", size=11, fill=MUTED))
@@ -81,7 +93,6 @@ def _fall(x: float, top: float, end: float, bottom: float, height: float, fill: 
     inner, radius = end - height, 14.0
     inner = max(inner, x + 2)
     outer = inner + height
-    path = f"M{x:.1f},{top:.1f} H{inner - radius:.1f} " if inner - radius > x else f"M{x:.1f},{top:.1f} "
     path = (
         f"M{x:.1f},{top:.1f} H{max(inner, x):.1f} Q{outer:.1f},{top:.1f} {outer:.1f},{top + max(height, radius):.1f} "
         f"V{bottom:.1f} H{inner:.1f} V{top + max(height, radius):.1f} Q{inner:.1f},{top + height:.1f} "

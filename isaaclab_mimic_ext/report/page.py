@@ -2,7 +2,7 @@
 
 # K trials, E end effectors, S subtasks, O objects, D source demos
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.report.failures import failure_sections
 from isaaclab_mimic_ext.report.flow import draw_flow, stages_of
 from isaaclab_mimic_ext.report.maps import draw_places, draw_yaws
 from isaaclab_mimic_ext.report.pictures import Pictures
-from isaaclab_mimic_ext.report.records import RunRecords
+from isaaclab_mimic_ext.report.records import RunRecords, Subtask
 from isaaclab_mimic_ext.report.style import STYLE
 from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts
 from isaaclab_mimic_ext.report.svg import FEW, MUTED, colors_of, ink_on, picture, rate_color, rect, text
@@ -146,15 +146,21 @@ def _scale() -> str:
 
 
 def _sources(records: RunRecords) -> str:
-    subtasks = [subtask for row in records.subtasks for subtask in row]
+    tables = []
+    for row in records.subtasks:
+        title = f"<h3>{escape(row[0].eef_name)}</h3>" if len(records.subtasks) > 1 else ""
+        tables.append(title + _demo_table(records, row))
+    return _section("By source demonstration", SOURCES, "".join(tables))
+
+
+def _demo_table(records: RunRecords, subtasks: Sequence[Subtask]) -> str:
     counts = [demo_counts(records, subtask) for subtask in subtasks]
     uses = np.array([trials for trials, _ in counts])
     wins = np.array([successes for _, successes in counts])
     rates = wins.sum(0) / np.maximum(uses.sum(0), 1)
     order = [index for index in np.argsort(rates, kind="stable") if uses[:, index].sum()][:_MOST_DEMOS]
     unused = [name for index, name in enumerate(records.source_names) if not uses[:, index].sum()]
-    titles = [f"{s.eef_name}: {s.title}" if len(records.subtasks) > 1 else s.title for s in subtasks]
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    head = "".join(f"<th>{escape(subtask.title)}</th>" for subtask in subtasks)
     rows = "".join(
         f"<tr><th>{escape(records.source_names[index])}</th>"
         + "".join(_rate_cell(int(wins[column, index]), int(uses[column, index])) for column in range(len(subtasks)))
@@ -164,8 +170,8 @@ def _sources(records: RunRecords) -> str:
     left_out = len(records.source_names) - len(unused) - len(order)
     notes = [f"Never chosen: {', '.join(unused)}."] if unused else []
     notes += [f"{left_out} more with higher success rates."] if left_out > 0 else []
-    table = f"<table class=demos><tr><th></th>{head}</tr>{rows}</table><p class=note>{escape(' '.join(notes))}</p>"
-    return _section("By source demonstration", SOURCES, table)
+    note = f"<p class=note>{escape(' '.join(notes))}</p>" if notes else ""
+    return f"<div class=wide><table class=demos><tr><th></th>{head}</tr>{rows}</table></div>{note}"
 
 
 def _rate_cell(successes: int, trials: int) -> str:

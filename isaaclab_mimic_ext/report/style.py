@@ -30,6 +30,7 @@ figcaption { font-weight: 650; margin-bottom: 4px; }
 .keys { display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: center; margin-bottom: 12px; font-size: 13px; }
 .keys svg { width: 210px; }
 .key i, .dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 6px; }
+.wide { overflow-x: auto; }
 table.demos { border-collapse: separate; border-spacing: 3px; font-size: 13px; font-variant-numeric: tabular-nums; }
 table.demos th { font-weight: 600; text-align: left; padding: 3px 10px; }
 table.demos td { min-width: 84px; text-align: center; padding: 4px 10px; border-radius: 4px; }

@@ -77,6 +77,11 @@ def ink_on(rate: float, trials: int = FEW) -> str:
     return "#ffffff" if rate < 0.25 and trials >= FEW else INK
 
 
+def cut(name: str, most: int) -> str:
+    """A name of at most so many characters."""
+    return name if len(name) <= most else f"{name[: max(most - 1, 1)].rstrip()}…"
+
+
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """At most about `most` round numbers from `low` to `high`."""
     span = max(high - low, 1e-9)
