@@ -79,7 +79,7 @@ def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
     from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
     from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
     from isaaclab_mimic_ext.datasets.merge import merge_datasets
-    from isaaclab_mimic_ext.datasets.playback import _states
+    from isaaclab_mimic_ext.datasets.playback import demo_states
     from isaaclab_mimic_ext.datasets.split import split_dataset
     from isaaclab_mimic_ext.datasets.stream import stream_demos
     from isaaclab_mimic_ext.datasets.validate import validate_dataset
@@ -99,7 +99,7 @@ def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
     def playback(path: Path) -> Any:
         task = load_task("desktop_organizer")
         with open_hdf5(path) as file:
-            return [_states(file, name, task) for name in demo_names(file)]
+            return [demo_states(file, name, task) for name in demo_names(file)]
 
     def validate(path: Path) -> Any:
         report = validate_dataset(path, num_replays=0)

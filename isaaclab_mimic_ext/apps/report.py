@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import ReportCfg
-from isaaclab_mimic_ext.errors import MimicError, OutputError
+from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import check_free
 from isaaclab_mimic_ext.report.failures import choose_failures
@@ -56,19 +56,26 @@ def _draw_failures(cfg: ReportCfg, folder: RunFolder, records: RunRecords) -> tu
 
 
 def _film(cfg: ReportCfg, folder: RunFolder, records: RunRecords, rows: Sequence[int]) -> dict[int, Pictures]:
-    from isaaclab_mimic_ext.apps.rerun import film_trials
+    from isaaclab_mimic_ext.apps.rerun import Film, film_trials, read_failed_demos
     from isaaclab_mimic_ext.report.pictures import draw_trials
     from isaaclab_mimic_ext.task import load_task
 
-    log.info("Running %d failed trials again for their pictures...", len(rows))
     trials = records.trials[list(rows)].tolist()
-    films = film_trials(folder, records.facts["identity"], trials)
-    other = [film.trial for film, row in zip(films, rows, strict=True) if film.reason != records.reason[row]]
+    task = load_task(records.facts["identity"]["task.name"])
+    log.info("Running %d failed trials again for their pictures...", len(rows))
+    films: list[Film]
+    try:
+        films = film_trials(folder, records.facts["identity"], trials)
+    except UsageError:
+        films = read_failed_demos(folder.failed_demos, trials, task)
+        if not films:
+            raise
+    reasons = dict(zip(trials, records.reason[list(rows)].tolist(), strict=True))
+    other = [film.trial for film in films if film.reason not in (None, reasons[film.trial])]
     if other:
         log.warning("Trials %s ended otherwise than in the run; was the code changed since?", other)
-    steps = records.step[list(rows)].tolist()
-    shown = [(film.trial, step, film.states) for film, step in zip(films, steps, strict=True)]
-    return draw_trials(load_task(records.facts["identity"]["task.name"]), shown, cfg.clips)
+    steps = dict(zip(trials, records.step[list(rows)].tolist(), strict=True))
+    return draw_trials(task, [(film.trial, steps[film.trial], film.states) for film in films], cfg.clips)
 
 
 def _state(folder: RunFolder, facts: dict[str, Any]) -> str:

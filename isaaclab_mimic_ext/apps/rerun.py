@@ -14,12 +14,15 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.apps.generate import build_planner, load_pool, start_env, term_signals
 from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.datasets.playback import demo_states
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.episodes import EndedTrials
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import FREE_TO_CHANGE, identity_of
+from isaaclab_mimic_ext.task import Task
 
 _NO_LIMITS: dict[str, Any] = dict.fromkeys(
     ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
@@ -28,10 +31,14 @@ _NO_LIMITS: dict[str, Any] = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Film:
-    """A trial to look at: why it failed (empty: it did not), and its states after each step, leaves (T, ...)."""
+    """A trial to look at: its states after each step, leaves (T, ...), and why it failed this time.
+
+    Attributes:
+        reason: empty where it did not fail; None where it was not run again.
+    """
 
     trial: int
-    reason: str
+    reason: str | None
     states: dict[str, Any]
 
 
@@ -60,6 +67,19 @@ def film_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence
     finally:
         env.close()
     return [recorder.films[trial] for trial in trials]
+
+
+def read_failed_demos(path: Path, trials: Sequence[int], task: Task) -> list[Film]:
+    """Those of some trials that a run has written as failed demos, for where they cannot be run again.
+
+    Raises:
+        SourceDataError: the file is damaged, or of another task.
+    """
+    if not path.is_file():
+        return []
+    with open_hdf5(path) as file:
+        names = {int(file["data"][name].attrs["trial"]): name for name in demo_names(file)}
+        return [Film(trial, None, demo_states(file, names[trial], task)) for trial in trials if trial in names]
 
 
 class _FilmRecorder:

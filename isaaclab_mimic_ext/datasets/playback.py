@@ -67,7 +67,7 @@ def write_video(
     _check_numbers(num_demos, fps, stride)
     check_picture(video_path, ".mp4", overwrite)
     with open_hdf5(dataset_path) as file:
-        demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
+        demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
     write_states_video(demos, video_path, task, fps, stride, overwrite, tiles)
 
 
@@ -128,7 +128,7 @@ def write_scene_picture(
     imageio = _import_imageio(video=False)
     picture_path = check_picture(picture_path, ".png", overwrite)
     with open_hdf5(dataset_path) as file:
-        demos = [_states(file, name, task) for name in demo_names(file)[:num_demos]]
+        demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
     with _open_renderer(task, tiles or TileOptions()) as renderer, _part_of(picture_path) as part:
         imageio.imwrite(part, tile([renderer.frame(_row(demo, 0)) for demo in demos]))
 
@@ -182,7 +182,7 @@ def _open_renderer(task: Task, tiles: TileOptions) -> Any:
     return rendering.Renderer(task, tiles.width, tiles.height, tiles.camera, tiles.shadows)
 
 
-def _states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
+def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
     """The tree `states` of a demo, leaves (T, ...), quaternions xyzw.
 
     Raises:

@@ -193,6 +193,19 @@ def test_trials_of_a_run_whose_source_has_changed_are_not_run_again_but_the_page
     assert "No pictures: " in page and "config.yaml is gone" in page
 
 
+def test_where_trials_cannot_be_run_again_kept_failures_are_shown(kinematic_source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mujoco")
+    keep = ("datagen_config.generation_num_trials=25", "datagen_config.generation_keep_failed=true")
+    run = generate(kinematic_source, tmp_path / "run", *SHAKY, *keep)
+    run.config.unlink()
+    page = write_page(run, num_failures=1, clips=False)
+    if "no picture can be drawn" in page:
+        pytest.skip("no OpenGL here")
+    parser = check_page(page)
+    assert "No pictures" not in page
+    assert sum(tag == "img" for tag, _ in parser.found) == len(count_reasons(read_records(run.store))) > 0
+
+
 def test_a_run_without_failures_has_a_page(kinematic_source: Path, tmp_path: Path) -> None:
     page = write_page(generate(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=5"))
     check_page(page)

@@ -201,4 +201,4 @@ def test_states_that_are_no_arrays_are_refused(tmp_path: Path, wrong: object) ->
     with h5py.File(path, "w") as file:
         file["data/demo_0/states/articulation/robot/joint_position"] = wrong
     with h5py.File(path) as file, pytest.raises(SourceDataError, match="joint_position"):
-        playback._states(file, "demo_0", TASK)
+        playback.demo_states(file, "demo_0", TASK)
