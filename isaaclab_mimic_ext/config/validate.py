@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config.scripts import (
     MergeDatasetsCfg,
     RecordDemosCfg,
     ReplayDemosCfg,
+    ReportCfg,
     SplitDatasetCfg,
     ValidateDatasetCfg,
 )
@@ -87,6 +88,8 @@ def validate(cfg: Any) -> None:
     if isinstance(cfg, RecordDemosCfg):
         _require_at_least("num_demos", cfg.num_demos, 1)
         _require_choice("teleop_device", cfg.teleop_device, TELEOP_DEVICES)
+    if isinstance(cfg, ReportCfg):
+        _require_at_least("num_failures", cfg.num_failures, 1, "; pictures=false draws none")
     if isinstance(cfg, SplitDatasetCfg):
         _validate_seed("seed", cfg.seed)
         if not 0.0 < cfg.ratio < 1.0:

@@ -19,8 +19,8 @@ import pytest
 from isaaclab_mimic_ext.apps import generate as app
 from isaaclab_mimic_ext.apps import report as report_app
 from isaaclab_mimic_ext.apps.rerun import film_trials
-from isaaclab_mimic_ext.config import ReportCfg
-from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, SourceDataError
+from isaaclab_mimic_ext.config import ReportCfg, validate
+from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import locked
 from isaaclab_mimic_ext.record.store import RunStore
@@ -266,6 +266,11 @@ def test_a_damaged_store_is_refused(run: RunFolder, tmp_path: Path, damage: Call
 def test_a_page_that_cannot_be_written_is_said_so(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"report_file: .* cannot be written"):
         write_page(run, pictures=False, report_file=str(tmp_path / "nowhere" / "page.html"))
+
+
+def test_pictures_of_no_failure_are_asked_for_in_another_way() -> None:
+    with pytest.raises(ConfigError, match=r"num_failures: 0 is out of range; give 1 or more; pictures=false draws none"):
+        validate(ReportCfg(output_dir="run", num_failures=0))
 
 
 def test_the_script_writes_the_page_into_the_runs_folder(run: RunFolder) -> None:

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
     "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "rng", "room", "task", "tasks"},
     "record": {"config", "envs.base", "errors", "math"},
+    "report": {"datasets", "diagnose", "envs.rendering", "errors", "evaluate.intervals", "record", "task"},
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "record", "rng"},
