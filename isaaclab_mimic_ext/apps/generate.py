@@ -25,7 +25,7 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
-from isaaclab_mimic_ext.plan.subtasks import build_table
+from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
 from isaaclab_mimic_ext.record.episodes import Closing
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output, bytes_per_env
 from isaaclab_mimic_ext.record.run_folder import RunFolder
@@ -98,9 +98,10 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
 
     Raises:
         SourceDataError: the file is no use for this task.
-        TaskSpecError: its boundaries collide under the offsets.
+        TaskSpecError: its boundaries collide under the offsets, or the noise is not that of the env's actions.
     """
     subtasks = _subtasks(cfg, env)
+    check_noise(subtasks, env.action_noise_dim)
     boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
     start_signals = start_signal_names(cfg.datagen_config, subtasks)
     demos = load_source_demos(

@@ -71,7 +71,7 @@ def build_table(
     Raises:
         TaskSpecError: an `action_noise` has not one entry for every pose entry of an action.
     """
-    _check_noise(subtasks, action_noise_dim)
+    check_noise(subtasks, action_noise_dim)
     most = max(len(configs) for configs in subtasks.values())
     padded = [configs + [SubTaskConfig()] * (most - len(configs)) for configs in subtasks.values()]
 
@@ -115,7 +115,12 @@ def _deviations(config: SubTaskConfig, action_noise_dim: int) -> list[float]:
     return list(noise) if isinstance(noise, Sequence) else [noise] * action_noise_dim
 
 
-def _check_noise(subtasks: dict[str, list[SubTaskConfig]], action_noise_dim: int) -> None:
+def check_noise(subtasks: dict[str, list[SubTaskConfig]], action_noise_dim: int) -> None:
+    """Refuse noise that has not one deviation for all pose entries of an action, or one for each.
+
+    Raises:
+        TaskSpecError: it names the subtask and both numbers.
+    """
     for eef_name, configs in subtasks.items():
         for index, config in enumerate(configs):
             found = len(_deviations(config, action_noise_dim))

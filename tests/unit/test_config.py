@@ -17,10 +17,14 @@ from isaaclab_mimic_ext.config import (
     RecordDemosCfg,
     SplitDatasetCfg,
     SubTaskConfig,
+    SubTaskConstraintConfig,
     TaskRef,
     validate,
 )
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError
+
+
+WRONG_CONSTRAINT = SubTaskConstraintConfig([["frank", 0], ["franka", 1]], "sequential")
 
 
 def generate_cfg() -> GenerateCfg:
@@ -77,8 +81,8 @@ WRONG_VALUES = [
     ("datagen_config.num_final_hold_steps", -1, ["num_final_hold_steps", "0 or more"]),
     ("datagen_config.success_rule", "hold", ["success_rule", "held, any_step", "did you mean 'held'?"]),
     ("datagen_config.compat_select", "mimicgen", ["compat_select", "mimic, isaaclab"]),
-    ("task_constraint_configs", [{}], ["task_constraint_configs", "empty"]),
-    ("subtask_configs.frank", [], ["subtask_configs", "'frank'", "did you mean 'franka'?"]),
+    ("task_constraint_configs", [WRONG_CONSTRAINT], ["task_constraint_configs.0", "'frank'", "franka"]),
+    ("subtask_configs.frank", [], ["subtask_configs", "'frank'", "franka"]),
     ("subtask_configs.franka", [], ["subtask_configs.franka", "at least one"]),
     (f"{REACH}.object_ref", "ketchop", [f"{REACH} (reach)", "object_ref 'ketchop'", "did you mean 'ketchup'?"]),
     (f"{REACH}.subtask_term_signal", None, [REACH, "subtask_term_signal", "reach, grasp, lift, place"]),
