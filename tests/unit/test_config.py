@@ -23,7 +23,6 @@ from isaaclab_mimic_ext.config import (
 )
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError
 
-
 WRONG_CONSTRAINT = SubTaskConstraintConfig([["frank", 0], ["franka", 1]], "sequential")
 
 
@@ -116,7 +115,7 @@ def test_wrong_value_is_refused_by_place_value_and_remedy(place: str, value: Any
     with pytest.raises(ConfigError) as caught:
         validate(cfg)
     assert [word for word in words if word not in str(caught.value)] == []
-    assert isinstance(caught.value, TaskSpecError) == place.startswith("subtask_configs")
+    assert isinstance(caught.value, TaskSpecError) == place.startswith(("subtask_configs", "task_constraint_configs"))
 
 
 @pytest.mark.parametrize(
