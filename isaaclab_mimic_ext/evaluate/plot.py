@@ -21,6 +21,8 @@ def plot_success(results: Sequence[CheckpointResult], path: Path, title: str) ->
     for run, of_run in _by_run(results).items():
         places = [result.checkpoint.epoch if has_epochs else result.checkpoint.name for result in of_run]
         _draw_line(axes, places, of_run, run)
+    if has_epochs:
+        axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("epochs" if has_epochs else "checkpoint")
     axes.set_ylabel("success [%], 95 % interval")
     axes.set_ylim(-3, 103)
