@@ -132,8 +132,11 @@ def test_what_is_observed_is_the_state_that_the_step_before_left(dataset: Path) 
             assert np.array_equal(leaves[f"obs/{obj}_pos"][1:], pose[:-1, :3]), (name, obj)
             assert np.array_equal(leaves[f"obs/{obj}_quat"][1:], pose[:-1, 3:]), (name, obj)
         robot = "states/articulation/robot"
-        eef = np.concatenate((leaves["obs/eef_pos"], leaves["obs/eef_quat"]), axis=1)
-        assert np.array_equal(eef[1:], leaves[f"{robot}/eef_pose"][:-1]), name
+        eef_pose, eef_quat = leaves[f"{robot}/eef_pose"][:-1], leaves["obs/eef_quat"][1:]
+        assert np.array_equal(leaves["obs/eef_pos"][1:], eef_pose[:, :3]), name
+        # A quaternion and its negative are one orientation; a policy is shown one of them, a state has either.
+        sign = np.sign((eef_quat * eef_pose[:, 3:]).sum(-1, keepdims=True))
+        assert np.array_equal(eef_quat, sign * eef_pose[:, 3:]), name
         home = np.array(HOME, dtype=np.float32)
         assert np.array_equal(leaves["obs/joint_pos"][1:], leaves[f"{robot}/joint_position"][:-1] - home), name
         assert np.array_equal(leaves["obs/joint_vel"][1:], leaves[f"{robot}/joint_velocity"][:-1]), name
