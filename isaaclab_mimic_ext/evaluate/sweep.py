@@ -98,7 +98,7 @@ def outcomes(jobs: Sequence[Job], parameters: Sequence[Parameter]) -> list[Outco
 def _outcome(jobs: Sequence[Job], parameters: Sequence[Parameter]) -> Outcome:
     outcome = Outcome({parameter.name: parameter.value(jobs[0]) for parameter in parameters}, [job.name for job in jobs])
     made = [job.generation for job in jobs if job.generation is not None]
-    judged = [_last_checkpoint(job.evaluation) for job in jobs if job.evaluation and job.evaluation["checkpoints"]]
+    judged = [result for job in jobs if job.evaluation for result in _last_checkpoints(job.evaluation)]
     if made:
         counts = [sum(int(stats[key]) for stats in made) for key in ("num_success", "num_attempts")]
         outcome.generation = Rate.of(*counts)
@@ -110,15 +110,19 @@ def _outcome(jobs: Sequence[Job], parameters: Sequence[Parameter]) -> Outcome:
     return outcome
 
 
-def _last_checkpoint(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The one trained longest: to take the best would favour jobs with many checkpoints."""
-    return max(evaluation["checkpoints"], key=lambda result: result["epoch"] or 0)
+def _last_checkpoints(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those trained longest, of each run: to take the best would favour jobs with many checkpoints."""
+    results = evaluation["checkpoints"]
+    longest = max((result["epoch"] or 0 for result in results), default=0)
+    return [result for result in results if (result["epoch"] or 0) == longest]
 
 
 def _read_job(folder: Path) -> Job | None:
-    config = _first_below(folder, CONFIG)
+    # A pipeline's job has one of each step: what was generated, if anything was, is what the sweep was about.
+    results = [path for path in (_first_below(folder, GENERATION), _first_below(folder, EVALUATION)) if path is not None]
+    config = next((path.with_name(CONFIG) for path in results if path.with_name(CONFIG).exists()), None)
     generation, evaluation = _read_json(folder, GENERATION), _read_json(folder, EVALUATION)
-    if config is None or (generation is None and evaluation is None):
+    if config is None:
         return None
     values = _flat(OmegaConf.to_container(OmegaConf.load(config), resolve=False))
     return Job(folder.name, {name: _without_job(value, folder) for name, value in values}, generation, evaluation)
