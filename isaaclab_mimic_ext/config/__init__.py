@@ -27,7 +27,8 @@ from isaaclab_mimic_ext.config.task import (
     TaskRef,
 )
 from isaaclab_mimic_ext.config.training import TrainCfg
-from isaaclab_mimic_ext.config.validate import validate, validate_task_cfg
+from isaaclab_mimic_ext.config.validate import validate
+from isaaclab_mimic_ext.config.validate_task import validate_task_cfg
 
 __all__ = [
     "SCRIPT_SCHEMAS",

@@ -1,10 +1,13 @@
 """What the values of an evaluation's configuration may be."""
 
 import math
+from typing import TYPE_CHECKING
 
 from isaaclab_mimic_ext.config.evaluation import VIDEO_CHOICES, EvaluateCfg
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.task import Task, load_task
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.task import Task
 
 _PER_STEP = ("push_probability", "arm_push_probability")
 _SIZES = ("randomization_scale", "observation_noise", "push_velocity", "arm_push_distance")
@@ -17,6 +20,8 @@ def validate_evaluation(cfg: EvaluateCfg) -> None:
     Raises:
         ConfigError: a value is out of range, or names what does not exist.
     """
+    from isaaclab_mimic_ext.task import load_task
+
     for name in _COUNTS:
         _require(name, getattr(cfg, name), getattr(cfg, name) >= 1, "give 1 or more")
     if cfg.horizon is not None:
@@ -37,7 +42,7 @@ def validate_evaluation(cfg: EvaluateCfg) -> None:
     _check_objects(cfg, load_task(cfg.task.name))
 
 
-def _check_objects(cfg: EvaluateCfg, task: Task) -> None:
+def _check_objects(cfg: EvaluateCfg, task: "Task") -> None:
     for name in cfg.push_objects or ():
         if name not in task.object_names:
             raise ConfigError(f"push_objects: no '{name}' in the scene; {choices(name, task.object_names)}")
