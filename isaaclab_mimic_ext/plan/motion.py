@@ -124,7 +124,7 @@ class BoxPlanner:
     bends = (0.2, 0.8)
     """Where on the line the middle part begins and ends, as a share of its length."""
     column = 0.015
-    """So near to the vertical up from start or goal, what is touched there does not count [m]."""
+    """So near to the vertical up from start or goal, what is touched there does not count, nor others' clearance [m]."""
     rounding = 0.03
     """What a way over an object adds to its height, because corners are rounded [m]."""
     rows_at_once = 128
@@ -214,14 +214,16 @@ class BoxPlanner:
         """Which ways (R, K) touch an object where they must not."""
         is_obstacle = torch.arange(query.object_pose.shape[1], device=paths.device) != query.attached[:, None]
 
-        def touching(poses: Tensor) -> Tensor:
+        def touching(poses: Tensor, clearance: Tensor) -> Tensor:
             """Which box of the mover touches which object, (R, ..., boxes, O)."""
-            return touches(mover, poses, self.objects, query.object_pose, self.clearance)
+            return touches(mover, poses, self.objects, query.object_pose, clearance)
 
-        at_start, at_goal = (touching(pose[:, None, None]) for pose in (query.start, query.goal))
-        excused = at_start & self._is_near(paths, query.start)[..., None, None]
-        excused |= at_goal & self._is_near(paths, query.goal)[..., None, None]
-        collides = touching(paths) & ~excused & is_obstacle[:, None, None, None]
+        near_start, near_goal = (self._is_near(paths, end) for end in (query.start, query.goal))
+        clearance = torch.where(near_start | near_goal, 0.0, self.clearance)
+        at_ends = (touching(end[:, None, None], clearance.new_tensor(self.clearance)) for end in (query.start, query.goal))
+        at_start, at_goal = at_ends
+        excused = (at_start & near_start[..., None, None]) | (at_goal & near_goal[..., None, None])
+        collides = touching(paths, clearance) & ~excused & is_obstacle[:, None, None, None]
         return collides.flatten(2).any(-1)
 
     def _is_near(self, paths: Tensor, end: Tensor) -> Tensor:

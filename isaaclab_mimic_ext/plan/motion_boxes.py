@@ -70,7 +70,7 @@ def reach_below(mover: Mover, eef_pose: Tensor) -> Tensor:
     return -torch.where(exists, lowest, torch.inf).amin(-1)
 
 
-def touches(mover: Mover, eef_pose: Tensor, objects: Boxes, object_pose: Tensor, clearance: float) -> Tensor:
+def touches(mover: Mover, eef_pose: Tensor, objects: Boxes, object_pose: Tensor, clearance: Tensor) -> Tensor:
     """Which boxes of the mover come within `clearance` [m] of which objects, at every pose: (R, K, L, B, O).
 
     Two boxes are apart where an axis of either separates them. Axes along two edges are left out: boxes that only those
@@ -79,8 +79,9 @@ def touches(mover: Mover, eef_pose: Tensor, objects: Boxes, object_pose: Tensor,
     Args:
         eef_pose: (R, K, L, 4, 4).
         object_pose: (R, O, 4, 4).
+        clearance: one for all, or of each pose (R, K, L).
     """
-    half = (objects.half_size + clearance)[None, None, None]
+    half = objects.half_size + clearance[..., None, None]
     object_rot = object_pose[..., :3, :3]
     object_centre = object_pose[..., :3, 3] + (object_rot * objects.centre[:, None]).sum(-1)
     eef_rot_t = eef_pose[..., None, :3, :3].transpose(-1, -2)

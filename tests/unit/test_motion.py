@@ -126,6 +126,14 @@ def test_thing_that_was_let_go_is_left_upwards_even_if_the_goal_is_beside_it():
     assert highest(plan) > 0.05
 
 
+def test_hand_gets_away_from_a_neighbour_that_is_nearer_than_the_clearance():
+    """A tower 8 mm beside the palm of a hand whose fingers are about a cube: straight up past it, then on."""
+    cube, tower = standing_at(0.5, 0.0, 0.023), standing_at(0.5, 0.055 + 0.008 + 0.03, 0.15)
+    boxes = planner([(0.023, 0.023, 0.023), (0.03, 0.03, 0.03)])
+    plan = boxes.plan(query(down_at(0.5, 0.0, 0.03), down_at(0.5, -0.2, 0.3), torch.stack((cube, tower))))
+    assert bool(plan.success)
+
+
 def failure_of(plan: MotionPlan) -> MotionFailure:
     assert not bool(plan.success)
     assert MOTION_FAILURES[int(plan.failure)]
@@ -144,7 +152,7 @@ def test_goal_under_a_roof_has_no_clear_way():
     roof, walls = (0.3, 0.1, 0.01), (0.3, 0.01, 0.5)
     goal = down_at(0.5, 0.2, 0.1)
     objects = torch.stack((standing_at(0.5, 0.28, 0.3), standing_at(0.5, 0.12, 0.5)))
-    plan = planner([roof, walls]).plan(query(START, goal, objects))
+    plan = planner([roof, walls], max_length=400).plan(query(START, goal, objects))
     assert failure_of(plan) == MotionFailure.OBSTRUCTED
 
 
@@ -203,5 +211,5 @@ def test_boxes_that_only_stand_near_each_other_do_not_touch():
     poses = torch.stack((down_at(0.0, 0.03 + 0.102 + 0.019, 0.0), down_at(0.0, 0.03 + 0.102 + 0.021, 0.0)))
     thing = standing_at(0.0, 0.0, 0.05)[None, None]
     mover = Mover.of(boxes.hand, boxes.objects, poses[:1], thing, torch.tensor([-1]))
-    touching = touches(mover, poses[None, None], boxes.objects, thing, clearance=0.02)
+    touching = touches(mover, poses[None, None], boxes.objects, thing, torch.tensor(0.02))
     assert touching.flatten(3).any(-1).tolist() == [[[True, False]]]
