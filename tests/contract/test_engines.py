@@ -143,8 +143,11 @@ def test_observations_have_the_names_and_shapes_of_the_stack_task(setup: Setup) 
     shapes = {name: tuple(leaf.shape) for name, leaf in build(setup, 3).observations().items()}
     robot = {"actions": (3, 7), "joint_pos": (3, 9), "joint_vel": (3, 9), "eef_pos": (3, 3), "eef_quat": (3, 4)}
     objects = {f"{name}_pos": (3, 3) for name in names} | {f"{name}_quat": (3, 4) for name in names}
-    cubes = {"object": (3, 39), "cube_positions": (3, 9), "cube_orientations": (3, 12)}
-    assert shapes == robot | {"gripper_pos": (3, 2)} | objects | (cubes if setup.task.name == "stack_cube" else {})
+    own = {
+        "desktop_organizer": {"ketchup_from_eef": (3, 3), "basket_from_ketchup": (3, 3)},
+        "stack_cube": {"object": (3, 39), "cube_positions": (3, 9), "cube_orientations": (3, 12)},
+    }
+    assert shapes == robot | {"gripper_pos": (3, 2)} | objects | own[setup.task.name]
 
 
 def test_everything_shown_is_float32_or_bool_with_one_row_an_env(setup: Setup) -> None:
