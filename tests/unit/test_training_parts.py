@@ -67,7 +67,7 @@ def test_keys_that_do_not_match_are_answered_with_both_lists(dataset):
         data.check_keys(facts, ["eef_pos", "object_position"], "algo: bc")
     assert "object_position are not in" in str(error.value)
     assert "the agent wants: eef_pos, object_position" in str(error.value)
-    assert "the dataset has: " in str(error.value) and "ketchup_pos" in str(error.value)
+    assert "the dataset has: " in str(error.value) and "ketchup_from_eef" in str(error.value)
 
 
 def test_the_last_action_is_refused_as_an_observation(dataset):
