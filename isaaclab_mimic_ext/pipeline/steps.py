@@ -10,6 +10,7 @@ from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
+_START_OVER, _GO_ON = ("overwrite=true",), ("resume=true",)
 
 
 @dataclass(frozen=True)
@@ -81,44 +82,39 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
     """
     own = task_overrides(cfg.task)
     extra = {kind: (*own.get(kind, ()), *getattr(cfg, kind)) for kind in STEPS}
-    scene = (f"task={cfg.task}",)
-    start_over = ("overwrite=true",)
-    steps = [
-        Step(
-            "record", "record", "record_demos",
-            (*scene, f"num_demos={cfg.num_sources}", f"output_file={folder.raw}", *extra["record"]),
-            (folder.raw,), start_over,
-        ),
-        Step(
-            "annotate", "annotate", "annotate_demos",
-            (*scene, f"input_file={folder.raw}", f"output_file={folder.annotated}", *extra["annotate"]),
-            (folder.annotated,), start_over,
-        ),
-        Step(
-            "generate", "generate", "generate",
-            (*scene, f"input_file={folder.annotated}", f"output_dir={folder.generation}", f"num_envs={cfg.num_envs}",
-             f"generation_num_trials={cfg.num_demos}", *extra["generate"]),
-            (folder.demos,), start_over, ("resume=true",),
-        ),
-        Step("split", "split", "split_dataset", (f"input_file={folder.demos}", *extra["split"]), (folder.demos,)),
-    ]  # fmt: skip
-    for seed in cfg.seeds:
-        run = folder.training(seed)
-        arguments = (*scene, f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}")
-        steps.append(
-            Step(
-                f"train seed {seed}", "train", "train", (*arguments, f"output_dir={run}", *extra["train"]),
-                (run / "models" / "last.pth",), start_over, ("resume=true",),
-            )
-        )  # fmt: skip
+    trainings = [_training(cfg, folder, seed, extra["train"]) for seed in cfg.seeds]
+    return [*_data_steps(cfg, folder, extra), *trainings, _evaluation(cfg, folder, extra["evaluate"])]
+
+
+def _data_steps(cfg: PipelineCfg, folder: PipelineFolder, extra: Mapping[str, tuple[str, ...]]) -> list[Step]:
+    scene = f"task={cfg.task}"
+    recorded = (scene, f"num_demos={cfg.num_sources}", f"output_file={folder.raw}", *extra["record"])
+    annotated = (scene, f"input_file={folder.raw}", f"output_file={folder.annotated}", *extra["annotate"])
+    target = (f"num_envs={cfg.num_envs}", f"generation_num_trials={cfg.num_demos}")
+    places = (f"input_file={folder.annotated}", f"output_dir={folder.generation}")
+    split = (f"input_file={folder.demos}", *extra["split"])
+    generated = (scene, *places, *target, *extra["generate"])
+    return [
+        Step("record", "record", "record_demos", recorded, (folder.raw,), _START_OVER),
+        Step("annotate", "annotate", "annotate_demos", annotated, (folder.annotated,), _START_OVER),
+        Step("generate", "generate", "generate", generated, (folder.demos,), _START_OVER, _GO_ON),
+        Step("split", "split", "split_dataset", split, (folder.demos,)),
+    ]
+
+
+def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, extra: tuple[str, ...]) -> Step:
+    run = folder.training(seed)
+    what = (f"task={cfg.task}", f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}")
+    arguments = (*what, f"output_dir={run}", *extra)
+    return Step(f"train seed {seed}", "train", "train", arguments, (run / "models" / "last.pth",), _START_OVER, _GO_ON)
+
+
+def _evaluation(cfg: PipelineCfg, folder: PipelineFolder, extra: tuple[str, ...]) -> Step:
     checkpoints = ",".join(str(folder.training(seed) / "models" / f"model_epoch_{cfg.epochs}.pth") for seed in cfg.seeds)
     judged = (f"checkpoint=[{checkpoints}]", f"num_envs={cfg.num_envs}", f"num_episodes={cfg.num_episodes}")
     places = (f"input_file={folder.demos}", f"output_dir={folder.evaluation}")
     report = folder.evaluation / "evaluation.json"
-    steps.append(
-        Step("evaluate", "evaluate", "evaluate", (*scene, *judged, *places, *extra["evaluate"]), (report,), start_over)
-    )
-    return steps
+    return Step("evaluate", "evaluate", "evaluate", (f"task={cfg.task}", *judged, *places, *extra), (report,), _START_OVER)
 
 
 def task_overrides(task: str) -> Mapping[str, Sequence[str]]:
