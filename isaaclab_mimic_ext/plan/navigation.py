@@ -25,8 +25,8 @@ class Navigation:
 
     def __init__(self, body: int, max_wait: int, num_envs: int, device: torch.device):
         self._body, self._max_wait = body, max_wait
-        self.holds, self._was_navigating = (torch.zeros(num_envs, dtype=torch.bool, device=device) for _ in range(2))
-        self._is_navigating, self._has_arrived = (torch.zeros_like(self.holds) for _ in range(2))
+        self.holds = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._was_under_way, self._is_under_way = torch.zeros_like(self.holds), torch.zeros_like(self.holds)
         self._num_waited = torch.zeros(num_envs, dtype=torch.int64, device=device)
 
     @property
@@ -35,14 +35,15 @@ class Navigation:
 
     def begin_trials(self, env_ids: Tensor) -> None:
         """Forget the last trials of `env_ids` (n,)."""
-        for flags in (self.holds, self._was_navigating, self._is_navigating, self._has_arrived):
+        for flags in (self.holds, self._was_under_way, self._is_under_way):
             flags[env_ids] = False
         self._num_waited[env_ids] = 0
 
     def observe(self, state: Mapping[str, Tensor]) -> None:
         """Take what the envs say after a step: `MimicEnv.get_navigation_state`."""
-        self._was_navigating = self._is_navigating
-        self._is_navigating, self._has_arrived = state["is_navigating"], state["navigation_goal_reached"]
+        self._was_under_way = self._is_under_way
+        # New tensors: the env's own may be written by the env, and must not be written here.
+        self._is_under_way = state["is_navigating"] & ~state["navigation_goal_reached"]
 
     def advance(self, begun: Tensor, cursor: Tensor, last: Tensor) -> Tensor:
         """Whose segment may not end yet, (N, 1) bool; moves `cursor` on in place where the base has arrived early.
@@ -52,10 +53,9 @@ class Navigation:
             cursor, last: (N, E) int32, present and last waypoint of every segment.
         """
         body_begun, remaining = begun[:, self._body], (last - cursor)[:, self._body]
-        is_under_way = self._is_navigating & ~self._has_arrived
-        self.holds = body_begun & (remaining <= 0) & is_under_way
+        self.holds = body_begun & (remaining <= 0) & self._is_under_way
         self._num_waited += self.holds
-        arrives = self._was_navigating & ~is_under_way & body_begun & (remaining > 1)
+        arrives = self._was_under_way & ~self._is_under_way & body_begun & (remaining > 1)
         # The last waypoint itself is the next one.
         skipped = torch.minimum((remaining - 1)[:, None], last - cursor - 1).clamp(min=0)
         cursor += torch.where(arrives[:, None] & begun, skipped, 0)

@@ -108,6 +108,33 @@ def test_new_trial_knows_nothing_of_the_last_drive():
     assert at.tolist() == [[3, 3]]
 
 
+def test_base_that_stays_at_its_goal_arrives_once():
+    """Its flags may go on saying so: that is no reason to skip what its next subtask does."""
+    navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
+    begun, last, yes = torch.ones(1, 2, dtype=torch.bool), torch.tensor([[9, 9]], dtype=torch.int32), torch.tensor([True])
+    cursors = []
+    for is_navigating, has_arrived in ((yes, ~yes), (yes, yes), (yes, yes), (~yes, yes)):
+        cursor = torch.tensor([[3, 3]], dtype=torch.int32)
+        navigation.observe({"is_navigating": is_navigating, "navigation_goal_reached": has_arrived})
+        navigation.advance(begun, cursor, last)
+        cursors.append(cursor[0, 0].item())
+    assert cursors == [3, 8, 3, 3]
+
+
+def test_flags_stay_the_envs_own():
+    """An env may hand out buffers that it writes in place; a new trial does not write them."""
+    navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
+    state = {"is_navigating": torch.tensor([True]), "navigation_goal_reached": torch.tensor([False])}
+    cursor, last = torch.tensor([[3, 3]], dtype=torch.int32), torch.tensor([[9, 9]], dtype=torch.int32)
+    navigation.observe(state)
+    state["navigation_goal_reached"][0] = True
+    navigation.observe(state)
+    navigation.advance(torch.ones(1, 2, dtype=torch.bool), cursor, last)
+    assert cursor.tolist() == [[8, 8]]
+    navigation.begin_trials(torch.tensor([0]))
+    assert state["is_navigating"].tolist() == state["navigation_goal_reached"].tolist() == [True]
+
+
 @pytest.mark.parametrize(("cursor", "expected"), [([3, 3], [8, 8]), ([3, 5], [8, 8]), ([9, 2], [9, 2]), ([8, 2], [8, 2])])
 def test_skipping_stops_before_the_last_waypoint_of_each(cursor, expected):
     """The next waypoint is then the base's last one; another end effector skips no farther than to its own."""
