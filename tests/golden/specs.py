@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.rng import Draws, Stream
 from tests.golden import oracle, oracle_trial
 from tests.golden.configs import Subtasks, constraint_configs, source_demo, subtask_configs
 
-EEFS = ("franka", "left", "right")
+EEFS = ("franka", "left", "right", "torso")
 OBJECTS = ("mug", "tray", "box")
 STRATEGIES = ("random", "nearest_neighbor_object", "nearest_neighbor_robot_distance")
 GRIPPER_DIM = 1
@@ -94,7 +94,7 @@ class Spec:
 def random_spec(seed: int, num_eefs: int | None = None) -> Spec:
     """A task of one to three end effectors, a third of the seeds each, or of `num_eefs`."""
     rng = np.random.default_rng(seed)
-    eefs = EEFS[: num_eefs or 1 + seed % len(EEFS)]
+    eefs = EEFS[: num_eefs or 1 + seed % 3]
     rotation = float(rng.choice([0.0, 0.02, 0.6], p=[0.1, 0.2, 0.7]))
     rules = _random_rules(rng, eefs)
     config = DataGenConfig(
