@@ -82,11 +82,6 @@ def build_constraints(
     eef_names = list(subtasks)
     shape = len(eef_names), max(len(items) for items in subtasks.values())
 
-    def pairs(members: Sequence[tuple[SubtaskId, SubtaskId]]) -> SubtaskPairs:
-        numbers = [[(eef_names.index(eef), index) for eef, index in pair] for pair in members]
-        table = torch.tensor(numbers, dtype=torch.int64, device=device).reshape(len(members), 2, 2)
-        return SubtaskPairs(table[..., 0].T.contiguous(), table[..., 1].T.contiguous())
-
     def group_ids(joined: Sequence[Sequence[SubtaskId]]) -> Tensor:
         ids = torch.full(shape, len(joined), dtype=torch.int64, device=device)
         for number, group in enumerate(joined):
@@ -104,10 +99,10 @@ def build_constraints(
     schemes = [COORDINATION_SCHEMES.index(c.scheme) for c in makers] + [0]
     noises = [(c.pos_noise_scale, c.rot_noise_scale) for c in makers] + [(0.0, 0.0)]
     return ConstraintTable(
-        starts_after=pairs([(c.former, c.latter) for c in at_start]),
-        ends_after=pairs([(c.former, c.latter) for c in at_end]),
+        starts_after=_pairs([(c.former, c.latter) for c in at_start], eef_names, device),
+        ends_after=_pairs([(c.former, c.latter) for c in at_end], eef_names, device),
         steps_before_end=torch.tensor([c.num_steps_before_end for c in at_end], dtype=torch.int64, device=device),
-        coordinated=pairs([c.members for c in coordinated]),
+        coordinated=_pairs([c.members for c in coordinated], eef_names, device),
         group=group_ids(coordination_groups),
         scheme=torch.tensor(schemes, dtype=torch.int64, device=device),
         pos_noise_scale=torch.tensor([[pos] for pos, _ in noises], device=device),
@@ -118,6 +113,12 @@ def build_constraints(
         eef_names=tuple(eef_names),
         order=EventOrder({eef: len(items) for eef, items in subtasks.items()}, configs),
     )
+
+
+def _pairs(members: Sequence[tuple[SubtaskId, SubtaskId]], eef_names: Sequence[str], device: torch.device) -> SubtaskPairs:
+    numbers = [[(eef_names.index(eef), index) for eef, index in pair] for pair in members]
+    table = torch.tensor(numbers, dtype=torch.int64, device=device).reshape(len(members), 2, 2)
+    return SubtaskPairs(table[..., 0].T.contiguous(), table[..., 1].T.contiguous())
 
 
 def _members_by_eef(joined: Sequence[Sequence[SubtaskId]], eef_names: Sequence[str]) -> Tensor:
@@ -214,7 +215,7 @@ class Constraints:
         table = self.table
         if len(table.ends_after):
             latter = table.ends_after.eef[1]
-            at_limit = standing.begun[:, latter] & (standing.remaining[:, latter] <= table.steps_before_end)
+            at_limit = standing.remaining[:, latter] <= table.steps_before_end
             too_early = standing.is_present(table.ends_after, 1) & ~standing.is_done(table.ends_after, 0)
             waits = waits | _any_by_eef(at_limit & too_early, self._is_latter_of_end)
         if not len(table.coordinated):

@@ -48,7 +48,22 @@ class TrialPlanner:
 
     Args:
         motion_planner: plans the way to each segment, in place of interpolation (SkillGen).
+
+    Attributes:
+        first_eefs: the end effectors whose first segment is due when a trial begins; the others wait for some of them.
+        horizon: the most steps that a trial can take.
+        navigation: takes what the env says of its base, before `advance`; None where no base is waited for.
+        failure_messages: what is said of each code of `failure`, from 1 on.
+        subtask: (N, E) int64, the one that is executed, or comes next.
+        begun: (N, E) bool, whether it has a segment that is not over.
+        finished: (N, E) bool, all subtasks are done.
+        trials: (N,) int64.
+        steps_held: (N,) int64, since all end effectors have finished.
+        chosen_demos: (N, E, S) int32, the source demo of every subtask of the present trial, -1 before it is chosen.
+        starts, ends: (N, E, D, S) int64, which steps [start, end) of each demo are each subtask, offsets included.
     """
+
+    failure_messages = (*MOTION_FAILURES[1:], MISSED_GOAL)
 
     def __init__(
         self,
@@ -64,30 +79,15 @@ class TrialPlanner:
         self.pool, self.table, self.config = pool, table, config
         self.num_envs, self.num_eefs, self.seed = num_envs, num_eefs, config.seed
         self.first_eefs = constraints.first_eefs
-        """The end effectors whose first segment is due when a trial begins; the others wait for some of them."""
         self._transits = None if motion_planner is None else Transits(motion_planner, num_envs, num_eefs, device)
         transit_length = None if self._transits is None else self._transits.max_length
         self.horizon = longest_trial(pool, table, constraints, transit_length) + config.num_final_hold_steps
         self.navigation = None
-        """Takes what the env says of its base, before `advance`."""
         if config.use_navigation_controller:
             body, max_wait = constraints.eef_names.index(BODY), config.max_navigation_wait_steps
             self.navigation = Navigation(body, max_wait, num_envs, device)
             self.horizon += max_wait + 1
-        """The most steps that a trial can take."""
-        self.segments = Segments.empty(num_envs, num_eefs, device)
-        self.subtask = torch.zeros(num_envs, num_eefs, dtype=torch.int64, device=device)
-        self.begun = torch.zeros(num_envs, num_eefs, dtype=torch.bool, device=device)
-        """Whether the present subtask has a segment that is not over."""
-        self.finished = torch.ones(num_envs, num_eefs, dtype=torch.bool, device=device)
-        self.steps_held = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self.trials = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self.chosen_demos = torch.zeros(num_envs, num_eefs, num_subtasks, dtype=torch.int32, device=device)
-        """The source demo of every subtask of the present trial, -1 before it is chosen."""
-        self.starts = torch.zeros(num_envs, num_eefs, num_demos, num_subtasks, dtype=torch.int64, device=device)
-        self.ends = self.starts.clone()
-        """Which steps [start, end) of each demo are each subtask, offsets included."""
-        self._steps_still = torch.zeros(num_envs, num_eefs, dtype=torch.int64, device=device)
+        self._allocate(num_demos, num_subtasks, device)
         self._eef_ids = torch.arange(num_eefs, device=device)
         self._demo_ids = torch.arange(num_demos, device=device)
         self._selects_per_subtask = config.generation_select_src_per_subtask and (
@@ -102,13 +102,24 @@ class TrialPlanner:
             None if self._transits is None else self._transits.paths,
         )  # fmt: skip
 
+    def _allocate(self, num_demos: int, num_subtasks: int, device: torch.device) -> None:
+        """What is known of the trials: nothing yet, all are over."""
+        shape = self.num_envs, self.num_eefs
+
+        def zeros(*size: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.zeros(size, dtype=dtype, device=device)
+
+        self.segments = Segments.empty(*shape, device)
+        self.subtask, self._steps_still = zeros(*shape), zeros(*shape)
+        self.begun, self.finished = zeros(*shape, dtype=torch.bool), ~zeros(*shape, dtype=torch.bool)
+        self.trials, self.steps_held = zeros(self.num_envs), zeros(self.num_envs)
+        self.chosen_demos = zeros(*shape, num_subtasks, dtype=torch.int32)
+        self.starts, self.ends = (zeros(*shape, num_demos, num_subtasks) for _ in range(2))
+
     @property
     def plans_motion(self) -> bool:
         """Whether `begin_segments` needs to know what is attached."""
         return self._transits is not None
-
-    failure_messages = (*MOTION_FAILURES[1:], MISSED_GOAL)
-    """What is said of each code of `failure`, from 1 on."""
 
     @property
     def failure(self) -> Tensor | None:

@@ -74,31 +74,22 @@ def build_table(
     check_noise(subtasks, action_noise_dim)
     most = max(len(configs) for configs in subtasks.values())
     padded = [configs + [SubTaskConfig()] * (most - len(configs)) for configs in subtasks.values()]
+    object_ids = {name: index for index, name in enumerate([*object_names, None])}
 
     def column(value, dtype: torch.dtype) -> Tensor:  # type: ignore[no-untyped-def]
         return torch.tensor([[value(config) for config in configs] for configs in padded], dtype=dtype, device=device)
 
-    def strategy_of(config: SubTaskConfig) -> Strategy:
-        return Strategy[config.selection_strategy.upper()]
-
-    def object_id(config: SubTaskConfig) -> int:
-        return len(object_names) if config.object_ref is None else list(object_names).index(config.object_ref)
-
-    def option(name: str, default: float, dtype: torch.dtype = torch.float32) -> Tensor:
-        return column(lambda config: config.selection_strategy_kwargs.get(name, default), dtype)
-
-    first = torch.tensor([configs[0].first_subtask_start_offset_range for configs in padded], device=device)
     return SubtaskTable(
         num_subtasks=torch.tensor([len(configs) for configs in subtasks.values()], device=device),
-        object_id=column(object_id, torch.int64),
-        strategy=column(strategy_of, torch.int64),
-        nn_k=option("nn_k", 3, torch.int64),
-        pos_weight=option("pos_weight", 1.0),
-        rot_weight=option("rot_weight", 1.0),
+        object_id=column(lambda config: object_ids[config.object_ref], torch.int64),
+        strategy=column(_strategy_of, torch.int64),
+        nn_k=column(lambda config: config.selection_strategy_kwargs.get("nn_k", 3), torch.int64),
+        pos_weight=column(lambda config: config.selection_strategy_kwargs.get("pos_weight", 1.0), torch.float32),
+        rot_weight=column(lambda config: config.selection_strategy_kwargs.get("rot_weight", 1.0), torch.float32),
         offset_low=column(lambda config: config.subtask_term_offset_range[0], torch.int64),
         offset_high=column(lambda config: config.subtask_term_offset_range[1], torch.int64),
-        first_low=first[:, 0],
-        first_high=first[:, 1],
+        first_low=column(lambda config: config.first_subtask_start_offset_range[0], torch.int64)[:, 0],
+        first_high=column(lambda config: config.first_subtask_start_offset_range[1], torch.int64)[:, 0],
         start_low=column(lambda config: config.subtask_start_offset_range[0], torch.int64),
         start_high=column(lambda config: config.subtask_start_offset_range[1], torch.int64),
         num_interpolation=column(lambda config: config.num_interpolation_steps, torch.int64),
@@ -106,8 +97,12 @@ def build_table(
         num_settle=column(lambda config: config.num_settle_steps_before_gripper, torch.int64),
         noise_std=column(lambda config: _deviations(config, action_noise_dim), torch.float32),
         noise_everywhere=column(lambda config: config.apply_noise_during_interpolation, torch.bool),
-        strategies=frozenset(strategy_of(config) for configs in subtasks.values() for config in configs),
+        strategies=frozenset(_strategy_of(config) for configs in subtasks.values() for config in configs),
     )
+
+
+def _strategy_of(config: SubTaskConfig) -> Strategy:
+    return Strategy[config.selection_strategy.upper()]
 
 
 def _deviations(config: SubTaskConfig, action_noise_dim: int) -> list[float]:
