@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "record", "rng"},
+    "train": {"config", "datasets", "errors"},
+    "pipeline": {"config", "datasets", "errors", "evaluate.intervals", "report"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
     "doctor": {"config", "datasets", "demos", "envs", "errors", "math", "plan", "rng", "task"},
 }
