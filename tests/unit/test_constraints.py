@@ -133,4 +133,12 @@ def test_the_longest_time_follows_the_longest_chain_of_waits() -> None:
     assert longest(after(("left", 1), ("right", 1), 2)) == 30 + 2
     assert longest(together(("left", 0), ("right", 1))) == 10 + 20
     assert longest(together(("left", 0), ("right", 1)), pause=5) == 10 + 5 + 20
+    assert longest(after(("left", 1), ("right", 1), 2), pause=5) == 30 + 2 + 5
     assert longest(together(("left", 1), ("right", 0), coordination_synchronize_start=True)) == 10 + 20 + 4
+
+
+def test_coordinated_subtasks_wait_for_the_pauses_of_all() -> None:
+    chain = [together(("left", 0), ("right", 0)), together(("right", 0), ("third", 0))]
+    order = EventOrder({"left": 1, "right": 1, "third": 1}, chain)
+    pauses = {("left", 0): 5, ("right", 0): 7, ("third", 0): 1}
+    assert order.longest_time({("left", 0): 10, ("right", 0): 3, ("third", 0): 4}, pauses) == 10 + 5 + 7 + 1
