@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "record", "rng"},
     "train": {"config", "datasets", "errors"},
-    "pipeline": {"config", "datasets", "errors", "evaluate.intervals", "report", "train.metrics"},
+    "pipeline": {"__version__", "config", "datasets", "errors", "evaluate.intervals", "report", "train.metrics"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
     "doctor": {"config", "datasets", "demos", "envs", "errors", "math", "plan", "rng", "task"},
 }
