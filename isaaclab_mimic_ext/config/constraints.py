@@ -143,7 +143,9 @@ class EventOrder:
         for constraint in sequentials(self._configs):
             waits_at_start = constraint.num_steps_before_end == -1
             event: Event = ("begin" if waits_at_start else "end", constraint.latter)
-            rest = 0 if waits_at_start else constraint.num_steps_before_end + pauses.get(constraint.latter, 0)
+            # Who waits more steps before its end than it has, waits at its begin.
+            rest = min(constraint.num_steps_before_end, durations.get(constraint.latter, 1))
+            rest = 0 if waits_at_start else rest + pauses.get(constraint.latter, 0)
             edges.append((("end", constraint.former), event, rest))
         return [(self._instant[earlier], self._instant[later], lag) for earlier, later, lag in edges]
 

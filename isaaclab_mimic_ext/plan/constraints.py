@@ -101,7 +101,7 @@ def build_constraints(
     return ConstraintTable(
         starts_after=_pairs([(c.former, c.latter) for c in at_start], eef_names, device),
         ends_after=_pairs([(c.former, c.latter) for c in at_end], eef_names, device),
-        steps_before_end=torch.tensor([c.num_steps_before_end for c in at_end], dtype=torch.int64, device=device),
+        steps_before_end=torch.tensor([min(c.num_steps_before_end, _FAR) for c in at_end], dtype=torch.int64, device=device),
         coordinated=_pairs([c.members for c in coordinated], eef_names, device),
         group=group_ids(coordination_groups),
         scheme=torch.tensor(schemes, dtype=torch.int64, device=device),

@@ -134,6 +134,7 @@ def test_the_longest_time_follows_the_longest_chain_of_waits() -> None:
     assert longest(together(("left", 0), ("right", 1))) == 10 + 20
     assert longest(together(("left", 0), ("right", 1)), pause=5) == 10 + 5 + 20
     assert longest(after(("left", 1), ("right", 1), 2), pause=5) == 30 + 2 + 5
+    assert longest(after(("left", 1), ("right", 1), 10**30)) == 30 + 4
     assert longest(together(("left", 1), ("right", 0), coordination_synchronize_start=True)) == 10 + 20 + 4
 
 
