@@ -116,8 +116,13 @@ def test_way_that_cannot_be_planned_fails_its_trial_alone(device: torch.device) 
     every_env = torch.arange(num_envs, device=device)
     planner.begin_trials(every_env, Draws(1, every_env), eef)
     first = torch.tensor(planner.first_eefs, device=device)
-    planner.begin_segments(every_env.repeat_interleave(len(first)), first.repeat(num_envs), eef, objects)
+    rows = every_env.repeat_interleave(len(first)), first.repeat(num_envs)
+    planner.begin_segments(*rows, eef, objects)
     assert planner.failure is not None
+    assert planner.failure.tolist() == [0, int(MotionFailure.OBSTRUCTED), 0]
+    # A way that is found afterwards does not make up for the one that was not.
+    motion_planner.doomed = ()
+    planner.begin_segments(*rows, eef, objects)
     assert planner.failure.tolist() == [0, int(MotionFailure.OBSTRUCTED), 0]
     assert planner.failure_messages[int(planner.failure[1]) - 1] == "no clear way"
     planner.begin_trials(every_env[1:2], Draws(1, every_env[1:2]), eef)
