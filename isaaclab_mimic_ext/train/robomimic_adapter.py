@@ -26,8 +26,8 @@ Settings = dict[str, Any]
 Shapes = Mapping[str, Sequence[int]]
 
 _MISSING = (
-    "robomimic is not installed here: run `make train-env`, or in an environment of your own `pip install matplotlib pillow six "
-    "tensorboardX termcolor tqdm` and `pip install --no-deps robomimic torchvision`"
+    "robomimic is not installed here: run `make train-env`, or in an environment of your own `pip install matplotlib pillow "
+    "six tensorboardX termcolor tqdm` and `pip install --no-deps robomimic torchvision`"
 )
 _NO_OPERATOR = re.compile(r"operator torchvision::(\w+) does not exist")
 _operators: list[torch.library.Library] = []
