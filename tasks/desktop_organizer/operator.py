@@ -48,19 +48,43 @@ _HABITS = {
     "tremor": (0.2, 1.0),
 }
 _FLUENT_HABITS = {
-    **_HABITS,
-    "start_wait": (-7, -5),
-    "hover_wait": (-8, -6),
-    "descend_time": (28, 34),
-    "settle_wait": (-4, -2),
-    "close_wait": (6, 8),
-    "carry_overlap": (8, 12),
-    "lower_overlap": (8, 12),
-    "release_wait": (-5, -3),
-    "open_wait": (4, 5),
-    "end_wait": (0, 1),
+    "start_wait": (-6, -6),
+    "approach_time": (33, 35),
+    "bow_x": (-0.005, 0.005),
+    "bow_y": (-0.005, 0.005),
+    "hover_height": (0.108, 0.112),
+    "hover_wait": (-7, -7),
+    "descend_time": (29, 31),
+    "grasp_height": (0.017, 0.019),
+    "grasp_along": (-0.001, 0.001),
+    "grasp_across": (-0.001, 0.001),
+    "grasp_yaw": (-0.05, 0.05),
+    "grasp_pitch": (-0.02, 0.02),
+    "grasp_roll": (-0.01, 0.01),
+    "settle_wait": (-6, -6),
+    "close_wait": (0, 0),
+    "lift_time": (27, 29),
+    "lift_height": (0.175, 0.185),
+    "carry_overlap": (13, 13),
+    "carry_time": (45, 47),
+    "carry_yaw": (-0.04, 0.04),
+    "place_x": (-0.004, 0.004),
+    "place_y": (-0.004, 0.004),
+    "lower_overlap": (15, 15),
+    "lower_time": (27, 29),
+    "release_gap": (0.012, 0.012),
+    "release_wait": (-7, -7),
+    "open_wait": (-2, -2),
+    "retreat_time": (18, 18),
+    "retreat_height": (0.12, 0.15),
+    "end_wait": (-2, -2),
+    "tremor": (0.0, 0.3),
 }
-"""Never at rest: each stroke begins before the last one ends (a wait below 0), the fingers move before the hand is there."""
+"""Never at rest (a wait below 0: the next stroke begins before the last one ends), and nearly the same in every demo.
+
+The fingers close while the hand still comes down, and it turns upward as they close. Where it stood still with the fingers
+in one and the same state, a policy that sees neither time nor speed would stop for good. Likewise at the release.
+"""
 
 
 def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
@@ -75,7 +99,7 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
 
 
 def plan_fluent_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
-    """Likewise by an operator who does not pause: what a policy without memory can imitate.
+    """Likewise by an operator who does not pause, nor does one thing in many ways: what a policy without memory can imitate.
 
     While a hand rests, what is to happen next depends on how long it has rested, which such a policy cannot see.
     """
