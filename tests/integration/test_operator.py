@@ -12,7 +12,7 @@ from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
-from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, plan_demos
+from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 
 EEF = "franka"
 TABLE = {"x": [-0.3, 0.3], "y": [-0.3, 0.3], "yaw": [-3.14159, 3.14159]}
@@ -105,3 +105,23 @@ def test_plan_of_a_demo_does_not_depend_on_how_many_there_are() -> None:
     shortest = min(many.target_eef_pose.shape[1], few.target_eef_pose.shape[1])
     assert torch.equal(many.length[:3], few.length)
     torch.testing.assert_close(many.target_eef_pose[:3, :shortest], few.target_eef_pose[:, :shortest])
+
+
+def test_a_fluent_hand_moves_whenever_the_fingers_change_and_turns_upward_within_four_frames() -> None:
+    env, _ = build("kinematic", 6)
+    plan = plan_fluent_demos(env.get_object_poses(), env.get_robot_eef_pose(EEF), Draws(11, torch.arange(6)))
+    rows = torch.arange(6)
+    climb = plan.target_eef_pose[:, 1:, 2, 3] - plan.target_eef_pose[:, :-1, 2, 3]
+    for frames in (plan.close_frames[:, 0], plan.open_frames[:, 0]):
+        assert (climb[rows, frames - 1] < -0.001).all()
+        assert (climb[rows, frames + 4] > 0.001).all()
+
+
+def test_a_fluent_hand_never_rests_on_its_way() -> None:
+    env, _ = build("kinematic", 6)
+    plan = plan_fluent_demos(env.get_object_poses(), env.get_robot_eef_pose(EEF), Draws(11, torch.arange(6)))
+    speed = plan.target_eef_pose[..., :3, 3].diff(dim=1).norm(dim=-1)
+    # Of five frames in a row, so that a turning point, which is no rest, counts with what is about it.
+    way = speed.unfold(1, 5, 1).sum(-1)
+    under_way = torch.arange(way.shape[1]) < plan.length[:, None] - 15
+    assert way[under_way].min() > 0.004
