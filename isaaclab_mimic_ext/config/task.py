@@ -144,7 +144,13 @@ class SimCfg:
     engine: str = "auto"
     """`auto`, `mujoco`, `kinematic` or `isaaclab`."""
     num_threads: int = 0
-    """Physics threads; 0: one a core."""
+    """Physics threads of the embedded engines; 0: one a core."""
+    physics: str = "default"
+    """Isaac Lab's: `default` (as the env's configuration has it) or `newton` (needs no Isaac Sim)."""
+    robot_usd: str | None = None
+    """Isaac Lab: a local USD file of the robot in place of the one from NVIDIA's servers."""
+    launcher_args: list[str] = field(default_factory=list)
+    """Isaac Lab: flags of its launcher, as they stood on the command line."""
 
 
 @dataclass
@@ -161,6 +167,9 @@ class RecorderCfg:
 
 @dataclass
 class TaskRef:
-    """Which task of `tasks/` is meant."""
+    """Which task is meant."""
 
     name: str = MISSING
+    """A folder of `tasks/`; or `isaaclab`, any Mimic task that is registered with Isaac Lab."""
+    id: str | None = None
+    """Its gym id there."""
