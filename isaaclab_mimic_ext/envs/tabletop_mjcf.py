@@ -2,11 +2,12 @@
 
 # Half sizes [m] where MuJoCo asks for them; the table's surface is z = 0
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import mujoco
 
-from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda
+from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda, add_part
+from isaaclab_mimic_ext.envs.parts import Part
 from isaaclab_mimic_ext.task import Task
 
 TIMESTEP = 0.002
@@ -37,6 +38,20 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
         joint.damping = (_AIR_DAMPING, 0.0, 0.0)
         builders[obj.name](body)
     return spec
+
+
+def add_parts(body: mujoco.MjsBody, parts: Sequence[Part]) -> None:
+    """Give a body the geoms of its parts; the first one has the body's name."""
+    for index, part in enumerate(parts):
+        geom = add_part(body, part)
+        if index == 0:
+            geom.name = body.name
+        if part.solid:
+            make_solid(geom, part.mass, condim=4 if part.grips else 3)
+        else:
+            make_visual(geom)
+        if part.rgba is None:
+            geom.group = COLLISION_GROUP
 
 
 def make_visual(geom: mujoco.MjsGeom) -> mujoco.MjsGeom:
