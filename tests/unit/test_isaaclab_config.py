@@ -1,0 +1,198 @@
+"""What Isaac Lab's configuration of a Mimic environment becomes here; small stand-ins, no Isaac Lab."""
+
+import enum
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.config.isaaclab import MEANINGLESS_HERE, mimic_fields_of
+from isaaclab_mimic_ext.errors import ConfigError
+
+
+class SubTaskConstraintType(enum.IntEnum):
+    """As in Isaac Lab 2.3 and 3.0."""
+
+    SEQUENTIAL = 0
+    COORDINATION = 1
+    _SEQUENTIAL_FORMER = 2
+    _SEQUENTIAL_LATTER = 3
+
+
+class CoordinationScheme(enum.IntEnum):
+    REPLAY = 0
+    TRANSFORM = 1
+    TRANSLATE = 2
+
+
+class Attributes:
+    """An object with the attributes it is given: how configurations look from outside."""
+
+    def __init__(self, **attributes: Any):
+        vars(self).update(attributes)
+
+
+@dataclass
+class StackMimicEnvCfg:
+    datagen_config: Any = field(default_factory=lambda: Attributes(name="stack", generation_num_trials=7))
+    subtask_configs: Any = field(default_factory=lambda: {"franka": [Attributes(object_ref="cube")]})
+    task_constraint_configs: Any = field(default_factory=list)
+
+
+def one_subtask(**attributes: Any) -> dict[str, Any]:
+    env_cfg = StackMimicEnvCfg(subtask_configs={"franka": [Attributes(**attributes)]})
+    return mimic_fields_of(env_cfg)["subtask_configs"]["franka"][0]
+
+
+def one_constraint(**attributes: Any) -> dict[str, Any]:
+    return mimic_fields_of(StackMimicEnvCfg(task_constraint_configs=[Attributes(**attributes)]))["task_constraint_configs"][
+        0
+    ]
+
+
+def test_fields_keep_their_names_and_only_given_ones_are_there():
+    found = mimic_fields_of(StackMimicEnvCfg())
+    assert found == {
+        "datagen_config": {"name": "stack", "generation_num_trials": 7},
+        "subtask_configs": {"franka": [{"object_ref": "cube"}]},
+        "task_constraint_configs": [],
+    }
+
+
+def test_what_is_read_merges_over_the_schema_and_under_overrides():
+    pair = (("left", 0), ("right", np.int64(1)))
+    of_arm = [
+        Attributes(subtask_term_signal="grasp", subtask_term_offset_range=(3, 8)),
+        Attributes(subtask_term_signal=None),
+    ]
+    env_cfg = StackMimicEnvCfg(
+        subtask_configs={"left": of_arm, "right": of_arm},
+        task_constraint_configs=[
+            Attributes(eef_subtask_constraint_tuple=pair, constraint_type=SubTaskConstraintType.SEQUENTIAL)
+        ],
+    )
+    schema = OmegaConf.structured(GenerateCfg(subtask_configs={"left": [], "right": []}))
+    merged = OmegaConf.merge(schema, mimic_fields_of(env_cfg), OmegaConf.from_dotlist(["datagen_config.seed=5"]))
+    merged.task.name, merged.input_file, merged.output_dir = "isaaclab", "in", "out"
+    cfg = OmegaConf.to_object(merged)
+    assert isinstance(cfg, GenerateCfg)
+    assert (cfg.datagen_config.generation_num_trials, cfg.datagen_config.seed) == (7, 5)
+    assert cfg.subtask_configs["left"][0].subtask_term_offset_range == (3, 8)
+    assert cfg.subtask_configs["right"][1].subtask_term_signal is None
+    assert cfg.subtask_configs["right"][1].num_interpolation_steps == 5
+    assert cfg.task_constraint_configs[0].eef_subtask_constraint_tuple == [["left", 0], ["right", 1]]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0.003, 0.003),
+        (torch.tensor(0.5), 0.5),
+        (np.float64(0.5), 0.5),
+        (torch.tensor([0.5]), 0.5),
+        ([0.25] * 6, [0.25] * 6),
+        ((0.25, 0.5), [0.25, 0.5]),
+    ],
+)
+def test_action_noise_is_one_number_or_one_for_each_pose_entry(given, expected, caplog):
+    assert one_subtask(action_noise=given)["action_noise"] == expected
+    assert not caplog.records
+
+
+def test_action_noise_array_says_that_it_is_read_otherwise_than_in_isaac_lab(caplog):
+    assert one_subtask(action_noise=torch.full((7,), 0.5))["action_noise"] == [0.5] * 7
+    assert "subtask_configs.franka.0.action_noise is an array of 7" in caplog.text
+
+
+def test_none_is_the_default_where_we_have_no_none():
+    found = one_subtask(object_ref=None, subtask_term_signal=None, selection_strategy_kwargs=None, description=None)
+    assert found == {"object_ref": None, "subtask_term_signal": None}
+
+
+def test_missing_noise_is_left_to_validation():
+    assert one_subtask(action_noise=None) == {"action_noise": None}
+
+
+@pytest.mark.parametrize("given", [SubTaskConstraintType.COORDINATION, 1, "coordination", "COORDINATION"])
+@pytest.mark.parametrize("scheme", [CoordinationScheme.TRANSFORM, 1, "transform", "TRANSFORM"])
+def test_enums_become_names(given, scheme):
+    assert one_constraint(constraint_type=given, coordination_scheme=scheme) == {
+        "constraint_type": "coordination",
+        "coordination_scheme": "transform",
+    }
+
+
+def test_every_member_of_the_enums_has_its_own_name():
+    found = [
+        one_constraint(constraint_type=0, coordination_scheme=scheme)["coordination_scheme"] for scheme in CoordinationScheme
+    ]
+    assert found == ["replay", "transform", "translate"]
+    types = (SubTaskConstraintType.SEQUENTIAL, SubTaskConstraintType.COORDINATION)
+    assert [one_constraint(constraint_type=kind)["constraint_type"] for kind in types] == ["sequential", "coordination"]
+
+
+def test_missing_coordination_scheme_is_left_at_our_default():
+    assert "coordination_scheme" not in one_constraint(constraint_type=0, coordination_scheme=None)
+
+
+@pytest.mark.parametrize("given", [SubTaskConstraintType._SEQUENTIAL_FORMER, "_SEQUENTIAL_LATTER"])
+def test_constraint_types_of_isaac_labs_run_time_are_refused(given):
+    with pytest.raises(
+        ConfigError, match=r"task_constraint_configs\.0\.constraint_type: .* internal .* SEQUENTIAL, COORDINATION"
+    ):
+        one_constraint(constraint_type=given)
+
+
+@pytest.mark.parametrize("given", [7, -1, True, "parallel", 0.5])
+def test_unknown_constraint_types_are_refused(given):
+    with pytest.raises(ConfigError, match=r"constraint_type: .* is unknown; choices"):
+        one_constraint(constraint_type=given)
+
+
+def test_constraint_without_a_type_is_refused():
+    with pytest.raises(ConfigError, match=r"constraint_type: none is given; choices: sequential, coordination"):
+        one_constraint(constraint_type=None)
+
+
+def test_unknown_fields_are_told_and_known_useless_ones_are_not(caplog):
+    env_cfg = StackMimicEnvCfg(
+        datagen_config=Attributes(name="x", **dict.fromkeys(MEANINGLESS_HERE, "value")),
+        subtask_configs={"franka": [Attributes(speed_limit=0.5, next_subtask_description="Stack it")]},
+    )
+    with caplog.at_level(logging.WARNING):
+        found = mimic_fields_of(env_cfg)
+    assert found["datagen_config"] == {"name": "x"}
+    assert found["subtask_configs"] == {"franka": [{}]}
+    assert [record.getMessage() for record in caplog.records] == [
+        "subtask_configs.franka.0.speed_limit is 0.5 in Isaac Lab's configuration; generation has no such field; ignored"
+    ]
+
+
+@pytest.mark.parametrize("missing", ["datagen_config", "subtask_configs"])
+def test_configuration_of_another_kind_of_environment_is_refused(missing):
+    class ReachEnvCfg(StackMimicEnvCfg):
+        pass
+
+    env_cfg = ReachEnvCfg(**{missing: None})
+    with pytest.raises(
+        ConfigError, match=rf"ReachEnvCfg, .* is no Mimic .* it has no {missing}; give the id .* MimicEnvCfg"
+    ):
+        mimic_fields_of(env_cfg)
+
+
+def test_configuration_that_has_nothing_of_mimic_names_all_that_is_missing():
+    with pytest.raises(ConfigError, match=r"Attributes, .* has no datagen_config and no subtask_configs"):
+        mimic_fields_of(Attributes(scene=None))
+
+
+@pytest.mark.parametrize(
+    ("subtasks", "place"), [({}, "subtask_configs of"), ({"a": [Attributes()], "b": []}, r"subtask_configs\.b of")]
+)
+def test_end_effectors_without_subtasks_are_refused(subtasks, place):
+    with pytest.raises(ConfigError, match=rf"{place} StackMimicEnvCfg is empty; .*SubTaskConfig"):
+        mimic_fields_of(StackMimicEnvCfg(subtask_configs=subtasks))
