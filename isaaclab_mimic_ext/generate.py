@@ -197,11 +197,15 @@ class Generator:
 
     def _end_trials(self, env_ids: np.ndarray) -> None:
         ids = self._tensor(env_ids)
-        held = self._steps_successful >= self.config.num_success_steps
-        successful = (self.watch.failures.ever_successful if self.config.success_rule == "any_step" else held)[ids]
+        by_rule = {
+            "held": (self._steps_successful >= self.config.num_success_steps)[ids],
+            "any_step": self.watch.failures.ever_successful[ids],
+        }
+        successful = by_rule[self.config.success_rule]
         broken = self.recorder.first_broken_step(ids, self._step[ids])
         codes, steps = self.watch.failures.reasons(ids, self._step[ids], broken)
-        success = (successful & (broken < 0) & ~self._stopped[ids]).cpu().numpy()
+        sound = (broken < 0) & ~self._stopped[ids]
+        success = (successful & sound).cpu().numpy()
         trials, lengths = self.planner.trials[ids].cpu().numpy(), self._step[ids].cpu().numpy()
         if (broken >= 0).any():
             numbers = self.planner.trials[ids[broken >= 0]].tolist()
@@ -211,6 +215,7 @@ class Generator:
         records = self.watch.record(ids, codes, steps, self.planner.subtask)
         records["reason"] = np.where(success, "", records["reason"])
         records |= {"source_demos": source_demos, "stopped": self._stopped[ids].cpu().numpy()}
+        records |= {rule: (solved & sound).cpu().numpy() for rule, solved in by_rule.items()}
         self.ledger.end(trials, success, codes.cpu().numpy())
         self.recorder.end(ids, EndedTrials(trials, success, lengths, attributes, records), self.ledger.committed)
         self._active[env_ids] = False

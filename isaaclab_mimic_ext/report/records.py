@@ -38,6 +38,7 @@ class RunRecords:
         facts: what the run's store says of it.
         trials, success, reason, length, step: (K,); step and reason say when and why a trial failed.
         stopped: (K,) bool, whether a trial was ended early.
+        held, any_step: (K,) bool, whether it succeeded by each `success_rule`; `success` is by the run's own.
         scene: (K, O, 3), x, y [m] and yaw [rad] of every object after the reset.
         reached: (K, Q), the step in which each term signal was first true, or -1.
         subtask: (K, E), the one that the plan was in at the end.
@@ -52,6 +53,8 @@ class RunRecords:
     length: np.ndarray
     step: np.ndarray
     stopped: np.ndarray
+    held: np.ndarray
+    any_step: np.ndarray
     scene: np.ndarray
     reached: np.ndarray
     subtask: np.ndarray
@@ -150,6 +153,9 @@ def _arrays(facts: dict[str, Any], records: Sequence[TrialRecord]) -> RunRecords
         length=np.array([record.length for record in records], dtype=np.int64),
         step=noted("step"),
         stopped=noted("stopped", dtype=bool),
+        # Of an earlier version's trials only what the run went by is known.
+        held=np.array([record.notes.get("held", record.success) for record in records], dtype=bool),
+        any_step=np.array([record.notes.get("any_step", record.success) for record in records], dtype=bool),
         scene=noted("scene", len(layout["objects"]), 3, dtype=float),
         reached=noted("reached", num_signals),
         subtask=noted("subtask", num_eefs),

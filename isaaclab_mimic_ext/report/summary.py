@@ -81,6 +81,7 @@ def summarize(records: RunRecords) -> dict[str, Any]:
             name: places for index, name in enumerate(records.objects) if (places := _places(records, index))
         },
         "num_stopped_early": int(records.stopped.sum()),
+        "successes_by_rule": {"held": int(records.held.sum()), "any_step": int(records.any_step.sum())},
     }
 
 

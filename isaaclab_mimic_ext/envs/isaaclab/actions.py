@@ -1,0 +1,208 @@
+"""Target poses to actions for all envs of an Isaac Lab task at once.
+
+Isaac Lab's `target_eef_pose_to_action` takes one env. There are three ways around that, tried in this order: the env's own
+batched method; a batched form of ours for the usual action terms; and its one-env method in a loop. The first two must agree
+with the one-env method on random targets.
+"""
+
+# N envs, n of them addressed, E end effectors, A action entries, G gripper entries, P pose entries of an action
+
+import inspect
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.isaaclab.compat import isaaclab_quat_from_matrix
+from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle
+
+log = logging.getLogger(__name__)
+
+Poses = Mapping[str, Tensor]
+BATCHED_METHOD = "target_eef_poses_to_actions"
+"""Of an env: (eef -> (N, 4, 4), eef -> (N, G), eef -> (N, P) or None) -> (N, A)."""
+
+_TOLERANCE = 1e-5
+_NUM_CHECKS = 16
+_SMALL, _LARGE = (0.05, 0.3), (3.0, 1.5)
+"""How far check targets are from the end effector [m, rad]: as in a motion, and so far that what clamps must clamp."""
+
+
+@dataclass(frozen=True)
+class ActionForm:
+    """How an action is made of target poses.
+
+    Attributes:
+        is_relative: position and rotation vector from where the end effector is, 6 entries; else position and quaternion, 7.
+        clamps: pose entries are cut to [-1, 1].
+        unique_quat: quaternions have w >= 0.
+        grippers_last: every pose, then every gripper; else pose and gripper of one end effector after the other.
+        eef_names: the order in the action.
+    """
+
+    is_relative: bool
+    clamps: bool
+    unique_quat: bool
+    grippers_last: bool
+    eef_names: tuple[str, ...]
+
+    @property
+    def pose_dim(self) -> int:
+        return 6 if self.is_relative else 7
+
+    def actions(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses | None) -> Tensor:
+        """Actions (n, A) for targets and present poses, eef -> (n, 4, 4), grippers (n, G) and noise (n, P) an eef."""
+        poses = {}
+        for name in self.eef_names:
+            pose = self._pose_entries(targets[name], eef_poses[name])
+            if noise is not None:
+                pose = pose + noise[name][..., : self.pose_dim]
+            poses[name] = pose.clamp(-1.0, 1.0) if self.clamps else pose
+        parts = (poses, grippers)
+        if self.grippers_last:
+            return torch.cat([part[name] for part in parts for name in self.eef_names], dim=-1)
+        return torch.cat([part[name] for name in self.eef_names for part in parts], dim=-1)
+
+    def _pose_entries(self, target: Tensor, eef_pose: Tensor) -> Tensor:
+        if self.is_relative:
+            rotation = axis_angle_from_matrix(target[..., :3, :3] @ eef_pose[..., :3, :3].transpose(-1, -2))
+            return torch.cat((target[..., :3, 3] - eef_pose[..., :3, 3], rotation), dim=-1)
+        return torch.cat((target[..., :3, 3], isaaclab_quat_from_matrix(target[..., :3, :3], self.unique_quat)), dim=-1)
+
+
+def action_forms(eef_names: tuple[str, ...]) -> Iterator[ActionForm]:
+    """Every form that is known, for these end effectors."""
+    for names in itertools.permutations(eef_names):
+        for grippers_last in (False, True) if len(names) > 1 else (False,):
+            for clamps in (True, False):
+                yield ActionForm(True, clamps, False, grippers_last, names)
+            for unique_quat in (True, False):
+                yield ActionForm(False, False, unique_quat, grippers_last, names)
+
+
+class OneEnvMethod:
+    """An env's own `target_eef_pose_to_action`, without noise, in both of its signatures."""
+
+    def __init__(self, env: Any):
+        self._method = env.target_eef_pose_to_action
+        self.takes_noise_dict = "action_noise_dict" in inspect.signature(self._method).parameters
+
+    def action(self, targets: Poses, grippers: Poses, env_id: int) -> Tensor:
+        """The action (A,) of one env for targets, eef -> (4, 4), and grippers (G,) an eef."""
+        # Zero noise, not none: with it what clamps its noisy actions does so here too, as in Isaac Lab's own generation.
+        noise: dict[str, Any] = {"noise": 0.0}
+        if self.takes_noise_dict:
+            noise = {"action_noise_dict": dict.fromkeys(targets, 0.0)}
+        return self._method(dict(targets), dict(grippers), env_id=env_id, **noise).reshape(-1)
+
+    def actions(self, targets: Poses, grippers: Poses, num_envs: int) -> Tensor:
+        """The actions (N, A) of all envs, one after the other."""
+        rows = (
+            self.action({k: v[i] for k, v in targets.items()}, {k: v[i] for k, v in grippers.items()}, i)
+            for i in range(num_envs)
+        )
+        return torch.stack(list(rows))
+
+
+class ActionConverter:
+    """Actions of all envs from target poses, by the best way that an env allows.
+
+    Args:
+        env: an Isaac Lab Mimic env that has been reset.
+        eef_names: its end effectors.
+        eef_poses: where they are now, eef -> (N, 4, 4).
+        gripper_dims: eef -> G.
+
+    Attributes:
+        way: `own` (the env's batched method), `batched` (a form of ours) or `loop`.
+        noise_dim: P.
+    """
+
+    def __init__(self, env: Any, eef_names: tuple[str, ...], eef_poses: Poses, gripper_dims: Mapping[str, int]):
+        self._env, self._eef_names, self._num_envs = env, eef_names, env.num_envs
+        self._one_env = OneEnvMethod(env)
+        checks = list(_check_targets(eef_poses, gripper_dims))
+        expected = [self._one_env.actions(*check, self._num_envs) for check in checks]
+        self.form = self._find_form(checks, expected, eef_poses)
+        columns = _pose_columns(self._one_env, eef_poses, checks[0][1])
+        self.noise_dim = max(len(ids) for ids in columns.values())
+        self._columns = {name: torch.tensor(ids, device=env.device) for name, ids in columns.items()}
+        self.way = self._choose_way(checks, expected)
+
+    def _find_form(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor], eef_poses: Poses) -> ActionForm | None:
+        def agrees(form: ActionForm) -> bool:
+            return _agrees(lambda targets, grippers: form.actions(targets, eef_poses, grippers, None), checks, expected)
+
+        return next(filter(agrees, action_forms(self._eef_names)), None)
+
+    def _choose_way(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor]) -> str:
+        own: Callable[..., Tensor] | None = getattr(self._env, BATCHED_METHOD, None)
+        if own is not None:
+            if _agrees(lambda targets, grippers: own(targets, grippers, None), checks, expected):
+                return "own"
+            log.warning("The env's %s does not agree with its target_eef_pose_to_action and is not used", BATCHED_METHOD)
+        if self.form is not None:
+            return "batched"
+        log.warning(
+            "Actions are made one env at a time (%d calls of target_eef_pose_to_action a step): they have none of the known "
+            "forms; give the env a batched method, %s, to make generation faster",
+            self._num_envs,
+            BATCHED_METHOD,
+        )
+        return "loop"
+
+    def actions(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses | None) -> Tensor:
+        """Actions (N, A) for targets and present poses, eef -> (N, 4, 4), grippers (N, G) and noise (N, P) an eef."""
+        if self.way == "own":
+            return getattr(self._env, BATCHED_METHOD)(targets, grippers, noise)
+        if self.form is not None:
+            return self.form.actions(targets, eef_poses, grippers, noise)
+        actions = self._one_env.actions(targets, grippers, self._num_envs)
+        if noise is not None:
+            for name, columns in self._columns.items():
+                actions[:, columns] += noise[name][:, : len(columns)]
+        return actions
+
+
+def _agrees(convert: Callable[[Poses, Poses], Tensor], checks: list[tuple[Poses, Poses]], expected: list[Tensor]) -> bool:
+    for check, wanted in zip(checks, expected, strict=True):
+        actions = convert(*check)
+        if actions.shape != wanted.shape or not torch.allclose(actions, wanted, atol=_TOLERANCE, rtol=0.0):
+            return False
+    return True
+
+
+def _check_targets(eef_poses: Poses, gripper_dims: Mapping[str, int]) -> Iterator[tuple[Poses, Poses]]:
+    """Random targets, eef -> (N, 4, 4), near the end effectors and far from them, and gripper actions (N, G)."""
+    generator = torch.Generator().manual_seed(0)
+    for index in range(_NUM_CHECKS):
+        reach, turn = _LARGE if index % 4 == 3 else _SMALL
+        targets, grippers = {}, {}
+        for name, pose in eef_poses.items():
+            delta = torch.rand(len(pose), 6, generator=generator).to(pose.device) * 2 - 1
+            target = pose.clone()
+            target[:, :3, 3] += reach * delta[:, :3]
+            # At most `turn` about the axis, well below a half turn, whose axis has two signs.
+            target[:, :3, :3] = matrix_from_axis_angle(turn * delta[:, 3:] / 3**0.5) @ pose[:, :3, :3]
+            targets[name] = target
+            signs = torch.randint(0, 2, (len(pose), gripper_dims[name]), generator=generator)
+            grippers[name] = (2.0 * signs - 1.0).to(pose.device)
+        yield targets, grippers
+
+
+def _pose_columns(one_env: OneEnvMethod, eef_poses: Poses, grippers: Poses) -> dict[str, list[int]]:
+    """Eef -> the entries of an action that carry its pose: those that move with its target."""
+    targets, grippers = ({name: value[0] for name, value in part.items()} for part in (eef_poses, grippers))
+    before = one_env.action(targets, grippers, 0)
+    columns = {}
+    for name, pose in targets.items():
+        target = pose.clone()
+        target[:3, 3] += torch.tensor([0.011, -0.013, 0.017], device=pose.device)
+        target[:3, :3] = matrix_from_axis_angle(torch.tensor([0.11, -0.13, 0.17], device=pose.device)) @ pose[:3, :3]
+        after = one_env.action({**targets, name: target}, grippers, 0)
+        columns[name] = (after != before).nonzero().flatten().tolist()
+    return columns

@@ -1,0 +1,90 @@
+"""What differs between Isaac Lab 2.3 and 3.0, in one place. Isaac Lab is imported by the functions, when they are called."""
+
+# N envs, n of them addressed
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NEWTON_PRESETS = ("newton_mjwarp", "newton")
+"""Names under which Isaac Lab 3's tasks have their settings for Newton, best first."""
+
+
+@cache
+def quat_is_xyzw() -> bool:
+    """The order of quaternions: xyzw in 3.0, wxyz in 2.3. Its own function is asked, not its version."""
+    from isaaclab.utils.math import matrix_from_quat
+
+    return bool(torch.allclose(matrix_from_quat(torch.tensor([0.0, 0.0, 0.0, 1.0])), torch.eye(3)))
+
+
+def quat_to_isaaclab(quat_xyzw: Tensor) -> Tensor:
+    """Quaternions (..., 4) in Isaac Lab's order."""
+    return quat_xyzw if quat_is_xyzw() else quat_xyzw.roll(1, dims=-1)
+
+
+def quat_from_isaaclab(quat: Tensor) -> Tensor:
+    """Quaternions xyzw (..., 4) from Isaac Lab's order."""
+    return quat if quat_is_xyzw() else quat.roll(-1, dims=-1)
+
+
+def isaaclab_quat_from_matrix(rot: Tensor, unique: bool) -> Tensor:
+    """Quaternions (..., 4) in Isaac Lab's order and with its choice of sign; `unique`: w >= 0."""
+    from isaaclab.utils.math import quat_from_matrix, quat_unique
+
+    quat = quat_from_matrix(rot)
+    return quat_unique(quat) if unique else quat
+
+
+def tensor(data: Any) -> Tensor:
+    """The tensor of a data field: 3.0 wraps it into a proxy."""
+    return data if isinstance(data, Tensor) else data.torch
+
+
+def import_tasks(module: str | None = None) -> None:
+    """Let Isaac Lab's tasks register themselves with gymnasium, and those of `module`."""
+    import isaaclab_tasks  # noqa: F401
+
+    if find_spec("isaaclab_mimic") is not None:
+        import isaaclab_mimic.envs  # noqa: F401
+    if module is not None:
+        __import__(module)
+
+
+def load_env_cfg(task_id: str, physics: str) -> Any:
+    """The configuration that a task is registered with, its presets resolved for `physics`, `default` or `newton`."""
+    from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
+
+    env_cfg = load_cfg_from_registry(task_id, "env_cfg_entry_point")
+    if not quat_is_xyzw():
+        return env_cfg
+    from isaaclab_tasks.utils.hydra import resolve_presets
+
+    return resolve_presets(env_cfg, NEWTON_PRESETS if physics == "newton" else ())
+
+
+def success_rule(term: Any, env: Any) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:
+    """A termination term that stands outside of a manager: what evaluates it for all envs, (N,) bool, and what resets it.
+
+    A term that is a class (Isaac Lab's `ManagerTermBase`) has a state of its own.
+    """
+    params: Mapping[str, Any] = term.params
+    for value in params.values():
+        if hasattr(value, "resolve"):
+            value.resolve(env.scene)
+    func: Any = term.func
+    rule = func(cfg=term, env=env) if inspect.isclass(func) else func
+
+    def evaluate() -> Tensor:
+        return rule(env, **params).reshape(-1).bool()
+
+    def reset(env_ids: Tensor) -> None:
+        if hasattr(rule, "reset"):
+            rule.reset(env_ids)
+
+    return evaluate, reset

@@ -1,0 +1,216 @@
+"""Any Isaac Lab Mimic env behind our protocol: N envs in one call of each of its methods."""
+
+# N envs, n of them addressed, E end effectors, O objects, A action entries, G gripper entries, P pose entries of an action
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.diagnose.reasons import FailureReason
+from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
+from isaaclab_mimic_ext.envs.isaaclab.compat import success_rule
+from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task import Task
+
+
+class IsaacLabEnv:
+    """`MimicEnv` around an Isaac Lab `ManagerBasedRLMimicEnv` without terminations and recorders.
+
+    Args:
+        env: unwrapped, made with `num_envs` scenes.
+        success_term: the termination term that says when the task is solved, taken out of its manager.
+        task_id: under which it is registered with gymnasium.
+        seed: of the randomization of envs that randomize themselves.
+
+    What an env may have beside Isaac Lab's Mimic API, each of them optional:
+
+    - `target_eef_poses_to_actions(targets, grippers, noise)`: see `actions.BATCHED_METHOD`.
+    - `mimic_task`, a `Task`, and `scene_state()`, a `SceneState`: why trials fail, and what grippers hold.
+    - `place_trials(env_ids, draws)`: writes what is random of the trials `draws`, (n,), right after `reset(env_ids)`: a trial's
+      scene then depends on its number alone. Envs without it are seeded from their trials before every reset.
+    """
+
+    def __init__(self, env: Any, success_term: Any, task_id: str, seed: int):
+        self._env, self._task_id, self._seed = env, task_id, seed
+        self.num_envs: int = env.num_envs
+        self.device = torch.device(env.device)
+        self.step_dt: float = env.step_dt
+        self.eef_names: tuple[str, ...] = tuple(env.cfg.subtask_configs)
+        self.action_dim: int = env.action_manager.total_action_dim
+        self._succeeds, self._reset_success = success_rule(success_term, env)
+        self._env_ids = torch.arange(self.num_envs, device=self.device)
+        self._reset(self._env_ids)
+        self._violated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._refresh()
+        self.object_names: tuple[str, ...] = tuple(self._object_poses)
+        self._gripper = self.actions_to_gripper_actions(torch.zeros(self.num_envs, self.action_dim, device=self.device))
+        gripper_dims = {name: value.shape[-1] for name, value in self._gripper.items()}
+        self.converter = ActionConverter(env, self.eef_names, self._eef_poses, gripper_dims)
+        self.action_noise_dim: int = self.converter.noise_dim
+
+    @property
+    def _task(self) -> Task | None:
+        return getattr(self._env, "mimic_task", None)
+
+    def reset(self, env_ids: Tensor, draws: Draws) -> None:
+        if not hasattr(self._env, "place_trials"):
+            self._seed_resets(draws)
+        self._reset(env_ids)
+        if hasattr(self._env, "place_trials"):
+            self._env.place_trials(env_ids, draws)
+        self._begin(env_ids)
+
+    def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
+        present = self._env.scene.get_state(is_relative=True)
+        merged = {}
+        for group, assets in present.items():
+            given = state.get(group, {})
+            missing = [name for name in assets if name not in given]
+            if missing:
+                raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], given)}")
+            merged[group] = {name: given[name] for name in assets}
+        self._env.reset_to(merged, _ids(env_ids), is_relative=True)
+        self._begin(env_ids)
+
+    def _seed_resets(self, draws: Draws) -> None:
+        """Isaac Lab's events draw from the global generators: from here on they are a function of the trials that start."""
+        seed = int(np.random.SeedSequence([self._seed, *draws.trials.tolist()]).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+    def _reset(self, env_ids: Tensor) -> None:
+        self._env.reset(env_ids=_ids(env_ids))
+
+    def _begin(self, env_ids: Tensor) -> None:
+        self._violated[env_ids] = False
+        self._reset_success(env_ids)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Ask the env once for what the generator asks of it several times a step."""
+        self._eef_poses = {name: self._env.get_robot_eef_pose(name) for name in self.eef_names}
+        self._object_poses: dict[str, Tensor] = self._env.get_object_poses()
+        self._signals = _bools(self._env.get_subtask_term_signals)
+        self._success = self._succeeds()
+        self._state: NestedTensors | None = None
+        task = self._task
+        violates = None if task is None else task.violates(self._env.scene_state())
+        if violates is not None:
+            self._violated |= violates
+
+    def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
+        if env_ids is not None:
+            actions = self._with_idle_envs_held(actions, env_ids)
+        self._gripper = self.actions_to_gripper_actions(actions)
+        self._env.step(actions)
+        self._refresh()
+
+    def _with_idle_envs_held(self, actions: Tensor, env_ids: Tensor) -> Tensor:
+        """Isaac Lab steps every env: those that have no trial are asked to stay where they are."""
+        held = self.converter.actions(self._eef_poses, self._eef_poses, self._gripper, None)
+        held[env_ids] = actions[env_ids]
+        return held
+
+    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
+        if eef_name not in self._eef_poses:
+            raise ConfigError(f"no end effector '{eef_name}' in the scene; {choices(eef_name, self.eef_names)}")
+        return self._eef_poses[eef_name]
+
+    def get_object_poses(self) -> dict[str, Tensor]:
+        return self._object_poses
+
+    def get_subtask_term_signals(self) -> dict[str, Tensor]:
+        return self._signals
+
+    def get_subtask_start_signals(self) -> dict[str, Tensor]:
+        return _bools(self._env.get_subtask_start_signals)
+
+    def get_attached_objects(self) -> Tensor:
+        task = self._task
+        if task is None:
+            raise ConfigError(
+                f"datagen_config.use_skillgen: '{self._task_id}' does not say what its grippers hold; set it to false"
+            )
+        return task.attached_objects(self._env.scene_state())
+
+    def get_navigation_state(self) -> dict[str, Tensor] | None:
+        return _bools(self._env.get_navigation_state) or None
+
+    def success(self) -> Tensor:
+        return self._success & ~self._violated
+
+    @property
+    def failure_reasons(self) -> tuple[FailureReason, ...]:
+        return () if self._task is None else self._task.failure_reasons
+
+    def failure_conditions(self) -> dict[str, Tensor]:
+        return self._signals if self._task is None else self._task.conditions(self._env.scene_state())
+
+    def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
+        hopeless = None if self._task is None else self._task.hopeless(self._env.scene_state(), over)
+        return hopeless if hopeless is None else hopeless | self._violated
+
+    def target_eef_pose_to_action(
+        self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None
+    ) -> Tensor:
+        return self.converter.actions(target_eef_poses, self._eef_poses, gripper_actions, noise)
+
+    def action_to_target_eef_pose(self, actions: Tensor) -> dict[str, Tensor]:
+        return self._env.action_to_target_eef_pose(actions)
+
+    def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
+        # Isaac Lab's takes (num_envs, num_steps, A) and, in some tasks, only that or only (rows, A): rows fit both.
+        rows = self._env.actions_to_gripper_actions(actions.reshape(-1, actions.shape[-1]))
+        return {name: rows[name].reshape(*actions.shape[:-1], -1) for name in self.eef_names}
+
+    def observations(self) -> NestedTensors:
+        return self._env.obs_buf["policy"]
+
+    def get_state(self) -> NestedTensors:
+        if self._state is None:
+            groups = self._env.scene.get_state(is_relative=True)
+            self._state = {group: assets for group, assets in groups.items() if assets}
+        return self._state
+
+    def processed_actions(self) -> Tensor | None:
+        manager = self._env.action_manager
+        return torch.cat([manager.get_term(name).processed_actions for name in manager.active_terms], dim=-1)
+
+    def env_args(self) -> dict[str, Any]:
+        sim = self._env.cfg.sim
+        return {
+            "env_name": self._task_id,
+            "type": 2,
+            "engine": "isaaclab",
+            "sim_args": {
+                "dt": sim.dt,
+                "decimation": self._env.cfg.decimation,
+                "render_interval": sim.render_interval,
+                "num_envs": self.num_envs,
+            },
+            "eef_names": list(self.eef_names),
+            "object_names": list(self.object_names),
+        }
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def _ids(env_ids: Tensor) -> Tensor:
+    return env_ids.to(torch.int32)
+
+
+def _bools(method: Any) -> dict[str, Tensor]:
+    """What an optional method of the Mimic API gives, name -> (N,) bool; empty where the env has it not."""
+    try:
+        values = method()
+    except NotImplementedError:
+        return {}
+    return {name: value.reshape(len(value), -1)[:, 0].bool() for name, value in (values or {}).items()}

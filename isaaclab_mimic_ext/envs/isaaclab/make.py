@@ -1,0 +1,59 @@
+"""From a gym id to an env: Isaac Lab's configuration, made ready for generation as its own generator does."""
+
+import logging
+from typing import Any
+
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.isaaclab import compat
+from isaaclab_mimic_ext.envs.isaaclab.env import IsaacLabEnv
+from isaaclab_mimic_ext.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, seed: int, events: Any = None) -> IsaacLabEnv:
+    """The registered Mimic env `task_id` with `num_envs` scenes; Isaac Lab has been launched.
+
+    Args:
+        events: randomization, handed to envs that place trials themselves (a configuration with the field `trial_events`).
+
+    Raises:
+        ConfigError: it is no Mimic env, or has no success term.
+    """
+    import gymnasium  # Comes with Isaac Lab.
+    from isaaclab.envs import ManagerBasedRLMimicEnv
+
+    env_cfg = compat.load_env_cfg(task_id, sim.physics)
+    success_term = prepare(env_cfg, task_id, sim, num_envs, device)
+    env_cfg.seed = seed % 2**31
+    if events is not None and hasattr(env_cfg, "trial_events"):
+        env_cfg.trial_events = events
+    env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
+    if not isinstance(env, ManagerBasedRLMimicEnv):
+        env.close()
+        raise ConfigError(
+            f"task.id: '{task_id}' is a {type(env).__name__}, not a ManagerBasedRLMimicEnv; give the id of a Mimic task"
+        )
+    return IsaacLabEnv(env, success_term, task_id, seed)
+
+
+def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str) -> Any:
+    """Take out of an env's configuration what generation does itself; the success term that it had.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    success_term = getattr(getattr(env_cfg, "terminations", None), "success", None)
+    if success_term is None:
+        raise ConfigError(f"task.id: '{task_id}' has no termination term 'success', so that no trial could be kept")
+    env_cfg.terminations = None
+    env_cfg.recorders = None
+    env_cfg.observations.policy.concatenate_terms = False
+    env_cfg.scene.num_envs = num_envs
+    env_cfg.sim.device = device
+    if sim.robot_usd is not None:
+        env_cfg.scene.robot.spawn.usd_path = sim.robot_usd
+    if sim.physics == "newton":
+        # Without it Newton looks for the scenes at the wrong place.
+        env_cfg.scene.replicate_physics = True
+    return success_term
