@@ -179,9 +179,7 @@ def test_configuration_of_another_kind_of_environment_is_refused(missing):
         pass
 
     env_cfg = ReachEnvCfg(**{missing: None})
-    with pytest.raises(
-        ConfigError, match=rf"ReachEnvCfg, .* is no Mimic .* it has no {missing}; give the id .* MimicEnvCfg"
-    ):
+    with pytest.raises(ConfigError, match=rf"ReachEnvCfg, .* is no Mimic .* it has no {missing}; give the id .*MimicEnvCfg"):
         mimic_fields_of(env_cfg)
 
 
