@@ -2,7 +2,6 @@
 
 # N envs, n of them addressed
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -77,8 +76,8 @@ def success_rule(term: Any, env: Any) -> tuple[Callable[[], Tensor], Callable[[T
     for value in params.values():
         if hasattr(value, "resolve"):
             value.resolve(env.scene)
-    func: Any = term.func
-    rule = func(cfg=term, env=env) if inspect.isclass(func) else func
+    make: Callable[..., Any] = term.func
+    rule = make(cfg=term, env=env) if isinstance(term.func, type) else term.func
 
     def evaluate() -> Tensor:
         return rule(env, **params).reshape(-1).bool()

@@ -32,8 +32,8 @@ class IsaacLabEnv:
 
     - `target_eef_poses_to_actions(targets, grippers, noise)`: see `actions.BATCHED_METHOD`.
     - `mimic_task`, a `Task`, and `scene_state()`, a `SceneState`: why trials fail, and what grippers hold.
-    - `place_trials(env_ids, draws)`: writes what is random of the trials `draws`, (n,), right after `reset(env_ids)`: a trial's
-      scene then depends on its number alone. Envs without it are seeded from their trials before every reset.
+    - `place_trials(env_ids, draws)`: writes what is random of the trials `draws`, (n,), right after `reset(env_ids)`: then
+      a trial's scene depends on its number alone. Envs without it are seeded from their trials before every reset.
     """
 
     def __init__(self, env: Any, success_term: Any, task_id: str, seed: int):
