@@ -12,32 +12,26 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors
-from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
-from isaaclab_mimic_ext.envs.panda import HOME, JOINT_LIMITS, NUM_ARM_JOINTS, base_poses, forward_kinematics
-from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.math import (
-    axis_angle_from_matrix,
-    matrix_from_axis_angle,
-    pose_from_pos_rot,
-    quat_xyzw_from_matrix,
+from isaaclab_mimic_ext.envs.panda import HOME
+from isaaclab_mimic_ext.envs.tabletop import (
+    ACTION_DIM,
+    POS_SCALE,
+    POSE_ACTION_DIM,
+    ROT_SCALE,
+    STEP_DT,
+    Observer,
+    RelativeActions,
+    ResetSampler,
 )
-from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import SceneState, Task
 
-POS_SCALE = 0.05
-"""An action of 1 moves the end effector's target by this much [m]."""
-ROT_SCALE = 0.25
-"""An action of 1 turns it by this much [rad]."""
-STEP_DT = 0.05
-_ACTION_DIM = 7
+__all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
 
 
 class EmbeddedEnv(ABC):
-    """`MimicEnv` for tasks with Panda arms under relative task-space control (IK-Rel, 20 Hz).
-
-    An arm's action is (dx, dy, dz) / 0.05 m, a rotation vector / 0.25 rad, both in the env frame and relative to where the
-    end effector is, each entry clipped to [-1, 1]; then the gripper: positive opens, negative closes.
-    """
+    """`MimicEnv` for tasks with Panda arms under relative task-space control (IK-Rel, 20 Hz); see `RelativeActions`."""
 
     engine: str
 
@@ -51,18 +45,15 @@ class EmbeddedEnv(ABC):
         self.eef_names = task.eef_names
         self.object_names = task.object_names
         self.num_arms = len(task.arms)
-        self.action_dim = _ACTION_DIM * self.num_arms
-        self.action_noise_dim = 6
-        self._placement = PlacementSampler(task, events, self.device)
-        self._joint_std = joint_noise_std(task, events).to(self.device)
-        self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
+        self.action_dim = ACTION_DIM * self.num_arms
+        self.action_noise_dim = POSE_ACTION_DIM
+        self._resets = ResetSampler(task, events, self.device)
+        self._control = RelativeActions(self.num_arms, self.device)
+        self._observe = Observer(task, self.device)
         self._home = torch.tensor(HOME, device=self.device)
-        home_pose = base_poses(task.arms, self.device) @ forward_kinematics(self._home[:NUM_ARM_JOINTS])
-        self._home_eef_quat = quat_xyzw_from_matrix(home_pose[..., :3, :3])
-        self._arm_limits = torch.tensor(JOINT_LIMITS, device=self.device).unbind(-1)
+        self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
         self._violated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
-        self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=self.device)
 
     scene: SceneState
     """The present, refreshed by every reset and step."""
@@ -78,18 +69,8 @@ class EmbeddedEnv(ABC):
         """Follow target poses (N, E, 4, 4) for one control step, grippers (N, E) bool, and refresh `scene`."""
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
-        placements = self._placement.sample(draws)
-        num_envs, num_objects = placements.shape[:2]
-        root_pose = torch.zeros(num_envs, num_objects, 7, device=self.device)
-        root_pose[..., :2] = placements[..., :2]
-        root_pose[..., 2] = self._rest_height
-        root_pose[..., 5] = torch.sin(0.5 * placements[..., 2])
-        root_pose[..., 6] = torch.cos(0.5 * placements[..., 2])
-        joint_pos = self._home.expand(num_envs, self.num_arms, -1).clone()
-        noise = draws.normal(Stream.JOINT_POSITION, (self.num_arms, NUM_ARM_JOINTS))
-        joint_pos[..., :NUM_ARM_JOINTS] += self._joint_std[:, None] * noise
-        joint_pos[..., :NUM_ARM_JOINTS].clamp_(*self._arm_limits)
-        zeros = torch.zeros(num_envs, num_objects, 6, device=self.device)
+        joint_pos, root_pose = self._resets.sample(draws)
+        zeros = torch.zeros(*root_pose.shape[:2], 6, device=self.device)
         self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
@@ -117,8 +98,8 @@ class EmbeddedEnv(ABC):
         self._write_state(env_ids, joint_pos, joint_vel, root_pose, root_velocity)
 
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
-        target_eef_pose = self._target_eef_pose(actions)
-        open_gripper = actions.unflatten(-1, (self.num_arms, _ACTION_DIM))[..., -1] > 0
+        target_eef_pose = self._control.to_targets(actions, self.scene.eef_pose)
+        open_gripper = self._control.grippers(actions)[..., 0] > 0
         if env_ids is None:
             self._last_action.copy_(actions)
         else:
@@ -167,46 +148,17 @@ class EmbeddedEnv(ABC):
     ) -> Tensor:
         target = torch.stack([target_eef_poses[name] for name in self.eef_names], dim=1)
         gripper = torch.stack([gripper_actions[name] for name in self.eef_names], dim=1)
-        eef = self.scene.eef_pose
-        delta_pos = target[..., :3, 3] - eef[..., :3, 3]
-        delta_rot = axis_angle_from_matrix(target[..., :3, :3] @ eef[..., :3, :3].transpose(-1, -2))
-        pose_action = torch.cat((delta_pos, delta_rot), dim=-1) / self._scale
-        if noise is not None:
-            pose_action = pose_action + torch.stack([noise[name] for name in self.eef_names], dim=1)
-        return torch.cat((pose_action.clamp(-1.0, 1.0), gripper), dim=-1).flatten(1)
+        stacked_noise = None if noise is None else torch.stack([noise[name] for name in self.eef_names], dim=1)
+        return self._control.from_targets(target, self.scene.eef_pose, gripper, stacked_noise)
 
     def action_to_target_eef_pose(self, actions: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self.eef_names, self._target_eef_pose(actions).unbind(1), strict=True))
-
-    def _target_eef_pose(self, actions: Tensor) -> Tensor:
-        delta = actions.unflatten(-1, (self.num_arms, _ACTION_DIM))[..., :6].clamp(-1.0, 1.0) * self._scale
-        eef = self.scene.eef_pose
-        rot = matrix_from_axis_angle(delta[..., 3:]) @ eef[..., :3, :3]
-        return pose_from_pos_rot(eef[..., :3, 3] + delta[..., :3], rot)
+        return dict(zip(self.eef_names, self._control.to_targets(actions, self.scene.eef_pose).unbind(1), strict=True))
 
     def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
-        per_arm = actions.unflatten(-1, (self.num_arms, _ACTION_DIM))[..., -1:]
-        return dict(zip(self.eef_names, per_arm.unbind(-2), strict=True))
+        return dict(zip(self.eef_names, self._control.grippers(actions).unbind(-2), strict=True))
 
     def observations(self) -> NestedTensors:
-        terms: NestedTensors = {"actions": self._last_action}
-        joint_pos_rel = self.scene.joint_pos - self._home
-        eef_quat = quat_xyzw_from_matrix(self.scene.eef_pose[..., :3, :3])
-        # A hand that points down has w near 0: w >= 0 would flip the sign at every tremor, and a policy sees another number.
-        is_far = (eef_quat * self._home_eef_quat).sum(-1, keepdim=True) < 0
-        eef_quat = torch.where(is_far, -eef_quat, eef_quat)
-        for index, arm in enumerate(self.task.arms):
-            prefix = "" if self.num_arms == 1 else f"{arm.name}_"
-            fingers = self.scene.finger_pos[:, index]
-            terms[f"{prefix}joint_pos"] = joint_pos_rel[:, index]
-            terms[f"{prefix}joint_vel"] = self.scene.joint_vel[:, index]
-            terms[f"{prefix}eef_pos"] = self.scene.eef_pose[:, index, :3, 3]
-            terms[f"{prefix}eef_quat"] = eef_quat[:, index]
-            terms[f"{prefix}gripper_pos"] = torch.stack((fingers[:, 0], -fingers[:, 1]), dim=-1)
-        for name, root_pose in zip(self.object_names, self.scene.root_pose.unbind(1), strict=True):
-            terms[f"{name}_pos"] = root_pose[:, :3]
-            terms[f"{name}_quat"] = root_pose[:, 3:]
-        return {**terms, **self.task.observations(self.scene)}
+        return self._observe(self.scene, self._last_action)
 
     def get_state(self) -> NestedTensors:
         arms = {}
