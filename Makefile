@@ -11,8 +11,6 @@ preset := quick
 CONTRACT := .venv-contract
 LEROBOT := .venv-lerobot
 PACKAGING := pyproject.toml setup.py constraints.txt
-# Exactly 2.3.2.post1: what the recorded files are compared with.
-ISAACLAB := isaaclab==2.3.2.post1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -80,12 +78,13 @@ $(VENV)/.train: $(PACKAGING) | $(VENV)/.mujoco
 	$(PIP) install -c constraints.txt --no-deps robomimic torchvision
 	@touch $@
 
-# Isaac Lab's own HDF5 reader, which needs no simulator: read by the contract test, never installed into $(VENV). Isaac Lab 2
-# is for Python 3.11 only; elsewhere, and offline, the test skips and says so.
-$(CONTRACT)/.done: | $(VENV)/.dev
+# Isaac Lab 2.3 itself, as far as it runs without a simulator: for the contract tests, never installed into $(VENV). It is for
+# Python 3.11 only; elsewhere, and offline, they skip and say so.
+$(CONTRACT)/.done: tests/contract/isaaclab_packages.txt | $(VENV)/.dev
 	@mkdir -p $(CONTRACT)
-	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site $(ISAACLAB) usd-core toml trimesh \
-		|| { rm -rf $(CONTRACT)/site; echo "make: $(ISAACLAB) cannot be installed here; its contract test will skip" >&2; }
+	@rm -rf $(CONTRACT)/site
+	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site -r $< \
+		|| { rm -rf $(CONTRACT)/site; echo "make: Isaac Lab cannot be installed here; its contract tests will skip" >&2; }
 	@touch $@
 
 # lerobot wants an older torch and numpy than constraints.txt, so that it never comes into $(VENV).

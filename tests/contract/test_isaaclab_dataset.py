@@ -1,7 +1,7 @@
 """Our datasets through Isaac Lab's own file handler, and its datasets through our reader.
 
-`ISAACLAB_CONTRACT_PATH` names a folder made by
-`pip install --no-deps --target <folder> isaaclab==2.3.2.post1 usd-core toml trimesh`; no simulator is needed.
+`ISAACLAB_CONTRACT_PATH` names a folder made by `pip install --no-deps --target <folder> -r isaaclab_packages.txt`; no
+simulator is needed.
 """
 
 import json
