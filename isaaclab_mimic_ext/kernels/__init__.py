@@ -12,7 +12,10 @@ log = logging.getLogger(__name__)
 
 def _initialize() -> None:
     """Start Warp, without its native warning that there is no CUDA driver: on a CPU machine that is no news."""
-    wp.config.log_level = wp.LOG_WARNING
+    if hasattr(wp, "LOG_WARNING"):
+        wp.config.log_level = wp.LOG_WARNING
+    else:  # Before 1.14; Isaac Lab 3.0 comes with 1.13.
+        wp.config.quiet = True
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as caught:

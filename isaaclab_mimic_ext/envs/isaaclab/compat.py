@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-NEWTON_PRESETS = ("newton_mjwarp", "newton")
-"""Names under which Isaac Lab 3's tasks have their settings for Newton, best first."""
+NEWTON_PRESET = "newton_mjwarp"
+"""The name under which Isaac Lab 3's tasks have their settings for Newton."""
 
 
 @cache
@@ -64,7 +64,23 @@ def load_env_cfg(task_id: str, physics: str) -> Any:
         return env_cfg
     from isaaclab_tasks.utils.hydra import resolve_presets
 
-    return resolve_presets(env_cfg, NEWTON_PRESETS if physics == "newton" else ())
+    return resolve_presets(env_cfg, (NEWTON_PRESET,) if physics == "newton" else ())
+
+
+def refresh_sensors(env: Any) -> None:
+    """Bring frame sensors and observations up to date after a reset.
+
+    Newton moves its sensors in a step only: without this an end effector is where the trial before left it.
+    """
+    manager = env.sim.physics_manager if quat_is_xyzw() else None
+    frames = getattr(manager, "_newton_frame_transform_sensors", None)
+    if manager is None or not frames:
+        return
+    for frame in frames:
+        frame.update(manager.get_state_0())
+    for sensor in env.scene.sensors.values():
+        sensor.update(0.0, force_recompute=True)
+    env.obs_buf = env.observation_manager.compute()
 
 
 def success_rule(term: Any, env: Any) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:

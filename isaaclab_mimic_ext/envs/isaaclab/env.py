@@ -13,7 +13,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
-from isaaclab_mimic_ext.envs.isaaclab.compat import success_rule
+from isaaclab_mimic_ext.envs.isaaclab.compat import refresh_sensors, success_rule
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import Task
@@ -64,6 +64,7 @@ class IsaacLabEnv:
         self._reset(env_ids)
         if hasattr(self._env, "place_trials"):
             self._env.place_trials(env_ids, draws)
+            refresh_sensors(self._env)
         self._begin(env_ids)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
@@ -76,6 +77,7 @@ class IsaacLabEnv:
                 raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], given)}")
             merged[group] = {name: given[name] for name in assets}
         self._env.reset_to(merged, _ids(env_ids), is_relative=True)
+        refresh_sensors(self._env)
         self._begin(env_ids)
 
     def _seed_resets(self, draws: Draws) -> None:
@@ -87,6 +89,7 @@ class IsaacLabEnv:
 
     def _reset(self, env_ids: Tensor) -> None:
         self._env.reset(env_ids=_ids(env_ids))
+        refresh_sensors(self._env)
 
     def _begin(self, env_ids: Tensor) -> None:
         self._violated[env_ids] = False

@@ -43,9 +43,7 @@ def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str)
     Raises:
         ConfigError: there is none.
     """
-    success_term = getattr(getattr(env_cfg, "terminations", None), "success", None)
-    if success_term is None:
-        raise ConfigError(f"task.id: '{task_id}' has no termination term 'success', so that no trial could be kept")
+    success_term = success_term_of(env_cfg, task_id)
     env_cfg.terminations = None
     env_cfg.recorders = None
     env_cfg.observations.policy.concatenate_terms = False
@@ -57,3 +55,15 @@ def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str)
         # Without it Newton looks for the scenes at the wrong place.
         env_cfg.scene.replicate_physics = True
     return success_term
+
+
+def success_term_of(env_cfg: Any, task_id: str) -> Any:
+    """The termination term that says when the task is solved.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    term = getattr(getattr(env_cfg, "terminations", None), "success", None)
+    if term is None:
+        raise ConfigError(f"task.id: '{task_id}' has no termination term 'success', so that no trial could be kept")
+    return term
