@@ -7,14 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 import mujoco
 
 from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda, add_part
-from isaaclab_mimic_ext.envs.parts import Part
+from isaaclab_mimic_ext.envs.parts import (
+    LEG,
+    TABLE_CENTRE,
+    TABLE_HALF_SIZE,
+    TABLE_HEIGHT,
+    TABLE_THICKNESS,
+    WOOD,
+    Part,
+    table_legs,
+)
 from isaaclab_mimic_ext.task import Task
 
 TIMESTEP = 0.002
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 ELLIPSOID = mujoco.mjtGeom.mjGEOM_ELLIPSOID
-_TABLE_CENTRE, _TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)
-_TABLE_THICKNESS, _TABLE_HEIGHT = 0.04, 0.75
 _AIR_DAMPING = 5e-4
 """Of the objects' free motion [N s/m, N m s]: nothing in a grasp, but a bottle that fell soon stops rolling."""
 
@@ -81,22 +88,17 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     _add_materials(spec)
     _add_lights_and_cameras(spec)
     world = spec.worldbody
-    thickness, height = _TABLE_THICKNESS, _TABLE_HEIGHT
+    thickness, height = TABLE_THICKNESS, TABLE_HEIGHT
     # An endless plane in place of the table's top: contacts with it are exact and cheap.
     plane = world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(1, 1, 0.1), group=COLLISION_GROUP)
     plane.friction = (1.0, 0.005, 0.0001)
     plane.rgba = (0, 0, 0, 0)
     top = world.add_geom(
-        type=BOX, size=(*_TABLE_HALF_SIZE, thickness / 2), pos=(*_TABLE_CENTRE, -thickness / 2), material="wood"
+        type=BOX, size=(*TABLE_HALF_SIZE, thickness / 2), pos=(*TABLE_CENTRE, -thickness / 2), material="wood"
     )
     make_visual(top)
-    for x in (-1, 1):
-        for y in (-1, 1):
-            corner = (_TABLE_CENTRE[0] + x * (_TABLE_HALF_SIZE[0] - 0.05), y * (_TABLE_HALF_SIZE[1] - 0.05))
-            leg = world.add_geom(
-                type=BOX, size=(0.03, 0.03, height / 2), pos=(*corner, -thickness - height / 2), material="leg"
-            )
-            make_visual(leg)
+    for part in table_legs():
+        make_visual(world.add_geom(type=BOX, size=part.size, pos=part.pos, material="leg"))
     floor = world.add_geom(
         type=mujoco.mjtGeom.mjGEOM_PLANE, size=(4, 4, 0.1), pos=(0, 0, -thickness - height), material="floor"
     )
@@ -114,8 +116,8 @@ def _add_materials(spec: mujoco.MjSpec) -> None:
         rgb1=(0.62, 0.64, 0.66), rgb2=(0.58, 0.60, 0.62), width=256, height=256,
     )  # fmt: skip
     spec.add_material(name="floor", textures=["", "floor"], texrepeat=(8, 8), specular=0.1)
-    spec.add_material(name="wood", rgba=(0.80, 0.68, 0.52, 1), specular=0.25, shininess=0.3)
-    spec.add_material(name="leg", rgba=(0.35, 0.35, 0.37, 1), specular=0.2)
+    spec.add_material(name="wood", rgba=WOOD, specular=0.25, shininess=0.3)
+    spec.add_material(name="leg", rgba=LEG, specular=0.2)
 
 
 def _add_lights_and_cameras(spec: mujoco.MjSpec) -> None:

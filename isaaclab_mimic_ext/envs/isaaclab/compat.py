@@ -103,3 +103,25 @@ def success_rule(term: Any, env: Any) -> tuple[Callable[[], Tensor], Callable[[T
             rule.reset(env_ids)
 
     return evaluate, reset
+
+
+def write_joints(arm: Any, position: Tensor, velocity: Tensor, joint_ids: list[int], env_ids: Tensor) -> None:
+    """Put joints of an articulation somewhere, (n, J), and let its controllers hold them there."""
+    if hasattr(arm, "write_joint_state_to_sim_index"):
+        ids = {"joint_ids": joint_ids, "env_ids": env_ids.to(torch.int32)}
+        arm.write_joint_state_to_sim_index(position=position, velocity=velocity, **ids)
+        arm.set_joint_position_target_index(target=position, **ids)
+    else:
+        arm.write_joint_state_to_sim(position, velocity, joint_ids, env_ids)
+        arm.set_joint_position_target(position, joint_ids, env_ids)
+
+
+def write_root(asset: Any, pose: Tensor, env_ids: Tensor) -> None:
+    """Put a rigid object to rest at world poses (n, 7), in Isaac Lab's order."""
+    velocity = torch.zeros(len(pose), 6, device=pose.device)
+    if hasattr(asset, "write_root_pose_to_sim_index"):
+        asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=env_ids.to(torch.int32))
+        asset.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=env_ids.to(torch.int32))
+    else:
+        asset.write_root_pose_to_sim(pose, env_ids)
+        asset.write_root_velocity_to_sim(velocity, env_ids)

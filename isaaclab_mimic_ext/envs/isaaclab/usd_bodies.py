@@ -94,8 +94,7 @@ def _add_geom(stage: Usd.Stage, path: str, solid: Solid) -> Usd.Prim:
         geom.CreateSizeAttr(2.0)
         scale = solid.size
     elif solid.kind == "ellipsoid":
-        geom = UsdGeom.Sphere.Define(stage, path)
-        geom.CreateRadiusAttr(1.0)
+        geom = _add_sphere_mesh(stage, path)
         scale = solid.size
     else:
         geom = (UsdGeom.Capsule if solid.kind == "capsule" else UsdGeom.Cylinder).Define(stage, path)
@@ -110,6 +109,22 @@ def _add_geom(stage: Usd.Stage, path: str, solid: Solid) -> Usd.Prim:
     else:
         geom.CreateDisplayColorAttr([Gf.Vec3f(*solid.rgba[:3])])
     return geom.GetPrim()
+
+
+def _add_sphere_mesh(stage: Usd.Stage, path: str, num_rings: int = 9, num_sides: int = 20) -> UsdGeom.Mesh:
+    """Of radius 1: Newton does not scale a sphere along one axis alone."""
+    polar = np.linspace(0.0, np.pi, num_rings)[:, None]
+    around = np.linspace(0.0, 2 * np.pi, num_sides, endpoint=False)
+    points = np.stack(np.broadcast_arrays(np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)), -1)
+    corner = np.arange((num_rings - 1) * num_sides).reshape(num_rings - 1, num_sides)
+    beside = np.roll(corner, -1, axis=1)
+    faces = np.stack((corner, corner + num_sides, beside + num_sides, beside), axis=-1)
+    mesh = UsdGeom.Mesh.Define(stage, path)
+    mesh.CreatePointsAttr([Gf.Vec3f(*point) for point in points.reshape(-1, 3).tolist()])
+    mesh.CreateFaceVertexCountsAttr([4] * corner.size)
+    mesh.CreateFaceVertexIndicesAttr(faces.ravel().tolist())
+    mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
+    return mesh
 
 
 def _make_collider(shape: Usd.Prim, solid: Solid, material: UsdShade.Material) -> None:

@@ -1,0 +1,198 @@
+"""Configuration of table-top tasks in Isaac Lab: scene, robot, managers. A task adds its name and its objects' parts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any
+
+import isaaclab.sim as sim_utils
+from isaaclab.actuators import ImplicitActuatorCfg
+from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
+from isaaclab.controllers.differential_ik_cfg import DifferentialIKControllerCfg
+from isaaclab.envs import ManagerBasedRLEnvCfg
+from isaaclab.envs import mdp as isaaclab_mdp
+from isaaclab.managers import EventTermCfg, ObservationGroupCfg, ObservationTermCfg, TerminationTermCfg
+from isaaclab.scene import InteractiveSceneCfg
+from isaaclab.utils import configclass
+from isaaclab_assets.robots.franka import FRANKA_PANDA_HIGH_PD_CFG
+
+from isaaclab_mimic_ext.envs.isaaclab import tabletop_mdp as mdp
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_physics import DECIMATION, set_physics
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import ARM_JOINTS, FINGER_JOINTS, HAND, cached_task
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_spawn import PartsCfg, spawn_panda
+from isaaclab_mimic_ext.envs.panda import EEF_OFFSET, FINGER_OPEN, HOME
+from isaaclab_mimic_ext.envs.panda_shape import (
+    ARMATURE,
+    DAMPING_TIME,
+    FINGER_DAMPING,
+    FINGER_FORCE,
+    FINGER_STIFFNESS,
+    STIFFNESS,
+    TORQUE_LIMIT,
+)
+from isaaclab_mimic_ext.envs.parts import (
+    TABLE_CENTRE,
+    TABLE_HALF_SIZE,
+    TABLE_HEIGHT,
+    TABLE_THICKNESS,
+    WOOD,
+    Part,
+    table_legs,
+)
+from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE
+from isaaclab_mimic_ext.task import Arm, Task
+
+_TOP = Part(
+    "box", (*TABLE_HALF_SIZE, TABLE_THICKNESS / 2), (*TABLE_CENTRE, -TABLE_THICKNESS / 2), WOOD, mass=20.0, solid=True
+)
+_FLOOR = Part("box", (50.0, 50.0, 0.01), (0.0, 0.0, -TABLE_THICKNESS - TABLE_HEIGHT - 0.01), (0.60, 0.62, 0.64, 1.0))
+
+
+@configclass
+class TabletopSceneCfg(InteractiveSceneCfg):
+    """A table and a light; arms and objects are added under their names in the task."""
+
+    table = AssetBaseCfg(prim_path="{ENV_REGEX_NS}/Table", spawn=PartsCfg(parts=[_TOP, *table_legs()], is_body=False))
+    floor = AssetBaseCfg(prim_path="/World/Floor", spawn=PartsCfg(parts=[_FLOOR], is_body=False))
+    light = AssetBaseCfg(prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(color=(0.75, 0.75, 0.75), intensity=3000.0))
+
+
+@configclass
+class ActionsCfg:
+    """Filled by `TabletopEnvCfg.set_task`, arm by arm."""
+
+
+@configclass
+class PolicyObservationsCfg(ObservationGroupCfg):
+    """The task's observations, each under its own key."""
+
+    def __post_init__(self) -> None:
+        self.enable_corruption = False
+        self.concatenate_terms = False
+
+
+@configclass
+class ObservationsCfg:
+    """What there is to see."""
+
+    policy: PolicyObservationsCfg = PolicyObservationsCfg()
+
+
+@configclass
+class TerminationsCfg:
+    """When an episode ends."""
+
+    time_out = TerminationTermCfg(func=isaaclab_mdp.time_out, time_out=True)
+    success: Any = None
+
+
+@configclass
+class EventsCfg:
+    """What a reset randomizes."""
+
+    place: Any = None
+
+
+@configclass
+class TabletopEnvCfg(ManagerBasedRLEnvCfg):
+    """A task on a table top; `set_task` makes it complete."""
+
+    scene: TabletopSceneCfg = TabletopSceneCfg(num_envs=4096, env_spacing=2.5, replicate_physics=True)
+    observations: ObservationsCfg = ObservationsCfg()
+    actions: ActionsCfg = ActionsCfg()
+    terminations: TerminationsCfg = TerminationsCfg()
+    events: EventsCfg = EventsCfg()
+    commands: Any = None
+    rewards: Any = None
+    curriculum: Any = None
+    mimic_task_name: str = ""
+    """The task of ours that this is, a folder of `tasks/`."""
+    trial_events: dict[str, Any] = field(default_factory=dict)
+    """Randomization, name -> `EventCfg`, as `conf/task/` has it."""
+
+    def set_task(
+        self, name: str, parts: Mapping[str, Sequence[Part]], events: Mapping[str, Any], usd_paths: Mapping[str, str]
+    ) -> None:
+        """Let this be the task of that name.
+
+        Args:
+            parts: what each object is made of.
+            events: randomization.
+            usd_paths: object -> a USD file in place of its parts; its frame must be where the task has it.
+        """
+        task = cached_task(name)
+        self.mimic_task_name, self.trial_events = name, dict(events)
+        self.decimation = DECIMATION
+        self.episode_length_s = 30.0
+        set_physics(self.sim)
+        for arm in task.arms:
+            setattr(self.scene, arm.name, panda_cfg(arm))
+            _add_actions(self.actions, arm, "" if len(task.arms) == 1 else f"{arm.name}_")
+        for obj in task.objects:
+            usd_path = usd_paths.get(obj.name)
+            setattr(self.scene, obj.name, _object_cfg(obj, parts[obj.name], usd_path))
+        self._add_terms(task)
+
+    def _add_terms(self, task: Task) -> None:
+        params = {"task_name": task.name}
+        for term in mdp.observation_names(task):
+            cfg = ObservationTermCfg(func=mdp.observation, params={**params, "name": term})
+            setattr(self.observations.policy, term, cfg)
+        self.terminations.success = TerminationTermCfg(func=mdp.success, params=dict(params))
+        self.events.place = EventTermCfg(func=mdp.PlaceObjects, mode="reset", params=dict(params))
+
+
+def panda_cfg(arm: Arm) -> Any:
+    """A Panda with the controllers that it has on MuJoCo, so that it follows targets as it does there."""
+    robot = FRANKA_PANDA_HIGH_PD_CFG.replace(prim_path="{ENV_REGEX_NS}/" + arm.name.capitalize())
+    robot.spawn.func = spawn_panda
+    robot.spawn.articulation_props.enabled_self_collisions = False
+    joint_pos = dict(zip((*ARM_JOINTS, *FINGER_JOINTS), HOME, strict=True))
+    robot.init_state = ArticulationCfg.InitialStateCfg(pos=arm.base_pos, joint_pos=joint_pos)
+    robot.actuators = {
+        "panda_arm": ImplicitActuatorCfg(
+            joint_names_expr=list(ARM_JOINTS),
+            stiffness=dict(zip(ARM_JOINTS, STIFFNESS, strict=True)),
+            damping={name: DAMPING_TIME * stiffness for name, stiffness in zip(ARM_JOINTS, STIFFNESS, strict=True)},
+            effort_limit_sim=dict(zip(ARM_JOINTS, TORQUE_LIMIT, strict=True)),
+            armature=ARMATURE,
+        ),
+        "panda_hand": ImplicitActuatorCfg(
+            joint_names_expr=list(FINGER_JOINTS),
+            stiffness=FINGER_STIFFNESS,
+            damping=FINGER_DAMPING,
+            effort_limit_sim=FINGER_FORCE,
+            armature=ARMATURE,
+        ),
+    }
+    return robot
+
+
+def _add_actions(actions: Any, arm: Arm, prefix: str) -> None:
+    ik_action = mdp.ClippedIKActionCfg(
+        asset_name=arm.name,
+        joint_names=list(ARM_JOINTS),
+        body_name=HAND,
+        controller=DifferentialIKControllerCfg(command_type="pose", use_relative_mode=True, ik_method="dls"),
+        scale=(*[POS_SCALE] * 3, *[ROT_SCALE] * 3),
+        body_offset=mdp.ClippedIKActionCfg.OffsetCfg(pos=(0.0, 0.0, EEF_OFFSET)),
+    )
+    gripper_action = isaaclab_mdp.BinaryJointPositionActionCfg(
+        asset_name=arm.name,
+        joint_names=list(FINGER_JOINTS),
+        open_command_expr=dict.fromkeys(FINGER_JOINTS, FINGER_OPEN),
+        close_command_expr=dict.fromkeys(FINGER_JOINTS, 0.0),
+    )
+    setattr(actions, f"{prefix}arm_action", ik_action)
+    setattr(actions, f"{prefix}gripper_action", gripper_action)
+
+
+def _object_cfg(obj: Any, parts: Sequence[Part], usd_path: str | None) -> Any:
+    rigid_props = sim_utils.RigidBodyPropertiesCfg(
+        solver_position_iteration_count=16, solver_velocity_iteration_count=1, max_depenetration_velocity=5.0
+    )
+    spawn = PartsCfg(parts=list(parts), rigid_props=rigid_props)
+    if usd_path is not None:
+        spawn = sim_utils.UsdFileCfg(usd_path=usd_path, rigid_props=rigid_props)
+    pos = (*obj.default_pos, obj.rest_height)
+    prim_path = "{ENV_REGEX_NS}/" + "".join(word.capitalize() for word in obj.name.split("_"))
+    return RigidObjectCfg(prim_path=prim_path, init_state=RigidObjectCfg.InitialStateCfg(pos=pos), spawn=spawn)

@@ -1,0 +1,16 @@
+"""Desktop organizer in Isaac Lab, for Mimic: the same subtasks as `conf/task/desktop_organizer.yaml`, which is read."""
+
+from isaaclab.envs.mimic_env_cfg import MimicEnvCfg
+from isaaclab.utils import configclass
+
+from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import fill_mimic_cfg
+from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.env_cfg import TASK_NAME, FrankaDesktopOrganizerIKRelEnvCfg
+
+
+@configclass
+class FrankaDesktopOrganizerIKRelMimicEnvCfg(FrankaDesktopOrganizerIKRelEnvCfg, MimicEnvCfg):
+    """The desktop organizer with what generation needs to know."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fill_mimic_cfg(self, TASK_NAME)
