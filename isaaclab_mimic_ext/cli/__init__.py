@@ -16,12 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.cli.messages import explain, is_config_error
+from isaaclab_mimic_ext.cli.simulator import is_multirun, prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.store import conf_dir, register
 from isaaclab_mimic_ext.errors import ConfigError, Interrupted, MimicError, OutputError, choices
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+_LAUNCH = "isaaclab_mimic_ext.envs.isaaclab.launch"
 
 
 class _Stop(BaseException):
@@ -38,15 +40,24 @@ def run_app(name: str) -> NoReturn:
     after Ctrl-C, or with 1 and a traceback for anything unexpected. In a sweep a job that fails does not keep the others
     from running; the exit code is then the first failure's.
     """
+    exit_code = _exit_code_of(name)
+    if (launched := sys.modules.get(_LAUNCH)) is not None:
+        launched.end_process(exit_code)
+    sys.exit(exit_code)
+
+
+def _exit_code_of(name: str) -> int:
     try:
-        sys.exit(_run(name))
+        return _run(name)
     except _Stop as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
+    except SystemExit as ended:  # Hydra's, after its own flags.
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except MimicError as error:
-        sys.exit(_report(error))
+        return _report(error)
     except Exception as error:
         if is_config_error(error):
             print(f"ConfigError: {explain(error)}", file=sys.stderr)
@@ -54,14 +65,20 @@ def run_app(name: str) -> NoReturn:
             # The job's own errors end in _Job.run; what is left is Hydra making the job's folder.
             print(f"OutputError: the job's folder cannot be written ({error}); set hydra.run.dir", file=sys.stderr)
         else:
-            raise
-        sys.exit(USAGE_ERROR)
+            traceback.print_exc()
+            return 1
+        return USAGE_ERROR
 
 
 def _run(name: str) -> int:
     schema = SCRIPT_SCHEMAS[name]
     sys.argv[1:] = translate(sys.argv[1:], schema)
-    register([conf_dir(), *_config_dirs(sys.argv)])
+    config_dirs = [conf_dir(), *_config_dirs(sys.argv)]
+    register(config_dirs)
+    if fields_of_task := registered_fields(name, schema, sys.argv[1:], config_dirs):
+        register(config_dirs, fields_of_task)
+    if is_multirun(sys.argv[1:]) or "hydra/launcher=process" in sys.argv:
+        prepare_sweep(sys.argv)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own rendering and exiting.
     job = _Job(lambda cfg: import_module(f"isaaclab_mimic_ext.apps.{name}").main(cfg))
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job.run)()
@@ -80,8 +97,10 @@ class _Job:
         try:
             cfg = to_typed(composed)
             validate(cfg)
-            self._claim_output(cfg, "output_file")
-            self._claim_output(cfg, "output_dir")
+            for field in ("output_file", "output_dir"):
+                if (output := getattr(cfg, field, None)) is not None:
+                    self.claim(field, output)
+            start_engine(cfg)
             self.main(cfg)
         except MimicError as error:
             self._fail(_report(error), isinstance(error, Interrupted))
@@ -96,10 +115,8 @@ class _Job:
             print(f"ConfigError: {explain(error)}", file=sys.stderr)
             self._fail(USAGE_ERROR, False)
 
-    def _claim_output(self, cfg: Any, field: str) -> None:
-        output = getattr(cfg, field, None)
-        if output is None:
-            return
+    def claim(self, field: str, output: str) -> None:
+        """Refuse, by an OutputError, what is an earlier job's output."""
         if output in self.outputs:
             raise OutputError(
                 f"{field}: '{output}' belongs to an earlier job of this sweep; leave {field} out (each job then writes to "
@@ -110,6 +127,10 @@ class _Job:
     def _fail(self, exit_code: int, ends_sweep: bool) -> None:
         if ends_sweep or HydraConfig.get().mode == RunMode.RUN:
             raise _Stop(exit_code)
+        self.note_failure(exit_code)
+
+    def note_failure(self, exit_code: int) -> None:
+        """The first failure's code is the sweep's."""
         self.exit_code = self.exit_code or exit_code
 
 

@@ -1,11 +1,13 @@
-"""Command-line spellings: Isaac Lab's flags and short names, translated into Hydra overrides."""
+"""Command-line spellings: Isaac Lab's flags and names, and short ones, translated into Hydra overrides."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from isaaclab_mimic_ext.config import DataGenConfig, MimicEnvCfg
-from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.envs.isaaclab.flags import USUAL_FLAGS, launcher_flags
+from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 
 _SWITCHES = {
     "--headless": "headless",
@@ -58,21 +60,26 @@ _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.")
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
 _HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
+_GYM_ID = re.compile(r"'?(?P<id>([\w.]+:)?[\w.-]+-v\d+)'?")
+"""How tasks are called in Isaac Lab's registry: `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`."""
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _ALIASES = {field.name: f"datagen_config.{field.name}" for field in fields(DataGenConfig) if field.name != "name"}
 
 
 def translate(argv: list[str], schema: type) -> list[str]:
-    """Hydra's arguments for a command line in which Isaac Lab's flags, `seed=3` for `datagen_config.seed=3` and
-    `task.events.x=...` for `events.x=...` are understood too.
+    """Hydra's arguments for a command line in which Isaac Lab's flags, `--task <gym id>`, `seed=3` for
+    `datagen_config.seed=3` and `task.events.x=...` for `events.x=...` are understood too.
+
+    Flags of Isaac Lab's launcher that are no fields of ours go to `sim.launcher_args`.
 
     Raises:
         ConfigError: a flag is unknown or lacks its value, or two spellings of one field disagree.
+        SimulatorUnavailable: a flag is for Isaac Lab's launcher, which is not installed.
     """
     field_names = {field.name for field in fields(schema)}
     given: dict[str, str] = {}
     result = []
-    for word in _overrides_for_flags(argv, field_names):
+    for word in _with_registered_task(_overrides_for_flags(argv, field_names), field_names):
         match = _OVERRIDE.fullmatch(word)
         if word.startswith("-") or match is None:
             result.append(word)
@@ -85,9 +92,21 @@ def translate(argv: list[str], schema: type) -> list[str]:
     return result
 
 
+def _with_registered_task(words: Iterable[str], field_names: set[str]) -> Iterator[str]:
+    """The same words, a gym id for a task replaced by what means a task of Isaac Lab's registry."""
+    for word in words:
+        key, _, value = word.partition("=")
+        gym_id = _GYM_ID.fullmatch(value)
+        if key == "task" and "sim" in field_names and gym_id is not None:
+            yield from ("task=isaaclab", f"task.id={gym_id['id']}")
+        else:
+            yield word
+
+
 def _overrides_for_flags(argv: list[str], field_names: set[str]) -> Iterator[str]:
-    """The words of the command line, each of our flags replaced by an override."""
+    """The words of the command line, each flag that is not Hydra's replaced by an override."""
     words = iter(argv)
+    launcher_args: list[str] = []
     known = [name for name, key in (_SWITCHES | _OPTIONS).items() if _takes(key, field_names)]
     for word in words:
         name, has_value, value = word.partition("=")
@@ -98,14 +117,39 @@ def _overrides_for_flags(argv: list[str], field_names: set[str]) -> Iterator[str
         elif not word.startswith("--") or name in _HYDRA_SWITCHES:
             yield word
         elif name not in known:
-            raise ConfigError(f"{name}: unknown flag; {choices(name, (*known, *_HYDRA_SWITCHES, *_HYDRA_OPTIONS))}")
+            takes_value = _launcher_takes_value(name, field_names, known)
+            launcher_args.append(f"{name}={_value_of(name, has_value, value, words)}" if takes_value else word)
         elif name in _SWITCHES:
             yield f"{_SWITCHES[name]}={value if has_value else 'true'}"
         else:
-            text = value if has_value else next(words, None)
-            if text is None:
-                raise ConfigError(f"{name}: needs a value, e.g. {name} <value>")
-            yield f"{_OPTIONS[name]}={_quoted(text)}"
+            yield f"{_OPTIONS[name]}={quoted(_value_of(name, has_value, value, words))}"
+    if launcher_args:
+        yield f"sim.launcher_args=[{','.join(map(_in_quotes, launcher_args))}]"
+
+
+def _value_of(name: str, has_value: str, value: str, words: Iterator[str]) -> str:
+    """What stands behind the '=' of a flag, or in the next word."""
+    text = value if has_value else next(words, None)
+    if text is None:
+        raise ConfigError(f"{name}: needs a value, e.g. {name} <value>")
+    return text
+
+
+def _launcher_takes_value(name: str, field_names: set[str], known: list[str]) -> bool:
+    """Whether a flag that is not ours takes a value, by Isaac Lab's launcher."""
+    ours = (*known, *_HYDRA_SWITCHES, *_HYDRA_OPTIONS)
+    if "sim" not in field_names:
+        raise ConfigError(f"{name}: unknown flag; {choices(name, ours)}")
+    try:
+        flags = launcher_flags()
+    except SimulatorUnavailable as error:
+        if name not in USUAL_FLAGS:
+            raise ConfigError(f"{name}: unknown flag; {choices(name, ours)}") from None
+        reason = str(error).removeprefix("sim.engine: ").replace(OTHER_ENGINE, "leave the flag out")
+        raise SimulatorUnavailable(f"{name}: a flag of Isaac Lab's launcher, which cannot be asked: {reason}") from None
+    if name not in flags:
+        raise ConfigError(f"{name}: unknown flag; {choices(name, dict.fromkeys((*ours, *flags)))}")
+    return flags[name]
 
 
 def _takes(key: str, field_names: set[str]) -> bool:
@@ -123,9 +167,11 @@ def _full_key(key: str, field_names: set[str]) -> str:
     return key
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A value as Hydra's grammar takes it literally: a shell word may hold blanks, '=' and brackets."""
-    if re.fullmatch(r"[\w./:-]+", text):
-        return text
+    return text if re.fullmatch(r"[\w./:-]+", text) else _in_quotes(text)
+
+
+def _in_quotes(text: str) -> str:
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     return f"'{escaped}'"

@@ -1,6 +1,6 @@
 """Puts the schemas where Hydra finds them, and the resolvers that `conf/` uses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,8 @@ from isaaclab_mimic_ext.config.task import MimicEnvCfg
 
 DATASETS_DIR = Path("datasets")
 LOGS_DIR = Path("logs")
+REGISTERED_GROUP = "registered"
+"""Hydra's group of what `conf/task/isaaclab.yaml` has in its defaults."""
 
 
 def conf_dir() -> Path:
@@ -23,11 +25,12 @@ def conf_dir() -> Path:
     return _package_dir("isaaclab_mimic_ext.conf")
 
 
-def register(config_dirs: Iterable[Path]) -> None:
+def register(config_dirs: Iterable[Path], registered: Mapping[str, Any] | None = None) -> None:
     """Make schemas and resolvers known to Hydra.
 
     Args:
         config_dirs: where the task files are looked for, and tasks of the user's own.
+        registered: what `task=isaaclab` starts from: the fields of a task that is registered with Isaac Lab.
     """
     config_dirs = list(config_dirs)
     for folder in config_dirs:
@@ -37,8 +40,12 @@ def register(config_dirs: Iterable[Path]) -> None:
     OmegaConf.register_new_resolver("output", _output, replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("log_dir", _log_dir, replace=True, use_cache=True)
-    eef_names = sorted({name for folder in config_dirs for name in _eef_names(folder)})
+    fields = dict(registered or {})
+    eef_names = sorted(
+        {name for folder in config_dirs for name in _eef_names(folder)} | fields.get("subtask_configs", {}).keys()
+    )
     store = ConfigStore.instance()
+    store.store(group=REGISTERED_GROUP, name="isaaclab", package="_global_", node=fields)
     for script, schema in SCRIPT_SCHEMAS.items():
         node: Any = schema
         if issubclass(schema, MimicEnvCfg):
@@ -78,7 +85,7 @@ def _task_data(task_name: str, file_name: str) -> str:
 
 def _output(file_name: str) -> str:
     """`${output:<file>}`: below `datasets/`; in a sweep in the job's own folder, so that no job writes over another's."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if is_sweep_job():
         return str(Path(HydraConfig.get().runtime.output_dir) / file_name)
     return str(DATASETS_DIR / file_name)
 
@@ -94,9 +101,17 @@ def _log_dir(name: str) -> str:
 
 
 def _dated_dir(folder: Path) -> str:
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if is_sweep_job():
         return str(HydraConfig.get().runtime.output_dir)
     return str(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def is_sweep_job() -> bool:
+    """Whether a job of a sweep is composed; one that is a process of its own runs alone, and has a number."""
+    if not HydraConfig.initialized():
+        return False
+    config = HydraConfig.get()
+    return config.mode == RunMode.MULTIRUN or not OmegaConf.is_missing(config.job, "num")
 
 
 def _package_dir(name: str) -> Path:

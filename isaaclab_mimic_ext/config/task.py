@@ -173,3 +173,8 @@ class TaskRef:
     """A folder of `tasks/`; or `isaaclab`, any Mimic task that is registered with Isaac Lab."""
     id: str | None = None
     """Its gym id there."""
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether it is a task of Isaac Lab's registry, which is no folder of ours."""
+        return self.name == "isaaclab"

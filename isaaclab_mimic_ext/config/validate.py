@@ -41,7 +41,7 @@ def validate(cfg: Any) -> None:
     if isinstance(cfg, SceneScriptCfg | EvaluateCfg | TrainCfg | CheckDemosCfg):
         from isaaclab_mimic_ext.task import load_task
 
-        validate_task_cfg(cfg, load_task(cfg.task.name))
+        validate_task_cfg(cfg, None if cfg.task.is_registered else load_task(cfg.task.name))
     if isinstance(cfg, SceneScriptCfg | EvaluateCfg | TrainCfg | ReplayDemosCfg):
         _validate_sim(cfg.sim)
         require_device(cfg.device)

@@ -39,12 +39,12 @@ def validate_evaluation(cfg: EvaluateCfg) -> None:
         raise ConfigError(f"video_of: '{cfg.video_of}' is unknown; {choices(cfg.video_of, VIDEO_CHOICES)}")
     if not cfg.output_dir:
         raise ConfigError("output_dir: '' is no folder; give the path of one, e.g. logs/evaluation/mine")
-    _check_objects(cfg, load_task(cfg.task.name))
+    _check_objects(cfg, None if cfg.task.is_registered else load_task(cfg.task.name))
 
 
-def _check_objects(cfg: EvaluateCfg, task: "Task") -> None:
+def _check_objects(cfg: EvaluateCfg, task: "Task | None") -> None:
     for name in cfg.push_objects or ():
-        if name not in task.object_names:
+        if task is not None and name not in task.object_names:
             raise ConfigError(f"push_objects: no '{name}' in the scene; {choices(name, task.object_names)}")
     if cfg.push_objects == []:
         raise ConfigError("push_objects: the list is empty; name some, null pushes any object")

@@ -22,20 +22,24 @@ SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
 COORDINATES = ("x", "y", "yaw")
 
 
-def validate_task_cfg(cfg: MimicEnvCfg, task: "Task") -> None:
+def validate_task_cfg(cfg: MimicEnvCfg, task: "Task | None") -> None:
     """Check a Mimic task's configuration against the scene of `task`.
+
+    Args:
+        task: None: it is registered with Isaac Lab, and what is in its scene is known when it runs.
 
     Raises:
         TaskSpecError: a subtask is wrong, or an end effector has none.
         ConfigError: any other value is wrong.
     """
     _validate_datagen(cfg.datagen_config)
+    eef_names = tuple(cfg.subtask_configs) if task is None else task.eef_names
     for eef_name in cfg.subtask_configs:
-        if eef_name not in task.eef_names:
+        if eef_name not in eef_names:
             raise TaskSpecError(
-                f"subtask_configs: no end effector '{eef_name}' in the scene; {choices(eef_name, task.eef_names)}"
+                f"subtask_configs: no end effector '{eef_name}' in the scene; {choices(eef_name, eef_names)}"
             )
-    for eef_name in task.eef_names:
+    for eef_name in eef_names:
         subtasks = cfg.subtask_configs.get(eef_name)
         if not subtasks:
             raise TaskSpecError(
@@ -46,9 +50,11 @@ def validate_task_cfg(cfg: MimicEnvCfg, task: "Task") -> None:
             place = f"subtask_configs.{eef_name}.{index}" + (f" ({name})" if name else "")
             _validate_subtask(place, subtask, index == 0, index == len(subtasks) - 1, task)
     check_constraints(cfg.task_constraint_configs, cfg.subtask_configs)
-    check_skillgen(cfg, task.signal_names)
+    check_skillgen(cfg, _signal_names(cfg) if task is None else task.signal_names)
     check_navigation(cfg)
     for event_name, event in cfg.events.items():
+        if task is None:
+            raise ConfigError(f"events.{event_name}: a task of Isaac Lab's registry has its own randomization; leave it out")
         _validate_event(f"events.{event_name}", event, task)
 
 
@@ -75,24 +81,34 @@ def _validate_datagen(cfg: DataGenConfig) -> None:
         )
 
 
-def _validate_subtask(place: str, cfg: SubTaskConfig, is_first: bool, is_last: bool, task: "Task") -> None:
-    if cfg.object_ref is not None and cfg.object_ref not in task.object_names:
-        raise TaskSpecError(
-            f"{place}: object_ref '{cfg.object_ref}' is not in the scene; {choices(cfg.object_ref, task.object_names)}"
-        )
-    signal = cfg.subtask_term_signal
-    if signal is None and not is_last:
-        raise TaskSpecError(
-            f"{place}: no subtask_term_signal; every subtask but the last needs one; choices: {', '.join(task.signal_names)}"
-        )
-    if signal is not None and signal not in task.signal_names:
-        raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, task.signal_names)}")
+def _signal_names(cfg: MimicEnvCfg) -> list[str]:
+    """Those that subtasks name."""
+    named = [subtask.subtask_term_signal for subtasks in cfg.subtask_configs.values() for subtask in subtasks]
+    return [signal for signal in named if signal is not None]
+
+
+def _validate_subtask(place: str, cfg: SubTaskConfig, is_first: bool, is_last: bool, task: "Task | None") -> None:
+    if cfg.subtask_term_signal is None and not is_last:
+        known = "" if task is None else f"; choices: {', '.join(task.signal_names)}"
+        raise TaskSpecError(f"{place}: no subtask_term_signal; every subtask but the last needs one{known}")
+    if task is not None:
+        _validate_names(place, cfg, task)
     _validate_offsets(place, cfg, is_first, is_last)
     _validate_strategy(place, cfg)
     _validate_noise(place, cfg.action_noise)
     for name in ("num_interpolation_steps", "num_fixed_steps", "num_settle_steps_before_gripper"):
         if getattr(cfg, name) < 0:
             raise TaskSpecError(f"{place}: {name} is {getattr(cfg, name)}; give 0 or more steps")
+
+
+def _validate_names(place: str, cfg: SubTaskConfig, task: "Task") -> None:
+    if cfg.object_ref is not None and cfg.object_ref not in task.object_names:
+        raise TaskSpecError(
+            f"{place}: object_ref '{cfg.object_ref}' is not in the scene; {choices(cfg.object_ref, task.object_names)}"
+        )
+    signal = cfg.subtask_term_signal
+    if signal is not None and signal not in task.signal_names:
+        raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, task.signal_names)}")
 
 
 def _validate_noise(place: str, noise: Any) -> None:

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 
 import torch
 
 from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation, isaaclab_module, resolve_physics
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task import Task
 
@@ -36,10 +36,9 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
 
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
-    if find_spec("isaaclab") is not None:
-        log.warning("sim=auto: Isaac Lab is installed, but this version does not drive it yet")
-    log.info("sim=auto: running on MuJoCo")
-    return _make_mujoco(task, sim, events, num_envs, device)
+    engine, reason = choose_engine(sim, task.name)
+    log.info("sim=auto: running on %s (%s)", _NAMES[engine], reason)
+    return _ENGINES[engine](task, sim, events, num_envs, device)
 
 
 _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
@@ -48,6 +47,31 @@ _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
     "kinematic": _make_kinematic,
     "isaaclab": _make_isaaclab,
 }
+
+
+_NAMES = {"mujoco": "MuJoCo", "isaaclab": "Isaac Lab"}
+
+
+def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
+    """The engine that `sim` means for a task, and why: Isaac Lab where it can run and has the task, else MuJoCo.
+
+    Raises:
+        SimulatorUnavailable: `sim` asks for what only Isaac Lab has, and that cannot run.
+    """
+    if sim.engine != "auto":
+        return sim.engine, f"sim={sim.engine}"
+    if task_name == "isaaclab":
+        return "isaaclab", "the task is of its registry"
+    if isaaclab_module(task_name) is None:
+        return "mujoco", "the task has no scene for Isaac Lab"
+    try:
+        installation = find_installation()
+        physics = resolve_physics(installation, sim.physics)
+    except SimulatorUnavailable as error:
+        if sim.physics != "default" or sim.robot_usd is not None:
+            raise
+        return "mujoco", str(error).removeprefix("sim.engine: ").partition("; ")[0]
+    return "isaaclab", "on Newton, without Isaac Sim" if not installation.needs_kit(physics) else "with Isaac Sim"
 
 
 def make_env(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device = "cpu") -> MimicEnv:

@@ -1,0 +1,193 @@
+"""Hydra's launcher for jobs that must be processes of their own: `hydra/launcher=process`.
+
+Isaac Sim starts once a process. So a sweep's jobs run one after the other, each as the same script with the job's overrides.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from importlib import import_module
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any, Protocol
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from isaaclab_mimic_ext.cli.arguments import quoted
+from isaaclab_mimic_ext.errors import Interrupted, MimicError
+
+log = logging.getLogger(__name__)
+
+_NAMESPACE = "hydra_plugins"
+_PLUGINS = f"{_NAMESPACE}.isaaclab_mimic_ext"
+"""Hydra takes plugins from there only. A real package there would be loaded by every Hydra program of the environment."""
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SWEEPS_OWN = ("hydra.mode=", "hydra.run", "hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper")
+"""Overrides of Hydra's that are the sweep's, not its jobs'."""
+_OUTPUTS = ("output_dir", "output_file")
+_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
+
+
+class Sweep(Protocol):
+    """What the jobs of a sweep share."""
+
+    def claim(self, field: str, output: str) -> None:
+        """Refuse, by an OutputError, what is an earlier job's output."""
+
+    def note_failure(self, exit_code: int) -> None: ...
+
+
+class ProcessLauncher(Launcher):
+    """Runs each job as a process: `python <script> <overrides>`, with the job's folder."""
+
+    def __init__(self) -> None:
+        self.config: DictConfig = DictConfig({})
+        self.sweep: Sweep
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+        self.config, self.sweep = config, task_function.__self__
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs of a sweep, one after the other. A job that fails does not keep the others from running.
+
+        Raises:
+            Interrupted: a signal ended the sweep; the job that was running got it too.
+        """
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        log.info("Launching %d jobs, each in a process of its own", len(job_overrides))
+        returns = []
+        with _ForwardedSignals() as signals:
+            for number, overrides in enumerate(job_overrides, initial_job_idx):
+                exit_code = self._run(number, overrides, signals)
+                if signals.received:
+                    raise Interrupted(f"interrupted in job {number} of the sweep", signals.received)
+                if exit_code != 0:
+                    log.info("\t#%d failed: exit code %d", number, exit_code)
+                    self.sweep.note_failure(exit_code)
+                returns.append(JobReturn(overrides=overrides, status=JobStatus.COMPLETED))
+        return returns
+
+    def _run(self, number: int, overrides: Sequence[str], signals: "_ForwardedSignals") -> int:
+        log.info("\t#%d : %s", number, " ".join(overrides))
+        try:
+            for field, _, output in (word.partition("=") for word in overrides):
+                if field in _OUTPUTS and "$" not in output:
+                    self.sweep.claim(field, output)
+        except MimicError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            return error.exit_code
+        sys.stdout.flush()
+        # In a session of its own: what the terminal sends on Ctrl-C arrives once, through us.
+        process = subprocess.Popen(self._command(number, overrides), start_new_session=True)
+        with process, signals.sent_to(process):
+            code = process.wait()
+        return code if code >= 0 else 128 - code
+
+    def _command(self, number: int, overrides: Sequence[str]) -> list[str]:
+        sweep_dir, subdir = str(self.config.hydra.sweep.dir), self._subdir(number, overrides)
+        places = {
+            "hydra.run.dir": os.path.join(sweep_dir, subdir),
+            "hydra.sweep.dir": sweep_dir,
+            "hydra.sweep.subdir": subdir,
+        }
+        kept = [word for word in self.config.hydra.overrides.hydra if not word.startswith(_SWEEPS_OWN)]
+        return [
+            *(sys.executable, sys.argv[0], *_flags(sys.argv[1:]), *overrides, *kept),
+            *(f"{field}={quoted(place)}" for field, place in places.items()),
+            *("hydra.mode=RUN", f"hydra.job.num={number}", f"hydra.job.id='{number}'"),
+        ]
+
+    def _subdir(self, number: int, overrides: Sequence[str]) -> str:
+        """The job's folder below the sweep's, as `hydra.sweep.subdir` has it."""
+        config = deepcopy(self.config)
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        settings = config.hydra.job.config.override_dirname
+        named = {item.key_or_group: item for item in parsed if item.key_or_group not in settings.exclude_keys}
+        words = [f"{name}{settings.kv_sep}{item.get_value_element_as_str()}" for name, item in sorted(named.items())]
+        with open_dict(config):
+            config.hydra.job.num, config.hydra.job.id = number, str(number)
+            config.hydra.job.override_dirname = settings.item_sep.join(words)
+        return str(OmegaConf.select(config, "hydra.sweep.subdir"))
+
+
+class _ForwardedSignals:
+    """While entered, a signal goes to the job that runs, and is noted.
+
+    Attributes:
+        received: the number of the first one; 0: none.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "_ForwardedSignals":
+        self._before = {number: signal.signal(number, self._forward) for number in _FORWARDED}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def sent_to(self, process: "subprocess.Popen[bytes]") -> Iterator[None]:
+        self._process = process
+        try:
+            yield
+        finally:
+            self._process = None
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or number
+        if self._process is not None:
+            self._process.send_signal(number)
+
+
+def register_process_launcher() -> None:
+    """Let Hydra find `hydra/launcher=process`, and the sweeper that goes with it."""
+    plugins = Plugins.instance()
+    from isaaclab_mimic_ext.cli.unchecked_sweeper import UncheckedSweeper
+
+    settings: dict[str, dict[str, Any]] = {"launcher": {}, "sweeper": {"max_batch_size": None, "params": {}}}
+    for kind, plugin in (("launcher", ProcessLauncher), ("sweeper", UncheckedSweeper)):
+        plugin.__module__ = _PLUGINS
+        setattr(_plugins_module(), plugin.__name__, plugin)
+        plugins.register(plugin)
+        node = {"_target_": f"{_PLUGINS}.{plugin.__name__}", **settings[kind]}
+        ConfigStore.instance().store(group=f"hydra/{kind}", name="process", node=node)
+
+
+def _plugins_module() -> ModuleType:
+    """The module in which Hydra looks for plugins of ours."""
+    try:
+        namespace = import_module(_NAMESPACE)
+    except ModuleNotFoundError:
+        namespace = sys.modules[_NAMESPACE] = ModuleType(_NAMESPACE)
+        namespace.__path__ = []
+    name = _PLUGINS.rpartition(".")[2]
+    if not hasattr(namespace, name):
+        setattr(namespace, name, ModuleType(_PLUGINS))
+    module: ModuleType = getattr(namespace, name)
+    return module
+
+
+def _flags(argv: Sequence[str]) -> list[str]:
+    """Hydra's flags that say where its configuration is, with their values."""
+    found: list[str] = []
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, has_value, _ = word.partition("=")
+        if name in _FLAGS:
+            found += [word] if has_value else [word, following]
+    return found

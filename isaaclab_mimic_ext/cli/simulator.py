@@ -1,0 +1,148 @@
+"""What the command line does for Isaac Lab: a registered task's own configuration, and the launch before anything else.
+
+The configuration has to be there when Hydra composes, as overrides are checked against it, and to read it Isaac Lab has to
+run. So what a launch depends on is composed before, alone.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from isaaclab_mimic_ext.config import SimCfg, TaskRef
+from isaaclab_mimic_ext.config.require import require_device
+from isaaclab_mimic_ext.config.store import REGISTERED_GROUP, conf_dir
+from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
+
+log = logging.getLogger(__name__)
+
+ENGINE = "isaaclab"
+_DECISIVE = re.compile(r"\+{0,2}(task|sim|device|headless|enable_cameras)(\.[\w.]+)?=.*", re.DOTALL)
+"""Overrides that say what is launched."""
+_ANSWERED_WITHOUT = ("--help", "-h", "--hydra-help", "--version")
+_WITH_VALUE = ("--config-name", "-cn")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered task that the command line asks for."""
+
+    task_id: str
+    sim: SimCfg
+    device: str
+    headless: bool
+    enable_cameras: bool
+
+
+def registered_fields(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
+    """What a task of Isaac Lab's registry says of itself, if the command line asks for one; else empty. Isaac Lab runs then.
+
+    Raises:
+        ConfigError: the task is not registered, is no Mimic task, or another engine is asked for.
+        SimulatorUnavailable: Isaac Lab is not installed, or does not start.
+    """
+    # The jobs of a sweep are processes of their own, each with its own command line.
+    asked = None if is_multirun(argv) else _asked_for(script, schema, argv, config_dirs)
+    if asked is None:
+        return {}
+    from isaaclab_mimic_ext.envs.isaaclab.launch import launch
+
+    require_device(asked.device)
+    sim = launch(asked.sim, asked.device, asked.headless, asked.enable_cameras)
+    from isaaclab_mimic_ext.envs.isaaclab import registered
+
+    return registered.registered_fields(asked.task_id, sim)
+
+
+def is_multirun(argv: Sequence[str]) -> bool:
+    """Whether the command line asks for several jobs, as far as it can be seen from it."""
+    if "hydra.mode=RUN" in argv or set(argv) & {"--run", "-r"}:
+        return False
+    sweeps = (word.startswith(("+sweep=", "hydra.mode=MULTIRUN")) for word in argv)
+    return any(sweeps) or bool(set(argv) & {"--multirun", "-m"})
+
+
+def prepare_sweep(argv: list[str]) -> None:
+    """Let every job of a sweep be a process of its own where Isaac Lab may be the engine, unless a launcher was chosen."""
+    from isaaclab_mimic_ext.cli.process_launcher import register_process_launcher
+
+    register_process_launcher()
+    if _may_run_isaaclab(argv) and not any(word.startswith(("hydra/launcher=", "hydra/sweeper=")) for word in argv):
+        argv += ["hydra/launcher=process", "hydra/sweeper=process"]
+
+
+def _may_run_isaaclab(argv: Sequence[str]) -> bool:
+    if any(re.match(r"\+{0,2}(task|sim|sim\.engine)=.*isaaclab|\+{0,2}task\.id=", word) for word in argv):
+        return True
+    engines = [word.partition("=")[2] for word in argv if re.match(r"\+{0,2}sim(\.engine)?=", word)]
+    if engines and not any("auto" in engine for engine in engines):
+        return False
+    try:
+        find_installation()
+    except SimulatorUnavailable:
+        return False
+    return True
+
+
+def start_engine(cfg: Any) -> None:
+    """Launch Isaac Lab where the script's scene runs on it; its `sim` then says what it really is."""
+    task, sim = getattr(cfg, "task", None), getattr(cfg, "sim", None)
+    if not isinstance(task, TaskRef) or not isinstance(sim, SimCfg):
+        return
+    from isaaclab_mimic_ext.envs.factory import choose_engine
+
+    engine, reason = choose_engine(sim, task.name)
+    if engine == ENGINE:
+        from isaaclab_mimic_ext.envs.isaaclab.launch import launch
+
+        if sim.engine != ENGINE:
+            log.info("sim=auto: running on Isaac Lab (%s)", reason)
+        cfg.sim = launch(sim, cfg.device, cfg.headless, getattr(cfg, "enable_cameras", False))
+    elif sim.launcher_args:
+        log.warning("sim.launcher_args: %s mean nothing to engine '%s'", " ".join(sim.launcher_args), engine)
+
+
+def _asked_for(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> Registered | None:
+    has_task = {"task", "sim"} <= {field.name for field in fields(schema)}
+    own_tasks = len(config_dirs) > 1
+    if not has_task or set(argv) & set(_ANSWERED_WITHOUT) or not (own_tasks or any(ENGINE in word for word in argv)):
+        return None
+    composed = _compose(_value_of(argv, _WITH_VALUE) or script, argv, config_dirs)
+    name, task_id = (OmegaConf.select(composed, f"task.{key}", throw_on_missing=False) for key in ("name", "id"))
+    if name != ENGINE:
+        return None
+    if not any(REGISTERED_GROUP in group for group in composed.hydra.runtime.choices):
+        raise ConfigError(f"task.name: '{ENGINE}' is for task={ENGINE}, which reads a registered task's configuration")
+    sim = OmegaConf.to_object(composed.sim)
+    assert isinstance(sim, SimCfg)
+    if sim.engine not in ("auto", ENGINE):
+        raise ConfigError(
+            f"sim.engine: task={ENGINE} runs on Isaac Lab, not on '{sim.engine}'; {choices(sim.engine, (ENGINE,))}"
+        )
+    options = (composed.device, composed.headless, OmegaConf.select(composed, "enable_cameras", default=False))
+    return Registered(task_id or "", sim, *options)
+
+
+def _compose(config_name: str, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
+    """The configuration as far as overrides say what is launched."""
+    own = [f"file://{folder.resolve()}" for folder in config_dirs[1:]]
+    overrides = [word for word in argv if _DECISIVE.fullmatch(word)]
+    if own:
+        overrides.append(f"hydra.searchpath=[{','.join(own)}]")
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose(config_name, overrides, return_hydra_config=True)
+
+
+def _value_of(argv: Sequence[str], names: Sequence[str]) -> str | None:
+    """The value of a flag of Hydra's, `--config-name x` or `--config-name=x`."""
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
+        name, has_value, value = word.partition("=")
+        if name in names:
+            return value if has_value else following
+    return None
