@@ -37,6 +37,7 @@ def register(config_dirs: Iterable[Path], registered: Mapping[str, Any] | None =
         if folder != conf_dir():
             _find_tasks_in(folder)
     OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
+    OmegaConf.register_new_resolver("task_label", _task_label, replace=True)
     OmegaConf.register_new_resolver("output", _output, replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("log_dir", _log_dir, replace=True, use_cache=True)
@@ -75,12 +76,19 @@ def _eef_names(config_dir: Path) -> set[str]:
 
 
 def _task_data(task_name: str, file_name: str) -> str:
-    """`${task_data:<task>,<file>}`: a data file that comes with a task."""
+    """`${task_data:<task>,<file>}`: a data file that comes with a task; empty: the task is registered with Isaac Lab."""
+    if task_name == "isaaclab":
+        return ""
     import isaaclab_mimic_ext.tasks as package
 
     folders = [Path(folder) / task_name for folder in package.__path__]
     folder = next((folder for folder in folders if (folder / "task.py").is_file()), folders[0])
     return str(folder / "data" / file_name)
+
+
+def _task_label(choice: str, task_id: str | None) -> str:
+    """`${task_label:<choice in group task>,${task.id}}`: what a task's files are called; if it is registered, by gym id."""
+    return task_id.rpartition(":")[2] if choice == "isaaclab" and task_id else choice
 
 
 def _output(file_name: str) -> str:

@@ -62,6 +62,11 @@ def _validate_check_demos(cfg: CheckDemosCfg) -> None:
 
 def _validate_generate(cfg: GenerateCfg) -> None:
     require_at_least("num_envs", cfg.num_envs, 1)
+    if not cfg.input_file:
+        raise ConfigError(
+            "input_file: no value, and a task of Isaac Lab's registry comes without demonstrations; give annotated ones, "
+            "input_file=<file.hdf5>"
+        )
     if cfg.resume and cfg.overwrite:
         raise ConfigError("resume, overwrite: both are true; go on with the run, or replace it")
     require_at_least("num_video_demos", cfg.num_video_demos, 1)

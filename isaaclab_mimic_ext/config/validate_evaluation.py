@@ -37,6 +37,11 @@ def validate_evaluation(cfg: EvaluateCfg) -> None:
     _require_both("arm_push_probability", "arm_push_distance", cfg.arm_push_probability, cfg.arm_push_distance)
     if cfg.video_of not in VIDEO_CHOICES:
         raise ConfigError(f"video_of: '{cfg.video_of}' is unknown; {choices(cfg.video_of, VIDEO_CHOICES)}")
+    if cfg.horizon is None and not cfg.input_file:
+        raise ConfigError(
+            "horizon: no value, and a task of Isaac Lab's registry comes without demonstrations that would tell; give "
+            "horizon=<steps> or input_file=<file.hdf5>"
+        )
     if not cfg.output_dir:
         raise ConfigError("output_dir: '' is no folder; give the path of one, e.g. logs/evaluation/mine")
     _check_objects(cfg, None if cfg.task.is_registered else load_task(cfg.task.name))
