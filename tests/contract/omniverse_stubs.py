@@ -1,8 +1,8 @@
 """Stand-ins for what Isaac Lab 2.3 imports and PyPI does not have, so that Isaac Lab itself is the real thing.
 
-A stand-in is a class with any attribute that is asked for, each a stand-in again; it can be called, subclassed and used in type
-annotations, and does nothing. They are for a process of their own (`tests/contract/isaaclab_side`): whoever imported `pxr` or
-`scipy` before, or wants them afterwards, shall not meet them.
+A stand-in is a class with any attribute that is asked for, each a stand-in again; it can be called, subclassed and used as a
+type, and does nothing. They are for a process of their own (`tests/contract/isaaclab_side`), so that no test that needs the
+real `pxr` or `scipy` meets them.
 """
 
 import sys

@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.config.task import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.errors import TaskSpecError
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.subtasks import build_table
-from tests.contract.isaaclab_side.answers import Shipped
+from tests.contract.isaaclab_side.messages import Shipped
 from tests.contract.isaaclab_side.process import IsaacLabProcess
 
 pytestmark = pytest.mark.isaaclab

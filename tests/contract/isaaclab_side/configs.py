@@ -16,7 +16,7 @@ from isaaclab.envs.mimic_env_cfg import (
 from isaaclab_mimic import envs
 
 from isaaclab_mimic_ext.config import isaaclab
-from tests.contract.isaaclab_side.answers import Shipped
+from tests.contract.isaaclab_side.messages import Shipped
 
 
 def shipped(_: None) -> dict[str, Shipped]:

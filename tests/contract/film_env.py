@@ -1,0 +1,93 @@
+"""The generation loop in an env that shows films, trial by trial."""
+
+# N envs, O objects, A action entries: none
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.generate import Generator
+from isaaclab_mimic_ext.record.episodes import EndedTrials
+from isaaclab_mimic_ext.rng import Draws
+from tests.contract.isaaclab_scenes import Task
+from tests.contract.isaaclab_side.messages import Film
+
+
+def successes_of(task: Task, films: Sequence[Film], num_envs: int = 3, **rules: Any) -> list[bool]:
+    """How our generator judges a trial of each film."""
+    count = {"generation_guarantee": False, "generation_num_trials": len(films), "max_num_failures": None}
+    task = replace(task, config=replace(task.config, **count, **rules))
+    recorder = _Verdicts()
+    signals = [[subtask.subtask_term_signal for subtask in configs] for configs in task.subtasks.values()]
+    generator = Generator(_FilmEnv(task, films, num_envs), task.planner(num_envs), recorder, task.config, signals)
+    generator.run()
+    return [recorder.success[trial] for trial in range(len(films))]
+
+
+class _FilmEnv:
+    device = torch.device("cpu")
+    action_noise_dim = 6
+    failure_reasons = ()
+
+    def __init__(self, task: Task, films: Sequence[Film], num_envs: int):
+        self.num_envs, self.films = num_envs, films
+        self.eef_names, self.object_names = tuple(task.subtasks), task.object_names
+        self.signals = {
+            s.subtask_term_signal for configs in task.subtasks.values() for s in configs if s.subtask_term_signal
+        }
+        self.trials, self.steps = np.zeros(num_envs, dtype=int), np.zeros(num_envs, dtype=int)
+
+    def reset(self, env_ids: Tensor, draws: Draws) -> None:
+        self.trials[env_ids.numpy()] = draws.trials.numpy()
+        self.steps[env_ids.numpy()] = 0
+
+    def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
+        self.steps[slice(None) if env_ids is None else env_ids.numpy()] += 1
+
+    def _frames(self, of_film: Any) -> Tensor:
+        rows = [of_film(self.films[trial]) for trial in self.trials]
+        return torch.from_numpy(np.stack([row[step % len(row)] for row, step in zip(rows, self.steps, strict=True)]))
+
+    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
+        return self._frames(lambda film: film.eef_pose[eef_name])
+
+    def get_object_poses(self) -> dict[str, Tensor]:
+        return {name: self._frames(lambda film, name=name: film.object_pose[name]) for name in self.object_names}
+
+    def success(self) -> Tensor:
+        return self._frames(lambda film: film.success)
+
+    def failure_conditions(self) -> dict[str, Tensor]:
+        return dict.fromkeys(self.signals, self.success())
+
+    def hopeless(self, over: dict[str, Tensor]) -> None:
+        return None
+
+    def target_eef_pose_to_action(self, targets: Any, grippers: Any, noise: Any) -> Tensor:
+        return torch.zeros(self.num_envs, 0)
+
+
+class _Verdicts:
+    """In the recorder's place: keeps how each trial was judged."""
+
+    def __init__(self) -> None:
+        self.success: dict[int, bool] = {}
+
+    def begin(self, env_ids: Tensor) -> None:
+        pass
+
+    def before_step(self, step: Tensor) -> None:
+        pass
+
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+        pass
+
+    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        return torch.full((len(env_ids),), -1)
+
+    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
+        self.success |= {int(trial): bool(ok) for trial, ok in zip(ended.trials, ended.success, strict=True)}

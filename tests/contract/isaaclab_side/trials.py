@@ -1,0 +1,187 @@
+"""Whole trials of the real `DataGenerator`, in an env that shows a film, with chance from outside."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from isaaclab.envs.mimic_env_cfg import (
+    MimicEnvCfg,
+    SubTaskConfig,
+    SubTaskConstraintConfig,
+    SubTaskConstraintCoordinationScheme,
+    SubTaskConstraintType,
+)
+from isaaclab_mimic.datagen.data_generator import DataGenerator
+from isaaclab_mimic.datagen.datagen_info_pool import DataGenInfoPool
+
+from tests.contract.isaaclab_side.messages import Chance, Film, Problem, Trial
+
+
+def run(problem: Problem) -> list[Trial]:
+    """The trials of a problem, one after the other."""
+    env = FilmEnv(_configuration(problem), problem.gripper_columns)
+    return asyncio.run(_run(env, _pool(env, problem.source), problem.trials))
+
+
+async def _run(env: "FilmEnv", pool: DataGenInfoPool, trials: Sequence[tuple[Film, Chance]]) -> list[Trial]:
+    generator = _WatchedGenerator(env, pool)
+    found = []
+    for film, chance in trials:
+        env.start(film)
+        generator.demos = {eef: [] for eef in env.cfg.subtask_configs}
+        term = SimpleNamespace(func=lambda env: env.success(), params={})
+        with _chance(chance):
+            result = await generator.generate(0, term, env_reset_queue=_Resets(), env_action_queue=None)
+        found.append(env.trial(generator.demos, bool(result["success"])))
+    return found
+
+
+def boundaries(problem: Problem) -> dict[str, list[list[tuple[int, int]]]]:
+    """End effector -> demo -> subtask -> (start, end), as the real pool has them before any offset."""
+    env = FilmEnv(_configuration(problem), problem.gripper_columns)
+    return dict(_pool(env, problem.source).subtask_boundaries)
+
+
+def pool_arrays(problem: Problem) -> list[dict[str, Any]]:
+    """What the real pool has of each demo: poses and grippers by name."""
+    env = FilmEnv(_configuration(problem), problem.gripper_columns)
+    return [
+        {
+            "eef_pose": _numpy(info.eef_pose),
+            "target_eef_pose": _numpy(info.target_eef_pose),
+            "object_pose": _numpy(info.object_poses),
+            "gripper": _numpy(info.gripper_action),
+        }
+        for info in _pool(env, problem.source).datagen_infos
+    ]
+
+
+def drawn_boundaries(question: tuple[Problem, int]) -> dict[str, np.ndarray]:
+    """End effector -> (draws, D, S, 2), drawn so many times by the real generator."""
+    problem, num_draws = question
+    env = FilmEnv(_configuration(problem), problem.gripper_columns)
+    generator = DataGenerator(env, _pool(env, problem.source))
+    np.random.seed(1)
+    draws = [generator.randomize_subtask_boundaries() for _ in range(num_draws)]
+    return {eef: np.stack([draw[eef] for draw in draws]) for eef in env.cfg.subtask_configs}
+
+
+def _pool(env: "FilmEnv", source: str) -> DataGenInfoPool:
+    pool = DataGenInfoPool(env, env.cfg, env.device, asyncio.Lock())
+    pool.load_from_dataset_file(source)
+    return pool
+
+
+def _numpy(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _configuration(problem: Problem) -> MimicEnvCfg:
+    cfg = MimicEnvCfg()
+    for name, value in problem.datagen_config.items():
+        assert hasattr(cfg.datagen_config, name), name
+        setattr(cfg.datagen_config, name, value)
+    cfg.subtask_configs = {eef: [SubTaskConfig(**c) for c in configs] for eef, configs in problem.subtask_configs.items()}
+    cfg.task_constraint_configs = [_constraint(dict(config)) for config in problem.constraint_configs]
+    return cfg
+
+
+def _constraint(config: dict[str, Any]) -> SubTaskConstraintConfig:
+    config["constraint_type"] = SubTaskConstraintType[config["constraint_type"].upper()]
+    scheme = config.get("coordination_scheme", "replay")
+    config["coordination_scheme"] = SubTaskConstraintCoordinationScheme[scheme.upper()]
+    config["eef_subtask_constraint_tuple"] = [tuple(member) for member in config["eef_subtask_constraint_tuple"]]
+    return SubTaskConstraintConfig(**config)
+
+
+@contextmanager
+def _chance(chance: Chance) -> Iterator[None]:
+    """Random integers as they were drawn on our side, and within the bounds that Isaac Lab asks for."""
+    integers, uniforms = iter(chance.integers), iter(chance.uniforms)
+
+    def of_numpy(low: int, high: int, size: int) -> np.ndarray:
+        values = next(integers)
+        assert values.shape == (size,)
+        assert ((low <= values) & (values < high)).all(), f"{values} for draws from {low} to {high}, not included"
+        return values
+
+    def of_torch(low: int, high: int, size: tuple[int, ...]) -> torch.Tensor:
+        return torch.tensor([low + int(np.float32(next(uniforms)) * np.float32(high - low))])
+
+    with mock.patch("numpy.random.randint", of_numpy), mock.patch("torch.randint", of_torch):
+        yield
+
+
+class _WatchedGenerator(DataGenerator):
+    """Isaac Lab's generator; says afterwards which demos it took."""
+
+    demos: dict[str, list[int]]
+
+    def generate_eef_subtask_trajectory(self, env_id, eef_name, subtask_ind, bounds, constraints, selected):  # type: ignore[no-untyped-def]
+        made = super().generate_eef_subtask_trajectory(env_id, eef_name, subtask_ind, bounds, constraints, selected)
+        self.demos[eef_name].append(int(selected[eef_name]))
+        return made
+
+
+class _Resets:
+    """The queue of resets; a film needs none."""
+
+    async def put(self, env_id: int) -> None:
+        pass
+
+    async def join(self) -> None:
+        pass
+
+
+class FilmEnv:
+    """One env, of which the generator sees no more than this."""
+
+    device = "cpu"
+
+    def __init__(self, cfg: MimicEnvCfg, gripper_columns: dict[str, tuple[int, int]]):
+        self.cfg, self._gripper_columns = cfg, gripper_columns
+        self.obs_buf: dict[str, Any] = {}
+        self.scene = SimpleNamespace(get_state=lambda is_relative: {})
+        self.recorder_manager = mock.Mock()
+
+    def start(self, film: Film) -> None:
+        self._film, self._step = film, 0
+        self._told: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = []
+
+    def trial(self, demos: dict[str, list[int]], success: bool) -> Trial:
+        poses, grippers, noises = zip(*self._told, strict=True)
+
+        def by_eef(steps: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+            return {eef: np.stack([np.asarray(step[eef]) for step in steps]) for eef in self.cfg.subtask_configs}
+
+        return Trial(by_eef(poses), by_eef(grippers), by_eef(noises), demos, success)
+
+    def _frame(self, frames: np.ndarray) -> np.ndarray:
+        return frames[self._step % len(frames)]
+
+    def get_robot_eef_pose(self, eef_name: str, env_ids: Sequence[int]) -> torch.Tensor:
+        return torch.tensor(self._frame(self._film.eef_pose[eef_name]))[None]
+
+    def get_object_poses(self, env_ids: Sequence[int]) -> dict[str, torch.Tensor]:
+        return {name: torch.tensor(self._frame(frames))[None] for name, frames in self._film.object_pose.items()}
+
+    def target_eef_pose_to_action(
+        self, target_eef_pose_dict: Any, gripper_action_dict: Any, action_noise_dict: Any, env_id: int
+    ) -> torch.Tensor:
+        self._told.append((dict(target_eef_pose_dict), dict(gripper_action_dict), dict(action_noise_dict)))
+        return torch.zeros(1)
+
+    def actions_to_gripper_actions(self, actions: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {eef: actions[:, first:last] for eef, (first, last) in self._gripper_columns.items()}
+
+    def step(self, action: torch.Tensor) -> tuple[dict[str, Any], None, None, None, None]:
+        self._step += 1
+        return {}, None, None, None, None
+
+    def success(self) -> np.ndarray:
+        return self._frame(self._film.success)[None]

@@ -1,0 +1,90 @@
+"""Our selection strategies beside those of Isaac Lab 2.3: the same demos, in the same order."""
+
+# D demos, R rows (here one selection each)
+
+import numpy as np
+import pytest
+import torch
+
+from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.demos.pool import SourcePool
+from isaaclab_mimic_ext.plan.select import SegmentRows, choose_nearest, segment_distances
+from isaaclab_mimic_ext.plan.subtasks import build_table
+from tests.contract.isaaclab_side.messages import Selection
+from tests.golden import oracle
+from tests.golden.specs import random_poses
+
+pytestmark = pytest.mark.isaaclab
+
+NUM_SCENES = 150
+ACOS_ERROR = 2e-3
+"""Isaac Lab's angles are arc cosines in single precision: near 0 and pi they are off by up to 5e-4 rad, here times 3."""
+
+
+def random_selections(strategy: str, rotation: float) -> list[Selection]:
+    rng = np.random.default_rng([int(100 * rotation), len(strategy)])
+    selections = []
+    for _ in range(NUM_SCENES):
+        num_demos = int(rng.integers(1, 12))
+        kwargs = {
+            "nn_k": int(rng.integers(1, 14)),
+            "pos_weight": float(rng.choice([0.5, 1.0, 2.0])),
+            "rot_weight": float(rng.choice([0.0, 1.0, 3.0])),
+        }
+        poses = random_poses(rng, (2, num_demos + 1), rotation).astype(np.float32)
+        now, demos = poses[:, 0], poses[:, 1:]
+        selections.append(Selection(strategy, {} if strategy == "random" else kwargs, *now, *demos))
+    return selections
+
+
+def our_order(selection: Selection) -> list[int]:
+    """The demo that each equal part of chance leads to."""
+    tensors = [torch.from_numpy(values)[None] for values in (selection.eef_pose, selection.object_pose)]
+    eef_now, object_now = tensors
+    demo_eef, demo_object = torch.from_numpy(selection.demo_eef_pose), torch.from_numpy(selection.demo_object_pose)[None]
+    num_demos = len(demo_eef)
+    subtask = SubTaskConfig("object", selection_strategy=selection.strategy, selection_strategy_kwargs=selection.kwargs)
+    table = build_table({"franka": [subtask]}, ["object"], 6, torch.device("cpu"))
+    zeros, steps = torch.zeros(1, dtype=torch.int64), torch.zeros(1, num_demos, dtype=torch.int64)
+    to_now = object_now[:, None] @ torch.linalg.inv(demo_object)
+    rows = SegmentRows(zeros, zeros, zeros, steps, steps + 1, eef_now, object_now, demo_object, to_now)
+    pool = SourcePool(tuple(map(str, range(num_demos))), demo_eef[None, :, None], *[torch.zeros(0)] * 5)
+    distance = segment_distances(rows, table.strategy[0], pool, table)
+    most = num_demos if selection.strategy == "random" else min(selection.kwargs["nn_k"], num_demos)
+    chance = (torch.arange(most) + 0.5) / most
+    count = torch.full((most,), num_demos if selection.strategy == "random" else selection.kwargs["nn_k"])
+    return choose_nearest(distance.expand(most, -1), count, chance).tolist()
+
+
+def distances(selection: Selection) -> list[float]:
+    """In double precision, by the oracle."""
+    found = []
+    for eef, pose in zip(selection.demo_eef_pose.astype(float), selection.demo_object_pose.astype(float), strict=True):
+        pair = pose, selection.object_pose.astype(float)
+        if selection.strategy == "nearest_neighbor_robot_distance":
+            pair = selection.object_pose.astype(float) @ np.linalg.inv(pose) @ eef, selection.eef_pose.astype(float)
+        weights = selection.kwargs["pos_weight"], selection.kwargs["rot_weight"]
+        found.append(weights[0] * oracle.distance(*pair) + weights[1] * oracle.angle_between(*pair))
+    return found
+
+
+@pytest.mark.parametrize("rotation", [0.0, 0.6, 3.1])
+@pytest.mark.parametrize("strategy", ["nearest_neighbor_object", "nearest_neighbor_robot_distance"])
+def test_nearest_demos_are_isaac_labs_in_the_same_order(strategy, rotation, isaaclab_process):
+    selections = random_selections(strategy, rotation)
+    theirs = isaaclab_process.ask("selections", "orders", selections)
+    num_ties = 0
+    for selection, order in zip(selections, theirs, strict=True):
+        ours = our_order(selection)
+        assert len(ours) == len(order) == min(selection.kwargs["nn_k"], len(selection.demo_eef_pose))
+        exact = distances(selection)
+        for mine, other in zip(ours, order, strict=True):
+            assert mine == other or abs(exact[mine] - exact[other]) < ACOS_ERROR
+        num_ties += ours != order
+    assert num_ties <= 0.03 * NUM_SCENES
+
+
+def test_random_chooses_among_all_demos_as_in_isaac_lab(isaaclab_process):
+    selections = random_selections("random", 0.6)
+    assert [our_order(selection) for selection in selections] == isaaclab_process.ask("selections", "orders", selections)
+    assert {len(our_order(selection)) for selection in selections} == set(range(1, 12))
