@@ -3,16 +3,14 @@
 import logging
 from pathlib import Path
 
-import torch
-
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
 from isaaclab_mimic_ext.datasets.demos import RecordedDemo, read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.marks import read_marks
-from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
-from isaaclab_mimic_ext.task import Task, load_task
+from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +27,8 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     output = Path(cfg.output_file)
     check_output(output, cfg.overwrite)
     demos = read_demos(cfg.input_file)
-    task = load_task(cfg.task.name)
-    source = _signal_source(cfg, demos, task)
-    env = make_env(task, cfg.sim, cfg.events, len(demos), torch.device(cfg.device))
+    source = _signal_source(cfg, demos)
+    env = make_scene(cfg, len(demos))
     try:
         annotations = annotate(env, demos, cfg.subtask_configs, cfg.datagen_config.num_success_steps, source)
         options = FileOptions(
@@ -60,11 +57,19 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     return annotations
 
 
-def _signal_source(cfg: AnnotateDemosCfg, demos: list[RecordedDemo], task: Task) -> SignalSource:
+def _signal_source(cfg: AnnotateDemosCfg, demos: list[RecordedDemo]) -> SignalSource:
     marks = {}
     if cfg.marks_file is not None:
-        marks = read_marks(cfg.marks_file, [demo.name for demo in demos], task.signal_names)
+        marks = read_marks(cfg.marks_file, [demo.name for demo in demos], _signal_names(cfg))
     return SignalSource(cfg.auto, cfg.annotate_subtask_start_signals, marks)
+
+
+def _signal_names(cfg: AnnotateDemosCfg) -> tuple[str, ...]:
+    """All signals of the task; of one of Isaac Lab's registry those that subtasks name."""
+    if not cfg.task.is_registered:
+        return load_task(cfg.task.name).signal_names
+    named = (subtask.subtask_term_signal for subtasks in cfg.subtask_configs.values() for subtask in subtasks)
+    return tuple(filter(None, named))
 
 
 def _report(annotation: Annotation) -> None:

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.apps.evaluation_bar import evaluation_bar
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
 from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise, scaled_events
@@ -78,7 +78,7 @@ def start_env(cfg: EvaluateCfg) -> MimicEnv:
     """
     num_envs = min(cfg.num_envs, cfg.num_episodes)
     events = scaled_events(cfg.events, cfg.randomization_scale)
-    env = make_env(load_task(cfg.task.name), cfg.sim, events, num_envs, torch.device(cfg.device))
+    env = make_scene(replace(cfg, events=events), num_envs)
     every_env = torch.arange(num_envs, device=env.device)
     env.reset(every_env, Draws(cfg.datagen_config.seed, every_env, Domain.EVALUATION))
     return env

@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.cameras import with_cameras
-from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.constraints import build_constraints
@@ -83,10 +83,10 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
         SimulatorUnavailable: its engine is not installed, or nothing can draw what its cameras see.
         ConfigError: its objects cannot be placed, or it lacks what the configuration asks of it.
     """
-    task = load_task(cfg.task.name)
-    env = make_env(task, cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
-    if cfg.enable_cameras:
-        env = with_cameras(env, task)
+    env = make_scene(cfg, cfg.num_envs)
+    # Isaac Lab's envs have cameras of their own, among their observations.
+    if cfg.enable_cameras and env.env_args().get("engine") != "isaaclab":
+        env = with_cameras(env, load_task(cfg.task.name))
     every_env = torch.arange(cfg.num_envs, device=env.device)
     env.reset(every_env, Draws(cfg.datagen_config.seed, every_env))
     check_navigation(cfg.datagen_config, env)
@@ -149,8 +149,12 @@ def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPla
 
 
 def term_signals(cfg: GenerateCfg, env: MimicEnv) -> list[list[str | None]]:
-    """The term signal of every subtask, by end effector in the env's order."""
-    return [[config.subtask_term_signal for config in configs] for configs in _subtasks(cfg, env).values()]
+    """The term signal of every subtask, by end effector in the env's order; None where the env does not tell it."""
+    told = env.failure_conditions()
+    return [
+        [config.subtask_term_signal if config.subtask_term_signal in told else None for config in configs]
+        for configs in _subtasks(cfg, env).values()
+    ]
 
 
 def _facts(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> dict[str, Any]:
@@ -194,7 +198,7 @@ def _run(cfg: GenerateCfg, session: RunSession, env: MimicEnv, pool: SourcePool)
     _say(report)
     if stop.requested:
         stop.raise_interrupted(_interrupted(folder, report))
-    if cfg.video:
+    if cfg.video and not cfg.task.is_registered:
         draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
     note_reported(folder)
     log.info("Saved %d demos to %s", report.num_demos, folder.demos)

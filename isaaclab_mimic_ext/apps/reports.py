@@ -58,14 +58,15 @@ def report_late(cfg: GenerateCfg, folder: RunFolder) -> None:
     """
     facts = run_facts(folder)
     is_reported = facts.get("reported", True)  # Of an earlier version's run nothing more is known.
-    lacks_video = cfg.video and not folder.video.exists()
+    draws_video = cfg.video and not cfg.task.is_registered
+    lacks_video = draws_video and not folder.video.exists()
     if is_reported and not lacks_video:
         return
     with locked(folder), log_file(folder.log):
         if not is_reported:
             _write_stats_late(cfg, folder, facts)
             log.info("Wrote %s, which was missing", folder.stats)
-        if cfg.video:
+        if draws_video:
             draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
         note_reported(folder)
 

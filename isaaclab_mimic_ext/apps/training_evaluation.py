@@ -6,14 +6,13 @@ from collections.abc import Callable
 import torch
 
 from isaaclab_mimic_ext.config import TrainCfg
-from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules, flatten
 from isaaclab_mimic_ext.evaluate.horizon import horizon_of
 from isaaclab_mimic_ext.evaluate.results import Checkpoint
 from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
 from isaaclab_mimic_ext.policies.robomimic import check_fits
 from isaaclab_mimic_ext.rng import Domain, Draws
-from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class DuringTraining:
     ):
         self._make_policy = make_policy
         num_envs = min(cfg.num_eval_envs, cfg.num_eval_episodes)
-        self.env = make_env(load_task(cfg.task.name), cfg.sim, cfg.events, num_envs, torch.device(cfg.device))
+        self.env = make_scene(cfg, num_envs)
         seed = cfg.datagen_config.seed + _SEED_OFFSET
         every_env = torch.arange(num_envs, device=self.env.device)
         self.env.reset(every_env, Draws(seed, every_env, Domain.EVALUATION))

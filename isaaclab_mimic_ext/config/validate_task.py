@@ -1,7 +1,7 @@
 """What the values of a Mimic task may be, beside the scene that it is for."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isaaclab_mimic_ext.config.constraints import check_constraints
@@ -46,8 +46,7 @@ def validate_task_cfg(cfg: MimicEnvCfg, task: "Task | None") -> None:
                 f"subtask_configs.{eef_name}: no subtasks; every end effector of the scene needs at least one"
             )
         for index, subtask in enumerate(subtasks):
-            name = subtask.subtask_term_signal or subtask.description
-            place = f"subtask_configs.{eef_name}.{index}" + (f" ({name})" if name else "")
+            place = _place(eef_name, index, subtask)
             _validate_subtask(place, subtask, index == 0, index == len(subtasks) - 1, task)
     check_constraints(cfg.task_constraint_configs, cfg.subtask_configs)
     check_skillgen(cfg, _signal_names(cfg) if task is None else task.signal_names)
@@ -81,6 +80,24 @@ def _validate_datagen(cfg: DataGenConfig) -> None:
         )
 
 
+def check_scene_names(
+    subtask_configs: Mapping[str, Sequence[SubTaskConfig]], object_names: Collection[str], signal_names: Collection[str]
+) -> None:
+    """Check the objects and signals of subtasks against a scene that runs; one without signals leaves them to source files.
+
+    Raises:
+        TaskSpecError: the scene lacks one.
+    """
+    for eef_name, subtasks in subtask_configs.items():
+        for index, subtask in enumerate(subtasks):
+            _validate_names(_place(eef_name, index, subtask), subtask, object_names, signal_names)
+
+
+def _place(eef_name: str, index: int, subtask: SubTaskConfig) -> str:
+    name = subtask.subtask_term_signal or subtask.description
+    return f"subtask_configs.{eef_name}.{index}" + (f" ({name})" if name else "")
+
+
 def _signal_names(cfg: MimicEnvCfg) -> list[str]:
     """Those that subtasks name."""
     named = [subtask.subtask_term_signal for subtasks in cfg.subtask_configs.values() for subtask in subtasks]
@@ -92,7 +109,7 @@ def _validate_subtask(place: str, cfg: SubTaskConfig, is_first: bool, is_last: b
         known = "" if task is None else f"; choices: {', '.join(task.signal_names)}"
         raise TaskSpecError(f"{place}: no subtask_term_signal; every subtask but the last needs one{known}")
     if task is not None:
-        _validate_names(place, cfg, task)
+        _validate_names(place, cfg, task.object_names, task.signal_names)
     _validate_offsets(place, cfg, is_first, is_last)
     _validate_strategy(place, cfg)
     _validate_noise(place, cfg.action_noise)
@@ -101,14 +118,14 @@ def _validate_subtask(place: str, cfg: SubTaskConfig, is_first: bool, is_last: b
             raise TaskSpecError(f"{place}: {name} is {getattr(cfg, name)}; give 0 or more steps")
 
 
-def _validate_names(place: str, cfg: SubTaskConfig, task: "Task") -> None:
-    if cfg.object_ref is not None and cfg.object_ref not in task.object_names:
+def _validate_names(place: str, cfg: SubTaskConfig, object_names: Collection[str], signal_names: Collection[str]) -> None:
+    if cfg.object_ref is not None and cfg.object_ref not in object_names:
         raise TaskSpecError(
-            f"{place}: object_ref '{cfg.object_ref}' is not in the scene; {choices(cfg.object_ref, task.object_names)}"
+            f"{place}: object_ref '{cfg.object_ref}' is not in the scene; {choices(cfg.object_ref, object_names)}"
         )
     signal = cfg.subtask_term_signal
-    if signal is not None and signal not in task.signal_names:
-        raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, task.signal_names)}")
+    if signal is not None and signal_names and signal not in signal_names:
+        raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, signal_names)}")
 
 
 def _validate_noise(place: str, noise: Any) -> None:

@@ -186,7 +186,7 @@ class EmbeddedEnv(ABC):
             "type": 2,
             "engine": self.engine,
             "sim_args": {"dt": self.step_dt, "decimation": 1, "render_interval": 1, "num_envs": self.num_envs},
-            "action": {"type": "ik_rel", "pos_scale": POS_SCALE, "rot_scale": ROT_SCALE, "dim": self.action_dim},
+            "action": self._control.spec,
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
         }

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 import torch
 
-from isaaclab_mimic_ext.config import EventCfg, SimCfg
+from isaaclab_mimic_ext.config import EvaluateCfg, EventCfg, SimCfg, TrainCfg
+from isaaclab_mimic_ext.config.scripts import SceneScriptCfg
+from isaaclab_mimic_ext.config.validate_task import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation, isaaclab_module, resolve_physics
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task import Task, load_task
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +33,18 @@ def _make_kinematic(task: Task, sim: SimCfg, events: Events, num_envs: int, devi
 
 
 def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
-    raise SimulatorUnavailable(
-        "sim.engine: 'isaaclab' is not part of this version yet; run the task with sim=mujoco or sim=kinematic"
-    )
+    from isaaclab_mimic_ext.envs.isaaclab.launch import launch
+
+    module = isaaclab_module(task.name)
+    if module is None:
+        raise SimulatorUnavailable(
+            f"sim.engine: task '{task.name}' has no scene for Isaac Lab (tasks/{task.name}/isaaclab/); use sim=mujoco"
+        )
+    # Scripts have launched it, with all of their flags: then this does nothing.
+    sim = launch(sim, str(device), headless=True, enable_cameras=False)
+    from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
+
+    return make_isaaclab_env(import_module(module).MIMIC_TASK_ID, sim, num_envs, str(device), dict(events))
 
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
@@ -84,3 +96,25 @@ def make_env(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Dev
     if sim.engine not in _ENGINES:
         raise ConfigError(f"sim.engine: there is no engine '{sim.engine}'; {choices(sim.engine, _ENGINES)}")
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
+
+
+def make_scene(cfg: SceneScriptCfg | EvaluateCfg | TrainCfg, num_envs: int) -> MimicEnv:
+    """The env of a script: its task on its engine, which has been launched.
+
+    Raises:
+        TaskSpecError: a subtask names what a registered task's scene lacks.
+        ConfigError: there is no such task or engine, or a value is wrong.
+        SimulatorUnavailable: the engine's simulator is not installed.
+    """
+    if not cfg.task.is_registered:
+        return make_env(load_task(cfg.task.name), cfg.sim, cfg.events, num_envs, cfg.device)
+    from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
+
+    assert cfg.task.id is not None
+    env = make_isaaclab_env(cfg.task.id, cfg.sim, num_envs, cfg.device)
+    try:
+        check_scene_names(cfg.subtask_configs, env.object_names, tuple(env.get_subtask_term_signals()))
+    except ConfigError:
+        env.close()
+        raise
+    return env

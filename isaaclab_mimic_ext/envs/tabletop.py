@@ -38,6 +38,8 @@ class RelativeActions:
 
     def __init__(self, num_arms: int, device: torch.device):
         self._num_arms = num_arms
+        self.spec = {"type": "ik_rel", "pos_scale": POS_SCALE, "rot_scale": ROT_SCALE, "dim": ACTION_DIM * num_arms}
+        """What a dataset says of the actions."""
         self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=device)
 
     def to_targets(self, actions: Tensor, eef_pose: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Engines by name: what is said when there is none."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -17,9 +18,17 @@ def test_unknown_engine_names_the_choices() -> None:
         make_env(TASK, SimCfg(engine="mojoco"), {}, 1)
 
 
-def test_isaaclab_is_said_to_be_unavailable() -> None:
-    with pytest.raises(SimulatorUnavailable, match="not part of this version"):
+@pytest.mark.skipif(find_spec("isaaclab") is not None, reason="Isaac Lab is installed here")
+def test_isaaclab_is_said_to_be_missing() -> None:
+    with pytest.raises(SimulatorUnavailable, match=r"Isaac Lab is not installed.*or use sim=mujoco"):
         make_env(TASK, SimCfg(engine="isaaclab"), {}, 1)
+
+
+def test_a_task_without_a_scene_for_isaaclab_is_said_to_have_none() -> None:
+    with pytest.raises(
+        SimulatorUnavailable, match=r"'stack_cube' has no scene for Isaac Lab \(tasks/stack_cube/isaaclab/\)"
+    ):
+        make_env(load_task("stack_cube"), SimCfg(engine="isaaclab"), {}, 1)
 
 
 def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,18 +26,18 @@ class IsaacLabEnv:
         env: unwrapped, made with `num_envs` scenes.
         success_term: the termination term that says when the task is solved, taken out of its manager.
         task_id: under which it is registered with gymnasium.
-        seed: of the randomization of envs that randomize themselves.
 
     What an env may have beside Isaac Lab's Mimic API, each of them optional:
 
     - `target_eef_poses_to_actions(targets, grippers, noise)`: see `actions.BATCHED_METHOD`.
     - `mimic_task`, a `Task`, and `scene_state()`, a `SceneState`: why trials fail, and what grippers hold.
+    - `action_spec`: what `env_args` says of the actions, compared with that of source files.
     - `place_trials(env_ids, draws)`: writes what is random of the trials `draws`, (n,), right after `reset(env_ids)`: then
       a trial's scene depends on its number alone. Envs without it are seeded from their trials before every reset.
     """
 
-    def __init__(self, env: Any, success_term: Any, task_id: str, seed: int):
-        self._env, self._task_id, self._seed = env, task_id, seed
+    def __init__(self, env: Any, success_term: Any, task_id: str):
+        self._env, self._task_id = env, task_id
         self.num_envs: int = env.num_envs
         self.device = torch.device(env.device)
         self.step_dt: float = env.step_dt
@@ -82,7 +82,8 @@ class IsaacLabEnv:
 
     def _seed_resets(self, draws: Draws) -> None:
         """Isaac Lab's events draw from the global generators: from here on they are a function of the trials that start."""
-        seed = int(np.random.SeedSequence([self._seed, *draws.trials.tolist()]).generate_state(1)[0])
+        entropy = [draws.seed, int(draws.domain), *draws.trials.tolist()]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
@@ -187,7 +188,7 @@ class IsaacLabEnv:
         return torch.cat([manager.get_term(name).processed_actions for name in manager.active_terms], dim=-1)
 
     def env_args(self) -> dict[str, Any]:
-        sim = self._env.cfg.sim
+        sim, spec = self._env.cfg.sim, getattr(self._env, "action_spec", None)
         return {
             "env_name": self._task_id,
             "type": 2,
@@ -198,6 +199,7 @@ class IsaacLabEnv:
                 "render_interval": sim.render_interval,
                 "num_envs": self.num_envs,
             },
+            **({"action": spec} if spec is not None else {}),
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
         }

@@ -11,7 +11,7 @@ from isaaclab_mimic_ext.errors import ConfigError
 log = logging.getLogger(__name__)
 
 
-def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, seed: int, events: Any = None) -> IsaacLabEnv:
+def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, events: Any = None) -> IsaacLabEnv:
     """The registered Mimic env `task_id` with `num_envs` scenes; Isaac Lab has been launched.
 
     Args:
@@ -25,7 +25,6 @@ def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, see
 
     env_cfg = compat.load_env_cfg(task_id, sim.physics)
     success_term = prepare(env_cfg, task_id, sim, num_envs, device)
-    env_cfg.seed = seed % 2**31
     if events is not None and hasattr(env_cfg, "trial_events"):
         env_cfg.trial_events = events
     env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
@@ -34,7 +33,7 @@ def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, see
         raise ConfigError(
             f"task.id: '{task_id}' is a {type(env).__name__}, not a ManagerBasedRLMimicEnv; give the id of a Mimic task"
         )
-    return IsaacLabEnv(env, success_term, task_id, seed)
+    return IsaacLabEnv(env, success_term, task_id)
 
 
 def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str) -> Any:

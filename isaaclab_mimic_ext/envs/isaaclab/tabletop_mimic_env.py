@@ -21,7 +21,7 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
     """A Mimic env of one of our tasks; poses are in the env frame.
 
     Beside Isaac Lab's methods it has what the batched generator asks for: `target_eef_poses_to_actions`, `mimic_task`,
-    `scene_state` and `place_trials`.
+    `scene_state`, `action_spec` and `place_trials`.
     """
 
     def __init__(self, cfg: Any, render_mode: str | None = None, **kwargs: Any):
@@ -34,6 +34,10 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
     @property
     def mimic_task(self) -> Task:
         return cached_task(self.cfg.mimic_task_name)
+
+    @property
+    def action_spec(self) -> dict[str, Any]:
+        return self._control.spec
 
     def scene_state(self) -> SceneState:
         """The scenes when observations were made last: after the last step or reset."""

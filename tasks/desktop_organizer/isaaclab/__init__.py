@@ -2,13 +2,16 @@
 
 import gymnasium
 
+MIMIC_TASK_ID = "Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0"
+"""What `task=desktop_organizer sim=isaaclab` runs."""
+
 _MODULE = "isaaclab_mimic_ext.tasks.desktop_organizer"
 _ENTRY_POINTS = {
     "Isaac-Desktop-Organizer-Franka-IK-Rel-v0": (
         "isaaclab.envs:ManagerBasedRLEnv",
         "env_cfg:FrankaDesktopOrganizerIKRelEnvCfg",
     ),
-    "Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0": (
+    MIMIC_TASK_ID: (
         f"{_MODULE}.isaaclab.mimic_env:FrankaDesktopOrganizerIKRelMimicEnv",
         "mimic_env_cfg:FrankaDesktopOrganizerIKRelMimicEnvCfg",
     ),
