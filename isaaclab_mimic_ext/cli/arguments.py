@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from isaaclab_mimic_ext.config import DataGenConfig, MimicEnvCfg
+from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.isaaclab.flags import USUAL_FLAGS, launcher_flags
 from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
@@ -60,8 +61,6 @@ _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.")
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
 _HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
-_GYM_ID = re.compile(r"'?(?P<id>([\w.]+:)?[\w.-]+-v\d+)'?")
-"""How tasks are called in Isaac Lab's registry: `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`."""
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _ALIASES = {field.name: f"datagen_config.{field.name}" for field in fields(DataGenConfig) if field.name != "name"}
 
@@ -96,9 +95,8 @@ def _with_registered_task(words: Iterable[str], field_names: set[str]) -> Iterat
     """The same words, a gym id for a task replaced by what means a task of Isaac Lab's registry."""
     for word in words:
         key, _, value = word.partition("=")
-        gym_id = _GYM_ID.fullmatch(value)
-        if key == "task" and "sim" in field_names and gym_id is not None:
-            yield from ("task=isaaclab", f"task.id={gym_id['id']}")
+        if key == "task" and "sim" in field_names and GYM_ID.fullmatch(value):
+            yield from ("task=isaaclab", f"task.id={value}")
         else:
             yield word
 

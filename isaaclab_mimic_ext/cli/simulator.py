@@ -7,7 +7,7 @@ run. So what a launch depends on is composed before, alone.
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,10 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 log = logging.getLogger(__name__)
 
 ENGINE = "isaaclab"
-_DECISIVE = re.compile(r"\+{0,2}(task|sim|device|headless|enable_cameras)(\.[\w.]+)?=.*", re.DOTALL)
+_DECISIVE = re.compile(r"\+{0,2}(task|sim|device|headless|enable_cameras|teleop_device)(\.[\w.]+)?=.*", re.DOTALL)
 """Overrides that say what is launched."""
 _ANSWERED_WITHOUT = ("--help", "-h", "--hydra-help", "--version")
 _WITH_VALUE = ("--config-name", "-cn")
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A registered task that the command line asks for."""
-
-    task_id: str
-    sim: SimCfg
-    device: str
-    headless: bool
-    enable_cameras: bool
 
 
 def registered_fields(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
@@ -51,13 +40,11 @@ def registered_fields(script: str, schema: type, argv: Sequence[str], config_dir
     asked = None if is_multirun(argv) else _asked_for(script, schema, argv, config_dirs)
     if asked is None:
         return {}
-    from isaaclab_mimic_ext.envs.isaaclab.launch import launch
-
     require_device(asked.device)
-    sim = launch(asked.sim, asked.device, asked.headless, asked.enable_cameras)
+    sim = _launch(asked, _sim_of(asked))
     from isaaclab_mimic_ext.envs.isaaclab import registered
 
-    return registered.registered_fields(asked.task_id, sim)
+    return registered.registered_fields(OmegaConf.select(asked, "task.id", throw_on_missing=False) or "", sim)
 
 
 def is_multirun(argv: Sequence[str]) -> bool:
@@ -99,34 +86,44 @@ def start_engine(cfg: Any) -> None:
 
     engine, reason = choose_engine(sim, task.name)
     if engine == ENGINE:
-        from isaaclab_mimic_ext.envs.isaaclab.launch import launch
-
         if sim.engine != ENGINE:
             log.info("sim=auto: running on Isaac Lab (%s)", reason)
-        cfg.sim = launch(sim, cfg.device, cfg.headless, getattr(cfg, "enable_cameras", False))
+        cfg.sim = _launch(cfg, sim)
+        if cfg.sim.physics != sim.physics:
+            log.info("Isaac Sim is not installed: Isaac Lab runs on Newton (sim.physics=newton)")
     elif sim.launcher_args:
         log.warning("sim.launcher_args: %s mean nothing to engine '%s'", " ".join(sim.launcher_args), engine)
 
 
-def _asked_for(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> Registered | None:
+def _launch(cfg: Any, sim: SimCfg) -> SimCfg:
+    """Launch Isaac Lab as a script's configuration, or what there is of it, says."""
+    from isaaclab_mimic_ext.envs.isaaclab.launch import launch
+
+    wants_window = getattr(cfg, "teleop_device", None) == "keyboard"
+    return launch(sim, cfg.device, cfg.headless, getattr(cfg, "enable_cameras", False), wants_window)
+
+
+def _asked_for(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig | None:
+    """What a launch depends on, where the command line asks for a registered task."""
     has_task = {"task", "sim"} <= {field.name for field in fields(schema)}
     own_tasks = len(config_dirs) > 1
     if not has_task or set(argv) & set(_ANSWERED_WITHOUT) or not (own_tasks or any(ENGINE in word for word in argv)):
         return None
     composed = _compose(_value_of(argv, _WITH_VALUE) or script, argv, config_dirs)
-    name, task_id = (OmegaConf.select(composed, f"task.{key}", throw_on_missing=False) for key in ("name", "id"))
-    if name != ENGINE:
+    if composed.task.name != ENGINE:
         return None
     if not any(REGISTERED_GROUP in group for group in composed.hydra.runtime.choices):
         raise ConfigError(f"task.name: '{ENGINE}' is for task={ENGINE}, which reads a registered task's configuration")
+    engine = composed.sim.engine
+    if engine not in ("auto", ENGINE):
+        raise ConfigError(f"sim.engine: task={ENGINE} runs on Isaac Lab, not on '{engine}'; {choices(engine, (ENGINE,))}")
+    return composed
+
+
+def _sim_of(composed: DictConfig) -> SimCfg:
     sim = OmegaConf.to_object(composed.sim)
     assert isinstance(sim, SimCfg)
-    if sim.engine not in ("auto", ENGINE):
-        raise ConfigError(
-            f"sim.engine: task={ENGINE} runs on Isaac Lab, not on '{sim.engine}'; {choices(sim.engine, (ENGINE,))}"
-        )
-    options = (composed.device, composed.headless, OmegaConf.select(composed, "enable_cameras", default=False))
-    return Registered(task_id or "", sim, *options)
+    return sim
 
 
 def _compose(config_name: str, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:

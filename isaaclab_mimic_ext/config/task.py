@@ -3,10 +3,14 @@
 Values live in `conf/`; what is wrong with a value is said by `validate_task_cfg`.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from omegaconf import MISSING
+
+GYM_ID = re.compile(r"([\w.]+:)?[\w.-]+-v\d+")
+"""A name in Isaac Lab's registry, `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`; before it may be a module to import, `module:`."""
 
 
 @dataclass

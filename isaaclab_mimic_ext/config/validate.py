@@ -27,7 +27,7 @@ from isaaclab_mimic_ext.errors import ConfigError
 
 COMPRESSIONS = ("none", "lzf", "gzip")
 FORMAT_VERSIONS = (0, 1)
-TELEOP_DEVICES = ("scripted", "scripted_fluent")
+TELEOP_DEVICES = ("scripted", "scripted_fluent", "keyboard")
 PICTURES = (".png", ".html")
 """Of `check_demos`."""
 
@@ -77,6 +77,8 @@ def _validate_generate(cfg: GenerateCfg) -> None:
 def _validate_record(cfg: RecordDemosCfg) -> None:
     require_at_least("num_demos", cfg.num_demos, 1)
     require_choice("teleop_device", cfg.teleop_device, TELEOP_DEVICES)
+    if cfg.teleop_device == "keyboard" and cfg.headless:
+        raise ConfigError("teleop_device: 'keyboard' needs a window, and headless is true; leave --headless out")
 
 
 def _validate_report(cfg: ReportCfg) -> None:

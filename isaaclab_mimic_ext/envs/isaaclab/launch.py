@@ -18,8 +18,6 @@ from isaaclab_mimic_ext.envs.isaaclab.flags import command_line, parse_launcher_
 from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, find_installation, resolve_physics
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
-log = logging.getLogger(__name__)
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -30,8 +28,11 @@ class _Process:
     app: Any = None
 
 
-def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool) -> SimCfg:
+def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, wants_window: bool = False) -> SimCfg:
     """Start Isaac Lab; what it runs with, engine and physics named. A second call in one process does nothing.
+
+    Args:
+        wants_window: keys are to be pressed in it; release 3 opens none unasked.
 
     Raises:
         SimulatorUnavailable: it is not installed, too old, or does not start.
@@ -41,9 +42,12 @@ def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool) -> Si
         return _Process.sim
     installation = find_installation()
     resolved = replace(sim, engine="isaaclab", physics=resolve_physics(installation, sim.physics))
-    if resolved.physics != sim.physics:
-        log.info("Isaac Sim is not installed: Isaac Lab runs on Newton (sim.physics=newton)")
-    words = launcher_words(installation, sim.launcher_args, device, headless, enable_cameras)
+    if wants_window and not installation.has_sim:
+        raise SimulatorUnavailable(
+            "teleop_device: 'keyboard' takes its keys from Isaac Sim's window, and Isaac Sim is not installed; choices: "
+            "scripted, scripted_fluent"
+        )
+    words = launcher_words(installation, sim.launcher_args, device, headless, enable_cameras, wants_window)
     arguments = parse_launcher_args(words)
     wants_kit = "kit" in (getattr(arguments, "visualizer", None) or ())
     if wants_kit and not installation.has_sim:
@@ -59,7 +63,12 @@ def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool) -> Si
 
 
 def launcher_words(
-    installation: Installation, launcher_args: Sequence[str], device: str, headless: bool, enable_cameras: bool
+    installation: Installation,
+    launcher_args: Sequence[str],
+    device: str,
+    headless: bool,
+    enable_cameras: bool,
+    wants_window: bool = False,
 ) -> list[str]:
     """The command line of Isaac Lab's launcher: its own flags, and those that are fields of ours.
 
@@ -72,6 +81,8 @@ def launcher_words(
         raise ConfigError(f"headless: true, but {visualizer[-1]} asks for a window; leave one of them out")
     if headless and not visualizer:
         words.append("--viz=none" if installation.is_3 else "--headless")
+    if wants_window and not visualizer and installation.is_3:
+        words.append("--viz=kit")
     return [*words, *launcher_args]
 
 
