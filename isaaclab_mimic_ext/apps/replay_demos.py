@@ -39,7 +39,7 @@ def main(cfg: ReplayDemosCfg) -> list[Replayed]:
     finally:
         env.close()
     if cfg.video_file is not None:
-        task = load_task(facts.env_args["env_name"])
+        task = load_task(facts.env_args.get("task", facts.env_args["env_name"]))
         write_states_video(history.demos(), cfg.video_file, task, overwrite=cfg.overwrite)
         log.info("Drew %s", cfg.video_file)
     report = {"path": cfg.input_file, "engine": env.env_args().get("engine"), **summary(results)}

@@ -10,7 +10,7 @@ from typing import Any, cast
 from omegaconf import MISSING
 
 GYM_ID = re.compile(r"([\w.]+:)?[\w.-]+-v\d+")
-"""A name in Isaac Lab's registry, `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`; before it may be a module to import, `module:`."""
+"""A name in Isaac Lab's registry, `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`, or `module:name` with what is imported before."""
 
 
 @dataclass
@@ -153,6 +153,8 @@ class SimCfg:
     """Isaac Lab's: `default` (as the env's configuration has it) or `newton` (needs no Isaac Sim)."""
     robot_usd: str | None = None
     """Isaac Lab: a local USD file of the robot in place of the one from NVIDIA's servers."""
+    env: dict[str, Any] = field(default_factory=dict)
+    """Isaac Lab: fields of the env's own configuration, as its scripts take them: `env.scene.env_spacing=3`."""
     launcher_args: list[str] = field(default_factory=list)
     """Isaac Lab: flags of its launcher, as they stood on the command line."""
 

@@ -33,15 +33,12 @@ def _make_kinematic(task: Task, sim: SimCfg, events: Events, num_envs: int, devi
 
 
 def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
-    from isaaclab_mimic_ext.envs.isaaclab.launch import launch
-
     module = isaaclab_module(task.name)
     if module is None:
         raise SimulatorUnavailable(
             f"sim.engine: task '{task.name}' has no scene for Isaac Lab (tasks/{task.name}/isaaclab/); use sim=mujoco"
         )
-    # Scripts have launched it, with all of their flags: then this does nothing.
-    sim = launch(sim, str(device), headless=True, enable_cameras=False)
+    sim = _launched(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
 
     return make_isaaclab_env(import_module(module).MIMIC_TASK_ID, sim, num_envs, str(device), dict(events))
@@ -99,7 +96,7 @@ def make_env(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Dev
 
 
 def make_scene(cfg: SceneScriptCfg | EvaluateCfg | TrainCfg, num_envs: int) -> MimicEnv:
-    """The env of a script: its task on its engine, which has been launched.
+    """The env of a script: its task on its engine.
 
     Raises:
         TaskSpecError: a subtask names what a registered task's scene lacks.
@@ -108,13 +105,31 @@ def make_scene(cfg: SceneScriptCfg | EvaluateCfg | TrainCfg, num_envs: int) -> M
     """
     if not cfg.task.is_registered:
         return make_env(load_task(cfg.task.name), cfg.sim, cfg.events, num_envs, cfg.device)
-    from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
-
-    assert cfg.task.id is not None
-    env = make_isaaclab_env(cfg.task.id, cfg.sim, num_envs, cfg.device)
+    env = make_registered(cfg.task.id or "", cfg.sim, num_envs, cfg.device)
     try:
         check_scene_names(cfg.subtask_configs, env.object_names, tuple(env.get_subtask_term_signals()))
     except ConfigError:
         env.close()
         raise
     return env
+
+
+def make_registered(task_id: str, sim: SimCfg, num_envs: int, device: Device = "cpu") -> MimicEnv:
+    """The Mimic env that is registered with Isaac Lab under that gym id.
+
+    Raises:
+        ConfigError: there is none, or it has no success term.
+        SimulatorUnavailable: Isaac Lab is not installed.
+    """
+    sim = _launched(sim, device)
+    from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
+    from isaaclab_mimic_ext.envs.isaaclab.registered import import_registered
+
+    return make_isaaclab_env(import_registered(task_id, sim), sim, num_envs, str(device))
+
+
+def _launched(sim: SimCfg, device: Device) -> SimCfg:
+    """Isaac Lab's settings once it runs; scripts have mostly launched it, with all of their flags, and then nothing is done."""
+    from isaaclab_mimic_ext.envs.isaaclab.launch import launch
+
+    return launch(sim, str(device), headless=True, enable_cameras=False)

@@ -105,7 +105,7 @@ def check_task(facts: DatasetFacts, task_name: str) -> None:
     Raises:
         SourceDataError: it says that it is of another one.
     """
-    made_for = facts.env_args.get("env_name", task_name)
+    made_for = facts.env_args.get("task", facts.env_args.get("env_name", task_name))
     # Files of Isaac Lab name a gym id; those say nothing about our names.
     if made_for != task_name and "engine" in facts.env_args:
         raise SourceDataError(

@@ -199,7 +199,8 @@ class IsaacLabEnv:
                 "render_interval": sim.render_interval,
                 "num_envs": self.num_envs,
             },
-            **({"action": spec} if spec is not None else {}),
+            **({} if spec is None else {"action": spec}),
+            **({} if self._task is None else {"task": self._task.name}),
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
         }

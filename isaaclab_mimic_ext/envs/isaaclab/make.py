@@ -40,7 +40,7 @@ def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str)
     """Take out of an env's configuration what generation does itself; the success term that it had.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or `sim.env` names fields that it has not.
     """
     success_term = success_term_of(env_cfg, task_id)
     env_cfg.terminations = None
@@ -53,6 +53,10 @@ def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str)
     if sim.physics == "newton":
         # Without it Newton looks for the scenes at the wrong place.
         env_cfg.scene.replicate_physics = True
+    try:
+        env_cfg.from_dict(sim.env)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"env: '{task_id}' cannot be configured so: {error.args[0] if error.args else error}") from error
     return success_term
 
 
