@@ -10,7 +10,7 @@ from typing import Any, cast
 from omegaconf import MISSING
 
 GYM_ID = re.compile(r"([\w.]+:)?[\w.-]+-v\d+")
-"""A name in Isaac Lab's registry, `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`, or `module:name` with what is imported before."""
+"""A name in Isaac Lab's registry, `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`, or `module:name` with what to import before."""
 
 
 @dataclass
