@@ -2,11 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.contract.isaaclab_scenes import Task, run_planner
+from tests.contract.isaaclab_side.messages import Film, Trial
 from tests.contract.isaaclab_side.process import IsaacLabProcess
 
 
@@ -26,3 +28,15 @@ def isaaclab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Isaac
     process = IsaacLabProcess(Path(folder), tmp_path_factory.mktemp("isaaclab"))
     yield process
     process.close()
+
+
+@pytest.fixture
+def both(isaaclab_process: IsaacLabProcess) -> Callable[[Task, list[Film]], list[tuple[Trial, Trial]]]:
+    """Runs the same trials with our planner and with Isaac Lab's generator."""
+
+    def run(task: Task, films: list[Film]) -> list[tuple[Trial, Trial]]:
+        planner, ours = run_planner(task, films)
+        theirs = isaaclab_process.ask("trials", "run", task.problem(films, planner))
+        return list(zip(ours, theirs, strict=True))
+
+    return run

@@ -82,12 +82,10 @@ class Task:
             offsets = (planner.ends[trial, e] - planner.pool.subtask_ends[e]).numpy()
             integers += [offsets[:, s] for s in range(len(configs))]
         draws, num_eefs = Draws(self.config.seed, torch.tensor([trial])), len(self.subtasks)
-        num_subtasks = max(map(len, self.subtasks.values()))
-        uniforms = [
-            float(draws.uniform(Stream.SELECTION, (1,), step=s * num_eefs + e)[0, 0])
-            for s in range(num_subtasks)
-            for e in range(num_eefs)
-        ]
+        uniforms = {
+            eef: [float(draws.uniform(Stream.SELECTION, (1,), step=s * num_eefs + e)[0, 0]) for s in range(len(configs))]
+            for e, (eef, configs) in enumerate(self.subtasks.items())
+        }
         return Chance(integers, uniforms)
 
 
@@ -110,9 +108,9 @@ def write_source(path: Path, demos: Sequence[SourceDemo]) -> Path:
     return path
 
 
-def random_task(seed: int, folder: Path, **rules: Any) -> Task:
-    """One end effector, up to eight demos and five subtasks, with rules that Isaac Lab has too; `rules` goes before them."""
-    spec = random_spec(seed, num_eefs=1)
+def random_task(seed: int, folder: Path, num_eefs: int = 1, **rules: Any) -> Task:
+    """Up to eight demos and five subtasks, with rules that Isaac Lab has too, and no constraints; `rules` win."""
+    spec = random_spec(seed, num_eefs)
     config = replace(spec.config, legacy_small_rotation=True, num_final_hold_steps=0, compat_select="isaaclab")
     config = replace(config, **rules)
     subtasks = spec.configs
@@ -122,7 +120,7 @@ def random_task(seed: int, folder: Path, **rules: Any) -> Task:
         configs[0] = replace(configs[0], first_subtask_start_offset_range=(first, first))
         configs[:] = [replace(config, num_settle_steps_before_gripper=0) for config in configs]
     demos = [source_demo(i, _with_plain_signals(demo, spec)) for i, demo in enumerate(spec.demos)]
-    source = write_source(folder / f"source_{seed}.hdf5", demos)
+    source = write_source(folder / f"source_{seed}_{num_eefs}.hdf5", demos)
     return Task(source, subtasks, OBJECTS, config, [], {eef: (i, i + 1) for i, eef in enumerate(subtasks)})
 
 
@@ -197,3 +195,14 @@ def _trial(task: Task, planner: TrialPlanner, n: int, rows: list[tuple[np.ndarra
         demos={eef: planner.chosen_demos[n, e, : len(configs)].tolist() for e, (eef, configs) in eefs},
         success=False,
     )
+
+
+def every_subtask(task: Task, **changes: Any) -> Task:
+    """The task with the same changes to each of its subtasks."""
+    subtasks = {eef: [replace(subtask, **changes) for subtask in configs] for eef, configs in task.subtasks.items()}
+    return replace(task, subtasks=subtasks)
+
+
+def differences(poses: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The largest difference of each step's poses (T, 4, 4), (T,)."""
+    return np.abs(poses - others).max((1, 2))

@@ -41,16 +41,16 @@ class Film:
 
 @dataclass
 class Chance:
-    """What Isaac Lab's calls of random generators give, one after the other.
+    """What Isaac Lab's calls of random generators give.
 
     Attributes:
         integers: of `numpy.random.randint`, which draws the offsets: of each end effector those of the starts (D,), then
-            those of each subtask's ends (D,).
-        uniforms: on (0, 1), what `torch.randint`, which selects demos, decides by.
+            those of each subtask's ends (D,), one after the other.
+        uniforms: end effector -> of each subtask a number on (0, 1), by which `torch.randint` selects its demo.
     """
 
     integers: list[np.ndarray]
-    uniforms: list[float]
+    uniforms: dict[str, list[float]]
 
 
 @dataclass
@@ -109,3 +109,20 @@ class Selection:
     object_pose: np.ndarray
     demo_eef_pose: np.ndarray
     demo_object_pose: np.ndarray
+
+
+@dataclass
+class Converted:
+    """How our converter makes an env's actions.
+
+    Attributes:
+        way: `own`, `batched` or `loop`.
+        noise_dim: pose entries of an end effector's action.
+        error: the largest difference to the env's own one-env method.
+        moved: by how much noise of 0.25 on every pose entry moves an action, the sum over its entries.
+    """
+
+    way: str
+    noise_dim: int
+    error: float
+    moved: float

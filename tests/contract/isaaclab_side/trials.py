@@ -21,6 +21,9 @@ from isaaclab_mimic.datagen.datagen_info_pool import DataGenInfoPool
 
 from tests.contract.isaaclab_side.messages import Chance, Film, Problem, Trial
 
+MAX_STEPS = 600
+"""A longer trial never ends."""
+
 
 def run(problem: Problem) -> list[Trial]:
     """The trials of a problem, one after the other."""
@@ -35,7 +38,7 @@ async def _run(env: "FilmEnv", pool: DataGenInfoPool, trials: Sequence[tuple[Fil
         env.start(film)
         generator.demos = {eef: [] for eef in env.cfg.subtask_configs}
         term = SimpleNamespace(func=lambda env: env.success(), params={})
-        with _chance(chance):
+        with _chance(chance, generator):
             result = await generator.generate(0, term, env_reset_queue=_Resets(), env_action_queue=None)
         found.append(env.trial(generator.demos, bool(result["success"])))
     return found
@@ -100,9 +103,9 @@ def _constraint(config: dict[str, Any]) -> SubTaskConstraintConfig:
 
 
 @contextmanager
-def _chance(chance: Chance) -> Iterator[None]:
+def _chance(chance: Chance, generator: "_WatchedGenerator") -> Iterator[None]:
     """Random integers as they were drawn on our side, and within the bounds that Isaac Lab asks for."""
-    integers, uniforms = iter(chance.integers), iter(chance.uniforms)
+    integers = iter(chance.integers)
 
     def of_numpy(low: int, high: int, size: int) -> np.ndarray:
         values = next(integers)
@@ -111,18 +114,21 @@ def _chance(chance: Chance) -> Iterator[None]:
         return values
 
     def of_torch(low: int, high: int, size: tuple[int, ...]) -> torch.Tensor:
-        return torch.tensor([low + int(np.float32(next(uniforms)) * np.float32(high - low))])
+        eef, subtask = generator.beginning
+        return torch.tensor([low + int(np.float32(chance.uniforms[eef][subtask]) * np.float32(high - low))])
 
     with mock.patch("numpy.random.randint", of_numpy), mock.patch("torch.randint", of_torch):
         yield
 
 
 class _WatchedGenerator(DataGenerator):
-    """Isaac Lab's generator; says afterwards which demos it took."""
+    """Isaac Lab's generator; says which subtask it begins, and afterwards which demos it took."""
 
     demos: dict[str, list[int]]
+    beginning: tuple[str, int]
 
-    def generate_eef_subtask_trajectory(self, env_id, eef_name, subtask_ind, bounds, constraints, selected):  # type: ignore[no-untyped-def]
+    def generate_eef_subtask_trajectory(self, env_id, eef_name, subtask_ind, bounds, constraints, selected):
+        self.beginning = eef_name, subtask_ind
         made = super().generate_eef_subtask_trajectory(env_id, eef_name, subtask_ind, bounds, constraints, selected)
         self.demos[eef_name].append(int(selected[eef_name]))
         return made
@@ -181,6 +187,8 @@ class FilmEnv:
 
     def step(self, action: torch.Tensor) -> tuple[dict[str, Any], None, None, None, None]:
         self._step += 1
+        if self._step > MAX_STEPS:
+            raise RuntimeError(f"a trial of more than {MAX_STEPS} steps")
         return {}, None, None, None, None
 
     def success(self) -> np.ndarray:

@@ -1,0 +1,78 @@
+"""The Mimic envs that Isaac Lab ships, each asked for actions: by its own one-env method and by our converter."""
+
+# N envs, A action entries
+
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from isaaclab.utils.math import quat_from_matrix
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
+from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
+from tests.contract.isaaclab_side.messages import Converted
+
+NUM_ENVS = 3
+
+
+def converted(argument: tuple[str, tuple[str, ...], int]) -> Converted:
+    """How our converter makes the actions of an env class, and how far they are from the env's own.
+
+    Args:
+        argument: `module:class` below `isaaclab_mimic.envs`, its end effectors, A.
+    """
+    place, eef_names, action_dim = argument
+    module, _, name = place.partition(":")
+    cls = getattr(import_module(f"isaaclab_mimic.envs.{module}"), name)
+    generator = torch.Generator().manual_seed(5)
+    env = _stub(cls, eef_names, generator)
+    eef_poses = {eef: env.get_robot_eef_pose(eef) for eef in eef_names}
+    grippers = env.actions_to_gripper_actions(torch.zeros(NUM_ENVS, action_dim))
+    converter = ActionConverter(env, eef_names, eef_poses, {eef: value.shape[-1] for eef, value in grippers.items()})
+    error = 0.0
+    for _ in range(50):
+        targets = {eef: _poses(generator) @ pose for eef, pose in eef_poses.items()}
+        wanted_grippers = {eef: torch.rand(value.shape, generator=generator) for eef, value in grippers.items()}
+        actions = converter.actions(targets, eef_poses, wanted_grippers, None)
+        own = [_own_action(env, targets, wanted_grippers, index) for index in range(NUM_ENVS)]
+        error = max(error, (actions - torch.stack(own)).abs().max().item())
+    ones = {eef: torch.ones(NUM_ENVS, converter.noise_dim) for eef in eef_names}
+    still = converter.actions(eef_poses, eef_poses, grippers, None)
+    moved = converter.actions(eef_poses, eef_poses, grippers, {eef: 0.25 * one for eef, one in ones.items()})
+    return Converted(converter.way, converter.noise_dim, error, (moved - still).abs().sum(-1).max().item())
+
+
+def _own_action(env: Any, targets: dict[str, Tensor], grippers: dict[str, Tensor], env_id: int) -> Tensor:
+    rows = [{eef: value[env_id].clone() for eef, value in part.items()} for part in (targets, grippers)]
+    try:
+        return env.target_eef_pose_to_action(*rows, dict.fromkeys(targets, 0.0), env_id=env_id).reshape(-1)
+    except TypeError:  # The older signature: one number.
+        return env.target_eef_pose_to_action(*rows, noise=0.0, env_id=env_id).reshape(-1)
+
+
+def _stub(cls: type, eef_names: tuple[str, ...], generator: torch.Generator) -> Any:
+    """An env of that class without a simulation: its methods, and observations of random end effector poses."""
+    observations = {}
+    for eef in eef_names:
+        prefix = f"{eef}_" if len(eef_names) > 1 else ""
+        pose = _poses(generator)
+        observations[f"{prefix}eef_pos"] = pose[:, :3, 3]
+        observations[f"{prefix}eef_quat"] = quat_from_matrix(pose[:, :3, :3])
+    attributes = {
+        "obs_buf": {"policy": observations},
+        "cfg": SimpleNamespace(subtask_configs=dict.fromkeys(eef_names)),
+        "num_envs": NUM_ENVS,
+        "device": torch.device("cpu"),
+    }
+    without_simulation = type(
+        cls.__name__, (cls,), {"__init__": lambda self: None, "__del__": lambda self: None, **attributes}
+    )
+    return without_simulation()
+
+
+def _poses(generator: torch.Generator) -> Tensor:
+    """(N, 4, 4), turned by less than a half turn."""
+    coordinates = torch.rand(NUM_ENVS, 6, generator=generator) - 0.5
+    return pose_from_pos_rot(coordinates[:, :3], matrix_from_axis_angle(2.0 * coordinates[:, 3:]))

@@ -1,0 +1,33 @@
+"""The actions of the Mimic envs that Isaac Lab 2.3 ships: our batched forms against their own one-env methods."""
+
+import pytest
+
+from tests.contract.isaaclab_side.messages import Converted
+from tests.contract.isaaclab_side.process import IsaacLabProcess
+
+pytestmark = pytest.mark.isaaclab
+
+ONE_ARM, TWO_ARMS = ("franka",), ("left", "right")
+# (module:class, end effectors, entries of an action, pose entries of an end effector)
+ENVS = (
+    ("franka_stack_ik_rel_mimic_env:FrankaCubeStackIKRelMimicEnv", ONE_ARM, 7, 6),
+    ("franka_stack_ik_abs_mimic_env:FrankaCubeStackIKAbsMimicEnv", ONE_ARM, 8, 7),
+    ("galbot_stack_rmp_rel_mimic_env:RmpFlowGalbotCubeStackRelMimicEnv", ONE_ARM, 7, 6),
+    ("galbot_stack_rmp_abs_mimic_env:RmpFlowGalbotCubeStackAbsMimicEnv", ONE_ARM, 8, 7),
+    ("pick_place_mimic_env:PickPlaceRelMimicEnv", ONE_ARM, 7, 6),
+    ("pick_place_mimic_env:PickPlaceAbsMimicEnv", ONE_ARM, 8, 7),
+    ("pinocchio_envs.pickplace_gr1t2_mimic_env:PickPlaceGR1T2MimicEnv", TWO_ARMS, 36, 7),
+    ("pinocchio_envs.locomanipulation_g1_mimic_env:LocomanipulationG1MimicEnv", TWO_ARMS, 28, 7),
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "eef_names", "action_dim", "noise_dim"), ENVS, ids=lambda value: str(value).split(":")[-1]
+)
+def test_actions_of_a_shipped_env_are_made_in_a_batch_and_are_its_own(
+    isaaclab_process: IsaacLabProcess, place: str, eef_names: tuple[str, ...], action_dim: int, noise_dim: int
+) -> None:
+    found: Converted = isaaclab_process.ask("actions", "converted", (place, eef_names, action_dim))
+    assert (found.way, found.noise_dim) == ("batched", noise_dim)
+    assert found.error <= 1e-5
+    assert found.moved == pytest.approx(0.25 * noise_dim * len(eef_names), abs=1e-4)
