@@ -1,6 +1,6 @@
 """A script's configuration without a command line, for benchmarks, notebooks and tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hydra
@@ -10,15 +10,18 @@ from isaaclab_mimic_ext.config import validate
 from isaaclab_mimic_ext.config.store import conf_dir, register
 
 
-def load_config(script: str, overrides: Sequence[str] = ()) -> Any:
+def load_config(script: str, overrides: Sequence[str] = (), registered: Mapping[str, Any] | None = None) -> Any:
     """The checked configuration that `scripts/<script>.py <overrides>` would run with.
 
     Among the overrides must be `output_dir` or `output_file`, whose defaults exist on a command line only.
 
+    Args:
+        registered: what `task=isaaclab` starts from (`envs.isaaclab.registered.registered_fields`).
+
     Raises:
         ConfigError: a value is wrong. Wrong names and types raise Hydra's and OmegaConf's own errors.
     """
-    register([conf_dir()])
+    register([conf_dir()], registered)
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = to_typed(hydra.compose(script, list(overrides)))
     validate(cfg)

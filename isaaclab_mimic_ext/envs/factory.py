@@ -129,7 +129,7 @@ def make_registered(task_id: str, sim: SimCfg, num_envs: int, device: Device = "
 
 
 def _launched(sim: SimCfg, device: Device) -> SimCfg:
-    """Isaac Lab's settings once it runs; scripts have mostly launched it, with all of their flags, and then nothing is done."""
+    """Isaac Lab's settings once it runs. Scripts have mostly launched it, with all of their flags: nothing is done then."""
     from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 
     return launch(sim, str(device), headless=True, enable_cameras=False)

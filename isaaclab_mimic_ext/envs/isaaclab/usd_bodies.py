@@ -13,6 +13,8 @@ from isaaclab_mimic_ext.envs.parts import Part, Rgba, Vec3
 _IDENTITY = (1.0, 0.0, 0.0, 0.0)
 _CONTACT_TIME = 0.004
 """Time constant of contacts under Newton [s], critically damped: by default what fingers hold squirts out."""
+_GRIP_GAP, _GAP = 0.005, 0.0005
+"""How near shapes are when Newton begins to watch them [m]: it looks once in 10 ms, and every contact costs."""
 _FRICTION, _TORSIONAL_FRICTION, _ROLLING_FRICTION = 1.0, 0.02, 0.0001
 
 
@@ -133,6 +135,7 @@ def _make_collider(shape: Usd.Prim, solid: Solid, material: UsdShade.Material) -
     # Newton's own, which PhysX does not read.
     _set(shape, "newton:contact_ke", 1.0 / _CONTACT_TIME**2)
     _set(shape, "newton:contact_kd", 2.0 / _CONTACT_TIME)
+    _set(shape, "newton:contactGap", _GRIP_GAP if solid.grips else _GAP)
     shape.CreateAttribute("mjc:condim", Sdf.ValueTypeNames.Int, custom=True).Set(4 if solid.grips else 3)
 
 

@@ -1,0 +1,165 @@
+"""What generation costs beside `env.step` in Isaac Lab: ours, and Isaac Lab's own, on the same env and source file.
+
+    python benchmarks/isaaclab.py --task-id Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0 --num-envs 4,16 [--physics newton]
+    python benchmarks/isaaclab.py --task-id Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0 --input-file annotated.hdf5 --num-envs 16
+
+Runs wherever Isaac Lab does. Each figure comes from a process of its own: `--steps` control steps of all envs, timed around
+`env.step` and `env.reset`; the rest is the generator. Isaac Lab's records its episodes within `env.step`: that part is timed
+too, and counted as beside it, as our recorder's is.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import Stages, integers, machine
+
+from isaaclab_mimic_ext.config import SimCfg
+
+WARM_UP_STEPS = 5
+"""Before the clock starts: kernels are compiled in the first ones."""
+
+
+class _Over(Exception):
+    """So many steps were made."""
+
+
+def ours(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
+    """Figures of the batched generator."""
+    from dataclasses import asdict
+
+    from isaaclab_mimic_ext.apps.generate import build_generator, load_pool, start_env
+    from isaaclab_mimic_ext.cli.compose import load_config
+    from isaaclab_mimic_ext.envs.isaaclab.registered import registered_fields
+    from isaaclab_mimic_ext.record.run_folder import RunFolder
+    from isaaclab_mimic_ext.record.session import identity_of, open_run
+
+    with tempfile.TemporaryDirectory() as temporary:
+        overrides = ["task=isaaclab", f"task.id={task_id}", f"num_envs={num_envs}", f"output_dir={temporary}"]
+        overrides += ["sim=isaaclab", f"sim.physics={sim.physics}", f"datagen_config.generation_num_trials={10 * num_envs}"]
+        cfg = load_config("generate", [*overrides, f"input_file={input_file}"], registered_fields(task_id, sim))
+        env: Any = start_env(cfg)
+        stages = Stages()
+        identity = identity_of(asdict(cfg), Path(cfg.input_file))
+        with open_run(RunFolder(Path(temporary)), identity, resume=False) as session:
+            generator = build_generator(cfg, env, load_pool(cfg, env), session)
+            generator.begin_trials()
+            for _ in range(WARM_UP_STEPS):
+                generator.step()
+            stages.time(env._env, "step", "step")
+            stages.time(env._env, "reset", "reset")
+            start = time.perf_counter()
+            for _ in range(num_steps):
+                generator.step()
+            return _figures(stages, time.perf_counter() - start, num_steps)
+
+
+def isaaclabs(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
+    """Figures of Isaac Lab's own generator, driven as its `generate_dataset.py` does."""
+    import asyncio
+
+    import gymnasium
+    from isaaclab.envs.mdp.recorders.recorders_cfg import ActionStateRecorderManagerCfg
+    from isaaclab_mimic.datagen.generation import env_loop, setup_async_generation
+
+    from isaaclab_mimic_ext.envs.isaaclab import compat
+    from isaaclab_mimic_ext.envs.isaaclab.make import prepare
+    from isaaclab_mimic_ext.envs.isaaclab.registered import import_registered
+
+    env_cfg = compat.load_env_cfg(import_registered(task_id, sim), sim.physics)
+    success_term = prepare(env_cfg, task_id, sim, num_envs, "cpu")
+    env_cfg.recorders = ActionStateRecorderManagerCfg()
+    env_cfg.recorders.dataset_export_dir_path = tempfile.mkdtemp()
+    env_cfg.recorders.dataset_filename = "demo"
+    env_cfg.datagen_config.generation_num_trials = 10 * num_envs
+    env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
+    env.reset()
+    for _ in range(WARM_UP_STEPS):
+        env.step(torch.zeros(env.action_space.shape))
+    stages = Stages()
+    for name in ("record_pre_step", "record_post_step", "record_post_physics_decimation_step"):
+        stages.time(env.recorder_manager, name, "recording")
+    stages.time(env, "step", "step")
+    stages.time(env, "reset", "reset")
+    _stop_after(env, num_steps)
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    parts = setup_async_generation(env, num_envs, input_file, success_term)
+    start = time.perf_counter()
+    with suppress(_Over):
+        env_loop(env, parts["reset_queue"], parts["action_queue"], parts["info_pool"], parts["event_loop"])
+    return _figures(stages, time.perf_counter() - start, num_steps)
+
+
+def _stop_after(env: Any, num_steps: int) -> None:
+    step: Callable[..., Any] = env.step
+    made = 0
+
+    def counted(actions: torch.Tensor) -> Any:
+        nonlocal made
+        if made == num_steps:
+            raise _Over
+        made += 1
+        return step(actions)
+
+    env.step = counted
+
+
+def _figures(stages: Stages, seconds: float, num_steps: int) -> dict[str, float]:
+    step = stages.seconds["step"] - stages.seconds["recording"]
+    beside = seconds - step
+    return {
+        "ms_env_step": 1e3 * step / num_steps,
+        "ms_beside": 1e3 * beside / num_steps,
+        "ms_of_it_resets": 1e3 * stages.seconds["reset"] / num_steps,
+        "ms_of_it_recording_in_env_step": 1e3 * stages.seconds["recording"] / num_steps,
+        "share_beside": beside / seconds,
+    }
+
+
+GENERATORS = {"ours": ours, "isaaclab": isaaclabs}
+
+
+def measure(name: str, options: argparse.Namespace, num_envs: int) -> dict[str, Any]:
+    """The figures of one generator, from a process of its own."""
+    words = [f"--task-id={options.task_id}", f"--physics={options.physics}", f"--steps={options.steps}", f"--only={name}"]
+    words += [f"--num-envs={num_envs}", f"--input-file={options.input_file}"]
+    done = subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task-id", required=True)
+    parser.add_argument("--input-file", required=True, help="annotated source demonstrations of the task")
+    parser.add_argument("--num-envs", type=integers, default=[4, 16])
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--physics", choices=("default", "newton"), default="newton")
+    parser.add_argument("--only", choices=GENERATORS, help="measure in this process, and print one line of JSON")
+    options = parser.parse_args()
+    if options.only is not None:
+        from isaaclab_mimic_ext.envs.isaaclab.launch import end_process, launch
+
+        torch.set_num_threads(1)
+        sim = launch(SimCfg(engine="isaaclab", physics=options.physics), "cpu", headless=True, enable_cameras=False)
+        measured = GENERATORS[options.only](options.task_id, sim, options.num_envs[0], options.steps, options.input_file)
+        print(json.dumps(measured), flush=True)
+        end_process(0)
+        return
+    rows = [
+        {"generator": name, "num_envs": num_envs, **measure(name, options, num_envs)}
+        for num_envs in options.num_envs
+        for name in GENERATORS
+    ]
+    print(json.dumps({"machine": machine(), "task_id": options.task_id, "steps": options.steps, "rows": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
