@@ -151,13 +151,36 @@ def test_recorded_trials_read_with_the_values_that_were_recorded(isaaclab, tmp_p
         assert {len(leaf) for key, leaf in read.items() if key.startswith("initial_state/")} == {1}
 
 
-def record_two_trials(path: Path) -> list[dict[str, np.ndarray]]:
+def test_every_quaternion_recorded_in_format_version_0_is_the_same_rotation_in_isaac_lab(isaaclab, tmp_path):
+    """Of a bottle that stands a quarter turn from its default, and of everything else that has an orientation."""
+    quarter_turn = (np.pi / 2, np.pi / 2)
+    expected = record_two_trials(tmp_path / "new.hdf5", quarter_turn)[0]
+    record_two_trials(tmp_path / "old.hdf5", quarter_turn, RecorderCfg(format_version=0))
+    read = flatten(isaaclab.read(tmp_path / "old.hdf5")["episodes"]["demo_0"].data)
+    quaternions = [key for key in expected if key.endswith(("root_pose", "robot/eef_pose", "_quat"))]
+    assert len([key for key in quaternions if key.startswith("obs/")]) >= 5
+    assert len([key for key in quaternions if key.startswith(("states/", "initial_state/"))]) == 12
+    for key, leaf in expected.items():
+        if key not in quaternions:
+            np.testing.assert_array_equal(read[key].numpy(), leaf, err_msg=key)
+            continue
+        np.testing.assert_array_equal(read[key][:, :-4].numpy(), leaf[:, :-4], err_msg=key)
+        rot, ours = isaaclab.math.matrix_from_quat(read[key][:, -4:]), matrix_from_quat_xyzw(torch.from_numpy(leaf[:, -4:]))
+        torch.testing.assert_close(rot, ours, msg=key)
+    rot = isaaclab.math.matrix_from_quat(read["states/rigid_object/ketchup/root_pose"][:, 3:])
+    turned = rot @ torch.tensor([1.0, 0.0, 0.0])
+    torch.testing.assert_close(turned, torch.tensor([[0.0, 1.0, 0.0]]).expand(4, 3), atol=1e-6, rtol=0.0)
+
+
+def record_two_trials(
+    path: Path, yaw: tuple[float, float] = (-3.0, 3.0), recorder_cfg: RecorderCfg | None = None
+) -> list[dict[str, np.ndarray]]:
     """Four steps of two trials through the recorder; the leaves that each demo must have."""
     task, env_ids = load_task("desktop_organizer"), torch.arange(2)
-    events = {"randomize_ketchup": EventCfg(asset="ketchup", pose_range={"x": [-0.05, 0.05], "yaw": [-3.0, 3.0]})}
+    events = {"randomize_ketchup": EventCfg(asset="ketchup", pose_range={"x": [-0.05, 0.05], "yaw": list(yaw)})}
     env = make_env(task, SimCfg(engine="kinematic"), events, 2, torch.device("cpu"))
     env.reset(env_ids, Draws(7, env_ids))
-    recorder = EpisodeRecorder(env, RecorderCfg(), 6, Output(path, attributes={"source_file": "none"}))
+    recorder = EpisodeRecorder(env, recorder_cfg or RecorderCfg(), 6, Output(path, attributes={"source_file": "none"}))
     recorder.begin(env_ids)
     initial = flatten({"initial_state": env.get_state()})
     expected = [{key: leaf[trial : trial + 1].numpy().copy() for key, leaf in initial.items()} for trial in range(2)]
