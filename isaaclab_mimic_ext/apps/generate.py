@@ -1,6 +1,7 @@
 """`scripts/generate.py`: source demonstrations to a dataset."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -194,8 +195,8 @@ def _run(cfg: GenerateCfg, session: RunSession, env: MimicEnv, pool: SourcePool)
     log.info("Starting generation with %d parallel environments...", cfg.num_envs)
     with StopRequest() as stop:
         report = _generate(cfg, generator, stop)
-    write_stats(cfg, folder, report, env.env_args().get("engine"))
-    _say(report)
+    by_rule = write_stats(cfg, folder, report, env.env_args().get("engine"))
+    _say(report, by_rule)
     if stop.requested:
         stop.raise_interrupted(_interrupted(folder, report))
     if cfg.video and not cfg.task.is_registered:
@@ -258,7 +259,7 @@ def close_recorder(generator: Generator) -> GenerationReport:
     return report
 
 
-def _say(report: GenerationReport) -> None:
+def _say(report: GenerationReport, by_rule: Mapping[str, int]) -> None:
     log.info(
         "Generated %d successful demos out of %d trials (%.1f%% success rate) in %.1f s: %s demos/h",
         report.num_successes,
@@ -269,3 +270,6 @@ def _say(report: GenerationReport) -> None:
     )
     for reason, count in report.failures.items():
         log.info("  %d failed: %s", count, reason)
+    if len(set(by_rule.values())) > 1:
+        counts = ", ".join(f"{count} by success_rule={rule}" for rule, count in by_rule.items())
+        log.info("  what counts as success matters here: %s", counts)

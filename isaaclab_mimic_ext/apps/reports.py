@@ -27,8 +27,8 @@ def closing_facts(report: GenerationReport, target: int) -> dict[str, Any]:
     return facts | {"target": target, "num_counted": report.num_attempts, "report": asdict(report)}
 
 
-def write_stats(cfg: GenerateCfg, folder: RunFolder, report: GenerationReport, engine: str | None) -> None:
-    """Write `important_stats.json`.
+def write_stats(cfg: GenerateCfg, folder: RunFolder, report: GenerationReport, engine: str | None) -> dict[str, int]:
+    """Write `important_stats.json`; how many trials succeeded by each `success_rule`.
 
     Raises:
         RecorderError: it cannot be written.
@@ -42,7 +42,9 @@ def write_stats(cfg: GenerateCfg, folder: RunFolder, report: GenerationReport, e
         "source_file": cfg.input_file,
     }
     records = read_records(folder.store, None if report.reason == INTERRUPTED else report.num_attempts)
-    folder.write(folder.stats, stats_json(report, summarize(records) | provenance))
+    summary = summarize(records)
+    folder.write(folder.stats, stats_json(report, summary | provenance))
+    return summary["successes_by_rule"]
 
 
 def note_reported(folder: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 # T steps of a demo, K trials that count
 
+import json
 import os
 import resource
 import signal
@@ -209,6 +210,17 @@ def test_without_guarantee_a_hopeless_run_ends_after_that_many_trials(kinematic_
     report = run(kinematic_source, folder, *QUICK, HOPELESS, "datagen_config.generation_guarantee=false")
     assert (report.num_attempts, report.num_successes, report.num_demos) == (3, 0, 0)
     assert sum(report.failures.values()) == 3
+
+
+def test_success_is_counted_by_both_rules_whichever_the_run_goes_by(
+    kinematic_source: Path, folder: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    never_held = (*QUICK, "datagen_config.num_success_steps=1000", "datagen_config.generation_guarantee=false")
+    with caplog.at_level("INFO"):
+        report = run(kinematic_source, folder, *never_held)
+    counts = json.loads(folder.stats.read_text())["successes_by_rule"]
+    assert (report.num_successes, counts["held"], counts["any_step"]) == (0, 0, report.num_attempts)
+    assert f"0 by success_rule=held, {report.num_attempts} by success_rule=any_step" in caplog.text
 
 
 def test_a_signal_keeps_every_finished_demo(
