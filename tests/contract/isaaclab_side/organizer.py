@@ -1,0 +1,98 @@
+"""Our desktop organizer under Isaac Lab 2.3: its configuration, and the USD prims that it is made of."""
+
+# B bodies; quaternions of pxr are (w, x, y, z)
+
+from typing import Any
+
+import numpy as np
+from pxr import Gf, Usd, UsdGeom, UsdPhysics
+
+from isaaclab_mimic_ext.config.isaaclab import mimic_fields_of
+from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
+from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body
+from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.mimic_env_cfg import FrankaDesktopOrganizerIKRelMimicEnvCfg
+from isaaclab_mimic_ext.tasks.desktop_organizer.parts import OBJECT_PARTS
+
+
+def configuration(_: None) -> dict[str, Any]:
+    """What matters of the env's configuration, as plain data."""
+    cfg: Any = FrankaDesktopOrganizerIKRelMimicEnvCfg()
+    robot, actions, policy = cfg.scene.robot, cfg.actions, cfg.observations.policy
+    return {
+        "mimic": mimic_fields_of(cfg),
+        "observations": [name for name, term in vars(policy).items() if hasattr(term, "func")],
+        "actions": list(vars(actions)),
+        "scale": tuple(actions.arm_action.scale),
+        "offset": tuple(actions.arm_action.body_offset.pos),
+        "body": actions.arm_action.body_name,
+        "home": dict(robot.init_state.joint_pos),
+        "stiffness": {**robot.actuators["panda_arm"].stiffness},
+        "dt": cfg.sim.dt * cfg.decimation,
+        "object_pos": {name: tuple(getattr(cfg.scene, name).init_state.pos) for name in OBJECT_PARTS},
+        "events": {name: (event.asset, event.pose_range, event.joint_std) for name, event in cfg.trial_events.items()},
+    }
+
+
+def panda(path: str) -> dict[str, Any]:
+    """The arm's file: `bodies` and `joints` by name."""
+    stage = Usd.Stage.Open(str(write_panda_usd(path)))
+    prims = {prim.GetName(): prim for prim in stage.Traverse()}
+    bodies = {name: prim for name, prim in prims.items() if prim.HasAPI(UsdPhysics.RigidBodyAPI)}
+    joints = {name: UsdPhysics.Joint(prim) for name, prim in prims.items() if prim.IsA(UsdPhysics.Joint)}
+    return {
+        "root_is_articulation": stage.GetDefaultPrim().HasAPI(UsdPhysics.ArticulationRootAPI),
+        "bodies": {name: _body(prim) for name, prim in bodies.items()},
+        "joints": {name: _joint(joint) for name, joint in joints.items()},
+    }
+
+
+def objects(_: None) -> dict[str, dict[str, Any]]:
+    """Masses of the objects, name -> as `panda` has a body's."""
+    stage = Usd.Stage.CreateInMemory()
+    return {
+        name: _body(add_body(stage, f"/{name}", [Solid.of(part) for part in parts])) for name, parts in OBJECT_PARTS.items()
+    }
+
+
+def _body(prim: Usd.Prim) -> dict[str, Any]:
+    api = UsdPhysics.MassAPI(prim)
+    rot = _rotation(Gf.Quatd(api.GetPrincipalAxesAttr().Get()))
+    moments = np.array(api.GetDiagonalInertiaAttr().Get())
+    pose = UsdGeom.Xformable(prim).GetLocalTransformation()
+    return {
+        "mass": api.GetMassAttr().Get(),
+        "centre": np.array(api.GetCenterOfMassAttr().Get()),
+        "inertia": rot @ np.diag(moments) @ rot.T,
+        "pose": np.array(pose).T,
+        "num_colliders": sum(child.HasAPI(UsdPhysics.CollisionAPI) for child in prim.GetChildren()),
+        "gravcomp": prim.GetAttribute("mjc:gravcomp").Get() if prim.HasAttribute("mjc:gravcomp") else 0.0,
+    }
+
+
+def _joint(joint: UsdPhysics.Joint) -> dict[str, Any]:
+    prim = joint.GetPrim()
+    kind = "linear" if prim.IsA(UsdPhysics.PrismaticJoint) else "angular"
+    drive = UsdPhysics.DriveAPI(prim, kind)
+    typed = UsdPhysics.PrismaticJoint(prim) if kind == "linear" else UsdPhysics.RevoluteJoint(prim)
+    moves = prim.HasAPI(UsdPhysics.DriveAPI)
+    return {
+        "parent": [path.name for path in joint.GetBody0Rel().GetTargets()],
+        "child": [path.name for path in joint.GetBody1Rel().GetTargets()],
+        "frame_in_parent": _frame(joint.GetLocalPos0Attr().Get(), joint.GetLocalRot0Attr().Get()),
+        "frame_in_child": _frame(joint.GetLocalPos1Attr().Get(), joint.GetLocalRot1Attr().Get()),
+        "kind": kind if moves else "fixed",
+        "axis": typed.GetAxisAttr().Get() if moves else None,
+        "limits": (typed.GetLowerLimitAttr().Get(), typed.GetUpperLimitAttr().Get()) if moves else None,
+        "drive": (drive.GetStiffnessAttr().Get(), drive.GetDampingAttr().Get(), drive.GetMaxForceAttr().Get()),
+    }
+
+
+def _frame(pos: Any, quat: Any) -> np.ndarray:
+    pose = np.eye(4)
+    pose[:3, :3] = _rotation(Gf.Quatd(quat or Gf.Quatf(1.0)))
+    pose[:3, 3] = pos or (0.0, 0.0, 0.0)
+    return pose
+
+
+def _rotation(quat: Gf.Quatd) -> np.ndarray:
+    return np.array(Gf.Matrix3d(quat)).T
