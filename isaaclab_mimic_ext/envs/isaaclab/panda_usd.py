@@ -6,6 +6,7 @@ Isaac Lab's own Franka lies on NVIDIA's servers; this one is made on the spot, f
 # Frames: link i is joint i's Denavit-Hartenberg frame; hand: z out of the palm, the left finger slides along y
 
 import math
+import os
 from pathlib import Path
 
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics
@@ -56,7 +57,10 @@ def write_panda_usd(path: str | Path) -> Path:
     UsdGeom.Scope.Define(stage, f"{_ROOT}/joints")
     _add_arm(stage)
     _add_hand(stage)
-    stage.GetRootLayer().Export(str(path))
+    # Whoever opens it meanwhile sees all of it.
+    unfinished = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
+    stage.GetRootLayer().Export(str(unfinished))
+    os.replace(unfinished, path)
     return path
 
 

@@ -39,7 +39,7 @@ from isaaclab_mimic_ext.envs.parts import (
     table_legs,
 )
 from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE
-from isaaclab_mimic_ext.task import Arm, Task
+from isaaclab_mimic_ext.task import Arm, SceneObject, Task
 
 _TOP = Part(
     "box", (*TABLE_HALF_SIZE, TABLE_THICKNESS / 2), (*TABLE_CENTRE, -TABLE_THICKNESS / 2), WOOD, mass=20.0, solid=True
@@ -109,15 +109,12 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
     trial_events: dict[str, Any] = field(default_factory=dict)
     """Randomization, name -> `EventCfg`, as `conf/task/` has it."""
 
-    def set_task(
-        self, name: str, parts: Mapping[str, Sequence[Part]], events: Mapping[str, Any], usd_paths: Mapping[str, str]
-    ) -> None:
+    def set_task(self, name: str, parts: Mapping[str, Sequence[Part]], events: Mapping[str, Any]) -> None:
         """Let this be the task of that name.
 
         Args:
             parts: what each object is made of.
             events: randomization.
-            usd_paths: object -> a USD file in place of its parts; its frame must be where the task has it.
         """
         task = cached_task(name)
         self.mimic_task_name, self.trial_events = name, dict(events)
@@ -128,8 +125,7 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
             setattr(self.scene, arm.name, panda_cfg(arm))
             _add_actions(self.actions, arm, "" if len(task.arms) == 1 else f"{arm.name}_")
         for obj in task.objects:
-            usd_path = usd_paths.get(obj.name)
-            setattr(self.scene, obj.name, _object_cfg(obj, parts[obj.name], usd_path))
+            setattr(self.scene, obj.name, _object_cfg(obj, parts[obj.name]))
         self._add_terms(task)
 
     def _add_terms(self, task: Task) -> None:
@@ -186,13 +182,11 @@ def _add_actions(actions: Any, arm: Arm, prefix: str) -> None:
     setattr(actions, f"{prefix}gripper_action", gripper_action)
 
 
-def _object_cfg(obj: Any, parts: Sequence[Part], usd_path: str | None) -> Any:
+def _object_cfg(obj: SceneObject, parts: Sequence[Part]) -> Any:
     rigid_props = sim_utils.RigidBodyPropertiesCfg(
         solver_position_iteration_count=16, solver_velocity_iteration_count=1, max_depenetration_velocity=5.0
     )
     spawn = PartsCfg(parts=list(parts), rigid_props=rigid_props)
-    if usd_path is not None:
-        spawn = sim_utils.UsdFileCfg(usd_path=usd_path, rigid_props=rigid_props)
     pos = (*obj.default_pos, obj.rest_height)
     prim_path = "{ENV_REGEX_NS}/" + "".join(word.capitalize() for word in obj.name.split("_"))
     return RigidObjectCfg(prim_path=prim_path, init_state=RigidObjectCfg.InitialStateCfg(pos=pos), spawn=spawn)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab.sim import SimulationContext, schemas
-from isaaclab.sim.spawners.from_files import spawn_from_usd
+from isaaclab.sim.spawners.from_files import UsdFileCfg, spawn_from_usd
 from isaaclab.sim.spawners.spawner_cfg import RigidObjectSpawnerCfg
 from isaaclab.sim.utils import clone, get_current_stage
 from isaaclab.utils import configclass
@@ -20,9 +20,16 @@ from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body, add_sha
 log = logging.getLogger(__name__)
 
 
+def spawn_parts(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
+    """Spawn a `PartsCfg`, of primitives or from the file that it names, as Isaac Lab's own spawners do."""
+    if cfg.usd_path is None:
+        return _spawn_primitives(prim_path, cfg, translation, orientation, **kwargs)
+    file = UsdFileCfg(usd_path=cfg.usd_path, scale=cfg.usd_scale, rigid_props=cfg.rigid_props)
+    return spawn_from_usd(prim_path, file, translation, orientation, **kwargs)
+
+
 @clone
-def spawn_parts(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **_: Any) -> Usd.Prim:
-    """Spawn a `PartsCfg` at a prim path, `translation` [m] and `orientation` (Isaac Lab's order) in its parent's frame."""
+def _spawn_primitives(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **_: Any) -> Usd.Prim:
     stage = get_current_stage()
     solids = [Solid.of(part) for part in cfg.parts]
     if cfg.is_body:
@@ -53,6 +60,9 @@ class PartsCfg(RigidObjectSpawnerCfg):
     """`isaaclab_mimic_ext.envs.parts.Part`s."""
     is_body: bool = True
     """Whether it can move."""
+    usd_path: str | None = None
+    """A USD file, from Nucleus or a disk, in place of the parts; its frame must be where the task has the object's."""
+    usd_scale: tuple[float, float, float] | None = None
 
 
 def spawn_panda(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
@@ -61,7 +71,7 @@ def spawn_panda(prim_path: str, cfg: Any, translation: Any = None, orientation: 
     Newton cannot use it: it holds an arm up only if its USD file asks for gravity compensation.
     """
     if not os.path.isfile(cfg.usd_path) and (_runs_on_newton() or not _is_reachable(cfg.usd_path)):
-        local = write_panda_usd(_cache_folder() / f"panda_{os.getpid()}.usda")
+        local = write_panda_usd(_cache_folder() / "panda.usda")
         log.info("Using the arm of primitives, %s, in place of %s", local, cfg.usd_path)
         cfg.usd_path = str(local)
     return spawn_from_usd(prim_path, cfg, translation, orientation, **kwargs)

@@ -1,0 +1,130 @@
+"""The desktop organizer on real Isaac Lab, kit-less on Newton: the scenes of the embedded engines, and grasps that hold."""
+
+# N envs, T steps of a source demo
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import trial_events
+from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task import load_task
+from tests.isaaclab_runtime import make_newton_env
+
+pytestmark = [pytest.mark.isaaclab, pytest.mark.slow]
+
+NAME = "desktop_organizer"
+SOURCE = Path(__file__).parents[2] / "tasks" / NAME / "data" / "source_demos.hdf5"
+NUM_ENVS = 4
+EEF = "franka"
+OPEN = {EEF: torch.ones(NUM_ENVS, 1)}
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[MimicEnv]:
+    env = make_newton_env(NAME, NUM_ENVS)
+    yield env
+    env.close()
+
+
+@pytest.fixture
+def trials(env: MimicEnv) -> Draws:
+    """Draws whose trials have just begun in `env`."""
+    draws = Draws(7, torch.arange(NUM_ENVS))
+    env.reset(torch.arange(NUM_ENVS), draws)
+    return draws
+
+
+def follow(env: MimicEnv, target: Tensor, num_steps: int) -> None:
+    for _ in range(num_steps):
+        env.step(env.target_eef_pose_to_action({EEF: target}, OPEN, None))
+
+
+def test_trials_begin_as_on_the_embedded_engines(env, trials):
+    other = make_env(load_task(NAME), SimCfg(engine="kinematic"), trial_events(NAME), NUM_ENVS)
+    other.reset(torch.arange(NUM_ENVS), trials)
+    ours, expected = env.observations(), other.observations()
+    assert list(ours) == list(expected)
+    for name, values in expected.items():
+        torch.testing.assert_close(ours[name], values, atol=2e-5, rtol=0.0, msg=name)
+
+
+def test_actions_are_made_by_the_envs_own_batched_method(env):
+    assert (env.converter.way, env.action_noise_dim) == ("own", 6)
+
+
+def test_actions_lead_back_to_the_targets_that_they_were_made_for(env, trials):
+    eef_pose = env.get_robot_eef_pose(EEF)
+    rot = matrix_from_axis_angle(torch.tensor([0.1, -0.2, 0.05])) @ eef_pose[:, :3, :3]
+    target = pose_from_pos_rot(eef_pose[:, :3, 3] + torch.tensor([0.02, -0.03, 0.04]), rot)
+    actions = env.target_eef_pose_to_action({EEF: target}, OPEN, None)
+    torch.testing.assert_close(env.action_to_target_eef_pose(actions)[EEF], target, atol=1e-5, rtol=0.0)
+
+
+def test_hand_and_objects_stay_where_they_are(env, trials):
+    eef_pose, objects = env.get_robot_eef_pose(EEF).clone(), {k: v.clone() for k, v in env.get_object_poses().items()}
+    follow(env, eef_pose, 30)
+    torch.testing.assert_close(env.get_robot_eef_pose(EEF), eef_pose, atol=5e-4, rtol=0.0)
+    for name, pose in env.get_object_poses().items():
+        torch.testing.assert_close(pose, objects[name], atol=1e-3, rtol=0.0, msg=name)
+
+
+def test_hand_reaches_a_pose_beside_it_within_half_a_second(env, trials):
+    eef_pose = env.get_robot_eef_pose(EEF)
+    rot = matrix_from_axis_angle(torch.tensor([0.0, 0.0, 0.2])) @ eef_pose[:, :3, :3]
+    target = pose_from_pos_rot(eef_pose[:, :3, 3] + torch.tensor([0.03, 0.03, 0.03]), rot)
+    follow(env, target, 10)
+    reached = env.get_robot_eef_pose(EEF)
+    assert (reached[:, :3, 3] - target[:, :3, 3]).norm(dim=-1).max() < 2e-3
+    assert rotation_angle(reached[:, :3, :3], rot).max() < 0.01
+
+
+def test_reset_of_one_env_leaves_the_others_where_they_are(env, trials):
+    follow(env, env.get_robot_eef_pose(EEF), 2)
+    before = {name: values.clone() for name, values in env.observations().items()}
+    env.reset(torch.tensor([2]), Draws(7, torch.tensor([40])))
+    others = torch.tensor([0, 1, 3])
+    for name, values in env.observations().items():
+        torch.testing.assert_close(values[others], before[name][others], atol=1e-6, rtol=0.0, msg=name)
+    assert (env.observations()["ketchup_pos"][2] - before["ketchup_pos"][2]).norm() > 1e-3
+
+
+def test_following_what_an_operator_did_on_mujoco_puts_the_bottle_into_the_basket(env):
+    with h5py.File(SOURCE) as file:
+        demos = [file["data"][f"demo_{index}"] for index in range(NUM_ENVS)]
+        length = max(len(demo["actions"]) for demo in demos)
+        targets = _padded(demos, "obs/datagen_info/target_eef_pose/franka", length)
+        actions = _padded(demos, "actions", length)
+        env.reset_to(_initial_state(demos), torch.arange(NUM_ENVS))
+    for step in range(length):
+        grippers = env.actions_to_gripper_actions(actions[:, step])
+        env.step(env.target_eef_pose_to_action({EEF: targets[:, step]}, grippers, None))
+    assert env.success().all()
+
+
+def _padded(demos: list[h5py.Group], name: str, length: int) -> Tensor:
+    """(N, T, ...), the last row of shorter demos repeated."""
+    rows = [torch.from_numpy(demo[name][:]) for demo in demos]
+    return torch.stack([torch.cat((row, row[-1:].expand(length - len(row), *row.shape[1:]))) for row in rows])
+
+
+def _initial_state(demos: list[h5py.Group]) -> dict[str, dict[str, dict[str, Tensor]]]:
+    first = demos[0]["initial_state"]
+    return {
+        group: {
+            asset: {
+                leaf: torch.stack([torch.from_numpy(demo[f"initial_state/{group}/{asset}/{leaf}"][0]) for demo in demos])
+                for leaf in first[group][asset]
+            }
+            for asset in first[group]
+        }
+        for group in first
+    }
