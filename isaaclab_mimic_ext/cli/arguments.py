@@ -56,7 +56,7 @@ _OPTIONS = {
     "--horizon": "horizon",
 }
 """Flags with a value -> the field; as Isaac Lab's scripts spell them."""
-_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.")
+_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
@@ -155,8 +155,13 @@ def _takes(key: str, field_names: set[str]) -> bool:
 
 
 def _full_key(key: str, field_names: set[str]) -> str:
-    """The field that a short spelling means: `seed` is `datagen_config.seed`, `task.events.x` is `events.x`."""
+    """The field that a short spelling means: `seed` is `datagen_config.seed`, `task.events.x` is `events.x`.
+
+    `env.x`, as Isaac Lab's own scripts have it, is `sim.env.x`.
+    """
     head = key.split(".", 1)[0]
+    if head == "env" and "sim" in field_names:
+        return f"sim.{key}"
     if "datagen_config" in field_names and head not in field_names and head in _ALIASES:
         return _ALIASES[head] + key[len(head) :]
     rest = key.removeprefix("task.")

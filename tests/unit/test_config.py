@@ -190,6 +190,7 @@ SPELLINGS = [
     (["task.subtask_configs.franka.0.action_noise=0"], ["subtask_configs.franka.0.action_noise=0"]),
     (["task.name=x", "+a=1", "~b"], ["task.name=x", "+a=1", "~b"]),
     (["seed=3", "--seed", "3"], ["datagen_config.seed=3", "datagen_config.seed=3"]),
+    (["env.sim.dt=0.005"], ["++sim.env.sim.dt=0.005"]),
 ]
 # fmt: on
 
