@@ -74,7 +74,7 @@ def record_live_demos(
 def _attempt(
     env: MimicEnv, device: LiveDevice, recorder: EpisodeRecorder, num_success_steps: int, should_stop: Callable[[], bool]
 ) -> tuple[bool, int]:
-    """Whether the person solved the task, and in how many steps; in real time, if the scene can keep up."""
+    """Whether the person solved the task, and in how many steps; in real time, or as fast as the scene goes."""
     (eef_name,) = env.eef_names
     num_solved = 0
     next_step_at = time.monotonic()
@@ -92,8 +92,9 @@ def _attempt(
             return True, index + 1
         if device.wants_reset() or should_stop():
             return False, index + 1
-        next_step_at += env.step_dt
-        time.sleep(max(0.0, next_step_at - time.monotonic()))
+        now = time.monotonic()
+        next_step_at = max(next_step_at + env.step_dt, now)  # Time that the scene has lost is not made up for.
+        time.sleep(next_step_at - now)
     return False, MAX_STEPS
 
 

@@ -1,0 +1,101 @@
+"""Demonstrations of a person who acts while the scene runs; the person is a script that sees what a person would see."""
+
+# N = 1 env, T frames of the person's plan
+
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext import teleoperate_live
+from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg, SimCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.math import axis_angle_from_matrix
+from isaaclab_mimic_ext.record.episodes import Closing
+from isaaclab_mimic_ext.record.ledger import TrialLedger
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.tasks.desktop_organizer.operator import plan_demos
+from isaaclab_mimic_ext.teleoperate_live import record_live_demos
+from tests.kinematic_sources import make_kinematic_env
+
+SEED = 5
+
+
+class Person:
+    """Moves the hand along a plan, by what is missing to its next pose; gives up the attempts that are named."""
+
+    def __init__(self, env: MimicEnv, gives_up: tuple[int, ...] = ()):
+        self._env, self._gives_up = env, gives_up
+        self.attempt, self._frame = -1, 0
+
+    def reset(self) -> None:
+        self.attempt, self._frame = self.attempt + 1, 0
+        (eef_name,) = self._env.eef_names
+        draws = Draws(SEED, torch.tensor([self.attempt]))
+        self._plan = plan_demos(self._env.get_object_poses(), self._env.get_robot_eef_pose(eef_name), draws)
+
+    def command(self) -> Tensor:
+        frame = min(self._frame, self._plan.target_eef_pose.shape[1] - 1)
+        self._frame += 1
+        target, now = self._plan.target_eef_pose[0, frame], self._env.get_robot_eef_pose("franka")[0]
+        rotation = axis_angle_from_matrix((target[:3, :3] @ now[:3, :3].T)[None])[0]
+        return torch.cat((target[:3, 3] - now[:3, 3], rotation, self._plan.gripper_action[0, frame]))
+
+    def wants_reset(self) -> bool:
+        return self.attempt in self._gives_up and self._frame == 3
+
+
+def record(path: Path, num_demos: int, gives_up: tuple[int, ...] = ()) -> Person:
+    env = make_kinematic_env(1)
+    env.reset(torch.zeros(1, dtype=torch.int64), Draws(SEED, torch.tensor([0])))
+    person, ledger = Person(env, gives_up), TrialLedger(DataGenConfig(generation_num_trials=num_demos))
+    recorder = EpisodeRecorder(env, RecorderCfg(), teleoperate_live.MAX_STEPS, Output(path))
+    record_live_demos(env, person, recorder, ledger, SEED, num_success_steps=5)
+    recorder.close(Closing(ledger.committed, {}, {}, is_final=True))
+    return person
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long there was to wait after each step; nobody waits."""
+    times: list[float] = []
+    monkeypatch.setattr(teleoperate_live.time, "sleep", times.append)
+    return times
+
+
+def test_what_a_person_solves_is_recorded_step_by_step(tmp_path: Path, slept: list[float]) -> None:
+    record(tmp_path / "raw.hdf5", 2)
+    with h5py.File(tmp_path / "raw.hdf5") as file:
+        demos = list(file["data"].values())
+        assert len(demos) == 2
+        num_steps = 0
+        for demo in demos:
+            assert demo.attrs["success"]
+            assert demo["rewards"][-5:].tolist() == [1.0] * 5
+            num_steps += len(demo["actions"])
+    assert len(slept) == num_steps - 2, "after every step but a demo's last there is a wait"
+    assert min(slept) >= 0.0
+
+
+def test_an_attempt_that_is_given_up_is_no_demo(tmp_path: Path) -> None:
+    person = record(tmp_path / "raw.hdf5", 1, gives_up=(0, 1))
+    assert person.attempt == 2
+    with h5py.File(tmp_path / "raw.hdf5") as file:
+        (demo,) = file["data"].values()
+        assert demo.attrs["trial"] == 2
+
+
+def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
+    env = make_env(load_task("two_arm_lift_tray"), SimCfg(engine="kinematic"), {}, 1)
+    env.reset(torch.zeros(1, dtype=torch.int64), Draws(SEED, torch.tensor([0])))
+    recorder = EpisodeRecorder(env, RecorderCfg(), 10, Output(tmp_path / "raw.hdf5"))
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=1))
+    with pytest.raises(ConfigError, match="one device cannot move 2 arms: left, right"):
+        record_live_demos(env, Person(env), recorder, ledger, SEED, num_success_steps=5)
+    recorder.close(Closing(0, {}, {}, is_final=True))

@@ -1,0 +1,111 @@
+"""What the words of a command line become: Hydra's overrides, in whichever spelling they were given."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.cli.simulator import is_multirun
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
+from isaaclab_mimic_ext.envs.isaaclab import flags
+from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, resolve_physics
+from isaaclab_mimic_ext.envs.isaaclab.launch import launcher_words
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+
+GYM_ID = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
+GENERATE = SCRIPT_SCHEMAS["generate"]
+KIT_2, KIT_3 = Installation(False, True, False), Installation(True, True, True)
+
+
+@pytest.mark.parametrize("words", [["--task", GYM_ID], [f"--task={GYM_ID}"], [f"task={GYM_ID}"]])
+def test_a_gym_id_means_a_task_of_isaaclabs_registry(words: list[str]) -> None:
+    assert translate(words, GENERATE) == ["task=isaaclab", f"task.id={GYM_ID}"]
+
+
+def test_a_module_may_stand_before_a_gym_id() -> None:
+    assert translate(["--task", "mine.tasks:My-Task-v2"], GENERATE) == ["task=isaaclab", "task.id=mine.tasks:My-Task-v2"]
+
+
+@pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube_mimicgen_d0", "mine-v2b"])
+def test_other_names_are_tasks_of_ours(task: str) -> None:
+    assert translate(["--task", task], GENERATE) == [f"task={task}"]
+
+
+def test_a_script_that_runs_no_scene_takes_a_gym_id_as_it_is() -> None:
+    assert translate(["--task", GYM_ID], SCRIPT_SCHEMAS["pipeline"]) == [f"task={GYM_ID}"]
+
+
+def test_hydras_flags_keep_their_meaning() -> None:
+    words = ["--info", "-m", "--cfg", "job", "-p", "sim", "--config-dir=x", "--multirun"]
+    assert translate(words, GENERATE) == words
+
+
+@pytest.fixture
+def no_isaaclab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Python in which nothing is found beside the standard library."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    flags._parser.cache_clear()
+
+
+@pytest.mark.parametrize("flag", flags.USUAL_FLAGS)
+@pytest.mark.usefixtures("no_isaaclab")
+def test_flags_of_the_launcher_say_whose_they_are_where_isaaclab_is_missing(flag: str) -> None:
+    with pytest.raises(SimulatorUnavailable, match=rf"^{flag}: a flag of Isaac Lab's launcher, .* or leave the flag out$"):
+        translate([f"{flag}=1"], GENERATE)
+
+
+@pytest.mark.usefixtures("no_isaaclab")
+def test_unknown_flags_stay_errors_where_isaaclab_is_missing() -> None:
+    with pytest.raises(ConfigError, match=r"^--headles: unknown flag; .*did you mean '--headless'"):
+        translate(["--headles"], GENERATE)
+    with pytest.raises(ConfigError, match=r"^--viz: unknown flag"):
+        translate(["--viz", "none"], SCRIPT_SCHEMAS["split_dataset"])
+
+
+@pytest.mark.parametrize(
+    ("installation", "launcher_args", "headless", "wants_window", "expected"),
+    [
+        (KIT_2, [], True, False, ["--headless"]),
+        (KIT_2, ["--xr"], False, True, ["--xr"]),
+        (KIT_3, [], True, False, ["--viz=none"]),
+        (KIT_3, ["--viz=none"], True, False, ["--viz=none"]),
+        (KIT_3, [], False, True, ["--viz=kit"]),
+        (KIT_3, ["--viz=newton"], False, False, ["--viz=newton"]),
+        (KIT_3, [], False, False, []),
+    ],
+)
+def test_window_or_none_is_said_as_each_release_wants_it(
+    installation: Installation, launcher_args: list[str], headless: bool, wants_window: bool, expected: list[str]
+) -> None:
+    words = launcher_words(installation, launcher_args, "cpu", headless, True, wants_window)
+    assert words == ["--device=cpu", "--enable_cameras", *expected]
+
+
+def test_a_window_that_is_both_wanted_and_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^headless: true, but --viz=kit asks for a window; leave one of them out$"):
+        launcher_words(KIT_3, ["--viz=kit"], "cpu", headless=True, enable_cameras=False)
+
+
+def test_without_isaac_sim_there_is_newton_only() -> None:
+    assert resolve_physics(Installation(True, False, True), "default") == "newton"
+    assert resolve_physics(KIT_3, "default") == "default"
+    assert resolve_physics(KIT_3, "newton") == "newton"
+    assert not KIT_3.needs_kit("newton")
+    with pytest.raises(SimulatorUnavailable, match="isaaclab_newton and newton, which are not installed"):
+        resolve_physics(Installation(True, True, False), "newton")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["-m", "seed=1,2"], True),
+        (["--multirun"], True),
+        (["+sweep=settling"], True),
+        (["hydra.mode=MULTIRUN"], True),
+        (["+sweep=settling", "hydra.mode=RUN"], False),
+        (["seed=1"], False),
+    ],
+)
+def test_sweeps_are_seen_before_hydra_sees_them(words: list[str], expected: bool) -> None:
+    assert is_multirun(words) is expected
