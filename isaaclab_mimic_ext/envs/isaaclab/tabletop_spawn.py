@@ -11,6 +11,7 @@ from isaaclab.sim.spawners.from_files import UsdFileCfg, spawn_from_usd
 from isaaclab.sim.spawners.spawner_cfg import RigidObjectSpawnerCfg
 from isaaclab.sim.utils import clone, get_current_stage
 from isaaclab.utils import configclass
+from isaaclab_assets.robots.franka import FRANKA_PANDA_HIGH_PD_CFG
 from pxr import Usd, UsdGeom
 
 from isaaclab_mimic_ext.envs.isaaclab.compat import quat_is_xyzw
@@ -18,6 +19,8 @@ from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
 from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body, add_shapes, set_pose
 
 log = logging.getLogger(__name__)
+
+NVIDIAS_PANDA: str = FRANKA_PANDA_HIGH_PD_CFG.spawn.usd_path
 
 
 def spawn_parts(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
@@ -70,7 +73,7 @@ def spawn_panda(prim_path: str, cfg: Any, translation: Any = None, orientation: 
 
     Newton cannot use it: it holds an arm up only if its USD file asks for gravity compensation.
     """
-    if not os.path.isfile(cfg.usd_path) and (_runs_on_newton() or not _is_reachable(cfg.usd_path)):
+    if cfg.usd_path == NVIDIAS_PANDA and (_runs_on_newton() or not _is_reachable(cfg.usd_path)):
         local = write_panda_usd(_cache_folder() / "panda.usda")
         log.info("Using the arm of primitives, %s, in place of %s", local, cfg.usd_path)
         cfg.usd_path = str(local)

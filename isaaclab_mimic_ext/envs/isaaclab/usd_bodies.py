@@ -3,7 +3,7 @@
 # Quaternions in pxr are (w, x, y, z); USD's angles are degrees; half sizes [m] become a cube's or sphere's scale
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
@@ -71,11 +71,20 @@ def add_body(
 
 
 def add_shapes(prim: Usd.Prim, solids: Sequence[Solid]) -> None:
-    """Draw solids below a prim, and let those that touch be colliders."""
+    """Draw solids below a prim, and give those that touch a collider.
+
+    Newton shows no collider of a body that has anything else to show, and of scenery nothing but colliders: what touches is
+    there twice in a body, to be seen and to be touched, and once in scenery.
+    """
     stage, path = prim.GetStage(), str(prim.GetPath())
+    is_body = prim.HasAPI(UsdPhysics.RigidBodyAPI)
     material = _grip_material(stage, f"{path}/material") if any(solid.touches for solid in solids) else None
     for index, solid in enumerate(solids):
-        shape = _add_geom(stage, f"{path}/{solid.kind}_{index}", solid)
+        name = f"{path}/{solid.kind}_{index}"
+        if solid.rgba is not None:
+            shape = _add_geom(stage, name, solid)
+        if solid.touches and is_body:
+            shape = _add_geom(stage, f"{name}_collider", replace(solid, rgba=None))
         if solid.touches:
             _make_collider(shape, solid, material)
 
@@ -107,6 +116,7 @@ def _add_geom(stage: Usd.Stage, path: str, solid: Solid) -> Usd.Prim:
     geom.CreateExtentAttr(extent)
     set_pose(geom.GetPrim(), solid.pos, solid.quat_wxyz, scale)
     if solid.rgba is None:
+        geom.CreatePurposeAttr(UsdGeom.Tokens.guide)
         geom.MakeInvisible()
     else:
         geom.CreateDisplayColorAttr([Gf.Vec3f(*solid.rgba[:3])])
