@@ -38,23 +38,22 @@ def test_both_bounds_of_an_end_are_drawn_by_both(isaaclab_process, tmp_path):
 
 
 def test_small_turns_are_jumped_over_by_isaac_lab_and_interpolated_by_us(both, tmp_path):
-    tasks = [random_task(seed, tmp_path, legacy_small_rotation=False) for seed in range(20)]
     num_jumps = 0
-    for task in tasks:
-        task = every_subtask(task, num_interpolation_steps=4)
+    for seed in range(6):
+        task = every_subtask(random_task(seed, tmp_path, legacy_small_rotation=False), num_interpolation_steps=4)
         for rotation in (0.01, 0.6):
             for ours, theirs in both(task, random_films(task, 2, seed=5, rotation=rotation)):
                 off = np.abs(ours.pose["franka"] - theirs.pose["franka"])
                 assert off[..., 3].max() <= TOLERANCE
                 assert off.max() < 0.05
                 num_jumps += off.max() > 1e-3
-    assert num_jumps > 5
+    assert num_jumps > 2
 
 
 def test_isaac_lab_selects_once_a_trial_unless_it_selects_per_arm_too(both, tmp_path):
     rules = {"generation_select_src_per_subtask": True, "generation_select_src_per_arm": False, "compat_select": "mimic"}
     several = set()
-    for seed in range(12):
+    for seed in range(6):
         task = every_subtask(random_task(seed, tmp_path, **rules), selection_strategy="random", selection_strategy_kwargs={})
         for ours, theirs in both(task, random_films(task, 4, seed)):
             assert len(set(theirs.demos["franka"])) == 1

@@ -10,6 +10,7 @@ from isaaclab_mimic_ext.apps import annotate_demos, record_demos
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SubTaskConfig
 from isaaclab_mimic_ext.config.task import DataGenConfig
+from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError
 from tests.contract.isaaclab_scenes import Task, write_source
@@ -43,31 +44,29 @@ def task(request: pytest.FixtureRequest, recorded: Path) -> Task:
     return task
 
 
-def test_isaac_lab_finds_the_boundaries_that_we_find(isaaclab_process, task):
-    theirs = isaaclab_process.ask("trials", "boundaries", task.problem())
+def test_isaac_lab_finds_the_boundaries_poses_and_grippers_that_we_find(isaaclab_process, task):
+    boundaries, demos = isaaclab_process.ask("trials", "pool", task.problem())
     pool = task.pool()
+    assert len(demos) == pool.num_demos
     for e, (eef_name, configs) in enumerate(task.subtasks.items()):
-        found = np.array(theirs[eef_name])
-        assert found.shape == (pool.num_demos, len(configs), 2)
-        np.testing.assert_array_equal(found[..., 1], pool.subtask_ends[e, :, : len(configs)])
-        if pool.subtask_starts is not None:
-            np.testing.assert_array_equal(found[..., 0], pool.subtask_starts[e, :, : len(configs)])
-        else:
-            np.testing.assert_array_equal(found[:, 1:, 0], pool.subtask_ends[e, :, : len(configs) - 1])
-
-
-def test_isaac_lab_reads_the_poses_and_grippers_that_we_read(isaaclab_process, task):
-    theirs = isaaclab_process.ask("trials", "pool_arrays", task.problem())
-    pool = task.pool()
-    assert len(theirs) == pool.num_demos
-    for d, demo in enumerate(theirs):
-        length = int(pool.lengths[d])
-        for e, eef_name in enumerate(task.subtasks):
+        compare_boundaries(np.array(boundaries[eef_name]), pool, e, len(configs))
+        for d, demo in enumerate(demos):
+            length = int(pool.lengths[d])
             np.testing.assert_array_equal(demo["eef_pose"][eef_name], pool.eef_pose[e, d, :length])
             np.testing.assert_array_equal(demo["target_eef_pose"][eef_name], pool.target_eef_pose[e, d, :length])
             np.testing.assert_array_equal(demo["gripper"][eef_name], pool.gripper_action[e, d, :length])
+    for d, demo in enumerate(demos):
         for o, name in enumerate(task.object_names):
-            np.testing.assert_array_equal(demo["object_pose"][name], pool.object_pose[o, d, :length])
+            np.testing.assert_array_equal(demo["object_pose"][name], pool.object_pose[o, d, : int(pool.lengths[d])])
+
+
+def compare_boundaries(theirs: np.ndarray, pool: SourcePool, eef_id: int, num_subtasks: int) -> None:
+    """(D, S, 2) of an end effector against ours."""
+    ends = pool.subtask_ends[eef_id, :, :num_subtasks].numpy()
+    starts = np.concatenate((np.zeros_like(ends[:, :1]), ends[:, :-1]), axis=1)
+    if pool.subtask_starts is not None:
+        starts = pool.subtask_starts[eef_id, :, :num_subtasks].numpy()
+    np.testing.assert_array_equal(theirs, np.stack((starts, ends), axis=-1))
 
 
 def two_subtasks(source: Path) -> Task:
@@ -92,7 +91,7 @@ def demo_with(name: str = "demo_0", **signals: list[int]) -> SourceDemo:
 
 def ends_by_both(isaaclab_process, source: Path) -> tuple[list[int], list[int]]:
     task = two_subtasks(source)
-    theirs = isaaclab_process.ask("trials", "boundaries", task.problem())["franka"][0]
+    theirs = isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"][0]
     return [end for _, end in theirs], task.pool().subtask_ends[0, 0].tolist()
 
 
@@ -104,7 +103,7 @@ def test_rises_after_each_other_end_the_subtasks_one_step_later_in_both(isaaclab
 def test_isaac_lab_takes_a_fall_for_the_end_where_we_refuse_a_signal_that_is_true_from_the_start(isaaclab_process, tmp_path):
     source = write_source(tmp_path / "demos.hdf5", [demo_with(first=[0, 5, 10], second=[20])])
     task = two_subtasks(source)
-    theirs = isaaclab_process.ask("trials", "boundaries", task.problem())["franka"][0]
+    theirs = isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"][0]
     assert theirs[0] == (0, 6)
     with pytest.raises(SourceDataError, match="signal 'first' is already true at step 0"):
         task.pool()
@@ -115,13 +114,13 @@ def test_isaac_lab_refuses_a_rise_before_the_previous_end_where_we_take_the_next
     task = two_subtasks(source)
     assert task.pool().subtask_ends[0, 0].tolist() == [9, 21, 30]
     with pytest.raises(AssertionError, match="subtask termination signal is not increasing: 4 should be greater than 9"):
-        isaaclab_process.ask("trials", "boundaries", task.problem())
+        isaaclab_process.ask("trials", "pool", task.problem())
 
 
 def test_isaac_lab_takes_more_actions_than_poses_where_we_refuse_them(isaaclab_process, tmp_path):
     demo = replace(demo_with(first=[8], second=[20]), actions=np.zeros((31, 1), np.float32))
     task = two_subtasks(write_source(tmp_path / "demos.hdf5", [demo]))
-    assert isaaclab_process.ask("trials", "boundaries", task.problem())["franka"][0][-1] == (21, 31)
+    assert isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"][0][-1] == (21, 31)
     with pytest.raises(SourceDataError, match="demo has 31 actions"):
         task.pool()
 
@@ -131,7 +130,7 @@ def test_isaac_lab_numbers_demos_in_the_order_of_the_alphabet_where_ours_is_that
 ):
     demos = [demo_with(f"demo_{number}", first=[8 + number], second=[25]) for number in range(11)]
     task = two_subtasks(write_source(tmp_path / "demos.hdf5", demos))
-    theirs = isaaclab_process.ask("trials", "boundaries", task.problem())["franka"]
+    theirs = isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"]
     ours = task.pool().subtask_ends[0, :, 0].tolist()
     assert ours == list(range(9, 20))
     assert [demo[0][1] for demo in theirs] == [ours[i] for i in (0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9)]

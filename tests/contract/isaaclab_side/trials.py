@@ -44,24 +44,25 @@ async def _run(env: "FilmEnv", pool: DataGenInfoPool, trials: Sequence[tuple[Fil
     return found
 
 
-def boundaries(problem: Problem) -> dict[str, list[list[tuple[int, int]]]]:
-    """End effector -> demo -> subtask -> (start, end), as the real pool has them before any offset."""
-    env = FilmEnv(_configuration(problem), problem.gripper_columns)
-    return dict(_pool(env, problem.source).subtask_boundaries)
+def pool(problem: Problem) -> tuple[dict[str, list[list[tuple[int, int]]]], list[dict[str, dict[str, np.ndarray]]]]:
+    """What the real pool makes of a file.
 
-
-def pool_arrays(problem: Problem) -> list[dict[str, Any]]:
-    """What the real pool has of each demo: poses and grippers by name."""
+    Returns:
+        End effector -> demo -> subtask -> (start, end), before any offset.
+        Of each demo the poses and grippers by kind and name.
+    """
     env = FilmEnv(_configuration(problem), problem.gripper_columns)
-    return [
+    found = _pool(env, problem.source)
+    arrays = [
         {
             "eef_pose": _numpy(info.eef_pose),
             "target_eef_pose": _numpy(info.target_eef_pose),
             "object_pose": _numpy(info.object_poses),
             "gripper": _numpy(info.gripper_action),
         }
-        for info in _pool(env, problem.source).datagen_infos
+        for info in found.datagen_infos
     ]
+    return dict(found.subtask_boundaries), arrays
 
 
 def drawn_boundaries(question: tuple[Problem, int]) -> dict[str, np.ndarray]:
