@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from isaaclab_mimic_ext.config import SimCfg, TaskRef
@@ -61,7 +62,17 @@ def prepare_sweep(argv: list[str]) -> None:
 
     register_process_launcher()
     if _may_run_isaaclab(argv) and not any(word.startswith(("hydra/launcher=", "hydra/sweeper=")) for word in argv):
+        argv[1:] = [_left_to_the_jobs(word) for word in argv[1:]]
         argv += ["hydra/launcher=process", "hydra/sweeper=process"]
+
+
+def _left_to_the_jobs(word: str) -> str:
+    """An override of a subtask as a sweep over one value: Hydra does not look for the field before a job is composed."""
+    if re.match(r"\+{0,2}subtask_configs\.", word) is None:
+        return word
+    key, _, value = word.partition("=")
+    (override,) = OverridesParser.create().parse_overrides([word])
+    return word if override.is_sweep_override() else f"{key}=choice({value})"
 
 
 def _may_run_isaaclab(argv: Sequence[str]) -> bool:

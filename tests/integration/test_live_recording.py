@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext import teleoperate_live
+from isaaclab_mimic_ext.apps.record_demos import main
+from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg, SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
@@ -99,3 +101,20 @@ def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="one device cannot move 2 arms: left, right"):
         record_live_demos(env, Person(env), recorder, ledger, SEED, num_success_steps=5)
     recorder.close(Closing(0, {}, {}, is_final=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["sim=mujoco"],
+            "teleop_device: 'keyboard' takes its keys from Isaac Lab's window, and 'mujoco' has none; choices there: "
+            "scripted, scripted_fluent",
+        ),
+        (["headless=true"], "teleop_device: 'keyboard' needs a window, and headless is true; leave --headless out"),
+    ],
+)
+def test_keyboard_is_refused_where_there_is_no_window(words: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        main(load_config("record_demos", ["teleop_device=keyboard", f"output_file={tmp_path / 'raw.hdf5'}", *words]))
+    assert str(raised.value) == message

@@ -1,0 +1,253 @@
+"""One command line for Hydra's overrides and Isaac Lab's flags: what is launched, what is read, and how a process ends.
+
+Isaac Lab and Isaac Sim are stood in for (`tests/isaaclab_standin`), and the script's `main` is the test's own.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.forked_scripts import Ended, Scripts, open_scripts
+from tests.isaaclab_standin import V2_2, V3_0, write_isaaclab
+
+MIMIC = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
+SHOW = "print('CFG', json.dumps(dataclasses.asdict(cfg)), flush=True)"
+
+
+@pytest.fixture(scope="module")
+def isaaclab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_isaaclab(tmp_path_factory.mktemp("isaaclab") / "packages")
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
+    with open_scripts(tmp_path_factory.mktemp("scripts")) as opened:
+        yield opened
+
+
+def config_of(done: Ended) -> dict[str, Any]:
+    """What `SHOW` has shown."""
+    assert done.exit_code == 0, done.stderr
+    config: dict[str, Any] = json.loads(done.rest_of_line("CFG "))
+    return config
+
+
+def start(folder: Path, packages: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
+    """`generate.py` with a main of the test's own, as a process of its own."""
+    program = folder / "probe.py"
+    program.write_text(
+        "import os, sys, time, types\n"
+        "from isaaclab_mimic_ext.cli import run_app\n"
+        f"def main(cfg):\n    {body}\n"
+        "app = types.ModuleType('isaaclab_mimic_ext.apps.generate'); app.main = main\n"
+        "sys.modules[app.__name__] = app\n"
+        "if __name__ == '__main__': run_app('generate')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(packages)}
+    command = [sys.executable, str(program), *arguments]
+    return subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=folder, env=environment)
+
+
+def test_flags_of_the_launcher_are_recorded_and_handed_on_with_ours(scripts: Scripts, isaaclab: Path) -> None:
+    words = [
+        "sim=isaaclab",
+        "--headless",
+        "num_envs=3",
+        "--device",
+        "cpu",
+        "--enable_cameras",
+        "--rendering_mode",
+        "quality",
+    ]
+    kit_args = "--ext-folder=/a b --x='1'"
+    done = scripts.run(SHOW, *words, "--kit_args", kit_args, "--xr", "--verbose", "seed=3", packages=isaaclab)
+    config = config_of(done)
+    assert config["sim"]["launcher_args"] == ["--rendering_mode=quality", f"--kit_args={kit_args}", "--xr", "--verbose"]
+    assert (config["headless"], config["device"], config["enable_cameras"], config["num_envs"]) == (True, "cpu", True, 3)
+    given, flags = done.rest_of_line("STARTED WITH ").split(" FLAGS ")
+    for part in (
+        "'headless': True",
+        "'device': 'cpu'",
+        "'enable_cameras': True",
+        "'rendering_mode': 'quality'",
+        "'xr': True",
+    ):
+        assert part in given
+    assert flags == "['--verbose']"
+
+
+def test_embedded_engine_launches_nothing_and_says_that_flags_mean_nothing_to_it(scripts: Scripts, isaaclab: Path) -> None:
+    done = scripts.run(SHOW, "sim=kinematic", "--xr", packages=isaaclab)
+    assert done.exit_code == 0
+    assert "STARTED" not in done.stdout
+    assert "sim.launcher_args: --xr mean nothing to engine 'kinematic'" in done.stderr
+
+
+def test_auto_takes_isaaclab_where_it_can_run_and_has_the_task(scripts: Scripts, isaaclab: Path) -> None:
+    done = scripts.run(SHOW, packages=isaaclab)
+    assert config_of(done)["sim"]["engine"] == "isaaclab"
+    assert "sim=auto: running on Isaac Lab (with Isaac Sim)" in done.stderr
+    done = scripts.run(SHOW, "task=stack_cube", packages=isaaclab)
+    assert (config_of(done)["sim"]["engine"], "STARTED" in done.stdout) == ("auto", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "exit_code", "word"),
+    [
+        ("raise BudgetExhausted('25 failures in a row')", 3, "BudgetExhausted: 25 failures in a row"),
+        ("raise Interrupted('stopped', 15)", 143, "Interrupted: stopped"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+        ("logging.getLogger('x').info('Saved 10 demos'); print('table')", 0, "Saved 10 demos"),
+    ],
+)
+def test_exit_codes_and_last_words_survive_isaac_sim(
+    body: str, exit_code: int, word: str, scripts: Scripts, isaaclab: Path
+) -> None:
+    done = scripts.run(body, "sim=isaaclab", packages=isaaclab)
+    assert done.exit_code == exit_code
+    assert word in done.stderr
+    assert ("CLOSED" in done.stdout) == (exit_code == 0)
+    assert ("table" in done.stdout) == (exit_code == 0)
+
+
+def test_sigterm_is_ours_though_isaac_sim_would_end_with_success(isaaclab: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, isaaclab, "print('RUNNING', flush=True); time.sleep(60)", "sim=isaaclab")
+    assert process.stdout is not None
+    while "RUNNING" not in process.stdout.readline():
+        assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_registered_tasks_own_configuration_lies_below_the_overrides(scripts: Scripts, isaaclab: Path) -> None:
+    words = ["--task", MIMIC, "input_file=a.hdf5", "subtask_configs.gripper.0.action_noise=0.01", "seed=7"]
+    config = config_of(scripts.run(SHOW, *words, packages=isaaclab))
+    assert config["task"] == {"name": "isaaclab", "id": MIMIC}
+    assert config["sim"]["engine"] == "isaaclab"
+    assert (config["datagen_config"]["seed"], config["datagen_config"]["generation_num_trials"]) == (7, 10)
+    assert list(config["subtask_configs"]) == ["gripper"]
+    first, last = config["subtask_configs"]["gripper"]
+    assert (first["action_noise"], first["object_ref"], first["subtask_term_offset_range"]) == (0.01, "cube_2", [10, 20])
+    assert (last["action_noise"], last["subtask_term_signal"]) == (0.03, None)
+    assert config["output_dir"].startswith(f"datasets/{MIMIC}/")
+
+
+def test_task_file_of_the_users_own_may_stand_on_a_registered_task(scripts: Scripts, isaaclab: Path, tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mine.yaml").write_text(
+        f"# @package _global_\ndefaults: [isaaclab]\ntask: {{id: {MIMIC}}}\nall_subtasks: {{action_noise: 0.02}}\n"
+    )
+    done = scripts.run(SHOW, "--config-dir", str(tmp_path), "task=mine", "input_file=a.hdf5", packages=isaaclab)
+    assert [subtask["action_noise"] for subtask in config_of(done)["subtask_configs"]["gripper"]] == [0.02, 0.02]
+    assert config_of(done)["output_dir"].startswith("datasets/mine/")
+
+
+# fmt: off
+IDS = f"Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0, Isaac-Endless-Mimic-v0, {MIMIC.replace('Rel', 'Abs')}, {MIMIC}"
+BAD_INPUT = [
+    (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.actoin_noise=0"],
+     "ConfigError: subtask_configs.gripper.0.actoin_noise: there is no field 'actoin_noise'; choices: object_ref, "
+     "subtask_term_signal, subtask_term_offset_range, first_subtask_start_offset_range, subtask_start_offset_range, "
+     "selection_strategy, selection_strategy_kwargs, action_noise, num_interpolation_steps, num_fixed_steps, "
+     "num_settle_steps_before_gripper, apply_noise_during_interpolation, description (did you mean 'action_noise'?)"),
+    (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.action_noise=loud"],
+     "TaskSpecError: subtask_configs.gripper.0 (grasp_1): action_noise 'loud' is no standard deviation; give a number of 0 "
+     "or more, or a list with one for every pose entry of the action"),
+    (["task=isaaclab", f"task.id={MIMIC}"],
+     "ConfigError: input_file: no value, and a task of Isaac Lab's registry comes without demonstrations; give annotated "
+     "ones, input_file=<file.hdf5>"),
+    (["task=isaaclab"], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
+    (["task=isaaclab", "task.id="], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
+    (["--task", "Isaac-Stack-Cube-Frank-IK-Rel-Mimic-v0"],
+     "ConfigError: task.id: 'Isaac-Stack-Cube-Frank-IK-Rel-Mimic-v0' is not registered with Isaac Lab; "
+     f"choices: {IDS} (did you mean '{MIMIC}'?)"),
+    (["--task", "Isaac-Cartpole-v0"],
+     "ConfigError: task.id: CartpoleEnvCfg, the configuration of this environment, is no Mimic configuration: it has no "
+     "datagen_config and no subtask_configs; give the id of one whose configuration derives from "
+     "isaaclab.envs.mimic_env_cfg.MimicEnvCfg (their ids have 'Mimic' or 'Skillgen' in them)"),
+    (["--task", "Isaac-Endless-Mimic-v0"],
+     "ConfigError: task.id: 'Isaac-Endless-Mimic-v0' has no termination term 'success', so that no trial could be kept"),
+    (["--task", MIMIC, "sim=mujoco"],
+     "ConfigError: sim.engine: task=isaaclab runs on Isaac Lab, not on 'mujoco'; choices: isaaclab"),
+    (["task.name=isaaclab", f"task.id={MIMIC}"],
+     "ConfigError: task.name: 'isaaclab' is for task=isaaclab, which reads a registered task's configuration"),
+    (["--task", MIMIC, "device=cuda:99"],
+     "ConfigError: device: 'cuda:99' is not on this machine, it has 0 CUDA device(s); use device=cpu"),
+    (["sim=isaaclab", "sim.physics=newton"],
+     "ConfigError: sim.physics: 'newton' needs Isaac Lab 3, and this is 2.3; use sim.physics=default"),
+    (["sim=isaaclab", "--rendering_mode", "nice"],
+     "ConfigError: sim.launcher_args: argument --rendering_mode: invalid choice: 'nice'"),
+    (["--rendering_mod", "nice"], "ConfigError: --rendering_mod: unknown flag"),
+    (["--livestream"], "ConfigError: --livestream: needs a value, e.g. --livestream <value>"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_INPUT)
+def test_bad_input_gets_one_clear_line(words: list[str], message: str, scripts: Scripts, isaaclab: Path) -> None:
+    done = scripts.run(SHOW, *words, packages=isaaclab)
+    assert done.message.startswith(message)
+    assert done.exit_code == 2
+    assert "CFG" not in done.stdout
+
+
+NOT_INSTALLED = "Isaac Lab is not installed in this Python; https://isaac-sim.github.io/IsaacLab says how to install it, or"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sim=isaaclab"], f"SimulatorUnavailable: sim.engine: {NOT_INSTALLED} use sim=mujoco"),
+        (["--task", MIMIC], f"SimulatorUnavailable: sim.engine: {NOT_INSTALLED} use sim=mujoco"),
+        (
+            ["sim=mujoco", "--viz", "none"],
+            f"SimulatorUnavailable: --viz: a flag of Isaac Lab's launcher, which cannot be asked: {NOT_INSTALLED} "
+            "leave the flag out",
+        ),
+        (["sim.physics=newton"], f"SimulatorUnavailable: sim.engine: {NOT_INSTALLED} use sim=mujoco"),
+    ],
+)
+def test_without_isaaclab_one_line_says_what_is_missing(words: list[str], message: str, scripts: Scripts) -> None:
+    done = scripts.run(SHOW, *words)
+    assert done.message == message
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (V2_2, "is older than 2.3 (extension 0.45.9); update it, or use sim=mujoco"),
+        ("0.54.2", "Isaac Lab is installed without a simulator: there is no Isaac Sim; https://"),
+        (V3_0, "there is no Isaac Sim, nor isaaclab_newton with newton; https://"),
+    ],
+)
+def test_isaaclab_that_cannot_run_is_refused_and_not_taken_by_auto(
+    version: str, message: str, scripts: Scripts, tmp_path: Path
+) -> None:
+    packages = write_isaaclab(tmp_path / "packages", version, with_sim=False)
+    done = scripts.run(SHOW, "sim=isaaclab", packages=packages)
+    assert message in done.message
+    assert done.exit_code == 2
+    done = scripts.run(SHOW, packages=packages)
+    assert config_of(done)["sim"]["engine"] == "auto"
+
+
+def test_each_job_of_a_sweep_starts_isaac_sim_in_a_process_of_its_own(isaaclab: Path, tmp_path: Path) -> None:
+    body = "print('JOB', os.getpid(), cfg.datagen_config.seed, cfg.output_dir, flush=True)"
+    words = ["--task", MIMIC, "seed=1,2", "input_file=a.hdf5", "subtask_configs.gripper.0.action_noise=0.01"]
+    process = start(tmp_path, isaaclab, body, "-m", *words)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    jobs = [line.split()[1:] for line in stdout.splitlines() if line.startswith("JOB ")]
+    assert [seed for _, seed, _ in jobs] == ["1", "2"]
+    assert len({pid for pid, _, _ in jobs}) == 2
+    assert [Path(folder).name for _, _, folder in jobs] == ["0", "1"]
+    assert stdout.count("STARTED") == 2

@@ -1,0 +1,118 @@
+"""Jobs of a sweep as processes: their folders, their exit codes, and signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SWEEP = ("-m", "hydra/launcher=process", "sim=kinematic")
+
+
+def start(folder: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
+    """`generate.py` with a main of the test's own."""
+    program = folder / "probe.py"
+    program.write_text(
+        "import os, sys, time, types\n"
+        "from isaaclab_mimic_ext.cli import run_app\n"
+        "from isaaclab_mimic_ext.errors import *\n"
+        f"def main(cfg):\n    seed = cfg.datagen_config.seed\n    {body}\n"
+        "app = types.ModuleType('isaaclab_mimic_ext.apps.generate'); app.main = main\n"
+        "sys.modules[app.__name__] = app\n"
+        "if __name__ == '__main__': run_app('generate')\n"
+    )
+    command = [sys.executable, str(program), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, what was written to stdout after it was read last, stderr."""
+    stdout, stderr = process.communicate(timeout=120)
+    return process.returncode, stdout, stderr
+
+
+def test_jobs_are_processes_with_folders_of_their_own(tmp_path: Path) -> None:
+    body = "print('JOB', os.getpid(), os.getcwd() == os.environ['HERE'], seed, cfg.output_dir)"
+    os.environ["HERE"] = str(tmp_path)
+    process = start(tmp_path, body, *SWEEP, "seed=1,2,3", "hydra.sweep.dir=my sweeps/a=b", "num_envs=4")
+    exit_code, stdout, stderr = end(process)
+    assert exit_code == 0, stderr
+    jobs = [line.split(maxsplit=4)[1:] for line in stdout.splitlines() if line.startswith("JOB")]
+    assert len({process for process, *_ in jobs} | {str(process.pid)}) == 4
+    assert [job[1:] for job in jobs] == [
+        ["True", str(seed), str(tmp_path / "my sweeps" / "a=b" / str(seed - 1))] for seed in (1, 2, 3)
+    ]
+    assert (tmp_path / "my sweeps" / "a=b" / "multirun.yaml").is_file()
+
+
+def test_folders_may_be_called_after_what_is_swept(tmp_path: Path) -> None:
+    name = "hydra.sweep.subdir=${hydra.job.num}-${hydra.job.override_dirname}"
+    process = start(tmp_path, "print('JOB', cfg.output_dir)", *SWEEP, "seed=1,2", name)
+    exit_code, stdout, stderr = end(process)
+    assert exit_code == 0, stderr
+    folders = [Path(line).name for line in stdout.splitlines() if line.startswith("JOB")]
+    assert folders == [f"{number}-datagen_config.seed={number + 1},sim=kinematic" for number in (0, 1)]
+
+
+def test_job_that_fails_does_not_stop_the_others_and_the_first_failure_is_the_exit_code(tmp_path: Path) -> None:
+    fates = {
+        1: "print('one')",
+        2: "raise BudgetExhausted('25 in a row')",
+        3: "1 / 0",
+        4: "os.kill(os.getpid(), 9)",
+        5: "print('five')",
+    }
+    body = f"exec({fates!r}[seed])"
+    exit_code, stdout, stderr = end(start(tmp_path, body, *SWEEP, "seed=1,2,3,4,5"))
+    assert exit_code == 3
+    assert "one" in stdout and "five" in stdout
+    codes = [line.rpartition("] \t")[2] for line in stdout.splitlines() if "failed: exit code" in line]
+    assert codes == [f"#{number} failed: exit code {code}" for number, code in ((1, 3), (2, 1), (3, 137))]
+    assert "BudgetExhausted: 25 in a row" in stderr and "ZeroDivisionError" in stderr
+
+
+def test_jobs_that_would_write_to_one_place_are_refused_but_for_the_first(tmp_path: Path) -> None:
+    exit_code, stdout, stderr = end(start(tmp_path, "print('JOB')", *SWEEP, "seed=1,2", "output_dir=a"))
+    assert exit_code == 2
+    assert stdout.count("JOB") == 1
+    assert "OutputError: output_dir: 'a' belongs to an earlier job of this sweep" in stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_job_and_ends_the_sweep(number: int, tmp_path: Path) -> None:
+    body = (
+        "from isaaclab_mimic_ext.apps.signals import StopRequest\n"
+        "    with StopRequest() as stop:\n"
+        "        print('RUNNING', flush=True)\n"
+        "        while not stop.requested: time.sleep(0.05)\n"
+        "    print('SAVED', flush=True)\n"
+        "    stop.raise_interrupted('interrupted; 9 demos')"
+    )
+    process = start(tmp_path, body, *SWEEP, "seed=1,2,3")
+    assert process.stdout is not None
+    while "RUNNING" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(number)
+    exit_code, stdout, stderr = end(process)
+    assert exit_code == 128 + number
+    assert stdout.count("SAVED") == 1 and "RUNNING" not in stdout
+    assert "Interrupted: interrupted; 9 demos" in stderr
+    assert "Interrupted: interrupted in job 0 of the sweep" in stderr
+
+
+@pytest.mark.slow
+def test_sweep_of_processes_is_reported_like_any_other(kinematic_source: Path, tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "generate.py")]
+    run = ("num_envs=4", "generation_num_trials=2", "generation_guarantee=false", "video=false", "progress=false")
+    place = "hydra.sweep.dir=sweep"
+    words = [*SWEEP, f"input_file={kinematic_source}", *run, place, "++all_subtasks.action_noise=0.0,0.01"]
+    subprocess.run([*script, *words], cwd=tmp_path, check=True, timeout=300, capture_output=True)
+    report = [sys.executable, str(ROOT / "scripts" / "sweep_report.py"), "sweep_dir=sweep"]
+    subprocess.run(report, cwd=tmp_path, check=True, timeout=120, capture_output=True)
+    content = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert [parameter["name"] for parameter in content["parameters"]] == ["action_noise"]
+    assert [outcome["values"]["action_noise"] for outcome in content["outcomes"]] == [0.0, 0.01]
