@@ -74,11 +74,11 @@ def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5p
                 yield name, file["data"][name]
 
 
-def limit_cache(file: h5py.File) -> None:
+def limit_cache(file: h5py.File, num_bytes: int = _CACHE) -> None:
     """Keep HDF5's cache of metadata small: whoever goes from demo to demo does not come back to one."""
     config = file.id.get_mdc_config()
     config.set_initial_size = True
-    config.initial_size = config.min_size = config.max_size = _CACHE
+    config.initial_size = config.min_size = config.max_size = num_bytes
     config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # Of a fixed size.
     file.id.set_mdc_config(config)
 
