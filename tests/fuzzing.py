@@ -147,6 +147,7 @@ def _work(connection: Connection, scratch: Path, sound: Path) -> None:
     from isaaclab_mimic_ext.errors import MimicError
 
     every = readers(scratch, sound)
+    connection.send(None)  # All is imported, which can take longer than any reader.
     while True:
         name, path = connection.recv()
         try:
@@ -170,6 +171,7 @@ class Reader:
         self._process = context.Process(target=_work, args=(theirs, *self._arguments), daemon=True)
         self._process.start()
         theirs.close()
+        self._connection.recv()
 
     def read(self, name: str, path: Path) -> tuple[str, str]:
         """What became of it, and the hash of what was read, or the message."""
