@@ -102,7 +102,10 @@ class ProcessLauncher(Launcher):
             "hydra.sweep.dir": sweep_dir,
             "hydra.sweep.subdir": subdir,
         }
-        kept = [word for word in self.config.hydra.overrides.hydra if not word.startswith(_SWEEPS_OWN)]
+        # As they were given: read one by one, those with interpolations would be resolved.
+        given = OmegaConf.to_container(self.config.hydra.overrides.hydra)
+        assert isinstance(given, list)
+        kept = [word for word in given if not word.startswith(_SWEEPS_OWN)]
         return [
             *(sys.executable, sys.argv[0], *_flags(sys.argv[1:]), *overrides, *kept),
             *(f"{field}={quoted(place)}" for field, place in places.items()),

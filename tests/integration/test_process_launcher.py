@@ -1,7 +1,6 @@
 """Jobs of a sweep as processes: their folders, their exit codes, and signals."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -36,15 +35,14 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def test_jobs_are_processes_with_folders_of_their_own(tmp_path: Path) -> None:
-    body = "print('JOB', os.getpid(), os.getcwd() == os.environ['HERE'], seed, cfg.output_dir)"
-    os.environ["HERE"] = str(tmp_path)
-    process = start(tmp_path, body, *SWEEP, "seed=1,2,3", "hydra.sweep.dir=my sweeps/a=b", "num_envs=4")
+    body = "print('JOB', os.getpid(), os.getcwd(), seed, cfg.output_dir, sep='|')"
+    process = start(tmp_path, body, *SWEEP, "seed=1,2,3", "hydra.sweep.dir='my sweeps/a=b'", "num_envs=4")
     exit_code, stdout, stderr = end(process)
     assert exit_code == 0, stderr
-    jobs = [line.split(maxsplit=4)[1:] for line in stdout.splitlines() if line.startswith("JOB")]
+    jobs = [line.split("|")[1:] for line in stdout.splitlines() if line.startswith("JOB")]
     assert len({process for process, *_ in jobs} | {str(process.pid)}) == 4
     assert [job[1:] for job in jobs] == [
-        ["True", str(seed), str(tmp_path / "my sweeps" / "a=b" / str(seed - 1))] for seed in (1, 2, 3)
+        [str(tmp_path), str(seed), str(tmp_path / "my sweeps" / "a=b" / str(seed - 1))] for seed in (1, 2, 3)
     ]
     assert (tmp_path / "my sweeps" / "a=b" / "multirun.yaml").is_file()
 
