@@ -57,7 +57,24 @@ def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str)
         env_cfg.from_dict(sim.env)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"env: '{task_id}' cannot be configured so: {error.args[0] if error.args else error}") from error
+    _check_substeps(env_cfg.sim, task_id)
     return success_term
+
+
+def _check_substeps(sim_cfg: Any, task_id: str) -> None:
+    """Newton hands its state to MuJoCo's solver every so many substeps; out of step with resets, those are lost.
+
+    Raises:
+        ConfigError: the substeps of a step are no multiple of that.
+    """
+    physics = getattr(sim_cfg, "physics", None)
+    interval = getattr(getattr(physics, "solver_cfg", None), "update_data_interval", 1)
+    num_substeps = getattr(physics, "num_substeps", interval)
+    if interval > 1 and num_substeps % interval:
+        raise ConfigError(
+            f"env.sim.physics: '{task_id}' would lose resets: num_substeps {num_substeps} is no multiple of "
+            f"solver_cfg.update_data_interval {interval}; set env.sim.physics.solver_cfg.update_data_interval=1"
+        )
 
 
 def success_term_of(env_cfg: Any, task_id: str) -> Any:
