@@ -104,6 +104,10 @@ def test_arm_has_the_names_of_isaac_labs_franka(panda):
     assert [joint["child"] for joint in root] == [["panda_link0"]]
 
 
+def test_usds_own_validators_find_nothing_wrong_with_the_arm(panda):
+    assert panda["complaints"] == []
+
+
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_joints_of_the_file_lead_the_hand_where_the_kinematics_do(panda, data):

@@ -5,7 +5,7 @@
 from typing import Any
 
 import numpy as np
-from pxr import Gf, Usd, UsdGeom, UsdPhysics
+from pxr import Gf, Usd, UsdGeom, UsdPhysics, UsdValidation
 
 from isaaclab_mimic_ext.config.isaaclab import mimic_fields_of
 from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
@@ -34,16 +34,28 @@ def configuration(_: None) -> dict[str, Any]:
 
 
 def panda(path: str) -> dict[str, Any]:
-    """The arm's file: `bodies` and `joints` by name."""
+    """The arm's file: `complaints` of USD's validators, `bodies` and `joints` by name."""
     stage = Usd.Stage.Open(str(write_panda_usd(path)))
     prims = {prim.GetName(): prim for prim in stage.Traverse()}
     bodies = {name: prim for name, prim in prims.items() if prim.HasAPI(UsdPhysics.RigidBodyAPI)}
     joints = {name: UsdPhysics.Joint(prim) for name, prim in prims.items() if prim.IsA(UsdPhysics.Joint)}
     return {
+        "complaints": _complaints(stage),
         "root_is_articulation": stage.GetDefaultPrim().HasAPI(UsdPhysics.ArticulationRootAPI),
         "bodies": {name: _body(prim) for name, prim in bodies.items()},
         "joints": {name: _joint(joint) for name, joint in joints.items()},
     }
+
+
+def _complaints(stage: Usd.Stage) -> list[str]:
+    """What USD's own validators find wrong, physics included."""
+    registry = UsdValidation.ValidationRegistry()
+    names = [
+        data.name for data in registry.GetAllValidatorMetadata() if "physics" in data.name.lower() or "Geom" in data.name
+    ]
+    assert any("ArticulationChecker" in name for name in names)
+    context = UsdValidation.ValidationContext(registry.GetOrLoadValidatorsByName(names))
+    return [f"{error.GetName()}: {error.GetMessage()}" for error in context.Validate(stage)]
 
 
 def objects(_: None) -> dict[str, dict[str, Any]]:
