@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.mujoco_layout import build_model
 from isaaclab_mimic_ext.envs.panda import EEF_OFFSET, FINGER_OPEN, HOME, JOINT_LIMITS, forward_kinematics
 from isaaclab_mimic_ext.envs.panda_shape import FIRST_COLLIDING_LINK, STIFFNESS
 from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE, STEP_DT
+from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
 from isaaclab_mimic_ext.task import load_task
 from tests.contract.isaaclab_side.process import IsaacLabProcess
 
@@ -93,6 +94,14 @@ def test_actions_home_and_controllers_are_those_of_the_embedded_engines(configur
 def test_objects_stand_where_the_task_has_them(configuration):
     expected = {obj.name: (*obj.default_pos, obj.rest_height) for obj in TASK.objects}
     assert configuration["object_pos"] == expected
+
+
+def test_isaac_lab_reads_our_quaternions_as_the_rotations_that_they_are(isaaclab_process):
+    quat = torch.nn.functional.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(1)), dim=-1)
+    read, returned = isaaclab_process.ask("organizer", "quaternions", quat.numpy())
+    for name in ("eef_quat", "root_pose"):
+        np.testing.assert_allclose(read[name], matrix_from_quat_xyzw(quat), atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(returned[name], quat)
 
 
 def test_arm_has_the_names_of_isaac_labs_franka(panda):

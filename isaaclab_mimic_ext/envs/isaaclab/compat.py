@@ -32,6 +32,29 @@ def quat_from_isaaclab(quat: Tensor) -> Tensor:
     return quat if quat_is_xyzw() else quat.roll(-1, dims=-1)
 
 
+def tree_from_isaaclab(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Observations or states whose quaternions (`*_quat`, and those of `*_pose`) are xyzw, as they are recorded."""
+    return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_from_isaaclab)
+
+
+def tree_to_isaaclab(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `tree_from_isaaclab`."""
+    return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_to_isaaclab)
+
+
+def _reordered(tree: Mapping[str, Any], convert: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    def leaf(name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return _reordered(value, convert)
+        if name.endswith("_quat") and value.shape[-1] == 4:
+            return convert(value)
+        if name.endswith("_pose") and value.shape[-1] == 7:
+            return torch.cat((value[..., :3], convert(value[..., 3:])), dim=-1)
+        return value
+
+    return {name: leaf(name, value) for name, value in tree.items()}
+
+
 def isaaclab_quat_from_matrix(rot: Tensor, unique: bool) -> Tensor:
     """Quaternions (..., 4) in Isaac Lab's order and with its choice of sign; `unique`: w >= 0."""
     from isaaclab.utils.math import quat_from_matrix, quat_unique

@@ -13,7 +13,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
-from isaaclab_mimic_ext.envs.isaaclab.compat import refresh_sensors, success_rule
+from isaaclab_mimic_ext.envs.isaaclab.compat import refresh_sensors, success_rule, tree_from_isaaclab, tree_to_isaaclab
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import Task
@@ -76,7 +76,7 @@ class IsaacLabEnv:
             if missing:
                 raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], given)}")
             merged[group] = {name: given[name] for name in assets}
-        self._env.reset_to(merged, _ids(env_ids), is_relative=True)
+        self._env.reset_to(tree_to_isaaclab(merged), _ids(env_ids), is_relative=True)
         refresh_sensors(self._env)
         self._begin(env_ids)
 
@@ -175,11 +175,11 @@ class IsaacLabEnv:
         return {name: rows[name].reshape(*actions.shape[:-1], -1) for name in self.eef_names}
 
     def observations(self) -> NestedTensors:
-        return self._env.obs_buf["policy"]
+        return tree_from_isaaclab(self._env.obs_buf["policy"])
 
     def get_state(self) -> NestedTensors:
         if self._state is None:
-            groups = self._env.scene.get_state(is_relative=True)
+            groups = tree_from_isaaclab(self._env.scene.get_state(is_relative=True))
             self._state = {group: assets for group, assets in groups.items() if assets}
         return self._state
 

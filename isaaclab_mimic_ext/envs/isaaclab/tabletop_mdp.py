@@ -11,6 +11,7 @@ from isaaclab.managers import ManagerTermBase
 from isaaclab.utils import configclass
 from torch import Tensor
 
+from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.envs.tabletop import Observer, ResetSampler
@@ -30,7 +31,7 @@ def observation_names(task: Task) -> tuple[str, ...]:
 
 
 class SceneObservations:
-    """The observations of an env at one instant, handed out term by term.
+    """The observations of an env at one instant, handed out term by term; quaternions in Isaac Lab's order.
 
     The manager asks for every term once an instant: a term that has been handed out already is the first of the next one.
     """
@@ -45,7 +46,8 @@ class SceneObservations:
         """The observation of that name, (N, ...)."""
         if name not in self._left:
             self._left = self._observe(self._reader.read(), self._env.action_manager.action)
-        return self._left.pop(name)
+        value = self._left.pop(name)
+        return compat.quat_to_isaaclab(value) if name.endswith("_quat") else value
 
 
 def observation(env: Any, task_name: str, name: str) -> Tensor:

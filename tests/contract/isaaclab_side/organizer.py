@@ -5,9 +5,12 @@
 from typing import Any
 
 import numpy as np
+import torch
+from isaaclab.utils.math import matrix_from_quat
 from pxr import Gf, Usd, UsdGeom, UsdPhysics, UsdValidation
 
 from isaaclab_mimic_ext.config.isaaclab import mimic_fields_of
+from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
 from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body
 from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.mimic_env_cfg import FrankaDesktopOrganizerIKRelMimicEnvCfg
@@ -31,6 +34,20 @@ def configuration(_: None) -> dict[str, Any]:
         "object_pos": {name: tuple(getattr(cfg.scene, name).init_state.pos) for name in OBJECT_PARTS},
         "events": {name: (event.asset, event.pose_range, event.joint_std) for name, event in cfg.trial_events.items()},
     }
+
+
+def quaternions(quat_xyzw: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """As a state has them, (n, 4): the rotations (n, 3, 3) that Isaac Lab reads, and the tree that comes back to us."""
+    quat = torch.from_numpy(quat_xyzw)
+    tree = {"eef_quat": quat, "robot": {"root_pose": torch.cat((torch.zeros(len(quat), 3), quat), dim=-1)}}
+    theirs = compat.tree_to_isaaclab(tree)
+    back = compat.tree_from_isaaclab(theirs)
+    read = {"eef_quat": theirs["eef_quat"], "root_pose": theirs["robot"]["root_pose"][:, 3:]}
+    returned = {"eef_quat": back["eef_quat"], "root_pose": back["robot"]["root_pose"][:, 3:]}
+    return (
+        {name: matrix_from_quat(value).numpy() for name, value in read.items()},
+        {name: value.numpy() for name, value in returned.items()},
+    )
 
 
 def panda(path: str) -> dict[str, Any]:
