@@ -16,6 +16,8 @@ _HEADER = 16
 _WHOLE, _PART = 2**28, 2**26
 """A file up to the one is searched whole, a larger one for the other at its begin and end [bytes]: heaps of attributes
 are written with the first demos, or last of all."""
+_PIECE = 2**23
+"""Searched, and then forgotten; whole pages [bytes]."""
 
 
 def damaged_heap(path: Path) -> int | None:
@@ -27,12 +29,16 @@ def damaged_heap(path: Path) -> int | None:
 
 
 def _collections(data: mmap.mmap) -> Iterator[int]:
-    spans = [(0, len(data))] if len(data) <= _WHOLE else [(0, _PART), (len(data) - _PART, len(data))]
-    for begin, end in spans:
+    size = len(data)
+    last = (size - _PART) // _PIECE * _PIECE
+    for begin in range(0, size, _PIECE) if size <= _WHOLE else [*range(0, _PART, _PIECE), *range(last, size, _PIECE)]:
+        end = min(begin + _PIECE + len(_SIGNATURE) - 1, size)
         start = data.find(_SIGNATURE, begin, end)
         while start >= 0:
             yield start
             start = data.find(_SIGNATURE, start + 1, end)
+        # Whoever reads a file to its end should not be counted all of it as memory.
+        data.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
 
 def _leads_to_its_end(data: mmap.mmap, start: int) -> bool:

@@ -49,6 +49,16 @@ def test_sound_files_pass_and_so_do_those_without_texts(path: Path, tmp_path: Pa
     assert damaged_heap(tmp_path / "empty") is None
 
 
+@pytest.mark.parametrize("place", [0, 2**23 - 11, 2**23, 3 * 2**23 - 1])
+def test_a_heap_is_found_wherever_it_lies(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "large"
+    with open(path, "wb") as file:
+        file.seek(place)
+        file.write(b"GCOL\x01\x00\x00\x00" + struct.pack("<Q", 4096))  # Its first object has no length.
+        file.truncate(3 * 2**23 + 5000)
+    assert damaged_heap(path) == place
+
+
 def test_a_text_that_hdf5_never_ends_reading_is_refused_by_every_reader(path: Path) -> None:
     inspect_dataset(path)
     end_the_chain(path)
