@@ -3,15 +3,19 @@
     python benchmarks/dataset_tools.py --num-demos 2000 --num-camera-demos 40 [--folder /tmp] [--json]
 
 Two files of `--num-demos` low-dimensional demos from the kinematic engine, and two with two cameras of 128x128x3 uint8.
+Copy and merge both end when all is on the disk.
 """
 
 import argparse
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,11 +25,19 @@ from common import machine
 
 from isaaclab_mimic_ext.apps import generate
 from isaaclab_mimic_ext.cli.compose import load_config
-from isaaclab_mimic_ext.datasets.hdf5 import limit_cache
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
+
+ROUNDS = 5
+MEMORY = """
+import resource, sys
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+merge_datasets(sys.argv[1:-1], sys.argv[-1], overwrite=True)
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 def generate_file(folder: Path, num_demos: int, seed: int) -> Path:
@@ -50,14 +62,10 @@ def add_cameras(source: Path, path: Path, num_demos: int) -> Path:
     return path
 
 
-def seconds(call: Callable[..., Any], *args: Any, rounds: int = 1) -> float:
-    """Of the fastest of `rounds` calls."""
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        call(*args)
-        times.append(time.perf_counter() - began)
-    return min(times)
+def seconds(call: Callable[..., Any], *args: Any) -> float:
+    began = time.perf_counter()
+    call(*args)
+    return time.perf_counter() - began
 
 
 def copy_durably(paths: list[Path], output: Path) -> None:
@@ -66,42 +74,37 @@ def copy_durably(paths: list[Path], output: Path) -> None:
         shutil.copyfile(path, target)
         with open(target, "rb+") as file:
             os.fsync(file.fileno())
-        target.unlink()
 
 
 def measure_merge(paths: list[Path], output: Path) -> dict[str, float]:
+    """Copies and merges in turn, neither of which finds its result there already; the median of each."""
     megabytes = sum(path.stat().st_size for path in paths) / 1e6
-    copy = megabytes / seconds(copy_durably, paths, output, rounds=3)
-    merge = megabytes / seconds(lambda: merge_datasets(paths, output, overwrite=True), rounds=3)
-    ceiling = paths[0].stat().st_size / 1e6 / min(copy_in_memory(paths[0]) for _ in range(3))
+    times: dict[str, list[float]] = {"copy": [], "merge": []}
+    for _ in range(ROUNDS):
+        for name, call in (("copy", copy_durably), ("merge", merge_datasets)):
+            for left in output.parent.glob(f"{output.stem}.*"):
+                left.unlink()
+            times[name].append(seconds(call, paths, output))
+    copy, merge = (megabytes / median(times[name]) for name in ("copy", "merge"))
+    memory = subprocess.run([sys.executable, "-c", MEMORY, *map(str, paths), str(output)], capture_output=True, check=True)
+    before, after = map(int, memory.stdout.split())
     return {
         "megabytes": megabytes, "copy_mb_per_s": copy, "merge_mb_per_s": merge, "share": merge / copy,
-        "hdf5_in_memory_mb_per_s": ceiling, "share_of_hdf5": merge / ceiling,
+        "merge_peak_mb": after / 1000, "merge_peak_above_imports_mb": (after - before) / 1000,
     }  # fmt: skip
-
-
-def copy_in_memory(path: Path) -> float:
-    """The most that HDF5 can do [s]: each demo by one call of its library, from memory to memory, and nothing else."""
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fapl_core(16 * 2**20, False)
-    target = h5py.h5f.create(b"nowhere", h5py.h5f.ACC_TRUNC, fapl=access)
-    with h5py.File(path, "r", driver="core", backing_store=False) as source, h5py.File(target) as copied:
-        limit_cache(source)
-        limit_cache(copied)
-        names, data = [name.encode() for name in source["data"]], copied.create_group("data")
-        return seconds(lambda: [h5py.h5o.copy(source["data"].id, name, data.id, name) for name in names])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-demos", type=int, default=2000)
     parser.add_argument("--num-camera-demos", type=int, default=40)
+    parser.add_argument("--inputs", nargs=2, type=Path, help="low-dimensional files that are there already")
     parser.add_argument("--folder", help="where the files go, removed afterwards")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
-        low = [generate_file(folder / str(seed), args.num_demos, seed) for seed in (1, 2)]
+        low = args.inputs or [generate_file(folder / str(seed), args.num_demos, seed) for seed in (1, 2)]
         cameras = [add_cameras(path, folder / f"{i}.hdf5", args.num_camera_demos) for i, path in enumerate(low)]
         results: dict[str, Any] = {"cameras": measure_merge(cameras, folder / "cameras.hdf5")}
         merged = folder / "merged.hdf5"

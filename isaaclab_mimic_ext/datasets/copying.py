@@ -27,7 +27,7 @@ from isaaclab_mimic_ext.datasets.transfer import Span, Transfer
 _METADATA_BLOCK = 64 * 2**10
 _CACHE = 4 * 2**20
 """Of metadata of a file that demos are added to: the names of all that are there are one piece of it [bytes]."""
-_WINDOW, _LARGEST = 2**24, 2**26
+_WINDOW, _LARGEST = 2**23, 2**25
 """Of demos that are moved together, and of one alone; two such pieces of a file are in memory at a time [bytes]."""
 _SLACK = 256 * 2**10
 """Parts of a demo may lie so far before it, or behind the next one [bytes]."""
