@@ -145,7 +145,8 @@ def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPla
     constraints = build_constraints(cfg.task_constraint_configs, subtasks, env.device)
     motion_planner = None
     if cfg.datagen_config.use_skillgen:
-        motion_planner = build_motion_planner(load_task(cfg.task.name), env.device)
+        ramp_steps = cfg.datagen_config.transit_ramp_steps
+        motion_planner = build_motion_planner(load_task(cfg.task.name), env.device, ramp_steps)
     return TrialPlanner(pool, table, constraints, cfg.datagen_config, cfg.num_envs, motion_planner)
 
 

@@ -8,14 +8,15 @@ from isaaclab_mimic_ext.envs.panda import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
 from isaaclab_mimic_ext.plan.motion_boxes import Boxes
+from isaaclab_mimic_ext.plan.motion_paths import Speed
 from isaaclab_mimic_ext.task import Task
 
 MAX_HEIGHT = 0.60
 """Of an end effector on its way, above the table [m]."""
 
 
-def build_motion_planner(task: Task, device: torch.device) -> BoxPlanner:
-    """The planner of ways between the objects of a task, for its arms.
+def build_motion_planner(task: Task, device: torch.device, ramp_steps: int = 8) -> BoxPlanner:
+    """The planner of ways between the objects of a task, for its arms; `ramp_steps`: `transit_ramp_steps`.
 
     Raises:
         TaskSpecError: an object has no bounding box.
@@ -30,7 +31,8 @@ def build_motion_planner(task: Task, device: torch.device) -> BoxPlanner:
     objects = Boxes(torch.tensor(centre, device=device), torch.tensor(half_size, device=device))
     base = torch.tensor([arm.base_pos for arm in task.arms], device=device)
     shoulder = base + torch.tensor([0.0, 0.0, SHOULDER_HEIGHT], device=device)
-    return BoxPlanner(objects, hand_boxes(device, HAND_BOXES), Workspace(shoulder, WRIST, MAX_REACH, MAX_HEIGHT))
+    workspace = Workspace(shoulder, WRIST, MAX_REACH, MAX_HEIGHT)
+    return BoxPlanner(objects, hand_boxes(device, HAND_BOXES), workspace, speed=Speed(window=ramp_steps))
 
 
 def start_signal_names(config: DataGenConfig, subtasks: dict[str, list[SubTaskConfig]]) -> list[str]:

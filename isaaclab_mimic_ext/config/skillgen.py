@@ -17,8 +17,12 @@ def check_skillgen(cfg: MimicEnvCfg, signal_names: Sequence[str]) -> None:
         signal_names: those of the task.
 
     Raises:
+        ConfigError: ways would have no steps.
         TaskSpecError: it names the subtask, the value and the remedy.
     """
+    if cfg.datagen_config.transit_ramp_steps < 1:
+        steps = cfg.datagen_config.transit_ramp_steps
+        raise ConfigError(f"datagen_config.transit_ramp_steps: {steps} is out of range; give 1 or more steps")
     if not cfg.datagen_config.use_skillgen:
         return
     for eef_name, subtasks in cfg.subtask_configs.items():

@@ -54,6 +54,8 @@ class DataGenConfig:
     """Of `ornstein_uhlenbeck`: after so many steps the correlation has fallen to 1/e."""
     use_skillgen: bool = False
     """Plan the motion between segments instead of interpolating it; the demos need subtask start signals."""
+    transit_ramp_steps: int = 8
+    """Over so many steps a planned way speeds up, slows down and rounds its corners; 1: not at all."""
     use_navigation_controller: bool = False
     """Repeat the waypoint of end effector `body` until the env says that its navigation goal is reached."""
     max_navigation_wait_steps: int = 200

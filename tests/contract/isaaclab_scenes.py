@@ -29,7 +29,7 @@ NUM_FRAMES = 17
 OURS_ALONE = {
     "max_total_failures", "max_trials", "max_time", "min_success_rate", "num_final_hold_steps", "num_success_steps",
     "success_rule", "compat_select", "stop_hopeless_trials", "action_noise_process", "action_noise_correlation_steps",
-    "max_navigation_wait_steps", "legacy_small_rotation", "num_settle_steps_before_gripper",
+    "max_navigation_wait_steps", "transit_ramp_steps", "legacy_small_rotation", "num_settle_steps_before_gripper",
 }  # fmt: skip
 """Fields of our configuration that Isaac Lab's has not."""
 

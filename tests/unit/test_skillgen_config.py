@@ -41,6 +41,11 @@ def test_what_only_skillgen_refuses_is_taken_without_it():
     config(f"{PLACE}.subtask_term_signal=null", f"{REACH}.first_subtask_start_offset_range=[0,2]")
 
 
+def test_way_that_speeds_up_over_no_steps_is_refused():
+    with pytest.raises(ConfigError, match="transit_ramp_steps: 0"):
+        config("datagen_config.transit_ramp_steps=0")
+
+
 def test_source_file_without_start_signals_is_refused_with_the_remedy(tmp_path: Path):
     source = write_source_file(tmp_path / "source.hdf5", num_demos=2)
     cfg = generate_cfg(source, tmp_path / "run", "num_envs=2", "datagen_config.use_skillgen=true")
