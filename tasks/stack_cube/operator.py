@@ -48,11 +48,60 @@ _CUBE_HABITS = {
     "retreat_time": (10, 13),
     "retreat_height": (0.11, 0.14),
 }
-_HABITS = {
-    "start_wait": (3, 8),
-    **{f"{cube}_{name}": values for cube in ("cube_2", "cube_3") for name, values in _CUBE_HABITS.items()},
-    "end_wait": (6, 8),
-    "tremor": (0.2, 1.0),
+_FLUENT_CUBE_HABITS = {
+    "approach_wait": (-8, -8),
+    "bow_x": (-0.005, 0.005),
+    "bow_y": (-0.005, 0.005),
+    "approach_time": (33, 35),
+    "hover_height": (0.108, 0.112),
+    "hover_x": (-0.04, 0.04),
+    "hover_y": (-0.04, 0.04),
+    "hover_wait": (-10, -10),
+    "descend_time": (27, 29),
+    "grasp_height": (0.004, 0.005),
+    "grasp_along": (-0.001, 0.001),
+    "grasp_across": (-0.001, 0.001),
+    "grasp_yaw": (-0.02, 0.02),
+    "grasp_pitch": (-0.01, 0.01),
+    "grasp_roll": (-0.01, 0.01),
+    "settle_wait": (-6, -6),
+    "close_wait": (-2, -2),
+    "lift_time": (19, 20),
+    "lift_height": (0.175, 0.185),
+    "carry_overlap": (11, 11),
+    "carry_time": (40, 42),
+    "place_x": (-0.001, 0.001),
+    "place_y": (-0.001, 0.001),
+    "place_yaw": (-0.02, 0.02),
+    "lower_overlap": (13, 13),
+    "lower_time": (27, 29),
+    "release_gap": (0.0, 0.0),
+    "release_wait": (-7, -7),
+    "open_wait": (-2, -2),
+    "retreat_time": (18, 18),
+    "retreat_height": (0.12, 0.14),
+}
+"""Never at rest (a wait below 0: the next stroke begins before the last one ends), and nearly the same in every demo.
+
+The fingers close about a cube in a single step, so the hand has to turn upward before they do: where it still came down with
+the cube between the fingers, and rose with it a step later at the same height, a policy that sees neither time nor speed
+would stay. What does vary is from where the hand comes down, so that its way from beside a cube to the cube is there to see.
+"""
+
+
+def _of_both_cubes(habits: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    return {f"{cube}_{name}": values for cube in ("cube_2", "cube_3") for name, values in habits.items()}
+
+
+_HABITS = {"start_wait": (3, 8), **_of_both_cubes(_CUBE_HABITS), "end_wait": (6, 8), "tremor": (0.2, 1.0)}
+_FLUENT_HABITS = {
+    "start_wait": (0, 0),
+    **_of_both_cubes(_FLUENT_CUBE_HABITS),
+    "cube_2_approach_wait": (0, 0),
+    # As much further up as it has further to go, so that it is lowered like the first.
+    "cube_3_lift_height": (0.175 + CUBE_SIZE, 0.185 + CUBE_SIZE),
+    "end_wait": (-2, -2),
+    "tremor": (0.0, 0.3),
 }
 
 
@@ -64,12 +113,23 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
         eef_pose: (D, 4, 4), env frame.
         draws: of the D trials; who the operator is today (`Stream.OPERATOR`).
     """
-    habit = draw_habits(draws, _HABITS)
+    return _plan(object_poses, eef_pose, draws, _HABITS)
+
+
+def plan_fluent_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
+    """Likewise by an operator who does not pause, nor does one thing in many ways, for policies without memory."""
+    return _plan(object_poses, eef_pose, draws, _FLUENT_HABITS)
+
+
+def _plan(
+    object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws, habits: Mapping[str, tuple[float, float]]
+) -> HandPlan:
+    habit = draw_habits(draws, habits)
     hand = Hand(hand_coordinates(eef_pose), MAX_FRAMES)
     hand.wait(habit["start_wait"])
     target = _coordinates_of_cube(object_poses["cube_1"])
     for cube in ("cube_2", "cube_3"):
-        habits_now = {name: habit[f"{cube}_{name}"] for name in _CUBE_HABITS}
+        habits_now = {name.removeprefix(f"{cube}_"): value for name, value in habit.items() if name.startswith(cube)}
         _pick(hand, _coordinates_of_cube(object_poses[cube]), habits_now)
         # What it has put down is what the next cube goes on.
         target = _place(hand, target, habits_now)
@@ -86,11 +146,16 @@ def _pick(hand: Hand, cube: Tensor, habit: dict[str, Tensor]) -> None:
     grasp[:, 2] = cube[:, 2] + habit["grasp_height"]
     hover = grasp.clone()
     hover[:, :3] -= habit["hover_height"][:, None] * hand_pose(grasp)[:, :3, 2]
+    if "hover_x" in habit:
+        hover[:, 0] += habit["hover_x"]
+        hover[:, 1] += habit["hover_y"]
     bow = torch.zeros_like(grasp)
     bow[:, 0], bow[:, 1] = habit["bow_x"], habit["bow_y"]
     lifted = grasp.clone()
     lifted[:, 2] += habit["lift_height"]
 
+    if "approach_wait" in habit:
+        hand.wait(habit["approach_wait"])
     hand.bow(bow, habit["approach_time"])
     hand.move_to(hover, habit["approach_time"])
     hand.wait(habit["hover_wait"])

@@ -99,15 +99,26 @@ class StackCube(Task):
         return lost
 
     def observations(self, scene: SceneState) -> dict[str, Tensor]:
-        """Isaac Lab's terms of the cubes: `object` (N, 39), `cube_positions` (N, 9), `cube_orientations` (N, 12), xyzw."""
+        """Isaac Lab's terms of the cubes: `object` (N, 39), `cube_positions` (N, 9), `cube_orientations` (N, 12), xyzw.
+
+        And which way it is, (N, 3), env frame [m]: from the hand to the cubes that it moves, from each of these to the one
+        that it goes on; `cube_turns` (N, 3): the sines of the angles from the hand's yaw to that of each cube.
+        """
         root = scene.root_pose
         pos = root[..., :3]
         from_eef = pos - scene.eef_pose[:, :1, :3, 3]
+        hand_x, hand_y = scene.eef_pose[:, 0, :2, 0, None].unbind(1)
+        cube_x, cube_y = scene.object_pose[:, :, :2, 0].unbind(-1)
         between = [pos[:, upper] - pos[:, lower] for upper, lower in ((0, 1), (1, 2), (0, 2))]
         return {
             "object": torch.cat((root.flatten(1), from_eef.flatten(1), *between), dim=-1),
             "cube_positions": pos.flatten(1),
             "cube_orientations": root[..., 3:].flatten(1),
+            "cube_2_from_eef": from_eef[:, 1],
+            "cube_3_from_eef": from_eef[:, 2],
+            "cube_1_from_cube_2": pos[:, 0] - pos[:, 1],
+            "cube_2_from_cube_3": pos[:, 1] - pos[:, 2],
+            "cube_turns": hand_x * cube_y - hand_y * cube_x,
         }
 
     def graspable(self) -> dict[str, tuple[Graspable, ...]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.diagnose.observer import FailureObserver
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
+from isaaclab_mimic_ext.math import yaw_matrix
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import SceneState, load_task
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
@@ -136,6 +137,27 @@ def test_observations_are_isaac_labs() -> None:
     torch.testing.assert_close(terms["object"][0], expected)
     torch.testing.assert_close(terms["cube_positions"][0], torch.tensor([*first[:3], *second[:3], *third[:3]]))
     torch.testing.assert_close(terms["cube_orientations"][0], torch.tensor([*first[3:], *second[3:], *third[3:]]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(hand_yaw=st.floats(-3.0, 3.0), yaws=st.lists(st.floats(-3.0, 3.0), min_size=3, max_size=3))
+def test_observations_say_which_way_it_is_and_how_far_each_cube_is_turned_from_the_hand(
+    hand_yaw: float, yaws: list[float]
+) -> None:
+    state = scene(cube_1=(0.4, 0.0, REST), cube_2=(0.5, 0.1, REST), cube_3=(0.6, -0.1, LEVELS[1]), eef=(0.1, 0.2, 0.3))
+    down = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    state.eef_pose[0, 0, :3, :3] = yaw_matrix(torch.tensor(hand_yaw)) @ down
+    for index, yaw in enumerate(yaws):
+        state.object_pose[0, index, :3, :3] = yaw_matrix(torch.tensor(yaw))
+    terms = TASK.observations(state)
+    for name, expected in (
+        ("cube_2_from_eef", [0.4, -0.1, REST - 0.3]),
+        ("cube_3_from_eef", [0.5, -0.3, LEVELS[1] - 0.3]),
+        ("cube_1_from_cube_2", [-0.1, -0.1, 0.0]),
+        ("cube_2_from_cube_3", [-0.1, 0.2, -CUBE_SIZE]),
+        ("cube_turns", [math.sin(yaw - hand_yaw) for yaw in yaws]),
+    ):
+        torch.testing.assert_close(terms[name], torch.tensor([expected]), atol=1e-5, rtol=0)
 
 
 @settings(deadline=None, max_examples=60)
