@@ -51,8 +51,8 @@ _FLOOR = Part("box", (50.0, 50.0, 0.01), (0.0, 0.0, -TABLE_THICKNESS - TABLE_HEI
 class TabletopSceneCfg(InteractiveSceneCfg):
     """A table and a light; arms and objects are added under their names in the task."""
 
-    table = AssetBaseCfg(prim_path="{ENV_REGEX_NS}/Table", spawn=PartsCfg(parts=[_TOP, *table_legs()], is_body=False))
-    floor = AssetBaseCfg(prim_path="/World/Floor", spawn=PartsCfg(parts=[_FLOOR], is_body=False))
+    table = AssetBaseCfg(prim_path="{ENV_REGEX_NS}/Table", spawn=PartsCfg(parts=(_TOP, *table_legs()), is_body=False))
+    floor = AssetBaseCfg(prim_path="/World/Floor", spawn=PartsCfg(parts=(_FLOOR,), is_body=False))
     light = AssetBaseCfg(prim_path="/World/Light", spawn=sim_utils.DomeLightCfg(color=(0.75, 0.75, 0.75), intensity=3000.0))
 
 
@@ -186,7 +186,7 @@ def _object_cfg(obj: SceneObject, parts: Sequence[Part]) -> Any:
     rigid_props = sim_utils.RigidBodyPropertiesCfg(
         solver_position_iteration_count=16, solver_velocity_iteration_count=1, max_depenetration_velocity=5.0
     )
-    spawn = PartsCfg(parts=list(parts), rigid_props=rigid_props)
+    spawn = PartsCfg(parts=tuple(parts), rigid_props=rigid_props)
     pos = (*obj.default_pos, obj.rest_height)
     prim_path = "{ENV_REGEX_NS}/" + "".join(word.capitalize() for word in obj.name.split("_"))
     return RigidObjectCfg(prim_path=prim_path, init_state=RigidObjectCfg.InitialStateCfg(pos=pos), spawn=spawn)

@@ -11,6 +11,7 @@ from isaaclab.managers import ManagerTermBase
 from isaaclab.utils import configclass
 from torch import Tensor
 
+from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
 from isaaclab_mimic_ext.envs.panda import HOME
@@ -62,13 +63,22 @@ def success(env: Any, task_name: str) -> Tensor:
     return cached_task(task_name).success(scene_reader(env, task_name).read())
 
 
+def reset_sampler(env: Any, task: Task) -> ResetSampler:
+    """What draws how trials begin, by the randomization in the env's configuration."""
+    # Isaac Lab's command lines make plain containers of configurations and back.
+    events = {
+        name: event if isinstance(event, EventCfg) else EventCfg(**event) for name, event in env.cfg.trial_events.items()
+    }
+    return ResetSampler(task, events, torch.device(env.device))
+
+
 class PlaceObjects(ManagerTermBase):
     """Reset event: objects and joints at random, by the task's own randomization, from torch's global generator."""
 
     def __init__(self, cfg: Any, env: Any):
         super().__init__(cfg, env)
         task = cached_task(cfg.params["task_name"])
-        self.sampler = ResetSampler(task, env.cfg.trial_events, torch.device(env.device))
+        self.sampler = reset_sampler(env, task)
 
     def __call__(self, env: Any, env_ids: Tensor, task_name: str) -> None:
         seed = int(torch.randint(2**62, ()))

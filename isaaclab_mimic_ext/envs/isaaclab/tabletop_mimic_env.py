@@ -9,8 +9,9 @@ import torch
 from isaaclab.envs import ManagerBasedRLMimicEnv
 from torch import Tensor
 
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_mdp import reset_sampler
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
-from isaaclab_mimic_ext.envs.tabletop import RelativeActions, ResetSampler
+from isaaclab_mimic_ext.envs.tabletop import RelativeActions
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import SceneState, Task
 
@@ -26,9 +27,8 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
 
     def __init__(self, cfg: Any, render_mode: str | None = None, **kwargs: Any):
         super().__init__(cfg, render_mode, **kwargs)
-        device = torch.device(self.device)
-        self._control = RelativeActions(len(self.mimic_task.arms), device)
-        self._trials = ResetSampler(self.mimic_task, cfg.trial_events, device)
+        self._control = RelativeActions(len(self.mimic_task.arms), torch.device(self.device))
+        self._trials = reset_sampler(self, self.mimic_task)
         self._state: tuple[Any, SceneState] | None = None
 
     @property

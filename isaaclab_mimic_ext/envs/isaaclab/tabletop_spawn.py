@@ -2,7 +2,6 @@
 
 import logging
 import os
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pxr import Usd, UsdGeom
 from isaaclab_mimic_ext.envs.isaaclab.compat import quat_is_xyzw
 from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
 from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body, add_shapes, set_pose
+from isaaclab_mimic_ext.envs.parts import Part
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ NVIDIAS_PANDA: str = FRANKA_PANDA_HIGH_PD_CFG.spawn.usd_path
 
 def spawn_parts(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
     """Spawn a `PartsCfg`, of primitives or from the file that it names, as Isaac Lab's own spawners do."""
-    if cfg.usd_path is None:
+    if not cfg.usd_path:
         return _spawn_primitives(prim_path, cfg, translation, orientation, **kwargs)
     file = UsdFileCfg(usd_path=cfg.usd_path, scale=cfg.usd_scale, rigid_props=cfg.rigid_props)
     return spawn_from_usd(prim_path, file, translation, orientation, **kwargs)
@@ -34,7 +34,8 @@ def spawn_parts(prim_path: str, cfg: Any, translation: Any = None, orientation: 
 @clone
 def _spawn_primitives(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **_: Any) -> Usd.Prim:
     stage = get_current_stage()
-    solids = [Solid.of(part) for part in cfg.parts]
+    # Isaac Lab's command lines make plain containers of configurations and back.
+    solids = [Solid.of(part if isinstance(part, Part) else Part(**part)) for part in cfg.parts]
     if cfg.is_body:
         prim = add_body(stage, prim_path, solids)
     else:
@@ -59,13 +60,13 @@ class PartsCfg(RigidObjectSpawnerCfg):
     """One rigid body, or scenery that stands still, of primitives."""
 
     func: Any = spawn_parts
-    parts: list[Any] = field(default_factory=list)
+    parts: tuple[Any, ...] = ()
     """`isaaclab_mimic_ext.envs.parts.Part`s."""
     is_body: bool = True
     """Whether it can move."""
-    usd_path: str | None = None
+    usd_path: str = ""
     """A USD file, from Nucleus or a disk, in place of the parts; its frame must be where the task has the object's."""
-    usd_scale: tuple[float, float, float] | None = None
+    usd_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 def spawn_panda(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
