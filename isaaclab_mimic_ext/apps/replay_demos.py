@@ -9,13 +9,14 @@ import torch
 
 from isaaclab_mimic_ext.apps.demo_bar import demo_bar
 from isaaclab_mimic_ext.config import ReplayDemosCfg
-from isaaclab_mimic_ext.datasets.engine import make_recorded_env
+from isaaclab_mimic_ext.datasets.engine import make_recorded_env, recorded_engine
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.datasets.playback import check_picture, write_states_video
 from isaaclab_mimic_ext.datasets.replay import Replayed, replay_file, summary
 from isaaclab_mimic_ext.datasets.replay_states import StateHistory
 from isaaclab_mimic_ext.datasets.stream import read_facts
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
@@ -27,19 +28,22 @@ def main(cfg: ReplayDemosCfg) -> list[Replayed]:
     Raises:
         UsageError: the file cannot be replayed on the engine asked for, or the video cannot be written.
     """
+    facts, task = read_facts(cfg.input_file), None
     if cfg.video_file is not None:
         check_picture(cfg.video_file, ".mp4", cfg.overwrite)
-    facts = read_facts(cfg.input_file)
+        task = load_task(facts.env_args.get("task", facts.env_args["env_name"]))
     with open_hdf5(cfg.input_file) as file:
         names = demo_names(file)[: cfg.num_demos]
-    env = make_recorded_env(facts.env_args, cfg.sim, min(cfg.num_envs, len(names)), torch.device(cfg.device))
+    num_envs = min(cfg.num_envs, len(names))
+    if recorded_engine(facts.env_args, cfg.sim) == "isaaclab":
+        cfg.sim = launch(cfg.sim, cfg.device, cfg.headless, enable_cameras=False)
+    env = make_recorded_env(facts.env_args, cfg.sim, num_envs, torch.device(cfg.device))
     try:
         history = StateHistory(env, cfg.num_video_demos if cfg.video_file is not None else 0)
         results = _replay(cfg, env, names, history)
     finally:
         env.close()
-    if cfg.video_file is not None:
-        task = load_task(facts.env_args.get("task", facts.env_args["env_name"]))
+    if cfg.video_file is not None and task is not None:
         write_states_video(history.demos(), cfg.video_file, task, overwrite=cfg.overwrite)
         log.info("Drew %s", cfg.video_file)
     report = {"path": cfg.input_file, "engine": env.env_args().get("engine"), **summary(results)}

@@ -44,7 +44,7 @@ BAD_INPUT = [
     ("merge_datasets", ["input_file=[good.hdf5,other.hdf5]"], ["output_file", "no value"]),
     ("split_dataset", ["input_file=good.hdf5", "--by_source_demo"], ["good.hdf5", "demo_0", "source_demos"]),
     ("replay_demos", ["input_file=good.hdf5", "num_envs=0"], ["num_envs", "0"]),
-    ("replay_demos", ["input_file=good.hdf5", "sim=isaaclab"], ["SimulatorUnavailable", "isaaclab"]),
+    ("replay_demos", ["input_file=good.hdf5", "sim=isaaclab"], ["SimulatorUnavailable: sim.engine: Isaac Lab is not"]),
     ("replay_demos", ["input_file=good.hdf5", "video_file=a.gif"], ["a.gif", "'.mp4'"]),
     ("replay_demos", ["input_file=newer.hdf5"], ["newer.hdf5", "format_version is 2"]),
 ]

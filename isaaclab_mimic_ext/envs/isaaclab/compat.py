@@ -3,8 +3,10 @@
 # N envs, n of them addressed
 
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from functools import cache
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 
 import torch
@@ -82,7 +84,8 @@ def load_env_cfg(task_id: str, physics: str) -> Any:
     """The configuration that a task is registered with, its presets resolved for `physics`, `default` or `newton`."""
     from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
 
-    env_cfg = load_cfg_from_registry(task_id, "env_cfg_entry_point")
+    with redirect_stdout(StringIO()):  # It prints which one it reads.
+        env_cfg = load_cfg_from_registry(task_id, "env_cfg_entry_point")
     if not quat_is_xyzw():
         return env_cfg
     from isaaclab_tasks.utils.hydra import resolve_presets

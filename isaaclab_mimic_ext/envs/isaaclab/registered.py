@@ -2,11 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
-from io import StringIO
 from typing import Any
 
 from isaaclab_mimic_ext.config import SimCfg
@@ -28,9 +25,8 @@ def registered_fields(task_id: str, sim: SimCfg) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such task, it is no Mimic task, has no success term, or not the physics asked for.
     """
-    with _quiet():
-        gym_id = import_registered(task_id, sim)
-        env_cfg = compat.load_env_cfg(gym_id, sim.physics)
+    gym_id = import_registered(task_id, sim)
+    env_cfg = compat.load_env_cfg(gym_id, sim.physics)
     fields = mimic_fields_of(env_cfg)
     success_term_of(env_cfg, gym_id)
     _check_physics(env_cfg, gym_id, sim)
@@ -44,7 +40,10 @@ def import_registered(task_id: str, sim: SimCfg) -> str:
         ConfigError: there is no such module or task.
     """
     module, _, gym_id = task_id.rpartition(":")
-    compat.import_tasks()
+    with warnings.catch_warnings():
+        # Isaac Lab's own tasks register some of their ids twice.
+        warnings.filterwarnings("ignore", message=".*Overriding environment")
+        compat.import_tasks()
     for own in filter(None, map(isaaclab_module, available_tasks())):
         import_module(own)
     if PINOCCHIO in sim.launcher_args and find_spec(_PINOCCHIO_TASKS) is not None:
@@ -85,12 +84,3 @@ def _check_physics(env_cfg: Any, gym_id: str, sim: SimCfg) -> None:
             f"sim.physics: 'newton': '{gym_id}' has no settings for Newton; it needs PhysX, and so Isaac Sim and "
             "sim.physics=default"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Isaac Lab prints which configurations it reads, and there are warnings of what its tasks do among themselves."""
-    with redirect_stdout(StringIO()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Overriding environment")
-        warnings.filterwarnings("ignore", message="Preset", category=FutureWarning)
-        yield
