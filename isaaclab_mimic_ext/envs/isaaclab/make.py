@@ -1,6 +1,8 @@
 """From a gym id to an env: Isaac Lab's configuration, made ready for generation as its own generator does."""
 
 import logging
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from isaaclab_mimic_ext.config import SimCfg
@@ -27,7 +29,8 @@ def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, eve
     success_term = prepare(env_cfg, task_id, sim, num_envs, device)
     if events is not None and hasattr(env_cfg, "trial_events"):
         env_cfg.trial_events = events
-    env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
+    with redirect_stdout(sys.stderr):  # Its tables are no output of ours, which may be JSON.
+        env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
     if not isinstance(env, ManagerBasedRLMimicEnv):
         env.close()
         raise ConfigError(
