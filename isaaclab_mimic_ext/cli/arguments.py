@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from itertools import chain
 
 from isaaclab_mimic_ext.config import DataGenConfig, MimicEnvCfg
 from isaaclab_mimic_ext.config.task import GYM_ID
@@ -59,6 +60,7 @@ _OPTIONS = {
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
+_INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
 _HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
@@ -102,25 +104,36 @@ def _with_registered_task(words: Iterable[str], field_names: set[str]) -> Iterat
 
 
 def _overrides_for_flags(argv: list[str], field_names: set[str]) -> Iterator[str]:
-    """The words of the command line, each flag that is not Hydra's replaced by an override."""
+    """The words of the command line, each flag that is not Hydra's replaced by an override; Hydra's come first.
+
+    Its parser takes overrides in one place only, and so no flags among them.
+    """
     words = iter(argv)
+    overrides: list[str] = []
     launcher_args: list[str] = []
     known = [name for name, key in (_SWITCHES | _OPTIONS).items() if _takes(key, field_names)]
-    for word in words:
+    while (word := next(words, None)) is not None:
         name, has_value, value = word.partition("=")
-        if name in _HYDRA_OPTIONS or name in _HYDRA_SHORT_OPTIONS:
+        if word == "--info":
+            topic = next(words, None)
+            yield f"--info={topic if topic in _INFO_TOPICS else 'all'}"
+            words = words if topic is None or topic in _INFO_TOPICS else chain([topic], words)
+        elif name in _HYDRA_OPTIONS or name in _HYDRA_SHORT_OPTIONS:
             yield word
             if not has_value and (following := next(words, None)) is not None:
                 yield following
-        elif not word.startswith("--") or name in _HYDRA_SWITCHES:
+        elif name in _HYDRA_SWITCHES or re.match("-[^-]", word):
             yield word
+        elif not word.startswith("-"):
+            overrides.append(word)
         elif name not in known:
             takes_value = _launcher_takes_value(name, field_names, known)
             launcher_args.append(f"{name}={_value_of(name, has_value, value, words)}" if takes_value else word)
         elif name in _SWITCHES:
-            yield f"{_SWITCHES[name]}={value if has_value else 'true'}"
+            overrides.append(f"{_SWITCHES[name]}={value if has_value else 'true'}")
         else:
-            yield f"{_OPTIONS[name]}={quoted(_value_of(name, has_value, value, words))}"
+            overrides.append(f"{_OPTIONS[name]}={quoted(_value_of(name, has_value, value, words))}")
+    yield from overrides
     if launcher_args:
         yield f"sim.launcher_args=[{','.join(map(_in_quotes, launcher_args))}]"
 

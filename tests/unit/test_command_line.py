@@ -37,8 +37,24 @@ def test_a_script_that_runs_no_scene_takes_a_gym_id_as_it_is() -> None:
 
 
 def test_hydras_flags_keep_their_meaning() -> None:
-    words = ["--info", "-m", "--cfg", "job", "-p", "sim", "--config-dir=x", "--multirun"]
+    words = ["--info=config", "-m", "--cfg", "job", "-p", "sim", "--config-dir=x", "--multirun"]
     assert translate(words, GENERATE) == words
+    assert translate(["--info", "seed=3"], GENERATE) == ["--info=all", "datagen_config.seed=3"]
+    assert translate(["--info", "defaults", "num_envs=3"], GENERATE) == ["--info=defaults", "num_envs=3"]
+
+
+def test_flags_of_hydra_may_stand_among_overrides() -> None:
+    words = ["num_envs=3", "--cfg", "job", "--headless", "sim=mujoco", "-p", "sim", "~events"]
+    assert translate(words, GENERATE) == [
+        "--cfg",
+        "job",
+        "-p",
+        "sim",
+        "num_envs=3",
+        "headless=true",
+        "sim=mujoco",
+        "~events",
+    ]
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_field_added_past_the_schema_is_refused() -> None:
 SPELLINGS = [
     (["--headless"], ["headless=true"]),
     (["--device", "cuda:0"], ["device=cuda:0"]),
-    (["--device=cpu", "-m", "seed=1,2"], ["device=cpu", "-m", "datagen_config.seed=1,2"]),
+    (["--device=cpu", "-m", "seed=1,2"], ["-m", "device=cpu", "datagen_config.seed=1,2"]),
     (["--task", "desktop_organizer", "--num_envs", "7"], ["task=desktop_organizer", "num_envs=7"]),
     (["--generation_num_trials", "50"], ["datagen_config.generation_num_trials=50"]),
     (["--use_skillgen"], ["datagen_config.use_skillgen=true"]),
