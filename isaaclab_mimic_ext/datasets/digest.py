@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import attribute, datasets_below, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import DIGEST, leaves_digest
 
@@ -43,7 +43,7 @@ def check_demo_digest(group: h5py.Group) -> None:
     Raises:
         SourceDataError: the demo is not what was written.
     """
-    written = group.attrs.get(DIGEST)
+    written = attribute(group, DIGEST)
     if written is None:
         return
     text = written.decode(errors="replace") if isinstance(written, bytes) else str(written)

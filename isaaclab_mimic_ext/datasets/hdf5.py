@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,24 @@ def format_version(file: h5py.File) -> int:
     Raises:
         SourceDataError: it is of a version that this package does not know.
     """
-    found = file.attrs.get("format_version", 0)
+    found = attribute(file, "format_version", 0)
+    near = get_close_matches("format_version", file.attrs, cutoff=0.9)
+    if near and near[0] != "format_version":
+        # A file without it is read with rotations in another order.
+        raise SourceDataError(f"{file.filename}: attribute {near[0]!r} looks like a damaged 'format_version'; copy it again")
     if np.ndim(found) or found not in range(NEWEST_FORMAT + 1):
         known = ", ".join(map(str, range(NEWEST_FORMAT + 1)))
         raise SourceDataError(
             f"{file.filename}: format_version is {found}, this version of isaaclab_mimic_ext knows {known}; update it"
         )
     return int(found)
+
+
+def attribute(item: h5py.Group, name: str, default: Any = None) -> Any:
+    """An attribute, or the default where there is none; `attrs.get` takes one that cannot be read for none."""
+    if name not in item.attrs:
+        return default
+    return item.attrs[name]
 
 
 def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.datasets.digest import check_demo_digest
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import WXYZ_TO_XYZW, reorder_quaternions
@@ -207,7 +207,7 @@ def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
         if num_steps == 0 or np.shape(leaf)[:1] != (num_steps,):
             found = f"shape {np.shape(leaf)}, expected {num_steps} rows, at least one"
             raise SourceDataError(f"{place}/{path}: {found}; make the file again")
-    if int(file.attrs.get("format_version", 0)) < 1:
+    if format_version(file) < 1:
         leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW)
     return _nest(leaves)
 

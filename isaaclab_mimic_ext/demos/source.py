@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.datasets.digest import check_demo_digest
-from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import attribute, demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError, choices
 
 MAX_STEPS = 1_000_000
@@ -137,7 +137,7 @@ def check_action_spec(file: h5py.File, expected: Mapping[str, Any]) -> None:
     Raises:
         SourceDataError: they differ.
     """
-    text = file["data"].attrs.get("env_args")
+    text = attribute(file["data"], "env_args")
     if text is None:
         return
     try:

@@ -55,6 +55,28 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, read: object, leaf: str) -> No
         read(path)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("read", [read_demos, inspect_whole, lambda path: list(stream_demos(path))])
+def test_a_digest_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path, read: object) -> None:
+    path = write(tmp_path / "demo.hdf5")
+    data = bytearray(path.read_bytes())
+    named = data.index(b"digest\0\0")  # Of the first demo; the text's type and length come after its name.
+    assert data[named + 12] == 64
+    data[named + 12] = 72
+    path.write_bytes(data)
+    with pytest.raises(SourceDataError, match="damaged or incomplete"):
+        read(path)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("position", range(14))
+def test_a_damaged_name_of_the_format_does_not_turn_rotations(tmp_path: Path, position: int) -> None:
+    path = write(tmp_path / "demo.hdf5")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"format_version") + position] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(SourceDataError, match="looks like a damaged 'format_version'"):
+        read_demos(path)
+
+
 def test_a_file_of_another_program_needs_no_digest(tmp_path: Path) -> None:
     path = write(tmp_path / "demo.hdf5")
     with h5py.File(path, "r+") as file:
