@@ -19,8 +19,9 @@ from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.stats import GenerationReport
 from isaaclab_mimic_ext.task import load_task
-from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos
+from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
+from isaaclab_mimic_ext.teleoperate import Operator
 
 EEF = "franka"
 EARLIEST_BOUNDARY = 10
@@ -29,12 +30,14 @@ FINGER_TIPS = 0.012
 """Below the end effector [m]."""
 
 
-def build(engine: str, num_demos: int, task: str = "stack_cube") -> tuple[MimicEnv, HandPlan]:
+def build(
+    engine: str, num_demos: int, task: str = "stack_cube", operator: Operator = plan_demos
+) -> tuple[MimicEnv, HandPlan]:
     events = load_config("generate", [f"task={task}", "output_dir=unused"]).events
     env = make_env(load_task("stack_cube"), SimCfg(engine=engine), events, num_demos)
     draws = Draws(11, torch.arange(num_demos))
     env.reset(torch.arange(num_demos), draws)
-    return env, plan_demos(env.get_object_poses(), env.get_robot_eef_pose(EEF), draws)
+    return env, operator(env.get_object_poses(), env.get_robot_eef_pose(EEF), draws)
 
 
 def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor, Tensor]:
@@ -110,6 +113,26 @@ def test_hand_stands_still_when_the_gripper_moves() -> None:
         for back in range(5):
             now, before = plan.target_eef_pose[rows, frame - back], plan.target_eef_pose[rows, frame - back - 1]
             assert (now[:, :3, 3] - before[:, :3, 3]).norm(dim=-1).max() < 0.001
+
+
+def test_fluent_operator_stacks_the_cubes() -> None:
+    pytest.importorskip("mujoco.batch")
+    _, _, success = perform(*build("mujoco", 10, operator=plan_fluent_demos))
+    assert success[:, -5:].all(1).float().mean() >= 0.9
+
+
+def test_fluent_hand_turns_upward_before_the_fingers_change_and_never_rests_on_its_way() -> None:
+    _, plan = build("kinematic", 6, operator=plan_fluent_demos)
+    rows = torch.arange(6)
+    climb = plan.target_eef_pose[..., 2, 3].diff(dim=1)
+    for frames in (*plan.close_frames.unbind(1), *plan.open_frames.unbind(1)):
+        assert (climb[rows, frames - 6] < -0.001).all()
+        assert (climb[rows, frames + 2] > 0.001).all()
+    # Of five frames in a row, so that a turning point, which is no rest, counts with what is about it.
+    way = plan.target_eef_pose[..., :3, 3].diff(dim=1).norm(dim=-1).unfold(1, 5, 1).sum(-1)
+    step = torch.arange(way.shape[1])
+    under_way = (step >= 5) & (step < plan.length[:, None] - 15)
+    assert way[under_way].min() > 0.004
 
 
 def test_operator_turns_no_further_than_its_wrist() -> None:
