@@ -7,6 +7,8 @@ import torch
 from isaaclab_mimic_ext.errors import ConfigError
 
 _GIGA = 1e9
+_SHARE = 0.75
+"""Of what is free; the rest is for what is not counted: plans, intermediate results, other processes."""
 
 
 def check_room(num_envs: int, bytes_per_env: int, what: str, device: torch.device | None = None) -> None:
@@ -20,10 +22,13 @@ def check_room(num_envs: int, bytes_per_env: int, what: str, device: torch.devic
         ConfigError: they have not.
     """
     free = free_bytes(device)
-    if free is not None and num_envs * bytes_per_env > free:
+    if free is None:
+        return
+    most = int(_SHARE * free / bytes_per_env)
+    if num_envs > most:
         raise ConfigError(
             f"num_envs: {num_envs} environments need {num_envs * bytes_per_env / _GIGA:,.1f} GB for {what}, "
-            f"{free / _GIGA:,.1f} GB are free; give at most {int(free / bytes_per_env)}"
+            f"{free / _GIGA:,.1f} GB are free; give at most {most}"
         )
 
 

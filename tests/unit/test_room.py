@@ -18,6 +18,13 @@ def test_what_is_free_is_known_and_more_than_that_is_refused() -> None:
         room.check_room(1000, free // 100, "episodes")
 
 
+def test_what_would_only_just_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "free_bytes", lambda device=None: 1000)
+    with pytest.raises(ConfigError, match=r"give at most 75$"):
+        room.check_room(99, 10, "episodes")
+    room.check_room(75, 10, "episodes")
+
+
 @pytest.mark.parametrize(("engine", "free"), [("kinematic", 2**22), ("mujoco", 2**17)])
 def test_more_envs_than_there_is_room_for_are_refused_and_nothing_is_written(
     kinematic_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, free: int
