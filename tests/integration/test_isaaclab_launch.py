@@ -1,0 +1,85 @@
+"""One command line on real Isaac Lab: the stock stack task is read, checked and shown; without Isaac Sim on Newton."""
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.config import GenerateCfg, SimCfg
+from isaaclab_mimic_ext.envs.factory import choose_engine
+from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+
+ROOT = Path(__file__).resolve().parents[2]
+STOCK = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
+
+
+def has_isaaclab() -> bool:
+    """Whether there is one that can run, with its tasks."""
+    try:
+        find_installation()
+    except SimulatorUnavailable:
+        return False
+    return find_spec("isaaclab_tasks") is not None and find_spec("isaaclab_mimic") is not None
+
+
+pytestmark = [
+    pytest.mark.isaaclab,
+    pytest.mark.slow,
+    pytest.mark.skipif(not has_isaaclab(), reason="needs Isaac Lab with isaaclab_tasks, isaaclab_mimic and a simulator"),
+]
+
+
+def generate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "generate.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=600)
+
+
+def test_stock_task_is_read_below_overrides_and_flags(tmp_path: Path) -> None:
+    words = ["--task", STOCK, "--headless", "--device", "cpu", "--viz", "none", "num_envs=4", "input_file=a.hdf5"]
+    done = generate(tmp_path, *words, "subtask_configs.franka.1.action_noise=0.01", "--cfg", "job", "--resolve")
+    assert done.returncode == 0, done.stderr
+    config = OmegaConf.create(done.stdout)
+    subtasks = config.subtask_configs.franka
+    assert [subtask.object_ref for subtask in subtasks] == ["cube_2", "cube_1", "cube_3", "cube_2"]
+    assert [subtask.subtask_term_signal for subtask in subtasks] == ["grasp_1", "stack_1", "grasp_2", None]
+    assert [subtask.action_noise for subtask in subtasks] == [0.03, 0.01, 0.03, 0.03]
+    assert (config.datagen_config.generation_num_trials, config.num_envs) == (10, 4)
+    assert list(config.sim.launcher_args) == ["--viz=none"]
+    assert config.output_dir.startswith(f"datasets/{STOCK}/")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--task", STOCK, "subtask_configs.franka.0.actoin_noise=0"],
+            "there is no field 'actoin_noise'; choices: object_ref,",
+        ),
+        (["--task", STOCK.replace("Rel", "Real")], f"is not registered with Isaac Lab; choices: .*did you mean '{STOCK}'"),
+        (["--task", "Isaac-Cartpole-v0"], "is no Mimic configuration: it has no datagen_config and no subtask_configs"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_nothing_is_written(words: list[str], message: str, tmp_path: Path) -> None:
+    done = generate(tmp_path, *words, "--device", "cpu", "--headless", "input_file=a.hdf5")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("ConfigError: ")]
+    assert re.search(message, line), line
+    assert not list(tmp_path.iterdir())
+
+
+def test_launchers_own_parser_says_what_is_wrong_with_a_flag() -> None:
+    with pytest.raises(ConfigError, match="--livestream: needs a value"):
+        translate(["--livestream"], GenerateCfg)
+    assert translate(["--livestream", "2", "--xr"], GenerateCfg) == ["sim.launcher_args=['--livestream=2','--xr']"]
+
+
+def test_auto_takes_isaaclab_for_tasks_that_have_a_scene_there() -> None:
+    assert choose_engine(SimCfg(), "desktop_organizer")[0] == "isaaclab"
+    assert choose_engine(SimCfg(), "stack_cube") == ("mujoco", "the task has no scene for Isaac Lab")
