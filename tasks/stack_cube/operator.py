@@ -54,9 +54,7 @@ _FLUENT_CUBE_HABITS = {
     "bow_y": (-0.005, 0.005),
     "approach_time": (33, 35),
     "hover_height": (0.108, 0.112),
-    "hover_x": (-0.04, 0.04),
-    "hover_y": (-0.04, 0.04),
-    "hover_wait": (-10, -10),
+    "hover_wait": (-14, -14),
     "descend_time": (27, 29),
     "grasp_height": (0.004, 0.005),
     "grasp_along": (-0.001, 0.001),
@@ -85,7 +83,7 @@ _FLUENT_CUBE_HABITS = {
 
 The fingers close about a cube in a single step, so the hand has to turn upward before they do: where it still came down with
 the cube between the fingers, and rose with it a step later at the same height, a policy that sees neither time nor speed
-would stay. What does vary is from where the hand comes down, so that its way from beside a cube to the cube is there to see.
+would stay.
 """
 
 
@@ -146,9 +144,6 @@ def _pick(hand: Hand, cube: Tensor, habit: dict[str, Tensor]) -> None:
     grasp[:, 2] = cube[:, 2] + habit["grasp_height"]
     hover = grasp.clone()
     hover[:, :3] -= habit["hover_height"][:, None] * hand_pose(grasp)[:, :3, 2]
-    if "hover_x" in habit:
-        hover[:, 0] += habit["hover_x"]
-        hover[:, 1] += habit["hover_y"]
     bow = torch.zeros_like(grasp)
     bow[:, 0], bow[:, 1] = habit["bow_x"], habit["bow_y"]
     lifted = grasp.clone()
