@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.forked_scripts import Ended, Scripts, open_scripts
+from tests.forked_scripts import ROOT, Ended, Scripts, open_scripts
 from tests.isaaclab_standin import V2_2, V3_0, write_isaaclab
 
 MIMIC = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
@@ -50,7 +50,7 @@ def start(folder: Path, packages: Path, body: str, *arguments: str) -> subproces
         "sys.modules[app.__name__] = app\n"
         "if __name__ == '__main__': run_app('generate')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(packages)}
+    environment = {**os.environ, "PYTHONPATH": f"{packages}{os.pathsep}{ROOT}"}
     command = [sys.executable, str(program), *arguments]
     return subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=folder, env=environment)
 
