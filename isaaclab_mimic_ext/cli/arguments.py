@@ -170,9 +170,11 @@ def _takes(key: str, field_names: set[str]) -> bool:
 def _full_key(key: str, field_names: set[str]) -> str:
     """The field that a short spelling means: `seed` is `datagen_config.seed`, `task.events.x` is `events.x`.
 
-    `env.x`, as Isaac Lab's own scripts have it, is `sim.env.x`.
+    `env.x`, as Isaac Lab's own scripts have it, is `sim.env.x`. `task` is `task_name` where a script knows but its name.
     """
     head = key.split(".", 1)[0]
+    if key == "task" and "task_name" in field_names:
+        return "task_name"
     if head == "env" and "sim" in field_names:
         return f"sim.{key}"
     if "datagen_config" in field_names and head not in field_names and head in _ALIASES:

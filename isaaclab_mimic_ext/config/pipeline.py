@@ -14,8 +14,8 @@ class PipelineCfg:
     `tasks/<task>/agents/pipeline.json`.
     """
 
-    task: str = "desktop_organizer"
-    """As in `task=` of every script."""
+    task_name: str = "desktop_organizer"
+    """`task=` on the command line, as of every script; Hydra itself takes that for its group of configurations."""
     num_sources: int = MISSING
     """Demonstrations that are recorded."""
     num_demos: int = MISSING

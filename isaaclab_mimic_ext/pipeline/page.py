@@ -30,7 +30,7 @@ def render_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapping[str, 
         seconds: step -> how long it took; None: unknown.
     """
     stats, evaluation = _read(folder.generation / "important_stats.json"), _read(folder.evaluation / "evaluation.json")
-    title = f"{cfg.task}: {cfg.num_sources} sources, {cfg.num_demos} demonstrations, {cfg.epochs} epochs"
+    title = f"{cfg.task_name}: {cfg.num_sources} sources, {cfg.num_demos} demonstrations, {cfg.epochs} epochs"
     sections = [
         _heading(title, cfg, stats, evaluation),
         _generation(folder, stats),

@@ -80,14 +80,14 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
     Raises:
         ConfigError: the task's own overrides are broken.
     """
-    own = task_overrides(cfg.task)
+    own = task_overrides(cfg.task_name)
     extra = {kind: (*own.get(kind, ()), *getattr(cfg, kind)) for kind in STEPS}
     trainings = [_training(cfg, folder, seed, extra["train"]) for seed in cfg.seeds]
     return [*_data_steps(cfg, folder, extra), *trainings, _evaluation(cfg, folder, extra["evaluate"])]
 
 
 def _data_steps(cfg: PipelineCfg, folder: PipelineFolder, extra: Mapping[str, tuple[str, ...]]) -> list[Step]:
-    scene = f"task={cfg.task}"
+    scene = f"task={cfg.task_name}"
     recorded = (scene, f"num_demos={cfg.num_sources}", f"output_file={folder.raw}", *extra["record"])
     annotated = (scene, f"input_file={folder.raw}", f"output_file={folder.annotated}", *extra["annotate"])
     target = (f"num_envs={cfg.num_envs}", f"generation_num_trials={cfg.num_demos}")
@@ -104,17 +104,22 @@ def _data_steps(cfg: PipelineCfg, folder: PipelineFolder, extra: Mapping[str, tu
 
 def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, extra: tuple[str, ...]) -> Step:
     run = folder.training(seed)
-    what = (f"task={cfg.task}", f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}")
+    what = (f"task={cfg.task_name}", f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}")
     arguments = (*what, f"output_dir={run}", *extra)
     return Step(f"train seed {seed}", "train", "train", arguments, (run / "models" / "last.pth",), _START_OVER, _GO_ON)
 
 
 def _evaluation(cfg: PipelineCfg, folder: PipelineFolder, extra: tuple[str, ...]) -> Step:
     checkpoints = ",".join(str(folder.training(seed) / "models" / f"model_epoch_{cfg.epochs}.pth") for seed in cfg.seeds)
-    judged = (f"checkpoint=[{checkpoints}]", f"num_envs={cfg.num_envs}", f"num_episodes={cfg.num_episodes}")
+    judged = (
+        f"task={cfg.task_name}",
+        f"checkpoint=[{checkpoints}]",
+        f"num_envs={cfg.num_envs}",
+        f"num_episodes={cfg.num_episodes}",
+    )
     places = (f"input_file={folder.demos}", f"output_dir={folder.evaluation}")
     report = folder.evaluation / "evaluation.json"
-    return Step("evaluate", "evaluate", "evaluate", (f"task={cfg.task}", *judged, *places, *extra), (report,), _START_OVER)
+    return Step("evaluate", "evaluate", "evaluate", (*judged, *places, *extra), (report,), _START_OVER)
 
 
 def task_overrides(task: str) -> Mapping[str, Sequence[str]]:

@@ -33,7 +33,7 @@ def test_other_names_are_tasks_of_ours(task: str) -> None:
 
 
 def test_a_script_that_runs_no_scene_takes_a_gym_id_as_it_is() -> None:
-    assert translate(["--task", GYM_ID], SCRIPT_SCHEMAS["pipeline"]) == [f"task={GYM_ID}"]
+    assert translate(["--task", GYM_ID], SCRIPT_SCHEMAS["pipeline"]) == [f"task_name={GYM_ID}"]
 
 
 def test_hydras_flags_keep_their_meaning() -> None:

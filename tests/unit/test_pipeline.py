@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.pipeline import steps as steps_module
@@ -102,6 +104,14 @@ def test_masks_change_the_split_and_not_the_generation(tmp_path):
     assert fingerprints(split) != before[1]
 
 
+def test_the_command_line_says_which_tasks_pipeline_it_is():
+    words = translate(["task=stack_cube", "preset=full", "output_dir=out"], PipelineCfg)
+    cfg = load_config("pipeline", words)
+    assert (cfg.task_name, cfg.num_demos) == ("stack_cube", 200)
+    record, *_, evaluate = build_steps(cfg, PipelineFolder(Path("out")))
+    assert "task=stack_cube" in record.arguments and "task=stack_cube" in evaluate.arguments
+
+
 def test_a_tasks_own_overrides_come_before_those_of_the_command_line():
     step = build_steps(make_cfg(record=["teleop_device=scripted"]), PipelineFolder(Path("out")))[0]
     own = [word for word in step.arguments if word.startswith("teleop_device=")]
@@ -113,7 +123,7 @@ def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeyp
     (tmp_path / "mine" / "agents" / "pipeline.json").write_text(json.dumps({"trane": []}))
     monkeypatch.setattr(steps_module, "files", lambda name: tmp_path)
     with pytest.raises(ConfigError, match=r"no step 'trane'.*did you mean 'train'"):
-        build_steps(make_cfg(task="mine"), PipelineFolder(Path("out")))
+        build_steps(make_cfg(task_name="mine"), PipelineFolder(Path("out")))
 
 
 def test_the_page_needs_nothing_but_itself_even_where_steps_left_nothing(tmp_path):
