@@ -111,15 +111,11 @@ def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, extra: tuple[
 
 def _evaluation(cfg: PipelineCfg, folder: PipelineFolder, extra: tuple[str, ...]) -> Step:
     checkpoints = ",".join(str(folder.training(seed) / "models" / f"model_epoch_{cfg.epochs}.pth") for seed in cfg.seeds)
-    judged = (
-        f"task={cfg.task_name}",
-        f"checkpoint=[{checkpoints}]",
-        f"num_envs={cfg.num_envs}",
-        f"num_episodes={cfg.num_episodes}",
-    )
+    judged = (f"checkpoint=[{checkpoints}]", f"num_envs={cfg.num_envs}", f"num_episodes={cfg.num_episodes}")
     places = (f"input_file={folder.demos}", f"output_dir={folder.evaluation}")
     report = folder.evaluation / "evaluation.json"
-    return Step("evaluate", "evaluate", "evaluate", (*judged, *places, *extra), (report,), _START_OVER)
+    arguments = (f"task={cfg.task_name}", *judged, *places, *extra)
+    return Step("evaluate", "evaluate", "evaluate", arguments, (report,), _START_OVER)
 
 
 def task_overrides(task: str) -> Mapping[str, Sequence[str]]:
