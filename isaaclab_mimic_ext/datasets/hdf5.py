@@ -14,6 +14,7 @@ import numpy as np
 from isaaclab_mimic_ext.datasets.heaps import damaged_heap
 from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.quaternion_columns import ENTRY
 
 DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises, by the place of the damage."""
@@ -22,6 +23,8 @@ DEMOS_PER_OPENING = 500
 NEWEST_FORMAT = 1
 """The highest `format_version` that this package knows; 0 is that of a file without the attribute."""
 
+_REFERENCE = 16
+"""To a value of any length [bytes]."""
 _CACHE = 128 * 2**10
 """Of metadata [bytes]. HDF5's own of 32 MB grows to hundreds with its overhead, and is slower."""
 
@@ -119,6 +122,25 @@ def format_version(file: h5py.File) -> int:
     return int(found)
 
 
+def quaternion_columns(file: h5py.File) -> dict[str, tuple[int, ...]]:
+    """Where a file's env_args say that quaternions begin, observation -> first columns; empty where they say nothing.
+
+    Raises:
+        SourceDataError: they cannot be read, or say it in another way.
+    """
+    try:
+        declared = json.loads(attribute(file["data"], "env_args", "{}")).get(ENTRY, {})
+        columns = {name: tuple(first) for name, first in declared.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        place = f"{file.filename}: data.attrs['env_args']"
+        raise SourceDataError(f"{place}: no JSON object, or '{ENTRY}' is none ({error}); write the file again") from error
+    for name, starts in columns.items():
+        if not all(type(first) is int and first >= 0 for first in starts):
+            place = f"{file.filename}: data.attrs['env_args']: {ENTRY}: {name}"
+            raise SourceDataError(f"{place}: {list(starts)}, expected numbers of columns; write the file again")
+    return columns
+
+
 def attribute(item: h5py.Group, name: str, default: Any = None) -> Any:
     """An attribute, or the default where there is none; `attrs.get` takes one that cannot be read for none."""
     if name not in item.attrs:
@@ -133,7 +155,18 @@ def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h
         if isinstance(item, h5py.Group):
             yield from datasets_below(item, f"{prefix}{key}/")
         elif isinstance(item, h5py.Dataset):
+            _check_references(item)
             yield f"{prefix}{key}", item
+
+
+def _check_references(dataset: h5py.Dataset) -> None:
+    """Refuse what a damaged type makes of numbers: HDF5 follows them wherever they lead, and the process is gone."""
+    datatype, stored = dataset.id.get_type(), dataset.id.get_storage_size()
+    of_any_length = datatype.get_class() == h5py.h5t.VLEN or (
+        datatype.get_class() == h5py.h5t.STRING and datatype.is_variable_str()
+    )
+    if of_any_length and dataset.chunks is None and stored not in (0, _REFERENCE * (dataset.size or 0)):
+        raise OSError(f"{dataset.name}: values of any length, in {stored} bytes")
 
 
 def text_of(value: Any) -> str:

@@ -86,3 +86,28 @@ def test_an_object_that_reaches_beyond_its_heap_is_refused(path: Path, length: i
         file.seek(start + 24)
         file.write(struct.pack("<Q", length))
     assert damaged_heap(path) == start
+
+
+@pytest.mark.parametrize("values", [np.zeros(60, bool), np.zeros((60, 3), np.float32)])
+def test_numbers_that_damage_turns_into_references_are_not_followed(path: Path, values: np.ndarray) -> None:
+    with h5py.File(path, "r+") as file:
+        file["data/demo_0/extra"] = values
+        message = file["data/demo_0/extra"].id.get_type()
+        kind = {h5py.h5t.ENUM: 8, h5py.h5t.FLOAT: 1}[message.get_class()]
+        header = h5py.h5o.get_info(file["data/demo_0/extra"].id).addr
+    content = bytearray(path.read_bytes())
+    # The first message of that type in the dataset's header: version 1, of a class.
+    place = next(at for at in range(header, header + 300) if content[at] == 0x10 | kind and content[at - 8] == 3)
+    content[place] = 0x19
+    path.write_bytes(content)
+    with pytest.raises(SourceDataError, match="damaged"):
+        inspect_dataset(path, with_digest=True)
+
+
+def test_values_of_any_length_that_are_sound_are_read(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["mask/best"] = ["demo_0", "demo_1"]
+        file["data/demo_0/words"] = ["of", "any", "length"]
+        file["data/demo_0/none"] = h5py.Empty(h5py.string_dtype())
+        file.create_dataset("data/demo_0/unset", (5,), h5py.vlen_dtype(np.int32))
+    inspect_dataset(path, with_digest=True)
