@@ -45,7 +45,7 @@ class MujocoEnv(EmbeddedEnv):
         super().__init__(task, events, num_envs, device)
         if num_threads < 0:
             raise ConfigError(f"sim.num_threads: {num_threads} is negative; give 0 (one a core) or more")
-        mujoco = import_mujoco()
+        mujoco = import_mujoco(with_batches=True)
         self.model = build_model(task)
         check_room(num_envs, mujoco.MjData(self.model).nbuffer, "the simulation's state")
         self._num_substeps = round(STEP_DT / self.model.opt.timestep)

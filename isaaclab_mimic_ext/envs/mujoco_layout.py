@@ -17,15 +17,20 @@ from isaaclab_mimic_ext.task import Task
 _QPOS_OF_POSE_XYZW = (0, 1, 2, 4, 5, 6, 3)
 
 
-def import_mujoco() -> ModuleType:
-    """MuJoCo, with its batches.
+def import_mujoco(with_batches: bool = False) -> ModuleType:
+    """MuJoCo; to draw an older one is enough, such as that which comes with Isaac Lab's Newton.
+
+    Args:
+        with_batches: `mujoco.batch`, too, which the engine steps.
 
     Raises:
         SimulatorUnavailable: it is not installed, too old, or does not start.
     """
     try:
         import mujoco
-        import mujoco.batch
+
+        if with_batches:
+            import mujoco.batch
     except ImportError as error:
         raise SimulatorUnavailable(
             f"the engine 'mujoco' needs MuJoCo 3.17 or later ({error}); run: pip install isaaclab-mimic-ext[mujoco]"

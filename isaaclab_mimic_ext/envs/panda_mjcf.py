@@ -142,7 +142,7 @@ def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str, bits: tu
         name=f"{prefix}/fingers",
         name1=f"{prefix}/finger1",
         name2=f"{prefix}/finger2",
-        data=[0.0, 1.0, *[0.0] * 10],
+        data=[0.0, 1.0, *[0.0] * (mujoco.mjNEQDATA - 2)],
         objtype=mujoco.mjtObj.mjOBJ_JOINT,
         solref=(FINGER_COUPLING_TIME, 1.0),
     )
