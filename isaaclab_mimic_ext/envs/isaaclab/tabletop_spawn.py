@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -96,4 +97,7 @@ def _is_reachable(usd_path: str) -> bool:
 
 
 def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isaaclab_mimic_ext"
+    """Where the arm's file may lie; the machine's temporary folder where the user's own cannot be written to."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    parent = next((folder for folder in (caches, caches.parent) if folder.is_dir()), caches)
+    return (caches if os.access(parent, os.W_OK) else Path(tempfile.gettempdir())) / "isaaclab_mimic_ext"
