@@ -1,6 +1,7 @@
 """From a file of `conf/task/` to the fields of Isaac Lab's `MimicEnvCfg`, so that subtasks are written once."""
 
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -10,8 +11,12 @@ from isaaclab_mimic_ext.config.store import conf_dir
 
 
 def task_yaml(name: str) -> dict[str, Any]:
-    """What `conf/task/<name>.yaml` says, as plain containers."""
-    loaded = OmegaConf.load(conf_dir() / "task" / f"{name}.yaml")
+    """What the file `task/<name>.yaml` says, ours or of a `--config-dir`, as plain containers; it has no `defaults` list."""
+    import isaaclab_mimic_ext.tasks as tasks
+
+    folders = [*(Path(folder) for folder in tasks.__path__), conf_dir()]
+    paths = [folder / "task" / f"{name}.yaml" for folder in folders]
+    loaded = OmegaConf.load(next((path for path in paths if path.is_file()), paths[-1]))
     container: Any = OmegaConf.to_container(loaded, resolve=True)
     return container
 
