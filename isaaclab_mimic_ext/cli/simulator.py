@@ -93,10 +93,12 @@ def start_engine(cfg: Any) -> None:
     task, sim = getattr(cfg, "task", None), getattr(cfg, "sim", None)
     if not isinstance(task, TaskRef) or not isinstance(sim, SimCfg):
         return
-    from isaaclab_mimic_ext.envs.factory import choose_engine
+    from isaaclab_mimic_ext.envs.factory import choose_engine, isaaclab_scene
 
     engine, reason = choose_engine(sim, task.name)
     if engine == ENGINE:
+        if not task.is_registered:
+            isaaclab_scene(task.name)  # Before a launch, which takes long.
         if sim.engine != ENGINE:
             log.info("sim=auto: running on Isaac Lab (%s)", reason)
         cfg.sim = _launch(cfg, sim)

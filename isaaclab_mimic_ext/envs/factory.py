@@ -33,11 +33,7 @@ def _make_kinematic(task: Task, sim: SimCfg, events: Events, num_envs: int, devi
 
 
 def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
-    module = isaaclab_module(task.name)
-    if module is None:
-        raise SimulatorUnavailable(
-            f"sim.engine: task '{task.name}' has no scene for Isaac Lab (tasks/{task.name}/isaaclab/); use sim=mujoco"
-        )
+    module = isaaclab_scene(task.name)
     sim = _launched(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
 
@@ -81,6 +77,20 @@ def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
             raise
         return "mujoco", str(error).removeprefix("sim.engine: ").partition("; ")[0]
     return "isaaclab", "on Newton, without Isaac Sim" if not installation.needs_kit(physics) else "with Isaac Sim"
+
+
+def isaaclab_scene(task_name: str) -> str:
+    """The module that brings a task of ours to Isaac Lab.
+
+    Raises:
+        SimulatorUnavailable: there is none.
+    """
+    module = isaaclab_module(task_name)
+    if module is None:
+        raise SimulatorUnavailable(
+            f"sim.engine: task '{task_name}' has no scene for Isaac Lab (tasks/{task_name}/isaaclab/); use sim=mujoco"
+        )
+    return module
 
 
 def make_env(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device = "cpu") -> MimicEnv:

@@ -181,6 +181,9 @@ BAD_INPUT = [
      "ConfigError: task.name: 'isaaclab' is for task=isaaclab, which reads a registered task's configuration"),
     (["--task", MIMIC, "device=cuda:99"],
      "ConfigError: device: 'cuda:99' is not on this machine, it has 0 CUDA device(s); use device=cpu"),
+    (["task=stack_cube", "sim=isaaclab"],
+     "SimulatorUnavailable: sim.engine: task 'stack_cube' has no scene for Isaac Lab (tasks/stack_cube/isaaclab/); use "
+     "sim=mujoco"),
     (["sim=isaaclab", "sim.physics=newton"],
      "ConfigError: sim.physics: 'newton' needs Isaac Lab 3, and this is 2.3; use sim.physics=default"),
     (["sim=isaaclab", "--rendering_mode", "nice"],
