@@ -105,6 +105,11 @@ class Task(ABC):
     """The keys of `signals`, in the order of the subtasks."""
     table_bounds: tuple[tuple[float, float], tuple[float, float]]
     """x and y range in which objects may stand [m]."""
+    quaternion_columns: Mapping[str, tuple[int, ...]] = {}
+    """Where quaternions (xyzw) begin in `observations`, name -> first columns: files for Isaac Lab 2.3 have them as wxyz.
+
+    Those called `*_quat` (N, 4) and `*_pose` (N, 7) are known without it.
+    """
 
     @cached_property
     def eef_names(self) -> tuple[str, ...]:

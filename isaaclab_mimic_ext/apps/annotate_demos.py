@@ -2,13 +2,17 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
 from isaaclab_mimic_ext.datasets.demos import RecordedDemo, read_demos, read_provenance
+from isaaclab_mimic_ext.datasets.hdf5 import format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.datasets.marks import read_marks
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
+from isaaclab_mimic_ext.quaternions import ENTRY, as_entry
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
 from isaaclab_mimic_ext.task import load_task
 
@@ -32,7 +36,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     try:
         annotations = annotate(env, demos, cfg.subtask_configs, cfg.datagen_config.num_success_steps, source)
         options = FileOptions(
-            env.env_args(),
+            _env_args(env, cfg.input_file),
             {**read_provenance(cfg.input_file), "annotated_from": Path(cfg.input_file).name},
             cfg.recorder.compression,
             cfg.recorder.format_version,
@@ -55,6 +59,16 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     file.publish()
     log.info("Annotated %d of %d demos; saved to %s", len(accepted), len(demos), output)
     return annotations
+
+
+def _env_args(env: MimicEnv, path: str) -> dict[str, Any]:
+    """The env's; but the observations are the file's, and what it does not name stays as it is there."""
+    env_args = env.env_args()
+    with open_hdf5(path) as file:
+        if format_version(file) < 1:
+            env_args.pop(ENTRY, None)
+            env_args |= as_entry(quaternion_columns(file))
+    return env_args
 
 
 def _signal_source(cfg: AnnotateDemosCfg, demos: list[RecordedDemo]) -> SignalSource:

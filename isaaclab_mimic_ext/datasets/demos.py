@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from isaaclab_mimic_ext.datasets.digest import check_demo_digest
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.record.hdf5 import WXYZ_TO_XYZW, reorder_quaternions
@@ -86,5 +86,5 @@ def _read_demo(file: h5py.File, name: str, is_xyzw: bool, groups: Sequence[str] 
     if not any(path.startswith("initial_state/") for path in leaves):
         raise SourceDataError(f"{place}: no group 'initial_state', so that it cannot be replayed; record the demo again")
     if not is_xyzw:
-        leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW)
+        leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW, quaternion_columns(file))
     return RecordedDemo(name, leaves, dict(group.attrs))

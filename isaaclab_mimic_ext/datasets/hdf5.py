@@ -14,7 +14,7 @@ import numpy as np
 from isaaclab_mimic_ext.datasets.heaps import damaged_heap
 from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.quaternion_columns import ENTRY
+from isaaclab_mimic_ext.quaternions import ENTRY
 
 DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 """What h5py raises, by the place of the damage."""
@@ -157,6 +157,10 @@ def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h
         elif isinstance(item, h5py.Dataset):
             _check_references(item)
             yield f"{prefix}{key}", item
+        else:
+            raise OSError(
+                f"{item.name}: neither a group nor a dataset"
+            )  # What damage leaves of one; HDF5 crashes copying it.
 
 
 def _check_references(dataset: h5py.Dataset) -> None:

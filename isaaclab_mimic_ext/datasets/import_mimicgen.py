@@ -13,6 +13,7 @@ import numpy as np
 from isaaclab_mimic_ext.datasets.stream import FileFacts, StoredDemo, new_dataset, read_facts, stream_demos
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
+from isaaclab_mimic_ext.quaternions import ENTRY
 
 GRIPPER_SIGNS = ("auto", "keep", "flip")
 SOURCE_STATES = "source_states"
@@ -21,7 +22,7 @@ SOURCE_STATES = "source_states"
 _INFO = "datagen_info"
 _POSES = {"eef_pose": "eef_pose", "target_pose": "target_eef_pose"}
 """MimicGen's name -> Isaac Lab's, where an end effector's name follows."""
-_KEPT_ENV_ARGS = ("sim_args", "action")
+_KEPT_ENV_ARGS = ("sim_args", "action", ENTRY)
 """Of files that were Isaac Lab's before they were MimicGen's."""
 _ROBOSUITE = 1
 """robomimic's number of the environment type."""

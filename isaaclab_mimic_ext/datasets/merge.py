@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.datasets.hdf5 import (
 )
 from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.quaternions import ENTRY
 from isaaclab_mimic_ext.record.hdf5 import check_output, fixed, part_path
 
 OnProgress = Callable[[int, int], None]
@@ -130,7 +131,7 @@ def _numbered(inputs: Sequence[_Input]) -> tuple[list[_Input], list[str]]:
 
 def _check_alike(first: _Input, other: _Input) -> None:
     _refuse_differences(first, other, "format_version", _format(first.facts), _format(other.facts))
-    for key in _SAME_ENV:
+    for key in _SAME_ENV if first.facts.is_xyzw else (*_SAME_ENV, ENTRY):
         mine, theirs = (each.facts.env_args.get(key, "none") for each in (first, other))
         _refuse_differences(first, other, f"env_args: {key}", mine, theirs)
     for path in sorted({*first.schema, *other.schema}):

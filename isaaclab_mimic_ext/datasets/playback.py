@@ -208,7 +208,7 @@ def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
             found = f"shape {np.shape(leaf)}, expected {num_steps} rows, at least one"
             raise SourceDataError(f"{place}/{path}: {found}; make the file again")
     if format_version(file) < 1:
-        leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW)
+        leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW, {})
     return _nest(leaves)
 
 

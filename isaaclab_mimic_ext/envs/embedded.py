@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.envs.tabletop import (
     ResetSampler,
 )
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.quaternions import as_entry
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import SceneState, Task
 
@@ -189,6 +190,7 @@ class EmbeddedEnv(ABC):
             "action": self._control.spec,
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
+            **as_entry(self.task.quaternion_columns),
         }
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.quaternions import ENTRY, WIDTH, Columns, first_columns
 
 DIGEST = "digest"
 """Attribute of a demo: `leaves_digest` of its datasets."""
@@ -35,7 +36,7 @@ class FileOptions:
     """How a dataset file is written.
 
     Attributes:
-        env_args: goes into `data.attrs["env_args"]` as JSON.
+        env_args: goes into `data.attrs["env_args"]` as JSON; its `quaternion_columns` say where quaternions are.
         attributes: further attributes of `data`.
         compression: `none`, `lzf` or `gzip`.
         format_version: 1 (quaternions xyzw) or 0 (wxyz, no attribute).
@@ -75,7 +76,7 @@ class DatasetFile:
         """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
         demo = self._data.create_group(f"demo_{len(self.lengths)}")
         if not self.options.format_version:
-            leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ)
+            leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ, self.options.env_args.get(ENTRY, {}))
         for path, leaf in leaves.items():
             create_dataset(demo, path, leaf, self.options.compression)
         num_samples = len(leaves["actions"])
@@ -222,14 +223,23 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputError(f"output_file: {path} cannot be written: {error.strerror}; give another output_file") from error
 
 
-def reorder_quaternions(leaves: Mapping[str, np.ndarray], order: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Leaves by path, the quaternion columns of those that have some in another order: `*_quat` (T, 4), `*_pose` (T, 7)."""
+def reorder_quaternions(
+    leaves: Mapping[str, np.ndarray], order: tuple[int, ...], declared: Columns
+) -> dict[str, np.ndarray]:
+    """Leaves (T, ...) by path, the quaternions among their columns in another order.
+
+    Args:
+        declared: of observations; the others are known by name (`first_columns`).
+    """
+    by_path = {f"obs/{name}": columns for name, columns in declared.items()}
 
     def reordered(path: str, leaf: np.ndarray) -> np.ndarray:
-        if path.endswith("_quat"):
-            return leaf[:, order]
-        if path.endswith("_pose") and leaf.shape[1:] == (7,):
-            return np.concatenate((leaf[:, :3], leaf[:, 3:][:, order]), axis=1)
-        return leaf
+        starts = first_columns(path, leaf.shape[1:], by_path)
+        if not starts:
+            return leaf
+        columns = np.arange(leaf.shape[1])
+        for first in starts:
+            columns[first : first + WIDTH] = first + np.array(order)
+        return leaf[:, columns]
 
     return {path: reordered(path, leaf) for path, leaf in leaves.items()}

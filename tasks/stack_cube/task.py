@@ -43,6 +43,7 @@ class StackCube(Task):
     )
     signal_names = ("grasp_1", "stack_1", "grasp_2", "stack_2")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
+    quaternion_columns: Mapping[str, tuple[int, ...]] = {"object": (3, 10, 17), "cube_orientations": (0, 4, 8)}
     failure_reasons = (
         FailureReason("cube_2 was never grasped", "grasp_1"),
         FailureReason("cube_2 was never lifted", "cube_2_lifted"),

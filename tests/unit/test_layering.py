@@ -14,6 +14,7 @@ SIMULATORS = {"mujoco", "mujoco_warp", "isaaclab", "isaacsim", "omni", "pxr"}
 
 MAY_IMPORT = {
     "errors": set(),
+    "quaternions": set(),
     "math": set(),
     "kernels": {"math"},
     "rng": {"errors", "kernels"},
@@ -24,8 +25,8 @@ MAY_IMPORT = {
     "task": {"diagnose.reasons", "errors", "tasks"},
     "demos": {"config", "datasets", "errors", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
-    "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "rng", "room", "task", "tasks"},
-    "record": {"config", "envs.base", "errors", "math"},
+    "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "quaternions", "rng", "room", "task", "tasks"},
+    "record": {"config", "envs.base", "errors", "math", "quaternions"},
     "report": {"datasets", "diagnose", "envs.rendering", "errors", "evaluate.intervals", "record", "task"},
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.quaternions import WIDTH, Columns, first_columns
+
 NEWTON_PRESET = "newton_mjwarp"
 """The name under which Isaac Lab 3's tasks have their settings for Newton."""
 
@@ -34,24 +36,28 @@ def quat_from_isaaclab(quat: Tensor) -> Tensor:
     return quat if quat_is_xyzw() else quat.roll(-1, dims=-1)
 
 
-def tree_from_isaaclab(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Observations or states whose quaternions (`*_quat`, and those of `*_pose`) are xyzw, as they are recorded."""
-    return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_from_isaaclab)
+def tree_from_isaaclab(tree: Mapping[str, Any], declared: Columns | None = None) -> dict[str, Any]:
+    """Observations or states, leaves (N, ...), whose quaternions are xyzw, as they are recorded.
+
+    Args:
+        declared: a task's `quaternion_columns`; the others are known by name (`first_columns`).
+    """
+    return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_from_isaaclab, declared or {})
 
 
-def tree_to_isaaclab(tree: Mapping[str, Any]) -> dict[str, Any]:
+def tree_to_isaaclab(tree: Mapping[str, Any], declared: Columns | None = None) -> dict[str, Any]:
     """The inverse of `tree_from_isaaclab`."""
-    return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_to_isaaclab)
+    return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_to_isaaclab, declared or {})
 
 
-def _reordered(tree: Mapping[str, Any], convert: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+def _reordered(tree: Mapping[str, Any], convert: Callable[[Tensor], Tensor], declared: Columns) -> dict[str, Any]:
     def leaf(name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return _reordered(value, convert)
-        if name.endswith("_quat") and value.shape[-1] == 4:
-            return convert(value)
-        if name.endswith("_pose") and value.shape[-1] == 7:
-            return torch.cat((value[..., :3], convert(value[..., 3:])), dim=-1)
+            return _reordered(value, convert, {})
+        columns = first_columns(name, value.shape[1:], declared)
+        value = value.clone() if columns else value
+        for first in columns:
+            value[:, first : first + WIDTH] = convert(value[:, first : first + WIDTH])
         return value
 
     return {name: leaf(name, value) for name, value in tree.items()}

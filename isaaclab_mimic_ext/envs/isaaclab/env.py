@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.envs.isaaclab.compat import refresh_sensors, success_rule, tree_from_isaaclab, tree_to_isaaclab
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.quaternions import Columns, as_entry
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import Task
 
@@ -57,6 +58,11 @@ class IsaacLabEnv:
     @property
     def _task(self) -> Task | None:
         return getattr(self._env, "mimic_task", None)
+
+    @property
+    def _quaternion_columns(self) -> Columns:
+        """Those of a task of ours; of any other no more is known than the names of its observations say."""
+        return {} if self._task is None else self._task.quaternion_columns
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
         if not hasattr(self._env, "place_trials"):
@@ -175,7 +181,7 @@ class IsaacLabEnv:
         return {name: rows[name].reshape(*actions.shape[:-1], -1) for name in self.eef_names}
 
     def observations(self) -> NestedTensors:
-        return tree_from_isaaclab(self._env.obs_buf["policy"])
+        return tree_from_isaaclab(self._env.obs_buf["policy"], self._quaternion_columns)
 
     def get_state(self) -> NestedTensors:
         if self._state is None:
@@ -203,6 +209,7 @@ class IsaacLabEnv:
             **({} if self._task is None else {"task": self._task.name}),
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
+            **as_entry(self._quaternion_columns),
         }
 
     def close(self) -> None:

@@ -47,8 +47,8 @@ class SceneObservations:
         """The observation of that name, (N, ...)."""
         if name not in self._left:
             self._left = self._observe(self._reader.read(), self._env.action_manager.action)
-        value = self._left.pop(name)
-        return compat.quat_to_isaaclab(value) if name.endswith("_quat") else value
+        term = {name: self._left.pop(name)}
+        return compat.tree_to_isaaclab(term, self._reader.task.quaternion_columns)[name]
 
 
 def observation(env: Any, task_name: str, name: str) -> Tensor:

@@ -1,0 +1,170 @@
+"""Quaternions among the columns of observations: what tasks declare, and files of format 0, which have them as wxyz."""
+
+# N envs, T steps, O objects, E end effectors, W columns
+
+import json
+from pathlib import Path
+
+import h5py
+import mujoco
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import RecorderCfg
+from isaaclab_mimic_ext.datasets.demos import read_demos
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
+from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
+from isaaclab_mimic_ext.envs.tabletop import Observer
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_quat
+from isaaclab_mimic_ext.quaternions import first_columns
+from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.task import SceneState, load_task
+
+TASKS = sorted(path.parent.name for path in (Path(__file__).parents[2] / "tasks").glob("*/task.py"))
+NUM_ENVS, NUM_STEPS = 6, 3
+
+
+def random_scene(num_arms: int, num_objects: int) -> SceneState:
+    """Nothing in it is upright or at rest, so that four columns of norm 1 are a quaternion."""
+    generator = torch.Generator().manual_seed(3)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(NUM_ENVS, *shape, generator=generator)
+
+    def quat(count: int) -> Tensor:
+        return torch.nn.functional.normalize(normal(count, 4), dim=-1)
+
+    joints, root_pose = normal(num_arms, 9), torch.cat((normal(num_objects, 3), quat(num_objects)), dim=-1)
+    eef_pose = pose_from_pos_quat(normal(num_arms, 3), quat(num_arms))
+    object_pose = pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:])
+    return SceneState(joints, normal(num_arms, 9), eef_pose, object_pose, root_pose, normal(num_objects, 6))
+
+
+def quaternions_seen(rows: np.ndarray) -> tuple[int, ...]:
+    """The first of every four columns that have norm 1 in all rows (T, W)."""
+    width = rows.shape[1] if rows.ndim == 2 and rows.dtype.kind == "f" else 0
+    norms = [np.linalg.norm(rows[:, first : first + 4].astype(float), axis=1) for first in range(width - 3)]
+    return tuple(first for first, norm in enumerate(norms) if np.allclose(norm, 1.0, atol=1e-5))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_quaternion_that_a_task_shows_is_known_by_name_or_declared(name: str) -> None:
+    task = load_task(name)
+    scene = random_scene(len(task.arms), len(task.objects))
+    shown = Observer(task, torch.device("cpu"))(scene, scene.joint_vel.flatten(1))
+    assert task.quaternion_columns.keys() <= shown.keys()
+    assert sum(len(quaternions_seen(value.numpy())) for value in shown.values()) >= len(task.arms) + len(task.objects)
+    for term, value in shown.items():
+        known = first_columns(term, value.shape[1:], task.quaternion_columns)
+        assert quaternions_seen(value.numpy()) == known, f"{term}: say it in quaternion_columns of {name}"
+
+
+def record(path: Path, task_name: str, format_version: int = 0) -> Path:
+    """Some steps of trials whose objects are turned every way, written by the recorder; both arms act."""
+    task, env_ids = load_task(task_name), torch.arange(NUM_ENVS)
+    env = KinematicEnv(task, {}, NUM_ENVS)
+    scene, state = random_scene(len(task.arms), len(task.objects)), env.get_state()
+    for index, name in enumerate(task.object_names):
+        state["rigid_object"][name]["root_pose"] = scene.root_pose[:, index]
+    env.reset_to(state, env_ids)
+    recorder = EpisodeRecorder(env, RecorderCfg(format_version=format_version), NUM_STEPS, Output(path))
+    recorder.begin(env_ids)
+    for step in range(NUM_STEPS):
+        at, actions = torch.full((NUM_ENVS,), step), 0.5 * torch.sin(torch.arange(NUM_ENVS * env.action_dim) + step)
+        recorder.before_step(at)
+        env.step(actions.reshape(NUM_ENVS, -1))
+        recorder.after_step(at, actions.reshape(NUM_ENVS, -1), torch.ones(NUM_ENVS, dtype=torch.bool))
+    lengths = np.full(NUM_ENVS, NUM_STEPS)
+    recorder.end(env_ids, EndedTrials(np.arange(NUM_ENVS), np.ones(NUM_ENVS, bool), lengths, {}), committed=NUM_ENVS)
+    recorder.close(Closing(NUM_ENVS, {}, {}, is_final=True))
+    return path
+
+
+def stored(path: Path) -> dict[str, np.ndarray]:
+    """Every dataset as it lies in the file, by path below its demo, the demos one after the other."""
+    leaves: dict[str, list[np.ndarray]] = {}
+    with h5py.File(path) as file:
+        for demo in file["data"].values():
+            demo.visititems(lambda p, x: leaves.setdefault(p, []).append(x[()]) if isinstance(x, h5py.Dataset) else None)
+    return {name: np.concatenate(rows) for name, rows in leaves.items()}
+
+
+def matrix_from_quat_wxyz(quat: np.ndarray) -> np.ndarray:
+    """MuJoCo's own function for (T, 4)."""
+    rot = np.empty((len(quat), 9))
+    for row, value in zip(rot, quat.astype(float), strict=True):
+        mujoco.mju_quat2Mat(row, value)
+    return rot.reshape(-1, 3, 3)
+
+
+@pytest.mark.parametrize("task_name", ["stack_cube", "two_arm_lift_tray"])
+def test_every_quaternion_of_format_0_is_as_wxyz_the_rotation_that_it_is_as_xyzw(tmp_path: Path, task_name: str) -> None:
+    task = load_task(task_name)
+    new, old = stored(record(tmp_path / "1.hdf5", task_name, 1)), stored(record(tmp_path / "0.hdf5", task_name))
+    assert new.keys() == old.keys()
+    num_quaternions = 0
+    for path, xyzw in new.items():
+        wxyz, is_other = old[path], np.ones(xyzw.shape[1:], bool)
+        for first in quaternions_seen(xyzw):
+            columns = slice(first, first + 4)
+            is_other[columns], num_quaternions = False, num_quaternions + 1
+            rot = matrix_from_quat_xyzw(torch.from_numpy(xyzw[:, columns]).double())
+            np.testing.assert_allclose(matrix_from_quat_wxyz(wxyz[:, columns]), rot, atol=1e-6, err_msg=f"{path} {first}")
+        np.testing.assert_array_equal(wxyz[:, is_other], xyzw[:, is_other], err_msg=path)
+    # In obs hands and objects, in states and initial_state hands, arms and objects.
+    declared = sum(map(len, task.quaternion_columns.values()))
+    assert num_quaternions == declared + 5 * len(task.arms) + 3 * len(task.objects)
+
+
+def test_a_file_of_format_0_is_read_back_as_one_of_format_1(tmp_path: Path) -> None:
+    new, old = (read_demos(record(tmp_path / f"{version}.hdf5", "stack_cube", version)) for version in (1, 0))
+    for ours, theirs in zip(new, old, strict=True):
+        assert ours.leaves.keys() == theirs.leaves.keys()
+        for path, leaf in ours.leaves.items():
+            np.testing.assert_array_equal(theirs.leaves[path], leaf, err_msg=path)
+
+
+def edit_env_args(path: Path, **entries: object) -> Path:
+    """Change entries of a file's env_args; None takes one out."""
+    with h5py.File(path, "r+") as file:
+        env_args = {**json.loads(file["data"].attrs["env_args"]), **entries}
+        file["data"].attrs["env_args"] = json.dumps({name: value for name, value in env_args.items() if value is not None})
+    return path
+
+
+def test_a_file_of_format_0_that_declares_nothing_is_read_by_names_alone(tmp_path: Path) -> None:
+    path = edit_env_args(record(tmp_path / "0.hdf5", "stack_cube"), quaternion_columns=None)
+    before, demo = stored(path), read_demos(path, ["demo_0"])[0]
+    for name in ("object", "cube_orientations"):
+        np.testing.assert_array_equal(demo.leaves[f"obs/{name}"], before[f"obs/{name}"][:NUM_STEPS])
+    np.testing.assert_array_equal(demo.leaves["obs/cube_1_quat"], before["obs/cube_1_quat"][:NUM_STEPS, [1, 2, 3, 0]])
+
+
+def test_only_tasks_that_declare_quaternions_say_so_in_env_args() -> None:
+    for name in TASKS:
+        task = load_task(name)
+        said = json.loads(json.dumps(KinematicEnv(task, {}, 1).env_args())).get("quaternion_columns")
+        assert said == ({name: list(first) for name, first in task.quaternion_columns.items()} or None)
+
+
+@pytest.mark.parametrize("declared", ["no table", {"object": 3}, {"object": [-1]}, {"object": ["3"]}, {"object": [36]}])
+def test_columns_that_cannot_be_are_refused(tmp_path: Path, declared: object) -> None:
+    path = edit_env_args(record(tmp_path / "0.hdf5", "stack_cube"), quaternion_columns=declared)
+    with pytest.raises(SourceDataError, match=r"0\.hdf5.*quaternion_columns"):
+        read_demos(path)
+
+
+@pytest.mark.parametrize("format_version", [0, 1])
+def test_files_are_merged_where_their_quaternions_are_in_one_order(tmp_path: Path, format_version: int) -> None:
+    first, second = (record(tmp_path / name, "stack_cube", format_version) for name in ("a.hdf5", "b.hdf5"))
+    merge_datasets([first, second], tmp_path / "alike.hdf5")
+    edit_env_args(second, quaternion_columns=None)
+    if format_version:
+        merge_datasets([first, second], tmp_path / "merged.hdf5")
+        return
+    with pytest.raises(SourceDataError, match="quaternion_columns is none"):
+        merge_datasets([first, second], tmp_path / "merged.hdf5")
