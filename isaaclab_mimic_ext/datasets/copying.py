@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.datasets.demos import read_demos
-from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, limit_cache
+from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, datasets_below, limit_cache
 from isaaclab_mimic_ext.datasets.relocate import Unfamiliar, find_block
 from isaaclab_mimic_ext.datasets.transfer import Span, Transfer
 
@@ -78,6 +78,8 @@ class DemoCopier:
 
 def _copied(source: h5py.File, name: str, target: h5py.Group, new_name: str) -> h5py.Group:
     try:
+        for _ in datasets_below(source["data"][name]):
+            pass  # HDF5 crashes where it copies some of what this refuses.
         h5py.h5o.copy(source["data"].id, name.encode(), target.id, new_name.encode())
     except DAMAGE:
         # HDF5 does not say on which side it failed; a damaged demo fails once more where it is only read.
