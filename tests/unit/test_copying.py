@@ -88,8 +88,7 @@ def only_moved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.integers(0, 2**31), st.integers(1, 6), st.integers(0, 3), st.integers(1, 12), st.sampled_from([2**13, 2**24]))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_moved_demos_are_what_they_were(
-    only_moved: None,
+def test_demos_of_any_form_are_what_they_were(
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,
     num_demos: int,
@@ -104,6 +103,13 @@ def test_moved_demos_are_what_they_were(
         names = copy(path, folder / "b.hdf5")
     assert names == [f"/data/demo_{7 + index}" for index in range(num_demos)]
     assert_same(path, folder / "b.hdf5")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_moved_demos_are_what_they_were(only_moved: None, tmp_path: Path, seed: int) -> None:
+    path = write_file(tmp_path / "a.hdf5", 30, seed)
+    copy(path, tmp_path / "b.hdf5")
+    assert_same(path, tmp_path / "b.hdf5")
 
 
 def test_groups_with_hundreds_of_children_are_moved(only_moved: None, tmp_path: Path) -> None:
