@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.cameras import with_cameras
-from isaaclab_mimic_ext.envs.factory import make_scene
+from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, RecorderError
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.constraints import build_constraints
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 SECONDS_TO_WRITE = 15.0
 """After a signal; half of what clusters leave a job before they kill it."""
+_MANY = 10_000
+"""Environments that take a while to make."""
 _FINISHED = "Nothing to do: the run in %s is finished, with %d demos"
 
 
@@ -60,11 +62,12 @@ def main(cfg: GenerateCfg) -> GenerationReport | None:
         log.info(_FINISHED, folder.path, num_demos)
         report_late(cfg, folder)
         return None
+    if cfg.num_envs > _MANY and choose_engine(cfg.sim, cfg.task.name)[0] != "isaaclab":
+        _check_room_for_many(cfg)
     env = start_env(cfg)
     try:
         pool = load_pool(cfg, env)
-        # The longest source demo stands for the horizon, which only a plan tells.
-        check_room(cfg.num_envs, bytes_per_env(env, int(pool.lengths.max())), "what they record", env.device)
+        _check_room(cfg.num_envs, env, pool)
         identity = identity_of(asdict(cfg), Path(cfg.input_file))
         target = cfg.datagen_config.generation_num_trials
         with open_run(folder, identity, cfg.resume, cfg.overwrite, target) as session:
@@ -73,6 +76,20 @@ def main(cfg: GenerateCfg) -> GenerationReport | None:
                 return None
             with log_file(folder.log):
                 return _run(cfg, session, env, pool)
+    finally:
+        env.close()
+
+
+def _check_room(num_envs: int, env: MimicEnv, pool: SourcePool) -> None:
+    # The longest source demo stands for the horizon, which only a plan tells.
+    check_room(num_envs, bytes_per_env(env, int(pool.lengths.max())), "what they record", env.device)
+
+
+def _check_room_for_many(cfg: GenerateCfg) -> None:
+    """One env tells what many would take, before minutes pass in making them. Isaac Lab makes envs only once a process."""
+    env = start_env(replace(cfg, num_envs=1))
+    try:
+        _check_room(cfg.num_envs, env, load_pool(cfg, env))
     finally:
         env.close()
 

@@ -270,6 +270,12 @@ def test_overwriting_replaces_the_whole_run(kinematic_source: Path, folder: RunF
     assert (folder.path / "notes.txt").read_text() == "not ours"
 
 
+def test_more_envs_than_fit_are_refused_before_they_are_made(kinematic_source: Path, folder: RunFolder) -> None:
+    with pytest.raises(ConfigError, match=r"num_envs: 100000000 environments need .* give at most \d"):
+        run(kinematic_source, folder, "num_envs=100000000", "datagen_config.generation_num_trials=3")
+    assert folder.present() == []
+
+
 def test_a_run_that_cannot_begin_leaves_nothing(kinematic_source: Path, folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match="pose_range"):
         run(kinematic_source, folder, *QUICK, "events.randomize_ketchup.pose_range.x=[1.0,2.0]")
