@@ -99,7 +99,7 @@ def test_objects_stand_where_the_task_has_them(configuration):
 def test_isaac_lab_reads_our_quaternions_as_the_rotations_that_they_are(isaaclab_process):
     quat = torch.nn.functional.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(1)), dim=-1)
     read, returned = isaaclab_process.ask("organizer", "quaternions", quat.numpy())
-    for name in ("eef_quat", "root_pose"):
+    for name in ("eef_quat", "root_pose", "object 3", "object 10"):
         np.testing.assert_allclose(read[name], matrix_from_quat_xyzw(quat), atol=1e-6, err_msg=name)
         np.testing.assert_array_equal(returned[name], quat)
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.apps import annotate_demos, record_demos
+from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import RecorderCfg
 from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
@@ -168,3 +170,19 @@ def test_files_are_merged_where_their_quaternions_are_in_one_order(tmp_path: Pat
         return
     with pytest.raises(SourceDataError, match="quaternion_columns is none"):
         merge_datasets([first, second], tmp_path / "merged.hdf5")
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_annotation_declares_what_is_known_of_the_demos_that_it_keeps(tmp_path: Path, is_declared: bool) -> None:
+    raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
+    stack = ["task=stack_cube", "sim=kinematic"]
+    recording = ["num_demos=1", "recorder.format_version=0", f"output_file={raw}"]
+    record_demos.main(load_config("record_demos", [*stack, *recording]))
+    if not is_declared:
+        edit_env_args(raw, quaternion_columns=None)
+    annotate_demos.main(load_config("annotate_demos", [*stack, f"input_file={raw}", f"output_file={annotated}"]))
+    with h5py.File(annotated) as file:
+        assert ("quaternion_columns" in json.loads(file["data"].attrs["env_args"])) == is_declared
+    before, after = stored(raw)["obs/cube_orientations"], stored(annotated)["obs/cube_orientations"]
+    columns = [1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8] if is_declared else list(range(12))
+    np.testing.assert_array_equal(after, before[:, columns])

@@ -39,14 +39,19 @@ def configuration(_: None) -> dict[str, Any]:
 def quaternions(quat_xyzw: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """As a state has them, (n, 4): the rotations (n, 3, 3) that Isaac Lab reads, and the tree that comes back to us."""
     quat = torch.from_numpy(quat_xyzw)
-    tree = {"eef_quat": quat, "robot": {"root_pose": torch.cat((torch.zeros(len(quat), 3), quat), dim=-1)}}
-    theirs = compat.tree_to_isaaclab(tree)
-    back = compat.tree_from_isaaclab(theirs)
-    read = {"eef_quat": theirs["eef_quat"], "root_pose": theirs["robot"]["root_pose"][:, 3:]}
-    returned = {"eef_quat": back["eef_quat"], "root_pose": back["robot"]["root_pose"][:, 3:]}
+    pose = torch.cat((torch.zeros(len(quat), 3), quat), dim=-1)
+    tree = {"eef_quat": quat, "robot": {"root_pose": pose}, "object": torch.cat((pose, pose), dim=-1)}
+    declared = {"object": (3, 10)}
+    theirs = compat.tree_to_isaaclab(tree, declared)
+    back = compat.tree_from_isaaclab(theirs, declared)
+
+    def found(tree: dict[str, Any]) -> dict[str, torch.Tensor]:
+        objects = {f"object {first}": tree["object"][:, first : first + 4] for first in declared["object"]}
+        return {"eef_quat": tree["eef_quat"], "root_pose": tree["robot"]["root_pose"][:, 3:], **objects}
+
     return (
-        {name: matrix_from_quat(value).numpy() for name, value in read.items()},
-        {name: value.numpy() for name, value in returned.items()},
+        {name: matrix_from_quat(value).numpy() for name, value in found(theirs).items()},
+        {name: value.numpy() for name, value in found(back).items()},
     )
 
 
