@@ -1,7 +1,7 @@
-"""What generation costs beside `env.step` in Isaac Lab: ours, and Isaac Lab's own, on the same env and source file.
+r"""What generation costs beside `env.step` in Isaac Lab: ours, and Isaac Lab's own, on the same env and source file.
 
-    python benchmarks/isaaclab_generation.py --task-id Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0 --num-envs 4,16 [--physics newton]
-    python benchmarks/isaaclab_generation.py --task-id Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0 --input-file annotated.hdf5 --num-envs 16
+    python benchmarks/isaaclab_generation.py --task-id Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0 --num-envs 4,16 \
+        --input-file tasks/desktop_organizer/data/source_demos.hdf5 [--physics newton]
 
 Runs wherever Isaac Lab does. Each figure comes from a process of its own: `--steps` control steps of all envs, timed around
 `env.step` and `env.reset`; the rest is the generator. Isaac Lab's records its episodes within `env.step`: that part is timed
