@@ -2,7 +2,7 @@
 
 # T steps of one demo
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,3 +88,20 @@ def _read_demo(file: h5py.File, name: str, is_xyzw: bool, groups: Sequence[str] 
     if not is_xyzw:
         leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW, quaternion_columns(file))
     return RecordedDemo(name, leaves, dict(group.attrs))
+
+
+def observation_reader(path: str | Path) -> Callable[[str, np.ndarray], np.ndarray]:
+    """What makes an observation of a file, by name and rows (T, ...), one of our envs', whose quaternions are xyzw.
+
+    Raises:
+        SourceDataError: the file cannot be read, or says in a wrong way where its quaternions are.
+    """
+    with open_hdf5(path) as file:
+        if format_version(file) >= 1:
+            return lambda name, rows: rows
+        declared = quaternion_columns(file)
+
+    def as_xyzw(name: str, rows: np.ndarray) -> np.ndarray:
+        return reorder_quaternions({f"obs/{name}": rows}, WXYZ_TO_XYZW, declared)[f"obs/{name}"]
+
+    return as_xyzw

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.datasets.demos import observation_reader
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, each_demo, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
@@ -137,6 +138,7 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
     Raises:
         SourceDataError: the file is damaged, or demos differ in what they have.
     """
+    as_observed = observation_reader(path)
     obs: dict[str, list[np.ndarray]] = {key: [] for key in keys}
     actions: list[np.ndarray] = []
     for name, demo in each_demo(path, names):
@@ -145,7 +147,7 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
                 raise SourceDataError(
                     f"{path}: {name} has no observation '{key}', other demos have; generate the dataset again"
                 )
-            obs[key].append(demo["obs"][key][()].astype(np.float32))
+            obs[key].append(as_observed(key, demo["obs"][key][()]).astype(np.float32))
         actions.append(demo["actions"][()].astype(np.float32))
         rows = {len(actions[-1]), *(len(obs[key][-1]) for key in keys)}
         if len(rows) > 1 or rows == {0}:

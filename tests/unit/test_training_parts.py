@@ -2,6 +2,7 @@
 
 # R rows of all demos, B sequences of a batch, T steps of a sequence
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -88,6 +89,20 @@ def test_training_and_validation_demos_are_those_of_the_masks(dataset):
             found = data.read_demos(facts.path, facts.masks[mask], ["eef_pos"])
             np.testing.assert_array_equal(found.obs["eef_pos"].numpy(), expected)
     assert not set(facts.masks["train"]) & set(facts.masks["valid"])
+
+
+def test_a_policy_sees_the_quaternions_of_a_file_for_isaac_lab_2_as_our_envs_show_them(dataset, tmp_path):
+    old = tmp_path / "format_0.hdf5"
+    shutil.copy(dataset, old)
+    with h5py.File(dataset, "r+") as file, h5py.File(old, "r+") as other:
+        file.attrs["format_version"] = 1
+        other.attrs.pop("format_version", None)
+        for demo in other["data"].values():
+            demo["obs/eef_quat"][...] = np.roll(demo["obs/eef_quat"][()], 1, axis=-1)
+    names = data.read_facts(dataset).masks["train"]
+    expected, found = (data.read_demos(path, names, ["eef_quat", "eef_pos"]) for path in (dataset, old))
+    assert torch.equal(found.obs["eef_quat"], expected.obs["eef_quat"])
+    assert torch.equal(found.obs["eef_pos"], expected.obs["eef_pos"])
 
 
 @settings(deadline=None, max_examples=40)
