@@ -25,7 +25,7 @@ from common import Stages, integers, machine
 from isaaclab_mimic_ext.config import SimCfg
 
 WARM_UP_STEPS = 5
-"""Before the clock starts: kernels are compiled in the first ones."""
+"""Before the clock starts: kernels are compiled and trials begun in the first ones."""
 
 
 class _Over(Exception):
@@ -82,34 +82,40 @@ def isaaclabs(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_fi
     env_cfg.datagen_config.generation_num_trials = 10 * num_envs
     env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
     env.reset()
-    for _ in range(WARM_UP_STEPS):
-        env.step(torch.zeros(env.action_space.shape))
+    # Newton's frames are not numbers before the first step.
+    env.step(torch.zeros(env.action_space.shape))
     stages = Stages()
     for name in ("record_pre_step", "record_post_step", "record_post_physics_decimation_step"):
         stages.time(env.recorder_manager, name, "recording")
     stages.time(env, "step", "step")
     stages.time(env, "reset", "reset")
-    _stop_after(env, num_steps)
+    clock = _Clock(env, stages, num_steps)
     asyncio.set_event_loop(asyncio.new_event_loop())
     parts = setup_async_generation(env, num_envs, input_file, success_term)
-    start = time.perf_counter()
     with suppress(_Over):
         env_loop(env, parts["reset_queue"], parts["action_queue"], parts["info_pool"], parts["event_loop"])
-    return _figures(stages, time.perf_counter() - start, num_steps)
+    return _figures(stages, clock.seconds, num_steps)
 
 
-def _stop_after(env: Any, num_steps: int) -> None:
-    step: Callable[..., Any] = env.step
-    made = 0
+class _Clock:
+    """Time between the warm-up steps of an env, which begin the first trials, and the last step; then the run is over."""
 
-    def counted(actions: torch.Tensor) -> Any:
-        nonlocal made
-        if made == num_steps:
+    def __init__(self, env: Any, stages: Stages, num_steps: int):
+        self._step: Callable[..., Any] = env.step
+        self._stages, self._num_steps = stages, num_steps
+        self._made, self._start = 0, 0.0
+        self.seconds = 0.0
+        env.step = self._counted
+
+    def _counted(self, actions: torch.Tensor) -> Any:
+        if self._made == WARM_UP_STEPS:
+            self._stages.seconds.clear()
+            self._start = time.perf_counter()
+        if self._made == WARM_UP_STEPS + self._num_steps:
+            self.seconds = time.perf_counter() - self._start
             raise _Over
-        made += 1
-        return step(actions)
-
-    env.step = counted
+        self._made += 1
+        return self._step(actions)
 
 
 def _figures(stages: Stages, seconds: float, num_steps: int) -> dict[str, float]:
