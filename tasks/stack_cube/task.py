@@ -29,6 +29,8 @@ HOVER_DISTANCE = 0.09
 """From the end effector to a cube, where a grasp begins [m]."""
 LOWERING_HEIGHT = 0.05
 """Of a cube above where it will lie, where its placement begins [m]."""
+CLOSE_UP = 0.03
+"""How far the close-up of a way shows it in detail [m]."""
 OFF_TABLE = 0.015
 """A cube's frame higher than at rest by this much is not on the table; tilted over an edge it is higher by 0.0097 [m]."""
 
@@ -103,11 +105,19 @@ class StackCube(Task):
         """Isaac Lab's terms of the cubes: `object` (N, 39), `cube_positions` (N, 9), `cube_orientations` (N, 12), xyzw.
 
         And which way it is, (N, 3), env frame [m]: from the hand to the cubes that it moves, from each of these to the one
-        that it goes on; `cube_turns` (N, 3): the sines of the angles from the hand's yaw to that of each cube.
+        that it goes on. `close_up` (N, 12): these four, stretched where they are short, without a unit: normalized over a
+        table's width, a centimetre would hardly show. `cube_turns` (N, 3): the sines of the angles from the hand's yaw to
+        that of each cube.
         """
         root = scene.root_pose
         pos = root[..., :3]
         from_eef = pos - scene.eef_pose[:, :1, :3, 3]
+        ways = {
+            "cube_2_from_eef": from_eef[:, 1],
+            "cube_3_from_eef": from_eef[:, 2],
+            "cube_1_from_cube_2": pos[:, 0] - pos[:, 1],
+            "cube_2_from_cube_3": pos[:, 1] - pos[:, 2],
+        }
         hand_x, hand_y = scene.eef_pose[:, 0, :2, 0, None].unbind(1)
         cube_x, cube_y = scene.object_pose[:, :, :2, 0].unbind(-1)
         between = [pos[:, upper] - pos[:, lower] for upper, lower in ((0, 1), (1, 2), (0, 2))]
@@ -115,10 +125,8 @@ class StackCube(Task):
             "object": torch.cat((root.flatten(1), from_eef.flatten(1), *between), dim=-1),
             "cube_positions": pos.flatten(1),
             "cube_orientations": root[..., 3:].flatten(1),
-            "cube_2_from_eef": from_eef[:, 1],
-            "cube_3_from_eef": from_eef[:, 2],
-            "cube_1_from_cube_2": pos[:, 0] - pos[:, 1],
-            "cube_2_from_cube_3": pos[:, 1] - pos[:, 2],
+            **ways,
+            "close_up": torch.tanh(torch.cat(list(ways.values()), dim=-1) / CLOSE_UP),
             "cube_turns": hand_x * cube_y - hand_y * cube_x,
         }
 

@@ -160,6 +160,14 @@ def test_observations_say_which_way_it_is_and_how_far_each_cube_is_turned_from_t
         torch.testing.assert_close(terms[name], torch.tensor([expected]), atol=1e-5, rtol=0)
 
 
+def test_close_up_shows_a_centimetre_near_the_goal_and_hardly_one_far_from_it() -> None:
+    places = [0.0, 0.01, 0.20, 0.21]
+    close_up = torch.cat([TASK.observations(scene(eef=(0.5 - x, 0.1, REST)))["close_up"][:, :3] for x in places])
+    assert torch.equal(close_up[0], torch.zeros(3))
+    assert close_up[1, 0] > 0.3 and close_up[1, 1:].abs().max() < 1e-6
+    assert 0.99 < close_up[2, 0] < close_up[3, 0] + 1e-6 < 1.0 + 2e-6
+
+
 @settings(deadline=None, max_examples=60)
 @example(x=0.0113, y=0.0278, yaw=0.4)
 @example(x=0.0278, y=0.0113, yaw=0.4)
