@@ -31,3 +31,13 @@ def test_actions_of_a_shipped_env_are_made_in_a_batch_and_are_its_own(
     assert (found.way, found.noise_dim) == ("batched", noise_dim)
     assert found.error <= 1e-5
     assert found.moved == pytest.approx(0.25 * noise_dim * len(eef_names), abs=1e-4)
+
+
+@pytest.mark.parametrize(("place", "way"), [("unknown", "loop"), ("wrong_batched", "loop"), ("own_batched", "own")])
+def test_what_has_no_known_form_is_made_by_the_envs_own_method_and_a_wrong_batched_one_is_not_trusted(
+    isaaclab_process: IsaacLabProcess, place: str, way: str
+) -> None:
+    found: Converted = isaaclab_process.ask("actions", "converted", (place, ONE_ARM, 7))
+    assert (found.way, found.noise_dim) == (way, 6)
+    assert found.error <= 1e-5
+    assert found.moved == pytest.approx(1.5, abs=1e-4)

@@ -90,13 +90,13 @@ class OneEnvMethod:
 
     def __init__(self, env: Any):
         self._method = env.target_eef_pose_to_action
-        self.takes_noise_dict = "action_noise_dict" in inspect.signature(self._method).parameters
+        self._takes_noise_dict = "noise" not in inspect.signature(self._method).parameters
 
     def action(self, targets: Poses, grippers: Poses, env_id: int) -> Tensor:
         """The action (A,) of one env for targets, eef -> (4, 4), and grippers (G,) an eef."""
         # Zero noise, not none: with it what clamps its noisy actions does so here too, as in Isaac Lab's own generation.
         noise: dict[str, Any] = {"noise": 0.0}
-        if self.takes_noise_dict:
+        if self._takes_noise_dict:
             noise = {"action_noise_dict": dict.fromkeys(targets, 0.0)}
         return self._method(dict(targets), dict(grippers), env_id=env_id, **noise).reshape(-1)
 

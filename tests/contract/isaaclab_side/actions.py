@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from isaaclab.utils.math import quat_from_matrix
+from isaaclab_mimic.envs.franka_stack_ik_rel_mimic_env import FrankaCubeStackIKRelMimicEnv
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
@@ -21,11 +22,11 @@ def converted(argument: tuple[str, tuple[str, ...], int]) -> Converted:
     """How our converter makes the actions of an env class, and how far they are from the env's own.
 
     Args:
-        argument: `module:class` below `isaaclab_mimic.envs`, its end effectors, A.
+        argument: `module:class` below `isaaclab_mimic.envs` or a name of `OF_TESTS`, its end effectors, A.
     """
     place, eef_names, action_dim = argument
     module, _, name = place.partition(":")
-    cls = getattr(import_module(f"isaaclab_mimic.envs.{module}"), name)
+    cls = getattr(import_module(f"isaaclab_mimic.envs.{module}"), name) if name else OF_TESTS[place]
     generator = torch.Generator().manual_seed(5)
     env = _stub(cls, eef_names, generator)
     eef_poses = {eef: env.get_robot_eef_pose(eef) for eef in eef_names}
@@ -42,6 +43,33 @@ def converted(argument: tuple[str, tuple[str, ...], int]) -> Converted:
     still = converter.actions(eef_poses, eef_poses, grippers, None)
     moved = converter.actions(eef_poses, eef_poses, grippers, {eef: 0.25 * one for eef, one in ones.items()})
     return Converted(converter.way, converter.noise_dim, error, (moved - still).abs().sum(-1).max().item())
+
+
+class UnknownForm(FrankaCubeStackIKRelMimicEnv):
+    """Actions of no known form: the cube of the usual ones."""
+
+    def target_eef_pose_to_action(self, *args: Any, **kwargs: Any) -> Tensor:
+        return super().target_eef_pose_to_action(*args, **kwargs) ** 3
+
+
+class WrongBatchedMethod(UnknownForm):
+    """It has a batched method, which does something else."""
+
+    def target_eef_poses_to_actions(self, targets: dict[str, Tensor], grippers: dict[str, Tensor], noise: Any) -> Tensor:
+        return torch.zeros(NUM_ENVS, 7)
+
+
+class OwnBatchedMethod(UnknownForm):
+    """It has a batched method that does the same as its own one-env method, and adds the noise."""
+
+    def target_eef_poses_to_actions(self, targets: dict[str, Tensor], grippers: dict[str, Tensor], noise: Any) -> Tensor:
+        actions = torch.stack([_own_action(self, targets, grippers, index) for index in range(NUM_ENVS)])
+        if noise is not None:
+            actions[:, :6] += noise["franka"]
+        return actions
+
+
+OF_TESTS = {"unknown": UnknownForm, "wrong_batched": WrongBatchedMethod, "own_batched": OwnBatchedMethod}
 
 
 def _own_action(env: Any, targets: dict[str, Tensor], grippers: dict[str, Tensor], env_id: int) -> Tensor:
