@@ -141,7 +141,8 @@ def _sim_of(composed: DictConfig) -> SimCfg:
 
 def _compose(config_name: str, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
     """The configuration as far as overrides say what is launched."""
-    own = [f"file://{folder.resolve()}" for folder in config_dirs[1:]]
+    # What is missing is Hydra's to say, once.
+    own = [f"file://{folder.resolve()}" for folder in config_dirs[1:] if folder.is_dir()]
     overrides = [word for word in argv if _DECISIVE.fullmatch(word)]
     if own:
         overrides.append(f"hydra.searchpath=[{','.join(own)}]")

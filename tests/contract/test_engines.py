@@ -145,7 +145,9 @@ def test_observations_have_the_names_and_shapes_of_the_stack_task(setup: Setup) 
     objects = {f"{name}_pos": (3, 3) for name in names} | {f"{name}_quat": (3, 4) for name in names}
     own = {
         "desktop_organizer": {"ketchup_from_eef": (3, 3), "basket_from_ketchup": (3, 3)},
-        "stack_cube": {"object": (3, 39), "cube_positions": (3, 9), "cube_orientations": (3, 12)},
+        "stack_cube": {"object": (3, 39), "cube_positions": (3, 9), "cube_orientations": (3, 12), "close_up": (3, 12)}
+        | dict.fromkeys(("cube_2_from_eef", "cube_3_from_eef", "cube_1_from_cube_2", "cube_2_from_cube_3"), (3, 3))
+        | {"cube_turns": (3, 3)},
     }
     assert shapes == robot | {"gripper_pos": (3, 2)} | objects | own[setup.task.name]
 
