@@ -76,6 +76,11 @@ def tensor(data: Any) -> Tensor:
     return data if isinstance(data, Tensor) else data.torch
 
 
+def env_indices(env_ids: Tensor) -> Tensor:
+    """Numbers of envs (n,) in the type that Isaac Lab itself counts them with."""
+    return env_ids.to(torch.int32 if quat_is_xyzw() else torch.int64)
+
+
 def import_tasks(module: str | None = None) -> None:
     """Let Isaac Lab's tasks register themselves with gymnasium, and those of `module`."""
     import isaaclab_tasks  # noqa: F401

@@ -13,7 +13,13 @@ from torch import Tensor
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
-from isaaclab_mimic_ext.envs.isaaclab.compat import refresh_sensors, success_rule, tree_from_isaaclab, tree_to_isaaclab
+from isaaclab_mimic_ext.envs.isaaclab.compat import (
+    env_indices,
+    refresh_sensors,
+    success_rule,
+    tree_from_isaaclab,
+    tree_to_isaaclab,
+)
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.quaternions import Columns, as_entry
 from isaaclab_mimic_ext.rng import Draws
@@ -82,7 +88,7 @@ class IsaacLabEnv:
             if missing:
                 raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], given)}")
             merged[group] = {name: given[name] for name in assets}
-        self._env.reset_to(tree_to_isaaclab(merged), _ids(env_ids), is_relative=True)
+        self._env.reset_to(tree_to_isaaclab(merged), env_indices(env_ids), is_relative=True)
         refresh_sensors(self._env)
         self._begin(env_ids)
 
@@ -95,7 +101,7 @@ class IsaacLabEnv:
         torch.manual_seed(seed)
 
     def _reset(self, env_ids: Tensor) -> None:
-        self._env.reset(env_ids=_ids(env_ids))
+        self._env.reset(env_ids=env_indices(env_ids))
         refresh_sensors(self._env)
 
     def _begin(self, env_ids: Tensor) -> None:
@@ -214,10 +220,6 @@ class IsaacLabEnv:
 
     def close(self) -> None:
         self._env.close()
-
-
-def _ids(env_ids: Tensor) -> Tensor:
-    return env_ids.to(torch.int32)
 
 
 def _bools(method: Any) -> dict[str, Tensor]:
