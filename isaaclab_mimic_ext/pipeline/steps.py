@@ -81,9 +81,19 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
         ConfigError: the task's own overrides are broken.
     """
     own = task_overrides(cfg.task_name)
-    extra = {kind: (*own.get(kind, ()), *getattr(cfg, kind)) for kind in STEPS}
+    extra = {kind: _overridden(own.get(kind, ()), getattr(cfg, kind)) for kind in STEPS}
     trainings = [_training(cfg, folder, seed, extra["train"]) for seed in cfg.seeds]
     return [*_data_steps(cfg, folder, extra), *trainings, _evaluation(cfg, folder, extra["evaluate"])]
+
+
+def _overridden(own: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """A task's overrides, but for the fields that the user gives, and the user's."""
+    fields = {_field(override) for override in given}
+    return (*(override for override in own if _field(override) not in fields), *given)
+
+
+def _field(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _data_steps(cfg: PipelineCfg, folder: PipelineFolder, extra: Mapping[str, tuple[str, ...]]) -> list[Step]:

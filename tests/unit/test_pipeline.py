@@ -10,7 +10,7 @@ import pytest
 
 from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.cli.compose import load_config
-from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.pipeline import steps as steps_module
 from isaaclab_mimic_ext.pipeline.curves import draw_curves
@@ -116,6 +116,14 @@ def test_a_tasks_own_overrides_come_before_those_of_the_command_line():
     step = build_steps(make_cfg(record=["teleop_device=scripted"]), PipelineFolder(Path("out")))[0]
     own = [word for word in step.arguments if word.startswith("teleop_device=")]
     assert own[-1] == "teleop_device=scripted"
+
+
+def test_what_the_user_gives_replaces_a_tasks_own_value_of_the_same_field():
+    cfg = make_cfg(generate=["all_subtasks.action_noise=0.1"])
+    generate = next(step for step in build_steps(cfg, PipelineFolder(Path("out"))) if step.name == "generate")
+    noise = [word for word in generate.arguments if word.startswith("all_subtasks.action_noise=")]
+    assert noise == ["all_subtasks.action_noise=0.1"]
+    load_config("generate", translate(list(generate.arguments), GenerateCfg))
 
 
 def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeypatch):
