@@ -51,10 +51,11 @@ class IsaacLabEnv:
         self.eef_names: tuple[str, ...] = tuple(env.cfg.subtask_configs)
         self.action_dim: int = env.action_manager.total_action_dim
         self._succeeds, self._reset_success = success_rule(success_term, env)
-        self._env_ids = torch.arange(self.num_envs, device=self.device)
-        self._reset(self._env_ids)
+        every_env = torch.arange(self.num_envs, device=self.device)
         self._violated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        self._refresh()
+        self._success = torch.zeros_like(self._violated)
+        env.reset(env_ids=env_indices(every_env))
+        self._begin(every_env)
         self.object_names: tuple[str, ...] = tuple(self._object_poses)
         self._gripper = self.actions_to_gripper_actions(torch.zeros(self.num_envs, self.action_dim, device=self.device))
         gripper_dims = {name: value.shape[-1] for name, value in self._gripper.items()}
@@ -73,10 +74,9 @@ class IsaacLabEnv:
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
         if not hasattr(self._env, "place_trials"):
             self._seed_resets(draws)
-        self._reset(env_ids)
+        self._env.reset(env_ids=env_indices(env_ids))
         if hasattr(self._env, "place_trials"):
             self._env.place_trials(env_ids, draws)
-            refresh_sensors(self._env)
         self._begin(env_ids)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
@@ -89,7 +89,6 @@ class IsaacLabEnv:
                 raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], given)}")
             merged[group] = {name: given[name] for name in assets}
         self._env.reset_to(tree_to_isaaclab(merged), env_indices(env_ids), is_relative=True)
-        refresh_sensors(self._env)
         self._begin(env_ids)
 
     def _seed_resets(self, draws: Draws) -> None:
@@ -100,13 +99,12 @@ class IsaacLabEnv:
         np.random.seed(seed)
         torch.manual_seed(seed)
 
-    def _reset(self, env_ids: Tensor) -> None:
-        self._env.reset(env_ids=env_indices(env_ids))
-        refresh_sensors(self._env)
-
     def _begin(self, env_ids: Tensor) -> None:
+        refresh_sensors(self._env)
         self._violated[env_ids] = False
+        # Not asked for here: a success term with a state counts steps, and the other envs have made none.
         self._reset_success(env_ids)
+        self._success[env_ids] = False
         self._refresh()
 
     def _refresh(self) -> None:
@@ -114,7 +112,6 @@ class IsaacLabEnv:
         self._eef_poses = {name: self._env.get_robot_eef_pose(name) for name in self.eef_names}
         self._object_poses: dict[str, Tensor] = self._env.get_object_poses()
         self._signals = _bools(self._env.get_subtask_term_signals)
-        self._success = self._succeeds()
         self._state: NestedTensors | None = None
         task = self._task
         violates = None if task is None else task.violates(self._env.scene_state())
@@ -126,6 +123,7 @@ class IsaacLabEnv:
             actions = self._with_idle_envs_held(actions, env_ids)
         self._gripper = self.actions_to_gripper_actions(actions)
         self._env.step(actions)
+        self._success = self._succeeds()
         self._refresh()
 
     def _with_idle_envs_held(self, actions: Tensor, env_ids: Tensor) -> Tensor:
