@@ -1,7 +1,10 @@
 """`scripts/train.py`: a dataset to a policy."""
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,14 @@ from isaaclab_mimic_ext.train.identity import check_same_run, identity_of
 from isaaclab_mimic_ext.train.metrics import Metrics
 from isaaclab_mimic_ext.train.normalization import Affine, action_scale, action_stats, observation_scale, observation_stats
 from isaaclab_mimic_ext.train.policy import TrainedPolicy
-from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, require_robomimic, version
+from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, version
+from isaaclab_mimic_ext.train.settings import check_changes
 from isaaclab_mimic_ext.train.trainer import Schedule, Trainer, TrainingReport, checkpoint_bytes
 
 log = logging.getLogger(__name__)
+
+Evaluate = Callable[[Callable[[], bool]], float | None]
+"""The success rate of the policy as it is now; asks after every step whether to stop, and is None if so."""
 
 
 def main(cfg: TrainCfg) -> TrainingReport:
@@ -37,13 +44,25 @@ def main(cfg: TrainCfg) -> TrainingReport:
     """
     folder = TrainFolder(Path(cfg.output_dir))
     folder.check(cfg.overwrite, cfg.resume)
-    settings = agents.changed(agents.load_agent(cfg.task.name, cfg.algo), cfg.agent)
     facts = data.read_facts(cfg.dataset)
     data.check_task(facts, cfg.task.name)
+    settings = checked_settings(cfg)
     data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
-    require_robomimic()
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
     return _Run(cfg, folder, settings, facts).train()
+
+
+def checked_settings(cfg: TrainCfg) -> agents.Settings:
+    """The agent's settings as the command line changes them.
+
+    Raises:
+        ConfigError: there is no such agent, or it cannot be trained with them.
+        DependencyMissing: robomimic is not installed.
+    """
+    settings = agents.changed(agents.load_agent(cfg.task.name, cfg.algo), cfg.agent)
+    build_config(settings)
+    check_changes(cfg.agent, cfg.epochs)
+    return settings
 
 
 class _Run:
@@ -92,20 +111,33 @@ class _Run:
         last = load_checkpoint(self.folder.last) if self.cfg.resume and self.folder.last.exists() else None
         if last is not None:
             check_same_run(last.facts.get("identity", {}), identity, self.folder.path)
-        elif self.cfg.overwrite:
-            self.folder.clear()
-        self.folder.create(checkpoint_bytes(self.learner, self.schedule))
-        with log_file(self.folder.log):
-            return self._train(identity, last)
+        with self._judge() as evaluate:  # What is wrong with it is said before a folder is made.
+            if last is None:
+                self.folder.clear()
+            self.folder.create(checkpoint_bytes(self.learner, self.schedule))
+            with log_file(self.folder.log):
+                return self._train(identity, last, evaluate)
 
-    def _train(self, identity: dict[str, Any], last: Any) -> TrainingReport:
-        cfg, folder = self.cfg, self.folder
+    @contextmanager
+    def _judge(self) -> Iterator[Evaluate | None]:
+        """What judges the policy during training, if anything is to."""
+        if not self.cfg.evaluate_every:
+            yield None
+            return
+        judge = DuringTraining(self.cfg, self._policy, self.obs_shapes, self.facts.action_dim)
+        try:
+            yield judge.success_rate
+        finally:
+            judge.close()
+
+    def _train(self, identity: dict[str, Any], last: Any, evaluate: Evaluate | None) -> TrainingReport:
+        cfg, folder, stop = self.cfg, self.folder, StopRequest()
         folder.write(folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
         folder.write(folder.robomimic_config, str(self.config.dump()) + "\n")
-        judge = DuringTraining(cfg, self._policy, self.obs_shapes, self.facts.action_dim) if cfg.evaluate_every else None
         trainer = Trainer(
             self.learner, self.train_batches, self.valid_batches, self.schedule, folder,
-            self._content(), self._facts(identity), judge.success_rate if judge else None,
+            self._content(), self._facts(identity),
+            None if evaluate is None else partial(evaluate, lambda: stop.requested),
         )  # fmt: skip
         if last is not None:
             trainer.restore(last)
@@ -115,16 +147,12 @@ class _Run:
             len(self.facts.masks["train"]), len(self.train_batches.demos), cfg.dataset, len(self.facts.masks["valid"]),
             version(), self.device,
         )  # fmt: skip
-        try:
-            return self._loop(trainer)
-        finally:
-            if judge is not None:
-                judge.close()
+        return self._loop(trainer, stop)
 
-    def _loop(self, trainer: Trainer) -> TrainingReport:
+    def _loop(self, trainer: Trainer, stop: StopRequest) -> TrainingReport:
         folder = self.folder
         with (
-            StopRequest() as stop,
+            stop,
             Metrics(folder.metrics, folder.tensorboard, trainer.epoch) as metrics,
             training_bar(self.schedule.epochs, self.cfg.progress) as show,
         ):

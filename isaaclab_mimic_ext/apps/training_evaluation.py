@@ -54,10 +54,13 @@ class DuringTraining:
             any_step=cfg.datagen_config.success_rule == "any_step",
         )
 
-    def success_rate(self) -> float:
-        """Of the policy as it is now."""
+    def success_rate(self, should_stop: Callable[[], bool]) -> float | None:
+        """Of the policy as it is now; None where `should_stop`, asked after every step, said so."""
+        log.info("Evaluating: %d episodes of at most %d steps", self._rules.num_episodes, self._rules.horizon)
         evaluator = Evaluator(self.env, self._make_policy(), self._rules)
-        evaluator.run()
+        evaluator.run(lambda progress: should_stop())
+        if should_stop():
+            return None
         result = evaluator.result(Checkpoint("training"))
         log.info("%s of %d episodes succeeded", result.success, result.num_episodes)
         return result.success.rate

@@ -2,11 +2,13 @@
 
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from isaaclab_mimic_ext.errors import RecorderError, SourceDataError
@@ -51,30 +53,76 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise SourceDataError(f"checkpoint: {path}: there is no such file; give the path of a .pth file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise SourceDataError(f"checkpoint: {path}: cannot be read ({_first_line(error)}); train again") from error
+    content = _read(path)
     missing = [key for key in _NEEDED if not isinstance(content, dict) or key not in content]
     if missing:
         raise SourceDataError(f"checkpoint: {path}: is no robomimic checkpoint, it has no '{missing[0]}'; give another file")
+    try:
+        return _checkpoint(path, content)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise SourceDataError(f"checkpoint: {path}: its parts are not a checkpoint's ({reason}); train again") from error
+
+
+def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
     facts = content.get(_OURS, {})
     if facts.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
         raise SourceDataError(
             f"checkpoint: {path}: format_version is {facts['format_version']}, this version knows {FORMAT_VERSION}; update"
         )
-    shapes = content["shape_metadata"]
+    shapes, scales = content["shape_metadata"], content.get("obs_normalization_stats")
     actions = content.get("action_normalization_stats")
-    return Checkpoint(
+    checkpoint = Checkpoint(
         path=path,
         algo_name=content["algo_name"],
         obs_shapes={key: tuple(shape) for key, shape in shapes["all_shapes"].items()},
         action_dim=int(shapes["ac_dim"]),
-        obs_scales=read_observation_stats(content.get("obs_normalization_stats") or {}),
+        obs_scales=read_observation_stats(scales or {}),
         action_scale=read_action_stats(actions) if actions else None,
-        facts=facts,
+        facts=dict(facts),
         content=content,
     )
+    _check_scales(checkpoint)
+    return checkpoint
+
+
+def _check_scales(checkpoint: Checkpoint) -> None:
+    """Wrong ones would show in the middle of an evaluation only, or never."""
+    content = checkpoint.content
+    if not isinstance(content["env_metadata"], dict) or not isinstance(content["config"], str):
+        raise TypeError("env_metadata must be a dict, config a text")
+    scales = {name: (scale, checkpoint.obs_shapes[name]) for name, scale in checkpoint.obs_scales.items()}
+    if checkpoint.action_scale is not None:
+        scales["actions"] = (checkpoint.action_scale, (checkpoint.action_dim,))
+    for name, (scale, shape) in scales.items():
+        found = {tuple(scale.scale.shape), tuple(scale.offset.shape)}
+        if found != {shape}:
+            raise ValueError(f"normalization of '{name}' has shape {sorted(found)}, not {shape}")
+
+
+def _read(path: Path) -> Any:
+    """What was saved, if it is made of numbers, texts, lists, dicts, tensors and arrays."""
+    try:
+        with torch.serialization.safe_globals(_arrays()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # What torch thinks of a file that is refused is no news.
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # torch's own text tells how to run whatever code the file brings.
+        raise SourceDataError(
+            f"checkpoint: {path}: is no file of torch.save, or holds more than numbers and tensors; give another file"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError) as error:
+        reason = _first_line(error).partition(". ")[0]
+        raise SourceDataError(f"checkpoint: {path}: cannot be read ({reason}); train again") from error
+
+
+def _arrays() -> list[Any]:
+    """What NumPy's arrays are made of in a pickle: robomimic keeps its normalization in such."""
+    kinds = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)]
+    rebuild = np.zeros(1).__reduce__()[0]
+    # Files of NumPy 1 name the module by its former name.
+    old = (rebuild, "numpy.core.multiarray._reconstruct")
+    return [rebuild, old, np.ndarray, np.dtype, *kinds]
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

@@ -58,13 +58,18 @@ class TrainFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"output_dir: {self.path} is a file; give the path of a folder")
-        if resume and not self.last.exists() and self._names():
+        if resume and not self.last.exists() and self._names() and not self._was_only_begun():
             raise OutputError(f"output_dir: {self.path} holds no run to go on with (no models/last.pth); use overwrite=true")
         if self._names() and not (overwrite or resume):
             raise OutputError(
                 f"output_dir: {self.path} holds files already ({', '.join(self._names()[:5])}); go on with resume=true, "
                 "give another output_dir, or overwrite=true"
             )
+
+    def _was_only_begun(self) -> bool:
+        """Whether a run was killed before it had saved anything: there is nothing to lose."""
+        ours = {path.name for path in (self.models, self.tensorboard.parent, self.robomimic_config, self.config, self.log)}
+        return set(self._names()) <= ours and not list(self.path.rglob("*.pth"))
 
     def _names(self) -> list[str]:
         return sorted(each.name for each in self.path.iterdir()) if self.path.is_dir() else []

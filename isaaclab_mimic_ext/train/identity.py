@@ -1,12 +1,13 @@
 """What makes two trainings the same run, so that one may go on where the other stopped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.train.settings import leaves
 
 _FREE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save", "experiment.name")
 """May change: how long, where the same data lies, on what, how often it is saved."""
@@ -14,12 +15,12 @@ _FREE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save", "exp
 
 def identity_of(settings: Mapping[str, Any], cfg: TrainCfg, dataset_digest: str) -> dict[str, Any]:
     """All that the parameters after an epoch depend on: name -> value."""
-    leaves = {name: value for name, value in _leaves(settings) if not name.startswith(_FREE)}
+    values = {name: deepcopy(value) for name, value in leaves(settings) if not name.startswith(_FREE)}
     return {
         "task": cfg.task.name,
         "dataset": dataset_digest,
         "normalize_actions": cfg.normalize_actions,
-        **{f"agent.{name}": value for name, value in sorted(leaves.items())},
+        **{f"agent.{name}": value for name, value in sorted(values.items())},
     }
 
 
@@ -36,11 +37,3 @@ def check_same_run(made: Mapping[str, Any], wanted: Mapping[str, Any], folder: P
             f"output_dir: {folder} holds another run: {name} is {made.get(name)!r} there, {wanted.get(name)!r} is asked "
             "for; give another output_dir, or overwrite=true"
         )
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", deepcopy(value)

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -36,11 +37,14 @@ class Metrics:
             RecorderError: the file cannot be written.
         """
         self._rows.append({"epoch": epoch, **values})
+        part = self._path.with_name(f"{self._path.name}.part")
         try:
-            with self._path.open("w", newline="") as file:
+            with part.open("w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
                 writer.writeheader()
                 writer.writerows(self._rows)
+            # Whoever is killed, or has no room left, keeps the rows of before.
+            os.replace(part, self._path)
         except OSError as error:
             raise RecorderError(
                 f"{self._path} cannot be written: {error.strerror}; free some space and run again"

@@ -67,8 +67,13 @@ def action_stats(scale: Affine) -> dict[str, Any]:
 
 
 def read_observation_stats(stats: dict[str, Any]) -> dict[str, Affine]:
-    return {key: Affine(torch.tensor(each["std"])[0], torch.tensor(each["mean"])[0]) for key, each in stats.items()}
+    return {key: _read_affine(each["std"], each["mean"]) for key, each in stats.items()}
 
 
 def read_action_stats(stats: dict[str, Any]) -> Affine:
-    return Affine(torch.tensor(stats["actions"]["scale"])[0], torch.tensor(stats["actions"]["offset"])[0])
+    return _read_affine(stats["actions"]["scale"], stats["actions"]["offset"])
+
+
+def _read_affine(scale: Any, offset: Any) -> Affine:
+    """Of nested lists, or of robomimic's arrays, (1, ...)."""
+    return Affine(*(torch.as_tensor(values, dtype=torch.float32)[0] for values in (scale, offset)))

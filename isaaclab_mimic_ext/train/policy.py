@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
 from isaaclab_mimic_ext.train.checkpoint import Checkpoint, load_checkpoint
 from isaaclab_mimic_ext.train.normalization import Affine
 from isaaclab_mimic_ext.train.robomimic_adapter import Learner, read_config
@@ -69,12 +69,15 @@ class CheckpointPolicy(TrainedPolicy):
     """A policy that came from a file."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
-        config = read_config(checkpoint.algo_name, checkpoint.content["config"])
-        learner = Learner(config, checkpoint.obs_shapes, checkpoint.action_dim, device)
+        try:
+            config = read_config(checkpoint.algo_name, checkpoint.content["config"])
+            learner = Learner(config, checkpoint.obs_shapes, checkpoint.action_dim, device)
+        except ConfigError as error:
+            raise SourceDataError(f"checkpoint: {checkpoint.path}: {error}; train again") from error
         try:
             learner.load_parameters(checkpoint.content["model"])
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
+            reason = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
             raise SourceDataError(
                 f"checkpoint: {checkpoint.path}: its parameters do not fit its configuration ({reason}); train again"
             ) from error

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, choices
+from isaaclab_mimic_ext.train.settings import ALGORITHMS, check_settings
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ _MISSING = (
     "robomimic is not installed here: run `make train-env`, or in an environment of your own `pip install matplotlib pillow "
     "six tensorboardX termcolor tqdm` and `pip install --no-deps robomimic torchvision`"
 )
+_NO_SCHEDULE = "multistep"
+"""robomimic's default, which without epochs means a constant learning rate."""
 _NO_OPERATOR = re.compile(r"operator torchvision::(\w+) does not exist")
 _operators: list[torch.library.Library] = []
 """Placeholders of torchvision's; torch forgets an operator with its Library."""
@@ -90,16 +93,16 @@ def build_config(settings: Settings) -> Any:
     """A configuration of robomimic: its defaults for `settings["algo_name"]`, with the settings over them.
 
     Raises:
-        ConfigError: robomimic has no such algorithm, or no such field.
+        ConfigError: it is no algorithm that is trained here, or robomimic has no such setting, or not with such a value.
     """
     require_robomimic()
     from robomimic.config import config_factory
-    from robomimic.config.base_config import REGISTERED_CONFIGS
 
     algo_name = str(settings.get("algo_name"))
-    if algo_name not in REGISTERED_CONFIGS:
-        raise ConfigError(f"algo_name: robomimic {version()} has no '{algo_name}'; {choices(algo_name, REGISTERED_CONFIGS)}")
+    if algo_name not in ALGORITHMS:
+        raise ConfigError(f"agent.algo_name: '{algo_name}' is not trained here; {choices(algo_name, ALGORITHMS)}")
     config = config_factory(algo_name)
+    check_settings(settings, config)
     try:
         with config.values_unlocked():
             config.update(settings)
@@ -110,11 +113,20 @@ def build_config(settings: Settings) -> Any:
 
 
 def read_config(algo_name: str, text: str) -> Any:
-    """The configuration of a checkpoint, as it stands there."""
+    """The configuration of a checkpoint, as it stands there.
+
+    Raises:
+        ConfigError: it is none of an algorithm that is known here.
+    """
     require_robomimic()
     from robomimic.config import config_factory
 
-    config = config_factory(algo_name, dic=json.loads(text))
+    if algo_name not in ALGORITHMS:
+        raise ConfigError(f"algo_name: '{algo_name}' is not known here; {choices(algo_name, ALGORITHMS)}")
+    try:
+        config = config_factory(algo_name, dic=json.loads(text))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"config: no configuration of robomimic ({error})") from error
     config.lock()
     return config
 
@@ -126,6 +138,9 @@ class Learner:
         config: of `build_config` or `read_config`.
         obs_shapes: observation key -> shape, without leading axes.
         steps_per_epoch, num_epochs: what learning rates that follow a schedule refer to.
+
+    Raises:
+        ConfigError: robomimic cannot make anything of the configuration.
     """
 
     def __init__(
@@ -142,14 +157,37 @@ class Learner:
         from robomimic.utils import obs_utils
 
         self.config = config
-        with config.values_unlocked():
-            for params in config.algo.get("optim_params", {}).values():
-                params["num_train_batches"], params["num_epochs"] = steps_per_epoch, num_epochs
         shapes = {key: list(obs_shapes[key]) for key in sorted(obs_shapes)}
-        with _quiet():
-            # robomimic keeps the modality of each key in a global, which building the networks reads.
-            obs_utils.initialize_obs_utils_with_config(config)
-            self.algo = algo_factory(config.algo_name, config, obs_key_shapes=shapes, ac_dim=action_dim, device=device)
+        try:
+            with config.values_unlocked():
+                for params in config.algo.get("optim_params", {}).values():
+                    params["num_train_batches"], params["num_epochs"] = steps_per_epoch, num_epochs
+            with _quiet():
+                # robomimic keeps the modality of each key in a global, which building the networks reads.
+                obs_utils.initialize_obs_utils_with_config(config)
+                self.algo = algo_factory(config.algo_name, config, obs_key_shapes=shapes, ac_dim=action_dim, device=device)
+        # robomimic's own words are the best there are: which values it knows depends on its version.
+        except (ValueError, TypeError, AttributeError, AssertionError, LookupError, NotImplementedError) as error:
+            raise ConfigError(f"agent: robomimic {version()} cannot work with these settings: {error!r}") from error
+        except RuntimeError as error:
+            if "config has been locked" not in str(error):
+                raise
+            raise ConfigError(f"agent: a setting that robomimic {version()} needs is missing: {error}") from error
+        self._check_optimizers()
+
+    def _check_optimizers(self) -> None:
+        """Where robomimic does not know a name, or has no schedule to follow, it makes none and says nothing."""
+        for name, params in self.config.algo.get("optim_params", {}).items():
+            place = f"agent.algo.optim_params.{name}"
+            if self.algo.optimizers.get(name, self) is None:
+                kind = params.get("optimizer_type")
+                raise ConfigError(f"{place}.optimizer_type: robomimic {version()} has no '{kind}'; give adam or adamw")
+            kind = params.learning_rate.get("scheduler_type", _NO_SCHEDULE)
+            if kind != _NO_SCHEDULE and self.algo.lr_schedulers.get(name, self) is None:
+                raise ConfigError(
+                    f"{place}.learning_rate.epoch_schedule: empty, so that scheduler_type '{kind}' would do nothing; give "
+                    "the epochs, e.g. \"epoch_schedule=['${epochs}']\""
+                )
 
     def train(self, batch: Settings, epoch: int) -> dict[str, float]:
         """One gradient step on observations (B, T, ...) and actions (B, T, A); its losses."""

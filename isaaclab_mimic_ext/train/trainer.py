@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -54,7 +54,7 @@ class Trainer:
     """Trains a learner. A run that is resumed goes on as if it had not been interrupted.
 
     Args:
-        evaluate: the success rate of the learner as it is now.
+        evaluate: the success rate of the learner as it is now; None where it was told to stop.
         content: what a checkpoint holds beside the parameters.
         facts: likewise, of this package.
     """
@@ -68,7 +68,7 @@ class Trainer:
         folder: TrainFolder,
         content: Mapping[str, Any],
         facts: Mapping[str, Any],
-        evaluate: Callable[[], float] | None = None,
+        evaluate: Callable[[], float | None] | None = None,
     ):
         self.learner, self.schedule, self.folder = learner, schedule, folder
         self._train, self._valid, self._evaluate = train, valid, evaluate
@@ -76,14 +76,15 @@ class Trainer:
         self.epoch = 0
         self._best_success: float | None = None
         self._losses = {"train_loss": float("nan"), "valid_loss": float("nan")}
-        self._saved_at = time.perf_counter()
+        self._saved_at, self._saved_epoch = time.perf_counter(), 0
 
     def restore(self, last: Checkpoint) -> None:
         """Go on from `last.pth`."""
         self.learner.load_parameters(last.content["model"])
         self.learner.load_optimizer_state(last.content["training_state"])
         state = last.content["variable_state"]
-        self.epoch, self._best_success = int(state["epoch"]), state["best_success"]
+        self.epoch = self._saved_epoch = int(state["epoch"])
+        self._best_success = state["best_success"]
         self._losses = {name: float(state[name]) for name in self._losses}
 
     def run(self, metrics: Metrics, on_epoch: Callable[["TrainingReport"], bool] = lambda report: False) -> TrainingReport:
@@ -94,14 +95,21 @@ class Trainer:
         """
         start = time.perf_counter()
         stopped = False
+        if self.epoch == 0:
+            self._save_last()  # So that there is a run to go on with, whenever it is killed.
         while self.epoch < self.schedule.epochs and not stopped:
             self.epoch += 1
             values = self._run_epoch()
             if self._evaluate is not None and _is_due(self.epoch, self.schedule.evaluate_every, self.schedule.epochs):
-                values["success_rate"] = self._evaluate_now(self._evaluate)
+                success = self._evaluate_now(self._evaluate)
+                if success is None:
+                    # The run goes on before this epoch, so that it is judged after all.
+                    return replace(self._report(start), epoch=self._saved_epoch)
+                values["success_rate"] = success
             metrics.add(self.epoch, values)
             stopped = on_epoch(self._report(start))
-            self._save(stopped or self.epoch == self.schedule.epochs)
+            # An evaluation takes as long as many epochs; it is not to be done again.
+            self._save(stopped or self.epoch == self.schedule.epochs or "success_rate" in values)
         return self._report(start)
 
     def _run_epoch(self) -> dict[str, float]:
@@ -124,19 +132,24 @@ class Trainer:
             "seconds": time.perf_counter() - began,
         }
 
-    def _evaluate_now(self, evaluate: Callable[[], float]) -> float:
+    def _evaluate_now(self, evaluate: Callable[[], float | None]) -> float | None:
         success = evaluate()
+        if success is None:
+            return None
         if self._best_success is None or success >= self._best_success:
             self._best_success = success
             self._write(self.folder.best, {})
         return success
 
-    def _save(self, is_last: bool) -> None:
+    def _save(self, at_once: bool) -> None:
         if _is_due(self.epoch, self.schedule.save_every, self.schedule.epochs):
             self._write(self.folder.of_epoch(self.epoch), {})
-        if is_last or time.perf_counter() - self._saved_at > _LAST_PERIOD:
-            self._write(self.folder.last, {"training_state": self.learner.optimizer_state()})
-            self._saved_at = time.perf_counter()
+        if at_once or time.perf_counter() - self._saved_at > _LAST_PERIOD:
+            self._save_last()
+
+    def _save_last(self) -> None:
+        self._write(self.folder.last, {"training_state": self.learner.optimizer_state()})
+        self._saved_at, self._saved_epoch = time.perf_counter(), self.epoch
 
     def _write(self, path: Any, more: Mapping[str, Any]) -> None:
         state = {"epoch": self.epoch, "best_success": self._best_success, **self._losses}

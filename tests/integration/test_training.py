@@ -32,6 +32,7 @@ except DependencyMissing:
     pytest.skip("robomimic is not installed (make train-env)", allow_module_level=True)
 
 SMALL = {"bc": "agent.algo.actor_layer_dims=[32,32]", "bc_rnn": "agent.algo.rnn.hidden_dim=16"}
+LINEAR = "agent.algo.optim_params.policy.learning_rate.scheduler_type=linear"
 FAST = ("agent.experiment.epoch_every_n_steps=4", "agent.train.batch_size=16", "num_threads=1")
 
 
@@ -199,6 +200,57 @@ def test_a_signal_ends_a_run_in_order_and_it_goes_on(dataset, tmp_path):
     assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == epoch + 1
 
 
+POLICY = "agent.algo.optim_params.policy"
+EVALUATED = (
+    "sim=kinematic", "evaluate_every=2", "num_eval_episodes=5", "num_eval_envs=50", "epochs=6", "save_every=2", LINEAR,
+    f"{POLICY}.learning_rate.decay_factor=0.0", f"{POLICY}.learning_rate.epoch_schedule=['${{epochs}}']",
+    f"{POLICY}.regularization.L2=0.01",
+)  # fmt: skip
+
+
+def wait_for_line(log: Path, words: str, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while not log.exists() or log.read_text().count(words) < count:
+        assert time.monotonic() < deadline, log.read_text() if log.exists() else "no log"
+        time.sleep(0.02)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_run_that_ends_while_it_is_judged_goes_on_as_if_it_had_not(dataset, tmp_path):
+    assert train(dataset, tmp_path / "whole", *EVALUATED).returncode == 0
+    rates = [row["learning_rate"] for row in rows(tmp_path / "whole")]
+    assert [float(rate) for rate in rates] == pytest.approx([1e-4 * (6 - epoch) / 6 for epoch in range(6)])
+    for number, exit_code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        output = tmp_path / number.name
+        process = subprocess.Popen(command(dataset, output, *EVALUATED), stderr=subprocess.DEVNULL)
+        wait_for_line(output / "log.txt", "Evaluating", 2)
+        process.send_signal(number)
+        assert process.wait(timeout=120) == exit_code
+        assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == 2
+        assert train(dataset, output, *EVALUATED, "resume=true").returncode == 0
+        for name in ("best", "last", "model_epoch_2", "model_epoch_4", "model_epoch_6"):
+            assert same(tmp_path / "whole" / "models" / f"{name}.pth", output / "models" / f"{name}.pth")
+        assert rows(output) == rows(tmp_path / "whole")
+
+
+def test_a_run_killed_before_it_saved_anything_starts_with_resume(dataset, trained, tmp_path):
+    output = tmp_path / "run"
+    (output / "models").mkdir(parents=True)
+    (output / "train.yaml").touch()
+    assert train(dataset, output, "epochs=6", "save_every=2", "resume=true").returncode == 0
+    assert same(trained / "models/model_epoch_6.pth", output / "models/model_epoch_6.pth")
+
+
+def test_what_is_wrong_with_evaluations_is_said_before_a_folder_is_made(dataset, tmp_path):
+    done = train(dataset, tmp_path / "run", "sim=isaaclab", "evaluate_every=1")
+    assert done.returncode == 2, done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_another_dataset_or_agent_does_not_go_on_with_a_run(dataset, trained, tmp_path):
     other = make_train_file(tmp_path / "other.hdf5", num_demos=6)
     done = train(other, trained, "epochs=7", "resume=true")
@@ -221,8 +273,19 @@ BAD_INPUT = [
     (["seed=-1"], ["seed: -1 is out of range"]),
     (["save_every=-1"], ["save_every: -1 is out of range"]),
     (["normalize_actions=minmax"], ["normalize_actions: 'minmax'", "did you mean 'min_max'"]),
-    (["agent.algo_name=bcc"], ["has no 'bcc'", "did you mean 'bc'"]),
-    (["agent.train.batchsize=5"], ["does not take these settings", "batchsize"]),
+    (["agent.algo_name=bcc"], ["agent.algo_name: 'bcc' is not trained here", "did you mean 'bc'"]),
+    (["agent.train.batchsize=5"], ["agent.train.batchsize: robomimic has no such setting", "did you mean 'batch_size'"]),
+    (["agent.algo.optim_params.policy.learning_rte.initial=1"], ["policy.learning_rte", "did you mean 'learning_rate'"]),
+    (["agent.algo.optim_params.policy.learning_rate.initial=fast"], ["learning_rate.initial: 'fast' cannot be used"]),
+    (["agent.algo.optim_params.policy.learning_rate.initial=-1"], ["cannot work with these settings", "learning rate: -1"]),
+    (["agent.algo.optim_params.policy.optimizer_type=sgd"], ["has no 'sgd'"]),
+    ([LINEAR], ["scheduler_type 'linear' takes one", "epoch_schedule=['${"]),
+    ([LINEAR, "agent.algo.optim_params.policy.learning_rate.epoch_schedule=[3,4]"], ["[3, 4], but scheduler_type"]),
+    ([LINEAR, "agent.algo.optim_params.policy.learning_rate.epoch_schedule=['${epochs}']"], ["[None] are no epochs"]),
+    (["agent.algo.rnn.enabled=true"], ["train.seq_length: 1, but the policy remembers 10 steps"]),
+    (["agent.algo.transformer.enabled=true"], ["transformers are not trained here"]),
+    (["agent.train.seed=3"], ["agent.train.seed: 3 would do nothing", "give seed=<value>"]),
+    (["agent.train.hdf5_filter_key=mine"], ["agent.train.hdf5_filter_key: 'mine' would do nothing"]),
     (["agent.observation.modalities.obs.low_dim=[object_position]"], ["wants: object_position", "has: "]),
     (["task=stack_cube"], ["is of task 'desktop_organizer', not of 'stack_cube'"]),
     (["device=cuda:7"], ["device: 'cuda:7' is not on this machine"]),
@@ -278,5 +341,5 @@ def test_a_learner_learns_a_linear_policy():
 
 
 def test_settings_that_robomimic_does_not_know_are_refused():
-    with pytest.raises(ConfigError, match="does not take these settings"):
+    with pytest.raises(ConfigError, match="no_such_field: robomimic has no such setting"):
         build_config({"algo_name": "bc", "train": {"no_such_field": 1}})

@@ -2,6 +2,7 @@
 
 # R rows of all demos, B sequences of a batch, T steps of a sequence
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, RecorderError, SourceDataError
 from isaaclab_mimic_ext.train import agents, data
 from isaaclab_mimic_ext.train.checkpoint import load_checkpoint, save_checkpoint
 from isaaclab_mimic_ext.train.folder import TrainFolder
 from isaaclab_mimic_ext.train.identity import check_same_run
+from isaaclab_mimic_ext.train.metrics import Metrics, read_metrics
 from isaaclab_mimic_ext.train.normalization import (
     Affine,
     action_scale,
@@ -213,7 +215,7 @@ def test_changes_of_an_agent_go_as_deep_as_they_say_and_leave_it_alone():
 def test_a_damaged_checkpoint_is_one_clear_error(tmp_path, content):
     path = tmp_path / "model.pth"
     path.write_bytes(content)
-    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: cannot be read"):
+    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: (cannot be read|is no file of torch.save)"):
         load_checkpoint(path)
 
 
@@ -235,6 +237,54 @@ def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path):
         load_checkpoint(tmp_path / "new.pth")
 
 
+def small_checkpoint(**changes) -> dict:
+    shapes = {"ac_dim": 2, "all_shapes": {"eef_pos": [3]}}
+    parts = {"model": {}, "config": "{}", "algo_name": "bc", "env_metadata": {"env_name": "mine"}, "shape_metadata": shapes}
+    scale = {"actions": {"scale": [[1.0, 2.0]], "offset": [[0.0, 0.0]]}}
+    return {**parts, "action_normalization_stats": scale, "isaaclab_mimic_ext": {}, **changes}
+
+
+DAMAGE = [
+    {"shape_metadata": {}},
+    {"shape_metadata": 3},
+    {"shape_metadata": {"ac_dim": 2, "all_shapes": {"eef_pos": 3}}},
+    {"env_metadata": None},
+    {"config": {}},
+    {"isaaclab_mimic_ext": 4},
+    {"isaaclab_mimic_ext": {"format_version": "x"}},
+    {"obs_normalization_stats": {"eef_pos": 3}},
+    {"obs_normalization_stats": {"eef_pos": {"mean": [[1.0]], "std": [[1.0]]}}},
+    {"obs_normalization_stats": {"other": {"mean": [[1.0]], "std": [[1.0]]}}},
+    {"action_normalization_stats": {"x": 1}},
+    {"action_normalization_stats": {"actions": {"scale": [[1.0]], "offset": [[1.0]]}}},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_checkpoint_with_parts_that_are_none_is_one_clear_error(tmp_path, damage):
+    path = tmp_path / "model.pth"
+    torch.save(small_checkpoint(), path)
+    assert load_checkpoint(path).task_name == "mine"
+    torch.save(small_checkpoint(**damage), path)
+    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: its parts are not a checkpoint's"):
+        load_checkpoint(path)
+
+
+def test_a_pickle_that_is_no_checkpoint_is_refused_without_telling_how_to_run_its_code(tmp_path, recwarn):
+    path = tmp_path / "model.pth"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: is no file of torch.save") as error:
+        load_checkpoint(path)
+    assert "weights_only" not in str(error.value) and not recwarn
+
+
+def test_normalization_in_arrays_as_robomimic_itself_leaves_it_is_read(tmp_path):
+    stats = {"eef_pos": {"mean": np.array([[1.0, 2.0, 3.0]]), "std": np.full((1, 3), 0.5, dtype=np.float32)}}
+    torch.save(small_checkpoint(obs_normalization_stats=stats), tmp_path / "model.pth")
+    scale = load_checkpoint(tmp_path / "model.pth").obs_scales["eef_pos"]
+    assert scale.offset.tolist() == [1.0, 2.0, 3.0] and scale.scale.tolist() == [0.5, 0.5, 0.5]
+
+
 def test_a_folder_that_holds_something_is_kept(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds files already"):
@@ -242,6 +292,24 @@ def test_a_folder_that_holds_something_is_kept(tmp_path):
     with pytest.raises(OutputError, match="holds no run to go on with"):
         TrainFolder(tmp_path).check(overwrite=False, resume=True)
     TrainFolder(tmp_path / "new").check(overwrite=False, resume=True)
+
+
+def test_a_folder_with_a_checkpoint_is_no_run_that_had_only_begun(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "log.txt").touch()
+    TrainFolder(tmp_path).check(overwrite=False, resume=True)
+    (tmp_path / "models" / "model_epoch_50.pth").touch()
+    with pytest.raises(OutputError, match="holds no run to go on with"):
+        TrainFolder(tmp_path).check(overwrite=False, resume=True)
+
+
+def test_curves_survive_when_no_more_can_be_written(tmp_path):
+    with Metrics(tmp_path / "metrics.csv", tmp_path / "tb", 0) as metrics:
+        metrics.add(1, {"train_loss": 0.5})
+        (tmp_path / "metrics.csv.part").mkdir()
+        with pytest.raises(RecorderError, match="cannot be written"):
+            metrics.add(2, {"train_loss": 0.4})
+    assert [row["epoch"] for row in read_metrics(tmp_path / "metrics.csv")] == ["1"]
 
 
 def test_a_disk_without_room_is_said_before_training(tmp_path):
