@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import IO
 
+from isaaclab_mimic_ext.apps.pipeline_check import check_steps
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, OutputError, UsageError
+from isaaclab_mimic_ext.pipeline.lock import locked
 from isaaclab_mimic_ext.pipeline.page import render_page
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
@@ -34,17 +36,30 @@ def main(cfg: PipelineCfg) -> None:
     """
     folder = PipelineFolder(Path(cfg.output_dir))
     steps = build_steps(cfg, folder)
+    stamps, signed = Stamps(folder.stamps), signatures(steps)
+    # Hours may lie between here and the last step; what it will not take is said now.
+    check_steps([step for step in steps if not stamps.is_done(step, signed[step.name])])
     try:
         (folder.path / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"output_dir: {folder.path} cannot be written: {error.strerror}; give another one") from error
-    stamps, signed = Stamps(folder.stamps), signatures(steps)
+    with locked(folder.path) as lock:
+        stamps = Stamps(folder.stamps)
+        _run_all(steps, stamps, folder, lock)
+        _write_page(cfg, folder, {step.name: stamps.seconds(step) for step in steps})
+
+
+def _run_all(steps: list[Step], stamps: Stamps, folder: PipelineFolder, lock: int) -> None:
+    signed = signatures(steps)
     with StopRequest() as stop:
         for step in steps:
-            _run(step, signed[step.name], stamps, folder, stop)
+            _run(step, signed[step.name], stamps, folder, stop, lock)
             if stop.requested:
                 stop.raise_interrupted(f"interrupted in step '{step.name}'; the same command goes on")
-    page = render_page(cfg, folder, {step.name: stamps.seconds(step) for step in steps})
+
+
+def _write_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: dict[str, float | None]) -> None:
+    page = render_page(cfg, folder, seconds)
     try:
         folder.page.write_text(page)
     except OSError as error:
@@ -52,19 +67,23 @@ def main(cfg: PipelineCfg) -> None:
     log.info("Everything is up to date; the page is %s", folder.page)
 
 
-def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, stop: StopRequest) -> None:
+def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, stop: StopRequest, lock: int) -> None:
     """Do a step, or go on with it, unless it is up to date."""
     if stamps.is_done(step, signature):
         log.info("%s: up to date", step.name)
         return
-    goes_on = step.resumed is not None and stamps.was_begun(step, signature)
-    arguments = (*step.arguments, *(step.resumed or () if goes_on else step.fresh))
+    goes_on = step.can_go_on and stamps.was_begun(step, signature)
+    arguments = (*step.arguments, *(step.resumed if goes_on else step.fresh))
     stamps.begin(step, signature)
     log.info("%s: %s %s", step.name, "going on with" if goes_on else "running", " ".join((step.script, *arguments)))
     start = time.perf_counter()
     log_path = folder.log(step.name.replace(" ", "_"))
-    with log_path.open("w") as output:
-        exit_code = _script(step.script, arguments, output, stop)
+    try:
+        output = log_path.open("w")
+    except OSError as error:
+        raise OutputError(f"{log_path} cannot be written: {error.strerror}; free some space and run again") from error
+    with output:
+        exit_code = _script(step.script, arguments, output, stop, lock)
     if stop.requested:
         return
     if exit_code:
@@ -73,11 +92,13 @@ def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, sto
     log.info("%s: done in %.0f s", step.name, time.perf_counter() - start)
 
 
-def _script(name: str, arguments: tuple[str, ...], output: IO[str], stop: StopRequest) -> int:
-    """Run a script to its end; a signal that ends us ends it first. Its exit code."""
+def _script(name: str, arguments: tuple[str, ...], output: IO[str], stop: StopRequest, lock: int) -> int:
+    """Run a script to its end, holding the lock too; a signal that ends us ends it first. Its exit code."""
     command = [sys.executable, "-c", _RUN.format(name), *arguments]
     # In a session of its own, Ctrl-C reaches it through us, once.
-    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ)
+    process = subprocess.Popen(
+        command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ, pass_fds=(lock,)
+    )
     forwarded = False
     while True:
         try:

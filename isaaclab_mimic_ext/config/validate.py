@@ -6,6 +6,7 @@ from typing import Any
 
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
+from isaaclab_mimic_ext.config.pipeline import PipelineCfg
 from isaaclab_mimic_ext.config.require import require_at_least, require_choice, require_device, require_name, require_seed
 from isaaclab_mimic_ext.config.scripts import (
     AnnotateDemosCfg,
@@ -21,6 +22,7 @@ from isaaclab_mimic_ext.config.scripts import (
 from isaaclab_mimic_ext.config.task import RecorderCfg, SimCfg
 from isaaclab_mimic_ext.config.training import TrainCfg
 from isaaclab_mimic_ext.config.validate_evaluation import validate_evaluation
+from isaaclab_mimic_ext.config.validate_pipeline import validate_pipeline
 from isaaclab_mimic_ext.config.validate_task import validate_task_cfg
 from isaaclab_mimic_ext.config.validate_training import validate_training
 from isaaclab_mimic_ext.errors import ConfigError
@@ -120,6 +122,7 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     GenerateCfg: _validate_generate,
     RecordDemosCfg: _validate_record,
     EvaluateCfg: validate_evaluation,
+    PipelineCfg: validate_pipeline,
     TrainCfg: validate_training,
     CheckDemosCfg: _validate_check_demos,
     ReportCfg: _validate_report,

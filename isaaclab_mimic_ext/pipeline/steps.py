@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.config.store import conf_dir
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
@@ -22,6 +26,7 @@ class Step:
         arguments: what decides the result.
         outputs: files that are there when it is done.
         fresh, resumed: arguments for a start over what is there, and to go on with what is there.
+        goes_on_with: the file without which there is nothing to go on with; None: the script always starts anew.
     """
 
     name: str
@@ -30,7 +35,13 @@ class Step:
     arguments: tuple[str, ...]
     outputs: tuple[Path, ...]
     fresh: tuple[str, ...] = ()
-    resumed: tuple[str, ...] | None = None
+    resumed: tuple[str, ...] = ()
+    goes_on_with: Path | None = None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it was interrupted after it had left something to go on with."""
+        return self.goes_on_with is not None and self.goes_on_with.exists()
 
 
 @dataclass(frozen=True)
@@ -80,10 +91,12 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
     Raises:
         ConfigError: the task's own overrides are broken.
     """
-    own = task_overrides(cfg.task_name)
+    own = task_overrides(task_of(cfg.task_name))
     extra = {kind: _overridden(own.get(kind, ()), getattr(cfg, kind)) for kind in STEPS}
     trainings = [_training(cfg, folder, seed, extra["train"]) for seed in cfg.seeds]
-    return [*_data_steps(cfg, folder, extra), *trainings, _evaluation(cfg, folder, extra["evaluate"])]
+    # Without numbered checkpoints the last one has a name of its own.
+    name = "last" if "save_every=0" in extra["train"] else f"model_epoch_{cfg.epochs}"
+    return [*_data_steps(cfg, folder, extra), *trainings, _evaluation(cfg, folder, name, extra["evaluate"])]
 
 
 def _overridden(own: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
@@ -107,7 +120,16 @@ def _data_steps(cfg: PipelineCfg, folder: PipelineFolder, extra: Mapping[str, tu
     return [
         Step("record", "record", "record_demos", recorded, (folder.raw,), _START_OVER),
         Step("annotate", "annotate", "annotate_demos", annotated, (folder.annotated,), _START_OVER),
-        Step("generate", "generate", "generate", generated, (folder.demos,), _START_OVER, _GO_ON),
+        Step(
+            "generate",
+            "generate",
+            "generate",
+            generated,
+            (folder.demos,),
+            _START_OVER,
+            _GO_ON,
+            folder.generation / "run.sqlite",
+        ),
         Step("split", "split", "split_dataset", split, (folder.demos,)),
     ]
 
@@ -116,16 +138,28 @@ def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, extra: tuple[
     run = folder.training(seed)
     what = (f"task={cfg.task_name}", f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}")
     arguments = (*what, f"output_dir={run}", *extra)
-    return Step(f"train seed {seed}", "train", "train", arguments, (run / "models" / "last.pth",), _START_OVER, _GO_ON)
+    last = run / "models" / "last.pth"
+    return Step(f"train seed {seed}", "train", "train", arguments, (last,), _START_OVER, _GO_ON, last)
 
 
-def _evaluation(cfg: PipelineCfg, folder: PipelineFolder, extra: tuple[str, ...]) -> Step:
-    checkpoints = ",".join(str(folder.training(seed) / "models" / f"model_epoch_{cfg.epochs}.pth") for seed in cfg.seeds)
+def _evaluation(cfg: PipelineCfg, folder: PipelineFolder, name: str, extra: tuple[str, ...]) -> Step:
+    checkpoints = ",".join(str(folder.training(seed) / "models" / f"{name}.pth") for seed in cfg.seeds)
     judged = (f"checkpoint=[{checkpoints}]", f"num_envs={cfg.num_envs}", f"num_episodes={cfg.num_episodes}")
     places = (f"input_file={folder.demos}", f"output_dir={folder.evaluation}")
     report = folder.evaluation / "evaluation.json"
     arguments = (f"task={cfg.task_name}", *judged, *places, *extra)
     return Step("evaluate", "evaluate", "evaluate", arguments, (report,), _START_OVER)
+
+
+def task_of(preset: str) -> str:
+    """The task whose preset `task=<preset>` is: presets name it among their defaults."""
+    path = conf_dir() / "task" / f"{preset}.yaml"
+    if not path.is_file():
+        return preset
+    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    bases = [base for base in content.get("defaults", []) if isinstance(base, str) and base != "_self_"]
+    own = content.get("task", {}).get("name")
+    return own or next((task_of(base) for base in bases), preset)
 
 
 def task_overrides(task: str) -> Mapping[str, Sequence[str]]:

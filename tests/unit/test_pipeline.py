@@ -2,21 +2,24 @@
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.apps.pipeline_check import check_steps
 from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.cli.compose import load_config
-from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
+from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from isaaclab_mimic_ext.pipeline import steps as steps_module
 from isaaclab_mimic_ext.pipeline.curves import draw_curves
+from isaaclab_mimic_ext.pipeline.lock import locked
 from isaaclab_mimic_ext.pipeline.page import render_page
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, fingerprints, signatures
-from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
+from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps, task_of
 
 
 def make_cfg(**changes) -> PipelineCfg:
@@ -132,6 +135,91 @@ def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeyp
     monkeypatch.setattr(steps_module, "files", lambda name: tmp_path)
     with pytest.raises(ConfigError, match=r"no step 'trane'.*did you mean 'train'"):
         build_steps(make_cfg(task_name="mine"), PipelineFolder(Path("out")))
+
+
+def test_a_preset_of_a_task_goes_by_that_tasks_pipeline():
+    assert task_of("desktop_organizer_wide") == "desktop_organizer" and task_of("stack_cube_skillgen") == "stack_cube"
+    assert task_of("somebodys_own") == "somebodys_own"
+    record = build_steps(make_cfg(task_name="desktop_organizer_wide"), PipelineFolder(Path("out")))[0]
+    assert "task=desktop_organizer_wide" in record.arguments and "teleop_device=scripted_fluent" in record.arguments
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds": []}, "seeds: the list is empty"),
+        ({"seeds": [1, 2, 1]}, "has one twice"),
+        ({"num_sources": 0}, "num_sources: 0 is out of range"),
+        ({"epochs": 0}, "epochs: 0 is out of range"),
+        ({"output_dir": ""}, "output_dir: '' is no folder"),
+    ],
+)
+def test_values_that_make_no_pipeline_are_refused(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        validate(make_cfg(**changes))
+
+
+# fmt: off
+BAD_STEPS = [
+    ({"task_name": "stack_cub"}, r"step 'record': task: there is no 'stack_cub'.*did you mean 'stack_cube'"),
+    ({"generate": ["sede=3"]}, r"step 'generate': sede: there is no field 'sede'"),
+    ({"generate": ["num_envs=x"]}, r"step 'generate': num_envs: given twice"),
+    ({"split": ["ratio=2"]}, r"step 'split': ratio: 2"),
+    ({"evaluate": ["checkpoint=x.pth"]}, r"step 'evaluate': checkpoint: given twice"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD_STEPS)
+def test_what_a_step_does_not_take_is_said_before_any_runs(changes, words):
+    steps = [step for step in build_steps(make_cfg(**changes), PipelineFolder(Path("out"))) if step.kind != "train"]
+    with pytest.raises(ConfigError, match=words):
+        check_steps(steps)
+
+
+def test_every_step_of_a_sound_pipeline_is_taken():
+    for task in ("desktop_organizer", "desktop_organizer_wide", "stack_cube"):
+        steps = build_steps(make_cfg(task_name=task), PipelineFolder(Path("out")))
+        check_steps([step for step in steps if step.kind != "train"])
+
+
+def test_a_step_goes_on_only_with_what_is_there(tmp_path):
+    steps = build_steps(make_cfg(), PipelineFolder(tmp_path))
+    generate, train = (next(step for step in steps if step.kind == kind) for kind in ("generate", "train"))
+    assert not generate.can_go_on and not train.can_go_on and not steps[0].can_go_on
+    for path in (tmp_path / "generation" / "run.sqlite", tmp_path / "training" / "seed_1" / "models" / "last.pth"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert generate.can_go_on and train.can_go_on
+
+
+def test_without_numbered_checkpoints_the_last_one_is_judged():
+    *_, evaluate = build_steps(make_cfg(train=["save_every=0"]), PipelineFolder(Path("out")))
+    assert "checkpoint=[out/training/seed_1/models/last.pth,out/training/seed_2/models/last.pth]" in evaluate.arguments
+
+
+def test_two_pipelines_do_not_work_in_one_folder(tmp_path):
+    with (
+        locked(tmp_path),
+        pytest.raises(OutputError, match=r"worked on by another pipeline \(process \d+\)"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_a_step_that_outlives_its_pipeline_keeps_its_folder(tmp_path):
+    with locked(tmp_path) as lock:
+        step = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
+    try:
+        with pytest.raises(OutputError, match="the step that it left running"), locked(tmp_path):
+            pass
+    finally:
+        step.kill()
+        step.wait()
+    with locked(tmp_path):
+        pass
 
 
 def test_the_page_needs_nothing_but_itself_even_where_steps_left_nothing(tmp_path):
