@@ -19,8 +19,7 @@ def draw_curves(runs: Mapping[str, Rows]) -> str:
     if not values:
         return ""
     most = max(int(rows[-1]["epoch"]) for rows in runs.values() if rows)
-    low, high = floor(3 * log10(min(values))) / 3, ceil(3 * log10(max(values))) / 3
-    frame = _Frame(most, low, max(high, low + 1 / 3))
+    frame = _Frame(most, round_values(min(values), max(values)))
     parts = frame.axes()
     for index, (name, color) in enumerate(colors_of(list(runs)).items()):
         parts += [frame.curve(runs[name], column, color, dash) for column, dash in _STYLES.items()]
@@ -28,11 +27,21 @@ def draw_curves(runs: Mapping[str, Rows]) -> str:
     return picture(_WIDTH, _HEIGHT, parts, "Losses over epochs")
 
 
+def round_values(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, ... as far as they enclose the values, at least two of them."""
+    powers = range(floor(log10(low)) - 1, ceil(log10(high)) + 2)
+    values = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    first = max(index for index, value in enumerate(values) if value <= low)
+    last = min(index for index, value in enumerate(values) if value >= high)
+    return values[first : max(last, first + 1) + 1]
+
+
 class _Frame:
     """Where epochs and losses lie in the picture."""
 
-    def __init__(self, num_epochs: int, low: float, high: float):
-        self._num_epochs, self._low, self._high = num_epochs, low, high
+    def __init__(self, num_epochs: int, losses: Sequence[float]):
+        self._num_epochs, self._losses = num_epochs, losses
+        self._low, self._high = log10(losses[0]), log10(losses[-1])
 
     def x(self, epoch: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * epoch / self._num_epochs
@@ -43,8 +52,7 @@ class _Frame:
 
     def axes(self) -> list[str]:
         parts = []
-        for third in range(round(3 * self._low), round(3 * self._high) + 1):
-            value = 10 ** (third / 3)
+        for value in self._losses:
             parts.append(line(_LEFT, self.y(value), _WIDTH - _RIGHT, self.y(value), GRID))
             parts.append(text(_LEFT - 8, self.y(value) + 4, f"{value:.2g}", "end", 11, MUTED))
         for fifth in range(6):

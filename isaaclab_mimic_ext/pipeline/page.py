@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, demo_names, open_hdf5
+from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
+from isaaclab_mimic_ext.pipeline.bars import draw_counts, draw_rates
 from isaaclab_mimic_ext.pipeline.curves import draw_curves
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder
 from isaaclab_mimic_ext.report.style import STYLE
@@ -18,6 +21,7 @@ from isaaclab_mimic_ext.train.metrics import read_metrics
 _MORE_STYLE = """
 main video, main img.picture { max-width: 100%; border-radius: 8px; margin: 10px 0; display: block; }
 table.rows { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 8px 0 12px; }
+main figure, main h3 { margin-top: 16px; }
 table.rows th, table.rows td { text-align: left; padding: 4px 22px 4px 0; border-bottom: 1px solid #e3e8ed; }
 """
 _MIME = {".mp4": "video/mp4", ".png": "image/png"}
@@ -33,6 +37,7 @@ def render_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapping[str, 
     title = f"{cfg.task_name}: {cfg.num_sources} sources, {cfg.num_demos} demonstrations, {cfg.epochs} epochs"
     sections = [
         _heading(title, cfg, stats, evaluation),
+        _sources(folder),
         _generation(folder, stats),
         _training(cfg, folder),
         _evaluation(folder, evaluation),
@@ -50,13 +55,23 @@ def _heading(title: str, cfg: PipelineCfg, stats: dict[str, Any], evaluation: di
         (f"{100 * successes / max(episodes, 1):.1f} %", "policy success", f"95 %: {100 * low:.1f} to {100 * high:.1f}"),
         (f"{stats.get('success_rate', 0):.1f} %", "generation success", f"of {stats.get('num_attempts', 0)} trials"),
         (str(stats.get("num_success", 0)), "demonstrations", f"{stats.get('ep_length_mean', 0):.0f} steps each"),
-        (str(len(cfg.seeds)), "trainings", f"{cfg.algo}, {cfg.epochs} epochs"),
+        (str(len(cfg.seeds)), "training" + "s" * (len(cfg.seeds) > 1), f"{cfg.algo}, {cfg.epochs} epochs"),
     ]
     cells = "".join(
         f"<div class=figure><b>{escape(value)}</b><span>{escape(name)}</span><small>{escape(note)}</small></div>"
         for value, name, note in figures
     )
     return f"<header><h1>{escape(title)}</h1><div class=figures>{cells}</div></header>"
+
+
+def _sources(folder: PipelineFolder) -> str:
+    rows = []
+    for name, path in (("recorded", folder.raw), ("annotated", folder.annotated)):
+        lengths = _lengths(path)
+        if lengths:
+            rows.append((name, len(lengths), f"{sum(lengths) / len(lengths):.0f} ({min(lengths)} to {max(lengths)})"))
+    table = _table(("source demonstrations", "number", "steps"), rows)
+    return _section("Source demonstrations", "What the operator showed, and what of it could be cut into subtasks.", table)
 
 
 def _generation(folder: PipelineFolder, stats: dict[str, Any]) -> str:
@@ -81,30 +96,34 @@ def _training(cfg: PipelineCfg, folder: PipelineFolder) -> str:
     ]
     table = _table(("training", "epochs", "loss", "on validation demos"), rows)
     explanation = (
-        "Loss after each epoch on the training demonstrations (full) and on the validation demonstrations (dashed)."
+        "Loss after each epoch, the squared distance between the policy's actions and the demonstrations', normalized: on "
+        f"the demonstrations trained on (full{_of_mask(folder, 'train')}) and on those held back (dashed"
+        f"{_of_mask(folder, 'valid')})."
     )
     return _section("Training", explanation, draw_curves(runs) + table)
 
 
 def _evaluation(folder: PipelineFolder, evaluation: dict[str, Any]) -> str:
-    rows = []
+    rows, rates = [], []
     reasons: Counter[str] = Counter()
     for result in evaluation.get("checkpoints", []):
-        low, high = result["interval"]
         length = result["mean_length_of_successes"]
-        rate = f"{100 * result['success_rate']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-        rows.append((result["name"], result["num_episodes"], rate, f"{length:.0f}" if length else "-"))
+        rates.append((result["name"], result["success_rate"], *result["interval"]))
+        rows.append((result["name"], result["num_episodes"], result["num_successes"], f"{length:.0f}" if length else "-"))
         reasons.update(result["reasons"])
-    content = _table(("checkpoint", "episodes", "success", "steps of a success"), rows)
-    content += _table(("why episodes failed", "episodes"), reasons.most_common())
-    for path in sorted((folder.evaluation / "videos").glob("*.mp4")):
-        content += _media(path, "Successes" if path.stem.endswith("successes") else "Failures")
-    explanation = "On scenes that no demonstration was made in; intervals hold with 95 % confidence."
+    content = draw_rates(rates) + _table(("checkpoint", "episodes", "successes", "steps of a success"), rows)
+    if reasons:
+        content += f"<h3>Why episodes failed</h3>{draw_counts(dict(reasons.most_common()))}"
+    names = {result["name"].replace("/", "_"): result["name"] for result in evaluation.get("checkpoints", [])}
+    for path in sorted((folder.evaluation / "videos").glob("*.mp4"), reverse=True):
+        name, _, kind = path.stem.rpartition("_")
+        content += _media(path, f"The first {kind} of {names.get(name, name)}")
+    explanation = "On scenes that no demonstration was made in; lines across the bars' ends are 95 % intervals."
     return _section("Evaluation", explanation, content)
 
 
 def _steps(seconds: Mapping[str, float | None]) -> str:
-    rows = [(name, "-" if took is None else f"{took:.0f} s") for name, took in seconds.items()]
+    rows = [(name, "-" if took is None else _duration(took)) for name, took in seconds.items()]
     return _section("Steps", "How long each took when it was last done.", _table(("step", "time"), rows))
 
 
@@ -117,7 +136,30 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return ""
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table class=rows>{f'<tr>{top}</tr>' if head else ''}{body}</table>"
+    return f"<div class=wide><table class=rows>{f'<tr>{top}</tr>' if head else ''}{body}</table></div>"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _lengths(path: Path) -> list[int]:
+    """Steps of each demonstration of a file; none where it cannot be read."""
+    try:
+        with open_hdf5(path) as file:
+            return [len(file["data"][name]["actions"]) for name in demo_names(file)]
+    except (SourceDataError, *DAMAGE):
+        return []
+
+
+def _of_mask(folder: PipelineFolder, name: str) -> str:
+    """How many demonstrations a mask of the dataset names; nothing where it cannot be read."""
+    try:
+        with open_hdf5(folder.demos) as file:
+            return f", {len(file['mask'][name])} demonstrations"
+    except (SourceDataError, *DAMAGE):
+        return ""
 
 
 def _media(path: Path, caption: str) -> str:
