@@ -29,6 +29,7 @@ from isaaclab_mimic_ext.evaluate.summary import by_epoch
 from isaaclab_mimic_ext.evaluate.table import result_table
 from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
 from isaaclab_mimic_ext.policies.load import find_policy, make_policy
+from isaaclab_mimic_ext.quaternions import ENTRY
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task import load_task
 
@@ -106,9 +107,10 @@ def build_disturbances(cfg: EvaluateCfg, env: MimicEnv) -> Disturbances:
     Raises:
         ConfigError: noise is asked for on an observation that is not there.
     """
+    observations, declared = flatten(env.observations()), env.env_args().get(ENTRY, {})
     objects = tuple(env.object_names if cfg.push_objects is None else cfg.push_objects)
     return Disturbances(
-        ObservationNoise.of(cfg.observation_noise, cfg.observation_noise_keys, flatten(env.observations())),
+        ObservationNoise.of(cfg.observation_noise, cfg.observation_noise_keys, observations, declared),
         ObjectPushes(cfg.push_probability, cfg.push_velocity, objects) if cfg.push_probability > 0 else None,
         ArmPushes(cfg.arm_push_probability, cfg.arm_push_distance) if cfg.arm_push_probability > 0 else None,
     )

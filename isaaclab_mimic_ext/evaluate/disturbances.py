@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.quaternions import WIDTH, Columns, first_columns
 from isaaclab_mimic_ext.rng import Draws, Stream
 
 
@@ -35,15 +37,28 @@ def _scaled(event: EventCfg, scale: float) -> EventCfg:
 class ObservationNoise:
     """Gaussian noise on what a policy sees, with the standard deviation `std` in each observation's own unit.
 
-    Quaternions (terms whose names end in `quat`) are turned by it: about each axis by `std` [rad]. Images stay as they are.
+    Quaternions are turned by it: about each axis by `std` [rad]. Images stay as they are.
+
+    Attributes:
+        quaternions: term -> the first columns of its quaternions.
     """
 
     std: float
     terms: tuple[str, ...]
+    quaternions: Mapping[str, tuple[int, ...]]
 
     @classmethod
-    def of(cls, std: float, patterns: Sequence[str], observations: Mapping[str, Tensor]) -> "ObservationNoise | None":
+    def of(
+        cls,
+        std: float,
+        patterns: Sequence[str],
+        observations: Mapping[str, Tensor],
+        declared: Columns = MappingProxyType({}),
+    ) -> "ObservationNoise | None":
         """The noise on the observations whose names match a pattern; None where there is none.
+
+        Args:
+            declared: where a task says that quaternions are; others are known by their names.
 
         Raises:
             ConfigError: a pattern matches none of `observations`.
@@ -56,7 +71,8 @@ class ObservationNoise:
             for name, value in observations.items()
             if value.dtype.is_floating_point and any(fnmatchcase(name, pattern) for pattern in patterns)
         )
-        return cls(std, terms) if std > 0 and terms else None
+        quaternions = {name: first_columns(name, observations[name].shape[1:], declared) for name in terms}
+        return cls(std, terms, quaternions) if std > 0 and terms else None
 
     def apply(self, observations: Mapping[str, Tensor], draws: Draws, step: Tensor) -> dict[str, Tensor]:
         """Observations, term -> (N, ...), with the noise of `step` (N,) of each trial."""
@@ -66,7 +82,10 @@ class ObservationNoise:
         for name, noise in zip(self.terms, normal.split(sizes, dim=1), strict=True):
             value = observations[name]
             change = self.std * noise.reshape(value.shape)
-            noisy[name] = _turned(value, change) if name.endswith("quat") else value + change
+            noisy[name] = value + change
+            for first in self.quaternions[name]:
+                columns = slice(first, first + WIDTH)
+                noisy[name][:, columns] = _turned(value[:, columns], change[:, columns])
         return noisy
 
 

@@ -76,6 +76,24 @@ def test_observation_noise_has_its_standard_deviation_and_leaves_images_and_othe
     assert not torch.equal(later["cup_pos"], noisy["cup_pos"])
 
 
+def test_noise_turns_quaternions_wherever_a_task_says_they_are() -> None:
+    num_envs = 4000
+    quat = torch.nn.functional.normalize(torch.tensor([0.3, -0.2, 0.5, 0.7]), dim=0).expand(num_envs, 4)
+    ones = torch.ones(num_envs, 3)
+    observations = {"object": torch.cat((ones, quat, ones, quat), dim=1), "cup_pose": torch.cat((ones, quat), dim=1)}
+    noise = ObservationNoise.of(0.05, ["*"], observations, {"object": [3, 10]})
+    assert noise is not None
+    draws = Draws(1, torch.arange(num_envs), Domain.EVALUATION)
+    noisy = noise.apply(observations, draws, torch.zeros(num_envs, dtype=torch.int64))
+    for name, first in (("object", 3), ("object", 10), ("cup_pose", 3)):
+        turned = noisy[name][:, first : first + 4]
+        assert torch.allclose(turned.norm(dim=-1), torch.ones(num_envs))
+        angle = 2 * torch.acos((turned * quat).sum(-1).clamp(max=1.0))
+        assert float(angle.square().mean().sqrt()) == pytest.approx(0.05 * math.sqrt(3), rel=0.05)
+    assert float((noisy["object"][:, 7:10] - 1).std()) == pytest.approx(0.05, rel=0.05)
+    assert torch.equal(observations["object"][:, 3:7], quat)
+
+
 def test_noise_on_an_observation_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(ConfigError, match=r"no observation is 'cup_po'; choices: cup_pos \(did you mean 'cup_pos'"):
         ObservationNoise.of(0.01, ["cup_po"], {"cup_pos": torch.zeros(1, 3)})

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "report": {"datasets", "diagnose", "envs.rendering", "errors", "evaluate.intervals", "record", "task"},
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
-    "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "record", "rng"},
+    "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "quaternions", "record", "rng"},
     "train": {"config", "datasets", "errors"},
     "pipeline": {"__version__", "config", "datasets", "errors", "evaluate.intervals", "report", "train.metrics"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
