@@ -152,6 +152,8 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
         rows = {len(actions[-1]), *(len(obs[key][-1]) for key in keys)}
         if len(rows) > 1 or rows == {0}:
             raise SourceDataError(f"{path}: {name} has {sorted(rows)} rows of different terms; generate the dataset again")
+        for term, parts in {**obs, "actions": actions}.items():
+            _check_values(f"{path}: {name}: '{term}'", parts)
     lengths = torch.tensor([len(each) for each in actions])
     last = lengths.cumsum(0) - 1
     return Demos(
@@ -160,6 +162,16 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
         (last - lengths + 1).repeat_interleave(lengths),
         last.repeat_interleave(lengths),
     )
+
+
+def _check_values(place: str, parts: Sequence[np.ndarray]) -> None:
+    """The last of a term's parts must be of the first one's shape, and finite: one NaN makes every parameter one."""
+    first, found = parts[0].shape[1:], parts[-1].shape[1:]
+    if found != first:
+        raise SourceDataError(f"{place} has rows of shape {found}, other demos have {first}; generate the dataset again")
+    if not np.isfinite(parts[-1]).all():
+        row = int(np.argwhere(~np.isfinite(parts[-1]))[0][0])
+        raise SourceDataError(f"{place} is not finite in step {row}; leave this demo out of the masks, or generate it again")
 
 
 @dataclass(frozen=True)

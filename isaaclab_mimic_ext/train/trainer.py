@@ -4,10 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import torch
 
+from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.train.checkpoint import Checkpoint, save_checkpoint
 from isaaclab_mimic_ext.train.data import Batches
 from isaaclab_mimic_ext.train.folder import TrainFolder
@@ -92,6 +94,7 @@ class Trainer:
 
         Raises:
             RecorderError: a file cannot be written.
+            MimicError: the loss is no number any more.
         """
         start = time.perf_counter()
         stopped = False
@@ -124,6 +127,11 @@ class Trainer:
         ]
         self.learner.end_epoch(self.epoch)
         self._losses = {"train_loss": _mean(steps, "Loss"), "valid_loss": _mean(checks, "Loss")}
+        if not isfinite(self._losses["train_loss"]):
+            raise MimicError(
+                f"the loss is {self._losses['train_loss']} in epoch {self.epoch}: the parameters are lost; lower the "
+                "learning rate (agent.algo.optim_params.policy.learning_rate.initial) and train anew with overwrite=true"
+            )
         rates = [value for name, value in steps[-1].items() if name.endswith("_lr")]
         return {
             **self._losses,

@@ -267,6 +267,12 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_no_half_checkpoint(d
     assert list((tmp_path / "run" / "models").iterdir()) == []
 
 
+def test_a_training_whose_loss_is_lost_fails_and_says_so(dataset, tmp_path):
+    done = train(dataset, tmp_path / "run", "epochs=9", f"{POLICY}.learning_rate.initial=1e30")
+    assert done.returncode == 1, done.stderr
+    assert "the loss is nan in epoch" in message_of(done) and "lower the learning rate" in message_of(done)
+
+
 # fmt: off
 BAD_INPUT = [
     (["epochs=0"], ["epochs: 0 is out of range"]),

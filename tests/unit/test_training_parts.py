@@ -83,6 +83,24 @@ def test_a_dataset_of_another_task_is_refused(dataset):
         data.check_task(data.read_facts(dataset), "stack_cube")
 
 
+def test_a_demo_with_numbers_that_are_none_is_named(dataset):
+    with h5py.File(dataset, "r+") as file:
+        file["data/demo_1/obs/eef_pos"][7, 2] = np.nan
+    with pytest.raises(SourceDataError, match=r"demo_1: 'eef_pos' is not finite in step 7; leave this demo out"):
+        data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
+    data.read_demos(dataset, ["demo_0", "demo_2"], ["eef_pos"])
+
+
+def test_demos_of_other_shapes_are_named(dataset):
+    with h5py.File(dataset, "r+") as file:
+        demo = file["data/demo_1"]
+        actions = demo["actions"][()]
+        del demo["actions"]
+        demo["actions"] = actions[:, :6]
+    with pytest.raises(SourceDataError, match=r"demo_1: 'actions' has rows of shape \(6,\), other demos have \(7,\)"):
+        data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
+
+
 def test_training_and_validation_demos_are_those_of_the_masks(dataset):
     facts = data.read_facts(dataset)
     with h5py.File(dataset) as file:
