@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
+from isaaclab_mimic_ext import errors
 from isaaclab_mimic_ext.apps.pipeline_check import check_steps
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import PipelineCfg
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _RUN = "from isaaclab_mimic_ext.cli import run_app; run_app({!r})"
 _USAGE, _BUDGET = 2, 3
+_OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MimicError)}
+_NO_MORE = ("Exception ignored", "Traceback")
 _POLL = 0.2
 
 
@@ -110,6 +114,15 @@ def _script(name: str, arguments: tuple[str, ...], output: IO[str], stop: StopRe
 
 
 def _failure(step: Step, exit_code: int, log_path: Path) -> MimicError:
-    lines = [line for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
-    message = f"step '{step.name}' failed: {lines[-1] if lines else 'it said nothing'} (its whole log: {log_path})"
+    message = f"step '{step.name}' failed: {last_words(log_path.read_text(errors='replace'))} (its whole log: {log_path})"
     return {_USAGE: UsageError, _BUDGET: BudgetExhausted}.get(exit_code, MimicError)(message)
+
+
+def last_words(said: str) -> str:
+    """The error that a script ended with, in one line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    own = [index for index, line in enumerate(lines) if line.partition(":")[0] in _OWN_ERRORS]
+    if not own:
+        return lines[-1] if lines else "it said nothing"
+    # What HDF5 says of a full disk has several lines, and it goes on when the interpreter ends.
+    return " ".join(takewhile(lambda line: not line.startswith(_NO_MORE), lines[own[-1] :]))

@@ -83,16 +83,17 @@ class TrainFolder:
         Raises:
             OutputError: it cannot be written to, or the disk has less room.
         """
+        existing = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.is_dir())
         try:
+            free = shutil.disk_usage(existing).free
+            if free < num_bytes:
+                raise OutputError(
+                    f"output_dir: {self.path}: the checkpoints take {num_bytes / 1e6:.0f} MB, the disk has "
+                    f"{free / 1e6:.0f} MB free; free some space, save fewer (save_every), or give another output_dir"
+                )
             self.models.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.models).free
         except OSError as error:
             raise OutputError(f"output_dir: {self.path} cannot be written: {error.strerror}; give another one") from error
-        if free < num_bytes:
-            raise OutputError(
-                f"output_dir: {self.path}: the checkpoints take {num_bytes / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB "
-                "free; free some space, save fewer (save_every), or give another output_dir"
-            )
 
     def clear(self) -> None:
         """Remove what a run left here."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isaaclab_mimic_ext.apps.pipeline import last_words
 from isaaclab_mimic_ext.apps.pipeline_check import check_steps
 from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.cli.compose import load_config
@@ -203,6 +204,21 @@ def test_a_step_goes_on_only_with_what_is_there(tmp_path):
 def test_without_numbered_checkpoints_the_last_one_is_judged():
     *_, evaluate = build_steps(make_cfg(train=["save_every=0"]), PipelineFolder(Path("out")))
     assert "checkpoint=[out/training/seed_1/models/last.pth,out/training/seed_2/models/last.pth]" in evaluate.arguments
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("", "it said nothing"),
+        ("[18:00:00] Loaded\nConfigError: seed: wrong\n", "ConfigError: seed: wrong"),
+        ("RecorderError: a.hdf5: errno = 28\n  , offset = 7\n\n", "RecorderError: a.hdf5: errno = 28 , offset = 7"),
+        ("OutputError: a\n, b\nException ignored in: 'h5py'\nRuntimeError: c", "OutputError: a , b"),
+        ("KeyError: 'x'\nDuring handling:\nValueError: y", "ValueError: y"),
+        ("Killed", "Killed"),
+    ],
+)
+def test_the_last_words_of_a_step_are_its_whole_error(said, words):
+    assert last_words(said) == words
 
 
 def test_two_pipelines_do_not_work_in_one_folder(tmp_path):

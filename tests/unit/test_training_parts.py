@@ -333,6 +333,7 @@ def test_curves_survive_when_no_more_can_be_written(tmp_path):
 def test_a_disk_without_room_is_said_before_training(tmp_path):
     with pytest.raises(OutputError, match=r"take 1000000000000 MB, the disk has .* free; free some space"):
         TrainFolder(tmp_path / "run").create(10**18)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_goes_on_only_as_itself(tmp_path):
