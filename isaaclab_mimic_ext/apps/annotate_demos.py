@@ -1,6 +1,7 @@
 """`scripts/annotate_demos.py`: subtask boundaries into recorded demonstrations, by replaying them."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from isaaclab_mimic_ext.datasets.hdf5 import format_version, open_hdf5, quaterni
 from isaaclab_mimic_ext.datasets.marks import read_marks
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
-from isaaclab_mimic_ext.errors import ConfigError, MimicError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.quaternions import ENTRY, as_entry
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
 from isaaclab_mimic_ext.task import load_task
@@ -24,7 +25,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
 
     Raises:
         UsageError: something asked for is wrong; nothing was written.
-        MimicError: every demo was rejected; nothing was written.
+        MimicError: every demo was rejected, or the file cannot be written; nothing is left.
     """
     if not cfg.auto and cfg.marks_file is None:
         raise ConfigError("auto: false, and no marks_file that says where subtasks end; give one, or use auto=true")
@@ -50,15 +51,24 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         raise MimicError(
             f"{cfg.input_file}: all {len(demos)} demos were rejected, for the reasons above; nothing was written"
         )
-    file = DatasetFile(output, options, cfg.overwrite)
-    for annotation in accepted:
-        file.add_demo(
-            annotation.leaves, {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
-        )
-    file.finish({})
-    file.publish()
+    _write(accepted, DatasetFile(output, options, cfg.overwrite))
     log.info("Annotated %d of %d demos; saved to %s", len(accepted), len(demos), output)
     return annotations
+
+
+def _write(accepted: list[Annotation], file: DatasetFile) -> None:
+    try:
+        for annotation in accepted:
+            attributes = {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
+            file.add_demo(annotation.leaves, attributes)
+        file.finish({})
+        file.publish()
+    except (OSError, RuntimeError) as error:  # h5py raises RuntimeError when the disk is full.
+        with suppress(OSError, RuntimeError):
+            file.discard()
+        file.part_path.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())
+        raise RecorderError(f"{file.path} cannot be written ({reason}); free some space and run again") from error
 
 
 def _env_args(env: MimicEnv, path: str) -> dict[str, Any]:

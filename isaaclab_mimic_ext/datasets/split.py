@@ -2,6 +2,7 @@
 
 # D demos, S source demos, C candidate sets of sources to hold out
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 
 _MAX_SOURCES = 12
 """Of so many source demos every subset is tried, of more a random choice."""
+
+_ROOM = 4 * 10**6
+"""Bytes that must be free on the disk; masks of 10,000 demos take a twentieth."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def split_dataset(path: str | Path, ratio: float, seed: int, by_source_demo: boo
     Raises:
         ConfigError: the ratio is none, or would leave `train` or `valid` empty.
         SourceDataError: the file is missing, damaged, has no demos, or does not say what they were made from.
-        OutputError: the file cannot be written to.
+        OutputError: the file cannot be written to, or the disk is full; the file is what it was.
     """
     held_out: tuple[str, ...] = ()
     with open_hdf5(path) as file:
@@ -57,12 +61,19 @@ def split_dataset(path: str | Path, ratio: float, seed: int, by_source_demo: boo
         valid = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if is_valid)
     else:
         train, valid = draw_split(names, ratio, seed)
+    _check_room(Path(path))
     try:
         with h5py.File(path, "r+") as file:
             replaced = _write_masks(file, {"train": train, "valid": valid})
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{path}: the split cannot be written ({error}); check permissions and disk space") from error
     return Split(train, valid, replaced, held_out)
+
+
+def _check_room(path: Path) -> None:
+    """HDF5 cannot go back where the disk is full in the middle of a change: the process dies, the file may be damaged."""
+    if shutil.disk_usage(path.absolute().parent).free < _ROOM:
+        raise OutputError(f"{path}: the split cannot be written, the disk is full; free {_ROOM / 1e6:.0f} MB and run again")
 
 
 def draw_split(names: Sequence[str], ratio: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,5 +1,7 @@
 """Annotation with start signals and with marks made by hand, from the configuration to the file."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -10,6 +12,7 @@ from isaaclab_mimic_ext.apps import annotate_demos, record_demos
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.datasets.annotate import Annotation
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
+from tests.integration.test_cli import ROOT
 from tests.kinematic_sources import read_tree
 
 SIGNALS = ("reach", "grasp", "lift", "place")
@@ -52,6 +55,16 @@ def test_start_signals_are_added_and_nothing_else_changes(recorded, tmp_path):
     rises = [int(both[f"{STARTS}/{signal}"].argmax()) for signal in SIGNALS]
     assert rises == annotations[0].starts["franka"]
     assert both[f"{STARTS}/reach"].dtype == bool
+
+
+def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(recorded, tmp_path):
+    script = [sys.executable, str(ROOT / "scripts/annotate_demos.py"), *_arguments(recorded, tmp_path / "annotated.hdf5")]
+    # In the place of a disk that is full: no file may be longer.
+    limited = ["bash", "-c", 'ulimit -f 100; trap "" XFSZ; exec "$@"', "bash", *script]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=300)
+    (message,) = (line for line in done.stderr.splitlines() if line.startswith("RecorderError: "))
+    assert "annotated.hdf5 cannot be written (" in message and message.endswith("; free some space and run again")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_marks_replace_the_signals_of_the_task_in_the_demo_that_they_name(recorded, tmp_path):

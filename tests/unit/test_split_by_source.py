@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.datasets import split
 from isaaclab_mimic_ext.datasets.split import hold_out_sources, split_dataset
-from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.builders import make_source_file
 
 
@@ -64,6 +65,15 @@ def test_one_source_for_all_cannot_be_held_out(tmp_path: Path) -> None:
         split_dataset(path, 0.5, seed=1, by_source_demo=True)
     with h5py.File(path) as file:
         assert "mask" not in file
+
+
+def test_a_file_on_a_full_disk_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_source_file(tmp_path / "demo.hdf5", num_demos=4)
+    before = path.read_bytes()
+    monkeypatch.setattr(split, "_ROOM", 10**18)
+    with pytest.raises(OutputError, match=r"the split cannot be written, the disk is full; free .* MB"):
+        split_dataset(path, 0.5, seed=1)
+    assert path.read_bytes() == before
 
 
 def test_file_that_does_not_know_its_sources_is_refused(tmp_path: Path) -> None:
