@@ -200,11 +200,22 @@ class Task(ABC):
         return torch.zeros_like(scene.object_pose[:, self.object_id(object_name), 2, 3])
 
 
-def available_tasks() -> list[str]:
-    """Names of the tasks: folders with a `task.py`, in `tasks/` and in those given by `--config-dir`."""
+def task_dirs() -> list[Path]:
+    """Where tasks are: `tasks/`, then the folders given by `--config-dir`."""
     import isaaclab_mimic_ext.tasks as package
 
-    return sorted({path.parent.name for folder in package.__path__ for path in Path(folder).glob("*/task.py")})
+    return [Path(folder) for folder in package.__path__]
+
+
+def task_dir(name: str) -> Path:
+    """The folder of a task, whether it is there or not."""
+    folders = [folder / name for folder in task_dirs()]
+    return next((folder for folder in folders if (folder / "task.py").is_file()), folders[0])
+
+
+def available_tasks() -> list[str]:
+    """Names of the tasks: folders with a `task.py`."""
+    return sorted({path.parent.name for folder in task_dirs() for path in folder.glob("*/task.py")})
 
 
 def load_task(name: str) -> Task:

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.pipeline.lock import locked
 from isaaclab_mimic_ext.pipeline.page import render_page
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
+from isaaclab_mimic_ext.task import task_dirs
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,8 @@ def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, sto
 
 def _script(name: str, arguments: tuple[str, ...], output: IO[str], stop: StopRequest, lock: int) -> int:
     """Run a script to its end, holding the lock too; a signal that ends us ends it first. Its exit code."""
-    command = [sys.executable, "-c", _RUN.format(name), *arguments]
+    own_tasks = [word for folder in task_dirs()[1:] for word in ("--config-dir", str(folder))]
+    command = [sys.executable, "-c", _RUN.format(name), *own_tasks, *arguments]
     # In a session of its own, Ctrl-C reaches it through us, once.
     process = subprocess.Popen(
         command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ, pass_fds=(lock,)

@@ -12,6 +12,7 @@ from isaaclab_mimic_ext.cli.messages import explain, is_config_error
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, TrainCfg
 from isaaclab_mimic_ext.errors import ConfigError, UsageError
 from isaaclab_mimic_ext.pipeline.steps import Step
+from isaaclab_mimic_ext.task import task_dirs
 
 
 def check_steps(steps: Sequence[Step]) -> None:
@@ -24,7 +25,8 @@ def check_steps(steps: Sequence[Step]) -> None:
     for step in steps:
         try:
             with _hydra_set_aside():
-                cfg = load_config(step.script, translate(list(step.arguments), SCRIPT_SCHEMAS[step.script]))
+                overrides = translate(list(step.arguments), SCRIPT_SCHEMAS[step.script])
+                cfg = load_config(step.script, overrides, config_dirs=task_dirs()[1:])
             if isinstance(cfg, TrainCfg):
                 checked_settings(cfg)
         except UsageError as error:

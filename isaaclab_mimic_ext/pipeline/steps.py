@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.config.store import conf_dir
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.task import task_dir, task_dirs
 
 STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
 _START_OVER, _GO_ON = ("overwrite=true",), ("resume=true",)
@@ -153,8 +153,9 @@ def _evaluation(cfg: PipelineCfg, folder: PipelineFolder, name: str, extra: tupl
 
 def task_of(preset: str) -> str:
     """The task whose preset `task=<preset>` is: presets name it among their defaults."""
-    path = conf_dir() / "task" / f"{preset}.yaml"
-    if not path.is_file():
+    paths = [folder / "task" / f"{preset}.yaml" for folder in (*task_dirs()[1:], conf_dir())]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
         return preset
     content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     bases = [base for base in content.get("defaults", []) if isinstance(base, str) and base != "_self_"]
@@ -168,7 +169,7 @@ def task_overrides(task: str) -> Mapping[str, Sequence[str]]:
     Raises:
         ConfigError: its file names no step, or is no JSON.
     """
-    path = Path(str(files("isaaclab_mimic_ext.tasks"))) / task / "agents" / "pipeline.json"
+    path = task_dir(task) / "agents" / "pipeline.json"
     if not path.is_file():
         return {}
     try:

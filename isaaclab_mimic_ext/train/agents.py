@@ -3,18 +3,18 @@
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.task import task_dir
 
 Settings = dict[str, Any]
 
 
 def agents_dir(task_name: str) -> Path:
     """Where a task keeps its agents."""
-    return Path(str(files("isaaclab_mimic_ext.tasks"))) / task_name / "agents" / "robomimic"
+    return task_dir(task_name) / "agents" / "robomimic"
 
 
 def load_agent(task_name: str, algo: str) -> Settings:

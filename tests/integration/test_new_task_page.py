@@ -16,6 +16,17 @@ MOST_LINES = 100
 SHORTER = {
     "record_demos": ["num_demos=4"],
     "generate": ["generation_num_trials=4", "num_envs=4", "video=false", "progress=false", "sim.num_threads=1"],
+    "pipeline": [
+        "num_sources=4",
+        "num_demos=4",
+        "num_envs=4",
+        "epochs=1",
+        "num_episodes=4",
+        "output_dir=out",
+        "train=['agent.algo.actor_layer_dims=[8,8]']",
+        "generate=['video=false']",
+        "evaluate=['video=false','horizon=5']",
+    ],
 }
 """What the test changes in the page's commands, to be done sooner."""
 
@@ -27,8 +38,8 @@ def files_of_the_page() -> dict[str, str]:
 
 
 def commands_of_the_page() -> list[list[str]]:
-    (block,) = re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [shlex.split(line) for line in block.splitlines()]
+    blocks = re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
 def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -52,13 +63,14 @@ def folder(tmp_path: Path) -> Path:
 def test_the_page_has_a_whole_task_in_less_than_a_hundred_lines() -> None:
     files = files_of_the_page()
     names = {Path(name).name for name in files}
-    assert names == {"task.py", "mujoco_scene.py", "operator.py", "pick_cube.yaml"}
+    assert names == {"task.py", "mujoco_scene.py", "operator.py", "pick_cube.yaml", "bc.json"}
     assert sum(len(content.splitlines()) for content in files.values()) < MOST_LINES
 
 
 def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: Path) -> None:
-    commands = commands_of_the_page()
+    *commands, pipeline = commands_of_the_page()
     assert [Path(command[1]).stem for command in commands] == ["record_demos", "annotate_demos", "check_demos", "generate"]
+    assert Path(pipeline[1]).stem == "pipeline"
     for command in commands:
         done = run(command, folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -72,6 +84,15 @@ def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: P
     assert stats["success_rate"] >= 50, stats  # per cent
     replay = ["python", "scripts/replay_demos.py", "--config-dir", "my_tasks", "input_file=raw.hdf5", "num_demos=2"]
     assert run(replay, folder).returncode == 0
+
+
+@pytest.mark.train
+def test_the_pages_task_goes_through_the_pipeline(folder: Path) -> None:
+    pytest.importorskip("robomimic")
+    done = run(commands_of_the_page()[-1], folder)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "pick_cube" in (folder / "out/report.html").read_text()
+    assert json.loads((folder / "out/evaluation/evaluation.json").read_text())["task"] == "pick_cube"
 
 
 def test_task_without_its_folder_is_refused_with_the_remedy(folder: Path) -> None:

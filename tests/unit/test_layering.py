@@ -31,8 +31,8 @@ MAY_IMPORT = {
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "quaternions", "record", "rng"},
-    "train": {"config", "datasets", "errors"},
-    "pipeline": {"__version__", "config", "datasets", "errors", "evaluate.intervals", "report", "train.metrics"},
+    "train": {"config", "datasets", "errors", "task"},
+    "pipeline": {"__version__", "config", "datasets", "errors", "evaluate.intervals", "report", "task", "train.metrics"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
     "doctor": {"config", "datasets", "demos", "envs", "errors", "math", "plan", "rng", "task"},
 }

@@ -140,7 +140,7 @@ def test_what_the_user_gives_replaces_a_tasks_own_value_of_the_same_field():
 def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeypatch):
     (tmp_path / "mine" / "agents").mkdir(parents=True)
     (tmp_path / "mine" / "agents" / "pipeline.json").write_text(json.dumps({"trane": []}))
-    monkeypatch.setattr(steps_module, "files", lambda name: tmp_path)
+    monkeypatch.setattr(steps_module, "task_dir", lambda name: tmp_path / name)
     with pytest.raises(ConfigError, match=r"no step 'trane'.*did you mean 'train'"):
         build_steps(make_cfg(task_name="mine"), PipelineFolder(Path("out")))
 
