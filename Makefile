@@ -36,7 +36,7 @@ pipeline: $(VENV)/.mujoco $(VENV)/.train
 	$(BIN)/python scripts/pipeline.py preset=$(preset)
 
 test: $(VENV)/.dev $(VENV)/.train $(CONTRACT)/.done
-	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest $(PYTEST_ARGS)
+	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
 
 test-lerobot: $(LEROBOT)/.done
 	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py $(PYTEST_ARGS)
