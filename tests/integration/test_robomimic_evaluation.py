@@ -79,5 +79,5 @@ def test_checkpoint_for_another_task_is_refused_before_anything_is_written(train
 def test_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pth").write_text("no checkpoint")
     done = run("evaluate", "checkpoint=model.pth", "output_dir=a", *FAST, cwd=tmp_path)
-    assert "model.pth: cannot be read" in message_of(done)
+    assert "model.pth: is no file of torch.save" in message_of(done)
     assert done.returncode == 2
