@@ -176,7 +176,8 @@ class Evaluator:
         observations = flatten(self.env.observations())
         if harder.noise is not None:
             observations = harder.noise.apply(observations, self._draws, self._step)
-        actions = self._act(observations)
+        actions = self.policy.act(observations)
+        self._check(actions)
         broken = ~actions.isfinite().all(1)
         self._policy_broke |= broken
         actions = torch.where(broken[:, None], 0.0, actions)
@@ -186,23 +187,13 @@ class Evaluator:
             actions = harder.arm_pushes.apply(self.env, actions, self._draws, self._step)
         return actions
 
-    def _act(self, observations: dict[str, Tensor]) -> Tensor:
-        """Actions (N, A); a policy that remembers nothing is asked for those of envs with an episode alone."""
-        if getattr(self.policy, "remembers", True) or self._active.all():
-            return self._checked(self.policy.act(observations), self.env.num_envs)
-        rows = self._active_ids
-        actions = torch.zeros(self.env.num_envs, self.env.action_dim, device=self.env.device)
-        actions[rows] = self._checked(self.policy.act({name: x[rows] for name, x in observations.items()}), len(rows))
-        return actions
-
-    def _checked(self, actions: Tensor, num_rows: int) -> Tensor:
-        expected = (num_rows, self.env.action_dim)
+    def _check(self, actions: Tensor) -> None:
+        expected = (self.env.num_envs, self.env.action_dim)
         if tuple(actions.shape) != expected:
             raise ConfigError(
                 f"policy: gave actions of shape {tuple(actions.shape)}, this env takes {expected} (environments, entries); "
                 "give a policy that was made for this task"
             )
-        return actions
 
     def _watch(self) -> None:
         success = self.env.success()

@@ -12,10 +12,7 @@ from torch import Tensor, device
 
 @runtime_checkable
 class Policy(Protocol):
-    """Acts in N environments at once; whatever it remembers has a leading env axis.
-
-    One with an attribute `remembers` that is false may be given fewer rows: those of the envs with an episode, in order.
-    """
+    """Acts in N environments at once; whatever it remembers has a leading env axis."""
 
     def reset(self, env_ids: Tensor) -> None:
         """New episodes begin in the envs `env_ids`, (n,) int64: forget what happened there."""

@@ -33,7 +33,6 @@ class TrainedPolicy:
         self._obs_scales = {key: scale.to(device) for key, scale in obs_scales.items()}
         self._action_scale = action_scale.to(device) if action_scale is not None else None
         self._horizon = learner.memory_horizon
-        self.remembers = self._horizon is not None
         self._age: Tensor | None = None
         learner.begin_acting()
 

@@ -91,34 +91,6 @@ def test_one_batched_forward_pass_a_step_serves_all_envs_and_free_ones_begin_ane
     assert result.env_steps == sum(episode.length for episode in result.episodes)
 
 
-class Approach:
-    """Moves towards the ketchup by what it sees alone, and notes how many rows it was given."""
-
-    def __init__(self, remembers: bool):
-        self.remembers = remembers
-        self.num_rows: list[int] = []
-
-    def reset(self, env_ids: Tensor) -> None:
-        """It remembers nothing."""
-
-    def act(self, observations: dict[str, Tensor]) -> Tensor:
-        way = observations["ketchup_pos"] - observations["eef_pos"]
-        self.num_rows.append(len(way))
-        return torch.cat((way.clamp(-0.3, 0.3), torch.zeros(len(way), 4)), dim=1)
-
-
-def test_policy_that_remembers_nothing_acts_for_the_envs_at_work_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = build("kinematic", 5)
-    monkeypatch.setattr(env, "success", lambda: env.get_subtask_term_signals()["reach"])
-    with_memory, without = Approach(remembers=True), Approach(remembers=False)
-    result = evaluate(env, without, num_episodes=7)
-    assert len({episode.length for episode in result.episodes}) > 3
-    assert {1, 5} < set(without.num_rows)
-    assert sum(without.num_rows) == result.env_steps
-    assert result.episodes == evaluate(env, with_memory, num_episodes=7).episodes
-    assert set(with_memory.num_rows) == {5}
-
-
 def hard(env: MimicEnv) -> Disturbances:
     noise = ObservationNoise.of(0.002, ["*"], env.observations())
     return Disturbances(noise, ObjectPushes(0.05, 0.5, ALL), ArmPushes(0.1, 0.03))
