@@ -81,6 +81,8 @@ class DesktopOrganizer(Task):
         FailureReason("dropped", "slipped", "ever", after="held"),
         FailureReason("not in the basket", "place"),
         FailureReason("did not stay in the basket", "place", "lost"),
+        FailureReason("did not let go", "released"),
+        FailureReason("did not retreat", "retreated"),
     )
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
@@ -117,7 +119,11 @@ class DesktopOrganizer(Task):
         return self._in_basket(scene) & is_open & clear
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
-        """The signals; `held`: the ketchup is up with the hand; `slipped`: a closed hand has lost it, not in the basket."""
+        """The signals, and more.
+
+        `held`: the ketchup is up with the hand. `slipped`: a closed hand has lost it, not in the basket. `released`: it is
+        in the basket, and the hand open. `retreated`: the hand is clear of it, too.
+        """
         signals = self.signals(scene)
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
@@ -126,6 +132,8 @@ class DesktopOrganizer(Task):
             **signals,
             "held": (distance < CLEAR_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + OFF_TABLE),
             "slipped": (distance > LOST_DISTANCE) & ~is_open & ~signals["place"],
+            "released": signals["place"] & is_open,
+            "retreated": self.success(scene),
         }
 
     def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:

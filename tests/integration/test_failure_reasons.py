@@ -96,6 +96,16 @@ def taken_out(generator: Generator, step: int, actions: torch.Tensor) -> None:
         move_object(generator, KETCHUP, (0.3, 0.0, 0.0))
 
 
+def keeps_hold(generator: Generator, step: int, actions: torch.Tensor) -> None:
+    if bool(generator.env.failure_conditions()["place"][0]):
+        actions[:, GRIPPER] = CLOSE
+
+
+def stays(generator: Generator, step: int, actions: torch.Tensor) -> None:
+    if bool(generator.env.failure_conditions()["released"][0]):
+        actions[:, :GRIPPER] = 0.0
+
+
 def breaks(generator: Generator, step: int, actions: torch.Tensor) -> None:
     if step >= 30:
         generator.env.scene.root_pose[:, -1] = torch.nan  # type: ignore[attr-defined]
@@ -115,6 +125,8 @@ def no_plan(generator: Generator, step: int, actions: torch.Tensor) -> None:
         (slips, "dropped"),
         (basket_gone, "not in the basket"),
         (taken_out, "did not stay in the basket"),
+        (keeps_hold, "did not let go"),
+        (stays, "did not retreat"),
         (breaks, DIVERGED),
         (no_plan, "the planner failed: "),
     ],
