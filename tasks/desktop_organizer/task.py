@@ -128,12 +128,13 @@ class DesktopOrganizer(Task):
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
         is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
+        released = signals["place"] & is_open
         return {
             **signals,
             "held": (distance < CLEAR_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + OFF_TABLE),
             "slipped": (distance > LOST_DISTANCE) & ~is_open & ~signals["place"],
-            "released": signals["place"] & is_open,
-            "retreated": self.success(scene),
+            "released": released,
+            "retreated": released & (distance > CLEAR_DISTANCE),
         }
 
     def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
