@@ -24,7 +24,7 @@ NEWEST_FORMAT = 1
 """The highest `format_version` that this package knows; 0 is that of a file without the attribute."""
 
 _REFERENCE = 16
-"""To a value of any length [bytes]."""
+"""Size of a reference to a value of variable length [bytes]."""
 _CACHE = 128 * 2**10
 """Of metadata [bytes]. HDF5's own of 32 MB grows to hundreds with its overhead, and is slower."""
 
@@ -149,28 +149,44 @@ def attribute(item: h5py.Group, name: str, default: Any = None) -> Any:
 
 
 def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every dataset below a group with its path relative to it, in natural order."""
+    """Yield every dataset below a group with its path relative to it, in natural order.
+
+    Raises:
+        OSError: an object is damaged, and HDF5 would crash on it.
+    """
     for key in sorted(group, key=natural_key):
         item = group[key]
         if isinstance(item, h5py.Group):
             yield from datasets_below(item, f"{prefix}{key}/")
-        elif isinstance(item, h5py.Dataset):
-            _check_references(item)
-            yield f"{prefix}{key}", item
         else:
-            raise OSError(
-                f"{item.name}: neither a group nor a dataset"
-            )  # What damage leaves of one; HDF5 crashes copying it.
+            _check_dataset(item.id, item.name)
+            yield f"{prefix}{key}", item
 
 
-def _check_references(dataset: h5py.Dataset) -> None:
-    """Refuse what a damaged type makes of numbers: HDF5 follows them wherever they lead, and the process is gone."""
-    datatype, stored = dataset.id.get_type(), dataset.id.get_storage_size()
-    of_any_length = datatype.get_class() == h5py.h5t.VLEN or (
-        datatype.get_class() == h5py.h5t.STRING and datatype.is_variable_str()
-    )
-    if of_any_length and dataset.chunks is None and stored not in (0, _REFERENCE * (dataset.size or 0)):
-        raise OSError(f"{dataset.name}: values of any length, in {stored} bytes")
+def check_objects_below(group: h5py.h5g.GroupID, path: str) -> None:
+    """Refuse what `datasets_below` refuses, several times faster: nothing is sorted or wrapped.
+
+    Raises:
+        OSError: an object is damaged, and HDF5 would crash on it.
+    """
+    for name in group:
+        item, where = h5py.h5o.open(group, name), f"{path}/{name.decode(errors='replace')}"
+        if isinstance(item, h5py.h5g.GroupID):
+            check_objects_below(item, where)
+        else:
+            _check_dataset(item, where)
+
+
+def _check_dataset(item: Any, path: str) -> None:
+    """Refuse objects on which HDF5 crashes: damage turned them into something else, or their numbers into references."""
+    if not isinstance(item, h5py.h5d.DatasetID):
+        raise OSError(f"{path}: neither a group nor a dataset")
+    datatype = item.get_type()
+    kind = datatype.get_class()
+    if kind == h5py.h5t.VLEN or (kind == h5py.h5t.STRING and datatype.is_variable_str()):
+        stored, expected = item.get_storage_size(), _REFERENCE * item.get_space().get_simple_extent_npoints()
+        if stored not in (0, expected) and item.get_create_plist().get_layout() != h5py.h5d.CHUNKED:
+            raise OSError(f"{path}: values of any length, in {stored} bytes")
 
 
 def text_of(value: Any) -> str:

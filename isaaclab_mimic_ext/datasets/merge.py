@@ -1,4 +1,4 @@
-"""Several datasets into one, by copying what is stored as it is stored: nothing is decompressed, memory does not grow."""
+"""Merge datasets with HDF5's own copy: stored bytes stay as they are, nothing is decompressed, memory is bounded."""
 
 import json
 import os
@@ -12,10 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.copying import DemoCopier, open_to_append
+from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.hdf5 import (
     DAMAGE,
     DEMOS_PER_OPENING,
+    check_objects_below,
     datasets_below,
     limit_cache,
     open_hdf5,
@@ -35,6 +36,8 @@ _SAME_ENV = ("env_name", "type", "action", "eef_names", "object_names")
 _SUMMED = ("num_attempts", "num_successes")
 _OWN = ("env_args", "total", "source_demo_names", "merged_from", *_SUMMED)
 """Attributes of `data` that the merge writes itself."""
+_METADATA_BLOCK, _APPEND_CACHE = 64 * 2**10, 4 * 2**20
+"""Allocation unit and cache of the output's metadata [bytes]; the cache must hold the names of all its demos."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,7 @@ def merge_datasets(
     num_demos, part = sum(len(each.names) for each in inputs), part_path(output)
     with _output_errors(output, part):
         _create(part, inputs[0].facts)
-        with DemoCopier() as copier:
-            num_steps = sum(_copy_demos(each, part, copier, lambda done: on_progress(done, num_demos)) for each in inputs)
+        num_steps = sum(_copy_demos(each, part, lambda done: on_progress(done, num_demos)) for each in inputs)
         masks, dropped = _joined_masks(inputs)
         _describe(part, inputs, {"total": num_steps}, source_names, masks)
         _make_durable(part)
@@ -199,19 +201,49 @@ def _create(part: Path, first: FileFacts) -> None:
         file.create_group("data")
 
 
-def _copy_demos(source: _Input, part: Path, copier: DemoCopier, on_progress: Callable[[int], None]) -> int:
-    """Copy the demos of one file, and say how many steps they have."""
+def _copy_demos(source: _Input, part: Path, on_progress: Callable[[int], None]) -> int:
+    """Copy all demos of one file into `part` and return their number of steps."""
     names, num_steps, label = source.names, 0, _label(source.facts.path)
     for start in range(0, len(names), DEMOS_PER_OPENING):
-        with h5py.File(source.facts.path, "r") as file, open_to_append(part) as target:
+        with h5py.File(source.facts.path, "r") as file, _open_to_append(part) as target:
             limit_cache(file)
-            some, first = names[start : start + DEMOS_PER_OPENING], source.first_demo + start
-            for index, demo in enumerate(copier.copies(file, some, target, first)):
-                num_steps += _describe_demo(demo, f"{label}: {some[index]}", source.first_source)
-                on_progress(first + index + 1)
-            # What HDF5 writes when a file is closed, it fails to write in silence.
+            old, new = file["data"], target["data"]
+            for index, name in enumerate(names[start : start + DEMOS_PER_OPENING], start):
+                number = source.first_demo + index
+                demo = _copy_demo(old, name, new, f"demo_{number}")
+                num_steps += _describe_demo(demo, f"{label}: {name}", source.first_source)
+                on_progress(number + 1)
+            # HDF5 reports no errors for what it writes while it closes a file.
             target.flush()
     return num_steps
+
+
+@contextmanager
+def _open_to_append(path: Path) -> Iterator[h5py.File]:
+    """Open a file for adding demos; metadata is allocated in large blocks."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_meta_block_size(_METADATA_BLOCK)
+    with h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDWR, access)) as file:
+        limit_cache(file, _APPEND_CACHE)
+        yield file
+
+
+def _copy_demo(source: h5py.Group, name: str, target: h5py.Group, new_name: str) -> h5py.Group:
+    """Copy one demo between groups `data`.
+
+    Raises:
+        SourceDataError: the demo is damaged.
+    """
+    try:
+        check_objects_below(source[name].id, f"{source.name}/{name}")  # HDF5's copy crashes on what this refuses.
+        # `Group.copy` is the same call after several lookups, which cost as much as copying a small demo.
+        h5py.h5o.copy(source.id, name.encode(), target.id, new_name.encode())
+    except DAMAGE:
+        # HDF5 does not report which file failed. Reading the demo alone raises if the source is damaged.
+        read_demos(source.file.filename, [name])
+        raise
+    return target[new_name]
 
 
 def _describe_demo(demo: h5py.Group, origin: str, first_source: int) -> int:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -35,7 +36,7 @@ def demo_digest(demo: h5py.Group) -> str:
     digest = hashlib.sha256()
     for path, dataset in datasets_below(demo):
         digest.update(f"{path} {dataset.dtype} {dataset.shape} {dataset.chunks} {dataset.compression}".encode())
-        digest.update(dataset[()].tobytes())
+        digest.update(repr(np.asarray(dataset[()]).tolist()).encode())
     return digest.hexdigest()
 
 
@@ -85,6 +86,49 @@ def test_compressed_chunks_are_copied_as_they_are(inputs: list[Path], output: Pa
         old, new = source["data/demo_0/obs/image"], file["data/demo_3/obs/image"]
         assert (new.chunks, new.compression, new.shuffle) == ((7, 50), "gzip", True)
         assert new.id.read_direct_chunk((7, 0)) == old.id.read_direct_chunk((7, 0))
+
+
+def name_twice(demo: h5py.Group) -> None:
+    demo["extra"] = demo["actions"]
+
+
+EXTRAS: list[Callable[[h5py.Group], object]] = [
+    name_twice,
+    lambda demo: demo.attrs.create("extra", "of variable length"),
+    lambda demo: demo.create_dataset("extra", data=["of", "variable", "length"]),
+    lambda demo: demo.create_dataset("extra", data=h5py.Empty("f4")),
+    lambda demo: demo.create_dataset("extra", data=np.zeros(3, "i4,f4")),
+    lambda demo: demo.create_dataset("extra", data=np.arange(3, dtype=">i2")),
+    lambda demo: demo.__setitem__("extra", h5py.SoftLink(f"{demo.name}/actions")),
+    lambda demo: demo.create_group("extra", track_order=True).create_dataset("below", data=[True, False]),
+]
+
+
+@pytest.mark.parametrize("add", EXTRAS)
+def test_demos_with_any_kind_of_content_are_merged(
+    inputs: list[Path], output: Path, add: Callable[[h5py.Group], object]
+) -> None:
+    edit(inputs[0], lambda file: add(file["data/demo_1"]))
+    merge_datasets(inputs, output)
+    with h5py.File(inputs[0]) as source, h5py.File(output) as file:
+        old, new = source["data/demo_1"], file["data/demo_1"]
+        assert {*new} == {*old}
+        assert {*new.attrs} == {*old.attrs, "merged_from"}
+        assert demo_digest(new) == demo_digest(old)
+
+
+@pytest.mark.parametrize("options", [{"libver": "latest"}, {"userblock_size": 512}])
+def test_files_of_other_hdf5_versions_are_merged(
+    inputs: list[Path], output: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    other = tmp_path / "other.hdf5"
+    with h5py.File(inputs[0]) as source, h5py.File(other, "w", **options) as file:
+        file.attrs.update(source.attrs)
+        source.copy("data", file)
+    merge_datasets([other, inputs[1]], output)
+    with h5py.File(inputs[0]) as source, h5py.File(output) as file:
+        for name in source["data"]:
+            assert demo_digest(file["data"][name]) == demo_digest(source["data"][name])
 
 
 def test_files_are_opened_anew_every_few_demos(
