@@ -1,4 +1,4 @@
-"""The task that docs/new_task.md writes, built from the page and run as the page says, outside of the package."""
+"""The task of docs/new_task.md, built from the page and run with its commands, outside of the package."""
 
 import json
 import re
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/new_task.md"
 MOST_LINES = 100
 SHORTER = {
-    "record_demos": ["num_demos=4"],
+    "record": ["num_demos=4"],
     "generate": ["generation_num_trials=4", "num_envs=4", "video=false", "progress=false", "sim.num_threads=1"],
     "pipeline": [
         "num_sources=4",
@@ -28,11 +28,13 @@ SHORTER = {
         "evaluate=['video=false','horizon=5']",
     ],
 }
-"""What the test changes in the page's commands, to be done sooner."""
+"""Overrides of the commands on the page that make the test cheaper."""
+SCRIPTS = {"record": "record_demos", "annotate": "annotate_demos", "check": "check_demos", "replay": "replay_demos"}
+"""Verb of `mimic` -> script of the same job, where the names differ."""
 
 
 def files_of_the_page() -> dict[str, str]:
-    """Path -> content of every block that stands below its file's name."""
+    """Path -> content of all blocks that follow the name of their file."""
     blocks = re.findall(r"^`(my_tasks/\S+)`\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return dict(blocks)
 
@@ -43,11 +45,12 @@ def commands_of_the_page() -> list[list[str]]:
 
 
 def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    program, script, *arguments = command
-    assert program == "python"
-    changed = {override.split("=")[0] for override in SHORTER.get(Path(script).stem, [])}
+    program, verb, *arguments = command
+    assert program == "mimic"
+    changed = {override.split("=")[0] for override in SHORTER.get(verb, [])}
     kept = [argument for argument in arguments if argument.split("=")[0] not in changed]
-    words = [sys.executable, str(ROOT / script), *kept, *SHORTER.get(Path(script).stem, [])]
+    script = ROOT / f"scripts/{SCRIPTS.get(verb, verb)}.py"
+    words = [sys.executable, str(script), *kept, *SHORTER.get(verb, [])]
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd, timeout=600)
 
 
@@ -69,12 +72,12 @@ def test_the_page_has_a_whole_task_in_less_than_a_hundred_lines() -> None:
 
 def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: Path) -> None:
     *commands, pipeline = commands_of_the_page()
-    assert [Path(command[1]).stem for command in commands] == ["record_demos", "annotate_demos", "check_demos", "generate"]
-    assert Path(pipeline[1]).stem == "pipeline"
+    assert [command[1] for command in commands] == ["record", "annotate", "check", "generate"]
+    assert pipeline[1] == "pipeline"
     for command in commands:
         done = run(command, folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        if "check_demos" in command[1]:
+        if command[1] == "check":
             assert "0 errors" in done.stdout
     assert (folder / "demos.png").stat().st_size > 10_000
     stats = json.loads((folder / "run/important_stats.json").read_text())
@@ -82,7 +85,7 @@ def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: P
         assert len(file["data"]) == 4
         assert json.loads(file["data"].attrs["env_args"])["engine"] == "mujoco"
     assert stats["success_rate"] >= 50, stats  # per cent
-    replay = ["python", "scripts/replay_demos.py", "--config-dir", "my_tasks", "input_file=raw.hdf5", "num_demos=2"]
+    replay = ["mimic", "replay", "--config-dir", "my_tasks", "input_file=raw.hdf5", "num_demos=2"]
     assert run(replay, folder).returncode == 0
 
 
@@ -96,7 +99,7 @@ def test_the_pages_task_goes_through_the_pipeline(folder: Path) -> None:
 
 
 def test_task_without_its_folder_is_refused_with_the_remedy(folder: Path) -> None:
-    words = ["python", "scripts/generate.py", "task.name=pick_cube", "output_dir=run"]
+    words = ["mimic", "generate", "task.name=pick_cube", "output_dir=run"]
     done = run(words, folder)
     assert done.returncode == 2
     assert "there is no task 'pick_cube'" in done.stderr and "--config-dir <folder>" in done.stderr
