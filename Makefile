@@ -1,7 +1,7 @@
-# make demo: 100 generated demonstrations from a clean checkout.  make test, make lint: the checks.  Each sets up what it needs.
+# Targets: see `make help`. Each target installs what it needs.
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
-# The first that is one of the supported versions; python3 again if none is, for the message below.
+# The first supported version found; python3 if there is none, for the error message below.
 PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done),python3)
 VENV := .venv
@@ -17,15 +17,15 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 .PHONY: help demo train-env pipeline test test-lerobot lint format clean
 
 help:
-	@echo "make demo    set up $(VENV), generate 100 demonstrations into datasets/"
-	@echo "make train-env  add what training needs (robomimic, torchvision) to $(VENV)"
-	@echo "make pipeline preset=quick  record, annotate, generate, split, train, evaluate; quick, normal, full, high_quality"
-	@echo "make test    set up $(VENV), run the tests"
-	@echo "make test-lerobot  set up $(LEROBOT) (several GB), run the tests of the LeRobot export"
-	@echo "make lint    ruff and mypy"
-	@echo "make format  let ruff format the code"
-	@echo "make clean   remove $(VENV), caches and build outputs; datasets/ stays"
-	@echo "PYTHON=python3.12 make ... takes another Python (3.11 to 3.13)"
+	@echo "make demo           install $(VENV) and generate 100 demos in datasets/"
+	@echo "make train-env      add training dependencies (robomimic, torchvision) to $(VENV)"
+	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality"
+	@echo "make test           install $(VENV) and run the tests"
+	@echo "make test-lerobot   install $(LEROBOT) (several GB) and run the tests of the LeRobot export"
+	@echo "make lint           run ruff and mypy"
+	@echo "make format         format the code with ruff"
+	@echo "make clean          remove $(VENV), caches and build outputs, but not datasets/"
+	@echo "Python 3.11 to 3.13; select one with: make PYTHON=python3.12 ..."
 
 demo: $(VENV)/.mujoco
 	$(BIN)/python scripts/generate.py task=desktop_organizer num_envs=100 --headless
@@ -54,14 +54,14 @@ clean:
 	rm -rf $(VENV) $(CONTRACT) $(LEROBOT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The version is checked before anything is made, and said in words.
+# The version is checked before anything is created.
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { \
-		echo "make: there is no '$(PYTHON)'. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+		echo "make: '$(PYTHON)' not found; install Python 3.11, 3.12 or 3.13, or specify one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -c '$(SUPPORTED)' || { \
-		echo "make: '$(PYTHON)' is $$($(PYTHON) --version 2>&1); Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+		echo "make: '$(PYTHON)' must be Python 3.11, 3.12 or 3.13 (got $$($(PYTHON) --version 2>&1)); specify one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo "make: '$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+		echo "make: '$(PYTHON)' cannot create virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.mujoco: $(PACKAGING) | $(VENV)/bin/python
@@ -72,22 +72,22 @@ $(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[mujoco,dev]'
 	@touch $@ $(VENV)/.mujoco
 
-# Without their own dependencies: see the extra `train` in pyproject.toml.
+# Installed without their own dependencies; the extra `train` in pyproject.toml has the reason.
 $(VENV)/.train: $(PACKAGING) | $(VENV)/.mujoco
 	$(PIP) install -c constraints.txt -e '.[mujoco,train]'
 	$(PIP) install -c constraints.txt --no-deps robomimic torchvision
 	@touch $@
 
-# Isaac Lab 2.3 itself, as far as it runs without a simulator: for the contract tests, never installed into $(VENV). It is for
-# Python 3.11 only; elsewhere, and offline, they skip and say so.
+# Isaac Lab 2.3, the part that runs without a simulator, for the contract tests; never installed into $(VENV). It needs Python
+# 3.11. With other versions, and offline, the contract tests skip with a message.
 $(CONTRACT)/.done: tests/contract/isaaclab_packages.txt | $(VENV)/.dev
 	@mkdir -p $(CONTRACT)
 	@rm -rf $(CONTRACT)/site
 	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site -r $< \
-		|| { rm -rf $(CONTRACT)/site; echo "make: Isaac Lab cannot be installed here; its contract tests will skip" >&2; }
+		|| { rm -rf $(CONTRACT)/site; echo "make: Isaac Lab cannot be installed; its contract tests will skip" >&2; }
 	@touch $@
 
-# lerobot wants an older torch and numpy than constraints.txt, so that it never comes into $(VENV).
+# lerobot needs an older torch and numpy than constraints.txt, so it has a separate environment.
 $(LEROBOT)/.done: pyproject.toml
 	$(PYTHON) -m venv $(LEROBOT)
 	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -e '.[lerobot]' 'pytest>=8.2'

@@ -1,10 +1,10 @@
-"""Finds the packages: `tasks/` and `conf/` stand at the top of the checkout and install below `isaaclab_mimic_ext`."""
+"""Find the packages: `tasks/` and `conf/` are at the top level of the checkout and install below `isaaclab_mimic_ext`."""
 
 from setuptools import find_packages, setup
 
 
 def below(folder: str, package: str) -> list[str]:
-    """The package that `folder` installs as, and its subpackages."""
+    """Return `package`, the installed name of `folder`, and its subpackages."""
     return [package, *(f"{package}.{name}" for name in find_packages(folder))]
 
 
