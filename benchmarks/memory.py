@@ -22,7 +22,8 @@ from common import generator, integers, machine
 from isaaclab_mimic_ext.apps.generate import close_recorder
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.split import split_dataset
-from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials, EpisodeBatch, WriterOptions
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
+from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, TrialOutcomes, WriterOptions
 from isaaclab_mimic_ext.record.fields import Field
 from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
@@ -103,7 +104,7 @@ def measure_writer(kind: str, megabytes: float) -> dict[str, Any]:
         options = WriterOptions(folder / "demo.hdf5", None, folder / "run.sqlite", FileOptions({}), True, fields, ())
         writer = EpisodeWriter(options)
         every = np.ones(num_trials, dtype=bool)
-        ended = EndedTrials(np.arange(num_trials), every, np.full(num_trials, num_steps), {})
+        ended = TrialOutcomes(np.arange(num_trials), np.full(num_trials, SUCCEEDED), np.full(num_trials, num_steps))
         start = time.perf_counter()
         for batch in range(num_batches):
             trials = ended.trials + batch * num_trials

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.record.episodes import EndedTrials
+from isaaclab_mimic_ext.record.episodes import TrialOutcomes
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
@@ -65,9 +66,9 @@ def record_demos(
         success = _follow(env, recorder, plan, should_stop) >= num_success_steps
         if should_stop():
             return
-        outcome, lengths = success.cpu().numpy(), plan.length.cpu().numpy()
-        ledger.end(trials, outcome, np.zeros(len(trials), dtype=np.int64))
-        ended = EndedTrials(trials, outcome, lengths, {"seed": np.full(len(trials), seed)})
+        reason, lengths = np.where(success.cpu().numpy(), SUCCEEDED, 0), plan.length.cpu().numpy()
+        ledger.end(trials, reason)
+        ended = TrialOutcomes(trials, reason, lengths, {"seed": np.full(len(trials), seed)})
         recorder.end(env_ids, ended, ledger.committed)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.math import matrix_from_axis_angle
-from isaaclab_mimic_ext.record.episodes import EndedTrials
+from isaaclab_mimic_ext.record.episodes import TrialOutcomes
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
@@ -65,9 +66,9 @@ def record_live_demos(
         solved, length = _attempt(env, device, recorder, num_success_steps, should_stop)
         if should_stop():
             return
-        outcome = np.array([solved])
-        ledger.end(trials, outcome, np.zeros(1, dtype=np.int64))
-        ended = EndedTrials(trials, outcome, np.array([length]), {"seed": np.array([seed])})
+        reason = np.array([SUCCEEDED if solved else 0])
+        ledger.end(trials, reason)
+        ended = TrialOutcomes(trials, reason, np.array([length]), {"seed": np.array([seed])})
         recorder.end(env_ids, ended, ledger.committed)
 
 

@@ -13,11 +13,13 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo
+from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.math import pose_from_pos_rot
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
+from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.rng import Draws, Stream
 
@@ -137,4 +139,5 @@ def make_generator(env: MobileBaseEnv, output: Path, config: DataGenConfig) -> G
     table = build_table(subtasks, env.object_names, env.action_noise_dim, env.device)
     planner = TrialPlanner(pool, table, build_constraints([], subtasks, env.device), config, env.num_envs)
     recorder = EpisodeRecorder(env, RecorderCfg(), planner.horizon, Output(output, output.with_name("failed.hdf5")))
-    return Generator(env, planner, recorder, config, [["arrive", None], ["arrive", None]])
+    watch = TrialWatch(env, config, [["arrive", None], ["arrive", None]], planner.failure_messages)
+    return Generator(env, planner, recorder, TrialLedger(config), watch, config)

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.apps.skillgen import build_motion_planner, check_navigat
 from isaaclab_mimic_ext.config import GenerateCfg, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
+from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.cameras import with_cameras
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
@@ -28,6 +29,7 @@ from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
 from isaaclab_mimic_ext.record.episodes import Closing
+from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output, bytes_per_env
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_demos, identity_of, open_run
@@ -136,8 +138,11 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
     Raises:
         OutputError: a dataset cannot be created.
     """
-    folder, outcomes = session.folder, session.outcomes
+    folder = session.folder
     planner = build_planner(cfg, env, pool)
+    watch = TrialWatch(env, cfg.datagen_config, term_signals(cfg, env), planner.failure_messages)
+    ledger, outcomes = TrialLedger(cfg.datagen_config), session.outcomes(watch.reasons)
+    ledger.restore(outcomes.trials, outcomes.reason)
     output = Output(
         path=folder.demos,
         failed_path=folder.failed_demos if cfg.datagen_config.generation_keep_failed else None,
@@ -149,10 +154,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         facts={"trials": _facts(cfg, env, pool)},
     )
     recorder = EpisodeRecorder(env, cfg.recorder, planner.horizon, output)
-    generator = Generator(env, planner, recorder, cfg.datagen_config, term_signals(cfg, env), session.elapsed)
-    codes = generator.watch.failures.codes(outcomes.reason)
-    generator.ledger.restore(outcomes.trials, outcomes.success, codes)
-    return generator
+    return Generator(env, planner, recorder, ledger, watch, cfg.datagen_config, session.elapsed)
 
 
 def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPlanner:

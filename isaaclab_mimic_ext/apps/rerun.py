@@ -16,10 +16,13 @@ from isaaclab_mimic_ext.apps.generate import build_planner, load_pool, start_env
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.datasets.playback import demo_states
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
+from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.episodes import EndedTrials
+from isaaclab_mimic_ext.record.episodes import TrialOutcomes
+from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import FREE_TO_CHANGE, identity_of
 from isaaclab_mimic_ext.task import Task
@@ -60,13 +63,15 @@ def film_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence
     try:
         recorder = _FilmRecorder(env)
         planner = build_planner(cfg, env, load_pool(cfg, env))
-        generator = Generator(env, planner, recorder, rules, term_signals(cfg, env))  # type: ignore[arg-type]
+        watch = TrialWatch(env, rules, term_signals(cfg, env), planner.failure_messages)
         others = np.setdiff1d(np.arange(max(trials) + 1), trials)
-        generator.ledger.restore(others, np.ones(len(others), dtype=bool), np.zeros(len(others), dtype=np.int64))
-        generator.run()
+        ledger = TrialLedger(rules)
+        ledger.restore(others, np.full(len(others), SUCCEEDED))
+        Generator(env, planner, recorder, ledger, watch, rules).run()  # type: ignore[arg-type]
     finally:
         env.close()
-    return [recorder.films[trial] for trial in trials]
+    names = dict(enumerate(watch.reasons)) | {SUCCEEDED: ""}
+    return [Film(trial, names[recorder.reasons[trial]], recorder.states[trial]) for trial in trials]
 
 
 def read_failed_demos(path: Path, trials: Sequence[int], task: Task) -> list[Film]:
@@ -88,7 +93,8 @@ class _FilmRecorder:
     def __init__(self, env: MimicEnv):
         self._env = env
         self._steps: list[NestedTensors] = []
-        self.films: dict[int, Film] = {}
+        self.reasons: dict[int, int] = {}
+        self.states: dict[int, dict[str, Any]] = {}
 
     def begin(self, env_ids: Tensor) -> None:
         assert not self._steps, "trials that begin late"
@@ -102,10 +108,10 @@ class _FilmRecorder:
     def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full_like(num_steps, -1)
 
-    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
-        ends = zip(env_ids.tolist(), ended.trials.tolist(), ended.lengths.tolist(), ended.records["reason"], strict=True)
-        for env_id, trial, length, reason in ends:
-            self.films[trial] = Film(trial, str(reason), _stacked(self._steps[:length], env_id))
+    def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
+        self.reasons |= zip(outcomes.trials.tolist(), outcomes.reason.tolist(), strict=True)
+        rows = zip(env_ids.tolist(), outcomes.trials.tolist(), outcomes.lengths.tolist(), strict=True)
+        self.states |= {trial: _stacked(self._steps[:length], env_id) for env_id, trial, length in rows}
 
 
 def _copied(tree: NestedTensors) -> NestedTensors:

@@ -2,9 +2,8 @@
 
 # N envs, n of them addressed, C watched conditions, K codes of reasons
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,11 +62,6 @@ class FailureObserver:
     def ever_successful(self) -> Tensor:
         """Whether the task was solved at some step of the present trial, (N,) bool."""
         return self._end[:, -1] > 0
-
-    def codes(self, names: Iterable[str]) -> np.ndarray:
-        """The codes of reasons by name, (F,) int64; that of the last one for what is no reason (any more)."""
-        code_of = {name: code for code, name in enumerate(self.names)}
-        return np.array([code_of.get(name, len(self.names) - 1) for name in names], dtype=np.int64)
 
     def begin(self, env_ids: Tensor) -> None:
         """Forget the last trials of `env_ids` (n,)."""

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+SUCCEEDED = -1
+"""Code of a trial that did not fail."""
 DIVERGED = "the physics diverged"
 PLANNER_FAILED = "the planner failed"
 NEVER_SOLVED = "success was never reached"

@@ -8,25 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.record.fields import Field
 from isaaclab_mimic_ext.record.hdf5 import FileOptions
 
 
 @dataclass
-class EndedTrials:
-    """Trials that ended in one step.
+class TrialOutcomes:
+    """Trials that ended in one step, and how.
 
     Attributes:
-        trials, success, lengths: (F,).
-        attributes: name -> (F, ...), facts of each whole demo.
-        records: name -> (F, ...), what the store keeps of every trial, demo or not; `reason` says why it failed.
+        trials, lengths: (F,), numbers of the trials and of their steps.
+        reason: (F,), code of the reason why each failed (its place in `reason_names`), `SUCCEEDED` where it did not.
+        attributes: name -> (F, ...), attributes of each demo.
+        notes: name -> (F, ...), what the store keeps of every trial, demo or not.
     """
 
     trials: np.ndarray
-    success: np.ndarray
+    reason: np.ndarray
     lengths: np.ndarray
-    attributes: dict[str, np.ndarray]
-    records: dict[str, np.ndarray] = field(default_factory=dict)
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def success(self) -> np.ndarray:
+        """(F,) bool."""
+        return self.reason == SUCCEEDED
 
 
 @dataclass
@@ -40,7 +47,7 @@ class EpisodeBatch:
         committed: trials below this number may be written.
     """
 
-    ended: EndedTrials
+    outcomes: TrialOutcomes
     kept: np.ndarray
     rows: dict[str, np.ndarray]
     initial_rows: dict[str, np.ndarray]

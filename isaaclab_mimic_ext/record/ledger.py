@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from isaaclab_mimic_ext.config import DataGenConfig
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 
-_RUNNING, _SUCCEEDED = -2, -1
-"""Outcomes of a trial; one that failed has the stage at which it did, 0 or more, instead."""
+_RUNNING = -2
+"""Marks a trial that has not ended, among the reasons of those that have."""
 _DOUBT = 0.01
 """How likely `min_success_rate` is to end a run, however long, whose true rate is not below it."""
 
@@ -41,7 +42,7 @@ class TrialLedger:
         self.num_ended = 0
         """Trials that ended, committed or not."""
         self.verdict: Verdict | None = None
-        self._outcome = np.full(1024, _RUNNING, dtype=np.int8)
+        self._reason = np.full(1024, _RUNNING, dtype=np.int16)
         self._gaps = np.zeros(0, dtype=np.int64)
         """Trials of an earlier session that did not end, to be started anew."""
         self._failures_in_row = 0
@@ -65,12 +66,12 @@ class TrialLedger:
         self._make_room(self.num_started)
         return np.concatenate((again, np.arange(first, self.num_started)))
 
-    def restore(self, trials: np.ndarray, success: np.ndarray, stage: np.ndarray) -> None:
+    def restore(self, trials: np.ndarray, reason: np.ndarray) -> None:
         """Take over trials (F,) that ended in an earlier session, as for `end`; those missing between them run again."""
         self.num_started = int(trials.max(initial=-1)) + 1
         self._make_room(self.num_started)
         self._gaps = np.setdiff1d(np.arange(self.num_started), trials)
-        self.end(trials, success, stage)
+        self.end(trials, reason)
         if self.verdict is not None:
             self._gaps = self._gaps[:0]
 
@@ -79,15 +80,15 @@ class TrialLedger:
         self.verdict = self.verdict or Verdict(self.committed, False, reason)
 
     def _make_room(self, num_trials: int) -> None:
-        if num_trials > len(self._outcome):
-            grown = np.full(2 * num_trials, _RUNNING, dtype=np.int8)
-            grown[: len(self._outcome)] = self._outcome
-            self._outcome = grown
+        if num_trials > len(self._reason):
+            grown = np.full(2 * num_trials, _RUNNING, dtype=np.int16)
+            grown[: len(self._reason)] = self._reason
+            self._reason = grown
 
-    def failures_by_stage(self, num_stages: int) -> np.ndarray:
-        """How many of the counted trials failed at each stage, (num_stages,); before the verdict all that ended count."""
-        counted = self._outcome[: self.committed if self.verdict else self.num_started]
-        return np.bincount(counted[counted >= 0], minlength=num_stages)
+    def failures_by_reason(self, num_reasons: int) -> np.ndarray:
+        """Number of counted trials that failed for each reason, (num_reasons,); before the verdict all that ended count."""
+        counted = self._reason[: self.committed if self.verdict else self.num_started]
+        return np.bincount(counted[counted >= 0], minlength=num_reasons)
 
     def _num_needed(self) -> int:
         if self.verdict is not None:
@@ -98,21 +99,20 @@ class TrialLedger:
             allowed += self._num_failed
         return allowed if config.max_trials is None else min(allowed, config.max_trials - self.num_started)
 
-    def end(self, trials: np.ndarray, success: np.ndarray, stage: np.ndarray) -> None:
-        """Note how trials (F,) ended; commits those before which none is missing, and finds the verdict.
+    def end(self, trials: np.ndarray, reason: np.ndarray) -> None:
+        """Note how trials (F,) ended; commit those before which none is missing, and find the verdict.
 
         Args:
-            success: (F,) bool.
-            stage: (F,) small integers, where a trial failed; of no meaning where it succeeded.
+            reason: (F,), code of the reason why each trial failed, `SUCCEEDED` where it did not.
         """
-        self._outcome[trials] = np.where(success, _SUCCEEDED, stage)
+        self._reason[trials] = reason
         self.num_ended += len(trials)
-        self._num_failed += int(len(trials) - success.sum())
+        self._num_failed += int((reason != SUCCEEDED).sum())
         if self.verdict is not None:
             return
-        tail = self._outcome[self.committed : self.num_started]
+        tail = self._reason[self.committed : self.num_started]
         num_new = int((tail == _RUNNING).argmax()) if (tail == _RUNNING).any() else len(tail)
-        self._commit(tail[:num_new] == _SUCCEEDED)
+        self._commit(tail[:num_new] == SUCCEEDED)
 
     def _commit(self, success: np.ndarray) -> None:
         if not len(success):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
-from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials, EpisodeBatch, WriterOptions, WriterSummary
+from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, TrialOutcomes, WriterOptions, WriterSummary
 from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
 from isaaclab_mimic_ext.record.store import IN_MEMORY
@@ -96,17 +96,17 @@ class EpisodeRecorder:
         first = finite.int().argmin(1)
         return torch.where(finite.all(1), -1, first)
 
-    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
+    def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
         """Hand the episodes of `env_ids` (n,) over; trials below `committed` may be written.
 
         Raises:
             RecorderError: the writer failed.
         """
-        kept = ended.success | self._keeps_failed
+        kept = outcomes.success | self._keeps_failed
         kept_ids = env_ids[torch.from_numpy(kept).to(env_ids.device)]
-        longest = int(ended.lengths[kept].max(initial=1))
+        longest = int(outcomes.lengths[kept].max(initial=1))
         rows = self._before.take(kept_ids, longest) | self._after.take(kept_ids, longest)
-        self.writer.put(EpisodeBatch(ended, kept, rows, self._initial.take(kept_ids, 1), committed))
+        self.writer.put(EpisodeBatch(outcomes, kept, rows, self._initial.take(kept_ids, 1), committed))
 
     def close(self, closing: Closing) -> WriterSummary:
         """Finish the files.

@@ -8,7 +8,7 @@ import re
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,16 +39,25 @@ class RunSession:
 
     Attributes:
         lock: the file descriptor that holds the run's lock.
-        outcomes: how the trials of earlier sessions ended.
         elapsed: time of earlier sessions [s].
         num_finished: demos of a run that has reached its target, else None.
     """
 
     folder: RunFolder
     lock: int
-    outcomes: Outcomes
     elapsed: float
     num_finished: int | None = None
+
+    def outcomes(self, reasons: Sequence[str]) -> Outcomes:
+        """How the trials of earlier sessions ended; from now on a reason's code is its place in `reasons`.
+
+        Raises:
+            OutputError: the store is damaged, or cannot be written to.
+        """
+        with _opened_store(self.folder) as store:
+            store.set_reasons(reasons)
+            store.commit()
+            return store.outcomes()
 
 
 def identity_of(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
@@ -106,8 +115,7 @@ def open_run(
             if num_finished is None:
                 store.set_facts(identity=dict(identity), complete=False)
                 store.commit()
-            outcomes = store.outcomes()
-        yield RunSession(folder, lock, outcomes, facts.get("elapsed", 0.0), num_finished)
+        yield RunSession(folder, lock, facts.get("elapsed", 0.0), num_finished)
 
 
 @contextmanager
@@ -185,6 +193,7 @@ def _opened_store(folder: RunFolder) -> Iterator[RunStore]:
     try:
         store = RunStore(folder.store)
         try:
+            store.check_layout()
             yield store
         finally:
             store.close()

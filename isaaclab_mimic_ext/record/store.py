@@ -10,26 +10,31 @@ import io
 import json
 import sqlite3
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
 
 IN_MEMORY = ":memory:"
-LAYOUT = 2
-"""Of the tables; 1 knew neither reasons nor records of trials."""
+LAYOUT = 3
+"""Version of the tables."""
 _DIGITS = 6
 """Decimals of what is kept of a trial: a micrometre."""
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS trials (
-    trial INTEGER PRIMARY KEY, success INTEGER NOT NULL, reason TEXT NOT NULL, length INTEGER NOT NULL, record TEXT NOT NULL
+_SCHEMA = f"""
+BEGIN;
+PRAGMA user_version = {LAYOUT};
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE reasons (code INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE trials (
+    trial INTEGER PRIMARY KEY, reason INTEGER NOT NULL, length INTEGER NOT NULL, notes TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS episodes (trial INTEGER PRIMARY KEY, attributes TEXT NOT NULL, rows BLOB NOT NULL);
+CREATE TABLE episodes (trial INTEGER PRIMARY KEY, attributes TEXT NOT NULL, rows BLOB NOT NULL);
+COMMIT;
 """
 
 
@@ -50,22 +55,34 @@ class Episode:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How trials ended, each (F,): their numbers in order, whether they succeeded, and why they failed (text)."""
+    """How trials ended, in the order of their numbers.
+
+    Attributes:
+        trials: (F,), their numbers.
+        reason: (F,), code of the reason why each failed, `SUCCEEDED` where it did not.
+    """
 
     trials: np.ndarray
-    success: np.ndarray
     reason: np.ndarray
+
+    @property
+    def success(self) -> np.ndarray:
+        """(F,) bool."""
+        return self.reason == SUCCEEDED
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is known of a trial that ended: why it failed (empty where it did not), its steps, and what was noted of it."""
+    """A trial that ended: the name of the reason why it failed (empty where it did not), its steps, and its notes."""
 
     trial: int
-    success: bool
     reason: str
     length: int
     notes: dict[str, Any]
+
+    @property
+    def success(self) -> bool:
+        return not self.reason
 
 
 class RunStore:
@@ -83,18 +100,33 @@ class RunStore:
         self._database = sqlite3.connect(path)
         self._database.executescript("PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         if not self._database.execute("SELECT name FROM sqlite_master").fetchall():
-            self._database.execute(f"PRAGMA user_version = {LAYOUT}")
-        self._database.executescript(_SCHEMA)
+            self._database.executescript(_SCHEMA)
 
-    def add(self, trial: int, success: bool, length: int, record: Mapping[str, Any] | None = None) -> None:
+    def set_reasons(self, names: Sequence[str]) -> None:
+        """Name the reasons for which trials fail; a reason's code is its place. Durable after `commit`.
+
+        Trials that are there keep their reason; where it has no name any more, they get the last one.
+        """
+        new_codes = {name: code for code, name in enumerate(names)}
+        known = self._database.execute("SELECT code, name FROM reasons").fetchall()
+        changed = {code: new_codes.get(name, len(names) - 1) for code, name in known}
+        if any(old != new for old, new in changed.items()):
+            # One statement: a second one would take a code that the first has given for an old one.
+            cases = " ".join(f"WHEN {old} THEN {new}" for old, new in changed.items())
+            self._database.execute(f"UPDATE trials SET reason = CASE reason {cases} ELSE reason END")
+        self._database.execute("DELETE FROM reasons")
+        self._database.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(names))
+
+    def add(self, trial: int, reason: int, length: int, notes: Mapping[str, Any] | None = None) -> None:
         """Note how a trial ended; durable after `commit`.
 
         Args:
-            record: name -> number, text or array, with `reason`, why it failed.
+            reason: code of the reason why it failed, or `SUCCEEDED`.
+            notes: name -> number or array.
         """
-        notes = {name: _plain(np.asarray(value)) for name, value in (record or {}).items()}
-        values = (trial, success, notes.pop("reason", ""), length, json.dumps(notes))
-        self._database.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", values)
+        plain = {name: _plain(np.asarray(value)) for name, value in (notes or {}).items()}
+        values = (trial, reason, length, json.dumps(plain))
+        self._database.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", values)
 
     def add_episode(self, trial: int, rows: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Keep what a trial recorded; durable after `commit`."""
@@ -109,14 +141,14 @@ class RunStore:
         Raises:
             RecorderError: it is damaged, and was removed with all that is known of the trial, so that it is run again.
         """
-        query = "SELECT success, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
+        query = "SELECT reason, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
         found = self._database.execute(query, (trial,)).fetchone()
         if found is None:
             return None
-        success, attributes, blob = found
+        reason, attributes, blob = found
         try:
             with np.load(io.BytesIO(blob), allow_pickle=False) as rows:
-                return Episode(trial, bool(success), dict(rows), json.loads(attributes))
+                return Episode(trial, reason == SUCCEEDED, dict(rows), json.loads(attributes))
         except (zipfile.BadZipFile, ValueError, LookupError, OSError, EOFError) as error:
             self._forget(trial)
             reason = f"what trial {trial} recorded is damaged ({error}) and was removed"
@@ -134,8 +166,8 @@ class RunStore:
 
     def is_demo(self, trial: int, keeps_failed: bool) -> bool:
         """Whether a trial has ended so that its episode must have been kept."""
-        found = self._database.execute("SELECT success FROM trials WHERE trial = ?", (trial,)).fetchone()
-        return found is not None and (bool(found[0]) or keeps_failed)
+        found = self._database.execute("SELECT reason FROM trials WHERE trial = ?", (trial,)).fetchone()
+        return found is not None and (found[0] == SUCCEEDED or keeps_failed)
 
     def outcomes(self) -> Outcomes:
         """Every trial that has ended.
@@ -143,10 +175,9 @@ class RunStore:
         Raises:
             OutputError: another version of this package has made the store.
         """
-        self._check_layout()
-        found = self._database.execute("SELECT trial, success, reason FROM trials ORDER BY trial").fetchall()
-        trials, success = np.array([row[:2] for row in found], dtype=np.int64).reshape(-1, 2).T
-        return Outcomes(trials, success.astype(bool), np.array([row[2] for row in found], dtype=str))
+        self.check_layout()
+        found = self._database.execute("SELECT trial, reason FROM trials ORDER BY trial").fetchall()
+        return Outcomes(*np.array(found, dtype=np.int64).reshape(-1, 2).T)
 
     def records(self) -> Iterator[TrialRecord]:
         """What is known of every trial that has ended, in the order of their numbers.
@@ -154,18 +185,23 @@ class RunStore:
         Raises:
             OutputError: as `outcomes`.
         """
-        self._check_layout()
-        query = "SELECT trial, success, reason, length, record FROM trials ORDER BY trial"
-        for trial, success, reason, length, record in self._database.execute(query):
-            yield TrialRecord(trial, bool(success), reason, length, json.loads(record))
+        self.check_layout()
+        names = dict(self._database.execute("SELECT code, name FROM reasons")) | {SUCCEEDED: ""}
+        for trial, reason, length, notes in self._database.execute("SELECT * FROM trials ORDER BY trial"):
+            yield TrialRecord(trial, names[reason], length, json.loads(notes))
 
-    def _check_layout(self) -> None:
+    def check_layout(self) -> None:
+        """Make sure that this version of the package can read the tables.
+
+        Raises:
+            OutputError: another version has made them.
+        """
         (layout,) = self._database.execute("PRAGMA user_version").fetchone()
         if layout != LAYOUT:
             version = f"{'an older' if layout < LAYOUT else 'a newer'} version (layout {layout}, here {LAYOUT})"
             raise OutputError(
-                f"output_dir: {self._path} was made by {version}; use the one that started the run, or start anew with "
-                "overwrite=true"
+                f"output_dir: {self._path} was made by {version}; resume the run with the version that started it, or start "
+                "again with overwrite=true"
             )
 
     def facts(self) -> dict[str, Any]:

@@ -111,19 +111,19 @@ class _Writing:
 
     def take(self, batch: EpisodeBatch) -> None:
         """Keep the trials of a batch in the store."""
-        row, ended = 0, batch.ended
-        for index, trial in enumerate(ended.trials.tolist()):
-            length = int(ended.lengths[index])
-            record = {name: values[index] for name, values in ended.records.items()}
-            self.store.add(trial, bool(ended.success[index]), length, record)
+        row, outcomes = 0, batch.outcomes
+        for index, trial in enumerate(outcomes.trials.tolist()):
+            length = int(outcomes.lengths[index])
+            notes = {name: values[index] for name, values in outcomes.notes.items()}
+            self.store.add(trial, int(outcomes.reason[index]), length, notes)
             if batch.kept[index]:
                 rows = {name: values[row, :length] for name, values in batch.rows.items()}
                 rows |= {name: values[row] for name, values in batch.initial_rows.items()}
-                self.store.add_episode(trial, rows, {name: values[index] for name, values in ended.attributes.items()})
+                self.store.add_episode(trial, rows, {name: values[index] for name, values in outcomes.attributes.items()})
                 row += 1
-        self._num_taken += len(ended.trials)
+        self._num_taken += len(outcomes.trials)
         self._committed = max(self._committed, batch.committed)
-        self._waiting_trials += len(ended.trials)
+        self._waiting_trials += len(outcomes.trials)
         self._waiting_bytes += batch.num_bytes
 
     def write_until(self, end: float) -> None:

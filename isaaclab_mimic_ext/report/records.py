@@ -153,9 +153,8 @@ def _arrays(facts: dict[str, Any], records: Sequence[TrialRecord]) -> RunRecords
         length=np.array([record.length for record in records], dtype=np.int64),
         step=noted("step"),
         stopped=noted("stopped", dtype=bool),
-        # Of an earlier version's trials only what the run went by is known.
-        held=np.array([record.notes.get("held", record.success) for record in records], dtype=bool),
-        any_step=np.array([record.notes.get("any_step", record.success) for record in records], dtype=bool),
+        held=noted("held", dtype=bool),
+        any_step=noted("any_step", dtype=bool),
         scene=noted("scene", len(layout["objects"]), 3, dtype=float),
         reached=noted("reached", num_signals),
         subtask=noted("subtask", num_eefs),

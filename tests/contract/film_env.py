@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.episodes import EndedTrials
+from isaaclab_mimic_ext.record.episodes import TrialOutcomes
+from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.rng import Draws
 from tests.contract.isaaclab_scenes import Task
 from tests.contract.isaaclab_side.messages import Film
@@ -23,8 +25,9 @@ def successes_of(task: Task, films: Sequence[Film], num_envs: int = 3, **rules: 
     task = replace(task, config=replace(task.config, **count, **rules))
     recorder = _Verdicts()
     signals = [[subtask.subtask_term_signal for subtask in configs] for configs in task.subtasks.values()]
-    generator = Generator(_FilmEnv(task, films, num_envs), task.planner(num_envs), recorder, task.config, signals)
-    generator.run()
+    env, planner = _FilmEnv(task, films, num_envs), task.planner(num_envs)
+    watch = TrialWatch(env, task.config, signals, planner.failure_messages)
+    Generator(env, planner, recorder, TrialLedger(task.config), watch, task.config).run()
     return [recorder.success[trial] for trial in range(len(films))]
 
 
@@ -89,5 +92,5 @@ class _Verdicts:
     def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full((len(env_ids),), -1)
 
-    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
+    def end(self, env_ids: Tensor, ended: TrialOutcomes, committed: int) -> None:
         self.success |= {int(trial): bool(ok) for trial, ok in zip(ended.trials, ended.success, strict=True)}

@@ -20,9 +20,10 @@ import torch
 
 from isaaclab_mimic_ext.config import EventCfg, RecorderCfg, SimCfg
 from isaaclab_mimic_ext.demos.source import load_source_demos
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
-from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials
+from isaaclab_mimic_ext.record.episodes import Closing, TrialOutcomes
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.rng import Draws
@@ -197,7 +198,7 @@ def record_two_trials(
         for trial in range(2):
             steps[trial].append({key: leaf[trial].numpy().copy() for key, leaf in row.items()})
     attributes = {"seed": np.full(2, 7)}
-    ended = EndedTrials(np.arange(2), np.ones(2, bool), np.full(2, 4), attributes)
+    ended = TrialOutcomes(np.arange(2), np.full(2, SUCCEEDED), np.full(2, 4), attributes)
     recorder.end(env_ids, ended, committed=2)
     recorder.close(Closing(2, {}, {}, is_final=True))
     for trial in range(2):

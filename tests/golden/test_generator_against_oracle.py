@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.episodes import EndedTrials
+from isaaclab_mimic_ext.record.episodes import TrialOutcomes
+from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.rng import Draws, Stream
 from tests.golden import oracle, oracle_trial
 from tests.golden.specs import ACTION_NOISE_DIM, OBJECTS, Spec, random_poses, random_spec
@@ -105,7 +107,7 @@ class _StubRecorder:
     def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full((len(env_ids),), -1)
 
-    def end(self, env_ids: Tensor, ended: EndedTrials, committed: int) -> None:
+    def end(self, env_ids: Tensor, ended: TrialOutcomes, committed: int) -> None:
         assert committed >= self.committed
         self.committed = committed
         for env_id, trial, ok, length in zip(env_ids.tolist(), ended.trials, ended.success, ended.lengths, strict=True):
@@ -125,7 +127,8 @@ def _generate(
     planner = spec.planner(num_envs, env.device)
     recorder = _StubRecorder(num_envs, planner.horizon)
     signals = [[*[None] * (planner.chosen_demos.shape[-1] - 1), "done"]]
-    generator = Generator(env, planner, recorder, spec.config, signals)  # type: ignore[arg-type]
+    watch = TrialWatch(env, spec.config, signals, planner.failure_messages)  # type: ignore[arg-type]
+    generator = Generator(env, planner, recorder, TrialLedger(spec.config), watch, spec.config)  # type: ignore[arg-type]
     generator.run()
     return spec, env, recorder, generator
 

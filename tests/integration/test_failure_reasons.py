@@ -41,7 +41,7 @@ def run_spoiled(source: Path, folder: Path, fault: Fault) -> TrialRecord:
         generator = build_generator(cfg, env, load_pool(cfg, env), session)
 
         def spoiled_step(actions: torch.Tensor, env_ids: torch.Tensor | None = None) -> None:
-            fault(generator, int(generator._step[0]), actions)
+            fault(generator, int(generator.lanes.step[0]), actions)
             step(actions, env_ids)
 
         env.step = spoiled_step  # type: ignore[method-assign]
@@ -92,7 +92,7 @@ def basket_gone(generator: Generator, step: int, actions: torch.Tensor) -> None:
 
 
 def taken_out(generator: Generator, step: int, actions: torch.Tensor) -> None:
-    if float(generator._steps_successful[0]) >= 3:
+    if int(generator.lanes.num_success_steps[0]) >= 3:
         move_object(generator, KETCHUP, (0.3, 0.0, 0.0))
 
 
@@ -171,7 +171,7 @@ def test_a_trial_that_ends_when_a_segment_is_due_leaves_nothing_to_the_next_one(
         def advance_and_fail() -> tuple[torch.Tensor, torch.Tensor]:
             due, ended = advance()
             dues.append(int(due.sum()))
-            generator._stopped |= due.any(1)
+            generator.watch.stopped |= due.any(1)
             return due, ended
 
         def noted_begin(env_ids: torch.Tensor, *others: torch.Tensor) -> None:

@@ -170,7 +170,7 @@ def _wrong_facts(path: Path) -> None:
 
 def _wrong_trials(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE trials SET success = 'lift' WHERE trial = 3")
+        database.execute("UPDATE trials SET reason = 'lift' WHERE trial = 3")
 
 
 def _another_schema(path: Path) -> None:

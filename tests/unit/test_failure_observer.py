@@ -182,9 +182,3 @@ def test_a_reason_that_speaks_of_what_is_not_there_is_refused() -> None:
     twice = [FailureReason("x", "grasp"), FailureReason("x", "grasp", "lost")]
     with pytest.raises(TaskSpecError, match="failure reason 'x': two reasons have this name"):
         FailureObserver(twice, conditions, 2, CPU)
-
-
-def test_reasons_have_the_same_codes_by_name_and_unknown_ones_the_last() -> None:
-    observer = FailureObserver([NEVER, EVER], {"a": torch.zeros(1, dtype=torch.bool)}, 1, CPU)
-    codes = observer.codes([*observer.names, "of another version"])
-    assert codes.tolist() == [*range(len(observer.names)), len(observer.names) - 1]

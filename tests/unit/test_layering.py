@@ -26,14 +26,15 @@ MAY_IMPORT = {
     "demos": {"config", "datasets", "errors", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
     "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "quaternions", "rng", "room", "task", "tasks"},
-    "record": {"config", "envs.base", "errors", "math", "quaternions"},
+    "record": {"config", "diagnose.reasons", "envs.base", "errors", "math", "quaternions"},
+    "run": {"diagnose.reasons", "errors"},
     "report": {"datasets", "diagnose", "envs.rendering", "errors", "evaluate.intervals", "record", "task"},
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "quaternions", "record", "rng"},
     "train": {"config", "datasets", "errors", "task"},
     "pipeline": {"__version__", "config", "datasets", "errors", "evaluate.intervals", "report", "task", "train.metrics"},
-    "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "stats"},
+    "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "run", "stats"},
     "doctor": {"config", "datasets", "demos", "envs", "errors", "math", "plan", "rng", "task"},
 }
 """Part of the package -> the parts that it may import beside itself. math <- demos <- plan <- generate."""

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config import DataGenConfig
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.record.ledger import TrialLedger, Verdict, is_surely_below
 
-NUM_STAGES = 3
+NUM_REASONS = 3
 
 
 @dataclass
@@ -52,7 +53,7 @@ def side_by_side(
     """
     ledger, ends_at, clock = TrialLedger(config), {}, 0
     if ended_before is not None:
-        ledger.restore(ended_before, outcomes[ended_before], ended_before % NUM_STAGES)
+        ledger.restore(ended_before, np.where(outcomes[ended_before], SUCCEEDED, ended_before % NUM_REASONS))
     committed, running = ledger.committed, []
     while ledger.verdict is None:
         for trial in ledger.start(num_envs - len(ends_at)).tolist():
@@ -66,7 +67,7 @@ def side_by_side(
         ended = np.array([trial for trial, at in ends_at.items() if at == clock])
         for trial in ended.tolist():
             del ends_at[trial]
-        ledger.end(ended, outcomes[ended], np.arange(len(ended)) % NUM_STAGES)
+        ledger.end(ended, np.where(outcomes[ended], SUCCEEDED, np.arange(len(ended)) % NUM_REASONS))
         assert ledger.committed >= committed
         assert all(trial >= ledger.committed for trial in ends_at)
         committed = ledger.committed
@@ -101,46 +102,46 @@ def test_the_result_is_that_of_trials_run_one_after_another(block: int) -> None:
             assert found == expected, f"seed {seed}, {num_envs} envs, {config}"
             assert ledger.committed == expected.num_attempts
             assert ledger.num_failures == expected.num_attempts - expected.num_successes
-            assert ledger.failures_by_stage(NUM_STAGES).sum() == ledger.num_failures
+            assert ledger.failures_by_reason(NUM_REASONS).sum() == ledger.num_failures
 
 
 def test_short_failures_do_not_crowd_out_long_successes() -> None:
     """Trial 0 succeeds slowly; 3 quick successes after it would make the target without it."""
     ledger = TrialLedger(DataGenConfig(generation_num_trials=3, max_num_failures=None))
     assert ledger.start(3).tolist() == [0, 1, 2]
-    ledger.end(np.array([1]), np.array([False]), np.array([0]))
+    ledger.end(np.array([1]), np.where([False], SUCCEEDED, 0))
     assert ledger.start(1).tolist() == [3]
-    ledger.end(np.array([2, 3]), np.array([True, True]), np.array([0, 0]))
+    ledger.end(np.array([2, 3]), np.where([True, True], SUCCEEDED, 0))
     assert ledger.verdict is None
     assert ledger.committed == 0
-    ledger.end(np.array([0]), np.array([True]), np.array([0]))
+    ledger.end(np.array([0]), np.where([True], SUCCEEDED, 0))
     assert ledger.verdict == Verdict(4, True, "target reached")
 
 
 def test_trials_beyond_the_target_are_dropped() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=2, max_num_failures=None))
     ledger.start(2)
-    ledger.end(np.array([0]), np.array([False]), np.array([1]))
+    ledger.end(np.array([0]), np.where([False], SUCCEEDED, [1]))
     ledger.start(1)
-    ledger.end(np.array([2, 1]), np.array([True, False]), np.array([0, 2]))
+    ledger.end(np.array([2, 1]), np.where([True, False], SUCCEEDED, [0, 2]))
     assert ledger.verdict is None
     assert ledger.start(9).tolist() == [3]
-    ledger.end(np.array([3]), np.array([True]), np.array([0]))
+    ledger.end(np.array([3]), np.where([True], SUCCEEDED, 0))
     assert ledger.verdict == Verdict(4, True, "target reached")
     assert ledger.start(5).tolist() == []
-    assert ledger.failures_by_stage(3).tolist() == [0, 1, 1]
+    assert ledger.failures_by_reason(3).tolist() == [0, 1, 1]
 
 
 def test_failures_count_in_the_order_of_trials_not_of_endings() -> None:
     """1 and 3, then 4 fail before 2 has ended; only 3 and 4 follow each other in the order of their numbers."""
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=2))
     ledger.start(5)
-    ledger.end(np.array([1, 3]), np.array([False, False]), np.array([0, 0]))
-    ledger.end(np.array([0]), np.array([True]), np.array([0]))
+    ledger.end(np.array([1, 3]), np.where([False, False], SUCCEEDED, 0))
+    ledger.end(np.array([0]), np.where([True], SUCCEEDED, 0))
     assert ledger.verdict is None
-    ledger.end(np.array([4]), np.array([False]), np.array([0]))
+    ledger.end(np.array([4]), np.where([False], SUCCEEDED, 0))
     assert ledger.verdict is None
-    ledger.end(np.array([2]), np.array([True]), np.array([0]))
+    ledger.end(np.array([2]), np.where([True], SUCCEEDED, 0))
     assert ledger.verdict is not None
     assert ledger.verdict.num_attempts == 5
     assert "max_num_failures: 2 trials in a row failed" in ledger.verdict.reason
@@ -151,14 +152,14 @@ def test_failures_of_earlier_commits_count_on() -> None:
     for trial in range(3):
         assert ledger.verdict is None
         ledger.start(1)
-        ledger.end(np.array([trial]), np.array([False]), np.array([0]))
+        ledger.end(np.array([trial]), np.where([False], SUCCEEDED, 0))
     assert ledger.verdict is not None and not ledger.verdict.target_reached
 
 
 def test_the_total_of_failures_ends_a_run() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_total_failures=2))
     ledger.start(4)
-    ledger.end(np.arange(4), np.array([False, True, False, True]), np.zeros(4, dtype=int))
+    ledger.end(np.arange(4), np.where([False, True, False, True], SUCCEEDED, 0))
     assert ledger.verdict is not None
     assert ledger.verdict.num_attempts == 3
     assert "max_total_failures" in ledger.verdict.reason
@@ -167,9 +168,9 @@ def test_the_total_of_failures_ends_a_run() -> None:
 def test_without_guarantee_that_many_trials_run() -> None:
     ledger = TrialLedger(DataGenConfig(generation_guarantee=False, generation_num_trials=4, max_num_failures=None))
     assert ledger.start(3).tolist() == [0, 1, 2]
-    ledger.end(np.arange(3), np.zeros(3, dtype=bool), np.zeros(3, dtype=int))
+    ledger.end(np.arange(3), np.zeros(3, dtype=int))
     assert ledger.start(3).tolist() == [3]
-    ledger.end(np.array([3]), np.array([True]), np.array([0]))
+    ledger.end(np.array([3]), np.where([True], SUCCEEDED, 0))
     assert ledger.verdict == Verdict(4, True, "target reached")
     assert ledger.num_successes == 1
 
@@ -178,7 +179,7 @@ def test_a_target_reached_in_the_trial_that_exhausts_a_budget_is_reached() -> No
     config = DataGenConfig(generation_guarantee=False, generation_num_trials=2, max_num_failures=2)
     ledger = TrialLedger(config)
     ledger.start(2)
-    ledger.end(np.arange(2), np.zeros(2, dtype=bool), np.zeros(2, dtype=int))
+    ledger.end(np.arange(2), np.zeros(2, dtype=int))
     assert ledger.verdict is not None and ledger.verdict.target_reached
 
 
@@ -210,7 +211,7 @@ def test_whatever_had_ended_before_a_kill_the_result_is_that_of_one_session(bloc
 
 def test_trials_that_did_not_end_run_again_before_new_ones() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None))
-    ledger.restore(np.array([0, 3, 5]), np.array([True, False, True]), np.array([0, 1, 0]))
+    ledger.restore(np.array([0, 3, 5]), np.where([True, False, True], SUCCEEDED, [0, 1, 0]))
     assert (ledger.committed, ledger.num_ended, ledger.num_ended_successes) == (1, 3, 2)
     assert ledger.start(2).tolist() == [1, 2]
     assert ledger.start(3).tolist() == [4, 6, 7]
@@ -218,7 +219,7 @@ def test_trials_that_did_not_end_run_again_before_new_ones() -> None:
 
 def test_a_run_that_was_over_is_over_when_it_is_restored() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=2, max_num_failures=None))
-    ledger.restore(np.array([0, 1, 4]), np.array([True, True, True]), np.zeros(3, dtype=int))
+    ledger.restore(np.array([0, 1, 4]), np.where([True, True, True], SUCCEEDED, 0))
     assert ledger.verdict == Verdict(2, True, "target reached")
     assert ledger.start(5).tolist() == []
 
@@ -226,14 +227,14 @@ def test_a_run_that_was_over_is_over_when_it_is_restored() -> None:
 def test_the_number_of_trials_ends_a_run_and_no_more_are_started() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_trials=4))
     assert ledger.start(9).tolist() == [0, 1, 2, 3]
-    ledger.end(np.arange(4), np.array([True, False, True, True]), np.zeros(4, dtype=int))
+    ledger.end(np.arange(4), np.where([True, False, True, True], SUCCEEDED, 0))
     assert ledger.verdict == Verdict(4, False, "max_trials: 4 trials were made")
 
 
 def test_a_run_is_stopped_with_the_trials_that_are_committed_and_for_the_first_reason_given() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None))
     ledger.start(4)
-    ledger.end(np.array([0, 1, 3]), np.ones(3, dtype=bool), np.zeros(3, dtype=int))
+    ledger.end(np.array([0, 1, 3]), np.full(3, SUCCEEDED))
     ledger.stop("max_time: 1 h have passed")
     ledger.stop("something else")
     assert ledger.verdict == Verdict(2, False, "max_time: 1 h have passed")

@@ -17,12 +17,13 @@ from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import RecorderCfg
 from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.envs.tabletop import Observer
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_quat
 from isaaclab_mimic_ext.quaternions import first_columns
-from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials
+from isaaclab_mimic_ext.record.episodes import Closing, TrialOutcomes
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.task import SceneState, load_task
 
@@ -81,7 +82,7 @@ def record(path: Path, task_name: str, format_version: int = 0) -> Path:
         env.step(actions.reshape(NUM_ENVS, -1))
         recorder.after_step(at, actions.reshape(NUM_ENVS, -1), torch.ones(NUM_ENVS, dtype=torch.bool))
     lengths = np.full(NUM_ENVS, NUM_STEPS)
-    recorder.end(env_ids, EndedTrials(np.arange(NUM_ENVS), np.ones(NUM_ENVS, bool), lengths, {}), committed=NUM_ENVS)
+    recorder.end(env_ids, TrialOutcomes(np.arange(NUM_ENVS), np.full(NUM_ENVS, SUCCEEDED), lengths), committed=NUM_ENVS)
     recorder.close(Closing(NUM_ENVS, {}, {}, is_final=True))
     return path
 

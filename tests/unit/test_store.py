@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.record.store import IN_MEMORY, LAYOUT, RunStore
 
 ROWS = {"low": np.arange(12, dtype=np.float32).reshape(4, 3), "rgb": np.arange(8, dtype=np.uint8).reshape(4, 2)}
+REASONS = ("the physics diverged", "never grasped", "dropped", "success did not hold to the end")
 ATTRIBUTES = {"seed": np.int64(7), "source_demos": np.array([[1, 2]])}
 
 
@@ -27,22 +29,23 @@ def store(path: Path) -> Iterator[RunStore]:
 
 
 def test_what_was_committed_is_there_again_and_the_rest_is_not(store: RunStore, path: Path) -> None:
-    store.add(4, True, 90)
-    store.add(1, False, 80, {"reason": "dropped"})
+    store.set_reasons(REASONS)
+    store.add(4, SUCCEEDED, 90)
+    store.add(1, 2, 80)
     store.set_facts(identity={"seed": 1})
     store.commit()
-    store.add(2, True, 90)
+    store.add(2, SUCCEEDED, 90)
     store.set_facts(identity={"seed": 2})
     again = RunStore(path)
     outcomes = again.outcomes()
     assert (outcomes.trials.tolist(), outcomes.success.tolist()) == ([1, 4], [False, True])
-    assert outcomes.reason.tolist() == ["dropped", ""]
+    assert outcomes.reason.tolist() == [2, SUCCEEDED]
     assert again.facts() == {"identity": {"seed": 1}}
     again.close()
 
 
 def test_an_episode_reads_as_it_was_kept(store: RunStore) -> None:
-    store.add(3, True, 4)
+    store.add(3, SUCCEEDED, 4)
     store.add_episode(3, ROWS, ATTRIBUTES)
     episode = store.episode(3)
     assert episode is not None and episode.success
@@ -53,8 +56,8 @@ def test_an_episode_reads_as_it_was_kept(store: RunStore) -> None:
 
 
 def test_a_trial_that_ran_twice_counts_once(store: RunStore) -> None:
-    for success in (False, True):
-        store.add(3, success, 4)
+    for reason in (1, SUCCEEDED):
+        store.add(3, reason, 4)
         store.add_episode(3, ROWS, ATTRIBUTES)
     assert store.outcomes().success.tolist() == [True]
 
@@ -67,7 +70,7 @@ def test_a_new_store_is_empty(store: RunStore) -> None:
 
 def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore, path: Path) -> None:
     for trial in range(20):
-        store.add(trial, True, 4)
+        store.add(trial, SUCCEEDED, 4)
         store.add_episode(trial, {"low": np.zeros((100, 1000), np.float32)}, {})
     store.commit()
     store.drop_episodes()
@@ -77,8 +80,8 @@ def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore
 
 
 def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
-    store.add(0, True, 4)
-    store.add(1, False, 4)
+    store.add(0, SUCCEEDED, 4)
+    store.add(1, 0, 4)
     assert [store.is_demo(trial, keeps_failed=False) for trial in range(3)] == [True, False, False]
     assert [store.is_demo(trial, keeps_failed=True) for trial in range(3)] == [True, True, False]
 
@@ -86,7 +89,7 @@ def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
 def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(store: RunStore, position: float) -> None:
     for trial in range(2):
-        store.add(trial, True, 4)
+        store.add(trial, SUCCEEDED, 4)
         store.add_episode(trial, {"low": np.ones((50, 50), np.float32)}, {})
     (found,) = store._database.execute("SELECT rows FROM episodes WHERE trial = 1").fetchone()
     rows = bytearray(found)
@@ -101,25 +104,30 @@ def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(
 def test_a_run_that_is_not_to_be_continued_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = RunStore(IN_MEMORY)
-    store.add(0, True, 4)
+    store.add(0, SUCCEEDED, 4)
     store.commit()
     store.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_record_of_a_trial_reads_as_it_was_noted_with_null_for_what_is_no_number(store: RunStore, path: Path) -> None:
-    noted = {
-        "reason": "never grasped",
-        "step": np.int64(41),
-        "scene": np.array([[0.1234567, 2.0, -1.0]]),
-        "stopped": np.True_,
-    }
-    store.add(5, False, 60, noted | {"tracking": np.array([[0.5, np.nan], [np.inf, 1.0]])})
+    noted = {"step": np.int64(41), "scene": np.array([[0.1234567, 2.0, -1.0]]), "stopped": np.True_}
+    store.set_reasons(REASONS)
+    store.add(5, 1, 60, noted | {"tracking": np.array([[0.5, np.nan], [np.inf, 1.0]])})
     store.commit()
     (record,) = RunStore(path, read_only=True).records()
     assert (record.trial, record.success, record.reason, record.length) == (5, False, "never grasped", 60)
     scene = [[0.123457, 2.0, -1.0]]
     assert record.notes == {"step": 41, "scene": scene, "stopped": True, "tracking": [[0.5, None], [None, 1.0]]}
+
+
+def test_trials_keep_their_reason_by_name_when_the_task_names_others(store: RunStore) -> None:
+    store.set_reasons(REASONS)
+    for trial, reason in enumerate((0, 1, 2, 3, SUCCEEDED)):
+        store.add(trial, reason, 60)
+    store.set_reasons(["the physics diverged", "dropped", "never grasped", "never lifted", "other"])
+    assert store.outcomes().reason.tolist() == [0, 2, 1, 4, SUCCEEDED]
+    assert [record.reason for record in store.records()] == ["the physics diverged", "never grasped", "dropped", "other", ""]
 
 
 @pytest.mark.parametrize(("layout", "made_by"), [(0, "an older"), (LAYOUT + 1, "a newer")])

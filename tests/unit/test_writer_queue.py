@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.record.episodes import Closing, EndedTrials, EpisodeBatch, WriterOptions
+from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
+from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, TrialOutcomes, WriterOptions
 from isaaclab_mimic_ext.record.fields import Field
 from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
@@ -34,9 +35,8 @@ def writer(tmp_path: Path) -> Iterator[EpisodeWriter]:
 
 def batch(trial: int) -> EpisodeBatch:
     rows = {"low": np.full((1, NUM_STEPS, WIDTH), trial, np.float32)}
-    one = np.ones(1, dtype=bool)
-    ended = EndedTrials(trials=np.array([trial]), success=one, lengths=np.array([NUM_STEPS]), attributes={})
-    return EpisodeBatch(ended, one, rows, {}, committed=trial + 1)
+    outcomes = TrialOutcomes(np.array([trial]), reason=np.array([SUCCEEDED]), lengths=np.array([NUM_STEPS]))
+    return EpisodeBatch(outcomes, np.ones(1, dtype=bool), rows, {}, committed=trial + 1)
 
 
 def test_generation_waits_once_the_queue_is_full_and_nothing_is_lost(writer: EpisodeWriter) -> None:
