@@ -4,6 +4,7 @@ import hashlib
 import multiprocessing
 import random
 import shutil
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -19,6 +20,7 @@ from tests.builders import OBJECT_NAMES, SIGNAL_NAMES
 TIMEOUT = 20.0
 """Longer than any reader takes [s]."""
 BYTES = ("flipped", "zeroed", "truncated")
+_HEAP = b"GCOL\x01\x00\x00\x00"
 STRUCTURE = ("missing", "wrong type", "not finite", "wrong length")
 REFUSED, SAME, CHANGED, ESCAPED, CRASHED, HUNG = "refused", "same", "changed", "escaped", "crashed", "hung"
 """A clear error; what the sound file gives; something else; another exception; the process is gone; it never answers."""
@@ -32,15 +34,21 @@ def add_digests(path: Path) -> None:
 
 
 def damage(sound: Path, target: Path, kind: str, rng: random.Random) -> None:
-    """Write a damaged copy; with damage of structure the demos' digests go, so that it is looked at itself."""
+    """Write a damaged copy; with damage of structure the demos' digests go, so that it is looked at itself.
+
+    Global heaps stay sound: HDF5 may crash on damaged ones, or never finish (`test_validate.py`).
+    """
     data = bytearray(sound.read_bytes())
+    heaps = [(start, data[start : start + size]) for start, size in global_heaps(data)]
     if kind == "flipped":
         for _ in range(rng.choice([1, 1, 2, 8])):
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     elif kind == "zeroed":
         start = rng.randrange(len(data))
         data[start : start + 512] = bytes(len(data[start : start + 512]))
-    elif kind == "truncated":
+    for start, heap in heaps:
+        data[start : start + len(heap)] = heap
+    if kind == "truncated":
         del data[rng.randrange(len(data)) :]
     target.write_bytes(data)
     if kind in STRUCTURE:
@@ -48,6 +56,15 @@ def damage(sound: Path, target: Path, kind: str, rng: random.Random) -> None:
             for demo in file["data"].values():
                 demo.attrs.pop("digest", None)
             _damage_structure(file, kind, rng)
+
+
+def global_heaps(data: bytes) -> Iterator[tuple[int, int]]:
+    """Position and size of each global heap of an HDF5 file, which holds values of variable length."""
+    start = data.find(_HEAP)
+    while start >= 0:
+        (size,) = struct.unpack_from("<Q", data, start + len(_HEAP))
+        yield start, size
+        start = data.find(_HEAP, start + size)
 
 
 def _damage_structure(file: h5py.File, kind: str, rng: random.Random) -> None:

@@ -15,7 +15,7 @@ def main(cfg: ValidateDatasetCfg) -> ValidationReport:
         SourceDataError: it cannot be read.
     """
     with demo_bar("checking", cfg.progress) as on_progress:
-        report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, on_progress)
+        report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, on_progress, cfg.time_limit)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_valid(cfg.strict):
         raise InvalidDataset(

@@ -107,6 +107,8 @@ class ValidateDatasetCfg:
     """So many demos are replayed, where the file is of an embedded engine."""
     seed: int = 1
     """Of the choice which."""
+    time_limit: float = 120.0
+    """Time after which the file is reported as damaged if no further demo could be read [s]."""
     json: bool = False
     progress: bool = True
 

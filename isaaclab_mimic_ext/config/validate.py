@@ -96,6 +96,7 @@ def _validate_split(cfg: SplitDatasetCfg) -> None:
 def _validate_validate(cfg: ValidateDatasetCfg) -> None:
     require_seed("seed", cfg.seed)
     require_at_least("num_replays", cfg.num_replays, 0)
+    require_at_least("time_limit", cfg.time_limit, 1, " s")
 
 
 def _validate_replay(cfg: ReplayDemosCfg) -> None:

@@ -49,6 +49,7 @@ class DemoChecker:
         """Check one demo; its actions (T, A), or None where it has none that can be used."""
         try:
             datasets = dict(datasets_below(demo))
+            _read_attributes(demo)
             self._check_attributes(name, demo)
             actions = self._actions(name, datasets)
             if actions is None:
@@ -163,6 +164,16 @@ class DemoChecker:
         if self._step_dt is not None:
             check_values.check_continuity(self.findings, name, leaves, self._step_dt)
         check_values.check_observations(self.findings, name, leaves)
+
+
+def _read_attributes(group: h5py.Group) -> None:
+    """Read the attributes of a group and of all that is below it, so that damage to any of them is found."""
+
+    def read(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        dict(item.attrs)
+
+    dict(group.attrs)
+    group.visititems(read)
 
 
 def _step_dt(sim_args: Mapping[str, Any]) -> float | None:

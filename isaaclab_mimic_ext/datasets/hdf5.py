@@ -4,14 +4,12 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.heaps import damaged_heap
 from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.quaternions import ENTRY
@@ -31,7 +29,9 @@ _CACHE = 128 * 2**10
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """A file opened to read; whatever h5py raises within the block, which should only read, names the file.
+    """Open a file for reading. What h5py raises within the block becomes an error that names the file.
+
+    HDF5 may crash on, or never finish, a file whose global heaps are damaged; only `validate_dataset` detects that.
 
     Raises:
         SourceDataError: the file is missing, no HDF5 file, or damaged.
@@ -42,7 +42,6 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     if path.is_dir():
         raise SourceDataError(f"{path}: is a folder, expected an HDF5 file; name the file in it")
     try:
-        _check_heaps(path)
         with h5py.File(path, "r") as file:
             limit_cache(file)
             yield file
@@ -50,20 +49,6 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         raise SourceDataError(f"{path}: may not be read ({error.strerror}); change its permissions") from error
     except DAMAGE as error:
         raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); copy or make the file again") from error
-
-
-def _check_heaps(path: Path) -> None:
-    """Refuse a file that HDF5 would never end reading; each one is searched once."""
-    stat = path.stat()
-    start = _damaged_heap(path, stat.st_mtime_ns, stat.st_size)
-    if start is not None:
-        raise SourceDataError(f"{path}: the texts at byte {start} are damaged; copy or make the file again")
-
-
-@lru_cache(maxsize=64)
-def _damaged_heap(path: Path, changed: int, size: int) -> int | None:
-    """`damaged_heap` of a file as it was at its last change."""
-    return damaged_heap(path)
 
 
 def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:

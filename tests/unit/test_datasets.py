@@ -232,3 +232,26 @@ def test_truncated_files_are_refused(tmp_path):
         path.write_bytes(content[: rng.randrange(len(content))])
         with pytest.raises(SourceDataError):
             inspect_dataset(path)
+
+
+def test_numbers_that_damage_turns_into_references_are_not_followed(tmp_path: Path) -> None:
+    path = make_source_file(tmp_path / "source.hdf5", num_demos=2)
+    with h5py.File(path) as file:
+        signal = file["data/demo_0/obs/datagen_info/subtask_term_signals/grasp"]
+        header = h5py.h5o.get_info(signal.id).addr
+    content = bytearray(path.read_bytes())
+    assert content[header + 48] == 3 and content[header + 56] == 0x18  # Datatype message: an enumeration.
+    content[header + 56] = 0x19
+    path.write_bytes(content)
+    with pytest.raises(SourceDataError, match=r"grasp: values of any length, in \d+ bytes"):
+        inspect_dataset(path, with_digest=True)
+
+
+def test_values_of_variable_length_are_read(tmp_path: Path) -> None:
+    path = make_source_file(tmp_path / "source.hdf5", num_demos=2)
+    with h5py.File(path, "r+") as file:
+        file["mask/best"] = ["demo_0", "demo_1"]
+        file["data/demo_0/words"] = ["of", "any", "length"]
+        file["data/demo_0/none"] = h5py.Empty(h5py.string_dtype())
+        file.create_dataset("data/demo_0/unset", (5,), h5py.vlen_dtype(np.int32))
+    inspect_dataset(path, with_digest=True)

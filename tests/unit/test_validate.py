@@ -42,7 +42,7 @@ def dataset(generated: Path, tmp_path: Path) -> Path:
 def validate_planted(path: Path, plant: Plant) -> ValidationReport:
     with h5py.File(path, "r+") as file:
         plant(file)
-    return validate_dataset(path)
+    return validate_dataset(path, time_limit=None)
 
 
 def change(path: str, index: object, value: object) -> Plant:
@@ -236,6 +236,38 @@ def test_same_fault_everywhere_is_told_a_few_times_and_counted(dataset: Path) ->
 def test_unknown_format_is_refused_by_name(dataset: Path, version: object) -> None:
     with pytest.raises(SourceDataError, match=r"format_version is .* knows 0, 1"):
         validate_planted(dataset, attribute("/", "format_version", version))
+
+
+def damage_heap(path: Path, item: str, content: bytes) -> None:
+    """Overwrite the header of the first object in the file's heap for values of variable length."""
+    with h5py.File(path, "r+") as file:
+        file[item].attrs["names"] = [f"name {index}" * index for index in range(300)]
+    start = path.read_bytes().index(b"GCOL")
+    with open(path, "r+b") as file:
+        file.seek(start + 16)
+        file.write(content)
+
+
+@pytest.mark.parametrize("item", ["/", "data", "data/demo_1", "data/demo_1/obs", "data/demo_1/actions"])
+def test_file_that_hdf5_reads_without_end_is_reported_as_damaged(dataset: Path, item: str) -> None:
+    damage_heap(dataset, item, bytes(16))  # Free space of size 0: HDF5 continues at the same place.
+    reason = r"demo\.hdf5: the file is damaged: HDF5 reads it without end \(no progress for 2 s\); copy or make"
+    with pytest.raises(SourceDataError, match=reason):
+        validate_dataset(dataset, time_limit=2.0)
+
+
+def test_crash_of_hdf5_is_reported_as_damage(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = "import h5py, os, signal; h5py.File = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)"
+    (tmp_path / "sitecustomize.py").write_text(crash)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SourceDataError, match=r"the file is damaged: HDF5 crashes reading it \(SIGSEGV\)"):
+        validate_dataset(dataset)
+
+
+def test_progress_of_the_child_is_passed_on(dataset: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    validate_dataset(dataset, on_progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(number, 4) for number in range(1, 5)]
 
 
 def test_replays_report_success_and_state_error(dataset: Path) -> None:
