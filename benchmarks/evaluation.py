@@ -18,12 +18,13 @@ import torch
 from common import Stages, machine
 from torch import Tensor, nn
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.apps.evaluate import build_disturbances, build_rules, load, start_env
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
-from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules, flatten
+from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules
 from isaaclab_mimic_ext.evaluate.history import History
 from isaaclab_mimic_ext.evaluate.results import Checkpoint
 from isaaclab_mimic_ext.policies.base import Policy
@@ -35,8 +36,8 @@ class RandomNetwork:
     """As large as the network that `bc.json` trains, with observations normalised."""
 
     def __init__(self, env: MimicEnv, width: int = 1024):
-        self.keys = [name for name in flatten(env.observations()) if name != "actions"]
-        size = sum(flatten(env.observations())[name].shape[1] for name in self.keys)
+        self.keys = [name for name in trees.flatten(env.observations()) if name != "actions"]
+        size = sum(trees.flatten(env.observations())[name].shape[1] for name in self.keys)
         hidden = (nn.Linear(size, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
         self.layers = nn.Sequential(*hidden, nn.Linear(width, env.action_dim), nn.Tanh())
 

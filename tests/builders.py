@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from isaaclab_mimic_ext import trees
+
 EEF_NAME = "franka"
 OBJECT_NAMES = ("ketchup", "basket", "orange_juice", "cream_cheese")
 SIGNAL_NAMES = ("reach", "grasp", "lift", "place")
@@ -68,7 +70,8 @@ def make_source_file(
         for index, num_steps in enumerate(lengths):
             demo = data.create_group(f"demo_{index}")
             demo.attrs.update({"num_samples": num_steps, "success": True, "seed": index})
-            _write_tree(demo, make_demo(rng, num_steps, format_version))
+            for name, leaf in trees.flatten(make_demo(rng, num_steps, format_version)).items():
+                demo[name] = leaf if leaf.dtype == bool else leaf.astype(np.float32)
     return Path(path)
 
 
@@ -95,12 +98,7 @@ def make_demo(rng: np.random.Generator, num_steps: int, format_version: int = 1)
     }
     states = _states(object_pose, num_steps, format_version)
     obs = {"actions": actions, "eef_pos": eef_pose[:, :3, 3], "datagen_info": datagen_info}
-    return {"actions": actions, "obs": obs, "states": states, "initial_state": first_row(states)}
-
-
-def first_row(tree: dict[str, Any]) -> dict[str, Any]:
-    """The same tree with one row a leaf, (1, ...)."""
-    return {key: first_row(value) if isinstance(value, dict) else value[:1] for key, value in tree.items()}
+    return {"actions": actions, "obs": obs, "states": states, "initial_state": trees.take(states, slice(1))}
 
 
 def _standing_pose(rng: np.random.Generator, name: str, num_steps: int, yaw: float) -> NDArray[np.float64]:
@@ -157,11 +155,3 @@ def _root_pose(pose: NDArray[np.float64], format_version: int) -> NDArray[np.flo
     zero = np.zeros_like(half)
     xyzw = np.stack((zero, zero, np.sin(half), np.cos(half)), -1)
     return np.concatenate((pose[:, :3, 3], xyzw if format_version else np.roll(xyzw, 1, axis=-1)), -1)
-
-
-def _write_tree(group: h5py.Group, tree: dict[str, Any]) -> None:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            _write_tree(group.create_group(key), value)
-        else:
-            group[key] = value if value.dtype == bool else value.astype(np.float32)

@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg, GenerateCfg, SimCfg
 from isaaclab_mimic_ext.config.store import conf_dir
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -112,6 +113,4 @@ def _way_points(env: MimicEnv) -> list[tuple[Tensor, float, int]]:
 
 def read_tree(group: h5py.Group) -> dict[str, Any]:
     """Path -> values of every dataset below a group."""
-    leaves: dict[str, Any] = {}
-    group.visititems(lambda name, node: leaves.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None)
-    return leaves
+    return {path: dataset[()] for path, dataset in trees.flatten(group).items()}

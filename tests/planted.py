@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, quat_xyzw_from_matrix
 
 EEF = "franka"
@@ -108,8 +109,7 @@ def keep_steps(first: int, last: int | None) -> PlantInDemo:
     """Only the steps from `first` to `last` (exclusive), as if recorded too late or stopped too early."""
 
     def plant(demo: h5py.Group) -> None:
-        paths: list[str] = []
-        demo.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+        paths = list(trees.flatten(demo))
         if first:
             for path in [path for path in paths if path.startswith("initial_state/")]:
                 rewrite(demo, path, demo[path.replace("initial_state", "states", 1)][first - 1 : first])
@@ -163,8 +163,7 @@ def stand_still(step: int, num_steps: int) -> PlantInDemo:
     """The step repeated so many times, without motion."""
 
     def plant(demo: h5py.Group) -> None:
-        paths: list[str] = []
-        demo.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+        paths = list(trees.flatten(demo))
         for path in [path for path in paths if not path.startswith("initial_state/")]:
             rewrite(demo, path, np.insert(demo[path][()], [step] * num_steps, demo[path][step], axis=0))
         target = demo[TARGET][()]

@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.apps.evaluation_bar import evaluation_bar
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
@@ -19,7 +20,7 @@ from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
 from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise, scaled_events
-from isaaclab_mimic_ext.evaluate.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules, flatten
+from isaaclab_mimic_ext.evaluate.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
 from isaaclab_mimic_ext.evaluate.history import History
 from isaaclab_mimic_ext.evaluate.horizon import horizon_of
@@ -107,7 +108,7 @@ def build_disturbances(cfg: EvaluateCfg, env: MimicEnv) -> Disturbances:
     Raises:
         ConfigError: noise is asked for on an observation that is not there.
     """
-    observations, declared = flatten(env.observations()), env.env_args().get(ENTRY, {})
+    observations, declared = trees.flatten(env.observations()), env.env_args().get(ENTRY, {})
     objects = tuple(env.object_names if cfg.push_objects is None else cfg.push_objects)
     return Disturbances(
         ObservationNoise.of(cfg.observation_noise, cfg.observation_noise_keys, observations, declared),
@@ -127,7 +128,7 @@ def load(cfg: EvaluateCfg, env: MimicEnv, checkpoint: Checkpoint) -> Policy:
         task=cfg.task.name,
         num_envs=env.num_envs,
         action_dim=env.action_dim,
-        observation_shapes={name: tuple(value.shape[1:]) for name, value in flatten(env.observations()).items()},
+        observation_shapes={name: tuple(value.shape[1:]) for name, value in trees.flatten(env.observations()).items()},
         step_dt=env.step_dt,
         device=env.device,
         seed=cfg.datagen_config.seed,

@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.apps.generate import build_planner, load_pool, start_env, term_signals
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
@@ -103,31 +104,16 @@ class _FilmRecorder:
         pass
 
     def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
-        self._steps.append(_copied(self._env.get_state()))
+        self._steps.append(trees.map(Tensor.clone, self._env.get_state()))
 
     def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full_like(num_steps, -1)
 
     def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
         self.reasons |= zip(outcomes.trials.tolist(), outcomes.reason.tolist(), strict=True)
-        rows = zip(env_ids.tolist(), outcomes.trials.tolist(), outcomes.lengths.tolist(), strict=True)
-        self.states |= {trial: _stacked(self._steps[:length], env_id) for env_id, trial, length in rows}
-
-
-def _copied(tree: NestedTensors) -> NestedTensors:
-    return {key: _copied(value) if isinstance(value, dict) else value.clone() for key, value in tree.items()}
-
-
-def _stacked(steps: Sequence[NestedTensors], env_id: int) -> dict[str, Any]:
-    """One env's leaves (T, ...) out of those (N, ...) of each step."""
-    stacked: dict[str, Any] = {}
-    for key, value in steps[0].items():
-        of_steps = [step[key] for step in steps]
-        if isinstance(value, dict):
-            stacked[key] = _stacked(of_steps, env_id)
-        else:
-            stacked[key] = torch.stack([leaf[env_id] for leaf in of_steps]).cpu().numpy()
-    return stacked
+        for env_id, trial, length in zip(env_ids, outcomes.trials.tolist(), outcomes.lengths.tolist(), strict=True):
+            states = trees.stack([trees.take(step, env_id) for step in self._steps[:length]])
+            self.states[trial] = trees.map(lambda leaf: leaf.cpu().numpy(), states)
 
 
 def _run_config(folder: RunFolder) -> GenerateCfg:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.envs.factory import make_scene
-from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules, flatten
+from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules
 from isaaclab_mimic_ext.evaluate.horizon import horizon_of
 from isaaclab_mimic_ext.evaluate.results import Checkpoint
 from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
@@ -41,7 +42,7 @@ class DuringTraining:
         seed = cfg.datagen_config.seed + _SEED_OFFSET
         every_env = torch.arange(num_envs, device=self.env.device)
         self.env.reset(every_env, Draws(seed, every_env, Domain.EVALUATION))
-        given = {name: tuple(value.shape[1:]) for name, value in flatten(self.env.observations()).items()}
+        given = {name: tuple(value.shape[1:]) for name, value in trees.flatten(self.env.observations()).items()}
         request = PolicyRequest(
             None, cfg.task.name, num_envs, self.env.action_dim, given, self.env.step_dt, self.env.device, seed
         )

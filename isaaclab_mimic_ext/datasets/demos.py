@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.envs.base import NestedTensors
@@ -36,15 +37,8 @@ class RecordedDemo:
 
     def tree(self, group: str, row: int) -> NestedTensors:
         """The leaves below `group` at one row, as a nested dict of tensors without a time axis."""
-        nested: NestedTensors = {}
-        for path, leaf in self.leaves.items():
-            if path.startswith(f"{group}/"):
-                *parents, name = path.removeprefix(f"{group}/").split("/")
-                node = nested
-                for parent in parents:
-                    node = node.setdefault(parent, {})
-                node[name] = torch.from_numpy(leaf[row].copy())
-        return nested
+        leaves = trees.subtree(self.leaves, group)
+        return trees.unflatten({path: torch.from_numpy(leaf[row].copy()) for path, leaf in leaves.items()})
 
 
 def read_demos(

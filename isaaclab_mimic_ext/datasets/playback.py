@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.envs.panda import HOME
@@ -93,7 +94,7 @@ def write_states_video(
     _check_numbers(1, fps, stride)
     imageio = _import_imageio(video=True)
     video_path = check_picture(video_path, ".mp4", overwrite)
-    lengths = [_num_steps(demo) for demo in demos]
+    lengths = [trees.num_rows(demo) for demo in demos]
     with (
         _open_renderer(task, tiles or TileOptions(shadows=False)) as renderer,
         _part_of(video_path) as part,
@@ -130,7 +131,7 @@ def write_scene_picture(
     with open_hdf5(dataset_path) as file:
         demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
     with _open_renderer(task, tiles or TileOptions()) as renderer, _part_of(picture_path) as part:
-        imageio.imwrite(part, tile([renderer.frame(_row(demo, 0)) for demo in demos]))
+        imageio.imwrite(part, tile([renderer.frame(trees.take(demo, 0)) for demo in demos]))
 
 
 def tile(frames: Sequence[Frame]) -> Frame:
@@ -160,7 +161,7 @@ def _video_frames(
         for index, (demo, length) in enumerate(zip(demos, lengths, strict=True)):
             present, last = min(step, length - 1), shown[index]
             if last is None or last[0] != present:
-                shown[index] = (present, _captioned(renderer.frame(_row(demo, present)), captions[index]))
+                shown[index] = (present, _captioned(renderer.frame(trees.take(demo, present)), captions[index]))
         yield tile([entry[1] for entry in shown if entry is not None])
 
 
@@ -209,27 +210,7 @@ def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
             raise SourceDataError(f"{place}/{path}: {found}; make the file again")
     if format_version(file) < 1:
         leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW, {})
-    return _nest(leaves)
-
-
-def _nest(leaves: dict[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, leaf in leaves.items():
-        *groups, name = path.split("/")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[name] = leaf
-    return tree
-
-
-def _row(tree: dict[str, Any], step: int) -> dict[str, Any]:
-    return {key: _row(value, step) if isinstance(value, dict) else value[step] for key, value in tree.items()}
-
-
-def _num_steps(tree: dict[str, Any]) -> int:
-    value = next(iter(tree.values()))
-    return _num_steps(value) if isinstance(value, dict) else len(value)
+    return trees.unflatten(leaves)
 
 
 def _import_imageio(video: bool) -> ModuleType:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets.demos import RecordedDemo, read_demos
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import SourceDataError
 
 BeforeStep = Callable[[Tensor, Tensor], None]
@@ -106,7 +107,7 @@ def replay(
         ConfigError: its initial state lacks something of the scene.
     """
     actions, lengths = _padded_actions(env, demos)
-    env.reset_to(_stacked([demo.tree("initial_state", 0) for demo in demos]), torch.arange(len(demos), device=env.device))
+    env.reset_to(trees.stack([demo.tree("initial_state", 0) for demo in demos]), torch.arange(len(demos), device=env.device))
     steps_successful = torch.zeros_like(lengths)
     for step in range(actions.shape[1]):
         running = step < lengths
@@ -152,11 +153,3 @@ def _recorded_positions(env: MimicEnv, demos: Sequence[RecordedDemo]) -> Tensor 
                 raise SourceDataError(f"{demo.name}: {path}: shape {found}, expected {expected}; make the file again")
     poses = [torch.stack([torch.from_numpy(demo.leaves[path][:, :3]) for path in paths], dim=1) for demo in demos]
     return pad_sequence(poses, batch_first=True).float().to(env.device)
-
-
-def _stacked(trees: list[NestedTensors]) -> NestedTensors:
-    first = trees[0]
-    return {
-        key: _stacked([tree[key] for tree in trees]) if isinstance(value, dict) else torch.stack([t[key] for t in trees])
-        for key, value in first.items()
-    }

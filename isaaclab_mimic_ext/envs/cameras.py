@@ -2,12 +2,13 @@
 
 # N envs, H x W pixels
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.task import Task
@@ -42,9 +43,9 @@ class _CameraEnv:
         return getattr(self._env, name)
 
     def observations(self) -> NestedTensors:
-        state = self._env.get_state()
+        state = trees.map(Tensor.cpu, self._env.get_state())
         pictures = np.stack(
-            [self._renderer.frames(_row(state, index), self._cameras.values()) for index in range(self.num_envs)]
+            [self._renderer.frames(trees.take(state, index), self._cameras.values()) for index in range(self.num_envs)]
         )
         views = torch.from_numpy(pictures).to(self.device).unbind(1)
         return self._env.observations() | dict(zip(self._cameras, views, strict=True))
@@ -56,8 +57,3 @@ class _CameraEnv:
     def close(self) -> None:
         self._renderer.close()
         self._env.close()
-
-
-def _row(state: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """One env of a tree of tensors (N, ...)."""
-    return {name: _row(leaf, index) if isinstance(leaf, Mapping) else leaf[index].cpu() for name, leaf in state.items()}

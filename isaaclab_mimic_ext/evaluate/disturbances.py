@@ -11,8 +11,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.quaternions import WIDTH, Columns, first_columns
 from isaaclab_mimic_ext.rng import Draws, Stream
@@ -113,7 +114,7 @@ class ObjectPushes:
         angle = 2 * math.pi * direction[env_ids]
         impulse = torch.zeros(len(env_ids), 6, device=angle.device)
         impulse[:, 0], impulse[:, 1] = self.velocity * torch.cos(angle), self.velocity * torch.sin(angle)
-        state = _rows(env.get_state(), env_ids)
+        state = trees.take(env.get_state(), env_ids)
         for index, name in enumerate(self.names):
             body = state["rigid_object"][name]
             body["root_velocity"] = body["root_velocity"] + impulse * (chosen == index)[:, None]
@@ -141,7 +142,3 @@ class ArmPushes:
         pushed = env.target_eef_pose_to_action(targets, env.actions_to_gripper_actions(actions), None)
         # Only where there is a push: elsewhere the way through poses would round.
         return torch.where(happens.any(1, keepdim=True), pushed, actions)
-
-
-def _rows(tree: NestedTensors, env_ids: Tensor) -> NestedTensors:
-    return {key: _rows(value, env_ids) if isinstance(value, dict) else value[env_ids] for key, value in tree.items()}

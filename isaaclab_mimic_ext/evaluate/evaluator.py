@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.diagnose.observer import FailureObserver
 from isaaclab_mimic_ext.diagnose.reasons import reason_names
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise
 from isaaclab_mimic_ext.evaluate.history import History
@@ -173,7 +174,7 @@ class Evaluator:
 
     def _next_actions(self) -> Tensor:
         harder = self.disturbances
-        observations = flatten(self.env.observations())
+        observations = trees.flatten(self.env.observations())
         if harder.noise is not None:
             observations = harder.noise.apply(observations, self._draws, self._step)
         actions = self.policy.act(observations)
@@ -232,20 +233,12 @@ class Evaluator:
 
     def _is_finite(self, env_ids: Tensor) -> Tensor:
         """Whether the observations of envs (n,) are finite; an engine's state that blew up stays so."""
-        values = flatten(self.env.observations()).values()
+        values = trees.flatten(self.env.observations()).values()
         checks = [value[env_ids].flatten(1).isfinite().all(1) for value in values if value.dtype.is_floating_point]
         return torch.stack(checks, dim=1).all(1)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.env.device)
-
-
-def flatten(tree: NestedTensors, prefix: str = "") -> dict[str, Tensor]:
-    """The leaves of a tree by path."""
-    leaves: dict[str, Tensor] = {}
-    for name, value in tree.items():
-        leaves |= flatten(value, f"{prefix}{name}/") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return leaves
 
 
 def _x_y_z_yaw(pose: np.ndarray) -> list[float]:

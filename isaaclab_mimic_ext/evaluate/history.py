@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.evaluate.results import Episode
 from isaaclab_mimic_ext.record.fields import unpack
@@ -56,14 +57,7 @@ class History:
         return [_caption(self._episodes[number]) for number in sorted(self._kept[success])]
 
     def _tree(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        tree: dict[str, Any] = {}
-        for path, leaf in unpack(self._buffer.layout.fields, rows).items():
-            *groups, name = path.removeprefix("state/").split("/")
-            node = tree
-            for group in groups:
-                node = node.setdefault(group, {})
-            node[name] = leaf
-        return tree
+        return trees.unflatten(unpack(self._buffer.layout.fields, rows))["state"]
 
 
 def _caption(episode: Episode) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.evaluate.results import Rate
 
@@ -124,8 +125,9 @@ def _read_job(folder: Path) -> Job | None:
     generation, evaluation = _read_json(folder, GENERATION), _read_json(folder, EVALUATION)
     if config is None:
         return None
-    values = _flat(OmegaConf.to_container(OmegaConf.load(config), resolve=False))
-    return Job(folder.name, {name: _without_job(value, folder) for name, value in values}, generation, evaluation)
+    content: Any = OmegaConf.to_container(OmegaConf.load(config), resolve=False)
+    values = trees.flatten(content, ".", _has_parts)
+    return Job(folder.name, {name: _without_job(value, folder) for name, value in values.items()}, generation, evaluation)
 
 
 def _without_job(value: Any, folder: Path) -> Any:
@@ -149,16 +151,10 @@ def _first_below(folder: Path, name: str) -> Path | None:
     return min(folder.rglob(name), key=lambda path: (len(path.parts), str(path)), default=None)
 
 
-def _flat(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name -> value of every leaf."""
-    if isinstance(node, dict) and node:
-        for key, child in node.items():
-            yield from _flat(child, f"{place}.{key}" if place else str(key))
-    elif isinstance(node, list) and any(isinstance(item, dict) for item in node):
-        for index, child in enumerate(node):
-            yield from _flat(child, f"{place}.{index}")
-    else:
-        yield place, node
+def _has_parts(value: Any) -> bool:
+    """Whether a value of a configuration is made of named ones: lists of numbers are one value."""
+    is_list_of_mappings = isinstance(value, list) and any(isinstance(item, dict) for item in value)
+    return is_list_of_mappings or (isinstance(value, dict) and bool(value))
 
 
 def _common_name(fields: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.quaternions import ENTRY, WIDTH, Columns, first_columns
 
@@ -97,10 +98,8 @@ class DatasetFile:
             return False
         name = f"demo_{len(self.lengths)}"
         h5py.h5o.copy(finished.id, names[trial].encode(), self._data.id, name.encode())
-        leaves: dict[str, h5py.Dataset] = {}
         demo = self._data[name]
-        demo.visititems(lambda path, item: leaves.update({path: item}) if isinstance(item, h5py.Dataset) else None)
-        if demo.attrs[DIGEST] != fixed(leaves_digest(leaves)):
+        if demo.attrs[DIGEST] != fixed(leaves_digest(trees.flatten(demo))):
             raise RecorderError(
                 f"{self.path}: the data of trial {trial} is not what was written; start anew with overwrite=true"
             )

@@ -2,12 +2,11 @@
 
 # N envs, W columns
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.record.fields import Field
 
@@ -24,7 +23,7 @@ class RowLayout:
         self.widths: dict[str, int] = {}
         self.dtypes: dict[str, torch.dtype] = {}
         fields = []
-        for path, leaf in _leaves(example):
+        for path, leaf in trees.flatten(example).items():
             dtype = torch.float32 if leaf.dtype.is_floating_point else leaf.dtype
             rows = f"{name}/{dtype}"
             start = self.widths.get(rows, 0)
@@ -41,7 +40,7 @@ class RowLayout:
     def pack(self, tree: NestedTensors) -> dict[str, Tensor]:
         """Rows (N, W) by name."""
         parts: dict[str, list[Tensor]] = {rows: [] for rows in self.widths}
-        for field, (_, leaf) in zip(self.fields, _leaves(tree), strict=True):
+        for field, leaf in zip(self.fields, trees.flatten(tree).values(), strict=True):
             parts[field.rows].append(leaf.reshape(len(leaf), -1))
         return {rows: torch.cat(leaves, dim=1).to(self.dtypes[rows]) for rows, leaves in parts.items()}
 
@@ -80,11 +79,3 @@ class RowBuffer:
     def take(self, env_ids: Tensor, num_steps: int) -> dict[str, np.ndarray]:
         """The first `num_steps` rows of `env_ids`, (n, num_steps, W) by name, on the host."""
         return {name: rows[env_ids, :num_steps].cpu().numpy() for name, rows in self._rows.items()}
-
-
-def _leaves(tree: NestedTensors, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}/")
-        else:
-            yield f"{prefix}{key}", value

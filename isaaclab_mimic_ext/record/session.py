@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.record.hdf5 import installed_versions
 from isaaclab_mimic_ext.record.run_folder import RunFolder
@@ -165,7 +166,12 @@ def check_free(folder: RunFolder) -> None:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in _flattened(config).items() if name not in FREE_TO_CHANGE}
+    leaves = trees.flatten(config, ".", lambda value: isinstance(value, Mapping | list | tuple) and bool(value))
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in leaves.items()
+        if name not in FREE_TO_CHANGE
+    }
 
 
 def _is_setting(name: str) -> bool:
@@ -270,18 +276,6 @@ def _compare(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) 
             f"output_dir: the run in {folder.path} is another one: {'; '.join(shown)}{more}; run it as it was started, or "
             "start a new one in another output_dir"
         )
-
-
-def _flattened(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted name -> value of every leaf of nested dicts and lists."""
-    items = node.items() if isinstance(node, Mapping) else enumerate(node)
-    leaves: dict[str, Any] = {}
-    for key, value in items:
-        if isinstance(value, Mapping | list | tuple) and value:
-            leaves |= _flattened(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return leaves
 
 
 def _short(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets.playback import TileOptions, write_states_video
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
 from isaaclab_mimic_ext.task import Task
@@ -45,8 +46,8 @@ def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], cl
     drawn = {}
     with Renderer(task, _WIDTH, _HEIGHT, shadows=False) as renderer:
         for trial, step, states in films:
-            steps = strip_steps(step, _num_steps(states))
-            strip = np.concatenate([renderer.frame(_row(states, index)) for index in steps], axis=1)
+            steps = strip_steps(step, trees.num_rows(states))
+            strip = np.concatenate([renderer.frame(trees.take(states, index)) for index in steps], axis=1)
             drawn[trial] = Pictures(trial, _jpeg(strip), "", steps)
     if clips:
         drawn = {
@@ -64,15 +65,6 @@ def strip_steps(event: int, num_steps: int) -> tuple[int, ...]:
     if event >= last - 1:
         return (0, last // 3, 2 * last // 3, last)
     return (0, max(event - _BEFORE, 0), min(event + _AFTER, last), last)
-
-
-def _row(tree: dict[str, Any], step: int) -> dict[str, Any]:
-    return {key: _row(value, step) if isinstance(value, dict) else value[step] for key, value in tree.items()}
-
-
-def _num_steps(tree: dict[str, Any]) -> int:
-    value = next(iter(tree.values()))
-    return _num_steps(value) if isinstance(value, dict) else len(value)
 
 
 def _jpeg(frame: np.ndarray) -> str:

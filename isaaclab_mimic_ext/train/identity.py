@@ -7,7 +7,7 @@ from typing import Any
 
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.errors import OutputError
-from isaaclab_mimic_ext.train.settings import leaves
+from isaaclab_mimic_ext.train.settings import flat
 
 _FREE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save", "experiment.name")
 """May change: how long, where the same data lies, on what, how often it is saved."""
@@ -15,7 +15,7 @@ _FREE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save", "exp
 
 def identity_of(settings: Mapping[str, Any], cfg: TrainCfg, dataset_digest: str) -> dict[str, Any]:
     """All that the parameters after an epoch depend on: name -> value."""
-    values = {name: deepcopy(value) for name, value in leaves(settings) if not name.startswith(_FREE)}
+    values = {name: deepcopy(value) for name, value in flat(settings).items() if not name.startswith(_FREE)}
     return {
         "task": cfg.task.name,
         "dataset": dataset_digest,

@@ -1,8 +1,9 @@
 """What an agent's settings may be: names and types as robomimic has them, and values that training can go by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 ALGORITHMS = ("bc",)
@@ -39,7 +40,7 @@ def check_settings(settings: Mapping[str, Any], known: Mapping[str, Any], place:
         ConfigError: one is unknown, of another type, or has a value that cannot work.
     """
     _check_names(settings, known, place, "")
-    values = {**dict(leaves(known)), **dict(leaves(settings))}
+    values = flat(known) | flat(settings)
     for name in _AT_LEAST_1:
         if (value := values.get(name)) is not None and value < 1:
             raise ConfigError(f"{place}.{name}: {value} is out of range; give 1 or more")
@@ -83,7 +84,7 @@ def check_changes(changes: Mapping[str, Any], epochs: int | None) -> None:
     Raises:
         ConfigError: nothing does, or a field of the script overrules it.
     """
-    for name, value in leaves(changes):
+    for name, value in flat(changes).items():
         own = next((field for setting, field in _HERE.items() if _is_in(name, setting)), None)
         if own is not None:
             raise ConfigError(f"agent.{name}: {value!r} would do nothing: the field {own} says it; give {own}=<value>")
@@ -95,13 +96,9 @@ def check_changes(changes: Mapping[str, Any], epochs: int | None) -> None:
             raise ConfigError(f"agent.{name}: {value!r}, and epochs={epochs}; give epochs alone")
 
 
-def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted name -> value of each setting."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    return trees.flatten(settings, ".", lambda value: isinstance(value, Mapping) and bool(value))
 
 
 def _check_names(settings: Mapping[str, Any], known: Mapping[str, Any], place: str, prefix: str) -> None:

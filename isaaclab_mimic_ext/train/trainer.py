@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.train.checkpoint import Checkpoint, save_checkpoint
 from isaaclab_mimic_ext.train.data import Batches
@@ -176,17 +177,11 @@ class Trainer:
 
 def checkpoint_bytes(learner: Learner, schedule: Schedule) -> int:
     """What a run's checkpoints take on the disk."""
-    parameters = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(learner.parameters_state()))
+    tensors = [leaf for leaf in trees.flatten(learner.parameters_state()).values() if isinstance(leaf, torch.Tensor)]
+    parameters = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     numbered = schedule.epochs // schedule.save_every + 1 if schedule.save_every else 1
     # `last` holds two moments of each parameter too, and while one is replaced two are there.
     return parameters * (numbered + 1 + 2 * 3)
-
-
-def _tensors(state: Any) -> Iterable[torch.Tensor]:
-    if isinstance(state, torch.Tensor):
-        yield state
-    for child in state.values() if isinstance(state, Mapping) else ():
-        yield from _tensors(child)
 
 
 def _is_due(epoch: int, period: int, last: int) -> bool:

@@ -2,15 +2,16 @@
 
 # N envs, n of them addressed
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg, SimCfg
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.embedded import POS_SCALE, ROT_SCALE
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda import forward_kinematics
@@ -88,14 +89,6 @@ def random_actions(num_envs: int, step: int) -> Tensor:
     return actions
 
 
-def leaves(tree: NestedTensors, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def everything(env: MimicEnv) -> dict[str, Tensor]:
     """All that an env shows, copied."""
     shown = {
@@ -108,7 +101,7 @@ def everything(env: MimicEnv) -> dict[str, Tensor]:
     }
     if env.processed_actions() is not None:
         shown["processed_actions"] = env.processed_actions()
-    return {name: leaf.clone() for name, leaf in leaves(shown)}
+    return {name: leaf.clone() for name, leaf in trees.flatten(shown).items()}
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], rows: Tensor | slice = slice(None)) -> None:
@@ -277,10 +270,10 @@ def test_state_restores_the_scene(setup: Setup) -> None:
     follow(env, grasp_position(setup, env), 1.0, 10)
     follow(env, grasp_position(setup, env), -1.0, 10)
     follow(env, grasp_position(setup, env) + torch.tensor([0.0, 0.0, 0.1]), -1.0, 5)
-    saved = {name: leaf.clone() for name, leaf in leaves(env.get_state())}
+    saved = {name: leaf.clone() for name, leaf in trees.flatten(env.get_state()).items()}
     other = build(setup, 3)
     other.reset_to(env.get_state(), torch.arange(3))
-    for name, leaf in leaves(other.get_state()):
+    for name, leaf in trees.flatten(other.get_state()).items():
         torch.testing.assert_close(leaf, saved[name], atol=1e-5, rtol=1e-5, msg=name)
     for each in (env, other):
         follow(each, each.get_robot_eef_pose(EEF)[:, :3, 3] + torch.tensor([0.0, 0.0, 0.05]), -1.0, 5)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg, RecorderCfg, SimCfg
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
@@ -81,13 +82,6 @@ def isaaclab() -> Iterator[IsaacLab]:
             del sys.modules[name]
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= flatten(value, f"{prefix}{key}/") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves
-
-
 def as_recorded(leaf: np.ndarray) -> np.ndarray:
     return leaf if leaf.dtype == bool else leaf.astype(np.float32)
 
@@ -97,7 +91,7 @@ def write_with_ours(path: Path, format_version: int = 1) -> list[dict[str, np.nd
     demos = []
     for index, num_steps in enumerate((60, 73, 61)):
         leaves = {
-            key: as_recorded(leaf) for key, leaf in flatten(make_demo(np.random.default_rng(index), num_steps)).items()
+            key: as_recorded(leaf) for key, leaf in trees.flatten(make_demo(np.random.default_rng(index), num_steps)).items()
         }
         file.add_demo(leaves, {"success": index != 1, "seed": 40 + index, "trial": index})
         demos.append(leaves)
@@ -117,7 +111,7 @@ def test_our_file_reads_with_every_value_and_attribute(isaaclab, tmp_path):
         assert episode.success == (index != 1)
         assert episode.seed == 40 + index
         assert episode.env_id == "desktop_organizer"
-        read = flatten(episode.data)
+        read = trees.flatten(episode.data)
         assert read.keys() == expected.keys()
         for key, leaf in expected.items():
             assert read[key].dtype == torch.from_numpy(leaf).dtype, key
@@ -144,7 +138,7 @@ def test_recorded_trials_read_with_the_values_that_were_recorded(isaaclab, tmp_p
         episode = content["episodes"][f"demo_{trial}"]
         assert episode.success
         assert episode.seed == 7
-        read = flatten(episode.data)
+        read = trees.flatten(episode.data)
         for key, leaf in expected[trial].items():
             np.testing.assert_array_equal(read[key].numpy(), leaf, err_msg=key)
         assert read["dones"].tolist() == [False, False, False, True]
@@ -157,7 +151,7 @@ def test_every_quaternion_recorded_in_format_version_0_is_the_same_rotation_in_i
     quarter_turn = (np.pi / 2, np.pi / 2)
     expected = record_two_trials(tmp_path / "new.hdf5", quarter_turn)[0]
     record_two_trials(tmp_path / "old.hdf5", quarter_turn, RecorderCfg(format_version=0))
-    read = flatten(isaaclab.read(tmp_path / "old.hdf5")["episodes"]["demo_0"].data)
+    read = trees.flatten(isaaclab.read(tmp_path / "old.hdf5")["episodes"]["demo_0"].data)
     quaternions = [key for key in expected if key.endswith(("root_pose", "robot/eef_pose", "_quat"))]
     assert len([key for key in quaternions if key.startswith("obs/")]) >= 5
     assert len([key for key in quaternions if key.startswith(("states/", "initial_state/"))]) == 12
@@ -183,18 +177,18 @@ def record_two_trials(
     env.reset(env_ids, Draws(7, env_ids))
     recorder = EpisodeRecorder(env, recorder_cfg or RecorderCfg(), 6, Output(path, attributes={"source_file": "none"}))
     recorder.begin(env_ids)
-    initial = flatten({"initial_state": env.get_state()})
+    initial = trees.flatten({"initial_state": env.get_state()})
     expected = [{key: leaf[trial : trial + 1].numpy().copy() for key, leaf in initial.items()} for trial in range(2)]
     steps: list[list[dict[str, np.ndarray]]] = [[], []]
     for step in range(4):
-        seen = flatten({"obs": env.observations()})
+        seen = trees.flatten({"obs": env.observations()})
         seen = {key: leaf.clone() for key, leaf in seen.items()}
         at = torch.full((2,), step)
         recorder.before_step(at)
         actions = torch.sin(torch.arange(14).reshape(2, 7) + step) * 0.5
         env.step(actions)
         recorder.after_step(at, actions, torch.ones(2, dtype=torch.bool))
-        row = seen | {"actions": actions} | flatten({"states": env.get_state()})
+        row = seen | {"actions": actions} | trees.flatten({"states": env.get_state()})
         for trial in range(2):
             steps[trial].append({key: leaf[trial].numpy().copy() for key, leaf in row.items()})
     attributes = {"seed": np.full(2, 7)}
@@ -250,7 +244,7 @@ def test_quarter_turn_in_format_version_0_is_the_same_rotation_in_isaac_lab(isaa
     file.add_demo({"actions": np.zeros((5, ACTION_DIM), np.float32), key: leaf}, {"success": True})
     file.finish({})
     file.publish()
-    read = flatten(isaaclab.read(path)["episodes"]["demo_0"].data)[key]
+    read = trees.flatten(isaaclab.read(path)["episodes"]["demo_0"].data)[key]
     rot = isaaclab.math.matrix_from_quat(read[:, -4:])
     torch.testing.assert_close(rot, matrix_from_quat_xyzw(torch.from_numpy(quat)))
     turned = (rot @ torch.tensor([1.0, 0.0, 0.0]))[0]

@@ -3,15 +3,15 @@
 # N envs, E = 2 end effectors (left, right), A = 14 action entries
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.rng import Draws, Stream
@@ -49,20 +49,12 @@ def random_actions(num_envs: int, step: int) -> Tensor:
     return actions
 
 
-def leaves(tree: NestedTensors, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def everything(env: MimicEnv) -> dict[str, Tensor]:
     """All that an env shows, copied."""
     shown = {**env.get_state(), "observations": env.observations(), "signals": env.get_subtask_term_signals()}
     shown |= {"success": env.success(), "objects": env.get_object_poses()}
     shown["eefs"] = {name: env.get_robot_eef_pose(name) for name in EEFS}
-    return {name: leaf.clone() for name, leaf in leaves(shown)}
+    return {name: leaf.clone() for name, leaf in trees.flatten(shown).items()}
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], rows: Tensor | slice = slice(None)) -> None:
@@ -136,8 +128,8 @@ def test_state_restores_both_arms(engine: str) -> None:
     for step in range(20):
         env.step(random_actions(3, step))
     other.reset_to(env.get_state(), torch.arange(3))
-    shown = dict(leaves(env.get_state()))
-    for name, leaf in leaves(other.get_state()):
+    shown = trees.flatten(env.get_state())
+    for name, leaf in trees.flatten(other.get_state()).items():
         torch.testing.assert_close(leaf, shown[name], atol=1e-5, rtol=1e-5, msg=name)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.apps import generate
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import GenerateCfg
@@ -52,16 +53,9 @@ def test_a_run_records_a_picture_a_step_of_each_camera_in_a_valid_file(tmp_path:
             assert (pictures.shape, pictures.dtype) == ((len(demo["actions"]), 128, 128, 3), np.uint8)
             assert pictures.chunks is not None and pictures.chunks[0] * 128 * 128 * 3 <= 2**20
         for step, (state, row) in states.items():
-            for camera, drawn in zip(CAMERAS, renderer.frames(nested(state, row), CAMERAS.values()), strict=True):
+            frames = renderer.frames(trees.take(trees.unflatten(state), row), CAMERAS.values())
+            for camera, drawn in zip(CAMERAS, frames, strict=True):
                 assert np.array_equal(demo[f"obs/{camera}"][step], drawn), (camera, step)
-
-
-def nested(leaves: dict[str, np.ndarray], row: int) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    tree: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for path, values in leaves.items():
-        kind, name, leaf = path.split("/")
-        tree.setdefault(kind, {}).setdefault(name, {})[leaf] = values[row]
-    return tree
 
 
 def test_pictures_do_not_depend_on_the_number_of_envs_and_show_what_moves(renderer: Renderer, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.apps import generate as app
 from isaaclab_mimic_ext.apps.progress import ProgressDisplay
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
@@ -164,7 +165,8 @@ def test_actions_are_commands_that_the_action_space_allows(dataset: Path) -> Non
 def test_replaying_actions_from_the_initial_state_gives_the_recorded_states(dataset: Path, failed_dataset: Path) -> None:
     for name, _, leaves in demos_of(dataset)[:3] + demos_of(failed_dataset)[:1]:
         env = make_kinematic_env(1)
-        env.reset_to(_tree(leaves, "initial_state/"), torch.tensor([0]))
+        initial_state = trees.map(torch.from_numpy, trees.unflatten(leaves)["initial_state"])
+        env.reset_to(initial_state, torch.tensor([0]))
         for step, action in enumerate(leaves["actions"]):
             env.step(torch.from_numpy(action)[None])
             state = env.get_state()
@@ -173,18 +175,6 @@ def test_replaying_actions_from_the_initial_state_gives_the_recorded_states(data
                 assert np.abs(found["root_pose"][0].numpy() - expected).max() < 1e-4, (name, step, obj)
             robot = leaves["states/articulation/robot/joint_position"][step]
             assert np.abs(state["articulation"]["robot"]["joint_position"][0].numpy() - robot).max() < 1e-4, (name, step)
-
-
-def _tree(leaves: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, values in leaves.items():
-        if path.startswith(prefix):
-            *groups, name = path.removeprefix(prefix).split("/")
-            node = tree
-            for group in groups:
-                node = node.setdefault(group, {})
-            node[name] = torch.from_numpy(values)
-    return tree
 
 
 def test_failed_trials_are_not_kept_unasked(kinematic_source: Path, folder: RunFolder) -> None:

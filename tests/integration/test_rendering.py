@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
@@ -19,10 +19,6 @@ pytest.importorskip("mujoco.batch")
 from isaaclab_mimic_ext.envs.rendering import Renderer
 
 TASK = load_task("desktop_organizer")
-
-
-def first_row(tree: NestedTensors) -> NestedTensors:
-    return {name: first_row(value) if isinstance(value, dict) else value[0] for name, value in tree.items()}
 
 
 def make_renderer(camera: str = "front") -> Renderer:
@@ -37,11 +33,11 @@ def test_picture_shows_the_arm_where_the_state_says(engine: str) -> None:
     env = make_env(TASK, SimCfg(engine=engine), {}, 1)
     env.reset(torch.arange(1), Draws(1, torch.arange(1)))
     with make_renderer() as renderer:
-        before = renderer.frame(first_row(env.get_state()))
-        again = renderer.frame(first_row(env.get_state()))
+        before = renderer.frame(trees.take(env.get_state(), 0))
+        again = renderer.frame(trees.take(env.get_state(), 0))
         for _ in range(10):
             env.step(torch.tensor([[0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0]]))
-        after = renderer.frame(first_row(env.get_state()))
+        after = renderer.frame(trees.take(env.get_state(), 0))
     assert before.shape == (120, 160, 3)
     assert before.dtype == np.uint8
     assert before.std() > 20
@@ -55,7 +51,7 @@ def test_arm_follows_the_end_effector_of_a_kinematic_state() -> None:
     for _ in range(10):
         env.step(torch.tensor([[0.2, 0.6, -0.2, 0.0, 0.0, 0.1, 1.0]]))
     with make_renderer() as renderer:
-        renderer.frame(first_row(env.get_state()))
+        renderer.frame(trees.take(env.get_state(), 0))
         drawn = renderer.eef_position("robot")
     assert np.abs(drawn - env.get_robot_eef_pose("franka")[0, :3, 3].numpy()).max() < 0.002
 

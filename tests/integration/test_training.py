@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, SourceDataError
 from isaaclab_mimic_ext.train.agents import changed, load_agent
 from isaaclab_mimic_ext.train.checkpoint import load_checkpoint
@@ -53,17 +53,8 @@ def train(
 
 def parameters(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a checkpoint's model by path."""
-    found: dict[str, torch.Tensor] = {}
-
-    def walk(tree: Any, prefix: str) -> None:
-        for name, value in tree.items():
-            if isinstance(value, torch.Tensor):
-                found[prefix + name] = value
-            elif isinstance(value, dict):
-                walk(value, f"{prefix}{name}.")
-
-    walk(load_checkpoint(path).content["model"], "")
-    return found
+    leaves = trees.flatten(load_checkpoint(path).content["model"])
+    return {name: leaf for name, leaf in leaves.items() if isinstance(leaf, torch.Tensor)}
 
 
 def same(first: Path, second: Path) -> bool:

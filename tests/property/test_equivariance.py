@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.apps.generate import build_generator, close_recorder, load_pool
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
@@ -136,13 +137,9 @@ class _ChangedEnv(KinematicEnv):
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
         super().reset(env_ids, draws)
-        state = _copy(self.get_state(), env_ids)
+        state = trees.take(self.get_state(), env_ids)
         self.change(state)
         self.reset_to(state, env_ids)
-
-
-def _copy(tree: NestedTensors, env_ids: Tensor) -> NestedTensors:
-    return {key: _copy(value, env_ids) if isinstance(value, dict) else value[env_ids].clone() for key, value in tree.items()}
 
 
 def _move_pose(pose: Tensor, motion: Tensor) -> Tensor:

@@ -5,6 +5,7 @@
 import numpy as np
 import torch
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.record.fields import unpack
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
@@ -28,13 +29,6 @@ def random_tree(seed: int) -> NestedTensors:
     }
 
 
-def leaves(tree: NestedTensors, prefix: str = "") -> dict[str, torch.Tensor]:
-    flat: dict[str, torch.Tensor] = {}
-    for key, value in tree.items():
-        flat |= leaves(value, f"{prefix}{key}/") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
 def assert_same(found: np.ndarray, expected: torch.Tensor) -> None:
     kept = expected.float() if expected.dtype.is_floating_point else expected
     assert found.dtype == kept.numpy().dtype
@@ -47,8 +41,8 @@ def test_a_tree_survives_packing_with_images_and_bools() -> None:
     rows = {name: row.numpy() for name, row in layout.pack(tree).items()}
     assert all(row.shape == (NUM_ENVS, layout.widths[name]) for name, row in rows.items())
     found = unpack(layout.fields, rows)
-    assert list(found) == list(leaves(tree))
-    for path, leaf in leaves(tree).items():
+    assert list(found) == list(trees.flatten(tree))
+    for path, leaf in trees.flatten(tree).items():
         assert_same(found[path], leaf)
 
 
@@ -58,11 +52,11 @@ def test_rows_of_each_dtype_have_a_name_of_the_layouts_own() -> None:
 
 
 def test_an_episode_survives_the_buffer_with_every_env_at_a_step_of_its_own() -> None:
-    trees = [random_tree(seed) for seed in range(NUM_STEPS)]
-    layout = RowLayout("before", trees[0])
+    recorded = [random_tree(seed) for seed in range(NUM_STEPS)]
+    layout = RowLayout("before", recorded[0])
     buffer = RowBuffer(layout, NUM_ENVS, NUM_STEPS, torch.device("cpu"))
     lag = torch.arange(NUM_ENVS) % 3
-    for index, tree in enumerate(trees):
+    for index, tree in enumerate(recorded):
         buffer.write((torch.tensor(index) + lag) % NUM_STEPS, tree)
     env_ids = torch.tensor([4, 0, 2])
     taken = buffer.take(env_ids, NUM_STEPS)
@@ -70,7 +64,7 @@ def test_an_episode_survives_the_buffer_with_every_env_at_a_step_of_its_own() ->
         found = unpack(layout.fields, {name: rows[row] for name, rows in taken.items()})
         for path, values in found.items():
             order = [(step - int(lag[env_id])) % NUM_STEPS for step in range(NUM_STEPS)]
-            assert_same(values, torch.stack([leaves(trees[index])[path][env_id] for index in order]))
+            assert_same(values, torch.stack([trees.flatten(recorded[index])[path][env_id] for index in order]))
 
 
 def test_writing_some_envs_leaves_the_others_alone() -> None:
@@ -82,7 +76,7 @@ def test_writing_some_envs_leaves_the_others_alone() -> None:
     taken = unpack(layout.fields, {k: rows[:, 0] for k, rows in buffer.take(torch.arange(NUM_ENVS), 1).items()})
     written = torch.tensor([False, True, False, True, False])
     for path, values in taken.items():
-        a, b = leaves(first)[path], leaves(second)[path]
+        a, b = trees.flatten(first)[path], trees.flatten(second)[path]
         assert_same(values, torch.where(written.view(-1, *(1,) * (a.dim() - 1)), b, a))
 
 

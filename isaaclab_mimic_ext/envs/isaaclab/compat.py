@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.quaternions import WIDTH, Columns, first_columns
 
 NEWTON_PRESET = "newton_mjwarp"
@@ -51,16 +52,14 @@ def tree_to_isaaclab(tree: Mapping[str, Any], declared: Columns | None = None) -
 
 
 def _reordered(tree: Mapping[str, Any], convert: Callable[[Tensor], Tensor], declared: Columns) -> dict[str, Any]:
-    def leaf(name: str, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return _reordered(value, convert, {})
-        columns = first_columns(name, value.shape[1:], declared)
-        value = value.clone() if columns else value
+    def reordered(path: str, leaf: Tensor) -> Tensor:
+        columns = first_columns(path, leaf.shape[1:], declared)
+        leaf = leaf.clone() if columns else leaf
         for first in columns:
-            value[:, first : first + WIDTH] = convert(value[:, first : first + WIDTH])
-        return value
+            leaf[:, first : first + WIDTH] = convert(leaf[:, first : first + WIDTH])
+        return leaf
 
-    return {name: leaf(name, value) for name, value in tree.items()}
+    return trees.map_with_path(reordered, tree)
 
 
 def isaaclab_quat_from_matrix(rot: Tensor, unique: bool) -> Tensor:
