@@ -49,7 +49,7 @@ class Generator:
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
         self._draws = Draws(config.seed, self.lanes.trial)
-        self._noise = ActionNoise(config, (env.num_envs, len(env.eef_names), env.action_noise_dim), env.device)
+        self._noise = ActionNoise(config, (env.num_envs, len(env.eef_names), max(env.pose_dims)), env.device)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
@@ -98,8 +98,8 @@ class Generator:
         env_ids = self.lanes.begin(trials)
         draws = Draws(self.config.seed, self.lanes.trial[env_ids])
         self.env.reset(env_ids, draws)
-        self.planner.begin_trials(env_ids, draws, self._eef_pose())
-        self.watch.begin(env_ids, self._object_pose())
+        self.planner.begin_trials(env_ids, draws, self.env.eef_pose)
+        self.watch.begin(env_ids, self.env.object_pose)
         self.recorder.begin(env_ids)
         first_eefs = torch.tensor(self.planner.first_eefs, device=env_ids.device)
         self._begin_segments(env_ids.repeat_interleave(len(first_eefs)), first_eefs.repeat(len(trials)))
@@ -134,31 +134,19 @@ class Generator:
             elapsed=self.clock.elapsed(),
         )
 
-    def _eef_pose(self) -> Tensor:
-        """(N, E, 4, 4), present, env frame [m]."""
-        return torch.stack([self.env.get_robot_eef_pose(name) for name in self.env.eef_names], dim=1)
-
-    def _object_pose(self) -> Tensor:
-        """(N, O, 4, 4), present, env frame [m]."""
-        return torch.stack(list(self.env.get_object_poses().values()), dim=1)
-
     def _begin_segments(self, env_ids: Tensor, eef_ids: Tensor) -> None:
         attached = self.env.get_attached_objects() if self.planner.plans_motion else None
-        self.planner.begin_segments(env_ids, eef_ids, self._eef_pose(), self._object_pose(), attached)
+        self.planner.begin_segments(env_ids, eef_ids, self.env.eef_pose, self.env.object_pose, attached)
 
     def _next_actions(self) -> tuple[Tensor, Tensor]:
         """The actions (N, A), and the poses (N, E, 4, 4) that they are to lead to."""
         waypoints = self.planner.waypoints()
         noise = self._noise.sample(self._draws, self.lanes.step) * waypoints.noise_std
         target = waypoints.target_eef_pose
-        targets, grippers = self._by_eef(target), self._by_eef(waypoints.gripper_action)
-        return self.env.target_eef_pose_to_action(targets, grippers, self._by_eef(noise)), target
-
-    def _by_eef(self, stacked: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self.env.eef_names, stacked.unbind(1), strict=True))
+        return self.env.target_eef_pose_to_action(target, waypoints.gripper_action, noise), target
 
     def _watch(self, success: Tensor, target_eef_pose: Tensor) -> None:
-        self.watch.after_step(self.lanes.step, success, target_eef_pose, self._eef_pose(), self.planner.subtask)
+        self.watch.after_step(self.lanes.step, success, target_eef_pose, self.env.eef_pose, self.planner.subtask)
 
     def _observe_navigation(self) -> None:
         navigation = self.planner.navigation

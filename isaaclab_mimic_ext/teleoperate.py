@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
 from isaaclab_mimic_ext.record.episodes import TrialOutcomes
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
@@ -74,9 +74,9 @@ def record_demos(
 
 def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
     num_demos = len(draws.trials)
-    object_poses = {name: pose[:num_demos] for name, pose in env.get_object_poses().items()}
-    eef_poses = [env.get_robot_eef_pose(name)[:num_demos] for name in env.eef_names]
-    return operator(object_poses, eef_poses[0] if len(eef_poses) == 1 else torch.stack(eef_poses, dim=1), draws)
+    eef_pose = env.eef_pose[:num_demos]
+    object_poses = by_name(env.object_names, env.object_pose[:num_demos])
+    return operator(object_poses, eef_pose[:, 0] if len(env.eef_names) == 1 else eef_pose, draws)
 
 
 def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan, should_stop: Callable[[], bool]) -> Tensor:
@@ -91,11 +91,7 @@ def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan, should
     for frame in range(target_pose.shape[1]):
         running = frame < plan.length
         target[:num_demos], gripper[:num_demos] = target_pose[:, frame], gripper_action[:, frame]
-        actions = env.target_eef_pose_to_action(
-            dict(zip(env.eef_names, target.unbind(1), strict=True)),
-            dict(zip(env.eef_names, gripper.unbind(1), strict=True)),
-            None,
-        )
+        actions = env.target_eef_pose_to_action(target, gripper)
         step = torch.full((env.num_envs,), frame, device=env.device)
         recorder.before_step(step)
         env.step(actions, running.nonzero().squeeze(-1))

@@ -76,13 +76,12 @@ def _attempt(
     env: MimicEnv, device: LiveDevice, recorder: EpisodeRecorder, num_success_steps: int, should_stop: Callable[[], bool]
 ) -> tuple[bool, int]:
     """Whether the person solved the task, and in how many steps; in real time, or as fast as the scene goes."""
-    (eef_name,) = env.eef_names
     num_solved = 0
     next_step_at = time.monotonic()
     for index in range(MAX_STEPS):
         command = device.command()
-        target = _moved(env.get_robot_eef_pose(eef_name), command.to(env.device))
-        actions = env.target_eef_pose_to_action({eef_name: target}, {eef_name: command[None, 6:].to(env.device)}, None)
+        target = _moved(env.eef_pose, command.to(env.device))
+        actions = env.target_eef_pose_to_action(target, command[None, None, 6:].to(env.device))
         step = torch.full((1,), index, device=env.device)
         recorder.before_step(step)
         env.step(actions)
@@ -100,8 +99,8 @@ def _attempt(
 
 
 def _moved(pose: Tensor, command: Tensor) -> Tensor:
-    """The pose (1, 4, 4), moved and turned as Isaac Lab's relative actions do it: about the axes of the env frame."""
+    """The pose (1, 1, 4, 4), moved and turned as Isaac Lab's relative actions do it: about the axes of the env frame."""
     target = pose.clone()
-    target[:, :3, 3] += command[:3]
-    target[:, :3, :3] = matrix_from_axis_angle(command[None, 3:6]) @ pose[:, :3, :3]
+    target[..., :3, 3] += command[:3]
+    target[..., :3, :3] = matrix_from_axis_angle(command[3:6]) @ pose[..., :3, :3]
     return target

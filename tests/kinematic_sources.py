@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.math import interpolate_poses, pose_from_pos_rot
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
+from tests.named_poses import object_poses
 
 TASK = "desktop_organizer"
 EEF = "franka"
@@ -73,13 +74,13 @@ def write_source_file(path: Path, num_demos: int = NUM_DEMOS, seed: int = 77) ->
 def _play(env: MimicEnv) -> dict[str, list[Tensor]]:
     """Dataset name -> each step's rows (N, ...)."""
     rows: dict[str, list[Tensor]] = {}
-    previous = env.get_robot_eef_pose(EEF).clone()
+    previous = env.eef_pose[:, 0].clone()
     for goal, gripper, num_steps in _way_points(env):
         for step in range(1, num_steps + 1):
             fraction = torch.full((env.num_envs,), step / num_steps)
             target = interpolate_poses(previous, goal, fraction * fraction * (3 - 2 * fraction))
-            grip = torch.full((env.num_envs, 1), gripper)
-            actions = env.target_eef_pose_to_action({EEF: target}, {EEF: grip}, None)
+            grip = torch.full((env.num_envs, 1, 1), gripper)
+            actions = env.target_eef_pose_to_action(target[:, None], grip)
             for name, values in _row(env, actions).items():
                 rows.setdefault(name, []).append(values.clone())
             env.step(actions)
@@ -89,15 +90,15 @@ def _play(env: MimicEnv) -> dict[str, list[Tensor]]:
 
 def _row(env: MimicEnv, actions: Tensor) -> dict[str, Tensor]:
     info = "obs/datagen_info"
-    row = {"actions": actions, f"{info}/eef_pose/{EEF}": env.get_robot_eef_pose(EEF)}
-    row[f"{info}/target_eef_pose/{EEF}"] = env.action_to_target_eef_pose(actions)[EEF]
-    row |= {f"{info}/object_pose/{name}": pose for name, pose in env.get_object_poses().items()}
+    row = {"actions": actions, f"{info}/eef_pose/{EEF}": env.eef_pose[:, 0]}
+    row[f"{info}/target_eef_pose/{EEF}"] = env.action_to_target_eef_pose(actions)[:, 0]
+    row |= {f"{info}/object_pose/{name}": pose for name, pose in object_poses(env).items()}
     return row | {f"{info}/subtask_term_signals/{name}": on for name, on in env.get_subtask_term_signals().items()}
 
 
 def _way_points(env: MimicEnv) -> list[tuple[Tensor, float, int]]:
     """(pose (N, 4, 4), gripper, steps to it) in turn."""
-    objects = env.get_object_poses()
+    objects = object_poses(env)
     ketchup, basket = objects["ketchup"][:, :3, 3], objects["basket"][:, :3, 3]
     down = torch.diag(torch.tensor([1.0, -1.0, -1.0])).expand(env.num_envs, 3, 3)
 

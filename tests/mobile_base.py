@@ -44,7 +44,8 @@ class MobileBaseEnv:
     """
 
     device, step_dt = torch.device("cpu"), 0.05
-    eef_names, object_names, action_dim, action_noise_dim = EEFS, ("goal",), 8, 3
+    eef_names, object_names, action_dim = EEFS, ("goal",), 8
+    gripper_dims, pose_dims = (1, 1), (3, 3)
     failure_reasons = ()
 
     def __init__(self, speed: list[float]):
@@ -72,11 +73,13 @@ class MobileBaseEnv:
         is_there = (self.base_target - self.eef_pos[:, 0]).norm(dim=-1) < NEAR
         return {"is_navigating": ~is_there, "navigation_goal_reached": is_there}
 
-    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
-        return poses(self.eef_pos[:, EEFS.index(eef_name)])
+    @property
+    def eef_pose(self) -> Tensor:
+        return poses(self.eef_pos)
 
-    def get_object_poses(self) -> dict[str, Tensor]:
-        return {"goal": poses(self.goal)}
+    @property
+    def object_pose(self) -> Tensor:
+        return poses(self.goal[:, None])
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
         return {"arrive": (self.eef_pos[:, 0] - self.goal).norm(dim=-1) < 2 * NEAR}
@@ -91,11 +94,11 @@ class MobileBaseEnv:
     def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
         return None
 
-    def target_eef_pose_to_action(self, targets: Any, grippers: Any, noise: Any) -> Tensor:
-        return torch.cat([part for eef in EEFS for part in (targets[eef][:, :3, 3], grippers[eef])], dim=-1)
+    def target_eef_pose_to_action(self, target: Tensor, gripper: Tensor, noise: Tensor | None = None) -> Tensor:
+        return torch.cat((target[..., :3, 3], gripper), dim=-1).flatten(1)
 
-    def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
-        return {"body": actions[..., 3:4], "hand": actions[..., 7:8]}
+    def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
+        return actions[..., 3::4, None]
 
     def observations(self) -> dict[str, Tensor]:
         return {"base_pos": self.eef_pos[:, 0], "hand_pos": self.eef_pos[:, 1]}
@@ -136,7 +139,7 @@ def make_generator(env: MobileBaseEnv, output: Path, config: DataGenConfig) -> G
     work = SubTaskConfig("goal", num_interpolation_steps=0, action_noise=0.0)
     subtasks = {eef: [drive, work] for eef in EEFS}
     pool = build_pool([source_demo()], subtasks, env.object_names, env.actions_to_gripper_actions, env.device)
-    table = build_table(subtasks, env.object_names, env.action_noise_dim, env.device)
+    table = build_table(subtasks, env.object_names, env.pose_dims, env.device)
     planner = TrialPlanner(pool, table, build_constraints([], subtasks, env.device), config, env.num_envs)
     recorder = EpisodeRecorder(env, RecorderCfg(), planner.horizon, Output(output, output.with_name("failed.hdf5")))
     watch = TrialWatch(env, config, [["arrive", None], ["arrive", None]], planner.failure_messages)

@@ -121,7 +121,7 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
         TaskSpecError: its boundaries collide under the offsets, or the noise is not that of the env's actions.
     """
     subtasks = _subtasks(cfg, env)
-    check_noise(subtasks, env.action_noise_dim)
+    check_noise(subtasks, env.pose_dims)
     boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
     start_signals = start_signal_names(cfg.datagen_config, subtasks)
     demos = load_source_demos(
@@ -160,7 +160,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
 def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPlanner:
     """The planner of the configured subtasks and constraints."""
     subtasks = _subtasks(cfg, env)
-    table = build_table(subtasks, env.object_names, env.action_noise_dim, env.device)
+    table = build_table(subtasks, env.object_names, env.pose_dims, env.device)
     constraints = build_constraints(cfg.task_constraint_configs, subtasks, env.device)
     motion_planner = None
     if cfg.datagen_config.use_skillgen:

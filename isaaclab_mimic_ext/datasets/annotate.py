@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.datasets.replay import replay
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.skills import check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, by_name
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.record.fields import unpack
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
@@ -94,10 +94,10 @@ def annotate(
 
 
 def _datagen_info(env: MimicEnv, actions: Tensor, source: SignalSource) -> NestedTensors:
-    info = {
-        "eef_pose": {name: env.get_robot_eef_pose(name) for name in env.eef_names},
-        "target_eef_pose": env.action_to_target_eef_pose(actions),
-        "object_pose": env.get_object_poses(),
+    info: NestedTensors = {
+        "eef_pose": by_name(env.eef_names, env.eef_pose),
+        "target_eef_pose": by_name(env.eef_names, env.action_to_target_eef_pose(actions)),
+        "object_pose": by_name(env.object_names, env.object_pose),
     }
     if source.auto:
         info["subtask_term_signals"] = env.get_subtask_term_signals()

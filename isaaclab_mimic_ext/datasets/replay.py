@@ -133,8 +133,8 @@ def _padded_actions(env: MimicEnv, demos: Sequence[RecordedDemo]) -> tuple[Tenso
 
 
 def _positions(env: MimicEnv) -> Tensor:
-    """Of all objects, env frame [m], (N, O, 3)."""
-    return torch.stack([pose[:, :3, 3] for pose in env.get_object_poses().values()], dim=1)
+    """Positions of all objects, env frame [m], (N, O, 3)."""
+    return env.object_pose[..., :3, 3]
 
 
 def _recorded_positions(env: MimicEnv, demos: Sequence[RecordedDemo]) -> Tensor | None:

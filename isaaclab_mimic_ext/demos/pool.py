@@ -1,6 +1,7 @@
 """The source demonstrations as padded tensors on one device."""
 
-# E end effectors, D demos, S subtasks (of the eef that has most), T steps of the longest demo, O objects, G gripper entries
+# E end effectors, D demos, S subtasks (of the eef that has most), T steps of the longest demo, O objects,
+# G gripper entries (of the eef that has most)
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.skills import Span, check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
 
-GripperOf = Callable[[Tensor], dict[str, Tensor]]
-"""Actions (T, A) -> eef -> gripper actions (T, G): `MimicEnv.actions_to_gripper_actions`."""
+GripperOf = Callable[[Tensor], Tensor]
+"""Actions (T, A) -> gripper actions (T, E, G), eefs in the order of the subtasks: `MimicEnv.actions_to_gripper_actions`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class SourcePool:
     Attributes:
         names: the D demos.
         eef_pose, target_eef_pose: (E, D, T, 4, 4), env frame [m]; achieved and commanded.
-        gripper_action: (E, D, T, G).
+        gripper_action: (E, D, T, G); zeros where an eef has fewer gripper entries.
         object_pose: (O + 1, D, T, 4, 4), env frame [m]; the last is the identity, for subtasks without an object.
         subtask_ends: (E, D, S) int64, exclusive, before offsets; an eef's missing subtasks end with the demo.
         lengths: (D,) int64.
@@ -73,14 +74,14 @@ def build_pool(
     def padded(rows: Callable[[SourceDemo], np.ndarray]) -> Tensor:
         return torch.stack([_pad(torch.as_tensor(rows(demo)), num_steps) for demo in demos])
 
-    gripper = [gripper_of(torch.as_tensor(demo.actions, device=device)) for demo in demos]
+    gripper = [_pad(gripper_of(torch.as_tensor(demo.actions, device=device)), num_steps) for demo in demos]
     identity = torch.eye(4).expand(1, len(demos), num_steps, 4, 4)
     objects = [padded(lambda demo, name=name: demo.object_pose[name]) for name in object_names]  # type: ignore[misc]
     return SourcePool(
         names=tuple(demo.name for demo in demos),
         eef_pose=torch.stack([padded(lambda d, e=e: d.eef_pose[e]) for e in subtasks]).to(device),  # type: ignore[misc]
         target_eef_pose=torch.stack([padded(lambda d, e=e: d.target_eef_pose[e]) for e in subtasks]).to(device),  # type: ignore[misc]
-        gripper_action=torch.stack([torch.stack([_pad(g[e], num_steps) for g in gripper]) for e in subtasks]).to(device),
+        gripper_action=torch.stack(gripper).movedim(2, 0).contiguous(),
         object_pose=torch.cat((torch.stack(objects), identity)).to(device),
         subtask_ends=ends.to(device),
         lengths=torch.tensor(lengths, device=device),

@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.demos.source import Needed, SourceDemo, check_action_spe
 from isaaclab_mimic_ext.doctor import action_space, marks, motion, scene, usage
 from isaaclab_mimic_ext.doctor.findings import DemoFinding, DemoFindings, DoctorReport
 from isaaclab_mimic_ext.doctor.view import DemoView, EefView
-from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
 from isaaclab_mimic_ext.envs.events import PlacementSampler
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import SourceDataError
@@ -116,13 +116,15 @@ class _Reader:
             told = " ".join(str(error).split())[:160]
             findings.add(ERROR, "unreadable", told, "a whole, annotated demo", "copy or make the file again")
             return None
-        gripper = self._env.actions_to_gripper_actions(torch.from_numpy(demo.actions))
+        env = self._env
+        gripper = by_name(env.eef_names, env.actions_to_gripper_actions(torch.from_numpy(demo.actions)))
+        gripper_dims = dict(zip(env.eef_names, env.gripper_dims, strict=True))
         eefs = {
             eef_name: EefView(
                 eef_name,
                 demo.eef_pose[eef_name].astype(np.float64),
                 demo.target_eef_pose[eef_name].astype(np.float64),
-                gripper[eef_name].numpy().astype(np.float64),
+                gripper[eef_name][:, : gripper_dims[eef_name]].numpy().astype(np.float64),
                 configs,
                 marks.find_spans(findings, demo, eef_name, configs, self._use_skillgen),
                 self._env.step_dt,
@@ -186,7 +188,7 @@ def _asked_poses(view: DemoView, task: Task, cfg: MimicEnvCfg) -> dict[str, NDAr
             quat = quat_xyzw_from_matrix(pose[:, :3, :3])
             state["articulation"][arm.name]["eef_pose"] = torch.cat((pose[:, :3, 3], quat), dim=-1)
         env.reset_to(state, torch.arange(len(actions)))
-        for name, asked in env.action_to_target_eef_pose(actions).items():
+        for name, asked in by_name(env.eef_names, env.action_to_target_eef_pose(actions)).items():
             rows[name].append(asked.numpy().astype(np.float64))
     return {name: np.concatenate(pieces) for name, pieces in rows.items()}
 

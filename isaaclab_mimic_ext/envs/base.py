@@ -1,8 +1,9 @@
 """What the generator, the recorder and the annotator need from an environment: Isaac Lab's Mimic API, batched."""
 
-# N envs, n of them addressed, A action entries, G gripper entries, P pose entries of an action
+# N envs, n of them addressed, E end effectors, O objects, A action entries,
+# G gripper entries and P pose entries of an action, of the end effector that has most
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, device
@@ -16,7 +17,13 @@ NestedTensors = dict[str, Any]
 
 @runtime_checkable
 class MimicEnv(Protocol):
-    """N environments that step together. Poses are homogeneous matrices in each env's own frame [m]."""
+    """N environments that step together. Poses are homogeneous matrices in each env's own frame [m].
+
+    End effectors are stacked in the order of `eef_names`, objects in that of `object_names`. End effectors may differ: those
+    with fewer gripper or pose entries than others are padded with zeros at the end, and `gripper_dims` and `pose_dims` give
+    the number of entries that count. Returned tensors are valid until the next step or reset: clone what must outlive it,
+    and write to none.
+    """
 
     @property
     def num_envs(self) -> int: ...
@@ -33,8 +40,12 @@ class MimicEnv(Protocol):
     @property
     def action_dim(self) -> int: ...
     @property
-    def action_noise_dim(self) -> int:
-        """P: how many entries of each eef's action carry its pose, and so its noise."""
+    def gripper_dims(self) -> tuple[int, ...]:
+        """Gripper entries of each end effector, E numbers; G is the largest."""
+
+    @property
+    def pose_dims(self) -> tuple[int, ...]:
+        """Entries of each end effector's action that carry its pose, and so its noise, E numbers; P is the largest."""
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
         """Start the trials of `draws`, (n,), in the envs `env_ids`, (n,) int64; the other envs do not change a bit."""
@@ -45,11 +56,13 @@ class MimicEnv(Protocol):
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
         """Advance by one control step: all envs, or those of `env_ids` (sorted). `actions` is (N, A) in either case."""
 
-    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
-        """Poses of an end effector, (N, 4, 4)."""
+    @property
+    def eef_pose(self) -> Tensor:
+        """Present poses of the end effectors, (N, E, 4, 4), env frame [m]."""
 
-    def get_object_poses(self) -> dict[str, Tensor]:
-        """Poses of every object, name -> (N, 4, 4)."""
+    @property
+    def object_pose(self) -> Tensor:
+        """Present poses of the objects, (N, O, 4, 4), env frame [m]."""
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
         """Name -> (N,) bool."""
@@ -64,18 +77,18 @@ class MimicEnv(Protocol):
         """Of envs whose base drives: `is_navigating` and `navigation_goal_reached`, (N,) bool each; None: there is none."""
 
     def target_eef_pose_to_action(
-        self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None
+        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor | None = None
     ) -> Tensor:
-        """The actions, (N, A), that lead to target poses, eef -> (N, 4, 4), from where the envs are now.
+        """Actions (N, A) that lead from the present poses to target poses (N, E, 4, 4), env frame [m].
 
-        `gripper_actions` are (N, G) an eef; `noise`, (N, P) an eef in the action's own units, is added to its pose part.
+        `gripper_action` is (N, E, G). `noise`, (N, E, P) in the action's own units, is added to the pose part.
         """
 
-    def action_to_target_eef_pose(self, actions: Tensor) -> dict[str, Tensor]:
-        """The target poses, eef -> (N, 4, 4), that actions (N, A) ask for from where the envs are now."""
+    def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:
+        """Target poses (N, E, 4, 4), env frame [m], that actions (N, A) ask for from the present poses."""
 
-    def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
-        """The gripper part, eef -> (..., G), of actions (..., A)."""
+    def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
+        """Gripper part, (..., E, G), of actions (..., A)."""
 
     def success(self) -> Tensor:
         """Whether the task is solved at this instant, (N,) bool."""
@@ -106,3 +119,8 @@ class MimicEnv(Protocol):
         """What a dataset says of the env that made it (`data.attrs["env_args"]`, JSON)."""
 
     def close(self) -> None: ...
+
+
+def by_name(names: Sequence[str], stacked: Tensor) -> dict[str, Tensor]:
+    """Slices (N, ...) of a stack (N, E, ...) or (N, O, ...) by name, for files and for APIs that have names."""
+    return dict(zip(names, stacked.unbind(1), strict=True))

@@ -47,7 +47,8 @@ class EmbeddedEnv(ABC):
         self.object_names = task.object_names
         self.num_arms = len(task.arms)
         self.action_dim = ACTION_DIM * self.num_arms
-        self.action_noise_dim = POSE_ACTION_DIM
+        self.gripper_dims = (ACTION_DIM - POSE_ACTION_DIM,) * self.num_arms
+        self.pose_dims = (POSE_ACTION_DIM,) * self.num_arms
         self._resets = ResetSampler(task, events, self.device)
         self._control = RelativeActions(self.num_arms, self.device)
         self._observe = Observer(task, self.device)
@@ -110,13 +111,13 @@ class EmbeddedEnv(ABC):
         if violates is not None:
             self._violated |= violates
 
-    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
-        if eef_name not in self.eef_names:
-            raise ConfigError(f"no end effector '{eef_name}' in the scene; {choices(eef_name, self.eef_names)}")
-        return self.scene.eef_pose[:, self.eef_names.index(eef_name)]
+    @property
+    def eef_pose(self) -> Tensor:
+        return self.scene.eef_pose
 
-    def get_object_poses(self) -> dict[str, Tensor]:
-        return dict(zip(self.object_names, self.scene.object_pose.unbind(1), strict=True))
+    @property
+    def object_pose(self) -> Tensor:
+        return self.scene.object_pose
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
         return self.task.signals(self.scene)
@@ -145,18 +146,15 @@ class EmbeddedEnv(ABC):
         return self._violated if hopeless is None else hopeless | self._violated
 
     def target_eef_pose_to_action(
-        self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None
+        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor | None = None
     ) -> Tensor:
-        target = torch.stack([target_eef_poses[name] for name in self.eef_names], dim=1)
-        gripper = torch.stack([gripper_actions[name] for name in self.eef_names], dim=1)
-        stacked_noise = None if noise is None else torch.stack([noise[name] for name in self.eef_names], dim=1)
-        return self._control.from_targets(target, self.scene.eef_pose, gripper, stacked_noise)
+        return self._control.from_targets(target_eef_pose, self.scene.eef_pose, gripper_action, noise)
 
-    def action_to_target_eef_pose(self, actions: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self.eef_names, self._control.to_targets(actions, self.scene.eef_pose).unbind(1), strict=True))
+    def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:
+        return self._control.to_targets(actions, self.scene.eef_pose)
 
-    def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
-        return dict(zip(self.eef_names, self._control.grippers(actions).unbind(-2), strict=True))
+    def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
+        return self._control.grippers(actions)
 
     def observations(self) -> NestedTensors:
         return self._observe(self.scene, self._last_action)

@@ -136,9 +136,8 @@ class ArmPushes:
         height = 2 * uniform[..., 1] - 1
         radius, angle = (1 - height * height).clamp(min=0).sqrt(), 2 * math.pi * uniform[..., 2]
         offset = self.distance * torch.stack((radius * torch.cos(angle), radius * torch.sin(angle), height), dim=-1)
-        targets = {name: pose.clone() for name, pose in env.action_to_target_eef_pose(actions).items()}
-        for index, name in enumerate(env.eef_names):
-            targets[name][:, :3, 3] += offset[:, index] * happens[:, index, None]
-        pushed = env.target_eef_pose_to_action(targets, env.actions_to_gripper_actions(actions), None)
+        target = env.action_to_target_eef_pose(actions).clone()
+        target[..., :3, 3] += offset * happens[..., None]
+        pushed = env.target_eef_pose_to_action(target, env.actions_to_gripper_actions(actions))
         # Only where there is a push: elsewhere the way through poses would round.
         return torch.where(happens.any(1, keepdim=True), pushed, actions)

@@ -169,8 +169,8 @@ class Evaluator:
 
     def _describe(self, env_ids: Tensor) -> list[dict[str, list[float]]]:
         """Where the objects of each of `env_ids` stand: name -> x, y, z [m], yaw [rad]."""
-        poses = {name: pose[env_ids].cpu().double().numpy() for name, pose in self.env.get_object_poses().items()}
-        return [{name: _x_y_z_yaw(pose[row]) for name, pose in poses.items()} for row in range(len(env_ids))]
+        poses = self.env.object_pose[env_ids].cpu().double().numpy()
+        return [dict(zip(self.env.object_names, map(_x_y_z_yaw, scene), strict=True)) for scene in poses]
 
     def _next_actions(self) -> Tensor:
         harder = self.disturbances

@@ -1,6 +1,6 @@
 """The subtask configuration as tensors, so that a step looks parameters up instead of asking objects."""
 
-# E end effectors, S subtasks (of the eef that has most), P pose entries of an action
+# E end effectors, S subtasks (of the eef that has most), P pose entries of an action (of the eef that has most)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class SubtaskTable:
         start_low, start_high: of the subtask's start under SkillGen, both included [steps].
         num_interpolation, num_fixed: [steps].
         num_settle: steps to stand still before the gripper's action changes.
-        noise_std: (E, S, P), in the action's units.
+        noise_std: (E, S, P), in the action's units; zeros where an eef has fewer pose entries.
         noise_everywhere: bool, noise on interpolated and fixed waypoints too.
         strategies: those that some subtask selects by.
     """
@@ -61,23 +61,23 @@ class SubtaskTable:
 
 
 def build_table(
-    subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], action_noise_dim: int, device: torch.device
+    subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], pose_dims: Sequence[int], device: torch.device
 ) -> SubtaskTable:
     """The table of validated subtask configurations, end effectors in the dict's order.
 
     Args:
-        action_noise_dim: P of the env.
+        pose_dims: `MimicEnv.pose_dims`, in the order of `subtasks`.
 
     Raises:
         TaskSpecError: an `action_noise` has not one entry for every pose entry of an action.
     """
-    check_noise(subtasks, action_noise_dim)
+    check_noise(subtasks, pose_dims)
     most = max(len(configs) for configs in subtasks.values())
-    padded = [configs + [SubTaskConfig()] * (most - len(configs)) for configs in subtasks.values()]
+    subtask_rows = [configs + [SubTaskConfig()] * (most - len(configs)) for configs in subtasks.values()]
     object_ids = {name: index for index, name in enumerate([*object_names, None])}
 
     def column(value, dtype: torch.dtype) -> Tensor:  # type: ignore[no-untyped-def]
-        return torch.tensor([[value(config) for config in configs] for configs in padded], dtype=dtype, device=device)
+        return torch.tensor([[value(config) for config in configs] for configs in subtask_rows], dtype=dtype, device=device)
 
     return SubtaskTable(
         num_subtasks=torch.tensor([len(configs) for configs in subtasks.values()], device=device),
@@ -95,7 +95,7 @@ def build_table(
         num_interpolation=column(lambda config: config.num_interpolation_steps, torch.int64),
         num_fixed=column(lambda config: config.num_fixed_steps, torch.int64),
         num_settle=column(lambda config: config.num_settle_steps_before_gripper, torch.int64),
-        noise_std=column(lambda config: _deviations(config, action_noise_dim), torch.float32),
+        noise_std=_noise_table(subtask_rows, pose_dims).to(device),
         noise_everywhere=column(lambda config: config.apply_noise_during_interpolation, torch.bool),
         strategies=frozenset(_strategy_of(config) for configs in subtasks.values() for config in configs),
     )
@@ -105,22 +105,33 @@ def _strategy_of(config: SubTaskConfig) -> Strategy:
     return Strategy[config.selection_strategy.upper()]
 
 
-def _deviations(config: SubTaskConfig, action_noise_dim: int) -> list[float]:
+def _noise_table(subtask_rows: Sequence[Sequence[SubTaskConfig]], pose_dims: Sequence[int]) -> Tensor:
+    """Standard deviations (E, S, P)."""
+    table = torch.zeros(len(subtask_rows), len(subtask_rows[0]), max(pose_dims))
+    for eef, (configs, pose_dim) in enumerate(zip(subtask_rows, pose_dims, strict=True)):
+        table[eef, :, :pose_dim] = torch.tensor([_deviations(config, pose_dim) for config in configs])
+    return table
+
+
+def _deviations(config: SubTaskConfig, pose_dim: int) -> list[float]:
     noise = config.action_noise
-    return list(noise) if isinstance(noise, Sequence) else [noise] * action_noise_dim
+    return list(noise) if isinstance(noise, Sequence) else [noise] * pose_dim
 
 
-def check_noise(subtasks: dict[str, list[SubTaskConfig]], action_noise_dim: int) -> None:
-    """Refuse noise that has not one deviation for all pose entries of an action, or one for each.
+def check_noise(subtasks: dict[str, list[SubTaskConfig]], pose_dims: Sequence[int]) -> None:
+    """Refuse noise that has neither one deviation for all pose entries of its end effector's action nor one for each.
+
+    Args:
+        pose_dims: `MimicEnv.pose_dims`, in the order of `subtasks`.
 
     Raises:
         TaskSpecError: it names the subtask and both numbers.
     """
-    for eef_name, configs in subtasks.items():
+    for (eef_name, configs), pose_dim in zip(subtasks.items(), pose_dims, strict=True):
         for index, config in enumerate(configs):
-            found = len(_deviations(config, action_noise_dim))
-            if found != action_noise_dim:
+            found = len(_deviations(config, pose_dim))
+            if found != pose_dim:
                 raise TaskSpecError(
                     f"subtask_configs.{eef_name}.{index}: action_noise has {found} entries, an action of this env has "
-                    f"{action_noise_dim} pose entries; give one for each, or a single number for all"
+                    f"{pose_dim} pose entries; give one for each, or a single number for all"
                 )

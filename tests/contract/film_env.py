@@ -33,12 +33,12 @@ def successes_of(task: Task, films: Sequence[Film], num_envs: int = 3, **rules: 
 
 class _FilmEnv:
     device = torch.device("cpu")
-    action_noise_dim = 6
     failure_reasons = ()
 
     def __init__(self, task: Task, films: Sequence[Film], num_envs: int):
         self.num_envs, self.films = num_envs, films
         self.eef_names, self.object_names = tuple(task.subtasks), task.object_names
+        self.pose_dims = (6,) * len(self.eef_names)
         self.signals = {
             s.subtask_term_signal for configs in task.subtasks.values() for s in configs if s.subtask_term_signal
         }
@@ -55,11 +55,15 @@ class _FilmEnv:
         rows = [of_film(self.films[trial]) for trial in self.trials]
         return torch.from_numpy(np.stack([row[step % len(row)] for row, step in zip(rows, self.steps, strict=True)]))
 
-    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
-        return self._frames(lambda film: film.eef_pose[eef_name])
+    @property
+    def eef_pose(self) -> Tensor:
+        return torch.stack([self._frames(lambda film, eef=eef: film.eef_pose[eef]) for eef in self.eef_names], dim=1)
 
-    def get_object_poses(self) -> dict[str, Tensor]:
-        return {name: self._frames(lambda film, name=name: film.object_pose[name]) for name in self.object_names}
+    @property
+    def object_pose(self) -> Tensor:
+        return torch.stack(
+            [self._frames(lambda film, name=name: film.object_pose[name]) for name in self.object_names], dim=1
+        )
 
     def success(self) -> Tensor:
         return self._frames(lambda film: film.success)
@@ -70,7 +74,7 @@ class _FilmEnv:
     def hopeless(self, over: dict[str, Tensor]) -> None:
         return None
 
-    def target_eef_pose_to_action(self, targets: Any, grippers: Any, noise: Any) -> Tensor:
+    def target_eef_pose_to_action(self, target: Tensor, gripper: Tensor, noise: Tensor) -> Tensor:
         return torch.zeros(self.num_envs, 0)
 
 

@@ -54,13 +54,13 @@ class Task:
         return load_source_demos(self.source, *names, num_columns, start_signal_names_needed=starts)
 
     def pool(self) -> SourcePool:
-        def gripper_of(actions: Tensor) -> dict[str, Tensor]:
-            return {eef: actions[:, first:last] for eef, (first, last) in self.gripper_columns.items()}
+        def gripper_of(actions: Tensor) -> Tensor:
+            return torch.stack([actions[:, slice(*self.gripper_columns[eef])] for eef in self.subtasks], dim=1)
 
         return build_pool(self.demos(), self.subtasks, self.object_names, gripper_of, DEVICE, self.config.use_skillgen)
 
     def planner(self, num_envs: int) -> TrialPlanner:
-        table = build_table(self.subtasks, self.object_names, 6, DEVICE)
+        table = build_table(self.subtasks, self.object_names, [6] * len(self.subtasks), DEVICE)
         constraints = build_constraints(self.constraints, self.subtasks, DEVICE)
         return TrialPlanner(self.pool(), table, constraints, self.config, num_envs)
 

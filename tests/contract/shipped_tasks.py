@@ -6,6 +6,7 @@ import torch
 
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.base import by_name
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.task import load_task
 from tests.contract.isaaclab_scenes import Task
@@ -16,7 +17,7 @@ def shipped_task(name: str, source: Path | None = None) -> Task:
     cfg = load_config("generate", [f"task={name}", "output_dir=unused"])
     scene = load_task(cfg.task.name)
     env = make_env(scene, SimCfg(engine="kinematic"), {}, 1)
-    columns = env.actions_to_gripper_actions(torch.arange(env.action_dim)[None])
+    columns = by_name(env.eef_names, env.actions_to_gripper_actions(torch.arange(env.action_dim)[None]))
     return Task(
         source=source or Path(cfg.input_file),
         subtasks=cfg.subtask_configs,

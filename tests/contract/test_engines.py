@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.panda import forward_kinematics
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task import Task, load_task
+from tests.named_poses import object_poses
 
 EEF = "franka"
 NEAR = {"x": [-0.05, 0.05], "y": [-0.05, 0.05]}
@@ -94,9 +95,9 @@ def everything(env: MimicEnv) -> dict[str, Tensor]:
     shown = {
         **env.get_state(),
         "observations": env.observations(),
-        "objects": env.get_object_poses(),
+        "objects": object_poses(env),
         "signals": env.get_subtask_term_signals(),
-        "eef": env.get_robot_eef_pose(EEF),
+        "eef": env.eef_pose[:, 0],
         "success": env.success(),
     }
     if env.processed_actions() is not None:
@@ -112,22 +113,22 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], rows: Tensor |
 
 def follow(env: MimicEnv, pos: Tensor, gripper: float, num_steps: int) -> None:
     """Move every end effector to positions (N, 3), its orientation kept."""
-    target = env.get_robot_eef_pose(EEF).clone()
+    target = env.eef_pose[:, 0].clone()
     target[:, :3, 3] = pos
     for _ in range(num_steps):
-        gripper_action = torch.full((env.num_envs, 1), gripper)
-        env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: gripper_action}, None))
+        gripper_action = torch.full((env.num_envs, 1, 1), gripper)
+        env.step(env.target_eef_pose_to_action(target[:, None], gripper_action))
 
 
 def grasp_position(setup: Setup, env: MimicEnv) -> Tensor:
-    return env.get_object_poses()[setup.target][:, :3, 3] + torch.tensor([0.0, 0.0, setup.grip_height])
+    return object_poses(env)[setup.target][:, :3, 3] + torch.tensor([0.0, 0.0, setup.grip_height])
 
 
 def test_engine_satisfies_the_protocol(setup: Setup) -> None:
     env = build(setup, 2)
     assert isinstance(env, MimicEnv)
     assert (env.eef_names, env.object_names) == ((EEF,), tuple(obj.name for obj in setup.task.objects))
-    assert (env.action_dim, env.action_noise_dim) == (7, 6)
+    assert (env.action_dim, env.gripper_dims, env.pose_dims) == (7, (1,), (6,))
     assert env.env_args()["engine"] == setup.engine
 
 
@@ -154,38 +155,37 @@ def test_everything_shown_is_float32_or_bool_with_one_row_an_env(setup: Setup) -
 def test_eef_pose_agrees_with_forward_kinematics(setup: Setup) -> None:
     env = build(setup, 5)
     joint_pos = env.get_state()["articulation"]["robot"]["joint_position"]
-    torch.testing.assert_close(env.get_robot_eef_pose(EEF), forward_kinematics(joint_pos[:, :7]), atol=2e-6, rtol=0)
+    torch.testing.assert_close(env.eef_pose[:, 0], forward_kinematics(joint_pos[:, :7]), atol=2e-6, rtol=0)
 
 
 def test_target_pose_within_the_clip_survives_the_action_codec(setup: Setup) -> None:
     env = build(setup, 16)
     offset = 2.0 * draws(16).uniform(Stream.ACTION_NOISE, (6,)) - 1.0
-    eef_pose = env.get_robot_eef_pose(EEF)
+    eef_pose = env.eef_pose[:, 0]
     rot = matrix_from_axis_angle(0.5 * ROT_SCALE * offset[:, 3:]) @ eef_pose[:, :3, :3]
     target = pose_from_pos_rot(eef_pose[:, :3, 3] + POS_SCALE * offset[:, :3], rot)
     gripper = torch.where(offset[:, :1] > 0, 1.0, -1.0)
-    actions = env.target_eef_pose_to_action({EEF: target}, {EEF: gripper}, None)
-    decoded = env.action_to_target_eef_pose(actions)[EEF]
+    actions = env.target_eef_pose_to_action(target[:, None], gripper[:, None])
+    decoded = env.action_to_target_eef_pose(actions)[:, 0]
     torch.testing.assert_close(decoded, target, atol=2e-6, rtol=0)
-    assert torch.equal(env.actions_to_gripper_actions(actions)[EEF], gripper)
+    assert torch.equal(env.actions_to_gripper_actions(actions)[:, 0], gripper)
 
 
 def test_noise_is_added_in_action_units_before_the_clip(setup: Setup) -> None:
     env = build(setup, 2)
-    target = {EEF: env.get_robot_eef_pose(EEF)}
-    gripper = {EEF: torch.ones(2, 1)}
-    actions = env.target_eef_pose_to_action(target, gripper, {EEF: torch.tensor([[0.3] * 6, [1.7] * 6])})
+    noise = torch.tensor([[[0.3] * 6], [[1.7] * 6]])
+    actions = env.target_eef_pose_to_action(env.eef_pose, torch.ones(2, 1, 1), noise)
     torch.testing.assert_close(actions, torch.tensor([[0.3] * 6 + [1.0], [1.0] * 7]), atol=1e-5, rtol=0)
 
 
 def test_constant_target_is_reached(setup: Setup) -> None:
     env = build(setup, 4)
-    target = env.get_robot_eef_pose(EEF).clone()
+    target = env.eef_pose[:, 0].clone()
     target[:, :3, 3] += torch.tensor([0.08, 0.10, -0.04])
     target[:, :3, :3] = matrix_from_axis_angle(torch.tensor([[0.1, 0.1, 0.5]] * 4)) @ target[:, :3, :3]
     for _ in range(40):
-        env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: torch.ones(4, 1)}, None))
-    reached = env.get_robot_eef_pose(EEF)
+        env.step(env.target_eef_pose_to_action(target[:, None], torch.ones(4, 1, 1)))
+    reached = env.eef_pose[:, 0]
     assert (reached[:, :3, 3] - target[:, :3, 3]).norm(dim=-1).max() < 0.002
     assert rotation_angle(reached[:, :3, :3], target[:, :3, :3]).max() < 0.01
 
@@ -197,7 +197,7 @@ def test_partial_reset_leaves_other_envs_bitwise_untouched(setup: Setup) -> None
     before = everything(env)
     env.reset(torch.tensor([4, 1]), Draws(9, torch.tensor([100, 101])))
     assert_same(before, everything(env), torch.tensor([0, 2, 3, 5]))
-    assert not torch.equal(before[f"objects/{setup.target}"][4], env.get_object_poses()[setup.target][4])
+    assert not torch.equal(before[f"objects/{setup.target}"][4], object_poses(env)[setup.target][4])
 
 
 def test_partial_reset_does_not_change_what_other_envs_do_next(setup: Setup) -> None:
@@ -276,9 +276,9 @@ def test_state_restores_the_scene(setup: Setup) -> None:
     for name, leaf in trees.flatten(other.get_state()).items():
         torch.testing.assert_close(leaf, saved[name], atol=1e-5, rtol=1e-5, msg=name)
     for each in (env, other):
-        follow(each, each.get_robot_eef_pose(EEF)[:, :3, 3] + torch.tensor([0.0, 0.0, 0.05]), -1.0, 5)
+        follow(each, each.eef_pose[:, 0, :3, 3] + torch.tensor([0.0, 0.0, 0.05]), -1.0, 5)
     target = setup.target
-    torch.testing.assert_close(other.get_object_poses()[target], env.get_object_poses()[target], atol=2e-3, rtol=0)
+    torch.testing.assert_close(object_poses(other)[target], object_poses(env)[target], atol=2e-3, rtol=0)
 
 
 def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
@@ -290,7 +290,7 @@ def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
         seen.append({name for name, signal in env.get_subtask_term_signals().items() if bool(signal.all())})
 
     grasp = grasp_position(setup, env)
-    basket = env.get_object_poses()["basket"][:, :3, 3].clone()
+    basket = object_poses(env)["basket"][:, :3, 3].clone()
     note()
     follow(env, grasp + torch.tensor([0.0, 0.0, 0.1]), 1.0, 20)
     follow(env, grasp, 1.0, 15)
@@ -322,7 +322,7 @@ def test_fingers_stop_at_what_they_hold(setup: Setup) -> None:
 def test_objects_rest_where_the_reset_put_them(setup: Setup) -> None:
     env = build(setup, 8)
     before = env.get_state()["rigid_object"]
-    hold = env.target_eef_pose_to_action({EEF: env.get_robot_eef_pose(EEF)}, {EEF: torch.ones(8, 1)}, None)
+    hold = env.target_eef_pose_to_action(env.eef_pose, torch.ones(8, 1, 1))
     for _ in range(20):
         env.step(hold)
     for name, after in env.get_state()["rigid_object"].items():
@@ -331,7 +331,7 @@ def test_objects_rest_where_the_reset_put_them(setup: Setup) -> None:
 
 def test_reset_follows_the_events(setup: Setup) -> None:
     env = build(setup, 64)
-    target = env.get_object_poses()[setup.target]
+    target = object_poses(env)[setup.target]
     default_pos = setup.task.objects[setup.task.object_id(setup.target)].default_pos
     offset = target[:, :2, 3] - torch.tensor(default_pos)
     assert offset.abs().max() <= 0.05 + 1e-6

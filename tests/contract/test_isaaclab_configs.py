@@ -115,7 +115,7 @@ def test_shipped_configuration_passes_our_validation_and_becomes_tables(shipped,
     validate_task_cfg(cfg, scene)
     device = torch.device("cpu")
     for num_noise_entries in (6, 7):
-        table = build_table(cfg.subtask_configs, scene.object_names, num_noise_entries, device)
+        table = build_table(cfg.subtask_configs, scene.object_names, [num_noise_entries] * len(cfg.subtask_configs), device)
         assert table.noise_std.shape[-1] == num_noise_entries
     constraints = build_constraints(cfg.task_constraint_configs, cfg.subtask_configs, device)
     assert constraints.first_eefs == tuple(range(len(scene.eef_names)))

@@ -44,7 +44,7 @@ def our_order(selection: Selection) -> list[int]:
     demo_eef, demo_object = torch.from_numpy(selection.demo_eef_pose), torch.from_numpy(selection.demo_object_pose)[None]
     num_demos = len(demo_eef)
     subtask = SubTaskConfig("object", selection_strategy=selection.strategy, selection_strategy_kwargs=selection.kwargs)
-    table = build_table({"franka": [subtask]}, ["object"], 6, torch.device("cpu"))
+    table = build_table({"franka": [subtask]}, ["object"], [6], torch.device("cpu"))
     zeros, steps = torch.zeros(1, dtype=torch.int64), torch.zeros(1, num_demos, dtype=torch.int64)
     to_now = object_now[:, None] @ torch.linalg.inv(demo_object)
     rows = SegmentRows(zeros, zeros, zeros, steps, steps + 1, eef_now, object_now, demo_object, to_now)

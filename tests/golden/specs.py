@@ -56,14 +56,14 @@ class Spec:
         return oracle_trial.Problem(self.demos, self.subtasks, self.sequentials, self.coordinations, self.rules)
 
     def pool(self, device: torch.device) -> SourcePool:
-        def gripper_of(actions: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {eef: actions[..., i : i + 1] for i, eef in enumerate(self.eefs)}
+        def gripper_of(actions: torch.Tensor) -> torch.Tensor:
+            return actions[..., : len(self.eefs), None]
 
         demos = [source_demo(i, demo) for i, demo in enumerate(self.demos)]
         return build_pool(demos, self.configs, OBJECTS, gripper_of, device, self.rules.skillgen)
 
     def planner(self, num_envs: int, device: torch.device, motion_planner: MotionPlanner | None = None) -> TrialPlanner:
-        table = build_table(self.configs, OBJECTS, ACTION_NOISE_DIM, device)
+        table = build_table(self.configs, OBJECTS, [ACTION_NOISE_DIM] * len(self.eefs), device)
         constraints = constraint_configs(self.sequentials, self.coordinations)
         constraint_table = build_constraints(constraints, self.configs, device)
         return TrialPlanner(self.pool(device), table, constraint_table, self.config, num_envs, motion_planner)

@@ -3,8 +3,6 @@
 # N envs, O objects, E end effectors,
 # A action entries: 16 of the target pose, one of the gripper, 6 of the noise for each of them
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -26,11 +24,11 @@ class _StubEnv:
     """Its world is a film: what there is to see at some step of a trial is drawn from the trial's number."""
 
     object_names = OBJECTS
-    action_noise_dim = ACTION_NOISE_DIM
 
     def __init__(self, num_envs: int, spec: Spec, num_doomed: int):
         self.num_envs, self.device, self.spec, self.num_doomed = num_envs, torch.device("cpu"), spec, num_doomed
         self.eef_names = tuple(spec.eefs)
+        self.pose_dims = (ACTION_NOISE_DIM,) * len(self.eef_names)
         self.trials = np.zeros(num_envs, dtype=int)
         self.steps = np.zeros(num_envs, dtype=int)
         self.films: dict[int, _Film] = {}
@@ -51,11 +49,13 @@ class _StubEnv:
         at = zip(self.trials, np.minimum(self.steps, NUM_WORLD_STEPS - 1), strict=True)
         return torch.from_numpy(np.stack([getattr(self.film(trial), name)[step] for trial, step in at]))
 
-    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
-        return self._frames("eefs")[:, self.eef_names.index(eef_name)].float()
+    @property
+    def eef_pose(self) -> Tensor:
+        return self._frames("eefs").float()
 
-    def get_object_poses(self) -> dict[str, Tensor]:
-        return dict(zip(OBJECTS, self._frames("objects").float().unbind(1), strict=True))
+    @property
+    def object_pose(self) -> Tensor:
+        return self._frames("objects").float()
 
     failure_reasons = ()
 
@@ -68,9 +68,8 @@ class _StubEnv:
     def success(self) -> Tensor:
         return self._frames("success")
 
-    def target_eef_pose_to_action(self, targets: Any, grippers: Any, noise: Any) -> Tensor:
-        parts = [(targets[eef].flatten(1), grippers[eef], noise[eef]) for eef in self.eef_names]
-        return torch.cat([part for of_eef in parts for part in of_eef], dim=1)
+    def target_eef_pose_to_action(self, target: Tensor, gripper: Tensor, noise: Tensor) -> Tensor:
+        return torch.cat((target.flatten(2), gripper, noise), dim=-1).flatten(1)
 
 
 class _Film:

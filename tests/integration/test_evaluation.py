@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Ep
 from isaaclab_mimic_ext.policies.base import Policy
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task import load_task
+from tests.named_poses import object_poses
 from tests.small_policies import Blind, Expert
 
 TASK = load_task("desktop_organizer")
@@ -112,7 +113,7 @@ def test_scenes_are_none_that_generation_has_and_the_same_for_every_policy() -> 
     assert scenes == [episode.scene for episode in evaluate(env, Blind(5, 7), horizon=5).episodes]
     env = build("kinematic", 200)
     env.reset(torch.arange(200), Draws(SEED, torch.arange(200)))
-    generated = {tuple(pose[:2, 3].tolist()) for pose in env.get_object_poses()["orange_juice"]}
+    generated = {tuple(pose[:2, 3].tolist()) for pose in object_poses(env)["orange_juice"]}
     assert not {tuple(scene["orange_juice"][:2]) for scene in scenes} & {(round(x, 6), round(y, 6)) for x, y in generated}
 
 
@@ -204,10 +205,10 @@ def pushes(engine: str, push: ObjectPushes, num_steps: int = 6) -> Iterator[tupl
     still = torch.zeros(64, 7)
     env.step(still)
     for step in range(num_steps):
-        before = torch.stack([pose[:, :3, 3] for pose in env.get_object_poses().values()], dim=1).clone()
+        before = env.object_pose[..., :3, 3].clone()
         push.apply(env, draws, torch.full((64,), step), torch.ones(64, dtype=torch.bool))
         env.step(still)
-        yield before, torch.stack([pose[:, :3, 3] for pose in env.get_object_poses().values()], dim=1)
+        yield before, env.object_pose[..., :3, 3]
 
 
 def test_pushed_objects_move_and_no_others() -> None:
@@ -226,7 +227,7 @@ def test_arm_pushes_move_the_target_by_their_distance_and_keep_other_actions_to_
     pushed = ArmPushes(0.25, 0.02).apply(env, actions, draws, torch.zeros(400, dtype=torch.int64))
     changed = (pushed != actions).any(1)
     assert 0.15 < float(changed.float().mean()) < 0.35
-    before, after = (env.action_to_target_eef_pose(a)["franka"][:, :3, 3] for a in (actions, pushed))
+    before, after = (env.action_to_target_eef_pose(a)[:, 0, :3, 3] for a in (actions, pushed))
     distance = (after - before).norm(dim=-1)
     assert torch.allclose(distance[changed], torch.full_like(distance[changed], 0.02), atol=1e-5)
     assert torch.equal(pushed[:, 6], actions[:, 6])

@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, r
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
 from tests.isaaclab_runtime import make_newton_env
+from tests.named_poses import object_poses
 
 pytestmark = [pytest.mark.isaaclab, pytest.mark.slow]
 
@@ -25,7 +26,7 @@ NAME = "desktop_organizer"
 SOURCE = Path(__file__).parents[2] / "tasks" / NAME / "data" / "source_demos.hdf5"
 NUM_ENVS = 4
 EEF = "franka"
-OPEN = {EEF: torch.ones(NUM_ENVS, 1)}
+OPEN = torch.ones(NUM_ENVS, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def trials(env: MimicEnv) -> Draws:
 
 def follow(env: MimicEnv, target: Tensor, num_steps: int) -> None:
     for _ in range(num_steps):
-        env.step(env.target_eef_pose_to_action({EEF: target}, OPEN, None))
+        env.step(env.target_eef_pose_to_action(target[:, None], OPEN))
 
 
 def test_trials_begin_as_on_the_embedded_engines(env, trials):
@@ -58,37 +59,37 @@ def test_trials_begin_as_on_the_embedded_engines(env, trials):
 
 
 def test_actions_are_made_by_the_envs_own_batched_method(env):
-    assert (env.converter.way, env.action_noise_dim) == ("own", 6)
+    assert (env.converter.way, env.gripper_dims, env.pose_dims) == ("own", (1,), (6,))
 
 
 def test_actions_lead_back_to_the_targets_that_they_were_made_for(env, trials):
-    eef_pose = env.get_robot_eef_pose(EEF)
+    eef_pose = env.eef_pose[:, 0]
     rot = matrix_from_axis_angle(torch.tensor([0.1, -0.2, 0.05])) @ eef_pose[:, :3, :3]
     target = pose_from_pos_rot(eef_pose[:, :3, 3] + torch.tensor([0.02, -0.03, 0.04]), rot)
-    actions = env.target_eef_pose_to_action({EEF: target}, OPEN, None)
-    torch.testing.assert_close(env.action_to_target_eef_pose(actions)[EEF], target, atol=1e-5, rtol=0.0)
+    actions = env.target_eef_pose_to_action(target[:, None], OPEN)
+    torch.testing.assert_close(env.action_to_target_eef_pose(actions)[:, 0], target, atol=1e-5, rtol=0.0)
 
 
 def test_hand_and_objects_stay_where_they_are(env, trials):
-    eef_pose, objects = env.get_robot_eef_pose(EEF).clone(), {k: v.clone() for k, v in env.get_object_poses().items()}
+    eef_pose, objects = env.eef_pose[:, 0].clone(), {k: v.clone() for k, v in object_poses(env).items()}
     follow(env, eef_pose, 30)
-    torch.testing.assert_close(env.get_robot_eef_pose(EEF), eef_pose, atol=5e-4, rtol=0.0)
-    for name, pose in env.get_object_poses().items():
+    torch.testing.assert_close(env.eef_pose[:, 0], eef_pose, atol=5e-4, rtol=0.0)
+    for name, pose in object_poses(env).items():
         torch.testing.assert_close(pose, objects[name], atol=1e-3, rtol=0.0, msg=name)
 
 
 def test_hand_reaches_a_pose_beside_it_within_half_a_second(env, trials):
-    eef_pose = env.get_robot_eef_pose(EEF)
+    eef_pose = env.eef_pose[:, 0]
     rot = matrix_from_axis_angle(torch.tensor([0.0, 0.0, 0.2])) @ eef_pose[:, :3, :3]
     target = pose_from_pos_rot(eef_pose[:, :3, 3] + torch.tensor([0.03, 0.03, 0.03]), rot)
     follow(env, target, 10)
-    reached = env.get_robot_eef_pose(EEF)
+    reached = env.eef_pose[:, 0]
     assert (reached[:, :3, 3] - target[:, :3, 3]).norm(dim=-1).max() < 2e-3
     assert rotation_angle(reached[:, :3, :3], rot).max() < 0.01
 
 
 def test_reset_of_one_env_leaves_the_others_where_they_are(env, trials):
-    follow(env, env.get_robot_eef_pose(EEF), 2)
+    follow(env, env.eef_pose[:, 0], 2)
     before = {name: values.clone() for name, values in env.observations().items()}
     env.reset(torch.tensor([2]), Draws(7, torch.tensor([40])))
     others = torch.tensor([0, 1, 3])
@@ -106,7 +107,7 @@ def test_following_what_an_operator_did_on_mujoco_puts_the_bottle_into_the_baske
         env.reset_to(_initial_state(demos), torch.arange(NUM_ENVS))
     for step in range(length):
         grippers = env.actions_to_gripper_actions(actions[:, step])
-        env.step(env.target_eef_pose_to_action({EEF: targets[:, step]}, grippers, None))
+        env.step(env.target_eef_pose_to_action(targets[:, step, None], grippers))
     assert env.success().all()
 
 

@@ -25,6 +25,7 @@ from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import plan_demos
 from isaaclab_mimic_ext.teleoperate_live import record_live_demos
 from tests.kinematic_sources import make_kinematic_env
+from tests.named_poses import object_poses
 
 SEED = 5
 
@@ -38,14 +39,13 @@ class Person:
 
     def reset(self) -> None:
         self.attempt, self._frame = self.attempt + 1, 0
-        (eef_name,) = self._env.eef_names
         draws = Draws(SEED, torch.tensor([self.attempt]))
-        self._plan = plan_demos(self._env.get_object_poses(), self._env.get_robot_eef_pose(eef_name), draws)
+        self._plan = plan_demos(object_poses(self._env), self._env.eef_pose[:, 0], draws)
 
     def command(self) -> Tensor:
         frame = min(self._frame, self._plan.target_eef_pose.shape[1] - 1)
         self._frame += 1
-        target, now = self._plan.target_eef_pose[0, frame], self._env.get_robot_eef_pose("franka")[0]
+        target, now = self._plan.target_eef_pose[0, frame], self._env.eef_pose[0, 0]
         rotation = axis_angle_from_matrix((target[:3, :3] @ now[:3, :3].T)[None])[0]
         return torch.cat((target[:3, 3] - now[:3, 3], rotation, self._plan.gripper_action[0, frame]))
 

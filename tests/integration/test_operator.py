@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
+from tests.named_poses import object_poses
 
 EEF = "franka"
 TABLE = {"x": [-0.3, 0.3], "y": [-0.3, 0.3], "yaw": [-3.14159, 3.14159]}
@@ -29,7 +30,7 @@ def build(engine: str, num_demos: int) -> tuple[MimicEnv, HandPlan]:
     env = make_env(load_task("desktop_organizer"), SimCfg(engine=engine), EVENTS, num_demos)
     draws = Draws(11, torch.arange(num_demos))
     env.reset(torch.arange(num_demos), draws)
-    return env, plan_demos(env.get_object_poses(), env.get_robot_eef_pose(EEF), draws)
+    return env, plan_demos(object_poses(env), env.eef_pose[:, 0], draws)
 
 
 def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor]:
@@ -40,7 +41,7 @@ def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor]:
         for name, signal in env.get_subtask_term_signals().items():
             signals[name].append(signal)
         target, gripper = plan.target_eef_pose[:, step], plan.gripper_action[:, step]
-        env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: gripper}, None))
+        env.step(env.target_eef_pose_to_action(target[:, None], gripper[:, None]))
         success.append(env.success())
     return {name: torch.stack(values, 1) for name, values in signals.items()}, torch.stack(success, 1)
 
@@ -84,7 +85,7 @@ def test_demos_take_ten_to_fifteen_seconds() -> None:
 
 def test_hand_moves_smoothly_and_within_the_reach_of_one_action() -> None:
     env, plan = build("kinematic", 200)
-    path = torch.cat((env.get_robot_eef_pose(EEF)[:, None, :3, 3], plan.target_eef_pose[..., :3, 3]), dim=1)
+    path = torch.cat((env.eef_pose[:, :, :3, 3], plan.target_eef_pose[..., :3, 3]), dim=1)
     velocity = path.diff(dim=1)
     assert velocity.norm(dim=-1).max() < 0.025
     assert velocity.diff(dim=1).norm(dim=-1).max() < 0.005
@@ -109,7 +110,7 @@ def test_plan_of_a_demo_does_not_depend_on_how_many_there_are() -> None:
 
 def test_a_fluent_hand_moves_whenever_the_fingers_change_and_turns_upward_within_four_frames() -> None:
     env, _ = build("kinematic", 6)
-    plan = plan_fluent_demos(env.get_object_poses(), env.get_robot_eef_pose(EEF), Draws(11, torch.arange(6)))
+    plan = plan_fluent_demos(object_poses(env), env.eef_pose[:, 0], Draws(11, torch.arange(6)))
     rows = torch.arange(6)
     climb = plan.target_eef_pose[:, 1:, 2, 3] - plan.target_eef_pose[:, :-1, 2, 3]
     for frames in (plan.close_frames[:, 0], plan.open_frames[:, 0]):
@@ -119,7 +120,7 @@ def test_a_fluent_hand_moves_whenever_the_fingers_change_and_turns_upward_within
 
 def test_a_fluent_hand_never_rests_on_its_way() -> None:
     env, _ = build("kinematic", 6)
-    plan = plan_fluent_demos(env.get_object_poses(), env.get_robot_eef_pose(EEF), Draws(11, torch.arange(6)))
+    plan = plan_fluent_demos(object_poses(env), env.eef_pose[:, 0], Draws(11, torch.arange(6)))
     speed = plan.target_eef_pose[..., :3, 3].diff(dim=1).norm(dim=-1)
     # Of five frames in a row, so that a turning point, which is no rest, counts with what is about it.
     way = speed.unfold(1, 5, 1).sum(-1)

@@ -53,7 +53,7 @@ def test_arm_follows_the_end_effector_of_a_kinematic_state() -> None:
     with make_renderer() as renderer:
         renderer.frame(trees.take(env.get_state(), 0))
         drawn = renderer.eef_position("robot")
-    assert np.abs(drawn - env.get_robot_eef_pose("franka")[0, :3, 3].numpy()).max() < 0.002
+    assert np.abs(drawn - env.eef_pose[0, 0, :3, 3].numpy()).max() < 0.002
 
 
 def test_unknown_camera_names_the_cameras() -> None:

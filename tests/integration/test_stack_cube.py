@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
 from isaaclab_mimic_ext.teleoperate import Operator
+from tests.named_poses import object_poses
 
 EEF = "franka"
 EARLIEST_BOUNDARY = 10
@@ -37,7 +38,7 @@ def build(
     env = make_env(load_task("stack_cube"), SimCfg(engine=engine), events, num_demos)
     draws = Draws(11, torch.arange(num_demos))
     env.reset(torch.arange(num_demos), draws)
-    return env, operator(env.get_object_poses(), env.get_robot_eef_pose(EEF), draws)
+    return env, operator(object_poses(env), env.eef_pose[:, 0], draws)
 
 
 def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor, Tensor]:
@@ -47,9 +48,9 @@ def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor, T
     for step in range(plan.target_eef_pose.shape[1]):
         for name, signal in env.get_subtask_term_signals().items():
             signals[name].append(signal)
-        height.append(env.get_robot_eef_pose(EEF)[:, 2, 3])
+        height.append(env.eef_pose[:, 0, 2, 3])
         target, gripper = plan.target_eef_pose[:, step], plan.gripper_action[:, step]
-        env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: gripper}, None))
+        env.step(env.target_eef_pose_to_action(target[:, None], gripper[:, None]))
         success.append(env.success())
     return (
         {name: torch.stack(values, 1) for name, values in signals.items()},
@@ -100,7 +101,7 @@ def test_demos_take_fifteen_to_twenty_five_seconds() -> None:
 
 def test_hand_moves_smoothly_and_within_the_reach_of_one_action() -> None:
     env, plan = build("kinematic", 200)
-    path = torch.cat((env.get_robot_eef_pose(EEF)[:, None, :3, 3], plan.target_eef_pose[..., :3, 3]), dim=1)
+    path = torch.cat((env.eef_pose[:, :, :3, 3], plan.target_eef_pose[..., :3, 3]), dim=1)
     velocity = path.diff(dim=1)
     assert velocity.norm(dim=-1).max() < 0.05
     assert velocity.diff(dim=1).norm(dim=-1).max() < 0.02

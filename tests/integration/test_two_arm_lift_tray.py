@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.stats import GenerationReport
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.operator import MAX_FRAMES, HandPlans, plan_demos
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import LEVEL_ANGLE
+from tests.named_poses import object_poses
 
 TASK = "two_arm_lift_tray"
 EEFS = ("left", "right")
@@ -40,8 +41,7 @@ def build(engine: str, num_demos: int) -> tuple[MimicEnv, HandPlans]:
     env = make_env(load_task(TASK), SimCfg(engine=engine), events, num_demos)
     draws = Draws(11, torch.arange(num_demos))
     env.reset(torch.arange(num_demos), draws)
-    eef_poses = torch.stack([env.get_robot_eef_pose(name) for name in EEFS], dim=1)
-    return env, plan_demos(env.get_object_poses(), eef_poses, draws)
+    return env, plan_demos(object_poses(env), env.eef_pose, draws)
 
 
 def perform(env: MimicEnv, plan: HandPlans) -> tuple[dict[str, Tensor], Tensor, Tensor]:
@@ -51,11 +51,9 @@ def perform(env: MimicEnv, plan: HandPlans) -> tuple[dict[str, Tensor], Tensor, 
     for step in range(plan.target_eef_pose.shape[1]):
         for name, signal in env.get_subtask_term_signals().items():
             signals[name].append(signal)
-        target = dict(zip(EEFS, plan.target_eef_pose[:, step].unbind(1), strict=True))
-        gripper = dict(zip(EEFS, plan.gripper_action[:, step].unbind(1), strict=True))
-        env.step(env.target_eef_pose_to_action(target, gripper, None))
+        env.step(env.target_eef_pose_to_action(plan.target_eef_pose[:, step], plan.gripper_action[:, step]))
         success.append(env.success())
-        tilt.append(torch.acos(env.get_object_poses()["tray"][:, 2, 2].clamp(max=1.0)))
+        tilt.append(torch.acos(object_poses(env)["tray"][:, 2, 2].clamp(max=1.0)))
     return {name: torch.stack(values, 1) for name, values in signals.items()}, torch.stack(success, 1), torch.stack(tilt, 1)
 
 

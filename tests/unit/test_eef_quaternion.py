@@ -24,7 +24,7 @@ def test_quaternion_of_a_hand_that_trembles_about_pointing_down_never_jumps() ->
         env.step(actions)
         seen.append(env.observations()["eef_quat"].clone())
         rot = matrix_from_quat_xyzw(seen[-1])
-        assert torch.allclose(rot, env.get_robot_eef_pose("franka")[:, :3, :3], atol=1e-5)
+        assert torch.allclose(rot, env.eef_pose[:, 0, :3, :3], atol=1e-5)
     quats = torch.stack(seen)
     assert bool((quats[..., 3] < 0).any()) and bool((quats[..., 3] > 0).any()), "the hand no longer passes w = 0"
     assert float((quats[1:] - quats[:-1]).norm(dim=-1).max()) < 0.5

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
+from tests.named_poses import object_poses
 
 GRIP = 0.15
 """From the bar's middle to where either hand holds it [m]."""
@@ -46,16 +47,16 @@ def move(
     env: KinematicEnv, places: dict[str, tuple[float, float, float]], grippers: dict[str, float], num_steps: int = 25
 ) -> None:
     """Move hands to places within reach of so many steps; hands that are not named stay, with their grippers as told."""
-    targets = {name: env.get_robot_eef_pose(name).clone() for name in HANDS}
+    targets = env.eef_pose.clone()
     for name, place in places.items():
-        targets[name][0, :3, 3] = torch.tensor(place)
-    actions = {name: torch.tensor([[grippers[name]]]) for name in HANDS}
+        targets[0, HANDS.index(name), :3, 3] = torch.tensor(place)
+    actions = torch.tensor([[[grippers[name]] for name in HANDS]])
     for _ in range(num_steps):
-        env.step(env.target_eef_pose_to_action(targets, actions, None))
+        env.step(env.target_eef_pose_to_action(targets, actions))
 
 
 def bar_pos(env: KinematicEnv) -> list[float]:
-    return env.get_object_poses()["bar"][0, :3, 3].tolist()
+    return object_poses(env)["bar"][0, :3, 3].tolist()
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_correlated_noise_does_not_depend_on_the_other_envs_or_on_what_an_env_di
 def test_noise_can_differ_by_axis() -> None:
     axes = [0.0, 0.1, 0.2, 0.0, 0.0, 0.3]
     subtasks = {"franka": [SubTaskConfig(action_noise=0.5), SubTaskConfig(action_noise=axes)]}
-    table = build_table(subtasks, ["mug"], 6, CPU)
+    table = build_table(subtasks, ["mug"], [6], CPU)
     torch.testing.assert_close(table.noise_std, torch.tensor([[[0.5] * 6, axes]]))
 
 
@@ -69,4 +69,4 @@ def test_noise_of_too_few_axes_is_refused() -> None:
     subtasks = {"franka": [SubTaskConfig(), SubTaskConfig(action_noise=[0.1, 0.2])]}
     message = r"subtask_configs\.franka\.1: action_noise has 2 entries, an action of this env has 6 pose entries; give one"
     with pytest.raises(TaskSpecError, match=message):
-        build_table(subtasks, ["mug"], 6, CPU)
+        build_table(subtasks, ["mug"], [6], CPU)

@@ -162,12 +162,11 @@ def load(path: Path, starts: tuple[str, ...] = ("reach", "place")) -> list[Sourc
 
 def pool_of(demos: list[SourceDemo], use_skillgen: bool) -> SourcePool:
     subtasks = [SubTaskConfig("ketchup", "reach"), SubTaskConfig("basket", "place")]
-    gripper = {EEF_NAME: slice(-1, None)}
     return build_pool(
         demos,
         {EEF_NAME: subtasks},
         OBJECT_NAMES,
-        lambda actions: {name: actions[..., part] for name, part in gripper.items()},
+        lambda actions: actions[:, None, -1:],
         torch.device("cpu"),
         use_skillgen,
     )

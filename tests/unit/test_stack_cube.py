@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.math import yaw_matrix
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import SceneState, load_task
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
+from tests.named_poses import object_poses
 
 TASK = load_task("stack_cube")
 EEF = "franka"
@@ -246,10 +247,10 @@ def test_trial_is_hopeless_once_the_hand_has_gone_on_without_its_cube() -> None:
 
 
 def step_to(env: KinematicEnv, pos: Tensor, gripper: float, num_steps: int = 10) -> None:
-    target = env.get_robot_eef_pose(EEF).clone()
+    target = env.eef_pose[:, 0].clone()
     target[:, :3, 3] = pos
     for _ in range(num_steps):
-        env.step(env.target_eef_pose_to_action({EEF: target}, {EEF: torch.full((env.num_envs, 1), gripper)}, None))
+        env.step(env.target_eef_pose_to_action(target[:, None], torch.full((env.num_envs, 1, 1), gripper)))
 
 
 def test_kinematic_gripper_takes_each_cube_in_its_turn() -> None:
@@ -258,17 +259,17 @@ def test_kinematic_gripper_takes_each_cube_in_its_turn() -> None:
     env.reset(torch.arange(3), Draws(1, torch.arange(3)))
     up, hand_up = torch.tensor([0.0, 0.0, 0.2]), torch.tensor([0.0, 0.0, 0.01])
     for level, name in ((1, "cube_2"), (2, "cube_3")):
-        cube = env.get_object_poses()[name][:, :3, 3].clone() + hand_up
+        cube = object_poses(env)[name][:, :3, 3].clone() + hand_up
         step_to(env, cube + up, 1.0)
         step_to(env, cube, 1.0)
         step_to(env, cube, -1.0)
         step_to(env, cube + up, -1.0)
-        base = env.get_object_poses()["cube_1"][:, :3, 3] + hand_up
+        base = object_poses(env)["cube_1"][:, :3, 3] + hand_up
         step_to(env, base + up, -1.0)
         step_to(env, base + torch.tensor([0.0, 0.0, level * CUBE_SIZE + 0.005]), -1.0)
         step_to(env, base + torch.tensor([0.0, 0.0, level * CUBE_SIZE + 0.005]), 1.0)
         step_to(env, base + up, 1.0)
-        height = env.get_object_poses()[name][:, 2, 3]
+        height = object_poses(env)[name][:, 2, 3]
         torch.testing.assert_close(height, torch.full((3,), LEVELS[level]), atol=1e-6, rtol=0)
     assert env.success().all()
 
@@ -285,11 +286,11 @@ def test_kinematic_gripper_takes_the_nearest_of_two_cubes_within_reach() -> None
     step_to(env, goal, -1.0)
     held = env.get_state()
     step_to(env, goal + torch.tensor([0.0, 0.0, 0.1]), -1.0)
-    poses = env.get_object_poses()
+    poses = object_poses(env)
     assert float(poses["cube_3"][0, 2, 3]) == pytest.approx(REST + 0.1, abs=1e-5)
     assert float(poses["cube_2"][0, 2, 3]) == pytest.approx(REST, abs=1e-6)
     # What it holds is found again from the state alone.
     other = KinematicEnv(TASK, {}, 1)
     other.reset_to(held, torch.arange(1))
     step_to(other, goal + torch.tensor([0.0, 0.0, 0.1]), -1.0)
-    assert float(other.get_object_poses()["cube_3"][0, 2, 3]) == pytest.approx(REST + 0.1, abs=1e-5)
+    assert float(object_poses(other)["cube_3"][0, 2, 3]) == pytest.approx(REST + 0.1, abs=1e-5)

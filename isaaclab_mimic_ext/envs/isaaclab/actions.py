@@ -5,7 +5,8 @@ batched method; a batched form of ours for the usual action terms; and its one-e
 with the one-env method on random targets.
 """
 
-# N envs, n of them addressed, E end effectors, A action entries, G gripper entries, P pose entries of an action
+# N envs, n of them addressed, E end effectors, A action entries, G gripper entries and P pose entries of an action
+# (each end effector has its own G and P)
 
 import inspect
 import itertools
@@ -61,7 +62,7 @@ class ActionForm:
         for name in self.eef_names:
             pose = self._pose_entries(targets[name], eef_poses[name])
             if noise is not None:
-                pose = pose + noise[name][..., : self.pose_dim]
+                pose = pose + noise[name]
             poses[name] = pose.clamp(-1.0, 1.0) if self.clamps else pose
         parts = (poses, grippers)
         if self.grippers_last:
@@ -120,7 +121,7 @@ class ActionConverter:
 
     Attributes:
         way: `own` (the env's batched method), `batched` (a form of ours) or `loop`.
-        noise_dim: P.
+        pose_dims: P of each end effector, in the order of `eef_names`.
     """
 
     def __init__(self, env: Any, eef_names: tuple[str, ...], eef_poses: Poses, gripper_dims: Mapping[str, int]):
@@ -130,7 +131,7 @@ class ActionConverter:
         expected = [self._one_env.actions(*check, self._num_envs) for check in checks]
         self.form = self._find_form(checks, expected, eef_poses)
         columns = _pose_columns(self._one_env, eef_poses, checks[0][1])
-        self.noise_dim = max(len(ids) for ids in columns.values())
+        self.pose_dims = tuple(len(columns[name]) for name in eef_names)
         self._columns = {name: torch.tensor(ids, device=env.device) for name, ids in columns.items()}
         self.way = self._choose_way(checks, expected)
 
@@ -165,7 +166,7 @@ class ActionConverter:
         actions = self._one_env.actions(targets, grippers, self._num_envs)
         if noise is not None:
             for name, columns in self._columns.items():
-                actions[:, columns] += noise[name][:, : len(columns)]
+                actions[:, columns] += noise[name]
         return actions
 
 

@@ -1,6 +1,7 @@
 """Any Isaac Lab Mimic env behind our protocol: N envs in one call of each of its methods."""
 
 # N envs, n of them addressed, E end effectors, O objects, A action entries, G gripper entries, P pose entries of an action
+# (of the end effector that has most)
 
 import random
 from collections.abc import Mapping
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from isaaclab_mimic_ext.diagnose.reasons import FailureReason
-from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.base import NestedTensors, by_name
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.envs.isaaclab.compat import (
     env_indices,
@@ -28,6 +30,9 @@ from isaaclab_mimic_ext.task import Task
 
 class IsaacLabEnv:
     """`MimicEnv` around an Isaac Lab `ManagerBasedRLMimicEnv` without terminations and recorders.
+
+    Isaac Lab's methods take and return dicts by end effector; here, and nowhere else, they become stacks, padded with zeros
+    where end effectors differ.
 
     Args:
         env: unwrapped, made with `num_envs` scenes.
@@ -56,11 +61,13 @@ class IsaacLabEnv:
         self._success = torch.zeros_like(self._violated)
         env.reset(env_ids=env_indices(every_env))
         self._begin(every_env)
-        self.object_names: tuple[str, ...] = tuple(self._object_poses)
-        self._gripper = self.actions_to_gripper_actions(torch.zeros(self.num_envs, self.action_dim, device=self.device))
-        gripper_dims = {name: value.shape[-1] for name, value in self._gripper.items()}
-        self.converter = ActionConverter(env, self.eef_names, self._eef_poses, gripper_dims)
-        self.action_noise_dim: int = self.converter.noise_dim
+        self.object_names: tuple[str, ...] = tuple(env.get_object_poses())
+        no_action = torch.zeros(self.num_envs, self.action_dim, device=self.device)
+        gripper_dims = {name: rows.shape[-1] for name, rows in self._grippers_by_eef(no_action).items()}
+        self.gripper_dims: tuple[int, ...] = tuple(gripper_dims.values())
+        self._gripper = self.actions_to_gripper_actions(no_action)
+        self.converter = ActionConverter(env, self.eef_names, by_name(self.eef_names, self.eef_pose), gripper_dims)
+        self.pose_dims: tuple[int, ...] = self.converter.pose_dims
 
     @property
     def _task(self) -> Task | None:
@@ -109,8 +116,8 @@ class IsaacLabEnv:
 
     def _refresh(self) -> None:
         """Ask the env once for what the generator asks of it several times a step."""
-        self._eef_poses = {name: self._env.get_robot_eef_pose(name) for name in self.eef_names}
-        self._object_poses: dict[str, Tensor] = self._env.get_object_poses()
+        self.eef_pose = torch.stack([self._env.get_robot_eef_pose(name) for name in self.eef_names], dim=1)
+        self.object_pose = torch.stack(list(self._env.get_object_poses().values()), dim=1)
         self._signals = _bools(self._env.get_subtask_term_signals)
         self._state: NestedTensors | None = None
         task = self._task
@@ -128,17 +135,9 @@ class IsaacLabEnv:
 
     def _with_idle_envs_held(self, actions: Tensor, env_ids: Tensor) -> Tensor:
         """Isaac Lab steps every env: those that have no trial are asked to stay where they are."""
-        held = self.converter.actions(self._eef_poses, self._eef_poses, self._gripper, None)
+        held = self.target_eef_pose_to_action(self.eef_pose, self._gripper)
         held[env_ids] = actions[env_ids]
         return held
-
-    def get_robot_eef_pose(self, eef_name: str) -> Tensor:
-        if eef_name not in self._eef_poses:
-            raise ConfigError(f"no end effector '{eef_name}' in the scene; {choices(eef_name, self.eef_names)}")
-        return self._eef_poses[eef_name]
-
-    def get_object_poses(self) -> dict[str, Tensor]:
-        return self._object_poses
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
         return self._signals
@@ -172,14 +171,29 @@ class IsaacLabEnv:
         return hopeless if hopeless is None else hopeless | self._violated
 
     def target_eef_pose_to_action(
-        self, target_eef_poses: dict[str, Tensor], gripper_actions: dict[str, Tensor], noise: dict[str, Tensor] | None
+        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor | None = None
     ) -> Tensor:
-        return self.converter.actions(target_eef_poses, self._eef_poses, gripper_actions, noise)
+        return self.converter.actions(
+            by_name(self.eef_names, target_eef_pose),
+            by_name(self.eef_names, self.eef_pose),
+            self._unpadded(gripper_action, self.gripper_dims),
+            None if noise is None else self._unpadded(noise, self.pose_dims),
+        )
 
-    def action_to_target_eef_pose(self, actions: Tensor) -> dict[str, Tensor]:
-        return self._env.action_to_target_eef_pose(actions)
+    def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:
+        targets = self._env.action_to_target_eef_pose(actions)
+        return torch.stack([targets[name] for name in self.eef_names], dim=1)
 
-    def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
+    def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
+        parts, widest = self._grippers_by_eef(actions), max(self.gripper_dims)
+        return torch.stack([pad(part, (0, widest - part.shape[-1])) for part in parts.values()], dim=-2)
+
+    def _unpadded(self, stacked: Tensor, dims: tuple[int, ...]) -> dict[str, Tensor]:
+        """The entries that count of (N, E, K), eef -> (N, K of that eef)."""
+        return {name: stacked[:, eef, :dim] for eef, (name, dim) in enumerate(zip(self.eef_names, dims, strict=True))}
+
+    def _grippers_by_eef(self, actions: Tensor) -> dict[str, Tensor]:
+        """Eef -> (..., G of that eef), of actions (..., A)."""
         # Isaac Lab's takes (num_envs, num_steps, A) and, in some tasks, only that or only (rows, A): rows fit both.
         rows = self._env.actions_to_gripper_actions(actions.reshape(-1, actions.shape[-1]))
         return {name: rows[name].reshape(*actions.shape[:-1], -1) for name in self.eef_names}

@@ -39,10 +39,10 @@ def converted(argument: tuple[str, tuple[str, ...], int]) -> Converted:
         actions = converter.actions(targets, eef_poses, wanted_grippers, None)
         own = [_own_action(env, targets, wanted_grippers, index) for index in range(NUM_ENVS)]
         error = max(error, (actions - torch.stack(own)).abs().max().item())
-    ones = {eef: torch.ones(NUM_ENVS, converter.noise_dim) for eef in eef_names}
+    quarters = {eef: torch.full((NUM_ENVS, dim), 0.25) for eef, dim in zip(eef_names, converter.pose_dims, strict=True)}
     still = converter.actions(eef_poses, eef_poses, grippers, None)
-    moved = converter.actions(eef_poses, eef_poses, grippers, {eef: 0.25 * one for eef, one in ones.items()})
-    return Converted(converter.way, converter.noise_dim, error, (moved - still).abs().sum(-1).max().item())
+    moved = converter.actions(eef_poses, eef_poses, grippers, quarters)
+    return Converted(converter.way, converter.pose_dims, error, (moved - still).abs().sum(-1).max().item())
 
 
 class UnknownForm(FrankaCubeStackIKRelMimicEnv):

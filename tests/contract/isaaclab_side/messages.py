@@ -117,12 +117,12 @@ class Converted:
 
     Attributes:
         way: `own`, `batched` or `loop`.
-        noise_dim: pose entries of an end effector's action.
+        pose_dims: pose entries of each end effector's action.
         error: the largest difference to the env's own one-env method.
         moved: by how much noise of 0.25 on every pose entry moves an action, the sum over its entries.
     """
 
     way: str
-    noise_dim: int
+    pose_dims: tuple[int, ...]
     error: float
     moved: float
