@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from isaaclab_mimic_ext.apps.demo_bar import demo_bar
+from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.doctor.drawing import write_picture
 from isaaclab_mimic_ext.doctor.examine import examine
@@ -20,8 +20,8 @@ def main(cfg: CheckDemosCfg) -> DoctorReport:
         SourceDataError: the file cannot be read.
         OutputError: the picture cannot be written.
     """
-    with demo_bar("examining", cfg.progress) as on_progress:
-        examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, on_progress)
+    with ProgressBar("examining", cfg.progress, log_period=None) as bar:
+        examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, bar.update)
     report = examination.report
     if cfg.picture_file is not None:
         shapes, size = draw_timeline(examination)

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.apps.evaluation_bar import evaluation_bar
 from isaaclab_mimic_ext.apps.signals import StopRequest
+from isaaclab_mimic_ext.commands.progress import ProgressBar, evaluation_figures
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
@@ -180,10 +180,11 @@ class Evaluation:
     def _evaluate(self, checkpoint: Checkpoint, policy: Policy, stop: StopRequest) -> None:
         history = History(self.env, self.rules.horizon, self.cfg.num_video_episodes) if self.cfg.video else None
         evaluator = Evaluator(self.env, policy, self.rules, self.disturbances, history)
-        with evaluation_bar(checkpoint.name, self.cfg.progress) as show:
+        with ProgressBar(checkpoint.name, self.cfg.progress, unit="episodes") as bar:
 
             def should_stop(progress: EvaluationProgress) -> bool:
-                show(progress)
+                done, total = progress.num_ended, progress.num_episodes
+                bar.update(done, total, lambda: evaluation_figures(progress), progress.share)
                 return stop.requested
 
             evaluator.run(should_stop)

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.apps.logs import log_file
 from isaaclab_mimic_ext.apps.pictures import draw_run
-from isaaclab_mimic_ext.apps.progress import ProgressDisplay
 from isaaclab_mimic_ext.apps.reports import closing_facts, note_reported, report_late, write_stats
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.apps.skillgen import build_motion_planner, check_navigation, start_signal_names
+from isaaclab_mimic_ext.commands.progress import ProgressBar, generation_figures
 from isaaclab_mimic_ext.config import GenerateCfg, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import load_source_demos
@@ -240,10 +240,11 @@ def _interrupted(folder: RunFolder, report: GenerationReport) -> str:
 
 def _generate(cfg: GenerateCfg, generator: Generator, stop: StopRequest) -> GenerationReport:
     def should_stop() -> bool:
-        display.update(generator.progress())
+        progress = generator.progress()
+        bar.update(progress.num_done, progress.num_target, lambda: generation_figures(progress))
         return stop.requested
 
-    with ProgressDisplay(cfg.progress) as display:
+    with ProgressBar("generating", cfg.progress) as bar:
         try:
             generator.run(should_stop)
         except BaseException:

@@ -1,6 +1,6 @@
 """`scripts/merge_datasets.py`: several datasets into one."""
 
-from isaaclab_mimic_ext.apps.demo_bar import demo_bar
+from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.config import MergeDatasetsCfg
 from isaaclab_mimic_ext.datasets.merge import Merged, merge_datasets
 
@@ -11,8 +11,8 @@ def main(cfg: MergeDatasetsCfg) -> Merged:
     Raises:
         UsageError: the files do not fit together, or the output cannot be written; nothing was written.
     """
-    with demo_bar("merging", cfg.progress) as on_progress:
-        merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, on_progress)
+    with ProgressBar("merging", cfg.progress, log_period=None) as bar:
+        merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, bar.update)
     print(f"Merged {len(cfg.input_file)} files: {merged.num_demos} demos, {merged.num_steps} steps in {cfg.output_file}")
     for name, count in merged.masks.items():
         print(f"  mask/{name}: {count} demos")

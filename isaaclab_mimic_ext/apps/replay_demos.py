@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from isaaclab_mimic_ext.apps.demo_bar import demo_bar
+from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.config import ReplayDemosCfg
 from isaaclab_mimic_ext.datasets.engine import make_recorded_env, recorded_engine
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
@@ -53,10 +53,10 @@ def main(cfg: ReplayDemosCfg) -> list[Replayed]:
 
 def _replay(cfg: ReplayDemosCfg, env: MimicEnv, names: list[str], history: StateHistory) -> list[Replayed]:
     results = []
-    with demo_bar("replaying", cfg.progress) as on_progress:
+    with ProgressBar("replaying", cfg.progress, log_period=None) as bar:
         for result in replay_file(env, cfg.input_file, names, cfg.num_success_steps, history.after_step):
             results.append(result)
-            on_progress(len(results), len(names))
+            bar.update(len(results), len(names))
     return results
 
 

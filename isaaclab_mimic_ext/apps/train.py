@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.apps.logs import log_file
 from isaaclab_mimic_ext.apps.signals import StopRequest
-from isaaclab_mimic_ext.apps.training_bar import training_bar
 from isaaclab_mimic_ext.apps.training_evaluation import DuringTraining
+from isaaclab_mimic_ext.commands.progress import ProgressBar, training_figures
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.record.hdf5 import installed_versions
 from isaaclab_mimic_ext.train import agents, data
@@ -154,11 +154,11 @@ class _Run:
         with (
             stop,
             Metrics(folder.metrics, folder.tensorboard, trainer.epoch) as metrics,
-            training_bar(self.schedule.epochs, self.cfg.progress) as show,
+            ProgressBar("training", self.cfg.progress, unit="epochs", log_period=20.0) as bar,
         ):
 
             def on_epoch(report: TrainingReport) -> bool:
-                show(report)
+                bar.update(report.epoch, self.schedule.epochs, lambda: training_figures(report))
                 return stop.requested
 
             report = trainer.run(metrics, on_epoch)

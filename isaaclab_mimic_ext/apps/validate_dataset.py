@@ -1,6 +1,6 @@
 """`scripts/validate_dataset.py`: whether a dataset can be trusted."""
 
-from isaaclab_mimic_ext.apps.demo_bar import demo_bar
+from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.config import ValidateDatasetCfg
 from isaaclab_mimic_ext.datasets.findings import ValidationReport
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
@@ -14,8 +14,8 @@ def main(cfg: ValidateDatasetCfg) -> ValidationReport:
         InvalidDataset: it has faults.
         SourceDataError: it cannot be read.
     """
-    with demo_bar("checking", cfg.progress) as on_progress:
-        report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, on_progress, cfg.time_limit)
+    with ProgressBar("checking", cfg.progress, log_period=None) as bar:
+        report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, bar.update, cfg.time_limit)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_valid(cfg.strict):
         raise InvalidDataset(

@@ -18,10 +18,10 @@ import torch
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.apps import generate as app
-from isaaclab_mimic_ext.apps.progress import ProgressDisplay
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, OutputError
+from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.hdf5 import part_path
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.stats import GenerationReport
@@ -218,12 +218,16 @@ def test_a_signal_keeps_every_finished_demo(
 ) -> None:
     seen = []
 
-    def interrupt_after_nine(display: ProgressDisplay, progress: Any) -> None:
+    count = Generator.progress
+
+    def interrupt_after_nine(generator: Generator) -> Any:
+        progress = count(generator)
         seen.append(progress.num_successes)
         if progress.num_ended >= 9:
             signal.raise_signal(signal.SIGINT)
+        return progress
 
-    monkeypatch.setattr(ProgressDisplay, "update", interrupt_after_nine)
+    monkeypatch.setattr(Generator, "progress", interrupt_after_nine)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted) as raised:
         run(kinematic_source, folder, "num_envs=5", "datagen_config.generation_num_trials=500")

@@ -1,0 +1,110 @@
+"""Progress of a command: a bar on a terminal, a line every few seconds in a log file."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.evaluate.evaluator import EvaluationProgress
+    from isaaclab_mimic_ext.stats import Progress as RunProgress
+    from isaaclab_mimic_ext.train.trainer import TrainingReport
+
+log = logging.getLogger(__name__)
+
+_BAR_PERIOD = 0.1
+"""Minimum time between two drawings of the bar [s]."""
+
+
+class ProgressBar:
+    """A bar with count and time remaining, drawn where standard error is a terminal, and lines in the log elsewhere.
+
+    Args:
+        title: Name in front of the bar and of each line.
+        enabled: False shows nothing.
+        unit: Noun for the counted items, used in log lines.
+        log_period: Time between two log lines [s]; None writes none.
+    """
+
+    def __init__(self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = 10.0):
+        self._title, self._unit = title, unit
+        self._is_terminal = sys.stderr.isatty()
+        self._period = _BAR_PERIOD if self._is_terminal else log_period
+        self._is_shown = enabled and self._period is not None
+        self._begin = time.perf_counter()
+        self._first: int | None = None
+        self._next = self._begin + (0.0 if self._is_terminal else self._period or 0.0)
+        columns = (
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(), TextColumn("{task.fields[remaining]}"),
+        )  # fmt: skip
+        is_drawn = self._is_shown and self._is_terminal
+        self._bar = Progress(*columns, console=Console(stderr=True), disable=not is_drawn, auto_refresh=False)
+        self._task = self._bar.add_task(title, total=None, figures="", remaining="")
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.refresh()
+        self._bar.stop()
+
+    def update(self, done: int, total: int, figures: Callable[[], str] = str, share: float | None = None) -> None:
+        """Show the present state if it is due. Cheap enough to be called in every step.
+
+        Args:
+            figures: Returns the text beside the count, such as rate and success; called only when it is shown.
+            share: Finished share of the work, 0 to 1, from which the time remaining follows; None counts items.
+        """
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = done
+        is_over = done == total and self._is_terminal
+        if not self._is_shown or (now < self._next and not is_over):
+            return
+        self._next = now + (self._period or 0.0)
+        if share is None:
+            share = (done - self._first) / max(total - self._first, 1)
+        remaining = f"{(now - self._begin) * (1 / share - 1):.0f} s remaining" if share > 0 else ""
+        if self._is_terminal:
+            self._bar.update(self._task, completed=done, total=total, figures=figures(), remaining=remaining, refresh=True)
+            return
+        parts = [f"{done}/{total} {self._unit}", figures(), remaining]
+        log.info("%s: %s", self._title, ", ".join(part for part in parts if part))
+
+
+def generation_figures(progress: "RunProgress") -> str:
+    """Success rate, rates and queue of a generation run."""
+    elapsed = max(progress.elapsed_now, 1e-9)
+    parts = [
+        f"{progress.num_ended} trials",
+        f"{_success(progress.num_successes, progress.num_ended)} success",
+        f"{progress.env_steps_now / elapsed:,.0f} steps/s",
+        f"{3600 * progress.num_successes_now / elapsed:,.0f} demos/h",
+        f"{progress.num_unsaved} unsaved",
+        f"queue {progress.queue_depth}",
+    ]
+    if progress.seconds_stalled > 0.05 * elapsed:
+        parts.append(f"stalled {progress.seconds_stalled / elapsed:.0%} by the disk")
+    return ", ".join(parts)
+
+
+def evaluation_figures(progress: "EvaluationProgress") -> str:
+    """Success rate and step rate of an evaluation."""
+    rate = progress.env_steps / max(progress.elapsed, 1e-9)
+    return f"{_success(progress.num_successes, progress.num_ended)} success, {rate:,.0f} steps/s"
+
+
+def training_figures(report: "TrainingReport") -> str:
+    """Losses and best success rate so far of a training."""
+    best = f", best success {report.best_success:.0%}" if report.best_success is not None else ""
+    return f"loss {report.train_loss:.5f}, valid {report.valid_loss:.5f}{best}"
+
+
+def _success(num_successes: int, num_ended: int) -> str:
+    return f"{num_successes / num_ended:.0%}" if num_ended else "-"
