@@ -126,7 +126,7 @@ def test_full_disk_is_said_in_one_line_before_anything_is_evaluated(tmp_path: Pa
 
 
 def test_interrupted_evaluation_keeps_what_ended(tmp_path: Path) -> None:
-    arguments = ("sim=kinematic", "num_envs=2", "num_episodes=100000", "horizon=150", "video=false", "output_dir=a")
+    arguments = ("sim=kinematic", "num_envs=2", "num_episodes=100000", "horizon=20", "video=false", "output_dir=a")
     process = start(POLICY + "expert", *arguments, cwd=tmp_path)
     end = time.monotonic() + 60
     while not (tmp_path / "a/evaluation.json").exists() and time.monotonic() < end:
