@@ -4,11 +4,10 @@ from pathlib import Path
 
 from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.config import CheckDemosCfg
-from isaaclab_mimic_ext.doctor.drawing import write_picture
 from isaaclab_mimic_ext.doctor.examine import examine
 from isaaclab_mimic_ext.doctor.findings import DoctorReport
-from isaaclab_mimic_ext.doctor.timeline import draw_timeline
 from isaaclab_mimic_ext.errors import InvalidDataset
+from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task import load_task
 
 
@@ -24,8 +23,7 @@ def main(cfg: CheckDemosCfg) -> DoctorReport:
         examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, bar.update)
     report = examination.report
     if cfg.picture_file is not None:
-        shapes, size = draw_timeline(examination)
-        write_picture(Path(cfg.picture_file), shapes, size, "check_demos", cfg.overwrite)
+        write_timeline(examination, Path(cfg.picture_file), cfg.overwrite)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_healthy:
         raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; the report says what can be done")

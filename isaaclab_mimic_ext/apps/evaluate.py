@@ -24,13 +24,13 @@ from isaaclab_mimic_ext.evaluate.evaluator import Disturbances, EvaluationProgre
 from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
 from isaaclab_mimic_ext.evaluate.history import History
 from isaaclab_mimic_ext.evaluate.horizon import horizon_of
-from isaaclab_mimic_ext.evaluate.plot import plot_success
 from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, best_of
 from isaaclab_mimic_ext.evaluate.summary import by_epoch
 from isaaclab_mimic_ext.evaluate.table import result_table
 from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
 from isaaclab_mimic_ext.policies.load import find_policy, make_policy
 from isaaclab_mimic_ext.quaternions import ENTRY
+from isaaclab_mimic_ext.report.curves import plot_success
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task import load_task
 

@@ -16,9 +16,9 @@ from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.pipeline.lock import locked
-from isaaclab_mimic_ext.pipeline.page import render_page
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
+from isaaclab_mimic_ext.report.pipeline_page import render_pipeline_page
 from isaaclab_mimic_ext.task import task_dirs
 
 log = logging.getLogger(__name__)
@@ -64,9 +64,9 @@ def _run_all(steps: list[Step], stamps: Stamps, folder: PipelineFolder, lock: in
 
 
 def _write_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: dict[str, float | None]) -> None:
-    page = render_page(cfg, folder, seconds)
+    page = render_pipeline_page(cfg, folder, seconds)
     try:
-        folder.page.write_text(page)
+        folder.page.write_text(page, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder.page} cannot be written: {error.strerror}; free some space and run again") from error
     log.info("Everything is up to date; the page is %s", folder.page)

@@ -9,10 +9,10 @@ from isaaclab_mimic_ext.config import ReportCfg
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import check_free
-from isaaclab_mimic_ext.report.failures import choose_failures
-from isaaclab_mimic_ext.report.page import Heading, render_page
-from isaaclab_mimic_ext.report.pictures import Pictures
+from isaaclab_mimic_ext.report.pages import duration
+from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
 from isaaclab_mimic_ext.report.records import RunRecords, read_records
+from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.report.summary import count_reasons
 from isaaclab_mimic_ext.stats import INTERRUPTED
 
@@ -37,7 +37,7 @@ def main(cfg: ReportCfg) -> Path:
     if state not in UNCOUNTED:
         records = records.only(records.trials < int(records.facts["num_counted"]))
     pictures, missing = _draw_failures(cfg, folder, records)
-    page = render_page(_heading(folder, records.facts, state), records, pictures, missing)
+    page = render_run_page(_heading(folder, records.facts, state), records, pictures, missing)
     _write(path, page)
     print(f"{len(records)} trials, {int((~records.success).sum())} failed: {path}")
     return path
@@ -96,19 +96,13 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
         "run": str(folder.path),
         "engine": str(identity.get("sim.engine", "unknown")),
         "seed": str(identity.get("datagen_config.seed", "unknown")),
-        **({} if elapsed is None else {"time": _duration(float(elapsed))}),
+        **({} if elapsed is None else {"time": duration(float(elapsed))}),
     }
     return Heading(str(identity.get("task.name", folder.path.name)), state, settings)
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else (f"{minutes} min {rest} s" if minutes else f"{rest} s")
-
-
 def _write(path: Path, page: str) -> None:
     try:
-        path.write_text(page)
+        path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"report_file: {path} cannot be written: {error.strerror}; give another one") from error

@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from isaaclab_mimic_ext.config import SweepReportCfg
-from isaaclab_mimic_ext.errors import DependencyMissing, OutputError, SourceDataError
+from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.evaluate.sweep import Outcome, outcomes, read_jobs, swept_parameters
-from isaaclab_mimic_ext.evaluate.sweep_plot import plot_sweep, sweep_table
+from isaaclab_mimic_ext.evaluate.table import sweep_table
+from isaaclab_mimic_ext.report.curves import plot_sweep
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,6 @@ def main(cfg: SweepReportCfg) -> list[Outcome]:
         raise OutputError(f"{report}: cannot be written ({error.strerror}); free some space and run again") from error
     console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
     console.print(sweep_table(results, parameters, str(folder)))
-    try:
-        plot_sweep(results, parameters, picture, folder.name)
-        log.info("Drew %s", picture)
-    except DependencyMissing as error:
-        log.warning("No %s: %s", picture.name, error)
+    plot_sweep(results, parameters, picture, folder.name)
+    log.info("Drew %s", picture)
     return results

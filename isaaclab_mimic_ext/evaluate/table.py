@@ -1,17 +1,18 @@
-"""An evaluation as a table on the terminal."""
+"""Evaluations and sweeps as tables on the terminal."""
 
 from collections.abc import Sequence
 
 from rich.table import Table
 
 from isaaclab_mimic_ext.evaluate.results import CheckpointResult
+from isaaclab_mimic_ext.evaluate.sweep import Outcome, Parameter
 
 _NUM_REASONS = 2
 """The most frequent ones, so that a row stays a row."""
 
 
 def result_table(results: Sequence[CheckpointResult], title: str) -> Table:
-    """A row a checkpoint."""
+    """A row for each checkpoint."""
     table = Table(title=title, title_justify="left")
     table.add_column("checkpoint", overflow="fold")
     table.add_column("epoch", justify="right")
@@ -39,3 +40,24 @@ def _reasons(result: CheckpointResult) -> str:
     named = [f"{count} {reason}" for reason, count in reasons[:_NUM_REASONS]]
     others = sum(count for _, count in reasons[_NUM_REASONS:])
     return ", ".join([*named, f"{others} other"] if others else named)
+
+
+def sweep_table(outcomes: Sequence[Outcome], parameters: Sequence[Parameter], title: str) -> Table:
+    """A row for each combination of values."""
+    table = Table(title=title, title_justify="left")
+    for parameter in parameters:
+        table.add_column(parameter.name, overflow="fold")
+    table.add_column("jobs", justify="right")
+    table.add_column("generation (95 %)", no_wrap=True)
+    table.add_column("policy (95 %)", no_wrap=True)
+    table.add_column("the policy fails for" if any(o.policy for o in outcomes) else "trials fail for", overflow="fold")
+    for outcome in outcomes:
+        values = [str(outcome.values[parameter.name]) for parameter in parameters]
+        rates = ["-" if rate is None else str(rate) for rate in (outcome.generation, outcome.policy)]
+        table.add_row(*values, str(len(outcome.jobs)), *rates, _outcome_reasons(outcome))
+    return table
+
+
+def _outcome_reasons(outcome: Outcome) -> str:
+    reasons = outcome.reasons.get("policy", outcome.reasons.get("generation", {}))
+    return ", ".join(f"{count} {reason}" for reason, count in list(reasons.items())[:2])

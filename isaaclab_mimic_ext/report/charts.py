@@ -1,126 +1,288 @@
-"""Bars: why trials fail, how well targets were tracked, how long episodes are."""
+"""Charts in one style, drawn by matplotlib: SVG inside a page, PNG as a file. No display is needed."""
 
-# K trials, E end effectors, S subtasks
+# Sizes are in CSS pixels (96 per inch), font sizes in points (0.75 px).
 
-from collections.abc import Callable
-from math import ceil
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree
 
-import numpy as np
+from isaaclab_mimic_ext.errors import OutputError
 
-from isaaclab_mimic_ext.report.records import RunRecords, Subtask
-from isaaclab_mimic_ext.report.svg import BAD, GOOD, INK, MUTED, cut, line, picture, rect, text, ticks
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-_ROW = 26.0
-_NUM_BINS = 24
+INK, MUTED, GRID, EMPTY = "#22313f", "#667381", "#e3e8ed", "#f2f5f7"
+"""Text, less important text, lines, and cells without a value. In a page they follow its light or dark theme."""
+GOOD, BAD = "#2a7fb8", "#d1495b"
+PALETTE = ("#d1495b", "#e9a23b", "#7a5195", "#2f9e77", "#8c5a2b", "#56b4e9", "#cc79a7", "#8a949e")
+"""Categories. Neighbours differ in lightness too, for readers who do not see every hue."""
+CELL_INK = "#1c2833"
+"""Text on a coloured cell, in both themes."""
+NORMAL, SMALL = 9.0, 8.0
+"""Font sizes [pt]."""
+FEW = 5
+"""A rate over fewer trials than this is drawn pale: it says little."""
+WIDTH = 1008.0
+"""Width of a page's column [px]."""
 
-
-def draw_reasons(reasons: dict[str, int], num_trials: int, colors: dict[str, str]) -> str:
-    """A bar a reason, with how many of all trials failed for it."""
-    left, width = 250.0, 640.0
-    most = max(reasons.values())
-    parts = []
-    for row, (name, count) in enumerate(reasons.items()):
-        y = 6 + row * _ROW
-        parts.append(text(left - 10, y + 14, cut(name, 38), "end", 13))
-        parts.append(rect(left, y + 2, width * count / most, _ROW - 9, colors[name], f"{name}: {count}", rx=2))
-        share = f"{count}  ({count / max(num_trials, 1):.1%} of the trials)"
-        parts.append(text(left + width * count / most + 8, y + 14, share, size=12, fill=MUTED))
-    return picture(left + width + 200, 12 + _ROW * len(reasons), parts, "how many trials failed for which reason")
-
-
-def draw_lengths(records: RunRecords, step_dt: float) -> str:
-    """How many episodes have which length, failed ones above."""
-    left, top, width, height = 44.0, 10.0, 560.0, 170.0
-    edges = _length_edges(records.length)
-    good, _ = np.histogram(records.length[records.success], edges)
-    bad, _ = np.histogram(records.length[~records.success], edges)
-    most = max(int((good + bad).max()), 1)
-    parts = []
-    for count in ticks(0, most, 4):
-        y = top + height * (1 - count / most)
-        parts += [line(left, y, left + width, y), text(left - 6, y + 4, f"{count:g}", "end", 10, MUTED)]
-    scale = width / (edges[-1] - edges[0])
-    for index in range(len(good)):
-        x, bar = left + scale * (edges[index] - edges[0]), scale * (edges[index + 1] - edges[index]) - 1
-        base = top + height
-        for count, color, what in ((good[index], GOOD, "succeeded"), (bad[index], BAD, "failed")):
-            tall = height * count / most
-            base -= tall
-            span = f"{edges[index]:.0f} to {edges[index + 1] - 1:.0f} steps"
-            parts.append(rect(x, base, bar, tall, color, f"{count} {what}, {span}"))
-    for length in ticks(edges[0], edges[-1], 8):
-        x = left + scale * (length - edges[0])
-        parts.append(text(x, top + height + 15, f"{length:g}", "middle", 10, MUTED))
-    label = f"steps of {step_dt:g} s"
-    parts.append(text(left + width / 2, top + height + 32, label, "middle", 11, MUTED))
-    parts += _legend(left + width + 20, top + 12, (("succeeded", GOOD), ("failed", BAD)))
-    return picture(left + width + 130, top + height + 40, parts, "lengths of episodes")
-
-
-def draw_tracking(records: RunRecords) -> str:
-    """Mean error of each subtask in trials that succeeded and in failed ones; a line to the maxima's 95th percentile."""
-    subtasks = [subtask for row in records.subtasks for subtask in row]
-    left, gap, width, top = 150.0, 110.0, 290.0, 34.0
-    parts: list[str] = []
-    panels: tuple[tuple[str, int, float, Callable[[float], str]], ...] = (
-        ("distance to the target [mm]", 0, 1000.0, "{:.1f}".format),
-        ("angle to the target [°]", 2, 180 / np.pi, "{:.1f}".format),
-    )
-    for panel, (title, column, factor, shown) in enumerate(panels):
-        x = left + panel * (width + gap)
-        values = [_errors(records, subtask, column, factor) for subtask in subtasks]
-        most = max([largest for row in values for _, largest in row if np.isfinite(largest)], default=1.0) or 1.0
-        for tick in ticks(0, most, 4):
-            at = x + width * tick / most
-            parts += [line(at, top, at, top + 40 * len(subtasks)), text(at, top - 6, f"{tick:g}", "middle", 10, MUTED)]
-        parts.append(text(x + width / 2, 11, title, "middle", 12, INK))
-        for row, subtask in enumerate(subtasks):
-            y = top + 6 + 40 * row
-            if panel == 0:
-                name = f"{subtask.eef_name}: {subtask.title}" if len(records.subtasks) > 1 else subtask.title
-                parts.append(text(left - 12, y + 18, cut(name, 26), "end", 13))
-            for bar, ((mean, largest), color) in enumerate(zip(values[row], (GOOD, BAD), strict=True)):
-                parts += _error_bar(x, y + 15 * bar, width / most, mean, largest, color, shown)
-    height = top + 40 * len(subtasks) + 26
-    parts += _legend(left, height - 12, (("succeeded", GOOD), ("failed", BAD)), sideways=True)
-    return picture(left + 2 * width + gap + 70, height, parts, "tracking error by subtask")
+_RATE_STOPS = ((0.0, (192, 57, 43)), (0.5, (245, 194, 120)), (0.85, (238, 240, 226)), (1.0, (74, 144, 190)))
+_THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", EMPTY: "var(--empty)"}
+_PX_PER_INCH = 96.0
+_PNG_SCALE, _MOST_PNG_PIXELS = 1.5, 60000
+"""PNG pixels per CSS pixel, and the largest side of a PNG that matplotlib's renderer can still draw (below 2**16)."""
+_STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "font.size": NORMAL,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "svg.fonttype": "none",  # Text stays text: it is sharp, can be searched, and takes the page's font.
+    "text.color": INK,
+    "text.parse_math": False,  # A name with two dollar signs is not a formula.
+    "xtick.color": MUTED,
+    "xtick.major.size": 3,
+    "ytick.color": MUTED,
+    "ytick.major.size": 3,
+}
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""Characters that neither XML nor UTF-8 can hold."""
+_LOCK = threading.RLock()
+"""Guards matplotlib's settings, which belong to the whole process."""
 
 
-def _errors(records: RunRecords, subtask: Subtask, column: int, factor: float) -> list[tuple[float, float]]:
-    """Mean of means, 95th percentile of maxima, of the trials that succeeded and of those that failed; NaN without any."""
-    values = factor * records.tracking[:, subtask.eef, subtask.index, column : column + 2]
-    known = np.isfinite(values).all(-1)
-    found = []
-    for rows in (known & records.success, known & ~records.success):
-        if rows.any():
-            found.append((float(values[rows, 0].mean()), float(np.percentile(values[rows, 1], 95))))
-        else:
-            found.append((np.nan, np.nan))
-    return found
+class Canvas:
+    """One figure, with texts that a page shows under the mouse. Made by `canvas`."""
+
+    def __init__(self, width: float, height: float, layout: Literal["constrained"] | None = None):
+        from matplotlib.figure import Figure
+
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / _PX_PER_INCH, height / _PX_PER_INCH), layout=layout)
+        self._hints: dict[str, tuple[str, ...]] = {}
+
+    def axes(self, left: float, top: float, width: float, height: float, **options: Any) -> "Axes":
+        """Axes that fill a rectangle [px], y down from the canvas's upper edge."""
+        bottom = self.height - top - height
+        rectangle = (left / self.width, bottom / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(rectangle, **options)
+
+    def sheet(self) -> "Axes":
+        """Invisible axes over the whole canvas, in which coordinates are pixels, y down."""
+        axes = self.axes(0, 0, self.width, self.height, xlim=(0, self.width), ylim=(self.height, 0))
+        axes.set_axis_off()
+        return axes
+
+    def hint(self, artist: Any, *texts: str) -> None:
+        """Show a text under the mouse over an artist, or one over each of its markers."""
+        name = f"hint-{len(self._hints)}"
+        artist.set_gid(name)
+        self._hints[name] = tuple(map(printable, texts))
+
+    def svg(self, label: str) -> str:
+        """The chart as an `<svg>` element to be put into a page.
+
+        Args:
+            label: what the chart shows, for readers who cannot see it. Charts of one page have different labels.
+        """
+        import matplotlib
+
+        label = printable(label)
+        # Names inside the file depend on the salt: those of two charts in one page must not collide.
+        matplotlib.rcParams["svg.hashsalt"] = label
+        file = StringIO()
+        self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        return _for_page(file.getvalue(), label, self._hints, self.width)
+
+    def write_png(self, path: Path) -> None:
+        """Write the chart as a PNG file; what is there is replaced.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        scale = min(_PNG_SCALE, _MOST_PNG_PIXELS / max(self.width, self.height))
+        part = path.with_name(f"{path.stem}.part{path.suffix}")
+        try:
+            self.figure.savefig(part, format="png", dpi=scale * _PX_PER_INCH, facecolor="white")
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(f"{path}: cannot be written ({error.strerror}); free some space and run again") from error
 
 
-def _error_bar(
-    x: float, y: float, scale: float, mean: float, largest: float, color: str, shown: Callable[[float], str]
-) -> list[str]:
-    if not np.isfinite(mean):
-        return []
-    tip = f"mean {shown(mean)}, 95 % of the trials stay below {shown(largest)}"
-    return [
-        line(x, y + 5.5, x + scale * largest, y + 5.5, color, stroke_width=1.5),
-        rect(x, y, max(scale * mean, 1.0), 11, color, tip, rx=1.5),
-        text(x + scale * largest + 6, y + 9.5, f"{shown(mean)} … {shown(largest)}", size=10, fill=MUTED),
-    ]
+@contextmanager
+def canvas(width: float, height: float, layout: Literal["constrained"] | None = None) -> Iterator[Canvas]:
+    """A canvas in this project's style, whatever the user's own settings of matplotlib are.
+
+    Args:
+        width, height: [px].
+        layout: "constrained" lets matplotlib place the axes.
+    """
+    with _LOCK:
+        matplotlib = _import_quietly()
+        with matplotlib.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # A character without a glyph is drawn by the page's own font.
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(_STYLE)
+            yield Canvas(width, height, layout)
 
 
-def _legend(x: float, y: float, entries: tuple[tuple[str, str], ...], sideways: bool = False) -> list[str]:
-    parts = []
-    for index, (name, color) in enumerate(entries):
-        left, base = (x + 100 * index, y) if sideways else (x, y + 18 * index)
-        parts += [rect(left, base - 9, 11, 11, color, rx=2), text(left + 16, base, name, size=11, fill=INK)]
-    return parts
+def _import_quietly() -> Any:
+    """Import matplotlib without its messages: its first import reports a font cache, or a home that cannot be written."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        import matplotlib.figure
+        import matplotlib.font_manager
+    finally:
+        logger.setLevel(level)
+    return matplotlib
 
 
-def _length_edges(length: np.ndarray) -> np.ndarray:
-    low, high = int(length.min()), int(length.max()) + 1
-    width = max(ceil((high - low) / _NUM_BINS), 1)
-    return np.arange(low, high + width, width).astype(float)
+def _for_page(svg: str, label: str, hints: Mapping[str, tuple[str, ...]], width: float) -> str:
+    """Make an SVG file part of a page: the page's font and theme, hints, and no names that nothing refers to."""
+    root = ElementTree.fromstring(svg)
+    referenced = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
+        if "style" in element.attrib:
+            element.set("style", _page_style(element.attrib["style"]))
+        name = element.get("id", "")
+        if name in hints:
+            _add_hints(element, hints[name])
+        if name not in referenced:
+            element.attrib.pop("id", None)
+    for child in list(root):
+        # The style rule would hold for the page as a whole.
+        if child.tag == "metadata" or (child.tag == "defs" and child.find("style") is not None):
+            root.remove(child)
+    box = root.get("viewBox", "")
+    root.attrib = {"viewBox": box, "style": f"max-width:{width:g}px", "role": "img", "aria-label": label}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _page_style(style: str) -> str:
+    for color, variable in _THEME.items():
+        style = style.replace(color, variable)
+    return style
+
+
+def _add_hints(group: ElementTree.Element, texts: tuple[str, ...]) -> None:
+    markers = [element for element in group.iter() if element.tag.endswith("use")] if len(texts) > 1 else [group]
+    for element, text in zip(markers, texts, strict=True):
+        title = ElementTree.Element("title")
+        title.text = text
+        element.insert(0, title)
+
+
+def printable(text: object) -> str:
+    """The text, with a mark in the place of each character that a page cannot hold."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def cut(name: object, most: int) -> str:
+    """A name in at most this many characters, fit to be drawn."""
+    text = printable(name)
+    return text if len(text) <= most else f"{text[: max(most - 1, 1)].rstrip()}…"
+
+
+def colors_of(names: Sequence[str], palette: Sequence[str] = PALETTE) -> dict[str, str]:
+    """A colour for each name; the palette repeats when it is used up."""
+    return {name: palette[index % len(palette)] for index, name in enumerate(names)}
+
+
+def rate_color(rate: float, trials: int = FEW) -> str:
+    """The colour of a success rate, 0 to 1: red, sand, blue, most of the change at the upper end; pale for few trials."""
+    pairs = [(pair, pair[1][0]) for pair in pairwise(_RATE_STOPS)]
+    (low, low_color), (high, high_color) = next((pair for pair, end in pairs if rate <= end), pairs[-1][0])
+    share, strength = (rate - low) / (high - low), 1.0 if trials >= FEW else 0.35
+    mixed = (a + share * (b - a) for a, b in zip(low_color, high_color, strict=True))
+    return "#" + "".join(f"{round(255 + strength * (value - 255)):02x}" for value in mixed)
+
+
+def ink_on(rate: float, trials: int = FEW) -> str:
+    """The colour of text on `rate_color`."""
+    return "#ffffff" if rate < 0.25 and trials >= FEW else CELL_INK
+
+
+def count_bars(counts: Mapping[str, int], colors: Mapping[str, str], label: str, num_trials: int | None = None) -> str:
+    """A horizontal bar for each count; empty without counts.
+
+    Args:
+        num_trials: if given, counts are also shown as shares of it.
+    """
+    if not counts:
+        return ""
+    with _named_bars(list(counts), label) as (board, axes):
+        bars = axes.barh(range(len(counts)), list(counts.values()), height=0.62, color=[colors.get(n, BAD) for n in counts])
+        axes.set_xlim(0, 1.25 * max(counts.values()))
+        for row, (bar, (name, count)) in enumerate(zip(bars, counts.items(), strict=True)):
+            board.hint(bar, f"{name}: {count}")
+            share = f"  ({count / max(num_trials, 1):.1%} of the trials)" if num_trials is not None else ""
+            axes.annotate(f"{count}{share}", (count, row), (6, 0), textcoords="offset points", va="center", color=MUTED)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        return board.svg(label)
+
+
+def rate_bars(rates: Sequence[tuple[str, float, float, float]], label: str) -> str:
+    """A horizontal bar for each (name, rate, low, high), 0 to 1, with its interval across the end; empty without rates."""
+    if not rates:
+        return ""
+    with _named_bars([name for name, *_ in rates], label, foot=28.0) as (board, axes):
+        rows, middle = range(len(rates)), [100 * rate for _, rate, _, _ in rates]
+        bars = axes.barh(rows, middle, height=0.62, color=GOOD)
+        ends = interval_lengths([rate for _, *rate in rates])
+        axes.errorbar(middle, rows, xerr=ends, fmt="none", ecolor=INK, elinewidth=1.4, capsize=4)
+        for row, (bar, (name, rate, low, high)) in enumerate(zip(bars, rates, strict=True)):
+            figures = f"{100 * rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+            board.hint(bar, f"{name}: {figures}")
+            axes.text(1.02, row, figures, transform=axes.get_yaxis_transform(), va="center")
+        axes.set(xlim=(0, 100), xticks=range(0, 101, 20), xticklabels=[f"{percent} %" for percent in range(0, 101, 20)])
+        axes.grid(axis="x")
+        return board.svg(label)
+
+
+@contextmanager
+def _named_bars(names: Sequence[str], label: str, foot: float = 4.0) -> Iterator[tuple[Canvas, "Axes"]]:
+    """Axes for horizontal bars in rows of one height, with their names on the left."""
+    row, left, right = 27.0, 250.0, 200.0
+    with canvas(WIDTH, row * len(names) + foot) as board:
+        axes = board.axes(left, 0, WIDTH - left - right, row * len(names))
+        axes.set(ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
+        axes.set_yticklabels([cut(name, 36) for name in names], color=INK)
+        axes.tick_params(axis="y", length=0, pad=8)
+        axes.spines["left"].set_color(GRID)
+        yield board, axes
+
+
+def interval_lengths(rates: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """How far (rate, low, high), 0 to 1, reach below and above the rate [percentage points]."""
+    # A rate lies within its own interval; rounding must not make a length negative.
+    below = [max(100 * (rate - low), 0.0) for rate, low, _ in rates]
+    return below, [max(100 * (high - rate), 0.0) for rate, _, high in rates]
+
+
+def place_legend(axes: "Axes", handles: Sequence[Any], names: Sequence[str], **options: Any) -> None:
+    """A legend that shows every name, whatever it begins with."""
+    # matplotlib leaves out names that begin with an underscore.
+    legend = axes.legend(handles, [" "] * len(names), **options)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)

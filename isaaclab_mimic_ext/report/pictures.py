@@ -1,4 +1,4 @@
-"""What failed trials look like: a strip of pictures and a clip of each, as text that a page holds within itself."""
+"""Pictures of failed trials: a strip of frames and a clip of each, base64-encoded so that a page can contain them."""
 
 # T steps, H height and W width of a picture [pixels]
 
@@ -15,16 +15,19 @@ import numpy as np
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets.playback import TileOptions, write_states_video
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
+from isaaclab_mimic_ext.report.records import RunRecords
 from isaaclab_mimic_ext.task import Task
 
 _WIDTH, _HEIGHT = 240, 180
 _BEFORE, _AFTER = 6, 10
-"""How many steps before and after the event the strip shows."""
+"""Steps before and after the event that the strip shows."""
+_MOST_REASONS = 12
+"""Reasons that failed trials are shown of."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Of one trial: JPEG of the strip and MP4 of the whole, base64; `steps` are those that the strip shows."""
+    """One trial's JPEG of the strip and MP4 of the whole, base64-encoded; `steps` are those that the strip shows."""
 
     trial: int
     strip: str
@@ -32,14 +35,22 @@ class Pictures:
     steps: tuple[int, ...]
 
 
+def choose_failures(records: RunRecords, reasons: Sequence[str], most: int) -> list[int]:
+    """Rows of the failed trials to be shown: for each reason its first ones, at most `most`."""
+    rows: list[int] = []
+    for reason in list(reasons)[:_MOST_REASONS]:
+        rows += np.flatnonzero(~records.success & (records.reason == reason))[:most].tolist()
+    return rows
+
+
 def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], clips: bool) -> dict[int, Pictures]:
-    """Pictures of trials, by number.
+    """Draw trials; their pictures by trial number.
 
     Args:
         films: (trial, step of the event, states with leaves (T, ...)).
 
     Raises:
-        SimulatorUnavailable: nothing can draw here.
+        SimulatorUnavailable: no renderer works on this machine.
     """
     from isaaclab_mimic_ext.envs.rendering import Renderer
 
@@ -57,9 +68,9 @@ def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], cl
 
 
 def strip_steps(event: int, num_steps: int) -> tuple[int, ...]:
-    """Four steps that tell a trial: its start, shortly before the event, after it, the end; in order, each within the trial.
+    """Four steps that summarize a trial: its start, shortly before the event, shortly after it, the end.
 
-    Where the event is the end (what never happened has no time), the steps are spread evenly.
+    Where the event is the end (something that never happened has no time), the steps are spread evenly.
     """
     last = num_steps - 1
     if event >= last - 1:

@@ -1,4 +1,4 @@
-"""What the records of trials add up to: by reason, by subtask, by source demo, over the randomization."""
+"""Records of trials, counted: by reason, by subtask, by source demo, over the randomization."""
 
 # K trials, D source demos, S subtasks, E end effectors, X and Y bins of a place
 
@@ -25,6 +25,33 @@ class Bins:
     edges: tuple[np.ndarray, ...]
     trials: np.ndarray
     successes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A subtask's term signal, or the start or success of a trial.
+
+    Attributes:
+        count: number of trials that reached it.
+        lost: reason -> number of those trials that did not reach the next stage.
+    """
+
+    title: str
+    count: int
+    lost: dict[str, int]
+
+
+def stages_of(records: RunRecords, eef: int) -> list[Stage]:
+    """All trials, those that attained each subtask of an end effector, and those that succeeded."""
+    subtasks = records.subtasks[eef]
+    masks = [np.ones(len(records), dtype=bool), *(records.attained(subtask) for subtask in subtasks)]
+    masks.append(records.success)
+    titles = ["trials", *(subtask.title for subtask in subtasks), "success"]
+    # A trial may succeed without a subtask's signal; it is not lost there.
+    reached = [mask | records.success for mask in masks]
+    following = [*reached[1:], reached[-1]]
+    pairs = zip(titles, reached, following, strict=True)
+    return [Stage(title, int(mask.sum()), count_reasons(records.only(mask & ~after))) for title, mask, after in pairs]
 
 
 def count_reasons(records: RunRecords) -> dict[str, int]:

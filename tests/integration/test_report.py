@@ -4,14 +4,12 @@
 
 import base64
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -25,8 +23,10 @@ from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import locked
 from isaaclab_mimic_ext.record.store import RunStore
 from isaaclab_mimic_ext.report.records import RunRecords, read_records
+from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
 from tests.kinematic_sources import generate_cfg
+from tests.pages import charts_of, check_page
 
 ROOT = Path(__file__).parents[2]
 NUM_TRIALS = 90
@@ -54,42 +54,6 @@ def run(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Run
 @pytest.fixture(scope="module")
 def records(run: RunFolder) -> RunRecords:
     return read_records(run.store)
-
-
-class _Page(HTMLParser):
-    """Tags with their attributes; what is not closed stays in `open`."""
-
-    EMPTY = frozenset({"meta", "img", "br", "hr"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
-        self.open.pop()
-
-
-def check_page(page: str) -> _Page:
-    """Well-formed, every drawing too, and nothing is loaded from elsewhere."""
-    parser = _Page()
-    parser.feed(page)
-    assert parser.open == []
-    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
-        ElementTree.fromstring(svg)
-        assert "nan" not in re.sub(r"<title>.*?</title>", "", svg)
-    for tag, attributes in parser.found:
-        assert tag not in ("script", "link", "iframe")
-        for name in ("src", "href"):
-            assert (attributes.get(name) or "data:").startswith("data:"), attributes[name]
-    assert "url(" not in page and "@import" not in page
-    return parser
 
 
 def test_records_are_those_of_every_trial(run: RunFolder, records: RunRecords) -> None:
@@ -157,9 +121,9 @@ def test_the_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, 
     assert f"<b>{NUM_TRIALS}</b>" in page and "finished" in page
     for reason, count in count_reasons(records).items():
         assert reason in page
-        assert f"{count} trials: " in page or "No pictures" in page
-    for title in ("How far trials come", "Why trials fail", "Where trials fail", "By source", "Tracking", "lengths"):
-        assert title in page
+        assert f"{count} trial{'s' if count > 1 else ''}: " in page or "No pictures" in page
+    for title in ("Progress", "Why trials fail", "Where trials fail", "Success by source", "Tracking", "lengths"):
+        assert f"<h2>{title}" in page or f"{title}</h2>" in page
     if "No pictures" in page:
         pytest.skip("no OpenGL here")
     pictures = [attributes["src"] or "" for tag, attributes in parser.found if tag == "img"]
@@ -167,6 +131,37 @@ def test_the_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, 
     for source in pictures:
         assert base64.b64decode(source.partition("base64,")[2]).startswith(b"\xff\xd8\xff")
     assert sum(tag == "video" for tag, _ in parser.found) == len(pictures)
+
+
+def test_the_charts_show_every_stage_reason_and_failed_trial(run: RunFolder, records: RunRecords) -> None:
+    page = write_page(run, pictures=False)
+    progress, reasons, *places = charts_of(page)
+    attained = [int(records.attained(subtask).sum()) for subtask in records.subtasks[0]]
+    for title, count in zip(("trials", "reach", "grasp", "lift", "place"), (NUM_TRIALS, *attained), strict=True):
+        assert f"<title>{title}: {count}</title>" in progress
+    for reason, count in count_reasons(records).items():
+        assert f"<title>{reason}: {count}</title>" in reasons
+    for trial, reason in zip(records.trials[~records.success], records.reason[~records.success], strict=True):
+        assert f"<title>trial {trial}: {reason}</title>" in places[0]
+    assert page == write_page(run, pictures=False), "the same run has the same page"
+
+
+def test_names_from_files_are_escaped_in_every_place_of_the_page(records: RunRecords) -> None:
+    name = '<b onload="x">$a$ & $\\frac'
+    facts = records.facts["trials"]
+    trials = {
+        **facts,
+        "eefs": [name],
+        "objects": [name + other for other in facts["objects"]],
+        "source_demos": [name + other for other in facts["source_demos"]],
+        "signals": [[signal and name + signal for signal in row] for row in facts["signals"]],
+    }
+    reason = np.where(records.success, "", name + "\x00\x1b")
+    hostile = replace(records, facts={**records.facts, "trials": trials}, reason=reason)
+    page = render_run_page(Heading(name, name, {name: name}), hostile, no_pictures=name)
+    check_page(page)
+    assert "<b onload" not in page and "&lt;b onload=" in page
+    assert "\x00" not in page and "\x1b" not in page
 
 
 def test_trials_run_again_are_the_trials_that_were(run: RunFolder, records: RunRecords) -> None:

@@ -29,12 +29,25 @@ MAY_IMPORT = {
     "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "quaternions", "rng", "room", "task", "tasks"},
     "record": {"config", "diagnose.reasons", "envs.base", "errors", "math", "quaternions"},
     "run": {"diagnose.reasons", "errors"},
-    "report": {"datasets", "diagnose", "envs.rendering", "errors", "evaluate.intervals", "record", "task"},
+    "report": {
+        "config",
+        "datasets",
+        "demos.boundaries",
+        "diagnose",
+        "doctor",
+        "envs.rendering",
+        "errors",
+        "evaluate",
+        "pipeline.steps",
+        "record",
+        "task",
+        "train.metrics",
+    },
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "quaternions", "record", "rng"},
     "train": {"config", "datasets", "errors", "task"},
-    "pipeline": {"__version__", "config", "datasets", "errors", "evaluate.intervals", "report", "task", "train.metrics"},
+    "pipeline": {"__version__", "config", "datasets", "errors", "task"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "run", "stats"},
     "doctor": {"config", "datasets", "demos", "envs", "errors", "math", "plan", "rng", "task"},
 }
@@ -129,7 +142,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    heavy = {"torch", "numpy", "warp", "h5py", "hydra", "omegaconf", "rich", "imageio"} | SIMULATORS
+    heavy = {"torch", "numpy", "warp", "h5py", "hydra", "omegaconf", "rich", "imageio", "matplotlib", "jinja2"} | SIMULATORS
     assert not loaded_by(f"import {PACKAGE}") & heavy
 
 
@@ -139,8 +152,13 @@ def test_command_line_answers_without_torch() -> None:
 
 def test_planning_core_needs_torch_numpy_and_warp_only() -> None:
     modules = ", ".join(f"{PACKAGE}.{name}" for name in ("math", "rng", "task", "envs.base", "plan.planner"))
-    assert not loaded_by(f"import {modules}") & ({"hydra", "rich", "imageio", "scipy"} | SIMULATORS)
+    assert not loaded_by(f"import {modules}") & ({"hydra", "rich", "imageio", "scipy", "matplotlib"} | SIMULATORS)
 
 
 def test_engines_load_no_simulator_before_one_is_made() -> None:
     assert not loaded_by(f"import {PACKAGE}.envs.factory, {PACKAGE}.envs.kinematic") & SIMULATORS
+
+
+def test_drawing_libraries_are_imported_when_something_is_drawn() -> None:
+    modules = ", ".join(f"{PACKAGE}.report.{name}" for name in ("run_page", "pipeline_page", "timeline", "curves"))
+    assert not loaded_by(f"import {modules}") & {"matplotlib", "PIL"}

@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-import re
 import subprocess
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from isaaclab_mimic_ext.apps.pipeline import last_words
 from isaaclab_mimic_ext.apps.pipeline_check import check_steps
@@ -18,15 +15,13 @@ from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
-from isaaclab_mimic_ext.pipeline import curves
 from isaaclab_mimic_ext.pipeline import steps as steps_module
-from isaaclab_mimic_ext.pipeline.bars import draw_counts, draw_rates
-from isaaclab_mimic_ext.pipeline.curves import draw_curves
 from isaaclab_mimic_ext.pipeline.lock import locked
-from isaaclab_mimic_ext.pipeline.page import render_page
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, fingerprints, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps, task_of
+from isaaclab_mimic_ext.report.pipeline_page import render_pipeline_page
 from tests.builders import make_source_file
+from tests.pages import check_page
 from tests.train_files import make_train_file
 
 
@@ -246,8 +241,9 @@ def test_a_step_that_outlives_its_pipeline_keeps_its_folder(tmp_path):
 
 
 def test_the_page_needs_nothing_but_itself_even_where_steps_left_nothing(tmp_path):
-    page = render_page(make_cfg(), PipelineFolder(tmp_path), {"record": 3.0, "evaluate": None})
-    assert "<script" not in page and "http" not in page and "desktop_organizer: 10 sources" in page
+    page = render_pipeline_page(make_cfg(), PipelineFolder(tmp_path), {"record": 3.0, "evaluate": None})
+    check_page(page)
+    assert "http" not in page and "desktop_organizer: 10 sources" in page
 
 
 def judged(name: str, num_successes: int, reasons: dict[str, int]) -> dict:
@@ -267,35 +263,15 @@ def test_the_page_shows_every_steps_figures(tmp_path):
     (folder.evaluation / "videos").mkdir(parents=True)
     (folder.evaluation / "evaluation.json").write_text(json.dumps({"checkpoints": results}))
     (folder.evaluation / "videos" / "seed_1_model_epoch_9_failures.mp4").write_bytes(b"film")
-    page = render_page(make_cfg(), folder, {"record": 125.0})
+    metrics = folder.training(2) / "metrics.csv"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("epoch,train_loss,valid_loss\n1,0.5,0.6\n2,0.04,0.05\n")
+    page = render_pipeline_page(make_cfg(), folder, {"record": 125.0})
+    check_page(page)
+    assert "Losses over epochs" in page and "<td>0.04000</td><td>0.05000</td>" in page
     assert "<td>annotated</td><td>3</td>" in page and "<td>recorded</td>" not in page
-    assert "full, 3 demonstrations" in page and "dashed, 2 demonstrations" in page
+    assert "training (3 demos)" in page and "validation (2 demos)" in page
     assert "90.0 % (80.0 to 100.0)" in page and "85.0 %</b><span>policy success" in page
     assert "never &lt;grasped&gt;" in page and "The first failures of seed_1/model_epoch_9" in page
     assert "2 min 5 s" in page and ">trainings<" in page
-    assert ">training<" in render_page(make_cfg(seeds=[1]), folder, {})
-
-
-def test_bars_lie_within_the_picture():
-    rates = [("all", 1.0, 0.9, 1.0), ("none", 0.0, 0.0, 0.1), ("a very long name " * 9, 0.5, 0.4, 0.6)]
-    for drawn in (draw_rates(rates), draw_counts({"dropped": 7, "a very long reason " * 9: 1})):
-        places = [float(found) for found in re.findall(r' x[12]?="([-\d.]+)"', drawn)]
-        assert min(places) >= 0 and max(places) <= 900
-        assert max(len(found) for found in re.findall(r"<text[^>]*>([^<]*)<", drawn)) <= 36
-    assert draw_rates([]) == draw_counts({}) == ""
-
-
-@given(st.floats(1e-6, 1e3), st.floats(1.0, 1e4))
-def test_round_values_enclose_the_losses(low, factor):
-    values = curves.round_values(low, low * factor)
-    assert values[0] <= low and values[-1] >= low * factor * (1 - 1e-9)
-    assert len(values) >= 2 and values == sorted(values)
-    assert values[1] > low or len(values) == 2
-
-
-def test_curves_lie_within_the_picture():
-    rows = [{"epoch": str(epoch), "train_loss": str(0.1 / epoch), "valid_loss": "0.05"} for epoch in range(1, 9)]
-    drawn = draw_curves({"seed 1": rows, "seed 2": []})
-    lines = [part.split('"')[0] for part in drawn.split('points="')[1:]]
-    points = [float(number) for line in lines for number in line.replace(",", " ").split()]
-    assert len(points) == 4 * 8 and min(points) >= 0 and max(points) <= 900
+    assert ">training<" in render_pipeline_page(make_cfg(seeds=[1]), folder, {})

@@ -82,8 +82,7 @@ def test_report_is_written_once_and_replaced_on_request_only(tmp_path: Path, cap
     main(SweepReportCfg(str(tmp_path), overwrite=True))
 
 
-def test_picture_is_drawn_where_matplotlib_is(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+def test_sweep_is_drawn(tmp_path: Path) -> None:
     for number, strategy in enumerate(("random", "nearest")):
         add_job(tmp_path, number, config(0.0, strategy=strategy), (8, 10), (5, 10))
     main(SweepReportCfg(str(tmp_path)))

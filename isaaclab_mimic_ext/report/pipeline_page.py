@@ -1,0 +1,134 @@
+"""The report of a pipeline: one HTML page about its demos, trainings and evaluation."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, demo_names, open_hdf5
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
+from isaaclab_mimic_ext.pipeline.steps import PipelineFolder
+from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
+from isaaclab_mimic_ext.report.curves import loss_curves
+from isaaclab_mimic_ext.report.pages import data_url, duration, render
+from isaaclab_mimic_ext.train.metrics import read_metrics
+
+
+def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapping[str, float | None]) -> str:
+    """Render the page; what a step has not written yet is left out.
+
+    Args:
+        seconds: step -> its duration; None where it is unknown.
+    """
+    stats, evaluation = _read(folder.generation / "important_stats.json"), _read(folder.evaluation / "evaluation.json")
+    results = evaluation.get("checkpoints", [])
+    reasons: Counter[str] = Counter()
+    for result in results:
+        reasons.update(result["reasons"])
+    rates = [(result["name"], result["success_rate"], *result["interval"]) for result in results]
+    return render(
+        "pipeline.html",
+        title=f"{cfg.task_name}: {cfg.num_sources} sources, {cfg.num_demos} demos, {cfg.epochs} epochs",
+        figures=_figures(cfg, stats, results),
+        sources=_sources(folder),
+        generation=_generation(stats),
+        generation_media=_media(
+            (folder.generation / "scene.png", "The scene"), (folder.generation / "playback.mp4", "Demos")
+        ),
+        **_training(cfg, folder),
+        num_train=_size_of_mask(folder, "train"),
+        num_valid=_size_of_mask(folder, "valid"),
+        rates_chart=rate_bars(rates, "success by checkpoint"),
+        reasons_chart=count_bars(dict(reasons.most_common()), {}, "failed episodes by reason"),
+        checkpoints=[_checkpoint(result) for result in results],
+        evaluation_media=_videos(folder, results),
+        steps=[(name, "-" if took is None else duration(took)) for name, took in seconds.items()],
+    )
+
+
+def _figures(cfg: PipelineCfg, stats: dict[str, Any], results: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """(Value, name, note) of the figures at the top."""
+    successes, episodes = (sum(result[name] for result in results) for name in ("num_successes", "num_episodes"))
+    low, high = wilson_interval(successes, episodes)
+    return [
+        (f"{100 * successes / max(episodes, 1):.1f} %", "policy success", f"95 %: {100 * low:.1f} to {100 * high:.1f}"),
+        (f"{stats.get('success_rate', 0):.1f} %", "generation success", f"of {stats.get('num_attempts', 0)} trials"),
+        (str(stats.get("num_success", 0)), "demos", f"{stats.get('ep_length_mean', 0):.0f} steps each"),
+        (str(len(cfg.seeds)), "training" + "s" * (len(cfg.seeds) > 1), f"{cfg.algo}, {cfg.epochs} epochs"),
+    ]
+
+
+def _sources(folder: PipelineFolder) -> list[tuple[str, int, str]]:
+    rows = []
+    for name, path in (("recorded", folder.raw), ("annotated", folder.annotated)):
+        lengths = _lengths(path)
+        if lengths:
+            rows.append((name, len(lengths), f"{sum(lengths) / len(lengths):.0f} ({min(lengths)} to {max(lengths)})"))
+    return rows
+
+
+def _generation(stats: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("trials", stats.get("num_attempts", "-")),
+        ("successful", stats.get("num_success", "-")),
+        ("steps per demo", f"{stats.get('ep_length_mean', 0):.0f} ± {stats.get('ep_length_std', 0):.0f}"),
+        *((f"failed: {reason}", count) for reason, count in stats.get("failures", {}).items()),
+    ]
+
+
+def _training(cfg: PipelineCfg, folder: PipelineFolder) -> dict[str, Any]:
+    runs = {f"seed {seed}": read_metrics(folder.training(seed) / "metrics.csv") for seed in cfg.seeds}
+    last = {name: metrics[-1] for name, metrics in runs.items() if metrics}
+    rows = [
+        (name, row["epoch"], f"{float(row['train_loss']):.5f}", f"{float(row['valid_loss']):.5f}")
+        for name, row in last.items()
+    ]
+    return {"loss_chart": loss_curves(runs), "trainings": rows}
+
+
+def _checkpoint(result: dict[str, Any]) -> tuple[str, int, int, str]:
+    length = result["mean_length_of_successes"]
+    return result["name"], result["num_episodes"], result["num_successes"], f"{length:.0f}" if length else "-"
+
+
+def _videos(folder: PipelineFolder, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = {result["name"].replace("/", "_"): result["name"] for result in results}
+    captions = []
+    for path in sorted((folder.evaluation / "videos").glob("*.mp4"), reverse=True):
+        name, _, kind = path.stem.rpartition("_")
+        captions.append((path, f"The first {kind} of {names.get(name, name)}"))
+    return _media(*captions)
+
+
+def _media(*files: tuple[Path, str]) -> list[dict[str, Any]]:
+    """Videos and pictures with their captions, those that exist."""
+    media = ({"url": data_url(path), "caption": caption, "moves": path.suffix == ".mp4"} for path, caption in files)
+    return [medium for medium in media if medium["url"]]
+
+
+def _lengths(path: Path) -> list[int]:
+    """Steps of each demo in a file; none where it cannot be read."""
+    try:
+        with open_hdf5(path) as file:
+            return [len(file["data"][name]["actions"]) for name in demo_names(file)]
+    except (SourceDataError, *DAMAGE):
+        return []
+
+
+def _size_of_mask(folder: PipelineFolder, name: str) -> int | None:
+    """Number of demos in a mask of the dataset; None where it cannot be read."""
+    try:
+        with open_hdf5(folder.demos) as file:
+            return len(file["mask"][name])
+    except (SourceDataError, *DAMAGE):
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}

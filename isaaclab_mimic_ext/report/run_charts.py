@@ -1,0 +1,267 @@
+"""Charts about the trials of a run: progress by subtask, success by initial placement, tracking error, episode lengths."""
+
+# K trials, E end effectors, S subtasks, X and Y bins of a place. Sizes are in CSS pixels, y down.
+
+from collections.abc import Mapping
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from isaaclab_mimic_ext.report.charts import (
+    BAD,
+    EMPTY,
+    GOOD,
+    GRID,
+    INK,
+    MUTED,
+    SMALL,
+    WIDTH,
+    Canvas,
+    canvas,
+    cut,
+    ink_on,
+    place_legend,
+    rate_color,
+)
+from isaaclab_mimic_ext.report.records import RunRecords, Subtask
+from isaaclab_mimic_ext.report.summary import Bins, Stage, place_bins, yaw_bins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.path import Path as Outline
+
+_FLOW_TOP, _FLOW_HEIGHT, _NODE = 44.0, 130.0, 10.0
+_LOSS_TOP = _FLOW_TOP + _FLOW_HEIGHT + 26.0
+_LOSS_ROW, _MOST_REASONS = 17.0, 4
+_LETTER = 6.2
+"""Width of a letter in the lists of reasons."""
+_MOST_DOTS = 400
+_NUM_LENGTH_BINS = 24
+
+
+def progress(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
+    """A flow from stage to stage, as high as its number of trials, out of which those that fail run off."""
+    most = max((min(len(stage.lost), _MOST_REASONS + 1) for stage in stages), default=0)
+    height = _LOSS_TOP + 16 + _LOSS_ROW * most if most else _FLOW_TOP + _FLOW_HEIGHT + 10
+    total, left, right = max(stages[0].count, 1), 4.0, 100.0
+    step = (WIDTH - left - right - _NODE) / (len(stages) - 1)
+    with canvas(WIDTH, height) as board:
+        sheet = board.sheet()
+        for index, stage in enumerate(stages):
+            x, tall = left + index * step, max(_FLOW_HEIGHT * stage.count / total, 1.0)
+            if index + 1 < len(stages):
+                following = next((other for other in range(index + 1, len(stages)) if stages[other].lost), len(stages))
+                _transition(board, sheet, stage, stages[index + 1].count, x + _NODE, step - _NODE, total, colors)
+                _losses(sheet, stage.lost, x + _NODE, step * (following - index) - _NODE, colors)
+            is_last = index + 1 == len(stages)
+            board.hint(
+                _rectangle(sheet, x, _FLOW_TOP, _NODE, tall, GOOD if is_last else INK), f"{stage.title}: {stage.count}"
+            )
+            sheet.text(x, _FLOW_TOP - 26, cut(stage.title, int(step / 8)), weight="bold", size=10)
+            sheet.text(x, _FLOW_TOP - 9, f"{stage.count}  ({stage.count / total:.0%})", color=MUTED)
+        return board.svg(label)
+
+
+def _transition(
+    board: Canvas, sheet: "Axes", stage: Stage, num_after: int, x: float, width: float, total: int, colors: Mapping[str, str]
+) -> None:
+    """The band from a stage to the next one, and one for each reason that bends down from it."""
+    from matplotlib.patches import PathPatch
+
+    unit = _FLOW_HEIGHT / total
+    band = _rectangle(sheet, x, _FLOW_TOP, width, max(unit * num_after, 1.0), GOOD, alpha=0.55)
+    board.hint(band, f"{num_after} continue")
+    top, end = _FLOW_TOP + unit * num_after, x + 0.55 * width
+    for name, count in stage.lost.items():
+        height = max(unit * count, 1.0)
+        fall = PathPatch(_fall(x, top, end, height), facecolor=colors.get(name, BAD), alpha=0.75, linewidth=0)
+        board.hint(sheet.add_patch(fall), f"{count}: {name}")
+        top, end = top + unit * count, end - height - 2
+
+
+def _fall(x: float, top: float, end: float, height: float) -> "Outline":
+    """A band that leaves to the right and bends down; it is `height` wide there, its right edge at `end`."""
+    from matplotlib.path import Path as Outline
+
+    inner, radius = max(end - height, x + 2), 14.0
+    outer, bend = inner + height, top + max(height, radius)
+    move, line, curve = Outline.MOVETO, Outline.LINETO, Outline.CURVE3
+    points = [
+        (move, x, top), (line, inner, top), (curve, outer, top), (curve, outer, bend), (line, outer, _LOSS_TOP),
+        (line, inner, _LOSS_TOP), (line, inner, bend), (curve, inner, top + height),
+        (curve, max(inner - radius, x), top + height), (line, x, top + height),
+    ]  # fmt: skip
+    return Outline([(right, down) for _, right, down in points], [code for code, *_ in points])
+
+
+def _losses(sheet: "Axes", lost: Mapping[str, int], x: float, room: float, colors: Mapping[str, str]) -> None:
+    """The reasons that trials were lost for, listed below their bands."""
+    shown = list(lost.items())[:_MOST_REASONS]
+    for row, (name, count) in enumerate(shown):
+        y = _LOSS_TOP + 16 + row * _LOSS_ROW
+        _rectangle(sheet, x, y - 5, 9, 9, colors.get(name, BAD))
+        sheet.text(x + 14, y, cut(f"{count} {name}", int((room - 14) / _LETTER)), size=SMALL, va="center_baseline")
+    if len(lost) > len(shown):
+        rest, y = sum(lost.values()) - sum(count for _, count in shown), _LOSS_TOP + 16 + len(shown) * _LOSS_ROW
+        sheet.text(x + 14, y, f"{rest} others", size=SMALL, va="center_baseline", color=MUTED)
+
+
+def _rectangle(axes: "Axes", x: float, y: float, width: float, height: float, color: str, **options: Any) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return axes.add_patch(Rectangle((x, y), width, height, facecolor=color, **{"linewidth": 0, **options}))
+
+
+def placement(records: RunRecords, object_id: int, colors: Mapping[str, str]) -> str:
+    """Success over the place and the yaw in which an object began; empty where both were always the same.
+
+    The map is seen from above with the robot below: x points up, y to the left. A dot is a failed trial.
+    """
+    places, yaws = place_bins(records, object_id), yaw_bins(records, object_id)
+    if places is None and yaws is None:
+        return ""
+    name, side, tall = records.objects[object_id], 270.0, 170.0
+    if places is not None:
+        extent_x, extent_y = (np.ptp(edges) for edges in places.edges)
+        tall = max(side * min(extent_x / extent_y, 1.0), tall)
+    with canvas(484, tall + 56) as board:
+        if places is not None:
+            _place_map(board, board.axes(58, 8, side, tall), places)
+            _failure_dots(board, records, object_id, colors)
+        if yaws is not None:
+            _yaw_ring(board, board.axes(362, 36, 94, 94, projection="polar"), yaws)
+        return board.svg(f"success by the initial placement of {name}")
+
+
+def _place_map(board: Canvas, axes: "Axes", bins: Bins) -> None:
+    x_edges, y_edges = (edges.tolist() for edges in bins.edges)
+    for i, j in np.ndindex(bins.trials.shape):
+        successes, trials = int(bins.successes[i, j]), int(bins.trials[i, j])
+        rate = successes / max(trials, 1)
+        color = rate_color(rate, trials) if trials else EMPTY
+        size = (y_edges[j + 1] - y_edges[j], x_edges[i + 1] - x_edges[i])
+        cell = _rectangle(axes, y_edges[j], x_edges[i], *size, color, edgecolor="white", linewidth=0.8)
+        board.hint(cell, f"{successes} of {trials} succeeded ({rate:.0%})" if trials else "no trial")
+        if trials:
+            # Over the dots: in the upper left corner, on the cell's own colour.
+            corner, ground = (
+                (y_edges[j + 1], x_edges[i + 1]),
+                {"facecolor": color, "alpha": 0.85, "linewidth": 0, "pad": 1.2},
+            )
+            axes.annotate(
+                f"{100 * rate:.0f}", corner, (3, -3), textcoords="offset points", va="top", color=ink_on(rate, trials),
+                size=SMALL, weight="bold", bbox=ground, zorder=4,
+            )  # fmt: skip
+    axes.set(xlim=(y_edges[-1], y_edges[0]), ylim=(x_edges[0], x_edges[-1]), aspect="equal", anchor="NW")
+    axes.locator_params(nbins=3)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.spines[["top", "right"]].set_visible(True)
+    axes.set_xlabel("← y [m]")
+    axes.set_ylabel("x [m] →")
+
+
+def _failure_dots(board: Canvas, records: RunRecords, object_id: int, colors: Mapping[str, str]) -> None:
+    failed = np.flatnonzero(~records.success)[:_MOST_DOTS]
+    if not len(failed):
+        return
+    x, y = records.scene[failed, object_id, 0], records.scene[failed, object_id, 1]
+    faces = [colors.get(str(reason), BAD) for reason in records.reason[failed]]
+    dots = board.figure.axes[0].scatter(y, x, s=17, c=faces, edgecolors="white", linewidths=0.7, zorder=3, clip_on=False)
+    board.hint(dots, *(f"trial {records.trials[row]}: {records.reason[row]}" for row in failed))
+
+
+def _yaw_ring(board: Canvas, axes: Any, bins: Bins) -> None:
+    """Yaw 0 points up (x, away from the robot), 90 degrees to the left (y)."""
+    edges = bins.edges[0]
+    for start, end, successes, trials in zip(edges, edges[1:], bins.successes, bins.trials, strict=False):
+        color = rate_color(successes / trials, int(trials)) if trials else EMPTY
+        wedge = axes.bar(start, 0.55, end - start, 0.45, align="edge", color=color, edgecolor="white", linewidth=1.2)[0]
+        board.hint(wedge, f"{successes} of {trials} succeeded" if trials else "no trial")
+    axes.set_theta_zero_location("N")
+    axes.set(ylim=(0, 1), yticks=[], xticks=np.arange(4) * np.pi / 2)
+    axes.set_xticklabels(["0°", "90°", "180°", "-90°"], size=SMALL)
+    axes.tick_params(axis="x", pad=0)
+    axes.grid(False)
+    axes.spines["polar"].set_visible(False)
+    axes.text(0, 0, "yaw", ha="center", va="center", color=MUTED)
+
+
+def tracking_errors(records: RunRecords) -> str:
+    """Mean error of each subtask in successful and in failed trials; a line to the 95th percentile of the maxima."""
+    subtasks = [subtask for row in records.subtasks for subtask in row]
+    names = [f"{one.eef_name}: {one.title}" if len(records.subtasks) > 1 else one.title for one in subtasks]
+    left, width, gap, row = 170.0, 300.0, 118.0, 42.0
+    panels = (("distance to the target [mm]", 0, 1000.0), ("angle to the target [°]", 2, 180 / np.pi))
+    with canvas(WIDTH, 74 + row * len(subtasks)) as board:
+        for panel, (title, column, factor) in enumerate(panels):
+            axes = board.axes(left + panel * (width + gap), 40, width, row * len(subtasks))
+            axes.set(ylim=(len(subtasks) - 0.5, -0.5), yticks=range(len(subtasks)))
+            axes.set_yticklabels([cut(name, 24) for name in names] if panel == 0 else [], color=INK)
+            axes.tick_params(axis="y", length=0, pad=8)
+            axes.set_title(title, color=INK, size=9.5, pad=8)
+            axes.xaxis.tick_top()
+            axes.tick_params(axis="x", length=0)
+            axes.spines[["left", "bottom"]].set_visible(False)
+            axes.grid(axis="x")
+            for index, subtask in enumerate(subtasks):
+                for offset, errors, color in zip((-0.17, 0.17), _errors(records, subtask, column), (GOOD, BAD), strict=True):
+                    _error_bar(board, axes, index + offset, factor * errors, color)
+            axes.set_xlim(left=0)
+        _outcome_legend(board, left, 60 + row * len(subtasks))
+        return board.svg("tracking error by subtask")
+
+
+def _errors(records: RunRecords, subtask: Subtask, column: int) -> list[np.ndarray]:
+    """Mean of means, 95th percentile of maxima, of the trials that succeeded and of those that failed; NaN without any."""
+    values = records.tracking[:, subtask.eef, subtask.index, column : column + 2]
+    known = np.isfinite(values).all(-1)
+    groups = [values[known & records.success], values[known & ~records.success]]
+    nothing = np.full(2, np.nan)
+    return [np.array([group[:, 0].mean(), np.percentile(group[:, 1], 95)]) if len(group) else nothing for group in groups]
+
+
+def _error_bar(board: Canvas, axes: "Axes", y: float, errors: np.ndarray, color: str) -> None:
+    mean, largest = errors
+    if not np.isfinite(mean):
+        return
+    axes.plot([mean, largest], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
+    bar = axes.barh(y, mean, height=0.27, color=color)[0]
+    board.hint(bar, f"mean {mean:.1f}, 95 % of the trials stay below {largest:.1f}")
+    place = (max(largest, mean), y)
+    axes.annotate(
+        f"{mean:.1f} … {largest:.1f}", place, (4, 0), textcoords="offset points", va="center", size=7.5, color=MUTED
+    )
+
+
+def _outcome_legend(board: Canvas, x: float, y: float) -> None:
+    sheet = board.sheet()
+    for index, (name, color) in enumerate((("succeeded", GOOD), ("failed", BAD))):
+        _rectangle(sheet, x + 100 * index, y - 5, 11, 11, color)
+        sheet.text(x + 100 * index + 17, y, name, va="center_baseline", size=SMALL)
+
+
+def episode_lengths(records: RunRecords, step_dt: float) -> str:
+    """A histogram of episode lengths, failed trials above successful ones.
+
+    Args:
+        step_dt: duration of a step [s].
+    """
+    low, high = int(records.length.min()), int(records.length.max()) + 1
+    width = max(ceil((high - low) / _NUM_LENGTH_BINS), 1)
+    edges = np.arange(low, high + width, width)
+    counts = [np.histogram(records.length[mask], edges)[0] for mask in (records.success, ~records.success)]
+    with canvas(WIDTH, 240) as board:
+        axes = board.axes(56, 10, WIDTH - 240, 184)
+        bases = (np.zeros_like(counts[0]), counts[0])
+        for name, color, count, base in zip(("succeeded", "failed"), (GOOD, BAD), counts, bases, strict=True):
+            bars = axes.bar(edges[:-1], count, 0.94 * width, base, align="edge", color=color, label=name)
+            for bar, number, start in zip(bars, count, edges, strict=False):
+                board.hint(bar, f"{number} {name}, {start} to {start + width - 1} steps")
+        axes.locator_params(axis="both", integer=True)
+        axes.set(xlabel=f"steps of {step_dt:g} s", ylabel="trials")
+        axes.grid(axis="y")
+        axes.spines["left"].set_color(GRID)
+        place_legend(axes, axes.containers, ["succeeded", "failed"], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        return board.svg("episode lengths")

@@ -1,0 +1,149 @@
+"""The report of a run: one HTML page about its trials, and why those that failed did."""
+
+# K trials, E end effectors, S subtasks, O objects, D source demos
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
+from isaaclab_mimic_ext.report.charts import FEW, colors_of, count_bars, rate_color
+from isaaclab_mimic_ext.report.pages import render
+from isaaclab_mimic_ext.report.pictures import Pictures
+from isaaclab_mimic_ext.report.records import RunRecords, Subtask
+from isaaclab_mimic_ext.report.run_charts import episode_lengths, placement, progress, tracking_errors
+from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts, stages_of
+
+_MOST_DEMOS = 40
+_MOST_NUMBERS = 12
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Facts about the run itself.
+
+    Attributes:
+        state: "finished", "in progress", or why the run ended.
+        settings: name -> value, shown below the title.
+    """
+
+    title: str
+    state: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_run_page(
+    heading: Heading, records: RunRecords, pictures: Mapping[int, Pictures] | None = None, no_pictures: str = ""
+) -> str:
+    """Render the page.
+
+    Args:
+        pictures: of failed trials, by trial number.
+        no_pictures: why there are none; empty if nothing prevented them.
+    """
+    context: dict[str, Any] = {"heading": heading, "figures": _figures(records), "few": FEW, "num_trials": len(records)}
+    if len(records):
+        reasons = count_reasons(records)
+        colors = colors_of(list(reasons))
+        context |= {
+            "arms": [_arm(records, eef, colors) for eef in range(len(records.subtasks))],
+            "reasons_chart": count_bars(reasons, colors, "failed trials by reason", len(records)),
+            "colors": colors,
+            "no_pictures": no_pictures,
+            "failures": _failures(records, reasons, colors, pictures or {}),
+            "placements": [
+                (name, chart) for index, name in enumerate(records.objects) if (chart := placement(records, index, colors))
+            ],
+            "scale": ", ".join(rate_color(step / 20) for step in range(21)),
+            "tracking_chart": tracking_errors(records),
+            "lengths_chart": episode_lengths(records, float(records.facts["trials"]["step_dt"])),
+        }
+    return render("run.html", **context)
+
+
+def _figures(records: RunRecords) -> list[tuple[str, str, str]]:
+    """(Value, name, note) of the figures at the top."""
+    total, good = len(records), int(records.success.sum())
+    low, high = wilson_interval(good, total)
+    figures = [(f"{total:,}", "trials", ""), (f"{good:,}", "succeeded", ""), (f"{total - good:,}", "failed", "")]
+    if total:
+        figures.insert(1, (f"{good / total:.1%}", "success rate", f"95 % interval {low:.1%} to {high:.1%}"))
+        figures.append(
+            (f"{records.length.mean():.0f}", "steps per trial", f"{records.length.min()} to {records.length.max()}")
+        )
+    if records.stopped.any():
+        figures.append((f"{int(records.stopped.sum()):,}", "stopped early", "hopeless trials"))
+    return figures
+
+
+def _arm(records: RunRecords, eef: int, colors: Mapping[str, str]) -> dict[str, Any]:
+    """One end effector's progress chart and table of source demos; its name only where there are several."""
+    subtasks = records.subtasks[eef]
+    name = subtasks[0].eef_name
+    return {
+        "name": name if len(records.subtasks) > 1 else "",
+        "progress": progress(stages_of(records, eef), colors, f"progress of {name} by subtask"),
+        "sources": _sources(records, subtasks),
+    }
+
+
+def _sources(records: RunRecords, subtasks: Sequence[Subtask]) -> dict[str, Any]:
+    """A row for each source demo, the least successful first: (name, (successes, trials) of each subtask)."""
+    counts = [demo_counts(records, subtask) for subtask in subtasks]
+    uses = np.array([trials for trials, _ in counts])
+    wins = np.array([successes for _, successes in counts])
+    rates = wins.sum(0) / np.maximum(uses.sum(0), 1)
+    order = [int(index) for index in np.argsort(rates, kind="stable") if uses[:, index].sum()]
+    return {
+        "titles": [subtask.title for subtask in subtasks],
+        "rows": [
+            (records.source_names[index], list(zip(wins[:, index].tolist(), uses[:, index].tolist(), strict=True)))
+            for index in order[:_MOST_DEMOS]
+        ],
+        "unused": [name for index, name in enumerate(records.source_names) if not uses[:, index].sum()],
+        "num_more": max(len(order) - _MOST_DEMOS, 0),
+    }
+
+
+def _failures(
+    records: RunRecords, reasons: Mapping[str, int], colors: Mapping[str, str], pictures: Mapping[int, Pictures]
+) -> list[dict[str, Any]]:
+    """A block for each reason that there are pictures of."""
+    blocks = []
+    for reason, count in reasons.items():
+        rows = np.flatnonzero(records.reason == reason).tolist()
+        shown = [row for row in rows if int(records.trials[row]) in pictures]
+        if shown:
+            numbers = ", ".join(map(str, records.trials[rows[:_MOST_NUMBERS]]))
+            block = {"reason": reason, "color": colors[reason], "count": count}
+            block["numbers"] = numbers + (", ..." if count > _MOST_NUMBERS else "")
+            block["cards"] = [_card(records, row, pictures[int(records.trials[row])]) for row in shown]
+            blocks.append(block)
+    return blocks
+
+
+def _card(records: RunRecords, row: int, pictures: Pictures) -> dict[str, Any]:
+    length, step = int(records.length[row]), int(records.step[row])
+    return {
+        "trial": int(records.trials[row]),
+        "when": f"at step {step}" if step < length - 1 else "to the end",
+        "length": length,
+        "stopped": bool(records.stopped[row]),
+        "details": _details(records, row),
+        "pictures": pictures,
+    }
+
+
+def _details(records: RunRecords, row: int) -> str:
+    """The steps in which signals were reached, and the source demos that were chosen."""
+    reached = [
+        f"{name} {int(step)}" if step >= 0 else f"{name} never"
+        for name, step in zip(records.signals, records.reached[row], strict=True)
+    ]
+    chosen = []
+    for subtasks in records.subtasks:
+        demos = [int(records.source_demos[row, subtask.eef, subtask.index]) for subtask in subtasks]
+        chosen.append(", ".join("none" if demo < 0 else records.source_names[demo] for demo in demos))
+    return f"signals: {', '.join(reached)} · sources: {' | '.join(chosen)}"
