@@ -7,12 +7,13 @@ from typing import Any
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
-from isaaclab_mimic_ext.datasets.demos import RecordedDemo, read_demos, read_provenance
+from isaaclab_mimic_ext.datasets.demos import read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.hdf5 import format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.datasets.marks import read_marks
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
+from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.quaternions import ENTRY, as_entry
 from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
 from isaaclab_mimic_ext.task import load_task
@@ -81,7 +82,7 @@ def _env_args(env: MimicEnv, path: str) -> dict[str, Any]:
     return env_args
 
 
-def _signal_source(cfg: AnnotateDemosCfg, demos: list[RecordedDemo]) -> SignalSource:
+def _signal_source(cfg: AnnotateDemosCfg, demos: list[Demo]) -> SignalSource:
     marks = {}
     if cfg.marks_file is not None:
         marks = read_marks(cfg.marks_file, [demo.name for demo in demos], _signal_names(cfg))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SubTaskConfig
-from isaaclab_mimic_ext.datasets.demos import RecordedDemo
 from isaaclab_mimic_ext.datasets.marks import DemoMarks, marked_signal
 from isaaclab_mimic_ext.datasets.replay import replay
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.demos.skills import check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, by_name
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
+from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.record.fields import unpack
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
 
@@ -50,7 +51,7 @@ class Annotation:
         rejection: why it is no use, or None.
     """
 
-    demo: RecordedDemo
+    demo: Demo
     leaves: dict[str, np.ndarray]
     ends: dict[str, list[int]]
     starts: dict[str, list[int]]
@@ -59,7 +60,7 @@ class Annotation:
 
 def annotate(
     env: MimicEnv,
-    demos: Sequence[RecordedDemo],
+    demos: Sequence[Demo],
     subtasks: Mapping[str, list[SubTaskConfig]],
     num_success_steps: int,
     source: SignalSource,
@@ -107,7 +108,7 @@ def _datagen_info(env: MimicEnv, actions: Tensor, source: SignalSource) -> Neste
 
 
 def _judge(
-    demo: RecordedDemo,
+    demo: Demo,
     info: dict[str, np.ndarray],
     subtasks: Mapping[str, list[SubTaskConfig]],
     source: SignalSource,
@@ -132,7 +133,7 @@ def _judge(
     return Annotation(demo, demo.leaves | info, ends, starts, failure)
 
 
-def _marked(demo: RecordedDemo, marks: DemoMarks) -> dict[str, np.ndarray]:
+def _marked(demo: Demo, marks: DemoMarks) -> dict[str, np.ndarray]:
     """The signals that were marked by hand, path -> (T,) bool."""
     leaves = {}
     for group, steps in (("subtask_term_signals", marks.term), ("subtask_start_signals", marks.start)):
@@ -152,10 +153,9 @@ def _check_marked(place: str, demo: SourceDemo, signals: Sequence[str | None], s
             raise SourceDataError(f"{place}: {reason}; give '{place}: {{{kind}: {{{signal}: <step>}}}}' in marks_file")
 
 
-def _source_demo(demo: RecordedDemo, info: Mapping[str, np.ndarray]) -> SourceDemo:
+def _source_demo(demo: Demo, info: Mapping[str, np.ndarray]) -> SourceDemo:
     def below(group: str) -> dict[str, np.ndarray]:
-        prefix = f"{INFO}/{group}/"
-        return {path.removeprefix(prefix): leaf for path, leaf in info.items() if path.startswith(prefix)}
+        return trees.subtree(info, f"{INFO}/{group}")
 
     return SourceDemo(
         name=demo.name,

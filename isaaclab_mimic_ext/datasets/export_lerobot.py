@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.datasets.images import is_image, is_rgb
-from isaaclab_mimic_ext.datasets.stream import FileFacts, StoredDemo, read_facts, stream_demos
+from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts, stream_demos
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
+from isaaclab_mimic_ext.files.demo import Demo
 
 _STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."
 _SCALARS = {"rewards": ("next.reward", np.float32), "dones": ("next.done", np.bool_)}
@@ -111,7 +112,7 @@ def _lerobot_dataset() -> Any:
     return LeRobotDataset
 
 
-def _columns(demo: StoredDemo, state_keys: Sequence[str] | None) -> _Columns:
+def _columns(demo: Demo, state_keys: Sequence[str] | None) -> _Columns:
     observations = {name: leaf for name, leaf in demo.below("obs").items() if not name.startswith(_INFO)}
     vectors = {name: leaf for name, leaf in observations.items() if not is_image(leaf) and leaf.dtype.kind in "fbiu"}
     if state_keys is None:
@@ -126,7 +127,7 @@ def _columns(demo: StoredDemo, state_keys: Sequence[str] | None) -> _Columns:
     return _Columns(tuple(state_keys), cameras, scalars)
 
 
-def _features(demo: StoredDemo, columns: _Columns, is_xyzw: bool, videos: bool) -> dict[str, dict[str, Any]]:
+def _features(demo: Demo, columns: _Columns, is_xyzw: bool, videos: bool) -> dict[str, dict[str, Any]]:
     """LeRobot's description of a frame."""
     names = [name for key in columns.state_keys for name in _column_names(key, _width(demo, key), is_xyzw)]
     action_names = [f"action.{index}" for index in range(demo.leaves["actions"].shape[1])]
@@ -144,7 +145,7 @@ def _features(demo: StoredDemo, columns: _Columns, is_xyzw: bool, videos: bool) 
     return features
 
 
-def _width(demo: StoredDemo, key: str) -> int:
+def _width(demo: Demo, key: str) -> int:
     return int(np.prod(demo.leaves[f"obs/{key}"].shape[1:], dtype=np.int64))
 
 
@@ -158,14 +159,14 @@ def _column_names(key: str, width: int, is_xyzw: bool) -> list[str]:
     return [f"{key}.{axis}" for axis in axes]
 
 
-def _frames(demo: StoredDemo, columns: _Columns) -> Iterator[dict[str, Any]]:
+def _frames(demo: Demo, columns: _Columns) -> Iterator[dict[str, Any]]:
     """One dict a step."""
     rows = _rows(demo, columns)
     for step in range(demo.num_steps):
         yield {name: values[step] for name, values in rows.items()}
 
 
-def _rows(demo: StoredDemo, columns: _Columns) -> dict[str, np.ndarray]:
+def _rows(demo: Demo, columns: _Columns) -> dict[str, np.ndarray]:
     """Feature -> (T, ...). All demos have what the first has: `stream_demos` sees to that."""
     leaves, num_steps = demo.leaves, demo.num_steps
     parts = [leaves[f"obs/{key}"].reshape(num_steps, -1) for key in columns.state_keys]

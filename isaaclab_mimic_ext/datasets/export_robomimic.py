@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.datasets.import_mimicgen import SOURCE_STATES
-from isaaclab_mimic_ext.datasets.stream import FileFacts, StoredDemo, new_dataset, read_facts, stream_demos
+from isaaclab_mimic_ext.datasets.stream import FileFacts, new_dataset, read_facts, stream_demos
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.files.demo import Demo
 
 _INFO = "datagen_info"
 _INITIAL = "initial_state"
@@ -65,7 +66,7 @@ def export_robomimic(
     return Exported(sink.num_demos, sink.num_steps, has_info)
 
 
-def _leaves(demo: StoredDemo, next_obs: bool) -> dict[str, np.ndarray]:
+def _leaves(demo: Demo, next_obs: bool) -> dict[str, np.ndarray]:
     """Actions, rewards, dones and flat observations."""
     observations = _flat_observations(demo)
     leaves = {path: leaf for path, leaf in demo.leaves.items() if "/" not in path and path != SOURCE_STATES}
@@ -81,7 +82,7 @@ def _leaves(demo: StoredDemo, next_obs: bool) -> dict[str, np.ndarray]:
     return leaves
 
 
-def _flat_observations(demo: StoredDemo) -> dict[str, np.ndarray]:
+def _flat_observations(demo: Demo) -> dict[str, np.ndarray]:
     """Name -> (T, ...); robomimic reads no groups of observations, so that `a/b` becomes `a_b`."""
     observations: dict[str, np.ndarray] = {}
     for path, leaf in demo.below("obs").items():
@@ -94,7 +95,7 @@ def _flat_observations(demo: StoredDemo) -> dict[str, np.ndarray]:
     return observations
 
 
-def _states(demo: StoredDemo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def _states(demo: Demo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """`states` (T, S) float32 before each action, as robomimic has them, and what its columns are: path -> width."""
     source = {path: leaf for path, leaf in demo.leaves.items() if path.split("/")[0] == SOURCE_STATES}
     if source:
@@ -113,7 +114,7 @@ def _states(demo: StoredDemo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     return {"states": np.concatenate(list(before.values()), axis=1).astype(np.float32)}, widths
 
 
-def _datagen_info(demo: StoredDemo, eef_name: str | None) -> dict[str, np.ndarray]:
+def _datagen_info(demo: Demo, eef_name: str | None) -> dict[str, np.ndarray]:
     """MimicGen's datasets by path, or nothing where the demo is not annotated."""
     targets = demo.below(f"obs/{_INFO}/target_eef_pose")
     if not targets:
@@ -131,7 +132,7 @@ def _datagen_info(demo: StoredDemo, eef_name: str | None) -> dict[str, np.ndarra
     return {f"{_INFO}/{key}": leaf for key, leaf in info.items()}
 
 
-def _eef(demo: StoredDemo, poses: Mapping[str, np.ndarray], eef_name: str | None) -> str:
+def _eef(demo: Demo, poses: Mapping[str, np.ndarray], eef_name: str | None) -> str:
     if eef_name is None and len(poses) > 1:
         raise ConfigError(f"eef_name: {demo.place} has several end effectors, datagen_info takes one; {choices('', poses)}")
     name = next(iter(poses)) if eef_name is None else eef_name

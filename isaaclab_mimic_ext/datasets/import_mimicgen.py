@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.stream import FileFacts, StoredDemo, new_dataset, read_facts, stream_demos
+from isaaclab_mimic_ext.datasets.stream import FileFacts, new_dataset, read_facts, stream_demos
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
+from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.quaternions import ENTRY
 
 GRIPPER_SIGNS = ("auto", "keep", "flip")
@@ -113,7 +114,7 @@ def _is_robosuite(facts: FileFacts) -> bool:
     return facts.env_args.get("type") == _ROBOSUITE
 
 
-def _info_names(demo: StoredDemo) -> dict[str, list[str]]:
+def _info_names(demo: Demo) -> dict[str, list[str]]:
     """The names of objects and signals; all that the importer needs is there when this returns."""
     if demo.below("obs/datagen_info"):
         demo.refuse("obs/datagen_info: this is Isaac Lab's layout already; there is nothing to import")
@@ -144,7 +145,7 @@ def _renamed(names: list[str], mapping: Mapping[str, str], kind: str) -> list[st
     return renamed
 
 
-def _leaves(demo: StoredDemo, options: ImportOptions, flips: bool) -> dict[str, np.ndarray]:
+def _leaves(demo: Demo, options: ImportOptions, flips: bool) -> dict[str, np.ndarray]:
     """The demo in Isaac Lab's layout: path -> (T, ...)."""
     info = demo.below(_INFO)
     target = f"obs/{_INFO}"
@@ -162,7 +163,7 @@ def _leaves(demo: StoredDemo, options: ImportOptions, flips: bool) -> dict[str, 
     return leaves | {"actions": actions, f"{target}/gripper_action/{options.eef_name}": gripper}
 
 
-def _is_kept(demo: StoredDemo, path: str) -> bool:
+def _is_kept(demo: Demo, path: str) -> bool:
     """Whether a dataset stays where it is; what has no row a step becomes an attribute."""
     return path.split("/")[0] not in (_INFO, "states") and demo.leaves[path].shape[:1] == (demo.num_steps,)
 
@@ -177,13 +178,13 @@ def _narrow(leaf: np.ndarray) -> np.ndarray:
         return leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf
 
 
-def _as_bool(demo: StoredDemo, name: str, signal: np.ndarray) -> np.ndarray:
+def _as_bool(demo: Demo, name: str, signal: np.ndarray) -> np.ndarray:
     if signal.size != demo.num_steps or signal.dtype.kind not in "biuf" or not np.isin(signal, (0, 1)).all():
         demo.refuse(f"{_INFO}/subtask_term_signals/{name}: is no signal of zeros and ones, shape (T,); {_PREPARE}")
     return signal.reshape(demo.num_steps).astype(np.bool_)
 
 
-def _actions(demo: StoredDemo, gripper: np.ndarray, flips: bool) -> tuple[np.ndarray, np.ndarray]:
+def _actions(demo: Demo, gripper: np.ndarray, flips: bool) -> tuple[np.ndarray, np.ndarray]:
     """Actions (T, A) and the gripper's part of them (T, G), float32.
 
     Isaac Lab keeps no gripper actions beside the actions, so they must be what the actions end with.
@@ -202,7 +203,7 @@ def _actions(demo: StoredDemo, gripper: np.ndarray, flips: bool) -> tuple[np.nda
     return actions, gripper
 
 
-def _attributes(demo: StoredDemo) -> dict[str, Any]:
+def _attributes(demo: Demo) -> dict[str, Any]:
     """The demo's own, what has no row a step, and success where the rewards prove it."""
     facts = [path for path in demo.leaves if "/" not in path and path != "states" and not _is_kept(demo, path)]
     attributes: dict[str, Any] = {path: demo.leaves[path] for path in facts}

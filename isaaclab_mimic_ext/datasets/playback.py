@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.datasets.digest import check_demo_digest
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
+from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.envs.panda import HOME
-from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
-from isaaclab_mimic_ext.record.hdf5 import WXYZ_TO_XYZW, reorder_quaternions
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable
+from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.task import Task
 
 Frame = NDArray[np.uint8]
@@ -189,28 +188,20 @@ def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
     Raises:
         SourceDataError: something that the task's scene needs is missing, or not one row a step.
     """
-    check_demo_digest(file["data"][name])
-    place = f"{file.filename}: {name}: states"
-    group = file["data"][name].get("states")
-    if not isinstance(group, h5py.Group):
-        raise SourceDataError(f"{place}: missing; only demos with recorded states can be played")
-    leaves = {path: np.asarray(dataset[()]) for path, dataset in datasets_below(group) if dataset.shape is not None}
+    demo = read_demo(file, name, ["states"], as_xyzw=True)
+    states = demo.below("states")
+    if "states" not in file["data"][name]:
+        demo.refuse("states: missing; only demos with recorded states can be played")
     needed = {f"articulation/{arm.name}/joint_position": len(HOME) for arm in task.arms}
     needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
+    remedy = f"was the file made for task '{task.name}'?"
     for path, width in needed.items():
-        if path not in leaves:
-            raise SourceDataError(f"{place}/{path}: missing; was the file made for task '{task.name}'?")
-        if leaves[path].ndim != 2 or leaves[path].shape[1] != width:
-            found = f"shape {leaves[path].shape}, expected (T, {width})"
-            raise SourceDataError(f"{place}/{path}: {found}; was the file made for task '{task.name}'?")
-    num_steps = len(leaves[next(iter(needed))])
-    for path, leaf in leaves.items():
-        if num_steps == 0 or np.shape(leaf)[:1] != (num_steps,):
-            found = f"shape {np.shape(leaf)}, expected {num_steps} rows, at least one"
-            raise SourceDataError(f"{place}/{path}: {found}; make the file again")
-    if format_version(file) < 1:
-        leaves = reorder_quaternions(leaves, WXYZ_TO_XYZW, {})
-    return trees.unflatten(leaves)
+        if path not in states:
+            demo.refuse(f"states/{path}: missing; {remedy}")
+        if states[path].ndim != 2 or states[path].shape[1] != width:
+            demo.refuse(f"states/{path}: shape {states[path].shape}, expected (T, {width}); {remedy}")
+    demo.check_lengths(len(states[next(iter(needed))]))
+    return trees.unflatten(states)
 
 
 def _import_imageio(video: bool) -> ModuleType:

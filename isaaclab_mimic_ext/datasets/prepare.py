@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from isaaclab_mimic_ext.datasets.images import crop_center, is_image
-from isaaclab_mimic_ext.datasets.stream import StoredDemo, new_dataset, read_facts, stream_demos
+from isaaclab_mimic_ext.datasets.stream import new_dataset, read_facts, stream_demos
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.files.demo import Demo
 
 _OBSERVATIONS = ("obs", "next_obs")
 _INFO = "datagen_info/"
@@ -68,7 +69,7 @@ def prepare_dataset(
     return Prepared(sink.num_demos, sink.num_steps, keys)
 
 
-def prepare_demo(demo: StoredDemo, options: PrepareOptions) -> dict[str, np.ndarray]:
+def prepare_demo(demo: Demo, options: PrepareOptions) -> dict[str, np.ndarray]:
     """The leaves of one demo with `options` applied.
 
     Raises:
@@ -114,7 +115,7 @@ def _drops(path: str, leaf: np.ndarray, options: PrepareOptions) -> bool:
     return options.low_dim_keys or (options.img_key is not None and name != options.img_key)
 
 
-def _crop(demo: StoredDemo, leaves: dict[str, np.ndarray], options: PrepareOptions) -> None:
+def _crop(demo: Demo, leaves: dict[str, np.ndarray], options: PrepareOptions) -> None:
     key, size = options.img_key, options.crop_dim
     images = [
         name for name, leaf in demo.below("obs").items() if is_image(leaf) and leaf.ndim == 4 and not name.startswith(_INFO)
@@ -130,7 +131,7 @@ def _crop(demo: StoredDemo, leaves: dict[str, np.ndarray], options: PrepareOptio
         leaves[f"{group}/{key}"] = crop_center(image, size)
 
 
-def _sparse_reward(demo: StoredDemo) -> np.ndarray:
+def _sparse_reward(demo: Demo) -> np.ndarray:
     """(T,) float32."""
     rewards = demo.leaves.get("rewards")
     success = demo.success

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.datasets.demos import RecordedDemo, read_demos
+from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.demo import Demo
 
 BeforeStep = Callable[[Tensor, Tensor], None]
 """Called with the step (N,), and the actions (N, A) that follow; rows of demos that are over mean nothing."""
@@ -94,9 +95,7 @@ def summary(results: Sequence[Replayed]) -> dict[str, Any]:
     }
 
 
-def replay(
-    env: MimicEnv, demos: Sequence[RecordedDemo], before_step: BeforeStep, after_step: AfterStep = lambda *_: None
-) -> Tensor:
+def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_step: AfterStep = lambda *_: None) -> Tensor:
     """Put each env into its demo's initial state, apply its actions, and say how long it has been successful at the end.
 
     Returns:
@@ -119,7 +118,7 @@ def replay(
     return steps_successful
 
 
-def _padded_actions(env: MimicEnv, demos: Sequence[RecordedDemo]) -> tuple[Tensor, Tensor]:
+def _padded_actions(env: MimicEnv, demos: Sequence[Demo]) -> tuple[Tensor, Tensor]:
     for demo in demos:
         found = demo.leaves["actions"].shape[1]
         if found != env.action_dim:
@@ -137,7 +136,7 @@ def _positions(env: MimicEnv) -> Tensor:
     return env.object_pose[..., :3, 3]
 
 
-def _recorded_positions(env: MimicEnv, demos: Sequence[RecordedDemo]) -> Tensor | None:
+def _recorded_positions(env: MimicEnv, demos: Sequence[Demo]) -> Tensor | None:
     """As `_positions` after each step, (N, T, O, 3); None if a demo has no states.
 
     Raises:

@@ -6,56 +6,17 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
+from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
 from isaaclab_mimic_ext.record.hdf5 import DIGEST, check_output, create_dataset, fixed, leaves_digest, part_path
-
-_ONE_ROW = "initial_state/"
-_STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")
-"""Beside everything in a group, these have a row a step."""
-
-
-@dataclass(frozen=True)
-class StoredDemo:
-    """One demo as it lies in its file, in whichever layout.
-
-    Attributes:
-        place: file and demo, for messages.
-        leaves: path below the demo -> values; in groups other than `initial_state` (T, ...).
-        attributes: of the demo, and of its `datagen_info` where it has one.
-    """
-
-    place: str
-    name: str
-    leaves: dict[str, np.ndarray]
-    attributes: dict[str, Any]
-
-    @property
-    def num_steps(self) -> int:
-        return len(self.leaves["actions"])
-
-    @property
-    def success(self) -> bool | None:
-        """What the attribute says; None where there is none."""
-        value = self.attributes.get("success")
-        if value is not None and (np.ndim(value) or value not in (0, 1)):
-            self.refuse(f"attribute 'success' is {value!r}, expected true or false; write it again")
-        return None if value is None else bool(value)
-
-    def below(self, group: str) -> dict[str, np.ndarray]:
-        """The leaves of a group, by their path in it."""
-        return {path[len(group) + 1 :]: leaf for path, leaf in self.leaves.items() if path.startswith(f"{group}/")}
-
-    def refuse(self, reason: str) -> NoReturn:
-        raise SourceDataError(f"{self.place}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -89,33 +50,28 @@ def read_facts(path: str | Path) -> FileFacts:
     with open_hdf5(path) as file:
         names = demo_names(file)
         version = format_version(file)
-        data_attributes = _attributes(file["data"])
+        data_attributes = checked_attributes(file["data"])
         masks = file.get("mask")
         found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
         env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))
         values = {name: dataset[()] for name, dataset in found.items()}
-        return FileFacts(Path(path), names, version >= 1, _attributes(file), data_attributes, env_args, values)
+        return FileFacts(Path(path), names, version >= 1, checked_attributes(file), data_attributes, env_args, values)
 
 
-def stream_demos(path: str | Path) -> Iterator[StoredDemo]:
+def stream_demos(path: str | Path) -> Iterator[Demo]:
     """The demos of a file in natural order, each read whole.
 
     Raises:
         SourceDataError: the file is missing or damaged; a demo has no actions, datasets of another length or values that are
             not finite; or it has other datasets than the first.
     """
-    first: StoredDemo | None = None
+    first: Demo | None = None
     with open_hdf5(path) as file:
         for name in demo_names(file):
-            group = file["data"][name]
-            leaves = {leaf: np.asarray(dataset[()]) for leaf, dataset in datasets_below(group) if dataset.shape is not None}
-            check_demo_digest(group)
-            info = group.get("datagen_info")
-            attributes = _attributes(info) if isinstance(info, h5py.Group) else {}
-            demo = StoredDemo(f"{file.filename}: {name}", name, leaves, attributes | _attributes(group))
+            demo = read_demo(file, name)
             _check_values(demo)
             if first is None:
-                first = StoredDemo(demo.place, name, {leaf: values[:1] for leaf, values in leaves.items()}, {})
+                first = replace(demo, leaves={leaf: values[:1] for leaf, values in demo.leaves.items()})
             _check_alike(demo, first)
             yield demo
 
@@ -195,34 +151,21 @@ def _env_args(filename: str, text: Any) -> dict[str, Any]:
     return env_args
 
 
-def _attributes(item: h5py.Group) -> dict[str, Any]:
-    attributes = dict(item.attrs)
-    for value in attributes.values():
-        if isinstance(value, str):
-            value.encode()  # Raises where the text is damaged, which reading does not.
-    return attributes
-
-
-def _is_stepwise(path: str) -> bool:
-    return path in _STEPWISE or ("/" in path and not path.startswith(_ONE_ROW))
-
-
-def _check_values(demo: StoredDemo) -> None:
+def _check_values(demo: Demo) -> None:
     actions = demo.leaves.get("actions")
     if actions is None or actions.ndim != 2 or not actions.size or actions.dtype.kind != "f":
         demo.refuse("no dataset 'actions' of shape (T, A), floats; record the demo again, or leave it out")
+    demo.check_lengths()
     for path, leaf in demo.leaves.items():
-        if _is_stepwise(path) and leaf.shape[:1] != actions.shape[:1]:
-            demo.refuse(f"{path}: shape {leaf.shape}, but the demo has {len(actions)} actions; make the demo again")
         if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
             demo.refuse(f"{path}: not finite at step {int(np.argwhere(~np.isfinite(leaf))[0, 0])}; leave the demo out")
 
 
-def _check_alike(demo: StoredDemo, first: StoredDemo) -> None:
+def _check_alike(demo: Demo, first: Demo) -> None:
     """Whoever reads the copy takes the first demo for the form of all. States are the engine's own affair."""
     for path in sorted(demo.leaves.keys() | first.leaves.keys()):
         leaf, other = demo.leaves.get(path), first.leaves.get(path)
-        if not _is_stepwise(path) or path.startswith("states/"):
+        if not is_stepwise(path) or path.startswith("states/"):
             continue
         if leaf is None or other is None:
             reason = f"missing, but {first.name} has it" if leaf is None else f"not in {first.name}"

@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.datasets.digest import check_demo_digest
 from isaaclab_mimic_ext.datasets.hdf5 import attribute, demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError, choices
+from isaaclab_mimic_ext.files.demo import Demo, open_demo
 
 MAX_STEPS = 1_000_000
 """A longer demo is taken for a damaged file: it would not fit in memory."""
@@ -93,7 +93,7 @@ def load_source_demos(
         names = demo_names(file)
         if action_spec is not None:
             check_action_spec(file, action_spec)
-        return [read_source_demo(file, name, needed) for name in names]
+        return [source_demo(open_demo(file, name), needed) for name in names]
 
 
 @dataclass(frozen=True)
@@ -107,26 +107,24 @@ class Needed:
     start_signal_names: tuple[str, ...] = ()
 
 
-def read_source_demo(file: h5py.File, name: str, needed: Needed) -> SourceDemo:
-    """One demo of an annotated file.
+def source_demo(demo: Demo, needed: Needed) -> SourceDemo:
+    """An annotated demo as the arrays that planning needs, of their types, each checked before and after it is read.
 
     Raises:
-        SourceDataError: it is damaged, not annotated, or made for other objects or actions; `step` says where, if known.
+        SourceDataError: it is not annotated, or made for other objects or actions; `step` is that of the fault, if known.
     """
-    path, group = str(file.filename), file["data"][name]
-    check_demo_digest(group)
-    reader = _DemoReader(path, name, group)
+    reader = _DemoReader(demo)
     actions = reader.actions(needed.action_dim)
     num_steps = len(actions)
     reader.check_annotated()
     return SourceDemo(
-        name=name,
+        name=demo.name,
         actions=actions,
         eef_pose=reader.poses("eef_pose", "end effector", needed.eef_names, num_steps),
         target_eef_pose=reader.poses("target_eef_pose", "end effector", needed.eef_names, num_steps),
         object_pose=reader.poses("object_pose", "object", needed.object_names, num_steps),
         subtask_term_signals=reader.signals("subtask_term_signals", needed.signal_names, num_steps),
-        file=path,
+        file=demo.file,
         subtask_start_signals=reader.start_signals(needed.start_signal_names, num_steps),
     )
 
@@ -157,9 +155,8 @@ def check_action_spec(file: h5py.File, expected: Mapping[str, Any]) -> None:
 class _DemoReader:
     """Reads the datasets of one demo; every refusal names the file, the demo and the dataset."""
 
-    def __init__(self, path: str, name: str, group: h5py.Group):
-        self._place = f"{path}: {name}"
-        self._group = group
+    def __init__(self, demo: Demo):
+        self._demo = demo
 
     def actions(self, action_dim: int) -> NDArray[np.float32]:
         """(T, A) float32."""
@@ -177,12 +174,8 @@ class _DemoReader:
         return self._floats("actions", dataset)
 
     def check_annotated(self) -> None:
-        parts = ("eef_pose", "target_eef_pose", "object_pose", "subtask_term_signals")
-        if not isinstance(self._group.get(_INFO), h5py.Group):
+        if not self._demo.below(_INFO):
             self._refuse(_INFO, "missing, the demo is not annotated", _ANNOTATE)
-        for part in parts:
-            if not isinstance(self._group.get(f"{_INFO}/{part}"), h5py.Group):
-                self._refuse(f"{_INFO}/{part}", "missing, the demo is not fully annotated", _ANNOTATE)
 
     def poses(self, part: str, kind: str, names: tuple[str, ...], num_steps: int) -> dict[str, NDArray[np.float32]]:
         """Name -> rigid poses (T, 4, 4) float32."""
@@ -198,10 +191,10 @@ class _DemoReader:
 
     def start_signals(self, names: tuple[str, ...], num_steps: int) -> dict[str, NDArray[np.bool_]]:
         """Name -> (T,) bool, as `signals`; a demo without any is told how it gets them."""
-        present = self._group.get(f"{_INFO}/{_STARTS}")
-        missing = [name for name in names if not isinstance(present, h5py.Group) or name not in present]
+        present = self._demo.below(f"{_INFO}/{_STARTS}")
+        missing = [name for name in names if name not in present]
         if missing:
-            found = choices(missing[0], present) if isinstance(present, h5py.Group) else "the demo has none at all"
+            found = choices(missing[0], present) if present else "the demo has none at all"
             reason = f"no start signal '{missing[0]}', which SkillGen needs; {found}"
             self._refuse(f"{_INFO}/{_STARTS}", reason, _ANNOTATE_STARTS)
         return self.signals(_STARTS, names, num_steps) if names else {}
@@ -224,21 +217,24 @@ class _DemoReader:
         return signals
 
     def _check_names(self, part: str, kind: str, names: tuple[str, ...]) -> None:
-        present = sorted(self._group[f"{_INFO}/{part}"])
+        present = sorted(self._demo.below(f"{_INFO}/{part}"))
+        if names and not present:
+            self._refuse(f"{_INFO}/{part}", "missing, the demo is not fully annotated", _ANNOTATE)
         for name in names:
             if name not in present:
                 reason = f"the file has no {kind} '{name}'; {choices(name, present)}"
                 self._refuse(f"{_INFO}/{part}", reason, "use demos of this task, or name what the file has in the task")
 
-    def _dataset(self, key: str, remedy: str) -> h5py.Dataset:
-        dataset = self._group.get(key)
-        if not isinstance(dataset, h5py.Dataset):
-            self._refuse(key, "missing" if dataset is None else "a group, expected a dataset", remedy)
+    def _dataset(self, key: str, remedy: str) -> Any:
+        """An array, or a dataset that is not read yet."""
+        dataset = self._demo.leaves.get(key)
+        if dataset is None:
+            self._refuse(key, "a group, expected a dataset" if self._demo.below(key) else "missing", remedy)
         if dataset.shape is None:
             self._refuse(key, "is empty", remedy)
         return dataset
 
-    def _check_shape(self, key: str, dataset: h5py.Dataset, expected: tuple[int, ...]) -> None:
+    def _check_shape(self, key: str, dataset: Any, expected: tuple[int, ...]) -> None:
         if dataset.shape == expected:
             return
         reason = f"shape {dataset.shape}, expected {expected}"
@@ -246,7 +242,7 @@ class _DemoReader:
             reason += f": the demo has {expected[0]} actions"
         self._refuse(key, reason, "every dataset of a demo needs one row for each action; " + _ANNOTATE)
 
-    def _floats(self, key: str, dataset: h5py.Dataset) -> NDArray[np.float32]:
+    def _floats(self, key: str, dataset: Any) -> NDArray[np.float32]:
         if dataset.dtype.kind != "f":
             self._refuse(key, f"dtype {dataset.dtype}, expected float32", _REPLACE)
         with np.errstate(over="ignore"):
@@ -273,5 +269,5 @@ class _DemoReader:
         reason = f"no rigid pose at step {step} ({found}; at most {ROTATION_TOLERANCE:g})"
         self._refuse(key, reason, "annotate again with an env that gives homogeneous matrices", step)
 
-    def _refuse(self, key: str, reason: str, remedy: str, step: int | None = None) -> None:
-        raise SourceDataError(f"{self._place}: {key}: {reason}; {remedy}", step)
+    def _refuse(self, key: str, reason: str, remedy: str, step: int | None = None) -> NoReturn:
+        self._demo.refuse(f"{key}: {reason}; {remedy}", step)

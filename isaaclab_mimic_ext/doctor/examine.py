@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isaaclab_mimic_ext.config import MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR
 from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, demo_names, open_hdf5
-from isaaclab_mimic_ext.demos.source import Needed, SourceDemo, check_action_spec, read_source_demo
+from isaaclab_mimic_ext.demos.source import Needed, check_action_spec, source_demo
 from isaaclab_mimic_ext.doctor import action_space, marks, motion, scene, usage
 from isaaclab_mimic_ext.doctor.findings import DemoFinding, DemoFindings, DoctorReport
 from isaaclab_mimic_ext.doctor.view import DemoView, EefView
@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
 from isaaclab_mimic_ext.envs.events import PlacementSampler
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.demo import Demo, open_demo
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import Task
@@ -105,7 +106,8 @@ class _Reader:
     def view(self, findings: DemoFindings, name: str) -> DemoView | None:
         """A demo, with what its marks lack among the findings; None where it cannot be read."""
         try:
-            demo = read_source_demo(self._file, name, self._needed)
+            recorded = open_demo(self._file, name)
+            demo = source_demo(recorded, self._needed)
         except SourceDataError as error:
             told, _, remedy = str(error).removeprefix(f"{self._file.filename}: {name}: ").partition("; ")
             findings.add(
@@ -131,14 +133,14 @@ class _Reader:
             )
             for eef_name, configs in self._cfg.subtask_configs.items()
         }
-        return DemoView(demo, eefs, self._joint_position(demo), self._env.step_dt)
+        return DemoView(demo, eefs, self._joint_position(recorded), self._env.step_dt)
 
-    def _joint_position(self, demo: SourceDemo) -> dict[str, NDArray[np.float32]] | None:
-        joints, group = {}, self._file["data"][demo.name]
+    def _joint_position(self, demo: Demo) -> dict[str, NDArray[np.float32]] | None:
+        joints = {}
         for arm in self._task.arms:
             leaf = f"articulation/{arm.name}/joint_position"
-            initial, states = (group.get(f"{tree}/{leaf}") for tree in ("initial_state", "states"))
-            if not isinstance(initial, h5py.Dataset) or not isinstance(states, h5py.Dataset):
+            initial, states = (demo.leaves.get(f"{tree}/{leaf}") for tree in ("initial_state", "states"))
+            if initial is None or states is None:
                 return None
             if len(initial.shape) != 2 or states.shape != (demo.num_steps, initial.shape[1]):
                 return None

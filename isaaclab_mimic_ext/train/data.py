@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.datasets.demos import observation_reader
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, each_demo, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
+from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.train.normalization import Affine
 
 MASKS = ("train", "valid")
@@ -138,22 +138,21 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
     Raises:
         SourceDataError: the file is damaged, or demos differ in what they have.
     """
-    as_observed = observation_reader(path)
     obs: dict[str, list[np.ndarray]] = {key: [] for key in keys}
     actions: list[np.ndarray] = []
-    for name, demo in each_demo(path, names):
+    wanted = ["actions", *(f"obs/{key}" for key in keys)]
+    for name, group in each_demo(path, names):
+        # Unverified: the digest is of everything, and much of it is not read here.
+        demo = read_demo(group.file, name, wanted, as_xyzw=True, verify=False)
+        missing = [each for each in wanted if each not in demo.leaves]
+        if missing:
+            demo.refuse(f"has no dataset '{missing[0]}', other demos have; generate the dataset again")
+        demo.check_lengths()
         for key in keys:
-            if key not in demo["obs"]:
-                raise SourceDataError(
-                    f"{path}: {name} has no observation '{key}', other demos have; generate the dataset again"
-                )
-            obs[key].append(as_observed(key, demo["obs"][key][()]).astype(np.float32))
-        actions.append(demo["actions"][()].astype(np.float32))
-        rows = {len(actions[-1]), *(len(obs[key][-1]) for key in keys)}
-        if len(rows) > 1 or rows == {0}:
-            raise SourceDataError(f"{path}: {name} has {sorted(rows)} rows of different terms; generate the dataset again")
+            obs[key].append(demo.leaves[f"obs/{key}"].astype(np.float32))
+        actions.append(demo.leaves["actions"].astype(np.float32))
         for term, parts in {**obs, "actions": actions}.items():
-            _check_values(f"{path}: {name}: '{term}'", parts)
+            _check_values(f"{demo.place}: '{term}'", parts)
     lengths = torch.tensor([len(each) for each in actions])
     last = lengths.cumsum(0) - 1
     return Demos(

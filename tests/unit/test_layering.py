@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "diagnose.reasons": set(),
     "diagnose.observer": {"diagnose.reasons", "errors"},
     "task": {"diagnose.reasons", "errors", "tasks"},
-    "demos": {"config", "datasets", "errors", "math"},
+    "demos": {"config", "datasets", "errors", "files", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
     "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "quaternions", "rng", "room", "task", "tasks"},
     "record": {"config", "diagnose.reasons", "envs.base", "errors", "math", "quaternions"},
@@ -46,10 +46,10 @@ MAY_IMPORT = {
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
     "evaluate": {"config", "datasets", "diagnose", "envs.base", "errors", "policies.base", "quaternions", "record", "rng"},
-    "train": {"config", "datasets", "errors", "task"},
+    "train": {"config", "datasets", "errors", "files", "task"},
     "pipeline": {"__version__", "config", "datasets", "errors", "task"},
     "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "run", "stats"},
-    "doctor": {"config", "datasets", "demos", "envs", "errors", "math", "plan", "rng", "task"},
+    "doctor": {"config", "datasets", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
 }
 """Part of the package -> the parts that it may import, in addition to itself and `trees`.
 

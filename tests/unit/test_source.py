@@ -218,6 +218,11 @@ def _no_actions(demo: h5py.Group) -> None:
 
 def _actions_group(demo: h5py.Group) -> None:
     del demo["actions"]
+    demo["actions/franka"] = np.zeros((60, ACTION_DIM), np.float32)
+
+
+def _empty_actions_group(demo: h5py.Group) -> None:
+    del demo["actions"]
     demo.create_group("actions")
 
 
@@ -246,6 +251,7 @@ def _endless(demo: h5py.Group) -> None:
         (_no_steps, ["no steps (T = 0)"]),
         (_no_actions, ["actions: missing"]),
         (_actions_group, ["actions: a group, expected a dataset"]),
+        (_empty_actions_group, ["actions: missing"]),
         (_empty_actions, ["actions: is empty"]),
         (_endless, ["1000000000000 steps"]),
     ],
