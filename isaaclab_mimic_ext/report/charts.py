@@ -25,7 +25,7 @@ GOOD, BAD = "#2a7fb8", "#d1495b"
 PALETTE = ("#d1495b", "#e9a23b", "#7a5195", "#2f9e77", "#8c5a2b", "#56b4e9", "#cc79a7", "#8a949e")
 """Categories. Neighbours differ in lightness too, for readers who do not see every hue."""
 CELL_INK = "#1c2833"
-"""Text on a coloured cell, in both themes."""
+"""Text on a colored cell, in both themes."""
 NORMAL, SMALL = 9.0, 8.0
 """Font sizes [pt]."""
 FEW = 5
@@ -47,6 +47,8 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10,
+    "figure.constrained_layout.h_pad": 0.12,
+    "figure.constrained_layout.w_pad": 0.12,
     "font.size": NORMAL,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
@@ -204,12 +206,12 @@ def cut(name: object, most: int) -> str:
 
 
 def colors_of(names: Sequence[str], palette: Sequence[str] = PALETTE) -> dict[str, str]:
-    """A colour for each name; the palette repeats when it is used up."""
+    """A color for each name; the palette repeats when it is used up."""
     return {name: palette[index % len(palette)] for index, name in enumerate(names)}
 
 
 def rate_color(rate: float, trials: int = FEW) -> str:
-    """The colour of a success rate, 0 to 1: red, sand, blue, most of the change at the upper end; pale for few trials."""
+    """The color of a success rate, 0 to 1: red, sand, blue, most of the change at the upper end; pale for few trials."""
     pairs = [(pair, pair[1][0]) for pair in pairwise(_RATE_STOPS)]
     (low, low_color), (high, high_color) = next((pair for pair, end in pairs if rate <= end), pairs[-1][0])
     share, strength = (rate - low) / (high - low), 1.0 if trials >= FEW else 0.35
@@ -218,7 +220,7 @@ def rate_color(rate: float, trials: int = FEW) -> str:
 
 
 def ink_on(rate: float, trials: int = FEW) -> str:
-    """The colour of text on `rate_color`."""
+    """The color of text on `rate_color`."""
     return "#ffffff" if rate < 0.25 and trials >= FEW else CELL_INK
 
 

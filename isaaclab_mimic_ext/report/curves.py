@@ -105,7 +105,7 @@ def plot_sweep(outcomes: Sequence[Outcome], parameters: Sequence[Parameter], pat
 def _plot_rates(
     lines: Mapping[str, Sequence[tuple[Any, Rate]]], path: Path, title: str, across: str, is_integer: bool
 ) -> None:
-    """Draw lines of (place, rate); a name tells its line apart by colour and marker."""
+    """Draw lines of (place, rate); a name tells its line apart by color and marker."""
     with canvas(_FILE_WIDTH, _FILE_HEIGHT, layout="constrained") as board:
         axes = board.figure.add_subplot()
         handles = []
@@ -121,6 +121,8 @@ def _plot_rates(
             axes.locator_params(axis="x", integer=True)
         elif handles and any(isinstance(place, str) for points in lines.values() for place, _ in points):
             axes.tick_params(axis="x", labelrotation=20)
+            for label in axes.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.set(xlabel=cut(across, 80), ylabel="success [%], 95 % interval", ylim=(-3, 103))
         axes.set_title(cut(title, 90), loc="left", color=INK)
         axes.grid(axis="y")

@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 from math import ceil
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from isaaclab_mimic_ext.report.charts import (
     cut,
     ink_on,
     place_legend,
+    printable,
     rate_color,
 )
 from isaaclab_mimic_ext.report.records import RunRecords, Subtask
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 _FLOW_TOP, _FLOW_HEIGHT, _NODE = 44.0, 130.0, 10.0
 _LOSS_TOP = _FLOW_TOP + _FLOW_HEIGHT + 26.0
-_LOSS_ROW, _MOST_REASONS = 17.0, 4
+_LOSS_ROW, _MOST_REASONS, _MOST_LINES = 16.0, 4, 3
 _LETTER = 6.2
 """Width of a letter in the lists of reasons."""
 _MOST_DOTS = 400
@@ -42,18 +44,24 @@ _NUM_LENGTH_BINS = 24
 
 def progress(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
     """A flow from stage to stage, as high as its number of trials, out of which those that fail run off."""
-    most = max((min(len(stage.lost), _MOST_REASONS + 1) for stage in stages), default=0)
-    height = _LOSS_TOP + 16 + _LOSS_ROW * most if most else _FLOW_TOP + _FLOW_HEIGHT + 10
     total, left, right = max(stages[0].count, 1), 4.0, 100.0
     step = (WIDTH - left - right - _NODE) / (len(stages) - 1)
+    lists = []
+    for index, stage in enumerate(stages):
+        following = next((other for other in range(index + 1, len(stages)) if stages[other].lost), len(stages))
+        lists.append(_loss_lines(stage.lost, step * (following - index) - _NODE, colors))
+    most = max(map(len, lists))
+    height = _LOSS_TOP + 16 + _LOSS_ROW * most if most else _FLOW_TOP + _FLOW_HEIGHT + 10
     with canvas(WIDTH, height) as board:
         sheet = board.sheet()
         for index, stage in enumerate(stages):
             x, tall = left + index * step, max(_FLOW_HEIGHT * stage.count / total, 1.0)
             if index + 1 < len(stages):
-                following = next((other for other in range(index + 1, len(stages)) if stages[other].lost), len(stages))
                 _transition(board, sheet, stage, stages[index + 1].count, x + _NODE, step - _NODE, total, colors)
-                _losses(sheet, stage.lost, x + _NODE, step * (following - index) - _NODE, colors)
+            for row, (text, color) in enumerate(lists[index]):
+                y = _LOSS_TOP + 16 + row * _LOSS_ROW
+                sheet.text(x + _NODE + 14, y, text, size=SMALL, va="center_baseline")
+                _rectangle(sheet, x + _NODE, y - 5, 9, 9, color or "none")
             is_last = index + 1 == len(stages)
             board.hint(
                 _rectangle(sheet, x, _FLOW_TOP, _NODE, tall, GOOD if is_last else INK), f"{stage.title}: {stage.count}"
@@ -95,16 +103,18 @@ def _fall(x: float, top: float, end: float, height: float) -> "Outline":
     return Outline([(right, down) for _, right, down in points], [code for code, *_ in points])
 
 
-def _losses(sheet: "Axes", lost: Mapping[str, int], x: float, room: float, colors: Mapping[str, str]) -> None:
-    """The reasons that trials were lost for, listed below their bands."""
-    shown = list(lost.items())[:_MOST_REASONS]
-    for row, (name, count) in enumerate(shown):
-        y = _LOSS_TOP + 16 + row * _LOSS_ROW
-        _rectangle(sheet, x, y - 5, 9, 9, colors.get(name, BAD))
-        sheet.text(x + 14, y, cut(f"{count} {name}", int((room - 14) / _LETTER)), size=SMALL, va="center_baseline")
-    if len(lost) > len(shown):
-        rest, y = sum(lost.values()) - sum(count for _, count in shown), _LOSS_TOP + 16 + len(shown) * _LOSS_ROW
-        sheet.text(x + 14, y, f"{rest} others", size=SMALL, va="center_baseline", color=MUTED)
+def _loss_lines(lost: Mapping[str, int], room: float, colors: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Lines (text, color) that list the reasons below their bands; an empty color continues the line before.
+
+    Args:
+        room: width of the list [px].
+    """
+    lines, width = [], max(int((room - 14) / _LETTER), 8)
+    for name, count in list(lost.items())[:_MOST_REASONS]:
+        first, *more = wrap(printable(f"{count} {name}"), width, max_lines=_MOST_LINES, placeholder="…")
+        lines += [(first, colors.get(name, BAD)), *((line, "") for line in more)]
+    num_others = sum(list(lost.values())[_MOST_REASONS:])
+    return [*lines, (f"{num_others} others", "")] if num_others else lines
 
 
 def _rectangle(axes: "Axes", x: float, y: float, width: float, height: float, color: str, **options: Any) -> Any:
@@ -144,7 +154,7 @@ def _place_map(board: Canvas, axes: "Axes", bins: Bins) -> None:
         cell = _rectangle(axes, y_edges[j], x_edges[i], *size, color, edgecolor="white", linewidth=0.8)
         board.hint(cell, f"{successes} of {trials} succeeded ({rate:.0%})" if trials else "no trial")
         if trials:
-            # Over the dots: in the upper left corner, on the cell's own colour.
+            # Over the dots: in the upper left corner, on the cell's own color.
             corner, ground = (
                 (y_edges[j + 1], x_edges[i + 1]),
                 {"facecolor": color, "alpha": 0.85, "linewidth": 0, "pad": 1.2},

@@ -54,7 +54,7 @@ def write_timeline(examination: Examination, path: Path, overwrite: bool = False
         OutputError: the file exists, or cannot be written.
     """
     if path.exists() and not overwrite:
-        raise OutputError(f"picture_file: '{path}' is there already; name another, or give overwrite=true")
+        raise OutputError(f"picture_file: '{path}' already exists; use another file, or overwrite=true")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".html":
@@ -63,7 +63,7 @@ def write_timeline(examination: Examination, path: Path, overwrite: bool = False
         else:
             _draw(examination, path)
     except OSError as error:
-        raise OutputError(f"picture_file: '{path}' cannot be written ({error}); name a file in a folder of yours") from error
+        raise OutputError(f"picture_file: '{path}' cannot be written: {error}; use a writable folder") from error
 
 
 def _draw(examination: Examination, path: Path | None) -> str:

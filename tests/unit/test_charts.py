@@ -98,7 +98,7 @@ def test_round_values_enclose_the_losses(low: float, factor: float) -> None:
     assert values[1] > low or len(values) == 2
 
 
-def test_colours_tell_good_from_bad_and_text_on_them_can_be_read() -> None:
+def test_colors_tell_good_from_bad_and_text_on_them_can_be_read() -> None:
     assert rate_color(0.0) != rate_color(1.0) != rate_color(1.0, trials=1)
 
     def lightness(color: str) -> float:

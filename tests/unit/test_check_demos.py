@@ -279,5 +279,5 @@ def test_picture_shows_every_demo_and_is_not_written_over(suffix: str, tmp_path:
         check_page(content.decode())
     else:
         assert content.startswith(b"\x89PNG")
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists; use another file, or overwrite=true"):
         app.main(config(f"input_file={path}", f"picture_file={picture}"))
