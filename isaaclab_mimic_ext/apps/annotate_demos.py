@@ -14,8 +14,9 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
 from isaaclab_mimic_ext.quaternions import ENTRY, as_entry
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions, check_output
+from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
@@ -59,17 +60,17 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
 
 def _write(accepted: list[Annotation], file: DatasetFile) -> None:
     try:
-        for annotation in accepted:
-            attributes = {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
-            file.add_demo(annotation.leaves, attributes)
-        file.finish({})
-        file.publish()
-    except (OSError, RuntimeError) as error:  # h5py raises RuntimeError when the disk is full.
+        with write_errors(file.path, errors=HDF5_ERRORS):
+            for annotation in accepted:
+                attributes = {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
+                file.add_demo(annotation.leaves, attributes)
+            file.finish({})
+            file.publish()
+    except RecorderError:
         with suppress(OSError, RuntimeError):
             file.discard()
         file.part_path.unlink(missing_ok=True)
-        reason = " ".join(str(error).split())
-        raise RecorderError(f"{file.path} cannot be written ({reason}); free some space and run again") from error
+        raise
 
 
 def _env_args(env: MimicEnv, path: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.apps.pipeline_check import check_steps
 from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, OutputError, UsageError
+from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.pipeline.lock import locked
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
@@ -44,10 +45,8 @@ def main(cfg: PipelineCfg) -> None:
     stamps, signed = Stamps(folder.stamps), signatures(steps)
     # Hours may lie between here and the last step; what it will not take is said now.
     check_steps([step for step in steps if not stamps.is_done(step, signed[step.name])])
-    try:
+    with write_errors(folder.path, "output_dir", "give another output_dir", OutputError):
         (folder.path / "logs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"output_dir: {folder.path} cannot be written: {error.strerror}; give another one") from error
     with locked(folder.path) as lock:
         stamps = Stamps(folder.stamps)
         _run_all(steps, stamps, folder, lock)
@@ -65,10 +64,7 @@ def _run_all(steps: list[Step], stamps: Stamps, folder: PipelineFolder, lock: in
 
 def _write_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: dict[str, float | None]) -> None:
     page = render_pipeline_page(cfg, folder, seconds)
-    try:
-        folder.page.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder.page} cannot be written: {error.strerror}; free some space and run again") from error
+    write_text(folder.page, page, kind=OutputError)
     log.info("Everything is up to date; the page is %s", folder.page)
 
 
@@ -83,10 +79,8 @@ def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, sto
     log.info("%s: %s %s", step.name, "going on with" if goes_on else "running", " ".join((step.script, *arguments)))
     start = time.perf_counter()
     log_path = folder.log(step.name.replace(" ", "_"))
-    try:
+    with write_errors(log_path, kind=OutputError):
         output = log_path.open("w")
-    except OSError as error:
-        raise OutputError(f"{log_path} cannot be written: {error.strerror}; free some space and run again") from error
     with output:
         exit_code = _script(step.script, arguments, output, stop, lock)
     if stop.requested:

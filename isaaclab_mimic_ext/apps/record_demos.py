@@ -15,8 +15,8 @@ from isaaclab_mimic_ext.config import RecordDemosCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
+from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.record.episodes import Closing
-from isaaclab_mimic_ext.record.hdf5 import check_output
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.rng import Draws

@@ -7,6 +7,7 @@ from typing import Any
 
 from isaaclab_mimic_ext.config import ReportCfg
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
+from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import check_free
 from isaaclab_mimic_ext.report.pages import duration
@@ -102,7 +103,4 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
 
 
 def _write(path: Path, page: str) -> None:
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"report_file: {path} cannot be written: {error.strerror}; give another one") from error
+    write_text(path, page, "report_file", "give another one", OutputError)

@@ -1,6 +1,5 @@
 """`scripts/sweep_report.py`: what a sweep says, as a table and a picture."""
 
-import json
 import logging
 import sys
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from isaaclab_mimic_ext.config import SweepReportCfg
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.evaluate.sweep import Outcome, outcomes, read_jobs, swept_parameters
 from isaaclab_mimic_ext.evaluate.table import sweep_table
+from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.report.curves import plot_sweep
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,7 @@ def main(cfg: SweepReportCfg) -> list[Outcome]:
         raise SourceDataError(f"sweep_dir: {folder}: its {len(jobs)} job(s) differ in nothing but seeds; nothing was swept")
     results = outcomes(jobs, parameters)
     content = {"parameters": [asdict(parameter) for parameter in parameters], "outcomes": [asdict(o) for o in results]}
-    try:
-        report.write_text(json.dumps(content, indent=1) + "\n")
-    except OSError as error:
-        raise OutputError(f"{report}: cannot be written ({error.strerror}); free some space and run again") from error
+    write_json(report, content, kind=OutputError)
     console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
     console.print(sweep_table(results, parameters, str(folder)))
     plot_sweep(results, parameters, picture, folder.name)

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.datasets.images import is_image, is_rgb
 from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts, stream_demos
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.writing import part_path, replacing
 
 _STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."
 _SCALARS = {"rewards": ("next.reward", np.float32), "dones": ("next.done", np.bool_)}
@@ -196,20 +197,13 @@ def _fps(facts: FileFacts, fps: int | None) -> int:
 @contextmanager
 def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
     """`<output>.part`, which becomes `output` after the block."""
-    part = output.with_name(output.name + ".part")
+    part = part_path(output)
     for folder in (output, part):
         is_ours = (folder / "meta" / "info.json").is_file()
         if folder.exists() and not (overwrite and is_ours):
             hint = "or overwrite=true" if is_ours else "it is no LeRobot dataset, and will not be replaced"
             raise OutputError(f"output_dir: {folder} exists; give another output_dir, {hint}")
-    try:
+    with replacing(output, "output_dir", kind=OutputError):
         shutil.rmtree(part, ignore_errors=True)
         part.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        if output.exists():
-            shutil.rmtree(output)
-        part.rename(output)
-    except OSError as error:
-        raise OutputError(f"output_dir: {output} cannot be written ({error}); check the disk's free space") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,8 +24,9 @@ from isaaclab_mimic_ext.datasets.hdf5 import (
 )
 from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacing
 from isaaclab_mimic_ext.quaternions import ENTRY
-from isaaclab_mimic_ext.record.hdf5 import check_output, fixed, part_path
+from isaaclab_mimic_ext.record.hdf5 import fixed
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of demos copied, and of all."""
@@ -92,14 +92,13 @@ def merge_datasets(
     inputs, source_names = _numbered([_look_at(path) for path in paths])
     for other in inputs[1:]:
         _check_alike(inputs[0], other)
-    num_demos, part = sum(len(each.names) for each in inputs), part_path(output)
-    with _output_errors(output, part):
+    num_demos = sum(len(each.names) for each in inputs)
+    remedy = "free some space, or give another output_file"
+    with replacing(output, "output_file", remedy, OutputError, HDF5_ERRORS) as part:
         _create(part, inputs[0].facts)
         num_steps = sum(_copy_demos(each, part, lambda done: on_progress(done, num_demos)) for each in inputs)
         masks, dropped = _joined_masks(inputs)
         _describe(part, inputs, {"total": num_steps}, source_names, masks)
-        _make_durable(part)
-        os.replace(part, output)
     return Merged(num_demos, num_steps, {name: len(demos) for name, demos in masks.items()}, dropped)
 
 
@@ -167,30 +166,6 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
     if len({own for _, own in sources if own}) < len([own for _, own in sources if own]):
         names = [f"{_label(Path(file))}:{name}" for file, own in sources for name in own]
     return names, offsets
-
-
-@contextmanager
-def _output_errors(output: Path, part: Path) -> Iterator[None]:
-    """Nothing is left behind where something fails within."""
-    try:
-        yield
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError | RuntimeError):
-            remedy = "free some space, or give another output_file"
-            raise OutputError(f"output_file: {output} cannot be written ({_reason(error)}); {remedy}") from error
-        raise
-
-
-def _reason(error: BaseException) -> str:
-    """What the system said, where HDF5 quotes it, or else what HDF5 says."""
-    link: BaseException | None = error
-    while link is not None:
-        quoted = re.search(r"error message = '([^']*)'", str(link))
-        if quoted:
-            return quoted[1]
-        link = link.__cause__ or link.__context__
-    return " ".join(str(error).split())[:200]
 
 
 def _create(part: Path, first: FileFacts) -> None:
@@ -324,8 +299,3 @@ def _provenance(source: _Input, shared: dict[str, Any]) -> dict[str, Any]:
 def _label(path: Path) -> str:
     """A file's name with its folder's, without which those of runs are all the same."""
     return "/".join(path.absolute().parts[-2:])
-
-
-def _make_durable(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())

@@ -2,9 +2,7 @@
 
 # T steps of a demo, H height and W width of a tile [pixels], K tiles
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from math import ceil
@@ -21,6 +19,7 @@ from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable
 from isaaclab_mimic_ext.files.demo import read_demo
+from isaaclab_mimic_ext.files.writing import replacing
 from isaaclab_mimic_ext.task import Task
 
 Frame = NDArray[np.uint8]
@@ -96,7 +95,7 @@ def write_states_video(
     lengths = [trees.num_rows(demo) for demo in demos]
     with (
         _open_renderer(task, tiles or TileOptions(shadows=False)) as renderer,
-        _part_of(video_path) as part,
+        replacing(video_path, remedy="give another path", kind=OutputError, keep_suffix=True) as part,
         # Sizes need only be even; imageio would stretch the picture to multiples of 16.
         imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
     ):
@@ -129,7 +128,10 @@ def write_scene_picture(
     picture_path = check_picture(picture_path, ".png", overwrite)
     with open_hdf5(dataset_path) as file:
         demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
-    with _open_renderer(task, tiles or TileOptions()) as renderer, _part_of(picture_path) as part:
+    with (
+        _open_renderer(task, tiles or TileOptions()) as renderer,
+        replacing(picture_path, remedy="give another path", kind=OutputError, keep_suffix=True) as part,
+    ):
         imageio.imwrite(part, tile([renderer.frame(trees.take(demo, 0)) for demo in demos]))
 
 
@@ -234,18 +236,3 @@ def check_picture(path: str | Path, ending: str, overwrite: bool) -> Path:
     except OSError as error:
         raise OutputError(f"{path}: its folder cannot be made ({error.strerror}); give another path") from error
     return path
-
-
-@contextmanager
-def _part_of(path: Path) -> Iterator[Path]:
-    """Where to write a file that gets its name only when it is complete; the ending stays, for imageio goes by it."""
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        # ffmpeg's errors carry its whole output.
-        reason = str(error).strip().partition("\n")[0]
-        raise OutputError(f"{path}: cannot be written ({reason}); give another path") from error
-    finally:
-        part.unlink(missing_ok=True)

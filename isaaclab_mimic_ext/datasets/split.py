@@ -12,6 +12,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.writing import unwritable
 
 _MAX_SOURCES = 12
 """Of so many source demos every subset is tried, of more a random choice."""
@@ -66,7 +67,7 @@ def split_dataset(path: str | Path, ratio: float, seed: int, by_source_demo: boo
         with h5py.File(path, "r+") as file:
             replaced = _write_masks(file, {"train": train, "valid": valid})
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{path}: the split cannot be written ({error}); check permissions and disk space") from error
+        raise unwritable(Path(path), error, remedy="check permissions and disk space", kind=OutputError) from error
     return Split(train, valid, replaced, held_out)
 
 

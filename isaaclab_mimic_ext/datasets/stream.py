@@ -3,7 +3,6 @@
 # T steps of one demo
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ import numpy as np
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
-from isaaclab_mimic_ext.record.hdf5 import DIGEST, check_output, create_dataset, fixed, leaves_digest, part_path
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacing
+from isaaclab_mimic_ext.record.hdf5 import DIGEST, create_dataset, fixed, leaves_digest
 
 
 @dataclass(frozen=True)
@@ -127,18 +127,11 @@ def new_dataset(
     check_output(output, overwrite)
     if output.exists() and output.samefile(facts.path):
         raise OutputError(f"output_file: {output} is the input_file; give another output_file")
-    part = part_path(output)
-    try:
+    with replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part:
         with h5py.File(part, "w") as file:
             yield DatasetSink(file, "gzip" if compress else "none")
         if check is not None:
             check(part)
-        os.replace(part, output)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError | RuntimeError):
-            raise OutputError(f"output_file: {output} cannot be written ({error}); check the disk's free space") from error
-        raise
 
 
 def _env_args(filename: str, text: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import h5py
 
 from isaaclab_mimic_ext import __version__
 from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, text_of
-from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.pipeline.steps import Step
 
 _BLOCK = 2**20
@@ -53,12 +52,7 @@ class Stamps:
         return self._stamps.get(step.name, {}).get("seconds")
 
     def _write(self) -> None:
-        part = self._path.with_name(f"{self._path.name}.part")
-        try:
-            part.write_text(json.dumps(self._stamps, indent=2) + "\n")
-            os.replace(part, self._path)
-        except OSError as error:
-            raise RecorderError(f"{self._path} cannot be written: {error.strerror}; free some space") from error
+        write_json(self._path, self._stamps)
 
 
 def signatures(steps: Sequence[Step]) -> dict[str, str]:

@@ -17,7 +17,8 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.writing import check_output, part_path
 from isaaclab_mimic_ext.quaternions import ENTRY, WIDTH, Columns, first_columns
 
 DIGEST = "digest"
@@ -189,37 +190,6 @@ def _with_parents() -> h5py.h5p.PropLCID:
     properties = h5py.h5p.create(h5py.h5p.LINK_CREATE)
     properties.set_create_intermediate_group(True)
     return properties
-
-
-def part_path(path: Path) -> Path:
-    """Where a dataset is written until it is complete."""
-    return path.with_name(path.name + ".part")
-
-
-def check_output(path: Path, overwrite: bool) -> None:
-    """Make sure that a dataset can be written to `path`, without touching what is there.
-
-    Raises:
-        OutputError: the file exists and `overwrite` is not set, or its folder cannot be written to.
-    """
-    remedy = "give another output_file, or overwrite=true"
-    if path.is_dir():
-        raise OutputError(f"output_file: {path} is a folder; give the path of a file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"output_file: {path} exists; {remedy}")
-    if part_path(path).exists() and not overwrite:
-        raise OutputError(
-            f"output_file: {part_path(path)} exists: another run is writing it, or one was killed; remove it, or {remedy}"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        existed = part_path(path).exists()
-        with open(part_path(path), "ab"):
-            pass
-        if not existed:
-            part_path(path).unlink()
-    except OSError as error:
-        raise OutputError(f"output_file: {path} cannot be written: {error.strerror}; give another output_file") from error
 
 
 def reorder_quaternions(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
-from isaaclab_mimic_ext.record.hdf5 import part_path
+from isaaclab_mimic_ext.files.writing import part_path
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections import deque
 from multiprocessing import Pipe
 
 from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, Saved, WriterOptions, WriterSummary
-from isaaclab_mimic_ext.record.hdf5 import check_output
 from isaaclab_mimic_ext.record.store import IN_MEMORY
 from isaaclab_mimic_ext.record.wire import send_message
 

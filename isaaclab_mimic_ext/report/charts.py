@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.files.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,13 +119,8 @@ class Canvas:
             OutputError: the file cannot be written.
         """
         scale = min(_PNG_SCALE, _MOST_PNG_PIXELS / max(self.width, self.height))
-        part = path.with_name(f"{path.stem}.part{path.suffix}")
-        try:
+        with replacing(path, kind=OutputError) as part:
             self.figure.savefig(part, format="png", dpi=scale * _PX_PER_INCH, facecolor="white")
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written ({error.strerror}); free some space and run again") from error
 
 
 @contextmanager

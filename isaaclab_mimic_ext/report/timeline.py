@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.doctor.examine import Examination
 from isaaclab_mimic_ext.doctor.findings import LEVELS, NOTE, DemoFinding
 from isaaclab_mimic_ext.doctor.view import DemoView, EefView
 from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.report.charts import (
     CELL_INK,
     GRID,
@@ -55,15 +56,14 @@ def write_timeline(examination: Examination, path: Path, overwrite: bool = False
     """
     if path.exists() and not overwrite:
         raise OutputError(f"picture_file: '{path}' already exists; use another file, or overwrite=true")
-    try:
+    remedy = "use a writable folder"
+    with write_errors(path, "picture_file", remedy, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".html":
-            page = render("timeline.html", title=f"check_demos: {examination.report.path}", chart=_draw(examination, None))
-            path.write_text(page, encoding="utf-8")
-        else:
-            _draw(examination, path)
-    except OSError as error:
-        raise OutputError(f"picture_file: '{path}' cannot be written: {error}; use a writable folder") from error
+    if path.suffix == ".html":
+        page = render("timeline.html", title=f"check_demos: {examination.report.path}", chart=_draw(examination, None))
+        write_text(path, page, "picture_file", remedy, OutputError)
+    else:
+        _draw(examination, path)
 
 
 def _draw(examination: Examination, path: Path | None) -> str:

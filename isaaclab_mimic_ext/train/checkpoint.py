@@ -1,6 +1,5 @@
 """The file in which a policy leaves training; docs/training.md has its layout. Read and checked without robomimic."""
 
-import os
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from isaaclab_mimic_ext.errors import RecorderError, SourceDataError
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, replacing
 from isaaclab_mimic_ext.train.normalization import Affine, read_action_stats, read_observation_stats
 
 FORMAT_VERSION = 1
@@ -131,15 +131,8 @@ def save_checkpoint(path: Path, content: Mapping[str, Any], facts: Mapping[str, 
     Raises:
         RecorderError: it cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    try:
+    with replacing(path, remedy="free some space and resume with resume=true", errors=HDF5_ERRORS) as part:
         torch.save({**content, _OURS: {"format_version": FORMAT_VERSION, **facts}}, part)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError when the disk is full.
-        part.unlink(missing_ok=True)
-        raise RecorderError(
-            f"{path} cannot be written ({_first_line(error)}); free some space and go on with resume=true"
-        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,12 +2,11 @@
 
 import csv
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +36,10 @@ class Metrics:
             RecorderError: the file cannot be written.
         """
         self._rows.append({"epoch": epoch, **values})
-        part = self._path.with_name(f"{self._path.name}.part")
-        try:
-            with part.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
-                writer.writeheader()
-                writer.writerows(self._rows)
-            # Whoever is killed, or has no room left, keeps the rows of before.
-            os.replace(part, self._path)
-        except OSError as error:
-            raise RecorderError(
-                f"{self._path} cannot be written: {error.strerror}; free some space and run again"
-            ) from error
+        with replacing(self._path) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
+            writer.writeheader()
+            writer.writerows(self._rows)
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(_BOARD_NAMES.get(name, name), value, epoch)

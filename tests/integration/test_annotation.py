@@ -63,7 +63,7 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(recorded, tm
     limited = ["bash", "-c", 'ulimit -f 100; trap "" XFSZ; exec "$@"', "bash", *script]
     done = subprocess.run(limited, capture_output=True, text=True, timeout=300)
     (message,) = (line for line in done.stderr.splitlines() if line.startswith("RecorderError: "))
-    assert "annotated.hdf5 cannot be written (" in message and message.endswith("; free some space and run again")
+    assert message.endswith("annotated.hdf5 cannot be written: File too large; free some space and run again")
     assert list(tmp_path.iterdir()) == []
 
 

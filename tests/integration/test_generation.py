@@ -21,8 +21,8 @@ from isaaclab_mimic_ext.apps import generate as app
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, OutputError
+from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.hdf5 import part_path
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.stats import GenerationReport
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, read_tree

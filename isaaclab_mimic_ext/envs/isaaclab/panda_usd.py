@@ -57,7 +57,7 @@ def write_panda_usd(path: str | Path) -> Path:
     UsdGeom.Scope.Define(stage, f"{_ROOT}/joints")
     _add_arm(stage)
     _add_hand(stage)
-    # Whoever opens it meanwhile sees all of it.
+    # Several processes may write it at the same time: each under a name of its own.
     unfinished = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
     stage.GetRootLayer().Export(str(unfinished))
     os.replace(unfinished, path)

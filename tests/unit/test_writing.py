@@ -1,0 +1,74 @@
+"""Files have their name only when they are complete; what cannot be written is reported in one way."""
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, replacing, write_bytes, write_json, write_text
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("write", "content"),
+    [
+        (lambda path: write_text(path, "größer\n"), "größer\n".encode()),
+        (lambda path: write_bytes(path, b"\0\1"), b"\0\1"),
+        (lambda path: write_json(path, {"a": [1]}), json.dumps({"a": [1]}, indent=2).encode() + b"\n"),
+    ],
+)
+def test_content_replaces_what_was_there(tmp_path: Path, write: Callable[[Path], None], content: bytes) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    write(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("keep_suffix", [False, True])
+@pytest.mark.parametrize(
+    "error", [FULL, RuntimeError("HDF5 says: error message = 'No space left on device', ..."), KeyboardInterrupt()]
+)
+def test_block_that_fails_leaves_what_was_there_and_no_part(tmp_path: Path, error: BaseException, keep_suffix: bool) -> None:
+    path = tmp_path / "file.png"
+    path.write_text("old")
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else OutputError
+    with (
+        pytest.raises(expected) as raised,
+        replacing(path, "output_file", "give another one", OutputError, HDF5_ERRORS, keep_suffix) as part,
+    ):
+        assert part.suffix == (".png" if keep_suffix else ".part")
+        part.write_text("half")
+        raise error
+    if expected is OutputError:
+        assert str(raised.value) == f"output_file: {path} cannot be written: No space left on device; give another one"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_replaces_a_folder_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "dataset"
+    path.mkdir()
+    (path / "old").touch()
+    with replacing(path) as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert [each.name for each in path.iterdir()] == ["new"]
+    with pytest.raises(RecorderError), replacing(path) as part:
+        part.mkdir()
+        raise FULL
+    assert [each.name for each in tmp_path.iterdir()] == ["dataset"]
+
+
+def test_path_in_a_folder_that_does_not_exist_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(RecorderError, match=r"nowhere/a cannot be written: No such file or directory; free some space"):
+        write_text(tmp_path / "nowhere" / "a", "")
+
+
+def test_errors_of_a_library_that_are_not_about_writing_pass(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="renderer"), replacing(tmp_path / "film.mp4"):
+        raise RuntimeError("renderer")
