@@ -28,12 +28,12 @@ help:
 	@echo "Python 3.11 to 3.13; select one with: make PYTHON=python3.12 ..."
 
 demo: $(VENV)/.mujoco
-	$(BIN)/python scripts/generate.py task=desktop_organizer num_envs=100 --headless
+	$(BIN)/mimic demo
 
 train-env: $(VENV)/.train
 
 pipeline: $(VENV)/.mujoco $(VENV)/.train
-	$(BIN)/python scripts/pipeline.py preset=$(preset)
+	$(BIN)/mimic pipeline preset=$(preset)
 
 test: $(VENV)/.dev $(VENV)/.train $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from isaaclab_mimic_ext.apps.generate import build_generator, load_pool, start_env
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import identity_of, open_run
+from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
 
 
 @dataclass

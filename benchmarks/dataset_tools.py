@@ -23,12 +23,12 @@ import h5py
 import numpy as np
 from common import machine
 
-from isaaclab_mimic_ext.apps import generate
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.run.generate import generate_run
 
 ROUNDS = 5
 MEMORY = """
@@ -43,7 +43,7 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def generate_file(folder: Path, num_demos: int, seed: int) -> Path:
     settings = ["sim=kinematic", "num_envs=500", "video=false", "progress=false", f"output_dir={folder}"]
     settings += [f"datagen_config.seed={seed}", f"datagen_config.generation_num_trials={num_demos}"]
-    generate.main(load_config("generate", settings))
+    generate_run(load_config("generate", settings))
     return folder / "demo.hdf5"
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from common import generator
 
-from isaaclab_mimic_ext.apps.generate import close_recorder
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.doctor.examine import examine
 from isaaclab_mimic_ext.doctor.findings import DoctorReport
 from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

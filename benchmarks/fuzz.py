@@ -17,7 +17,7 @@ from common import machine
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from isaaclab_mimic_ext.apps import generate
+from isaaclab_mimic_ext.run.generate import generate_run
 from tests.fuzzing import add_digests, count, fuzz
 from tests.kinematic_sources import generate_cfg, write_source_file
 
@@ -38,7 +38,7 @@ def main() -> None:
         folder = Path(temporary)
         files = {"source": write_source_file(folder / "source.hdf5", num_demos=2), "dataset": folder / "run" / "demo.hdf5"}
         add_digests(files["source"])
-        generate.main(generate_cfg(files["source"], folder / "run", "num_envs=2", "datagen_config.generation_num_trials=2"))
+        generate_run(generate_cfg(files["source"], folder / "run", "num_envs=2", "datagen_config.generation_num_trials=2"))
         for name, path in files.items():
             outcomes, bad = count(fuzz(path, folder, args.variants, READERS[name], args.seed))
             report[name] = {"variants": args.variants, "reads": outcomes.total(), **outcomes}

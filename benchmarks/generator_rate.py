@@ -11,7 +11,7 @@ from typing import Any
 
 from common import Stages, generator, integers, machine
 
-from isaaclab_mimic_ext.apps.generate import close_recorder
+from isaaclab_mimic_ext.run.generate import close_recorder
 
 
 def measure(num_envs: int, num_trials: int, compression: str, overrides: list[str]) -> dict[str, Any]:

@@ -36,11 +36,11 @@ def ours(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: s
     """Figures of the batched generator."""
     from dataclasses import asdict
 
-    from isaaclab_mimic_ext.apps.generate import build_generator, load_pool, start_env
-    from isaaclab_mimic_ext.cli.compose import load_config
+    from isaaclab_mimic_ext.config.compose import load_config
     from isaaclab_mimic_ext.envs.isaaclab.registered import registered_fields
     from isaaclab_mimic_ext.record.run_folder import RunFolder
     from isaaclab_mimic_ext.record.session import identity_of, open_run
+    from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
 
     with tempfile.TemporaryDirectory() as temporary:
         overrides = ["task=isaaclab", f"task.id={task_id}", f"num_envs={num_envs}", f"output_dir={temporary}"]

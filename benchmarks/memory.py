@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from common import generator, integers, machine
 
-from isaaclab_mimic_ext.apps.generate import close_recorder
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
@@ -27,6 +26,7 @@ from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, TrialOutco
 from isaaclab_mimic_ext.record.fields import Field
 from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
+from isaaclab_mimic_ext.run.generate import close_recorder
 
 _SAMPLE_PERIOD = 0.5
 _NUM_SAMPLES = 16

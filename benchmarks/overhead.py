@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from common import Stages, generator, integers, machine
 
-from isaaclab_mimic_ext.apps.generate import close_recorder
 from isaaclab_mimic_ext.generate import Generator
+from isaaclab_mimic_ext.run.generate import close_recorder
 
 
 @dataclass

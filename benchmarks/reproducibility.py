@@ -9,8 +9,8 @@ import sys
 
 from common import generator, integers, machine
 
-from isaaclab_mimic_ext.apps.generate import close_recorder
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.run.generate import close_recorder
 
 
 def digest(num_envs: int, num_threads: int, overrides: list[str]) -> str:

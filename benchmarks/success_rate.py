@@ -10,7 +10,7 @@ from typing import Any
 
 from common import generator, integers, machine
 
-from isaaclab_mimic_ext.apps.generate import close_recorder
+from isaaclab_mimic_ext.run.generate import close_recorder
 
 
 def measure(seed: int, num_trials: int, overrides: list[str]) -> dict[str, Any]:

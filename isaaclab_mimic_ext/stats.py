@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class GenerationReport:
         env_steps: control steps of all envs together in this session, of dropped trials too.
         elapsed: from the first reset to the closed file, in all sessions [s].
         lengths: steps of each demo that was written.
+        output_dir: folder of the run.
         is_written: False where a signal left no time to write all demos; the run's store has them.
     """
 
@@ -61,6 +63,12 @@ class GenerationReport:
     elapsed: float
     lengths: list[int] = field(default_factory=list)
     is_written: bool = True
+    output_dir: str = ""
+
+    @property
+    def dataset(self) -> Path:
+        """The successful demos, an HDF5 file in Isaac Lab's layout."""
+        return Path(self.output_dir) / "demo.hdf5"
 
     @property
     def num_demos(self) -> int:

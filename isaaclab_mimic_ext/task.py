@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,6 +111,8 @@ class Task(ABC):
 
     Those called `*_quat` (N, 4) and `*_pose` (N, 7) are known without it.
     """
+    config: Any = None
+    """The task's `MimicEnvCfg` (subtasks, constraints, generation settings, randomization); set by `mimic.load_task`."""
 
     @cached_property
     def eef_names(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ MAX_STEPS = 3000
 """After so many an attempt has failed."""
 
 
+@runtime_checkable
 class LiveDevice(Protocol):
     """What a person's hands are on."""
 

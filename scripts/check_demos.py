@@ -9,6 +9,6 @@ The exit code is 0 for demos that can be generated from, 1 if there are errors, 
 """
 
 if __name__ == "__main__":
-    from isaaclab_mimic_ext.cli import run_app
+    from isaaclab_mimic_ext.commands.main import run_script
 
-    run_app("check_demos")
+    run_script("check_demos")

@@ -8,6 +8,6 @@ Works while the run goes on, too. `--help` shows every field.
 """
 
 if __name__ == "__main__":
-    from isaaclab_mimic_ext.cli import run_app
+    from isaaclab_mimic_ext.commands.main import run_script
 
-    run_app("report")
+    run_script("report")

@@ -7,6 +7,6 @@
 """
 
 if __name__ == "__main__":
-    from isaaclab_mimic_ext.cli import run_app
+    from isaaclab_mimic_ext.commands.main import run_script
 
-    run_app("split_dataset")
+    run_script("split_dataset")

@@ -8,6 +8,6 @@ The exit code is 0 for a valid file, 1 for one with faults (`--strict`: warnings
 """
 
 if __name__ == "__main__":
-    from isaaclab_mimic_ext.cli import run_app
+    from isaaclab_mimic_ext.commands.main import run_script
 
-    run_app("validate_dataset")
+    run_script("validate_dataset")

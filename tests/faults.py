@@ -230,7 +230,7 @@ def _lives(pid: int) -> bool:
 def _be_nursery(folder: str) -> None:
     import torch
 
-    import isaaclab_mimic_ext.apps.generate  # noqa: F401  # Imported for the runs to come.
+    import isaaclab_mimic_ext.run.generate  # noqa: F401  # Imported for the runs to come.
 
     torch.set_num_threads(1)
     for line in sys.stdin:
@@ -247,7 +247,7 @@ def _be_nursery(folder: str) -> None:
 def _be_run(order: dict[str, Any], folder: str) -> None:
     import resource
 
-    from isaaclab_mimic_ext.cli import run_app
+    from isaaclab_mimic_ext.commands.main import run_script
     from isaaclab_mimic_ext.record.writer import EpisodeWriter
 
     os.dup2(os.open(order["said"], os.O_WRONLY | os.O_CREAT), 2)
@@ -274,7 +274,7 @@ def _be_run(order: dict[str, Any], folder: str) -> None:
     sys.argv = ["generate.py", *order["arguments"]]
     code: Any = 1
     try:
-        run_app("generate")
+        run_script("generate")
     except SystemExit as end:
         code = end.code
     finally:

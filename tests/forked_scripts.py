@@ -70,13 +70,13 @@ def open_scripts(folder: Path) -> Iterator[Scripts]:
 def _serve() -> None:
     import isaaclab_mimic_ext.envs.factory
     import isaaclab_mimic_ext.task  # noqa: F401
-    from isaaclab_mimic_ext.cli import run_app
+    from isaaclab_mimic_ext.commands.main import run_script
 
     for line in sys.stdin:
         order = json.loads(line)
         if (child := os.fork()) == 0:
             _become(order)
-            run_app(order["script"])
+            run_script(order["script"])
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
@@ -92,7 +92,7 @@ def _become(order: dict[str, Any]) -> None:
     names: dict[str, Any] = {}
     head = "import dataclasses, json, logging, os, sys, time\nfrom isaaclab_mimic_ext.errors import *\n"
     exec(f"{head}def main(cfg):\n    {order['body']}\n", names)
-    app = types.ModuleType(f"isaaclab_mimic_ext.apps.{order['script']}")
+    app = types.ModuleType(f"isaaclab_mimic_ext.commands.{order['script']}")
     app.main = names["main"]  # type: ignore[attr-defined]
     sys.modules[app.__name__] = app
 

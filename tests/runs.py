@@ -5,12 +5,12 @@ from pathlib import Path
 import h5py
 import pytest
 
-from isaaclab_mimic_ext.apps import generate as app
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.errors import BudgetExhausted
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.stats import GenerationReport
 from tests.faults import Nursery, Run
+from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 
 NUM_DEMOS = 20
@@ -28,8 +28,8 @@ PATIENT = "datagen_config.max_num_failures=null"
 RESUME, OVERWRITE = "resume=true", "overwrite=true"
 
 
-def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport | None:
-    return app.main(generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides))
+def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport:
+    return run_generation(generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides))
 
 
 def begin(source: Path, folder: RunFolder, num_trials: int = 9) -> None:

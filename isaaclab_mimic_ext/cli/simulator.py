@@ -58,7 +58,7 @@ def is_multirun(argv: Sequence[str]) -> bool:
 
 def prepare_sweep(argv: list[str]) -> None:
     """Let every job of a sweep be a process of its own where Isaac Lab may be the engine, unless a launcher was chosen."""
-    from isaaclab_mimic_ext.cli.process_launcher import register_process_launcher
+    from isaaclab_mimic_ext.commands.process_launcher import register_process_launcher
 
     register_process_launcher()
     if _may_run_isaaclab(argv) and not any(word.startswith(("hydra/launcher=", "hydra/sweeper=")) for word in argv):

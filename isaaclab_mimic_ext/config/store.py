@@ -100,15 +100,16 @@ def _output(file_name: str) -> str:
 
 def _run_dir(name: str) -> str:
     """`${run_dir:<name>}`: a dated folder below `datasets/`; in a sweep the job's own folder."""
-    return _dated_dir(DATASETS_DIR / name)
+    return dated_dir(DATASETS_DIR / name)
 
 
 def _log_dir(name: str) -> str:
     """`${log_dir:<name>}`: likewise below `logs/`."""
-    return _dated_dir(LOGS_DIR / name)
+    return dated_dir(LOGS_DIR / name)
 
 
-def _dated_dir(folder: Path) -> str:
+def dated_dir(folder: Path) -> str:
+    """A folder below `folder` named after the present time; in a sweep the job's own folder."""
     if is_sweep_job():
         return str(HydraConfig.get().runtime.output_dir)
     return str(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))

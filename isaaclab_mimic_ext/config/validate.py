@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
 from isaaclab_mimic_ext.config.evaluation import EvaluateCfg
@@ -27,6 +27,9 @@ from isaaclab_mimic_ext.config.validate_task import validate_task_cfg
 from isaaclab_mimic_ext.config.validate_training import validate_training
 from isaaclab_mimic_ext.errors import ConfigError
 
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.task import Task
+
 COMPRESSIONS = ("none", "lzf", "gzip")
 FORMAT_VERSIONS = (0, 1)
 TELEOP_DEVICES = ("scripted", "scripted_fluent", "keyboard")
@@ -34,8 +37,11 @@ PICTURES = (".png", ".html")
 """Of `check_demos`."""
 
 
-def validate(cfg: Any) -> None:
-    """Check a script's configuration; the task that it names is loaded for that.
+def validate(cfg: Any, task: "Task | None" = None) -> None:
+    """Check the configuration of a command.
+
+    Args:
+        task: the task of the configuration; None: it is loaded by its name.
 
     Raises:
         ConfigError: a value is out of range, or names what does not exist.
@@ -43,7 +49,7 @@ def validate(cfg: Any) -> None:
     if isinstance(cfg, SceneScriptCfg | EvaluateCfg | TrainCfg | CheckDemosCfg):
         from isaaclab_mimic_ext.task import load_task
 
-        validate_task_cfg(cfg, None if cfg.task.is_registered else load_task(cfg.task.name))
+        validate_task_cfg(cfg, None if cfg.task.is_registered else task or load_task(cfg.task.name))
     if isinstance(cfg, SceneScriptCfg | EvaluateCfg | TrainCfg | ReplayDemosCfg):
         _validate_sim(cfg.sim)
         require_device(cfg.device)

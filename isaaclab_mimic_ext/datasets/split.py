@@ -35,7 +35,7 @@ class Split:
     held_out: tuple[str, ...] = ()
 
 
-def split_dataset(path: str | Path, ratio: float, seed: int, by_source_demo: bool = False) -> Split:
+def split_dataset(path: str | Path, ratio: float = 0.8, seed: int = 1, by_source_demo: bool = False) -> Split:
     """Draw a split and write it into the file; one that is there already is replaced, other masks are kept.
 
     Args:

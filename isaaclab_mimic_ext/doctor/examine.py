@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.doctor.findings import DemoFinding, DemoFindings, Doctor
 from isaaclab_mimic_ext.doctor.view import DemoView, EefView
 from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
 from isaaclab_mimic_ext.envs.events import PlacementSampler
-from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.factory import make_env, task_config
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
@@ -217,3 +217,22 @@ def _check_all(
         eef_name: [{view.name: float(part) for view, part in zip(whole, shares, strict=True)} for shares in used]
         for eef_name, used in selection.used.items()
     }
+
+
+def check_demos(path: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> DoctorReport:
+    """Find everything in source demonstrations that would make generation fail, or lower its success rate.
+
+    Args:
+        path: annotated source demonstrations.
+        task: a task of `load_task`.
+        config: subtasks and randomization; None: the task's own.
+        num_draws: scenes that are drawn to find out which demos would be selected.
+
+    Returns:
+        The report: findings with demo, step and remedy; `is_healthy` if none is an error.
+
+    Raises:
+        SourceDataError: the file is missing, not an HDF5 file, or has no demos.
+        ConfigError: the randomization leaves no room for the objects, or the task has no configuration.
+    """
+    return examine(path, task, config or task_config(task), num_draws).report

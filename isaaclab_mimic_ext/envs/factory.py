@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from importlib import import_module
 
 import torch
 
-from isaaclab_mimic_ext.config import EvaluateCfg, EventCfg, SimCfg, TrainCfg
+from isaaclab_mimic_ext.config import EvaluateCfg, EventCfg, MimicEnvCfg, SimCfg, TrainCfg
 from isaaclab_mimic_ext.config.scripts import SceneScriptCfg
 from isaaclab_mimic_ext.config.validate_task import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -37,7 +39,9 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
     sim = _launched(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
 
-    return make_isaaclab_env(import_module(module).MIMIC_TASK_ID, sim, num_envs, str(device), dict(events))
+    env = make_isaaclab_env(import_module(module).MIMIC_TASK_ID, sim, num_envs, str(device), dict(events))
+    env.task = task
+    return env
 
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
@@ -93,16 +97,73 @@ def isaaclab_scene(task_name: str) -> str:
     return module
 
 
-def make_env(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device = "cpu") -> MimicEnv:
-    """An environment of the engine `sim.engine`.
+def make_env(
+    task: Task,
+    engine: str | SimCfg = "auto",
+    events: Events | None = None,
+    num_envs: int = 1,
+    device: Device = "cpu",
+) -> MimicEnv:
+    """Create N environments of a task that step together.
+
+    Args:
+        task: a task of `load_task`, or an object of a class of one's own.
+        engine: `auto` (Isaac Lab where it can run and has the task, else MuJoCo), `mujoco`, `kinematic` (no physics),
+            `isaaclab`, or the settings of an engine.
+        events: randomization at each reset, name -> `EventCfg`; None: the task's own.
+        num_envs: N.
+        device: of the tensors: `cpu`, `cuda` or `cuda:<index>`.
 
     Raises:
         ConfigError: there is no such engine, or `events` or `num_envs` are wrong.
         SimulatorUnavailable: the engine's simulator is not installed.
     """
+    sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
     if sim.engine not in _ENGINES:
         raise ConfigError(f"sim.engine: there is no engine '{sim.engine}'; {choices(sim.engine, _ENGINES)}")
+    if events is None:
+        events = {} if task.config is None else task.config.events
+    elif task.config is not None:
+        # The environment's task tells how its scenes are randomized.
+        task = copy(task)
+        task.config = replace(task.config, events=dict(events))
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
+
+
+def config_of(env: MimicEnv) -> MimicEnvCfg:
+    """The configuration of an environment's task: subtasks, generation settings, randomization.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    return task_config(env_task(env))
+
+
+def env_task(env: MimicEnv) -> Task:
+    """The task of an environment.
+
+    Raises:
+        ConfigError: it has none of this package.
+    """
+    task: Task | None = getattr(env, "task", None)
+    if task is None:
+        raise ConfigError("env: its task is not of this package; the command can run it: mimic generate --task <gym id>")
+    return task
+
+
+def task_config(task: Task) -> MimicEnvCfg:
+    """The configuration of a task.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if task.config is None:
+        raise ConfigError(
+            f"task: '{task.name}' has no configuration (subtasks, randomization); load it by load_task('{task.name}'), or "
+            "set `task.config = MimicEnvCfg(subtask_configs=..., events=...)` before make_env"
+        )
+    config: MimicEnvCfg = task.config
+    return config
 
 
 def make_scene(cfg: SceneScriptCfg | EvaluateCfg | TrainCfg, num_envs: int) -> MimicEnv:

@@ -88,6 +88,16 @@ def read_facts(path: str | Path) -> DatasetFacts:
         )
 
 
+def has_split(path: str | Path) -> bool:
+    """Whether a dataset says which demos to train on, and which to validate on.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+    """
+    with open_hdf5(path) as file:
+        return all(f"mask/{name}" in file for name in MASKS)
+
+
 def _mask(file: h5py.File, name: str, demos: set[str]) -> list[str]:
     remedy = f"split it: python scripts/split_dataset.py input_file={file.filename}"
     if f"mask/{name}" not in file:

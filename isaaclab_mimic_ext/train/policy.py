@@ -81,6 +81,7 @@ class CheckpointPolicy(TrainedPolicy):
                 f"checkpoint: {checkpoint.path}: its parameters do not fit its configuration ({reason}); train again"
             ) from error
         super().__init__(learner, checkpoint.obs_shapes, checkpoint.obs_scales, checkpoint.action_scale, device)
+        self.path = Path(checkpoint.path)
         self.task_name, self.action_dim, self.facts = checkpoint.task_name, checkpoint.action_dim, checkpoint.facts
 
 

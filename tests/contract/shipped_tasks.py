@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import by_name
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.task import load_task

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import annotate_demos, record_demos
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.config.task import DataGenConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError
 from tests.contract.isaaclab_scenes import Task, write_source
 from tests.contract.shipped_tasks import shipped_task
+from tests.jobs import command
 
 pytestmark = pytest.mark.isaaclab
 
@@ -27,9 +27,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded")
     raw, annotated = folder / "raw.hdf5", folder / "annotated.hdf5"
     common = ("sim=kinematic", "recorder.format_version=0")
-    record_demos.main(load_config("record_demos", [*common, "num_demos=2", f"output_file={raw}"]))
+    command("record", load_config("record_demos", [*common, "num_demos=2", f"output_file={raw}"]))
     files = (f"input_file={raw}", f"output_file={annotated}")
-    annotate_demos.main(load_config("annotate_demos", [*common, *files, "annotate_subtask_start_signals=true"]))
+    command("annotate", load_config("annotate_demos", [*common, *files, "annotate_subtask_start_signals=true"]))
     return annotated
 
 

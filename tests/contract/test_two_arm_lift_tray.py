@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError

@@ -8,11 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import annotate_demos, record_demos
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.annotate import Annotation
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
 from tests.integration.test_cli import ROOT
+from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
 
 SIGNALS = ("reach", "grasp", "lift", "place")
@@ -23,12 +23,12 @@ STARTS, TERMS = ("obs/datagen_info/" + name for name in ("subtask_start_signals"
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two demos of the scripted operator, without physics."""
     path = tmp_path_factory.mktemp("recorded") / "raw.hdf5"
-    record_demos.main(load_config("record_demos", ["sim=kinematic", "num_demos=2", f"output_file={path}"]))
+    command("record", load_config("record_demos", ["sim=kinematic", "num_demos=2", f"output_file={path}"]))
     return path
 
 
 def annotate(recorded: Path, output: Path, *overrides: str) -> list[Annotation]:
-    return annotate_demos.main(load_config("annotate_demos", _arguments(recorded, output, *overrides)))
+    return run_annotation(load_config("annotate_demos", _arguments(recorded, output, *overrides)))
 
 
 def _arguments(recorded: Path, output: Path, *overrides: str) -> list[str]:

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.apps import generate
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.build import start_env
 from isaaclab_mimic_ext.task import load_task
+from tests.jobs import run_generation
 from tests.kinematic_sources import TASK, read_tree
 
 pytest.importorskip("mujoco")
@@ -42,7 +43,7 @@ def configuration(folder: Path, *overrides: str) -> GenerateCfg:
 
 @pytest.mark.slow
 def test_a_run_records_a_picture_a_step_of_each_camera_in_a_valid_file(tmp_path: Path, renderer: Renderer) -> None:
-    generate.main(configuration(tmp_path / "run"))
+    run_generation(configuration(tmp_path / "run"))
     path = tmp_path / "run" / "demo.hdf5"
     assert validate_dataset(path).is_valid(strict=True)
     with h5py.File(path) as file:
@@ -61,7 +62,7 @@ def test_a_run_records_a_picture_a_step_of_each_camera_in_a_valid_file(tmp_path:
 def test_pictures_do_not_depend_on_the_number_of_envs_and_show_what_moves(renderer: Renderer, tmp_path: Path) -> None:
     seen = []
     for num_envs in (1, 3):
-        env = generate.start_env(configuration(tmp_path, f"num_envs={num_envs}"))
+        env = start_env(configuration(tmp_path, f"num_envs={num_envs}"))
         last = torch.tensor([num_envs - 1])
         env.reset(last, Draws(1, torch.tensor([7])))
         before = env.observations()
@@ -80,6 +81,6 @@ def test_pictures_do_not_depend_on_the_number_of_envs_and_show_what_moves(render
 
 def test_a_run_is_not_continued_without_its_pictures(renderer: Renderer, tmp_path: Path) -> None:
     with pytest.raises(BudgetExhausted):
-        generate.main(configuration(tmp_path / "run", "datagen_config.max_time=1e-9"))
+        run_generation(configuration(tmp_path / "run", "datagen_config.max_time=1e-9"))
     with pytest.raises(OutputError, match="enable_cameras: True -> False"):
-        generate.main(configuration(tmp_path / "run", "enable_cameras=false", "resume=true"))
+        run_generation(configuration(tmp_path / "run", "enable_cameras=false", "resume=true"))

@@ -151,12 +151,12 @@ def probe(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedPro
     script = tmp_path / "probe.py"
     script.write_text(
         "import json, signal, sys, types\n"
-        "from isaaclab_mimic_ext.cli import run_app\n"
+        "from isaaclab_mimic_ext.commands.main import run_script\n"
         "from isaaclab_mimic_ext.errors import *\n"
         f"def main(cfg):\n    {body}\n"
-        "app = types.ModuleType('isaaclab_mimic_ext.apps.generate'); app.main = main\n"
+        "app = types.ModuleType('isaaclab_mimic_ext.commands.generate'); app.main = main\n"
         "sys.modules[app.__name__] = app\n"
-        "if __name__ == '__main__': run_app('generate')\n"
+        "if __name__ == '__main__': run_script('generate')\n"
     )
     command = [sys.executable, str(script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)

@@ -9,12 +9,14 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import generate, replay_demos
 from isaaclab_mimic_ext.config import ReplayDemosCfg, SimCfg
+from isaaclab_mimic_ext.datasets import replay_dataset as replaying
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
+from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.builders import make_source_file
 from tests.integration.test_cli import message_of, run_script
+from tests.jobs import command, run_generation
 from tests.kinematic_sources import generate_cfg
 
 
@@ -22,7 +24,7 @@ from tests.kinematic_sources import generate_cfg
 def generated(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Without the demos' digests, so that tests can change something."""
     folder = tmp_path_factory.mktemp("generated")
-    generate.main(generate_cfg(kinematic_source, folder, "num_envs=7", "datagen_config.generation_num_trials=7"))
+    run_generation(generate_cfg(kinematic_source, folder, "num_envs=7", "datagen_config.generation_num_trials=7"))
     with h5py.File(folder / "demo.hdf5", "r+") as file:
         for demo in file["data"].values():
             demo.attrs.pop("digest", None)
@@ -107,7 +109,7 @@ def replay_cfg(path: Path, **fields: object) -> ReplayDemosCfg:
 
 @pytest.mark.parametrize("num_envs", [1, 3, 7, 50])
 def test_recorded_successes_succeed_again_at_any_number_of_envs(generated: Path, num_envs: int) -> None:
-    results = replay_demos.main(replay_cfg(generated, num_envs=num_envs))
+    results = replay_dataset(generated, num_envs=num_envs).demos
     assert [result.name for result in results] == [f"demo_{index}" for index in range(7)]
     assert all(result.success and result.recorded_success for result in results)
     assert max(result.object_error or 0.0 for result in results) < 1e-5
@@ -119,25 +121,25 @@ def test_state_error_is_how_far_an_object_is_off(generated: Path, tmp_path: Path
     with h5py.File(path, "r+") as file:
         file["data/demo_1/states/rigid_object/basket/root_pose"][9, :2] += np.array([0.03, 0.04])
         file["data/demo_2/actions"][:, 6] = 1.0
-    results = replay_demos.main(replay_cfg(path, num_demos=3))
+    results = replay_dataset(path, num_demos=3).demos
     assert results[0].object_error == pytest.approx(0.0, abs=1e-5)
     assert results[1].object_error == pytest.approx(0.05, abs=1e-5)
     assert not results[2].success and (results[2].object_error or 0.0) > 0.1
 
 
 def test_replay_reports_as_text_and_json(generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    replay_demos.main(replay_cfg(generated))
+    command("replay", replay_cfg(generated))
     assert "replayed on kinematic: 7 of 7 demos succeed (100.0%)" in capsys.readouterr().out
-    replay_demos.main(replay_cfg(generated, json=True, num_demos=2))
+    command("replay", replay_cfg(generated, json=True, num_demos=2))
     report = json.loads(capsys.readouterr().out)
     assert (report["success_rate"], [demo["name"] for demo in report["demos"]]) == (1.0, ["demo_0", "demo_1"])
 
 
 def test_video_shows_the_replayed_states(generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
-    monkeypatch.setattr(replay_demos, "write_states_video", lambda demos, *_, **__: shown.extend(demos))
+    monkeypatch.setattr(replaying, "write_states_video", lambda demos, *_, **__: shown.extend(demos))
     video = str(tmp_path / "a.mp4")
-    replay_demos.main(replay_cfg(generated, num_envs=3, video_file=video, num_video_demos=2))
+    replay_dataset(generated, num_envs=3, video_file=video, num_video_demos=2)
     with h5py.File(generated) as file:
         for index, demo in enumerate(shown):
             recorded = file[f"data/demo_{index}/states/rigid_object/ketchup/root_pose"][()]
@@ -150,16 +152,16 @@ def test_replay_refuses_what_it_cannot_play(generated: Path, tmp_path: Path) -> 
     path.write_bytes(generated.read_bytes())
     (tmp_path / "there.mp4").touch()
     with pytest.raises(OutputError, match="exists"):
-        replay_demos.main(replay_cfg(path, video_file=str(tmp_path / "there.mp4")))
+        command("replay", replay_cfg(path, video_file=str(tmp_path / "there.mp4")))
     with h5py.File(path, "r+") as file:
         env_args = json.loads(file["data"].attrs["env_args"])
         file["data"].attrs["env_args"] = json.dumps(env_args | {"action": {"type": "joint"}})
     with pytest.raises(SourceDataError, match="another action space"):
-        replay_demos.main(replay_cfg(path))
+        command("replay", replay_cfg(path))
     with h5py.File(path, "r+") as file:
         file["data"].attrs["env_args"] = json.dumps(env_args | {"env_name": "kitchen"})
     with pytest.raises(ConfigError, match="no task 'kitchen'"):
-        replay_demos.main(replay_cfg(path))
+        command("replay", replay_cfg(path))
 
 
 MEMORY = """

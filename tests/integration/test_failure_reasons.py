@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.apps import generate as app
-from isaaclab_mimic_ext.apps.generate import build_generator, close_recorder, load_pool, start_env
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.diagnose.reasons import DIVERGED, FLICKERED, NOT_HELD, TOO_LATE
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.record.store import RunStore, TrialRecord
+from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
+from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
+from tests.jobs import run_generation
 from tests.kinematic_sources import TASK, generate_cfg
 
 Fault = Callable[[Generator, int, torch.Tensor], None]
@@ -218,7 +219,7 @@ SHAKY = [f"subtask_configs.franka.{index}.action_noise={noise}" for index, noise
 def generate(source: Path, folder: Path, *overrides: str) -> tuple[RunFolder, list[TrialRecord], dict[str, int], int]:
     """A run's folder, the records of its trials, why they failed, and how many env steps they took."""
     rules = ("datagen_config.max_num_failures=null", "datagen_config.generation_guarantee=true", "num_envs=16")
-    report = app.main(generate_cfg(source, folder, *rules, *overrides))
+    report = run_generation(generate_cfg(source, folder, *rules, *overrides))
     assert report is not None
     run = RunFolder(folder)
     records = [r for r in RunStore(run.store, read_only=True).records() if r.trial < report.num_attempts]

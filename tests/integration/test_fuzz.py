@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.apps import generate
 from tests.fuzzing import add_digests, count, fuzz
+from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg, write_source_file
 
 NUM_SOURCES, NUM_DATASETS = 70, 28
@@ -23,7 +23,7 @@ def test_damaged_source_files_are_refused_or_read_right(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_damaged_datasets_are_refused_or_read_right(kinematic_source: Path, tmp_path: Path) -> None:
     target = "datagen_config.generation_num_trials=2"
-    generate.main(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=2", target))
+    run_generation(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=2", target))
     outcomes, bad = count(fuzz(tmp_path / "run" / "demo.hdf5", tmp_path, NUM_DATASETS, DATASET_READERS, seed=1))
     assert bad == []
     assert outcomes["refused"] > NUM_DATASETS * len(DATASET_READERS) / 3

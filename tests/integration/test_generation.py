@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.apps import generate as app
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.panda import HOME
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, OutputError
@@ -25,6 +24,7 @@ from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.stats import GenerationReport
+from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, read_tree
 
 NUM_SUCCESSES = 10
@@ -36,7 +36,7 @@ QUICK = ("num_envs=5", "datagen_config.generation_num_trials=3")
 
 
 def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport:
-    return app.main(generate_cfg(source, folder.path, *overrides))
+    return run_generation(generate_cfg(source, folder.path, *overrides))
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_a_run_that_cannot_begin_leaves_nothing(kinematic_source: Path, folder: 
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from isaaclab_mimic_ext.apps.generate import main
+from isaaclab_mimic_ext.run.generate import generate_run
 from isaaclab_mimic_ext.errors import RecorderError
 from tests.kinematic_sources import generate_cfg
 
@@ -287,7 +287,7 @@ if __name__ == "__main__":
     source, output, limit, *overrides = sys.argv[1:]
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     try:
-        main(generate_cfg(Path(source), Path(output), *overrides))
+        generate_run(generate_cfg(Path(source), Path(output), *overrides))
     except RecorderError as error:
         print("RecorderError", error)
         raise SystemExit(error.exit_code) from None

@@ -44,11 +44,11 @@ def start(folder: Path, packages: Path, body: str, *arguments: str) -> subproces
     program = folder / "probe.py"
     program.write_text(
         "import os, sys, time, types\n"
-        "from isaaclab_mimic_ext.cli import run_app\n"
+        "from isaaclab_mimic_ext.commands.main import run_script\n"
         f"def main(cfg):\n    {body}\n"
-        "app = types.ModuleType('isaaclab_mimic_ext.apps.generate'); app.main = main\n"
+        "app = types.ModuleType('isaaclab_mimic_ext.commands.generate'); app.main = main\n"
         "sys.modules[app.__name__] = app\n"
-        "if __name__ == '__main__': run_app('generate')\n"
+        "if __name__ == '__main__': run_script('generate')\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{packages}{os.pathsep}{ROOT}"}
     command = [sys.executable, str(program), *arguments]

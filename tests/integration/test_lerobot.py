@@ -77,9 +77,9 @@ def test_images_as_videos_are_close_to_those_of_the_file(dataset, tmp_path):
 
 
 def test_generated_dataset_keeps_its_rewards_and_ends(kinematic_source, tmp_path):
-    from isaaclab_mimic_ext.apps.generate import main
+    from isaaclab_mimic_ext.run.generate import generate_run
 
-    main(generate_cfg(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=4", "num_envs=4"))
+    generate_run(generate_cfg(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=4", "num_envs=4"))
     generated = tmp_path / "run" / "demo.hdf5"
     done = export_lerobot(generated, tmp_path / "out", LeRobotOptions())
     loaded = load(tmp_path / "out", done.repo_id)

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext import teleoperate_live
-from isaaclab_mimic_ext.apps.record_demos import main
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg, SimCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
@@ -24,6 +23,7 @@ from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import plan_demos
 from isaaclab_mimic_ext.teleoperate_live import record_live_demos
+from tests.jobs import command
 from tests.kinematic_sources import make_kinematic_env
 from tests.named_poses import object_poses
 
@@ -116,5 +116,6 @@ def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
 )
 def test_keyboard_is_refused_where_there_is_no_window(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
-        main(load_config("record_demos", ["teleop_device=keyboard", f"output_file={tmp_path / 'raw.hdf5'}", *words]))
+        words = ["teleop_device=keyboard", f"output_file={tmp_path / 'raw.hdf5'}", *words]
+        command("record", load_config("record_demos", words))
     assert str(raised.value) == message

@@ -17,12 +17,12 @@ def start(folder: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
     program = folder / "probe.py"
     program.write_text(
         "import os, sys, time, types\n"
-        "from isaaclab_mimic_ext.cli import run_app\n"
+        "from isaaclab_mimic_ext.commands.main import run_script\n"
         "from isaaclab_mimic_ext.errors import *\n"
         f"def main(cfg):\n    seed = cfg.datagen_config.seed\n    {body}\n"
-        "app = types.ModuleType('isaaclab_mimic_ext.apps.generate'); app.main = main\n"
+        "app = types.ModuleType('isaaclab_mimic_ext.commands.generate'); app.main = main\n"
         "sys.modules[app.__name__] = app\n"
-        "if __name__ == '__main__': run_app('generate')\n"
+        "if __name__ == '__main__': run_script('generate')\n"
     )
     command = [sys.executable, str(program), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
@@ -83,7 +83,7 @@ def test_jobs_that_would_write_to_one_place_are_refused_but_for_the_first(tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_job_and_ends_the_sweep(number: int, tmp_path: Path) -> None:
     body = (
-        "from isaaclab_mimic_ext.apps.signals import StopRequest\n"
+        "from isaaclab_mimic_ext.commands.signals import StopRequest\n"
         "    with StopRequest() as stop:\n"
         "        print('RUNNING', flush=True)\n"
         "        while not stop.requested: time.sleep(0.05)\n"

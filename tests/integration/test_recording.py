@@ -7,10 +7,10 @@ from typing import Any
 import h5py
 import pytest
 
-from isaaclab_mimic_ext.apps import record_demos as app
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import BudgetExhausted, Interrupted
+from tests.jobs import command
 
 STEPS_OF_A_BATCH = 300
 """At most: longer demos the operator does not plan."""
@@ -18,7 +18,7 @@ STEPS_OF_A_BATCH = 300
 
 def record(output: Path, *overrides: str) -> int:
     """How many demos are in the file."""
-    app.main(load_config("record_demos", ["sim=kinematic", f"output_file={output}", *overrides]))
+    command("record", load_config("record_demos", ["sim=kinematic", f"output_file={output}", *overrides]))
     return count(output)
 
 
@@ -43,7 +43,7 @@ def test_a_signal_keeps_every_finished_demo(number: int, tmp_path: Path, monkeyp
             signal.raise_signal(number)
 
     monkeypatch.setattr(KinematicEnv, "step", step_and_signal)
-    monkeypatch.setattr(app, "_MOST_SCENES", 4)
+    monkeypatch.setattr("isaaclab_mimic_ext.commands.record.MAX_SCENES", 4)
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match="4 finished demos are in") as raised:
         record(output, "num_demos=20")

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import generate as app
-from isaaclab_mimic_ext.apps import report as report_app
-from isaaclab_mimic_ext.apps.rerun import film_trials
 from isaaclab_mimic_ext.config import ReportCfg, validate
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import locked
 from isaaclab_mimic_ext.record.store import RunStore
 from isaaclab_mimic_ext.report.records import RunRecords, read_records
+from isaaclab_mimic_ext.report.report import report_run
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
+from isaaclab_mimic_ext.run.rerun import film_trials
+from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 from tests.pages import charts_of, check_page
 
@@ -35,13 +35,12 @@ SHAKY = [f"subtask_configs.franka.{index}.action_noise={noise}" for index, noise
 
 def generate(source: Path, folder: Path, *overrides: str) -> RunFolder:
     rules = ("num_envs=30", "datagen_config.generation_guarantee=false", "datagen_config.max_num_failures=null")
-    app.main(generate_cfg(source, folder, *rules, *overrides))
+    run_generation(generate_cfg(source, folder, *rules, *overrides))
     return RunFolder(folder)
 
 
 def write_page(folder: RunFolder, **fields: object) -> str:
-    path = report_app.main(ReportCfg(output_dir=str(folder.path), **fields))  # type: ignore[arg-type]
-    return path.read_text()
+    return report_run(folder.path, **fields).path.read_text()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.apps import generate as app
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, RecorderError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.run import generate as library
 from tests.faults import Nursery, trials_in_store
 from tests.kinematic_sources import read_tree, write_source_file
 from tests.runs import NUM_DEMOS, OVERWRITE, RESUME, assert_same_dataset, begin, contents, replaced, run, under_way
@@ -103,17 +103,17 @@ def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
     kinematic_source: Path, folder: RunFolder, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It starts and finishes while this one, having looked at the folder, builds its envs."""
-    start_env = app.start_env
+    start_env = library.start_env
 
     def overtaken(cfg: object) -> object:
-        monkeypatch.setattr(app, "start_env", start_env)
+        monkeypatch.setattr(library, "start_env", start_env)
         run(kinematic_source, folder)
         return start_env(cfg)
 
     for overrides in ((RESUME,), ()):
-        monkeypatch.setattr(app, "start_env", overtaken)
+        monkeypatch.setattr(library, "start_env", overtaken)
         if RESUME in overrides:
-            assert run(kinematic_source, folder, *overrides) is None
+            assert run(kinematic_source, folder, *overrides).num_demos == NUM_DEMOS
         else:
             with pytest.raises(OutputError, match="holds a run already"):
                 run(kinematic_source, folder)

@@ -8,11 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import generate, skillgen
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.embedded import POS_SCALE
 from isaaclab_mimic_ext.plan.motion_paths import Speed
+from isaaclab_mimic_ext.run import build as skillgen
+from tests.jobs import run_generation
 
 CLUTTERED = "task=desktop_organizer_cluttered"
 
@@ -22,7 +23,7 @@ def run(output: Path, *overrides: str) -> dict[str, Any]:
     settings = ["sim=kinematic", "num_envs=4", "video=false", "progress=false", f"output_dir={output}"]
     counts = {"generation_num_trials": 4, "generation_guarantee": "false", "max_num_failures": "null"}
     limits = [f"datagen_config.{name}={value}" for name, value in counts.items()]
-    generate.main(load_config("generate", [*settings, *limits, *overrides]))
+    run_generation(load_config("generate", [*settings, *limits, *overrides]))
     return json.loads((output / "important_stats.json").read_text())
 
 

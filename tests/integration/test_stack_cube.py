@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.apps import generate as app
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.operator_strokes import HandPlan
@@ -22,6 +21,7 @@ from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
 from isaaclab_mimic_ext.teleoperate import Operator
+from tests.jobs import run_generation
 from tests.named_poses import object_poses
 
 EEF = "franka"
@@ -154,7 +154,7 @@ def generate(engine: str, tmp_path: Path, num_trials: int, task: str = "stack_cu
         "video=false",
         f"output_dir={tmp_path / 'run'}",
     )
-    return app.main(load_config("generate", list(settings)))
+    return run_generation(load_config("generate", list(settings)))
 
 
 def test_shipped_demos_generate_without_physics(tmp_path: Path) -> None:

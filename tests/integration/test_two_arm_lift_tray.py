@@ -11,10 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.apps import annotate_demos, record_demos
-from isaaclab_mimic_ext.apps import generate as app
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.config.store import conf_dir
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
@@ -24,6 +22,7 @@ from isaaclab_mimic_ext.stats import GenerationReport
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.operator import MAX_FRAMES, HandPlans, plan_demos
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import LEVEL_ANGLE
+from tests.jobs import command, run_generation
 from tests.named_poses import object_poses
 
 TASK = "two_arm_lift_tray"
@@ -129,8 +128,8 @@ def test_plan_of_a_demo_does_not_depend_on_how_many_there_are() -> None:
 def test_two_hands_are_recorded_annotated_and_generated_from(tmp_path: Path) -> None:
     raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
     common = (f"task={TASK}", "sim=kinematic")
-    record_demos.main(load_config("record_demos", [*common, "num_demos=3", f"output_file={raw}"]))
-    annotate_demos.main(load_config("annotate_demos", [*common, f"input_file={raw}", f"output_file={annotated}"]))
+    command("record", load_config("record_demos", [*common, "num_demos=3", f"output_file={raw}"]))
+    command("annotate", load_config("annotate_demos", [*common, f"input_file={raw}", f"output_file={annotated}"]))
     with h5py.File(annotated) as file:
         info = file["data/demo_0/obs/datagen_info"]
         assert set(info["eef_pose"]) == set(info["target_eef_pose"]) == set(EEFS)
@@ -149,7 +148,7 @@ def generate(engine: str, tmp_path: Path, num_trials: int, *overrides: str) -> G
         "video=false",
         f"output_dir={tmp_path / 'run'}",
     )
-    report = app.main(load_config("generate", [*settings, *overrides]))
+    report = run_generation(load_config("generate", [*settings, *overrides]))
     assert report is not None
     return report
 
@@ -184,5 +183,5 @@ def test_source_of_another_number_of_arms_is_refused_before_anything_is_written(
         f"output_dir={tmp_path / 'run'}",
     ]
     with pytest.raises(SourceDataError, match="made for another action space"):
-        app.main(load_config("generate", settings))
+        run_generation(load_config("generate", settings))
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())

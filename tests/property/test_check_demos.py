@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isaaclab_mimic_ext.apps import generate
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.doctor.examine import examine
@@ -19,6 +18,7 @@ from isaaclab_mimic_ext.doctor.findings import DemoFindings
 from isaaclab_mimic_ext.doctor.marks import find_spans
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
 from isaaclab_mimic_ext.task import load_task
+from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 
 SIGNALS = ("reach", "grasp", "lift")
@@ -78,7 +78,7 @@ def test_simulated_selection_is_that_of_real_trials(strategy: str, kinematic_sou
         f"datagen_config.generation_num_trials={NUM_TRIALS}", "datagen_config.generation_keep_failed=true",
         "datagen_config.max_num_failures=null", *chosen,
     )  # fmt: skip
-    generate.main(cfg)
+    run_generation(cfg)
     counts = np.zeros((4, 6))
     for name in ("demo.hdf5", "demo_failed.hdf5"):
         with h5py.File(tmp_path / "run" / name) as file:

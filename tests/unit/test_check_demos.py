@@ -8,14 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import check_demos as app
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import CheckDemosCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.doctor.examine import Examination, examine
 from isaaclab_mimic_ext.doctor.findings import DemoFinding
 from isaaclab_mimic_ext.errors import InvalidDataset, OutputError, SourceDataError
 from isaaclab_mimic_ext.task import load_task
 from tests import planted
+from tests.jobs import command
 from tests.pages import check_page
 from tests.planted import ACHIEVED, EEF, INFO, OBJECTS, TARGET, PlantInDemo, planted_file, rewrite, rise_of
 
@@ -248,7 +248,7 @@ def test_selected_parts_of_the_trials_add_up() -> None:
 def test_app_reports_as_json_and_ends_with_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.shift_targets((0.03, 0, 0)), [ILL])
     with pytest.raises(InvalidDataset, match="1 error, 1 warning, 0 notes: not ready to generate, errors in 1 of 10 demos"):
-        app.main(config(f"input_file={path}", "json=true"))
+        command("check", config(f"input_file={path}", "json=true"))
     report = json.loads(capsys.readouterr().out)
     assert (report["healthy"], report["num_errors"], report["num_warnings"]) == (False, 1, 1)
     assert report["findings"][1]["demo"] == ILL
@@ -271,7 +271,7 @@ def test_missing_file_is_bad_input(tmp_path: Path) -> None:
 def test_picture_shows_every_demo_and_is_not_written_over(suffix: str, tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.move_gripper(-20), [ILL])
     picture = tmp_path / f"demos{suffix}"
-    app.main(config(f"input_file={path}", f"picture_file={picture}"))
+    command("check", config(f"input_file={path}", f"picture_file={picture}"))
     content = picture.read_bytes()
     if suffix == ".html":
         assert all(f">demo_{index}<".encode() in content for index in range(10))
@@ -280,4 +280,4 @@ def test_picture_shows_every_demo_and_is_not_written_over(suffix: str, tmp_path:
     else:
         assert content.startswith(b"\x89PNG")
     with pytest.raises(OutputError, match="already exists; use another file, or overwrite=true"):
-        app.main(config(f"input_file={path}", f"picture_file={picture}"))
+        command("check", config(f"input_file={path}", f"picture_file={picture}"))

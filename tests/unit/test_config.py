@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from isaaclab_mimic_ext.cli import to_typed
 from isaaclab_mimic_ext.cli.arguments import translate
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import (
     SCRIPT_SCHEMAS,
     EventCfg,
@@ -21,6 +19,7 @@ from isaaclab_mimic_ext.config import (
     TaskRef,
     validate,
 )
+from isaaclab_mimic_ext.config.compose import load_config, to_typed
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError
 
 WRONG_CONSTRAINT = SubTaskConstraintConfig([["frank", 0], ["franka", 1]], "sequential")

@@ -9,8 +9,6 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import inspect_dataset as inspect_app
-from isaaclab_mimic_ext.apps import split_dataset as split_app
 from isaaclab_mimic_ext.config import InspectDatasetCfg, SplitDatasetCfg
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset, summary_as_json, summary_as_text
@@ -18,6 +16,7 @@ from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.datasets.split import draw_split, split_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.builders import OBJECT_NAMES, make_source_file
+from tests.jobs import command
 
 
 @pytest.fixture
@@ -205,14 +204,14 @@ def test_json_holds_the_whole_summary(dataset):
 
 
 def test_apps_report_what_they_did(dataset, capsys):
-    split_app.main(SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
-    split_app.main(SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
+    command("split", SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
+    command("split", SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
     out = capsys.readouterr().out
     assert "9 demos in mask/train, 3 in mask/valid" in out
     assert "Replaced the split" in out
-    inspect_app.main(InspectDatasetCfg(input_file=str(dataset), digest=True))
+    command("inspect", InspectDatasetCfg(input_file=str(dataset), digest=True))
     assert dataset_digest(dataset) in capsys.readouterr().out
-    inspect_app.main(InspectDatasetCfg(input_file=str(dataset), json=True))
+    command("inspect", InspectDatasetCfg(input_file=str(dataset), json=True))
     assert json.loads(capsys.readouterr().out)["masks"] == {"train": 9, "valid": 3}
 
 

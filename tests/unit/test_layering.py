@@ -29,7 +29,6 @@ MAY_IMPORT = {
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
     "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "quaternions", "rng", "room", "task", "tasks"},
     "record": {"config", "diagnose.reasons", "envs.base", "errors", "files", "math", "quaternions"},
-    "run": {"diagnose.reasons", "errors"},
     "report": {
         "config",
         "datasets",
@@ -44,6 +43,8 @@ MAY_IMPORT = {
         "record",
         "task",
         "train.metrics",
+        "run.rerun",
+        "stats",
     },
     "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
@@ -61,13 +62,62 @@ MAY_IMPORT = {
     },
     "train": {"config", "datasets", "errors", "files", "task"},
     "pipeline": {"__version__", "config", "datasets", "errors", "files", "task"},
-    "generate": {"config", "demos", "diagnose", "envs.base", "errors", "math", "plan", "record", "rng", "run", "stats"},
+    "generate": {
+        "config",
+        "demos",
+        "diagnose",
+        "envs.base",
+        "errors",
+        "math",
+        "plan",
+        "record",
+        "rng",
+        "run",
+        "stats",
+    },
+    "run": {
+        "config",
+        "datasets",
+        "demos",
+        "diagnose",
+        "envs",
+        "errors",
+        "files",
+        "generate",
+        "plan",
+        "record",
+        "report.records",
+        "report.summary",
+        "rng",
+        "room",
+        "stats",
+        "task",
+        "teleoperate",
+        "teleoperate_live",
+    },
+    "learn": {
+        "config",
+        "datasets",
+        "envs",
+        "errors",
+        "evaluate",
+        "files",
+        "policies",
+        "quaternions",
+        "record.hdf5",
+        "rng",
+        "task",
+        "train",
+    },
     "doctor": {"config", "datasets", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
 }
 """Part of the package -> the parts that it may import, in addition to itself and `trees`.
 
 math <- demos <- plan <- generate.
 """
+
+PARTS_OF_COMMANDS = {"test_pipeline.py": {"commands.pipeline"}, "test_progress.py": {"commands.progress"}}
+"""Tests of parts of the command line -> these parts."""
 
 MAY_CALL_KERNELS = {"plan", "rng", "envs", "kernels"}
 
@@ -123,6 +173,14 @@ def test_part_imports_only_what_lies_below_it(part: str) -> None:
             assert not wrong, f"{path}: {part} may import {sorted(MAY_IMPORT[part])}, not {sorted(wrong)}"
 
 
+def test_tests_and_benchmarks_use_the_library_and_the_command_but_nothing_behind_the_command() -> None:
+    for path in [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]:
+        behind = {name for name in parts_imported(path) if name.startswith("commands.")}
+        allowed = {"commands.main"} | PARTS_OF_COMMANDS.get(path.name, set())
+        wrong = {name for name in behind if not is_below(name, allowed)}
+        assert not wrong, f"{path}: imports {sorted(wrong)}; use isaaclab_mimic_ext's public names"
+
+
 def test_kernels_are_called_only_from_plan_rng_and_engines() -> None:
     for path in sources():
         if is_below("kernels", {name.split(".")[0] for name in parts_imported(path)}):
@@ -160,7 +218,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_command_line_answers_without_torch() -> None:
-    assert not loaded_by(f"import {PACKAGE}.cli") & ({"torch", "warp", "h5py"} | SIMULATORS)
+    assert not loaded_by(f"import {PACKAGE}.commands.app") & ({"torch", "warp", "h5py"} | SIMULATORS)
 
 
 def test_planning_core_needs_torch_numpy_and_warp_only() -> None:

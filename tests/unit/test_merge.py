@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import merge_datasets as app
 from isaaclab_mimic_ext.config import MergeDatasetsCfg
 from isaaclab_mimic_ext.datasets import hdf5
 from isaaclab_mimic_ext.datasets.hdf5 import datasets_below
@@ -19,6 +18,7 @@ from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.builders import make_source_file
+from tests.jobs import command
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_progress_counts_every_demo(inputs: list[Path], output: Path) -> None:
 def test_app_says_what_it_wrote(inputs: list[Path], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in inputs:
         split_dataset(path, 0.5, seed=1)
-    app.main(MergeDatasetsCfg(input_file=[str(path) for path in inputs], output_file=str(output)))
+    command("merge", MergeDatasetsCfg(input_file=[str(path) for path in inputs], output_file=str(output)))
     out = capsys.readouterr().out
     assert "Merged 3 files: 12 demos" in out
     assert "mask/train: 6 demos" in out

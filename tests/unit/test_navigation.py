@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.apps.generate import close_recorder
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
+from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.stats import GenerationReport
 from tests.mobile_base import NUM_DRIVE, NUM_WORK, MobileBaseEnv, make_generator
 

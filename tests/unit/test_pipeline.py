@@ -9,11 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps.pipeline import last_words
-from isaaclab_mimic_ext.apps.pipeline_check import check_steps
 from isaaclab_mimic_ext.cli.arguments import translate
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.commands.pipeline import check_steps, last_words
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from isaaclab_mimic_ext.pipeline import steps as steps_module
 from isaaclab_mimic_ext.pipeline.lock import locked

@@ -12,9 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.apps import annotate_demos, record_demos
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import RecorderCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
@@ -26,6 +25,7 @@ from isaaclab_mimic_ext.quaternions import first_columns
 from isaaclab_mimic_ext.record.episodes import Closing, TrialOutcomes
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.task import SceneState, load_task
+from tests.jobs import command
 
 TASKS = sorted(path.parent.name for path in (Path(__file__).parents[2] / "tasks").glob("*/task.py"))
 NUM_ENVS, NUM_STEPS = 6, 3
@@ -178,10 +178,10 @@ def test_annotation_declares_what_is_known_of_the_demos_that_it_keeps(tmp_path: 
     raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
     stack = ["task=stack_cube", "sim=kinematic"]
     recording = ["num_demos=1", "recorder.format_version=0", f"output_file={raw}"]
-    record_demos.main(load_config("record_demos", [*stack, *recording]))
+    command("record", load_config("record_demos", [*stack, *recording]))
     if not is_declared:
         edit_env_args(raw, quaternion_columns=None)
-    annotate_demos.main(load_config("annotate_demos", [*stack, f"input_file={raw}", f"output_file={annotated}"]))
+    command("annotate", load_config("annotate_demos", [*stack, f"input_file={raw}", f"output_file={annotated}"]))
     with h5py.File(annotated) as file:
         assert ("quaternion_columns" in json.loads(file["data"].attrs["env_args"])) == is_declared
     before, after = stored(raw)["obs/cube_orientations"], stored(annotated)["obs/cube_orientations"]

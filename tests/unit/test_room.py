@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from isaaclab_mimic_ext import room
-from isaaclab_mimic_ext.apps import generate
 from isaaclab_mimic_ext.errors import ConfigError
+from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 
 
@@ -33,5 +33,5 @@ def test_more_envs_than_there_is_room_for_are_refused_and_nothing_is_written(
     if engine == "mujoco":
         pytest.importorskip("mujoco")
     with pytest.raises(ConfigError, match=r"num_envs: 100 environments need .* GB for .* give at most"):
-        generate.main(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=100", f"sim.engine={engine}"))
+        run_generation(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=100", f"sim.engine={engine}"))
     assert not (tmp_path / "run").exists()

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.apps import generate
-from isaaclab_mimic_ext.apps.skillgen import check_navigation
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError
+from isaaclab_mimic_ext.run.build import check_navigation
+from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, write_source_file
 
 REACH, PLACE = "subtask_configs.franka.0", "subtask_configs.franka.3"
@@ -50,7 +50,7 @@ def test_source_file_without_start_signals_is_refused_with_the_remedy(tmp_path: 
     source = write_source_file(tmp_path / "source.hdf5", num_demos=2)
     cfg = generate_cfg(source, tmp_path / "run", "num_envs=2", "datagen_config.use_skillgen=true")
     with pytest.raises(SourceDataError) as caught:
-        generate.main(cfg)
+        run_generation(cfg)
     for words in (str(source), "demo_0", "no start signal 'reach'", "annotate_subtask_start_signals=true"):
         assert words in str(caught.value)
     assert not (tmp_path / "run" / "demo.hdf5").exists()

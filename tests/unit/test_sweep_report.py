@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from isaaclab_mimic_ext.apps.sweep_report import main
-from isaaclab_mimic_ext.cli.compose import load_config
 from isaaclab_mimic_ext.config import SweepReportCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.evaluate.sweep import outcomes, read_jobs, swept_parameters
+from tests.jobs import command
 
 
 def config(noise: float, seed: int = 1, strategy: str = "random") -> dict[str, Any]:
@@ -72,20 +72,20 @@ def test_input_file_counts_where_it_is_not_the_jobs_own(tmp_path: Path) -> None:
 def test_report_is_written_once_and_replaced_on_request_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_job(tmp_path, 0, config(0.0), (8, 10), (5, 10))
     add_job(tmp_path, 1, config(0.1), (6, 10), None)
-    main(SweepReportCfg(str(tmp_path)))
+    command("sweep-report", SweepReportCfg(str(tmp_path)))
     assert "80.0 % (49.0 - 94.3)" in capsys.readouterr().out
     found = json.loads((tmp_path / "sweep.json").read_text())
     assert [outcome["generation"]["rate"] for outcome in found["outcomes"]] == pytest.approx([0.8, 0.6])
     assert found["outcomes"][1]["policy"] is None
     with pytest.raises(OutputError, match=r"sweep.json exists; .*overwrite=true"):
-        main(SweepReportCfg(str(tmp_path)))
-    main(SweepReportCfg(str(tmp_path), overwrite=True))
+        command("sweep-report", SweepReportCfg(str(tmp_path)))
+    command("sweep-report", SweepReportCfg(str(tmp_path), overwrite=True))
 
 
 def test_sweep_is_drawn(tmp_path: Path) -> None:
     for number, strategy in enumerate(("random", "nearest")):
         add_job(tmp_path, number, config(0.0, strategy=strategy), (8, 10), (5, 10))
-    main(SweepReportCfg(str(tmp_path)))
+    command("sweep-report", SweepReportCfg(str(tmp_path)))
     assert (tmp_path / "sweep.png").stat().st_size > 5000
 
 
@@ -97,7 +97,7 @@ def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
     add_job(tmp_path, 0, config(0.0, 1), (8, 10), None)
     add_job(tmp_path, 1, config(0.0, 2), (8, 10), None)
     with pytest.raises(SourceDataError, match="differ in nothing but seeds"):
-        main(SweepReportCfg(str(tmp_path)))
+        command("sweep-report", SweepReportCfg(str(tmp_path)))
     (tmp_path / "1/important_stats.json").write_text("{")
     with pytest.raises(SourceDataError, match=r"important_stats.json: damaged"):
         read_jobs(tmp_path)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.config.store import conf_dir
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.source import load_source_demos

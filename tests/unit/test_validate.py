@@ -9,13 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.apps import generate
-from isaaclab_mimic_ext.apps import validate_dataset as app
 from isaaclab_mimic_ext.config import ValidateDatasetCfg
 from isaaclab_mimic_ext.datasets.findings import ValidationReport
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import InvalidDataset, SourceDataError
 from tests.builders import make_source_file
+from tests.jobs import command, run_generation
 from tests.kinematic_sources import generate_cfg
 
 Plant = Callable[[h5py.File], object]
@@ -25,7 +24,7 @@ KETCHUP = "states/rigid_object/ketchup/root_pose"
 @pytest.fixture(scope="module")
 def generated(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("generated")
-    generate.main(generate_cfg(kinematic_source, folder, "num_envs=4", "datagen_config.generation_num_trials=4"))
+    run_generation(generate_cfg(kinematic_source, folder, "num_envs=4", "datagen_config.generation_num_trials=4"))
     return folder / "demo.hdf5"
 
 
@@ -309,10 +308,10 @@ def test_file_that_cannot_be_replayed_says_why(dataset: Path, env_args: dict[str
 
 def test_app_prints_the_report_and_fails_for_faults(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = ValidateDatasetCfg(input_file=str(dataset), num_replays=0, json=True)
-    app.main(cfg)
+    command("validate", cfg)
     assert json.loads(capsys.readouterr().out)["valid"] is True
     with h5py.File(dataset, "r+") as file:
         file["data/demo_1"].attrs["success"] = False
-    app.main(cfg)
+    command("validate", cfg)
     with pytest.raises(InvalidDataset, match="0 errors, 1 warnings"):
-        app.main(ValidateDatasetCfg(input_file=str(dataset), num_replays=0, strict=True))
+        command("validate", ValidateDatasetCfg(input_file=str(dataset), num_replays=0, strict=True))

@@ -50,6 +50,7 @@ class IsaacLabEnv:
 
     def __init__(self, env: Any, success_term: Any, task_id: str):
         self._env, self._task_id = env, task_id
+        self.task: Task | None = None
         self.num_envs: int = env.num_envs
         self.device = torch.device(env.device)
         self.step_dt: float = env.step_dt

@@ -1,9 +1,9 @@
-"""`scripts/train.py`: a dataset to a policy."""
+"""Train policies on datasets, with robomimic."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,16 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from isaaclab_mimic_ext.apps.logs import log_file
-from isaaclab_mimic_ext.apps.signals import StopRequest
-from isaaclab_mimic_ext.apps.training_evaluation import DuringTraining
-from isaaclab_mimic_ext.commands.progress import ProgressBar, training_figures
 from isaaclab_mimic_ext.config import TrainCfg
+from isaaclab_mimic_ext.config.compose import load_task_config
+from isaaclab_mimic_ext.config.store import LOGS_DIR, dated_dir
+from isaaclab_mimic_ext.config.task import TaskRef
+from isaaclab_mimic_ext.config.validate import validate
+from isaaclab_mimic_ext.datasets.split import split_dataset
+from isaaclab_mimic_ext.datasets.stream import read_facts
+from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.learn.training_evaluation import DuringTraining
 from isaaclab_mimic_ext.record.hdf5 import installed_versions
 from isaaclab_mimic_ext.train import agents, data
 from isaaclab_mimic_ext.train.checkpoint import load_checkpoint
@@ -23,7 +28,7 @@ from isaaclab_mimic_ext.train.folder import TrainFolder
 from isaaclab_mimic_ext.train.identity import check_same_run, identity_of
 from isaaclab_mimic_ext.train.metrics import Metrics
 from isaaclab_mimic_ext.train.normalization import Affine, action_scale, action_stats, observation_scale, observation_stats
-from isaaclab_mimic_ext.train.policy import TrainedPolicy
+from isaaclab_mimic_ext.train.policy import CheckpointPolicy, TrainedPolicy, load_policy
 from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, version
 from isaaclab_mimic_ext.train.settings import check_changes
 from isaaclab_mimic_ext.train.trainer import Schedule, Trainer, TrainingReport, checkpoint_bytes
@@ -34,12 +39,90 @@ Evaluate = Callable[[Callable[[], bool]], float | None]
 """The success rate of the policy as it is now; asks after every step whether to stop, and is None if so."""
 
 
-def main(cfg: TrainCfg) -> TrainingReport:
-    """Train as configured.
+@dataclass(frozen=True)
+class TrainingHooks:
+    """Functions that are called while a policy is trained.
+
+    Attributes:
+        on_epoch: called after each epoch with the losses so far.
+        should_stop: asked after each epoch, and after each step of an evaluation; True stops the training.
+    """
+
+    on_epoch: Callable[[TrainingReport], Any] = lambda report: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+Monitor = Callable[[int], AbstractContextManager[TrainingHooks]]
+"""Takes the number of epochs; entered while a policy is trained: a progress bar, signal handlers."""
+
+
+def train(
+    dataset: str | Path,
+    algo: str = "bc",
+    *,
+    task: str | None = None,
+    epochs: int | None = None,
+    output_dir: str | Path | None = None,
+    seed: int = 1,
+    ratio: float = 0.8,
+    agent: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    resume: bool = False,
+    overwrite: bool = False,
+    hooks: TrainingHooks | None = None,
+    **settings: Any,
+) -> CheckpointPolicy:
+    """Train a policy on a dataset, with robomimic.
+
+    Args:
+        dataset: demonstrations of `generate`; a dataset without a split is split first (`split`).
+        algo: an agent of the task, `tasks/<task>/agents/robomimic/<algo>.json`, or the path of such a file.
+        task: name of the task; None: the one that the dataset names.
+        epochs: None: as many as the agent's settings say.
+        output_dir: folder for checkpoints and logs; None: a dated folder below `logs/robomimic/<task>/<algo>/`.
+        seed: of the initial parameters and the order of the batches.
+        ratio: share of the demos to train on, if the dataset has no split yet; the others are for validation.
+        agent: changes to the agent's settings, `{"train": {"batch_size": 256}}`.
+        device: `cpu`, `cuda` or `cuda:<index>`.
+        resume: continue the training in `output_dir`; in an empty folder a training is started.
+        overwrite: replace a training that exists.
+        hooks: functions to call after each epoch.
+        settings: other fields of `TrainCfg`: `save_every`, `evaluate_every`, `normalize_actions`, ...
+
+    Returns:
+        The policy after the last epoch; `policy.path` is its checkpoint.
 
     Raises:
-        UsageError: something asked for is wrong; nothing was written.
-        Interrupted: a signal ended it; it goes on with `resume=true`.
+        UsageError: an argument is wrong; nothing was written.
+        DependencyMissing: robomimic is not installed.
+    """
+    env_args = read_facts(dataset).env_args
+    name = task or str(env_args.get("task", env_args.get("env_name", "")))
+    folder = dated_dir(LOGS_DIR / "robomimic" / name / Path(algo).stem) if output_dir is None else str(output_dir)
+    task_name, task_config = load_task_config(name)
+    fixed = {"events": task_config.events, "datagen_config": task_config.datagen_config}
+    fixed |= {"subtask_configs": task_config.subtask_configs, "agent": dict(agent or {})}
+    fixed |= {"algo": algo, "dataset": str(dataset), "epochs": epochs, "seed": seed, "device": device}
+    fixed |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": False}
+    known = [field.name for field in fields(TrainCfg)]
+    if unknown := sorted(set(settings) - set(known)):
+        raise ConfigError(f"train: there is no setting '{unknown[0]}'; {choices(unknown[0], known)}")
+    cfg = TrainCfg(task=TaskRef(task_name), **{**fixed, **settings})
+    validate(cfg)
+    if not data.has_split(dataset):
+        split_dataset(str(dataset), ratio, seed)
+    train_run(cfg, lambda num_epochs: nullcontext(hooks or TrainingHooks()))
+    return load_policy(TrainFolder(Path(folder)).last, device)
+
+
+def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
+    """Train as configured.
+
+    Args:
+        monitor: entered while the policy is trained.
+
+    Raises:
+        UsageError: the configuration is wrong; nothing was written.
         MimicError: it failed.
     """
     folder = TrainFolder(Path(cfg.output_dir))
@@ -49,7 +132,7 @@ def main(cfg: TrainCfg) -> TrainingReport:
     settings = checked_settings(cfg)
     data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
-    return _Run(cfg, folder, settings, facts).train()
+    return _Run(cfg, folder, settings, facts, monitor).train()
 
 
 def checked_settings(cfg: TrainCfg) -> agents.Settings:
@@ -68,8 +151,15 @@ def checked_settings(cfg: TrainCfg) -> agents.Settings:
 class _Run:
     """One training, from its parts."""
 
-    def __init__(self, cfg: TrainCfg, folder: TrainFolder, settings: agents.Settings, facts: data.DatasetFacts):
-        self.cfg, self.folder, self.facts = cfg, folder, facts
+    def __init__(
+        self,
+        cfg: TrainCfg,
+        folder: TrainFolder,
+        settings: agents.Settings,
+        facts: data.DatasetFacts,
+        monitor: Monitor,
+    ):
+        self.cfg, self.folder, self.facts, self.monitor = cfg, folder, facts, monitor
         self.device = torch.device(cfg.device)
         self.keys = agents.low_dim_keys(settings, cfg.algo)
         self.settings = self._complete(settings)
@@ -131,46 +221,38 @@ class _Run:
             judge.close()
 
     def _train(self, identity: dict[str, Any], last: Any, evaluate: Evaluate | None) -> TrainingReport:
-        cfg, folder, stop = self.cfg, self.folder, StopRequest()
+        cfg, folder = self.cfg, self.folder
         folder.write(folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
         folder.write(folder.robomimic_config, str(self.config.dump()) + "\n")
-        trainer = Trainer(
-            self.learner, self.train_batches, self.valid_batches, self.schedule, folder,
-            self._content(), self._facts(identity),
-            None if evaluate is None else partial(evaluate, lambda: stop.requested),
-        )  # fmt: skip
-        if last is not None:
-            trainer.restore(last)
-            log.info("Going on after epoch %d", trainer.epoch)
-        log.info(
-            "Training %s on %d demos (%d steps) of %s, %d more to validate; robomimic %s, %s", cfg.algo,
-            len(self.facts.masks["train"]), len(self.train_batches.demos), cfg.dataset, len(self.facts.masks["valid"]),
-            version(), self.device,
-        )  # fmt: skip
-        return self._loop(trainer, stop)
-
-    def _loop(self, trainer: Trainer, stop: StopRequest) -> TrainingReport:
-        folder = self.folder
-        with (
-            stop,
-            Metrics(folder.metrics, folder.tensorboard, trainer.epoch) as metrics,
-            ProgressBar("training", self.cfg.progress, unit="epochs", log_period=20.0) as bar,
-        ):
-
-            def on_epoch(report: TrainingReport) -> bool:
-                bar.update(report.epoch, self.schedule.epochs, lambda: training_figures(report))
-                return stop.requested
-
-            report = trainer.run(metrics, on_epoch)
-        if stop.requested:
-            stop.raise_interrupted(
-                f"interrupted after epoch {report.epoch}; go on with output_dir={folder.path} resume=true"
-            )
-        log.info(
-            "Trained %d epochs in %.0f s: loss %.5f, on validation demos %.5f; checkpoints in %s",
-            report.epoch, report.seconds, report.train_loss, report.valid_loss, folder.models,
-        )  # fmt: skip
+        with self.monitor(self.schedule.epochs) as hooks:
+            trainer = Trainer(
+                self.learner, self.train_batches, self.valid_batches, self.schedule, folder,
+                self._content(), self._facts(identity),
+                None if evaluate is None else partial(evaluate, hooks.should_stop),
+            )  # fmt: skip
+            if last is not None:
+                trainer.restore(last)
+                log.info("Resuming after epoch %d", trainer.epoch)
+            log.info(
+                "Training %s on %d demos (%d steps) of %s, %d more to validate; robomimic %s, %s", cfg.algo,
+                len(self.facts.masks["train"]), len(self.train_batches.demos), cfg.dataset, len(self.facts.masks["valid"]),
+                version(), self.device,
+            )  # fmt: skip
+            report = self._loop(trainer, hooks)
+        if not hooks.should_stop():
+            log.info(
+                "Trained %d epochs in %.0f s: loss %.5f, on validation demos %.5f; checkpoints in %s",
+                report.epoch, report.seconds, report.train_loss, report.valid_loss, folder.models,
+            )  # fmt: skip
         return report
+
+    def _loop(self, trainer: Trainer, hooks: TrainingHooks) -> TrainingReport:
+        def on_epoch(report: TrainingReport) -> bool:
+            hooks.on_epoch(report)
+            return hooks.should_stop()
+
+        with Metrics(self.folder.metrics, self.folder.tensorboard, trainer.epoch) as metrics:
+            return trainer.run(metrics, on_epoch)
 
     def _policy(self) -> TrainedPolicy:
         """The policy as it is now."""

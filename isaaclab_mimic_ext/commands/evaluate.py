@@ -1,9 +1,9 @@
-"""`scripts/evaluate.py`: how often policies solve a task, on scenes that no demonstration was made in."""
+"""`mimic evaluate`: success rates of policies on scenes that no demonstration was made in."""
 
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,23 @@ import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.apps.signals import StopRequest
 from isaaclab_mimic_ext.commands.progress import ProgressBar, evaluation_figures
+from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
-from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise, scaled_events
+from isaaclab_mimic_ext.evaluate.disturbances import scaled_events
 from isaaclab_mimic_ext.evaluate.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
 from isaaclab_mimic_ext.evaluate.history import History
-from isaaclab_mimic_ext.evaluate.horizon import horizon_of
 from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, best_of
 from isaaclab_mimic_ext.evaluate.summary import by_epoch
 from isaaclab_mimic_ext.evaluate.table import result_table
-from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
-from isaaclab_mimic_ext.policies.load import find_policy, make_policy
-from isaaclab_mimic_ext.quaternions import ENTRY
+from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_rules, known, load, start_env
+from isaaclab_mimic_ext.policies.base import Policy
+from isaaclab_mimic_ext.policies.load import find_policy
 from isaaclab_mimic_ext.report.curves import plot_success
-from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task import load_task
 
 log = logging.getLogger(__name__)
@@ -69,77 +65,6 @@ def _checkpoints(cfg: EvaluateCfg) -> list[Checkpoint]:
             f"checkpoint: policy '{cfg.policy}' needs one; give the path of a file or of a training run's folder"
         )
     return [Checkpoint(cfg.policy.partition(":")[2])]
-
-
-def start_env(cfg: EvaluateCfg) -> MimicEnv:
-    """The env of an evaluation, reset once: that shows whether the scene has room, and what there is to see.
-
-    Raises:
-        SimulatorUnavailable: its engine is not installed.
-        ConfigError: its objects cannot be placed.
-    """
-    num_envs = min(cfg.num_envs, cfg.num_episodes)
-    events = scaled_events(cfg.events, cfg.randomization_scale)
-    env = make_scene(replace(cfg, events=events), num_envs)
-    every_env = torch.arange(num_envs, device=env.device)
-    env.reset(every_env, Draws(cfg.datagen_config.seed, every_env, Domain.EVALUATION))
-    return env
-
-
-def build_rules(cfg: EvaluateCfg) -> Rules:
-    """What an episode is.
-
-    Raises:
-        SourceDataError: the horizon is to come from demonstrations, and there are none.
-    """
-    return Rules(
-        seed=cfg.datagen_config.seed,
-        num_episodes=cfg.num_episodes,
-        horizon=horizon_of(cfg.input_file) if cfg.horizon is None else cfg.horizon,
-        num_success_steps=cfg.datagen_config.num_success_steps,
-        any_step=cfg.datagen_config.success_rule == "any_step",
-        stop_at_success=cfg.stop_at_success,
-    )
-
-
-def build_disturbances(cfg: EvaluateCfg, env: MimicEnv) -> Disturbances:
-    """What makes the episodes harder.
-
-    Raises:
-        ConfigError: noise is asked for on an observation that is not there.
-    """
-    observations, declared = trees.flatten(env.observations()), env.env_args().get(ENTRY, {})
-    objects = tuple(env.object_names if cfg.push_objects is None else cfg.push_objects)
-    return Disturbances(
-        ObservationNoise.of(cfg.observation_noise, cfg.observation_noise_keys, observations, declared),
-        ObjectPushes(cfg.push_probability, cfg.push_velocity, objects) if cfg.push_probability > 0 else None,
-        ArmPushes(cfg.arm_push_probability, cfg.arm_push_distance) if cfg.arm_push_probability > 0 else None,
-    )
-
-
-def load(cfg: EvaluateCfg, env: MimicEnv, checkpoint: Checkpoint) -> Policy:
-    """The policy of a checkpoint, for this env.
-
-    Raises:
-        UsageError: there is none, or it was made for something else.
-    """
-    request = PolicyRequest(
-        checkpoint=None if checkpoint.path is None else Path(checkpoint.path),
-        task=cfg.task.name,
-        num_envs=env.num_envs,
-        action_dim=env.action_dim,
-        observation_shapes={name: tuple(value.shape[1:]) for name, value in trees.flatten(env.observations()).items()},
-        step_dt=env.step_dt,
-        device=env.device,
-        seed=cfg.datagen_config.seed,
-    )
-    return make_policy(cfg.policy, find_policy(cfg.policy), request)
-
-
-def known(checkpoint: Checkpoint, policy: Policy) -> Checkpoint:
-    """The checkpoint with the epoch that the policy itself knows of, where its file's name tells none."""
-    epoch = getattr(policy, "facts", {}).get("epoch")
-    return checkpoint if checkpoint.epoch is not None or epoch is None else replace(checkpoint, epoch=int(epoch))
 
 
 @dataclass

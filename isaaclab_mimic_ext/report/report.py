@@ -1,11 +1,11 @@
-"""`scripts/report.py`: a page that says what became of a run's trials, and why those that failed did."""
+"""Write the page of a run: success of its trials, and why trials failed."""
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.config import ReportCfg
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.record.run_folder import RunFolder
@@ -24,41 +24,71 @@ UNCOUNTED = (IN_PROGRESS, BROKEN_OFF, INTERRUPTED)
 """States in which it is not settled yet which trials count: the report speaks of all that have ended."""
 
 
-def main(cfg: ReportCfg) -> Path:
-    """Write the page of a run, whether it has ended or goes on.
+@dataclass(frozen=True)
+class RunReport:
+    """The page of a run.
+
+    Attributes:
+        path: the HTML file.
+        num_trials: trials that the page is about.
+        num_failed: of them.
+    """
+
+    path: Path
+    num_trials: int
+    num_failed: int
+
+
+def report_run(
+    output_dir: str | Path,
+    report_file: str | Path | None = None,
+    *,
+    pictures: bool = True,
+    num_failures: int = 3,
+    clips: bool = True,
+) -> RunReport:
+    """Write a page about a run, finished or in progress: success by subtask, place and source demo, failure reasons.
+
+    Args:
+        output_dir: the run's folder.
+        report_file: the page; None: `report.html` in the run's folder. An existing page is replaced.
+        pictures: run some failed trials again and draw them.
+        num_failures: trials that are drawn per failure reason.
+        clips: videos in addition to the pictures.
 
     Raises:
         SourceDataError: the folder holds no run, or its store cannot be read.
         OutputError: the page cannot be written.
     """
-    folder = RunFolder(Path(cfg.output_dir))
-    path = Path(cfg.report_file) if cfg.report_file is not None else folder.report
+    folder = RunFolder(Path(output_dir))
+    path = Path(report_file) if report_file is not None else folder.report
     records = read_records(folder.store)
     state = _state(folder, records.facts)
     if state not in UNCOUNTED:
         records = records.only(records.trials < int(records.facts["num_counted"]))
-    pictures, missing = _draw_failures(cfg, folder, records)
-    page = render_run_page(_heading(folder, records.facts, state), records, pictures, missing)
+    drawn, missing = _draw_failures(folder, records, num_failures if pictures else 0, clips)
+    page = render_run_page(_heading(folder, records.facts, state), records, drawn, missing)
     _write(path, page)
-    print(f"{len(records)} trials, {int((~records.success).sum())} failed: {path}")
-    return path
+    return RunReport(path, len(records), int((~records.success).sum()))
 
 
-def _draw_failures(cfg: ReportCfg, folder: RunFolder, records: RunRecords) -> tuple[dict[int, Pictures], str]:
+def _draw_failures(
+    folder: RunFolder, records: RunRecords, num_failures: int, clips: bool
+) -> tuple[dict[int, Pictures], str]:
     """Pictures of failed trials, and why there are none if there should be."""
-    rows = choose_failures(records, list(count_reasons(records)), cfg.num_failures) if cfg.pictures else []
+    rows = choose_failures(records, list(count_reasons(records)), num_failures) if num_failures else []
     if not rows:
         return {}, ""
     try:
-        return _film(cfg, folder, records, rows), ""
+        return _film(folder, records, rows, clips), ""
     except MimicError as error:  # The page is worth having without them, too.
         log.warning("No pictures of failed trials: %s", error)
         return {}, str(error)
 
 
-def _film(cfg: ReportCfg, folder: RunFolder, records: RunRecords, rows: Sequence[int]) -> dict[int, Pictures]:
-    from isaaclab_mimic_ext.apps.rerun import Film, film_trials, read_failed_demos
+def _film(folder: RunFolder, records: RunRecords, rows: Sequence[int], clips: bool) -> dict[int, Pictures]:
     from isaaclab_mimic_ext.report.pictures import draw_trials
+    from isaaclab_mimic_ext.run.rerun import Film, film_trials, read_failed_demos
     from isaaclab_mimic_ext.task import load_task
 
     trials = records.trials[list(rows)].tolist()
@@ -76,7 +106,7 @@ def _film(cfg: ReportCfg, folder: RunFolder, records: RunRecords, rows: Sequence
     if other:
         log.warning("Trials %s ended otherwise than in the run; was the code changed since?", other)
     steps = dict(zip(trials, records.step[list(rows)].tolist(), strict=True))
-    return draw_trials(task, [(film.trial, steps[film.trial], film.states) for film in films], cfg.clips)
+    return draw_trials(task, [(film.trial, steps[film.trial], film.states) for film in films], clips)
 
 
 def _state(folder: RunFolder, facts: dict[str, Any]) -> str:

@@ -1,18 +1,20 @@
 """What a run says of itself once its demos have their names, made up for later where a kill came before it."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.apps.logs import log_file
-from isaaclab_mimic_ext.apps.pictures import draw_run
 from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.files.logs import log_file
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import locked, run_facts
 from isaaclab_mimic_ext.report.records import read_records
 from isaaclab_mimic_ext.report.summary import summarize
 from isaaclab_mimic_ext.stats import INTERRUPTED, GenerationReport, stats_json
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task import Task, load_task
 
 log = logging.getLogger(__name__)
 
@@ -66,18 +68,69 @@ def report_late(cfg: GenerateCfg, folder: RunFolder) -> None:
         return
     with locked(folder), log_file(folder.log):
         if not is_reported:
-            _write_stats_late(cfg, folder, facts)
+            _write_stats_late(cfg, folder)
             log.info("Wrote %s, which was missing", folder.stats)
         if draws_video:
             draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
         note_reported(folder)
 
 
-def _write_stats_late(cfg: GenerateCfg, folder: RunFolder, facts: dict[str, Any]) -> None:
-    from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
-    from isaaclab_mimic_ext.datasets.stream import read_facts
+def stored_report(folder: RunFolder) -> GenerationReport:
+    """The report of a finished run, from its store and its dataset.
 
+    Raises:
+        SourceDataError: the dataset is damaged.
+        OutputError: the store is damaged.
+    """
+    from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
+
+    facts = run_facts(folder)
     with open_hdf5(folder.demos) as file:
         lengths = [int(file["data"][name].attrs["num_samples"]) for name in demo_names(file)]
-    report = GenerationReport(**facts["report"] | {"lengths": lengths, "elapsed": facts["elapsed"]})
-    write_stats(cfg, folder, report, read_facts(folder.demos).env_args.get("engine"))
+    known = facts.get("report") or {
+        "num_successes": len(lengths),
+        "num_attempts": facts.get("num_counted", len(lengths)),
+        "reason": facts.get("stop_reason", ""),
+        "target_reached": True,
+        "failures": {},
+        "env_steps": 0,
+    }
+    changes = {"lengths": lengths, "elapsed": facts.get("elapsed", 0.0), "output_dir": str(folder.path)}
+    return GenerationReport(**known | changes)
+
+
+def _write_stats_late(cfg: GenerateCfg, folder: RunFolder) -> None:
+    from isaaclab_mimic_ext.datasets.stream import read_facts
+
+    write_stats(cfg, folder, stored_report(folder), read_facts(folder.demos).env_args.get("engine"))
+
+
+def draw_run(folder: RunFolder, task: Task, num_demos: int) -> None:
+    """Draw the playback videos and the scene picture of a run, those that there are demos for.
+
+    What cannot be drawn is warned about only: the dataset is what the run was for, and a machine without OpenGL has it too.
+    """
+    from isaaclab_mimic_ext.datasets.playback import write_scene_picture, write_video
+
+    if _has_demos(folder.demos):
+        _draw(write_scene_picture, folder.demos, folder.picture, task, num_demos)
+        _draw(write_video, folder.demos, folder.video, task, num_demos)
+    if _has_demos(folder.failed_demos):
+        _draw(write_video, folder.failed_demos, folder.failed_video, task, num_demos)
+
+
+def _has_demos(path: Path) -> bool:
+    import h5py
+
+    if not path.exists():
+        return False
+    with h5py.File(path, "r") as file:
+        return len(file["data"]) > 0
+
+
+def _draw(draw: Callable[..., None], dataset: Path, picture: Path, task: Task, num_demos: int) -> None:
+    try:
+        draw(dataset, picture, task, num_demos=num_demos)
+        log.info("Drew %s", picture)
+    except MimicError as error:
+        log.warning("No %s: %s", picture.name, error)

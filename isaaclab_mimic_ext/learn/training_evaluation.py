@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.rng import Domain, Draws
 log = logging.getLogger(__name__)
 
 _SEED_OFFSET = 2**31
-"""Away from the seeds of `scripts/evaluate.py`: the best of many must not be chosen on the scenes that judge it."""
+"""Apart from the seeds of `mimic evaluate`: the best checkpoint must not be chosen on the scenes that judge it."""
 
 
 class DuringTraining:

@@ -1,4 +1,4 @@
-"""`scripts/check_demos.py`: what would make generation from source demonstrations fail."""
+"""`mimic check`: faults of source demonstrations that would make generation fail."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Hydra's launcher for jobs that must be processes of their own: `hydra/launcher=process`.
 
-Isaac Sim starts once a process. So a sweep's jobs run one after the other, each as the same script with the job's overrides.
+Isaac Sim starts once per process. So a sweep's jobs run one after the other, each as the same command with its overrides.
 """
 
 import logging
@@ -39,7 +39,13 @@ _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
 
 class Sweep(Protocol):
-    """What the jobs of a sweep share."""
+    """State that the jobs of a sweep share.
+
+    Attributes:
+        program: the start of the command line of each job.
+    """
+
+    program: Sequence[str]
 
     def claim(self, field: str, output: str) -> None:
         """Refuse, by an OutputError, what is an earlier job's output."""
@@ -48,7 +54,7 @@ class Sweep(Protocol):
 
 
 class ProcessLauncher(Launcher):
-    """Runs each job as a process: `python <script> <overrides>`, with the job's folder."""
+    """Runs each job as a process of the same command, with the job's overrides and folder."""
 
     def __init__(self) -> None:
         self.config: DictConfig = DictConfig({})
@@ -107,7 +113,7 @@ class ProcessLauncher(Launcher):
         assert isinstance(given, list)
         kept = [word for word in given if not word.startswith(_SWEEPS_OWN)]
         return [
-            *(sys.executable, sys.argv[0], *_flags(sys.argv[1:]), *overrides, *kept),
+            *(*self.sweep.program, *_flags(sys.argv[1:]), *overrides, *kept),
             *(f"{field}={quoted(place)}" for field, place in places.items()),
             *("hydra.mode=RUN", f"hydra.job.num={number}", f"hydra.job.id='{number}'"),
         ]
@@ -161,7 +167,14 @@ class _ForwardedSignals:
 def register_process_launcher() -> None:
     """Let Hydra find `hydra/launcher=process`, and the sweeper that goes with it."""
     plugins = Plugins.instance()
-    from isaaclab_mimic_ext.cli.unchecked_sweeper import UncheckedSweeper
+    # Hydra loads its plugins anew when it looks for them: the base class must not be imported before.
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    class UncheckedSweeper(BasicSweeper):
+        """Leaves the check of each job's overrides to its process: a registered task's fields are known there only."""
+
+        def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+            """Refuse nothing before a job has run."""
 
     settings: dict[str, dict[str, Any]] = {"launcher": {}, "sweeper": {"max_batch_size": None, "params": {}}}
     for kind, plugin in (("launcher", ProcessLauncher), ("sweeper", UncheckedSweeper)):

@@ -1,4 +1,4 @@
-"""`scripts/sweep_report.py`: what a sweep says, as a table and a picture."""
+"""`mimic report` and `mimic sweep-report`: the page of a run, and the table and plot of a sweep."""
 
 import logging
 import sys
@@ -7,19 +7,34 @@ from pathlib import Path
 
 from rich.console import Console
 
-from isaaclab_mimic_ext.config import SweepReportCfg
+from isaaclab_mimic_ext.config import ReportCfg, SweepReportCfg
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.evaluate.sweep import Outcome, outcomes, read_jobs, swept_parameters
 from isaaclab_mimic_ext.evaluate.table import sweep_table
 from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.report.curves import plot_sweep
+from isaaclab_mimic_ext.report.report import RunReport, report_run
 
 log = logging.getLogger(__name__)
 
 _FILE_WIDTH = 140
 
 
-def main(cfg: SweepReportCfg) -> list[Outcome]:
+def main(cfg: ReportCfg) -> RunReport:
+    """Write the page of a run, finished or in progress.
+
+    Raises:
+        SourceDataError: the folder holds no run, or its store cannot be read.
+        OutputError: the page cannot be written.
+    """
+    report = report_run(
+        cfg.output_dir, cfg.report_file, pictures=cfg.pictures, num_failures=cfg.num_failures, clips=cfg.clips
+    )
+    print(f"{report.num_trials} trials, {report.num_failed} failed: {report.path}")
+    return report
+
+
+def sweep(cfg: SweepReportCfg) -> list[Outcome]:
     """Report on a sweep as configured.
 
     Raises:

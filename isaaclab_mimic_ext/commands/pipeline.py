@@ -1,4 +1,4 @@
-"""`scripts/pipeline.py`: every script from recording to evaluation, and a page about what came of them."""
+"""`mimic pipeline`: record, annotate, generate, split, train, evaluate, and a page about the results."""
 
 import logging
 import os
@@ -6,16 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
 from isaaclab_mimic_ext import errors
-from isaaclab_mimic_ext.apps.pipeline_check import check_steps
-from isaaclab_mimic_ext.apps.signals import StopRequest
-from isaaclab_mimic_ext.config import PipelineCfg
-from isaaclab_mimic_ext.errors import BudgetExhausted, MimicError, OutputError, UsageError
+from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.cli.messages import explain, is_config_error
+from isaaclab_mimic_ext.commands.main import VERBS
+from isaaclab_mimic_ext.commands.signals import StopRequest
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, PipelineCfg, TrainCfg
+from isaaclab_mimic_ext.config.compose import load_config
+from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
+from isaaclab_mimic_ext.learn.train import checked_settings
 from isaaclab_mimic_ext.pipeline.lock import locked
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
@@ -24,7 +29,6 @@ from isaaclab_mimic_ext.task import task_dirs
 
 log = logging.getLogger(__name__)
 
-_RUN = "from isaaclab_mimic_ext.cli import run_app; run_app({!r})"
 _USAGE, _BUDGET = 2, 3
 _OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MimicError)}
 _NO_MORE = ("Exception ignored", "Traceback")
@@ -94,7 +98,8 @@ def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, sto
 def _script(name: str, arguments: tuple[str, ...], output: IO[str], stop: StopRequest, lock: int) -> int:
     """Run a script to its end, holding the lock too; a signal that ends us ends it first. Its exit code."""
     own_tasks = [word for folder in task_dirs()[1:] for word in ("--config-dir", str(folder))]
-    command = [sys.executable, "-c", _RUN.format(name), *own_tasks, *arguments]
+    verb = next(verb for verb, entry in VERBS.items() if entry.config == name and not entry.defaults)
+    command = [sys.executable, "-P", "-m", "isaaclab_mimic_ext", verb, *own_tasks, *arguments]
     # In a session of its own, Ctrl-C reaches it through us, once.
     process = subprocess.Popen(
         command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ, pass_fds=(lock,)
@@ -122,3 +127,24 @@ def last_words(said: str) -> str:
         return lines[-1] if lines else "it said nothing"
     # What HDF5 says of a full disk has several lines, and it goes on when the interpreter ends.
     return " ".join(takewhile(lambda line: not line.startswith(_NO_MORE), lines[own[-1] :]))
+
+
+def check_steps(steps: Sequence[Step]) -> None:
+    """Make sure that every step's script takes its command line, and that the agent can be trained.
+
+    Raises:
+        UsageError: one does not; names the step.
+        DependencyMissing: robomimic is not installed.
+    """
+    for step in steps:
+        try:
+            overrides = translate(list(step.arguments), SCRIPT_SCHEMAS[step.script])
+            cfg = load_config(step.script, overrides, config_dirs=task_dirs()[1:])
+            if isinstance(cfg, TrainCfg):
+                checked_settings(cfg)
+        except UsageError as error:
+            raise type(error)(f"step '{step.name}': {error}") from error
+        except Exception as error:
+            if not is_config_error(error):
+                raise
+            raise ConfigError(f"step '{step.name}': {explain(error)}") from error

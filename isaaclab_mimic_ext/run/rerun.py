@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.apps.generate import build_planner, load_pool, start_env, term_signals
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.datasets.playback import demo_states
@@ -26,6 +25,7 @@ from isaaclab_mimic_ext.record.episodes import TrialOutcomes
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import FREE_TO_CHANGE, identity_of
+from isaaclab_mimic_ext.run.build import build_planner, load_pool, start_env, term_signals
 from isaaclab_mimic_ext.task import Task
 
 _NO_LIMITS: dict[str, Any] = dict.fromkeys(

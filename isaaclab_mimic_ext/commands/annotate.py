@@ -1,0 +1,37 @@
+"""`mimic annotate`: subtask boundaries into recorded demonstrations, by replaying them."""
+
+from pathlib import Path
+
+from isaaclab_mimic_ext.config import AnnotateDemosCfg
+from isaaclab_mimic_ext.datasets.annotate import Annotation
+from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
+from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.envs.factory import make_scene
+from isaaclab_mimic_ext.files.writing import check_output
+
+
+def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
+    """Annotate a file as configured.
+
+    Raises:
+        UsageError: the configuration is wrong; nothing was written.
+        MimicError: every demo was rejected, or the file cannot be written; nothing is left.
+    """
+    check_output(Path(cfg.output_file), cfg.overwrite)
+    with open_hdf5(cfg.input_file) as file:
+        num_demos = len(demo_names(file))
+    env = make_scene(cfg, num_demos)
+    try:
+        return annotate_file(
+            cfg.input_file,
+            cfg.output_file,
+            env,
+            cfg,
+            auto=cfg.auto,
+            start_signals=cfg.annotate_subtask_start_signals,
+            marks_file=cfg.marks_file,
+            recorder=cfg.recorder,
+            overwrite=cfg.overwrite,
+        )
+    finally:
+        env.close()

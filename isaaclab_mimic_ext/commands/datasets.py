@@ -1,0 +1,190 @@
+"""`mimic split`, `merge`, `inspect`, `validate`, `replay`, `import`, `export`, `prepare`: tools for finished datasets."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from isaaclab_mimic_ext import config
+from isaaclab_mimic_ext.commands.progress import ProgressBar
+from isaaclab_mimic_ext.datasets.engine import recorded_engine
+from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
+from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
+from isaaclab_mimic_ext.datasets.findings import ValidationReport
+from isaaclab_mimic_ext.datasets.import_mimicgen import Imported, ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.inspect import DatasetSummary, inspect_dataset, summary_as_json, summary_as_text
+from isaaclab_mimic_ext.datasets.merge import Merged, merge_datasets
+from isaaclab_mimic_ext.datasets.prepare import Prepared, PrepareOptions, prepare_dataset
+from isaaclab_mimic_ext.datasets.replay import Replayed, summary
+from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset
+from isaaclab_mimic_ext.datasets.split import Split, split_dataset
+from isaaclab_mimic_ext.datasets.stream import read_facts
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.envs.isaaclab.launch import launch
+from isaaclab_mimic_ext.errors import ConfigError, InvalidDataset, choices
+
+FORMATS = ("robomimic", "lerobot")
+
+
+def split(cfg: config.SplitDatasetCfg) -> Split:
+    """Split a dataset as configured and say what was written.
+
+    Raises:
+        UsageError: the file or the ratio is no use; the file was not changed.
+    """
+    split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo)
+    verb = "Replaced the split of" if split.replaced else "Split"
+    print(f"{verb} {cfg.input_file}: {len(split.train)} demos in mask/train, {len(split.valid)} in mask/valid")
+    if split.held_out:
+        print(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was made from them")
+    return split
+
+
+def merge(cfg: config.MergeDatasetsCfg) -> Merged:
+    """Merge datasets as configured and say what was written.
+
+    Raises:
+        UsageError: the files do not fit together, or the output cannot be written; nothing was written.
+    """
+    with ProgressBar("merging", cfg.progress, log_period=None) as bar:
+        merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, bar.update)
+    print(f"Merged {len(cfg.input_file)} files: {merged.num_demos} demos, {merged.num_steps} steps in {cfg.output_file}")
+    for name, count in merged.masks.items():
+        print(f"  mask/{name}: {count} demos")
+    for name in merged.dropped_masks:
+        print(f"  mask/{name}: left out, not every file has it")
+    return merged
+
+
+def inspect(cfg: config.InspectDatasetCfg) -> DatasetSummary:
+    """Print a dataset's summary, as text or JSON.
+
+    Raises:
+        SourceDataError: the file is missing, damaged, or has no demos.
+    """
+    summary = inspect_dataset(cfg.input_file, cfg.digest)
+    print(summary_as_json(summary) if cfg.json else summary_as_text(summary))
+    return summary
+
+
+def validate(cfg: config.ValidateDatasetCfg) -> ValidationReport:
+    """Check a dataset as configured and print the report.
+
+    Raises:
+        InvalidDataset: it has faults.
+        SourceDataError: it cannot be read.
+    """
+    with ProgressBar("checking", cfg.progress, log_period=None) as bar:
+        report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, bar.update, cfg.time_limit)
+    print(report.as_json() if cfg.json else report.as_text())
+    if not report.is_valid(cfg.strict):
+        raise InvalidDataset(
+            f"{cfg.input_file}: {report.num_errors} errors, {report.num_warnings} warnings; the report says what can be done"
+        )
+    return report
+
+
+def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
+    """Replay the demos of a file as configured, and report.
+
+    Raises:
+        UsageError: the file cannot be replayed on the engine asked for, or the video cannot be written.
+    """
+    env_args = read_facts(cfg.input_file).env_args
+    if recorded_engine(env_args, cfg.sim) == "isaaclab":
+        cfg.sim = launch(cfg.sim, cfg.device, cfg.headless, enable_cameras=False)
+    with ProgressBar("replaying", cfg.progress, log_period=None) as bar:
+        results = replay_dataset(
+            cfg.input_file,
+            cfg.sim,
+            num_demos=cfg.num_demos,
+            num_envs=cfg.num_envs,
+            device=cfg.device,
+            num_success_steps=cfg.num_success_steps,
+            video_file=cfg.video_file,
+            num_video_demos=cfg.num_video_demos,
+            overwrite=cfg.overwrite,
+            on_progress=bar.update,
+        )
+    report = {"path": cfg.input_file, "engine": results.engine, **summary(results.demos)}
+    print(_replay_json(report, results.demos) if cfg.json else _replay_text(report, results.demos))
+    return results.demos
+
+
+def _replay_json(report: dict[str, Any], results: list[Replayed]) -> str:
+    return json.dumps({**report, "demos": [asdict(result) for result in results]}, indent=2)
+
+
+def _replay_text(report: dict[str, Any], results: list[Replayed]) -> str:
+    rate = f"{report['num_successes']} of {report['num_demos']} demos succeed ({report['success_rate']:.1%})"
+    lines = [f"{report['path']}: replayed on {report['engine']}: {rate}"]
+    if report["largest_object_error"] is not None:
+        largest, mean = report["largest_object_error"], report["mean_object_error"]
+        lines.append(f"  objects are off their recorded places by at most {largest:.2g} m (mean over demos {mean:.2g} m)")
+    for result in results:
+        if not result.success and result.recorded_success:
+            error = "" if result.object_error is None else f", objects off by {result.object_error:.2g} m"
+            lines.append(f"  {result.name}: recorded as a success, fails when replayed{error}")
+    return "\n".join(lines)
+
+
+def import_(cfg: config.ImportDatasetCfg) -> Imported:
+    """Import a file as configured and say what was written.
+
+    Raises:
+        UsageError: something asked for is wrong; nothing was written.
+    """
+    options = ImportOptions(cfg.eef_name, cfg.rename.objects, cfg.rename.signals, cfg.gripper_sign)
+    done = import_mimicgen(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
+    print(f"Imported {done.num_demos} demos, {done.num_steps} steps; saved to {cfg.output_file}")
+    print(f"Objects: {', '.join(done.object_names)}; signals: {', '.join(done.signal_names)}")
+    if done.gripper_flipped:
+        print("The gripper's actions changed sign: robosuite closes at +1, Isaac Lab opens (gripper_sign=keep leaves them)")
+    return done
+
+
+def export(cfg: config.ExportDatasetCfg) -> None:
+    """Export a dataset as configured and say what was written.
+
+    Raises:
+        UsageError: something asked for is wrong; nothing was written.
+    """
+    if cfg.format not in FORMATS:
+        raise ConfigError(f"format: '{cfg.format}' is unknown; {choices(cfg.format, FORMATS)}")
+    wanted, other = ("output_file", "output_dir") if cfg.format == "robomimic" else ("output_dir", "output_file")
+    if getattr(cfg, other):
+        raise ConfigError(f"{other}: format={cfg.format} writes no such thing; give {wanted}")
+    if not getattr(cfg, wanted):
+        raise ConfigError(f"{wanted}: no value; give one, {wanted}=<path>")
+    if cfg.format == "robomimic":
+        _export_robomimic(cfg, str(cfg.output_file))
+    else:
+        _export_lerobot(cfg, str(cfg.output_dir))
+
+
+def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
+    done = export_robomimic(cfg.input_file, output, cfg.next_obs, cfg.eef_name, cfg.compress, cfg.overwrite)
+    print(f"Exported {done.num_demos} demos, {done.num_steps} steps; saved to {output}")
+    print("With datagen_info" if done.has_info else "Without datagen_info: the file has none")
+
+
+def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
+    options = LeRobotOptions(
+        tuple(cfg.state_keys) if cfg.state_keys is not None else None, cfg.instruction, cfg.fps, cfg.repo_id, cfg.videos
+    )
+    done = export_lerobot(cfg.input_file, output, options, cfg.overwrite)
+    print(f"Exported {done.num_episodes} episodes, {done.num_frames} frames at {done.fps} fps; saved to {output}")
+    print("Features: " + ", ".join(done.features))
+    print(f"Read it: LeRobotDataset('{done.repo_id}', root='{output}')")
+
+
+def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
+    """Prepare a dataset as configured and say what was written.
+
+    Raises:
+        UsageError: something asked for is wrong; nothing was written.
+    """
+    options = PrepareOptions(cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim)
+    done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
+    print(f"Prepared {done.num_demos} demos, {done.num_steps} steps; saved to {cfg.output_file}")
+    print("Observations: " + ", ".join(done.obs_keys))
+    return done

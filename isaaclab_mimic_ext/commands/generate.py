@@ -1,0 +1,55 @@
+"""`mimic generate`: demonstrations from annotated source demonstrations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from isaaclab_mimic_ext.commands.progress import ProgressBar, generation_figures
+from isaaclab_mimic_ext.commands.signals import StopRequest
+from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.errors import BudgetExhausted
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.run.generate import SECONDS_TO_WRITE, ShouldStop, generate_run
+from isaaclab_mimic_ext.stats import INTERRUPTED, GenerationReport, Progress
+
+
+def main(cfg: GenerateCfg) -> GenerationReport:
+    """Generate a dataset as configured.
+
+    Raises:
+        UsageError: the configuration is wrong; nothing was written.
+        BudgetExhausted: a budget ended the run; successful demos are in the output folder.
+        Interrupted: a signal ended the run; likewise.
+        MimicError: the run failed.
+    """
+    torch.set_num_threads(1)  # The operations are small; the cores belong to physics and the writer.
+    stop = StopRequest()
+
+    @contextmanager
+    def monitor() -> Iterator[ShouldStop]:
+        with stop, ProgressBar("generating", cfg.progress) as bar:
+
+            def should_stop(progress: Progress) -> bool:
+                bar.update(progress.num_done, progress.num_target, lambda: generation_figures(progress))
+                return stop.requested
+
+            yield should_stop
+
+    report = generate_run(cfg, monitor)
+    folder = RunFolder(Path(cfg.output_dir))
+    if report.reason == INTERRUPTED:
+        stop.raise_interrupted(_interrupted(folder, report))
+    if not report.target_reached:
+        raise BudgetExhausted(
+            f"{report.reason}; {report.num_demos} demos are in {folder.demos}; resume with a larger budget: resume=true"
+        )
+    return report
+
+
+def _interrupted(folder: RunFolder, report: GenerationReport) -> str:
+    if report.is_written:
+        return f"interrupted; {report.num_demos} finished demos are in {folder.demos}; continue with resume=true"
+    reason = f"writing them all to {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
+    return f"interrupted; {report.num_successes} finished demos are in {folder.store} ({reason}); continue with resume=true"

@@ -1,0 +1,234 @@
+"""The command `mimic <verb> [field=value ...]`: the verbs, their help, and where each is implemented.
+
+Importing this module must stay fast: every verb imports its code when it runs.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from isaaclab_mimic_ext.errors import choices
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext import config
+
+USAGE_ERROR = 2
+DEMO = {"task": "desktop_organizer", "num_envs": "100", "headless": "true"}
+"""Arguments of `mimic demo`, unless they are given."""
+
+
+def record(cfg: "config.RecordDemosCfg") -> None:
+    """Record source demos of a scripted operator or by keyboard"""
+    from isaaclab_mimic_ext.commands.record import main
+
+    main(cfg)
+
+
+def annotate(cfg: "config.AnnotateDemosCfg") -> None:
+    """Replay recorded demos and mark where their subtasks end"""
+    from isaaclab_mimic_ext.commands.annotate import main
+
+    main(cfg)
+
+
+def check(cfg: "config.CheckDemosCfg") -> None:
+    """Find faults of source demos before generating from them"""
+    from isaaclab_mimic_ext.commands.check import main
+
+    main(cfg)
+
+
+def generate(cfg: "config.GenerateCfg") -> None:
+    """Generate demos from annotated source demos"""
+    from isaaclab_mimic_ext.commands.generate import main
+
+    main(cfg)
+
+
+def report(cfg: "config.ReportCfg") -> None:
+    """Write a page about a run: success by subtask, failure reasons"""
+    from isaaclab_mimic_ext.commands.report import main
+
+    main(cfg)
+
+
+def split(cfg: "config.SplitDatasetCfg") -> None:
+    """Split a dataset into training and validation demos"""
+    from isaaclab_mimic_ext.commands.datasets import split
+
+    split(cfg)
+
+
+def merge(cfg: "config.MergeDatasetsCfg") -> None:
+    """Merge datasets of the same task into one"""
+    from isaaclab_mimic_ext.commands.datasets import merge
+
+    merge(cfg)
+
+
+def inspect(cfg: "config.InspectDatasetCfg") -> None:
+    """Show the contents of a dataset"""
+    from isaaclab_mimic_ext.commands.datasets import inspect
+
+    inspect(cfg)
+
+
+def validate(cfg: "config.ValidateDatasetCfg") -> None:
+    """Check the structure and values of a dataset, and replay some demos"""
+    from isaaclab_mimic_ext.commands.datasets import validate
+
+    validate(cfg)
+
+
+def replay(cfg: "config.ReplayDemosCfg") -> None:
+    """Replay the actions of a dataset and compare the results"""
+    from isaaclab_mimic_ext.commands.datasets import replay
+
+    replay(cfg)
+
+
+def import_(cfg: "config.ImportDatasetCfg") -> None:
+    """Import source demos of MimicGen"""
+    from isaaclab_mimic_ext.commands.datasets import import_
+
+    import_(cfg)
+
+
+def export(cfg: "config.ExportDatasetCfg") -> None:
+    """Export a dataset to robomimic's layout or as a LeRobot dataset"""
+    from isaaclab_mimic_ext.commands.datasets import export
+
+    export(cfg)
+
+
+def prepare(cfg: "config.PrepareDatasetCfg") -> None:
+    """Add returns-to-go or sparse rewards, drop or crop images"""
+    from isaaclab_mimic_ext.commands.datasets import prepare
+
+    prepare(cfg)
+
+
+def train(cfg: "config.TrainCfg") -> None:
+    """Train a policy on a split dataset, with robomimic"""
+    from isaaclab_mimic_ext.commands.train import main
+
+    main(cfg)
+
+
+def evaluate(cfg: "config.EvaluateCfg") -> None:
+    """Measure the success rate of policies on new scenes"""
+    from isaaclab_mimic_ext.commands.evaluate import main
+
+    main(cfg)
+
+
+def pipeline(cfg: "config.PipelineCfg") -> None:
+    """Record, annotate, generate, split, train and evaluate in one go"""
+    from isaaclab_mimic_ext.commands.pipeline import main
+
+    main(cfg)
+
+
+def sweep_report(cfg: "config.SweepReportCfg") -> None:
+    """Show success over the swept values of a sweep"""
+    from isaaclab_mimic_ext.commands.report import sweep
+
+    sweep(cfg)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One job of the command line.
+
+    Attributes:
+        config: name of its schema, of `conf/<config>.yaml` and of `scripts/<config>.py`.
+        run: takes the typed configuration.
+    """
+
+    config: str
+    run: Callable[..., None]
+    defaults: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def summary(self) -> str:
+        return "Generate 100 demos of the desktop organizer" if self.defaults else str(self.run.__doc__)
+
+
+VERBS = {
+    "demo": Verb("generate", generate, tuple(DEMO.items())),
+    "record": Verb("record_demos", record),
+    "annotate": Verb("annotate_demos", annotate),
+    "check": Verb("check_demos", check),
+    "generate": Verb("generate", generate),
+    "report": Verb("report", report),
+    "split": Verb("split_dataset", split),
+    "merge": Verb("merge_datasets", merge),
+    "inspect": Verb("inspect_dataset", inspect),
+    "validate": Verb("validate_dataset", validate),
+    "replay": Verb("replay_demos", replay),
+    "import": Verb("import_dataset", import_),
+    "export": Verb("export_dataset", export),
+    "prepare": Verb("prepare_dataset", prepare),
+    "train": Verb("train", train),
+    "evaluate": Verb("evaluate", evaluate),
+    "pipeline": Verb("pipeline", pipeline),
+    "sweep-report": Verb("sweep_report", sweep_report),
+}
+"""In the order in which people need them."""
+
+
+def main() -> NoReturn:
+    """Run `mimic` with the command line of this process, and end the process with the exit code of the verb."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text())
+        sys.exit(0 if words else USAGE_ERROR)
+    if words[0] == "--version":
+        from isaaclab_mimic_ext import __version__
+
+        print(__version__)
+        sys.exit(0)
+    name = words[0]
+    if name not in VERBS:
+        print(f"UsageError: mimic has no verb '{name}'; {choices(name, VERBS)}; see mimic --help", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+    verb = VERBS[name]
+    sys.argv[1:] = _with_defaults(words[1:], verb.defaults)
+    # -P: modules of the working directory must not shadow installed ones.
+    _run(verb, (sys.executable, "-P", "-m", "isaaclab_mimic_ext", name))
+
+
+def run_script(config: str) -> NoReturn:
+    """Run `scripts/<config>.py` with the command line of this process; see `main`."""
+    verb = next(verb for verb in VERBS.values() if verb.config == config and not verb.defaults)
+    _run(verb, (sys.executable, sys.argv[0]))
+
+
+def _run(verb: Verb, program: Sequence[str]) -> NoReturn:
+    from isaaclab_mimic_ext.commands.app import run_command
+
+    run_command(verb.config, verb.run, program)
+
+
+def _with_defaults(words: Sequence[str], defaults: Sequence[tuple[str, str]]) -> list[str]:
+    given = {word.lstrip("-+").partition("=")[0] for word in words}
+    return [*(f"{key}={value}" for key, value in defaults if key not in given), *words]
+
+
+def help_text() -> str:
+    """The verbs, one per line."""
+    width = max(map(len, VERBS))
+    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(
+        (
+            "usage: mimic <verb> [field=value ...]",
+            "",
+            "Generate robot demonstrations from a few recorded ones, and train policies on them.",
+            "",
+            *lines,
+            "",
+            "mimic <verb> --help shows the fields of a verb. Example:",
+            "  mimic generate task=stack_cube num_envs=100 generation_num_trials=1000 seed=3",
+        )
+    )

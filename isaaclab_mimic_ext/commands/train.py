@@ -1,0 +1,37 @@
+"""`mimic train`: a policy from a dataset, with robomimic."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from isaaclab_mimic_ext.commands.progress import ProgressBar, training_figures
+from isaaclab_mimic_ext.commands.signals import StopRequest
+from isaaclab_mimic_ext.config import TrainCfg
+from isaaclab_mimic_ext.learn.train import TrainingHooks, train_run
+from isaaclab_mimic_ext.train.trainer import TrainingReport
+
+
+def main(cfg: TrainCfg) -> TrainingReport:
+    """Train as configured.
+
+    Raises:
+        UsageError: the configuration is wrong; nothing was written.
+        Interrupted: a signal ended the training; resume=true continues it.
+        MimicError: it failed.
+    """
+    stop = StopRequest()
+
+    @contextmanager
+    def monitor(num_epochs: int) -> Iterator[TrainingHooks]:
+        with stop, ProgressBar("training", cfg.progress, unit="epochs", log_period=20.0) as bar:
+
+            def on_epoch(report: TrainingReport) -> None:
+                bar.update(report.epoch, num_epochs, lambda: training_figures(report))
+
+            yield TrainingHooks(on_epoch, lambda: stop.requested)
+
+    report = train_run(cfg, monitor)
+    if stop.requested:
+        stop.raise_interrupted(
+            f"interrupted after epoch {report.epoch}; continue with output_dir={cfg.output_dir} resume=true"
+        )
+    return report

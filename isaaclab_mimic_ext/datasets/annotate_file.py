@@ -1,0 +1,129 @@
+"""Annotate a file of recorded demonstrations: replay them, and write where their subtasks end."""
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from isaaclab_mimic_ext.config import MimicEnvCfg, RecorderCfg
+from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
+from isaaclab_mimic_ext.datasets.demos import read_demos, read_provenance
+from isaaclab_mimic_ext.datasets.hdf5 import format_version, open_hdf5, quaternion_columns
+from isaaclab_mimic_ext.datasets.marks import read_marks
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.factory import config_of
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
+from isaaclab_mimic_ext.quaternions import ENTRY, as_entry
+from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
+
+log = logging.getLogger(__name__)
+
+
+def annotate_file(
+    input_file: str | Path,
+    output_file: str | Path,
+    env: MimicEnv,
+    config: MimicEnvCfg | None = None,
+    *,
+    auto: bool = True,
+    start_signals: bool = False,
+    marks_file: str | Path | None = None,
+    recorder: RecorderCfg | None = None,
+    overwrite: bool = False,
+) -> list[Annotation]:
+    """Replay recorded demonstrations, and write them with poses, targets and subtask signals for `generate`.
+
+    Args:
+        input_file: recorded demonstrations.
+        output_file: the annotated file to write: the demos whose replay succeeds and whose subtasks are all marked.
+        env: an environment of their task; its N scenes replay that many demos at a time.
+        config: subtasks and `num_success_steps`; None: those of the environment's task.
+        auto: take subtask ends from the task's signals; False: from `marks_file` alone.
+        start_signals: mark where skills start too (SkillGen).
+        marks_file: YAML with the steps at which signals rise, `demo_0: {term: {lift: 116}}`; overrides the task's signals.
+        recorder: file options; None: uncompressed, quaternions as xyzw.
+        overwrite: replace a file that exists.
+
+    Returns:
+        One annotation per demo; `rejection` states why a demo was left out.
+
+    Raises:
+        UsageError: an argument is wrong; nothing was written.
+        MimicError: every demo was rejected, or the file cannot be written; nothing is left.
+    """
+    if not auto and marks_file is None:
+        raise ConfigError("auto: false, and no marks_file that says where subtasks end; give one, or use auto=true")
+    config, options, output = config or config_of(env), recorder or RecorderCfg(), Path(output_file)
+    check_output(output, overwrite)
+    demos = read_demos(input_file)
+    marks = {}
+    if marks_file is not None:
+        marks = read_marks(str(marks_file), [demo.name for demo in demos], _signal_names(env, config))
+    source = SignalSource(auto, start_signals, marks)
+    num_success_steps = config.datagen_config.num_success_steps
+    annotations: list[Annotation] = []
+    for start in range(0, len(demos), env.num_envs):
+        batch = demos[start : start + env.num_envs]
+        # Spare scenes repeat the last demo.
+        padded = batch + [batch[-1]] * (env.num_envs - len(batch))
+        annotations += annotate(env, padded, config.subtask_configs, num_success_steps, source)[: len(batch)]
+    for annotation in annotations:
+        _log_annotation(annotation)
+    accepted = [annotation for annotation in annotations if annotation.rejection is None]
+    if not accepted:
+        raise MimicError(f"{input_file}: all {len(demos)} demos were rejected, for the reasons above; nothing was written")
+    file_options = FileOptions(
+        _env_args(env, input_file),
+        {**read_provenance(input_file), "annotated_from": Path(input_file).name},
+        options.compression,
+        options.format_version,
+    )
+    _write(accepted, DatasetFile(output, file_options, overwrite))
+    log.info("Annotated %d of %d demos; saved to %s", len(accepted), len(demos), output)
+    return annotations
+
+
+def _write(accepted: list[Annotation], file: DatasetFile) -> None:
+    try:
+        with write_errors(file.path, errors=HDF5_ERRORS):
+            for annotation in accepted:
+                attributes = {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
+                file.add_demo(annotation.leaves, attributes)
+            file.finish({})
+            file.publish()
+    except RecorderError:
+        with suppress(OSError, RuntimeError):
+            file.discard()
+        file.part_path.unlink(missing_ok=True)
+        raise
+
+
+def _env_args(env: MimicEnv, path: str | Path) -> dict[str, Any]:
+    """The env's; but the observations are the file's, and what it does not name stays as it is there."""
+    env_args = env.env_args()
+    with open_hdf5(path) as file:
+        if format_version(file) < 1:
+            env_args.pop(ENTRY, None)
+            env_args |= as_entry(quaternion_columns(file))
+    return env_args
+
+
+def _signal_names(env: MimicEnv, config: MimicEnvCfg) -> tuple[str, ...]:
+    """All signals of the task; of a task of Isaac Lab's registry those that subtasks name."""
+    task = getattr(env, "task", None)
+    if task is not None:
+        return tuple(task.signal_names)
+    named = (subtask.subtask_term_signal for subtasks in config.subtask_configs.values() for subtask in subtasks)
+    return tuple(filter(None, named))
+
+
+def _log_annotation(annotation: Annotation) -> None:
+    name = annotation.demo.name
+    if annotation.rejection is not None:
+        log.warning("%s: rejected: %s", name, annotation.rejection)
+        return
+    for eef_name, ends in annotation.ends.items():
+        log.info("%s: %s: subtasks end at steps %s", name, eef_name, ", ".join(map(str, ends)))
+    for eef_name, starts in annotation.starts.items():
+        log.info("%s: %s: skills start at steps %s", name, eef_name, ", ".join(map(str, starts)))

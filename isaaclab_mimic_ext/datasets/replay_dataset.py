@@ -1,0 +1,97 @@
+"""Replay a dataset in the environment that it was made in, or in that of another engine."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.datasets.engine import make_recorded_env
+from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.datasets.playback import check_picture, write_states_video
+from isaaclab_mimic_ext.datasets.replay import Replayed, replay_file, summary
+from isaaclab_mimic_ext.datasets.replay_states import StateHistory
+from isaaclab_mimic_ext.datasets.stream import read_facts
+from isaaclab_mimic_ext.task import load_task
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """The result of replaying a dataset.
+
+    Attributes:
+        engine: the engine that replayed it.
+        demos: one result per demo, in the order of the file.
+    """
+
+    engine: str
+    demos: list[Replayed]
+
+    @property
+    def success_rate(self) -> float:
+        """Share of the demos that succeed when they are replayed, 0 to 1."""
+        return float(summary(self.demos)["success_rate"])
+
+    @property
+    def largest_object_error(self) -> float | None:
+        """Largest distance of an object from its recorded position [m]; None without recorded states."""
+        error: float | None = summary(self.demos)["largest_object_error"]
+        return error
+
+
+def replay_dataset(
+    path: str | Path,
+    engine: str | SimCfg = "auto",
+    *,
+    num_demos: int | None = None,
+    num_envs: int = 50,
+    device: str | torch.device = "cpu",
+    num_success_steps: int = 5,
+    video_file: str | Path | None = None,
+    num_video_demos: int = 6,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], Any] = lambda done, total: None,
+) -> ReplayResult:
+    """Replay the recorded actions of a dataset from the recorded initial states.
+
+    Args:
+        path: the dataset.
+        engine: name of an engine, or its settings; `auto`: the engine that the file was made with.
+        num_demos: replay this many demos, the first of the file; None: all.
+        num_envs: demos that are replayed at a time.
+        num_success_steps: success must be true in each of this many last steps.
+        video_file: an mp4 of the first `num_video_demos` demos; None: no video.
+        overwrite: replace a video that exists.
+        on_progress: called after each demo with the number of replayed demos and of all demos.
+
+    Raises:
+        SourceDataError: the file is damaged, or was made for a different action space.
+        OutputError: the video cannot be written.
+        SimulatorUnavailable: the engine is not installed.
+    """
+    facts, task = read_facts(path), None
+    if video_file is not None:
+        check_picture(str(video_file), ".mp4", overwrite)
+        task = load_task(facts.env_args.get("task", facts.env_args["env_name"]))
+    with open_hdf5(path) as file:
+        names = demo_names(file)[:num_demos]
+    sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
+    env = make_recorded_env(facts.env_args, sim, min(num_envs, len(names)), torch.device(device))
+    demos: list[Replayed] = []
+    try:
+        history = StateHistory(env, num_video_demos if video_file is not None else 0)
+        for result in replay_file(env, path, names, num_success_steps, history.after_step):
+            demos.append(result)
+            on_progress(len(demos), len(names))
+        used_engine = str(env.env_args().get("engine"))
+    finally:
+        env.close()
+    if video_file is not None and task is not None:
+        write_states_video(history.demos(), str(video_file), task, overwrite=overwrite)
+        log.info("Drew %s", video_file)
+    return ReplayResult(used_engine, demos)

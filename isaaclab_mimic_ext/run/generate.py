@@ -1,0 +1,266 @@
+"""Generate a dataset: check the output folder, run the trials, close the files, report."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from isaaclab_mimic_ext.config import GenerateCfg, MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
+from isaaclab_mimic_ext.config.generation import GenerationCfg
+from isaaclab_mimic_ext.config.store import DATASETS_DIR, dated_dir
+from isaaclab_mimic_ext.config.validate import validate
+from isaaclab_mimic_ext.demos.pool import SourcePool
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.factory import config_of, env_task
+from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.generate import Generator
+from isaaclab_mimic_ext.record.episodes import Closing
+from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_demos, identity_of, open_run
+from isaaclab_mimic_ext.run.build import (
+    SourceDemos,
+    build_generator,
+    build_source_pool,
+    check_envs_fit,
+    check_room_for_many,
+    config_yaml,
+    first_reset,
+    load_pool,
+    start_env,
+    task_of,
+)
+from isaaclab_mimic_ext.run.reports import closing_facts, draw_run, note_reported, report_late, stored_report, write_stats
+from isaaclab_mimic_ext.stats import INTERRUPTED, GenerationReport, Progress
+
+log = logging.getLogger(__name__)
+
+SECONDS_TO_WRITE = 15.0
+"""Time for writing demos after an interruption [s]; half of what clusters give a job before they kill it."""
+
+ShouldStop = Callable[[Progress], bool]
+"""Called after every step with the progress so far; True stops the run, which can be resumed."""
+Monitor = Callable[[], AbstractContextManager[ShouldStop]]
+"""Entered while the trials run: a progress bar, signal handlers."""
+
+
+def generate(
+    env: MimicEnv,
+    demos: SourceDemos,
+    config: GenerationCfg | None = None,
+    output_dir: str | Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    recorder: RecorderCfg | None = None,
+    video: bool = False,
+    should_stop: ShouldStop | None = None,
+) -> GenerationReport:
+    """Generate demonstrations from source demonstrations, and write them to `<output_dir>/demo.hdf5`.
+
+    Args:
+        env: an environment of `make_env`; its task holds the subtasks and the randomization.
+        demos: source demonstrations of `load_demos`.
+        config: what to change of the task's generation settings; None: nothing.
+        output_dir: folder of the run; None: a dated folder below `datasets/<task>/`.
+        resume: continue the run in `output_dir`; a finished run is returned as it is. In an empty folder a run is started.
+        overwrite: replace what is in `output_dir`.
+        recorder: file options; None: uncompressed, quaternions as xyzw.
+        video: draw `playback.mp4` and `scene.png` (tasks of this package only).
+        should_stop: called after every step with the progress so far; True stops the run, which can be resumed.
+
+    Returns:
+        The result. `target_reached` is False if a budget or `should_stop` ended the run; `reason` states which.
+
+    Raises:
+        UsageError: an argument is wrong, or the folder holds a different run; nothing was written.
+        RecorderError: writing failed.
+    """
+    path = Path(dated_dir(DATASETS_DIR / env_task(env).name) if output_dir is None else output_dir)
+    cfg = run_config(env, demos, config or GenerationCfg(), path)
+    cfg = replace(cfg, resume=resume, overwrite=overwrite, recorder=recorder or RecorderCfg(), video=video)
+    validate(cfg, getattr(env, "task", None))
+    return generate_run(cfg, lambda: nullcontext(should_stop or (lambda progress: False)), env, demos)
+
+
+def run_config(env: MimicEnv, demos: SourceDemos, config: GenerationCfg, output_dir: Path) -> GenerateCfg:
+    """The configuration of a run in an environment that exists: what `mimic generate` composes from its command line.
+
+    Raises:
+        ConfigError: the environment's task has no configuration, or a setting is unknown or wrong.
+    """
+    task: MimicEnvCfg = config_of(env)
+    return GenerateCfg(
+        datagen_config=config.applied_to(task.datagen_config),
+        subtask_configs=task.subtask_configs,
+        task_constraint_configs=task.task_constraint_configs,
+        events=task.events,
+        task=TaskRef(env_task(env).name),
+        sim=SimCfg(engine=str(env.env_args().get("engine"))),
+        device=str(env.device),
+        num_envs=env.num_envs,
+        input_file=str(demos.path),
+        output_dir=str(output_dir),
+        progress=False,
+    )
+
+
+def generate_run(
+    cfg: GenerateCfg,
+    monitor: Monitor = lambda: nullcontext(lambda progress: False),
+    env: MimicEnv | None = None,
+    demos: SourceDemos | None = None,
+) -> GenerationReport:
+    """Run the trials that are missing in the output folder, and write dataset, statistics and videos.
+
+    Args:
+        monitor: entered while the trials run.
+        env: the environment of the configuration; None: it is created, and closed at the end.
+        demos: the source demonstrations; None: they are read from `input_file`.
+
+    Raises:
+        UsageError: the configuration is wrong, or the folder is in use or holds a different run; nothing was written.
+        RecorderError: writing failed; finished demos are kept.
+    """
+    if (finished := _finished_run(cfg)) is not None:
+        return finished
+    with ExitStack() as stack:
+        stack.enter_context(_one_thread())
+        if env is None:
+            check_room_for_many(cfg)
+            env = stack.enter_context(closing(start_env(cfg)))
+        else:
+            first_reset(env, cfg.datagen_config)
+        pool = load_pool(cfg, env) if demos is None else build_source_pool(cfg, env, demos)
+        check_envs_fit(env, pool)
+        folder = RunFolder(Path(cfg.output_dir))
+        session = stack.enter_context(_session(cfg, folder))
+        if session.num_finished is not None:  # Another process has finished it in the meantime.
+            return _finished(folder, session.num_finished)
+        stack.enter_context(log_file(folder.log))
+        generator = _start_generator(cfg, env, pool, session)
+        with monitor() as should_stop, _kept_when_failing(generator):
+            generator.run(lambda: should_stop(generator.progress()))
+            report = close_recorder(generator)
+        return _finish(cfg, env, folder, replace(report, output_dir=str(folder.path)))
+
+
+def _finished_run(cfg: GenerateCfg) -> GenerationReport | None:
+    """Check the output folder; the result of the run in it if that has reached its target, else None.
+
+    Statistics and videos that a kill left unwritten are written now.
+
+    Raises:
+        OutputError: another process works on the folder, or it holds a different run.
+    """
+    folder = RunFolder(Path(cfg.output_dir))
+    check_free(folder)
+    folder.check(cfg.overwrite, cfg.resume)
+    if not cfg.resume:
+        return None
+    num_demos = finished_demos(folder, asdict(cfg), Path(cfg.input_file))
+    if num_demos is None:
+        return None
+    report_late(cfg, folder)
+    return _finished(folder, num_demos)
+
+
+def _finished(folder: RunFolder, num_demos: int) -> GenerationReport:
+    log.info("Nothing to do: the run in %s is finished, with %d demos", folder.path, num_demos)
+    return stored_report(folder)
+
+
+def _session(cfg: GenerateCfg, folder: RunFolder) -> AbstractContextManager[RunSession]:
+    identity = identity_of(asdict(cfg), Path(cfg.input_file))
+    return open_run(folder, identity, cfg.resume, cfg.overwrite, cfg.datagen_config.generation_num_trials)
+
+
+def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
+    session.folder.write(session.folder.config, config_yaml(cfg))
+    log.info("Loaded %d source demos from dataset %s", pool.num_demos, cfg.input_file)
+    generator = build_generator(cfg, env, pool, session)
+    if generator.ledger.num_ended:
+        ended, successful = generator.ledger.num_ended, generator.ledger.num_ended_successes
+        log.info("Resuming with %d finished trials (%d successful)", ended, successful)
+    log.info("Starting generation with %d parallel environments...", env.num_envs)
+    return generator
+
+
+@contextmanager
+def _kept_when_failing(generator: Generator) -> Iterator[None]:
+    """Finished demos are kept, whatever happens; the writer may be what failed."""
+    try:
+        yield
+    except BaseException:
+        with suppress(RecorderError):
+            close_recorder(generator)
+        raise
+
+
+def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, report: GenerationReport) -> GenerationReport:
+    """Write statistics and videos of a run whose dataset is closed."""
+    by_rule = write_stats(cfg, folder, report, env.env_args().get("engine"))
+    _log_result(report, by_rule)
+    if report.reason == INTERRUPTED:
+        return report
+    if cfg.video and not cfg.task.is_registered:
+        draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
+    note_reported(folder)
+    log.info("Saved %d demos to %s", report.num_demos, folder.demos)
+    log.info("Success by subtask, place and source demo, and failure reasons: mimic report output_dir=%s", folder.path)
+    return report
+
+
+def close_recorder(generator: Generator) -> GenerationReport:
+    """Wait until everything is written; the report of the run.
+
+    Raises:
+        RecorderError: the writer failed.
+    """
+    report, verdict = generator.report(), generator.ledger.verdict
+    attributes = {
+        "num_attempts": report.num_attempts,
+        "num_successes": report.num_successes,
+        "stop_reason": report.reason,
+        "complete": report.target_reached,
+    }
+    closing = Closing(
+        committed=verdict.num_attempts if verdict else None,
+        attributes=attributes,
+        facts=closing_facts(report, generator.config.generation_num_trials),
+        is_final=report.target_reached,
+        seconds=None if verdict else SECONDS_TO_WRITE,
+    )
+    summary = generator.recorder.close(closing)
+    report.lengths, report.is_written, report.elapsed = summary.lengths, summary.is_written, generator.clock.elapsed()
+    return report
+
+
+def _log_result(report: GenerationReport, by_rule: Mapping[str, int]) -> None:
+    log.info(
+        "Generated %d successful demos out of %d trials (%.1f%% success rate) in %.1f s: %s demos/h",
+        report.num_successes,
+        report.num_attempts,
+        100 * report.success_rate,
+        report.elapsed,
+        f"{report.demos_per_hour:,.0f}",
+    )
+    for reason, count in report.failures.items():
+        log.info("  %d failed: %s", count, reason)
+    if len(set(by_rule.values())) > 1:
+        counts = ", ".join(f"{count} by success_rule={rule}" for rule, count in by_rule.items())
+        log.info("  what counts as success matters here: %s", counts)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: its operations are small here, and the cores belong to physics and the writer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

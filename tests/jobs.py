@@ -1,0 +1,48 @@
+"""Jobs from composed configurations: generation through the library, everything else as the command does it."""
+
+from typing import Any
+
+from isaaclab_mimic_ext.commands.main import VERBS
+from isaaclab_mimic_ext.config import AnnotateDemosCfg, GenerateCfg
+from isaaclab_mimic_ext.datasets.annotate import Annotation
+from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
+from isaaclab_mimic_ext.envs.factory import make_scene
+from isaaclab_mimic_ext.errors import BudgetExhausted
+from isaaclab_mimic_ext.run.generate import generate_run
+from isaaclab_mimic_ext.stats import GenerationReport
+
+
+def run_generation(cfg: GenerateCfg) -> GenerationReport:
+    """The report of a run.
+
+    Raises:
+        BudgetExhausted: a budget ended it.
+    """
+    report = generate_run(cfg)
+    if not report.target_reached:
+        raise BudgetExhausted(report.reason)
+    return report
+
+
+def run_annotation(cfg: AnnotateDemosCfg) -> list[Annotation]:
+    """The annotations of a file's demos, replayed three at a time."""
+    env = make_scene(cfg, 3)
+    try:
+        return annotate_file(
+            cfg.input_file,
+            cfg.output_file,
+            env,
+            cfg,
+            auto=cfg.auto,
+            start_signals=cfg.annotate_subtask_start_signals,
+            marks_file=cfg.marks_file,
+            recorder=cfg.recorder,
+            overwrite=cfg.overwrite,
+        )
+    finally:
+        env.close()
+
+
+def command(verb: str, cfg: Any) -> None:
+    """Run `mimic <verb>` in this process."""
+    VERBS[verb].run(cfg)
