@@ -15,6 +15,8 @@ from isaaclab_mimic_ext.config import SubTaskConfig
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
 
+_REMEDY = "annotate the demo again, or leave it out"
+
 
 def subtask_ends(demo: SourceDemo, signals: Sequence[str | None]) -> list[int]:
     """Exclusive end of each subtask [steps], S of them, strictly increasing; the last is T.
@@ -44,21 +46,32 @@ def end_after(demo: SourceDemo, signal: str, subtask: int, begin: int) -> int:
     Raises:
         SourceDataError: there is none, or nothing of the demo is left after it.
     """
-    values = demo.subtask_term_signals[signal]
     place = f"{demo.place}: subtask {subtask}: signal '{signal}'"
-    remedy = "annotate the demo again, or leave it out"
-    if values[0]:
-        raise SourceDataError(f"{place} is already true at step 0, expected a rise from false to true; {remedy}")
-    rises = rising_steps(values)
+    rise = first_rise(place, demo.subtask_term_signals[signal], begin, "where the subtask begins")
+    if rise + 1 >= demo.num_steps:
+        raise SourceDataError(f"{place} rises only at step {rise}, the demo's last: nothing is left; {_REMEDY}")
+    return rise + 1
+
+
+def first_rise(place: str, signal: NDArray[np.bool_], begin: int, begins_at: str) -> int:
+    """The first step at or after `begin` at which a signal (T,) rises.
+
+    Args:
+        place: beginning of an error: demo, subtask and signal.
+        begins_at: what `begin` is, for the error.
+
+    Raises:
+        SourceDataError: the signal is true from the start, or does not rise at or after `begin`.
+    """
+    if signal[0]:
+        raise SourceDataError(f"{place} is already true at step 0, expected a rise from false to true; {_REMEDY}")
+    rises = rising_steps(signal)
     usable = rises[rises >= begin]
     if len(usable) == 0:
         found = f"it rises at {', '.join(map(str, rises[:5]))}" if len(rises) else "it is false throughout"
-        where = f" at or after step {begin}, where the subtask begins" if begin else ""
-        raise SourceDataError(f"{place} never rises{where} ({found}, {demo.num_steps} steps in all); {remedy}")
-    end = int(usable[0]) + 1
-    if end >= demo.num_steps:
-        raise SourceDataError(f"{place} rises only at step {end - 1}, the demo's last: nothing is left; {remedy}")
-    return end
+        where = f" at or after step {begin}, {begins_at}" if begin else ""
+        raise SourceDataError(f"{place} never rises{where} ({found}, {len(signal)} steps in all); {_REMEDY}")
+    return int(usable[0])
 
 
 def rising_steps(signal: NDArray[np.bool_]) -> NDArray[np.int64]:

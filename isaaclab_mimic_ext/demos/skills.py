@@ -10,13 +10,12 @@ looked for from the subtask's own start on.
 from collections.abc import Mapping, Sequence
 
 from isaaclab_mimic_ext.config import SubTaskConfig
-from isaaclab_mimic_ext.demos.boundaries import end_after, offset_range, rising_steps, subtask_label
+from isaaclab_mimic_ext.demos.boundaries import end_after, first_rise, offset_range, subtask_label
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
+from isaaclab_mimic_ext.errors import TaskSpecError
 
 Span = tuple[int, int]
 """[start, end) [steps]."""
-_REMEDY = "annotate the demo again, or leave it out"
 
 
 def skill_spans(demo: SourceDemo, signals: Sequence[str | None]) -> list[Span]:
@@ -44,19 +43,10 @@ def skill_spans(demo: SourceDemo, signals: Sequence[str | None]) -> list[Span]:
 def _start_after(demo: SourceDemo, signal: str, subtask: int, previous_end: int) -> int:
     """The first rise of a start signal at or after the previous end; the first subtask's may be true from step 0 on."""
     values = demo.subtask_start_signals[signal]
+    if values[0] and subtask == 0:
+        return 0
     place = f"{demo.place}: subtask {subtask}: start signal '{signal}'"
-    if values[0]:
-        if subtask == 0:
-            return 0
-        reason = "is already true at step 0, expected a rise from false to true"
-        raise SourceDataError(f"{place} {reason}; {_REMEDY}")
-    rises = rising_steps(values)
-    usable = rises[rises >= previous_end]
-    if len(usable) == 0:
-        found = f"it rises at {', '.join(map(str, rises[:5]))}" if len(rises) else "it is false throughout"
-        where = f" at or after step {previous_end}, where the subtask before ends" if previous_end else ""
-        raise SourceDataError(f"{place} never rises{where} ({found}, {demo.num_steps} steps in all); {_REMEDY}")
-    return int(usable[0])
+    return first_rise(place, values, previous_end, "where the subtask before ends")
 
 
 def check_skill_offsets(eef_name: str, subtasks: Sequence[SubTaskConfig], spans: Mapping[str, Sequence[Span]]) -> None:
