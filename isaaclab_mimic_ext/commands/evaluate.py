@@ -21,8 +21,7 @@ from isaaclab_mimic_ext.evaluate.disturbances import scaled_events
 from isaaclab_mimic_ext.evaluate.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
 from isaaclab_mimic_ext.evaluate.history import History
-from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, best_of
-from isaaclab_mimic_ext.evaluate.summary import by_epoch
+from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.evaluate.table import result_table
 from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_rules, known, load, start_env
 from isaaclab_mimic_ext.policies.base import Policy

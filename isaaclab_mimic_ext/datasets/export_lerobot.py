@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.images import is_image, is_rgb
 from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts, stream_demos
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
-from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.demo import Demo, is_image, is_rgb
 from isaaclab_mimic_ext.files.writing import part_path, replacing
 
 _STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."

@@ -1,6 +1,7 @@
 """Reading HDF5 files that may be missing, damaged, or something else altogether."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -10,7 +11,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.quaternions import ENTRY
 
@@ -86,6 +86,13 @@ def demo_names(file: h5py.File) -> list[str]:
     if not names:
         raise SourceDataError(f"{file.filename}: no demos in 'data'; record some first")
     return names
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which numbers in a name count as numbers: `demo_2` comes before `demo_10`."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    # Equal as numbers, `01` and `1` still differ as text, which keeps the order total.
+    return tuple((0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts)
 
 
 def format_version(file: h5py.File) -> int:

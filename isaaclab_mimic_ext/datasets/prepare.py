@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.images import crop_center, is_image
 from isaaclab_mimic_ext.datasets.stream import new_dataset, read_facts, stream_demos
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.demo import Demo, is_image
 
 _OBSERVATIONS = ("obs", "next_obs")
 _INFO = "datagen_info/"
@@ -128,7 +127,7 @@ def _crop(demo: Demo, leaves: dict[str, np.ndarray], options: PrepareOptions) ->
             continue
         if size > min(image.shape[1:3]):
             raise ConfigError(f"crop_dim: {size} is more than {demo.place}: {key} has ({image.shape[1]} x {image.shape[2]})")
-        leaves[f"{group}/{key}"] = crop_center(image, size)
+        leaves[f"{group}/{key}"] = _crop_center(image, size)
 
 
 def _sparse_reward(demo: Demo) -> np.ndarray:
@@ -143,3 +142,9 @@ def _sparse_reward(demo: Demo) -> np.ndarray:
     sparse = np.zeros(demo.num_steps, np.float32)
     sparse[-1] = float(success)
     return sparse
+
+
+def _crop_center(images: np.ndarray, size: int) -> np.ndarray:
+    """The middle of (T, H, W, ...), (T, size, size, ...). With an odd margin the smaller part is above and left."""
+    top, left = ((side - size) // 2 for side in images.shape[1:3])
+    return images[:, top : top + size, left : left + size]

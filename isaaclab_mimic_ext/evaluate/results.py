@@ -1,11 +1,14 @@
-"""What evaluations give: episodes, and what they say of a checkpoint."""
+"""Results of evaluations: episodes, checkpoints, success rates and their confidence intervals."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import sqrt
 from typing import Any
 
-from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
+CONFIDENCE = 0.95
+_NORMAL_QUANTILE = 1.959963984540054
+"""Quantile of the normal distribution at (1 + CONFIDENCE) / 2."""
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,46 @@ class CheckpointResult:
 def best_of(results: Sequence[CheckpointResult]) -> CheckpointResult:
     """The one with the most successes; of equals the one trained longest."""
     return max(results, key=lambda result: (result.success.rate, result.checkpoint.epoch or 0))
+
+
+def by_epoch(results: Sequence[CheckpointResult]) -> list[dict[str, Any]]:
+    """Summary of each epoch at which several training runs were evaluated: mean rate, its interval, lowest and highest run.
+
+    The interval takes the episodes of all runs as independent; their spread shows the effect of the training seed.
+    """
+    epochs: dict[int, list[CheckpointResult]] = {}
+    for result in results:
+        if result.checkpoint.epoch is not None:
+            epochs.setdefault(result.checkpoint.epoch, []).append(result)
+    return [_summary(epoch, group) for epoch, group in sorted(epochs.items()) if len(group) > 1]
+
+
+def _summary(epoch: int, group: Sequence[CheckpointResult]) -> dict[str, Any]:
+    rates = [result.success.rate for result in group]
+    num_successes = sum(result.num_successes for result in group)
+    num_episodes = sum(result.num_episodes for result in group)
+    return {
+        "epoch": epoch,
+        "runs": [result.checkpoint.run for result in group],
+        "mean_success_rate": sum(rates) / len(rates),
+        "interval": list(wilson_interval(num_successes, num_episodes)),
+        "lowest": min(rates),
+        "highest": max(rates),
+    }
+
+
+def wilson_interval(num_successes: int, num_trials: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a rate (Wilson, "Probable inference, the law of succession", JASA 22, 1927).
+
+    Unlike the normal interval it stays within [0, 1], and has a width even if every trial succeeded. (0, 1) without trials.
+    """
+    if num_trials == 0:
+        return 0.0, 1.0
+    rate, z2 = num_successes / num_trials, _NORMAL_QUANTILE**2
+    middle = rate + z2 / (2 * num_trials)
+    half = _NORMAL_QUANTILE * sqrt(rate * (1 - rate) / num_trials + z2 / (4 * num_trials**2))
+    scale = 1 + z2 / num_trials
+    # At 0 and 1 the bound is exact in theory, and must not fall short of it by rounding.
+    low = 0.0 if num_successes == 0 else (middle - half) / scale
+    high = 1.0 if num_successes == num_trials else (middle + half) / scale
+    return low, high

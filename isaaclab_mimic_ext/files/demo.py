@@ -146,6 +146,16 @@ def is_stepwise(path: str) -> bool:
     return path in _STEPWISE or ("/" in path and not path.startswith(_ONE_ROW))
 
 
+def is_image(leaf: np.ndarray) -> bool:
+    """Whether a leaf (T, ...) is an RGB or depth image, or a stack of them, rather than a vector."""
+    return leaf.ndim >= 3
+
+
+def is_rgb(leaf: np.ndarray) -> bool:
+    """Whether a leaf is (T, H, W, 3) uint8."""
+    return leaf.ndim == 4 and leaf.shape[-1] == 3 and leaf.dtype == np.uint8
+
+
 def _is_at_or_below(path: str, other: str) -> bool:
     return path == other or path.startswith(f"{other}/")
 

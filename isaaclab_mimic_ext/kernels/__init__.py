@@ -4,10 +4,21 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
+import torch
 import warp as wp
 
 log = logging.getLogger(__name__)
+
+
+def launch(
+    kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], outputs: Sequence[Any], device: torch.device
+) -> None:
+    """Launch `kernel` in order with the torch operations before and after it."""
+    stream = wp.stream_from_torch(device) if device.type == "cuda" else None
+    wp.launch(kernel, dim=dim, inputs=inputs, outputs=outputs, device=wp.device_from_torch(device), stream=stream)
 
 
 def _initialize() -> None:

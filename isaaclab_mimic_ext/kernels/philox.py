@@ -8,7 +8,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels.launch import launch
+from isaaclab_mimic_ext.kernels import launch
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

@@ -15,7 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels.launch import launch
+from isaaclab_mimic_ext.kernels import launch
 from isaaclab_mimic_ext.math import interpolate_poses, rotation_angle
 
 LEGACY_SMALL_ANGLE = 0.05

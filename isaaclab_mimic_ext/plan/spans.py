@@ -1,11 +1,15 @@
-"""Which steps of each demo belong to which subtask in a trial: nominal spans, shifted by offsets drawn for the trial."""
+"""Spans of subtasks: which steps of each demo belong to which subtask in a trial, and the longest trial that follows.
 
-# E end effectors, D demos, S subtasks, n trials
+Nominal spans come from the demos; offsets drawn for the trial shift them.
+"""
+
+# E end effectors, D demos, S subtasks, T steps of the longest demo, n trials
 
 import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.demos.pool import SourcePool
+from isaaclab_mimic_ext.plan.constraints import ConstraintTable
 from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
 from isaaclab_mimic_ext.rng import Draws, Stream
 
@@ -32,5 +36,34 @@ def widest_spans(pool: SourcePool, table: SubtaskTable) -> tuple[Tensor, Tensor]
     return torch.cat((first, earliest[..., :-1]), dim=-1), latest
 
 
+def longest_trial(
+    pool: SourcePool, table: SubtaskTable, constraints: ConstraintTable, transit_length: int | None = None
+) -> int:
+    """Upper bound on the steps of a trial under any draw, waiting included; buffers are allocated for it.
+
+    Args:
+        transit_length: steps of the planned motion before each subtask, which replaces interpolation.
+    """
+    starts, latest = widest_spans(pool, table)
+    lead_in = table.num_interpolation if transit_length is None else transit_length
+    longest = (latest - starts).amax(1) + lead_in + table.num_fixed + 1
+    settling = table.num_settle * (1 + _gripper_changes(pool, starts, latest).amax(1))
+    subtasks = {
+        (eef_name, index): (eef, index)
+        for eef, eef_name in enumerate(constraints.eef_names)
+        for index in range(int(table.num_subtasks[eef]))
+    }
+    durations, pauses = ({name: int(steps[at]) for name, at in subtasks.items()} for steps in (longest, settling))
+    return constraints.order.longest_time(durations, pauses)
+
+
 def _bounds(low: Tensor, high: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     return low[:, None].expand_as(like), high[:, None].expand_as(like)
+
+
+def _gripper_changes(pool: SourcePool, starts: Tensor, ends: Tensor) -> Tensor:
+    """How often the gripper's action changes within [starts, ends), each (E, D, S); an eef's missing subtasks are empty."""
+    is_open = pool.gripper_action > 0
+    changes = (is_open[:, :, 1:] != is_open[:, :, :-1]).any(-1).cumsum(-1)
+    so_far = torch.cat((torch.zeros_like(changes[..., :1]), changes), dim=-1)
+    return so_far.gather(-1, ends - 1) - so_far.gather(-1, starts.clamp(max=so_far.shape[-1] - 1))

@@ -9,7 +9,7 @@ from typing import Any
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
+from isaaclab_mimic_ext.evaluate.results import wilson_interval
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder
 from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
 from isaaclab_mimic_ext.report.curves import loss_curves

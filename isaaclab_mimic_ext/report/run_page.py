@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
+from isaaclab_mimic_ext.evaluate.results import wilson_interval
 from isaaclab_mimic_ext.report.charts import FEW, colors_of, count_bars, rate_color
 from isaaclab_mimic_ext.report.pages import render
 from isaaclab_mimic_ext.report.pictures import Pictures

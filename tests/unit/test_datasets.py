@@ -11,8 +11,8 @@ import pytest
 
 from isaaclab_mimic_ext.config import InspectDatasetCfg, SplitDatasetCfg
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.datasets.hdf5 import natural_key
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset, summary_as_json, summary_as_text
-from isaaclab_mimic_ext.datasets.names import natural_key
 from isaaclab_mimic_ext.datasets.split import draw_split, split_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.builders import OBJECT_NAMES, make_source_file

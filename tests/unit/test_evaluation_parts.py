@@ -14,9 +14,7 @@ from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
 from isaaclab_mimic_ext.evaluate.disturbances import ObservationNoise, scaled_events
 from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
 from isaaclab_mimic_ext.evaluate.horizon import horizon_of
-from isaaclab_mimic_ext.evaluate.intervals import wilson_interval
-from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode, best_of
-from isaaclab_mimic_ext.evaluate.summary import by_epoch
+from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode, best_of, by_epoch, wilson_interval
 from isaaclab_mimic_ext.policies.base import PolicyRequest
 from isaaclab_mimic_ext.policies.load import find_policy, make_policy
 from isaaclab_mimic_ext.policies.robomimic import check_fits
