@@ -1,6 +1,6 @@
-"""Recorded actions once more, in as many envs as there are demos."""
+"""Replay of recorded actions, one demo per env, and the states that it passes through."""
 
-# N demos (one an env), T steps of the longest, O objects
+# N demos (one per env), T steps of the longest, O objects
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets.demos import read_demos
-from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo
 
@@ -152,3 +152,31 @@ def _recorded_positions(env: MimicEnv, demos: Sequence[Demo]) -> Tensor | None:
                 raise SourceDataError(f"{demo.name}: {path}: shape {found}, expected {expected}; make the file again")
     poses = [torch.stack([torch.from_numpy(demo.leaves[path][:, :3]) for path in paths], dim=1) for demo in demos]
     return pad_sequence(poses, batch_first=True).float().to(env.device)
+
+
+class StateHistory:
+    """Keeps the states of the first `num_demos` envs during the first batch of a replay, for a video.
+
+    Pass `after_step` to `replay` or `replay_file`.
+    """
+
+    def __init__(self, env: MimicEnv, num_demos: int):
+        self._env = env
+        self._num_demos = min(num_demos, env.num_envs)
+        self._states: list[NestedTensors] = []
+        self._running: list[Tensor] = []
+        self._is_over = num_demos == 0
+
+    def after_step(self, step: int, running: Tensor) -> None:
+        self._is_over |= step < len(self._states)
+        if not self._is_over:
+            self._states.append(trees.map(lambda leaf: leaf[: self._num_demos].cpu().clone(), self._env.get_state()))
+            self._running.append(running[: self._num_demos].cpu())
+
+    def demos(self) -> list[dict[str, Any]]:
+        """One tree per demo, leaves (T, ...) float32."""
+        lengths = torch.stack(self._running).sum(0).tolist()
+        return [
+            trees.map(Tensor.numpy, trees.stack([trees.take(state, index) for state in self._states[:length]]))
+            for index, length in enumerate(lengths)
+        ]

@@ -12,8 +12,7 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.datasets.engine import make_recorded_env
 from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.datasets.playback import check_picture, write_states_video
-from isaaclab_mimic_ext.datasets.replay import Replayed, replay_file, summary
-from isaaclab_mimic_ext.datasets.replay_states import StateHistory
+from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, replay_file, summary
 from isaaclab_mimic_ext.datasets.stream import read_facts
 from isaaclab_mimic_ext.task import load_task
 
