@@ -1,0 +1,90 @@
+"""The command `mimic`: its verbs, their help, and that it is the same as the scripts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isaaclab_mimic_ext.commands.main import VERBS
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
+
+ROOT = Path(__file__).resolve().parents[2]
+ORDER = [
+    "demo",
+    "record",
+    "annotate",
+    "check",
+    "generate",
+    "report",
+    "split",
+    "merge",
+    "inspect",
+    "validate",
+    "replay",
+    "import",
+    "export",
+    "prepare",
+    "train",
+    "evaluate",
+    "pipeline",
+    "sweep-report",
+]
+
+
+def mimic(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "isaaclab_mimic_ext", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def test_help_lists_the_verbs_in_the_order_in_which_people_need_them(tmp_path: Path) -> None:
+    done = mimic("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert [verb for verb, _ in lines[: len(ORDER)]] == ORDER
+    assert all(summary and not summary.endswith(".") for _, summary in lines[: len(ORDER)])
+
+
+def test_help_takes_less_than_a_second(tmp_path: Path) -> None:
+    """Processor time, which does not depend on what else the machine does."""
+    code = "import sys, time, atexit; atexit.register(lambda: print(time.process_time(), file=sys.stderr)); "
+    code += "sys.argv = ['mimic', '--help']; from isaaclab_mimic_ext.commands.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert float(done.stderr) < 1.0
+
+
+def test_unknown_verb_names_the_nearest_one_and_exits_with_2(tmp_path: Path) -> None:
+    done = mimic("genrate", "num_envs=3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "UsageError: mimic has no verb 'genrate'" in done.stderr and "did you mean 'generate'?" in done.stderr
+
+
+def test_no_verb_shows_the_help_and_exits_with_2(tmp_path: Path) -> None:
+    done = mimic(cwd=tmp_path)
+    assert done.returncode == 2 and "usage: mimic" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["demo", "record", "split", "sweep-report"])
+def test_help_of_a_verb_names_its_fields(verb: str, tmp_path: Path) -> None:
+    done = mimic(verb, "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "overwrite:" in done.stdout or "input_file:" in done.stdout
+
+
+def test_every_command_has_a_verb_and_a_script() -> None:
+    assert {verb.config for verb in VERBS.values()} == set(SCRIPT_SCHEMAS)
+    assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == set(SCRIPT_SCHEMAS)
+
+
+def test_module_and_script_take_the_same_command_line(tmp_path: Path) -> None:
+    words = ("--cfg", "job", "num_envs=7", "seed=3", "subtask_configs.franka.0.num_fixed_steps=2", "output_dir=run")
+    script = [sys.executable, str(ROOT / "scripts" / "generate.py"), *words]
+    shown = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    assert "num_envs: 7" in shown
+    assert mimic("generate", *words, cwd=tmp_path).stdout == shown
+
+
+def test_demo_is_generate_with_settings_that_can_be_changed(tmp_path: Path) -> None:
+    done = mimic("demo", "--cfg", "job", "--num_envs", "5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "num_envs: 5" in done.stdout and "headless: true" in done.stdout and "name: desktop_organizer" in done.stdout
