@@ -23,6 +23,7 @@ from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
 from isaaclab_mimic_ext.evaluate.history import History
 from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.evaluate.table import result_table
+from isaaclab_mimic_ext.files.writing import write_json, write_text
 from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_rules, known, load, start_env
 from isaaclab_mimic_ext.policies.base import Policy
 from isaaclab_mimic_ext.policies.load import find_policy
@@ -84,9 +85,10 @@ class Evaluation:
         policy: Policy | None = load(
             self.cfg, self.env, checkpoints[0]
         )  # What is wrong with it is said before a folder is made.
+        self.folder.clear()
         self.folder.create()
         self._write(complete=False)
-        self.folder.write_config(OmegaConf.to_yaml(OmegaConf.create(asdict(self.cfg))))
+        write_text(self.folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(self.cfg))))
         log.info("Evaluating %d checkpoint(s), %d episodes each, in %d environments; horizon %d steps",
                  len(checkpoints), self.rules.num_episodes, self.env.num_envs, self.rules.horizon)  # fmt: skip
         with StopRequest() as stop:
@@ -163,7 +165,7 @@ class Evaluation:
         log.info("The report is %s", self.folder.report)
 
     def _write(self, complete: bool) -> None:
-        self.folder.write_report(self._report(complete))
+        write_json(self.folder.report, self._report(complete))
 
     def _report(self, complete: bool) -> dict[str, Any]:
         cfg = self.cfg

@@ -21,7 +21,6 @@ from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.learn.train import checked_settings
-from isaaclab_mimic_ext.pipeline.lock import locked
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
 from isaaclab_mimic_ext.report.pipeline_page import render_pipeline_page
@@ -51,7 +50,7 @@ def main(cfg: PipelineCfg) -> None:
     check_steps([step for step in steps if not stamps.is_done(step, signed[step.name])])
     with write_errors(folder.path, "output_dir", "give another output_dir", OutputError):
         (folder.path / "logs").mkdir(parents=True, exist_ok=True)
-    with locked(folder.path) as lock:
+    with folder.lock.hold() as lock:
         stamps = Stamps(folder.stamps)
         _run_all(steps, stamps, folder, lock)
         _write_page(cfg, folder, {step.name: stamps.seconds(step) for step in steps})

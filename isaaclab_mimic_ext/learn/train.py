@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.stream import read_facts
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.learn.training_evaluation import DuringTraining
 from isaaclab_mimic_ext.record.hdf5 import installed_versions
 from isaaclab_mimic_ext.train import agents, data
@@ -204,7 +205,8 @@ class _Run:
         with self._judge() as evaluate:  # What is wrong with it is said before a folder is made.
             if last is None:
                 self.folder.clear()
-            self.folder.create(checkpoint_bytes(self.learner, self.schedule))
+            self.folder.check_room(checkpoint_bytes(self.learner, self.schedule))
+            self.folder.create()
             with log_file(self.folder.log):
                 return self._train(identity, last, evaluate)
 
@@ -222,8 +224,8 @@ class _Run:
 
     def _train(self, identity: dict[str, Any], last: Any, evaluate: Evaluate | None) -> TrainingReport:
         cfg, folder = self.cfg, self.folder
-        folder.write(folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
-        folder.write(folder.robomimic_config, str(self.config.dump()) + "\n")
+        write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
+        write_text(folder.robomimic_config, str(self.config.dump()) + "\n")
         with self.monitor(self.schedule.epochs) as hooks:
             trainer = Trainer(
                 self.learner, self.train_batches, self.valid_batches, self.schedule, folder,

@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.config.store import conf_dir
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
+from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.task import task_dir, task_dirs
 
 STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
@@ -44,39 +46,24 @@ class Step:
         return self.goes_on_with is not None and self.goes_on_with.exists()
 
 
-@dataclass(frozen=True)
-class PipelineFolder:
-    """Where each step's outputs go."""
+class PipelineFolder(OutputFolder):
+    """Paths of each step's outputs."""
 
-    path: Path
+    content = "a pipeline"
 
-    @property
-    def raw(self) -> Path:
-        return self.path / "raw.hdf5"
-
-    @property
-    def annotated(self) -> Path:
-        return self.path / "annotated.hdf5"
-
-    @property
-    def generation(self) -> Path:
-        return self.path / "generation"
+    raw = OutputFile("raw.hdf5")
+    annotated = OutputFile("annotated.hdf5")
+    generation = OutputFile("generation")
+    demos = OutputFile("generation/demo.hdf5")
+    evaluation = OutputFile("evaluation")
+    page = OutputFile("report.html")
+    stamps = OutputFile("stamps.json")
 
     @property
-    def demos(self) -> Path:
-        return self.generation / "demo.hdf5"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation"
-
-    @property
-    def page(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def stamps(self) -> Path:
-        return self.path / "stamps.json"
+    def lock(self) -> FolderLock:
+        """Lock of the pipeline and of the step that it runs, which is not waited for if it outlives the pipeline."""
+        note = " (a pipeline, or a step that it left running)"
+        return FolderLock(self.path / "pipeline.lock", grace_of_the_dead=0.0, note=note)
 
     def training(self, seed: int) -> Path:
         return self.path / "training" / f"seed_{seed}"

@@ -1,13 +1,7 @@
 """Starting a run in its folder, or going on with one: the lock, what the run is, and how far it had come."""
 
-import errno
-import fcntl
 import hashlib
-import os
-import re
-import socket
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +10,8 @@ from typing import Any
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.files.lock import FolderLock
+from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.record.hdf5 import installed_versions
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.store import Outcomes, RunStore
@@ -30,8 +26,6 @@ FREE_TO_CHANGE = frozenset(
 )
 """Fields that do not decide what a trial is: target and budgets may be raised, machines changed."""
 _CONTENT, _VERSION = "content of input_file (sha256)", "version of "
-_GRACE, _GRACE_OF_THE_DEAD, _LOCK_POLL = 0.2, 30.0, 0.02
-"""How long a lock is waited for: that of a live process, which may only be looking, and of a dead one's writer [s]."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +121,8 @@ def locked(folder: RunFolder) -> Iterator[int]:
         OutputError: another process works on it, or the folder cannot be written to.
     """
     folder.create()
-    lock = _acquire(folder)
-    try:
+    with FolderLock(folder.lock).hold() as lock:
         yield lock
-    finally:
-        os.close(lock)
 
 
 def run_facts(folder: RunFolder, **noted: Any) -> dict[str, Any]:
@@ -153,16 +144,7 @@ def check_free(folder: RunFolder) -> None:
     Raises:
         OutputError: somebody does.
     """
-    if not folder.lock.is_file():
-        return
-    try:
-        lock = os.open(folder.lock, os.O_RDONLY)
-    except OSError:
-        return  # Whoever may not read it learns why when it is to be written.
-    try:
-        _wait_for(folder, lock, fcntl.LOCK_SH)
-    finally:
-        os.close(lock)
+    FolderLock(folder.lock).check_free()
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,8 +188,8 @@ def _opened_store(folder: RunFolder) -> Iterator[RunStore]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
             raise _damaged(folder, error) from error
-        reason = f"output_dir: {folder.store} cannot be written: {error}; free some space, or give another output_dir"
-        raise OutputError(reason) from error
+        remedy = "free some space, or give another output_dir"
+        raise unwritable(folder.store, error, "output_dir", remedy, OutputError) from error
     except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise _damaged(folder, error) from error
 
@@ -216,55 +198,6 @@ def _damaged(folder: RunFolder, error: Exception) -> OutputError:
     return OutputError(
         f"output_dir: {folder.store} is damaged ({error}); give another output_dir, or start anew with overwrite=true"
     )
-
-
-def _acquire(folder: RunFolder) -> int:
-    try:
-        lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise OutputError(
-            f"output_dir: {folder.lock} cannot be opened: {error.strerror}; give another output_dir"
-        ) from error
-    try:
-        _wait_for(folder, lock, fcntl.LOCK_EX)
-    except OutputError:
-        os.close(lock)
-        raise
-    os.ftruncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    return lock
-
-
-def _wait_for(folder: RunFolder, lock: int, kind: int) -> None:
-    """Lock; a holder that was killed is waited for, because its writer still ends in order."""
-    start = time.monotonic()
-    while True:
-        try:
-            return fcntl.flock(lock, kind | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise OutputError(
-                    f"output_dir: {folder.lock} cannot be locked: {error.strerror}; give an output_dir on another disk"
-                ) from error
-            if time.monotonic() - start > (_GRACE_OF_THE_DEAD if _is_dead(holder) else _GRACE):
-                raise OutputError(
-                    f"output_dir: {folder.path} is being worked on by {holder}; wait for its end, or give another output_dir"
-                ) from error
-        time.sleep(_LOCK_POLL)
-
-
-def _is_dead(holder: str) -> bool:
-    found = re.fullmatch(r"process (\d+) on (.*)", holder)
-    if found is None or found[2] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(found[1]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _compare(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.episodes import Closing
 from isaaclab_mimic_ext.record.run_folder import RunFolder
@@ -179,7 +180,7 @@ def _session(cfg: GenerateCfg, folder: RunFolder) -> AbstractContextManager[RunS
 
 
 def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
-    session.folder.write(session.folder.config, config_yaml(cfg))
+    write_text(session.folder.config, config_yaml(cfg))
     log.info("Loaded %d source demos from dataset %s", pool.num_demos, cfg.input_file)
     generator = build_generator(cfg, env, pool, session)
     if generator.ledger.num_ended:

@@ -9,6 +9,7 @@ from typing import Any
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import locked, run_facts
 from isaaclab_mimic_ext.report.records import read_records
@@ -45,7 +46,7 @@ def write_stats(cfg: GenerateCfg, folder: RunFolder, report: GenerationReport, e
     }
     records = read_records(folder.store, None if report.reason == INTERRUPTED else report.num_attempts)
     summary = summarize(records)
-    folder.write(folder.stats, stats_json(report, summary | provenance))
+    write_text(folder.stats, stats_json(report, summary | provenance))
     return summary["successes_by_rule"]
 
 

@@ -73,7 +73,7 @@ def test_checkpoints_without_epochs_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"nowhere/a.png: cannot be written"):
+    with pytest.raises(OutputError, match=r"nowhere/a.png cannot be written"):
         plot_success([result("", 1)], tmp_path / "nowhere" / "a.png", "one")
 
 

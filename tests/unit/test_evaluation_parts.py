@@ -145,12 +145,12 @@ def test_folder_keeps_what_is_in_it(tmp_path: Path) -> None:
     folder = EvaluationFolder(tmp_path / "evaluation")
     folder.check(overwrite=False)
     folder.create()
-    folder.write_report({"complete": True})
+    folder.report.write_text("{}")
     video = touch(folder.video("run/best", success=True))
     with pytest.raises(OutputError, match=r"holds an evaluation already.*overwrite=true"):
         folder.check(overwrite=False)
     folder.check(overwrite=True)
-    folder.create()
+    folder.clear()
     assert not folder.report.exists()
     assert not video.exists()
 

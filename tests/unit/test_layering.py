@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "rng": {"errors", "kernels"},
     "room": {"errors"},
     "files.writing": {"errors"},
+    "files.lock": {"errors", "files.writing"},
+    "files.folder": {"errors", "files.writing"},
     "config": {"errors", "task", "tasks"},
     "diagnose.reasons": set(),
     "diagnose.observer": {"diagnose.reasons", "errors"},

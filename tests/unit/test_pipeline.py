@@ -15,7 +15,6 @@ from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from isaaclab_mimic_ext.pipeline import steps as steps_module
-from isaaclab_mimic_ext.pipeline.lock import locked
 from isaaclab_mimic_ext.pipeline.stamps import Stamps, fingerprints, signatures
 from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps, task_of
 from isaaclab_mimic_ext.report.pipeline_page import render_pipeline_page
@@ -217,25 +216,25 @@ def test_the_last_words_of_a_step_are_its_whole_error(said, words):
 
 def test_two_pipelines_do_not_work_in_one_folder(tmp_path):
     with (
-        locked(tmp_path),
-        pytest.raises(OutputError, match=r"worked on by another pipeline \(process \d+\)"),
-        locked(tmp_path),
+        PipelineFolder(tmp_path).lock.hold(),
+        pytest.raises(OutputError, match=r"worked on by process \d+ on .* \(a pipeline, or a step"),
+        PipelineFolder(tmp_path).lock.hold(),
     ):
         pass
-    with locked(tmp_path):
+    with PipelineFolder(tmp_path).lock.hold():
         pass
 
 
 def test_a_step_that_outlives_its_pipeline_keeps_its_folder(tmp_path):
-    with locked(tmp_path) as lock:
+    with PipelineFolder(tmp_path).lock.hold() as lock:
         step = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
     try:
-        with pytest.raises(OutputError, match="the step that it left running"), locked(tmp_path):
+        with pytest.raises(OutputError, match="a step that it left running"), PipelineFolder(tmp_path).lock.hold():
             pass
     finally:
         step.kill()
         step.wait()
-    with locked(tmp_path):
+    with PipelineFolder(tmp_path).lock.hold():
         pass
 
 

@@ -305,10 +305,9 @@ def test_normalization_in_arrays_as_robomimic_itself_leaves_it_is_read(tmp_path)
 
 def test_a_folder_that_holds_something_is_kept(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="holds files already"):
-        TrainFolder(tmp_path).check(overwrite=False, resume=False)
-    with pytest.raises(OutputError, match="holds no run to go on with"):
-        TrainFolder(tmp_path).check(overwrite=False, resume=True)
+    for overwrite, resume in ((False, False), (False, True), (True, False)):
+        with pytest.raises(OutputError, match=r"holds other files \(notes.txt\); give a new or an empty folder"):
+            TrainFolder(tmp_path).check(overwrite, resume)
     TrainFolder(tmp_path / "new").check(overwrite=False, resume=True)
 
 
@@ -317,7 +316,7 @@ def test_a_folder_with_a_checkpoint_is_no_run_that_had_only_begun(tmp_path):
     (tmp_path / "log.txt").touch()
     TrainFolder(tmp_path).check(overwrite=False, resume=True)
     (tmp_path / "models" / "model_epoch_50.pth").touch()
-    with pytest.raises(OutputError, match="holds no run to go on with"):
+    with pytest.raises(OutputError, match=r"holds a training run without models/last.pth, which cannot be"):
         TrainFolder(tmp_path).check(overwrite=False, resume=True)
 
 
@@ -332,7 +331,7 @@ def test_curves_survive_when_no_more_can_be_written(tmp_path):
 
 def test_a_disk_without_room_is_said_before_training(tmp_path):
     with pytest.raises(OutputError, match=r"take 1000000000000 MB, the disk has .* free; free some space"):
-        TrainFolder(tmp_path / "run").create(10**18)
+        TrainFolder(tmp_path / "run").check_room(10**18)
     assert not (tmp_path / "run").exists()
 
 
