@@ -49,6 +49,7 @@ class Generator:
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
         self._draws = Draws(config.seed, self.lanes.trial)
+        self._first_eefs = torch.tensor(planner.first_eefs, dtype=torch.int64, device=env.device)
         self._noise = ActionNoise(config, (env.num_envs, len(env.eef_names), max(env.pose_dims)), env.device)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -80,15 +81,17 @@ class Generator:
         self._observe_navigation()
         due, ended = self.planner.advance()
         ended = ended | self.watch.stop_early(ended, self.planner.subtask, self.planner.failure)
+        begins, ends = due & ~ended[:, None] & self.lanes.is_active[:, None], ended & self.lanes.is_active
         # sync: the only one of a step that neither ends nor begins a trial
-        events = torch.cat((due & ~ended[:, None], ended[:, None]), dim=1).cpu().numpy() & self.lanes.active[:, None]
+        events = torch.cat((begins, ends[:, None]), dim=1).cpu().numpy()
         if events[:, -1].any():
             self._end_trials(np.flatnonzero(events[:, -1]))
             if self.ledger.verdict is not None:
                 return
             self.begin_trials()
-        if events[:, :-1].any():
-            self._begin_segments(*map(self.lanes.upload, np.nonzero(events[:, :-1])))
+        if num_begins := int(np.count_nonzero(events[:, :-1])):
+            # The size is known on the host, so that the indices need not come from there.
+            self._begin_segments(*torch.nonzero_static(begins, size=num_begins).unbind(1))
 
     def begin_trials(self) -> None:
         """Start the next trials in free envs, as many as the target needs."""
@@ -101,8 +104,8 @@ class Generator:
         self.planner.begin_trials(env_ids, draws, self.env.eef_pose)
         self.watch.begin(env_ids, self.env.object_pose)
         self.recorder.begin(env_ids)
-        first_eefs = torch.tensor(self.planner.first_eefs, device=env_ids.device)
-        self._begin_segments(env_ids.repeat_interleave(len(first_eefs)), first_eefs.repeat(len(trials)))
+        num_eefs = len(self._first_eefs)
+        self._begin_segments(env_ids.repeat_interleave(num_eefs), self._first_eefs.repeat(len(trials)))
 
     def progress(self) -> Progress:
         ledger, config = self.ledger, self.config

@@ -60,7 +60,9 @@ class Draws:
 
     def uniform(self, stream: Stream, shape: tuple[int, ...], step: Tensor | int = 0) -> Tensor:
         """Uniform on (0, 1), open at both ends, float32 of shape (n, *shape); `step` is one number or (n,)."""
-        steps = torch.as_tensor(step, dtype=torch.int64, device=self.trials.device).expand(self.trials.shape)
+        if not isinstance(step, Tensor):
+            step = torch.full_like(self.trials, step)
+        steps = step.to(torch.int64).expand(self.trials.shape)
         count = math.prod(shape)
         words = philox_words(self.seed, self.domain << _DOMAIN_SHIFT | stream, self.trials, steps, -(-count // 4))
         words = words.flatten(1)[:, :count]

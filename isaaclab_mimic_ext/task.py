@@ -5,7 +5,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -146,17 +146,13 @@ class Task(ABC):
         Here: the object with its box's centre nearest to the end effector, if that is within the box and the fingers are not
         open.
         """
-        centre, half_size = (torch.tensor(values, device=scene.object_pose.device) for values in self._boxes)
+        centre, half_size = _object_boxes(self.objects, scene.object_pose.device)
         pose = scene.object_pose[:, None]
         offset = (pose[..., :3, :3] * (scene.eef_pose[:, :, None, :3, 3] - pose[..., :3, 3])[..., None]).sum(-2) - centre
         within = (offset.abs() <= half_size + _GRIP_MARGIN).all(-1)
-        distance = torch.where(within, (offset * offset).sum(-1), torch.inf)
+        distance = (offset * offset).sum(-1).masked_fill(~within, torch.inf)
         holds = within.any(-1) & (scene.finger_pos.amax(-1) < _FINGERS_AT_WORK)
-        return torch.where(holds, distance.argmin(-1), -1)
-
-    @cached_property
-    def _boxes(self) -> tuple[list[tuple[float, float, float]], list[tuple[float, float, float]]]:
-        return [obj.box_centre for obj in self.objects], [obj.box_half_size for obj in self.objects]
+        return distance.argmin(-1).masked_fill(~holds, -1)
 
     @abstractmethod
     def success(self, scene: SceneState) -> Tensor:
@@ -231,3 +227,10 @@ def load_task(name: str) -> Task:
         own = "; for one of your own give its folder, --config-dir <folder>"
         raise ConfigError(f"task: there is no task '{name}'; {choices(name, available_tasks())}{own}")
     return import_module(f"isaaclab_mimic_ext.tasks.{name}.task").make_task()
+
+
+@cache
+def _object_boxes(objects: tuple[SceneObject, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Centres and half sizes of the objects' boxes in their own frames, (O, 3) each [m]."""
+    centre = torch.tensor([obj.box_centre for obj in objects], device=device)
+    return centre, torch.tensor([obj.box_half_size for obj in objects], device=device)

@@ -17,6 +17,8 @@ class TrackingError:
         self._sum = torch.zeros(num_envs, num_eefs, num_subtasks, 3, device=device)
         self._max = torch.zeros_like(self._sum)
         self._one = torch.ones(num_envs, num_eefs, device=device)
+        # The sums hold half the angle.
+        self._factor = torch.tensor([1.0, 2.0], device=device)
 
     def begin(self, env_ids: Tensor) -> None:
         """Forget the last trials of `env_ids` (n,)."""
@@ -46,5 +48,4 @@ class TrackingError:
         count = total[..., 2]
         mean = total[..., :2] / count[..., None]
         largest = torch.where(count[..., None] > 0, largest[..., :2], torch.nan)
-        factor = torch.tensor([1.0, 2.0], device=total.device)
-        return torch.stack((mean * factor, largest * factor), dim=-1).flatten(-2)
+        return torch.stack((mean * self._factor, largest * self._factor), dim=-1).flatten(-2)

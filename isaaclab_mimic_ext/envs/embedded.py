@@ -26,7 +26,7 @@ from isaaclab_mimic_ext.envs.tabletop import (
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.quaternions import as_entry
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import SceneState, Task
+from isaaclab_mimic_ext.task import Arm, SceneState, Task
 
 __all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
 
@@ -56,6 +56,8 @@ class EmbeddedEnv(ABC):
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
         self._violated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
+        self._base_pose_quat = [_base_pose_quat(arm, self.device).expand(num_envs, 7) for arm in task.arms]
+        self._base_velocity = torch.zeros(num_envs, 6, device=self.device)
 
     scene: SceneState
     """The present, refreshed by every reset and step."""
@@ -162,13 +164,11 @@ class EmbeddedEnv(ABC):
     def get_state(self) -> NestedTensors:
         arms = {}
         for index, arm in enumerate(self.task.arms):
-            base = torch.tensor([*arm.base_pos, 0.0, 0.0, 0.0, 1.0], device=self.device)
-            base[5:] = torch.stack((torch.sin(torch.tensor(arm.base_yaw / 2)), torch.cos(torch.tensor(arm.base_yaw / 2))))
             arms[arm.name] = {
                 "joint_position": self.scene.joint_pos[:, index],
                 "joint_velocity": self.scene.joint_vel[:, index],
-                "root_pose": base.expand(self.num_envs, 7),
-                "root_velocity": torch.zeros(self.num_envs, 6, device=self.device),
+                "root_pose": self._base_pose_quat[index],
+                "root_velocity": self._base_velocity,
             }
         objects = {
             name: {"root_pose": self.scene.root_pose[:, index], "root_velocity": self.scene.root_velocity[:, index]}
@@ -193,3 +193,11 @@ class EmbeddedEnv(ABC):
 
     def close(self) -> None:
         """Release what the engine holds."""
+
+
+def _base_pose_quat(arm: Arm, device: torch.device) -> Tensor:
+    """Pose of an arm's base in the env frame, (7,): position [m] and quaternion xyzw."""
+    half_yaw = torch.tensor(arm.base_yaw / 2)
+    pose = torch.tensor([*arm.base_pos, 0.0, 0.0, 0.0, 1.0])
+    pose[5:] = torch.stack((torch.sin(half_yaw), torch.cos(half_yaw)))
+    return pose.to(device)

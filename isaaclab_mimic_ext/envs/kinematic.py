@@ -153,7 +153,7 @@ class KinematicEnv(EmbeddedEnv):
             landed = _upright(scene.object_pose[:, object_id])
             height = self.task.support_height(self.object_names[object_id], scene)
             landed[:, 2, 3] = height + self._rest_height[object_id]
-            _place(scene, torch.full_like(object_ids[:, 0], object_id), landed, falls)
+            _place(scene, object_id, landed, falls)
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class _Grips:
         pose = object_pose[:, self.object_id]
         point = pose[..., :3, 3] + (pose[..., :3, :3] * self.pos[..., None, :]).sum(-1)
         offset = eef_pose[:, :, None, :3, 3] - point
-        distance = torch.where(allowed, (offset * offset).sum(-1), torch.inf)
+        distance = (offset * offset).sum(-1).masked_fill_(~allowed, torch.inf)
         nearest = distance.min(-1)
         return nearest.indices, nearest.values < HOLD_DISTANCE**2
 
@@ -218,12 +218,13 @@ def _of_arm(object_pose: Tensor, object_ids: Tensor) -> Tensor:
     return object_pose[torch.arange(len(object_pose), device=object_pose.device)[:, None], object_ids]
 
 
-def _place(scene: SceneState, object_ids: Tensor, pose: Tensor, mask: Tensor) -> None:
-    """Put one object (n,) a scene to a pose (n, 4, 4), where `mask` (n,) says so, in place."""
-    rows = torch.arange(len(object_ids), device=object_ids.device)
+def _place(scene: SceneState, object_ids: Tensor | int, pose: Tensor, mask: Tensor) -> None:
+    """Move one object per scene, (n,) or the same in all, to poses (n, 4, 4) in the scenes `mask` (n,), in place."""
+    rows = torch.arange(len(pose), device=pose.device)
     root = torch.cat((pose[:, :3, 3], quat_xyzw_from_matrix(pose[:, :3, :3])), dim=-1)
-    scene.object_pose[rows, object_ids] = torch.where(mask[:, None, None], pose, scene.object_pose[rows, object_ids])
-    scene.root_pose[rows, object_ids] = torch.where(mask[:, None], root, scene.root_pose[rows, object_ids])
+    at = (slice(None), object_ids) if isinstance(object_ids, int) else (rows, object_ids)
+    scene.object_pose[at] = torch.where(mask[:, None, None], pose, scene.object_pose[at])
+    scene.root_pose[at] = torch.where(mask[:, None], root, scene.root_pose[at])
 
 
 def _upright(pose: Tensor) -> Tensor:

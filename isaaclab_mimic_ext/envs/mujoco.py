@@ -95,10 +95,11 @@ class MujocoEnv(EmbeddedEnv):
         rows: slice | Tensor = slice(None)
         batch_ids = None
         if env_ids is not None:
-            rows = env_ids.cpu()
+            rows = env_ids.cpu()  # sync: the physics runs on the CPU
             batch_ids = rows.numpy()
-        target_pos = self._joint_targets(target_eef_pose.cpu()[rows], rows)
-        finger_pos = FINGER_OPEN * open_gripper.cpu()[rows][..., None]
+        target_eef_pose, open_gripper = target_eef_pose.cpu(), open_gripper.cpu()  # sync: the physics runs on the CPU
+        target_pos = self._joint_targets(target_eef_pose[rows], rows)
+        finger_pos = FINGER_OPEN * open_gripper[rows][..., None]
         targets = torch.cat((target_pos, finger_pos.expand(-1, -1, 2)), dim=-1)
         ctrl = self._state.ctrl[rows]
         ctrl[:, self._layout.ctrl] = targets

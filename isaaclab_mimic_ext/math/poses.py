@@ -18,7 +18,7 @@ def pose_from_pos_rot(pos: Tensor, rot: Tensor) -> Tensor:
     pose = torch.zeros((*pos.shape[:-1], 4, 4), dtype=pos.dtype, device=pos.device)
     pose[..., :3, :3] = rot
     pose[..., :3, 3] = pos
-    pose[..., 3, 3] = 1.0
+    pose[..., 3, 3].fill_(1.0)
     return pose
 
 
@@ -85,13 +85,13 @@ def axis_angle_from_matrix(rot: Tensor) -> Tensor:
     norm = vec.square().sum(-1, keepdim=True).sqrt()
     angle = 2.0 * torch.atan(norm / w.clamp(min=_SMALL))
     # For a small angle both vanish; the limit of their ratio is 2.
-    return vec * torch.where(norm < 1e-6, torch.full_like(norm, 2.0), angle / norm.clamp(min=_SMALL))
+    return vec * (angle / norm.clamp(min=_SMALL)).masked_fill_(norm < 1e-6, 2.0)
 
 
 def matrix_from_axis_angle(axis_angle: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) from rotation vectors (..., 3) [rad]."""
     half = 0.5 * axis_angle.square().sum(-1, keepdim=True).sqrt()
-    scale = torch.where(half < 1e-6, torch.full_like(half, 0.5), 0.5 * torch.sin(half) / half.clamp(min=_SMALL))
+    scale = (0.5 * torch.sin(half) / half.clamp(min=_SMALL)).masked_fill_(half < 1e-6, 0.5)
     return matrix_from_quat_xyzw(torch.cat((axis_angle * scale, torch.cos(half)), dim=-1))
 
 

@@ -224,7 +224,7 @@ class Constraints:
         for side in range(2):
             eef = table.coordinated.eef[side]
             is_going = standing.is_present(table.coordinated, side) & standing.begun[:, eef]
-            remaining.append(torch.where(is_going, standing.remaining[:, eef], _FAR))
+            remaining.append(standing.remaining[:, eef].masked_fill(~is_going, _FAR))
         first, second = remaining
         waits = waits | _any_by_eef((first <= num_common_steps) & (first < second), self._is_coordinated[0])
         waits = waits | _any_by_eef((second <= num_common_steps) & (second < first), self._is_coordinated[1])

@@ -143,6 +143,8 @@ class BoxPlanner:
         self.speed = speed or Speed()
         self._max_length = max_length
         self._sides = torch.tensor(self.around, device=objects.centre.device)
+        self._wrist = torch.tensor(workspace.wrist, device=objects.centre.device)
+        self._clearance = torch.tensor(clearance, device=objects.centre.device)
 
     @property
     def max_length(self) -> int:
@@ -161,14 +163,15 @@ class BoxPlanner:
         out = self._is_out_of_reach(query, paths)
         obstructed = self._is_obstructed(query, mover, paths)
         usable = ~(too_long | out | obstructed)
-        best = torch.where(usable, lengths, torch.iinfo(torch.int64).max).argmin(-1)
-        failure = torch.where((~obstructed & ~out).any(-1), MotionFailure.TOO_LONG, MotionFailure.OUT_OF_REACH)
-        failure = torch.where((~obstructed).any(-1), failure, MotionFailure.OBSTRUCTED)
-        failure = torch.where(usable.any(-1), MotionFailure.NONE, failure)
+        best = lengths.masked_fill(~usable, torch.iinfo(torch.int64).max).argmin(-1)
+        failure = torch.zeros_like(best) + MotionFailure.OUT_OF_REACH
+        failure.masked_fill_((~obstructed & ~out).any(-1), MotionFailure.TOO_LONG)
+        failure.masked_fill_(obstructed.all(-1), MotionFailure.OBSTRUCTED)
+        failure.masked_fill_(usable.any(-1), MotionFailure.NONE)
         rows = torch.arange(len(best), device=best.device)
         failed = failure != MotionFailure.NONE
         path = torch.where(failed[:, None, None, None], query.start[:, None], paths[rows, best])
-        return MotionPlan(path, torch.where(failed, 1, lengths[rows, best]), failure)
+        return MotionPlan(path, lengths[rows, best].masked_fill(failed, 1), failure)
 
     def _ways(self, query: MotionQuery, mover: Mover) -> Tensor:
         """The corners of every way, (R, K, V, 3): start, above it, two on the way, above the goal, goal."""
@@ -199,11 +202,10 @@ class BoxPlanner:
 
     def _is_out_of_reach(self, query: MotionQuery, paths: Tensor) -> Tensor:
         """Which ways (R, K) leave the workspace. What start or goal do is not the way's fault."""
-        wrist = torch.tensor(self.workspace.wrist, device=paths.device)
         shoulder = self.workspace.shoulder[query.eef_ids][:, None, None]
 
         def excess(pose: Tensor) -> Tensor:
-            offset = pose[..., :3, 3] + (pose[..., :3, :3] * wrist).sum(-1) - shoulder
+            offset = pose[..., :3, 3] + (pose[..., :3, :3] * self._wrist).sum(-1) - shoulder
             too_far = (offset * offset).sum(-1).sqrt() - self.workspace.max_reach
             return torch.maximum(too_far, pose[..., 2, 3] - self.workspace.max_height)
 
@@ -219,8 +221,8 @@ class BoxPlanner:
             return touches(mover, poses, self.objects, query.object_pose, clearance)
 
         near_start, near_goal = (self._is_near(paths, end) for end in (query.start, query.goal))
-        clearance = torch.where(near_start | near_goal, 0.0, self.clearance)
-        at_ends = (touching(end[:, None, None], clearance.new_tensor(self.clearance)) for end in (query.start, query.goal))
+        clearance = self._clearance.expand(near_start.shape).masked_fill(near_start | near_goal, 0.0)
+        at_ends = (touching(end[:, None, None], self._clearance) for end in (query.start, query.goal))
         at_start, at_goal = at_ends
         excused = (at_start & near_start[..., None, None]) | (at_goal & near_goal[..., None, None])
         collides = touching(paths, clearance) & ~excused & is_obstacle[:, None, None, None]

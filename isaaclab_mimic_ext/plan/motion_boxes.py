@@ -46,7 +46,7 @@ class Mover:
         held_rot = held_pose[:, :3, :3]
         centre = held_pose[:, :3, 3] + (held_rot * objects.centre[held][:, None]).sum(-1)
         absent = (attached < 0)[:, None]
-        half_size = torch.where(absent, torch.full_like(centre, -1e3), objects.half_size[held])
+        half_size = objects.half_size[held].masked_fill(absent, -1e3)
         hand_rot = torch.eye(3, device=eef_pose.device).expand(len(rows), len(hand.centre), 3, 3)
         return cls(
             rot=torch.cat((hand_rot, held_rot[:, None]), dim=1),
@@ -67,7 +67,7 @@ def reach_below(mover: Mover, eef_pose: Tensor) -> Tensor:
     axes = (up[..., None] * mover.rot).sum(-2)  # Of each box: the heights of its axes.
     lowest = (up * mover.centre).sum(-1) - (axes.abs() * mover.half_size).sum(-1)
     exists = (mover.half_size > 0).all(-1)
-    return -torch.where(exists, lowest, torch.inf).amin(-1)
+    return -lowest.masked_fill(~exists, torch.inf).amin(-1)
 
 
 def touches(mover: Mover, eef_pose: Tensor, objects: Boxes, object_pose: Tensor, clearance: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def _turn_share(legs: Tensor) -> Tensor:
     inner[..., 1:-1] = length[..., 1:-1]
     total = inner.sum(-1, keepdim=True)
     even = torch.zeros_like(length)
-    even[..., 1:-1] = 1.0 / (length.shape[-1] - 2)
+    even[..., 1:-1].fill_(1.0 / (length.shape[-1] - 2))
     return torch.where(total > 1e-6, inner / total.clamp(min=1e-6), even)
 
 

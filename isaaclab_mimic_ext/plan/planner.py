@@ -89,6 +89,9 @@ class TrialPlanner:
         self._allocate(num_demos, num_subtasks, device)
         self._eef_ids = torch.arange(num_eefs, device=device)
         self._demo_ids = torch.arange(num_demos, device=device)
+        # Constants on the device: assigning a Python number uploads it.
+        self._before_first = torch.tensor(-1, dtype=torch.int32, device=device)
+        self._true = torch.tensor(True, device=device)
         self._selects_per_subtask = config.generation_select_src_per_subtask and (
             config.compat_select != "isaaclab" or config.generation_select_src_per_arm
         )
@@ -173,7 +176,7 @@ class TrialPlanner:
         segments.demo[place] = demo.int()
         segments.start[place] = rows.starts[chosen].int()
         segments.length[place] = (rows.ends - rows.starts)[chosen].int()
-        segments.cursor[place] = -1
+        segments.cursor[place] = self._before_first
         segments.num_fixed[place] = self.table.num_fixed[entry].int()
         segments.prepend[place] = (is_first | self.config.generation_transform_first_robot_pose).int()
         segments.transform[place] = transform
@@ -182,7 +185,7 @@ class TrialPlanner:
         if self._transits is not None:
             lead_in = self._transits.plan(place, self.pool, segments, eef_pose, object_pose, attached)
         segments.num_interpolation[place] = lead_in.int()
-        self.begun[place] = True
+        self.begun[place] = self._true
         self.chosen_demos[env_ids, eef_ids, rows.subtask] = demo.int()
         # A trial has no gripper action before its first: nothing changes then, and nothing needs to settle.
         first_gripper = self.pool.gripper_action[eef_ids, demo, rows.starts[chosen]]
@@ -224,21 +227,21 @@ class TrialPlanner:
         strategy = table.strategy[entry]
         draws = Draws(self.seed, self.trials[rows.env_ids])
         uniform = draws.uniform(Stream.SELECTION, (1,), step=rows.subtask * self.num_eefs + rows.eef_ids).squeeze(-1)
-        count = torch.where(strategy == Strategy.RANDOM, self.pool.num_demos, table.nn_k[entry])
+        count = table.nn_k[entry].masked_fill(strategy == Strategy.RANDOM, self.pool.num_demos)
         return choose_nearest(segment_distances(rows, strategy, self.pool, table), count, uniform)
 
     def waypoints(self) -> Waypoints:
         """This step's waypoints; the tensors are overwritten by the next call."""
         moves = self._moves()
         self.segments.cursor += moves
-        self._steps_still = torch.where(moves, 0, self._steps_still + 1)
+        self._steps_still = (self._steps_still + 1).masked_fill_(moves, 0)
         target, gripper = self._reader.read()
         segments = self.segments
         in_segment = segments.cursor >= segments.num_interpolation + segments.num_fixed
         place = (self._eef_ids, self.subtask)
         # Who waits or is done stands still.
         noisy = (in_segment | self.table.noise_everywhere[place]) & moves
-        return Waypoints(target, gripper, torch.where(noisy[..., None], self.table.noise_std[place], 0.0))
+        return Waypoints(target, gripper, self.table.noise_std[place].masked_fill_(~noisy[..., None], 0.0))
 
     def _moves(self) -> Tensor:
         """(N, E) bool, who goes on to its next waypoint."""

@@ -49,6 +49,8 @@ class SharedChoices:
         # The last column is nobody's, and stays at -1.
         self.demo_of_group = torch.full((num_envs, table.num_groups + 1), -1, dtype=torch.int64, device=device)
         """(N, C + 1) int64, -1 before one of the group's subtasks began."""
+        num_keys = max(num_subtasks, table.num_groups + 1)
+        self._first_row = torch.zeros(num_envs * num_keys, dtype=torch.int64, device=device)
         self._transform_of_group = torch.zeros(num_envs, table.num_groups + 1, 4, 4, device=device)
 
     def forget(self, env_ids: Tensor) -> None:
@@ -70,7 +72,7 @@ class SharedChoices:
         rows = torch.arange(len(env_ids), device=env_ids.device)
         shares = chooses_anew & self.by_index
         of_group = self.demo_of_group[env_ids, group]
-        of_index = torch.where(shares, self._demo_of_index[env_ids, sharers.subtask], -1)
+        of_index = self._demo_of_index[env_ids, sharers.subtask].masked_fill_(~shares, -1)
         first_of_index = torch.where(shares, self._first_alike(env_ids, sharers.subtask, self._demo_of_index.shape[1]), rows)
         is_leader = leader == rows
         demo = torch.where(of_index >= 0, of_index, own)
@@ -81,7 +83,7 @@ class SharedChoices:
         demo = demo[chooser]
         self._demo_of_index[env_ids, sharers.subtask] = torch.where(of_index >= 0, of_index, demo[first_of_index])
         self.demo_of_group[env_ids, group] = demo
-        self.demo_of_group[:, -1] = -1
+        self.demo_of_group[:, -1].fill_(-1)
         return demo
 
     def share_transform(self, sharers: Sharers, of_group: Tensor, own: Tensor) -> Tensor:
@@ -101,5 +103,5 @@ class SharedChoices:
         """For each row the first one with the same env and key, (R,)."""
         place = env_ids * num_keys + key
         rows = torch.arange(len(env_ids), device=env_ids.device)
-        first = torch.full((len(self._demo_of_index) * num_keys,), len(env_ids), dtype=torch.int64, device=env_ids.device)
+        first = self._first_row[: len(self._demo_of_index) * num_keys].fill_(len(env_ids))
         return first.scatter_reduce_(0, place, rows, "amin")[place]

@@ -39,8 +39,8 @@ class ClutteredDesktopOrganizer(DesktopOrganizer):
 
     def violates(self, scene: SceneState) -> Tensor:
         """The milk or the cereal has been knocked over."""
-        ids = [self.object_id(name) for name in ("milk", "cereal")]
-        return (scene.object_pose[:, ids, 2, 2] < UPRIGHT).any(-1)
+        milk, cereal = (scene.object_pose[:, self.object_id(name), 2, 2] for name in ("milk", "cereal"))
+        return (milk < UPRIGHT) | (cereal < UPRIGHT)
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
         return {**super().conditions(scene), "toppled": self.violates(scene)}

@@ -130,13 +130,14 @@ class TwoArmLiftTray(Task):
     def support_height(self, object_name: str, scene: SceneState) -> Tensor:
         if object_name == "tray":
             on_stand = self._is_over(scene, "tray", "stand", (STAND_SIZE[0] / 2, STAND_SIZE[1] / 2))
-            return torch.where(on_stand, STAND_SIZE[2], 0.0)
+            return torch.zeros_like(scene.object_pose[:, 0, 0, 0]).masked_fill_(on_stand, STAND_SIZE[2])
         if object_name != "part":
             return super().support_height(object_name, scene)
         tray_floor = self._pos(scene, "tray")[:, 2] + TRAY_FLOOR
         over_tray = self._is_over(scene, "part", "tray", (TRAY_SIZE[0] / 2, TRAY_SIZE[1] / 2))
         over_bin = self._is_over(scene, "part", "bin", (BIN_INNER / 2, BIN_INNER / 2))
-        return torch.where(over_tray, tray_floor, torch.where(over_bin, BIN_FLOOR, 0.0))
+        elsewhere = torch.zeros_like(tray_floor).masked_fill_(over_bin, BIN_FLOOR)
+        return torch.where(over_tray, tray_floor, elsewhere)
 
     def _pos(self, scene: SceneState, name: str) -> Tensor:
         return scene.object_pose[:, self.object_id(name), :3, 3]
