@@ -14,14 +14,23 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline test test-lerobot lint format clean
+.PHONY: help demo train-env pipeline check test test-all test-contract test-lerobot durations lint format clean
+
+# Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
+# from skips into failures (tests/requires.py).
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+NO_EXTRA := -m "not contract and not lerobot"
 
 help:
 	@echo "make demo           install $(VENV) and generate 100 demos in datasets/"
 	@echo "make train-env      add training dependencies (robomimic, torchvision) to $(VENV)"
 	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality"
-	@echo "make test           install $(VENV) and run the tests"
-	@echo "make test-lerobot   install $(LEROBOT) (several GB) and run the tests of the LeRobot export"
+	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"
+	@echo "make test           install $(VENV) and run all tests that need no extra environment"
+	@echo "make test-all       also run test-contract and test-lerobot"
+	@echo "make test-contract  install $(CONTRACT) (250 MB, Python 3.11) and compare with Isaac Lab 2.3"
+	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of the LeRobot export"
+	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
 	@echo "make clean          remove $(VENV), caches and build outputs, but not datasets/"
@@ -35,11 +44,23 @@ train-env: $(VENV)/.train
 pipeline: $(VENV)/.mujoco $(VENV)/.train
 	$(BIN)/mimic pipeline preset=$(preset)
 
-test: $(VENV)/.dev $(VENV)/.train $(CONTRACT)/.done
-	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
+check: $(VENV)/.dev
+	$(PYTEST) -m "not slow" tests/unit tests/property tests/golden $(PYTEST_ARGS)
+
+test: $(VENV)/.dev $(VENV)/.train
+	$(PYTEST) $(NO_EXTRA) $(PYTEST_ARGS)
+
+test-all: test test-contract test-lerobot
+
+test-contract: $(VENV)/.dev $(CONTRACT)/.done
+	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(PYTEST) -m contract tests/contract $(PYTEST_ARGS)
 
 test-lerobot: $(LEROBOT)/.done
 	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py $(PYTEST_ARGS)
+
+# Reports only: the exit code does not depend on the durations or on failing tests.
+durations: $(VENV)/.dev $(VENV)/.train
+	-$(PYTEST) -p tests.cpu_time $(NO_EXTRA) $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -90,5 +111,5 @@ $(CONTRACT)/.done: tests/contract/isaaclab_packages.txt | $(VENV)/.dev
 # lerobot needs an older torch and numpy than constraints.txt, so it has a separate environment.
 $(LEROBOT)/.done: pyproject.toml
 	$(PYTHON) -m venv $(LEROBOT)
-	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -e '.[lerobot]' 'pytest>=8.2'
+	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -e '.[lerobot]' 'pytest>=8.2' 'hypothesis>=6.100'
 	@touch $@

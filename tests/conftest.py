@@ -1,17 +1,28 @@
-"""Fixtures that several suites share."""
+"""Fixtures of several suites, and settings of all tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
+from tests import requires
 from tests.kinematic_sources import write_source_file
+
+# No test depends on the speed of the machine.
+hypothesis.settings.register_profile("any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any speed")
+
+
+def pytest_configure() -> None:
+    """Refuse unknown names in `MIMIC_TEST_REQUIRES`."""
+    requires.required()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """The operations are small; threads would only get into each other's way."""
+    """Run torch on one thread: the operations are small, and threads would only compete."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -20,9 +31,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> torch.device:
-    """Every device there is to run on."""
+    """Each available device."""
     if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
+        requires.missing("cuda", "torch.cuda.is_available() is False")
     return torch.device(request.param)
 
 

@@ -1,8 +1,6 @@
-"""Real Isaac Lab for tests that step it, kit-less on Newton; where that cannot run they skip and say why."""
+"""Isaac Lab for tests that step it, on Newton without Isaac Sim."""
 
 from importlib.util import find_spec
-
-import pytest
 
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -11,19 +9,18 @@ from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
 from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import trial_events
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 
 NEWTON = SimCfg(engine="isaaclab", physics="newton")
 
 
 def skip_without_newton() -> None:
     """Skip the test where there is no Isaac Lab that runs on Newton."""
-    try:
+    with requires.available("isaaclab", SimulatorUnavailable):
         installation = find_installation()
-    except SimulatorUnavailable as error:
-        pytest.skip(str(error))
     missing = [name for name in ("newton", "isaaclab_tasks", "isaaclab_assets", "gymnasium") if find_spec(name) is None]
     if not installation.has_newton or missing:
-        pytest.skip(f"this Isaac Lab has no Newton physics; missing: {', '.join(missing) or 'isaaclab_newton'}")
+        requires.missing("isaaclab", f"no Newton physics; missing: {', '.join(missing) or 'isaaclab_newton'}")
 
 
 def make_newton_env(task_name: str, num_envs: int) -> MimicEnv:

@@ -1,31 +1,30 @@
 """Isaac Lab for the contract tests that need more of it than its file handler."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import requires
 from tests.contract.isaaclab_scenes import Task, run_planner
 from tests.contract.isaaclab_side.messages import Film, Trial
 from tests.contract.isaaclab_side.process import IsaacLabProcess
 
+FOLDER = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use Isaac Lab 2.3's wheel."""
+    for item in items:
+        if item.path.parent == FOLDER and {"isaaclab", "isaaclab_process"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.contract)
+
 
 @pytest.fixture(scope="session")
 def isaaclab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsaacLabProcess]:
-    """The real Isaac Lab 2.3 in a process of its own, with stand-ins for Omniverse."""
-    folder = os.environ.get("ISAACLAB_CONTRACT_PATH")
-    if not folder:
-        pytest.skip(
-            "ISAACLAB_CONTRACT_PATH is not set: a folder with tests/contract/isaaclab_packages.txt; make test makes it"
-        )
-    if sys.version_info[:2] != (3, 11):
-        pytest.skip("Isaac Lab 2.3 is for Python 3.11 only")
-    for needed in (Path("isaaclab", "source", "isaaclab_mimic"), Path("gymnasium"), Path("prettytable")):
-        if not (Path(folder) / needed).is_dir():
-            pytest.skip(f"ISAACLAB_CONTRACT_PATH: {Path(folder) / needed} is not there; make test installs it")
-    process = IsaacLabProcess(Path(folder), tmp_path_factory.mktemp("isaaclab"))
+    """Isaac Lab 2.3 in a separate process, with stubs for Omniverse."""
+    process = IsaacLabProcess(requires.contract_site(), tmp_path_factory.mktemp("isaaclab"))
     yield process
     process.close()
 

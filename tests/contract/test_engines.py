@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.panda import forward_kinematics
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task import Task, load_task
+from tests import requires
 from tests.named_poses import object_poses
 
 EEF = "franka"
@@ -63,7 +64,7 @@ def stack_cube(engine: str) -> Setup:
 @pytest.fixture(params=["kinematic", "mujoco"])
 def engine(request: pytest.FixtureRequest) -> str:
     if request.param == "mujoco":
-        pytest.importorskip("mujoco.batch")
+        requires.module("mujoco.batch", "mujoco")
     return request.param
 
 
@@ -254,7 +255,7 @@ def test_env_does_not_depend_on_what_it_did_before_its_reset(setup: Setup) -> No
 
 @pytest.mark.parametrize("task", [desktop_organizer, stack_cube])
 def test_mujoco_does_not_depend_on_the_number_of_threads(task: Callable[[str], Setup]) -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     envs = [build(task("mujoco"), 5, num_threads) for num_threads in (1, 2, 3)]
     for step in range(50):
         for env in envs:

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config.task import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.errors import TaskSpecError
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.subtasks import build_table
+from tests import requires
 from tests.contract.isaaclab_side.messages import Shipped
 from tests.contract.isaaclab_side.process import IsaacLabProcess
 
@@ -52,7 +53,7 @@ def shipped(isaaclab_process: IsaacLabProcess) -> dict[str, Shipped]:
 def instantiated(shipped: dict[str, Shipped], name: str) -> Shipped:
     found = shipped[name]
     if found.problem is not None:
-        pytest.skip(f"{name} cannot be instantiated without Omniverse: {found.problem}")
+        requires.missing("isaaclab", f"{name} cannot be instantiated without Omniverse: {found.problem}")
     return found
 
 

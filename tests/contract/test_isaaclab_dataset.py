@@ -5,7 +5,6 @@ simulator is needed.
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 from tests.builders import ACTION_DIM, ENV_ARGS, OBJECT_NAMES, SIGNAL_NAMES, make_demo
 
 pytestmark = pytest.mark.isaaclab
@@ -61,20 +61,16 @@ class IsaacLab:
 
 @pytest.fixture(scope="module")
 def isaaclab() -> Iterator[IsaacLab]:
-    folder = os.environ.get("ISAACLAB_CONTRACT_PATH")
-    if not folder:
-        pytest.skip("ISAACLAB_CONTRACT_PATH is not set: a folder with isaaclab, usd-core, toml and trimesh")
-    source = Path(folder) / "isaaclab" / "source" / "isaaclab"
-    if not source.is_dir():
-        pytest.skip(f"ISAACLAB_CONTRACT_PATH: {source} is not there")
+    folder = requires.contract_site()
+    source = folder / "isaaclab" / "source" / "isaaclab"
     before = list(sys.path)
     # Behind our own packages, so that only what is missing comes from there; the wheel's outer `isaaclab` is not meant.
-    sys.path += [str(source), folder]
+    sys.path += [str(source), str(folder)]
     try:
         try:
             datasets, math = import_module("isaaclab.utils.datasets"), import_module("isaaclab.utils.math")
         except ModuleNotFoundError as error:
-            pytest.skip(f"ISAACLAB_CONTRACT_PATH: {folder} lacks {error.name}: isaaclab needs usd-core, toml and trimesh")
+            requires.missing("contract", f"{folder} lacks {error.name}")
         yield IsaacLab(datasets.HDF5DatasetFileHandler, datasets.EpisodeData, math)
     finally:
         sys.path[:] = before

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task import SceneState, load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import TwoArmLiftTray
+from tests import requires
 from tests.named_poses import object_poses
 
 TASK = load_task("two_arm_lift_tray")
@@ -27,7 +28,7 @@ OPEN = 1.0
 @pytest.fixture(params=["kinematic", "mujoco"])
 def engine(request: pytest.FixtureRequest) -> str:
     if request.param == "mujoco":
-        pytest.importorskip("mujoco.batch")
+        requires.module("mujoco.batch", "mujoco")
     return request.param
 
 
@@ -166,7 +167,7 @@ def test_trial_in_which_the_tray_was_once_tilted_does_not_succeed_until_the_next
 
 
 def test_arms_touch_objects_and_each_other_but_never_themselves() -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     from isaaclab_mimic_ext.envs.mujoco_layout import build_model
 
     def bits(name: str) -> dict[str, set[tuple[int, int]]]:

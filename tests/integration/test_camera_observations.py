@@ -17,21 +17,21 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, SimulatorUna
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.build import start_env
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import TASK, read_tree
 
-pytest.importorskip("mujoco")
+requires.module("mujoco.batch", "mujoco")
 CAMERAS = {"front": "front", "wrist": "robot/wrist"}
 NUM_DEMOS = 1
 
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[Renderer]:
-    try:
-        with Renderer(load_task(TASK), 128, 128, shadows=False) as opened:
-            yield opened
-    except SimulatorUnavailable as error:
-        pytest.skip(str(error))
+    with requires.available("opengl", SimulatorUnavailable):
+        opened = Renderer(load_task(TASK), 128, 128, shadows=False)
+    with opened:
+        yield opened
 
 
 def configuration(folder: Path, *overrides: str) -> GenerateCfg:

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.run.build import build_generator, load_pool
 from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 from tests.kinematic_sources import TASK, generate_cfg, write_source_file
 
 WIDTHS = {"kinematic": (8, 256), "mujoco": (8, 64)}
@@ -115,7 +116,7 @@ def test_a_step_executes_as_many_lines_and_calls_whatever_the_number_of_envs(
     engine: str, lone_source: Path, tmp_path: Path
 ) -> None:
     if engine == "mujoco":
-        pytest.importorskip("mujoco")
+        requires.module("mujoco.batch", "mujoco")
     narrow_width, wide_width = WIDTHS[engine]
     # A first run does what is done only once, such as loading kernels.
     _, narrow, wide = (

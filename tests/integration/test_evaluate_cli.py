@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import requires
 from tests.integration.test_cli import ROOT, message_of
 
 POLICY = "policy=tests.small_policies:"
@@ -141,13 +142,13 @@ def test_interrupted_evaluation_keeps_what_ended(tmp_path: Path) -> None:
 
 
 def test_videos_show_successes_and_failures(tmp_path: Path) -> None:
-    pytest.importorskip("mujoco.batch")
-    imageio = pytest.importorskip("imageio.v2")
+    requires.module("mujoco.batch", "mujoco")
+    imageio = requires.module("imageio.v2", "mujoco")
     arguments = (POLICY + "expert", "sim=kinematic", "num_envs=4", "num_episodes=8", "horizon=84", "num_video_episodes=2")
     done = run(*arguments, "output_dir=a", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if "cannot be drawn" in done.stderr or "no picture can be drawn" in done.stderr:
-        pytest.skip("no OpenGL")
+        requires.missing("opengl", "no video was drawn")
     found = report(tmp_path / "a")["checkpoints"][0]
     assert 0 < found["num_successes"] < 8, "the horizon no longer lies between the lengths of the episodes"
     for kind in ("successes", "failures"):

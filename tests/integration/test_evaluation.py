@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Ep
 from isaaclab_mimic_ext.policies.base import Policy
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 from tests.named_poses import object_poses
 from tests.small_policies import Blind, Expert
 
@@ -37,7 +38,7 @@ SEED = 5
 @pytest.fixture(params=["kinematic", "mujoco"])
 def engine(request: pytest.FixtureRequest) -> str:
     if request.param == "mujoco":
-        pytest.importorskip("mujoco.batch")
+        requires.module("mujoco.batch", "mujoco")
     return request.param
 
 
@@ -212,7 +213,7 @@ def pushes(engine: str, push: ObjectPushes, num_steps: int = 6) -> Iterator[tupl
 
 
 def test_pushed_objects_move_and_no_others() -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     first, last = next(pushes("mujoco", ObjectPushes(0.5, 0.5, ("cream_cheese",)), 1))
     moved = (last - first).norm(dim=-1)[:, :] > 1e-3
     share = float(moved[:, ALL.index("cream_cheese")].float().mean())

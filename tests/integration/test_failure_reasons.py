@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.record.store import RunStore, TrialRecord
 from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
 from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import TASK, generate_cfg
 
@@ -255,7 +256,7 @@ def test_where_any_step_of_success_counts_stopping_keeps_the_same_demos(kinemati
 @pytest.mark.slow
 def test_stopping_hopeless_trials_keeps_the_same_demos_with_physics(tmp_path: Path) -> None:
     """There bottles tip over, roll and are pushed about."""
-    pytest.importorskip("mujoco")
+    requires.module("mujoco.batch", "mujoco")
     import isaaclab_mimic_ext.tasks as tasks
 
     source = Path(tasks.__path__[0]) / TASK / "data" / "source_demos.hdf5"

@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.stats import GenerationReport
+from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, read_tree
 
@@ -294,7 +295,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system has no limit on file sizes")
+@requires.mark("linux", hasattr(resource, "RLIMIT_FSIZE"), "the system has no limit on file sizes")
 @pytest.mark.parametrize(("limit", "num_trials"), [(700_000, 20), (4_000_000, 300), (1_500_000, 20)])
 def test_a_writer_that_runs_out_of_space_ends_the_run_in_one_message(
     kinematic_source: Path, folder: RunFolder, tmp_path: Path, limit: int, num_trials: int

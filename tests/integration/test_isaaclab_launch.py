@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config import GenerateCfg, SimCfg
 from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+from tests import requires
 
 ROOT = Path(__file__).resolve().parents[2]
 STOCK = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
@@ -31,7 +32,7 @@ def has_isaaclab() -> bool:
 pytestmark = [
     pytest.mark.isaaclab,
     pytest.mark.slow,
-    pytest.mark.skipif(not has_isaaclab(), reason="needs Isaac Lab with isaaclab_tasks, isaaclab_mimic and a simulator"),
+    requires.mark("isaaclab", has_isaaclab(), "needs isaaclab_tasks, isaaclab_mimic and a simulator"),
 ]
 
 

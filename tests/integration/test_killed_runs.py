@@ -14,10 +14,11 @@ import pytest
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
+from tests import requires
 from tests.faults import Nursery, kill_and_resume
 from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of, under_way
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the writer's process through /proc")
+pytestmark = requires.mark("linux", Path("/proc/self/task").is_dir(), "finds the writer's process through /proc")
 
 
 @pytest.mark.parametrize("seed", range(3))

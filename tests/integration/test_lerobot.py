@@ -10,11 +10,12 @@ import pytest
 
 from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from tests import requires
 from tests.interchange_files import CAMERAS, make_image_dataset
 from tests.kinematic_sources import generate_cfg
 
 pytestmark = pytest.mark.lerobot
-pytest.importorskip("lerobot", reason="lerobot is not installed (make test-lerobot)")
+requires.module("lerobot", "lerobot")
 
 VIDEO_TOLERANCE = 12.0
 """By how much a pixel may be off on average after lossy encoding, of 255."""

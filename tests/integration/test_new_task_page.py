@@ -10,6 +10,8 @@ from pathlib import Path
 import h5py
 import pytest
 
+from tests import requires
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/new_task.md"
 MOST_LINES = 100
@@ -91,7 +93,7 @@ def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: P
 
 @pytest.mark.train
 def test_the_pages_task_goes_through_the_pipeline(folder: Path) -> None:
-    pytest.importorskip("robomimic")
+    requires.module("robomimic", "train")
     done = run(commands_of_the_page()[-1], folder)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "pick_cube" in (folder / "out/report.html").read_text()

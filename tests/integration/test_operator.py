@@ -2,7 +2,6 @@
 
 # D demos (one an env), T frames
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
+from tests import requires
 from tests.named_poses import object_poses
 
 EEF = "franka"
@@ -61,7 +61,7 @@ def assert_annotatable(signals: dict[str, Tensor]) -> None:
 
 
 def test_operator_succeeds_in_nine_of_ten_scenes_with_physics() -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     env, plan = build("mujoco", 20)
     signals, success = perform(env, plan)
     held = success[:, -5:].all(1)

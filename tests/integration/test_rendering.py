@@ -14,18 +14,17 @@ from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 
-pytest.importorskip("mujoco.batch")
-from isaaclab_mimic_ext.envs.rendering import Renderer
+requires.module("mujoco.batch", "mujoco")
+from isaaclab_mimic_ext.envs.rendering import Renderer  # noqa: E402
 
 TASK = load_task("desktop_organizer")
 
 
 def make_renderer(camera: str = "front") -> Renderer:
-    try:
+    with requires.available("opengl", SimulatorUnavailable):
         return Renderer(TASK, 160, 120, camera)
-    except SimulatorUnavailable as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("engine", ["kinematic", "mujoco"])

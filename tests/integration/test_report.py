@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.report.report import report_run
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
 from isaaclab_mimic_ext.run.rerun import film_trials
+from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 from tests.pages import charts_of, check_page
@@ -114,7 +115,7 @@ def test_each_trial_lies_in_the_bin_of_its_place(records: RunRecords) -> None:
 
 
 def test_the_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, records: RunRecords) -> None:
-    pytest.importorskip("mujoco")
+    requires.module("mujoco.batch", "mujoco")
     page = write_page(run, num_failures=2)
     parser = check_page(page)
     assert f"<b>{NUM_TRIALS}</b>" in page and "finished" in page
@@ -124,7 +125,7 @@ def test_the_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, 
     for title in ("Progress", "Why trials fail", "Where trials fail", "Success by source", "Tracking", "lengths"):
         assert f"<h2>{title}" in page or f"{title}</h2>" in page
     if "No pictures" in page:
-        pytest.skip("no OpenGL here")
+        requires.missing("opengl", "the page has no pictures")
     pictures = [attributes["src"] or "" for tag, attributes in parser.found if tag == "img"]
     assert len(pictures) == sum(min(count, 2) for count in count_reasons(records).values())
     for source in pictures:
@@ -188,13 +189,13 @@ def test_trials_of_a_run_whose_source_has_changed_are_not_run_again_but_the_page
 
 
 def test_where_trials_cannot_be_run_again_kept_failures_are_shown(kinematic_source: Path, tmp_path: Path) -> None:
-    pytest.importorskip("mujoco")
+    requires.module("mujoco.batch", "mujoco")
     keep = ("datagen_config.generation_num_trials=25", "datagen_config.generation_keep_failed=true")
     run = generate(kinematic_source, tmp_path / "run", *SHAKY, *keep)
     run.config.unlink()
     page = write_page(run, num_failures=1, clips=False)
     if "no picture can be drawn" in page:
-        pytest.skip("no OpenGL here")
+        requires.missing("opengl", "the page has no pictures")
     parser = check_page(page)
     assert "No pictures" not in page
     assert sum(tag == "img" for tag, _ in parser.found) == len(count_reasons(read_records(run.store))) > 0

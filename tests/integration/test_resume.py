@@ -16,11 +16,12 @@ from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, RecorderError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.run import generate as library
+from tests import requires
 from tests.faults import Nursery, trials_in_store
 from tests.kinematic_sources import read_tree, write_source_file
 from tests.runs import NUM_DEMOS, OVERWRITE, RESUME, assert_same_dataset, begin, contents, replaced, run, under_way
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the writer's process through /proc")
+pytestmark = requires.mark("linux", Path("/proc/self/task").is_dir(), "finds the writer's process through /proc")
 
 
 def test_another_number_of_envs_and_threads_may_finish_a_run(

@@ -12,15 +12,14 @@ import torch
 
 from isaaclab_mimic_ext.errors import DependencyMissing
 from isaaclab_mimic_ext.train.robomimic_adapter import require_robomimic
+from tests import requires
 from tests.integration.test_cli import ROOT, message_of
 from tests.train_files import make_train_file
 
 pytestmark = pytest.mark.train
 
-try:
+with requires.available("train", DependencyMissing):
     require_robomimic()
-except DependencyMissing:
-    pytest.skip("robomimic is not installed (make train-env)", allow_module_level=True)
 
 SMALL = ("agent.algo.actor_layer_dims=[32,32]", "agent.experiment.epoch_every_n_steps=4", "agent.train.batch_size=16")
 FAST = ("sim=kinematic", "num_envs=4", "num_episodes=6", "horizon=20", "video=false")

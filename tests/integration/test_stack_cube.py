@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
 from isaaclab_mimic_ext.teleoperate import Operator
+from tests import requires
 from tests.jobs import run_generation
 from tests.named_poses import object_poses
 
@@ -62,7 +63,7 @@ def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor, T
 @cache
 def performance(engine: str) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     if engine == "mujoco":
-        pytest.importorskip("mujoco.batch")
+        requires.module("mujoco.batch", "mujoco")
     return perform(*build(engine, 20))
 
 
@@ -117,7 +118,7 @@ def test_hand_stands_still_when_the_gripper_moves() -> None:
 
 
 def test_fluent_operator_stacks_the_cubes() -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     _, _, success = perform(*build("mujoco", 10, operator=plan_fluent_demos))
     assert success[:, -5:].all(1).float().mean() >= 0.9
 
@@ -169,6 +170,6 @@ def test_shipped_demos_generate_with_planned_ways_between_skills(tmp_path: Path)
 
 @pytest.mark.slow
 def test_shipped_demos_generate_with_physics(tmp_path: Path) -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     report = generate("mujoco", tmp_path, 24)
     assert report.num_successes >= 21

@@ -21,15 +21,14 @@ from isaaclab_mimic_ext.train.agents import changed, load_agent
 from isaaclab_mimic_ext.train.checkpoint import load_checkpoint
 from isaaclab_mimic_ext.train.policy import load_policy
 from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, require_robomimic
+from tests import requires
 from tests.integration.test_cli import ROOT, message_of
 from tests.train_files import make_train_file
 
 pytestmark = pytest.mark.train
 
-try:
+with requires.available("train", DependencyMissing):
     require_robomimic()
-except DependencyMissing:
-    pytest.skip("robomimic is not installed (make train-env)", allow_module_level=True)
 
 SMALL = {"bc": "agent.algo.actor_layer_dims=[32,32]", "bc_rnn": "agent.algo.rnn.hidden_dim=16"}
 LINEAR = "agent.algo.optim_params.policy.learning_rate.scheduler_type=linear"

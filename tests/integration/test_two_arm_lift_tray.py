@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.stats import GenerationReport
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.operator import MAX_FRAMES, HandPlans, plan_demos
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import LEVEL_ANGLE
+from tests import requires
 from tests.jobs import command, run_generation
 from tests.named_poses import object_poses
 
@@ -59,7 +60,7 @@ def perform(env: MimicEnv, plan: HandPlans) -> tuple[dict[str, Tensor], Tensor, 
 @cache
 def performance(engine: str) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     if engine == "mujoco":
-        pytest.importorskip("mujoco.batch")
+        requires.module("mujoco.batch", "mujoco")
     return perform(*build(engine, 10))
 
 
@@ -82,7 +83,7 @@ def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
 
 
 def test_hands_that_do_not_lift_together_spill_and_fail() -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     env, plan = build("mujoco", 2)
     # Right does everything half a second later, once it holds the tray.
     begin, delay = 85, 10
@@ -159,13 +160,13 @@ def test_shipped_demos_generate_without_physics(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_shipped_demos_generate_with_physics(tmp_path: Path) -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     assert generate("mujoco", tmp_path, 12).num_successes >= 10
 
 
 @pytest.mark.slow
 def test_without_its_constraints_most_trials_tilt_the_tray(tmp_path: Path) -> None:
-    pytest.importorskip("mujoco.batch")
+    requires.module("mujoco.batch", "mujoco")
     report = generate("mujoco", tmp_path, 12, WITHOUT_CONSTRAINTS)
     assert report.num_successes <= 6
     assert report.failures["the tray was tilted"] >= 6

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.datasets.hdf5 import natural_key
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset, summary_as_json, summary_as_text
 from isaaclab_mimic_ext.datasets.split import draw_split, split_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from tests import requires
 from tests.builders import OBJECT_NAMES, make_source_file
 from tests.jobs import command
 
@@ -138,7 +139,7 @@ def test_one_demo_cannot_be_split():
         draw_split(["demo_0"], 0.5, 1)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every file")
+@requires.mark("unprivileged", os.geteuid() != 0, "root may write to all files")
 def test_read_only_file_is_refused(dataset):
     dataset.chmod(0o444)
     with pytest.raises(OutputError, match="cannot be written"):

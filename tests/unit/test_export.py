@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, SourceDataError
+from tests import requires
 from tests.builders import EEF_NAME, OBJECT_NAMES, SIGNAL_NAMES, make_source_file
 from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file
 from tests.kinematic_sources import read_tree
@@ -148,7 +149,7 @@ def test_existing_files_are_left_alone(dataset, output):
     assert (dataset_digest(dataset), output.read_bytes()) == (digest, b"precious")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("lerobot") is not None, reason="lerobot is installed here")
+@requires.mark("no-lerobot", importlib.util.find_spec("lerobot") is None, "lerobot is installed")
 def test_missing_lerobot_is_said_with_its_remedy(dataset, tmp_path):
     with pytest.raises(DependencyMissing, match=r"pip install .*\[lerobot\]"):
         export_lerobot(dataset, tmp_path / "lerobot", LeRobotOptions())
@@ -156,8 +157,8 @@ def test_missing_lerobot_is_said_with_its_remedy(dataset, tmp_path):
 
 
 def test_robomimics_own_reader_loads_the_export(tmp_path, output):
-    dataset_module = pytest.importorskip("robomimic.utils.dataset", reason="robomimic is not installed")
-    obs_utils = pytest.importorskip("robomimic.utils.obs_utils")
+    dataset_module = requires.module("robomimic.utils.dataset", "train")
+    obs_utils = requires.module("robomimic.utils.obs_utils", "train")
     source = make_source_file(tmp_path / "demo.hdf5", num_demos=3)
     export_robomimic(source, output, next_obs=True)
     obs_utils.initialize_obs_utils_with_obs_specs([{"obs": {"low_dim": ["eef_pos", "actions"], "rgb": []}}])

@@ -9,6 +9,7 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.task import load_task
+from tests import requires
 
 TASK = load_task("desktop_organizer")
 
@@ -18,7 +19,7 @@ def test_unknown_engine_names_the_choices() -> None:
         make_env(TASK, SimCfg(engine="mojoco"), {}, 1)
 
 
-@pytest.mark.skipif(find_spec("isaaclab") is not None, reason="Isaac Lab is installed here")
+@requires.mark("no-isaaclab", find_spec("isaaclab") is None, "Isaac Lab is installed")
 def test_isaaclab_is_said_to_be_missing() -> None:
     with pytest.raises(SimulatorUnavailable, match=r"Isaac Lab is not installed.*or use sim=mujoco"):
         make_env(TASK, SimCfg(engine="isaaclab"), {}, 1)

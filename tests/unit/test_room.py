@@ -6,6 +6,7 @@ import pytest
 
 from isaaclab_mimic_ext import room
 from isaaclab_mimic_ext.errors import ConfigError
+from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 
@@ -31,7 +32,7 @@ def test_more_envs_than_there_is_room_for_are_refused_and_nothing_is_written(
 ) -> None:
     monkeypatch.setattr(room, "free_bytes", lambda device=None: free)
     if engine == "mujoco":
-        pytest.importorskip("mujoco")
+        requires.module("mujoco.batch", "mujoco")
     with pytest.raises(ConfigError, match=r"num_envs: 100 environments need .* GB for .* give at most"):
         run_generation(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=100", f"sim.engine={engine}"))
     assert not (tmp_path / "run").exists()
