@@ -20,6 +20,7 @@ from typing import Any
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.store import RunStore
 from tests.deaths import arm
+from tests.processes import HANG_S
 
 ROOT = Path(__file__).resolve().parents[1]
 _DEATH = "import os; from tests.deaths import arm; arm(os.environ['DEATH_POINT'])"
@@ -70,7 +71,7 @@ class Run:
         """Its exit code, negative for a signal."""
         return self.nursery.ask({"wait": self.pid})
 
-    def until(self, condition: Callable[[], bool], timeout: float = 60.0) -> bool:
+    def until(self, condition: Callable[[], bool], timeout: float = HANG_S) -> bool:
         """Wait as closely as can be until something holds; False where the run ends, or the time, before."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -101,7 +102,13 @@ class Nursery:
     num_started: int = field(default=0)
 
     def start(
-        self, folder: RunFolder, *arguments: str, death_point: str = "", own_death_point: str = "", limit: int = 0
+        self,
+        folder: RunFolder,
+        *arguments: str,
+        death_point: str = "",
+        own_death_point: str = "",
+        limit: int = 0,
+        signal_at_save: int = 0,
     ) -> Run:
         """Start `generate.py` into a folder.
 
@@ -109,10 +116,11 @@ class Nursery:
             death_point: where the writer is to die (`tests.deaths`).
             own_death_point: where the generator is to.
             limit: of the size of files [bytes].
+            signal_at_save: number of a signal that the generator sends itself at its first `Saved` message; 0: none.
         """
         self.num_started += 1
         run = Run(self, folder, 0, self.folder / f"{self.num_started}.err", self.folder / f"{self.num_started}.saved")
-        order = {"said": str(run.said), "saved": str(run.saved), "limit": limit}
+        order = {"said": str(run.said), "saved": str(run.saved), "limit": limit, "signal_at_save": int(signal_at_save)}
         order |= {"death_point": death_point, "own_death_point": own_death_point}
         run.pid = self.ask(order | {"arguments": [f"output_dir={folder.path}", *arguments]})
         return run
@@ -208,7 +216,7 @@ def _kill_at_random(run: Run, at_end: bool, seconds: float, rng: random.Random) 
     return hit
 
 
-def wait_for_the_lock(folder: RunFolder, timeout: float = 30.0) -> None:
+def wait_for_the_lock(folder: RunFolder, timeout: float = HANG_S) -> None:
     """Wait until the last process of a killed run has gone: a writer whose generator died ends by itself."""
     end = time.monotonic() + timeout
     while folder.lock.exists() and time.monotonic() < end:
@@ -260,6 +268,8 @@ def _be_run(order: dict[str, Any], folder: str) -> None:
         summary = answer(self)
         if summary is None:
             os.write(saved, f"{self.num_saved}\n".encode())
+            if number := order.pop("signal_at_save", 0):
+                os.kill(os.getpid(), number)
         return summary
 
     EpisodeWriter._answer = noted  # type: ignore[method-assign]

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
 from tests.integration.test_cli import ROOT
 from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
+from tests.processes import HANG_S
 
 SIGNALS = ("reach", "grasp", "lift", "place")
 STARTS, TERMS = ("obs/datagen_info/" + name for name in ("subtask_start_signals", "subtask_term_signals"))
@@ -61,7 +62,7 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(recorded, tm
     script = [sys.executable, str(ROOT / "scripts/annotate_demos.py"), *_arguments(recorded, tmp_path / "annotated.hdf5")]
     # In the place of a disk that is full: no file may be longer.
     limited = ["bash", "-c", 'ulimit -f 100; trap "" XFSZ; exec "$@"', "bash", *script]
-    done = subprocess.run(limited, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=HANG_S)
     (message,) = (line for line in done.stderr.splitlines() if line.startswith("RecorderError: "))
     assert message.endswith("annotated.hdf5 cannot be written: File too large; free some space and run again")
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import planted
+from tests.processes import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CLEAN = ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"
@@ -15,7 +16,7 @@ CLEAN = ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"
 
 def check_demos(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts/check_demos.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=HANG_S)
 
 
 def test_healthy_demos_end_with_0_and_a_picture(tmp_path: Path) -> None:

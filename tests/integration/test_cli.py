@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import HANG_S
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_script(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
 
 
 def message_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -159,7 +161,7 @@ def probe(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedPro
         "if __name__ == '__main__': run_script('generate')\n"
     )
     command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=HANG_S)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 
 from tests import requires
 from tests.integration.test_cli import ROOT, message_of
+from tests.processes import HANG_S
 
 POLICY = "policy=tests.small_policies:"
 FAST = ("sim=kinematic", "num_envs=4", "num_episodes=6", "horizon=150", "video=false")
@@ -32,7 +31,7 @@ def start(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.Po
 
 def run(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
     process = start(*arguments, cwd=cwd, limit=limit)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG_S)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -126,16 +125,10 @@ def test_full_disk_is_said_in_one_line_before_anything_is_evaluated(tmp_path: Pa
 
 
 def test_interrupted_evaluation_keeps_what_ended(tmp_path: Path) -> None:
-    arguments = ("sim=kinematic", "num_envs=2", "num_episodes=100000", "horizon=20", "video=false", "output_dir=a")
-    process = start(POLICY + "expert", *arguments, cwd=tmp_path)
-    end = time.monotonic() + 60
-    while not (tmp_path / "a/evaluation.json").exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143, err
-    assert "Interrupted: interrupted; what ended before is in a/evaluation.json" in err
+    arguments = ("sim=kinematic", "num_envs=2", "num_episodes=100000", "horizon=150", "video=false", "output_dir=a")
+    done = run(POLICY + "interrupting_expert", *arguments, cwd=tmp_path)
+    assert done.returncode == 143, done.stderr
+    assert "Interrupted: interrupted; what ended before is in a/evaluation.json" in done.stderr
     found = report(tmp_path / "a")
     assert not found["complete"]
     assert 0 < found["checkpoints"][0]["num_episodes"] < 100000
@@ -166,11 +159,11 @@ def test_ready_sweep_generates_and_its_report_names_what_was_swept(tmp_path: Pat
         "progress=false",
     )
     script = [sys.executable, str(ROOT / "scripts/generate.py"), *arguments]
-    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "sweeps/settling").iterdir()
     script = [sys.executable, str(ROOT / "scripts/sweep_report.py"), f"sweep_dir={folder}"]
-    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     assert "num_settle_steps_before_gripper" in done.stdout
     values = [outcome["values"] for outcome in json.loads((folder / "sweep.json").read_text())["outcomes"]]

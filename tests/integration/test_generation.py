@@ -27,6 +27,7 @@ from isaaclab_mimic_ext.stats import GenerationReport
 from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, read_tree
+from tests.processes import HANG_S
 
 NUM_SUCCESSES = 10
 SHAKY = "subtask_configs.franka.1.action_noise=0.45"
@@ -306,7 +307,7 @@ def test_a_writer_that_runs_out_of_space_ends_the_run_in_one_message(
     arguments = [str(kinematic_source), str(folder.path), str(limit), "num_envs=20"]
     ended = subprocess.run(
         [sys.executable, str(script), *arguments, f"datagen_config.generation_num_trials={num_trials}"],
-        capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2], env=_with_repository_on_the_path(),
+        capture_output=True, text=True, timeout=HANG_S, cwd=Path(__file__).parents[2], env=_with_repository_on_the_path(),
     )  # fmt: skip
     assert ended.returncode == 1, ended.stderr
     assert ended.stdout.startswith("RecorderError writing"), ended.stdout + ended.stderr

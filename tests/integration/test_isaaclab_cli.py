@@ -16,6 +16,7 @@ import pytest
 
 from tests.forked_scripts import ROOT, Ended, Scripts, open_scripts
 from tests.isaaclab_standin import V2_2, V3_0, write_isaaclab
+from tests.processes import HANG_S
 
 MIMIC = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
 SHOW = "print('CFG', json.dumps(dataclasses.asdict(cfg)), flush=True)"
@@ -118,12 +119,12 @@ def test_exit_codes_and_last_words_survive_isaac_sim(
 
 
 def test_sigterm_is_ours_though_isaac_sim_would_end_with_success(isaaclab: Path, tmp_path: Path) -> None:
-    process = start(tmp_path, isaaclab, "print('RUNNING', flush=True); time.sleep(60)", "sim=isaaclab")
+    process = start(tmp_path, isaaclab, "print('RUNNING', flush=True); time.sleep(100000)", "sim=isaaclab")
     assert process.stdout is not None
     while "RUNNING" not in process.stdout.readline():
         assert process.poll() is None
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     assert process.returncode == -signal.SIGTERM
 
 
@@ -247,7 +248,7 @@ def test_each_job_of_a_sweep_starts_isaac_sim_in_a_process_of_its_own(isaaclab: 
     body = "print('JOB', os.getpid(), cfg.datagen_config.seed, cfg.output_dir, flush=True)"
     words = ["--task", MIMIC, "seed=1,2", "input_file=a.hdf5", "subtask_configs.gripper.0.action_noise=0.01"]
     process = start(tmp_path, isaaclab, body, "-m", *words)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, stderr
     jobs = [line.split()[1:] for line in stdout.splitlines() if line.startswith("JOB ")]
     assert [seed for _, seed, _ in jobs] == ["1", "2"]

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from tests import requires
+from tests.processes import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 STOCK = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
@@ -38,7 +39,7 @@ pytestmark = [
 
 def generate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "generate.py"), *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=600)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=HANG_S)
 
 
 def test_stock_task_is_read_below_overrides_and_flags(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
 """Runs that are killed, stopped, or finished, and what they come to when they go on."""
 
 import json
-import os
 import random
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import h5py
@@ -16,7 +14,7 @@ from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from tests import requires
 from tests.faults import Nursery, kill_and_resume
-from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of, under_way
+from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of
 
 pytestmark = requires.mark("linux", Path("/proc/self/task").is_dir(), "finds the writer's process through /proc")
 
@@ -150,11 +148,8 @@ def test_a_finished_run_without_its_demos_is_refused(
 def test_a_stopped_run_ends_soon_and_goes_on(
     nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
 ) -> None:
-    first = under_way(nursery, folder, *replaced(arguments, "num_envs=1"))
-    os.kill(first.pid, signal.SIGTERM)
-    start = time.monotonic()
+    first = nursery.start(folder, *replaced(arguments, "num_envs=1"), signal_at_save=signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
-    assert time.monotonic() - start < 30
     assert "go on with resume=true" in first.message()
     assert 0 < len(trials_of(folder)) < NUM_DEMOS
     assert nursery.finish(folder, *arguments, RESUME) == (0, "")

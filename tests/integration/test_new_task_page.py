@@ -11,6 +11,7 @@ import h5py
 import pytest
 
 from tests import requires
+from tests.processes import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/new_task.md"
@@ -53,7 +54,7 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     kept = [argument for argument in arguments if argument.split("=")[0] not in changed]
     script = ROOT / f"scripts/{SCRIPTS.get(verb, verb)}.py"
     words = [sys.executable, str(script), *kept, *SHORTER.get(verb, [])]
-    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, timeout=600)
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
 
 
 @pytest.fixture

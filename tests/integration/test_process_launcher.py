@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import HANG_S
+
 ROOT = Path(__file__).resolve().parents[2]
 SWEEP = ("-m", "hydra/launcher=process", "sim=kinematic")
 
@@ -30,7 +32,7 @@ def start(folder: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, what was written to stdout after it was read last, stderr."""
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=HANG_S)
     return process.returncode, stdout, stderr
 
 
@@ -108,9 +110,9 @@ def test_sweep_of_processes_is_reported_like_any_other(kinematic_source: Path, t
     run = ("num_envs=4", "generation_num_trials=2", "generation_guarantee=false", "video=false", "progress=false")
     place = "hydra.sweep.dir=sweep"
     words = [*SWEEP, f"input_file={kinematic_source}", *run, place, "++all_subtasks.action_noise=0.0,0.01"]
-    subprocess.run([*script, *words], cwd=tmp_path, check=True, timeout=300, capture_output=True)
+    subprocess.run([*script, *words], cwd=tmp_path, check=True, timeout=HANG_S, capture_output=True)
     report = [sys.executable, str(ROOT / "scripts" / "sweep_report.py"), "sweep_dir=sweep"]
-    subprocess.run(report, cwd=tmp_path, check=True, timeout=120, capture_output=True)
+    subprocess.run(report, cwd=tmp_path, check=True, timeout=HANG_S, capture_output=True)
     content = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
     assert [parameter["name"] for parameter in content["parameters"]] == ["action_noise"]
     assert [outcome["values"]["action_noise"] for outcome in content["outcomes"]] == [0.0, 0.01]

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.errors import DependencyMissing
 from isaaclab_mimic_ext.train.robomimic_adapter import require_robomimic
 from tests import requires
 from tests.integration.test_cli import ROOT, message_of
+from tests.processes import HANG_S
 from tests.train_files import make_train_file
 
 pytestmark = pytest.mark.train
@@ -27,7 +28,7 @@ FAST = ("sim=kinematic", "num_envs=4", "num_episodes=6", "horizon=20", "video=fa
 
 def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, env=os.environ)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S, env=os.environ)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -23,6 +22,7 @@ from isaaclab_mimic_ext.train.policy import load_policy
 from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, require_robomimic
 from tests import requires
 from tests.integration.test_cli import ROOT, message_of
+from tests.processes import HANG_S, wait_until
 from tests.train_files import make_train_file
 
 pytestmark = pytest.mark.train
@@ -47,7 +47,7 @@ def train(
     if limit is not None:
         # In the place of a disk that is full: no file may be longer.
         words = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *words]
-    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
 
 
 def parameters(path: Path) -> dict[str, torch.Tensor]:
@@ -177,11 +177,9 @@ def test_a_run_in_two_sessions_is_the_run_in_one(dataset, trained, tmp_path):
 def test_a_signal_ends_a_run_in_order_and_it_goes_on(dataset, tmp_path):
     output = tmp_path / "run"
     process = subprocess.Popen(command(dataset, output, "epochs=100000"), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (output / "metrics.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until((output / "metrics.csv").exists, "no metrics.csv")
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 143
     message = message_of(subprocess.CompletedProcess(process.args, process.returncode, "", err))
     assert "go on with" in message and "resume=true" in message
@@ -198,13 +196,6 @@ EVALUATED = (
 )  # fmt: skip
 
 
-def wait_for_line(log: Path, words: str, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while not log.exists() or log.read_text().count(words) < count:
-        assert time.monotonic() < deadline, log.read_text() if log.exists() else "no log"
-        time.sleep(0.02)
-
-
 def rows(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open() as file:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
@@ -216,10 +207,11 @@ def test_a_run_that_ends_while_it_is_judged_goes_on_as_if_it_had_not(dataset, tm
     assert [float(rate) for rate in rates] == pytest.approx([1e-4 * (6 - epoch) / 6 for epoch in range(6)])
     for number, exit_code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
         output = tmp_path / number.name
-        process = subprocess.Popen(command(dataset, output, *EVALUATED), stderr=subprocess.DEVNULL)
-        wait_for_line(output / "log.txt", "Evaluating", 2)
-        process.send_signal(number)
-        assert process.wait(timeout=120) == exit_code
+        python, *script = command(dataset, output, *EVALUATED)
+        # The run signals itself at the second evaluation: a signal from here could come after its end.
+        signalled = [python, "-m", "tests.signalled", number.name, "2", "Evaluating", *script]
+        done = subprocess.run(signalled, stderr=subprocess.DEVNULL, timeout=HANG_S, cwd=ROOT)
+        assert done.returncode == exit_code
         assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == 2
         assert train(dataset, output, *EVALUATED, "resume=true").returncode == 0
         for name in ("best", "last", "model_epoch_2", "model_epoch_4", "model_epoch_6"):

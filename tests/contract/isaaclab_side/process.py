@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.processes import HANG_S
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -52,4 +54,4 @@ class IsaacLabProcess:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(HANG_S)
