@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.rng import Draws
 from tests.golden import oracle, oracle_trial
 from tests.golden.specs import OBJECTS, Spec, random_poses, random_spec
+from tests.tiers import first_in_check
 
 NUM_SPECS = 240
 NUM_BLOCKS = 12
@@ -135,7 +136,7 @@ class PlannerBesideOracle:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
 
-@pytest.mark.parametrize("block", range(NUM_BLOCKS))
+@pytest.mark.parametrize("block", first_in_check(range(NUM_BLOCKS)))
 def test_planner_follows_the_oracle_waypoint_for_waypoint(block: int, device: torch.device) -> None:
     per_block = NUM_SPECS // NUM_BLOCKS
     for seed in range(block * per_block, (block + 1) * per_block):
@@ -144,6 +145,7 @@ def test_planner_follows_the_oracle_waypoint_for_waypoint(block: int, device: to
         assert pair.num_compared > NUM_ENVS * TRIALS_PER_ENV
 
 
+@pytest.mark.slow
 def test_specs_reach_every_rule() -> None:
     specs: list[Spec] = [random_spec(seed) for seed in range(NUM_SPECS)]
     subtasks = [subtask for spec in specs for of_eef in spec.subtasks.values() for subtask in of_eef]
@@ -157,6 +159,7 @@ def test_specs_reach_every_rule() -> None:
     assert any(spec.rules.legacy_small_rotation and spec.rotation == 0.02 for spec in specs)
 
 
+@pytest.mark.slow
 def test_specs_reach_every_kind_of_constraint() -> None:
     specs: list[Spec] = [random_spec(seed) for seed in range(NUM_SPECS)]
     coordinations = [constraint for spec in specs for constraint in spec.coordinations]

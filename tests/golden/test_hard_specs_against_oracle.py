@@ -12,6 +12,7 @@ from tests.golden import oracle_trial
 from tests.golden.hard_specs import SETTLES, WAITS, random_hard_spec
 from tests.golden.specs import OBJECTS, Spec, random_poses
 from tests.golden.test_against_oracle import PlannerBesideOracle
+from tests.tiers import first_in_check
 
 NUM_SPECS = 60
 NUM_BLOCKS = 6
@@ -29,7 +30,7 @@ class HardTrialsBesideOracle(PlannerBesideOracle):
         super().compare_waypoints()
 
 
-@pytest.mark.parametrize("block", range(NUM_BLOCKS))
+@pytest.mark.parametrize("block", first_in_check(range(NUM_BLOCKS)))
 def test_planner_follows_the_oracle_through_chains_of_constraints(block: int, device: torch.device) -> None:
     per_block = NUM_SPECS // NUM_BLOCKS
     for seed in range(block * per_block, (block + 1) * per_block):

@@ -133,6 +133,7 @@ def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, planned: boo
             segments.cursor[:] = torch.minimum(segments.cursor + 1, segments.num_waypoints - 1)
 
 
+@pytest.mark.slow
 def test_kernels_run_where_the_cache_cannot_be_written_to() -> None:
     code = "import torch; from isaaclab_mimic_ext.rng import Draws; print(*Draws(1, torch.arange(2)).uniform(0, (1,)).shape)"
     environment = {**os.environ, "WARP_CACHE_PATH": os.path.join(os.devnull, "cache")}

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.rng import Draws
 from tests.golden import oracle, oracle_trial
 from tests.golden.specs import EEFS, OBJECTS, Spec, random_poses, random_skill_spec
 from tests.golden.test_against_oracle import NUM_ENVS, TRIALS_PER_ENV, PlannerBesideOracle
+from tests.tiers import first_in_check
 
 NUM_SPECS = 60
 NUM_BLOCKS = 6
@@ -77,7 +78,7 @@ class SkillsBesideOracle(PlannerBesideOracle):
         self.planner.begin_segments(self.tensor(env_ids), self.tensor(eef_ids), eef, objects, self.tensor(self.attached))
 
 
-@pytest.mark.parametrize("block", range(NUM_BLOCKS))
+@pytest.mark.parametrize("block", first_in_check(range(NUM_BLOCKS)))
 def test_planner_of_skills_follows_the_oracle_waypoint_for_waypoint(block: int, device: torch.device) -> None:
     per_block = NUM_SPECS // NUM_BLOCKS
     for seed in range(block * per_block, (block + 1) * per_block):
@@ -86,6 +87,7 @@ def test_planner_of_skills_follows_the_oracle_waypoint_for_waypoint(block: int, 
         assert pair.num_compared > NUM_ENVS * TRIALS_PER_ENV
 
 
+@pytest.mark.slow
 def test_specs_reach_gaps_between_skills_and_starts_at_every_offset() -> None:
     specs = [random_skill_spec(seed) for seed in range(NUM_SPECS)]
     spans = [oracle.nominal_skills(demo, eef) for spec in specs for demo in spec.demos for eef in spec.eefs]

@@ -70,6 +70,7 @@ def test_marks_are_faulty_exactly_where_generation_would_refuse_them(
         assert not is_faulty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["nearest_neighbor_object", "random"])
 def test_simulated_selection_is_that_of_real_trials(strategy: str, kinematic_source: Path, tmp_path: Path) -> None:
     chosen = [f"subtask_configs.franka.{index}.selection_strategy={strategy}" for index in range(4)]

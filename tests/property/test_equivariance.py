@@ -188,6 +188,7 @@ def plain_run(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) 
     return _generate(kinematic_source, RunFolder(tmp_path_factory.mktemp("plain")), lambda state: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("yaw", [0.4, -2.5])
 def test_a_source_file_moved_with_its_scene_moves_what_is_generated(
     yaw: float, plain_run: list[dict[str, np.ndarray]], kinematic_source: Path, tmp_path: Path
@@ -211,6 +212,7 @@ def test_a_source_file_moved_with_its_scene_moves_what_is_generated(
         assert np.array_equal(plain["rewards"], moved["rewards"])
 
 
+@pytest.mark.slow
 def test_distractors_elsewhere_leave_what_is_generated_as_it_was(
     plain_run: list[dict[str, np.ndarray]], kinematic_source: Path, tmp_path: Path
 ) -> None:

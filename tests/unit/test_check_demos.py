@@ -18,6 +18,7 @@ from tests import planted
 from tests.jobs import command
 from tests.pages import check_page
 from tests.planted import ACHIEVED, EEF, INFO, OBJECTS, TARGET, PlantInDemo, planted_file, rewrite, rise_of
+from tests.tiers import first_in_check
 
 TASKS = Path(__file__).resolve().parents[2] / "tasks"
 CLEAN = TASKS / "desktop_organizer/data/source_demos.hdf5"
@@ -164,7 +165,7 @@ def test_fault_of_one_arm_names_that_arm(tmp_path: Path) -> None:
         assert not any(finding.eef == "left" for finding in report.findings), report.as_text()
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", first_in_check(FAULTS, 8))
 def test_a_planted_fault_is_named_with_its_demo_and_step_and_no_other_demo_is(fault: str, tmp_path: Path) -> None:
     plant, level, name, frame_of = FAULTS[fault]
     examination = check_planted(tmp_path, plant)

@@ -178,6 +178,7 @@ def test_what_a_step_does_not_take_is_said_before_any_runs(changes, words):
         check_steps(steps)
 
 
+@pytest.mark.slow
 def test_every_step_of_a_sound_pipeline_is_taken():
     for task in ("desktop_organizer", "desktop_organizer_wide", "stack_cube"):
         steps = build_steps(make_cfg(task_name=task), PipelineFolder(Path("out")))

@@ -173,6 +173,7 @@ def test_files_are_merged_where_their_quaternions_are_in_one_order(tmp_path: Pat
         merge_datasets([first, second], tmp_path / "merged.hdf5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_declared", [True, False])
 def test_annotation_declares_what_is_known_of_the_demos_that_it_keeps(tmp_path: Path, is_declared: bool) -> None:
     raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
