@@ -32,8 +32,6 @@ SHORTER = {
     ],
 }
 """Overrides of the commands on the page that make the test cheaper."""
-SCRIPTS = {"record": "record_demos", "annotate": "annotate_demos", "check": "check_demos", "replay": "replay_demos"}
-"""Verb of `mimic` -> script of the same job, where the names differ."""
 
 
 def files_of_the_page() -> dict[str, str]:
@@ -52,8 +50,7 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     assert program == "mimic"
     changed = {override.split("=")[0] for override in SHORTER.get(verb, [])}
     kept = [argument for argument in arguments if argument.split("=")[0] not in changed]
-    script = ROOT / f"scripts/{SCRIPTS.get(verb, verb)}.py"
-    words = [sys.executable, str(script), *kept, *SHORTER.get(verb, [])]
+    words = [sys.executable, "-m", "isaaclab_mimic_ext", verb, *kept, *SHORTER.get(verb, [])]
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
 
 

@@ -13,6 +13,8 @@ import torch
 
 import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from tests import requires
+from tests.processes import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -233,7 +235,7 @@ def test_policy_of_ones_own_is_evaluated(env: mimic.MimicEnv) -> None:
 
 def mimic_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "isaaclab_mimic_ext", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
 
 
 def test_example_stands_in_the_readme() -> None:
@@ -244,7 +246,7 @@ def test_example_stands_in_the_readme() -> None:
 @pytest.mark.slow
 @pytest.mark.train
 def test_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("robomimic")
+    requires.module("robomimic", "train")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "annotated.hdf5").symlink_to(ROOT / "tasks/stack_cube/data/source_demos.hdf5")
     code = EXAMPLE.replace('algo="bc"', 'algo="bc", epochs=1, agent={"experiment": {"epoch_every_n_steps": 5}}')

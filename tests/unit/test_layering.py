@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,36 @@ def test_tests_and_benchmarks_use_the_library_and_the_command_but_nothing_behind
         allowed = {"commands.main"} | PARTS_OF_COMMANDS.get(path.name, set())
         wrong = {name for name in behind if not is_below(name, allowed)}
         assert not wrong, f"{path}: imports {sorted(wrong)}; use isaaclab_mimic_ext's public names"
+
+
+def part_of(name: str) -> str:
+    """The package or top-level module that a module belongs to; the package itself for its own `__init__`."""
+    return name.split(".")[0]
+
+
+def imports_between_parts() -> dict[str, set[str]]:
+    """Part -> other parts that any of its modules imports, also late."""
+    parts = {part_of(module_name(path)) for path in sources()} - {PACKAGE}
+    edges: dict[str, set[str]] = {part: set() for part in parts}
+    for path in sources():
+        part = part_of(module_name(path))
+        if part in parts:
+            edges[part] |= ({part_of(name) for name in parts_imported(path)} & parts) - {part}
+    return edges
+
+
+@pytest.mark.xfail(reason="modules are being moved to their final packages", strict=False)
+def test_packages_import_each_other_without_cycles() -> None:
+    try:
+        TopologicalSorter(imports_between_parts()).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])), pytrace=False)
+
+
+@pytest.mark.xfail(reason="modules are being moved to their final packages", strict=False)
+def test_each_part_has_a_row() -> None:
+    without = set(imports_between_parts()) - {part_of(part) for part in MAY_IMPORT} - {"tasks", "__init__", "__main__"}
+    assert not without, f"add rows to MAY_IMPORT: {sorted(without)}"
 
 
 def test_kernels_are_called_only_from_plan_rng_and_engines() -> None:
