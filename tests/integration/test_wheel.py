@@ -11,6 +11,9 @@ from pathlib import Path
 import h5py
 import pytest
 
+from tests import requires
+from tests.processes import HANG_S
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGED = ("isaaclab_mimic_ext", "tasks", "conf", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 QUIET = ("video=false", "progress=false")
@@ -22,7 +25,7 @@ def run(*command: str | Path, cwd: Path) -> str:
     """The standard output of a program that must succeed."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, cwd=cwd, env=environment, timeout=900
+        [str(word) for word in command], capture_output=True, text=True, cwd=cwd, env=environment, timeout=HANG_S
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
@@ -88,6 +91,6 @@ def snapshot(folder: Path) -> set[Path]:
 def test_pipeline_runs_its_steps_from_the_wheel(bin_dir: Path, tmp_path: Path) -> None:
     steps = ("'generate=[video=false]'", "'train=[save_every=0,agent.experiment.epoch_every_n_steps=5]'")
     words = ("preset=quick", "num_sources=2", "num_demos=4", "epochs=1", "num_episodes=4", "num_envs=4", "output_dir=out")
-    pytest.importorskip("robomimic")
+    requires.module("robomimic", "train")
     run(bin_dir / "mimic", "pipeline", *words, *(step.strip("'") for step in steps), "evaluate=[video=false]", cwd=tmp_path)
     assert (tmp_path / "out" / "report.html").is_file()
