@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from isaaclab_mimic_ext.apps.generate import build_generator, close_recorder, load_pool, start_env
-from isaaclab_mimic_ext.cli.compose import load_config
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
+from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
+from isaaclab_mimic_ext.run.generate import close_recorder
 
 NUM_ENVS = 3
 CREATES = {"scalar_tensor", "lift_fresh", "full", "full_like"}
