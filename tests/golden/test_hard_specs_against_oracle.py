@@ -37,6 +37,7 @@ def test_planner_follows_the_oracle_through_chains_of_constraints(block: int, de
         HardTrialsBesideOracle(seed, device).run()
 
 
+@pytest.mark.slow
 def test_what_is_refused_as_a_deadlock_never_ends() -> None:
     """No task is refused that a trial could run to its end."""
     poses = random_poses(np.random.default_rng(0), (8,), 0.3)
@@ -52,6 +53,7 @@ def test_what_is_refused_as_a_deadlock_never_ends() -> None:
     assert num_refused > NUM_SPECS // 4
 
 
+@pytest.mark.slow
 def test_hard_specs_reach_the_edges() -> None:
     specs = [random_hard_spec(seed)[0] for seed in range(NUM_SPECS)]
     assert {len(spec.eefs) for spec in specs} == {2, 3, 4}

@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mi
 from isaaclab_mimic_ext.datasets.prepare import PrepareOptions, prepare_dataset
 from isaaclab_mimic_ext.errors import UsageError
 from tests.interchange_files import make_image_dataset, make_mimicgen_file
+from tests.tiers import first_in_check
 
 NUM_VARIANTS = 60
 _PREPARE = PrepareOptions(add_rtgs=True, sparse_reward=True, img_key="agentview_image", crop_dim=8)
@@ -65,7 +66,7 @@ def spoil_attribute(path: Path, rng: random.Random) -> None:
         place.attrs[name] = rng.choice(("text", "[1]", env_args, 7, np.array([1, 2]), np.nan))
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", first_in_check(JOBS))
 @pytest.mark.parametrize("spoil", [flip_bits, truncate, replace_item, spoil_attribute])
 def test_broken_file_is_refused_or_converted(tmp_path, job, spoil):
     make, run = JOBS[job]

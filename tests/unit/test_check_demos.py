@@ -165,7 +165,7 @@ def test_fault_of_one_arm_names_that_arm(tmp_path: Path) -> None:
         assert not any(finding.eef == "left" for finding in report.findings), report.as_text()
 
 
-@pytest.mark.parametrize("fault", first_in_check(FAULTS, 8))
+@pytest.mark.parametrize("fault", first_in_check(FAULTS, 5))
 def test_a_planted_fault_is_named_with_its_demo_and_step_and_no_other_demo_is(fault: str, tmp_path: Path) -> None:
     plant, level, name, frame_of = FAULTS[fault]
     examination = check_planted(tmp_path, plant)
