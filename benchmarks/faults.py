@@ -22,7 +22,7 @@ from common import machine
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from isaaclab_mimic_ext.config.store import conf_dir
+from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from tests.faults import Killed, Nursery, kill_and_resume, open_nursery

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg, GenerateCfg, SimCfg
-from isaaclab_mimic_ext.config.store import conf_dir
+from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.math import interpolate_poses, pose_from_pos_rot

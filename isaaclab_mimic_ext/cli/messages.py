@@ -1,6 +1,7 @@
 """Hydra's and OmegaConf's errors in one clear line: the field, what is wrong with it, what would be right."""
 
 import re
+from dataclasses import is_dataclass
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -14,20 +15,23 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from isaaclab_mimic_ext.config.help import unknown_field
 from isaaclab_mimic_ext.errors import choices
 
 
-def explain(error: Exception) -> str:
-    """One line for an error of Hydra or OmegaConf."""
+def explain(error: Exception, script: str) -> str:
+    """One line for an error of Hydra or OmegaConf, raised while the configuration of `script` was composed."""
     cause = _omegaconf_cause(error)
     if isinstance(error, MissingConfigException):
         return _explain_missing_config(error)
     if isinstance(error, OverrideParseException):
         remedy = "write field=value; special characters need quotes of their own within the shell's: \"field='a value (1)'\""
-        return f"'{error.override}' is no override; {remedy}"
+        return f"'{error.override}' is not an override; {remedy}"
     if cause is None:
         return "; ".join(_lines(str(error)))
-    return _explain_field(cause)
+    # Hydra's own message has the whole name; OmegaConf's ends where the name is unknown.
+    override = re.search(r"Could not override '([^']+)'", str(error))
+    return _explain_field(cause, script, override[1] if override else "")
 
 
 def is_config_error(error: Exception) -> bool:
@@ -54,17 +58,15 @@ def _explain_missing_config(error: MissingConfigException) -> str:
     return "; ".join(_lines(str(error)))
 
 
-def _explain_field(error: OmegaConfBaseException) -> str:
+def _explain_field(error: OmegaConfBaseException, script: str, override: str) -> str:
     place = _dotted(error.full_key) or str(error.key)
     reason = (_lines(error.msg or str(error)) or ["wrong configuration"])[0]
     if isinstance(error, ConfigAttributeError | ConfigKeyError):
-        key = str(error.key)
-        valid = _keys(error)
-        return f"{place}: there is no field '{key}'" + (f"; {choices(key, valid)}" if valid else "")
+        return _explain_unknown(error, script, place, override)
     # Hydra puts an empty mapping where a path leads past the end of a list.
     past_the_end = OmegaConf.is_list(error.parent_node) and error.value == {}
     if isinstance(error, ConfigIndexError) or past_the_end:
-        return f"{place}: there is no such item; {choices(str(error.key), _keys(error))}"
+        return f"{place}: no such item; {choices(str(error.key), _keys(error))}"
     if isinstance(error, MissingMandatoryValue):
         return f"{place}: no value; give one, {place}=<value>"
     if isinstance(error, ValidationError) and (remedy := _container_remedy(error, place)):
@@ -74,21 +76,30 @@ def _explain_field(error: OmegaConfBaseException) -> str:
     return f"{place}: {reason}"
 
 
+def _explain_unknown(error: OmegaConfBaseException, script: str, place: str, override: str) -> str:
+    """A field that a schema does not have, or a key that a mapping does not have."""
+    parent, key, valid = error.parent_node, str(error.key), _keys(error)
+    is_mapping = parent is not None and parent._get_parent() is not None and not is_dataclass(OmegaConf.get_type(parent))
+    if is_mapping or parent is None:
+        return f"{place}: there is no '{key}'" + (f"; {choices(key, valid)}" if valid else "")
+    return unknown_field(script, place, valid, override if override.startswith(f"{place}.") else place)
+
+
 def _container_remedy(error: ValidationError, place: str) -> str | None:
-    """What to write where one value stands for a list or a mapping."""
+    """The remedy for a single value in place of a list or a mapping."""
     wanted = re.search(r" is not a ListConfig| to (Dict)\[", error.msg or "")
     if wanted is None:
         return None
     if not wanted[1]:
-        return f"{error.value!r} is no list; write {place}=[<value>,<value>]"
+        return f"{error.value!r} is not a list; write {place}=[<value>,<value>]"
     keys = [str(key) for key in error.child_node] if OmegaConf.is_dict(error.child_node) else []
-    return f"{error.value!r} is no mapping; set its entries, {place}.<name>=<value>" + (
+    return f"{error.value!r} is not a mapping; set its entries, {place}.<name>=<value>" + (
         f"; names: {', '.join(keys)}" if keys else ""
     )
 
 
 def _keys(error: OmegaConfBaseException) -> list[str]:
-    """The fields that stand beside the one that is wrong."""
+    """The fields in the same place as the one that is wrong."""
     node: Any = error.parent_node
     if node is None or node._is_none() or node._is_missing():
         return []
@@ -98,7 +109,7 @@ def _keys(error: OmegaConfBaseException) -> list[str]:
 
 
 def _expected(error: ValidationError) -> str:
-    """The tail that names the type of the field, where it is one that a user would write."""
+    """The tail that names the type of the field, if it is one that a user would write."""
     metadata = getattr(getattr(error, "child_node", None), "_metadata", None)
     kind = metadata.ref_type if metadata is not None else error.ref_type
     return f"; expected: {kind.__name__}" if isinstance(kind, type) else ""
@@ -111,6 +122,3 @@ def _dotted(full_key: str | None) -> str:
 
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-__all__ = ["explain", "is_config_error"]

@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.cli.messages import explain, is_config_error
 from isaaclab_mimic_ext.cli.simulator import is_multirun, prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.compose import to_typed
-from isaaclab_mimic_ext.config.store import conf_dir, register
+from isaaclab_mimic_ext.config.hydra import conf_dir, register
 from isaaclab_mimic_ext.errors import Interrupted, MimicError, OutputError
 
 USAGE_ERROR = 2
@@ -55,7 +55,7 @@ def run_command(name: str, main: Main, program: Sequence[str]) -> NoReturn:
 
 def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
     try:
-        return _run(name, _Job(main, program))
+        return _run(name, _Job(name, main, program))
     except _Stop as stop:
         return stop.exit_code
     except SystemExit as ended:  # Hydra's, after its own flags.
@@ -67,7 +67,7 @@ def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
         return _report(error)
     except Exception as error:
         if is_config_error(error):
-            print(f"ConfigError: {explain(error)}", file=sys.stderr)
+            print(f"ConfigError: {explain(error, name)}", file=sys.stderr)
         elif isinstance(error, OSError):
             # The job's own errors end in _Job.run; what is left is Hydra making the job's folder.
             print(f"OutputError: the job's folder cannot be written ({error}); set hydra.run.dir", file=sys.stderr)
@@ -81,9 +81,9 @@ def _run(name: str, job: "_Job") -> int:
     schema = SCRIPT_SCHEMAS[name]
     sys.argv[1:] = translate(sys.argv[1:], schema)
     config_dirs = [conf_dir(), *_config_dirs(sys.argv)]
-    register(config_dirs)
+    register(name, config_dirs)
     if fields_of_task := registered_fields(name, schema, sys.argv[1:], config_dirs):
-        register(config_dirs, fields_of_task)
+        register(name, config_dirs, fields_of_task)
     if is_multirun(sys.argv[1:]) or "hydra/launcher=process" in sys.argv:
         prepare_sweep(sys.argv)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own rendering and exiting.
@@ -94,14 +94,14 @@ def _run(name: str, job: "_Job") -> int:
 class _Job:
     """The function that Hydra calls: once in a run, once per combination in a sweep."""
 
-    def __init__(self, main: Main, program: Sequence[str]):
-        self.main, self.program = main, program
+    def __init__(self, script: str, main: Main, program: Sequence[str]):
+        self.script, self.main, self.program = script, main, program
         self.exit_code = 0
         self.outputs: set[str] = set()
 
     def run(self, composed: DictConfig) -> None:
         try:
-            cfg = to_typed(composed)
+            cfg = to_typed(composed, self.script)
             validate(cfg)
             for field in ("output_file", "output_dir"):
                 if (output := getattr(cfg, field, None)) is not None:
@@ -118,7 +118,7 @@ class _Job:
             if not is_config_error(error):
                 traceback.print_exc()
                 self._fail(1, True)
-            print(f"ConfigError: {explain(error)}", file=sys.stderr)
+            print(f"ConfigError: {explain(error, self.script)}", file=sys.stderr)
             self._fail(USAGE_ERROR, False)
 
     def claim(self, field: str, output: str) -> None:

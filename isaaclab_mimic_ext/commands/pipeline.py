@@ -146,4 +146,4 @@ def check_steps(steps: Sequence[Step]) -> None:
         except Exception as error:
             if not is_config_error(error):
                 raise
-            raise ConfigError(f"step '{step.name}': {explain(error)}") from error
+            raise ConfigError(f"step '{step.name}': {explain(error, step.script)}") from error

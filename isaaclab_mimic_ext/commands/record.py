@@ -1,11 +1,12 @@
 """`mimic record`: source demonstrations of an operator."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from isaaclab_mimic_ext.commands.signals import StopRequest
-from isaaclab_mimic_ext.config import RecordDemosCfg
+from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
 from isaaclab_mimic_ext.files.writing import check_output
@@ -45,7 +46,7 @@ def main(cfg: RecordDemosCfg) -> RecordingResult:
                 _keyboard(cfg) if planner is None else planner,
                 cfg.num_demos,
                 seed=cfg.datagen_config.seed,
-                config=cfg.datagen_config,
+                config=DataGenConfig(**asdict(cfg.datagen_config)),
                 recorder=cfg.recorder,
                 overwrite=cfg.overwrite,
                 operator_name=cfg.teleop_device,

@@ -1,43 +1,56 @@
-"""Typed configuration: the schema of a task and of every script, and what a value may be."""
+"""Typed configuration: the schema of a task and of every command, and the values that are valid."""
 
-from isaaclab_mimic_ext.config.doctor import CheckDemosCfg
-from isaaclab_mimic_ext.config.evaluation import EvaluateCfg, SweepReportCfg
-from isaaclab_mimic_ext.config.interchange import ExportDatasetCfg, ImportDatasetCfg, PrepareDatasetCfg
-from isaaclab_mimic_ext.config.pipeline import PipelineCfg
-from isaaclab_mimic_ext.config.scripts import (
+from isaaclab_mimic_ext.config.commands import (
     SCRIPT_SCHEMAS,
     AnnotateDemosCfg,
+    CheckDemosCfg,
+    CheckedTaskCfg,
+    EvaluateCfg,
+    ExportDatasetCfg,
     GenerateCfg,
+    ImportDatasetCfg,
     InspectDatasetCfg,
     MergeDatasetsCfg,
+    PipelineCfg,
+    PrepareDatasetCfg,
     RecordDemosCfg,
     ReplayDemosCfg,
     ReportCfg,
+    SceneCfg,
     SplitDatasetCfg,
+    SweepReportCfg,
+    TrainCfg,
     ValidateDatasetCfg,
+    verb_of,
 )
+from isaaclab_mimic_ext.config.rules import validate, validate_task_cfg
 from isaaclab_mimic_ext.config.task import (
     DataGenConfig,
     EventCfg,
+    EventsCfg,
+    FileCfg,
     MimicEnvCfg,
     RecorderCfg,
+    SelectionCfg,
     SimCfg,
+    SubTaskBoundsCfg,
     SubTaskConfig,
     SubTaskConstraintConfig,
+    SubTaskDemoCfg,
     TaskRef,
 )
-from isaaclab_mimic_ext.config.training import TrainCfg
-from isaaclab_mimic_ext.config.validate import validate
-from isaaclab_mimic_ext.config.validate_task import validate_task_cfg
 
 __all__ = [
     "SCRIPT_SCHEMAS",
     "AnnotateDemosCfg",
     "CheckDemosCfg",
+    "CheckedTaskCfg",
     "DataGenConfig",
     "EvaluateCfg",
     "EventCfg",
+    "EventsCfg",
     "ExportDatasetCfg",
+    "FileCfg",
     "GenerateCfg",
     "ImportDatasetCfg",
     "InspectDatasetCfg",
@@ -49,14 +62,19 @@ __all__ = [
     "RecorderCfg",
     "ReplayDemosCfg",
     "ReportCfg",
+    "SceneCfg",
+    "SelectionCfg",
     "SimCfg",
     "SplitDatasetCfg",
+    "SubTaskBoundsCfg",
     "SubTaskConfig",
     "SubTaskConstraintConfig",
+    "SubTaskDemoCfg",
     "SweepReportCfg",
     "TaskRef",
     "TrainCfg",
     "ValidateDatasetCfg",
     "validate",
     "validate_task_cfg",
+    "verb_of",
 ]

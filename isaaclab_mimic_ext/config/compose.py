@@ -10,9 +10,10 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from isaaclab_mimic_ext.config.store import conf_dir, register
+from isaaclab_mimic_ext.config.help import unknown_field
+from isaaclab_mimic_ext.config.hydra import conf_dir, register
+from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
-from isaaclab_mimic_ext.config.validate import validate
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ def load_config(
     Raises:
         ConfigError: a value is wrong. Wrong names and types raise Hydra's and OmegaConf's own errors.
     """
-    register([conf_dir(), *config_dirs], registered)
+    register(script, [conf_dir(), *config_dirs], registered)
     own = ",".join(f"file://{folder.resolve()}" for folder in config_dirs)
     with _hydra_set_aside(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = to_typed(hydra.compose(script, [*overrides, *([f"hydra.searchpath=[{own}]"] if own else [])]))
+        composed = hydra.compose(script, [*overrides, *([f"hydra.searchpath=[{own}]"] if own else [])])
+        cfg = to_typed(composed, script)
     validate(cfg)
     return cfg
 
@@ -54,7 +56,7 @@ def load_task_config(name: str, config_dirs: Sequence[Path] = ()) -> tuple[str, 
     names = sorted({path.stem for folder in folders for path in (folder / "task").glob("*.yaml")} - {"isaaclab"})
     if name not in names:
         raise ConfigError(f"task: there is no task '{name}'; {choices(name, names)}")
-    cfg = load_config("check_demos", [f"task={name}", "input_file=none"], config_dirs=config_dirs)
+    cfg = load_config("generate", [f"task={name}", "input_file=none", "output_dir=none"], config_dirs=config_dirs)
     return cfg.task.name, MimicEnvCfg(**{field.name: getattr(cfg, field.name) for field in fields(MimicEnvCfg)})
 
 
@@ -92,8 +94,12 @@ def _hydra_set_aside() -> Iterator[None]:
         shared.hydra = outer
 
 
-def to_typed(composed: DictConfig) -> Any:
-    """The dataclass object of a composed configuration."""
+def to_typed(composed: DictConfig, script: str) -> Any:
+    """The dataclass object of a composed configuration.
+
+    Raises:
+        ConfigError: it has a field that the schema of `script` does not have.
+    """
     if "subtask_configs" in composed:
         # The schema holds an empty list for end effectors of other tasks.
         composed = composed.copy()
@@ -102,7 +108,7 @@ def to_typed(composed: DictConfig) -> Any:
             del composed.subtask_configs[eef_name]
         _give_all_subtasks(composed)
     cfg = OmegaConf.to_object(composed)
-    _reject_unknown(cfg, "")
+    _reject_unknown(cfg, "", script)
     return cfg
 
 
@@ -115,14 +121,14 @@ def _give_all_subtasks(composed: DictConfig) -> None:
     composed.all_subtasks = {}
 
 
-def _reject_unknown(node: Any, place: str) -> None:
-    """`+field=value` adds a field past the schema; nothing would ever read it."""
+def _reject_unknown(node: Any, place: str, script: str) -> None:
+    """`+field=value` adds a field that is not in the schema; nothing would ever read it."""
     if isinstance(node, dict | list):
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
-            _reject_unknown(child, f"{place}{key}.")
+            _reject_unknown(child, f"{place}{key}.", script)
     if is_dataclass(node):
         names = [field.name for field in fields(node)]
         for key, child in vars(node).items():
             if key not in names:
-                raise ConfigError(f"{place}{key}: there is no field '{key}'; {choices(key, names)}")
-            _reject_unknown(child, f"{place}{key}.")
+                raise ConfigError(unknown_field(script, f"{place}{key}", names))
+            _reject_unknown(child, f"{place}{key}.", script)

@@ -1,4 +1,4 @@
-"""What constraints between end effectors say of the order of events, and whether there is an order that meets them all."""
+"""Constraints between end effectors: the order of events that they demand, and whether any order meets them all."""
 
 # A subtask is named by (end effector, index); an event is its begin or its end
 
@@ -6,20 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from isaaclab_mimic_ext.config.bounds import check_bounds
 from isaaclab_mimic_ext.config.task import SubTaskConfig, SubTaskConstraintConfig
 from isaaclab_mimic_ext.errors import TaskSpecError, choices
 
-CONSTRAINT_TYPES = ("sequential", "coordination")
-COORDINATION_SCHEMES = ("replay", "transform", "translate")
-
 SubtaskId = tuple[str, int]
 Event = tuple[str, SubtaskId]
-"""(`begin` or `end`, which subtask)."""
+"""(`begin` or `end`, subtask)."""
 
 
 @dataclass(frozen=True)
 class Sequential:
-    """`former` has finished before `latter` begins (`num_steps_before_end` -1), or so many steps before it ends."""
+    """`former` has finished before `latter` begins (`num_steps_before_end` -1), or this many steps before it ends."""
 
     former: SubtaskId
     latter: SubtaskId
@@ -79,10 +77,10 @@ def groups(pairs: Iterable[tuple[SubtaskId, SubtaskId]]) -> list[list[SubtaskId]
 
 
 class EventOrder:
-    """Which events happen together, and which must come before which.
+    """Events that happen together, and events that must precede others.
 
     Args:
-        num_subtasks: of every end effector.
+        num_subtasks: number of subtasks of every end effector.
         configs: constraints whose subtasks exist.
     """
 
@@ -99,7 +97,7 @@ class EventOrder:
             self._instant = {event: kept if at == dropped else at for event, at in self._instant.items()}
 
     def cycle(self) -> list[Event] | None:
-        """Events each of which would have to come before the next, the last before the first; None if there are none."""
+        """Events each of which would have to precede the next, and the last the first; None if there are none."""
         try:
             list(self._sorter(self._edges({}, {})).static_order())
         except CycleError as error:
@@ -108,7 +106,7 @@ class EventOrder:
         return None
 
     def longest_time(self, durations: Mapping[SubtaskId, int], pauses: Mapping[SubtaskId, int]) -> int:
-        """When the last event happens at the latest, if no subtask takes longer than its duration and pauses [steps].
+        """Latest time of the last event, if no subtask takes longer than its duration and pauses [steps].
 
         Pauses may come at any time, while it waits for others or after that; coordinated subtasks pause together.
         """
@@ -119,7 +117,7 @@ class EventOrder:
         return max(time.values())
 
     def _pauses_together(self, pauses: Mapping[SubtaskId, int]) -> dict[SubtaskId, int]:
-        """The pauses of all whose pauses a subtask shares."""
+        """Pauses of each subtask, including those of the subtasks coordinated with it."""
         together = dict(pauses)
         for group in groups(c.members for c in coordinations(self._configs)):
             together |= dict.fromkeys(group, sum(pauses[member] for member in group))
@@ -133,7 +131,7 @@ class EventOrder:
         return sorter
 
     def _edges(self, durations: Mapping[SubtaskId, int], pauses: Mapping[SubtaskId, int]) -> list[tuple[int, int, int]]:
-        """(earlier instant, later instant, the most steps between them if nothing else is waited for)."""
+        """(earlier instant, later instant, most steps between them if nothing else is waited for)."""
         edges: list[tuple[Event, Event, int]] = []
         for eef, index in self._subtasks:
             longest = durations.get((eef, index), 1) + pauses.get((eef, index), 0)
@@ -143,7 +141,7 @@ class EventOrder:
         for constraint in sequentials(self._configs):
             waits_at_start = constraint.num_steps_before_end == -1
             event: Event = ("begin" if waits_at_start else "end", constraint.latter)
-            # Who waits more steps before its end than it has, waits at its begin.
+            # A subtask with fewer steps than it must wait before its end waits at its beginning.
             rest = min(constraint.num_steps_before_end, durations.get(constraint.latter, 1))
             rest = 0 if waits_at_start else rest + pauses.get(constraint.latter, 0)
             edges.append((("end", constraint.former), event, rest))
@@ -151,10 +149,10 @@ class EventOrder:
 
 
 def check_constraints(configs: Sequence[SubTaskConstraintConfig], subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> None:
-    """Refuse constraints that name what is not there, contradict each other, or would wait for each other for ever.
+    """Refuse constraints that name unknown subtasks, contradict each other, or would wait for each other indefinitely.
 
     Raises:
-        TaskSpecError: it names the constraint, its value and what can be done.
+        TaskSpecError: names the constraint, its value and the remedy.
     """
     for index, config in enumerate(configs):
         place = f"task_constraint_configs.{index}"
@@ -165,8 +163,8 @@ def check_constraints(configs: Sequence[SubTaskConstraintConfig], subtasks: Mapp
     if cycle is not None:
         chain = " -> ".join(f"{eef}.{index} {kind}s" for kind, (eef, index) in [*cycle, cycle[0]])
         raise TaskSpecError(
-            f"task_constraint_configs: no order meets them all, each of these waits for the one before: {chain}; "
-            "remove one of the constraints, or turn one around"
+            f"task_constraint_configs: deadlock, each of these events waits for the one before it: {chain}; remove "
+            "one of the constraints, or reverse one"
         )
 
 
@@ -177,12 +175,12 @@ def _check_members(place: str, config: SubTaskConstraintConfig, subtasks: Mappin
         raise TaskSpecError(f"{place}: {_plain(found)}; expected two subtasks, such as [[left, 0], [right, 1]]")
     for eef, index in found:
         if eef not in subtasks:
-            raise TaskSpecError(f"{place}: no end effector '{eef}' in subtask_configs; {choices(eef, subtasks)}")
+            raise TaskSpecError(f"{place}: end effector '{eef}' is not in subtask_configs; {choices(eef, subtasks)}")
         if not 0 <= index < len(subtasks[eef]):
             last = len(subtasks[eef]) - 1
             raise TaskSpecError(f"{place}: {eef} has no subtask {index}; choices: 0 to {last}, counted from 0")
     if found[0][0] == found[1][0]:
-        reason = f"both subtasks are of '{found[0][0]}', whose subtasks follow each other anyway"
+        reason = f"both subtasks belong to '{found[0][0]}', whose subtasks follow each other anyway"
         raise TaskSpecError(f"{place}: {reason}; name subtasks of two end effectors")
 
 
@@ -196,18 +194,7 @@ def _plain(found: Sequence[object]) -> list[object]:
 
 
 def _check_values(place: str, config: SubTaskConstraintConfig, subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> None:
-    for name, valid in (("constraint_type", CONSTRAINT_TYPES), ("coordination_scheme", COORDINATION_SCHEMES)):
-        value = getattr(config, name)
-        if value not in valid:
-            raise TaskSpecError(f"{place}.{name}: '{value}' is unknown; {choices(value, valid)}")
-    if config.sequential_min_time_diff == 0 or config.sequential_min_time_diff < -1:
-        raise TaskSpecError(
-            f"{place}.sequential_min_time_diff: {config.sequential_min_time_diff} means nothing; give -1 (the latter starts "
-            "when the former has finished) or 1 and more (it waits so many steps before its end)"
-        )
-    for name in ("coordination_scheme_pos_noise_scale", "coordination_scheme_rot_noise_scale"):
-        if not 0.0 <= getattr(config, name) < float("inf"):
-            raise TaskSpecError(f"{place}.{name}: {getattr(config, name)} is no scale; give 0 or more")
+    check_bounds(config, place)
     if config.constraint_type == "coordination" and config.coordination_scheme != "replay":
         for eef, index in _members(config):
             if subtasks[eef][index].object_ref is None:
@@ -216,7 +203,7 @@ def _check_values(place: str, config: SubTaskConstraintConfig, subtasks: Mapping
 
 
 def _check_schemes(configs: Sequence[SubTaskConstraintConfig]) -> None:
-    """Subtasks that are coordinated, directly or through others, share one transform: it cannot be made in two ways."""
+    """Subtasks that are coordinated, directly or through others, share one transform, so they need the same settings."""
     constraints = coordinations(configs)
     for group in groups(c.members for c in constraints):
         made = [(c.scheme, c.pos_noise_scale, c.rot_noise_scale) for c in constraints if set(c.members) <= set(group)]
@@ -224,6 +211,6 @@ def _check_schemes(configs: Sequence[SubTaskConstraintConfig]) -> None:
             names = ", ".join(f"{eef}.{index}" for eef, index in group)
             found = " and ".join(f"{scheme} (noise {pos} m, {rot} rad)" for scheme, pos, rot in dict.fromkeys(made))
             raise TaskSpecError(
-                f"task_constraint_configs: {names} are coordinated and share one transform, but it is asked for as {found}; "
+                f"task_constraint_configs: {names} are coordinated and share one transform, but ask for it as {found}; "
                 "give the same coordination_scheme and noise scales to all of them"
             )

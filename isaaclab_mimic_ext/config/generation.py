@@ -10,7 +10,7 @@ from isaaclab_mimic_ext.config.task import DataGenConfig
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 _PREFIX = "generation_"
-_NAMES = {field.name.removeprefix(_PREFIX): field.name for field in fields(DataGenConfig) if field.name != "name"}
+_NAMES = {field.name.removeprefix(_PREFIX): field.name for field in fields(DataGenConfig)}
 """Short name -> field of `DataGenConfig`."""
 
 

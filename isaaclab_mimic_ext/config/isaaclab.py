@@ -1,6 +1,6 @@
-"""What a Mimic environment that is registered with Isaac Lab says of its task, under our names and as plain containers.
+"""The configuration of a Mimic environment that is registered with Isaac Lab, under our names and as plain containers.
 
-It is read by attribute, so that Isaac Lab need not be there: `isaaclab.envs.mimic_env_cfg` of 2.3 and of 3.0 are alike.
+It is read by attribute, so that Isaac Lab need not be installed: `isaaclab.envs.mimic_env_cfg` of 2.3 and of 3.0 are alike.
 """
 
 import logging
@@ -10,8 +10,13 @@ from enum import Enum
 from types import NoneType
 from typing import Any, get_args
 
-from isaaclab_mimic_ext.config.constraints import CONSTRAINT_TYPES
-from isaaclab_mimic_ext.config.task import DataGenConfig, SubTaskConfig, SubTaskConstraintConfig
+from isaaclab_mimic_ext.config.task import (
+    CONSTRAINT_TYPES,
+    COORDINATION_SCHEMES,
+    DataGenConfig,
+    SubTaskConfig,
+    SubTaskConstraintConfig,
+)
 from isaaclab_mimic_ext.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -20,25 +25,24 @@ MEANINGLESS_HERE = {
     "source_dataset_path": "input_file names the source",
     "generation_path": "output_dir names the run's folder",
     "task_name": "task.id names the task",
+    "name": "task.id names the task",
     "generation_relative": "Isaac Lab does not read it: an env's own actions say what they are relative to",
     "generation_joint_pos": "Isaac Lab does not read it: an env's own actions say what they are",
     "num_demo_to_render": "Isaac Lab does not read it; num_video_demos of the playback",
     "num_fail_demo_to_render": "Isaac Lab does not read it; the report draws failures",
     "next_subtask_description": "shown to a teleoperator",
 }
-"""Isaac Lab's fields that generation has no use for, and why."""
-SCHEMES_BY_NUMBER = ("replay", "transform", "translate")
-"""Values of `SubTaskConstraintCoordinationScheme`."""
+"""Isaac Lab's fields that generation does not use, and why."""
 
 
 def mimic_fields_of(env_cfg: object) -> dict[str, Any]:
     """`datagen_config`, `subtask_configs` and `task_constraint_configs` of an environment's configuration.
 
-    Only what Isaac Lab's configuration says is there, so that it can be merged over our defaults. Fields that neither we nor
-    `MEANINGLESS_HERE` know are logged as warnings and left out.
+    Only fields that Isaac Lab's configuration has are included, so that it can be merged over our defaults. Fields that
+    neither we nor `MEANINGLESS_HERE` know are logged as warnings and left out.
 
     Raises:
-        ConfigError: it is no Mimic environment's, or a value of it means nothing.
+        ConfigError: it does not belong to a Mimic environment, or one of its values is not valid.
     """
     _check_is_mimic(env_cfg)
     subtasks: Mapping[str, Sequence[object]] = env_cfg.subtask_configs  # type: ignore[attr-defined]
@@ -58,7 +62,7 @@ def _check_is_mimic(env_cfg: object) -> None:
     missing = [part for part in ("datagen_config", "subtask_configs") if getattr(env_cfg, part, None) is None]
     if missing:
         raise ConfigError(
-            f"task.id: {name}, the configuration of this environment, is no Mimic configuration: it has no "
+            f"task.id: {name}, the configuration of this environment, is not a Mimic configuration: it has no "
             f"{' and no '.join(missing)}; give the id of one whose configuration derives from isaaclab.envs.mimic_env_cfg."
             "MimicEnvCfg (their ids have 'Mimic' or 'Skillgen' in them)"
         )
@@ -96,12 +100,12 @@ def _read_constraint(index: int, config: object) -> dict[str, Any]:
     place = f"task_constraint_configs.{index}"
     found = _read(place, config, SubTaskConstraintConfig)
     if "constraint_type" not in found:
-        raise ConfigError(f"{place}.constraint_type: none is given; choices: {', '.join(CONSTRAINT_TYPES)}")
+        raise ConfigError(f"{place}.constraint_type: no value; choices: {', '.join(CONSTRAINT_TYPES)}")
     return found
 
 
 def _plain(value: Any) -> Any:
-    """Containers of Python's own types: of mappings, sequences, arrays and tensors."""
+    """Mappings, sequences, arrays and tensors as Python's own containers."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):
@@ -129,7 +133,7 @@ def _action_noise(place: str, value: Any) -> Any:
 
 
 def _named(valid: Sequence[str]) -> Callable[[str, Any], str]:
-    """How an enum's member becomes its name: the member itself, its number, or its name in any case."""
+    """A conversion from an enum's member, its number, or its name in any case to its name in lower case."""
 
     def convert(place: str, value: Any) -> str:
         name = value.name if isinstance(value, Enum) else value
@@ -148,5 +152,5 @@ def _named(valid: Sequence[str]) -> Callable[[str, Any], str]:
 _CONVERT: dict[str, Callable[[str, Any], Any]] = {
     "action_noise": _action_noise,
     "constraint_type": _named(CONSTRAINT_TYPES),
-    "coordination_scheme": _named(SCHEMES_BY_NUMBER),
+    "coordination_scheme": _named(COORDINATION_SCHEMES),
 }

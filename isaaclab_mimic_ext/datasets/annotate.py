@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config import SubTaskBoundsCfg
 from isaaclab_mimic_ext.datasets.marks import DemoMarks, marked_signal
 from isaaclab_mimic_ext.datasets.replay import replay
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
@@ -61,7 +61,7 @@ class Annotation:
 def annotate(
     env: MimicEnv,
     demos: Sequence[Demo],
-    subtasks: Mapping[str, list[SubTaskConfig]],
+    subtasks: Mapping[str, Sequence[SubTaskBoundsCfg]],
     num_success_steps: int,
     source: SignalSource,
 ) -> list[Annotation]:
@@ -110,7 +110,7 @@ def _datagen_info(env: MimicEnv, actions: Tensor, source: SignalSource) -> Neste
 def _judge(
     demo: Demo,
     info: dict[str, np.ndarray],
-    subtasks: Mapping[str, list[SubTaskConfig]],
+    subtasks: Mapping[str, Sequence[SubTaskBoundsCfg]],
     source: SignalSource,
     failure: str | None,
 ) -> Annotation:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.config import MimicEnvCfg, RecorderCfg
+from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
 from isaaclab_mimic_ext.datasets.demos import read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.hdf5 import format_version, open_hdf5, quaternion_columns
@@ -24,12 +24,12 @@ def annotate_file(
     input_file: str | Path,
     output_file: str | Path,
     env: MimicEnv,
-    config: MimicEnvCfg | None = None,
+    config: MimicEnvCfg | AnnotateDemosCfg | None = None,
     *,
     auto: bool = True,
     start_signals: bool = False,
     marks_file: str | Path | None = None,
-    recorder: RecorderCfg | None = None,
+    recorder: FileCfg | None = None,
     overwrite: bool = False,
 ) -> list[Annotation]:
     """Replay recorded demonstrations, and write them with poses, targets and subtask signals for `generate`.
@@ -54,7 +54,7 @@ def annotate_file(
     """
     if not auto and marks_file is None:
         raise ConfigError("auto: false, and no marks_file that says where subtasks end; give one, or use auto=true")
-    config, options, output = config or config_of(env), recorder or RecorderCfg(), Path(output_file)
+    config, options, output = config or config_of(env), recorder or FileCfg(), Path(output_file)
     check_output(output, overwrite)
     demos = read_demos(input_file)
     marks = {}
@@ -109,7 +109,7 @@ def _env_args(env: MimicEnv, path: str | Path) -> dict[str, Any]:
     return env_args
 
 
-def _signal_names(env: MimicEnv, config: MimicEnvCfg) -> tuple[str, ...]:
+def _signal_names(env: MimicEnv, config: MimicEnvCfg | AnnotateDemosCfg) -> tuple[str, ...]:
     """All signals of the task; of a task of Isaac Lab's registry those that subtasks name."""
     task = getattr(env, "task", None)
     if task is not None:

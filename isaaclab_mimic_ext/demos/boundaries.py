@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config import SubTaskBoundsCfg
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
 
@@ -79,7 +79,7 @@ def rising_steps(signal: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.flatnonzero(signal[1:] & ~signal[:-1]) + 1
 
 
-def check_offsets(eef_name: str, subtasks: Sequence[SubTaskConfig], ends: Mapping[str, Sequence[int]]) -> None:
+def check_offsets(eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], ends: Mapping[str, Sequence[int]]) -> None:
     """Refuse offset ranges under which some draw would leave a segment empty, out of order, or outside of its demo.
 
     With b_0 the drawn start and b_i the drawn end of subtask i - 1, it must be 0 <= b_0 < b_1 < ... < b_S = T for every
@@ -142,6 +142,6 @@ def offset_range(field: str, offsets: Sequence[int]) -> tuple[int, int]:
     return offsets[0], offsets[1]
 
 
-def subtask_label(index: int, config: SubTaskConfig) -> str:
+def subtask_label(index: int, config: SubTaskBoundsCfg) -> str:
     """What a message calls a subtask."""
     return f"{index} '{config.subtask_term_signal}'" if config.subtask_term_signal else str(index)

@@ -9,7 +9,7 @@ looked for from the subtask's own start on.
 
 from collections.abc import Mapping, Sequence
 
-from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config import SubTaskBoundsCfg
 from isaaclab_mimic_ext.demos.boundaries import end_after, first_rise, offset_range, subtask_label
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import TaskSpecError
@@ -49,7 +49,7 @@ def _start_after(demo: SourceDemo, signal: str, subtask: int, previous_end: int)
     return first_rise(place, values, previous_end, "where the subtask before ends")
 
 
-def check_skill_offsets(eef_name: str, subtasks: Sequence[SubTaskConfig], spans: Mapping[str, Sequence[Span]]) -> None:
+def check_skill_offsets(eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], spans: Mapping[str, Sequence[Span]]) -> None:
     """Refuse offset ranges under which some draw would leave a skill empty, out of order, or outside of its demo.
 
     With s_i and e_i the drawn start and end of subtask i it must be 0 <= s_0 and s_i < e_i <= s_(i+1) for every draw. The

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.config import MimicEnvCfg, SimCfg
+from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR
 from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, demo_names, open_hdf5
 from isaaclab_mimic_ext.demos.source import Needed, check_action_spec, source_demo
@@ -43,7 +43,11 @@ class Examination:
 
 
 def examine(
-    path: str | Path, task: Task, cfg: MimicEnvCfg, num_draws: int, on_progress: OnProgress = lambda *_: None
+    path: str | Path,
+    task: Task,
+    cfg: CheckedTaskCfg | MimicEnvCfg,
+    num_draws: int,
+    on_progress: OnProgress = lambda *_: None,
 ) -> Examination:
     """Look for everything that would make generation from a file fail, or suffer.
 
@@ -93,7 +97,7 @@ def _check_file(findings: DemoFindings, file: h5py.File, env: MimicEnv) -> None:
 class _Reader:
     """Reads demos, and reconstructs what their actions ask for."""
 
-    def __init__(self, file: h5py.File, env: MimicEnv, task: Task, cfg: MimicEnvCfg):
+    def __init__(self, file: h5py.File, env: MimicEnv, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg):
         self._file, self._env, self._task, self._cfg = file, env, task, cfg
         self._use_skillgen = cfg.datagen_config.use_skillgen
         ending = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs[:-1]]
@@ -152,7 +156,9 @@ def _given(names: list[str | None]) -> tuple[str, ...]:
     return tuple(name for name in names if name is not None)
 
 
-def _check_demo(findings: DemoFindings, view: DemoView, task: Task, cfg: MimicEnvCfg, placement: PlacementSampler) -> None:
+def _check_demo(
+    findings: DemoFindings, view: DemoView, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg, placement: PlacementSampler
+) -> None:
     asked = _asked_poses(view, task, cfg)
     num_entries = view.demo.actions.shape[1] // len(task.arms)
     for index, eef in enumerate(view.eefs.values()):
@@ -172,13 +178,13 @@ def _check_demo(findings: DemoFindings, view: DemoView, task: Task, cfg: MimicEn
     scene.check_success(findings, view, task, cfg.datagen_config.num_success_steps)
 
 
-def _referenced(cfg: MimicEnvCfg) -> set[str]:
+def _referenced(cfg: CheckedTaskCfg | MimicEnvCfg) -> set[str]:
     """The objects that subtasks relate to."""
     refs = {config.object_ref for configs in cfg.subtask_configs.values() for config in configs}
     return {name for name in refs if name is not None}
 
 
-def _asked_poses(view: DemoView, task: Task, cfg: MimicEnvCfg) -> dict[str, NDArray[np.float64]]:
+def _asked_poses(view: DemoView, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg) -> dict[str, NDArray[np.float64]]:
     """End effector -> where the env would send it for each action, from where it was then, (T, 4, 4)."""
     rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in task.eef_names}
     for first in range(0, view.num_steps, _ROWS):
@@ -200,7 +206,7 @@ def _check_all(
     of_demo: Mapping[str, DemoFindings],
     views: list[DemoView],
     task: Task,
-    cfg: MimicEnvCfg,
+    cfg: CheckedTaskCfg | MimicEnvCfg,
     placement: PlacementSampler,
     num_draws: int,
 ) -> dict[str, list[dict[str, float]]]:

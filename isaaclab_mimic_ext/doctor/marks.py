@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config import SubTaskBoundsCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, rising_steps, subtask_ends
 from isaaclab_mimic_ext.demos.skills import Span, check_skill_offsets, skill_spans
@@ -23,7 +23,7 @@ _AGAIN = "annotate the demo again, or leave it out"
 
 
 def find_spans(
-    findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskConfig], use_skillgen: bool
+    findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], use_skillgen: bool
 ) -> list[Span] | None:
     """[start, end) of the subtasks of an end effector [steps]; None where the marks are wrong, with findings."""
     signals = [config.subtask_term_signal for config in subtasks]
@@ -42,7 +42,7 @@ def find_spans(
 
 
 def _find_skills(
-    findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskConfig]
+    findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskBoundsCfg]
 ) -> list[Span] | None:
     try:
         spans = skill_spans(demo, [config.subtask_term_signal for config in subtasks])
@@ -99,7 +99,7 @@ def _explain_order(findings: DemoFindings, eef_name: str, signal: str, rise: int
 
 
 def _check_offsets(
-    findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskConfig], ends: Sequence[int]
+    findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], ends: Sequence[int]
 ) -> None:
     """Every pair of neighbouring boundaries that some draw brings out of order."""
     for index in range(len(subtasks)):
@@ -120,13 +120,13 @@ def _check_offsets(
             findings.add(ERROR, "offsets", str(error), "ranges that generation takes", "correct the field", eef=eef_name)
 
 
-def _range_of_begin(subtasks: Sequence[SubTaskConfig], index: int) -> tuple[int, int]:
+def _range_of_begin(subtasks: Sequence[SubTaskBoundsCfg], index: int) -> tuple[int, int]:
     if index == 0:
         return subtasks[0].first_subtask_start_offset_range
     return subtasks[index - 1].subtask_term_offset_range
 
 
-def _check_lengths(findings: DemoFindings, eef_name: str, subtasks: Sequence[SubTaskConfig], ends: Sequence[int]) -> None:
+def _check_lengths(findings: DemoFindings, eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], ends: Sequence[int]) -> None:
     for index, length in enumerate(np.diff([0, *ends])):
         earliest = subtasks[index].subtask_term_offset_range[0]
         shortest = int(length) - _range_of_begin(subtasks, index)[1] + earliest

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
+from isaaclab_mimic_ext.config import SelectionCfg, SubTaskDemoCfg
 from isaaclab_mimic_ext.datasets.findings import WARNING
 from isaaclab_mimic_ext.doctor.findings import NOTE, DemoFindings
 from isaaclab_mimic_ext.doctor.view import DemoView, EefView, Floats
@@ -46,8 +46,8 @@ class Selection:
 
 def simulate(
     views: Sequence[DemoView],
-    subtasks: Mapping[str, Sequence[SubTaskConfig]],
-    config: DataGenConfig,
+    subtasks: Mapping[str, Sequence[SubTaskDemoCfg]],
+    config: SelectionCfg,
     task: Task,
     placements: Tensor,
     draws: Draws,
@@ -90,11 +90,13 @@ class _Segment:
     eef_id: int
     eef_name: str
     index: int
-    config: SubTaskConfig
+    config: SubTaskDemoCfg
     spans: list[tuple[int, int]]
 
 
-def _in_order(views: Sequence[DemoView], subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> Iterator[tuple[bool, _Segment]]:
+def _in_order(
+    views: Sequence[DemoView], subtasks: Mapping[str, Sequence[SubTaskDemoCfg]]
+) -> Iterator[tuple[bool, _Segment]]:
     """Every segment as it begins (true) and ends (false), in the order that the demos have on average."""
     events = []
     for eef_id, (name, configs) in enumerate(subtasks.items()):
@@ -112,7 +114,7 @@ def _span(view: EefView, index: int) -> tuple[int, int]:
     return start, end - 1
 
 
-def _num_candidates(config: SubTaskConfig, num_demos: int, num_rows: int) -> Tensor:
+def _num_candidates(config: SubTaskDemoCfg, num_demos: int, num_rows: int) -> Tensor:
     count = num_demos if config.selection_strategy == "random" else int(config.selection_strategy_kwargs.get("nn_k", 3))
     return torch.full((num_rows,), count, dtype=torch.int64)
 
@@ -203,7 +205,7 @@ def tell_unused(findings: Mapping[str, DemoFindings], views: Sequence[DemoView],
                 findings[view.name].add(WARNING, "unused", found, "selected in some trials", remedy, eef=eef_name)
 
 
-def tell_far(findings: DemoFindings, selection: Selection, subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> None:
+def tell_far(findings: DemoFindings, selection: Selection, subtasks: Mapping[str, Sequence[SubTaskDemoCfg]]) -> None:
     """A finding for every object that is often far from where any demo has it."""
     told = set()
     for eef_name, distances in selection.distance.items():

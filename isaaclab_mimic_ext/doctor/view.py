@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config import SubTaskDemoCfg
 from isaaclab_mimic_ext.demos.skills import Span
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.math import rotation_angle
@@ -34,7 +34,7 @@ class EefView:
     eef_pose: Floats
     target_eef_pose: Floats
     gripper_action: Floats
-    subtasks: Sequence[SubTaskConfig]
+    subtasks: Sequence[SubTaskDemoCfg]
     spans: list[Span] | None
     step_dt: float
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.config.validate_task import COORDINATES, check_pose_range
+from isaaclab_mimic_ext.config.rules import COORDINATES, check_pose_range
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task import Task

@@ -8,9 +8,8 @@ from importlib import import_module
 
 import torch
 
-from isaaclab_mimic_ext.config import EvaluateCfg, EventCfg, MimicEnvCfg, SimCfg, TrainCfg
-from isaaclab_mimic_ext.config.scripts import SceneScriptCfg
-from isaaclab_mimic_ext.config.validate_task import check_scene_names
+from isaaclab_mimic_ext.config import EventCfg, EventsCfg, MimicEnvCfg, SceneCfg, SimCfg
+from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation, isaaclab_module, resolve_physics
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
@@ -166,8 +165,8 @@ def task_config(task: Task) -> MimicEnvCfg:
     return config
 
 
-def make_scene(cfg: SceneScriptCfg | EvaluateCfg | TrainCfg, num_envs: int) -> MimicEnv:
-    """The env of a script: its task on its engine.
+def make_scene(cfg: SceneCfg, num_envs: int) -> MimicEnv:
+    """The env of a command: its task on its engine.
 
     Raises:
         TaskSpecError: a subtask names what a registered task's scene lacks.
@@ -175,10 +174,11 @@ def make_scene(cfg: SceneScriptCfg | EvaluateCfg | TrainCfg, num_envs: int) -> M
         SimulatorUnavailable: the engine's simulator is not installed.
     """
     if not cfg.task.is_registered:
-        return make_env(load_task(cfg.task.name), cfg.sim, cfg.events, num_envs, cfg.device)
+        events = cfg.events if isinstance(cfg, EventsCfg) else {}
+        return make_env(load_task(cfg.task.name), cfg.sim, events, num_envs, cfg.device)
     env = make_registered(cfg.task.id or "", cfg.sim, num_envs, cfg.device)
     try:
-        check_scene_names(cfg.subtask_configs, env.object_names, tuple(env.get_subtask_term_signals()))
+        check_scene_names(getattr(cfg, "subtask_configs", {}), env.object_names, tuple(env.get_subtask_term_signals()))
     except ConfigError:
         env.close()
         raise

@@ -12,10 +12,11 @@ import torch
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import TrainCfg
+from isaaclab_mimic_ext.config.commands import EvaluationDataGenCfg
 from isaaclab_mimic_ext.config.compose import load_task_config
-from isaaclab_mimic_ext.config.store import LOGS_DIR, dated_dir
+from isaaclab_mimic_ext.config.hydra import LOGS_DIR, dated_dir
+from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import TaskRef
-from isaaclab_mimic_ext.config.validate import validate
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.stream import read_facts
 from isaaclab_mimic_ext.errors import ConfigError, choices
@@ -101,8 +102,8 @@ def train(
     name = task or str(env_args.get("task", env_args.get("env_name", "")))
     folder = dated_dir(LOGS_DIR / "robomimic" / name / Path(algo).stem) if output_dir is None else str(output_dir)
     task_name, task_config = load_task_config(name)
-    fixed = {"events": task_config.events, "datagen_config": task_config.datagen_config}
-    fixed |= {"subtask_configs": task_config.subtask_configs, "agent": dict(agent or {})}
+    judged = {field.name: getattr(task_config.datagen_config, field.name) for field in fields(EvaluationDataGenCfg)}
+    fixed = {"events": task_config.events, "datagen_config": EvaluationDataGenCfg(**judged), "agent": dict(agent or {})}
     fixed |= {"algo": algo, "dataset": str(dataset), "epochs": epochs, "seed": seed, "device": device}
     fixed |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": False}
     known = [field.name for field in fields(TrainCfg)]

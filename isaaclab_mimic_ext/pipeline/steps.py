@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import PipelineCfg
-from isaaclab_mimic_ext.config.store import conf_dir
+from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
 from isaaclab_mimic_ext.files.lock import FolderLock

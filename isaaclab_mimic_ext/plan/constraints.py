@@ -13,14 +13,8 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import SubTaskConfig, SubTaskConstraintConfig
-from isaaclab_mimic_ext.config.constraints import (
-    COORDINATION_SCHEMES,
-    EventOrder,
-    SubtaskId,
-    coordinations,
-    groups,
-    sequentials,
-)
+from isaaclab_mimic_ext.config.constraints import EventOrder, SubtaskId, coordinations, groups, sequentials
+from isaaclab_mimic_ext.config.task import COORDINATION_SCHEMES
 from isaaclab_mimic_ext.math import matrix_from_axis_angle
 
 _FAR = 2**30

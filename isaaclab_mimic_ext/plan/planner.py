@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import DataGenConfig
-from isaaclab_mimic_ext.config.skillgen import BODY
+from isaaclab_mimic_ext.config.task import BODY
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader
 from isaaclab_mimic_ext.math import invert_pose

@@ -10,8 +10,8 @@ import torch
 
 from isaaclab_mimic_ext.config import GenerateCfg, MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 from isaaclab_mimic_ext.config.generation import GenerationCfg
-from isaaclab_mimic_ext.config.store import DATASETS_DIR, dated_dir
-from isaaclab_mimic_ext.config.validate import validate
+from isaaclab_mimic_ext.config.hydra import DATASETS_DIR, dated_dir
+from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task

@@ -28,10 +28,10 @@ def message_of(done: subprocess.CompletedProcess[str]) -> str:
 
 # fmt: off
 BAD_INPUT = [
-    ("generate", ["num_env=3"], ["there is no field 'num_env'", "did you mean 'num_envs'?"]),
-    ("generate", ["+num_env=3"], ["there is no field 'num_env'", "did you mean 'num_envs'?"]),
+    ("generate", ["num_env=3"], ["num_env: generate has no such field", "did you mean 'num_envs'?"]),
+    ("generate", ["+num_env=3"], ["num_env: generate has no such field", "did you mean 'num_envs'?"]),
     ("generate", ["num_envs=abc"], ["num_envs", "'abc'", "int"]),
-    ("generate", ["num_envs=0"], ["num_envs", "0", "1 or more"]),
+    ("generate", ["num_envs=0"], ["num_envs: must be >= 1 (got 0)"]),
     ("generate", ["num_envs=1.5"], ["num_envs", "'1.5'", "int"]),
     ("generate", ["overwrite=maybe"], ["overwrite", "'maybe'", "bool"]),
     ("generate", ["input_file=null"], ["input_file", "str"]),
@@ -51,12 +51,12 @@ BAD_INPUT = [
     ("generate", ["subtask_configs.franka.0.action_nois=0.1"],
      ["subtask_configs.franka.0.action_nois", "did you mean 'action_noise'?"]),
     ("generate", ["subtask_configs.franka.0.action_noise=loud"],
-     ["subtask_configs.franka.0 (reach): action_noise 'loud'", "give a number of 0 or more, or a list"]),
+     ["subtask_configs.franka.0 (reach): action_noise must be a number >= 0, or a list", "got 'loud'"]),
     ("generate", ["sim=kinematic", "subtask_configs.franka.0.action_noise=[0.1,0.1]"],
      ["subtask_configs.franka.0: action_noise has 2 entries", "6 pose entries"]),
     ("generate",
      ["task_constraint_configs=[{constraint_type: sequential, eef_subtask_constraint_tuple: [[franka, 0], [left, 0]]}]"],
-     ["task_constraint_configs.0", "no end effector 'left'", "franka"]),
+     ["task_constraint_configs.0", "end effector 'left' is not in subtask_configs", "franka"]),
     ("generate", ["subtask_configs.franka.9.action_noise=0.1"], ["subtask_configs.franka.9", "0, 1, 2, 3"]),
     ("generate", ["subtask_configs.frank.0.action_noise=0.1"], ["subtask_configs.frank", "did you mean 'franka'?"]),
     ("generate", ["subtask_configs.franka.2.object_ref=ketchop"],
@@ -67,27 +67,27 @@ BAD_INPUT = [
      ["'randomize_ketchop'", "did you mean 'randomize_ketchup'?"]),
     ("generate", ["events.randomize_ketchup.pose_range.x=[1,0]"], ["events.randomize_ketchup.pose_range.x", "[1.0, 0.0]"]),
     ("generate", ["events.randomize_ketchup.pose_range.x=0.1"],
-     ["events.randomize_ketchup.pose_range.x: 0.1 is no list", "pose_range.x=[<value>,<value>]"]),
-    ("generate", ["events.randomize_ketchup.pose_range=0.1"], ["0.1 is no mapping", "names: x, y, yaw"]),
+     ["events.randomize_ketchup.pose_range.x: 0.1 is not a list", "pose_range.x=[<value>,<value>]"]),
+    ("generate", ["events.randomize_ketchup.pose_range=0.1"], ["0.1 is not a mapping", "names: x, y, yaw"]),
     ("generate", ["device=cuda:99"], ["device", "'cuda:99'", "device=cpu"]),
-    ("generate", ["foo"], ["'foo' is no override"]),
-    ("generate", ["num_envs=[1,"], ["'num_envs=[1,' is no override"]),
+    ("generate", ["foo"], ["'foo' is not an override"]),
+    ("generate", ["num_envs=[1,"], ["'num_envs=[1,' is not an override"]),
     ("generate", ["--headles"], ["--headles", "did you mean '--headless'?"]),
     ("generate", ["--num_envs"], ["--num_envs", "needs a value"]),
     ("generate", ["--config-dir=/nope"], ["/nope"]),
     ("generate", ["--config-name=nope"], ["nope"]),
     ("generate", ["hydra.run.dir=/proc/nope"], ["hydra.run.dir"]),
     ("generate", ["input_file=nope.hdf5"], ["nope.hdf5"]),
-    ("generate", ["input_file=copy (1).hdf5"], ["no override", "\"field='a value (1)'\""]),
+    ("generate", ["input_file=copy (1).hdf5"], ["not an override", "\"field='a value (1)'\""]),
     ("generate", ["sim=kinematic", "subtask_configs.franka.0.subtask_term_offset_range=[3,60]"],
      ["source_demos.hdf5: demo_0, franka: subtask 1 'grasp'", "leaves it no step; narrow"]),
     ("generate", ["sim=kinematic", "subtask_configs.franka.0.subtask_term_signal=lift"],
      ["source_demos.hdf5: demo_0: subtask 1: signal 'grasp' never rises"]),
     ("record_demos", ["teleop_device=keybord"], ["teleop_device", "'keybord'", "scripted"]),
-    ("record_demos", ["num_demos=0"], ["num_demos", "1 or more"]),
+    ("record_demos", ["num_demos=0"], ["num_demos: must be >= 1 (got 0)"]),
     ("annotate_demos", ["auto=perhaps"], ["auto", "'perhaps'", "bool"]),
     ("split_dataset", [], ["input_file", "no value"]),
-    ("split_dataset", ["input_file=a.hdf5", "ratio=1.5"], ["ratio", "1.5", "between 0 and 1"]),
+    ("split_dataset", ["input_file=a.hdf5", "ratio=1.5"], ["ratio: must be > 0 and < 1", "got 1.5"]),
     ("inspect_dataset", ["input_files=a.hdf5"], ["did you mean 'input_file'?"]),
 ]
 # fmt: on
@@ -137,8 +137,8 @@ def test_task_of_the_users_own_folder_is_checked_like_ours(tmp_path: Path) -> No
 def test_sweep_goes_on_past_a_failing_job_and_says_so_in_its_exit_code(tmp_path: Path) -> None:
     done = run_script("generate", "-m", "num_envs=0,-1", cwd=tmp_path)
     assert done.returncode == 2
-    assert "num_envs: 0 is out of range" in done.stderr
-    assert "num_envs: -1 is out of range" in done.stderr
+    assert "num_envs: must be >= 1 (got 0)" in done.stderr
+    assert "num_envs: must be >= 1 (got -1)" in done.stderr
     assert "Traceback" not in done.stderr
 
 

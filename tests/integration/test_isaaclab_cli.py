@@ -155,23 +155,20 @@ def test_task_file_of_the_users_own_may_stand_on_a_registered_task(scripts: Scri
 IDS = f"Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0, Isaac-Endless-Mimic-v0, {MIMIC.replace('Rel', 'Abs')}, {MIMIC}"
 BAD_INPUT = [
     (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.actoin_noise=0"],
-     "ConfigError: subtask_configs.gripper.0.actoin_noise: there is no field 'actoin_noise'; choices: object_ref, "
-     "subtask_term_signal, subtask_term_offset_range, first_subtask_start_offset_range, subtask_start_offset_range, "
-     "selection_strategy, selection_strategy_kwargs, action_noise, num_interpolation_steps, num_fixed_steps, "
-     "num_settle_steps_before_gripper, apply_noise_during_interpolation, description (did you mean 'action_noise'?)"),
+     "ConfigError: subtask_configs.gripper.0.actoin_noise: generate has no such field (did you mean 'action_noise'?)"),
     (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.action_noise=loud"],
-     "TaskSpecError: subtask_configs.gripper.0 (grasp_1): action_noise 'loud' is no standard deviation; give a number of 0 "
-     "or more, or a list with one for every pose entry of the action"),
+     "TaskSpecError: subtask_configs.gripper.0 (grasp_1): action_noise must be a number >= 0, or a list with one for "
+     "every pose entry of the action (got 'loud')"),
     (["task=isaaclab", f"task.id={MIMIC}"],
-     "ConfigError: input_file: no value, and a task of Isaac Lab's registry comes without demonstrations; give annotated "
-     "ones, input_file=<file.hdf5>"),
+     "ConfigError: input_file: no value, and a task of Isaac Lab's registry comes without demos; give annotated ones, "
+     "input_file=<file.hdf5>"),
     (["task=isaaclab"], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
     (["task=isaaclab", "task.id="], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
     (["--task", "Isaac-Stack-Cube-Frank-IK-Rel-Mimic-v0"],
      "ConfigError: task.id: 'Isaac-Stack-Cube-Frank-IK-Rel-Mimic-v0' is not registered with Isaac Lab; "
      f"choices: {IDS} (did you mean '{MIMIC}'?)"),
     (["--task", "Isaac-Cartpole-v0"],
-     "ConfigError: task.id: CartpoleEnvCfg, the configuration of this environment, is no Mimic configuration: it has no "
+     "ConfigError: task.id: CartpoleEnvCfg, the configuration of this environment, is not a Mimic configuration: it has no "
      "datagen_config and no subtask_configs; give the id of one whose configuration derives from "
      "isaaclab.envs.mimic_env_cfg.MimicEnvCfg (their ids have 'Mimic' or 'Skillgen' in them)"),
     (["--task", "Isaac-Endless-Mimic-v0"],
@@ -181,7 +178,7 @@ BAD_INPUT = [
     (["task.name=isaaclab", f"task.id={MIMIC}"],
      "ConfigError: task.name: 'isaaclab' is for task=isaaclab, which reads a registered task's configuration"),
     (["--task", MIMIC, "device=cuda:99"],
-     "ConfigError: device: 'cuda:99' is not on this machine, it has 0 CUDA device(s); use device=cpu"),
+     "ConfigError: device: 'cuda:99' does not exist: this machine has 0 CUDA device(s); use device=cpu"),
     (["task=stack_cube", "sim=isaaclab"],
      "SimulatorUnavailable: sim.engine: task 'stack_cube' has no scene for Isaac Lab (tasks/stack_cube/isaaclab/); use "
      "sim=mujoco"),
@@ -189,7 +186,7 @@ BAD_INPUT = [
      "ConfigError: sim.physics: 'newton' needs Isaac Lab 3, and this is 2.3; use sim.physics=default"),
     (["sim=isaaclab", "--rendering_mode", "nice"],
      "ConfigError: sim.launcher_args: argument --rendering_mode: invalid choice: 'nice'"),
-    (["--rendering_mod", "nice"], "ConfigError: --rendering_mod: unknown flag"),
+    (["--rendering_mod", "nice"], "ConfigError: --rendering_mod: generate has no such flag"),
     (["--livestream"], "ConfigError: --livestream: needs a value, e.g. --livestream <value>"),
 ]
 # fmt: on
@@ -213,7 +210,7 @@ NOT_INSTALLED = "Isaac Lab is not installed in this Python; https://isaac-sim.gi
         (["--task", MIMIC], f"SimulatorUnavailable: sim.engine: {NOT_INSTALLED} use sim=mujoco"),
         (
             ["sim=mujoco", "--viz", "none"],
-            f"SimulatorUnavailable: --viz: a flag of Isaac Lab's launcher, which cannot be asked: {NOT_INSTALLED} "
+            f"SimulatorUnavailable: --viz: a flag of Isaac Lab's launcher, which is not available: {NOT_INSTALLED} "
             "leave the flag out",
         ),
         (["sim.physics=newton"], f"SimulatorUnavailable: sim.engine: {NOT_INSTALLED} use sim=mujoco"),

@@ -61,10 +61,10 @@ def test_stock_task_is_read_below_overrides_and_flags(tmp_path: Path) -> None:
     [
         (
             ["--task", STOCK, "subtask_configs.franka.0.actoin_noise=0"],
-            "there is no field 'actoin_noise'; choices: object_ref,",
+            "generate has no such field (did you mean 'action_noise'?)",
         ),
         (["--task", STOCK.replace("Rel", "Real")], f"is not registered with Isaac Lab; choices: .*did you mean '{STOCK}'"),
-        (["--task", "Isaac-Cartpole-v0"], "is no Mimic configuration: it has no datagen_config and no subtask_configs"),
+        (["--task", "Isaac-Cartpole-v0"], "is not a Mimic configuration: it has no datagen_config and no subtask_configs"),
     ],
 )
 def test_bad_input_gets_one_clear_line_and_nothing_is_written(words: list[str], message: str, tmp_path: Path) -> None:

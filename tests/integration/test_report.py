@@ -264,7 +264,7 @@ def test_a_page_that_cannot_be_written_is_said_so(run: RunFolder, tmp_path: Path
 
 
 def test_pictures_of_no_failure_are_asked_for_in_another_way() -> None:
-    with pytest.raises(ConfigError, match=r"num_failures: 0 is out of range; give 1 or more; pictures=false draws none"):
+    with pytest.raises(ConfigError, match=r"num_failures: must be >= 1 \(got 0\); pictures=false draws none"):
         validate(ReportCfg(output_dir="run", num_failures=0))
 
 

@@ -257,9 +257,9 @@ def test_a_training_whose_loss_is_lost_fails_and_says_so(dataset, tmp_path):
 
 # fmt: off
 BAD_INPUT = [
-    (["epochs=0"], ["epochs: 0 is out of range"]),
-    (["seed=-1"], ["seed: -1 is out of range"]),
-    (["save_every=-1"], ["save_every: -1 is out of range"]),
+    (["epochs=0"], ["epochs: must be >= 1 (got 0)"]),
+    (["seed=-1"], ["seed: must be >= 0 and <= 2**32 - 1 (got -1)"]),
+    (["save_every=-1"], ["save_every: must be >= 0 (got -1)"]),
     (["normalize_actions=minmax"], ["normalize_actions: 'minmax'", "did you mean 'min_max'"]),
     (["agent.algo_name=bcc"], ["agent.algo_name: 'bcc' is not trained here", "did you mean 'bc'"]),
     (["agent.train.batchsize=5"], ["agent.train.batchsize: robomimic has no such setting", "did you mean 'batch_size'"]),
@@ -276,7 +276,7 @@ BAD_INPUT = [
     (["agent.train.hdf5_filter_key=mine"], ["agent.train.hdf5_filter_key: 'mine' would do nothing"]),
     (["agent.observation.modalities.obs.low_dim=[object_position]"], ["wants: object_position", "has: "]),
     (["task=stack_cube"], ["is of task 'desktop_organizer', not of 'stack_cube'"]),
-    (["device=cuda:7"], ["device: 'cuda:7' is not on this machine"]),
+    (["device=cuda:7"], ["device: 'cuda:7' does not exist: this machine has"]),
     (["resume=true", "overwrite=true"], ["resume, overwrite: both are true"]),
 ]
 # fmt: on

@@ -62,7 +62,7 @@ DEADLOCKS = {
 
 @pytest.mark.parametrize("name", DEADLOCKS)
 def test_a_deadlock_is_refused_and_its_events_are_named(name: str) -> None:
-    with pytest.raises(TaskSpecError, match=r"no order meets them all, .*: (\w+\.\d (begin|end)s -> )+.*; remove one"):
+    with pytest.raises(TaskSpecError, match=r"deadlock, .*: (\w+\.\d (begin|end)s -> )+.*; remove one"):
         check_constraints(DEADLOCKS[name], SUBTASKS)
 
 
@@ -75,16 +75,19 @@ WRONG = [
     ({"eef_subtask_constraint_tuple": [["left", 0], "right"]}, r"expected two subtasks, such as \[\[left, 0\]"),
     ({"eef_subtask_constraint_tuple": [["left", "0"], ["right", 0]]}, "expected two subtasks"),
     ({"eef_subtask_constraint_tuple": [["left", True], ["right", 0]]}, "expected two subtasks"),
-    ({"eef_subtask_constraint_tuple": [["lift", 0], ["right", 0]]}, r"no end effector 'lift' .*did you mean 'left'\?"),
+    ({"eef_subtask_constraint_tuple": [["lift", 0], ["right", 0]]}, r"end effector 'lift' is not .*did you mean 'left'\?"),
     ({"eef_subtask_constraint_tuple": [["left", 3], ["right", 0]]}, "left has no subtask 3; choices: 0 to 2"),
     ({"eef_subtask_constraint_tuple": [["left", -1], ["right", 0]]}, "left has no subtask -1; choices: 0 to 2"),
-    ({"eef_subtask_constraint_tuple": [["left", 0], ["left", 1]]}, "both subtasks are of 'left'"),
-    ({"constraint_type": "parallel"}, r"\.constraint_type: 'parallel' is unknown; .*sequential"),
-    ({"coordination_scheme": "rotate"}, r"\.coordination_scheme: 'rotate' is unknown; .*replay"),
-    ({"sequential_min_time_diff": 0}, r"\.sequential_min_time_diff: 0 means nothing; give -1"),
-    ({"sequential_min_time_diff": -2}, r"\.sequential_min_time_diff: -2 means nothing"),
-    ({"coordination_scheme_pos_noise_scale": -0.1}, r"\.coordination_scheme_pos_noise_scale: -0.1 is no scale"),
-    ({"coordination_scheme_rot_noise_scale": float("nan")}, r"\.coordination_scheme_rot_noise_scale: nan is no scale"),
+    ({"eef_subtask_constraint_tuple": [["left", 0], ["left", 1]]}, "both subtasks belong to 'left'"),
+    ({"constraint_type": "parallel"}, r"\.constraint_type: 'parallel' is not valid; .*sequential"),
+    ({"coordination_scheme": "rotate"}, r"\.coordination_scheme: 'rotate' is not valid; .*replay"),
+    ({"sequential_min_time_diff": 0}, r"\.sequential_min_time_diff: must be -1 .* or >= 1 .*\(got 0\)"),
+    ({"sequential_min_time_diff": -2}, r"\.sequential_min_time_diff: must be -1 .*\(got -2\)"),
+    ({"coordination_scheme_pos_noise_scale": -0.1}, r"\.coordination_scheme_pos_noise_scale: must be >= 0 \(got -0.1\)"),
+    (
+        {"coordination_scheme_rot_noise_scale": float("nan")},
+        r"scheme_rot_noise_scale: must be finite and >= 0 \(got nan\)",
+    ),
 ]
 
 

@@ -27,7 +27,10 @@ def test_task_of_the_desktop_can_be_run_with_skillgen():
     [
         ([f"{PLACE}.subtask_term_signal=null"], [PLACE, "the last too", "reach, grasp, lift, place"]),
         ([f"{REACH}.first_subtask_start_offset_range=[0,2]"], [REACH, "[0, 2]", "subtask_start_offset_range"]),
-        ([f"{REACH}.subtask_start_offset_range=[2,0]"], [REACH, "subtask_start_offset_range [2, 0]", "[lowest, highest]"]),
+        (
+            [f"{REACH}.subtask_start_offset_range=[2,0]"],
+            [REACH, "subtask_start_offset_range must be [lowest, highest] (got [2, 0])"],
+        ),
         ([f"{REACH}.subtask_start_offset_range=[1]"], [REACH, "[1]", "[lowest, highest]"]),
     ],
 )
@@ -42,7 +45,7 @@ def test_what_only_skillgen_refuses_is_taken_without_it():
 
 
 def test_way_that_speeds_up_over_no_steps_is_refused():
-    with pytest.raises(ConfigError, match="transit_ramp_steps: 0"):
+    with pytest.raises(ConfigError, match=r"transit_ramp_steps: must be >= 1 \(got 0\)"):
         config("datagen_config.transit_ramp_steps=0")
 
 
@@ -57,9 +60,9 @@ def test_source_file_without_start_signals_is_refused_with_the_remedy(tmp_path: 
 
 
 def test_driving_base_without_an_end_effector_of_that_name_is_refused():
-    with pytest.raises(ConfigError, match=r"no end effector 'body' to be driven; end effectors: franka"):
+    with pytest.raises(ConfigError, match=r"no end effector 'body' to drive; end effectors: franka"):
         config("datagen_config.use_navigation_controller=true")
-    with pytest.raises(ConfigError, match="max_navigation_wait_steps: -1"):
+    with pytest.raises(ConfigError, match=r"max_navigation_wait_steps: must be >= 0 \(got -1\)"):
         config("datagen_config.max_navigation_wait_steps=-1")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.config.store import conf_dir
+from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.diagnose.observer import FailureObserver

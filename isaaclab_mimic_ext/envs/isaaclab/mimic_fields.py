@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.config.store import conf_dir
+from isaaclab_mimic_ext.config.hydra import conf_dir
 
 
 def task_yaml(name: str) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""Fields of a schema by their dotted names: which commands have one, which one was meant, and help for all of them."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import Field, fields, is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from omegaconf import MISSING
+
+from isaaclab_mimic_ext.config.bounds import bounds_of, names_like
+from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type, verb_of
+
+_WIDTH = 120
+_SHORT = "datagen_config"
+"""Fields of this group may be set without its name."""
+
+
+def has_field(schema: Any, name: str) -> bool:
+    """Whether a schema has the field of a dotted name such as `subtask_configs.franka.0.action_noise`, or its short form."""
+    return _has(schema, name.split(".")) or (name.split(".")[0] != _SHORT and _has(schema, [_SHORT, *name.split(".")]))
+
+
+def _has(kind: Any, path: list[str]) -> bool:
+    if not path:
+        return True
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        if path[0] == "all_subtasks" and "all_subtasks" in hints:
+            return _has(subtask_type(kind), path[1:])
+        return path[0] in hints and _has(hints[path[0]], path[1:])
+    if get_origin(kind) in (dict, list):
+        return _has(get_args(kind)[-1], path[1:])
+    return kind is Any
+
+
+def nearest_field(script: str, name: str) -> str | None:
+    """The field of a command that an unknown name probably means, both without their groups; None if none is near."""
+    known = dict(_leaves(SCRIPT_SCHEMAS[script]))
+    meant = [field.name for field in known.values() if name in names_like(field)]
+    short = {dotted.rpartition(".")[2]: dotted for dotted in known}
+    return next(iter(meant or get_close_matches(name, short, n=1)), None)
+
+
+def unknown_field(script: str, place: str, siblings: list[str], full_name: str = "") -> str:
+    """An error message about a field that a command does not have: the nearest one, and the commands that have it.
+
+    Args:
+        place: its dotted name, as far as its last part is unknown.
+        siblings: names of the fields in the same place.
+        full_name: its whole dotted name; empty: `place`.
+    """
+    full_name = full_name or place
+    name = place.rpartition(".")[2]
+    near = next(iter(get_close_matches(name, siblings, n=1)), None) or nearest_field(script, name)
+    hint = f" (did you mean '{near}'?)" if near else f"; fields: {', '.join(siblings) or 'none'}"
+    return f"{full_name}: {verb_of(script)} has no such field{hint}{owners_text(full_name, script)}"
+
+
+def owners_text(name: str, script: str) -> str:
+    """The tail of a message about a field that a command does not have: `; generate and check have it`, or empty."""
+    owners = [verb_of(other) for other, schema in SCRIPT_SCHEMAS.items() if other != script and has_field(schema, name)]
+    if not owners:
+        return ""
+    listed = " and ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
+    return f"; {listed} {'has' if len(owners) == 1 else 'have'} it"
+
+
+def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]]:
+    """(dotted name, field) of all fields of a schema but those of tasks' subtasks and events."""
+    hints = get_type_hints(schema)
+    for field in fields(schema):
+        kind = hints[field.name]
+        if is_dataclass(kind) and isinstance(kind, type):
+            yield from _leaves(kind, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", field
+
+
+def field_help(script: str) -> str:
+    """Every field of a command with type, default, bounds and meaning, as a template for Hydra's `--help`."""
+    schema = SCRIPT_SCHEMAS[script]
+    blocks = [inspect.cleandoc(schema.__doc__ or ""), "", *_blocks(schema, "")]
+    if (subtask := subtask_type(schema)) is not None:
+        blocks += _blocks(subtask, "subtask_configs.<end effector>.<index>.")
+    if "task_constraint_configs" in get_type_hints(schema):
+        blocks += _blocks(get_args(get_type_hints(schema)["task_constraint_configs"])[0], "task_constraint_configs.<index>.")
+    if "events" in get_type_hints(schema):
+        blocks += _blocks(get_args(get_type_hints(schema)["events"])[1], "events.<event>.")
+    return "\n".join(blocks).replace("$", "$$")
+
+
+def _blocks(schema: type, prefix: str) -> list[str]:
+    """Two lines per field: `<name>: <type> = <default>  (<bounds>)`, and its docstring."""
+    blocks, hints, docs = [], get_type_hints(schema), field_docs(schema)
+    for field in sorted(fields(schema), key=lambda field: is_dataclass(hints[field.name])):  # Groups come last.
+        kind = hints[field.name]
+        if is_dataclass(kind) and isinstance(kind, type):
+            blocks += _blocks(kind, f"{prefix}{field.name}.")
+            continue
+        bounds = bounds_of(field)
+        shown = f"  ({bounds})" if bounds is not None and str(bounds) else ""
+        blocks.append(f"  {prefix}{field.name}: {_type_name(kind)}{_default_text(field)}{shown}")
+        indent = " " * 6
+        if text := docs.get(field.name):
+            blocks.append(textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent))
+    return blocks
+
+
+def _type_name(kind: Any) -> str:
+    name = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+    return name.replace("typing.", "").replace("isaaclab_mimic_ext.config.task.", "")
+
+
+def _default_text(field: "Field[Any]") -> str:
+    default = field.default if field.default_factory is NO_DEFAULT else field.default_factory()
+    if default is NO_DEFAULT or default == MISSING:
+        return ""
+    return f" = {'null' if default is None else str(default).lower() if isinstance(default, bool) else default}"
+
+
+@cache
+def field_docs(schema: type) -> dict[str, str]:
+    """The docstrings below the fields of a dataclass and its bases, name -> text."""
+    docs: dict[str, str] = {}
+    for kind in reversed(schema.__mro__[:-1]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        assert isinstance(definition, ast.ClassDef)
+        for statement, following in zip(definition.body, definition.body[1:], strict=False):
+            is_field = isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+            if is_field and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                docs[statement.target.id] = " ".join(str(following.value.value).split())  # type: ignore[attr-defined]
+    return docs

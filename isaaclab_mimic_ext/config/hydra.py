@@ -1,0 +1,178 @@
+"""Registers the schemas and resolvers of `conf/` with Hydra, and reads task files through the schema of a command."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type
+from isaaclab_mimic_ext.config.help import field_help
+from isaaclab_mimic_ext.config.task import MimicEnvCfg
+
+DATASETS_DIR = Path("datasets")
+LOGS_DIR = Path("logs")
+REGISTERED_GROUP = "registered"
+"""Hydra's group that `conf/task/isaaclab.yaml` has in its defaults."""
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration files, in a checkout or installed."""
+    return _package_dir("isaaclab_mimic_ext.conf")
+
+
+def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, Any] | None = None) -> None:
+    """Make schemas and resolvers known to Hydra, for composing the configuration of `script` next.
+
+    Args:
+        config_dirs: folders that are searched for task files and for tasks of the user's own.
+        registered: the fields that `task=isaaclab` starts from: those of a task that is registered with Isaac Lab.
+    """
+    config_dirs = list(config_dirs)
+    for folder in config_dirs:
+        if folder != conf_dir():
+            _find_tasks_in(folder)
+    OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
+    OmegaConf.register_new_resolver("task_label", _task_label, replace=True)
+    OmegaConf.register_new_resolver("output", _output, replace=True)
+    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("log_dir", _log_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("field_help", lambda: field_help(script), replace=True)
+    of_task = OmegaConf.create(dict(registered or {}))
+    drop_unread(of_task, SCRIPT_SCHEMAS[script], MimicEnvCfg)
+    eef_names = sorted(
+        {name for folder in config_dirs for name in _eef_names(folder)} | {*_keys(of_task, "subtask_configs")}
+    )
+    store = ConfigStore.instance()
+    store.store(group=REGISTERED_GROUP, name="isaaclab", package="_global_", node=of_task)
+    for name, schema in SCRIPT_SCHEMAS.items():
+        node: Any = schema
+        if subtask_type(schema) is not None:
+            # OmegaConf types the items of a list in a dict only if that list exists before the file is merged.
+            node = schema(subtask_configs={eef_name: [] for eef_name in eef_names})
+        store.store(name=f"{name}_schema", node=node)
+    _read_task_files_for(SCRIPT_SCHEMAS[script])
+
+
+def _read_task_files_for(schema: type) -> None:
+    """Let Hydra leave out of a task's file the fields that `schema` does not have.
+
+    A task's file serves all commands, each of which reads a part of it. Fields that no task has stay, and are refused. What
+    the user sets elsewhere is not read here: there an unread field is refused too.
+    """
+    Plugins.instance()  # It imports Hydra's sources anew, so they must not be imported before.
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.sources_registry import SourcesRegistry
+
+    class TaskFileSource(FileConfigSource):
+        def load_config(self, config_path: str) -> Any:
+            result = super().load_config(config_path)
+            if config_path.startswith("task/"):
+                drop_unread(result.config, schema, MimicEnvCfg)
+            return result
+
+    SourcesRegistry.instance().types["file"] = TaskFileSource
+
+
+def drop_unread(config: Any, schema: Any, of_task: Any) -> None:
+    """Remove, in place, the fields of `config` that the type `of_task` has and the type `schema` does not."""
+    if isinstance(config, DictConfig) and is_dataclass(of_task) and is_dataclass(schema):
+        read, known = get_type_hints(schema), get_type_hints(of_task)
+        for name in [name for name in config if name in known]:
+            if name not in read:
+                del config[name]
+            elif name == "all_subtasks":
+                drop_unread(config._get_node(name), subtask_type(schema), subtask_type(of_task))
+            else:
+                drop_unread(config._get_node(name), read[name], known[name])
+    elif isinstance(config, DictConfig) and get_origin(of_task) is dict:
+        for key in config:
+            drop_unread(config._get_node(key), get_args(schema)[1], get_args(of_task)[1])
+    elif isinstance(config, ListConfig) and get_origin(of_task) is list:
+        for index in range(len(config)):
+            drop_unread(config._get_node(index), get_args(schema)[0], get_args(of_task)[0])
+
+
+def _keys(config: DictConfig, name: str) -> list[str]:
+    return [str(key) for key in config.get(name) or ()]
+
+
+def _find_tasks_in(config_dir: Path) -> None:
+    """Let the folders of `config_dir` be tasks as those of `tasks/` are: `<config_dir>/<task>/task.py`."""
+    import isaaclab_mimic_ext.tasks as package
+
+    folder = str(config_dir.resolve())
+    if folder not in package.__path__:
+        package.__path__.append(folder)
+
+
+def _eef_names(config_dir: Path) -> set[str]:
+    """The end effectors that the task files of a folder name; broken files are left to Hydra to report."""
+    names: set[str] = set()
+    for path in sorted((config_dir / "task").glob("*.yaml")):
+        try:
+            names.update(OmegaConf.select(OmegaConf.load(path), "subtask_configs", default={}))
+        except Exception:
+            continue
+    return names
+
+
+def _task_data(task_name: str, file_name: str) -> str:
+    """`${task_data:<task>,<file>}`: a data file that comes with a task; empty if the task is registered with Isaac Lab."""
+    if task_name == "isaaclab":
+        return ""
+    import isaaclab_mimic_ext.tasks as package
+
+    folders = [Path(folder) / task_name for folder in package.__path__]
+    folder = next((folder for folder in folders if (folder / "task.py").is_file()), folders[0])
+    return str(folder / "data" / file_name)
+
+
+def _task_label(choice: str, task_id: str | None) -> str:
+    """`${task_label:<choice in group task>,${task.id}}`: the name for a task's files; its gym id if it is registered."""
+    return task_id.rpartition(":")[2] if choice == "isaaclab" and task_id else choice
+
+
+def _output(file_name: str) -> str:
+    """`${output:<file>}`: below `datasets/`; in a sweep in the job's own folder, so that no job overwrites another's."""
+    if is_sweep_job():
+        return str(Path(HydraConfig.get().runtime.output_dir) / file_name)
+    return str(DATASETS_DIR / file_name)
+
+
+def _run_dir(name: str) -> str:
+    """`${run_dir:<name>}`: a dated folder below `datasets/`; in a sweep the job's own folder."""
+    return dated_dir(DATASETS_DIR / name)
+
+
+def _log_dir(name: str) -> str:
+    """`${log_dir:<name>}`: likewise below `logs/`."""
+    return dated_dir(LOGS_DIR / name)
+
+
+def dated_dir(folder: Path) -> str:
+    """A folder below `folder` named after the present time; in a sweep the job's own folder."""
+    if is_sweep_job():
+        return str(HydraConfig.get().runtime.output_dir)
+    return str(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def is_sweep_job() -> bool:
+    """Whether a job of a sweep is composed; one that is a process of its own runs alone, and has a number."""
+    if not HydraConfig.initialized():
+        return False
+    config = HydraConfig.get()
+    return config.mode == RunMode.MULTIRUN or not OmegaConf.is_missing(config.job, "num")
+
+
+def _package_dir(name: str) -> Path:
+    spec = find_spec(name)
+    assert spec is not None and spec.origin is not None, name
+    return Path(spec.origin).parent

@@ -1,0 +1,292 @@
+"""Rules that relate several fields of a configuration, or a field and the scene. Bounds of one field are at the field."""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from isaaclab_mimic_ext.config.bounds import a_range, check_bounds
+from isaaclab_mimic_ext.config.commands import (
+    CheckDemosCfg,
+    EvaluateCfg,
+    GenerateCfg,
+    PipelineCfg,
+    RecordDemosCfg,
+    SceneCfg,
+    SplitDatasetCfg,
+    TrainCfg,
+)
+from isaaclab_mimic_ext.config.constraints import check_constraints
+from isaaclab_mimic_ext.config.task import BODY, EventCfg, MimicEnvCfg, SubTaskBoundsCfg
+from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.task import Task
+
+SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
+"""`random` ignores them: an override cannot remove those of the strategy that a task's file names."""
+COORDINATES = ("x", "y", "yaw")
+
+
+def validate(cfg: Any, task: "Task | None" = None) -> None:
+    """Check a command's configuration. Types have been checked by OmegaConf.
+
+    Args:
+        task: the task of the configuration; None: it is loaded by its name.
+
+    Raises:
+        ConfigError: a value is out of range, contradicts another one, or names what does not exist.
+    """
+    if isinstance(cfg, SceneCfg | CheckDemosCfg):
+        from isaaclab_mimic_ext.task import load_task
+
+        validate_task_cfg(cfg, None if cfg.task.is_registered else task or load_task(cfg.task.name))
+    else:
+        check_bounds(cfg)
+    for schema, check in _CHECKS.items():
+        if isinstance(cfg, schema):
+            check(cfg)
+
+
+def _check_generate(cfg: GenerateCfg) -> None:
+    if not cfg.input_file:
+        raise ConfigError(
+            "input_file: no value, and a task of Isaac Lab's registry comes without demos; give annotated ones, "
+            "input_file=<file.hdf5>"
+        )
+    _check_resume(cfg)
+
+
+def _check_resume(cfg: GenerateCfg | TrainCfg) -> None:
+    if cfg.resume and cfg.overwrite:
+        raise ConfigError("resume, overwrite: both are true; either resume the run or replace it")
+
+
+def _check_record(cfg: RecordDemosCfg) -> None:
+    if cfg.teleop_device == "keyboard" and cfg.headless:
+        raise ConfigError("teleop_device: 'keyboard' needs a window, and headless is true; leave --headless out")
+
+
+def _check_split(cfg: SplitDatasetCfg) -> None:
+    if not 0.0 < cfg.ratio < 1.0:
+        raise ConfigError(f"ratio: must be > 0 and < 1, e.g. 0.8 (got {cfg.ratio}); otherwise train or valid would be empty")
+
+
+def _check_pipeline(cfg: PipelineCfg) -> None:
+    if not cfg.seeds:
+        raise ConfigError("seeds: must not be empty (got []); give one per training, e.g. seeds=[1,2,3]")
+    if len(set(cfg.seeds)) < len(cfg.seeds):
+        raise ConfigError(f"seeds: must differ (got {cfg.seeds}); equal seeds would be the same training twice")
+
+
+def _check_evaluate(cfg: EvaluateCfg) -> None:
+    lowest = cfg.datagen_config.num_success_steps
+    if cfg.horizon is not None and cfg.horizon < lowest:
+        raise ConfigError(f"horizon: must be >= {lowest}, which is num_success_steps (got {cfg.horizon})")
+    if cfg.horizon is None and not cfg.input_file:
+        raise ConfigError(
+            "horizon: no value, and a task of Isaac Lab's registry comes without demos that would show it; give "
+            "horizon=<steps> or input_file=<file.hdf5>"
+        )
+    _require_both("push_probability", "push_velocity", cfg.push_probability, cfg.push_velocity)
+    _require_both("arm_push_probability", "arm_push_distance", cfg.arm_push_probability, cfg.arm_push_distance)
+    if cfg.push_objects == []:
+        raise ConfigError("push_objects: must not be empty (got []); name some, null pushes any object")
+    if cfg.push_objects and not cfg.task.is_registered:
+        from isaaclab_mimic_ext.task import load_task
+
+        names = load_task(cfg.task.name).object_names
+        for name in cfg.push_objects:
+            if name not in names:
+                raise ConfigError(f"push_objects: '{name}' is not in the scene; {choices(name, names)}")
+
+
+def _require_both(first: str, second: str, value: float, other: float) -> None:
+    """One of them alone would silently do nothing."""
+    if (value > 0) != (other > 0):
+        missing, given = (second, first) if value > 0 else (first, second)
+        raise ConfigError(f"{missing}: must be > 0 because {given} is set (got 0); otherwise nothing is pushed")
+
+
+_CHECKS: dict[type, Callable[[Any], None]] = {
+    GenerateCfg: _check_generate,
+    RecordDemosCfg: _check_record,
+    EvaluateCfg: _check_evaluate,
+    PipelineCfg: _check_pipeline,
+    TrainCfg: _check_resume,
+    SplitDatasetCfg: _check_split,
+}
+
+
+def validate_task_cfg(cfg: Any, task: "Task | None") -> None:
+    """Check a Mimic task's configuration, or the part of it that a command reads, against the scene of `task`.
+
+    Args:
+        cfg: a `MimicEnvCfg`, or a command's configuration.
+        task: None: it is registered with Isaac Lab, and its scene is known only when it runs.
+
+    Raises:
+        TaskSpecError: a subtask or a constraint is wrong, or an end effector has no subtask.
+        ConfigError: any other value is wrong.
+    """
+    subtask_configs = getattr(cfg, "subtask_configs", None)
+    if subtask_configs is not None:
+        _check_end_effectors(subtask_configs, task)
+    check_bounds(cfg)
+    if subtask_configs is not None:
+        _check_subtasks(subtask_configs, task)
+    if isinstance(cfg, MimicEnvCfg):
+        check_constraints(cfg.task_constraint_configs, cfg.subtask_configs)
+        _check_navigation(cfg)
+    if getattr(getattr(cfg, "datagen_config", None), "use_skillgen", False):
+        _check_skills(cfg.subtask_configs, _signal_names(cfg.subtask_configs) if task is None else task.signal_names)
+    for name, event in getattr(cfg, "events", {}).items():
+        if task is None:
+            raise ConfigError(f"events.{name}: a task of Isaac Lab's registry has its own randomization; leave it out")
+        _check_event(f"events.{name}", event, task)
+
+
+Subtasks = Mapping[str, Sequence[SubTaskBoundsCfg]]
+
+
+def _check_end_effectors(subtask_configs: Subtasks, task: "Task | None") -> None:
+    eef_names = tuple(subtask_configs) if task is None else task.eef_names
+    for eef_name in subtask_configs:
+        if eef_name not in eef_names:
+            raise TaskSpecError(
+                f"subtask_configs: end effector '{eef_name}' is not in the scene; {choices(eef_name, eef_names)}"
+            )
+    for eef_name in eef_names:
+        if not subtask_configs.get(eef_name):
+            raise TaskSpecError(
+                f"subtask_configs.{eef_name}: no subtasks; every end effector of the scene needs at least one"
+            )
+
+
+def _check_subtasks(subtask_configs: Subtasks, task: "Task | None") -> None:
+    for eef_name, subtasks in subtask_configs.items():
+        for index, subtask in enumerate(subtasks):
+            place = _place(eef_name, index, subtask)
+            is_last = index == len(subtasks) - 1
+            if subtask.subtask_term_signal is None and not is_last:
+                known = "" if task is None else f"; choices: {', '.join(task.signal_names)}"
+                raise TaskSpecError(f"{place}: no subtask_term_signal; every subtask but the last needs one{known}")
+            if task is not None:
+                _check_names(place, subtask, task.object_names, task.signal_names)
+            _check_offsets(place, subtask, index == 0, is_last)
+            _check_strategy(place, subtask)
+
+
+def check_scene_names(subtask_configs: Subtasks, object_names: Collection[str], signal_names: Collection[str]) -> None:
+    """Check the objects and signals of subtasks against a running scene; one without signals leaves them to source files.
+
+    Raises:
+        TaskSpecError: the scene lacks one.
+    """
+    for eef_name, subtasks in subtask_configs.items():
+        for index, subtask in enumerate(subtasks):
+            _check_names(_place(eef_name, index, subtask), subtask, object_names, signal_names)
+
+
+def _place(eef_name: str, index: int, subtask: SubTaskBoundsCfg) -> str:
+    return f"subtask_configs.{eef_name}.{index}" + (f" ({subtask.label})" if subtask.label else "")
+
+
+def _signal_names(subtask_configs: Subtasks) -> list[str]:
+    """Signals that subtasks name."""
+    named = [subtask.subtask_term_signal for subtasks in subtask_configs.values() for subtask in subtasks]
+    return [signal for signal in named if signal is not None]
+
+
+def _check_names(place: str, cfg: SubTaskBoundsCfg, object_names: Collection[str], signal_names: Collection[str]) -> None:
+    object_ref = getattr(cfg, "object_ref", None)
+    if object_ref is not None and object_ref not in object_names:
+        raise TaskSpecError(f"{place}: object_ref '{object_ref}' is not in the scene; {choices(object_ref, object_names)}")
+    signal = cfg.subtask_term_signal
+    if signal is not None and signal_names and signal not in signal_names:
+        raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, signal_names)}")
+
+
+def _check_offsets(place: str, cfg: SubTaskBoundsCfg, is_first: bool, is_last: bool) -> None:
+    end, start = list(cfg.subtask_term_offset_range), list(cfg.first_subtask_start_offset_range)
+    if is_last and any(end):
+        raise TaskSpecError(
+            f"{place}: subtask_term_offset_range must be [0, 0] for the last subtask, which ends with the demo (got {end})"
+        )
+    if is_first and start[0] < 0:
+        raise TaskSpecError(
+            f"{place}: first_subtask_start_offset_range must be >= 0 (got {start}): a negative shift starts before the demo"
+        )
+    if not is_first and any(start):
+        raise TaskSpecError(
+            f"{place}: first_subtask_start_offset_range must be [0, 0] (got {start}): it is for an end effector's first "
+            "subtask only"
+        )
+
+
+def _check_strategy(place: str, cfg: SubTaskBoundsCfg) -> None:
+    strategy = getattr(cfg, "selection_strategy", "random")
+    if strategy != "random" and getattr(cfg, "object_ref", None) is None:
+        raise TaskSpecError(
+            f"{place}: selection_strategy '{strategy}' needs an object_ref to measure distances from; name one or use "
+            "'random'"
+        )
+    for name, value in getattr(cfg, "selection_strategy_kwargs", {}).items():
+        where = f"{place}: selection_strategy_kwargs.{name}"
+        if name not in SELECTION_KWARGS:
+            raise TaskSpecError(f"{where}: no strategy has this argument; {choices(name, SELECTION_KWARGS)}")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name == "nn_k" and not (is_number and isinstance(value, int) and value >= 1):
+            raise TaskSpecError(f"{where}: must be a whole number >= 1 (got {value!r})")
+        if name != "nn_k" and not (is_number and 0 <= value < math.inf):
+            raise TaskSpecError(f"{where}: must be a number >= 0 (got {value!r})")
+
+
+def _check_skills(subtask_configs: Subtasks, signal_names: Sequence[str]) -> None:
+    """Refuse subtasks that SkillGen cannot treat as skills."""
+    for eef_name, subtasks in subtask_configs.items():
+        for index, subtask in enumerate(subtasks):
+            place = f"subtask_configs.{eef_name}.{index}"
+            if subtask.subtask_term_signal is None:
+                raise TaskSpecError(
+                    f"{place}: no subtask_term_signal; with use_skillgen every subtask needs one, the last too: it names "
+                    f"the start signal; choices: {', '.join(signal_names)}"
+                )
+            if any(subtask.first_subtask_start_offset_range):
+                raise TaskSpecError(
+                    f"{place}: first_subtask_start_offset_range must be [0, 0] with use_skillgen (got "
+                    f"{list(subtask.first_subtask_start_offset_range)}), whose skills start at their start signals; use "
+                    "subtask_start_offset_range"
+                )
+
+
+def _check_navigation(cfg: MimicEnvCfg) -> None:
+    if cfg.datagen_config.use_navigation_controller and BODY not in cfg.subtask_configs:
+        raise ConfigError(
+            f"datagen_config.use_navigation_controller: true, but there is no end effector '{BODY}' to drive; end "
+            f"effectors: {', '.join(cfg.subtask_configs)}; set it to false, or give '{BODY}' subtasks"
+        )
+
+
+def _check_event(place: str, cfg: EventCfg, task: "Task") -> None:
+    arm_names = tuple(arm.name for arm in task.arms)
+    names = (*task.object_names, *arm_names)
+    if cfg.asset not in names:
+        raise ConfigError(f"{place}.asset: '{cfg.asset}' is not in the scene; {choices(cfg.asset, names)}")
+    if cfg.asset in arm_names and (cfg.pose_range or cfg.min_separation):
+        raise ConfigError(f"{place}: '{cfg.asset}' is a robot: it has a joint_std, no pose_range and no min_separation")
+    if cfg.asset not in arm_names and cfg.joint_std:
+        raise ConfigError(f"{place}: '{cfg.asset}' has no joints: it has a pose_range, no joint_std")
+    check_pose_range(f"{place}.pose_range", cfg.pose_range)
+
+
+def check_pose_range(place: str, pose_range: Mapping[str, Sequence[float]]) -> None:
+    """Check the range of each coordinate.
+
+    Raises:
+        ConfigError: a coordinate is unknown, or its range is not [lowest, highest].
+    """
+    for coordinate, bounds in pose_range.items():
+        if coordinate not in COORDINATES:
+            raise ConfigError(f"{place}.{coordinate}: unknown coordinate; {choices(coordinate, COORDINATES)}")
+        if fault := a_range(bounds):
+            raise ConfigError(f"{place}.{coordinate}: {fault}")

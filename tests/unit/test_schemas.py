@@ -1,0 +1,139 @@
+"""The schema of a command holds what the command reads: more is refused, and the task files of all commands still load."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from isaaclab_mimic_ext.cli.arguments import flags_of, translate
+from isaaclab_mimic_ext.cli.messages import explain, is_config_error
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
+from isaaclab_mimic_ext.config.bounds import bounds_of, check_bounds
+from isaaclab_mimic_ext.config.compose import load_config
+from isaaclab_mimic_ext.config.help import field_docs, field_help
+from isaaclab_mimic_ext.errors import ConfigError
+
+PACKAGE = Path(__file__).resolve().parents[2] / "isaaclab_mimic_ext"
+SCENE_COMMANDS = ("record_demos", "annotate_demos", "check_demos", "generate", "train", "evaluate")
+
+
+def message_for(script: str, *words: str) -> str:
+    """The message that a command line gets."""
+    with pytest.raises(Exception) as caught:
+        load_config(script, translate(list(words), SCRIPT_SCHEMAS[script]))
+    if is_config_error(caught.value):
+        return explain(caught.value, script)
+    assert isinstance(caught.value, ConfigError), caught.value
+    return str(caught.value)
+
+
+# fmt: off
+UNREAD = [
+    ("record_demos", "generation_num_trials=5",
+     "generation_num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
+    ("record_demos", "datagen_config.generation_num_trials=5",
+     "datagen_config.generation_num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
+    ("record_demos", "max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
+    ("record_demos", "++max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
+    ("annotate_demos", "seed=3",
+     "seed: annotate has no such field; fields: task, sim, device, headless, datagen_config, subtask_configs, all_subtasks, "
+     "recorder, auto, annotate_subtask_start_signals, marks_file, input_file, output_file, overwrite, enable_cameras; "
+     "record, check, generate, split, validate, train and evaluate have it"),
+    ("annotate_demos", "recorder.queue_megabytes=9",
+     "recorder.queue_megabytes: annotate has no such field; fields: compression, format_version; record and generate "
+     "have it"),
+    ("check_demos", "subtask_configs.franka.0.action_noise=0.1", "; generate has it"),
+    ("evaluate", "recorder.compression=gzip", "recorder.compression: evaluate has no such field; "),
+    ("train", "num_episodes=3", "num_episodes: train has no such field (did you mean 'num_eval_episodes'?); evaluate and "
+     "pipeline have it"),
+    ("record_demos", "all_subtasks.action_noise=0.1", "all_subtasks.action_noise: record has no such field; "),
+    ("record_demos", "--generation_num_trials=5",
+     "--generation_num_trials: record has no such flag (did you mean '--num_demos'?); generate has it"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("script", "word", "message"), UNREAD)
+def test_field_that_a_command_does_not_read_is_refused_naming_the_command_that_has_it(
+    script: str, word: str, message: str
+) -> None:
+    assert message in message_for(script, word, "output_file=unused")
+
+
+@pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube_skillgen", "two_arm_lift_tray"])
+@pytest.mark.parametrize("script", SCENE_COMMANDS)
+def test_a_task_file_serves_every_command(script: str, task: str) -> None:
+    output = {"check_demos": [], "record_demos": ["output_file=x"], "annotate_demos": ["input_file=x", "output_file=x"]}
+    needed = [*output.get(script, ["output_dir=x"]), *(["dataset=x"] if script == "train" else [])]
+    cfg = load_config(script, [f"task={task}", *needed])
+    assert isinstance(cfg, SCRIPT_SCHEMAS[script])
+
+
+def test_a_typing_error_in_a_task_file_is_refused_by_every_command(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    text = "# @package _global_\ndefaults: [desktop_organizer]\ndatagen_config: {generation_num_trails: 5}\n"
+    (tmp_path / "task" / "mine.yaml").write_text(text)
+    with pytest.raises(Exception, match="generation_num_trails"):
+        load_config("record_demos", ["task=mine", "output_file=x"], config_dirs=[tmp_path])
+
+
+def schema_fields(schema: Any) -> Iterator[tuple[type, Any]]:
+    """(dataclass, field) of a schema and all schemas below it."""
+    hints = get_type_hints(schema)
+    for field in fields(schema):
+        yield schema, field
+        inner = hints[field.name]
+        while get_args(inner):
+            inner = get_args(inner)[-1]
+        if is_dataclass(inner):
+            yield from schema_fields(inner)
+
+
+def names_read() -> set[str]:
+    """Attributes that the package reads, and names in strings (fields read by `getattr`), outside of the schemas."""
+    names: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name == "config" and path.name not in ("rules.py", "constraints.py", "hydra.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                names.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names.add(node.value)
+    return names
+
+
+def test_every_field_of_a_schema_is_read_somewhere() -> None:
+    declared = {(schema.__name__, field.name) for root in SCRIPT_SCHEMAS.values() for schema, field in schema_fields(root)}
+    read = names_read()
+    assert {(schema, name) for schema, name in declared if name not in read} == set()
+
+
+@pytest.mark.parametrize("script", SCRIPT_SCHEMAS)
+def test_help_shows_every_field(script: str) -> None:
+    text = field_help(script)
+    for field in fields(SCRIPT_SCHEMAS[script]):
+        assert f"  {field.name}" in text
+
+
+@pytest.mark.parametrize("script", SCRIPT_SCHEMAS)
+def test_every_value_with_bounds_has_a_docstring(script: str) -> None:
+    for schema, field in schema_fields(SCRIPT_SCHEMAS[script]):
+        assert bounds_of(field) is None or field.name in field_docs(schema), (schema, field.name)
+
+
+@pytest.mark.parametrize("script", SCENE_COMMANDS)
+def test_default_values_are_within_their_bounds(script: str) -> None:
+    check_bounds(SCRIPT_SCHEMAS[script]())
+
+
+def test_flags_follow_from_the_schema() -> None:
+    flags = flags_of(SCRIPT_SCHEMAS["generate"])
+    assert flags["--headless"] == ("headless", "switch") and flags["--num_envs"] == ("num_envs", "option")
+    assert flags["--seed"] == ("seed", "option") and flags["--task"] == ("task", "option")
+    assert "--events" not in flags and "--datagen_config" not in flags
+    assert flags_of(SCRIPT_SCHEMAS["record_demos"])["--dataset_file"] == ("output_file", "option")
+    assert flags_of(SCRIPT_SCHEMAS["merge_datasets"])["--input_file"] == ("input_file", "list")
