@@ -23,6 +23,7 @@ from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
 from isaaclab_mimic_ext.run.generate import close_recorder
+from tests import requires
 
 NUM_ENVS = 3
 CREATES = {"scalar_tensor", "lift_fresh", "full", "full_like"}
@@ -132,7 +133,7 @@ def test_steps_stay_on_the_device_but_for_the_marked_lines(
     task: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if engine == "mujoco":
-        pytest.importorskip("mujoco.batch")
+        requires.module("mujoco.batch", "mujoco")
     with generator_of(tmp_path / "run", task, engine, *EVERYTHING) as generator:
         run_checked(generator, monkeypatch)
 
