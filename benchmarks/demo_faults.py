@@ -15,7 +15,6 @@ from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.doctor.examine import examine
 from isaaclab_mimic_ext.doctor.findings import DoctorReport
 from isaaclab_mimic_ext.errors import MimicError
-from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -55,7 +54,7 @@ def generate(path: Path, num_trials: int) -> str:
     try:
         with generator([*settings, "num_envs=40", f"datagen_config.generation_num_trials={num_trials}"]) as (run, _):
             run.run()
-            return f"{close_recorder(run).success_rate:.0%}"
+            return f"{run.close().success_rate:.0%}"
     except MimicError as error:
         return f"refused ({type(error).__name__})"
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from common import Stages, generator, integers, machine
 
-from isaaclab_mimic_ext.run.generate import close_recorder
-
 
 def measure(num_envs: int, num_trials: int, compression: str, overrides: list[str]) -> dict[str, Any]:
     """Rate of one run of `num_trials` trials."""
@@ -27,7 +25,7 @@ def measure(num_envs: int, num_trials: int, compression: str, overrides: list[st
         stages = Stages()
         stages.time(run.env, "step", "engine")
         run.run()
-        report = close_recorder(run)
+        report = run.close()
         size = output.stat().st_size
     return {
         "num_envs": num_envs,

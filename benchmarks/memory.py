@@ -22,11 +22,10 @@ from common import generator, integers, machine
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, TrialOutcomes, WriterOptions
+from isaaclab_mimic_ext.record.episodes import EpisodeBatch, EpisodeFormat, Output, TrialOutcomes
 from isaaclab_mimic_ext.record.fields import Field
-from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
-from isaaclab_mimic_ext.run.generate import close_recorder
+from isaaclab_mimic_ext.run.result import RunResult
 
 _SAMPLE_PERIOD = 0.5
 _NUM_SAMPLES = 16
@@ -63,7 +62,7 @@ def measure_run(num_demos: int, num_envs: int, overrides: list[str]) -> dict[str
         start = time.perf_counter()
         run.run(sample)
         generating, stalled = time.perf_counter() - start, run.recorder.writer.seconds_stalled
-        closing = seconds_of(close_recorder, run)
+        closing = seconds_of(run.close)
         size = output.stat().st_size
         copy = output.with_name("copy")
         result = {
@@ -101,21 +100,21 @@ def measure_writer(kind: str, megabytes: float) -> dict[str, Any]:
     num_batches = max(1, round(megabytes * 1e6 / sum(values.nbytes for values in rows.values())))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        options = WriterOptions(folder / "demo.hdf5", None, folder / "run.sqlite", FileOptions({}), True, fields, ())
-        writer = EpisodeWriter(options)
+        path = folder / "demo.hdf5"
+        writer = EpisodeWriter(Output(path, overwrite=True, store_path=folder / "run.sqlite"), EpisodeFormat({}, fields))
         every = np.ones(num_trials, dtype=bool)
         ended = TrialOutcomes(np.arange(num_trials), np.full(num_trials, SUCCEEDED), np.full(num_trials, num_steps))
         start = time.perf_counter()
         for batch in range(num_batches):
             trials = ended.trials + batch * num_trials
             writer.put(EpisodeBatch(replace(ended, trials=trials), every, rows, {}, (batch + 1) * num_trials))
-        writer.close(Closing(None, {}, {"complete": True}, is_final=True))
+        num_demos = num_batches * num_trials
+        writer.close(RunResult(path, num_demos, num_demos, "target reached", target_reached=True, target=num_demos))
         seconds = time.perf_counter() - start
-        size = options.path.stat().st_size / 1e6
-        copying = seconds_of(copy_durably, options.path, folder / "copy")
-    demos = num_batches * num_trials
+        size = path.stat().st_size / 1e6
+        copying = seconds_of(copy_durably, path, folder / "copy")
     return {
-        "writer": kind, "size_mb": size, "mb_per_second": size / seconds, "ms_per_demo": 1e3 * seconds / demos,
+        "writer": kind, "size_mb": size, "mb_per_second": size / seconds, "ms_per_demo": 1e3 * seconds / num_demos,
         "copy_mb_per_second": size / copying, "share_of_copy": copying / seconds,
     }  # fmt: skip
 

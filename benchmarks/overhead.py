@@ -19,7 +19,6 @@ import torch
 from common import Stages, generator, integers, machine
 
 from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.run.generate import close_recorder
 
 
 @dataclass
@@ -88,7 +87,7 @@ def measure(num_envs: int, num_trials: int, overrides: list[str]) -> dict[str, A
         log.attach(run.env)
         _time_stages(run, stages)
         run.run()
-        close_recorder(run)
+        run.close()
         total = run.clock.elapsed()
         bare = replay_bare(run.env, log)
     seconds = dict(stages.seconds)
@@ -97,7 +96,7 @@ def measure(num_envs: int, num_trials: int, overrides: list[str]) -> dict[str, A
     return {
         "num_envs": num_envs, "num_trials": num_trials, "env_steps": run.env_steps, "seconds": total,
         "bare_seconds": bare, "ratio": total / bare, "env_steps_per_second": run.env_steps / total,
-        "success_rate": run.report().success_rate, "stages": seconds,
+        "success_rate": run.result().success_rate, "stages": seconds,
     }  # fmt: skip
 
 
@@ -112,7 +111,7 @@ def _time_stages(run: Generator, stages: Stages) -> None:
     stages.time(run, "_end_trials", "hand episodes over")
     stages.time(run.env, "reset", "reset")
     stages.time(run.planner, "begin_segments", "begin segments")
-    stages.time(run.recorder, "close", "wait for the writer")
+    stages.time(run.recorder.writer, "close", "wait for the writer")
 
 
 def show(result: dict[str, Any]) -> None:

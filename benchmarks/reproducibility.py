@@ -10,14 +10,13 @@ import sys
 from common import generator, integers, machine
 
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.run.generate import close_recorder
 
 
 def digest(num_envs: int, num_threads: int, overrides: list[str]) -> str:
     """Digest of the dataset that one run writes."""
     with generator([f"num_envs={num_envs}", f"sim.num_threads={num_threads}", *overrides]) as (run, output):
         run.run()
-        close_recorder(run)
+        run.close()
         return dataset_digest(output)
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from common import generator, integers, machine
 
-from isaaclab_mimic_ext.run.generate import close_recorder
-
 
 def measure(seed: int, num_trials: int, overrides: list[str]) -> dict[str, Any]:
     """Counts of one run of `num_trials` trials."""
@@ -23,7 +21,7 @@ def measure(seed: int, num_trials: int, overrides: list[str]) -> dict[str, Any]:
     ]
     with generator([*settings, *overrides]) as (run, _):
         run.run()
-        report = close_recorder(run)
+        report = run.close()
     return {"seed": seed, "trials": report.num_attempts, "successes": report.num_successes, "failures": report.failures}
 
 

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext.run.build import SourceDemos, load_demos
     from isaaclab_mimic_ext.run.generate import generate
     from isaaclab_mimic_ext.run.record import record
-    from isaaclab_mimic_ext.stats import GenerationReport as RunResult
+    from isaaclab_mimic_ext.run.result import RunResult
     from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
     from isaaclab_mimic_ext.train.policy import load_policy
 
@@ -100,7 +100,7 @@ _PUBLIC = {
     "SourceDemos": "run.build:SourceDemos",
     # Generation
     "generate": "run.generate:generate",
-    "RunResult": "stats:GenerationReport",
+    "RunResult": "run.result:RunResult",
     "report_run": "report.report:report_run",
     # Datasets
     "split": "datasets.split:split_dataset",

@@ -4,6 +4,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.lanes import Lanes
-from isaaclab_mimic_ext.stats import INTERRUPTED, Clock, GenerationReport, Progress, failure_counts
+from isaaclab_mimic_ext.run.result import Clock, Progress, RunResult
 
 log = logging.getLogger(__name__)
 
 
 class Generator:
-    """Turns trials into recorded episodes until the ledger has its verdict.
+    """Turns trials into recorded episodes until the ledger ends the run.
 
     Args:
         ledger: decides which trials are started, and when the run is over.
@@ -56,13 +57,13 @@ class Generator:
         """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
         self.clock.restart()
         self._num_ended_before, self._num_successes_before = self.ledger.num_ended, self.ledger.num_ended_successes
-        if self.ledger.verdict is None:
+        if not self.ledger.is_over:
             self.begin_trials()
         while self.lanes.num_active:
             self.step()
             if self._is_out_of_time():
                 self.ledger.stop(f"max_time: {self.config.max_time} h have passed")
-            if self.ledger.verdict is not None or should_stop():
+            if self.ledger.is_over or should_stop():
                 return
 
     def _is_out_of_time(self) -> bool:
@@ -86,7 +87,7 @@ class Generator:
         events = torch.cat((begins, ends[:, None]), dim=1).cpu().numpy()
         if events[:, -1].any():
             self._end_trials(np.flatnonzero(events[:, -1]))
-            if self.ledger.verdict is not None:
+            if self.ledger.is_over:
                 return
             self.begin_trials()
         if num_begins := int(np.count_nonzero(events[:, :-1])):
@@ -124,18 +125,19 @@ class Generator:
             seconds_stalled=writer.seconds_stalled,
         )
 
-    def report(self) -> GenerationReport:
-        """Counts so far; of trials 0 .. K-1 once the ledger has its verdict."""
-        ledger, verdict, reasons = self.ledger, self.ledger.verdict, self.watch.reasons
-        return GenerationReport(
-            num_successes=ledger.num_successes if verdict else ledger.num_ended_successes,
-            num_attempts=ledger.committed if verdict else ledger.num_ended,
-            reason=verdict.reason if verdict else INTERRUPTED,
-            target_reached=verdict is not None and verdict.target_reached,
-            failures=failure_counts(reasons, ledger.failures_by_reason(len(reasons))),
-            env_steps=self.env_steps,
-            elapsed=self.clock.elapsed(),
-        )
+    def result(self) -> RunResult:
+        """Result so far; what is written is known when the writer is closed."""
+        result = self.ledger.result(self.recorder.writer.output.path, self.watch.reasons)
+        return replace(result, env_steps=self.env_steps, elapsed=self.clock.elapsed())
+
+    def close(self) -> RunResult:
+        """Wait until everything is written; the result of the run.
+
+        Raises:
+            RecorderError: the writer failed.
+        """
+        written = self.recorder.writer.close(self.result())
+        return replace(written, elapsed=self.clock.elapsed())
 
     def _begin_segments(self, env_ids: Tensor, eef_ids: Tensor) -> None:
         attached = self.env.get_attached_objects() if self.planner.plans_motion else None

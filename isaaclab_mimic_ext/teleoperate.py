@@ -16,6 +16,9 @@ from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
 
+OPERATOR_REASONS = ("the operator did not solve the task",)
+"""Names of the reasons for which a demo fails, by code."""
+
 
 class OperatorPlan(Protocol):
     """What an operator's hands do in D scenes.
@@ -50,13 +53,13 @@ def record_demos(
     num_success_steps: int,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Let the operator try scene after scene until the ledger has its verdict.
+    """Let the operator try scene after scene until the ledger ends the recording.
 
     Args:
         num_success_steps: a demo counts if the task is solved in each of its last so many steps.
         should_stop: asked after every step; what is going on then is no demo.
     """
-    while ledger.verdict is None:
+    while not ledger.is_over:
         trials = ledger.start(env.num_envs)
         env_ids = torch.arange(len(trials), device=env.device)
         draws = Draws(seed, torch.from_numpy(trials).to(env.device))

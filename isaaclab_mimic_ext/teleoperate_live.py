@@ -46,7 +46,7 @@ def record_live_demos(
     num_success_steps: int,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Let a person try scene after scene until the ledger has its verdict.
+    """Let a person try scene after scene until the ledger ends the recording.
 
     Args:
         env: of one scene with one end effector.
@@ -59,7 +59,7 @@ def record_live_demos(
     if len(env.eef_names) != 1:
         raise ConfigError(f"teleop_device: one device cannot move {len(env.eef_names)} arms: {', '.join(env.eef_names)}")
     env_ids = torch.zeros(1, dtype=torch.int64, device=env.device)
-    while ledger.verdict is None:
+    while not ledger.is_over:
         trials = ledger.start(1)
         env.reset(env_ids, Draws(seed, torch.from_numpy(trials).to(env.device)))
         recorder.begin(env_ids)

@@ -9,10 +9,10 @@ from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted
 from isaaclab_mimic_ext.run.generate import generate_run
-from isaaclab_mimic_ext.stats import GenerationReport
+from isaaclab_mimic_ext.run.result import RunResult
 
 
-def run_generation(cfg: GenerateCfg) -> GenerationReport:
+def run_generation(cfg: GenerateCfg) -> RunResult:
     """The report of a run.
 
     Raises:
@@ -20,7 +20,7 @@ def run_generation(cfg: GenerateCfg) -> GenerationReport:
     """
     report = generate_run(cfg)
     if not report.target_reached:
-        raise BudgetExhausted(report.reason)
+        raise BudgetExhausted(report.stop_reason)
     return report
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg, SubTaskConfig
+from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.diagnose.watch import TrialWatch
@@ -19,8 +19,10 @@ from isaaclab_mimic_ext.math import pose_from_pos_rot
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
+from isaaclab_mimic_ext.record.episodes import Output
 from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws, Stream
 
 EEFS = ("body", "hand")
@@ -141,6 +143,7 @@ def make_generator(env: MobileBaseEnv, output: Path, config: DataGenConfig) -> G
     pool = build_pool([source_demo()], subtasks, env.object_names, env.actions_to_gripper_actions, env.device)
     table = build_table(subtasks, env.object_names, env.pose_dims, env.device)
     planner = TrialPlanner(pool, table, build_constraints([], subtasks, env.device), config, env.num_envs)
-    recorder = EpisodeRecorder(env, RecorderCfg(), planner.horizon, Output(output, output.with_name("failed.hdf5")))
+    writer = EpisodeWriter(Output(output, output.with_name("failed.hdf5")), episode_format(env))
+    recorder = EpisodeRecorder(env, planner.horizon, writer)
     watch = TrialWatch(env, config, [["arrive", None], ["arrive", None]], planner.failure_messages)
     return Generator(env, planner, recorder, TrialLedger(config), watch, config)

@@ -8,7 +8,7 @@ import pytest
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.errors import BudgetExhausted
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.stats import GenerationReport
+from isaaclab_mimic_ext.run.result import RunResult
 from tests.faults import Nursery, Run
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
@@ -28,7 +28,7 @@ PATIENT = "datagen_config.max_num_failures=null"
 RESUME, OVERWRITE = "resume=true", "overwrite=true"
 
 
-def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport:
+def run(source: Path, folder: RunFolder, *overrides: str) -> RunResult:
     return run_generation(generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides))
 
 

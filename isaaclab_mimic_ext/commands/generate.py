@@ -10,12 +10,13 @@ from isaaclab_mimic_ext.commands.progress import ProgressBar, generation_figures
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted
+from isaaclab_mimic_ext.record.episodes import SECONDS_TO_WRITE
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.run.generate import SECONDS_TO_WRITE, ShouldStop, generate_run
-from isaaclab_mimic_ext.stats import INTERRUPTED, GenerationReport, Progress
+from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run
+from isaaclab_mimic_ext.run.result import Progress, RunResult
 
 
-def main(cfg: GenerateCfg) -> GenerationReport:
+def main(cfg: GenerateCfg) -> RunResult:
     """Generate a dataset as configured.
 
     Raises:
@@ -37,19 +38,19 @@ def main(cfg: GenerateCfg) -> GenerationReport:
 
             yield should_stop
 
-    report = generate_run(cfg, monitor)
+    result = generate_run(cfg, monitor)
     folder = RunFolder(Path(cfg.output_dir))
-    if report.reason == INTERRUPTED:
-        stop.raise_interrupted(_interrupted(folder, report))
-    if not report.target_reached:
+    if result.is_interrupted:
+        stop.raise_interrupted(_interrupted(folder, result))
+    if not result.target_reached:
         raise BudgetExhausted(
-            f"{report.reason}; {report.num_demos} demos are in {folder.demos}; resume with a larger budget: resume=true"
+            f"{result.stop_reason}; {result.num_demos} demos are in {folder.demos}; resume with a larger budget: resume=true"
         )
-    return report
+    return result
 
 
-def _interrupted(folder: RunFolder, report: GenerationReport) -> str:
-    if report.is_written:
-        return f"interrupted; {report.num_demos} finished demos are in {folder.demos}; continue with resume=true"
+def _interrupted(folder: RunFolder, result: RunResult) -> str:
+    if result.is_written:
+        return f"interrupted; {result.num_demos} finished demos are in {folder.demos}; continue with resume=true"
     reason = f"writing them all to {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
-    return f"interrupted; {report.num_successes} finished demos are in {folder.store} ({reason}); continue with resume=true"
+    return f"interrupted; {result.num_successes} finished demos are in {folder.store} ({reason}); continue with resume=true"

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from isaaclab_mimic_ext.evaluate.evaluator import EvaluationProgress
-    from isaaclab_mimic_ext.stats import Progress as RunProgress
+    from isaaclab_mimic_ext.run.result import Progress as RunProgress
     from isaaclab_mimic_ext.train.trainer import TrainingReport
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
 from isaaclab_mimic_ext.files.writing import check_output
-from isaaclab_mimic_ext.run.record import RecordingResult, load_operator, record
-from isaaclab_mimic_ext.stats import INTERRUPTED
+from isaaclab_mimic_ext.run.record import load_operator, record
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.teleoperate import Operator
 from isaaclab_mimic_ext.teleoperate_live import LiveDevice
@@ -21,7 +21,7 @@ MAX_SCENES = 64
 """Scenes that are recorded at a time."""
 
 
-def main(cfg: RecordDemosCfg) -> RecordingResult:
+def main(cfg: RecordDemosCfg) -> RunResult:
     """Record demonstrations as configured.
 
     Raises:
@@ -54,10 +54,10 @@ def main(cfg: RecordDemosCfg) -> RecordingResult:
             )
     finally:
         env.close()
-    if result.reason == INTERRUPTED:
+    if result.is_interrupted:
         stop.raise_interrupted(f"interrupted; {result.num_demos} finished demos are in {result.dataset}")
     if not result.target_reached:
-        raise BudgetExhausted(f"{result.reason}; {result.num_demos} demos are in {result.dataset}")
+        raise BudgetExhausted(f"{result.stop_reason}; {result.num_demos} demos are in {result.dataset}")
     return result
 
 

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.envs.factory import config_of
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
 from isaaclab_mimic_ext.quaternions import ENTRY, as_entry
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
+from isaaclab_mimic_ext.record.hdf5 import DatasetFile
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +73,9 @@ def annotate_file(
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
     if not accepted:
         raise MimicError(f"{input_file}: all {len(demos)} demos were rejected, for the reasons above; nothing was written")
-    file_options = FileOptions(
-        _env_args(env, input_file),
-        {**read_provenance(input_file), "annotated_from": Path(input_file).name},
-        options.compression,
-        options.format_version,
-    )
-    _write(accepted, DatasetFile(output, file_options, overwrite))
+    attributes = {**read_provenance(input_file), "annotated_from": Path(input_file).name}
+    file_options = attributes, options.compression, options.format_version, overwrite
+    _write(accepted, DatasetFile(output, _env_args(env, input_file), *file_options))
     log.info("Annotated %d of %d demos; saved to %s", len(accepted), len(demos), output)
     return annotations
 

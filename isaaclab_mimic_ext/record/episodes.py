@@ -2,6 +2,7 @@
 
 # F episodes of one batch, F' of them kept, T steps (of the longest of them), W columns
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import numpy as np
 
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.record.fields import Field
-from isaaclab_mimic_ext.record.hdf5 import FileOptions
+from isaaclab_mimic_ext.record.store import IN_MEMORY
+
+SECONDS_TO_WRITE = 15.0
+"""Half of what clusters give a job between a signal and its end [s]."""
 
 
 @dataclass
@@ -60,64 +64,54 @@ class EpisodeBatch:
 
 
 @dataclass
-class Closing:
-    """The end of a run.
-
-    Attributes:
-        committed: trials below this number are written, or all that ended where it is None.
-        attributes: closing attributes of the datasets.
-        facts: what the store notes of the run's end.
-        is_final: the run is over for good, so that the store need not keep its episodes.
-        seconds: how long writing may take, after which the datasets are left as they were, and the store has all.
-    """
-
-    committed: int | None
-    attributes: dict[str, Any]
-    facts: dict[str, Any]
-    is_final: bool
-    seconds: float | None = None
-
-
-@dataclass
 class Saved:
     """So many trials have become durable since the writer started."""
 
     num_trials: int
 
 
-@dataclass
-class WriterSummary:
-    """What a closed writer wrote.
+@dataclass(frozen=True)
+class EpisodeFormat:
+    """What an environment records, the same for every process that hands episodes to one writer.
 
     Attributes:
-        lengths: steps of each successful demo.
-        is_written: False where the time did not suffice; the demos are in the store, the datasets are those of before.
+        env_args: description of the environment, for the dataset.
+        fields, initial_fields: columns of the rows of every step, and of the initial state.
     """
 
-    lengths: list[int]
-    is_written: bool = True
+    env_args: dict[str, Any]
+    fields: tuple[Field, ...]
+    initial_fields: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True)
-class WriterOptions:
-    """Where and how to write.
+class Output:
+    """Where and how episodes are written.
 
     Attributes:
-        path: of successful demos.
-        failed_path: of failed ones, or None to drop them.
-        store_path: of the run's database (`store.IN_MEMORY` where the run is not to be continued).
+        path: dataset of the successful episodes.
+        failed_path: dataset of the failed ones; None drops them.
+        attributes: attributes of the datasets' `data` group.
+        overwrite: replace files that exist.
+        compression: `none`, `lzf` or `gzip`.
+        format_version: 1 (quaternions xyzw) or 0 (wxyz).
+        queue_megabytes: episodes that may wait for the writer.
+        store_path: database of the run; `IN_MEMORY` for a run that cannot be resumed.
+        lock: file descriptor of the run's lock, which the writer's process holds as well.
         elapsed: time of the run's earlier sessions [s].
-        facts: what the store notes of the run at its start.
-        fields, initial_fields: `Field`s of the rows.
+        facts: what the store keeps about the run, from the start on.
+        seconds_to_write: time for the datasets after an interruption, where the store has the episodes as well [s].
     """
 
     path: Path
-    failed_path: Path | None
-    store_path: Path | str
-    file: FileOptions
-    overwrite: bool
-    fields: tuple[Field, ...]
-    initial_fields: tuple[Field, ...]
+    failed_path: Path | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    compression: str = "none"
+    format_version: int = 1
     queue_megabytes: int = 256
+    store_path: Path | str = IN_MEMORY
+    lock: int | None = None
     elapsed: float = 0.0
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds_to_write: float = SECONDS_TO_WRITE

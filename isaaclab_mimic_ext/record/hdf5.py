@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,54 +32,53 @@ _XYZW_TO_WXYZ = (3, 0, 1, 2)
 WXYZ_TO_XYZW = (1, 2, 3, 0)
 
 
-@dataclass(frozen=True)
-class FileOptions:
-    """How a dataset file is written.
+class DatasetFile:
+    """A dataset that grows demo by demo under `<path>.part` and gets its name when it is complete.
 
-    Attributes:
-        env_args: goes into `data.attrs["env_args"]` as JSON; its `quaternion_columns` say where quaternions are.
+    Args:
+        env_args: written to `data.attrs["env_args"]` as JSON; its `quaternion_columns` say where quaternions are.
         attributes: further attributes of `data`.
         compression: `none`, `lzf` or `gzip`.
         format_version: 1 (quaternions xyzw) or 0 (wxyz, no attribute).
-    """
-
-    env_args: Mapping[str, Any]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    compression: str = "none"
-    format_version: int = 1
-
-
-class DatasetFile:
-    """A dataset that grows demo by demo under `<path>.part` and gets its name when it is complete.
+        overwrite: replace a file that exists.
 
     Raises:
         OutputError: the file exists (and `overwrite` is not set), or cannot be created.
     """
 
-    def __init__(self, path: Path, options: FileOptions, overwrite: bool):
+    def __init__(
+        self,
+        path: Path,
+        env_args: Mapping[str, Any],
+        attributes: Mapping[str, Any] | None = None,
+        compression: str = "none",
+        format_version: int = 1,
+        overwrite: bool = False,
+    ):
         check_output(path, overwrite)
-        self.path, self.options = path, options
+        self.path, self.compression, self.format_version = path, compression, format_version
+        self._quaternions = env_args.get(ENTRY, {})
         self.part_path = part_path(path)
         self.lengths: list[int] = []
         self._finished: tuple[h5py.Group | None, dict[int, str]] | None = None
         # Nothing is ever taken out of the file: the list of free space that HDF5 would keep in memory is of no use.
         self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
-        if options.format_version:
-            self._file.attrs["format_version"] = options.format_version
+        if format_version:
+            self._file.attrs["format_version"] = format_version
         self._data = self._file.create_group("data")
-        self._data.attrs["env_args"] = fixed(json.dumps(options.env_args))
+        self._data.attrs["env_args"] = fixed(json.dumps(env_args))
         self._data.attrs["total"] = 0
         self._data.attrs["versions"] = fixed(json.dumps(installed_versions()))
-        for name, value in options.attributes.items():
+        for name, value in (attributes or {}).items():
             self._data.attrs[name] = fixed(value) if isinstance(value, str) and len(value) > _LONG else value
 
     def add_demo(self, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
         demo = self._data.create_group(f"demo_{len(self.lengths)}")
-        if not self.options.format_version:
-            leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ, self.options.env_args.get(ENTRY, {}))
+        if not self.format_version:
+            leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ, self._quaternions)
         for path, leaf in leaves.items():
-            create_dataset(demo, path, leaf, self.options.compression)
+            create_dataset(demo, path, leaf, self.compression)
         num_samples = len(leaves["actions"])
         demo.attrs["num_samples"] = num_samples
         for name, value in attributes.items():

@@ -1,28 +1,21 @@
-"""Which trials were started, how they ended, and which of them the result consists of."""
+"""Bookkeeping of trials: which were started, how they ended, and which of them form the result."""
 
 # K: the number of trials that the result consists of
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
+from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
 
 _RUNNING = -2
 """Marks a trial that has not ended, among the reasons of those that have."""
 _DOUBT = 0.01
 """How likely `min_success_rate` is to end a run, however long, whose true rate is not below it."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Why a run is over, and with which trials: 0 .. num_attempts - 1."""
-
-    num_attempts: int
-    target_reached: bool
-    reason: str
 
 
 class TrialLedger:
@@ -41,7 +34,9 @@ class TrialLedger:
         """Among the committed ones."""
         self.num_ended = 0
         """Trials that ended, committed or not."""
-        self.verdict: Verdict | None = None
+        self.stop_reason: str | None = None
+        """Why the run is over: its target, or a budget; None while it goes on."""
+        self.target_reached = False
         self._reason = np.full(1024, _RUNNING, dtype=np.int16)
         self._gaps = np.zeros(0, dtype=np.int64)
         """Trials of an earlier session that did not end, to be started anew."""
@@ -58,6 +53,10 @@ class TrialLedger:
         """Among the committed trials."""
         return self.committed - self.num_successes
 
+    @property
+    def is_over(self) -> bool:
+        return self.stop_reason is not None
+
     def start(self, num_free: int) -> np.ndarray:
         """Numbers of the trials to start in `num_free` free envs: as many as the target needs if all of them succeed."""
         again, self._gaps = np.split(self._gaps, [min(num_free, len(self._gaps))])
@@ -72,12 +71,12 @@ class TrialLedger:
         self._make_room(self.num_started)
         self._gaps = np.setdiff1d(np.arange(self.num_started), trials)
         self.end(trials, reason)
-        if self.verdict is not None:
+        if self.is_over:
             self._gaps = self._gaps[:0]
 
     def stop(self, reason: str) -> None:
         """End the run for a reason that is not in its trials, with those that are committed."""
-        self.verdict = self.verdict or Verdict(self.committed, False, reason)
+        self.stop_reason = self.stop_reason or reason
 
     def _make_room(self, num_trials: int) -> None:
         if num_trials > len(self._reason):
@@ -85,13 +84,29 @@ class TrialLedger:
             grown[: len(self._reason)] = self._reason
             self._reason = grown
 
-    def failures_by_reason(self, num_reasons: int) -> np.ndarray:
-        """Number of counted trials that failed for each reason, (num_reasons,); before the verdict all that ended count."""
-        counted = self._reason[: self.committed if self.verdict else self.num_started]
-        return np.bincount(counted[counted >= 0], minlength=num_reasons)
+    def failures(self, reasons: Sequence[str]) -> dict[str, int]:
+        """Number of failed trials by reason, without reasons that never occurred; `reasons` are the names by code.
+
+        Trials that count for the result; while the run is not over, all that have ended.
+        """
+        counted = self._reason[: self.committed if self.is_over else self.num_started]
+        counts = np.bincount(counted[counted >= 0], minlength=len(reasons))
+        return {name: int(count) for name, count in zip(reasons, counts, strict=True) if count}
+
+    def result(self, dataset: Path, reasons: Sequence[str]) -> RunResult:
+        """Result of the run as far as the trials decide it; interrupted where the run is not over."""
+        return RunResult(
+            dataset=dataset,
+            num_attempts=self.committed if self.is_over else self.num_ended,
+            num_successes=self.num_successes if self.is_over else self.num_ended_successes,
+            stop_reason=self.stop_reason or INTERRUPTED,
+            target_reached=self.target_reached,
+            target=self.config.generation_num_trials,
+            failures=self.failures(reasons),
+        )
 
     def _num_needed(self) -> int:
-        if self.verdict is not None:
+        if self.is_over:
             return 0
         config = self.config
         allowed = config.generation_num_trials - self.num_started
@@ -100,7 +115,7 @@ class TrialLedger:
         return allowed if config.max_trials is None else min(allowed, config.max_trials - self.num_started)
 
     def end(self, trials: np.ndarray, reason: np.ndarray) -> None:
-        """Note how trials (F,) ended; commit those before which none is missing, and find the verdict.
+        """Note how trials (F,) ended; commit those before which none is missing, and find whether the run is over.
 
         Args:
             reason: (F,), code of the reason why each trial failed, `SUCCEEDED` where it did not.
@@ -108,7 +123,7 @@ class TrialLedger:
         self._reason[trials] = reason
         self.num_ended += len(trials)
         self._num_failed += int((reason != SUCCEEDED).sum())
-        if self.verdict is not None:
+        if self.is_over:
             return
         tail = self._reason[self.committed : self.num_started]
         num_new = int((tail == _RUNNING).argmax()) if (tail == _RUNNING).any() else len(tail)
@@ -125,8 +140,7 @@ class TrialLedger:
         self._failures_in_row = int(in_row[last])
         self.num_successes, self.committed = int(successes[last]), int(attempts[last])
         if ends:
-            _, target_reached, reason = min(ends, key=lambda end: (end[0], not end[1]))
-            self.verdict = Verdict(self.committed, target_reached, reason)
+            _, self.target_reached, self.stop_reason = min(ends, key=lambda end: (end[0], not end[1]))
 
     def _failures_in_row_after(self, success: np.ndarray) -> np.ndarray:
         index = np.arange(1, len(success) + 1)

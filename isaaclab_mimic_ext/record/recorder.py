@@ -2,77 +2,31 @@
 
 # N envs, n of them addressed, E end effectors, S subtasks, A action entries
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.config import RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
-from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, TrialOutcomes, WriterOptions, WriterSummary
-from isaaclab_mimic_ext.record.hdf5 import FileOptions
+from isaaclab_mimic_ext.record.episodes import EpisodeBatch, EpisodeFormat, TrialOutcomes
 from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
-from isaaclab_mimic_ext.record.store import IN_MEMORY
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
 
 
-@dataclass(frozen=True)
-class Output:
-    """Where a recorder's episodes go.
-
-    Attributes:
-        path: the dataset to write.
-        failed_path: a dataset of failed episodes, or None.
-        attributes: of the datasets' `data` group.
-        overwrite: replace files that are there.
-        store_path, lock, elapsed: of the run to go on with, if it can be (`session.RunSession`).
-        facts: what the run's store is to know beside them.
-    """
-
-    path: Path
-    failed_path: Path | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    overwrite: bool = False
-    store_path: Path | str = IN_MEMORY
-    lock: int | None = None
-    elapsed: float = 0.0
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
 class EpisodeRecorder:
-    """Observations before each step, everything else after it, by env; whole episodes go to the writer.
+    """Buffers what each environment records on the device, and hands whole episodes to the writer.
 
     Args:
         env: already reset, so that its observations and states show their layout.
-        horizon: the most steps of an episode.
-
-    Raises:
-        OutputError: an output exists or cannot be created.
+        horizon: largest number of steps of an episode.
+        writer: takes the episodes; made for the `episode_format` of such an env.
     """
 
-    def __init__(self, env: MimicEnv, config: RecorderCfg, horizon: int, output: Output):
-        self._env = env
-        self._keeps_failed = output.failed_path is not None
+    def __init__(self, env: MimicEnv, horizon: int, writer: EpisodeWriter):
+        self._env, self.writer = env, writer
+        self._keeps_failed = writer.output.failed_path is not None
         before, after, initial = _layouts(env)
         self._before = RowBuffer(before, env.num_envs, horizon, env.device)
         self._after = RowBuffer(after, env.num_envs, horizon, env.device)
         self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
-        options = WriterOptions(
-            path=output.path,
-            failed_path=output.failed_path,
-            store_path=output.store_path,
-            file=FileOptions(env.env_args(), output.attributes, config.compression, config.format_version),
-            overwrite=output.overwrite,
-            fields=before.fields + after.fields,
-            initial_fields=initial.fields,
-            queue_megabytes=config.queue_megabytes,
-            elapsed=output.elapsed,
-            facts=dict(output.facts),
-        )
-        self.writer = EpisodeWriter(options, output.lock)
 
     def begin(self, env_ids: Tensor) -> None:
         """Note the initial state of episodes that start now in `env_ids` (n,)."""
@@ -108,13 +62,11 @@ class EpisodeRecorder:
         rows = self._before.take(kept_ids, longest) | self._after.take(kept_ids, longest)
         self.writer.put(EpisodeBatch(outcomes, kept, rows, self._initial.take(kept_ids, 1), committed))
 
-    def close(self, closing: Closing) -> WriterSummary:
-        """Finish the files.
 
-        Raises:
-            RecorderError: the writer failed.
-        """
-        return self.writer.close(closing)
+def episode_format(env: MimicEnv) -> EpisodeFormat:
+    """What an env, already reset, records."""
+    before, after, initial = _layouts(env)
+    return EpisodeFormat(env.env_args(), before.fields + after.fields, initial.fields)
 
 
 def bytes_per_env(env: MimicEnv, horizon: int) -> int:

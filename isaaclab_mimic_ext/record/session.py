@@ -4,7 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.record.hdf5 import installed_versions
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.store import Outcomes, RunStore
+from isaaclab_mimic_ext.run.result import RunResult
 
 _BUDGETS = ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
 FREE_TO_CHANGE = frozenset(
@@ -35,13 +36,13 @@ class RunSession:
     Attributes:
         lock: the file descriptor that holds the run's lock.
         elapsed: time of earlier sessions [s].
-        num_finished: demos of a run that has reached its target, else None.
+        finished: result of a run that has reached its target, else None.
     """
 
     folder: RunFolder
     lock: int
     elapsed: float
-    num_finished: int | None = None
+    finished: RunResult | None = None
 
     def outcomes(self, reasons: Sequence[str]) -> Outcomes:
         """How the trials of earlier sessions ended; from now on a reason's code is its place in `reasons`.
@@ -61,8 +62,8 @@ def identity_of(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     return {**_settings(config), _CONTENT: _sha256(source), **versions}
 
 
-def finished_demos(folder: RunFolder, config: Mapping[str, Any], source: Path) -> int | None:
-    """How many demos the folder's run has if it reached the target that `config` names, else None. Nothing is touched.
+def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> RunResult | None:
+    """Result of the folder's run if it has reached the target of `config`, else None. Nothing is touched.
 
     Raises:
         OutputError: it is another run than `config` and `source` (if that is still there) ask for, or has lost its demos.
@@ -71,13 +72,15 @@ def finished_demos(folder: RunFolder, config: Mapping[str, Any], source: Path) -
         return None
     with _opened_store(folder) as store:
         facts = store.facts()
-        if not facts.get("complete") or _wants_more(facts, config["datagen_config"]["generation_num_trials"]):
+        reached = _reached(folder, facts)
+        if reached is None or config["datagen_config"]["generation_num_trials"] > reached.target:
             return None
         wanted = _settings(config) | ({_CONTENT: _sha256(source)} if source.is_file() else {})
         # Its demos are made: what would make the next ones, and a source that is gone, no longer matter.
         made = {name: value for name, value in facts["identity"].items() if name in wanted or _is_setting(name)}
         _compare(folder, made, wanted)
-        return _num_finished(folder, facts)
+        _check_demos(folder)
+        return reached
 
 
 @contextmanager
@@ -102,15 +105,17 @@ def open_run(
             if "identity" not in facts and folder.demos.exists():
                 raise _damaged(folder, ValueError("it does not know the run that made the demos"))
             _compare(folder, facts.get("identity", identity), identity)
-            num_finished = _num_finished(folder, facts)
-            if _wants_more(facts, target):
-                num_finished = None
-                # Their episodes were dropped, and no dataset has them: they did not count.
-                store.forget_from(facts["num_counted"])
-            if num_finished is None:
-                store.set_facts(identity=dict(identity), complete=False)
+            reached = _reached(folder, facts)
+            if reached is not None:
+                _check_demos(folder)
+                if target > reached.target:
+                    # Trials that did not count: their episodes were dropped, and no dataset has them.
+                    store.forget_from(reached.num_attempts)
+                    reached = None
+            if reached is None:
+                store.set_facts(identity=dict(identity), result=None)
                 store.commit()
-        yield RunSession(folder, lock, facts.get("elapsed", 0.0), num_finished)
+        yield RunSession(folder, lock, facts.get("elapsed", 0.0), reached)
 
 
 @contextmanager
@@ -160,20 +165,26 @@ def _is_setting(name: str) -> bool:
     return name != _CONTENT and not name.startswith(_VERSION)
 
 
-def _wants_more(facts: Mapping[str, Any], target: int) -> bool:
-    """Whether a run has reached a target, but not this one."""
-    return bool(facts.get("complete")) and "num_counted" in facts and target > facts["target"]
+def stored_result(facts: Mapping[str, Any]) -> RunResult | None:
+    """Result of the last session that came to an end, from the facts of a run's store."""
+    return None if facts.get("result") is None else RunResult.from_dict(facts["result"] | {"elapsed": facts["elapsed"]})
 
 
-def _num_finished(folder: RunFolder, facts: Mapping[str, Any]) -> int | None:
-    if not facts.get("complete"):
+def _reached(folder: RunFolder, facts: Mapping[str, Any]) -> RunResult | None:
+    """Result of a run that has reached its target, else None."""
+    result = stored_result(facts)
+    if result is None or not result.target_reached:
         return None
+    return replace(result, dataset=folder.demos)  # The folder may have been moved.
+
+
+def _check_demos(folder: RunFolder) -> None:
+    """Refuse a run that has lost its demos: its store has forgotten their episodes."""
     if not folder.demos.exists():
         raise OutputError(
             f"output_dir: the run in {folder.path} is finished, but {folder.demos.name} is gone; put it back, or make it "
             "again with overwrite=true"
         )
-    return int(facts["num_demos"])
 
 
 @contextmanager

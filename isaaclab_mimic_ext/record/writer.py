@@ -12,15 +12,16 @@ from multiprocessing import Pipe
 
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.writing import check_output
-from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, Saved, WriterOptions, WriterSummary
+from isaaclab_mimic_ext.record.episodes import EpisodeBatch, EpisodeFormat, Output, Saved
 from isaaclab_mimic_ext.record.store import IN_MEMORY
 from isaaclab_mimic_ext.record.wire import send_message
+from isaaclab_mimic_ext.run.result import RunResult
 
 _POLL = 0.5
 """How often a full queue is left to see whether the writer is still alive [s]."""
 
 
-_Message = WriterOptions | EpisodeBatch | Closing
+_Message = tuple[Output, EpisodeFormat] | EpisodeBatch | RunResult
 
 
 class _BoundedQueue(queue.Queue[_Message]):
@@ -52,34 +53,34 @@ class EpisodeWriter:
     """Hands batches of episodes to `record/writer_process.py`.
 
     Args:
-        lock: a file descriptor that the process is to hold open for as long as it lives.
+        contents: what the episodes hold.
 
     Raises:
         OutputError: the output exists or cannot be created.
     """
 
-    def __init__(self, options: WriterOptions, lock: int | None = None):
+    def __init__(self, output: Output, contents: EpisodeFormat):
         self.num_saved = 0
         """Trials that are durable."""
-        self._options = options
+        self.output = output
         self._send_error: Exception | None = None
         self.seconds_stalled = 0.0
         """How long `put` has waited for room in the queue."""
-        for path in (options.path, options.failed_path):
+        for path in (output.path, output.failed_path):
             if path is not None:
-                check_output(path, options.overwrite)
+                check_output(path, output.overwrite)
         self._connection, theirs = Pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "isaaclab_mimic_ext.record.writer_process", str(theirs.fileno())],
             # The writer holds the run's lock too: a run may not be continued while its old writer still works.
-            pass_fds=[theirs.fileno()] if lock is None else [theirs.fileno(), lock],
+            pass_fds=[theirs.fileno()] if output.lock is None else [theirs.fileno(), output.lock],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             # Ctrl-C in a terminal goes to the whole foreground group; the writer must outlive it, to be closed in order.
             start_new_session=True,
         )
         theirs.close()
-        self._queue = _BoundedQueue(options.queue_megabytes * 2**20)
-        self._queue.put(options)
+        self._queue = _BoundedQueue(output.queue_megabytes * 2**20)
+        self._queue.put((output, contents))
         threading.Thread(target=self._send_all, daemon=True).start()
 
     def put(self, batch: EpisodeBatch) -> None:
@@ -90,20 +91,22 @@ class EpisodeWriter:
         """
         self._put(batch)
 
-    def close(self, closing: Closing) -> WriterSummary:
-        """Wait until everything is written and the files have their names.
+    def close(self, result: RunResult) -> RunResult:
+        """Wait until everything is written and the files have their names; the result with what was written.
+
+        Trials below `num_attempts` are written, after an interruption all that have ended.
 
         Raises:
             RecorderError: the writer failed.
         """
-        self._put(closing)
-        while not self._connection.poll(_POLL) or (summary := self._answer()) is None:
+        self._put(result)
+        while not self._connection.poll(_POLL) or (written := self._answer()) is None:
             if self._send_error is not None:
                 raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._kept()}")
         self._process.wait()
-        return summary
+        return written
 
-    def _put(self, message: EpisodeBatch | Closing) -> None:
+    def _put(self, message: EpisodeBatch | RunResult) -> None:
         # What is waited for otherwise is the interpreter's lock, which the thread that sends may have.
         is_full, started = self._queue.full(), time.perf_counter()
         while True:
@@ -124,8 +127,8 @@ class EpisodeWriter:
         """Batches that wait."""
         return len(self._queue.queue)
 
-    def _answer(self) -> WriterSummary | None:
-        """Hear what the writer has to say: its last word, or None for something on the way.
+    def _answer(self) -> RunResult | None:
+        """Receive a message of the writer's process: the result at its end, None for anything before.
 
         Raises:
             RecorderError: the writer failed.
@@ -137,7 +140,7 @@ class EpisodeWriter:
         if isinstance(answer, Saved):
             self.num_saved = answer.num_trials
             return None
-        if isinstance(answer, WriterSummary):
+        if isinstance(answer, RunResult):
             return answer
         raise answer
 
@@ -148,14 +151,14 @@ class EpisodeWriter:
         return f"was killed by signal {-code}" + (", perhaps for want of memory" if code == -signal.SIGKILL else "")
 
     def _kept(self) -> str:
-        if self._options.store_path == IN_MEMORY:
+        if self.output.store_path == IN_MEMORY:
             return "what was recorded is lost"
-        return f"what finished before is kept in {self._options.store_path}: go on with resume=true"
+        return f"what finished before is kept in {self.output.store_path}: go on with resume=true"
 
     def _send_all(self) -> None:
         try:
             message: object = None
-            while not isinstance(message, Closing):
+            while not isinstance(message, RunResult):
                 message = self._queue.get()
                 send_message(self._connection, message)
         except OSError:

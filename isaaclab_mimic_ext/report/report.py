@@ -9,13 +9,13 @@ from typing import Any
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import check_free
+from isaaclab_mimic_ext.record.session import check_free, stored_result
 from isaaclab_mimic_ext.report.pages import duration
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
 from isaaclab_mimic_ext.report.records import RunRecords, read_records
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.report.summary import count_reasons
-from isaaclab_mimic_ext.stats import INTERRUPTED
+from isaaclab_mimic_ext.run.result import INTERRUPTED
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def report_run(
     records = read_records(folder.store)
     state = _state(folder, records.facts)
     if state not in UNCOUNTED:
-        records = records.only(records.trials < int(records.facts["num_counted"]))
+        records = records.only(records.trials < records.facts["result"]["num_attempts"])
     drawn, missing = _draw_failures(folder, records, num_failures if pictures else 0, clips)
     page = render_run_page(_heading(folder, records.facts, state), records, drawn, missing)
     _write(path, page)
@@ -115,9 +115,10 @@ def _state(folder: RunFolder, facts: dict[str, Any]) -> str:
         check_free(folder)
     except OutputError:
         return IN_PROGRESS
-    if facts.get("complete"):
-        return "finished"
-    return str(facts.get("stop_reason", BROKEN_OFF))
+    result = stored_result(facts)
+    if result is None:
+        return BROKEN_OFF
+    return "finished" if result.target_reached else result.stop_reason
 
 
 def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:

@@ -24,9 +24,11 @@ from isaaclab_mimic_ext.plan.motion_boxes import Boxes
 from isaaclab_mimic_ext.plan.motion_paths import Speed
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
+from isaaclab_mimic_ext.record.episodes import Output
 from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output, bytes_per_env
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, bytes_per_env, episode_format
 from isaaclab_mimic_ext.record.session import RunSession
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.room import check_room
 from isaaclab_mimic_ext.task import Task, load_task
@@ -175,8 +177,9 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         lock=session.lock,
         elapsed=session.elapsed,
         facts={"trials": _facts(cfg, env, pool)},
+        **asdict(cfg.recorder),
     )
-    recorder = EpisodeRecorder(env, cfg.recorder, planner.horizon, output)
+    recorder = EpisodeRecorder(env, planner.horizon, EpisodeWriter(output, episode_format(env)))
     return Generator(env, planner, recorder, ledger, watch, cfg.datagen_config, session.elapsed)
 
 

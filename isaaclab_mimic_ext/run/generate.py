@@ -19,9 +19,8 @@ from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.logs import log_file
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.episodes import Closing
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_demos, identity_of, open_run
+from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_run, identity_of, open_run
 from isaaclab_mimic_ext.run.build import (
     SourceDemos,
     build_generator,
@@ -34,13 +33,10 @@ from isaaclab_mimic_ext.run.build import (
     start_env,
     task_of,
 )
-from isaaclab_mimic_ext.run.reports import closing_facts, draw_run, note_reported, report_late, stored_report, write_stats
-from isaaclab_mimic_ext.stats import INTERRUPTED, GenerationReport, Progress
+from isaaclab_mimic_ext.run.reports import draw_run, note_reported, report_late, write_stats
+from isaaclab_mimic_ext.run.result import Progress, RunResult
 
 log = logging.getLogger(__name__)
-
-SECONDS_TO_WRITE = 15.0
-"""Time for writing demos after an interruption [s]; half of what clusters give a job before they kill it."""
 
 ShouldStop = Callable[[Progress], bool]
 """Called after every step with the progress so far; True stops the run, which can be resumed."""
@@ -59,7 +55,7 @@ def generate(
     recorder: RecorderCfg | None = None,
     video: bool = False,
     should_stop: ShouldStop | None = None,
-) -> GenerationReport:
+) -> RunResult:
     """Generate demonstrations from source demonstrations, and write them to `<output_dir>/demo.hdf5`.
 
     Args:
@@ -74,7 +70,7 @@ def generate(
         should_stop: called after every step with the progress so far; True stops the run, which can be resumed.
 
     Returns:
-        The result. `target_reached` is False if a budget or `should_stop` ended the run; `reason` states which.
+        The result. `target_reached` is False if a budget or `should_stop` ended the run; `stop_reason` states which.
 
     Raises:
         UsageError: an argument is wrong, or the folder holds a different run; nothing was written.
@@ -114,7 +110,7 @@ def generate_run(
     monitor: Monitor = lambda: nullcontext(lambda progress: False),
     env: MimicEnv | None = None,
     demos: SourceDemos | None = None,
-) -> GenerationReport:
+) -> RunResult:
     """Run the trials that are missing in the output folder, and write dataset, statistics and videos.
 
     Args:
@@ -139,17 +135,18 @@ def generate_run(
         check_envs_fit(env, pool)
         folder = RunFolder(Path(cfg.output_dir))
         session = stack.enter_context(_session(cfg, folder))
-        if session.num_finished is not None:  # Another process has finished it in the meantime.
-            return _finished(folder, session.num_finished)
+        if session.finished is not None:  # Another process has finished it in the meantime.
+            return _log_finished(session.finished)
         stack.enter_context(log_file(folder.log))
         generator = _start_generator(cfg, env, pool, session)
         with monitor() as should_stop, _kept_when_failing(generator):
             generator.run(lambda: should_stop(generator.progress()))
-            report = close_recorder(generator)
-        return _finish(cfg, env, folder, replace(report, output_dir=str(folder.path)))
+            result = generator.close()
+        _finish(cfg, env, folder, result)
+        return result
 
 
-def _finished_run(cfg: GenerateCfg) -> GenerationReport | None:
+def _finished_run(cfg: GenerateCfg) -> RunResult | None:
     """Check the output folder; the result of the run in it if that has reached its target, else None.
 
     Statistics and videos that a kill left unwritten are written now.
@@ -162,16 +159,16 @@ def _finished_run(cfg: GenerateCfg) -> GenerationReport | None:
     folder.check(cfg.overwrite, cfg.resume)
     if not cfg.resume:
         return None
-    num_demos = finished_demos(folder, asdict(cfg), Path(cfg.input_file))
-    if num_demos is None:
+    finished = finished_run(folder, asdict(cfg), Path(cfg.input_file))
+    if finished is None:
         return None
-    report_late(cfg, folder)
-    return _finished(folder, num_demos)
+    report_late(cfg, folder, finished)
+    return _log_finished(finished)
 
 
-def _finished(folder: RunFolder, num_demos: int) -> GenerationReport:
-    log.info("Nothing to do: the run in %s is finished, with %d demos", folder.path, num_demos)
-    return stored_report(folder)
+def _log_finished(result: RunResult) -> RunResult:
+    log.info("Nothing to do: the run in %s is finished, with %d demos", result.dataset.parent, result.num_demos)
+    return result
 
 
 def _session(cfg: GenerateCfg, folder: RunFolder) -> AbstractContextManager[RunSession]:
@@ -197,59 +194,33 @@ def _kept_when_failing(generator: Generator) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(RecorderError):
-            close_recorder(generator)
+            generator.close()
         raise
 
 
-def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, report: GenerationReport) -> GenerationReport:
+def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResult) -> None:
     """Write statistics and videos of a run whose dataset is closed."""
-    by_rule = write_stats(cfg, folder, report, env.env_args().get("engine"))
-    _log_result(report, by_rule)
-    if report.reason == INTERRUPTED:
-        return report
+    by_rule = write_stats(cfg, folder, result, env.env_args().get("engine"))
+    _log_result(result, by_rule)
+    if result.is_interrupted:
+        return
     if cfg.video and not cfg.task.is_registered:
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     note_reported(folder)
-    log.info("Saved %d demos to %s", report.num_demos, folder.demos)
+    log.info("Saved %d demos to %s", result.num_demos, folder.demos)
     log.info("Success by subtask, place and source demo, and failure reasons: mimic report output_dir=%s", folder.path)
-    return report
 
 
-def close_recorder(generator: Generator) -> GenerationReport:
-    """Wait until everything is written; the report of the run.
-
-    Raises:
-        RecorderError: the writer failed.
-    """
-    report, verdict = generator.report(), generator.ledger.verdict
-    attributes = {
-        "num_attempts": report.num_attempts,
-        "num_successes": report.num_successes,
-        "stop_reason": report.reason,
-        "complete": report.target_reached,
-    }
-    closing = Closing(
-        committed=verdict.num_attempts if verdict else None,
-        attributes=attributes,
-        facts=closing_facts(report, generator.config.generation_num_trials),
-        is_final=report.target_reached,
-        seconds=None if verdict else SECONDS_TO_WRITE,
-    )
-    summary = generator.recorder.close(closing)
-    report.lengths, report.is_written, report.elapsed = summary.lengths, summary.is_written, generator.clock.elapsed()
-    return report
-
-
-def _log_result(report: GenerationReport, by_rule: Mapping[str, int]) -> None:
+def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:
     log.info(
         "Generated %d successful demos out of %d trials (%.1f%% success rate) in %.1f s: %s demos/h",
-        report.num_successes,
-        report.num_attempts,
-        100 * report.success_rate,
-        report.elapsed,
-        f"{report.demos_per_hour:,.0f}",
+        result.num_successes,
+        result.num_attempts,
+        100 * result.success_rate,
+        result.elapsed,
+        f"{result.demos_per_hour:,.0f}",
     )
-    for reason, count in report.failures.items():
+    for reason, count in result.failures.items():
         log.info("  %d failed: %s", count, reason)
     if len(set(by_rule.values())) > 1:
         counts = ", ".join(f"{count} by success_rule={rule}" for rule, count in by_rule.items())

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,38 +12,20 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task
 from isaaclab_mimic_ext.errors import UsageError
 from isaaclab_mimic_ext.files.writing import check_output
-from isaaclab_mimic_ext.record.episodes import Closing
+from isaaclab_mimic_ext.record.episodes import Output
 from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.run.build import first_reset
-from isaaclab_mimic_ext.stats import INTERRUPTED
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.task import Task
-from isaaclab_mimic_ext.teleoperate import Operator, record_demos
+from isaaclab_mimic_ext.teleoperate import OPERATOR_REASONS, Operator, record_demos
 from isaaclab_mimic_ext.teleoperate_live import MAX_STEPS, LiveDevice, record_live_demos
 
 log = logging.getLogger(__name__)
 
 MAX_PLAN_STEPS = 1000
 """Longest demo of a planning operator [steps]."""
-
-
-@dataclass(frozen=True)
-class RecordingResult:
-    """The result of recording demonstrations.
-
-    Attributes:
-        dataset: the file.
-        num_demos: successful demos in it.
-        num_attempts: demos that were tried.
-        reason: why the recording ended.
-        target_reached: whether as many demos as asked for were recorded.
-    """
-
-    dataset: Path
-    num_demos: int
-    num_attempts: int
-    reason: str
-    target_reached: bool
 
 
 def record(
@@ -58,7 +40,7 @@ def record(
     overwrite: bool = False,
     operator_name: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> RecordingResult:
+) -> RunResult:
     """Record successful demonstrations of an operator.
 
     Args:
@@ -87,20 +69,19 @@ def record(
     name = operator_name or getattr(operator, "__name__", type(operator).__name__)
     ledger = TrialLedger(rules)
     first_reset(env, rules)
-    file = Output(output, None, {"teleop_device": name, "seed": seed}, overwrite)
-    buffers = EpisodeRecorder(env, options, MAX_STEPS if isinstance(operator, LiveDevice) else MAX_PLAN_STEPS, file)
+    attributes = {"teleop_device": name, "seed": seed}
+    file = Output(output, attributes=attributes, overwrite=overwrite, **asdict(options))
+    writer = EpisodeWriter(file, episode_format(env))
+    buffers = EpisodeRecorder(env, MAX_STEPS if isinstance(operator, LiveDevice) else MAX_PLAN_STEPS, writer)
     try:
         if isinstance(operator, LiveDevice):
             record_live_demos(env, operator, buffers, ledger, seed, rules.num_success_steps, should_stop)
         else:
             record_demos(env, operator, buffers, ledger, seed, rules.num_success_steps, should_stop)
     finally:
-        summary = buffers.close(Closing(ledger.committed, {"num_attempts": ledger.committed}, {}, is_final=True))
-    verdict, recorded = ledger.verdict, len(summary.lengths)
-    log.info("Recorded %d demos in %d attempts; saved to %s", recorded, ledger.committed, output)
-    if verdict is None:
-        return RecordingResult(output, recorded, ledger.committed, INTERRUPTED, False)
-    return RecordingResult(output, recorded, ledger.committed, verdict.reason, verdict.target_reached)
+        result = writer.close(ledger.result(output, OPERATOR_REASONS))
+    log.info("Recorded %d demos in %d attempts; saved to %s", result.num_demos, result.num_attempts, output)
+    return result
 
 
 def load_operator(task: Task, teleop_device: str) -> Operator:

@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
+from isaaclab_mimic_ext.record.hdf5 import DatasetFile
 from isaaclab_mimic_ext.rng import Draws, Stream
 from tests.contract.isaaclab_side.messages import Chance, Film, Problem, Trial
 from tests.golden import oracle
@@ -95,7 +95,7 @@ def _isaac_labs(config: Any) -> dict[str, Any]:
 
 def write_source(path: Path, demos: Sequence[SourceDemo]) -> Path:
     """An annotated file of those demos."""
-    file = DatasetFile(path, FileOptions({"env_name": "contract", "type": 2}), overwrite=False)
+    file = DatasetFile(path, {"env_name": "contract", "type": 2})
     for demo in demos:
         info = "obs/datagen_info"
         # Isaac Lab wants the group of the signals to be there, even where one subtask needs none.

@@ -7,7 +7,7 @@ simulator is needed.
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
-from isaaclab_mimic_ext.record.episodes import Closing, TrialOutcomes
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.record.episodes import Output, TrialOutcomes
+from isaaclab_mimic_ext.record.hdf5 import DatasetFile
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.task import load_task
 from tests import requires
 from tests.builders import ACTION_DIM, ENV_ARGS, OBJECT_NAMES, SIGNAL_NAMES, make_demo
@@ -83,7 +85,7 @@ def as_recorded(leaf: np.ndarray) -> np.ndarray:
 
 
 def write_with_ours(path: Path, format_version: int = 1) -> list[dict[str, np.ndarray]]:
-    file = DatasetFile(path, FileOptions(ENV_ARGS, {"note": "ours"}, format_version=format_version), overwrite=False)
+    file = DatasetFile(path, ENV_ARGS, {"note": "ours"}, format_version=format_version)
     demos = []
     for index, num_steps in enumerate((60, 73, 61)):
         leaves = {
@@ -171,7 +173,9 @@ def record_two_trials(
     events = {"randomize_ketchup": EventCfg(asset="ketchup", pose_range={"x": [-0.05, 0.05], "yaw": list(yaw)})}
     env = make_env(task, SimCfg(engine="kinematic"), events, 2, torch.device("cpu"))
     env.reset(env_ids, Draws(7, env_ids))
-    recorder = EpisodeRecorder(env, recorder_cfg or RecorderCfg(), 6, Output(path, attributes={"source_file": "none"}))
+    output = Output(path, attributes={"source_file": "none"}, **asdict(recorder_cfg or RecorderCfg()))
+    writer = EpisodeWriter(output, episode_format(env))
+    recorder = EpisodeRecorder(env, 6, writer)
     recorder.begin(env_ids)
     initial = trees.flatten({"initial_state": env.get_state()})
     expected = [{key: leaf[trial : trial + 1].numpy().copy() for key, leaf in initial.items()} for trial in range(2)]
@@ -190,7 +194,7 @@ def record_two_trials(
     attributes = {"seed": np.full(2, 7)}
     ended = TrialOutcomes(np.arange(2), np.full(2, SUCCEEDED), np.full(2, 4), attributes)
     recorder.end(env_ids, ended, committed=2)
-    recorder.close(Closing(2, {}, {}, is_final=True))
+    writer.close(RunResult(path, 2, 2, "target reached", target_reached=True, target=2))
     for trial in range(2):
         expected[trial] |= {key: np.stack([row[key] for row in steps[trial]]) for key in steps[trial][0]}
     return expected
@@ -236,7 +240,7 @@ def test_quarter_turn_in_format_version_0_is_the_same_rotation_in_isaac_lab(isaa
     quat = np.tile(np.float32(QUARTER_TURN_XYZW), (5, 1))
     pos = np.tile(np.float32([0.1, 0.2, 0.3]), (5, 1))
     leaf = quat if key.endswith("_quat") else np.concatenate((pos, quat), 1)
-    file = DatasetFile(path, FileOptions(ENV_ARGS, format_version=0), overwrite=False)
+    file = DatasetFile(path, ENV_ARGS, format_version=0)
     file.add_demo({"actions": np.zeros((5, ACTION_DIM), np.float32), key: leaf}, {"success": True})
     file.finish({})
     file.publish()

@@ -158,15 +158,14 @@ def _expected(spec: Spec, env: _StubEnv, trial: int) -> tuple[np.ndarray, bool]:
 @pytest.mark.parametrize("seed", first_in_check(range(NUM_SPECS), 4))
 def test_generated_trials_are_the_oracles(seed: int) -> None:
     spec, env, recorder, generator = _generate(1000 + seed, num_envs=1 + seed % 6, num_trials=5, guarantee=bool(seed % 3))
-    verdict = generator.ledger.verdict
-    assert verdict is not None
+    assert generator.ledger.is_over
     for trial, (actions, success, length) in recorder.episodes.items():
         expected, counts = _expected(spec, env, trial)
         place = f"seed {seed}, trial {trial}"
         assert length == len(actions) == len(expected), place
         assert np.abs(actions - expected).max() <= 1e-5, place
         assert success == counts, place
-    outcomes = [recorder.episodes[trial][1] for trial in range(verdict.num_attempts)]
+    outcomes = [recorder.episodes[trial][1] for trial in range(generator.ledger.committed)]
     assert generator.ledger.num_successes == sum(outcomes)
 
 
@@ -174,4 +173,4 @@ def test_envs_that_idle_while_failed_trials_are_repeated_stay_within_the_buffers
     """More envs than trials needed: some never start, while others fail and run again and again."""
     _, _, recorder, generator = _generate(seed=1003, num_envs=9, num_trials=3, guarantee=True, num_doomed=10)
     assert len(recorder.episodes) >= 13
-    assert generator.ledger.verdict is not None
+    assert generator.ledger.is_over

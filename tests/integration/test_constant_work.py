@@ -18,7 +18,6 @@ from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.run.build import build_generator, load_pool
-from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
 from tests import requires
 from tests.kinematic_sources import TASK, generate_cfg, write_source_file
@@ -86,7 +85,7 @@ def _count_steps(cfg: GenerateCfg, folder: RunFolder) -> dict[str, _Count]:
             with _Count() as count:
                 generator.step()
             counts.setdefault(_kind(before, _state(generator)), count)
-        close_recorder(generator)
+        generator.close()
     env.close()
     return counts
 

@@ -17,7 +17,6 @@ from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.record.store import RunStore, TrialRecord
 from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
-from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
 from tests import requires
 from tests.jobs import run_generation
@@ -48,7 +47,7 @@ def run_spoiled(source: Path, folder: Path, fault: Fault) -> TrialRecord:
 
         env.step = spoiled_step  # type: ignore[method-assign]
         generator.run()
-        close_recorder(generator)
+        generator.close()
     env.close()
     (record,) = RunStore(RunFolder(folder).store, read_only=True).records()
     return record
@@ -185,7 +184,7 @@ def test_a_trial_that_ends_when_a_segment_is_due_leaves_nothing_to_the_next_one(
         generator.begin_trials()
         while sum(dues) < 6:
             generator.step()
-        close_recorder(generator)
+        generator.close()
     env.close()
     assert generator.ledger.num_ended >= 6
     assert max(Counter(begun).values()) == 1

@@ -23,7 +23,7 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted,
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.stats import GenerationReport
+from isaaclab_mimic_ext.run.result import RunResult
 from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, read_tree
@@ -37,7 +37,7 @@ HOPELESS = "datagen_config.num_success_steps=1000"
 QUICK = ("num_envs=5", "datagen_config.generation_num_trials=3")
 
 
-def run(source: Path, folder: RunFolder, *overrides: str) -> GenerationReport:
+def run(source: Path, folder: RunFolder, *overrides: str) -> RunResult:
     return run_generation(generate_cfg(source, folder.path, *overrides))
 
 

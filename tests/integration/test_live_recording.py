@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext import teleoperate_live
-from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg, SimCfg
+from isaaclab_mimic_ext.config import DataGenConfig, SimCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.math import axis_angle_from_matrix
-from isaaclab_mimic_ext.record.episodes import Closing
+from isaaclab_mimic_ext.record.episodes import Output
 from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import plan_demos
+from isaaclab_mimic_ext.teleoperate import OPERATOR_REASONS
 from isaaclab_mimic_ext.teleoperate_live import record_live_demos
 from tests.jobs import command
 from tests.kinematic_sources import make_kinematic_env
@@ -57,9 +59,10 @@ def record(path: Path, num_demos: int, gives_up: tuple[int, ...] = ()) -> Person
     env = make_kinematic_env(1)
     env.reset(torch.zeros(1, dtype=torch.int64), Draws(SEED, torch.tensor([0])))
     person, ledger = Person(env, gives_up), TrialLedger(DataGenConfig(generation_num_trials=num_demos))
-    recorder = EpisodeRecorder(env, RecorderCfg(), teleoperate_live.MAX_STEPS, Output(path))
+    writer = EpisodeWriter(Output(path), episode_format(env))
+    recorder = EpisodeRecorder(env, teleoperate_live.MAX_STEPS, writer)
     record_live_demos(env, person, recorder, ledger, SEED, num_success_steps=5)
-    recorder.close(Closing(ledger.committed, {}, {}, is_final=True))
+    writer.close(ledger.result(path, OPERATOR_REASONS))
     return person
 
 
@@ -96,11 +99,13 @@ def test_an_attempt_that_is_given_up_is_no_demo(tmp_path: Path) -> None:
 def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
     env = make_env(load_task("two_arm_lift_tray"), SimCfg(engine="kinematic"), {}, 1)
     env.reset(torch.zeros(1, dtype=torch.int64), Draws(SEED, torch.tensor([0])))
-    recorder = EpisodeRecorder(env, RecorderCfg(), 10, Output(tmp_path / "raw.hdf5"))
+    path = tmp_path / "raw.hdf5"
+    writer = EpisodeWriter(Output(path), episode_format(env))
+    recorder = EpisodeRecorder(env, 10, writer)
     ledger = TrialLedger(DataGenConfig(generation_num_trials=1))
     with pytest.raises(ConfigError, match="one device cannot move 2 arms: left, right"):
         record_live_demos(env, Person(env), recorder, ledger, SEED, num_success_steps=5)
-    recorder.close(Closing(0, {}, {}, is_final=True))
+    writer.close(ledger.result(path, OPERATOR_REASONS))
 
 
 @pytest.mark.parametrize(

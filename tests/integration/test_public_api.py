@@ -119,7 +119,7 @@ def test_stopped_run_is_resumed_to_the_same_dataset(run: mimic.RunResult, env: m
     demos, cfg = mimic.load_demos(annotated, env), mimic.GenerationCfg(num_trials=8, seed=3)
     folder = Path(run.output_dir).with_name("stopped")
     stopped = mimic.generate(env, demos, cfg, folder, should_stop=lambda progress: progress.num_ended >= 3)
-    assert not stopped.target_reached and stopped.reason == "interrupted"
+    assert not stopped.target_reached and stopped.stop_reason == "interrupted"
     resumed = mimic.generate(env, demos, cfg, folder, resume=True)
     assert dataset_digest(resumed.dataset) == dataset_digest(run.dataset)
 
@@ -127,7 +127,7 @@ def test_stopped_run_is_resumed_to_the_same_dataset(run: mimic.RunResult, env: m
 def test_budget_ends_a_run_without_an_error(env: mimic.MimicEnv, annotated: Path, tmp_path: Path) -> None:
     demos = mimic.load_demos(annotated, env)
     run = mimic.generate(env, demos, mimic.GenerationCfg(num_trials=50, max_trials=4), tmp_path / "run")
-    assert not run.target_reached and run.num_attempts == 4 and "max_trials" in run.reason
+    assert not run.target_reached and run.num_attempts == 4 and "max_trials" in run.stop_reason
 
 
 def test_command_continues_a_run_of_the_library(env: mimic.MimicEnv, annotated: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.stats import GenerationReport
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
@@ -144,7 +144,7 @@ def test_operator_turns_no_further_than_its_wrist() -> None:
     assert torch.atan2(x_axis[..., 1], x_axis[..., 0]).abs().max() < 1.35
 
 
-def generate(engine: str, tmp_path: Path, num_trials: int, task: str = "stack_cube") -> GenerationReport:
+def generate(engine: str, tmp_path: Path, num_trials: int, task: str = "stack_cube") -> RunResult:
     """A run from the demonstrations that are shipped."""
     settings = (
         f"task={task}",

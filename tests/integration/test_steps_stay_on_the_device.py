@@ -22,7 +22,6 @@ from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
-from isaaclab_mimic_ext.run.generate import close_recorder
 from tests import requires
 
 NUM_ENVS = 3
@@ -111,7 +110,7 @@ def generator_of(folder: Path, task: str, engine: str, *overrides: str) -> Itera
         try:
             yield generator
         finally:
-            close_recorder(generator)
+            generator.close()
             env.close()
 
 

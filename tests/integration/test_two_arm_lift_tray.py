@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.stats import GenerationReport
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.task import load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.operator import MAX_FRAMES, HandPlans, plan_demos
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import LEVEL_ANGLE
@@ -139,7 +139,7 @@ def test_two_hands_are_recorded_annotated_and_generated_from(tmp_path: Path) -> 
     assert report.num_successes == 5
 
 
-def generate(engine: str, tmp_path: Path, num_trials: int, *overrides: str) -> GenerationReport:
+def generate(engine: str, tmp_path: Path, num_trials: int, *overrides: str) -> RunResult:
     settings = (
         f"task={TASK}",
         f"sim.engine={engine}",

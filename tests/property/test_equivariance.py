@@ -21,7 +21,6 @@ from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.build import build_generator, load_pool
-from isaaclab_mimic_ext.run.generate import close_recorder
 from isaaclab_mimic_ext.task import load_task
 from tests.golden import oracle
 from tests.golden.specs import OBJECTS, Spec, random_poses, random_spec
@@ -162,7 +161,7 @@ def _generate(source: Path, folder: RunFolder, change: Change) -> list[dict[str,
     with open_run(folder, {}, resume=False) as session:
         generator = build_generator(cfg, env, load_pool(cfg, env), session)
         generator.run()
-        close_recorder(generator)
+        generator.close()
     with h5py.File(folder.demos) as file:
         return [read_tree(file["data"][f"demo_{index}"]) for index in range(len(file["data"]))]
 

@@ -11,7 +11,7 @@ from isaaclab_mimic_ext.datasets.digest import demo_digest
 from isaaclab_mimic_ext.datasets.inspect import DatasetSummary, inspect_dataset
 from isaaclab_mimic_ext.datasets.stream import stream_demos
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile, FileOptions
+from isaaclab_mimic_ext.record.hdf5 import DatasetFile
 
 LEAVES = {
     "actions": np.linspace(-1, 1, 70, dtype=np.float32).reshape(10, 7),
@@ -22,7 +22,7 @@ LEAVES = {
 
 
 def write(path: Path, **options: object) -> Path:
-    file = DatasetFile(path, FileOptions({"env_name": "ketchup", "note": "é" * 300}, **options), overwrite=False)
+    file = DatasetFile(path, {"env_name": "ketchup", "note": "é" * 300}, **options)
     for trial in range(3):
         file.add_demo({**LEAVES, "actions": LEAVES["actions"] * (trial + 1) / 3}, {"success": True, "trial": trial})
     file.finish({})

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "demos": {"config", "datasets", "errors", "files", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
     "envs": {"config", "diagnose.reasons", "errors", "kernels", "math", "quaternions", "rng", "room", "task", "tasks"},
-    "record": {"config", "diagnose.reasons", "envs.base", "errors", "files", "math", "quaternions"},
+    "record": {"config", "diagnose.reasons", "envs.base", "errors", "files", "math", "quaternions", "run.result"},
     "report": {
         "config",
         "datasets",
@@ -47,9 +47,8 @@ MAY_IMPORT = {
         "task",
         "train.metrics",
         "run.rerun",
-        "stats",
+        "run.result",
     },
-    "stats": {"diagnose.reasons", "errors"},
     "policies": {"errors", "train.policy"},
     "evaluate": {
         "config",
@@ -76,7 +75,6 @@ MAY_IMPORT = {
         "record",
         "rng",
         "run",
-        "stats",
     },
     "run": {
         "config",
@@ -93,7 +91,6 @@ MAY_IMPORT = {
         "report.summary",
         "rng",
         "room",
-        "stats",
         "task",
         "teleoperate",
         "teleoperate_live",

@@ -9,7 +9,7 @@ import pytest
 
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.record.ledger import TrialLedger, Verdict, is_surely_below
+from isaaclab_mimic_ext.record.ledger import TrialLedger, is_surely_below
 from tests.tiers import first_in_check
 
 NUM_REASONS = 3
@@ -56,7 +56,7 @@ def side_by_side(
     if ended_before is not None:
         ledger.restore(ended_before, np.where(outcomes[ended_before], SUCCEEDED, ended_before % NUM_REASONS))
     committed, running = ledger.committed, []
-    while ledger.verdict is None:
+    while not ledger.is_over:
         for trial in ledger.start(num_envs - len(ends_at)).tolist():
             ends_at[trial] = clock + lengths[trial]
         running.append(len(ends_at))
@@ -97,13 +97,11 @@ def test_the_result_is_that_of_trials_run_one_after_another(block: int) -> None:
         expected = one_after_another(config, outcomes)
         for num_envs in (1, int(rng.integers(2, 9)), int(rng.integers(10, 100))):
             ledger, _ = side_by_side(config, outcomes, lengths, num_envs)
-            verdict = ledger.verdict
-            assert verdict is not None
-            found = Ending(verdict.num_attempts, ledger.num_successes, verdict.target_reached)
+            found = Ending(ledger.committed, ledger.num_successes, ledger.target_reached)
             assert found == expected, f"seed {seed}, {num_envs} envs, {config}"
             assert ledger.committed == expected.num_attempts
             assert ledger.num_failures == expected.num_attempts - expected.num_successes
-            assert ledger.failures_by_reason(NUM_REASONS).sum() == ledger.num_failures
+            assert sum(ledger.failures("abc").values()) == ledger.num_failures
 
 
 def test_short_failures_do_not_crowd_out_long_successes() -> None:
@@ -113,10 +111,10 @@ def test_short_failures_do_not_crowd_out_long_successes() -> None:
     ledger.end(np.array([1]), np.where([False], SUCCEEDED, 0))
     assert ledger.start(1).tolist() == [3]
     ledger.end(np.array([2, 3]), np.where([True, True], SUCCEEDED, 0))
-    assert ledger.verdict is None
+    assert not ledger.is_over
     assert ledger.committed == 0
     ledger.end(np.array([0]), np.where([True], SUCCEEDED, 0))
-    assert ledger.verdict == Verdict(4, True, "target reached")
+    assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (4, True, "target reached")
 
 
 def test_trials_beyond_the_target_are_dropped() -> None:
@@ -125,12 +123,12 @@ def test_trials_beyond_the_target_are_dropped() -> None:
     ledger.end(np.array([0]), np.where([False], SUCCEEDED, [1]))
     ledger.start(1)
     ledger.end(np.array([2, 1]), np.where([True, False], SUCCEEDED, [0, 2]))
-    assert ledger.verdict is None
+    assert not ledger.is_over
     assert ledger.start(9).tolist() == [3]
     ledger.end(np.array([3]), np.where([True], SUCCEEDED, 0))
-    assert ledger.verdict == Verdict(4, True, "target reached")
+    assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (4, True, "target reached")
     assert ledger.start(5).tolist() == []
-    assert ledger.failures_by_reason(3).tolist() == [0, 1, 1]
+    assert ledger.failures(["never grasped", "dropped", "tilted"]) == {"dropped": 1, "tilted": 1}
 
 
 def test_failures_count_in_the_order_of_trials_not_of_endings() -> None:
@@ -139,31 +137,31 @@ def test_failures_count_in_the_order_of_trials_not_of_endings() -> None:
     ledger.start(5)
     ledger.end(np.array([1, 3]), np.where([False, False], SUCCEEDED, 0))
     ledger.end(np.array([0]), np.where([True], SUCCEEDED, 0))
-    assert ledger.verdict is None
+    assert not ledger.is_over
     ledger.end(np.array([4]), np.where([False], SUCCEEDED, 0))
-    assert ledger.verdict is None
+    assert not ledger.is_over
     ledger.end(np.array([2]), np.where([True], SUCCEEDED, 0))
-    assert ledger.verdict is not None
-    assert ledger.verdict.num_attempts == 5
-    assert "max_num_failures: 2 trials in a row failed" in ledger.verdict.reason
+    assert ledger.is_over
+    assert ledger.committed == 5
+    assert "max_num_failures: 2 trials in a row failed" in str(ledger.stop_reason)
 
 
 def test_failures_of_earlier_commits_count_on() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=3))
     for trial in range(3):
-        assert ledger.verdict is None
+        assert not ledger.is_over
         ledger.start(1)
         ledger.end(np.array([trial]), np.where([False], SUCCEEDED, 0))
-    assert ledger.verdict is not None and not ledger.verdict.target_reached
+    assert ledger.is_over and not ledger.target_reached
 
 
 def test_the_total_of_failures_ends_a_run() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_total_failures=2))
     ledger.start(4)
     ledger.end(np.arange(4), np.where([False, True, False, True], SUCCEEDED, 0))
-    assert ledger.verdict is not None
-    assert ledger.verdict.num_attempts == 3
-    assert "max_total_failures" in ledger.verdict.reason
+    assert ledger.is_over
+    assert ledger.committed == 3
+    assert "max_total_failures" in str(ledger.stop_reason)
 
 
 def test_without_guarantee_that_many_trials_run() -> None:
@@ -172,7 +170,7 @@ def test_without_guarantee_that_many_trials_run() -> None:
     ledger.end(np.arange(3), np.zeros(3, dtype=int))
     assert ledger.start(3).tolist() == [3]
     ledger.end(np.array([3]), np.where([True], SUCCEEDED, 0))
-    assert ledger.verdict == Verdict(4, True, "target reached")
+    assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (4, True, "target reached")
     assert ledger.num_successes == 1
 
 
@@ -181,15 +179,15 @@ def test_a_target_reached_in_the_trial_that_exhausts_a_budget_is_reached() -> No
     ledger = TrialLedger(config)
     ledger.start(2)
     ledger.end(np.arange(2), np.zeros(2, dtype=int))
-    assert ledger.verdict is not None and ledger.verdict.target_reached
+    assert ledger.target_reached
 
 
 def test_the_ledger_holds_more_trials_than_it_began_with_room_for() -> None:
     config = DataGenConfig(generation_num_trials=5000, max_num_failures=None)
     outcomes = np.arange(20000) % 3 == 0
     ledger, running = side_by_side(config, outcomes, np.ones(20000, dtype=int), 3000)
-    assert ledger.verdict is not None
-    assert ledger.verdict.num_attempts == 14998
+    assert ledger.is_over
+    assert ledger.committed == 14998
     assert running[0] == 3000
 
 
@@ -205,8 +203,7 @@ def test_whatever_had_ended_before_a_kill_the_result_is_that_of_one_session(bloc
         reach = int(rng.integers(0, expected.num_attempts + 20))
         ended_before = np.flatnonzero(rng.uniform(size=reach) < rng.choice([0.0, 0.5, 0.95, 1.0]))
         ledger, _ = side_by_side(config, outcomes, lengths, int(rng.integers(1, 40)), ended_before)
-        assert ledger.verdict is not None
-        found = Ending(ledger.verdict.num_attempts, ledger.num_successes, ledger.verdict.target_reached)
+        found = Ending(ledger.committed, ledger.num_successes, ledger.target_reached)
         assert found == expected, f"seed {seed}, {config}"
 
 
@@ -221,7 +218,7 @@ def test_trials_that_did_not_end_run_again_before_new_ones() -> None:
 def test_a_run_that_was_over_is_over_when_it_is_restored() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=2, max_num_failures=None))
     ledger.restore(np.array([0, 1, 4]), np.where([True, True, True], SUCCEEDED, 0))
-    assert ledger.verdict == Verdict(2, True, "target reached")
+    assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (2, True, "target reached")
     assert ledger.start(5).tolist() == []
 
 
@@ -229,7 +226,7 @@ def test_the_number_of_trials_ends_a_run_and_no_more_are_started() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_trials=4))
     assert ledger.start(9).tolist() == [0, 1, 2, 3]
     ledger.end(np.arange(4), np.where([True, False, True, True], SUCCEEDED, 0))
-    assert ledger.verdict == Verdict(4, False, "max_trials: 4 trials were made")
+    assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (4, False, "max_trials: 4 trials were made")
 
 
 def test_a_run_is_stopped_with_the_trials_that_are_committed_and_for_the_first_reason_given() -> None:
@@ -238,14 +235,14 @@ def test_a_run_is_stopped_with_the_trials_that_are_committed_and_for_the_first_r
     ledger.end(np.array([0, 1, 3]), np.full(3, SUCCEEDED))
     ledger.stop("max_time: 1 h have passed")
     ledger.stop("something else")
-    assert ledger.verdict == Verdict(2, False, "max_time: 1 h have passed")
+    assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (2, False, "max_time: 1 h have passed")
 
 
 def test_a_success_rate_that_is_too_low_for_sure_ends_a_run() -> None:
     config = DataGenConfig(generation_num_trials=1000, max_num_failures=None, min_success_rate=0.5)
     ledger, _ = side_by_side(config, np.arange(2000) % 5 == 0, np.ones(2000, dtype=int), 10)
-    assert ledger.verdict is not None and "min_success_rate" in ledger.verdict.reason
-    assert ledger.verdict.num_attempts < 40
+    assert "min_success_rate" in str(ledger.stop_reason)
+    assert ledger.committed < 40
 
 
 @pytest.mark.parametrize("rate", first_in_check([0.1, 0.5, 0.9, 0.99]))

@@ -10,8 +10,7 @@ import torch
 
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
-from isaaclab_mimic_ext.run.generate import close_recorder
-from isaaclab_mimic_ext.stats import GenerationReport
+from isaaclab_mimic_ext.run.result import RunResult
 from tests.mobile_base import NUM_DRIVE, NUM_WORK, MobileBaseEnv, make_generator
 
 HOLD = 3
@@ -19,7 +18,7 @@ NOMINAL = 1 + NUM_DRIVE + NUM_WORK + HOLD
 """Steps of a trial that neither waits nor skips: the pose where the demonstration began comes first."""
 
 
-def run(tmp_path: Path, speed: list[float], num_trials: int | None = None, **settings: Any) -> GenerationReport:
+def run(tmp_path: Path, speed: list[float], num_trials: int | None = None, **settings: Any) -> RunResult:
     """One trial in each env, or `num_trials`."""
     config = DataGenConfig(
         generation_guarantee=False,
@@ -31,7 +30,7 @@ def run(tmp_path: Path, speed: list[float], num_trials: int | None = None, **set
     )
     generator = make_generator(MobileBaseEnv(speed), tmp_path / "demo.hdf5", config)
     generator.run()
-    return close_recorder(generator)
+    return generator.close()
 
 
 def episodes(tmp_path: Path, file: str = "demo.hdf5") -> dict[int, h5py.Group]:

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.config import RecorderCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
@@ -22,8 +21,10 @@ from isaaclab_mimic_ext.envs.tabletop import Observer
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_quat
 from isaaclab_mimic_ext.quaternions import first_columns
-from isaaclab_mimic_ext.record.episodes import Closing, TrialOutcomes
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, Output
+from isaaclab_mimic_ext.record.episodes import Output, TrialOutcomes
+from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.record.writer import EpisodeWriter
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.task import SceneState, load_task
 from tests.jobs import command
 
@@ -74,7 +75,8 @@ def record(path: Path, task_name: str, format_version: int = 0) -> Path:
     for index, name in enumerate(task.object_names):
         state["rigid_object"][name]["root_pose"] = scene.root_pose[:, index]
     env.reset_to(state, env_ids)
-    recorder = EpisodeRecorder(env, RecorderCfg(format_version=format_version), NUM_STEPS, Output(path))
+    writer = EpisodeWriter(Output(path, format_version=format_version), episode_format(env))
+    recorder = EpisodeRecorder(env, NUM_STEPS, writer)
     recorder.begin(env_ids)
     for step in range(NUM_STEPS):
         at, actions = torch.full((NUM_ENVS,), step), 0.5 * torch.sin(torch.arange(NUM_ENVS * env.action_dim) + step)
@@ -83,7 +85,7 @@ def record(path: Path, task_name: str, format_version: int = 0) -> Path:
         recorder.after_step(at, actions.reshape(NUM_ENVS, -1), torch.ones(NUM_ENVS, dtype=torch.bool))
     lengths = np.full(NUM_ENVS, NUM_STEPS)
     recorder.end(env_ids, TrialOutcomes(np.arange(NUM_ENVS), np.full(NUM_ENVS, SUCCEEDED), lengths), committed=NUM_ENVS)
-    recorder.close(Closing(NUM_ENVS, {}, {}, is_final=True))
+    writer.close(RunResult(path, NUM_ENVS, NUM_ENVS, "target reached", target_reached=True, target=NUM_ENVS))
     return path
 
 

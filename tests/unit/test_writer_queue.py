@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.record.episodes import Closing, EpisodeBatch, TrialOutcomes, WriterOptions
+from isaaclab_mimic_ext.record.episodes import EpisodeBatch, EpisodeFormat, Output, TrialOutcomes
 from isaaclab_mimic_ext.record.fields import Field
-from isaaclab_mimic_ext.record.hdf5 import FileOptions
 from isaaclab_mimic_ext.record.writer import EpisodeWriter
+from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
 from tests.processes import wait_until
 
 NUM_STEPS, WIDTH = 64, 4096
@@ -22,12 +22,13 @@ NUM_BATCHES = 12
 """Of 1 MiB each."""
 
 
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[EpisodeWriter]:
-    """One with room for 2 MiB, whose process stands still."""
+@pytest.fixture(params=[15.0])
+def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[EpisodeWriter]:
+    """One with room for 2 MiB, whose process stands still; the parameter is its `seconds_to_write`."""
     fields = (Field("actions", (WIDTH,), "low", 0, WIDTH),)
     path, store = tmp_path / "demo.hdf5", tmp_path / "run.sqlite"
-    opened = EpisodeWriter(WriterOptions(path, None, store, FileOptions({}), True, fields, (), queue_megabytes=2))
+    output = Output(path, overwrite=True, queue_megabytes=2, store_path=store, seconds_to_write=request.param)
+    opened = EpisodeWriter(output, EpisodeFormat({}, fields))
     os.kill(opened._process.pid, signal.SIGSTOP)
     yield opened
     opened._process.kill()
@@ -38,6 +39,10 @@ def batch(trial: int) -> EpisodeBatch:
     rows = {"low": np.full((1, NUM_STEPS, WIDTH), trial, np.float32)}
     outcomes = TrialOutcomes(np.array([trial]), reason=np.array([SUCCEEDED]), lengths=np.array([NUM_STEPS]))
     return EpisodeBatch(outcomes, np.ones(1, dtype=bool), rows, {}, committed=trial + 1)
+
+
+def interrupted(writer: EpisodeWriter) -> RunResult:
+    return RunResult(writer.output.path, 0, 0, INTERRUPTED, target_reached=False, target=NUM_BATCHES)
 
 
 def test_generation_waits_once_the_queue_is_full_and_nothing_is_lost(writer: EpisodeWriter) -> None:
@@ -57,11 +62,11 @@ def test_generation_waits_once_the_queue_is_full_and_nothing_is_lost(writer: Epi
     assert writer.queue_depth == 2
     os.kill(writer._process.pid, signal.SIGCONT)
     putting.join()
-    summary = writer.close(Closing(None, {}, {}, is_final=False))
-    assert summary.lengths == [NUM_STEPS] * NUM_BATCHES
+    result = writer.close(interrupted(writer))
+    assert result.lengths == [NUM_STEPS] * NUM_BATCHES
     assert max(most) <= 2
     assert writer.seconds_stalled > 0.1
-    with h5py.File(writer._options.path) as file:
+    with h5py.File(writer.output.path) as file:
         found = [file["data"][f"demo_{index}/actions"][0, 0] for index in range(NUM_BATCHES)]
     assert found == list(range(NUM_BATCHES))
 
@@ -70,17 +75,16 @@ def test_handing_over_is_no_stall_while_there_is_room(writer: EpisodeWriter) -> 
     writer.put(batch(0))
     assert writer.seconds_stalled == 0
     os.kill(writer._process.pid, signal.SIGCONT)
-    assert writer.close(Closing(None, {}, {}, is_final=False)).lengths == [NUM_STEPS]
+    assert writer.close(interrupted(writer)).lengths == [NUM_STEPS]
 
 
+@pytest.mark.parametrize("writer", [-1.0], indirect=True)
 def test_a_signal_leaves_no_time_for_datasets_but_the_store_has_all(writer: EpisodeWriter) -> None:
-    earlier = writer._options.path
+    earlier = writer.output.path
     earlier.write_text("of an earlier session")
     for trial in range(2):
         writer.put(batch(trial))
     os.kill(writer._process.pid, signal.SIGCONT)
-    closing = Closing(None, {}, {"complete": False}, is_final=False, seconds=-1.0)
-    summary = writer.close(closing)
-    assert not summary.is_written
+    assert not writer.close(interrupted(writer)).is_written
     assert earlier.read_text() == "of an earlier session"
     assert not earlier.with_name("demo.hdf5.part").exists()

@@ -1,0 +1,150 @@
+"""Result of a run, and its progress while it goes on. The writer's process imports this: no torch here."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isaaclab_mimic_ext.diagnose.reasons import DIVERGED
+
+INTERRUPTED = "interrupted"
+"""Stop reason of a run that neither its target nor a budget has ended."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Result of a run that has ended: trials 0 .. `num_attempts` - 1 count, in the order of their numbers.
+
+    Attributes:
+        dataset: file of the successful demos.
+        num_attempts: number of trials that count; after an interruption all that have ended.
+        num_successes: number of them that succeeded.
+        stop_reason: "target reached", the budget that ended the run, or `INTERRUPTED`.
+        target_reached: whether the run has as many demos (or trials) as it was to have.
+        target: that number, `generation_num_trials`.
+        failures: reason -> number of trials that failed for it.
+        env_steps: control steps of all envs together in the last session, those of trials that do not count included.
+        elapsed: time from the first reset to the closed file, in all sessions [s].
+        lengths: number of steps of each demo in the dataset.
+        is_written: False where an interruption left no time to write the dataset; the run's store has all demos.
+    """
+
+    dataset: Path
+    num_attempts: int
+    num_successes: int
+    stop_reason: str
+    target_reached: bool
+    target: int
+    failures: dict[str, int] = field(default_factory=dict)
+    env_steps: int = 0
+    elapsed: float = 0.0
+    lengths: list[int] = field(default_factory=list)
+    is_written: bool = True
+
+    @property
+    def output_dir(self) -> Path:
+        """Folder of the dataset, which is the folder of a generation run."""
+        return self.dataset.parent
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self.stop_reason == INTERRUPTED
+
+    @property
+    def num_demos(self) -> int:
+        """Number of demos in the dataset."""
+        return len(self.lengths)
+
+    @property
+    def success_rate(self) -> float:
+        """Share of the trials that succeeded, 0 to 1."""
+        return self.num_successes / max(self.num_attempts, 1)
+
+    @property
+    def demos_per_hour(self) -> float:
+        return 3600 * self.num_demos / max(self.elapsed, 1e-9)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them; `from_dict` reads them."""
+        return asdict(self) | {"dataset": str(self.dataset)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RunResult":
+        return cls(**values | {"dataset": Path(values["dataset"])})
+
+    def dataset_attributes(self) -> dict[str, Any]:
+        """What the dataset itself states about the run, in the attributes of its `data` group."""
+        return {
+            "num_attempts": self.num_attempts,
+            "num_successes": self.num_successes,
+            "stop_reason": self.stop_reason,
+            "complete": self.target_reached,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """Statistics for `important_stats.json`: MimicGen's keys (rates in percent), then our own."""
+        rate = 100 * self.success_rate
+        lengths = np.array(self.lengths or [0])
+        return {
+            "success_rate": rate,
+            "failure_rate": 100 - rate,
+            "num_success": self.num_successes,
+            "num_failures": self.num_attempts - self.num_successes,
+            "num_attempts": self.num_attempts,
+            "num_problematic": self.failures.get(DIVERGED, 0),
+            "ep_length_mean": float(lengths.mean()),
+            "ep_length_std": float(lengths.std()),
+            "ep_length_max": int(lengths.max()),
+            "time spent (hrs)": f"{self.elapsed / 3600:.2f}",
+            "time": self.elapsed,
+            "env_steps": self.env_steps,
+            "demos_per_hour": self.demos_per_hour,
+            "failures": self.failures,
+            "stop_reason": self.stop_reason,
+            "complete": self.target_reached,
+        }
+
+
+@dataclass
+class Progress:
+    """Progress of a run after some step.
+
+    Attributes:
+        num_done: towards `num_target`: successes, or trials without `generation_guarantee`.
+        num_successes, num_ended: of all trials so far, whether they count or not.
+        num_successes_now, env_steps_now, elapsed_now: of this session; the time in seconds.
+        num_unsaved: trials that a crash would lose now.
+        queue_depth: batches that wait for the writer.
+        seconds_stalled: time that generation has waited for the writer [s].
+    """
+
+    num_done: int
+    num_target: int
+    num_successes: int
+    num_ended: int
+    num_successes_now: int
+    env_steps_now: int
+    elapsed_now: float
+    num_unsaved: int
+    queue_depth: int
+    seconds_stalled: float
+
+
+class Clock:
+    """Time of a run [s]; `earlier` is the time of its earlier sessions."""
+
+    def __init__(self, earlier: float = 0.0):
+        self._earlier = earlier
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin this session now."""
+        self._start = time.perf_counter()
+
+    def session(self) -> float:
+        return time.perf_counter() - self._start
+
+    def elapsed(self) -> float:
+        return self._earlier + self.session()
