@@ -112,7 +112,7 @@ def time_stages(evaluator: Evaluator, stages: Stages) -> None:
     stages.time(env, "step", "engine around physics")
     # Resets and pushes: `forward` computes where things are.
     stages.time(env, "reset", "reset")
-    stages.time(evaluator, "_watch", "success and reasons")
+    stages.time(evaluator._observer, "watch", "success and reasons")
     stages.time(env, "observations", "observations")
     if evaluator.history is not None:
         stages.time(evaluator.history, "after_step", "history")

@@ -104,7 +104,7 @@ def _time_stages(run: Generator, stages: Stages) -> None:
     stages.time(run, "_next_actions", "plan and action")
     stages.time(run.env, "step", "engine around physics")
     stages.time(run.env._batch, "step", "physics")
-    stages.time(run, "_watch", "signals")
+    stages.time(run.watch, "after_step", "signals")
     stages.time(run.env, "success", "signals")
     stages.time(run.recorder, "before_step", "record")
     stages.time(run.recorder, "after_step", "record")

@@ -76,7 +76,7 @@ class Generator:
         self.env.step(actions, self.lanes.env_ids)
         success = self.env.success()
         self.recorder.after_step(self.lanes.step, actions, success)
-        self._watch(success, target_eef_pose)
+        self.watch.after_step(self.lanes.step, success, target_eef_pose, self.env.eef_pose, self.planner.subtask)
         self.lanes.advance(success)
         self.env_steps += self.lanes.num_active
         self._observe_navigation()
@@ -149,9 +149,6 @@ class Generator:
         noise = self._noise.sample(self._draws, self.lanes.step) * waypoints.noise_std
         target = waypoints.target_eef_pose
         return self.env.target_eef_pose_to_action(target, waypoints.gripper_action, noise), target
-
-    def _watch(self, success: Tensor, target_eef_pose: Tensor) -> None:
-        self.watch.after_step(self.lanes.step, success, target_eef_pose, self.env.eef_pose, self.planner.subtask)
 
     def _observe_navigation(self) -> None:
         navigation = self.planner.navigation

@@ -2,7 +2,7 @@
 
 # N envs, D of them recorded together, E end effectors, T frames of the longest demo
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.record.episodes import TrialOutcomes
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.lanes import Lanes
 
 OPERATOR_REASONS = ("the operator did not solve the task",)
 """Names of the reasons for which a demo fails, by code."""
@@ -59,20 +60,45 @@ def record_demos(
         num_success_steps: a demo counts if the task is solved in each of its last so many steps.
         should_stop: asked after every step; what is going on then is no demo.
     """
+    lanes = Lanes(env.num_envs, env.device)
     while not ledger.is_over:
-        trials = ledger.start(env.num_envs)
-        env_ids = torch.arange(len(trials), device=env.device)
-        draws = Draws(seed, torch.from_numpy(trials).to(env.device))
+        # An operator plans for scenes that begin together: the next ones begin when all of these have ended.
+        env_ids = lanes.begin(ledger.start(lanes.num_free))
+        draws = Draws(seed, lanes.trial[env_ids])
         env.reset(env_ids, draws)
         recorder.begin(env_ids)
         plan = _plan(env, operator, draws)
-        success = _follow(env, recorder, plan, should_stop) >= num_success_steps
-        if should_stop():
-            return
-        reason, lengths = np.where(success.cpu().numpy(), SUCCEEDED, 0), plan.length.cpu().numpy()
-        ledger.end(trials, reason)
-        ended = TrialOutcomes(trials, reason, lengths, {"seed": np.full(len(trials), seed)})
-        recorder.end(env_ids, ended, ledger.committed)
+        length = torch.zeros_like(lanes.step)
+        length[env_ids] = plan.length
+        for target_pose, gripper_action in _frames(env, plan):
+            advance_demos(env, lanes, recorder, env.target_eef_pose_to_action(target_pose, gripper_action))
+            if should_stop():
+                return
+            end_demos(lanes, lanes.active_among(lanes.step >= length), recorder, ledger, seed, num_success_steps)
+
+
+def advance_demos(env: MimicEnv, lanes: Lanes, recorder: EpisodeRecorder, actions: Tensor) -> None:
+    """One control step of the active lanes with actions (N, A), recorded."""
+    recorder.before_step(lanes.step)
+    env.step(actions, lanes.env_ids)
+    success = env.success()
+    recorder.after_step(lanes.step, actions, success)
+    lanes.advance(success)
+
+
+def end_demos(
+    lanes: Lanes, places: np.ndarray, recorder: EpisodeRecorder, ledger: TrialLedger, seed: int, num_success_steps: int
+) -> None:
+    """Judge the demos that end in the lanes with these indices (n,), and hand them over."""
+    if not len(places):
+        return
+    env_ids = lanes.upload(places)
+    trials, lengths = lanes.trial[env_ids].cpu().numpy(), lanes.step[env_ids].cpu().numpy()
+    reason = np.where(lanes.has_held(num_success_steps)[env_ids].cpu().numpy(), SUCCEEDED, 0)
+    ledger.end(trials, reason)
+    outcomes = TrialOutcomes(trials, reason, lengths, {"seed": np.full(len(trials), seed)})
+    recorder.end(env_ids, outcomes, ledger.committed)
+    lanes.end(places)
 
 
 def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
@@ -82,26 +108,14 @@ def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
     return operator(object_poses, eef_pose[:, 0] if len(env.eef_names) == 1 else eef_pose, draws)
 
 
-def _follow(env: MimicEnv, recorder: EpisodeRecorder, plan: OperatorPlan, should_stop: Callable[[], bool]) -> Tensor:
-    """Carry out a plan; for how many steps up to its end each scene was solved, (D,)."""
+def _frames(env: MimicEnv, plan: OperatorPlan) -> Iterator[tuple[Tensor, Tensor]]:
+    """Target poses (N, E, 4, 4) and gripper actions (N, E, G), frame by frame; envs without a demo have constant ones."""
     num_demos, num_eefs = len(plan.length), len(env.eef_names)
     target_pose, gripper_action = plan.target_eef_pose, plan.gripper_action
     if num_eefs == 1:
         target_pose, gripper_action = target_pose[:, :, None], gripper_action[:, :, None]
     target = torch.eye(4, device=env.device).repeat(env.num_envs, num_eefs, 1, 1)
     gripper = torch.zeros(env.num_envs, num_eefs, gripper_action.shape[-1], device=env.device)
-    steps_successful = torch.zeros_like(plan.length)
-    for frame in range(target_pose.shape[1]):
-        running = frame < plan.length
+    for frame in range(int(plan.length.max())):
         target[:num_demos], gripper[:num_demos] = target_pose[:, frame], gripper_action[:, frame]
-        actions = env.target_eef_pose_to_action(target, gripper)
-        step = torch.full((env.num_envs,), frame, device=env.device)
-        recorder.before_step(step)
-        env.step(actions, running.nonzero().squeeze(-1))
-        success = env.success()
-        recorder.after_step(step, actions, success)
-        counted = torch.where(success[:num_demos], steps_successful + 1, 0)
-        steps_successful = torch.where(running, counted, steps_successful)
-        if should_stop():
-            break
-    return steps_successful
+        yield target, gripper

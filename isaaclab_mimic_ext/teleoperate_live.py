@@ -7,17 +7,16 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.math import matrix_from_axis_angle
-from isaaclab_mimic_ext.record.episodes import TrialOutcomes
 from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.record.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.lanes import Lanes
+from isaaclab_mimic_ext.teleoperate import advance_demos, end_demos
 
 MAX_STEPS = 3000
 """After so many an attempt has failed."""
@@ -58,45 +57,38 @@ def record_live_demos(
     """
     if len(env.eef_names) != 1:
         raise ConfigError(f"teleop_device: one device cannot move {len(env.eef_names)} arms: {', '.join(env.eef_names)}")
-    env_ids = torch.zeros(1, dtype=torch.int64, device=env.device)
+    lanes = Lanes(1, env.device)
     while not ledger.is_over:
-        trials = ledger.start(1)
-        env.reset(env_ids, Draws(seed, torch.from_numpy(trials).to(env.device)))
+        env_ids = lanes.begin(ledger.start(1))
+        env.reset(env_ids, Draws(seed, lanes.trial))
         recorder.begin(env_ids)
         device.reset()
-        solved, length = _attempt(env, device, recorder, num_success_steps, should_stop)
+        _attempt(env, device, recorder, lanes, num_success_steps, should_stop)
         if should_stop():
             return
-        reason = np.array([SUCCEEDED if solved else 0])
-        ledger.end(trials, reason)
-        ended = TrialOutcomes(trials, reason, np.array([length]), {"seed": np.array([seed])})
-        recorder.end(env_ids, ended, ledger.committed)
+        end_demos(lanes, np.array([0]), recorder, ledger, seed, num_success_steps)
 
 
 def _attempt(
-    env: MimicEnv, device: LiveDevice, recorder: EpisodeRecorder, num_success_steps: int, should_stop: Callable[[], bool]
-) -> tuple[bool, int]:
-    """Whether the person solved the task, and in how many steps; in real time, or as fast as the scene goes."""
-    num_solved = 0
+    env: MimicEnv,
+    device: LiveDevice,
+    recorder: EpisodeRecorder,
+    lanes: Lanes,
+    num_success_steps: int,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Step until the task is solved, or the person gives up; in real time, or as fast as the scene runs."""
     next_step_at = time.monotonic()
-    for index in range(MAX_STEPS):
-        command = device.command()
-        target = _moved(env.eef_pose, command.to(env.device))
-        actions = env.target_eef_pose_to_action(target, command[None, None, 6:].to(env.device))
-        step = torch.full((1,), index, device=env.device)
-        recorder.before_step(step)
-        env.step(actions)
-        success = env.success()
-        recorder.after_step(step, actions, success)
-        num_solved = num_solved + 1 if bool(success) else 0  # sync: a person is slower.
-        if num_solved == num_success_steps:
-            return True, index + 1
-        if device.wants_reset() or should_stop():
-            return False, index + 1
+    for _ in range(MAX_STEPS):
+        command = device.command().to(env.device)
+        target_pose = _moved(env.eef_pose, command)
+        advance_demos(env, lanes, recorder, env.target_eef_pose_to_action(target_pose, command[None, None, 6:]))
+        is_solved = bool(lanes.has_held(num_success_steps))  # sync: a person is slower.
+        if is_solved or device.wants_reset() or should_stop():
+            return
         now = time.monotonic()
         next_step_at = max(next_step_at + env.step_dt, now)  # Time that the scene has lost is not made up for.
         time.sleep(next_step_at - now)
-    return False, MAX_STEPS
 
 
 def _moved(pose: Tensor, command: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -16,6 +17,7 @@ from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.run.lanes import Lanes
 
 BeforeStep = Callable[[Tensor, Tensor], None]
 """Called with the step (N,), and the actions (N, A) that follow; rows of demos that are over mean nothing."""
@@ -107,15 +109,15 @@ def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_
     """
     actions, lengths = _padded_actions(env, demos)
     env.reset_to(trees.stack([demo.tree("initial_state", 0) for demo in demos]), torch.arange(len(demos), device=env.device))
-    steps_successful = torch.zeros_like(lengths)
+    lanes = Lanes(len(demos), env.device)
+    lanes.begin(np.arange(len(demos)))
     for step in range(actions.shape[1]):
-        running = step < lengths
         before_step(torch.full_like(lengths, step), actions[:, step])
-        env.step(actions[:, step], running.nonzero().squeeze(-1))
-        after_step(step, running)
-        counted = torch.where(env.success(), steps_successful + 1, 0)
-        steps_successful = torch.where(running, counted, steps_successful)
-    return steps_successful
+        env.step(actions[:, step], lanes.env_ids)
+        after_step(step, lanes.is_active)
+        lanes.advance(env.success())
+        lanes.end(lanes.active_among(lanes.step >= lengths))
+    return lanes.num_success_steps
 
 
 def _padded_actions(env: MimicEnv, demos: Sequence[Demo]) -> tuple[Tensor, Tensor]:

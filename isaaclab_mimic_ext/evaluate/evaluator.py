@@ -13,7 +13,6 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.diagnose.observer import FailureObserver
-from isaaclab_mimic_ext.diagnose.reasons import reason_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise
@@ -21,6 +20,7 @@ from isaaclab_mimic_ext.evaluate.history import History
 from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode
 from isaaclab_mimic_ext.policies.base import Policy
 from isaaclab_mimic_ext.rng import Domain, Draws
+from isaaclab_mimic_ext.run.lanes import Lanes
 
 BROKEN_POLICY = "the policy gave numbers that are not finite"
 
@@ -85,29 +85,21 @@ class Evaluator:
         history: History | None = None,
     ):
         self.env, self.policy, self.rules, self.disturbances, self.history = env, policy, rules, disturbances, history
-        num_envs, device = env.num_envs, env.device
         self.env_steps = 0
         self._num_started = 0
         self._ended: dict[int, Episode] = {}
         self._scenes: dict[int, dict[str, list[float]]] = {}
-        self._active = np.zeros(num_envs, dtype=bool)
-        self._active_ids = torch.zeros(0, dtype=torch.int64, device=device)
-        self._is_active = torch.zeros(num_envs, dtype=torch.bool, device=device)
-        self._episode = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self._draws = Draws(rules.seed, self._episode, Domain.EVALUATION)
-        self._step = torch.zeros(num_envs, dtype=torch.int64, device=device)
-        self._steps_successful = torch.zeros_like(self._step)
-        self._ever_successful = torch.zeros_like(self._is_active)
-        self._policy_broke = torch.zeros_like(self._is_active)
-        self._observer = FailureObserver(env.failure_reasons, env.failure_conditions(), num_envs, device)
-        self._reasons = reason_names(env.failure_reasons)
+        self._lanes = Lanes(env.num_envs, env.device)
+        self._draws = Draws(rules.seed, self._lanes.trial, Domain.EVALUATION)
+        self._policy_broke = torch.zeros_like(self._lanes.is_active)
+        self._observer = FailureObserver(env.failure_reasons, env.failure_conditions(), env.num_envs, env.device)
         self._start = time.perf_counter()
 
     def run(self, should_stop: Callable[[EvaluationProgress], bool] = lambda progress: False) -> None:
         """Run all episodes, or until `should_stop`, asked after every step, says so."""
         self._start = time.perf_counter()
         self._begin_episodes()
-        while self._active.any():
+        while self._lanes.num_active:
             self.step()
             if should_stop(self.progress()):
                 return
@@ -116,17 +108,19 @@ class Evaluator:
     def step(self) -> None:
         """One control step of every env that has an episode, and what follows from it."""
         actions = self._next_actions()
-        self.env.step(actions, None if self._active.all() else self._active_ids)
+        lanes, rules = self._lanes, self.rules
+        self.env.step(actions, lanes.env_ids)
         if self.history is not None:
-            self.history.after_step(self._step)
-        self._watch()
-        self.env_steps += len(self._active_ids)
-        held = self._steps_successful >= self.rules.num_success_steps
-        ended = (self._step >= self.rules.horizon) | (held & self.rules.stop_at_success)
-        # sync: the only one of a step in which no episode ends
-        ended_ids = np.flatnonzero(ended.cpu().numpy() & self._active)
-        if len(ended_ids):
-            self._end_episodes(ended_ids, held)
+            self.history.after_step(lanes.step)
+        success = self.env.success()
+        self._observer.watch(lanes.step, self.env.failure_conditions(), success)
+        lanes.advance(success)
+        self.env_steps += lanes.num_active
+        ended = lanes.active_among(
+            (lanes.step >= rules.horizon) | (lanes.has_held(rules.num_success_steps) & rules.stop_at_success)
+        )
+        if len(ended):
+            self._end_episodes(ended)
             self._begin_episodes()
 
     def progress(self) -> EvaluationProgress:
@@ -149,20 +143,13 @@ class Evaluator:
 
     def _begin_episodes(self) -> None:
         """Start the next episodes in free envs."""
-        free = np.flatnonzero(~self._active)
-        numbers = np.arange(self._num_started, self.rules.num_episodes)[: len(free)]
-        self._num_started += len(numbers)
-        started = free[: len(numbers)]
-        self._active[started] = True
-        self._active_ids = self._tensor(np.flatnonzero(self._active))
-        self._is_active = self._tensor(self._active.copy())
+        numbers = np.arange(self._num_started, self.rules.num_episodes)[: self._lanes.num_free]
         if not len(numbers):
             return
-        env_ids = self._tensor(started)
-        self._episode[env_ids] = self._tensor(numbers)
-        self.env.reset(env_ids, Draws(self.rules.seed, self._episode[env_ids], Domain.EVALUATION))
-        for counter in (self._step, self._steps_successful, self._ever_successful, self._policy_broke):
-            counter[env_ids] = 0
+        self._num_started += len(numbers)
+        env_ids = self._lanes.begin(numbers)
+        self.env.reset(env_ids, Draws(self.rules.seed, self._lanes.trial[env_ids], Domain.EVALUATION))
+        self._policy_broke[env_ids] = False
         self._observer.begin(env_ids)
         self.policy.reset(env_ids)
         self._scenes.update(zip(numbers.tolist(), self._describe(env_ids), strict=True))
@@ -176,16 +163,16 @@ class Evaluator:
         harder = self.disturbances
         observations = trees.flatten(self.env.observations())
         if harder.noise is not None:
-            observations = harder.noise.apply(observations, self._draws, self._step)
+            observations = harder.noise.apply(observations, self._draws, self._lanes.step)
         actions = self.policy.act(observations)
         self._check(actions)
         broken = ~actions.isfinite().all(1)
         self._policy_broke |= broken
         actions = torch.where(broken[:, None], 0.0, actions)
         if harder.object_pushes is not None:
-            harder.object_pushes.apply(self.env, self._draws, self._step, self._is_active)
+            harder.object_pushes.apply(self.env, self._draws, self._lanes.step, self._lanes.is_active)
         if harder.arm_pushes is not None:
-            actions = harder.arm_pushes.apply(self.env, actions, self._draws, self._step)
+            actions = harder.arm_pushes.apply(self.env, actions, self._draws, self._lanes.step)
         return actions
 
     def _check(self, actions: Tensor) -> None:
@@ -196,49 +183,43 @@ class Evaluator:
                 "give a policy that was made for this task"
             )
 
-    def _watch(self) -> None:
-        success = self.env.success()
-        self._steps_successful = torch.where(success, self._steps_successful + 1, 0)
-        self._ever_successful |= success
-        self._observer.watch(self._step, self.env.failure_conditions(), success)
-        self._step += self._is_active
-
-    def _end_episodes(self, ended: np.ndarray, held: Tensor) -> None:
-        ids = self._tensor(ended)
-        lengths = self._step[ids]
-        finite = self._is_finite(ids)
-        codes, steps = self._observer.reasons(ids, lengths, torch.where(finite, -1, lengths - 1))
-        columns = (self._episode, held, self._ever_successful, self._step, self._policy_broke)
-        rows = [column[ids].cpu().tolist() for column in columns]
-        outcome = zip(*rows, finite.cpu().tolist(), codes.cpu().tolist(), steps.cpu().tolist(), strict=True)
-        for number, was_held, ever, length, broke, is_finite, code, step in outcome:
-            counts = (ever if self.rules.any_step else was_held) and is_finite
-            # Observations that are not finite break any policy: the physics is to blame then.
-            reason = BROKEN_POLICY if broke and is_finite else self._reasons[code]
-            self._ended[number] = Episode(
-                episode=number,
-                success=counts,
-                held=was_held,
-                any_step=ever,
-                length=length,
-                reason=None if counts else reason,
-                failed_at=None if counts else step,
-                scene=self._scenes.pop(number),
-            )
+    def _end_episodes(self, places: np.ndarray) -> None:
+        """Judge the episodes that end in the envs with these indices."""
+        lanes, observer = self._lanes, self._observer
+        env_ids = lanes.upload(places)
+        lengths, is_finite = lanes.step[env_ids], self._is_finite(env_ids)
+        codes, steps = observer.reasons(env_ids, lengths, torch.where(is_finite, -1, lengths - 1))
+        held = lanes.has_held(self.rules.num_success_steps)[env_ids]
+        any_step = observer.ever_successful[env_ids]
+        success = (any_step if self.rules.any_step else held) & is_finite
+        # Observations that are not finite break any policy: the physics is to blame then.
+        policy_broke = self._policy_broke[env_ids] & is_finite
+        columns = (lanes.trial[env_ids], success, held, any_step, lengths, codes, steps, policy_broke)
+        episodes = [self._episode(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        self._ended |= {episode.episode: episode for episode in episodes}
         if self.history is not None:
-            self.history.end(ids, [self._ended[number] for number in rows[0]])
-        self._active[ended] = False
-        # An idle env counts no steps, and what it writes the next episode overwrites.
-        self._step[ids] = 0
+            self.history.end(env_ids, episodes)
+        lanes.end(places)
+
+    def _episode(
+        self, number: int, success: bool, held: bool, any_step: bool, length: int, code: int, step: int, policy_broke: bool
+    ) -> Episode:
+        return Episode(
+            episode=number,
+            success=success,
+            held=held,
+            any_step=any_step,
+            length=length,
+            reason=None if success else (BROKEN_POLICY if policy_broke else self._observer.names[code]),
+            failed_at=None if success else step,
+            scene=self._scenes.pop(number),
+        )
 
     def _is_finite(self, env_ids: Tensor) -> Tensor:
         """Whether the observations of envs (n,) are finite; an engine's state that blew up stays so."""
         values = trees.flatten(self.env.observations()).values()
         checks = [value[env_ids].flatten(1).isfinite().all(1) for value in values if value.dtype.is_floating_point]
         return torch.stack(checks, dim=1).all(1)
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.env.device)
 
 
 def _x_y_z_yaw(pose: np.ndarray) -> list[float]:

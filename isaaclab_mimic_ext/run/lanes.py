@@ -78,6 +78,8 @@ class Lanes:
 
     def end(self, places: np.ndarray) -> None:
         """Free the lanes with these indices (n,)."""
+        if not len(places):
+            return
         self.active[places] = False
         self._active_ids = None
         env_ids = self.upload(places)

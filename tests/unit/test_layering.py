@@ -61,6 +61,7 @@ MAY_IMPORT = {
         "quaternions",
         "record",
         "rng",
+        "run.lanes",
     },
     "train": {"config", "datasets", "errors", "files", "task"},
     "pipeline": {"__version__", "config", "datasets", "errors", "files", "task"},
