@@ -164,14 +164,17 @@ class TrialPlanner:
             object_pose: (N, O, 4, 4), present, env frame [m].
             attached: (N, E) int64, the object in each gripper, -1 for none; for the motion planner.
         """
+        # Select: which source demo each segment follows, and how it is moved to the present objects.
         rows = self._rows(env_ids, eef_ids, eef_pose, object_pose)
         demo, transform = self._choose(rows)
         chosen = (torch.arange(len(demo), device=demo.device), demo)
+        # Join: interpolate from the present pose, or go on from the last target.
         is_first = rows.subtask == 0
         start_pose = rows.eef_now
         if self.config.generation_interpolate_from_last_target_pose:
             last_target = self._reader.target[env_ids, eef_ids]
             start_pose = torch.where(is_first[:, None, None], start_pose, last_target)
+        # Enter the segment into the table that waypoints are computed from.
         segments, place, entry = self.segments, (env_ids, eef_ids), (eef_ids, rows.subtask)
         segments.demo[place] = demo.int()
         segments.start[place] = rows.starts[chosen].int()

@@ -70,14 +70,17 @@ class SharedChoices:
         """The demo of each row, (R,), given what it would choose alone, and whether it does not keep the one in use."""
         env_ids, group, leader = sharers.env_ids, sharers.group, sharers.leader
         rows = torch.arange(len(env_ids), device=env_ids.device)
+        # What has been chosen already: by the group, or for this subtask index (-1: nothing).
         shares = chooses_anew & self.by_index
         of_group = self.demo_of_group[env_ids, group]
         of_index = self._demo_of_index[env_ids, sharers.subtask].masked_fill_(~shares, -1)
         first_of_index = torch.where(shares, self._first_alike(env_ids, sharers.subtask, self._demo_of_index.shape[1]), rows)
+        # Point every row to the row that chooses for it.
         is_leader = leader == rows
         demo = torch.where(of_index >= 0, of_index, own)
         chooser = torch.where(is_leader, torch.where(of_index >= 0, rows, first_of_index), leader)
         demo, chooser = torch.where(of_group >= 0, of_group, demo), torch.where(of_group >= 0, rows, chooser)
+        # Follow the pointers: each round doubles the distance that they reach.
         for _ in range((self._num_eefs - 1).bit_length()):
             chooser = chooser[chooser]
         demo = demo[chooser]

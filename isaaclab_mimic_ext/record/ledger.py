@@ -132,10 +132,12 @@ class TrialLedger:
     def _commit(self, success: np.ndarray) -> None:
         if not len(success):
             return
+        # Counts after each of these trials, as if they had run one by one.
         in_row = self._failures_in_row_after(success)
         successes = self.num_successes + np.cumsum(success)
         attempts = self.committed + np.arange(1, len(success) + 1)
         ends = self._ends(successes, attempts, in_row)
+        # The first rule that is met ends the run; trials after it do not count.
         last = min((index for index, _, _ in ends), default=len(success) - 1)
         self._failures_in_row = int(in_row[last])
         self.num_successes, self.committed = int(successes[last]), int(attempts[last])
