@@ -34,10 +34,10 @@ def die() -> None:
 
 def _at_call(name: str, method: str, when: str, count: str) -> None:
     from isaaclab_mimic_ext.record.hdf5 import DatasetFile
-    from isaaclab_mimic_ext.record.run_folder import RunFolder
     from isaaclab_mimic_ext.record.store import RunStore
+    from isaaclab_mimic_ext.run import reports
 
-    owner: Any = {"DatasetFile": DatasetFile, "RunStore": RunStore, "RunFolder": RunFolder}[name]
+    owner: Any = {"DatasetFile": DatasetFile, "RunStore": RunStore, "reports": reports}[name]
     left, method_of_old = [int(count)], getattr(owner, method)
 
     def dies(self: Any, *args: Any, **kwargs: Any) -> Any:

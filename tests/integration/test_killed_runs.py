@@ -65,7 +65,7 @@ def test_a_writer_that_is_killed_ends_the_run_with_one_message_and_loses_nothing
 
 
 @pytest.mark.parametrize(
-    "death_point", ["RunFolder:write:before:2", "RunFolder:write:after:2", "RunStore:set_facts:before:2"]
+    "death_point", ["reports:write_text:before:1", "reports:write_text:after:1", "RunStore:set_facts:before:2"]
 )
 def test_a_run_that_is_killed_before_its_statistics_gets_them_when_it_is_resumed(
     nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
