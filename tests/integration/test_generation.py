@@ -25,7 +25,7 @@ from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.run.result import RunResult
 from tests import requires
-from tests.jobs import run_generation
+from tests.jobs import command, run_generation
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, read_tree
 from tests.processes import HANG_S
 
@@ -232,7 +232,8 @@ def test_a_signal_keeps_every_finished_demo(
     monkeypatch.setattr(Generator, "progress", interrupt_after_nine)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted) as raised:
-        run(kinematic_source, folder, "num_envs=5", "datagen_config.generation_num_trials=500")
+        words = ("num_envs=5", "datagen_config.generation_num_trials=500")
+        command("generate", generate_cfg(kinematic_source, folder.path, *words))
     assert raised.value.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is before
     demos = demos_of(folder.demos)

@@ -182,7 +182,7 @@ def test_a_signal_ends_a_run_in_order_and_it_goes_on(dataset, tmp_path):
     _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 143
     message = message_of(subprocess.CompletedProcess(process.args, process.returncode, "", err))
-    assert "go on with" in message and "resume=true" in message
+    assert "continue with" in message and "resume=true" in message
     epoch = load_checkpoint(output / "models" / "last.pth").facts["epoch"]
     assert train(dataset, output, f"epochs={epoch + 1}", "resume=true").returncode == 0
     assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == epoch + 1
