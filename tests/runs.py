@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.errors import BudgetExhausted
 from isaaclab_mimic_ext.record.run_folder import RunFolder
@@ -28,8 +29,12 @@ PATIENT = "datagen_config.max_num_failures=null"
 RESUME, OVERWRITE = "resume=true", "overwrite=true"
 
 
+def run_cfg(source: Path, folder: RunFolder, *overrides: str) -> GenerateCfg:
+    return generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides)
+
+
 def run(source: Path, folder: RunFolder, *overrides: str) -> RunResult:
-    return run_generation(generate_cfg(source, folder.path, "num_envs=8", TARGET, SHAKY, PATIENT, *overrides))
+    return run_generation(run_cfg(source, folder, *overrides))
 
 
 def begin(source: Path, folder: RunFolder, num_trials: int = 9) -> None:

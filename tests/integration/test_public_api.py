@@ -255,5 +255,5 @@ def test_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, object] = {}
     exec(code.replace("mimic.evaluate(", "result = mimic.evaluate("), names)
     assert names["run"].num_demos == 12  # type: ignore[attr-defined]
-    assert names["result"].num_episodes == 10  # type: ignore[attr-defined]
+    assert 0 <= names["result"].rate <= 1  # type: ignore[attr-defined]
     assert (tmp_path / "logs" / "robomimic" / "stack_cube" / "bc").is_dir()

@@ -18,8 +18,9 @@ from isaaclab_mimic_ext.record.run_folder import RunFolder
 from isaaclab_mimic_ext.run import generate as library
 from tests import requires
 from tests.faults import Nursery, trials_in_store
+from tests.jobs import command
 from tests.kinematic_sources import read_tree, write_source_file
-from tests.runs import NUM_DEMOS, OVERWRITE, RESUME, assert_same_dataset, begin, contents, replaced, run, under_way
+from tests.runs import NUM_DEMOS, OVERWRITE, RESUME, assert_same_dataset, begin, contents, replaced, run, run_cfg, under_way
 
 pytestmark = requires.mark("linux", Path("/proc/self/task").is_dir(), "finds the writer's process through /proc")
 
@@ -44,7 +45,7 @@ def test_a_budget_ends_a_run_in_order_and_without_it_the_run_goes_on(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, budget: str
 ) -> None:
     with pytest.raises(BudgetExhausted, match=budget.partition("=")[0]) as raised:
-        run(kinematic_source, folder, f"datagen_config.{budget}")
+        command("generate", run_cfg(kinematic_source, folder, f"datagen_config.{budget}"))
     assert raised.value.exit_code == 3
     assert "resume=true" in str(raised.value)
     with h5py.File(folder.demos) as file:
