@@ -1,4 +1,4 @@
-"""Record, annotate, generate, split, train, evaluate, and a page about it. What is there and up to date is not done again.
+"""Record, annotate, generate, split, train, evaluate; write a page about the results. Skip steps that are up to date.
 
     python scripts/pipeline.py preset=quick
     python scripts/pipeline.py preset=normal seeds=[1,2,3]

@@ -1,7 +1,6 @@
 """`mimic pipeline`: record, annotate, generate, split, train, evaluate, and a page about the results."""
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -15,130 +14,68 @@ from isaaclab_mimic_ext import errors
 from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.cli.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.main import VERBS
+from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, PipelineCfg, TrainCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.learn.train import checked_settings
-from isaaclab_mimic_ext.pipeline.stamps import Stamps, signatures
-from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps
-from isaaclab_mimic_ext.report.pipeline_page import render_pipeline_page
+from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
 from isaaclab_mimic_ext.task import task_dirs
 
 log = logging.getLogger(__name__)
 
-_USAGE, _BUDGET = 2, 3
-_OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MimicError)}
-_NO_MORE = ("Exception ignored", "Traceback")
+_ERROR_NAMES = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MimicError)}
+_AFTER_ERROR = ("Exception ignored", "Traceback")
+"""Starts of lines that Python prints after the error when the interpreter ends."""
 _POLL = 0.2
+"""Time between two checks for a signal [s]."""
 
 
 def main(cfg: PipelineCfg) -> None:
     """Run the steps that are not up to date, and write the page.
 
     Raises:
-        UsageError: something asked for is wrong.
-        BudgetExhausted: a step ran out of its budget.
-        Interrupted: a signal ended it; it goes on where it stopped.
+        UsageError: the configuration, or the command line of a step, is wrong.
+        BudgetExhausted: a step used up its failure budget.
+        Interrupted: a signal ended the pipeline; the same command resumes it.
         MimicError: a step failed.
     """
     folder = PipelineFolder(Path(cfg.output_dir))
     steps = build_steps(cfg, folder)
-    stamps, signed = Stamps(folder.stamps), signatures(steps)
-    # Hours may lie between here and the last step; what it will not take is said now.
-    check_steps([step for step in steps if not stamps.is_done(step, signed[step.name])])
+    record = Record(folder.record)
+    # The last step may start hours from now: refuse wrong command lines first.
+    check_steps([step for step in steps if not record.is_up_to_date(step)])
     with write_errors(folder.path, "output_dir", "give another output_dir", OutputError):
         (folder.path / "logs").mkdir(parents=True, exist_ok=True)
     with folder.lock.hold() as lock:
-        stamps = Stamps(folder.stamps)
-        _run_all(steps, stamps, folder, lock)
-        _write_page(cfg, folder, {step.name: stamps.seconds(step) for step in steps})
-
-
-def _run_all(steps: list[Step], stamps: Stamps, folder: PipelineFolder, lock: int) -> None:
-    signed = signatures(steps)
-    with StopRequest() as stop:
-        for step in steps:
-            _run(step, signed[step.name], stamps, folder, stop, lock)
-            if stop.requested:
-                stop.raise_interrupted(f"interrupted in step '{step.name}'; the same command goes on")
-
-
-def _write_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: dict[str, float | None]) -> None:
-    page = render_pipeline_page(cfg, folder, seconds)
-    write_text(folder.page, page, kind=OutputError)
-    log.info("Everything is up to date; the page is %s", folder.page)
-
-
-def _run(step: Step, signature: str, stamps: Stamps, folder: PipelineFolder, stop: StopRequest, lock: int) -> None:
-    """Do a step, or go on with it, unless it is up to date."""
-    if stamps.is_done(step, signature):
-        log.info("%s: up to date", step.name)
-        return
-    goes_on = step.can_go_on and stamps.was_begun(step, signature)
-    arguments = (*step.arguments, *(step.resumed if goes_on else step.fresh))
-    stamps.begin(step, signature)
-    log.info("%s: %s %s", step.name, "going on with" if goes_on else "running", " ".join((step.script, *arguments)))
-    start = time.perf_counter()
-    log_path = folder.log(step.name.replace(" ", "_"))
-    with write_errors(log_path, kind=OutputError):
-        output = log_path.open("w")
-    with output:
-        exit_code = _script(step.script, arguments, output, stop, lock)
-    if stop.requested:
-        return
-    if exit_code:
-        raise _failure(step, exit_code, log_path)
-    stamps.finish(step, signature, time.perf_counter() - start)
-    log.info("%s: done in %.0f s", step.name, time.perf_counter() - start)
-
-
-def _script(name: str, arguments: tuple[str, ...], output: IO[str], stop: StopRequest, lock: int) -> int:
-    """Run a script to its end, holding the lock too; a signal that ends us ends it first. Its exit code."""
-    own_tasks = [word for folder in task_dirs()[1:] for word in ("--config-dir", str(folder))]
-    verb = next(verb for verb, entry in VERBS.items() if entry.config == name and not entry.defaults)
-    command = [sys.executable, "-P", "-m", "isaaclab_mimic_ext", verb, *own_tasks, *arguments]
-    # In a session of its own, Ctrl-C reaches it through us, once.
-    process = subprocess.Popen(
-        command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ, pass_fds=(lock,)
-    )
-    forwarded = False
-    while True:
-        try:
-            return process.wait(timeout=_POLL)
-        except subprocess.TimeoutExpired:
-            if stop.requested and not forwarded:
-                process.send_signal(signal.SIGTERM)
-                forwarded = True
-
-
-def _failure(step: Step, exit_code: int, log_path: Path) -> MimicError:
-    message = f"step '{step.name}' failed: {last_words(log_path.read_text(errors='replace'))} (its whole log: {log_path})"
-    return {_USAGE: UsageError, _BUDGET: BudgetExhausted}.get(exit_code, MimicError)(message)
-
-
-def last_words(said: str) -> str:
-    """The error that a script ended with, in one line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    own = [index for index, line in enumerate(lines) if line.partition(":")[0] in _OWN_ERRORS]
-    if not own:
-        return lines[-1] if lines else "it said nothing"
-    # What HDF5 says of a full disk has several lines, and it goes on when the interpreter ends.
-    return " ".join(takewhile(lambda line: not line.startswith(_NO_MORE), lines[own[-1] :]))
+        record = Record(folder.record)  # Another pipeline may have ended since.
+        with StopRequest() as stop:
+            for step in steps:
+                if record.is_up_to_date(step):
+                    log.info("%s: up to date", step.name)
+                else:
+                    _run(step, record, folder.log(step.name), stop, lock)
+                if stop.requested:
+                    stop.raise_interrupted(f"interrupted in step '{step.name}'; run the same command again to resume")
+        page = render_pipeline_page(cfg, folder, {step.name: record.seconds(step) for step in steps})
+        write_text(folder.page, page, kind=OutputError)
+    log.info("All steps are up to date; wrote %s", folder.page)
 
 
 def check_steps(steps: Sequence[Step]) -> None:
-    """Make sure that every step's script takes its command line, and that the agent can be trained.
+    """Make sure that the command of each step accepts its command line, and that the agent can be trained.
 
     Raises:
-        UsageError: one does not; names the step.
+        UsageError: a command line is wrong; the message names the step.
         DependencyMissing: robomimic is not installed.
     """
     for step in steps:
+        command = VERBS[step.verb].config
         try:
-            overrides = translate(list(step.arguments), SCRIPT_SCHEMAS[step.script])
-            cfg = load_config(step.script, overrides, config_dirs=task_dirs()[1:])
+            overrides = translate(list(step.arguments), SCRIPT_SCHEMAS[command])
+            cfg = load_config(command, overrides, config_dirs=task_dirs()[1:])
             if isinstance(cfg, TrainCfg):
                 checked_settings(cfg)
         except UsageError as error:
@@ -146,4 +83,60 @@ def check_steps(steps: Sequence[Step]) -> None:
         except Exception as error:
             if not is_config_error(error):
                 raise
-            raise ConfigError(f"step '{step.name}': {explain(error, step.script)}") from error
+            raise ConfigError(f"step '{step.name}': {explain(error, command)}") from error
+
+
+def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: int) -> None:
+    """Run a step, or resume it.
+
+    Raises:
+        MimicError: the step failed, unless a signal ended it.
+    """
+    words = step.words(resume=record.is_interrupted(step))
+    record.start(step)
+    log.info("%s: mimic %s", step.name, " ".join(words))
+    start = time.perf_counter()
+    with write_errors(log_path, kind=OutputError):
+        output = log_path.open("w")
+    with output:
+        exit_code = _run_command(words, output, stop, lock)
+    if not exit_code:
+        seconds = time.perf_counter() - start
+        record.finish(step, seconds)
+        log.info("%s: finished in %.0f s", step.name, seconds)
+    elif not stop.requested:
+        last = last_words(log_path.read_text(errors="replace"))
+        kinds = {kind.exit_code: kind for kind in (UsageError, BudgetExhausted)}
+        raise kinds.get(exit_code, MimicError)(f"step '{step.name}' failed: {last} (its whole log: {log_path})")
+
+
+def _run_command(words: Sequence[str], output: IO[str], stop: StopRequest, lock: int) -> int:
+    """Run `mimic` in a new process and return its exit code.
+
+    A signal is passed on to the process. The process inherits the lock, so that the folder stays locked if it outlives the
+    pipeline.
+    """
+    verb, *overrides = words
+    own_tasks = [word for folder in task_dirs()[1:] for word in ("--config-dir", str(folder))]
+    # -P: modules of the working directory must not shadow installed ones.
+    command = [sys.executable, "-P", "-m", "isaaclab_mimic_ext", verb, *own_tasks, *overrides]
+    # In a separate session: Ctrl-C reaches the process through us, once.
+    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(lock,))
+    is_signaled = False
+    while True:
+        try:
+            return process.wait(timeout=_POLL)
+        except subprocess.TimeoutExpired:
+            if stop.requested and not is_signaled:
+                process.send_signal(signal.SIGTERM)
+                is_signaled = True
+
+
+def last_words(printed: str) -> str:
+    """The error in a command's output, in one line; its last line if there is none."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    starts = [index for index, line in enumerate(lines) if line.partition(":")[0] in _ERROR_NAMES]
+    if not starts:
+        return lines[-1] if lines else "it printed nothing"
+    # HDF5 describes a full disk in several lines, and reports it again when the interpreter ends.
+    return " ".join(takewhile(lambda line: not line.startswith(_AFTER_ERROR), lines[starts[-1] :]))

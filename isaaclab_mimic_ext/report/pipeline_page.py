@@ -1,4 +1,4 @@
-"""The report of a pipeline: one HTML page about its demos, trainings and evaluation."""
+"""Folder of a pipeline, and its report: one HTML page about its demos, trainings and evaluation."""
 
 import json
 from collections import Counter
@@ -10,11 +10,38 @@ from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.evaluate.results import wilson_interval
-from isaaclab_mimic_ext.pipeline.steps import PipelineFolder
+from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
+from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
 from isaaclab_mimic_ext.report.curves import loss_curves
 from isaaclab_mimic_ext.report.pages import data_url, duration, render
 from isaaclab_mimic_ext.train.metrics import read_metrics
+
+
+class PipelineFolder(OutputFolder):
+    """Output folder of a pipeline: the outputs of its steps, the record of finished steps, their logs, and the page."""
+
+    content = "a pipeline"
+
+    raw = OutputFile("raw.hdf5")
+    annotated = OutputFile("annotated.hdf5")
+    generation = OutputFile("generation")
+    demos = OutputFile("generation/demo.hdf5")
+    evaluation = OutputFile("evaluation")
+    page = OutputFile("report.html")
+    record = OutputFile("steps.json")
+
+    @property
+    def lock(self) -> FolderLock:
+        """Lock of the pipeline and of the step that it runs, which is not waited for if it outlives the pipeline."""
+        note = " (a pipeline, or a step that it left running)"
+        return FolderLock(self.path / "pipeline.lock", grace_of_the_dead=0.0, note=note)
+
+    def training(self, seed: int) -> Path:
+        return self.path / "training" / f"seed_{seed}"
+
+    def log(self, step: str) -> Path:
+        return self.path / "logs" / f"{step.replace(' ', '_')}.txt"
 
 
 def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapping[str, float | None]) -> str:

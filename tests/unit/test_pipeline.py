@@ -5,19 +5,16 @@ import json
 import subprocess
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.commands import pipeline_steps
 from isaaclab_mimic_ext.commands.pipeline import check_steps, last_words
+from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
-from isaaclab_mimic_ext.pipeline import steps as steps_module
-from isaaclab_mimic_ext.pipeline.stamps import Stamps, fingerprints, signatures
-from isaaclab_mimic_ext.pipeline.steps import PipelineFolder, Step, build_steps, task_of
-from isaaclab_mimic_ext.report.pipeline_page import render_pipeline_page
+from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
 from tests.builders import make_source_file
 from tests.pages import check_page
 from tests.train_files import make_train_file
@@ -28,12 +25,12 @@ def make_cfg(**changes) -> PipelineCfg:
     return dataclasses.replace(cfg, **changes)
 
 
-def signed(**changes) -> dict[str, str]:
-    return signatures(build_steps(make_cfg(**changes), PipelineFolder(Path("out"))))
+def keys(**changes) -> dict[str, str]:
+    return {step.name: step.key for step in build_steps(make_cfg(**changes), PipelineFolder(Path("out")))}
 
 
 def changed_steps(**changes) -> set[str]:
-    before, after = signed(), signed(**changes)
+    before, after = keys(), keys(**changes)
     return {name for name in before if before[name] != after[name]}
 
 
@@ -47,65 +44,82 @@ def changed_steps(**changes) -> set[str]:
         ({"num_episodes": 100}, "evaluate"),
     ],
 )
-def test_what_is_changed_makes_its_step_and_those_after_it_stale(changes, first):
-    names = list(signed())
+def test_changed_setting_makes_its_step_and_those_after_it_stale(changes, first):
+    names = list(keys())
     assert changed_steps(**changes) == set(names[names.index(first) :])
 
 
-def test_another_number_of_epochs_makes_trainings_and_evaluation_stale_only():
+def test_other_number_of_epochs_makes_only_trainings_and_evaluation_stale():
     assert changed_steps(epochs=60) == {"train seed 1", "train seed 2", "evaluate"}
 
 
-def test_another_seed_leaves_the_other_trainings_up_to_date():
-    before, after = signed(), signed(seeds=[3, 1])
+def test_other_seed_leaves_the_other_trainings_up_to_date():
+    before, after = keys(), keys(seeds=[3, 1])
     assert before["train seed 1"] == after["train seed 1"]
     assert before["evaluate"] != after["evaluate"]
 
 
+def make_step(folder: Path, *arguments: str) -> Step:
+    return Step("generate", arguments, folder / "demo.hdf5", resumes_from=folder / "run.sqlite")
+
+
 @pytest.fixture
-def step(tmp_path: Path) -> Step:
-    return Step("record", "record", "record_demos", ("num_demos=10",), (tmp_path / "raw.txt",))
+def finished(tmp_path: Path) -> Step:
+    """A step whose record says that it is finished."""
+    step, record = make_step(tmp_path), Record(tmp_path / "steps.json")
+    step.output.write_text("demos")
+    record.start(step)
+    record.finish(step, 2.0)
+    return step
 
 
-def test_a_step_is_up_to_date_only_when_it_was_finished_as_asked_for(step, tmp_path):
-    stamps = Stamps(tmp_path / "stamps.json")
-    step.outputs[0].write_text("demos")
-    assert not stamps.is_done(step, "a")
-    stamps.begin(step, "a")
-    assert not Stamps(tmp_path / "stamps.json").is_done(step, "a")
-    assert stamps.was_begun(step, "a") and not stamps.was_begun(step, "b")
-    stamps.finish(step, "a", 2.0)
-    again = Stamps(tmp_path / "stamps.json")
-    assert again.is_done(step, "a") and not again.is_done(step, "b")
-    assert again.seconds(step) == 2.0
+def test_step_is_up_to_date_after_it_finished_with_the_same_arguments(finished, tmp_path):
+    record = Record(tmp_path / "steps.json")
+    assert record.is_up_to_date(finished) and record.seconds(finished) == 2.0
+    assert not record.is_up_to_date(make_step(tmp_path, "seed=3"))
+
+
+def test_only_the_step_that_was_started_last_is_interrupted(finished, tmp_path):
+    changed = make_step(tmp_path, "seed=3")
+    Record(tmp_path / "steps.json").start(changed)
+    record = Record(tmp_path / "steps.json")
+    assert record.is_interrupted(changed) and not record.is_up_to_date(changed)
+    assert not record.is_interrupted(finished) and not record.is_up_to_date(finished)
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("other demos")])
-def test_an_output_that_was_removed_or_changed_is_made_again(step, tmp_path, damage):
-    stamps = Stamps(tmp_path / "stamps.json")
-    step.outputs[0].write_text("demos")
-    stamps.finish(step, "a", 1.0)
-    damage(step.outputs[0])
-    assert not stamps.is_done(step, "a")
+def test_finished_step_whose_output_was_removed_or_changed_is_run_again_from_the_start(finished, tmp_path, damage):
+    damage(finished.output)
+    record = Record(tmp_path / "steps.json")
+    assert not record.is_up_to_date(finished) and not record.is_interrupted(finished)
 
 
-def test_broken_stamps_mean_that_nothing_is_up_to_date(step, tmp_path):
-    (tmp_path / "stamps.json").write_text("{")
-    assert not Stamps(tmp_path / "stamps.json").is_done(step, "a")
+@pytest.mark.parametrize("content", ["{", "[]", "[1]", "{}"])
+def test_nothing_is_up_to_date_without_a_readable_record(finished, tmp_path, content):
+    (tmp_path / "steps.json").write_text(content)
+    assert not Record(tmp_path / "steps.json").is_up_to_date(finished)
 
 
-def test_masks_change_the_split_and_not_the_generation(tmp_path):
-    path = tmp_path / "demo.hdf5"
-    with h5py.File(path, "w") as file:
-        file.create_group("data/demo_0").attrs["digest"] = np.bytes_("12ab")
-        file["mask/train"] = np.array([b"demo_0"])
-    generate = Step("generate", "generate", "generate", (), (path,))
-    split = Step("split", "split", "split_dataset", (), (path,))
-    before = fingerprints(generate), fingerprints(split)
-    with h5py.File(path, "r+") as file:
-        file["mask/valid"] = np.array([b"demo_0"])
-    assert fingerprints(generate) == before[0]
-    assert fingerprints(split) != before[1]
+def test_split_leaves_the_generation_up_to_date(finished, tmp_path):
+    record, split = Record(tmp_path / "steps.json"), Step("split", (), finished.output, (finished,))
+    record.start(split)
+    finished.output.write_text("demos with masks")
+    killed = Record(tmp_path / "steps.json")
+    assert killed.is_up_to_date(finished) and not killed.is_up_to_date(split)
+    record.finish(split, 1.0)
+    assert record.is_up_to_date(finished) and record.is_up_to_date(split)
+
+
+def test_demos_that_are_generated_again_are_split_again(finished, tmp_path):
+    record, split = Record(tmp_path / "steps.json"), Step("split", (), finished.output, (finished,))
+    record.start(split)
+    finished.output.write_text("demos with masks")
+    record.finish(split, 1.0)
+    finished.output.write_text("demos")
+    assert not record.is_up_to_date(finished) and not record.is_up_to_date(split)
+    record.start(finished)
+    record.finish(finished, 1.0)
+    assert record.is_up_to_date(finished) and not record.is_up_to_date(split)
 
 
 def test_the_command_line_says_which_tasks_pipeline_it_is():
@@ -124,7 +138,7 @@ def test_a_tasks_own_overrides_come_before_those_of_the_command_line():
 
 def test_what_the_user_gives_replaces_a_tasks_own_value_of_the_same_field():
     cfg = make_cfg(generate=["all_subtasks.action_noise=0.1"])
-    generate = next(step for step in build_steps(cfg, PipelineFolder(Path("out"))) if step.name == "generate")
+    generate = next(step for step in build_steps(cfg, PipelineFolder(Path("out"))) if step.verb == "generate")
     noise = [word for word in generate.arguments if word.startswith("all_subtasks.action_noise=")]
     assert noise == ["all_subtasks.action_noise=0.1"]
     load_config("generate", translate(list(generate.arguments), GenerateCfg))
@@ -133,8 +147,8 @@ def test_what_the_user_gives_replaces_a_tasks_own_value_of_the_same_field():
 def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeypatch):
     (tmp_path / "mine" / "agents").mkdir(parents=True)
     (tmp_path / "mine" / "agents" / "pipeline.json").write_text(json.dumps({"trane": []}))
-    monkeypatch.setattr(steps_module, "task_dir", lambda name: tmp_path / name)
-    with pytest.raises(ConfigError, match=r"no step 'trane'.*did you mean 'train'"):
+    monkeypatch.setattr(pipeline_steps, "task_dir", lambda name: tmp_path / name)
+    with pytest.raises(ConfigError, match=r"'trane' is not a step.*did you mean 'train'"):
         build_steps(make_cfg(task_name="mine"), PipelineFolder(Path("out")))
 
 
@@ -173,7 +187,7 @@ BAD_STEPS = [
 
 @pytest.mark.parametrize(("changes", "words"), BAD_STEPS)
 def test_what_a_step_does_not_take_is_said_before_any_runs(changes, words):
-    steps = [step for step in build_steps(make_cfg(**changes), PipelineFolder(Path("out"))) if step.kind != "train"]
+    steps = [step for step in build_steps(make_cfg(**changes), PipelineFolder(Path("out"))) if step.verb != "train"]
     with pytest.raises(ConfigError, match=words):
         check_steps(steps)
 
@@ -182,17 +196,18 @@ def test_what_a_step_does_not_take_is_said_before_any_runs(changes, words):
 def test_every_step_of_a_sound_pipeline_is_taken():
     for task in ("desktop_organizer", "desktop_organizer_wide", "stack_cube"):
         steps = build_steps(make_cfg(task_name=task), PipelineFolder(Path("out")))
-        check_steps([step for step in steps if step.kind != "train"])
+        check_steps([step for step in steps if step.verb != "train"])
 
 
-def test_a_step_goes_on_only_with_what_is_there(tmp_path):
+def test_step_resumes_only_what_was_left_by_a_run_with_the_same_key(tmp_path):
     steps = build_steps(make_cfg(), PipelineFolder(tmp_path))
-    generate, train = (next(step for step in steps if step.kind == kind) for kind in ("generate", "train"))
-    assert not generate.can_go_on and not train.can_go_on and not steps[0].can_go_on
+    generate, train = (next(step for step in steps if step.verb == verb) for verb in ("generate", "train"))
+    assert [step.words(resume=True)[-1] for step in (steps[0], generate, train)] == ["overwrite=true"] * 3
     for path in (tmp_path / "generation" / "run.sqlite", tmp_path / "training" / "seed_1" / "models" / "last.pth"):
         path.parent.mkdir(parents=True)
         path.touch()
-    assert generate.can_go_on and train.can_go_on
+    assert [step.words(resume=True)[-1] for step in (generate, train)] == ["resume=true"] * 2
+    assert [step.words(resume=False)[-1] for step in (generate, train)] == ["overwrite=true"] * 2
 
 
 def test_without_numbered_checkpoints_the_last_one_is_judged():
@@ -203,7 +218,7 @@ def test_without_numbered_checkpoints_the_last_one_is_judged():
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("", "it said nothing"),
+        ("", "it printed nothing"),
         ("[18:00:00] Loaded\nConfigError: seed: wrong\n", "ConfigError: seed: wrong"),
         ("RecorderError: a.hdf5: errno = 28\n  , offset = 7\n\n", "RecorderError: a.hdf5: errno = 28 , offset = 7"),
         ("OutputError: a\n, b\nException ignored in: 'h5py'\nRuntimeError: c", "OutputError: a , b"),

@@ -1,0 +1,193 @@
+"""The steps of a pipeline: their command lines, in their order, and the record of those that are finished."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext import __version__
+from isaaclab_mimic_ext.config import PipelineCfg
+from isaaclab_mimic_ext.config.hydra import conf_dir
+from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.files.writing import write_json
+from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder
+from isaaclab_mimic_ext.task import task_dir, task_dirs
+
+STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
+"""Verbs that a pipeline runs; `PipelineCfg` has a field of overrides for each."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of a command.
+
+    Attributes:
+        verb: One of `STEPS`.
+        arguments: Overrides that decide the result.
+        output: File that exists when the step is finished.
+        after: Steps whose results the step uses.
+        resumes_from: File that an interrupted run leaves; None if the command cannot resume.
+        seed: Seed of a training; None for other steps.
+    """
+
+    verb: str
+    arguments: tuple[str, ...]
+    output: Path
+    after: tuple["Step", ...] = ()
+    resumes_from: Path | None = None
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.verb if self.seed is None else f"{self.verb} seed {self.seed}"
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that decides the result: version, command line, and the keys of the steps before."""
+        decisive = [__version__, self.verb, self.arguments, [step.key for step in self.after]]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+    def words(self, resume: bool) -> tuple[str, ...]:
+        """Command line: the verb and its overrides.
+
+        Args:
+            resume: Continue an interrupted run where possible, instead of replacing it.
+        """
+        if self.verb == "split":
+            return (self.verb, *self.arguments)  # Always replaces the present split.
+        can_resume = resume and self.resumes_from is not None and self.resumes_from.exists()
+        return (self.verb, *self.arguments, "resume=true" if can_resume else "overwrite=true")
+
+
+class Record:
+    """Key and duration of the last run of each step, and digest of its output; kept in a JSON file."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            self._steps: dict[str, dict[str, Any]] = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            self._steps = {}  # Without a record, no step is up to date.
+
+    def is_up_to_date(self, step: Step) -> bool:
+        """Return whether the step was finished with this key, and its output has not changed since."""
+        entry = self._steps.get(step.name, {})
+        if entry.get("key") != step.key or entry["seconds"] is None or not step.output.is_file():
+            return False
+        return entry["output"] is None or entry["output"] == _digest(step.output)
+
+    def is_interrupted(self, step: Step) -> bool:
+        """Return whether the last run of the step had this key and did not finish."""
+        entry = self._steps.get(step.name, {})
+        return entry.get("key") == step.key and entry["seconds"] is None
+
+    def seconds(self, step: Step) -> float | None:
+        """Duration of the run that finished the step [s]; None if it is not finished."""
+        return self._steps.get(step.name, {}).get("seconds")
+
+    def start(self, step: Step) -> None:
+        self._set(step, None, None)
+
+    def finish(self, step: Step, seconds: float) -> None:
+        self._set(step, seconds, _digest(step.output))
+
+    def _set(self, step: Step, seconds: float | None, digest: str | None) -> None:
+        self._steps[step.name] = {"key": step.key, "seconds": seconds, "output": digest}
+        for earlier in step.after:
+            # Split adds masks to the demos of generate: their digest is unknown until it is finished.
+            if earlier.output == step.output:
+                self._steps[earlier.name]["output"] = digest
+        write_json(self._path, self._steps)
+
+
+def _digest(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
+    """The steps in their order.
+
+    Raises:
+        ConfigError: the overrides of the task are wrong.
+    """
+    own = task_overrides(task_of(cfg.task_name))
+    extra = {verb: _overridden(own.get(verb, ()), getattr(cfg, verb)) for verb in STEPS}
+    scene = f"task={cfg.task_name}"
+    recorded = (scene, f"num_demos={cfg.num_sources}", f"output_file={folder.raw}", *extra["record"])
+    record = Step("record", recorded, folder.raw)
+    annotated = (scene, f"input_file={folder.raw}", f"output_file={folder.annotated}", *extra["annotate"])
+    annotate = Step("annotate", annotated, folder.annotated, (record,))
+    places = (f"input_file={folder.annotated}", f"output_dir={folder.generation}")
+    target = (f"num_envs={cfg.num_envs}", f"generation_num_trials={cfg.num_demos}")
+    generated = (scene, *places, *target, *extra["generate"])
+    generate = Step("generate", generated, folder.demos, (annotate,), resumes_from=folder.generation / "run.sqlite")
+    split = Step("split", (f"input_file={folder.demos}", *extra["split"]), folder.demos, (generate,))
+    trainings = [_training(cfg, folder, seed, split, extra["train"]) for seed in cfg.seeds]
+    # Without numbered checkpoints, evaluate the last one.
+    name = "last" if "save_every=0" in extra["train"] else f"model_epoch_{cfg.epochs}"
+    return [record, annotate, generate, split, *trainings, _evaluation(cfg, folder, trainings, name, extra["evaluate"])]
+
+
+def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, split: Step, extra: tuple[str, ...]) -> Step:
+    run = folder.training(seed)
+    last = run / "models" / "last.pth"
+    settings = (f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}", f"output_dir={run}")
+    return Step("train", (f"task={cfg.task_name}", *settings, *extra), last, (split,), resumes_from=last, seed=seed)
+
+
+def _evaluation(
+    cfg: PipelineCfg, folder: PipelineFolder, trainings: Sequence[Step], checkpoint: str, extra: tuple[str, ...]
+) -> Step:
+    paths = ",".join(str(training.output.with_name(f"{checkpoint}.pth")) for training in trainings)
+    sizes = (f"checkpoint=[{paths}]", f"num_envs={cfg.num_envs}", f"num_episodes={cfg.num_episodes}")
+    places = (f"input_file={folder.demos}", f"output_dir={folder.evaluation}")
+    arguments = (f"task={cfg.task_name}", *sizes, *places, *extra)
+    return Step("evaluate", arguments, folder.evaluation / "evaluation.json", tuple(trainings))
+
+
+def _overridden(own: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """Overrides of the task, except for fields that the user overrides, and those of the user."""
+    fields = {_field(override) for override in given}
+    return (*(override for override in own if _field(override) not in fields), *given)
+
+
+def _field(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def task_of(preset: str) -> str:
+    """Name of the task that `task=<preset>` belongs to: presets list it among their defaults."""
+    paths = [folder / "task" / f"{preset}.yaml" for folder in (*task_dirs()[1:], conf_dir())]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return preset
+    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    bases = [base for base in content.get("defaults", []) if isinstance(base, str) and base != "_self_"]
+    own = content.get("task", {}).get("name")
+    return own or next((task_of(base) for base in bases), preset)
+
+
+def task_overrides(task: str) -> Mapping[str, Sequence[str]]:
+    """Overrides of the commands' defaults in the pipeline of a task, by verb.
+
+    Raises:
+        ConfigError: the task's file is not valid JSON, or has an unknown step.
+    """
+    path = task_dir(task) / "agents" / "pipeline.json"
+    if not path.is_file():
+        return {}
+    try:
+        overrides = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"task: {path} is not valid JSON ({error}); correct it") from error
+    for verb in overrides:
+        if verb not in STEPS:
+            raise ConfigError(f"task: {path}: '{verb}' is not a step; {choices(verb, STEPS)}")
+    return overrides
