@@ -2,18 +2,19 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from isaaclab_mimic_ext.cli.arguments import translate
-from isaaclab_mimic_ext.commands import pipeline_steps
+from isaaclab_mimic_ext.commands import pipeline, pipeline_steps
 from isaaclab_mimic_ext.commands.pipeline import check_steps, last_words
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.errors import ConfigError, OutputError
+from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
 from tests.builders import make_source_file
 from tests.pages import check_page
@@ -252,6 +253,77 @@ def test_a_step_that_outlives_its_pipeline_keeps_its_folder(tmp_path):
         step.wait()
     with PipelineFolder(tmp_path).lock.hold():
         pass
+
+
+class FakeCommands:
+    """Commands that only write their outputs; `exit_codes` lists the verbs that fail."""
+
+    def __init__(self, cfg: PipelineCfg):
+        self.outputs = {
+            step.words(False)[:-1]: step.output for step in build_steps(cfg, PipelineFolder(Path(cfg.output_dir)))
+        }
+        self.exit_codes: dict[str, int] = {}
+        self.signaled = ""
+        self.runs: list[str] = []
+
+    def run(self, words, output, stop, lock) -> int:
+        verb = words[0]
+        self.runs.append(f"{verb} {words[-1]}" if verb == "generate" else verb)
+        path = self.outputs[words[:-1]]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if verb == "generate":
+            (path.parent / "run.sqlite").touch()
+        if verb == self.signaled:
+            stop.signal_number = signal.SIGINT
+            return 130
+        output.write("OutputError: disk is full\n")
+        output.flush()
+        path.write_text(" ".join(words))
+        return self.exit_codes.get(verb, 0)
+
+
+@pytest.fixture
+def pipeline_cfg(tmp_path) -> PipelineCfg:
+    return make_cfg(output_dir=str(tmp_path / "out"), seeds=[1])
+
+
+@pytest.fixture
+def commands(pipeline_cfg, monkeypatch) -> FakeCommands:
+    fake = FakeCommands(pipeline_cfg)
+    monkeypatch.setattr(pipeline, "_run_command", fake.run)
+    monkeypatch.setattr(pipeline, "check_steps", lambda steps: None)
+    return fake
+
+
+STEPS_AFTER_GENERATE = ["split", "train", "evaluate"]
+
+
+def test_second_pipeline_runs_nothing_and_draws_the_page_again(pipeline_cfg, commands):
+    pipeline.main(pipeline_cfg)
+    assert commands.runs == ["record", "annotate", "generate overwrite=true", *STEPS_AFTER_GENERATE]
+    commands.runs.clear()
+    page = PipelineFolder(Path(pipeline_cfg.output_dir)).page
+    page.unlink()
+    pipeline.main(pipeline_cfg)
+    assert commands.runs == [] and page.is_file()
+
+
+def test_interrupted_pipeline_resumes_in_the_step_that_was_interrupted(pipeline_cfg, commands):
+    commands.signaled = "generate"
+    with pytest.raises(Interrupted, match="interrupted in step 'generate'; run the same command again"):
+        pipeline.main(pipeline_cfg)
+    commands.signaled = ""
+    commands.runs.clear()
+    pipeline.main(pipeline_cfg)
+    assert commands.runs == ["generate resume=true", *STEPS_AFTER_GENERATE]
+
+
+@pytest.mark.parametrize(("exit_code", "kind"), [(1, MimicError), (2, UsageError), (3, BudgetExhausted)])
+def test_failing_step_ends_the_pipeline_with_its_error_and_exit_code(pipeline_cfg, commands, exit_code, kind):
+    commands.exit_codes = {"annotate": exit_code}
+    with pytest.raises(kind, match=r"step 'annotate' failed: OutputError: disk is full \(.*logs/annotate.txt\)") as raised:
+        pipeline.main(pipeline_cfg)
+    assert raised.value.exit_code == exit_code and commands.runs == ["record", "annotate"]
 
 
 def test_the_page_needs_nothing_but_itself_even_where_steps_left_nothing(tmp_path):
