@@ -1,4 +1,4 @@
-"""The pipeline's steps, and which of them are up to date."""
+"""The pipeline: its steps, which of them are up to date, and how it ends."""
 
 import dataclasses
 import json
@@ -256,12 +256,17 @@ def test_a_step_that_outlives_its_pipeline_keeps_its_folder(tmp_path):
 
 
 class FakeCommands:
-    """Commands that only write their outputs; `exit_codes` lists the verbs that fail."""
+    """Commands that only write their outputs.
+
+    Attributes:
+        exit_codes: verb -> exit code, for verbs that fail.
+        signaled: verb during which Ctrl-C arrives.
+        runs: verbs that were run; that of generate with its last argument.
+    """
 
     def __init__(self, cfg: PipelineCfg):
-        self.outputs = {
-            step.words(False)[:-1]: step.output for step in build_steps(cfg, PipelineFolder(Path(cfg.output_dir)))
-        }
+        steps = build_steps(cfg, PipelineFolder(Path(cfg.output_dir)))
+        self.outputs = {step.verb: step.output for step in steps}
         self.exit_codes: dict[str, int] = {}
         self.signaled = ""
         self.runs: list[str] = []
@@ -269,7 +274,7 @@ class FakeCommands:
     def run(self, words, output, stop, lock) -> int:
         verb = words[0]
         self.runs.append(f"{verb} {words[-1]}" if verb == "generate" else verb)
-        path = self.outputs[words[:-1]]
+        path = self.outputs[verb]
         path.parent.mkdir(parents=True, exist_ok=True)
         if verb == "generate":
             (path.parent / "run.sqlite").touch()
