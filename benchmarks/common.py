@@ -14,10 +14,9 @@ from typing import Any
 import torch
 
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import identity_of, open_run
 from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.session import RunFolder, identity_of, open_run
 
 
 @dataclass

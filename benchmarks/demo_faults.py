@@ -11,11 +11,11 @@ from pathlib import Path
 
 from common import generator
 
+from isaaclab_mimic_ext.checks.examine import examine
+from isaaclab_mimic_ext.checks.findings import DoctorReport
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.doctor.examine import examine
-from isaaclab_mimic_ext.doctor.findings import DoctorReport
 from isaaclab_mimic_ext.errors import MimicError
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests import planted

@@ -22,14 +22,14 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
-from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules
-from isaaclab_mimic_ext.evaluate.history import History
-from isaaclab_mimic_ext.evaluate.results import Checkpoint
+from isaaclab_mimic_ext.learn.checkpoints import find_checkpoints
 from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_rules, load, start_env
-from isaaclab_mimic_ext.policies.base import Policy
+from isaaclab_mimic_ext.learn.evaluator import Evaluator, Rules
+from isaaclab_mimic_ext.learn.history import History
+from isaaclab_mimic_ext.learn.policies import Policy
+from isaaclab_mimic_ext.learn.results import Checkpoint
+from isaaclab_mimic_ext.learn.robomimic import require_robomimic
 from isaaclab_mimic_ext.rng import Domain, Draws
-from isaaclab_mimic_ext.train.robomimic_adapter import require_robomimic
 
 
 class RandomNetwork:

@@ -23,8 +23,8 @@ from common import machine
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from isaaclab_mimic_ext.config.hydra import conf_dir
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.run.session import RunFolder
 from tests.faults import Killed, Nursery, kill_and_resume, open_nursery
 
 SOURCE = conf_dir().parent / "tasks/desktop_organizer/data/source_demos.hdf5"

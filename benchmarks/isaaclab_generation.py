@@ -37,10 +37,9 @@ def ours(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: s
     from dataclasses import asdict
 
     from isaaclab_mimic_ext.config.compose import load_config
-    from isaaclab_mimic_ext.envs.isaaclab.registered import registered_fields
-    from isaaclab_mimic_ext.record.run_folder import RunFolder
-    from isaaclab_mimic_ext.record.session import identity_of, open_run
+    from isaaclab_mimic_ext.envs.isaaclab.make import registered_fields
     from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
+    from isaaclab_mimic_ext.run.session import RunFolder, identity_of, open_run
 
     with tempfile.TemporaryDirectory() as temporary:
         overrides = ["task=isaaclab", f"task.id={task_id}", f"num_envs={num_envs}", f"output_dir={temporary}"]
@@ -71,8 +70,7 @@ def isaaclabs(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_fi
     from isaaclab_mimic.datagen.generation import env_loop, setup_async_generation
 
     from isaaclab_mimic_ext.envs.isaaclab import compat
-    from isaaclab_mimic_ext.envs.isaaclab.make import prepare
-    from isaaclab_mimic_ext.envs.isaaclab.registered import import_registered
+    from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, prepare
 
     env_cfg = compat.load_env_cfg(import_registered(task_id, sim), sim.physics)
     success_term = prepare(env_cfg, task_id, sim, num_envs, "cpu")

@@ -21,11 +21,10 @@ from common import generator, integers, machine
 
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.split import split_dataset
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.record.episodes import EpisodeBatch, EpisodeFormat, Output, TrialOutcomes
-from isaaclab_mimic_ext.record.fields import Field
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
+from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
 from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 _SAMPLE_PERIOD = 0.5
 _NUM_SAMPLES = 16

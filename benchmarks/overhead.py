@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from common import Stages, generator, integers, machine
 
-from isaaclab_mimic_ext.generate import Generator
+from isaaclab_mimic_ext.run.generator import Generator
 
 
 @dataclass

@@ -9,7 +9,7 @@ import sys
 
 from common import generator, integers, machine
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
+from isaaclab_mimic_ext.files.digest import dataset_digest
 
 
 def digest(num_envs: int, num_threads: int, overrides: list[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from common import integers, machine
 
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.run.session import RunFolder
 
 _SCRIPT = Path(__file__).parents[1] / "scripts" / "generate.py"
 _COPY_TRIAL = "INSERT INTO trials SELECT trial + ?, {} FROM trials WHERE trial < ?"

@@ -9,12 +9,11 @@
 The public names are imported when they are first used, so that `import isaaclab_mimic_ext` takes milliseconds.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isaaclab_mimic_ext.checks.examine import check_demos as check
     from isaaclab_mimic_ext.config.compose import load_task
     from isaaclab_mimic_ext.config.generation import GenerationCfg
     from isaaclab_mimic_ext.config.task import (
@@ -27,18 +26,16 @@ if TYPE_CHECKING:
         SubTaskConstraintConfig,
     )
     from isaaclab_mimic_ext.datasets.annotate_file import annotate_file as annotate
-    from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
-    from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
-    from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
+    from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
+    from isaaclab_mimic_ext.datasets.convert.mimicgen import ImportOptions, import_mimicgen
+    from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions
+    from isaaclab_mimic_ext.datasets.convert.prepare import prepare_dataset as prepare
+    from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
     from isaaclab_mimic_ext.datasets.inspect import inspect_dataset as inspect
     from isaaclab_mimic_ext.datasets.merge import merge_datasets as merge
-    from isaaclab_mimic_ext.datasets.prepare import PrepareOptions
-    from isaaclab_mimic_ext.datasets.prepare import prepare_dataset as prepare
     from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset as replay
     from isaaclab_mimic_ext.datasets.split import split_dataset as split
     from isaaclab_mimic_ext.datasets.validate import validate_dataset as validate
-    from isaaclab_mimic_ext.diagnose.reasons import FailureReason
-    from isaaclab_mimic_ext.doctor.examine import check_demos as check
     from isaaclab_mimic_ext.envs.base import MimicEnv
     from isaaclab_mimic_ext.envs.factory import make_env
     from isaaclab_mimic_ext.errors import (
@@ -56,30 +53,30 @@ if TYPE_CHECKING:
         TaskSpecError,
         UsageError,
     )
-    from isaaclab_mimic_ext.evaluate.evaluator import Disturbances
-    from isaaclab_mimic_ext.evaluate.results import CheckpointResult as EvaluationResult
     from isaaclab_mimic_ext.learn.evaluate import evaluate
+    from isaaclab_mimic_ext.learn.evaluator import Disturbances
+    from isaaclab_mimic_ext.learn.policies import Policy, load_policy
+    from isaaclab_mimic_ext.learn.results import CheckpointResult as EvaluationResult
     from isaaclab_mimic_ext.learn.train import train
-    from isaaclab_mimic_ext.policies.base import Policy
     from isaaclab_mimic_ext.report.report import report_run
     from isaaclab_mimic_ext.run.build import SourceDemos, load_demos
     from isaaclab_mimic_ext.run.generate import generate
     from isaaclab_mimic_ext.run.record import record
     from isaaclab_mimic_ext.run.result import RunResult
-    from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
-    from isaaclab_mimic_ext.train.policy import load_policy
+    from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task
+    from isaaclab_mimic_ext.task.reasons import FailureReason
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     # Tasks
     "load_task": "config.compose:load_task",
-    "Task": "task:Task",
-    "Arm": "task:Arm",
-    "SceneObject": "task:SceneObject",
-    "Graspable": "task:Graspable",
-    "SceneState": "task:SceneState",
-    "FailureReason": "diagnose.reasons:FailureReason",
+    "Task": "task.definition:Task",
+    "Arm": "task.definition:Arm",
+    "SceneObject": "task.definition:SceneObject",
+    "Graspable": "task.definition:Graspable",
+    "SceneState": "task.definition:SceneState",
+    "FailureReason": "task.reasons:FailureReason",
     # Configuration of a task, a run and its files
     "MimicEnvCfg": "config.task:MimicEnvCfg",
     "SubTaskConfig": "config.task:SubTaskConfig",
@@ -95,7 +92,7 @@ _PUBLIC = {
     # Source demonstrations: record, annotate, check, load
     "record": "run.record:record",
     "annotate": "datasets.annotate_file:annotate_file",
-    "check": "doctor.examine:check_demos",
+    "check": "checks.examine:check_demos",
     "load_demos": "run.build:load_demos",
     "SourceDemos": "run.build:SourceDemos",
     # Generation
@@ -108,20 +105,20 @@ _PUBLIC = {
     "inspect": "datasets.inspect:inspect_dataset",
     "validate": "datasets.validate:validate_dataset",
     "replay": "datasets.replay_dataset:replay_dataset",
-    "import_mimicgen": "datasets.import_mimicgen:import_mimicgen",
-    "ImportOptions": "datasets.import_mimicgen:ImportOptions",
-    "export_robomimic": "datasets.export_robomimic:export_robomimic",
-    "export_lerobot": "datasets.export_lerobot:export_lerobot",
-    "LeRobotOptions": "datasets.export_lerobot:LeRobotOptions",
-    "prepare": "datasets.prepare:prepare_dataset",
-    "PrepareOptions": "datasets.prepare:PrepareOptions",
+    "import_mimicgen": "datasets.convert.mimicgen:import_mimicgen",
+    "ImportOptions": "datasets.convert.mimicgen:ImportOptions",
+    "export_robomimic": "datasets.convert.robomimic:export_robomimic",
+    "export_lerobot": "datasets.convert.lerobot:export_lerobot",
+    "LeRobotOptions": "datasets.convert.lerobot:LeRobotOptions",
+    "prepare": "datasets.convert.prepare:prepare_dataset",
+    "PrepareOptions": "datasets.convert.prepare:PrepareOptions",
     # Policies
     "train": "learn.train:train",
-    "load_policy": "train.policy:load_policy",
-    "Policy": "policies.base:Policy",
+    "load_policy": "learn.policies:load_policy",
+    "Policy": "learn.policies:Policy",
     "evaluate": "learn.evaluate:evaluate",
-    "Disturbances": "evaluate.evaluator:Disturbances",
-    "EvaluationResult": "evaluate.results:CheckpointResult",
+    "Disturbances": "learn.evaluator:Disturbances",
+    "EvaluationResult": "learn.results:CheckpointResult",
     # Errors
     "MimicError": "errors:MimicError",
     "UsageError": "errors:UsageError",
@@ -210,14 +207,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps Python from hiding the function `generate` by the submodule `generate` when that is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -33,9 +33,9 @@ def die() -> None:
 
 
 def _at_call(name: str, method: str, when: str, count: str) -> None:
-    from isaaclab_mimic_ext.record.hdf5 import DatasetFile
-    from isaaclab_mimic_ext.record.store import RunStore
+    from isaaclab_mimic_ext.files.dataset_file import DatasetFile
     from isaaclab_mimic_ext.run import reports
+    from isaaclab_mimic_ext.run.store import RunStore
 
     owner: Any = {"DatasetFile": DatasetFile, "RunStore": RunStore, "reports": reports}[name]
     left, method_of_old = [int(count)], getattr(owner, method)
@@ -88,7 +88,7 @@ def _in_a_write(size: str, beginning: str = "") -> None:
 
 def _watch_statements(beginning: str, look: Callable[[Any], None]) -> None:
     """Call `look` with the connection at the start of each statement that begins so."""
-    from isaaclab_mimic_ext.record.store import RunStore
+    from isaaclab_mimic_ext.run.store import RunStore
 
     init = RunStore.__init__
 

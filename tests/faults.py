@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.store import RunStore
+from isaaclab_mimic_ext.run.session import RunFolder
+from isaaclab_mimic_ext.run.store import RunStore
 from tests.deaths import arm
 from tests.processes import HANG_S
 
@@ -256,7 +256,7 @@ def _be_run(order: dict[str, Any], folder: str) -> None:
     import resource
 
     from isaaclab_mimic_ext.commands.main import run_script
-    from isaaclab_mimic_ext.record.writer import EpisodeWriter
+    from isaaclab_mimic_ext.run.writer import EpisodeWriter
 
     os.dup2(os.open(order["said"], os.O_WRONLY | os.O_CREAT), 2)
     os.dup2(2, 1)

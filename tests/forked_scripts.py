@@ -69,7 +69,7 @@ def open_scripts(folder: Path) -> Iterator[Scripts]:
 
 def _serve() -> None:
     import isaaclab_mimic_ext.envs.factory
-    import isaaclab_mimic_ext.task  # noqa: F401
+    import isaaclab_mimic_ext.task.definition  # noqa: F401
     from isaaclab_mimic_ext.commands.main import run_script
 
     for line in sys.stdin:

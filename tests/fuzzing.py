@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.digest import demo_digest
+from isaaclab_mimic_ext.files.digest import demo_digest
 from tests.builders import OBJECT_NAMES, SIGNAL_NAMES
 
 TIMEOUT = 20.0
@@ -92,17 +92,17 @@ def _damage_structure(file: h5py.File, kind: str, rng: random.Random) -> None:
 
 def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
     """Name -> a reader, which returns what it read as bytes or text."""
-    from isaaclab_mimic_ext.datasets.demos import read_demos
-    from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
     from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
     from isaaclab_mimic_ext.datasets.merge import merge_datasets
-    from isaaclab_mimic_ext.datasets.playback import demo_states
+    from isaaclab_mimic_ext.datasets.replay import read_demos
     from isaaclab_mimic_ext.datasets.split import split_dataset
-    from isaaclab_mimic_ext.datasets.stream import stream_demos
     from isaaclab_mimic_ext.datasets.validate import validate_dataset
     from isaaclab_mimic_ext.demos.source import load_source_demos
+    from isaaclab_mimic_ext.envs.playback import demo_states
     from isaaclab_mimic_ext.errors import SourceDataError
-    from isaaclab_mimic_ext.task import load_task
+    from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+    from isaaclab_mimic_ext.files.stream import stream_demos
+    from isaaclab_mimic_ext.task.definition import load_task
 
     def source(path: Path) -> Any:
         demos = load_source_demos(path, ("franka",), OBJECT_NAMES, SIGNAL_NAMES[:-1], 7)

@@ -6,9 +6,9 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
-from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import trial_events
+from isaaclab_mimic_ext.envs.isaaclab.make import trial_events
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 
 NEWTON = SimCfg(engine="isaaclab", physics="newton")

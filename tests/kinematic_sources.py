@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.math import interpolate_poses, pose_from_pos_rot
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests.named_poses import object_poses
 
 TASK = "desktop_organizer"

@@ -13,17 +13,17 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.diagnose.watch import TrialWatch
-from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.math import pose_from_pos_rot
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
-from isaaclab_mimic_ext.record.episodes import Output
-from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.run.episodes import Output
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.run.watch import TrialWatch
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
 
 EEFS = ("body", "hand")
 NEAR = 0.01

@@ -7,8 +7,7 @@ import torch
 
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, MotionQuery, Workspace, hand_boxes
-from isaaclab_mimic_ext.plan.motion_boxes import Boxes
-from isaaclab_mimic_ext.plan.motion_paths import Speed
+from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
 
 HAND = (((0.0, 0.0, -0.02), (0.012, 0.055, 0.03)), ((0.0, 0.0, -0.07), (0.025, 0.102, 0.028)))
 DOWN = torch.diag(torch.tensor([1.0, -1.0, -1.0]))

@@ -6,10 +6,10 @@ import h5py
 import pytest
 
 from isaaclab_mimic_ext.config import GenerateCfg
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.errors import BudgetExhausted
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.session import RunFolder
 from tests.faults import Nursery, Run
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg

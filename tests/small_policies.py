@@ -9,7 +9,7 @@ import h5py
 import torch
 from torch import Tensor, nn
 
-from isaaclab_mimic_ext.policies.base import PolicyRequest
+from isaaclab_mimic_ext.learn.policies import PolicyRequest
 
 POS_SCALE = 0.05
 """An action of 1 moves the end effector by this much [m]."""

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.datasets.split import split_dataset
-from isaaclab_mimic_ext.train.agents import load_agent, low_dim_keys
+from isaaclab_mimic_ext.learn.agents import load_agent, low_dim_keys
 from tests.builders import make_source_file
 
 _WIDTHS = {"eef_quat": 4, "gripper_pos": 2}

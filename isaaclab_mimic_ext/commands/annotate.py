@@ -5,8 +5,8 @@ from pathlib import Path
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation
 from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
-from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.envs.factory import make_scene
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import check_output
 
 

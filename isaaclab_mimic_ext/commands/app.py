@@ -12,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from isaaclab_mimic_ext.cli.arguments import translate
-from isaaclab_mimic_ext.cli.messages import explain, is_config_error
-from isaaclab_mimic_ext.cli.simulator import is_multirun, prepare_sweep, registered_fields, start_engine
+from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, registered_fields, start_engine
+from isaaclab_mimic_ext.commands.messages import explain, is_config_error
+from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.compose import to_typed
 from isaaclab_mimic_ext.config.hydra import conf_dir, register

@@ -6,21 +6,20 @@ from typing import Any
 
 from isaaclab_mimic_ext import config
 from isaaclab_mimic_ext.commands.progress import ProgressBar
-from isaaclab_mimic_ext.datasets.engine import recorded_engine
-from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
-from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
+from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
+from isaaclab_mimic_ext.datasets.convert.mimicgen import Imported, ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.convert.prepare import Prepared, PrepareOptions, prepare_dataset
+from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.findings import ValidationReport
-from isaaclab_mimic_ext.datasets.import_mimicgen import Imported, ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.inspect import DatasetSummary, inspect_dataset, summary_as_json, summary_as_text
 from isaaclab_mimic_ext.datasets.merge import Merged, merge_datasets
-from isaaclab_mimic_ext.datasets.prepare import Prepared, PrepareOptions, prepare_dataset
-from isaaclab_mimic_ext.datasets.replay import Replayed, summary
+from isaaclab_mimic_ext.datasets.replay import Replayed, recorded_engine, summary
 from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset
 from isaaclab_mimic_ext.datasets.split import Split, split_dataset
-from isaaclab_mimic_ext.datasets.stream import read_facts
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import ConfigError, InvalidDataset, choices
+from isaaclab_mimic_ext.files.stream import read_facts
 
 FORMATS = ("robomimic", "lerobot")
 

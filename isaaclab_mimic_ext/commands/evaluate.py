@@ -16,19 +16,17 @@ from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
-from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
-from isaaclab_mimic_ext.evaluate.disturbances import scaled_events
-from isaaclab_mimic_ext.evaluate.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
-from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
-from isaaclab_mimic_ext.evaluate.history import History
-from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, best_of, by_epoch
-from isaaclab_mimic_ext.evaluate.table import result_table
 from isaaclab_mimic_ext.files.writing import write_json, write_text
+from isaaclab_mimic_ext.learn.checkpoints import EvaluationFolder, find_checkpoints
+from isaaclab_mimic_ext.learn.disturbances import scaled_events
 from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_rules, known, load, start_env
-from isaaclab_mimic_ext.policies.base import Policy
-from isaaclab_mimic_ext.policies.load import find_policy
+from isaaclab_mimic_ext.learn.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
+from isaaclab_mimic_ext.learn.history import History
+from isaaclab_mimic_ext.learn.policies import Policy, find_policy
+from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
+from isaaclab_mimic_ext.learn.sweep import result_table
 from isaaclab_mimic_ext.report.curves import plot_success
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +139,7 @@ class Evaluation:
                 self._draw_video(self.folder.video(name, success), history, success)
 
     def _draw_video(self, path: Path, history: History, success: bool) -> None:
-        from isaaclab_mimic_ext.datasets.playback import write_states_video
+        from isaaclab_mimic_ext.envs.playback import write_states_video
 
         demos, task = history.demos(success), load_task(self.cfg.task.name)
         if not demos:

@@ -10,10 +10,10 @@ from isaaclab_mimic_ext.commands.progress import ProgressBar, generation_figures
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted
-from isaaclab_mimic_ext.record.episodes import SECONDS_TO_WRITE
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
 from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run
 from isaaclab_mimic_ext.run.result import Progress, RunResult
+from isaaclab_mimic_ext.run.session import RunFolder
 
 
 def main(cfg: GenerateCfg) -> RunResult:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from isaaclab_mimic_ext import errors
-from isaaclab_mimic_ext.cli.arguments import translate
-from isaaclab_mimic_ext.cli.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.main import VERBS
+from isaaclab_mimic_ext.commands.messages import explain, is_config_error
+from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, PipelineCfg, TrainCfg
@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, 
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.learn.train import checked_settings
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
-from isaaclab_mimic_ext.task import task_dirs
+from isaaclab_mimic_ext.task.definition import task_dirs
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from isaaclab_mimic_ext.evaluate.evaluator import EvaluationProgress
+    from isaaclab_mimic_ext.learn.evaluator import EvaluationProgress
+    from isaaclab_mimic_ext.learn.trainer import TrainingReport
     from isaaclab_mimic_ext.run.result import Progress as RunProgress
-    from isaaclab_mimic_ext.train.trainer import TrainingReport
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,8 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
 from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.run.record import load_operator, record
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.task import load_task
-from isaaclab_mimic_ext.teleoperate import Operator
-from isaaclab_mimic_ext.teleoperate_live import LiveDevice
+from isaaclab_mimic_ext.run.teleoperation import LiveDevice, Operator
+from isaaclab_mimic_ext.task.definition import load_task
 
 KEYBOARD = "keyboard"
 MAX_SCENES = 64

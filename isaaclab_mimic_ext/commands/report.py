@@ -9,9 +9,8 @@ from rich.console import Console
 
 from isaaclab_mimic_ext.config import ReportCfg, SweepReportCfg
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
-from isaaclab_mimic_ext.evaluate.sweep import Outcome, outcomes, read_jobs, swept_parameters
-from isaaclab_mimic_ext.evaluate.table import sweep_table
 from isaaclab_mimic_ext.files.writing import write_json
+from isaaclab_mimic_ext.learn.sweep import Outcome, outcomes, read_jobs, sweep_table, swept_parameters
 from isaaclab_mimic_ext.report.curves import plot_sweep
 from isaaclab_mimic_ext.report.report import RunReport, report_run
 

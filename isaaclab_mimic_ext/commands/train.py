@@ -7,7 +7,7 @@ from isaaclab_mimic_ext.commands.progress import ProgressBar, training_figures
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.learn.train import TrainingHooks, train_run
-from isaaclab_mimic_ext.train.trainer import TrainingReport
+from isaaclab_mimic_ext.learn.trainer import TrainingReport
 
 
 def main(cfg: TrainCfg) -> TrainingReport:

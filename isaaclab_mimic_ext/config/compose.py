@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.config.task import MimicEnvCfg
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 if TYPE_CHECKING:
-    from isaaclab_mimic_ext.task import Task
+    from isaaclab_mimic_ext.task.definition import Task
 
 
 def load_config(
@@ -74,10 +74,10 @@ def load_task(name: str, config_dir: str | Path | None = None) -> "Task":
     Raises:
         ConfigError: there is no such task.
     """
-    from isaaclab_mimic_ext import task
+    from isaaclab_mimic_ext.task import definition
 
     task_name, config = load_task_config(name, [] if config_dir is None else [Path(config_dir)])
-    loaded = task.load_task(task_name)
+    loaded = definition.load_task(task_name)
     loaded.config = config
     return loaded
 

@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.config.task import BODY, EventCfg, MimicEnvCfg, SubTaskB
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
 
 if TYPE_CHECKING:
-    from isaaclab_mimic_ext.task import Task
+    from isaaclab_mimic_ext.task.definition import Task
 
 SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
 """`random` ignores them: an override cannot remove those of the strategy that a task's file names."""
@@ -37,7 +37,7 @@ def validate(cfg: Any, task: "Task | None" = None) -> None:
         ConfigError: a value is out of range, contradicts another one, or names what does not exist.
     """
     if isinstance(cfg, SceneCfg | CheckDemosCfg):
-        from isaaclab_mimic_ext.task import load_task
+        from isaaclab_mimic_ext.task.definition import load_task
 
         validate_task_cfg(cfg, None if cfg.task.is_registered else task or load_task(cfg.task.name))
     else:
@@ -92,7 +92,7 @@ def _check_evaluate(cfg: EvaluateCfg) -> None:
     if cfg.push_objects == []:
         raise ConfigError("push_objects: must not be empty (got []); name some, null pushes any object")
     if cfg.push_objects and not cfg.task.is_registered:
-        from isaaclab_mimic_ext.task import load_task
+        from isaaclab_mimic_ext.task.definition import load_task
 
         names = load_task(cfg.task.name).object_names
         for name in cfg.push_objects:

@@ -1,0 +1,1 @@
+"""Tools for datasets: annotate, validate, inspect, split, merge, replay, convert."""

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
-from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
-from isaaclab_mimic_ext.datasets.demos import read_demos, read_provenance
-from isaaclab_mimic_ext.datasets.hdf5 import format_version, open_hdf5, quaternion_columns
-from isaaclab_mimic_ext.datasets.marks import read_marks
+from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate, read_marks
+from isaaclab_mimic_ext.datasets.replay import read_demos, read_provenance
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, quaternion_columns
+from isaaclab_mimic_ext.files.quaternions import ENTRY, as_entry
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
-from isaaclab_mimic_ext.quaternions import ENTRY, as_entry
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile
 
 log = logging.getLogger(__name__)
 

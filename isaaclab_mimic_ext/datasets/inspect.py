@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.digest import check_demo_digest, dataset_digest
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, open_hdf5, plain_value
+from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5, plain_value
 
 Range = tuple[float, float]
 

@@ -11,8 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.demos import read_demos
-from isaaclab_mimic_ext.datasets.hdf5 import (
+from isaaclab_mimic_ext.datasets.replay import read_demos
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.dataset_file import fixed
+from isaaclab_mimic_ext.files.hdf5 import (
     DAMAGE,
     DEMOS_PER_OPENING,
     check_objects_below,
@@ -22,11 +24,9 @@ from isaaclab_mimic_ext.datasets.hdf5 import (
     plain_value,
     text_of,
 )
-from isaaclab_mimic_ext.datasets.stream import FileFacts, read_facts
-from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.quaternions import ENTRY
+from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacing
-from isaaclab_mimic_ext.quaternions import ENTRY
-from isaaclab_mimic_ext.record.hdf5 import fixed
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of demos copied, and of all."""

@@ -1,27 +1,114 @@
-"""Replay of recorded actions, one demo per env, and the states that it passes through."""
+"""The engine that a dataset was made with."""
 
 # N demos (one per env), T steps of the longest, O objects
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.datasets.demos import read_demos
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.factory import make_env, make_registered
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.demo import Demo, read_demo
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.run.lanes import Lanes
+from isaaclab_mimic_ext.task.definition import available_tasks, load_task
+
+EMBEDDED = ("mujoco", "kinematic")
+
+"""Engines that need nothing but this package and its extras."""
+
+
+def make_recorded_env(
+    env_args: Mapping[str, Any], sim: SimCfg, num_envs: int, device: str | torch.device = "cpu"
+) -> MimicEnv:
+    """An env of the task that env_args name; where `sim` leaves the engine open, on theirs.
+
+    A task of Isaac Lab's registry goes by its gym id. Files of such a one that is ours too name both.
+
+    Raises:
+        SourceDataError: env_args name no task, or describe other actions.
+        ConfigError: there is no such task or engine.
+        SimulatorUnavailable: the engine's simulator is not installed.
+    """
+    name = env_args.get("env_name")
+    if not isinstance(name, str):
+        raise SourceDataError(f"env_args: env_name is {name!r}, expected the name of a task; make the file again")
+    sim, task = replace(sim, engine=recorded_engine(env_args, sim)), str(env_args.get("task", name))
+    if sim.engine == "isaaclab" and task not in available_tasks() and GYM_ID.fullmatch(name):
+        env = make_registered(name, sim, num_envs, device)
+    else:
+        env = make_env(load_task(task), sim, {}, num_envs, device)
+    wanted, found = env.env_args().get("action"), env_args.get("action", env.env_args().get("action"))
+    if found != wanted:
+        env.close()
+        raise SourceDataError(
+            f"env_args: made for another action space: {found}, this env's actions are {wanted}; it cannot be replayed here"
+        )
+    return env
+
+
+def recorded_engine(env_args: Mapping[str, Any], sim: SimCfg) -> str:
+    """The engine that `sim` asks for; where it leaves that open, the one that env_args name, or whose task they name."""
+    if sim.engine != "auto":
+        return sim.engine
+    engine = env_args.get("engine")
+    if engine in (*EMBEDDED, "isaaclab"):
+        return str(engine)
+    # Isaac Lab's own files name no engine.
+    return "isaaclab" if GYM_ID.fullmatch(str(env_args.get("env_name"))) else "auto"
+
+
+def read_demos(path: str | Path, names: Sequence[str] | None = None, groups: Sequence[str] | None = None) -> list[Demo]:
+    """Demos of a dataset, quaternions in xyzw order whatever the file's format.
+
+    Args:
+        names: which ones, in this order; None: all, in natural order.
+        groups: what to read of them (`actions`, `states`, ...); None: everything.
+
+    Raises:
+        SourceDataError: the file is missing or damaged, or a demo has no actions or no initial state.
+    """
+    with open_hdf5(path) as file:
+        return [_read_replayable(file, name, groups) for name in (demo_names(file) if names is None else names)]
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """What a dataset says of its own making: the attributes of `data` without those that every dataset has.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+    """
+    with open_hdf5(path) as file:
+        attributes = dict(file["data"].attrs)
+    return {name: value for name, value in attributes.items() if name not in ("env_args", "total", "versions")}
+
+
+def _read_replayable(file: h5py.File, name: str, groups: Sequence[str] | None) -> Demo:
+    demo = read_demo(file, name, groups, as_xyzw=True)
+    if "actions" not in demo.leaves or demo.leaves["actions"].ndim != 2 or not demo.num_steps:
+        demo.refuse("no dataset 'actions' of shape (T, A); record the demo again, or leave it out")
+    if not demo.below("initial_state"):
+        demo.refuse("no group 'initial_state', so that it cannot be replayed; record the demo again")
+    return demo
+
 
 BeforeStep = Callable[[Tensor, Tensor], None]
+
 """Called with the step (N,), and the actions (N, A) that follow; rows of demos that are over mean nothing."""
+
 AfterStep = Callable[[int, Tensor], None]
+
 """Called with the step, and which envs made it (N,) bool."""
 
 _REPLAYED = ("actions", "initial_state", "states")

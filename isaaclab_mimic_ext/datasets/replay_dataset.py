@@ -9,12 +9,11 @@ from typing import Any
 import torch
 
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.datasets.engine import make_recorded_env
-from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
-from isaaclab_mimic_ext.datasets.playback import check_picture, write_states_video
-from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, replay_file, summary
-from isaaclab_mimic_ext.datasets.stream import read_facts
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, make_recorded_env, replay_file, summary
+from isaaclab_mimic_ext.envs.playback import check_picture, write_states_video
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.task.definition import load_task
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import unwritable
 
 _MAX_SOURCES = 12

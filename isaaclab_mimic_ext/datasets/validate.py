@@ -17,10 +17,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.datasets.check_demo import DemoChecker
+from isaaclab_mimic_ext.datasets.demo_checks import DemoChecker
 from isaaclab_mimic_ext.datasets.findings import Findings, ValidationReport
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5, text_of
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5, text_of
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of demos checked, and of all."""
@@ -245,8 +245,7 @@ def _replay_some(
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Summary of the replays, or why there were none."""
     from isaaclab_mimic_ext.config import SimCfg
-    from isaaclab_mimic_ext.datasets.engine import EMBEDDED, make_recorded_env
-    from isaaclab_mimic_ext.datasets.replay import replay_file, summary
+    from isaaclab_mimic_ext.datasets.replay import EMBEDDED, make_recorded_env, replay_file, summary
 
     if env_args.get("engine") not in EMBEDDED:
         return (

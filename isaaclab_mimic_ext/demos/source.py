@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.datasets.hdf5 import attribute, demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
+from isaaclab_mimic_ext.files.hdf5 import attribute, demo_names, open_hdf5
 
 MAX_STEPS = 1_000_000
 """A longer demo is taken for a damaged file: it would not fit in memory."""

@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, device
 
-from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.reasons import FailureReason
 
 NestedTensors = dict[str, Any]
 """A tree of tensors; the keys become groups and datasets of the recorded file."""

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors
-from isaaclab_mimic_ext.envs.panda import HOME
+from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.envs.tabletop import (
     ACTION_DIM,
     POS_SCALE,
@@ -24,9 +23,10 @@ from isaaclab_mimic_ext.envs.tabletop import (
     ResetSampler,
 )
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.quaternions import as_entry
+from isaaclab_mimic_ext.files.quaternions import as_entry
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import Arm, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Arm, SceneState, Task
+from isaaclab_mimic_ext.task.reasons import FailureReason
 
 __all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
 

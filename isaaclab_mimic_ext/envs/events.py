@@ -11,7 +11,7 @@ from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.rules import COORDINATES, check_pose_range
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task.definition import Task
 
 _NUM_CANDIDATES = 32
 _MAX_TRIES = 64

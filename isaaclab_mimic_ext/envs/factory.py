@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation, isaaclab_module, resolve_physics
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
-from isaaclab_mimic_ext.task import Task, load_task
+from isaaclab_mimic_ext.task.definition import Task, load_task
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +193,7 @@ def make_registered(task_id: str, sim: SimCfg, num_envs: int, device: Device = "
         SimulatorUnavailable: Isaac Lab is not installed.
     """
     sim = _launched(sim, device)
-    from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
-    from isaaclab_mimic_ext.envs.isaaclab.registered import import_registered
+    from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, make_isaaclab_env
 
     return make_isaaclab_env(import_registered(task_id, sim), sim, num_envs, str(device))
 

@@ -12,14 +12,14 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
-from isaaclab_mimic_ext.envs.panda import FINGER_OPEN, NUM_ARM_JOINTS, base_poses, forward_kinematics
+from isaaclab_mimic_ext.envs.panda.kinematics import FINGER_OPEN, NUM_ARM_JOINTS, base_poses, forward_kinematics
 from isaaclab_mimic_ext.math import (
     invert_pose,
     pose_from_pos_quat,
     pose_from_pos_rot,
     quat_xyzw_from_matrix,
 )
-from isaaclab_mimic_ext.task import SceneState, Task
+from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 FINGER_STEP = 0.01
 """Way of a finger in one control step [m]."""

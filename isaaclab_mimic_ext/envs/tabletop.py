@@ -9,7 +9,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
-from isaaclab_mimic_ext.envs.panda import HOME, JOINT_LIMITS, NUM_ARM_JOINTS, base_poses, forward_kinematics
+from isaaclab_mimic_ext.envs.panda.kinematics import HOME, JOINT_LIMITS, NUM_ARM_JOINTS, base_poses, forward_kinematics
 from isaaclab_mimic_ext.math import (
     axis_angle_from_matrix,
     matrix_from_axis_angle,
@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.math import (
     quat_xyzw_from_matrix,
 )
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.task import SceneState, Task
+from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 POS_SCALE = 0.05
 """An action of 1 moves the end effector's target by this much [m]."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import mujoco
 
-from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda, add_part
-from isaaclab_mimic_ext.envs.parts import (
+from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda, add_part
+from isaaclab_mimic_ext.envs.panda.shape import (
     LEG,
     TABLE_CENTRE,
     TABLE_HALF_SIZE,
@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.envs.parts import (
     Part,
     table_legs,
 )
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task.definition import Task
 
 TIMESTEP = 0.002
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER

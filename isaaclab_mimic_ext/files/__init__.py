@@ -1,0 +1,1 @@
+"""Files on disk: HDF5 datasets and their demos, atomic writes, locks, output folders."""

@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.datasets.digest import check_demo_digest
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below, format_version, quaternion_columns
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.record.hdf5 import WXYZ_TO_XYZW, reorder_quaternions
+from isaaclab_mimic_ext.files.dataset_file import WXYZ_TO_XYZW, reorder_quaternions
+from isaaclab_mimic_ext.files.digest import check_demo_digest
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, quaternion_columns
 
 _ONE_ROW = "initial_state/"
 _STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")

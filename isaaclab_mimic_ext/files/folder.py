@@ -1,6 +1,9 @@
 """The folder that a command writes to: its files by name, and when it may be used, overwritten or resumed."""
 
+import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -115,3 +118,21 @@ class OutputFolder:
 def _names(paths: list[Path]) -> str:
     names = [path.name for path in paths]
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """What is logged within goes to `path` too."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    except BaseException as error:
+        message = f"{type(error).__name__}: {error}"
+        handler.handle(logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": message}))
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()

@@ -11,17 +11,21 @@ from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task, make_scene
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise, scaled_events
-from isaaclab_mimic_ext.evaluate.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
-from isaaclab_mimic_ext.evaluate.horizon import horizon_of
-from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult
-from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
-from isaaclab_mimic_ext.policies.load import find_policy, make_policy
-from isaaclab_mimic_ext.policies.robomimic import check_fits
-from isaaclab_mimic_ext.quaternions import ENTRY
+from isaaclab_mimic_ext.files.quaternions import ENTRY
+from isaaclab_mimic_ext.learn.disturbances import ArmPushes, ObjectPushes, ObservationNoise, scaled_events
+from isaaclab_mimic_ext.learn.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
+from isaaclab_mimic_ext.learn.policies import (
+    CheckpointPolicy,
+    Policy,
+    PolicyRequest,
+    check_fits,
+    find_policy,
+    load_policy,
+    make_policy,
+)
+from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, horizon_of
 from isaaclab_mimic_ext.rng import Domain, Draws
-from isaaclab_mimic_ext.task import Task, task_dir
-from isaaclab_mimic_ext.train.policy import CheckpointPolicy, load_policy
+from isaaclab_mimic_ext.task.definition import Task, task_dir
 
 
 def evaluate(

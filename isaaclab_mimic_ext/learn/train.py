@@ -18,22 +18,26 @@ from isaaclab_mimic_ext.config.hydra import LOGS_DIR, dated_dir
 from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import TaskRef
 from isaaclab_mimic_ext.datasets.split import split_dataset
-from isaaclab_mimic_ext.datasets.stream import read_facts
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.files.dataset_file import installed_versions
+from isaaclab_mimic_ext.files.folder import log_file
+from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import write_text
+from isaaclab_mimic_ext.learn import agents, data
+from isaaclab_mimic_ext.learn.agents import check_changes
+from isaaclab_mimic_ext.learn.checkpoint import (
+    Affine,
+    action_scale,
+    action_stats,
+    load_checkpoint,
+    observation_scale,
+    observation_stats,
+)
+from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, TrainedPolicy, load_policy
+from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, version
+from isaaclab_mimic_ext.learn.trainer import Metrics, Schedule, Trainer, TrainingReport, checkpoint_bytes
 from isaaclab_mimic_ext.learn.training_evaluation import DuringTraining
-from isaaclab_mimic_ext.record.hdf5 import installed_versions
-from isaaclab_mimic_ext.train import agents, data
-from isaaclab_mimic_ext.train.checkpoint import load_checkpoint
-from isaaclab_mimic_ext.train.folder import TrainFolder
-from isaaclab_mimic_ext.train.identity import check_same_run, identity_of
-from isaaclab_mimic_ext.train.metrics import Metrics
-from isaaclab_mimic_ext.train.normalization import Affine, action_scale, action_stats, observation_scale, observation_stats
-from isaaclab_mimic_ext.train.policy import CheckpointPolicy, TrainedPolicy, load_policy
-from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, version
-from isaaclab_mimic_ext.train.settings import check_changes
-from isaaclab_mimic_ext.train.trainer import Schedule, Trainer, TrainingReport, checkpoint_bytes
+from isaaclab_mimic_ext.learn.training_folder import TrainFolder, check_same_run, identity_of
 
 log = logging.getLogger(__name__)
 

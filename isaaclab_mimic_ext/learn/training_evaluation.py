@@ -8,11 +8,9 @@ import torch
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.envs.factory import make_scene
-from isaaclab_mimic_ext.evaluate.evaluator import Evaluator, Rules
-from isaaclab_mimic_ext.evaluate.horizon import horizon_of
-from isaaclab_mimic_ext.evaluate.results import Checkpoint
-from isaaclab_mimic_ext.policies.base import Policy, PolicyRequest
-from isaaclab_mimic_ext.policies.robomimic import check_fits
+from isaaclab_mimic_ext.learn.evaluator import Evaluator, Rules
+from isaaclab_mimic_ext.learn.policies import Policy, PolicyRequest, check_fits
+from isaaclab_mimic_ext.learn.results import Checkpoint, horizon_of
 from isaaclab_mimic_ext.rng import Domain, Draws
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.plan.motion_boxes import Boxes, Mover, reach_below, top_of, touches
-from isaaclab_mimic_ext.plan.motion_paths import Speed, smooth_paths
+from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Mover, Speed, reach_below, smooth_paths, top_of, touches
 
 
 class MotionFailure(IntEnum):

@@ -16,9 +16,14 @@ from isaaclab_mimic_ext.math import invert_pose
 from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Standing, shared_transform
 from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionPlanner
 from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
-from isaaclab_mimic_ext.plan.select import SegmentRows, choose_nearest, segment_distances
-from isaaclab_mimic_ext.plan.sharing import SharedChoices
-from isaaclab_mimic_ext.plan.spans import draw_spans, longest_trial
+from isaaclab_mimic_ext.plan.segments import (
+    SegmentRows,
+    SharedChoices,
+    choose_nearest,
+    draw_spans,
+    longest_trial,
+    segment_distances,
+)
 from isaaclab_mimic_ext.plan.subtasks import Strategy, SubtaskTable
 from isaaclab_mimic_ext.plan.transits import Transits
 from isaaclab_mimic_ext.rng import Draws, Stream

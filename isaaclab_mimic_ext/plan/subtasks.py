@@ -1,7 +1,9 @@
 """The subtask configuration as tensors, so that a step looks parameters up instead of asking objects."""
 
 # E end effectors, S subtasks (of the eef that has most), P pose entries of an action (of the eef that has most)
+# N envs, E end effectors, P pose entries of an action
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -9,8 +11,9 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.config import SubTaskConfig
+from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.errors import TaskSpecError
+from isaaclab_mimic_ext.rng import Draws, Stream
 
 
 class Strategy(IntEnum):
@@ -135,3 +138,26 @@ def check_noise(subtasks: dict[str, list[SubTaskConfig]], pose_dims: Sequence[in
                     f"subtask_configs.{eef_name}.{index}: action_noise has {found} entries, an action of this env has "
                     f"{pose_dim} pose entries; give one for each, or a single number for all"
                 )
+
+
+class ActionNoise:
+    """Noise of variance 1 for every step of N trials.
+
+    The correlated one is `x_t = a x_{t-1} + sqrt(1 - a^2) w_t` with `a = exp(-1 / correlation steps)` and `x_0 = w_0`: its
+    variance is 1 from the first step on. Source: Uhlenbeck and Ornstein (1930), sampled at the control steps.
+    """
+
+    def __init__(self, config: DataGenConfig, shape: tuple[int, int, int], device: torch.device):
+        self._shape = shape
+        is_white = config.action_noise_process == "white"
+        self._keep = 0.0 if is_white else math.exp(-1.0 / config.action_noise_correlation_steps)
+        self._last = torch.zeros(shape, device=device)
+
+    def sample(self, draws: Draws, step: Tensor) -> Tensor:
+        """The noise (N, E, P) at steps (N,) of trials; to be called once at every step, from 0 on."""
+        white = draws.normal(Stream.ACTION_NOISE, self._shape[1:], step)
+        if not self._keep:
+            return white
+        is_first = (step == 0)[:, None, None]
+        self._last = torch.where(is_first, white, self._keep * self._last + math.sqrt(1.0 - self._keep**2) * white)
+        return self._last

@@ -1,0 +1,1 @@
+"""Charts and pages: runs, pipelines, timelines of demos, evaluations and sweeps."""

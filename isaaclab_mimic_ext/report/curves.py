@@ -5,8 +5,8 @@ from math import ceil, floor, isfinite, log10
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.evaluate.results import CheckpointResult, Rate
-from isaaclab_mimic_ext.evaluate.sweep import Outcome, Parameter
+from isaaclab_mimic_ext.learn.results import CheckpointResult, Rate
+from isaaclab_mimic_ext.learn.sweep import Outcome, Parameter
 from isaaclab_mimic_ext.report.charts import (
     GOOD,
     INK,

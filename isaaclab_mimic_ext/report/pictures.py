@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.datasets.playback import TileOptions, write_states_video
+from isaaclab_mimic_ext.envs.playback import TileOptions, write_states_video
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
-from isaaclab_mimic_ext.report.records import RunRecords
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.run.records import RunRecords
+from isaaclab_mimic_ext.task.definition import Task
 
 _WIDTH, _HEIGHT = 240, 180
 _BEFORE, _AFTER = 6, 10

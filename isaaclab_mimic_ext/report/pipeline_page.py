@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import PipelineCfg
-from isaaclab_mimic_ext.datasets.hdf5 import DAMAGE, demo_names, open_hdf5
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.evaluate.results import wilson_interval
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
+from isaaclab_mimic_ext.files.hdf5 import DAMAGE, demo_names, open_hdf5
 from isaaclab_mimic_ext.files.lock import FolderLock
+from isaaclab_mimic_ext.learn.results import wilson_interval
+from isaaclab_mimic_ext.learn.trainer import read_metrics
 from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
 from isaaclab_mimic_ext.report.curves import loss_curves
 from isaaclab_mimic_ext.report.pages import data_url, duration, render
-from isaaclab_mimic_ext.train.metrics import read_metrics
 
 
 class PipelineFolder(OutputFolder):

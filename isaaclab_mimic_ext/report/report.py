@@ -8,14 +8,13 @@ from typing import Any
 
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_text
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import check_free, stored_result
 from isaaclab_mimic_ext.report.pages import duration
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
-from isaaclab_mimic_ext.report.records import RunRecords, read_records
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
-from isaaclab_mimic_ext.report.summary import count_reasons
+from isaaclab_mimic_ext.run.records import RunRecords, read_records
 from isaaclab_mimic_ext.run.result import INTERRUPTED
+from isaaclab_mimic_ext.run.session import RunFolder, check_free, stored_result
+from isaaclab_mimic_ext.run.summary import count_reasons
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ def _draw_failures(
 def _film(folder: RunFolder, records: RunRecords, rows: Sequence[int], clips: bool) -> dict[int, Pictures]:
     from isaaclab_mimic_ext.report.pictures import draw_trials
     from isaaclab_mimic_ext.run.rerun import Film, film_trials, read_failed_demos
-    from isaaclab_mimic_ext.task import load_task
+    from isaaclab_mimic_ext.task.definition import load_task
 
     trials = records.trials[list(rows)].tolist()
     task = load_task(records.facts["identity"]["task.name"])

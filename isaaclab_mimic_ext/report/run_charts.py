@@ -26,8 +26,8 @@ from isaaclab_mimic_ext.report.charts import (
     printable,
     rate_color,
 )
-from isaaclab_mimic_ext.report.records import RunRecords, Subtask
-from isaaclab_mimic_ext.report.summary import Bins, Stage, place_bins, yaw_bins
+from isaaclab_mimic_ext.run.records import RunRecords, Subtask
+from isaaclab_mimic_ext.run.summary import Bins, Stage, place_bins, yaw_bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.evaluate.results import wilson_interval
+from isaaclab_mimic_ext.learn.results import wilson_interval
 from isaaclab_mimic_ext.report.charts import FEW, colors_of, count_bars, rate_color
 from isaaclab_mimic_ext.report.pages import render
 from isaaclab_mimic_ext.report.pictures import Pictures
-from isaaclab_mimic_ext.report.records import RunRecords, Subtask
 from isaaclab_mimic_ext.report.run_charts import episode_lengths, placement, progress, tracking_errors
-from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts, stages_of
+from isaaclab_mimic_ext.run.records import RunRecords, Subtask
+from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, stages_of
 
 _MOST_DEMOS = 40
 _MOST_NUMBERS = 12

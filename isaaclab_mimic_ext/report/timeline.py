@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.checks.examine import Examination
+from isaaclab_mimic_ext.checks.findings import LEVELS, NOTE, DemoFinding
+from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.boundaries import rising_steps
-from isaaclab_mimic_ext.doctor.examine import Examination
-from isaaclab_mimic_ext.doctor.findings import LEVELS, NOTE, DemoFinding
-from isaaclab_mimic_ext.doctor.view import DemoView, EefView
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.report.charts import (

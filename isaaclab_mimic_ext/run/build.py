@@ -11,27 +11,26 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg, MimicEnvCfg, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
-from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.cameras import with_cameras
 from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
-from isaaclab_mimic_ext.envs.panda import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
+from isaaclab_mimic_ext.envs.memory import check_room
+from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
+from isaaclab_mimic_ext.envs.rendering import with_cameras
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError
-from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
-from isaaclab_mimic_ext.plan.motion_boxes import Boxes
-from isaaclab_mimic_ext.plan.motion_paths import Speed
+from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
-from isaaclab_mimic_ext.record.episodes import Output
-from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, bytes_per_env, episode_format
-from isaaclab_mimic_ext.record.session import RunSession
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.room import check_room
-from isaaclab_mimic_ext.task import Task, load_task
+from isaaclab_mimic_ext.run.episodes import Output
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, bytes_per_env, episode_format
+from isaaclab_mimic_ext.run.session import RunSession
+from isaaclab_mimic_ext.run.watch import TrialWatch
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.task.definition import Task, load_task
 
 MANY_ENVS = 10_000
 """Number of environments from which creating them takes so long that memory is checked before."""

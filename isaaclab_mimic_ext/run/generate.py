@@ -16,11 +16,8 @@ from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
 from isaaclab_mimic_ext.errors import RecorderError
-from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.writing import write_text
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import RunSession, check_free, finished_run, identity_of, open_run
 from isaaclab_mimic_ext.run.build import (
     SourceDemos,
     build_generator,
@@ -33,8 +30,10 @@ from isaaclab_mimic_ext.run.build import (
     start_env,
     task_of,
 )
+from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.reports import draw_run, note_reported, report_late, write_stats
 from isaaclab_mimic_ext.run.result import Progress, RunResult
+from isaaclab_mimic_ext.run.session import RunFolder, RunSession, check_free, finished_run, identity_of, open_run
 
 log = logging.getLogger(__name__)
 

@@ -12,15 +12,21 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task
 from isaaclab_mimic_ext.errors import UsageError
 from isaaclab_mimic_ext.files.writing import check_output
-from isaaclab_mimic_ext.record.episodes import Output
-from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.run.build import first_reset
+from isaaclab_mimic_ext.run.episodes import Output
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.task import Task
-from isaaclab_mimic_ext.teleoperate import OPERATOR_REASONS, Operator, record_demos
-from isaaclab_mimic_ext.teleoperate_live import MAX_STEPS, LiveDevice, record_live_demos
+from isaaclab_mimic_ext.run.teleoperation import (
+    MAX_STEPS,
+    OPERATOR_REASONS,
+    LiveDevice,
+    Operator,
+    record_demos,
+    record_live_demos,
+)
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.task.definition import Task
 
 log = logging.getLogger(__name__)
 

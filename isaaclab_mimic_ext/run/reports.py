@@ -6,16 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isaaclab_mimic_ext.config import GenerateCfg
-from isaaclab_mimic_ext.datasets.stream import read_facts
 from isaaclab_mimic_ext.errors import MimicError
-from isaaclab_mimic_ext.files.logs import log_file
+from isaaclab_mimic_ext.files.folder import log_file
+from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import write_text
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import locked, run_facts
-from isaaclab_mimic_ext.report.records import read_records
-from isaaclab_mimic_ext.report.summary import summarize
+from isaaclab_mimic_ext.run.records import read_records
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.task import Task, load_task
+from isaaclab_mimic_ext.run.session import RunFolder, locked, run_facts
+from isaaclab_mimic_ext.run.summary import summarize
+from isaaclab_mimic_ext.task.definition import Task, load_task
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def draw_run(folder: RunFolder, task: Task, num_demos: int) -> None:
 
     What cannot be drawn is warned about only: the dataset is what the run was for, and a machine without OpenGL has it too.
     """
-    from isaaclab_mimic_ext.datasets.playback import write_scene_picture, write_video
+    from isaaclab_mimic_ext.envs.playback import write_scene_picture, write_video
 
     if _has_demos(folder.demos):
         _draw(write_scene_picture, folder.demos, folder.picture, task, num_demos)

@@ -14,19 +14,18 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import GenerateCfg
-from isaaclab_mimic_ext.datasets.hdf5 import demo_names, open_hdf5
-from isaaclab_mimic_ext.datasets.playback import demo_states
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.playback import demo_states
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.episodes import TrialOutcomes
-from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import FREE_TO_CHANGE, identity_of
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.run.build import build_planner, load_pool, start_env, term_signals
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.run.episodes import TrialOutcomes
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.session import FREE_TO_CHANGE, RunFolder, identity_of
+from isaaclab_mimic_ext.run.watch import TrialWatch
+from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 _NO_LIMITS: dict[str, Any] = dict.fromkeys(
     ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isaaclab_mimic_ext.diagnose.reasons import DIVERGED
+from isaaclab_mimic_ext.task.reasons import DIVERGED
 
 INTERRUPTED = "interrupted"
 """Stop reason of a run that neither its target nor a budget has ended."""

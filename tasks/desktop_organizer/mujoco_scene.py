@@ -5,7 +5,7 @@ from functools import partial
 import mujoco
 
 from isaaclab_mimic_ext.envs.tabletop_mjcf import add_parts, build_tabletop
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.tasks.desktop_organizer.parts import OBJECT_PARTS
 
 add_ketchup = partial(add_parts, parts=OBJECT_PARTS["ketchup"])

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.operator_strokes import Hand, HandPlan, draw_habits, hand_coordinates, hand_pose, tremor
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, hand_pose, tremor
 from isaaclab_mimic_ext.tasks.desktop_organizer.task import BASKET_FLOOR, KETCHUP_HEIGHT
 
 MAX_FRAMES = 300

@@ -2,7 +2,7 @@
 
 # Half sizes [m]; frames as `task.py` has them: a basket's is below it, the others' in their middle
 
-from isaaclab_mimic_ext.envs.parts import Part, Rgba, Vec3
+from isaaclab_mimic_ext.envs.panda.shape import Part, Rgba, Vec3
 from isaaclab_mimic_ext.tasks.desktop_organizer.task import (
     BASKET_FLOOR,
     BASKET_HEIGHT,

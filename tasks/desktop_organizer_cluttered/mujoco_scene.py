@@ -4,9 +4,9 @@
 
 import mujoco
 
-from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP
+from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP
 from isaaclab_mimic_ext.envs.tabletop_mjcf import BOX, CYLINDER, build_tabletop, make_solid, make_visual
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.tasks.desktop_organizer.mujoco_scene import add_basket, add_ketchup
 from isaaclab_mimic_ext.tasks.desktop_organizer_cluttered.task import CEREAL_SIZE, MILK_SIZE
 

@@ -4,8 +4,8 @@
 
 from torch import Tensor
 
-from isaaclab_mimic_ext.diagnose.reasons import FailureReason
-from isaaclab_mimic_ext.task import SceneObject, SceneState
+from isaaclab_mimic_ext.task.definition import SceneObject, SceneState
+from isaaclab_mimic_ext.task.reasons import FailureReason
 from isaaclab_mimic_ext.tasks.desktop_organizer.task import DesktopOrganizer
 
 MILK_SIZE = (0.07, 0.07, 0.22)

@@ -6,9 +6,9 @@ from functools import partial
 
 import mujoco
 
-from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP
+from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP
 from isaaclab_mimic_ext.envs.tabletop_mjcf import BOX, build_tabletop, make_solid, make_visual
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_MASS, CUBE_SIZE
 
 _BLUE, _DARK_BLUE = (0.16, 0.38, 0.75, 1), (0.10, 0.26, 0.56, 1)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.diagnose.reasons import FailureReason
-from isaaclab_mimic_ext.task import Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.reasons import FailureReason
 
 CUBE_SIZE = 0.0468
 """Edge [m]."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from isaaclab_mimic_ext.operator_strokes import draw_habits
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.strokes import draw_habits
 
 Habits = dict[str, Tensor]
 """Name -> (D,)."""

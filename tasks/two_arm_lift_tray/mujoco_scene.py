@@ -4,9 +4,9 @@
 
 import mujoco
 
-from isaaclab_mimic_ext.envs.panda_mjcf import COLLISION_GROUP
+from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP
 from isaaclab_mimic_ext.envs.tabletop_mjcf import BOX, CYLINDER, build_tabletop, make_solid, make_visual
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import (
     BIN_FLOOR,
     BIN_HEIGHT,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.math import invert_pose
-from isaaclab_mimic_ext.operator_strokes import Hand, HandPlan, hand_coordinates, hand_pose, tremor
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, hand_coordinates, hand_pose, tremor
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.habits import (
     HAND_HABITS,
     PART_HABITS,

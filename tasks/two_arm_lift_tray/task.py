@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.diagnose.reasons import FailureReason
-from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.reasons import FailureReason
 
 TRAY_SIZE = (0.24, 0.30)
 """Outer length along x and width along y of the tray [m]; its frame lies below its middle, on what carries it."""

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.diagnose.watch import TrialWatch
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.episodes import TrialOutcomes
-from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.episodes import TrialOutcomes
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.watch import TrialWatch
 from tests.contract.isaaclab_scenes import Task
 from tests.contract.isaaclab_side.messages import Film
 

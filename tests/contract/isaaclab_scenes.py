@@ -14,10 +14,10 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig, SubTaskConstraintConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile
 from isaaclab_mimic_ext.rng import Draws, Stream
 from tests.contract.isaaclab_side.messages import Chance, Film, Problem, Trial
 from tests.golden import oracle

@@ -8,7 +8,7 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import by_name
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests.contract.isaaclab_scenes import Task
 
 

@@ -14,10 +14,10 @@ from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.embedded import POS_SCALE, ROT_SCALE
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.envs.panda import forward_kinematics
+from isaaclab_mimic_ext.envs.panda.kinematics import forward_kinematics
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.task import Task, load_task
+from isaaclab_mimic_ext.task.definition import Task, load_task
 from tests import requires
 from tests.named_poses import object_poses
 

@@ -20,16 +20,16 @@ import torch
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg, RecorderCfg, SimCfg
 from isaaclab_mimic_ext.demos.source import load_source_demos
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
-from isaaclab_mimic_ext.record.episodes import Output, TrialOutcomes
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.episodes import Output, TrialOutcomes
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 from tests import requires
 from tests.builders import ACTION_DIM, ENV_ARGS, OBJECT_NAMES, SIGNAL_NAMES, make_demo
 

@@ -8,7 +8,7 @@ import torch
 
 from isaaclab_mimic_ext.config import SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool
-from isaaclab_mimic_ext.plan.select import SegmentRows, choose_nearest, segment_distances
+from isaaclab_mimic_ext.plan.segments import SegmentRows, choose_nearest, segment_distances
 from isaaclab_mimic_ext.plan.subtasks import build_table
 from tests.contract.isaaclab_side.messages import Selection
 from tests.golden import oracle

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.task import SceneState, load_task
+from isaaclab_mimic_ext.task.definition import SceneState, load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import TwoArmLiftTray
 from tests import requires
 from tests.named_poses import object_poses
@@ -168,7 +168,7 @@ def test_trial_in_which_the_tray_was_once_tilted_does_not_succeed_until_the_next
 
 def test_arms_touch_objects_and_each_other_but_never_themselves() -> None:
     requires.module("mujoco.batch", "mujoco")
-    from isaaclab_mimic_ext.envs.mujoco_layout import build_model
+    from isaaclab_mimic_ext.envs.mujoco import build_model
 
     def bits(name: str) -> dict[str, set[tuple[int, int]]]:
         model = build_model(load_task(name))

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.diagnose.watch import TrialWatch
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.episodes import TrialOutcomes
-from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.run.episodes import TrialOutcomes
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.watch import TrialWatch
 from tests.golden import oracle, oracle_trial
 from tests.golden.specs import ACTION_NOISE_DIM, OBJECTS, Spec, random_poses, random_spec
 from tests.tiers import first_in_check

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.run.session import RunFolder
 from tests.faults import Nursery, open_nursery
 from tests.runs import PATIENT, SHAKY, TARGET, run
 

@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.build import start_env
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import TASK, read_tree

@@ -14,11 +14,10 @@ import torch
 
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.run.build import build_generator, load_pool
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.session import RunFolder, open_run
+from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 from tests.kinematic_sources import TASK, generate_cfg, write_source_file
 

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg, SimCfg
-from isaaclab_mimic_ext.diagnose.reasons import TOO_LATE
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.evaluate.disturbances import ArmPushes, ObjectPushes, ObservationNoise
-from isaaclab_mimic_ext.evaluate.evaluator import BROKEN_POLICY, Disturbances, Evaluator, Rules
-from isaaclab_mimic_ext.evaluate.history import History
-from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode
-from isaaclab_mimic_ext.policies.base import Policy
+from isaaclab_mimic_ext.learn.disturbances import ArmPushes, ObjectPushes, ObservationNoise
+from isaaclab_mimic_ext.learn.evaluator import BROKEN_POLICY, Disturbances, Evaluator, Rules
+from isaaclab_mimic_ext.learn.history import History
+from isaaclab_mimic_ext.learn.policies import Policy
+from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, Episode
 from isaaclab_mimic_ext.rng import Domain, Draws
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.reasons import TOO_LATE
 from tests import requires
 from tests.named_poses import object_poses
 from tests.small_policies import Blind, Expert

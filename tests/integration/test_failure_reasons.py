@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.diagnose.reasons import DIVERGED, FLICKERED, NOT_HELD, TOO_LATE
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import open_run
-from isaaclab_mimic_ext.record.store import RunStore, TrialRecord
+from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.session import RunFolder, open_run
+from isaaclab_mimic_ext.run.store import RunStore, TrialRecord
+from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.reasons import DIVERGED, FLICKERED, NOT_HELD, TOO_LATE
 from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import TASK, generate_cfg

@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.envs.panda import HOME
+from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, OutputError
+from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.writing import part_path
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
 from tests.jobs import command, run_generation
 from tests.kinematic_sources import generate_cfg, make_kinematic_env, read_tree

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.config import GenerateCfg, SimCfg
 from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation

@@ -13,10 +13,10 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import trial_events
+from isaaclab_mimic_ext.envs.isaaclab.make import trial_events
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests.isaaclab_runtime import make_newton_env
 from tests.named_poses import object_poses
 

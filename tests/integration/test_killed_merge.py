@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
+from isaaclab_mimic_ext.files.digest import dataset_digest
 from tests.builders import make_source_file
 
 NUM_KILLS = 8

@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import pytest
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
 from tests.faults import Nursery, kill_and_resume
 from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
+from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests import requires
 from tests.interchange_files import CAMERAS, make_image_dataset

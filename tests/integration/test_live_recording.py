@@ -9,22 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext import teleoperate_live
 from isaaclab_mimic_ext.config import DataGenConfig, SimCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.math import axis_angle_from_matrix
-from isaaclab_mimic_ext.record.episodes import Output
-from isaaclab_mimic_ext.record.ledger import TrialLedger
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.run import teleoperation as teleoperate_live
+from isaaclab_mimic_ext.run.episodes import Output
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.run.teleoperation import OPERATOR_REASONS, record_live_demos
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import plan_demos
-from isaaclab_mimic_ext.teleoperate import OPERATOR_REASONS
-from isaaclab_mimic_ext.teleoperate_live import record_live_demos
 from tests.jobs import command
 from tests.kinematic_sources import make_kinematic_env
 from tests.named_poses import object_poses

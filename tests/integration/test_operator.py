@@ -8,9 +8,9 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.strokes import HandPlan
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 from tests import requires
 from tests.named_poses import object_poses

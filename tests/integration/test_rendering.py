@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 
 requires.module("mujoco.batch", "mujoco")
@@ -66,7 +66,7 @@ def test_too_large_a_picture_is_refused() -> None:
 
 
 def what_a_renderer_says(backend: str) -> str:
-    imports = "from isaaclab_mimic_ext.envs.rendering import Renderer; from isaaclab_mimic_ext.task import load_task"
+    imports = "from isaaclab_mimic_ext import load_task; from isaaclab_mimic_ext.envs.rendering import Renderer"
     code = f"{imports}; Renderer(load_task('desktop_organizer'))"
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     environment["MUJOCO_GL"] = backend

@@ -16,14 +16,13 @@ import pytest
 
 from isaaclab_mimic_ext.config import ReportCfg, validate
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import locked
-from isaaclab_mimic_ext.record.store import RunStore
-from isaaclab_mimic_ext.report.records import RunRecords, read_records
 from isaaclab_mimic_ext.report.report import report_run
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
-from isaaclab_mimic_ext.report.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
+from isaaclab_mimic_ext.run.records import RunRecords, read_records
 from isaaclab_mimic_ext.run.rerun import film_trials
+from isaaclab_mimic_ext.run.session import RunFolder, locked
+from isaaclab_mimic_ext.run.store import RunStore
+from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
 from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg

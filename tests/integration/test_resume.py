@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, RecorderError
-from isaaclab_mimic_ext.record.run_folder import RunFolder
+from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run import generate as library
+from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
 from tests.faults import Nursery, trials_in_store
 from tests.jobs import command

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from isaaclab_mimic_ext.errors import DependencyMissing
-from isaaclab_mimic_ext.train.robomimic_adapter import require_robomimic
+from isaaclab_mimic_ext.learn.robomimic import require_robomimic
 from tests import requires
 from tests.integration.test_cli import ROOT, message_of
 from tests.processes import HANG_S

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
 from isaaclab_mimic_ext.envs.embedded import POS_SCALE
-from isaaclab_mimic_ext.plan.motion_paths import Speed
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.plan.motion_geometry import Speed
 from isaaclab_mimic_ext.run import build as skillgen
 from tests.jobs import run_generation
 

@@ -14,13 +14,13 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.operator_strokes import HandPlan
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.run.teleoperation import Operator
+from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.strokes import HandPlan
 from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
-from isaaclab_mimic_ext.teleoperate import Operator
 from tests import requires
 from tests.jobs import run_generation
 from tests.named_poses import object_poses

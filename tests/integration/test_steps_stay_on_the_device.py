@@ -18,10 +18,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.generate import Generator
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.session import RunFolder, open_run
 from tests import requires
 
 NUM_ENVS = 3

@@ -16,10 +16,10 @@ import torch
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, SourceDataError
-from isaaclab_mimic_ext.train.agents import changed, load_agent
-from isaaclab_mimic_ext.train.checkpoint import load_checkpoint
-from isaaclab_mimic_ext.train.policy import load_policy
-from isaaclab_mimic_ext.train.robomimic_adapter import Learner, build_config, require_robomimic
+from isaaclab_mimic_ext.learn.agents import changed, load_agent
+from isaaclab_mimic_ext.learn.checkpoint import load_checkpoint
+from isaaclab_mimic_ext.learn.policies import load_policy
+from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, require_robomimic
 from tests import requires
 from tests.integration.test_cli import ROOT, message_of
 from tests.processes import HANG_S, wait_until

@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.operator import MAX_FRAMES, HandPlans, plan_demos
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import LEVEL_ANGLE
 from tests import requires

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isaaclab_mimic_ext.checks.examine import examine
+from isaaclab_mimic_ext.checks.findings import DemoFindings
+from isaaclab_mimic_ext.checks.marks import find_spans
 from isaaclab_mimic_ext.config import SubTaskConfig
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.doctor.examine import examine
-from isaaclab_mimic_ext.doctor.findings import DemoFindings
-from isaaclab_mimic_ext.doctor.marks import find_spans
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 

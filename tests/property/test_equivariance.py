@@ -17,11 +17,10 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_quat, pose_from_pos_rot, quat_xyzw_from_matrix
-from isaaclab_mimic_ext.record.run_folder import RunFolder
-from isaaclab_mimic_ext.record.session import open_run
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.build import build_generator, load_pool
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.run.session import RunFolder, open_run
+from isaaclab_mimic_ext.task.definition import load_task
 from tests.golden import oracle
 from tests.golden.specs import OBJECTS, Spec, random_poses, random_spec
 from tests.kinematic_sources import TASK, generate_cfg, read_tree

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
-from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
-from isaaclab_mimic_ext.datasets.prepare import PrepareOptions, prepare_dataset
+from isaaclab_mimic_ext.datasets.convert.mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset
+from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
 from isaaclab_mimic_ext.errors import UsageError
 from tests.interchange_files import make_image_dataset, make_mimicgen_file
 from tests.tiers import first_in_check

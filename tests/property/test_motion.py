@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isaaclab_mimic_ext.math import rotation_angle
-from isaaclab_mimic_ext.plan.motion_paths import Speed
+from isaaclab_mimic_ext.plan.motion_geometry import Speed
 from tests.motion_scenes import HAND, planner, random_query
 
 OBJECTS = [(0.025, 0.025, 0.05), (0.04, 0.12, 0.08), (0.03, 0.03, 0.12), (0.06, 0.02, 0.03)]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import math as geometry
 from isaaclab_mimic_ext.kernels.waypoints import WaypointReader
-from isaaclab_mimic_ext.plan.select import choose_nearest, pose_distance
+from isaaclab_mimic_ext.plan.segments import choose_nearest, pose_distance
 from isaaclab_mimic_ext.rng import Draws, Stream
 from tests.golden.test_kernels import random_poses, random_segments
 

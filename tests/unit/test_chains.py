@@ -7,7 +7,7 @@ import torch
 
 from isaaclab_mimic_ext.config import SubTaskConfig, SubTaskConstraintConfig
 from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Standing, build_constraints
-from isaaclab_mimic_ext.plan.sharing import SharedChoices
+from isaaclab_mimic_ext.plan.segments import SharedChoices
 
 CPU = torch.device("cpu")
 EEFS = ("a", "b", "c", "d")

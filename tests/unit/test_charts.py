@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isaaclab_mimic_ext.errors import OutputError
-from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode
+from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, Episode
 from isaaclab_mimic_ext.report.charts import PALETTE, canvas, colors_of, count_bars, cut, ink_on, rate_bars, rate_color
 from isaaclab_mimic_ext.report.curves import loss_curves, plot_success, round_values
 from isaaclab_mimic_ext.report.pages import duration, render

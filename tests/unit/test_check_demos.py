@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.checks.examine import Examination, examine
+from isaaclab_mimic_ext.checks.findings import DemoFinding
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.doctor.examine import Examination, examine
-from isaaclab_mimic_ext.doctor.findings import DemoFinding
 from isaaclab_mimic_ext.errors import InvalidDataset, OutputError, SourceDataError
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests import planted
 from tests.jobs import command
 from tests.pages import check_page

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.cli.arguments import translate
-from isaaclab_mimic_ext.cli.simulator import is_multirun
+from isaaclab_mimic_ext.commands.launch import is_multirun
+from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
-from isaaclab_mimic_ext.envs.isaaclab import flags
+from isaaclab_mimic_ext.envs.isaaclab import installation as flags
 from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, resolve_physics
 from isaaclab_mimic_ext.envs.isaaclab.launch import launcher_words
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from isaaclab_mimic_ext.cli.arguments import translate
+from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.config import (
     SCRIPT_SCHEMAS,
     EventCfg,

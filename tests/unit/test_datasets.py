@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config import InspectDatasetCfg, SplitDatasetCfg
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.datasets.hdf5 import natural_key
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset, summary_as_json, summary_as_text
 from isaaclab_mimic_ext.datasets.split import draw_split, split_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.files.hdf5 import natural_key
 from tests import requires
 from tests.builders import OBJECT_NAMES, make_source_file
 from tests.jobs import command
@@ -78,7 +78,7 @@ def test_digest_reads_texts_scalars_and_empty_datasets(tmp_path):
 
 def test_digest_does_not_depend_on_the_block_size(dataset, monkeypatch):
     digest = dataset_digest(dataset)
-    monkeypatch.setattr("isaaclab_mimic_ext.datasets.digest._BLOCK", 100)
+    monkeypatch.setattr("isaaclab_mimic_ext.files.digest._BLOCK", 100)
     assert dataset_digest(dataset) == digest
 
 

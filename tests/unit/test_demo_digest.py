@@ -6,12 +6,12 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets.demos import read_demos
-from isaaclab_mimic_ext.datasets.digest import demo_digest
 from isaaclab_mimic_ext.datasets.inspect import DatasetSummary, inspect_dataset
-from isaaclab_mimic_ext.datasets.stream import stream_demos
+from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.record.hdf5 import DatasetFile
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.digest import demo_digest
+from isaaclab_mimic_ext.files.stream import stream_demos
 
 LEAVES = {
     "actions": np.linspace(-1, 1, 70, dtype=np.float32).reshape(10, 7),

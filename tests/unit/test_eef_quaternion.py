@@ -8,7 +8,7 @@ from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 
 TASK = load_task("desktop_organizer")
 

@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.evaluate.checkpoints import find_checkpoints
-from isaaclab_mimic_ext.evaluate.disturbances import ObservationNoise, scaled_events
-from isaaclab_mimic_ext.evaluate.folder import EvaluationFolder
-from isaaclab_mimic_ext.evaluate.horizon import horizon_of
-from isaaclab_mimic_ext.evaluate.results import Checkpoint, CheckpointResult, Episode, best_of, by_epoch, wilson_interval
-from isaaclab_mimic_ext.policies.base import PolicyRequest
-from isaaclab_mimic_ext.policies.load import find_policy, make_policy
-from isaaclab_mimic_ext.policies.robomimic import check_fits
+from isaaclab_mimic_ext.learn.checkpoints import EvaluationFolder, find_checkpoints
+from isaaclab_mimic_ext.learn.disturbances import ObservationNoise, scaled_events
+from isaaclab_mimic_ext.learn.policies import PolicyRequest, check_fits, find_policy, make_policy
+from isaaclab_mimic_ext.learn.results import (
+    Checkpoint,
+    CheckpointResult,
+    Episode,
+    best_of,
+    by_epoch,
+    horizon_of,
+    wilson_interval,
+)
 from isaaclab_mimic_ext.rng import Domain, Draws
 from tests.builders import make_source_file
 

@@ -10,10 +10,10 @@ import torch
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
-from isaaclab_mimic_ext.envs.panda import JOINT_LIMITS, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.envs.panda.kinematics import JOINT_LIMITS, NUM_ARM_JOINTS
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import Task, load_task
+from isaaclab_mimic_ext.task.definition import Task, load_task
 
 CPU = torch.device("cpu")
 NUM_TRIALS = 500

@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets.digest import dataset_digest
-from isaaclab_mimic_ext.datasets.export_lerobot import LeRobotOptions, export_lerobot
-from isaaclab_mimic_ext.datasets.export_robomimic import export_robomimic
-from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
+from isaaclab_mimic_ext.datasets.convert.mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.digest import dataset_digest
 from tests import requires
 from tests.builders import EEF_NAME, OBJECT_NAMES, SIGNAL_NAMES, make_source_file
 from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file

@@ -8,7 +8,7 @@ import pytest
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 
 TASK = load_task("desktop_organizer")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.diagnose.observer import FailureObserver
-from isaaclab_mimic_ext.diagnose.reasons import DIVERGED, FLICKERED, NEVER_SOLVED, NOT_HELD, TOO_LATE, FailureReason
 from isaaclab_mimic_ext.errors import TaskSpecError
+from isaaclab_mimic_ext.run.failures import FailureObserver
+from isaaclab_mimic_ext.task.reasons import DIVERGED, FLICKERED, NEVER_SOLVED, NOT_HELD, TOO_LATE, FailureReason
 
 NAMES = ("a", "b", "c")
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets.import_mimicgen import ImportOptions, import_mimicgen
+from isaaclab_mimic_ext.datasets.convert.mimicgen import ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, OutputError, SourceDataError

@@ -3,8 +3,8 @@
 import pytest
 
 import isaaclab_mimic_ext.tasks as tasks
-from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import task_yaml, trial_events
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.envs.isaaclab.make import task_yaml, trial_events
+from isaaclab_mimic_ext.task.definition import load_task
 
 
 @pytest.mark.parametrize("name", ["desktop_organizer", "stack_cube"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
-from isaaclab_mimic_ext.task import Arm, Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task
 from tests.named_poses import object_poses
 
 GRIP = 0.15

@@ -7,8 +7,8 @@ import torch
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import NestedTensors
-from isaaclab_mimic_ext.record.fields import unpack
-from isaaclab_mimic_ext.record.layout import RowBuffer, RowLayout
+from isaaclab_mimic_ext.run.episodes import unpack
+from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 
 NUM_ENVS, NUM_STEPS = 5, 7
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config import DataGenConfig
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.record.ledger import TrialLedger, is_surely_below
+from isaaclab_mimic_ext.run.ledger import TrialLedger, is_surely_below
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 from tests.tiers import first_in_check
 
 NUM_REASONS = 3

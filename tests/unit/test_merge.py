@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config import MergeDatasetsCfg
-from isaaclab_mimic_ext.datasets import hdf5
-from isaaclab_mimic_ext.datasets.hdf5 import datasets_below
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files import hdf5
+from isaaclab_mimic_ext.files.hdf5 import datasets_below
 from tests.builders import make_source_file
 from tests.jobs import command
 

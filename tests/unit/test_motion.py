@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from isaaclab_mimic_ext.math import rotation_angle
 from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionFailure, MotionPlan
-from isaaclab_mimic_ext.plan.motion_boxes import Mover, touches
+from isaaclab_mimic_ext.plan.motion_geometry import Mover, touches
 from tests.motion_scenes import SLOW, down_at, planner, query, random_query, standing_at
 
 START, GOAL = down_at(0.5, -0.2, 0.15), down_at(0.5, 0.2, 0.12, yaw=0.8)

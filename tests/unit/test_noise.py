@@ -11,8 +11,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.errors import TaskSpecError
-from isaaclab_mimic_ext.plan.noise import ActionNoise
-from isaaclab_mimic_ext.plan.subtasks import build_table
+from isaaclab_mimic_ext.plan.subtasks import ActionNoise, build_table
 from isaaclab_mimic_ext.rng import Draws, Stream
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.cli.arguments import translate
 from isaaclab_mimic_ext.commands import pipeline, pipeline_steps
+from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.pipeline import check_steps, last_words
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate

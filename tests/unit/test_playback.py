@@ -9,11 +9,10 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets import playback
-from isaaclab_mimic_ext.datasets.playback import TileOptions, tile, write_scene_picture, write_video
-from isaaclab_mimic_ext.envs import rendering
+from isaaclab_mimic_ext.envs import playback, rendering
+from isaaclab_mimic_ext.envs.playback import TileOptions, tile, write_scene_picture, write_video
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 from tests.builders import make_source_file
 

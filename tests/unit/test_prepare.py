@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets.prepare import PrepareOptions, prepare_dataset, returns_to_go
+from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset, returns_to_go
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file
 from tests.kinematic_sources import read_tree

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.datasets.demos import read_demos
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
+from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.envs.tabletop import Observer
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.quaternions import first_columns
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_quat
-from isaaclab_mimic_ext.quaternions import first_columns
-from isaaclab_mimic_ext.record.episodes import Output, TrialOutcomes
-from isaaclab_mimic_ext.record.recorder import EpisodeRecorder, episode_format
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
+from isaaclab_mimic_ext.run.episodes import Output, TrialOutcomes
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.task import SceneState, load_task
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.task.definition import SceneState, load_task
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 from tests.jobs import command
 
 TASKS = sorted(path.parent.name for path in (Path(__file__).parents[2] / "tasks").glob("*/task.py"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext import room
+from isaaclab_mimic_ext.envs import memory as room
 from isaaclab_mimic_ext.errors import ConfigError
 from tests import requires
 from tests.jobs import run_generation

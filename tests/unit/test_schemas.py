@@ -8,8 +8,8 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from isaaclab_mimic_ext.cli.arguments import flags_of, translate
-from isaaclab_mimic_ext.cli.messages import explain, is_config_error
+from isaaclab_mimic_ext.commands.messages import explain, is_config_error
+from isaaclab_mimic_ext.commands.overrides import flags_of, translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.bounds import bounds_of, check_bounds
 from isaaclab_mimic_ext.config.compose import load_config

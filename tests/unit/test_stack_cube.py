@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.diagnose.observer import FailureObserver
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.math import yaw_matrix
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import SceneState, load_task
+from isaaclab_mimic_ext.run.failures import FailureObserver
+from isaaclab_mimic_ext.task.definition import SceneState, load_task
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
 from tests.named_poses import object_poses
 

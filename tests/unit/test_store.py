@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
-from isaaclab_mimic_ext.record.store import IN_MEMORY, LAYOUT, RunStore
+from isaaclab_mimic_ext.run.store import IN_MEMORY, LAYOUT, RunStore
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 ROWS = {"low": np.arange(12, dtype=np.float32).reshape(4, 3), "rgb": np.arange(8, dtype=np.uint8).reshape(4, 2)}
 REASONS = ("the physics diverged", "never grasped", "dropped", "success did not hold to the end")

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import SweepReportCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
-from isaaclab_mimic_ext.evaluate.sweep import outcomes, read_jobs, swept_parameters
+from isaaclab_mimic_ext.learn.sweep import outcomes, read_jobs, swept_parameters
 from tests.jobs import command
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.envs.parts import TABLE_THICKNESS, Part, table_legs
-from isaaclab_mimic_ext.task import load_task
+from isaaclab_mimic_ext.envs.panda.shape import TABLE_THICKNESS, Part, table_legs
+from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.tasks.desktop_organizer.parts import OBJECT_PARTS
 from isaaclab_mimic_ext.tasks.desktop_organizer.task import BASKET_FLOOR, BASKET_INNER
 

@@ -5,8 +5,8 @@
 import numpy as np
 import torch
 
-from isaaclab_mimic_ext.diagnose.tracking import TrackingError
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
+from isaaclab_mimic_ext.run.failures import TrackingError
 
 NUM_ENVS, NUM_EEFS, NUM_SUBTASKS, NUM_STEPS = 5, 2, 3, 17
 CPU = torch.device("cpu")

@@ -14,20 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, RecorderError, SourceDataError
-from isaaclab_mimic_ext.train import agents, data
-from isaaclab_mimic_ext.train.checkpoint import load_checkpoint, save_checkpoint
-from isaaclab_mimic_ext.train.folder import TrainFolder
-from isaaclab_mimic_ext.train.identity import check_same_run
-from isaaclab_mimic_ext.train.metrics import Metrics, read_metrics
-from isaaclab_mimic_ext.train.normalization import (
+from isaaclab_mimic_ext.learn import agents, data
+from isaaclab_mimic_ext.learn.checkpoint import (
     Affine,
     action_scale,
     action_stats,
+    load_checkpoint,
     observation_scale,
     observation_stats,
     read_action_stats,
     read_observation_stats,
+    save_checkpoint,
 )
+from isaaclab_mimic_ext.learn.trainer import Metrics, read_metrics
+from isaaclab_mimic_ext.learn.training_folder import TrainFolder, check_same_run
 from tests.train_files import make_train_file
 
 TASKS = ("desktop_organizer", "stack_cube", "two_arm_lift_tray")

@@ -3,7 +3,7 @@
 import pytest
 
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.train.settings import check_changes, check_settings
+from isaaclab_mimic_ext.learn.agents import check_changes, check_settings
 
 KNOWN = {
     "algo_name": "bc",

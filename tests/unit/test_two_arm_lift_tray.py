@@ -15,11 +15,11 @@ from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.source import load_source_demos
-from isaaclab_mimic_ext.diagnose.observer import FailureObserver
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, yaw_matrix
-from isaaclab_mimic_ext.task import SceneState, load_task
+from isaaclab_mimic_ext.run.failures import FailureObserver
+from isaaclab_mimic_ext.task.definition import SceneState, load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import (
     BIN_FLOOR,
     HANDLE_HEIGHT,

@@ -14,19 +14,19 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.diagnose.watch import TrialWatch
 from isaaclab_mimic_ext.envs.base import by_name
 from isaaclab_mimic_ext.envs.isaaclab import actions as isaaclab_actions
 from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.env import IsaacLabEnv
 from isaaclab_mimic_ext.errors import TaskSpecError
-from isaaclab_mimic_ext.generate import Generator
 from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle, pose_from_pos_rot, quat_xyzw_from_matrix
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
-from isaaclab_mimic_ext.record.ledger import TrialLedger
 from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.watch import TrialWatch
 
 NUM_ENVS, NUM_STEPS, NUM_NOISY = 3, 12, 5
 EEFS = ("cart", "hand")

@@ -193,7 +193,7 @@ def test_quaternions_of_opposite_sign_agree(dataset: Path) -> None:
 
 
 def test_images_are_read_in_blocks_and_checked(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isaaclab_mimic_ext.datasets.check_demo._BLOCK", 100)
+    monkeypatch.setattr("isaaclab_mimic_ext.datasets.demo_checks._BLOCK", 100)
 
     def plant(file: h5py.File) -> None:
         for demo in file["data"].values():

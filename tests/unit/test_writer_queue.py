@@ -10,11 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.diagnose.reasons import SUCCEEDED
-from isaaclab_mimic_ext.record.episodes import EpisodeBatch, EpisodeFormat, Output, TrialOutcomes
-from isaaclab_mimic_ext.record.fields import Field
-from isaaclab_mimic_ext.record.writer import EpisodeWriter
+from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
 from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 from tests.processes import wait_until
 
 NUM_STEPS, WIDTH = 64, 4096

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.quaternions import WIDTH, Columns, first_columns
+from isaaclab_mimic_ext.files.quaternions import WIDTH, Columns, first_columns
 
 NEWTON_PRESET = "newton_mjwarp"
 """The name under which Isaac Lab 3's tasks have their settings for Newton."""

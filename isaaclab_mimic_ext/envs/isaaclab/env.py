@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from isaaclab_mimic_ext.diagnose.reasons import FailureReason
 from isaaclab_mimic_ext.envs.base import NestedTensors, by_name
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.envs.isaaclab.compat import (
@@ -23,9 +22,10 @@ from isaaclab_mimic_ext.envs.isaaclab.compat import (
     tree_to_isaaclab,
 )
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.quaternions import Columns, as_entry
+from isaaclab_mimic_ext.files.quaternions import Columns, as_entry
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import Task
+from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.reasons import FailureReason
 
 
 class IsaacLabEnv:

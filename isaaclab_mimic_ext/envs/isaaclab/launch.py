@@ -14,8 +14,13 @@ from dataclasses import replace
 from typing import Any
 
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.envs.isaaclab.flags import command_line, parse_launcher_args
-from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, find_installation, resolve_physics
+from isaaclab_mimic_ext.envs.isaaclab.installation import (
+    Installation,
+    command_line,
+    find_installation,
+    parse_launcher_args,
+    resolve_physics,
+)
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -12,8 +12,8 @@ from pathlib import Path
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics
 
 from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body, set_pose
-from isaaclab_mimic_ext.envs.panda import DH_PARAMETERS, FINGER_OPEN, FLANGE_OFFSET, HAND_YAW, JOINT_LIMITS
-from isaaclab_mimic_ext.envs.panda_shape import (
+from isaaclab_mimic_ext.envs.panda.kinematics import DH_PARAMETERS, FINGER_OPEN, FLANGE_OFFSET, HAND_YAW, JOINT_LIMITS
+from isaaclab_mimic_ext.envs.panda.shape import (
     DAMPING_TIME,
     DISCS,
     FINGER_BASE,

@@ -14,10 +14,10 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
-from isaaclab_mimic_ext.envs.panda import HOME
+from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.envs.tabletop import Observer, ResetSampler
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import SceneState, Task
+from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 
 def observation_names(task: Task) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.envs.isaaclab.tabletop_mdp import reset_sampler
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
 from isaaclab_mimic_ext.envs.tabletop import RelativeActions
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task import SceneState, Task
+from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 _EnvIds = Sequence[int] | Tensor | None
 

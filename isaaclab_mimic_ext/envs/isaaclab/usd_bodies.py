@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
 
-from isaaclab_mimic_ext.envs.parts import Part, Rgba, Vec3
+from isaaclab_mimic_ext.envs.panda.shape import Part, Rgba, Vec3
 
 _IDENTITY = (1.0, 0.0, 0.0, 0.0)
 _CONTACT_TIME = 0.004

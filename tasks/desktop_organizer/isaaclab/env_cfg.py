@@ -2,7 +2,7 @@
 
 from isaaclab.utils import configclass
 
-from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import trial_events
+from isaaclab_mimic_ext.envs.isaaclab.make import trial_events
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_env_cfg import TabletopEnvCfg
 from isaaclab_mimic_ext.tasks.desktop_organizer.parts import OBJECT_PARTS
 

@@ -3,7 +3,7 @@
 from isaaclab.envs.mimic_env_cfg import MimicEnvCfg
 from isaaclab.utils import configclass
 
-from isaaclab_mimic_ext.envs.isaaclab.mimic_fields import fill_mimic_cfg
+from isaaclab_mimic_ext.envs.isaaclab.make import fill_mimic_cfg
 from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.env_cfg import TASK_NAME, FrankaDesktopOrganizerIKRelEnvCfg
 
 

@@ -1,0 +1,1 @@
+"""Checks of source demos before generation."""

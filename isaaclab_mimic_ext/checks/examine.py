@@ -1,0 +1,244 @@
+"""The doctor's round: every check on every demo of a file."""
+
+# T steps of a demo, J joints of an arm, D demos
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isaaclab_mimic_ext.checks import action_space, marks, motion, scene, usage
+from isaaclab_mimic_ext.checks.findings import DemoFinding, DemoFindings, DoctorReport
+from isaaclab_mimic_ext.checks.motion import DemoView, EefView
+from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
+from isaaclab_mimic_ext.datasets.findings import ERROR
+from isaaclab_mimic_ext.demos.source import Needed, check_action_spec, source_demo
+from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
+from isaaclab_mimic_ext.envs.events import PlacementSampler
+from isaaclab_mimic_ext.envs.factory import make_env, task_config
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.demo import Demo, open_demo
+from isaaclab_mimic_ext.files.hdf5 import DAMAGE, demo_names, open_hdf5
+from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.definition import Task
+
+OnProgress = Callable[[int, int], None]
+"""Called with the number of demos examined, and of all."""
+
+_ROWS = 1000
+"""Steps whose targets are reconstructed at a time."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A report, and the demos that could be read."""
+
+    report: DoctorReport
+    views: tuple[DemoView, ...]
+
+
+def examine(
+    path: str | Path,
+    task: Task,
+    cfg: CheckedTaskCfg | MimicEnvCfg,
+    num_draws: int,
+    on_progress: OnProgress = lambda *_: None,
+) -> Examination:
+    """Look for everything that would make generation from a file fail, or suffer.
+
+    Args:
+        cfg: the task's configuration, valid for `task`.
+        num_draws: so many scenes are drawn to find out which demos would be selected.
+
+    Raises:
+        SourceDataError: the file is missing, no HDF5 file, or has no demos.
+        ConfigError: the randomization leaves no room.
+    """
+    placement = PlacementSampler(task, cfg.events, torch.device("cpu"))
+    env = make_env(task, SimCfg(engine="kinematic"), cfg.events, 1)
+    of_file, of_demo = DemoFindings(), {}
+    num_steps, views = {}, []
+    with open_hdf5(path) as file:
+        names = demo_names(file)
+        _check_file(of_file, file, env)
+        reader = _Reader(file, env, task, cfg)
+        for index, name in enumerate(names):
+            of_demo[name] = DemoFindings(name)
+            view = reader.view(of_demo[name], name)
+            num_steps[name] = 0 if view is None else view.num_steps
+            if view is not None:
+                views.append(view)
+                _check_demo(of_demo[name], view, task, cfg, placement)
+            on_progress(index + 1, len(names))
+    selected = _check_all(of_file, of_demo, views, task, cfg, placement, num_draws)
+    every = [finding for findings in of_demo.values() for finding in _by_step(findings.kept)]
+    report = DoctorReport(str(path), num_steps, (*every, *of_file.kept), selected, num_draws)
+    return Examination(report, tuple(views))
+
+
+def _by_step(findings: list[DemoFinding]) -> list[DemoFinding]:
+    return sorted(findings, key=lambda finding: -1 if finding.frame is None else finding.frame)
+
+
+def _check_file(findings: DemoFindings, file: h5py.File, env: MimicEnv) -> None:
+    try:
+        check_action_spec(file, env.env_args()["action"])
+    except SourceDataError as error:
+        found = str(error).removeprefix(f"{file.filename}: ").split("; ")[0]
+        remedy = "record with this env's actions, or run the task that the file was made for"
+        findings.add(ERROR, "action space", found, "the actions of this env", remedy)
+
+
+class _Reader:
+    """Reads demos, and reconstructs what their actions ask for."""
+
+    def __init__(self, file: h5py.File, env: MimicEnv, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg):
+        self._file, self._env, self._task, self._cfg = file, env, task, cfg
+        self._use_skillgen = cfg.datagen_config.use_skillgen
+        ending = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs[:-1]]
+        every = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs]
+        starting = every if self._use_skillgen else []
+        self._needed = Needed(
+            env.eef_names, env.object_names, _given(ending), env.action_dim, start_signal_names=_given(starting)
+        )
+
+    def view(self, findings: DemoFindings, name: str) -> DemoView | None:
+        """A demo, with what its marks lack among the findings; None where it cannot be read."""
+        try:
+            recorded = open_demo(self._file, name)
+            demo = source_demo(recorded, self._needed)
+        except SourceDataError as error:
+            told, _, remedy = str(error).removeprefix(f"{self._file.filename}: {name}: ").partition("; ")
+            findings.add(
+                ERROR, "unreadable", told, "a whole, annotated demo", remedy or "copy or make it again", frame=error.step
+            )
+            return None
+        except DAMAGE as error:
+            told = " ".join(str(error).split())[:160]
+            findings.add(ERROR, "unreadable", told, "a whole, annotated demo", "copy or make the file again")
+            return None
+        env = self._env
+        gripper = by_name(env.eef_names, env.actions_to_gripper_actions(torch.from_numpy(demo.actions)))
+        gripper_dims = dict(zip(env.eef_names, env.gripper_dims, strict=True))
+        eefs = {
+            eef_name: EefView(
+                eef_name,
+                demo.eef_pose[eef_name].astype(np.float64),
+                demo.target_eef_pose[eef_name].astype(np.float64),
+                gripper[eef_name][:, : gripper_dims[eef_name]].numpy().astype(np.float64),
+                configs,
+                marks.find_spans(findings, demo, eef_name, configs, self._use_skillgen),
+                self._env.step_dt,
+            )
+            for eef_name, configs in self._cfg.subtask_configs.items()
+        }
+        return DemoView(demo, eefs, self._joint_position(recorded), self._env.step_dt)
+
+    def _joint_position(self, demo: Demo) -> dict[str, NDArray[np.float32]] | None:
+        joints = {}
+        for arm in self._task.arms:
+            leaf = f"articulation/{arm.name}/joint_position"
+            initial, states = (demo.leaves.get(f"{tree}/{leaf}") for tree in ("initial_state", "states"))
+            if initial is None or states is None:
+                return None
+            if len(initial.shape) != 2 or states.shape != (demo.num_steps, initial.shape[1]):
+                return None
+            joints[arm.name] = np.concatenate((initial[:1], states[:-1])).astype(np.float32)
+        return joints
+
+
+def _given(names: list[str | None]) -> tuple[str, ...]:
+    return tuple(name for name in names if name is not None)
+
+
+def _check_demo(
+    findings: DemoFindings, view: DemoView, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg, placement: PlacementSampler
+) -> None:
+    asked = _asked_poses(view, task, cfg)
+    num_entries = view.demo.actions.shape[1] // len(task.arms)
+    for index, eef in enumerate(view.eefs.values()):
+        action_space.check_tracking(findings, eef)
+        action_space.check_actions(findings, eef, asked[eef.name])
+        motion.check_ends(findings, eef)
+        motion.check_gripper(findings, eef)
+        motion.check_jumps(findings, eef)
+        pose_action = view.demo.actions[:, index * num_entries : (index + 1) * num_entries - eef.gripper_action.shape[1]]
+        motion.check_saturation(findings, eef, pose_action)
+    motion.check_idle(findings, view)
+    referenced = _referenced(cfg)
+    low, high = (bound.numpy().astype(np.float64) for bound in (placement.low, placement.high))
+    scene.check_start(findings, view, low, high, referenced)
+    scene.check_moved(findings, view, task, referenced)
+    scene.check_closing(findings, view)
+    scene.check_success(findings, view, task, cfg.datagen_config.num_success_steps)
+
+
+def _referenced(cfg: CheckedTaskCfg | MimicEnvCfg) -> set[str]:
+    """The objects that subtasks relate to."""
+    refs = {config.object_ref for configs in cfg.subtask_configs.values() for config in configs}
+    return {name for name in refs if name is not None}
+
+
+def _asked_poses(view: DemoView, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg) -> dict[str, NDArray[np.float64]]:
+    """End effector -> where the env would send it for each action, from where it was then, (T, 4, 4)."""
+    rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in task.eef_names}
+    for first in range(0, view.num_steps, _ROWS):
+        actions = torch.from_numpy(view.demo.actions[first : first + _ROWS])
+        env = make_env(task, SimCfg(engine="kinematic"), cfg.events, len(actions))
+        state = env.get_state()
+        for arm in task.arms:
+            pose = torch.from_numpy(view.demo.eef_pose[arm.eef_name][first : first + _ROWS])
+            quat = quat_xyzw_from_matrix(pose[:, :3, :3])
+            state["articulation"][arm.name]["eef_pose"] = torch.cat((pose[:, :3, 3], quat), dim=-1)
+        env.reset_to(state, torch.arange(len(actions)))
+        for name, asked in by_name(env.eef_names, env.action_to_target_eef_pose(actions)).items():
+            rows[name].append(asked.numpy().astype(np.float64))
+    return {name: np.concatenate(pieces) for name, pieces in rows.items()}
+
+
+def _check_all(
+    of_file: DemoFindings,
+    of_demo: Mapping[str, DemoFindings],
+    views: list[DemoView],
+    task: Task,
+    cfg: CheckedTaskCfg | MimicEnvCfg,
+    placement: PlacementSampler,
+    num_draws: int,
+) -> dict[str, list[dict[str, float]]]:
+    """What only all demos together show; end effector -> for each subtask demo -> part of the trials that take it."""
+    whole = [view for view in views if all(eef.spans is not None for eef in view.eefs.values())]
+    if not whole:
+        return {}
+    usage.tell_similar(of_demo, whole)
+    draws = Draws(cfg.datagen_config.seed, torch.arange(num_draws))
+    selection = usage.simulate(whole, cfg.subtask_configs, cfg.datagen_config, task, placement.sample(draws), draws)
+    usage.tell_unused(of_demo, whole, selection)
+    usage.tell_far(of_file, selection, cfg.subtask_configs)
+    return {
+        eef_name: [{view.name: float(part) for view, part in zip(whole, shares, strict=True)} for shares in used]
+        for eef_name, used in selection.used.items()
+    }
+
+
+def check_demos(path: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> DoctorReport:
+    """Find everything in source demonstrations that would make generation fail, or lower its success rate.
+
+    Args:
+        path: annotated source demonstrations.
+        task: a task of `load_task`.
+        config: subtasks and randomization; None: the task's own.
+        num_draws: scenes that are drawn to find out which demos would be selected.
+
+    Returns:
+        The report: findings with demo, step and remedy; `is_healthy` if none is an error.
+
+    Raises:
+        SourceDataError: the file is missing, not an HDF5 file, or has no demos.
+        ConfigError: the randomization leaves no room for the objects, or the task has no configuration.
+    """
+    return examine(path, task, config or task_config(task), num_draws).report

@@ -1,0 +1,193 @@
+"""Command-line spellings: flags as in Isaac Lab's scripts and short names, translated into Hydra overrides."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from itertools import chain
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, MimicEnvCfg, verb_of
+from isaaclab_mimic_ext.config.help import nearest_field, owners_text
+from isaaclab_mimic_ext.config.task import GYM_ID
+from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE, USUAL_FLAGS, launcher_flags
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+
+_OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
+"""Flags of Isaac Lab's scripts that are not called as the field is."""
+_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
+"""Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
+_HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
+_INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
+_HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
+_OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
+_DATAGEN = "datagen_config"
+"""Group whose fields may be set without its name: `seed=3`."""
+_TASK_FIELDS = tuple(field.name for field in fields(MimicEnvCfg))
+
+
+def translate(argv: list[str], schema: type) -> list[str]:
+    """Hydra's arguments for a command line that may also contain Isaac Lab's flags, `--task <gym id>`, `seed=3` for
+    `datagen_config.seed=3` and `task.events.x=...` for `events.x=...`.
+
+    Flags of Isaac Lab's launcher that are not fields of the schema go to `sim.launcher_args`.
+
+    Raises:
+        ConfigError: a flag is unknown or lacks its value, or two spellings of one field disagree.
+        SimulatorUnavailable: a flag is for Isaac Lab's launcher, which is not installed.
+    """
+    given: dict[str, str] = {}
+    result = []
+    for word in _with_registered_task(_overrides_for_flags(argv, schema), schema):
+        match = _OVERRIDE.fullmatch(word)
+        if word.startswith("-") or match is None:
+            result.append(word)
+            continue
+        prefix, key, value = match["prefix"] or "", _full_key(match["key"], schema), match["value"]
+        if given.setdefault(key, value) != value:
+            raise ConfigError(f"{key}: given twice, as {given[key]} and as {value}; give one of them")
+        is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
+        result.append(f"{prefix or '++' * is_mapping}{key}={value}")
+    return result
+
+
+def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
+    """The same words, with a gym id as task replaced by the overrides for a task of Isaac Lab's registry."""
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "task" and "sim" in _names(schema) and GYM_ID.fullmatch(value):
+            yield from ("task=isaaclab", f"task.id={value}")
+        else:
+            yield word
+
+
+def _names(schema: type) -> set[str]:
+    return {field.name for field in fields(schema)}
+
+
+def flags_of(schema: type) -> dict[str, tuple[str, str]]:
+    """Flag -> (field, kind) for the fields of a schema and of its `datagen_config`.
+
+    A bool is a `switch`, a list a `list`, any other value an `option`; mappings and groups have no flag.
+    """
+    hints = get_type_hints(schema)
+    named = {**get_type_hints(hints.get(_DATAGEN, object)), **hints}
+    kinds = {name: _flag_kind(kind) for name, kind in named.items()}
+    if kinds.keys() & {"task", "task_name"}:
+        kinds["task"] = "option"
+    flags = {f"--{name}": (name, kind) for name, kind in kinds.items() if kind is not None}
+    return flags | {flag: (name, "option") for flag, name in _OTHER_NAMES.items() if kinds.get(name) is not None}
+
+
+def _flag_kind(kind: Any) -> str | None:
+    if get_origin(kind) is UnionType:  # str | None
+        kind = get_args(kind)[0]
+    if get_origin(kind) is list:
+        return "list"
+    if get_origin(kind) is dict or is_dataclass(kind):
+        return None
+    return "switch" if kind is bool else "option"
+
+
+def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
+    """The words of the command line, each flag that is not Hydra's replaced by an override; Hydra's come first.
+
+    Hydra's parser takes overrides in one place only, without flags among them.
+    """
+    words = iter(argv)
+    overrides: list[str] = []
+    launcher_args: list[str] = []
+    flags = flags_of(schema)
+    while (word := next(words, None)) is not None:
+        name, has_value, value = word.partition("=")
+        if word == "--info":
+            topic = next(words, None)
+            yield f"--info={topic if topic in _INFO_TOPICS else 'all'}"
+            words = words if topic is None or topic in _INFO_TOPICS else chain([topic], words)
+        elif name in _HYDRA_OPTIONS or name in _HYDRA_SHORT_OPTIONS:
+            yield word
+            if not has_value and (following := next(words, None)) is not None:
+                yield following
+        elif name in _HYDRA_SWITCHES or re.match("-[^-]", word):
+            yield word
+        elif not word.startswith("-"):
+            overrides.append(word)
+        elif name in flags:
+            overrides.append(_override_for(name, has_value, value, words, flags[name]))
+        else:
+            takes_value = _launcher_takes_value(name, schema)
+            launcher_args.append(f"{name}={_value_of(name, has_value, value, words)}" if takes_value else word)
+    yield from overrides
+    if launcher_args:
+        yield f"sim.launcher_args=[{','.join(map(_in_quotes, launcher_args))}]"
+
+
+def _override_for(name: str, has_value: str, value: str, words: Iterator[str], flag: tuple[str, str]) -> str:
+    field, kind = flag
+    if kind == "switch":
+        return f"{field}={value if has_value else 'true'}"
+    text = _value_of(name, has_value, value, words)
+    return f"{field}={text if kind == 'list' else quoted(text)}"
+
+
+def _value_of(name: str, has_value: str, value: str, words: Iterator[str]) -> str:
+    """The value of a flag, behind its '=' or in the next word."""
+    text = value if has_value else next(words, None)
+    if text is None:
+        raise ConfigError(f"{name}: needs a value, e.g. {name} <value>")
+    return text
+
+
+def _launcher_takes_value(name: str, schema: type) -> bool:
+    """Whether a flag that is not ours takes a value, by Isaac Lab's launcher."""
+    if "sim" not in _names(schema):
+        raise ConfigError(_unknown_flag(name, schema))
+    try:
+        flags = launcher_flags()
+    except SimulatorUnavailable as error:
+        if name not in USUAL_FLAGS:
+            raise ConfigError(_unknown_flag(name, schema)) from None
+        reason = str(error).removeprefix("sim.engine: ").replace(OTHER_ENGINE, "leave the flag out")
+        raise SimulatorUnavailable(f"{name}: a flag of Isaac Lab's launcher, which is not available: {reason}") from None
+    if name not in flags:
+        raise ConfigError(_unknown_flag(name, schema, flags))
+    return flags[name]
+
+
+def _unknown_flag(name: str, schema: type, of_launcher: Iterable[str] = ()) -> str:
+    """An error message: the flag that was probably meant, else all flags; and the commands that have it."""
+    ours = dict.fromkeys((*flags_of(schema), *_HYDRA_SWITCHES, *_HYDRA_OPTIONS, *of_launcher))
+    script, field = next(script for script, own in SCRIPT_SCHEMAS.items() if own is schema), name.removeprefix("--")
+    near = next(iter(get_close_matches(name, ours, n=1)), None) or f"--{nearest_field(script, field)}"
+    hint = f" (did you mean '{near}'?)" if near in ours else f"; flags: {', '.join(ours)}"
+    return f"{name}: {verb_of(script)} has no such flag{hint}{owners_text(field, script)}"
+
+
+def _full_key(key: str, schema: type) -> str:
+    """The field that a short spelling means: `seed` is `datagen_config.seed`, `task.events.x` is `events.x`.
+
+    `env.x`, as Isaac Lab's own scripts have it, is `sim.env.x`. `task` is `task_name` where a command has only the name.
+    """
+    names, head = _names(schema), key.split(".", 1)[0]
+    if key == "task" and "task_name" in names:
+        return "task_name"
+    if head == "env" and "sim" in names:
+        return f"sim.{key}"
+    if head not in names and head in get_type_hints(get_type_hints(schema).get(_DATAGEN, object)):
+        return f"{_DATAGEN}.{key}"
+    rest = key.removeprefix("task.")
+    if rest != key and rest.split(".", 1)[0] in _TASK_FIELDS:
+        return rest
+    return key
+
+
+def quoted(text: str) -> str:
+    """A value as Hydra's grammar takes it literally: a shell word may hold blanks, '=' and brackets."""
+    return text if re.fullmatch(r"[\w./:-]+", text) else _in_quotes(text)
+
+
+def _in_quotes(text: str) -> str:
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return f"'{escaped}'"

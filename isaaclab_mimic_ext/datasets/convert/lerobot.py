@@ -1,0 +1,208 @@
+"""A dataset as a LeRobot dataset (v3), written by the `lerobot` library itself."""
+
+# T steps of one demo, H x W pixels
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
+from isaaclab_mimic_ext.files.demo import Demo, is_image, is_rgb
+from isaaclab_mimic_ext.files.stream import FileFacts, read_facts, stream_demos
+from isaaclab_mimic_ext.files.writing import part_path, replacing
+
+_STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."
+_SCALARS = {"rewards": ("next.reward", np.float32), "dones": ("next.done", np.bool_)}
+"""Dataset of a demo -> (LeRobot's name of what a step brings, dtype)."""
+_INFO = "datagen_info/"
+_AXES = "xyz"
+_RATE_TOLERANCE = 1e-3
+"""By how much a control rate may miss a whole number [Hz]."""
+
+
+@dataclass(frozen=True)
+class LeRobotOptions:
+    """What is taken from the file.
+
+    Attributes:
+        state_keys: observations that make `observation.state`, in this order; None: all vectors but `actions`.
+        instruction: the task in words; None: the name of the environment.
+        fps: frames per second; None: the control rate of the file's env_args.
+        repo_id: `<user>/<name>`; None: `local/<folder>`.
+        videos: encode images as videos (lossy), or keep them as PNG.
+    """
+
+    state_keys: tuple[str, ...] | None = None
+    instruction: str | None = None
+    fps: int | None = None
+    repo_id: str | None = None
+    videos: bool = True
+
+
+@dataclass(frozen=True)
+class LeRobotExport:
+    """What was written."""
+
+    num_episodes: int
+    num_frames: int
+    fps: int
+    repo_id: str
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where each feature comes from: the observations of the state, camera -> observation, and the scalars there are."""
+
+    state_keys: tuple[str, ...]
+    cameras: dict[str, str]
+    scalars: tuple[str, ...]
+
+
+def export_lerobot(path: str | Path, output: str | Path, options: LeRobotOptions, overwrite: bool = False) -> LeRobotExport:
+    """Convert a dataset episode by episode into the folder `output`, which has its name only when it is complete.
+
+    Raises:
+        DependencyMissing: `lerobot` cannot be imported.
+        ConfigError: an option is wrong, or needed because the file does not say it.
+        SourceDataError: the file is missing or damaged, or its demos differ in what they hold.
+        OutputError: the folder exists or cannot be written.
+    """
+    dataset_class = _lerobot_dataset()
+    facts = read_facts(path)
+    first = next(stream_demos(path))
+    columns = _columns(first, options.state_keys)
+    features = _features(first, columns, facts.is_xyzw, options.videos)
+    fps, output = _fps(facts, options.fps), Path(output)
+    repo_id = options.repo_id or f"local/{output.resolve().name}"
+    eef_names = facts.env_args.get("eef_names")
+    robot = "_".join(map(str, eef_names)) if isinstance(eef_names, list) and eef_names else None
+    instruction = options.instruction or str(facts.env_args.get("env_name") or Path(path).stem).replace("_", " ")
+    with _new_folder(output, overwrite) as part:
+        dataset = dataset_class.create(
+            repo_id=repo_id, fps=fps, features=features, root=part, robot_type=robot, use_videos=options.videos
+        )
+        try:
+            for demo in stream_demos(path):
+                for frame in _frames(demo, columns):
+                    dataset.add_frame(frame | {"task": instruction})
+                dataset.save_episode()
+        finally:
+            # After an error too: it would otherwise write once more when it is collected.
+            dataset.finalize()
+        counts = int(dataset.meta.total_episodes), int(dataset.meta.total_frames)
+    return LeRobotExport(*counts, fps, repo_id, tuple(features))
+
+
+def _lerobot_dataset() -> Any:
+    try:
+        from datasets import disable_progress_bars
+        from lerobot.datasets.lerobot_dataset import LeRobotDataset
+    except ImportError as error:
+        raise DependencyMissing(
+            f"format=lerobot needs the lerobot library, which cannot be imported ({error}); install it into an environment "
+            'of its own, for it wants an older torch: pip install -e ".[lerobot]" (in the checkout)'
+        ) from error
+    disable_progress_bars()  # One an episode, each a line of its own in a log.
+    return LeRobotDataset
+
+
+def _columns(demo: Demo, state_keys: Sequence[str] | None) -> _Columns:
+    observations = {name: leaf for name, leaf in demo.below("obs").items() if not name.startswith(_INFO)}
+    vectors = {name: leaf for name, leaf in observations.items() if not is_image(leaf) and leaf.dtype.kind in "fbiu"}
+    if state_keys is None:
+        state_keys = sorted(name for name in vectors if name != "actions")
+    for name in state_keys:
+        if name not in vectors:
+            raise ConfigError(f"state_keys: {demo.place} has no low-dimensional '{name}'; {choices(name, sorted(vectors))}")
+    if not state_keys:
+        raise ConfigError(f"state_keys: nothing is left for {_STATE}; {choices('', sorted(vectors))}")
+    cameras = {name.replace("/", "_"): name for name, leaf in sorted(observations.items()) if is_rgb(leaf)}
+    scalars = tuple(name for name in _SCALARS if name in demo.leaves)
+    return _Columns(tuple(state_keys), cameras, scalars)
+
+
+def _features(demo: Demo, columns: _Columns, is_xyzw: bool, videos: bool) -> dict[str, dict[str, Any]]:
+    """LeRobot's description of a frame."""
+    names = [name for key in columns.state_keys for name in _column_names(key, _width(demo, key), is_xyzw)]
+    action_names = [f"action.{index}" for index in range(demo.leaves["actions"].shape[1])]
+    features: dict[str, dict[str, Any]] = {
+        _STATE: {"dtype": "float32", "shape": (len(names),), "names": names},
+        _ACTION: {"dtype": "float32", "shape": (len(action_names),), "names": action_names},
+    }
+    for camera, key in columns.cameras.items():
+        shape = demo.leaves[f"obs/{key}"].shape[1:]
+        kind = "video" if videos else "image"
+        features[_CAMERA + camera] = {"dtype": kind, "shape": shape, "names": ["height", "width", "channels"]}
+    for scalar in columns.scalars:
+        name, dtype = _SCALARS[scalar]
+        features[name] = {"dtype": np.dtype(dtype).name, "shape": (1,), "names": None}
+    return features
+
+
+def _width(demo: Demo, key: str) -> int:
+    return int(np.prod(demo.leaves[f"obs/{key}"].shape[1:], dtype=np.int64))
+
+
+def _column_names(key: str, width: int, is_xyzw: bool) -> list[str]:
+    """`eef_pos.x`, `eef_quat.w`, `joint_pos.0`."""
+    axes: Sequence[str] = [str(index) for index in range(width)]
+    if key.endswith("_pos") and width == len(_AXES) and not key.startswith("joint"):
+        axes = _AXES
+    if key.endswith("_quat") and width == len(_AXES) + 1:
+        axes = f"{_AXES}w" if is_xyzw else f"w{_AXES}"
+    return [f"{key}.{axis}" for axis in axes]
+
+
+def _frames(demo: Demo, columns: _Columns) -> Iterator[dict[str, Any]]:
+    """One dict a step."""
+    rows = _rows(demo, columns)
+    for step in range(demo.num_steps):
+        yield {name: values[step] for name, values in rows.items()}
+
+
+def _rows(demo: Demo, columns: _Columns) -> dict[str, np.ndarray]:
+    """Feature -> (T, ...). All demos have what the first has: `stream_demos` sees to that."""
+    leaves, num_steps = demo.leaves, demo.num_steps
+    parts = [leaves[f"obs/{key}"].reshape(num_steps, -1) for key in columns.state_keys]
+    rows = {_STATE: np.concatenate(parts, axis=1, dtype=np.float32), _ACTION: leaves["actions"].astype(np.float32)}
+    rows |= {_CAMERA + camera: leaves[f"obs/{key}"] for camera, key in columns.cameras.items()}
+    for scalar in columns.scalars:
+        name, dtype = _SCALARS[scalar]
+        rows[name] = leaves[scalar].reshape(num_steps, 1).astype(dtype)
+    return rows
+
+
+def _fps(facts: FileFacts, fps: int | None) -> int:
+    if fps is not None:
+        if fps < 1:
+            raise ConfigError(f"fps: {fps} is no rate; give 1 or more")
+        return fps
+    sim_args = facts.env_args.get("sim_args")
+    try:
+        rate = 1.0 / (float(sim_args["dt"]) * int(sim_args["decimation"]))  # type: ignore[index]
+    except (TypeError, KeyError, ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"fps: {facts.path} does not say its control rate (env_args.sim_args); give fps=<rate>") from error
+    if not abs(rate - round(rate)) < _RATE_TOLERANCE or rate < 1:
+        raise ConfigError(f"fps: {facts.path} runs at {rate:.4g} Hz, LeRobot takes whole numbers; give fps=<rate>")
+    return round(rate)
+
+
+@contextmanager
+def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
+    """`<output>.part`, which becomes `output` after the block."""
+    part = part_path(output)
+    for folder in (output, part):
+        is_ours = (folder / "meta" / "info.json").is_file()
+        if folder.exists() and not (overwrite and is_ours):
+            hint = "or overwrite=true" if is_ours else "it is no LeRobot dataset, and will not be replaced"
+            raise OutputError(f"output_dir: {folder} exists; give another output_dir, {hint}")
+    with replacing(output, "output_dir", kind=OutputError):
+        shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        yield part

@@ -1,1 +1,0 @@
-"""The demo doctor: what is wrong with source demonstrations, found before anything is generated from them."""

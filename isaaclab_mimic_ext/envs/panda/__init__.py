@@ -1,0 +1,1 @@
+"""The Franka Emika Panda: kinematics, shape, MuJoCo model."""

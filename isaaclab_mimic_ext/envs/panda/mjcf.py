@@ -1,0 +1,182 @@
+"""A Panda of primitives for MuJoCo, from the published kinematics. Imported by scene modules, late."""
+
+# Frames: link i is joint i's Denavit-Hartenberg frame; hand: z out of the palm, fingers slide along y
+
+import math
+
+import mujoco
+import numpy as np
+
+from isaaclab_mimic_ext.envs.panda.kinematics import (
+    DH_PARAMETERS,
+    EEF_OFFSET,
+    FINGER_OPEN,
+    FLANGE_OFFSET,
+    HAND_YAW,
+    JOINT_LIMITS,
+    NUM_ARM_JOINTS,
+)
+from isaaclab_mimic_ext.envs.panda.shape import (
+    ARMATURE,
+    DAMPING_TIME,
+    DISCS,
+    FINGER_BASE,
+    FINGER_COUPLING_TIME,
+    FINGER_DAMPING,
+    FINGER_FORCE,
+    FINGER_PARTS,
+    FINGER_STIFFNESS,
+    FIRST_COLLIDING_LINK,
+    GREY,
+    HAND_PARTS,
+    JOINT_DAMPING,
+    LINK_MASS,
+    SHELLS,
+    STIFFNESS,
+    TORQUE_LIMIT,
+    WHITE,
+    Part,
+)
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.task.definition import Arm
+
+GRIP_SOLREF = (0.004, 1.0)
+"""Contact time constant [s] and damping ratio of pads and what they grip: by default things squirt out."""
+VISUAL_GROUP, COLLISION_GROUP = 2, 3
+
+_MOST_ARMS = 8
+_GEOM_TYPES = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+}
+
+
+def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
+    """Add an arm to the world: bodies, actuators and the site `eef`, every name prefixed with `<arm.name>/`."""
+    bits = _collision_bits(sum(body.name.endswith("/link0") for body in spec.worldbody.bodies))
+    half_yaw = 0.5 * arm.base_yaw
+    body = spec.worldbody.add_body(
+        name=f"{arm.name}/link0", pos=arm.base_pos, quat=(math.cos(half_yaw), 0.0, 0.0, math.sin(half_yaw))
+    )
+    _add_shells(body, 0, bits)
+    for index, (a, d, alpha) in enumerate(DH_PARAMETERS):
+        body = body.add_body(
+            name=f"{arm.name}/link{index + 1}",
+            pos=(a, -math.sin(alpha) * d, math.cos(alpha) * d),
+            quat=(math.cos(alpha / 2), math.sin(alpha / 2), 0.0, 0.0),
+            gravcomp=1.0,
+        )
+        body.add_joint(
+            name=f"{arm.name}/joint{index + 1}",
+            axis=(0, 0, 1),
+            range=JOINT_LIMITS[index],
+            armature=ARMATURE,
+            damping=JOINT_DAMPING,
+        )
+        _add_shells(body, index + 1, bits)
+    _add_hand(spec, body, arm.name, bits)
+    _add_actuators(spec, arm.name)
+
+
+def add_part(body: mujoco.MjsBody, part: Part) -> mujoco.MjsGeom:
+    """Give a body the geom of a part: its form, colour and mass."""
+    size = (part.size[0], part.size[2], 0.0) if part.kind == "cylinder" else part.size
+    geom = body.add_geom(type=_GEOM_TYPES[part.kind], size=size, pos=part.pos, mass=part.mass)
+    if part.rgba is not None:
+        geom.rgba = part.rgba
+    return geom
+
+
+def _collision_bits(index: int) -> tuple[int, int]:
+    """Contact type and affinity of the arm that is the world's `index`-th.
+
+    An arm touches objects and the table, whose type is 1, and the other arms, but never itself.
+
+    Raises:
+        ConfigError: MuJoCo has no more bits.
+    """
+    if index >= _MOST_ARMS:
+        raise ConfigError(f"arms: a scene has room for {_MOST_ARMS} of them; leave some out")
+    own = 1 << index if index else 0
+    of_later_arms = sum(1 << later for later in range(index + 1, _MOST_ARMS))
+    return own, 1 | of_later_arms
+
+
+def _add_shells(body: mujoco.MjsBody, link: int, bits: tuple[int, int]) -> None:
+    shells = [shell for shell in SHELLS if shell[0] == link]
+    own_bits = bits if link >= FIRST_COLLIDING_LINK else (0, 0)
+    for _, start, end, radius in shells:
+        geom = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(*start, *end), size=(radius, 0, 0), rgba=WHITE)
+        geom.mass = LINK_MASS[link - 1] / len(shells) if link else 0.0
+        _set_collision(geom, own_bits)
+    for _, centre, axis, radius, half_length in (disc for disc in DISCS if disc[0] == link):
+        ends = np.add(centre, np.outer((-half_length, half_length), axis))
+        geom = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, fromto=ends.ravel(), size=(radius, 0, 0), rgba=GREY)
+        geom.mass = 0.0
+        _set_collision(geom)
+
+
+def _set_collision(geom: mujoco.MjsGeom, bits: tuple[int, int] = (0, 0)) -> None:
+    geom.contype, geom.conaffinity = bits
+    geom.group = VISUAL_GROUP
+
+
+def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str, bits: tuple[int, int]) -> None:
+    hand = flange.add_body(
+        name=f"{prefix}/hand",
+        pos=(0.0, 0.0, FLANGE_OFFSET),
+        quat=(math.cos(HAND_YAW / 2), 0.0, 0.0, math.sin(HAND_YAW / 2)),
+        gravcomp=1.0,
+    )
+    for part in HAND_PARTS:
+        _set_collision(add_part(hand, part), bits if part.solid else (0, 0))
+    # Beside the palm, low enough not to see it, tilted towards the finger tips.
+    hand.add_camera(name=f"{prefix}/wrist", pos=(0.08, 0.0, 0.055), xyaxes=(0, 1, 0, 0.82, 0, 0.57), fovy=75)
+    hand.add_site(name=f"{prefix}/eef", pos=(0.0, 0.0, EEF_OFFSET), size=(0.003, 0, 0), group=4)
+    for index, yaw in enumerate((0.0, math.pi)):
+        _add_finger(hand, f"{prefix}/finger{index + 1}", yaw, bits)
+    # The two fingers of a Panda's hand move together; without this what they hold could slide between them.
+    spec.add_equality(
+        type=mujoco.mjtEq.mjEQ_JOINT,
+        name=f"{prefix}/fingers",
+        name1=f"{prefix}/finger1",
+        name2=f"{prefix}/finger2",
+        data=[0.0, 1.0, *[0.0] * (mujoco.mjNEQDATA - 2)],
+        objtype=mujoco.mjtObj.mjOBJ_JOINT,
+        solref=(FINGER_COUPLING_TIME, 1.0),
+    )
+
+
+def _add_finger(hand: mujoco.MjsBody, name: str, yaw: float, bits: tuple[int, int]) -> None:
+    quat = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
+    finger = hand.add_body(name=name, pos=(0.0, 0.0, FINGER_BASE), quat=quat, gravcomp=1.0)
+    finger.add_joint(
+        name=name,
+        type=mujoco.mjtJoint.mjJNT_SLIDE,
+        axis=(0, 1, 0),
+        range=(0.0, FINGER_OPEN),
+        armature=ARMATURE,
+        damping=JOINT_DAMPING,
+    )
+    for part in FINGER_PARTS:
+        geom = add_part(finger, part)
+        _set_collision(geom, bits if part.solid else (0, 0))
+        if part.grips:
+            geom.name = f"{name}_pad"
+            geom.condim, geom.solref = 4, GRIP_SOLREF
+            geom.friction = (1.0, 0.02, 0.0001)
+
+
+def _add_actuators(spec: mujoco.MjSpec, prefix: str) -> None:
+    joint = mujoco.mjtTrn.mjTRN_JOINT
+    for index in range(NUM_ARM_JOINTS):
+        name, stiffness, torque = f"{prefix}/joint{index + 1}", STIFFNESS[index], TORQUE_LIMIT[index]
+        motor = spec.add_actuator(name=name, trntype=joint, target=name, forcerange=(-torque, torque))
+        motor.set_to_position(kp=stiffness, kv=DAMPING_TIME * stiffness)
+        motor.ctrlrange = JOINT_LIMITS[index]
+    for index in (1, 2):
+        name = f"{prefix}/finger{index}"
+        motor = spec.add_actuator(name=name, trntype=joint, target=name, forcerange=(-FINGER_FORCE, FINGER_FORCE))
+        motor.set_to_position(kp=FINGER_STIFFNESS, kv=FINGER_DAMPING)
+        motor.ctrlrange = (0.0, FINGER_OPEN)

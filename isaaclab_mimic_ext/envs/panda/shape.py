@@ -1,0 +1,132 @@
+"""What rigid bodies are made of: the shapes that every engine with physics builds its scene from."""
+
+# Frames: link i is joint i's Denavit-Hartenberg frame; hand: z out of the palm, fingers slide along y
+
+from dataclasses import dataclass
+
+Vec3 = tuple[float, float, float]
+
+Rgba = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One shape of a rigid body, along the axes of the body's frame.
+
+    Attributes:
+        kind: `box`, `cylinder` (along z) or `ellipsoid`.
+        size: half sizes along x, y, z [m].
+        pos: of its middle, in the body's frame [m].
+        rgba: None: it is not seen.
+        mass: spread evenly over it [kg].
+        solid: whether it touches other bodies; otherwise it is seen only.
+        grips: whether what it holds must not spin between two fingers.
+    """
+
+    kind: str
+    size: Vec3
+    pos: Vec3 = (0.0, 0.0, 0.0)
+    rgba: Rgba | None = None
+    mass: float = 0.0
+    solid: bool = False
+    grips: bool = False
+
+
+TABLE_CENTRE, TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)
+
+"""Of its top, x and y; the surface is z = 0 [m]."""
+
+TABLE_THICKNESS, TABLE_HEIGHT = 0.04, 0.75
+
+"""Of its top, and of the legs below it [m]."""
+
+WOOD, LEG = (0.80, 0.68, 0.52, 1.0), (0.35, 0.35, 0.37, 1.0)
+
+
+def table_legs() -> tuple[Part, ...]:
+    """The four legs, in the table's frame: on the surface, where the env's origin is."""
+    half = (0.03, 0.03, TABLE_HEIGHT / 2)
+    height = -TABLE_THICKNESS - TABLE_HEIGHT / 2
+    xs = [TABLE_CENTRE[0] + sign * (TABLE_HALF_SIZE[0] - 0.05) for sign in (-1, 1)]
+    ys = [TABLE_CENTRE[1] + sign * (TABLE_HALF_SIZE[1] - 0.05) for sign in (-1, 1)]
+    return tuple(Part("box", half, (x, y, height), LEG) for x in xs for y in ys)
+
+
+WHITE = (0.93, 0.93, 0.94, 1.0)
+
+GREY = (0.28, 0.29, 0.31, 1.0)
+
+PAD = (0.12, 0.12, 0.13, 1.0)
+
+LINK_MASS = (4.97, 0.65, 3.23, 3.59, 1.23, 1.67, 0.74)
+
+HAND_MASS, FINGER_MASS = 0.73, 0.02
+
+STIFFNESS = (4500.0, 4500.0, 3500.0, 3500.0, 2000.0, 2000.0, 2000.0)
+
+DAMPING_TIME = 0.05
+
+"""Damping over stiffness of the arm's position controllers [s]."""
+
+TORQUE_LIMIT = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
+
+FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE = 2000.0, 40.0, 20.0
+
+FINGER_BASE = 0.0584
+
+"""From the hand to the fingers, along z [m]."""
+
+FINGER_COUPLING_TIME = 0.005
+
+"""Time constant of what makes both fingers move together [s]."""
+
+ARMATURE, JOINT_DAMPING = 0.1, 1.0
+
+"""Of every joint, fingers included [kg m^2 or kg, N m s or N s/m]."""
+
+# (link, from, to, radius) [m]; the shells that make it look like a Panda. Link 0 is the base.
+SHELLS = (
+    (0, (-0.10, 0.0, 0.05), (0.01, 0.0, 0.05), 0.075),
+    (0, (0.0, 0.0, 0.05), (0.0, 0.0, 0.12), 0.075),
+    (1, (0.0, 0.0, -0.19), (0.0, 0.0, -0.02), 0.062),
+    (1, (0.0, -0.06, 0.0), (0.0, 0.05, 0.0), 0.062),
+    (2, (0.0, 0.0, -0.01), (0.0, 0.0, 0.07), 0.060),
+    (2, (0.0, -0.17, 0.05), (0.0, -0.03, 0.05), 0.060),
+    (3, (0.0, 0.0, -0.14), (0.0, 0.0, -0.05), 0.060),
+    (3, (0.0825, -0.05, 0.0), (0.0825, 0.05, 0.0), 0.055),
+    (3, (0.0, 0.0, -0.06), (0.0825, 0.0, 0.0), 0.055),
+    (4, (0.0, 0.0, -0.06), (0.0, 0.0, 0.06), 0.055),
+    (4, (0.0, 0.0, 0.0), (-0.0825, 0.10, 0.0), 0.052),
+    (5, (0.0, 0.0, -0.29), (0.0, 0.0, -0.20), 0.055),
+    (5, (0.0, 0.075, -0.20), (0.0, 0.08, -0.05), 0.026),
+    (5, (0.0, 0.02, -0.22), (0.0, 0.07, -0.16), 0.045),
+    (6, (0.0, 0.0, -0.07), (0.0, 0.0, 0.03), 0.050),
+    (6, (0.0, 0.0, 0.0), (0.088, 0.0, 0.0), 0.046),
+    (7, (0.0, 0.0, -0.02), (0.0, 0.0, 0.07), 0.042),
+)
+
+# (link, centre, axis, radius, half length) [m]; the grey discs on the joints.
+DISCS = (
+    (1, (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.056, 0.117),
+    (3, (0.0825, 0.0, 0.0), (0.0, 1.0, 0.0), 0.046, 0.108),
+    (5, (0.0, 0.0, -0.262), (0.0, 0.0, 1.0), 0.050, 0.094),
+    (6, (0.0, 0.0, 0.0), (0.0, 0.0, 1.0), 0.038, 0.094),
+    (7, (0.0, 0.0, 0.089), (0.0, 0.0, 1.0), 0.040, 0.018),
+)
+
+FIRST_COLLIDING_LINK = 5
+
+"""Lower links cannot come near anything on the table."""
+
+HAND_PARTS = (
+    Part("box", (0.022, 0.100, 0.026), (0.0, 0.0, 0.034), WHITE, mass=HAND_MASS, solid=True),
+    Part("box", (0.016, 0.085, 0.0035), (0.0, 0.0, 0.0615), GREY),
+)
+
+FINGER_PARTS = (
+    Part("box", (0.0095, 0.0075, 0.018), (0.0, 0.0145, 0.018), GREY, mass=FINGER_MASS / 2),
+    Part("box", (0.0085, 0.0060, 0.0105), (0.0, 0.0100, 0.043), GREY, mass=FINGER_MASS / 2),
+    Part("box", (0.011, 0.003, 0.0105), (0.0, 0.003, 0.0435), PAD, solid=True, grips=True),
+)
+
+"""Shank, tip and pad of the finger that slides along y; the other one is turned by 180 degrees about z."""

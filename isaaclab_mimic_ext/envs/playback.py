@@ -1,0 +1,238 @@
+"""Recorded demos as pictures: a video of several at once, and a picture of how they begin."""
+
+# T steps of a demo, H height and W width of a tile [pixels], K tiles
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from math import ceil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.panda.kinematics import HOME
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable
+from isaaclab_mimic_ext.files.demo import read_demo
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.writing import replacing
+from isaaclab_mimic_ext.task.definition import Task
+
+Frame = NDArray[np.uint8]
+
+_CAPTION_HEIGHT = 15
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """How demos are drawn: size of a tile [pixels], which of the scene's cameras looks, whether there are shadows."""
+
+    width: int = 320
+    height: int = 240
+    camera: str = "front"
+    shadows: bool = True
+
+
+def write_video(
+    dataset_path: str | Path,
+    video_path: str | Path,
+    task: Task,
+    num_demos: int = 8,
+    fps: int = 20,
+    stride: int = 2,
+    overwrite: bool = False,
+    tiles: TileOptions | None = None,
+) -> None:
+    """Play the recorded `states` of a dataset's first demos side by side into an mp4.
+
+    A demo that is over holds its last frame until the longest has ended.
+
+    Args:
+        num_demos: at most so many tiles.
+        fps: frames of the video a second. A control rate of 20 Hz plays at `stride` * fps / 20 times the speed of life.
+        stride: one frame every so many steps, and one of the last step.
+        overwrite: replace `video_path` if it exists.
+
+    Raises:
+        SourceDataError: the dataset is unreadable, or has no states of this task.
+        OutputError: `video_path` exists or cannot be written.
+        SimulatorUnavailable: MuJoCo, OpenGL or imageio-ffmpeg is missing.
+        ConfigError: a number is out of range.
+    """
+    _check_numbers(num_demos, fps, stride)
+    check_picture(video_path, ".mp4", overwrite)
+    with open_hdf5(dataset_path) as file:
+        demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
+    write_states_video(demos, video_path, task, fps, stride, overwrite, tiles)
+
+
+def write_states_video(
+    demos: Sequence[dict[str, Any]],
+    video_path: str | Path,
+    task: Task,
+    fps: int = 20,
+    stride: int = 2,
+    overwrite: bool = False,
+    tiles: TileOptions | None = None,
+    captions: Sequence[str] | None = None,
+) -> None:
+    """Play states that are in memory, as `write_video` plays those of a file.
+
+    Args:
+        demos: one tree a demo in `get_state`'s layout, leaves (T, ...), quaternions xyzw.
+        captions: a line of text for each demo's tile.
+
+    Raises:
+        OutputError, SimulatorUnavailable, ConfigError: as `write_video`.
+    """
+    _check_numbers(1, fps, stride)
+    imageio = _import_imageio(video=True)
+    video_path = check_picture(video_path, ".mp4", overwrite)
+    lengths = [trees.num_rows(demo) for demo in demos]
+    with (
+        _open_renderer(task, tiles or TileOptions(shadows=False)) as renderer,
+        replacing(video_path, remedy="give another path", kind=OutputError, keep_suffix=True) as part,
+        # Sizes need only be even; imageio would stretch the picture to multiples of 16.
+        imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
+    ):
+        for frame in _video_frames(renderer, demos, lengths, stride, captions or [""] * len(demos)):
+            writer.append_data(frame)
+
+
+def _check_numbers(num_demos: int, fps: int, stride: int) -> None:
+    for name, value in (("num_demos", num_demos), ("fps", fps), ("stride", stride)):
+        if value < 1:
+            raise ConfigError(f"{name}: {value}, expected 1 or more")
+
+
+def write_scene_picture(
+    dataset_path: str | Path,
+    picture_path: str | Path,
+    task: Task,
+    num_demos: int = 8,
+    overwrite: bool = False,
+    tiles: TileOptions | None = None,
+) -> None:
+    """Draw how a dataset's first demos begin, side by side, into a PNG.
+
+    Raises:
+        SourceDataError, OutputError, SimulatorUnavailable, ConfigError: as `write_video`.
+    """
+    if num_demos < 1:
+        raise ConfigError(f"num_demos: {num_demos}, expected 1 or more")
+    imageio = _import_imageio(video=False)
+    picture_path = check_picture(picture_path, ".png", overwrite)
+    with open_hdf5(dataset_path) as file:
+        demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
+    with (
+        _open_renderer(task, tiles or TileOptions()) as renderer,
+        replacing(picture_path, remedy="give another path", kind=OutputError, keep_suffix=True) as part,
+    ):
+        imageio.imwrite(part, tile([renderer.frame(trees.take(demo, 0)) for demo in demos]))
+
+
+def tile(frames: Sequence[Frame]) -> Frame:
+    """K frames (H, W, 3) as one picture, row by row; what is left over is black."""
+    num_rows, num_columns = _grid(len(frames))
+    height, width, channels = frames[0].shape
+    grid = np.zeros((num_rows * height, num_columns * width, channels), np.uint8)
+    for index, frame in enumerate(frames):
+        row, column = divmod(index, num_columns)
+        grid[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
+    return grid
+
+
+def _grid(count: int) -> tuple[int, int]:
+    """Rows and columns for so many tiles: the fewest left over, then the nearest to twice as wide as high."""
+    shapes = [(ceil(count / columns), columns) for columns in range(1, count + 1)]
+    wide = [(rows, columns) for rows, columns in shapes if rows <= columns <= 4 * rows]
+    return min(wide, key=lambda shape: (shape[0] * shape[1] - count, abs(shape[1] / shape[0] - 2)))
+
+
+def _video_frames(
+    renderer: Any, demos: Sequence[dict[str, Any]], lengths: list[int], stride: int, captions: Sequence[str]
+) -> Iterator[Frame]:
+    steps = [*range(0, max(lengths) - 1, stride), max(lengths) - 1]
+    shown: list[tuple[int, Frame] | None] = [None] * len(demos)
+    for step in steps:
+        for index, (demo, length) in enumerate(zip(demos, lengths, strict=True)):
+            present, last = min(step, length - 1), shown[index]
+            if last is None or last[0] != present:
+                shown[index] = (present, _captioned(renderer.frame(trees.take(demo, present)), captions[index]))
+        yield tile([entry[1] for entry in shown if entry is not None])
+
+
+def _captioned(frame: Frame, text: str) -> Frame:
+    if not text:
+        return frame
+    from PIL import Image, ImageDraw  # imageio itself needs it.
+
+    picture = Image.fromarray(frame)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, picture.width, _CAPTION_HEIGHT), fill=(30, 30, 30))
+    draw.text((4, 2), text, fill=(255, 255, 255))
+    return np.asarray(picture)
+
+
+def _open_renderer(task: Task, tiles: TileOptions) -> Any:
+    from isaaclab_mimic_ext.envs import rendering
+
+    return rendering.Renderer(task, tiles.width, tiles.height, tiles.camera, tiles.shadows)
+
+
+def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
+    """The tree `states` of a demo, leaves (T, ...), quaternions xyzw.
+
+    Raises:
+        SourceDataError: something that the task's scene needs is missing, or not one row a step.
+    """
+    demo = read_demo(file, name, ["states"], as_xyzw=True)
+    states = demo.below("states")
+    if "states" not in file["data"][name]:
+        demo.refuse("states: missing; only demos with recorded states can be played")
+    needed = {f"articulation/{arm.name}/joint_position": len(HOME) for arm in task.arms}
+    needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
+    remedy = f"was the file made for task '{task.name}'?"
+    for path, width in needed.items():
+        if path not in states:
+            demo.refuse(f"states/{path}: missing; {remedy}")
+        if states[path].ndim != 2 or states[path].shape[1] != width:
+            demo.refuse(f"states/{path}: shape {states[path].shape}, expected (T, {width}); {remedy}")
+    demo.check_lengths(len(states[next(iter(needed))]))
+    return trees.unflatten(states)
+
+
+def _import_imageio(video: bool) -> ModuleType:
+    try:
+        import imageio.v2 as imageio
+
+        if video:
+            import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        remedy = "pip install imageio imageio-ffmpeg"
+        raise SimulatorUnavailable(f"pictures and videos cannot be written ({error}); {remedy}") from error
+    return imageio
+
+
+def check_picture(path: str | Path, ending: str, overwrite: bool) -> Path:
+    """Make sure that a picture or video can be put there; its folder is made.
+
+    Raises:
+        OutputError: it ends in something else, exists without `overwrite`, or its folder cannot be made.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ending:
+        raise OutputError(f"{path}: ends in '{path.suffix}', expected '{ending}'; rename it")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the path of a file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists; give another path, or overwrite=true")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: its folder cannot be made ({error.strerror}); give another path") from error
+    return path

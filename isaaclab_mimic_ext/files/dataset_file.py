@@ -1,0 +1,212 @@
+"""Writing demos in Isaac Lab's HDF5 layout. Runs in the writer's process: NumPy and h5py only."""
+
+# T steps of one demo
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
+from isaaclab_mimic_ext.files.writing import check_output, part_path
+
+DIGEST = "digest"
+"""Attribute of a demo: `leaves_digest` of its datasets."""
+_LONG = 200
+"""Texts of attributes from this length on (configurations) have it fixed [characters]."""
+_SMALL = 2048
+"""Smaller datasets are stored as they are: the index of a compressed one would be larger [bytes]."""
+_CHUNK = 1 << 20
+"""At most so much is compressed together [bytes]."""
+_XYZW_TO_WXYZ = (3, 0, 1, 2)
+WXYZ_TO_XYZW = (1, 2, 3, 0)
+
+
+class DatasetFile:
+    """A dataset that grows demo by demo under `<path>.part` and gets its name when it is complete.
+
+    Args:
+        env_args: written to `data.attrs["env_args"]` as JSON; its `quaternion_columns` say where quaternions are.
+        attributes: further attributes of `data`.
+        compression: `none`, `lzf` or `gzip`.
+        format_version: 1 (quaternions xyzw) or 0 (wxyz, no attribute).
+        overwrite: replace a file that exists.
+
+    Raises:
+        OutputError: the file exists (and `overwrite` is not set), or cannot be created.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        env_args: Mapping[str, Any],
+        attributes: Mapping[str, Any] | None = None,
+        compression: str = "none",
+        format_version: int = 1,
+        overwrite: bool = False,
+    ):
+        check_output(path, overwrite)
+        self.path, self.compression, self.format_version = path, compression, format_version
+        self._quaternions = env_args.get(ENTRY, {})
+        self.part_path = part_path(path)
+        self.lengths: list[int] = []
+        self._finished: tuple[h5py.Group | None, dict[int, str]] | None = None
+        # Nothing is ever taken out of the file: the list of free space that HDF5 would keep in memory is of no use.
+        self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
+        if format_version:
+            self._file.attrs["format_version"] = format_version
+        self._data = self._file.create_group("data")
+        self._data.attrs["env_args"] = fixed(json.dumps(env_args))
+        self._data.attrs["total"] = 0
+        self._data.attrs["versions"] = fixed(json.dumps(installed_versions()))
+        for name, value in (attributes or {}).items():
+            self._data.attrs[name] = fixed(value) if isinstance(value, str) and len(value) > _LONG else value
+
+    def add_demo(self, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+        """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
+        demo = self._data.create_group(f"demo_{len(self.lengths)}")
+        if not self.format_version:
+            leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ, self._quaternions)
+        for path, leaf in leaves.items():
+            create_dataset(demo, path, leaf, self.compression)
+        num_samples = len(leaves["actions"])
+        demo.attrs["num_samples"] = num_samples
+        for name, value in attributes.items():
+            demo.attrs[name] = value
+        demo.attrs[DIGEST] = fixed(leaves_digest(leaves))
+        self.lengths.append(num_samples)
+
+    def copy_demo(self, trial: int) -> bool:
+        """Append the demo of a trial from the finished file that this one is to replace; False where it has none.
+
+        Raises:
+            RecorderError: the demo there is not what was written.
+        """
+        finished, names = self._finished_demos()
+        if finished is None or trial not in names:
+            return False
+        name = f"demo_{len(self.lengths)}"
+        h5py.h5o.copy(finished.id, names[trial].encode(), self._data.id, name.encode())
+        demo = self._data[name]
+        if demo.attrs[DIGEST] != fixed(leaves_digest(trees.flatten(demo))):
+            raise RecorderError(
+                f"{self.path}: the data of trial {trial} is not what was written; start anew with overwrite=true"
+            )
+        self.lengths.append(int(demo.attrs["num_samples"]))
+        return True
+
+    def _finished_demos(self) -> tuple[h5py.Group | None, dict[int, str]]:
+        """The demos of the finished file of this name: their group, and trial -> name."""
+        if self._finished is None:
+            data = h5py.File(self.path, "r")["data"] if self.path.exists() else None
+            self._finished = data, {int(demo.attrs["trial"]): name for name, demo in (data or {}).items()}
+        return self._finished
+
+    def discard(self) -> None:
+        """Leave the file without its name; what has that name stays as it was."""
+        self._file.close()
+        self.part_path.unlink(missing_ok=True)
+
+    def finish(self, attributes: Mapping[str, Any]) -> None:
+        """Write the totals and closing attributes, and close the file, which has no name yet."""
+        self._data.attrs["total"] = sum(self.lengths)
+        for name, value in attributes.items():
+            self._data.attrs[name] = value
+        self._file.flush()
+        self._file.close()
+        _sync(self.part_path)
+
+    def publish(self) -> None:
+        """Give the finished file its name."""
+        os.replace(self.part_path, self.path)
+        _sync(self.path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk: the run's store forgets the demos after that."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def leaves_digest(leaves: Mapping[str, Any]) -> str:
+    """SHA-256, as hex, over path, dtype, shape and bytes of a demo's datasets (or arrays), by path below the demo."""
+    digest = hashlib.sha256()
+    for path in sorted(leaves):
+        values = np.ascontiguousarray(leaves[path][()])
+        digest.update(f"{path}\0{values.dtype.str}\0{values.shape}\0".encode())
+        digest.update(values.data if values.dtype.kind in "biuf" and values.size else repr(values.tolist()).encode())
+    return digest.hexdigest()
+
+
+def fixed(text: str) -> np.bytes_:
+    """An attribute's text as one of fixed length: HDF5 never ends reading one of any length from a damaged heap."""
+    return np.bytes_(text.encode())
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of what a dataset's bytes can depend on."""
+    versions = {}
+    for name in ("isaaclab-mimic-ext", "isaaclab", "mujoco", "torch", "warp-lang", "h5py", "numpy"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
+def create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
+    """`group.create_dataset(path, data=values)`, at a third of its time where there is no compression.
+
+    It is flushed at once: what HDF5 writes when an object is released, it fails to write in silence.
+    """
+    if compression != "none" and values.nbytes > _SMALL:
+        rows = max(1, _CHUNK // values[0].nbytes)
+        chunks = (min(rows, len(values)), *values.shape[1:])
+        group.create_dataset(path, data=values, compression=compression, shuffle=True, chunks=chunks).flush()
+        return
+    datatype = h5py.h5t.py_create(values.dtype, logical=True)
+    space = h5py.h5s.create_simple(values.shape)
+    dataset = h5py.h5d.create(group.id, path.encode(), datatype, space, None, _with_parents())
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
+    dataset.flush()
+
+
+@cache
+def _with_parents() -> h5py.h5p.PropLCID:
+    """Link creation properties under which missing groups of a path are made."""
+    properties = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    properties.set_create_intermediate_group(True)
+    return properties
+
+
+def reorder_quaternions(
+    leaves: Mapping[str, np.ndarray], order: tuple[int, ...], declared: Columns
+) -> dict[str, np.ndarray]:
+    """Leaves (T, ...) by path, the quaternions among their columns in another order.
+
+    Args:
+        declared: of observations; the others are known by name (`first_columns`).
+    """
+    by_path = {f"obs/{name}": columns for name, columns in declared.items()}
+
+    def reordered(path: str, leaf: np.ndarray) -> np.ndarray:
+        starts = first_columns(path, leaf.shape[1:], by_path)
+        if not starts:
+            return leaf
+        columns = np.arange(leaf.shape[1])
+        for first in starts:
+            columns[first : first + WIDTH] = first + np.array(order)
+        return leaf[:, columns]
+
+    return {path: reordered(path, leaf) for path, leaf in leaves.items()}

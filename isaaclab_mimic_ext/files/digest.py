@@ -1,0 +1,71 @@
+"""One number for everything that a dataset holds."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.dataset_file import DIGEST, leaves_digest
+from isaaclab_mimic_ext.files.hdf5 import attribute, datasets_below, open_hdf5
+
+_BLOCK = 16 * 2**20
+"""Bytes that are read at a time."""
+
+
+def dataset_digest(path: str | Path) -> str:
+    """SHA-256, as hex, over path, dtype, shape and bytes of every HDF5 dataset of a file, in natural order.
+
+    Attributes, compression and the order of writing do not enter, so that two files with the same digest hold the same data.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+    """
+    with open_hdf5(path) as file:
+        digest = hashlib.sha256()
+        for name, dataset in datasets_below(file):
+            digest.update(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode())
+            for block in _blocks(dataset):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def demo_digest(group: h5py.Group) -> str:
+    """SHA-256, as hex, of all datasets of a demo; what its writer put into its attribute `digest`."""
+    return leaves_digest({path: dataset for path, dataset in datasets_below(group) if dataset.shape is not None})
+
+
+def check_demo_digest(group: h5py.Group) -> None:
+    """Compare a demo with what its writer says of it; one that says nothing passes.
+
+    Raises:
+        SourceDataError: the demo is not what was written.
+    """
+    written = attribute(group, DIGEST)
+    if written is None:
+        return
+    text = written.decode(errors="replace") if isinstance(written, bytes) else str(written)
+    if text != demo_digest(group):
+        place = f"{group.file.filename}: {group.name.removeprefix('/data/')}"
+        raise SourceDataError(f"{place}: the data is not what was written (its digest differs); copy or make the file again")
+
+
+def _blocks(dataset: h5py.Dataset) -> Iterator[bytes]:
+    if dataset.shape is None:
+        return
+    if dataset.ndim == 0:
+        yield _bytes(np.asarray(dataset[()]))
+        return
+    row_size = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64)))
+    num_rows = max(1, _BLOCK // row_size)
+    for start in range(0, len(dataset), num_rows):
+        yield _bytes(dataset[start : start + num_rows])
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    if values.dtype.kind != "O":
+        return values.tobytes()
+    # Of strings of any length the array holds addresses; their texts count.
+    return b"".join(repr(value).encode() + b"\0" for value in values.ravel())

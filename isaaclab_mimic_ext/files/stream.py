@@ -1,0 +1,173 @@
+"""Datasets from file to file, one demo in memory at a time."""
+
+# T steps of one demo
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from isaaclab_mimic_ext.errors import OutputError, SourceDataError
+from isaaclab_mimic_ext.files.dataset_file import DIGEST, create_dataset, fixed, leaves_digest
+from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacing
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says beside its demos.
+
+    Attributes:
+        demo_names: in natural order.
+        is_xyzw: whether its quaternions have w at the end.
+        attributes, data_attributes: of the file and of its group `data`.
+        env_args: those of `data`, empty where it has none.
+        masks: name -> names of demos, as bytes.
+    """
+
+    path: Path
+    demo_names: list[str]
+    is_xyzw: bool
+    attributes: dict[str, Any]
+    data_attributes: dict[str, Any]
+    env_args: dict[str, Any]
+    masks: dict[str, np.ndarray]
+
+
+def read_facts(path: str | Path) -> FileFacts:
+    """All of a file but its demos.
+
+    Raises:
+        SourceDataError: the file is missing or damaged, has no demos, or is of a newer format, or its env_args are
+            no JSON object.
+    """
+    with open_hdf5(path) as file:
+        names = demo_names(file)
+        version = format_version(file)
+        data_attributes = checked_attributes(file["data"])
+        masks = file.get("mask")
+        found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
+        env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))
+        values = {name: dataset[()] for name, dataset in found.items()}
+        return FileFacts(Path(path), names, version >= 1, checked_attributes(file), data_attributes, env_args, values)
+
+
+def stream_demos(path: str | Path) -> Iterator[Demo]:
+    """The demos of a file in natural order, each read whole.
+
+    Raises:
+        SourceDataError: the file is missing or damaged; a demo has no actions, datasets of another length or values that are
+            not finite; or it has other datasets than the first.
+    """
+    first: Demo | None = None
+    with open_hdf5(path) as file:
+        for name in demo_names(file):
+            demo = read_demo(file, name)
+            _check_values(demo)
+            if first is None:
+                first = replace(demo, leaves={leaf: values[:1] for leaf, values in demo.leaves.items()})
+            _check_alike(demo, first)
+            yield demo
+
+
+class DatasetSink:
+    """A dataset file under construction. Demos keep their names, so that masks stay right."""
+
+    def __init__(self, file: h5py.File, compression: str):
+        self.num_demos = self.num_steps = 0
+        self._file, self._compression = file, compression
+        self._data = file.create_group("data")
+
+    def add_demo(self, name: str, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+        """Append a demo: its datasets by path below it, and its attributes."""
+        demo = self._data.create_group(name)
+        for path in sorted(leaves):
+            create_dataset(demo, path, leaves[path], self._compression)
+        own: dict[str, Any] = {"num_samples": len(leaves["actions"])}
+        if DIGEST in attributes:
+            own[DIGEST] = fixed(leaves_digest(leaves))
+        _set_attributes(demo, {**attributes, **own})
+        self.num_demos += 1
+        self.num_steps += len(leaves["actions"])
+
+    def set_group_attributes(self, path: str, attributes: Mapping[str, Any]) -> None:
+        """Attributes of a group that exists, by its path below `data`."""
+        _set_attributes(self._data[path], attributes)
+
+    def describe(
+        self, attributes: Mapping[str, Any], data_attributes: Mapping[str, Any], masks: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write what the file says beside its demos, with the totals."""
+        _set_attributes(self._file, attributes)
+        _set_attributes(self._data, {**data_attributes, "total": self.num_steps})
+        for name, demos in masks.items():
+            self._file[f"mask/{name}"] = demos
+
+
+@contextmanager
+def new_dataset(
+    facts: FileFacts, output: str | Path, compress: bool, overwrite: bool, check: Callable[[Path], None] | None = None
+) -> Iterator[DatasetSink]:
+    """A file that is written within the block, as `<output>.part`, and gets its name after it.
+
+    Args:
+        facts: of the file that is read meanwhile.
+        check: is called with the finished file before it gets its name.
+
+    Raises:
+        OutputError: `output` exists and `overwrite` is not set, is the file that is read, or cannot be written.
+    """
+    output = Path(output)
+    check_output(output, overwrite)
+    if output.exists() and output.samefile(facts.path):
+        raise OutputError(f"output_file: {output} is the input_file; give another output_file")
+    with replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part:
+        with h5py.File(part, "w") as file:
+            yield DatasetSink(file, "gzip" if compress else "none")
+        if check is not None:
+            check(part)
+
+
+def _env_args(filename: str, text: Any) -> dict[str, Any]:
+    try:
+        env_args = json.loads(text)
+    except (ValueError, TypeError) as error:
+        raise SourceDataError(f"{filename}: data.attrs['env_args'] is no JSON ({error}); write the file again") from error
+    if not isinstance(env_args, dict):
+        raise SourceDataError(f"{filename}: data.attrs['env_args'] is no JSON object; write the file again")
+    return env_args
+
+
+def _check_values(demo: Demo) -> None:
+    actions = demo.leaves.get("actions")
+    if actions is None or actions.ndim != 2 or not actions.size or actions.dtype.kind != "f":
+        demo.refuse("no dataset 'actions' of shape (T, A), floats; record the demo again, or leave it out")
+    demo.check_lengths()
+    for path, leaf in demo.leaves.items():
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            demo.refuse(f"{path}: not finite at step {int(np.argwhere(~np.isfinite(leaf))[0, 0])}; leave the demo out")
+
+
+def _check_alike(demo: Demo, first: Demo) -> None:
+    """Whoever reads the copy takes the first demo for the form of all. States are the engine's own affair."""
+    for path in sorted(demo.leaves.keys() | first.leaves.keys()):
+        leaf, other = demo.leaves.get(path), first.leaves.get(path)
+        if not is_stepwise(path) or path.startswith("states/"):
+            continue
+        if leaf is None or other is None:
+            reason = f"missing, but {first.name} has it" if leaf is None else f"not in {first.name}"
+            demo.refuse(f"{path}: {reason}; use files of one kind only")
+        if (leaf.shape[1:], leaf.dtype) != (other.shape[1:], other.dtype):
+            found, expected = f"{leaf.shape[1:]} {leaf.dtype}", f"{other.shape[1:]} {other.dtype}"
+            demo.refuse(f"{path}: {found} a step, in {first.name} {expected}; use files of one kind only")
+
+
+def _set_attributes(item: h5py.Group, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        item.attrs[name] = value

@@ -1,0 +1,66 @@
+"""The states that some episodes pass through, kept for their videos."""
+
+# N envs, n of them addressed, T steps, W columns
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.learn.results import Episode
+from isaaclab_mimic_ext.run.episodes import unpack
+from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
+
+
+class History:
+    """Records all envs, and keeps of the episodes that ended the first successes and failures by number.
+
+    Args:
+        env: already reset, so that its states show their layout.
+        horizon: the most steps of an episode.
+        num_kept: of each kind.
+    """
+
+    def __init__(self, env: MimicEnv, horizon: int, num_kept: int):
+        self._env = env
+        self._num_kept = num_kept
+        self._buffer = RowBuffer(RowLayout("state", {"state": env.get_state()}), env.num_envs, horizon, env.device)
+        self._kept: dict[bool, dict[int, dict[str, np.ndarray]]] = {True: {}, False: {}}
+        self._episodes: dict[int, Episode] = {}
+
+    def after_step(self, step: Tensor) -> None:
+        """Note the states after `step` (N,): how many steps of its episode each env had made before."""
+        self._buffer.write(step, {"state": self._env.get_state()})
+
+    def end(self, env_ids: Tensor, episodes: Sequence[Episode]) -> None:
+        """Keep the states of the episodes that ended in `env_ids` (n,), if they are among the first."""
+        for env_id, episode in zip(env_ids, episodes, strict=True):
+            kept = self._kept[episode.success]
+            if len(kept) >= self._num_kept and episode.episode > max(kept):
+                continue
+            rows = self._buffer.take(torch.atleast_1d(env_id), episode.length)
+            kept[episode.episode] = {name: values[0] for name, values in rows.items()}
+            self._episodes[episode.episode] = episode
+            if len(kept) > self._num_kept:
+                del kept[max(kept)]
+
+    def demos(self, success: bool) -> list[dict[str, Any]]:
+        """The kept episodes of a kind by number, a tree in `get_state`'s layout each, leaves (T, ...) float32."""
+        return [self._tree(rows) for _, rows in sorted(self._kept[success].items())]
+
+    def captions(self, success: bool) -> list[str]:
+        """What to write above each of `demos(success)`."""
+        return [_caption(self._episodes[number]) for number in sorted(self._kept[success])]
+
+    def _tree(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+        return trees.unflatten(unpack(self._buffer.layout.fields, rows))["state"]
+
+
+def _caption(episode: Episode) -> str:
+    if episode.reason is None:
+        return f"episode {episode.episode}: success, {episode.length} steps"
+    return f"episode {episode.episode}: {episode.reason} (step {episode.failed_at})"

@@ -1,0 +1,91 @@
+"""Recording N envs at once: episode buffers on the device, finished episodes to the writer."""
+
+# N envs, n of them addressed, E end effectors, S subtasks, A action entries
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, TrialOutcomes
+from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
+from isaaclab_mimic_ext.run.writer import EpisodeWriter
+
+
+class EpisodeRecorder:
+    """Buffers what each environment records on the device, and hands whole episodes to the writer.
+
+    Args:
+        env: already reset, so that its observations and states show their layout.
+        horizon: largest number of steps of an episode.
+        writer: takes the episodes; made for the `episode_format` of such an env.
+    """
+
+    def __init__(self, env: MimicEnv, horizon: int, writer: EpisodeWriter):
+        self._env, self.writer = env, writer
+        self._keeps_failed = writer.output.failed_path is not None
+        before, after, initial = _layouts(env)
+        self._before = RowBuffer(before, env.num_envs, horizon, env.device)
+        self._after = RowBuffer(after, env.num_envs, horizon, env.device)
+        self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
+
+    def begin(self, env_ids: Tensor) -> None:
+        """Note the initial state of episodes that start now in `env_ids` (n,)."""
+        self._initial.write_envs(env_ids, 0, {"initial_state": self._env.get_state()})
+
+    def before_step(self, step: Tensor) -> None:
+        """Record what a policy sees, at `step` (N,) of each env's episode."""
+        self._before.write(step, {"obs": self._env.observations()})
+
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+        """Record actions (N, A), their effect, and whether the task is solved (N,) bool, at `step` (N,)."""
+        self._after.write(step, _after_step(self._env, actions, success))
+
+    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        """The step from which the episodes of `env_ids` (n,), of so many steps (n,), hold numbers that are not finite, (n,).
+
+        -1 where all of them are finite.
+        """
+        finite = self._before.is_finite(env_ids, num_steps) & self._after.is_finite(env_ids, num_steps)
+        finite[:, :1] &= self._initial.is_finite(env_ids, torch.ones_like(num_steps))
+        first = finite.int().argmin(1)
+        return torch.where(finite.all(1), -1, first)
+
+    def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
+        """Hand the episodes of `env_ids` (n,) over; trials below `committed` may be written.
+
+        Raises:
+            RecorderError: the writer failed.
+        """
+        kept = outcomes.success | self._keeps_failed
+        kept_ids = env_ids[torch.from_numpy(kept).to(env_ids.device)]
+        longest = int(outcomes.lengths[kept].max(initial=1))
+        rows = self._before.take(kept_ids, longest) | self._after.take(kept_ids, longest)
+        self.writer.put(EpisodeBatch(outcomes, kept, rows, self._initial.take(kept_ids, 1), committed))
+
+
+def episode_format(env: MimicEnv) -> EpisodeFormat:
+    """What an env, already reset, records."""
+    before, after, initial = _layouts(env)
+    return EpisodeFormat(env.env_args(), before.fields + after.fields, initial.fields)
+
+
+def bytes_per_env(env: MimicEnv, horizon: int) -> int:
+    """What an env's buffers take for episodes of at most `horizon` steps."""
+    before, after, initial = _layouts(env)
+    return horizon * (before.num_bytes + after.num_bytes) + initial.num_bytes
+
+
+def _layouts(env: MimicEnv) -> tuple[RowLayout, RowLayout, RowLayout]:
+    """Of what is recorded before a step, after it, and at the start."""
+    actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
+    after = _after_step(env, actions, torch.zeros(env.num_envs, device=env.device))
+    initial = {"initial_state": env.get_state()}
+    return RowLayout("before", {"obs": env.observations()}), RowLayout("after", after), RowLayout("initial", initial)
+
+
+def _after_step(env: MimicEnv, actions: Tensor, success: Tensor) -> NestedTensors:
+    tree: NestedTensors = {"actions": actions, "rewards": success.float(), "states": env.get_state()}
+    processed = env.processed_actions()
+    if processed is not None:
+        tree["processed_actions"] = processed
+    return tree

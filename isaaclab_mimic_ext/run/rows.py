@@ -1,0 +1,81 @@
+"""How a tree of tensors is laid out as one row of numbers per env, so that recording a step is one copy."""
+
+# N envs, W columns
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.run.episodes import Field
+
+
+class RowLayout:
+    """The columns of every leaf, by dtype. Leaves are (N, ...); floats of any width are kept as float32.
+
+    Args:
+        name: of the rows, which must differ between the layouts of one demo.
+        example: a tree like those that will be packed.
+    """
+
+    def __init__(self, name: str, example: NestedTensors):
+        self.widths: dict[str, int] = {}
+        self.dtypes: dict[str, torch.dtype] = {}
+        fields = []
+        for path, leaf in trees.flatten(example).items():
+            dtype = torch.float32 if leaf.dtype.is_floating_point else leaf.dtype
+            rows = f"{name}/{dtype}"
+            start = self.widths.get(rows, 0)
+            stop = start + int(np.prod(leaf.shape[1:], dtype=int))
+            self.widths[rows], self.dtypes[rows] = stop, dtype
+            fields.append(Field(path, tuple(leaf.shape[1:]), rows, start, stop))
+        self.fields = tuple(fields)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of one row of each dtype."""
+        return sum(width * self.dtypes[rows].itemsize for rows, width in self.widths.items())
+
+    def pack(self, tree: NestedTensors) -> dict[str, Tensor]:
+        """Rows (N, W) by name."""
+        parts: dict[str, list[Tensor]] = {rows: [] for rows in self.widths}
+        for field, leaf in zip(self.fields, trees.flatten(tree).values(), strict=True):
+            parts[field.rows].append(leaf.reshape(len(leaf), -1))
+        return {rows: torch.cat(leaves, dim=1).to(self.dtypes[rows]) for rows, leaves in parts.items()}
+
+
+class RowBuffer:
+    """Rows of N envs over T steps, allocated once."""
+
+    def __init__(self, layout: RowLayout, num_envs: int, num_steps: int, device: torch.device):
+        self.layout = layout
+        self._env_ids = torch.arange(num_envs, device=device)
+        self._rows = {
+            name: torch.zeros(num_envs, num_steps, width, dtype=layout.dtypes[name], device=device)
+            for name, width in layout.widths.items()
+        }
+
+    def write(self, step: Tensor, tree: NestedTensors) -> None:
+        """Put the tree's leaves (N, ...) at `step` (N,) of each env."""
+        for name, rows in self.layout.pack(tree).items():
+            self._rows[name][self._env_ids, step] = rows
+
+    def write_envs(self, env_ids: Tensor, step: int, tree: NestedTensors) -> None:
+        """Put the rows of `env_ids` (n,) of the tree's leaves (N, ...) at one step."""
+        for name, rows in self.layout.pack(tree).items():
+            self._rows[name][env_ids, step] = rows[env_ids]
+
+    def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        """Whether each step of `env_ids` (n,) has finite numbers only, (n, T) bool; true beyond its `num_steps` (n,)."""
+        longest = int(num_steps.max())  # sync: at the end of trials
+        late = torch.arange(longest, device=env_ids.device) >= num_steps[:, None]
+        finite = torch.ones_like(late)
+        for rows in self._rows.values():
+            if rows.dtype.is_floating_point:
+                finite &= rows[env_ids, :longest].isfinite().all(-1) | late
+        return finite
+
+    def take(self, env_ids: Tensor, num_steps: int) -> dict[str, np.ndarray]:
+        """The first `num_steps` rows of `env_ids`, (n, num_steps, W) by name, on the host."""
+        return {name: rows[env_ids, :num_steps].cpu().numpy() for name, rows in self._rows.items()}

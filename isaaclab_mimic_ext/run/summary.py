@@ -1,0 +1,171 @@
+"""Records of trials, counted: by reason, by subtask, by source demo, over the randomization."""
+
+# K trials, D source demos, S subtasks, E end effectors, X and Y bins of a place
+
+from dataclasses import dataclass
+from math import ceil, floor, pi
+from typing import Any
+
+import numpy as np
+
+from isaaclab_mimic_ext.run.failures import TRACKING
+from isaaclab_mimic_ext.run.records import RunRecords, Subtask
+
+_TRIALS_A_BIN = 8
+_MOST_BINS = 8
+_NUM_YAW_BINS = 8
+_LEAST_EXTENT = 1e-3
+"""An object that never stood further apart than this is not randomized [m] and [rad]."""
+
+
+@dataclass(frozen=True)
+class Bins:
+    """How many trials began with an object in each bin of a place, and how many of them succeeded, both (X, Y) or (X,)."""
+
+    edges: tuple[np.ndarray, ...]
+    trials: np.ndarray
+    successes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A subtask's term signal, or the start or success of a trial.
+
+    Attributes:
+        count: number of trials that reached it.
+        lost: reason -> number of those trials that did not reach the next stage.
+    """
+
+    title: str
+    count: int
+    lost: dict[str, int]
+
+
+def stages_of(records: RunRecords, eef: int) -> list[Stage]:
+    """All trials, those that attained each subtask of an end effector, and those that succeeded."""
+    subtasks = records.subtasks[eef]
+    masks = [np.ones(len(records), dtype=bool), *(records.attained(subtask) for subtask in subtasks)]
+    masks.append(records.success)
+    titles = ["trials", *(subtask.title for subtask in subtasks), "success"]
+    # A trial may succeed without a subtask's signal; it is not lost there.
+    reached = [mask | records.success for mask in masks]
+    following = [*reached[1:], reached[-1]]
+    pairs = zip(titles, reached, following, strict=True)
+    return [Stage(title, int(mask.sum()), count_reasons(records.only(mask & ~after))) for title, mask, after in pairs]
+
+
+def count_reasons(records: RunRecords) -> dict[str, int]:
+    """Reason -> failed trials, the most frequent first."""
+    names, counts = np.unique(records.reason[~records.success], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return {str(names[index]): int(counts[index]) for index in order}
+
+
+def place_bins(records: RunRecords, object_id: int) -> Bins | None:
+    """Over the area in which an object began; None where it was always in one place."""
+    place = records.scene[:, object_id, :2]
+    if len(place) == 0 or (np.ptp(place, axis=0) < _LEAST_EXTENT).all():
+        return None
+    num_bins = int(np.clip(np.sqrt(len(place) / _TRIALS_A_BIN), 2, _MOST_BINS))
+    return _bins(records, place, tuple(_edges(place[:, axis], num_bins) for axis in range(2)))
+
+
+def yaw_bins(records: RunRecords, object_id: int) -> Bins | None:
+    """Over the directions in which an object began to point; None where it was always the same."""
+    yaw = records.scene[:, object_id, 2:]
+    if len(yaw) == 0 or np.ptp(yaw) < _LEAST_EXTENT:
+        return None
+    return _bins(records, yaw, (np.linspace(-pi, pi, _NUM_YAW_BINS + 1),))
+
+
+def demo_counts(records: RunRecords, subtask: Subtask) -> tuple[np.ndarray, np.ndarray]:
+    """In how many trials each source demo was chosen for a subtask, and how many of them succeeded, (D,) each."""
+    chosen, num_demos = records.source_demos[:, subtask.eef, subtask.index], len(records.source_names)
+    made = chosen >= 0
+    return (
+        np.bincount(chosen[made], minlength=num_demos),
+        np.bincount(chosen[made & records.success], minlength=num_demos),
+    )
+
+
+def tracking_of(records: RunRecords, subtask: Subtask) -> dict[str, float | None]:
+    """Mean of the trials' mean errors and largest of their largest ones, as `TRACKING` names them; None without trials."""
+    values = records.tracking[:, subtask.eef, subtask.index]
+    known = values[np.isfinite(values).all(-1)]
+    if not len(known):
+        return dict.fromkeys(TRACKING)
+    reduced = (known[:, 0].mean(), known[:, 1].max(), known[:, 2].mean(), known[:, 3].max())
+    return {name: round(float(value), 6) for name, value in zip(TRACKING, reduced, strict=True)}
+
+
+def summarize(records: RunRecords) -> dict[str, Any]:
+    """What `important_stats.json` says beyond the totals."""
+    subtasks = [subtask for row in records.subtasks for subtask in row]
+    return {
+        "per_subtask": [_subtask(records, subtask) for subtask in subtasks],
+        "per_source_demo": {name: _source_demo(records, index, subtasks) for index, name in enumerate(records.source_names)},
+        "per_randomization_bin": {
+            name: places for index, name in enumerate(records.objects) if (places := _places(records, index))
+        },
+        "num_stopped_early": int(records.stopped.sum()),
+        "successes_by_rule": {"held": int(records.held.sum()), "any_step": int(records.any_step.sum())},
+    }
+
+
+def _subtask(records: RunRecords, subtask: Subtask) -> dict[str, Any]:
+    before = records.subtasks[subtask.eef][: subtask.index]
+    entered = records.attained(before[-1]) if before else np.ones(len(records), dtype=bool)
+    attained = records.attained(subtask)
+    return {
+        "eef": subtask.eef_name,
+        "subtask": subtask.index,
+        "term_signal": subtask.signal,
+        "description": subtask.description,
+        "trials": int(entered.sum()),
+        "attained": int(attained.sum()),
+        "reasons_of_the_others": count_reasons(records.only(entered & ~attained)),
+        "tracking_error": tracking_of(records, subtask),
+    }
+
+
+def _source_demo(records: RunRecords, index: int, subtasks: list[Subtask]) -> dict[str, Any]:
+    uses = (records.source_demos == index).any(axis=(1, 2))
+    by_subtask = {}
+    for subtask in subtasks:
+        trials, successes = demo_counts(records, subtask)
+        by_subtask[f"{subtask.eef_name}.{subtask.index}"] = [int(trials[index]), int(successes[index])]
+    return {
+        "trials": int(uses.sum()),
+        "successes": int((uses & records.success).sum()),
+        "trials_and_successes_by_subtask": by_subtask,
+    }
+
+
+def _places(records: RunRecords, object_id: int) -> dict[str, Any]:
+    place, yaw = place_bins(records, object_id), yaw_bins(records, object_id)
+    found: dict[str, Any] = {}
+    if place is not None:
+        found = {f"{axis}_edges": _rounded(edges) for axis, edges in zip("xy", place.edges, strict=True)}
+        found |= {"trials": place.trials.tolist(), "successes": place.successes.tolist()}
+    if yaw is not None:
+        found["yaw"] = {"edges": _rounded(yaw.edges[0]), "trials": yaw.trials.tolist()}
+        found["yaw"]["successes"] = yaw.successes.tolist()
+    return found
+
+
+def _bins(records: RunRecords, points: np.ndarray, edges: tuple[np.ndarray, ...]) -> Bins:
+    # Records are rounded: a half turn may lie just beyond the last edge.
+    points = np.clip(points, [edge[0] for edge in edges], [edge[-1] for edge in edges])
+    trials, _ = np.histogramdd(points, bins=edges)
+    successes, _ = np.histogramdd(points[records.success], bins=edges)
+    return Bins(edges, trials.astype(int), successes.astype(int))
+
+
+def _edges(values: np.ndarray, num_bins: int) -> np.ndarray:
+    """Bins over the range of values, whole centimetres at both ends."""
+    low, high = floor(100 * values.min()) / 100, ceil(100 * values.max()) / 100
+    return np.linspace(low, max(high, low + 0.01), num_bins + 1)
+
+
+def _rounded(edges: np.ndarray) -> list[float]:
+    return [round(float(edge), 4) for edge in edges]

@@ -1,0 +1,1 @@
+"""The definition of a task: objects, signals, success, failure reasons."""

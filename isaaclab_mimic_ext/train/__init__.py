@@ -1,1 +1,0 @@
-"""Training of policies with robomimic: a dataset and an agent's settings to checkpoints that evaluation loads."""
