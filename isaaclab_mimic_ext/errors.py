@@ -1,17 +1,17 @@
-"""The errors a user can meet: what is wrong, where, what would be right, and with which exit code a script ends."""
+"""Errors for users: a message states place, rule, value, choices and remedy; a class has an exit code."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class MimicError(Exception):
-    """Base of everything that this package raises on purpose; the run failed."""
+    """Base class of all errors that this package raises deliberately; the run failed."""
 
     exit_code = 1
 
 
 class UsageError(MimicError):
-    """The user asked for something that cannot be done as asked."""
+    """A request that cannot be carried out as it was given."""
 
     exit_code = 2
 
@@ -25,10 +25,10 @@ class TaskSpecError(ConfigError):
 
 
 class SourceDataError(UsageError):
-    """A dataset that was to be read is missing, damaged, or made for something else.
+    """A dataset to read is missing, damaged, or made for a different task.
 
     Args:
-        step: of the demo, where the fault is at one.
+        step: step of the demo at which the fault is; None if the fault is not at a step.
     """
 
     def __init__(self, message: str, step: int | None = None):
@@ -41,11 +41,11 @@ class OutputError(UsageError):
 
 
 class SimulatorUnavailable(UsageError):
-    """The engine asked for is not installed."""
+    """The requested engine is not installed."""
 
 
 class DependencyMissing(UsageError):
-    """A library that only this request needs is not installed."""
+    """An optional library that this request needs is not installed."""
 
 
 class SimulationError(MimicError):
@@ -53,7 +53,7 @@ class SimulationError(MimicError):
 
 
 class RecorderError(MimicError):
-    """Writing the dataset failed while the run was under way."""
+    """Writing the dataset failed during the run."""
 
 
 class InvalidDataset(MimicError):
@@ -75,7 +75,7 @@ class Interrupted(MimicError):
 
 
 def choices(value: str, valid: Iterable[str]) -> str:
-    """The tail of an error message: the valid names, and the one that was probably meant."""
+    """Return the end of an error message: the valid names, and the name closest to `value`."""
     names = [str(name) for name in valid]
     close = get_close_matches(str(value), names, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""

@@ -10,7 +10,7 @@ Tree = dict[str, Any]
 
 
 def is_mapping(value: Any) -> bool:
-    """Whether a value of a tree is a branch rather than a leaf."""
+    """Return whether a value of a tree is a branch rather than a leaf."""
     return isinstance(value, Mapping)
 
 
@@ -20,13 +20,13 @@ def flatten(
     is_branch: Callable[[Any], bool] = is_mapping,
     prefix: str = "",
 ) -> Tree:
-    """Leaves by path, such as `policy/eef_pos`. A branch without children has no leaves.
+    """Return the leaves by path, such as `policy/eef_pos`. A branch without children has no leaves.
 
     Args:
-        tree: mappings; also sequences, whose children are named by their index, if `is_branch` accepts them.
-        separator: between the keys of a path.
-        is_branch: decides which values are flattened further; all others are leaves.
-        prefix: begins every path.
+        tree: nested mappings; also sequences if `is_branch` accepts them (children are named by their index).
+        separator: text between the keys of a path.
+        is_branch: decides which values are flattened further; all other values are leaves.
+        prefix: text at the start of every path.
     """
     leaves: Tree = {}
     for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
@@ -36,7 +36,7 @@ def flatten(
 
 
 def unflatten(leaves: Mapping[str, Any]) -> Tree:
-    """The tree with these leaves, by path; the inverse of `flatten` for trees without empty branches."""
+    """Build the tree from its leaves by path; the inverse of `flatten` for trees without empty branches."""
     tree: Tree = {}
     for path, leaf in leaves.items():
         *parents, name = path.split("/")
@@ -48,12 +48,12 @@ def unflatten(leaves: Mapping[str, Any]) -> Tree:
 
 
 def subtree(leaves: Mapping[str, Any], group: str) -> dict[str, Any]:
-    """The leaves below a group of flattened leaves, by their path relative to it."""
+    """Select the flattened leaves below a group, by their path relative to the group."""
     return {path.removeprefix(f"{group}/"): leaf for path, leaf in leaves.items() if path.startswith(f"{group}/")}
 
 
 def map(function: Callable[..., Any], tree: Mapping[str, Any], *others: Mapping[str, Any]) -> Tree:
-    """The tree of `function(leaf, *leaves of the other trees at the same path)`; empty branches are kept."""
+    """Apply `function(leaf, *leaves of the other trees at the same path)` to every leaf; empty branches are kept."""
     return {
         key: map(function, value, *(other[key] for other in others))
         if isinstance(value, Mapping)
@@ -63,7 +63,7 @@ def map(function: Callable[..., Any], tree: Mapping[str, Any], *others: Mapping[
 
 
 def map_with_path(function: Callable[[str, Any], Any], tree: Mapping[str, Any], prefix: str = "") -> Tree:
-    """The tree of `function(path, leaf)`; empty branches are kept."""
+    """Apply `function(path, leaf)` to every leaf; empty branches are kept."""
     return {
         key: map_with_path(function, value, f"{prefix}{key}/")
         if isinstance(value, Mapping)
@@ -73,13 +73,13 @@ def map_with_path(function: Callable[[str, Any], Any], tree: Mapping[str, Any], 
 
 
 def take(tree: Mapping[str, Any], index: Any) -> Tree:
-    """The tree of `leaf[index]`: one row, a slice of rows, or those that a tensor of indices names."""
+    """Return the tree of `leaf[index]`. The index is one row, a slice of rows or a tensor of row indices."""
     return map(lambda leaf: leaf[index], tree)
 
 
 def stack(trees: Sequence[Mapping[str, Any]]) -> Tree:
-    """Trees of tensors (...) of equal shapes as one, leaves (len(trees), ...)."""
-    import torch  # Late: the writer's process works without it.
+    """Stack trees of tensors with equal shapes (...) to one tree with leaves (len(trees), ...)."""
+    import torch  # Late import: the writer process works without torch.
 
     return map(lambda *leaves: torch.stack(leaves), *trees)
 

@@ -1,4 +1,4 @@
-"""Writing demos in Isaac Lab's HDF5 layout. Runs in the writer's process: NumPy and h5py only."""
+"""Write demos in Isaac Lab's HDF5 layout. Imported by the writer process: NumPy and h5py only, no torch."""
 
 # T steps of one demo
 
@@ -21,23 +21,23 @@ from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_co
 from isaaclab_mimic_ext.files.writing import check_output, part_path
 
 DIGEST = "digest"
-"""Attribute of a demo: `leaves_digest` of its datasets."""
-_LONG = 200
-"""Texts of attributes from this length on (configurations) have it fixed [characters]."""
-_SMALL = 2048
-"""Smaller datasets are stored as they are: the index of a compressed one would be larger [bytes]."""
-_CHUNK = 1 << 20
-"""At most so much is compressed together [bytes]."""
+"""Name of the attribute of a demo that contains `leaves_digest` of its datasets."""
+_MAX_SHORT_TEXT = 200
+"""Longer attribute texts (configurations) are stored with a fixed length [characters]."""
+_MIN_COMPRESSED_BYTES = 2048
+"""Datasets up to this size are not compressed: the index of a compressed dataset would be larger [bytes]."""
+_MAX_CHUNK_BYTES = 1 << 20
+"""Largest chunk of a compressed dataset [bytes]."""
 _XYZW_TO_WXYZ = (3, 0, 1, 2)
 WXYZ_TO_XYZW = (1, 2, 3, 0)
 
 
 class DatasetFile:
-    """A dataset that grows demo by demo under `<path>.part` and gets its name when it is complete.
+    """Dataset that is written demo by demo to `<path>.part` and renamed to `path` when it is complete.
 
     Args:
-        env_args: written to `data.attrs["env_args"]` as JSON; its `quaternion_columns` say where quaternions are.
-        attributes: further attributes of `data`.
+        env_args: written to `data.attrs["env_args"]` as JSON; `quaternion_columns` in it lists the quaternion columns.
+        attributes: further attributes of the group `data`.
         compression: `none`, `lzf` or `gzip`.
         format_version: 1 (quaternions xyzw) or 0 (wxyz, no attribute).
         overwrite: replace a file that exists.
@@ -61,7 +61,7 @@ class DatasetFile:
         self.part_path = part_path(path)
         self.lengths: list[int] = []
         self._finished: tuple[h5py.Group | None, dict[int, str]] | None = None
-        # Nothing is ever taken out of the file: the list of free space that HDF5 would keep in memory is of no use.
+        # Objects are never deleted from the file, so HDF5 does not need to keep its list of free space in memory.
         self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
         if format_version:
             self._file.attrs["format_version"] = format_version
@@ -70,10 +70,15 @@ class DatasetFile:
         self._data.attrs["total"] = 0
         self._data.attrs["versions"] = fixed(json.dumps(installed_versions()))
         for name, value in (attributes or {}).items():
-            self._data.attrs[name] = fixed(value) if isinstance(value, str) and len(value) > _LONG else value
+            self._data.attrs[name] = fixed(value) if isinstance(value, str) and len(value) > _MAX_SHORT_TEXT else value
 
     def add_demo(self, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
-        """Append a demo: its datasets by path below the demo (T rows, under `initial_state` one), and its attributes."""
+        """Append a demo.
+
+        Args:
+            leaves: path below the demo -> dataset (T, ...); (1, ...) below `initial_state`.
+            attributes: attributes of the demo; `num_samples` and the digest are added.
+        """
         demo = self._data.create_group(f"demo_{len(self.lengths)}")
         if not self.format_version:
             leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ, self._quaternions)
@@ -87,10 +92,13 @@ class DatasetFile:
         self.lengths.append(num_samples)
 
     def copy_demo(self, trial: int) -> bool:
-        """Append the demo of a trial from the finished file that this one is to replace; False where it has none.
+        """Append the demo of a trial, copied from the finished file that this file will replace.
+
+        Returns:
+            Whether the finished file contains the demo.
 
         Raises:
-            RecorderError: the demo there is not what was written.
+            RecorderError: the data of the demo does not match its digest.
         """
         finished, names = self._finished_demos()
         if finished is None or trial not in names:
@@ -100,25 +108,25 @@ class DatasetFile:
         demo = self._data[name]
         if demo.attrs[DIGEST] != fixed(leaves_digest(trees.flatten(demo))):
             raise RecorderError(
-                f"{self.path}: the data of trial {trial} is not what was written; start anew with overwrite=true"
+                f"{self.path}: the data of trial {trial} does not match its digest; start again with overwrite=true"
             )
         self.lengths.append(int(demo.attrs["num_samples"]))
         return True
 
     def _finished_demos(self) -> tuple[h5py.Group | None, dict[int, str]]:
-        """The demos of the finished file of this name: their group, and trial -> name."""
+        """Group `data` of the finished file (None if there is none), and the names of its demos by trial."""
         if self._finished is None:
             data = h5py.File(self.path, "r")["data"] if self.path.exists() else None
             self._finished = data, {int(demo.attrs["trial"]): name for name, demo in (data or {}).items()}
         return self._finished
 
     def discard(self) -> None:
-        """Leave the file without its name; what has that name stays as it was."""
+        """Close and delete the unfinished file. A file at `path` stays unchanged."""
         self._file.close()
         self.part_path.unlink(missing_ok=True)
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
-        """Write the totals and closing attributes, and close the file, which has no name yet."""
+        """Write the totals and final attributes, and close the file, which is still `<path>.part`."""
         self._data.attrs["total"] = sum(self.lengths)
         for name, value in attributes.items():
             self._data.attrs[name] = value
@@ -127,13 +135,13 @@ class DatasetFile:
         _sync(self.part_path)
 
     def publish(self) -> None:
-        """Give the finished file its name."""
+        """Rename the finished file to `path`."""
         os.replace(self.part_path, self.path)
         _sync(self.path.parent)
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's names, are on the disk: the run's store forgets the demos after that."""
+    """Write a file, or the entries of a folder, to the disk (fsync): after that the store deletes the episodes."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -142,7 +150,7 @@ def _sync(path: Path) -> None:
 
 
 def leaves_digest(leaves: Mapping[str, Any]) -> str:
-    """SHA-256, as hex, over path, dtype, shape and bytes of a demo's datasets (or arrays), by path below the demo."""
+    """SHA-256 (hex) of path, dtype, shape and bytes of the datasets or arrays of a demo, given by path below the demo."""
     digest = hashlib.sha256()
     for path in sorted(leaves):
         values = np.ascontiguousarray(leaves[path][()])
@@ -152,12 +160,12 @@ def leaves_digest(leaves: Mapping[str, Any]) -> str:
 
 
 def fixed(text: str) -> np.bytes_:
-    """An attribute's text as one of fixed length: HDF5 never ends reading one of any length from a damaged heap."""
+    """Convert an attribute text to fixed length: HDF5 may hang reading a variable-length text from a damaged heap."""
     return np.bytes_(text.encode())
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of what a dataset's bytes can depend on."""
+    """Versions of the packages that the bytes of a dataset can depend on."""
     versions = {}
     for name in ("isaaclab-mimic-ext", "isaaclab", "mujoco", "torch", "warp-lang", "h5py", "numpy"):
         with suppress(PackageNotFoundError):
@@ -166,12 +174,12 @@ def installed_versions() -> dict[str, str]:
 
 
 def create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
-    """`group.create_dataset(path, data=values)`, at a third of its time where there is no compression.
+    """Write a dataset like `group.create_dataset(path, data=values)`; uncompressed, in a third of the time.
 
-    It is flushed at once: what HDF5 writes when an object is released, it fails to write in silence.
+    The dataset is flushed here: HDF5 ignores write errors that occur later, when it releases an object.
     """
-    if compression != "none" and values.nbytes > _SMALL:
-        rows = max(1, _CHUNK // values[0].nbytes)
+    if compression != "none" and values.nbytes > _MIN_COMPRESSED_BYTES:
+        rows = max(1, _MAX_CHUNK_BYTES // values[0].nbytes)
         chunks = (min(rows, len(values)), *values.shape[1:])
         group.create_dataset(path, data=values, compression=compression, shuffle=True, chunks=chunks).flush()
         return
@@ -184,7 +192,7 @@ def create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression
 
 @cache
 def _with_parents() -> h5py.h5p.PropLCID:
-    """Link creation properties under which missing groups of a path are made."""
+    """Link creation properties that create the missing groups of a path."""
     properties = h5py.h5p.create(h5py.h5p.LINK_CREATE)
     properties.set_create_intermediate_group(True)
     return properties
@@ -193,10 +201,11 @@ def _with_parents() -> h5py.h5p.PropLCID:
 def reorder_quaternions(
     leaves: Mapping[str, np.ndarray], order: tuple[int, ...], declared: Columns
 ) -> dict[str, np.ndarray]:
-    """Leaves (T, ...) by path, the quaternions among their columns in another order.
+    """Reorder the quaternions in leaves (T, ...), given by path below the demo.
 
     Args:
-        declared: of observations; the others are known by name (`first_columns`).
+        order: index of the old component at each new place.
+        declared: first columns of the quaternions of observations; other leaves follow their names (`first_columns`).
     """
     by_path = {f"obs/{name}": columns for name, columns in declared.items()}
 

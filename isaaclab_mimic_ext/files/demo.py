@@ -1,4 +1,4 @@
-"""One demo of an HDF5 file, opened or read in whole or in part."""
+"""A demo of an HDF5 file, opened without reading it, or read completely or partially."""
 
 # T steps of the demo
 
@@ -17,18 +17,18 @@ from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, quater
 
 _ONE_ROW = "initial_state/"
 _STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")
-"""Leaves outside of a group that have one row per action; so have all leaves in groups other than `initial_state`."""
+"""Leaves outside of groups that have one row per action. All leaves in groups other than `initial_state` have too."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """One demo of a file.
+    """A demo of a file.
 
     Attributes:
         file: path of the file, for messages.
-        name: of the demo in the file.
-        leaves: path below the demo -> (T, ...); below `initial_state` (1, ...). Arrays, or datasets of the open file.
-        attributes: those of the demo, and of its group `datagen_info` if there is one (robomimic's layout).
+        name: name of the demo in the file, such as `demo_0`.
+        leaves: path below the demo -> (T, ...); (1, ...) below `initial_state`. Arrays, or datasets of the open file.
+        attributes: attributes of the demo and of its group `datagen_info`, if it has one (robomimic's layout).
     """
 
     file: str
@@ -38,7 +38,7 @@ class Demo:
 
     @property
     def place(self) -> str:
-        """File and demo, as messages begin with."""
+        """File and demo, for the start of a message."""
         return f"{self.file}: {self.name}"
 
     @property
@@ -48,31 +48,31 @@ class Demo:
 
     @property
     def success(self) -> bool | None:
-        """The attribute `success`; None if there is none.
+        """The attribute `success`; None if the demo does not have it.
 
         Raises:
-            SourceDataError: it is neither true nor false.
+            SourceDataError: the attribute is neither true nor false.
         """
         value = self.attributes.get("success")
         if value is not None and (np.ndim(value) or value not in (0, 1)):
-            self.refuse(f"attribute 'success' is {value!r}, expected true or false; write it again")
+            self.refuse(f"attribute 'success': must be true or false (got {value!r}); write the attribute again")
         return None if value is None else bool(value)
 
     def below(self, group: str) -> dict[str, Any]:
-        """The leaves of a group, by their path in it."""
+        """Leaves below a group, by their path relative to the group."""
         return trees.subtree(self.leaves, group)
 
     def tree(self, group: str, step: int) -> trees.Tree:
-        """The leaves of a group at one step as nested dicts of tensors without a time axis."""
-        import torch  # Late: reading a file needs NumPy only.
+        """Leaves of a group at one step, as nested dicts of tensors without a time axis."""
+        import torch  # Late import: reading a file needs NumPy only.
 
         return trees.unflatten({path: torch.from_numpy(leaf[step].copy()) for path, leaf in self.below(group).items()})
 
     def read(self, paths: Iterable[str] | None = None) -> "Demo":
-        """The demo with arrays instead of datasets; datasets without a value are left out.
+        """Return the demo with arrays instead of datasets. Empty datasets (without a shape) are left out.
 
         Args:
-            paths: leaves, and groups whose leaves are read; None: everything.
+            paths: leaves to read, and groups whose leaves are read; None: all leaves.
         """
         chosen = None if paths is None else tuple(paths)
         leaves = {
@@ -83,35 +83,35 @@ class Demo:
         return replace(self, leaves=leaves)
 
     def check_lengths(self, num_steps: int | None = None) -> None:
-        """Make sure that the demo has steps, and one row per step in every leaf that should have.
+        """Check that the demo has steps, and that every stepwise leaf (`is_stepwise`) has one row per step.
 
         Args:
-            num_steps: number of steps that is expected; None: the number of actions.
+            num_steps: expected number of steps; None: the number of actions.
 
         Raises:
-            SourceDataError: a leaf has another number of rows, or there are no steps.
+            SourceDataError: a leaf has a different number of rows, or the demo has no steps.
         """
         expected = self.num_steps if num_steps is None else num_steps
         if not expected:
             self.refuse("has no steps (T = 0); record the demo again, or leave it out")
         for path, leaf in self.leaves.items():
             if is_stepwise(path) and leaf.shape[:1] != (expected,):
-                reason = f"shape {leaf.shape}, expected {expected} rows, as many as actions"
-                self.refuse(f"{path}: {reason}; make the demo again")
+                reason = f"must have {expected} rows, one per action (got shape {leaf.shape})"
+                self.refuse(f"{path}: {reason}; create the demo again")
 
     def refuse(self, reason: str, step: int | None = None) -> NoReturn:
-        """Raise a `SourceDataError` that names the demo."""
+        """Raise a `SourceDataError` whose message begins with the file and the demo."""
         raise SourceDataError(f"{self.place}: {reason}", step)
 
 
 def open_demo(file: h5py.File, name: str, verify: bool = True) -> Demo:
-    """A demo whose leaves are datasets of the open file, so that their shapes can be checked before they are read.
+    """Open a demo. Its leaves are datasets of the open file, so their shapes can be checked before they are read.
 
     Args:
-        verify: compare the data with the digest that its writer left, if there is one; this reads everything.
+        verify: compare the data with the digest that its writer stored, if there is one; this reads all data.
 
     Raises:
-        SourceDataError: the data is not what was written.
+        SourceDataError: the data does not match the digest.
     """
     group = file["data"][name]
     if verify:
@@ -124,15 +124,15 @@ def open_demo(file: h5py.File, name: str, verify: bool = True) -> Demo:
 def read_demo(
     file: h5py.File, name: str, paths: Iterable[str] | None = None, as_xyzw: bool = False, verify: bool = True
 ) -> Demo:
-    """A demo, or some of its leaves, as arrays.
+    """Read a demo, or some of its leaves, as arrays.
 
     Args:
-        paths: leaves, and groups whose leaves are read; None: everything.
-        as_xyzw: convert the quaternions of files that have them as wxyz; otherwise they are given as they are.
+        paths: leaves to read, and groups whose leaves are read; None: all leaves.
+        as_xyzw: convert wxyz quaternions to xyzw; otherwise quaternions keep the order of the file.
         verify: see `open_demo`.
 
     Raises:
-        SourceDataError: the data is not what was written, or the file's format is not known.
+        SourceDataError: the data does not match its digest, or the format version of the file is not known.
     """
     is_xyzw = format_version(file) >= 1
     demo = open_demo(file, name, verify).read(paths)
@@ -142,17 +142,17 @@ def read_demo(
 
 
 def is_stepwise(path: str) -> bool:
-    """Whether the leaf at a path below a demo must have one row per action."""
+    """Return whether the leaf at a path below a demo must have one row per action."""
     return path in _STEPWISE or ("/" in path and not path.startswith(_ONE_ROW))
 
 
 def is_image(leaf: np.ndarray) -> bool:
-    """Whether a leaf (T, ...) is an RGB or depth image, or a stack of them, rather than a vector."""
+    """Return whether a leaf (T, ...) is an RGB or depth image, or a stack of images, rather than a vector."""
     return leaf.ndim >= 3
 
 
 def is_rgb(leaf: np.ndarray) -> bool:
-    """Whether a leaf is (T, H, W, 3) uint8."""
+    """Return whether a leaf is an RGB image, (T, H, W, 3) uint8."""
     return leaf.ndim == 4 and leaf.shape[-1] == 3 and leaf.dtype == np.uint8
 
 
@@ -161,7 +161,7 @@ def _is_at_or_below(path: str, other: str) -> bool:
 
 
 def checked_attributes(item: h5py.Group) -> dict[str, Any]:
-    """The attributes of a group.
+    """Attributes of a group.
 
     Raises:
         UnicodeEncodeError: a text is damaged.
@@ -169,5 +169,5 @@ def checked_attributes(item: h5py.Group) -> dict[str, Any]:
     attributes = dict(item.attrs)
     for value in attributes.values():
         if isinstance(value, str):
-            value.encode()  # Raises where the text is damaged, which reading does not.
+            value.encode()  # Raises if the text is damaged; reading the attribute does not.
     return attributes

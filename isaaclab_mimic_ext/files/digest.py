@@ -1,4 +1,4 @@
-"""One number for everything that a dataset holds."""
+"""Digests (SHA-256) of the data of a file and of a demo."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, leaves_digest
 from isaaclab_mimic_ext.files.hdf5 import attribute, datasets_below, open_hdf5
 
-_BLOCK = 16 * 2**20
-"""Bytes that are read at a time."""
+_BLOCK_BYTES = 16 * 2**20
+"""Amount of data that is read at a time [bytes]."""
 
 
 def dataset_digest(path: str | Path) -> str:
-    """SHA-256, as hex, over path, dtype, shape and bytes of every HDF5 dataset of a file, in natural order.
+    """SHA-256 (hex) of path, dtype, shape and bytes of every HDF5 dataset of a file, in natural order.
 
-    Attributes, compression and the order of writing do not enter, so that two files with the same digest hold the same data.
+    Attributes, compression and the order of writing do not count. Two files with the same digest contain the same data.
 
     Raises:
         SourceDataError: the file is missing or damaged.
@@ -33,15 +33,15 @@ def dataset_digest(path: str | Path) -> str:
 
 
 def demo_digest(group: h5py.Group) -> str:
-    """SHA-256, as hex, of all datasets of a demo; what its writer put into its attribute `digest`."""
+    """SHA-256 (hex) of all datasets of a demo, as its writer stored it in the attribute `digest`."""
     return leaves_digest({path: dataset for path, dataset in datasets_below(group) if dataset.shape is not None})
 
 
 def check_demo_digest(group: h5py.Group) -> None:
-    """Compare a demo with what its writer says of it; one that says nothing passes.
+    """Compare the data of a demo with its attribute `digest`; a demo without this attribute passes.
 
     Raises:
-        SourceDataError: the demo is not what was written.
+        SourceDataError: the data does not match the digest.
     """
     written = attribute(group, DIGEST)
     if written is None:
@@ -49,7 +49,7 @@ def check_demo_digest(group: h5py.Group) -> None:
     text = written.decode(errors="replace") if isinstance(written, bytes) else str(written)
     if text != demo_digest(group):
         place = f"{group.file.filename}: {group.name.removeprefix('/data/')}"
-        raise SourceDataError(f"{place}: the data is not what was written (its digest differs); copy or make the file again")
+        raise SourceDataError(f"{place}: the data does not match its digest; copy or create the file again")
 
 
 def _blocks(dataset: h5py.Dataset) -> Iterator[bytes]:
@@ -59,7 +59,7 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[bytes]:
         yield _bytes(np.asarray(dataset[()]))
         return
     row_size = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64)))
-    num_rows = max(1, _BLOCK // row_size)
+    num_rows = max(1, _BLOCK_BYTES // row_size)
     for start in range(0, len(dataset), num_rows):
         yield _bytes(dataset[start : start + num_rows])
 
@@ -67,5 +67,5 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[bytes]:
 def _bytes(values: np.ndarray) -> bytes:
     if values.dtype.kind != "O":
         return values.tobytes()
-    # Of strings of any length the array holds addresses; their texts count.
+    # An array of variable-length strings contains addresses; the digest is of the texts.
     return b"".join(repr(value).encode() + b"\0" for value in values.ravel())

@@ -1,4 +1,4 @@
-"""Reading HDF5 files that may be missing, damaged, or something else altogether."""
+"""Read HDF5 files that may be missing, damaged, or of a different format."""
 
 import json
 import re
@@ -15,44 +15,44 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 
 DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
-"""What h5py raises, by the place of the damage."""
+"""Errors that h5py raises for damaged files; which one depends on the place of the damage."""
 DEMOS_PER_OPENING = 500
-"""HDF5 keeps some bytes for each object that it met, until the file is closed."""
+"""Number of demos after which a file is opened again: HDF5 keeps memory for each object it read until the file is closed."""
 NEWEST_FORMAT = 1
-"""The highest `format_version` that this package knows; 0 is that of a file without the attribute."""
+"""Highest `format_version` that this package can read; a file without the attribute has version 0."""
 
-_REFERENCE = 16
+_REFERENCE_BYTES = 16
 """Size of a reference to a value of variable length [bytes]."""
-_CACHE = 128 * 2**10
-"""Of metadata [bytes]. HDF5's own of 32 MB grows to hundreds with its overhead, and is slower."""
+_METADATA_CACHE_BYTES = 128 * 2**10
+"""Size of HDF5's metadata cache [bytes]. The default of 32 MB is slower, and takes hundreds of MB with its overhead."""
 
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file for reading. What h5py raises within the block becomes an error that names the file.
+    """Open a file for reading. Errors of h5py within the block become errors that name the file.
 
-    HDF5 may crash on, or never finish, a file whose global heaps are damaged; only `validate_dataset` detects that.
+    HDF5 may crash or hang on a file whose global heaps are damaged. Only `validate_dataset` detects such files.
 
     Raises:
-        SourceDataError: the file is missing, no HDF5 file, or damaged.
+        SourceDataError: the file is missing, damaged, or not an HDF5 file.
     """
     path = Path(path)
     if not path.exists():
-        raise SourceDataError(f"{path}: there is no such file; check input_file")
+        raise SourceDataError(f"{path}: not found; check input_file")
     if path.is_dir():
-        raise SourceDataError(f"{path}: is a folder, expected an HDF5 file; name the file in it")
+        raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")
     try:
         with h5py.File(path, "r") as file:
             limit_cache(file)
             yield file
     except PermissionError as error:
-        raise SourceDataError(f"{path}: may not be read ({error.strerror}); change its permissions") from error
+        raise SourceDataError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
     except DAMAGE as error:
-        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); copy or make the file again") from error
+        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); copy or create the file again") from error
 
 
 def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:
-    """Demos in turn, in memory that does not grow with their number.
+    """Yield the name and the group of each demo. The memory in use does not grow with the number of demos.
 
     Raises:
         SourceDataError: the file is missing or damaged.
@@ -63,12 +63,12 @@ def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5p
                 yield name, file["data"][name]
 
 
-def limit_cache(file: h5py.File, num_bytes: int = _CACHE) -> None:
-    """Keep HDF5's cache of metadata small: whoever goes from demo to demo does not come back to one."""
+def limit_cache(file: h5py.File, num_bytes: int = _METADATA_CACHE_BYTES) -> None:
+    """Limit HDF5's metadata cache to `num_bytes`: a reader visits each demo only once."""
     config = file.id.get_mdc_config()
     config.set_initial_size = True
     config.initial_size = config.min_size = config.max_size = num_bytes
-    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # Of a fixed size.
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0  # The size is fixed.
     file.id.set_mdc_config(config)
 
 
@@ -76,72 +76,76 @@ def demo_names(file: h5py.File) -> list[str]:
     """Names of the demos in `data`, in natural order.
 
     Raises:
-        SourceDataError: the file has no group `data`, or no demos in it.
+        SourceDataError: the file has no group `data`, or the group contains no demos.
     """
     data = file.get("data")
     if not isinstance(data, h5py.Group):
         found = ", ".join(sorted(file)[:10]) or "nothing"
-        raise SourceDataError(f"{file.filename}: no group 'data' (found: {found}); expected Isaac Lab's dataset layout")
+        raise SourceDataError(
+            f"{file.filename}: group 'data' not found (groups: {found}); use a dataset in Isaac Lab's layout"
+        )
     names = sorted((name for name in data if isinstance(data[name], h5py.Group)), key=natural_key)
     if not names:
-        raise SourceDataError(f"{file.filename}: no demos in 'data'; record some first")
+        raise SourceDataError(f"{file.filename}: group 'data' contains no demos; record demos first")
     return names
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which numbers in a name count as numbers: `demo_2` comes before `demo_10`."""
+    """Sort key for natural order: numbers in a name are compared as numbers, so `demo_2` comes before `demo_10`."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    # Equal as numbers, `01` and `1` still differ as text, which keeps the order total.
+    # The text is part of the key: `01` and `1` are equal as numbers, and their order must be defined.
     return tuple((0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts)
 
 
 def format_version(file: h5py.File) -> int:
-    """The version of a file's layout: 0 (quaternions wxyz) or 1 (xyzw).
+    """Version of the layout of a file: 0 (quaternions wxyz) or 1 (xyzw).
 
     Raises:
-        SourceDataError: it is of a version that this package does not know.
+        SourceDataError: this package cannot read the version.
     """
     found = attribute(file, "format_version", 0)
     near = get_close_matches("format_version", file.attrs, cutoff=0.9)
     if near and near[0] != "format_version":
-        # A file without it is read with rotations in another order.
+        # Without the attribute, the file would be read with quaternions as wxyz.
         raise SourceDataError(f"{file.filename}: attribute {near[0]!r} looks like a damaged 'format_version'; copy it again")
     if np.ndim(found) or found not in range(NEWEST_FORMAT + 1):
         known = ", ".join(map(str, range(NEWEST_FORMAT + 1)))
         raise SourceDataError(
-            f"{file.filename}: format_version is {found}, this version of isaaclab_mimic_ext knows {known}; update it"
+            f"{file.filename}: format_version is {found}, supported are {known}; update isaaclab_mimic_ext"
         )
     return int(found)
 
 
 def quaternion_columns(file: h5py.File) -> dict[str, tuple[int, ...]]:
-    """Where a file's env_args say that quaternions begin, observation -> first columns; empty where they say nothing.
+    """First columns of the quaternions in each observation, from the file's env_args; empty if env_args lists none.
 
     Raises:
-        SourceDataError: they cannot be read, or say it in another way.
+        SourceDataError: env_args cannot be read, or its list of columns is not valid.
     """
     try:
         declared = json.loads(attribute(file["data"], "env_args", "{}")).get(ENTRY, {})
         columns = {name: tuple(first) for name, first in declared.items()}
     except (ValueError, TypeError, AttributeError) as error:
         place = f"{file.filename}: data.attrs['env_args']"
-        raise SourceDataError(f"{place}: no JSON object, or '{ENTRY}' is none ({error}); write the file again") from error
+        raise SourceDataError(
+            f"{place}: it and '{ENTRY}' in it must be JSON objects ({error}); write the file again"
+        ) from error
     for name, starts in columns.items():
         if not all(type(first) is int and first >= 0 for first in starts):
             place = f"{file.filename}: data.attrs['env_args']: {ENTRY}: {name}"
-            raise SourceDataError(f"{place}: {list(starts)}, expected numbers of columns; write the file again")
+            raise SourceDataError(f"{place}: must be column numbers >= 0 (got {list(starts)}); write the file again")
     return columns
 
 
 def attribute(item: h5py.Group, name: str, default: Any = None) -> Any:
-    """An attribute, or the default where there is none; `attrs.get` takes one that cannot be read for none."""
+    """Read an attribute; return the default only if it does not exist. (`attrs.get` also returns it if reading fails.)"""
     if name not in item.attrs:
         return default
     return item.attrs[name]
 
 
 def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
-    """Yield every dataset below a group with its path relative to it, in natural order.
+    """Yield every dataset below a group with its path relative to the group, in natural order.
 
     Raises:
         OSError: an object is damaged, and HDF5 would crash on it.
@@ -156,7 +160,7 @@ def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h
 
 
 def check_objects_below(group: h5py.h5g.GroupID, path: str) -> None:
-    """Refuse what `datasets_below` refuses, several times faster: nothing is sorted or wrapped.
+    """Check the objects below a group as `datasets_below` does. It is several times faster, without sorting and wrappers.
 
     Raises:
         OSError: an object is damaged, and HDF5 would crash on it.
@@ -170,24 +174,24 @@ def check_objects_below(group: h5py.h5g.GroupID, path: str) -> None:
 
 
 def _check_dataset(item: Any, path: str) -> None:
-    """Refuse objects on which HDF5 crashes: damage turned them into something else, or their numbers into references."""
+    """Refuse objects on which HDF5 crashes: damage changed the kind of the object, or turned numbers into references."""
     if not isinstance(item, h5py.h5d.DatasetID):
         raise OSError(f"{path}: neither a group nor a dataset")
     datatype = item.get_type()
     kind = datatype.get_class()
     if kind == h5py.h5t.VLEN or (kind == h5py.h5t.STRING and datatype.is_variable_str()):
-        stored, expected = item.get_storage_size(), _REFERENCE * item.get_space().get_simple_extent_npoints()
+        stored, expected = item.get_storage_size(), _REFERENCE_BYTES * item.get_space().get_simple_extent_npoints()
         if stored not in (0, expected) and item.get_create_plist().get_layout() != h5py.h5d.CHUNKED:
-            raise OSError(f"{path}: values of any length, in {stored} bytes")
+            raise OSError(f"{path}: values of variable length need {expected} bytes (got {stored})")
 
 
 def text_of(value: Any) -> str:
-    """A text of a file, which is bytes where its length is fixed."""
+    """Convert a text of an HDF5 file to `str`; texts of fixed length are read as bytes."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def plain_value(value: Any) -> Any:
-    """The value of an attribute as what JSON knows; JSON texts are read."""
+    """Convert the value of an attribute to JSON types; JSON texts are parsed."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list):
@@ -208,7 +212,7 @@ def _reason(path: Path) -> str:
             return "the file is damaged or incomplete"
     except DAMAGE:
         pass
-    return "is no HDF5 file, or a truncated one"
+    return "is not an HDF5 file, or is truncated"
 
 
 def _one_line(error: BaseException) -> str:

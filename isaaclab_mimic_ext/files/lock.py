@@ -1,4 +1,4 @@
-"""Let one process at a time work in a folder."""
+"""Lock a folder so that only one process at a time works in it."""
 
 import errno
 import fcntl
@@ -14,35 +14,37 @@ from pathlib import Path
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import write_errors
 
-_GRACE, _POLL = 0.2, 0.02
-"""Time to wait for a live holder, which may only be checking the lock, and between two attempts [s]."""
+_LIVE_HOLDER_TIMEOUT = 0.2
+"""Time to wait for a running process that holds the lock: the process may only be checking the lock [s]."""
+_POLL_PERIOD = 0.02
+"""Time between two attempts to lock [s]."""
 
 
 @dataclass(frozen=True)
 class FolderLock:
-    """A lock file, which holds the name of the process that locked it.
+    """Lock file that contains the id and host of the process that holds the lock.
 
-    The lock ends with the last process that has its file descriptor open, so that a child process that inherits the
-    descriptor (`pass_fds`) keeps the folder locked after its parent was killed. The file itself stays.
+    The lock ends with the last process that has its file descriptor open. A child process that inherits the descriptor
+    (`pass_fds`) keeps the folder locked after its parent was killed. The file is never deleted.
 
     Attributes:
-        path: The lock file; its folder is the one that is locked.
-        grace_of_the_dead: Time to wait for the child of a holder that was killed [s].
-        note: Clause for the error, after the name of the holder.
+        path: path of the lock file; the lock applies to its folder.
+        dead_holder_timeout: time to wait for the child of a holder that was killed [s].
+        note: clause for the error message, after the name of the holder.
     """
 
     path: Path
-    grace_of_the_dead: float = 30.0
+    dead_holder_timeout: float = 30.0
     note: str = ""
 
     @contextmanager
     def hold(self) -> Iterator[int]:
-        """Lock the folder during the block, and yield the descriptor of the lock.
+        """Lock the folder during the block, and yield the file descriptor of the lock.
 
         Raises:
-            OutputError: another process holds the lock, or its file cannot be written or locked.
+            OutputError: another process holds the lock, or the lock file cannot be written or locked.
         """
-        with write_errors(self.path, "output_dir", "give another output_dir", OutputError):
+        with write_errors(self.path, "output_dir", "use another output_dir", OutputError):
             lock = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             self._acquire(lock, fcntl.LOCK_EX)
@@ -53,17 +55,17 @@ class FolderLock:
             os.close(lock)
 
     def check_free(self) -> None:
-        """Make sure that no process holds the lock at this moment, without changing anything.
+        """Check that no process holds the lock at this moment, without changing files.
 
         Raises:
-            OutputError: a process holds it.
+            OutputError: a process holds the lock.
         """
         if not self.path.is_file():
             return
         try:
             lock = os.open(self.path, os.O_RDONLY)
         except OSError:
-            return  # The reason is reported when the file is to be written.
+            return  # `hold` reports the reason when it opens the file for writing.
         try:
             self._acquire(lock, fcntl.LOCK_SH)
         finally:
@@ -77,20 +79,21 @@ class FolderLock:
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     raise OutputError(
-                        f"output_dir: {self.path} cannot be locked: {error.strerror}; give an output_dir on another disk"
+                        f"output_dir: {self.path} cannot be locked: {error.strerror}; use an output_dir on another disk"
                     ) from error
                 holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
-                # A holder that was killed may have left a child, which still ends in order.
-                if time.monotonic() - start > (self.grace_of_the_dead if _is_dead(holder) else _GRACE):
+                # A child of a killed holder may still be closing its files.
+                timeout = self.dead_holder_timeout if _is_dead(holder) else _LIVE_HOLDER_TIMEOUT
+                if time.monotonic() - start > timeout:
                     raise OutputError(
-                        f"output_dir: {self.path.parent} is being worked on by {holder}{self.note}; wait until it has "
-                        "ended, or give another output_dir"
+                        f"output_dir: {self.path.parent} is in use by {holder}{self.note}; wait until it has ended, or "
+                        "use another output_dir"
                     ) from error
-            time.sleep(_POLL)
+            time.sleep(_POLL_PERIOD)
 
 
 def _is_dead(holder: str) -> bool:
-    """Return whether the process ended that the text in a lock file names, if it ran on this host."""
+    """Return whether the process named in a lock file has ended; False if it ran on another host."""
     found = re.fullmatch(r"process (\d+) on (.*)", holder)
     if found is None or found[2] != socket.gethostname():
         return False

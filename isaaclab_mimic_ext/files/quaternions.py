@@ -1,4 +1,4 @@
-"""Where quaternions are among the columns of what is recorded: known by name, or declared by a task."""
+"""Quaternion columns of recorded data: found by the name of a dataset, or declared by its task."""
 
 # N envs or T steps, W columns
 
@@ -6,28 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ENTRY = "quaternion_columns"
-"""Of a dataset's env_args: what its task declares."""
+"""Key in the env_args of a dataset whose value is the columns that its task declares."""
 WIDTH = 4
 
 Columns = Mapping[str, Sequence[int]]
-"""Observation -> the first columns of its quaternions."""
+"""Name of an observation -> first columns of its quaternions."""
 
 
 def first_columns(name: str, shape: Sequence[int], declared: Columns) -> tuple[int, ...]:
-    """Where the quaternions of a leaf begin: as declared, else at 0 in `*_quat` (W = 4) and at 3 in `*_pose` (W = 7).
+    """First columns of the quaternions of a leaf: as declared, else 0 in `*_quat` (W = 4) and 3 in `*_pose` (W = 7).
 
     Args:
-        name: of the leaf, or its path; as `declared` has it.
-        shape: of one row, (W,).
+        name: name or path of the leaf, as in the keys of `declared`.
+        shape: shape of one row, (W,).
 
     Raises:
-        ValueError: rows are no such rows that what is declared could be there.
+        ValueError: a row does not have the declared columns.
     """
     if name in declared:
         columns = tuple(declared[name])
         if len(shape) != 1 or max(columns, default=0) + WIDTH > shape[0]:
-            where = f"quaternions at columns {columns} of rows of shape {tuple(shape)}"
-            raise ValueError(f"{name}: {where}; {ENTRY} must name the first of 4 columns each")
+            found = f"got columns {columns} for rows of shape {tuple(shape)}"
+            raise ValueError(f"{name}: {ENTRY} must list the first of 4 columns of each quaternion ({found})")
         return columns
     if name.endswith("_quat") and tuple(shape) == (WIDTH,):
         return (0,)
@@ -35,5 +35,5 @@ def first_columns(name: str, shape: Sequence[int], declared: Columns) -> tuple[i
 
 
 def as_entry(declared: Columns) -> dict[str, Any]:
-    """What env_args get; nothing where nothing is declared."""
+    """Return the entry for env_args that declares these columns; empty if there are none."""
     return {ENTRY: {name: list(columns) for name, columns in declared.items()}} if declared else {}

@@ -1,4 +1,4 @@
-"""Datasets from file to file, one demo in memory at a time."""
+"""Copy and convert datasets from file to file, with one demo in memory at a time."""
 
 # T steps of one demo
 
@@ -21,14 +21,15 @@ from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacin
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file says beside its demos.
+    """Contents of a dataset file without its demos.
 
     Attributes:
-        demo_names: in natural order.
-        is_xyzw: whether its quaternions have w at the end.
-        attributes, data_attributes: of the file and of its group `data`.
-        env_args: those of `data`, empty where it has none.
-        masks: name -> names of demos, as bytes.
+        path: path of the file.
+        demo_names: names of the demos, in natural order.
+        is_xyzw: whether quaternions are xyzw; False: wxyz.
+        attributes, data_attributes: attributes of the file, and of its group `data`.
+        env_args: parsed attribute `env_args` of `data`; empty if the file does not have it.
+        masks: name of a mask -> names of its demos, as bytes.
     """
 
     path: Path
@@ -41,11 +42,11 @@ class FileFacts:
 
 
 def read_facts(path: str | Path) -> FileFacts:
-    """All of a file but its demos.
+    """Read a dataset file without its demos.
 
     Raises:
-        SourceDataError: the file is missing or damaged, has no demos, or is of a newer format, or its env_args are
-            no JSON object.
+        SourceDataError: the file is missing, damaged or of a newer format, has no demos, or its env_args are not a
+            JSON object.
     """
     with open_hdf5(path) as file:
         names = demo_names(file)
@@ -59,11 +60,11 @@ def read_facts(path: str | Path) -> FileFacts:
 
 
 def stream_demos(path: str | Path) -> Iterator[Demo]:
-    """The demos of a file in natural order, each read whole.
+    """Yield the demos of a file in natural order, each read completely.
 
     Raises:
-        SourceDataError: the file is missing or damaged; a demo has no actions, datasets of another length or values that are
-            not finite; or it has other datasets than the first.
+        SourceDataError: the file is missing or damaged; a demo has no actions, datasets of different lengths or values
+            that are not finite; or its datasets differ in path, shape or dtype from those of the first demo.
     """
     first: Demo | None = None
     with open_hdf5(path) as file:
@@ -77,7 +78,7 @@ def stream_demos(path: str | Path) -> Iterator[Demo]:
 
 
 class DatasetSink:
-    """A dataset file under construction. Demos keep their names, so that masks stay right."""
+    """Dataset file that is being written. Demos keep their names, so masks stay valid."""
 
     def __init__(self, file: h5py.File, compression: str):
         self.num_demos = self.num_steps = 0
@@ -85,7 +86,7 @@ class DatasetSink:
         self._data = file.create_group("data")
 
     def add_demo(self, name: str, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
-        """Append a demo: its datasets by path below it, and its attributes."""
+        """Append a demo: its datasets (T, ...) by path below the demo, and its attributes."""
         demo = self._data.create_group(name)
         for path in sorted(leaves):
             create_dataset(demo, path, leaves[path], self._compression)
@@ -97,13 +98,13 @@ class DatasetSink:
         self.num_steps += len(leaves["actions"])
 
     def set_group_attributes(self, path: str, attributes: Mapping[str, Any]) -> None:
-        """Attributes of a group that exists, by its path below `data`."""
+        """Set attributes of an existing group, given by its path below `data`."""
         _set_attributes(self._data[path], attributes)
 
     def describe(
         self, attributes: Mapping[str, Any], data_attributes: Mapping[str, Any], masks: Mapping[str, np.ndarray]
     ) -> None:
-        """Write what the file says beside its demos, with the totals."""
+        """Write the attributes of the file and of `data`, the total number of steps, and the masks."""
         _set_attributes(self._file, attributes)
         _set_attributes(self._data, {**data_attributes, "total": self.num_steps})
         for name, demos in masks.items():
@@ -114,19 +115,22 @@ class DatasetSink:
 def new_dataset(
     facts: FileFacts, output: str | Path, compress: bool, overwrite: bool, check: Callable[[Path], None] | None = None
 ) -> Iterator[DatasetSink]:
-    """A file that is written within the block, as `<output>.part`, and gets its name after it.
+    """Write a dataset as `<output>.part` within the block, and rename it to `output` at the end of the block.
 
     Args:
-        facts: of the file that is read meanwhile.
-        check: is called with the finished file before it gets its name.
+        facts: contents of the input file, which `output` must differ from.
+        output: path of the dataset.
+        compress: compress with gzip.
+        overwrite: replace an existing file.
+        check: called with the path of the finished file before the file is renamed.
 
     Raises:
-        OutputError: `output` exists and `overwrite` is not set, is the file that is read, or cannot be written.
+        OutputError: `output` exists and `overwrite` is not set, is the input file, or cannot be written.
     """
     output = Path(output)
     check_output(output, overwrite)
     if output.exists() and output.samefile(facts.path):
-        raise OutputError(f"output_file: {output} is the input_file; give another output_file")
+        raise OutputError(f"output_file: must differ from input_file (got {output}); use another output_file")
     with replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part:
         with h5py.File(part, "w") as file:
             yield DatasetSink(file, "gzip" if compress else "none")
@@ -138,34 +142,39 @@ def _env_args(filename: str, text: Any) -> dict[str, Any]:
     try:
         env_args = json.loads(text)
     except (ValueError, TypeError) as error:
-        raise SourceDataError(f"{filename}: data.attrs['env_args'] is no JSON ({error}); write the file again") from error
+        raise SourceDataError(f"{filename}: data.attrs['env_args']: is not JSON ({error}); write the file again") from error
     if not isinstance(env_args, dict):
-        raise SourceDataError(f"{filename}: data.attrs['env_args'] is no JSON object; write the file again")
+        raise SourceDataError(f"{filename}: data.attrs['env_args']: must be a JSON object; write the file again")
     return env_args
 
 
 def _check_values(demo: Demo) -> None:
     actions = demo.leaves.get("actions")
     if actions is None or actions.ndim != 2 or not actions.size or actions.dtype.kind != "f":
-        demo.refuse("no dataset 'actions' of shape (T, A), floats; record the demo again, or leave it out")
+        demo.refuse("dataset 'actions' of floats, shape (T, A), not found; record the demo again, or leave it out")
     demo.check_lengths()
     for path, leaf in demo.leaves.items():
         if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
-            demo.refuse(f"{path}: not finite at step {int(np.argwhere(~np.isfinite(leaf))[0, 0])}; leave the demo out")
+            step = int(np.argwhere(~np.isfinite(leaf))[0, 0])
+            demo.refuse(f"{path}: must be finite (got NaN or infinity at step {step}); leave the demo out")
 
 
 def _check_alike(demo: Demo, first: Demo) -> None:
-    """Whoever reads the copy takes the first demo for the form of all. States are the engine's own affair."""
+    """Refuse a demo whose datasets differ from the first demo's: readers of the copy rely on equal shapes.
+
+    `states` are not checked, because their content depends on the engine.
+    """
     for path in sorted(demo.leaves.keys() | first.leaves.keys()):
         leaf, other = demo.leaves.get(path), first.leaves.get(path)
         if not is_stepwise(path) or path.startswith("states/"):
             continue
         if leaf is None or other is None:
-            reason = f"missing, but {first.name} has it" if leaf is None else f"not in {first.name}"
-            demo.refuse(f"{path}: {reason}; use files of one kind only")
+            reason = f"not found, but {first.name} has this dataset" if leaf is None else f"not found in {first.name}"
+            demo.refuse(f"{path}: {reason}; use only demos with the same datasets")
         if (leaf.shape[1:], leaf.dtype) != (other.shape[1:], other.dtype):
             found, expected = f"{leaf.shape[1:]} {leaf.dtype}", f"{other.shape[1:]} {other.dtype}"
-            demo.refuse(f"{path}: {found} a step, in {first.name} {expected}; use files of one kind only")
+            reason = f"must be {expected} per step as in {first.name} (got {found})"
+            demo.refuse(f"{path}: {reason}; use only demos with the same datasets")
 
 
 def _set_attributes(item: h5py.Group, attributes: Mapping[str, Any]) -> None:

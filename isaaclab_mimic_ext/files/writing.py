@@ -1,4 +1,4 @@
-"""Write files that have their name only when they are complete, and report in one way why one cannot be written."""
+"""Write files atomically: a file gets its name when it is complete. All failures to write become uniform errors."""
 
 import json
 import os
@@ -12,16 +12,16 @@ from typing import Any
 from isaaclab_mimic_ext.errors import MimicError, OutputError, RecorderError
 
 HDF5_ERRORS: tuple[type[Exception], ...] = (OSError, RuntimeError)
-"""What h5py and torch raise where the disk is full."""
+"""Errors that h5py and torch raise if the disk is full."""
 FREE_SPACE = "free some space and run again"
-"""The usual remedy: most writes that fail after a successful start fail because the disk is full."""
+"""Default remedy: most writes that fail after a successful start fail because the disk is full."""
 
 
 def part_path(path: Path, keep_suffix: bool = False) -> Path:
     """Path under which a file is written until it is complete.
 
     Args:
-        keep_suffix: End with the suffix of `path`, for libraries that choose a format by it.
+        keep_suffix: end with the suffix of `path`, for libraries that choose the format by the suffix.
     """
     return path.with_name(f"{path.stem}.part{path.suffix}" if keep_suffix else f"{path.name}.part")
 
@@ -32,8 +32,9 @@ def unwritable(
     """Build the error for a file or folder that cannot be written.
 
     Args:
-        error: What the system or a library raised.
-        field: Configuration field that names the path; empty if there is none.
+        error: error of the system or of a library.
+        field: configuration field that contains the path; empty if there is none.
+        remedy: what the user can do.
         kind: `RecorderError` for a run that fails, `OutputError` for a path that the user has to change.
     """
     place = f"{field}: " if field else ""
@@ -48,10 +49,13 @@ def write_errors(
     kind: type[MimicError] = RecorderError,
     errors: tuple[type[Exception], ...] = (OSError,),
 ) -> Iterator[None]:
-    """Report a failure to write within the block by `unwritable`.
+    """Convert failures to write within the block to the error of `unwritable`.
 
     Args:
-        errors: What is taken for such a failure; `HDF5_ERRORS` where h5py or torch write.
+        errors: types that are failures to write; `HDF5_ERRORS` if h5py or torch write.
+
+    Raises:
+        MimicError: of type `kind`: the file cannot be written.
     """
     try:
         yield
@@ -68,19 +72,20 @@ def replacing(
     errors: tuple[type[Exception], ...] = (OSError,),
     keep_suffix: bool = False,
 ) -> Iterator[Path]:
-    """Write a file or folder at the path that is yielded; it replaces `path`, durably, when the block ends.
+    """Replace `path` atomically: the block writes a file or folder at the yielded path, which is renamed at the end.
 
-    If the block fails, whatever it raises, `path` stays as it was and nothing else is left.
+    The content is on the disk (fsync) before the renaming. If the block raises, `path` is unchanged and the yielded path
+    is removed.
 
     Raises:
-        MimicError: of `kind`: the file cannot be written.
+        MimicError: of type `kind`: the file cannot be written.
     """
     part = part_path(path, keep_suffix)
     try:
         with write_errors(path, field, remedy, kind, errors):
             yield part
             if part.is_dir():
-                shutil.rmtree(path, ignore_errors=True)  # A folder replaces only an empty one.
+                shutil.rmtree(path, ignore_errors=True)  # `os.replace` with a folder requires that the target is empty.
             else:
                 _sync(part)
             os.replace(part, path)
@@ -92,10 +97,10 @@ def replacing(
 def write_bytes(
     path: Path, content: bytes, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
 ) -> None:
-    """Replace a file by other content.
+    """Write a file atomically.
 
     Raises:
-        MimicError: of `kind`: the file cannot be written; it is what it was.
+        MimicError: of type `kind`: the file cannot be written; an existing file is unchanged.
     """
     with replacing(path, field, remedy, kind) as part:
         part.write_bytes(content)
@@ -104,33 +109,33 @@ def write_bytes(
 def write_text(
     path: Path, content: str, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
 ) -> None:
-    """Replace a text file, encoded as UTF-8; as `write_bytes`."""
+    """Write a text file (UTF-8) atomically; errors as `write_bytes`."""
     write_bytes(path, content.encode(), field, remedy, kind)
 
 
 def write_json(
     path: Path, content: Any, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
 ) -> None:
-    """Replace a JSON file; as `write_bytes`."""
+    """Write a JSON file atomically; errors as `write_bytes`."""
     write_text(path, json.dumps(content, indent=2) + "\n", field, remedy, kind)
 
 
 def check_output(path: Path, overwrite: bool) -> None:
-    """Make sure that a dataset can be written to `path`, without changing what is there.
+    """Check that a dataset can be written to `path`, without changing existing files; creates the folder.
 
     Raises:
         OutputError: the file exists and `overwrite` is not set, or its folder cannot be written to.
     """
-    part, remedy = part_path(path), "give another output_file, or overwrite=true"
+    part, remedy = part_path(path), "use another output_file, or overwrite=true"
     if path.is_dir():
-        raise OutputError(f"output_file: {path} is a folder; give the path of a file")
+        raise OutputError(f"output_file: {path} is a folder; use the path of a file")
     if path.exists() and not overwrite:
-        raise OutputError(f"output_file: {path} exists; {remedy}")
+        raise OutputError(f"output_file: {path} already exists; {remedy}")
     if part.exists() and not overwrite:
         raise OutputError(
-            f"output_file: {part} exists: another run is writing it, or one was killed; remove it, or {remedy}"
+            f"output_file: {part} already exists: another run is writing it, or was killed; remove it, or {remedy}"
         )
-    with write_errors(path, "output_file", "give another output_file", OutputError):
+    with write_errors(path, "output_file", "use another output_file", OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
         existed = part.exists()
         with open(part, "ab"):
@@ -140,7 +145,7 @@ def check_output(path: Path, overwrite: bool) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The system's reason; HDF5 quotes it in a paragraph, others in their own words, of which the first line counts."""
+    """Reason of the system; extracted from HDF5's long message, or the first line of a library's message."""
     link: BaseException | None = error
     while link is not None:
         quoted = re.search(r"error message = '([^']*)'", str(link))

@@ -35,7 +35,7 @@ class PipelineFolder(OutputFolder):
     def lock(self) -> FolderLock:
         """Lock of the pipeline and of the step that it runs, which is not waited for if it outlives the pipeline."""
         note = " (a pipeline, or a step that it left running)"
-        return FolderLock(self.path / "pipeline.lock", grace_of_the_dead=0.0, note=note)
+        return FolderLock(self.path / "pipeline.lock", dead_holder_timeout=0.0, note=note)
 
     def training(self, seed: int) -> Path:
         return self.path / "training" / f"seed_{seed}"

@@ -33,8 +33,8 @@ def generated(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 # fmt: off
 BAD_INPUT = [
-    ("validate_dataset", ["input_file=nope.hdf5"], ["SourceDataError", "nope.hdf5", "no such file"]),
-    ("validate_dataset", ["input_file=text.hdf5"], ["SourceDataError", "text.hdf5", "no HDF5 file"]),
+    ("validate_dataset", ["input_file=nope.hdf5"], ["SourceDataError", "nope.hdf5", "not found"]),
+    ("validate_dataset", ["input_file=text.hdf5"], ["SourceDataError", "text.hdf5", "not an HDF5 file"]),
     ("validate_dataset", ["input_file=newer.hdf5"], ["SourceDataError", "newer.hdf5", "format_version is 2"]),
     ("validate_dataset", ["input_file=good.hdf5", "num_replays=-1"], ["num_replays", "-1"]),
     ("validate_dataset", ["--stric"], ["--stric", "did you mean '--strict'?"]),

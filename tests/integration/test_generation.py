@@ -249,7 +249,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(kinematic_source: P
     """A finished one, or what a killed one left."""
     folder.path.mkdir()
     (folder.path / name).write_text("precious")
-    with pytest.raises(OutputError, match=rf"holds a run already \({name}\); .* overwrite=true"):
+    with pytest.raises(OutputError, match=rf"already contains a run \({name}\); .* overwrite=true"):
         run(kinematic_source, folder, *QUICK)
     assert [path.name for path in folder.path.iterdir()] == [name]
     assert (folder.path / name).read_text() == "precious"

@@ -116,7 +116,7 @@ def test_a_finished_demo_that_changed_on_the_disk_is_not_taken_over(
     shutil.copytree(undisturbed.path, folder.path)
     with h5py.File(folder.demos, "r+") as file:
         file["data/demo_3/actions"][0, 0] += 1
-    with pytest.raises(RecorderError, match=r"demo\.hdf5: the data of trial \d+ is not what was written"):
+    with pytest.raises(RecorderError, match=r"demo\.hdf5: the data of trial \d+ does not match its digest"):
         run(kinematic_source, folder, RESUME, "datagen_config.generation_num_trials=25")
 
 

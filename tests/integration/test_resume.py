@@ -79,7 +79,7 @@ def test_resuming_nothing_starts_a_run(
 def test_a_run_is_not_started_over_another(kinematic_source: Path, folder: RunFolder) -> None:
     begin(kinematic_source, folder)
     before = contents(folder)
-    with pytest.raises(OutputError, match=r"holds a run already .* continue it with resume=true") as raised:
+    with pytest.raises(OutputError, match=r"already contains a run .* continue it with resume=true") as raised:
         run(kinematic_source, folder)
     assert raised.value.exit_code == 2
     assert contents(folder) == before
@@ -117,7 +117,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
         if RESUME in overrides:
             assert run(kinematic_source, folder, *overrides).num_demos == NUM_DEMOS
         else:
-            with pytest.raises(OutputError, match="holds a run already"):
+            with pytest.raises(OutputError, match="already contains a run"):
                 run(kinematic_source, folder)
         assert dataset_digest(folder.demos) == digest
         shutil.rmtree(folder.path)
@@ -131,7 +131,7 @@ def test_a_folder_in_use_is_refused_and_free_once_its_process_is_killed(
     for overrides in ((RESUME,), (), (OVERWRITE,)):
         exit_code, message = nursery.finish(folder, *endless, *overrides)
         assert exit_code == 2
-        assert f"is being worked on by process {first.pid} on" in message
+        assert f"is in use by process {first.pid} on" in message
     # The writer outlives its generator for a moment; the next run waits for it.
     assert first.kill(writer=False)
     assert first.wait() == -signal.SIGKILL
@@ -149,7 +149,7 @@ def test_a_folder_with_other_files_is_refused(kinematic_source: Path, folder: Ru
     folder.path.mkdir()
     (folder.path / "thesis.tex").write_text("precious")
     for overrides in ((), (RESUME,), (OVERWRITE,)):
-        with pytest.raises(OutputError, match=r"holds other files \(thesis.tex\)"):
+        with pytest.raises(OutputError, match=r"contains other files \(thesis.tex\)"):
             run(kinematic_source, folder, *overrides)
 
 

@@ -295,7 +295,7 @@ def test_an_unknown_algo_or_a_missing_dataset_is_one_line(dataset, tmp_path):
     done = train(dataset, tmp_path / "run", algo="bcrnn")
     assert done.returncode == 2 and "no agent 'bcrnn'" in message_of(done)
     done = train(tmp_path / "nope.hdf5", tmp_path / "run")
-    assert done.returncode == 2 and "there is no such file" in message_of(done)
+    assert done.returncode == 2 and "not found" in message_of(done)
 
 
 def test_parameters_that_do_not_fit_the_configuration_are_refused(trained, tmp_path):

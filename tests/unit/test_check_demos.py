@@ -264,7 +264,7 @@ def test_text_tells_demo_step_fault_remedy_and_verdict(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(SourceDataError, match="no such file"):
+    with pytest.raises(SourceDataError, match="not found"):
         check(tmp_path / "none.hdf5")
 
 

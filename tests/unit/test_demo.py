@@ -65,7 +65,7 @@ def test_quaternions_are_converted_where_asked_and_only_there(tmp_path: Path) ->
 def test_data_that_was_not_written_is_refused_unless_it_is_not_to_be_verified(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["data/demo_0"].attrs["digest"] = "of other data"
-        with pytest.raises(SourceDataError, match="demo_0: the data is not what was written"):
+        with pytest.raises(SourceDataError, match="demo_0: the data does not match its digest"):
             read_demo(file, "demo_0")
         assert read_demo(file, "demo_0", ["actions"], verify=False).num_steps
 
@@ -80,8 +80,14 @@ def test_datasets_without_a_value_are_left_out(path: Path) -> None:
 @pytest.mark.parametrize(
     ("leaves", "message"),
     [
-        ({"actions": np.zeros((4, 7)), "obs__eef_pos": np.zeros((5, 3))}, r"obs/eef_pos: shape \(5, 3\), expected 4 rows"),
-        ({"actions": np.zeros((4, 7)), "rewards": np.float32(1)}, r"rewards: shape \(\), expected 4 rows"),
+        (
+            {"actions": np.zeros((4, 7)), "obs__eef_pos": np.zeros((5, 3))},
+            r"obs/eef_pos: must have 4 rows, one per action \(got shape \(5, 3\)\)",
+        ),
+        (
+            {"actions": np.zeros((4, 7)), "rewards": np.float32(1)},
+            r"rewards: must have 4 rows, one per action \(got shape \(\)\)",
+        ),
         ({"actions": np.zeros((0, 7))}, "has no steps"),
     ],
 )
@@ -97,6 +103,6 @@ def test_what_has_one_row_or_none_may_have_another_length() -> None:
 
 @pytest.mark.parametrize("value", ["perhaps", 2, np.ones(2)])
 def test_a_success_that_is_neither_true_nor_false_is_refused(value: object) -> None:
-    with pytest.raises(SourceDataError, match="demo_3: attribute 'success' is"):
+    with pytest.raises(SourceDataError, match="demo_3: attribute 'success': must be"):
         _ = Demo("file.hdf5", "demo_3", {}, {"success": value}).success
     assert Demo("file.hdf5", "demo_3", {}, {}).success is None

@@ -51,7 +51,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, read: object, leaf: str) -> No
     data = bytearray(path.read_bytes())
     data[offset] ^= 1
     path.write_bytes(data)
-    with pytest.raises(SourceDataError, match="demo_1: the data is not what was written"):
+    with pytest.raises(SourceDataError, match="demo_1: the data does not match its digest"):
         read(path)  # type: ignore[operator]
 
 

@@ -161,7 +161,7 @@ def test_folder_keeps_what_is_in_it(tmp_path: Path) -> None:
 
 def test_folder_of_something_else_is_refused_even_with_overwrite(tmp_path: Path) -> None:
     touch(tmp_path / "thesis.tex")
-    with pytest.raises(OutputError, match=r"holds other files \(thesis.tex\)"):
+    with pytest.raises(OutputError, match=r"contains other files \(thesis.tex\)"):
         EvaluationFolder(tmp_path).check(overwrite=True)
     with pytest.raises(OutputError, match="is a file"):
         EvaluationFolder(tmp_path / "thesis.tex").check(overwrite=True)

@@ -141,7 +141,7 @@ def test_observations_that_would_share_a_name_are_refused(dataset, output):
 
 def test_existing_files_are_left_alone(dataset, output):
     digest = dataset_digest(dataset)
-    with pytest.raises(OutputError, match="is the input_file"):
+    with pytest.raises(OutputError, match="must differ from input_file"):
         export_robomimic(dataset, dataset, overwrite=True)
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="exists"):

@@ -1,4 +1,4 @@
-"""Output folders: what is there is kept, and one process at a time works in one."""
+"""Output folders keep existing files, and are used by one process at a time."""
 
 import os
 import subprocess
@@ -33,14 +33,14 @@ def fill(folder: Folder, *names: str) -> None:
         path.touch()
 
 
-def test_files_are_attributes(folder: Folder) -> None:
+def test_attributes_return_the_paths_of_files(folder: Folder) -> None:
     assert folder.page == folder.path / "pages" / "index.html"
     assert [file.name for file in Folder.files()] == ["state.sqlite", "pages/index.html", "survey.lock"]
 
 
 @pytest.mark.parametrize("names", [(), ("survey.lock",)])
 @pytest.mark.parametrize(("overwrite", "resume"), [(False, False), (True, False), (False, True)])
-def test_new_empty_or_locked_once_folder_is_taken(
+def test_new_or_empty_folder_or_folder_with_only_a_lock_file_is_accepted(
     folder: Folder, names: tuple[str, ...], overwrite: bool, resume: bool
 ) -> None:
     folder.check(overwrite, resume)
@@ -51,7 +51,9 @@ def test_new_empty_or_locked_once_folder_is_taken(
 
 def test_results_are_kept_unless_they_are_overwritten_or_resumed(folder: Folder) -> None:
     fill(folder, "state.sqlite", "state.sqlite-wal", "pages/index.html", "survey.lock")
-    reason = r"holds a survey already \(state.sqlite, pages, state.sqlite-wal\); continue it with resume=true, give another"
+    reason = (
+        r"already contains a survey \(state.sqlite, pages, state.sqlite-wal\); continue it with resume=true, use another"
+    )
     with pytest.raises(OutputError, match=reason):
         folder.check(overwrite=False)
     folder.check(overwrite=True)
@@ -60,40 +62,40 @@ def test_results_are_kept_unless_they_are_overwritten_or_resumed(folder: Folder)
     assert [path.name for path in folder.path.iterdir()] == ["survey.lock"]
 
 
-def test_folder_without_what_is_resumed_from_is_refused(folder: Folder) -> None:
+def test_folder_without_the_file_to_resume_from_is_refused(folder: Folder) -> None:
     fill(folder, "pages/index.html")
     for overwrite in (False, True):
-        with pytest.raises(OutputError, match=r"holds a survey without state.sqlite, .* use overwrite=true"):
+        with pytest.raises(OutputError, match=r"contains a survey without state.sqlite, .* with overwrite=true"):
             folder.check(overwrite, resume=True)
 
 
-def test_files_of_something_else_are_never_overwritten(folder: Folder) -> None:
+def test_folder_with_other_files_is_refused_even_with_overwrite(folder: Folder) -> None:
     fill(folder, "thesis.tex")
-    with pytest.raises(OutputError, match=r"holds other files \(thesis.tex\)"):
+    with pytest.raises(OutputError, match=r"contains other files \(thesis.tex\)"):
         folder.check(overwrite=True)
     with pytest.raises(OutputError, match="is a file"):
         Folder(folder.path / "thesis.tex").check(overwrite=True)
 
 
-def test_folder_that_cannot_be_made_is_reported() -> None:
-    with pytest.raises(OutputError, match=r"output_dir: /proc/survey cannot be written: .*; give another output_dir"):
+def test_folder_that_cannot_be_created_is_reported() -> None:
+    with pytest.raises(OutputError, match=r"output_dir: /proc/survey cannot be written: .*; use another output_dir"):
         Folder(Path("/proc/survey")).create()
 
 
-def test_lock_names_its_holder_and_is_free_after_it(tmp_path: Path) -> None:
+def test_error_of_a_lock_names_its_holder_and_the_lock_is_free_afterwards(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path / "survey.lock", note=" (a survey)")
     lock.check_free()
     with lock.hold():
         for attempt in (lock.check_free, lock.hold().__enter__):
-            with pytest.raises(OutputError, match=rf"worked on by process {os.getpid()} on .* \(a survey\); wait until"):
+            with pytest.raises(OutputError, match=rf"in use by process {os.getpid()} on .* \(a survey\); wait until"):
                 attempt()
     lock.check_free()
     with lock.hold():
         pass
 
 
-@pytest.mark.parametrize("grace", [0.0, 30.0])
-def test_child_of_a_killed_holder_keeps_the_lock_and_is_waited_for(tmp_path: Path, grace: float) -> None:
+@pytest.mark.parametrize("timeout", [0.0, 30.0])
+def test_child_of_a_dead_holder_keeps_the_lock_until_the_child_ends(tmp_path: Path, timeout: float) -> None:
     path = tmp_path / "survey.lock"
     script = (
         "import subprocess, sys; from pathlib import Path; from isaaclab_mimic_ext.files.lock import FolderLock\n"
@@ -101,10 +103,10 @@ def test_child_of_a_killed_holder_keeps_the_lock_and_is_waited_for(tmp_path: Pat
         "    print(subprocess.Popen(['sleep', '2'], pass_fds=(lock,), stdout=subprocess.DEVNULL).pid, flush=True)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True)
-    lock = FolderLock(path, grace_of_the_dead=grace)
-    if grace:
+    lock = FolderLock(path, dead_holder_timeout=timeout)
+    if timeout:
         with lock.hold():
             pass
     else:
-        with pytest.raises(OutputError, match="is being worked on"), lock.hold():
+        with pytest.raises(OutputError, match="is in use"), lock.hold():
             pass

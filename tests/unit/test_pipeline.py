@@ -234,7 +234,7 @@ def test_the_last_words_of_a_step_are_its_whole_error(said, words):
 def test_two_pipelines_do_not_work_in_one_folder(tmp_path):
     with (
         PipelineFolder(tmp_path).lock.hold(),
-        pytest.raises(OutputError, match=r"worked on by process \d+ on .* \(a pipeline, or a step"),
+        pytest.raises(OutputError, match=r"in use by process \d+ on .* \(a pipeline, or a step"),
         PipelineFolder(tmp_path).lock.hold(),
     ):
         pass

@@ -116,7 +116,7 @@ def test_success_must_be_known_for_a_sparse_reward(dataset, output):
 def test_success_that_is_neither_true_nor_false_is_refused(dataset, output):
     with h5py.File(dataset, "r+") as file:
         file["data/demo_1"].attrs["success"] = "perhaps"
-    with pytest.raises(SourceDataError, match=r"demo_1: attribute 'success' is 'perhaps'"):
+    with pytest.raises(SourceDataError, match=r"demo_1: attribute 'success': must be true or false \(got 'perhaps'\)"):
         prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True))
 
 

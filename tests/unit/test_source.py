@@ -89,7 +89,7 @@ def test_double_precision_is_taken(source_file):
 
 
 def test_missing_file_is_refused(tmp_path):
-    assert "no such file" in refusal(tmp_path / "nothing.hdf5")
+    assert "not found" in refusal(tmp_path / "nothing.hdf5")
 
 
 def test_folder_is_refused(tmp_path):
@@ -100,7 +100,7 @@ def test_folder_is_refused(tmp_path):
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "text.hdf5"
     path.write_bytes(content)
-    assert "no HDF5 file" in refusal(path)
+    assert "not an HDF5 file" in refusal(path)
 
 
 def test_file_without_data_is_refused(tmp_path):
@@ -108,7 +108,7 @@ def test_file_without_data_is_refused(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_group("episodes")
     message = refusal(path)
-    assert "no group 'data'" in message
+    assert "group 'data' not found" in message
     assert "episodes" in message
 
 

@@ -306,7 +306,7 @@ def test_normalization_in_arrays_as_robomimic_itself_leaves_it_is_read(tmp_path)
 def test_a_folder_that_holds_something_is_kept(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for overwrite, resume in ((False, False), (False, True), (True, False)):
-        with pytest.raises(OutputError, match=r"holds other files \(notes.txt\); give a new or an empty folder"):
+        with pytest.raises(OutputError, match=r"contains other files \(notes.txt\); use a new or an empty folder"):
             TrainFolder(tmp_path).check(overwrite, resume)
     TrainFolder(tmp_path / "new").check(overwrite=False, resume=True)
 
@@ -316,7 +316,7 @@ def test_a_folder_with_a_checkpoint_is_no_run_that_had_only_begun(tmp_path):
     (tmp_path / "log.txt").touch()
     TrainFolder(tmp_path).check(overwrite=False, resume=True)
     (tmp_path / "models" / "model_epoch_50.pth").touch()
-    with pytest.raises(OutputError, match=r"holds a training run without models/last.pth, which cannot be"):
+    with pytest.raises(OutputError, match=r"contains a training run without models/last.pth, so it cannot be"):
         TrainFolder(tmp_path).check(overwrite=False, resume=True)
 
 

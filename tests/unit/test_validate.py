@@ -233,7 +233,7 @@ def test_same_fault_everywhere_is_told_a_few_times_and_counted(dataset: Path) ->
 
 @pytest.mark.parametrize("version", [2, -1, 1.5, "new", [1, 1]])
 def test_unknown_format_is_refused_by_name(dataset: Path, version: object) -> None:
-    with pytest.raises(SourceDataError, match=r"format_version is .* knows 0, 1"):
+    with pytest.raises(SourceDataError, match=r"format_version is .* supported are 0, 1"):
         validate_planted(dataset, attribute("/", "format_version", version))
 
 
