@@ -119,12 +119,12 @@ def _nature(view: EefView, rest: np.ndarray) -> str:
     """What kind of fault it looks like."""
     difference = (view.target_eef_pose - view.eef_pose)[:, :3, 3]
     standing = difference[rest] if rest.any() else difference
-    centre = np.median(standing, axis=0)
-    spread = np.median(np.linalg.norm(standing - centre, axis=1))
+    center = np.median(standing, axis=0)
+    spread = np.median(np.linalg.norm(standing - center, axis=1))
     if np.ptp(view.target_eef_pose[:, :3, 3], axis=0).max() < 0.5 * np.ptp(view.eef_pose[:, :3, 3], axis=0).max():
         return "targets stay together while the hand travels: relative actions taken for absolute ones"
-    if np.linalg.norm(centre) > MAX_OFF_AT_REST and spread < max(0.002, 0.1 * np.linalg.norm(centre)):
-        x, y, z = centre
+    if np.linalg.norm(center) > MAX_OFF_AT_REST and spread < max(0.002, 0.1 * np.linalg.norm(center)):
+        x, y, z = center
         return f"always about ({x:+.3f}, {y:+.3f}, {z:+.3f}) m: another frame"
     scale, cosine = _scale_and_cosine(view)
     if scale is not None and scale > SCALE_RANGE[1] and cosine > MIN_COSINE:

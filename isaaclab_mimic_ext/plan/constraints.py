@@ -1,10 +1,12 @@
-"""Constraints between end effectors as tensors: who may begin, who must wait, who moves as whom.
+"""Constraints between end effectors as masks: which may begin a segment, which must wait, which share a transform.
 
-A waiting end effector holds its last waypoint. Whether it waits is a function of how far everybody is, evaluated for all
-envs at once: masks over (N, E), no queues. `config.constraints` says what may be asked for.
+A waiting end effector repeats its last waypoint. Whether an end effector waits depends only on the progress of all end
+effectors of its trial. It is evaluated for all envs together, as masks (N, E), without queues. `config.constraints` checks
+which constraints are valid.
 """
 
-# N envs, E end effectors, D demos, S subtasks, C groups of coordinated subtasks, K constraints of one kind, R rows addressed
+# N envs, E end effectors, D demos, S subtasks, C groups of coordinated subtasks, K constraints of one kind, R rows
+# (an env and one of its end effectors each)
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +19,13 @@ from isaaclab_mimic_ext.config.constraints import EventOrder, SubtaskId, coordin
 from isaaclab_mimic_ext.config.task import COORDINATION_SCHEMES
 from isaaclab_mimic_ext.math import matrix_from_axis_angle
 
-_FAR = 2**30
-"""Steps that remain of a segment which has not begun."""
+_UNBOUNDED = 2**30
+"""Number of remaining steps of a segment that has not begun."""
 
 
 @dataclass(frozen=True)
 class SubtaskPairs:
-    """K pairs of subtasks: `eef` and `subtask` are (2, K) int64."""
+    """K pairs of subtasks: indices of end effectors and of their subtasks, (2, K) int64 each."""
 
     eef: Tensor
     subtask: Tensor
@@ -34,20 +36,23 @@ class SubtaskPairs:
 
 @dataclass(frozen=True)
 class ConstraintTable:
-    """What is asked for.
+    """The constraints of a task as tensors.
 
     Attributes:
-        starts_after: the former subtasks, and the latter ones that begin when those have finished.
-        ends_after: likewise, the latter waiting `steps_before_end` (K,) steps before their end.
-        coordinated: pairs that share a demo and a transform and end together.
-        group: (E, S) int64, which group of coordinated subtasks each belongs to, directly or through others; C: to none.
-        scheme: (C + 1,) int64, into `COORDINATION_SCHEMES`; the last entry, of no group, means nothing.
-        pos_noise_scale, rot_noise_scale: (C + 1, 1), of each group's transform [m], [rad].
-        start_group: (E, S) int64, of the subtasks that begin together; the last number: alone.
-        start_members: (start groups, E) int64, the subtask of every end effector in it, -1 where it has none.
-        first_eefs: the end effectors that begin with the trial.
-        eef_names: of the E end effectors.
-        order: of the events.
+        starts_after: pairs (former, latter) of subtasks; the latter begins when the former has finished.
+        ends_after: pairs (former, latter) of subtasks; the latter begins at any time, but waits at `steps_before_end`
+            waypoints before its end until the former has finished.
+        steps_before_end: (K,) int64, for the pairs of `ends_after` [steps].
+        coordinated: pairs of subtasks that share a source demo and a transform, and end together.
+        group: (E, S) int64, group of coordinated subtasks that each subtask belongs to, directly or through other pairs;
+            C if it belongs to none.
+        scheme: (C + 1,) int64, index into `COORDINATION_SCHEMES` of each group; the last entry is unused.
+        pos_noise_scale, rot_noise_scale: (C + 1, 1), noise on each group's transform [m], [rad].
+        start_group: (E, S) int64, group of subtasks that begin together; the largest number if a subtask begins alone.
+        start_members: (start groups, E) int64, subtask of each end effector in a start group, -1 if it has none.
+        first_eefs: indices of the end effectors that begin with the trial.
+        eef_names: names of the E end effectors.
+        order: order of the begins and ends of all subtasks.
     """
 
     starts_after: SubtaskPairs
@@ -72,7 +77,7 @@ class ConstraintTable:
 def build_constraints(
     configs: Sequence[SubTaskConstraintConfig], subtasks: Mapping[str, Sequence[SubTaskConfig]], device: torch.device
 ) -> ConstraintTable:
-    """The table of validated constraints, end effectors in the order of `subtasks`."""
+    """Build the table of validated constraints, end effectors in the order of `subtasks`."""
     eef_names = list(subtasks)
     shape = len(eef_names), max(len(items) for items in subtasks.values())
 
@@ -86,16 +91,18 @@ def build_constraints(
     in_order = sequentials(configs)
     at_start = [c for c in in_order if c.num_steps_before_end == -1]
     at_end = [c for c in in_order if c.num_steps_before_end != -1]
+    limits = [min(c.num_steps_before_end, _UNBOUNDED) for c in at_end]
     coordinated = coordinations(configs)
     coordination_groups = groups(c.members for c in coordinated)
     start_groups = groups(c.members for c in coordinated if c.synchronize_start)
-    makers = [next(c for c in coordinated if c.members[0] in group) for group in coordination_groups]
-    schemes = [COORDINATION_SCHEMES.index(c.scheme) for c in makers] + [0]
-    noises = [(c.pos_noise_scale, c.rot_noise_scale) for c in makers] + [(0.0, 0.0)]
+    # The first constraint of a group defines its scheme and noise.
+    defining = [next(c for c in coordinated if c.members[0] in group) for group in coordination_groups]
+    schemes = [COORDINATION_SCHEMES.index(c.scheme) for c in defining] + [0]
+    noises = [(c.pos_noise_scale, c.rot_noise_scale) for c in defining] + [(0.0, 0.0)]
     return ConstraintTable(
         starts_after=_pairs([(c.former, c.latter) for c in at_start], eef_names, device),
         ends_after=_pairs([(c.former, c.latter) for c in at_end], eef_names, device),
-        steps_before_end=torch.tensor([min(c.num_steps_before_end, _FAR) for c in at_end], dtype=torch.int64, device=device),
+        steps_before_end=torch.tensor(limits, dtype=torch.int64, device=device),
         coordinated=_pairs([c.members for c in coordinated], eef_names, device),
         group=group_ids(coordination_groups),
         scheme=torch.tensor(schemes, dtype=torch.int64, device=device),
@@ -126,27 +133,30 @@ def _members_by_eef(joined: Sequence[Sequence[SubtaskId]], eef_names: Sequence[s
 def _first_eefs(
     eef_names: Sequence[str], latter: Sequence[SubtaskId], start_groups: Sequence[Sequence[SubtaskId]]
 ) -> tuple[int, ...]:
-    """Those whose first subtask waits for nobody: it follows no other, nor does any that it begins together with."""
+    """Indices of the end effectors that begin with the trial: no constraint delays their first subtask.
+
+    The same must hold for all subtasks that begin together with it.
+    """
 
     def is_free(subtask: SubtaskId) -> bool:
         return subtask[1] == 0 and subtask not in latter
 
-    def begins_at_once(eef: str) -> bool:
-        together = next((group for group in start_groups if (eef, 0) in group), [(eef, 0)])
-        return all(is_free(member) for member in together)
+    def begins_with_trial(eef: str) -> bool:
+        start_group = next((group for group in start_groups if (eef, 0) in group), [(eef, 0)])
+        return all(is_free(member) for member in start_group)
 
-    return tuple(number for number, eef in enumerate(eef_names) if begins_at_once(eef))
+    return tuple(number for number, eef in enumerate(eef_names) if begins_with_trial(eef))
 
 
 @dataclass
-class Standing:
-    """How far N trials are.
+class Progress:
+    """Progress of N trials.
 
     Attributes:
-        subtask: (N, E) int64, the one that is executed, or comes next.
-        begun: (N, E) bool, whether it has a plan.
-        finished: (N, E) bool, all subtasks are done.
-        remaining: (N, E), waypoints of the present segment that were not executed yet.
+        subtask: (N, E) int64, index of the current subtask: the one that is executed, or the next one.
+        begun: (N, E) bool, the current subtask has an unfinished segment.
+        finished: (N, E) bool, all subtasks are finished.
+        remaining: (N, E), number of waypoints of the current segment that have not been executed.
     """
 
     subtask: Tensor
@@ -155,18 +165,18 @@ class Standing:
     remaining: Tensor
 
     def is_done(self, pairs: SubtaskPairs, side: int) -> Tensor:
-        """(N, K) bool, whether the pairs' subtasks on one side are over."""
+        """Return whether the subtasks on one side (0 or 1) of the pairs are finished, (N, K) bool."""
         eef, subtask = pairs.eef[side], pairs.subtask[side]
         return (self.subtask[:, eef] > subtask) | ((self.subtask[:, eef] == subtask) & self.finished[:, eef])
 
-    def is_present(self, pairs: SubtaskPairs, side: int) -> Tensor:
-        """(N, K) bool, whether they are the present or the next one of their end effectors."""
+    def is_current(self, pairs: SubtaskPairs, side: int) -> Tensor:
+        """Return whether the subtasks on one side (0 or 1) of the pairs are the current ones, (N, K) bool."""
         eef, subtask = pairs.eef[side], pairs.subtask[side]
         return (self.subtask[:, eef] == subtask) & ~self.finished[:, eef]
 
 
 class Constraints:
-    """Applies a table to N trials."""
+    """Applies a constraint table to N trials."""
 
     def __init__(self, table: ConstraintTable):
         self.table = table
@@ -177,79 +187,85 @@ class Constraints:
         self._is_latter_of_end = table.ends_after.eef[1][:, None] == eefs
         self._is_coordinated = [side[:, None] == eefs for side in table.coordinated.eef]
         self._num_passes = min(len(table.coordinated), num_eefs - 1)
-        """How far a wait can pass on from one coordinated end effector to the next."""
+        """Number of times that a wait can spread from one coordinated end effector to the next."""
 
     @property
     def never_wait(self) -> bool:
-        """Whether nobody waits once it has begun."""
+        """Return whether no constraint makes an end effector wait within a segment."""
         return not len(self.table.ends_after) and not len(self.table.coordinated)
 
-    def may_begin(self, standing: Standing) -> Tensor:
-        """(N, E) bool, whose next subtask waits for nobody."""
+    def may_begin(self, progress: Progress) -> Tensor:
+        """Return which end effectors may begin their next segment, (N, E) bool."""
         table = self.table
-        ready = ~standing.begun & ~standing.finished
+        ready = ~progress.begun & ~progress.finished
         if len(table.starts_after):
-            too_early = standing.is_present(table.starts_after, 1) & ~standing.is_done(table.starts_after, 0)
+            too_early = progress.is_current(table.starts_after, 1) & ~progress.is_done(table.starts_after, 0)
             ready &= ~_any_by_eef(too_early, self._is_latter_of_start)
         if len(table.start_members):
             members = table.start_members
-            is_there = ready[:, None] & (standing.subtask[:, None] == members)
-            all_there = (is_there | (members < 0)).all(-1)
-            alone = torch.ones_like(all_there[:, :1])
-            ready &= torch.cat((all_there, alone), dim=1).gather(1, table.start_group[self._eefs, standing.subtask])
+            member_ready = ready[:, None] & (progress.subtask[:, None] == members)
+            group_ready = (member_ready | (members < 0)).all(-1)
+            alone = torch.ones_like(group_ready[:, :1])
+            ready &= torch.cat((group_ready, alone), dim=1).gather(1, table.start_group[self._eefs, progress.subtask])
         return ready
 
-    def must_wait(self, standing: Standing, num_common_steps: Tensor, waits: Tensor) -> Tensor:
-        """(N, E) bool, who may not go on to the next waypoint, beside those who wait already for reasons of their own.
+    def must_wait(self, progress: Progress, num_common_steps: Tensor, waits: Tensor) -> Tensor:
+        """Return which end effectors must not advance to their next waypoint, (N, E) bool.
 
         Args:
-            num_common_steps: (N, K), how many last steps the coordinated pairs go in step.
-            waits: (N, E) bool.
+            num_common_steps: (N, K), number of steps before its end that each coordinated pair executes in lockstep.
+            waits: (N, E) bool, end effectors that already wait for other reasons, such as settling; included in the result.
         """
         table = self.table
         if len(table.ends_after):
             latter = table.ends_after.eef[1]
-            at_limit = standing.remaining[:, latter] <= table.steps_before_end
-            too_early = standing.is_present(table.ends_after, 1) & ~standing.is_done(table.ends_after, 0)
+            at_limit = progress.remaining[:, latter] <= table.steps_before_end
+            too_early = progress.is_current(table.ends_after, 1) & ~progress.is_done(table.ends_after, 0)
             waits = waits | _any_by_eef(at_limit & too_early, self._is_latter_of_end)
         if not len(table.coordinated):
             return waits
         remaining = []
         for side in range(2):
             eef = table.coordinated.eef[side]
-            is_going = standing.is_present(table.coordinated, side) & standing.begun[:, eef]
-            remaining.append(standing.remaining[:, eef].masked_fill(~is_going, _FAR))
+            is_active = progress.is_current(table.coordinated, side) & progress.begun[:, eef]
+            remaining.append(progress.remaining[:, eef].masked_fill(~is_active, _UNBOUNDED))
         first, second = remaining
         waits = waits | _any_by_eef((first <= num_common_steps) & (first < second), self._is_coordinated[0])
         waits = waits | _any_by_eef((second <= num_common_steps) & (second < first), self._is_coordinated[1])
-        in_step = (first == second) & (first <= num_common_steps)
-        # Whoever moves in step with one that waits, waits too.
+        in_lockstep = (first == second) & (first <= num_common_steps)
+        # An end effector in lockstep with a waiting one waits too.
         for _ in range(self._num_passes):
-            one_waits = in_step & (waits[:, table.coordinated.eef[0]] | waits[:, table.coordinated.eef[1]])
+            one_waits = in_lockstep & (waits[:, table.coordinated.eef[0]] | waits[:, table.coordinated.eef[1]])
             waits = waits | _any_by_eef(one_waits, self._is_coordinated[0] | self._is_coordinated[1])
         return waits
 
 
-def _any_by_eef(of_pair: Tensor, is_eef: Tensor) -> Tensor:
-    """Whether any of the flags (N, K) concerns an end effector, (N, E) bool; `is_eef` is (K, E) bool."""
-    return (of_pair[..., None] & is_eef).any(1)
+def _any_by_eef(flags: Tensor, is_eef: Tensor) -> Tensor:
+    """Reduce flags of pairs (N, K) to end effectors, (N, E) bool; `is_eef` (K, E) bool is the end effector of each pair."""
+    return (flags[..., None] & is_eef).any(1)
 
 
 def shared_transform(
-    table: ConstraintTable, group: Tensor, object_now: Tensor, object_then: Tensor, to_now: Tensor, uniform: Tensor
+    table: ConstraintTable,
+    group: Tensor,
+    object_pose: Tensor,
+    src_object_pose: Tensor,
+    src_transform: Tensor,
+    uniform: Tensor,
 ) -> Tensor:
-    """The transforms (R, 4, 4) that coordinated subtasks of groups (R,) move their source paths by.
+    """Transforms (R, 4, 4) of the source segments of coordinated subtasks, by the scheme and noise of their group (R,).
 
     Args:
-        object_now, object_then: (R, 4, 4), the object of whoever begins first, now and in the source, env frame [m].
-        to_now: (R, 4, 4), from the one to the other.
-        uniform: (R, 6) on (0, 1), what the noise on position and rotation is made of.
+        object_pose: (R, 4, 4), object of the subtask, present, env frame [m].
+        src_object_pose: (R, 4, 4), the same object in the source demo, env frame [m].
+        src_transform: (R, 4, 4), from `src_object_pose` to `object_pose`.
+        uniform: (R, 6) on (0, 1), random numbers for the noise on position and rotation.
     """
-    identity = torch.eye(4, device=to_now.device).expand_as(to_now)
+    identity = torch.eye(4, device=src_transform.device).expand_as(src_transform)
     translation = identity.clone()
-    translation[:, :3, 3] = object_now[:, :3, 3] - object_then[:, :3, 3]
-    moved = torch.stack((identity, to_now, translation), dim=1)
-    transform = moved[torch.arange(len(group), device=group.device), table.scheme[group]].clone()
+    translation[:, :3, 3] = object_pose[:, :3, 3] - src_object_pose[:, :3, 3]
+    by_scheme = torch.stack((identity, src_transform, translation), dim=1)
+    transform = by_scheme[torch.arange(len(group), device=group.device), table.scheme[group]].clone()
     noise = 2.0 * uniform - 1.0
     turn = matrix_from_axis_angle(noise[:, 3:] * table.rot_noise_scale[group])
     transform[:, :3, 3] += noise[:, :3] * table.pos_noise_scale[group]

@@ -1,7 +1,6 @@
-"""The subtask configuration as tensors, so that a step looks parameters up instead of asking objects."""
+"""Subtask configuration as tensors, indexed by end effector and subtask; and the noise on actions."""
 
-# E end effectors, S subtasks (of the eef that has most), P pose entries of an action (of the eef that has most)
-# N envs, E end effectors, P pose entries of an action
+# N envs, E end effectors, S and P: subtasks, and pose entries of an action, of the end effector that has most
 
 import math
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from isaaclab_mimic_ext.rng import Draws, Stream
 
 
 class Strategy(IntEnum):
-    """How a source demo is selected; the names are the configuration's."""
+    """Selection strategy for source demos, named as in the configuration (`selection_strategy`)."""
 
     RANDOM = 0
     NEAREST_NEIGHBOR_OBJECT = 1
@@ -26,21 +25,22 @@ class Strategy(IntEnum):
 
 @dataclass(frozen=True)
 class SubtaskTable:
-    """Parameters of every subtask, each (E, S) unless said otherwise.
+    """Parameters of all subtasks, shape (E, S) unless stated otherwise.
 
     Attributes:
-        num_subtasks: (E,) int64; entries of the table beyond it mean nothing.
-        object_id: index into `SourcePool.object_pose`; its last entry where there is no object.
-        strategy: values of `Strategy`.
-        nn_k, pos_weight, rot_weight: of the nearest-neighbour strategies.
-        offset_low, offset_high: of the subtask's end, both included [steps].
-        first_low, first_high: (E,), of the first subtask's start [steps].
-        start_low, start_high: of the subtask's start under SkillGen, both included [steps].
-        num_interpolation, num_fixed: [steps].
-        num_settle: steps to stand still before the gripper's action changes.
-        noise_std: (E, S, P), in the action's units; zeros where an eef has fewer pose entries.
-        noise_everywhere: bool, noise on interpolated and fixed waypoints too.
-        strategies: those that some subtask selects by.
+        num_subtasks: (E,) int64; entries of the other tensors beyond this number are unused.
+        object_id: index into `SourcePool.object_pose`; its last entry if the subtask has no object.
+        strategy: value of `Strategy`.
+        nn_k, pos_weight, rot_weight: parameters of the nearest-neighbor strategies.
+        offset_low, offset_high: range of the random offset of the subtask's end, both included [steps].
+        first_low, first_high: (E,), range of the random offset of the first subtask's start, both included [steps].
+        start_low, start_high: range of the random offset of the subtask's start under SkillGen, both included [steps].
+        num_interpolation, num_fixed: number of interpolated waypoints, and of fixed waypoints after them.
+        num_settle: number of settling steps before the gripper action changes.
+        noise_std: (E, S, P), standard deviation of the noise, in the action's units; 0 for pose entries that an end
+            effector does not have.
+        noise_everywhere: bool, add noise to interpolated and fixed waypoints too.
+        strategies: strategies that at least one subtask uses.
     """
 
     num_subtasks: Tensor
@@ -66,13 +66,14 @@ class SubtaskTable:
 def build_table(
     subtasks: dict[str, list[SubTaskConfig]], object_names: Sequence[str], pose_dims: Sequence[int], device: torch.device
 ) -> SubtaskTable:
-    """The table of validated subtask configurations, end effectors in the dict's order.
+    """Build the table of validated subtask configurations, end effectors in the order of `subtasks`.
 
     Args:
+        object_names: names of the O objects, in the order of `SourcePool.object_pose`.
         pose_dims: `MimicEnv.pose_dims`, in the order of `subtasks`.
 
     Raises:
-        TaskSpecError: an `action_noise` has not one entry for every pose entry of an action.
+        TaskSpecError: the number of entries of an `action_noise` differs from that of the action's pose entries.
     """
     check_noise(subtasks, pose_dims)
     most = max(len(configs) for configs in subtasks.values())
@@ -109,7 +110,7 @@ def _strategy_of(config: SubTaskConfig) -> Strategy:
 
 
 def _noise_table(subtask_rows: Sequence[Sequence[SubTaskConfig]], pose_dims: Sequence[int]) -> Tensor:
-    """Standard deviations (E, S, P)."""
+    """Standard deviations of the action noise, (E, S, P)."""
     table = torch.zeros(len(subtask_rows), len(subtask_rows[0]), max(pose_dims))
     for eef, (configs, pose_dim) in enumerate(zip(subtask_rows, pose_dims, strict=True)):
         table[eef, :, :pose_dim] = torch.tensor([_deviations(config, pose_dim) for config in configs])
@@ -122,29 +123,29 @@ def _deviations(config: SubTaskConfig, pose_dim: int) -> list[float]:
 
 
 def check_noise(subtasks: dict[str, list[SubTaskConfig]], pose_dims: Sequence[int]) -> None:
-    """Refuse noise that has neither one deviation for all pose entries of its end effector's action nor one for each.
+    """Refuse an `action_noise` that is neither a single number nor a list with one entry per pose entry of the action.
 
     Args:
         pose_dims: `MimicEnv.pose_dims`, in the order of `subtasks`.
 
     Raises:
-        TaskSpecError: it names the subtask and both numbers.
+        TaskSpecError: with the subtask and both numbers.
     """
     for (eef_name, configs), pose_dim in zip(subtasks.items(), pose_dims, strict=True):
         for index, config in enumerate(configs):
             found = len(_deviations(config, pose_dim))
             if found != pose_dim:
                 raise TaskSpecError(
-                    f"subtask_configs.{eef_name}.{index}: action_noise has {found} entries, an action of this env has "
-                    f"{pose_dim} pose entries; give one for each, or a single number for all"
+                    f"subtask_configs.{eef_name}.{index}.action_noise: must have one entry per pose entry of the action, "
+                    f"{pose_dim} in all (got {found}); use {pose_dim} entries, or a single number for all"
                 )
 
 
 class ActionNoise:
-    """Noise of variance 1 for every step of N trials.
+    """Action noise of variance 1 for each step of N trials, white or correlated (`action_noise_process`).
 
-    The correlated one is `x_t = a x_{t-1} + sqrt(1 - a^2) w_t` with `a = exp(-1 / correlation steps)` and `x_0 = w_0`: its
-    variance is 1 from the first step on. Source: Uhlenbeck and Ornstein (1930), sampled at the control steps.
+    The correlated noise is `x_t = a x_{t-1} + sqrt(1 - a^2) w_t` with white noise `w`, `a = exp(-1 / correlation steps)` and
+    `x_0 = w_0`. Its variance is 1 from the first step. Source: Uhlenbeck and Ornstein (1930), sampled at the control steps.
     """
 
     def __init__(self, config: DataGenConfig, shape: tuple[int, int, int], device: torch.device):
@@ -154,7 +155,7 @@ class ActionNoise:
         self._last = torch.zeros(shape, device=device)
 
     def sample(self, draws: Draws, step: Tensor) -> Tensor:
-        """The noise (N, E, P) at steps (N,) of trials; to be called once at every step, from 0 on."""
+        """Noise (N, E, P) at the trials' steps (N,). Call once per step, beginning with step 0."""
         white = draws.normal(Stream.ACTION_NOISE, self._shape[1:], step)
         if not self._keep:
             return white

@@ -1,6 +1,6 @@
-"""The planned stretches that lead to the skills of N trials: one for each end effector at a time."""
+"""Transits of N trials: planned motion to the next skill of each end effector (SkillGen)."""
 
-# N envs, E end effectors, O objects, R rows (an env and an end effector) addressed, L steps of the longest path
+# N envs, E end effectors, O objects, R rows (an env and one of its end effectors each), L steps of the longest path
 
 import torch
 from torch import Tensor
@@ -11,11 +11,11 @@ from isaaclab_mimic_ext.plan.motion import MotionPlanner, MotionQuery
 
 
 class Transits:
-    """Asks a motion planner and keeps its paths where the waypoint kernel reads them.
+    """Calls a motion planner and stores its paths in a buffer that the waypoint kernel reads.
 
     Attributes:
-        paths: (N, E, L, 4, 4), env frame [m].
-        failure: (N,) int64, the largest `MotionFailure` of the present trial's end effectors.
+        paths: (N, E, L, 4, 4), one path per end effector, env frame [m].
+        failure: (N,) int64, largest `MotionFailure` code among the end effectors of the current trial.
     """
 
     def __init__(self, planner: MotionPlanner, num_envs: int, num_eefs: int, device: torch.device):
@@ -25,11 +25,11 @@ class Transits:
 
     @property
     def max_length(self) -> int:
-        """L."""
+        """Largest number of steps of a transit, L."""
         return self._planner.max_length
 
     def begin_trials(self, env_ids: Tensor) -> None:
-        """Forget the failures of the last trials of `env_ids` (n,)."""
+        """Clear the failures of the previous trials of `env_ids` (n,)."""
         self.failure[env_ids] = 0
 
     def plan(
@@ -41,14 +41,17 @@ class Transits:
         object_pose: Tensor,
         attached: Tensor | None,
     ) -> Tensor:
-        """Plan the way to each row's segment; its length (R,) [steps]. Who fails stands still for a step.
+        """Plan a transit to the segment of each row. Rows without a plan hold for one step.
 
         Args:
-            place: env and end effector of each row, (R,) each.
-            segments: chosen, transformed, and with the pose that the way starts from.
+            place: env and end effector of each row, (R,) int64 each.
+            segments: table of all segments, with source demo, transform and `start_pose` of these rows already entered.
             eef_pose: (N, E, 4, 4), present, env frame [m].
             object_pose: (N, O, 4, 4), present, env frame [m].
-            attached: (N, E) int64, the object in each gripper, -1 for none; None: no gripper holds anything.
+            attached: (N, E) int64, index of the object in each gripper, -1 if empty; None: all grippers are empty.
+
+        Returns:
+            Number of steps of each transit, (R,) int64.
         """
         env_ids, eef_ids = place
         source = eef_ids, segments.demo[place].long(), segments.start[place].long()

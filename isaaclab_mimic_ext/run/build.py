@@ -236,10 +236,10 @@ def build_motion_planner(task: Task, device: torch.device, ramp_steps: int = 8) 
         if not all(half > 0 for half in obj.box_half_size):
             raise TaskSpecError(
                 f"task '{task.name}': object '{obj.name}' has no height that ways could pass over: its box is "
-                f"{obj.box_half_size}; give its SceneObject a half_size and a box_centre, or set use_skillgen=false"
+                f"{obj.box_half_size}; give its SceneObject a half_size and a box_center, or set use_skillgen=false"
             )
-    centre, half_size = zip(*((obj.box_centre, obj.box_half_size) for obj in task.objects), strict=True)
-    objects = Boxes(torch.tensor(centre, device=device), torch.tensor(half_size, device=device))
+    center, half_size = zip(*((obj.box_center, obj.box_half_size) for obj in task.objects), strict=True)
+    objects = Boxes(torch.tensor(center, device=device), torch.tensor(half_size, device=device))
     base = torch.tensor([arm.base_pos for arm in task.arms], device=device)
     shoulder = base + torch.tensor([0.0, 0.0, SHOULDER_HEIGHT], device=device)
     workspace = Workspace(shoulder, WRIST, MAX_REACH, MAX_HEIGHT)

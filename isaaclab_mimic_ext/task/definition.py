@@ -41,7 +41,7 @@ class SceneObject:
         rest_height: of its frame above the table when it stands upright [m].
         default_pos: (x, y) of its frame before randomization, env frame [m].
         half_size: of its bounding box along the axes of its frame [m]; None: as footprint and rest height have it.
-        box_centre: of that box, in its frame [m].
+        box_center: of that box, in its frame [m].
     """
 
     name: str
@@ -49,7 +49,7 @@ class SceneObject:
     rest_height: float
     default_pos: tuple[float, float]
     half_size: tuple[float, float, float] | None = None
-    box_centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    box_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def box_half_size(self) -> tuple[float, float, float]:
@@ -143,12 +143,12 @@ class Task(ABC):
     def attached_objects(self, scene: SceneState) -> Tensor:
         """What each gripper holds, (N, E) int64, an index into `objects`, -1 for nothing.
 
-        Here: the object with its box's centre nearest to the end effector, if that is within the box and the fingers are not
+        Here: the object with its box's center nearest to the end effector, if that is within the box and the fingers are not
         open.
         """
-        centre, half_size = _object_boxes(self.objects, scene.object_pose.device)
+        center, half_size = _object_boxes(self.objects, scene.object_pose.device)
         pose = scene.object_pose[:, None]
-        offset = (pose[..., :3, :3] * (scene.eef_pose[:, :, None, :3, 3] - pose[..., :3, 3])[..., None]).sum(-2) - centre
+        offset = (pose[..., :3, :3] * (scene.eef_pose[:, :, None, :3, 3] - pose[..., :3, 3])[..., None]).sum(-2) - center
         within = (offset.abs() <= half_size + _GRIP_MARGIN).all(-1)
         distance = (offset * offset).sum(-1).masked_fill(~within, torch.inf)
         holds = within.any(-1) & (scene.finger_pos.amax(-1) < _FINGERS_AT_WORK)
@@ -232,5 +232,5 @@ def load_task(name: str) -> Task:
 @cache
 def _object_boxes(objects: tuple[SceneObject, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """Centres and half sizes of the objects' boxes in their own frames, (O, 3) each [m]."""
-    centre = torch.tensor([obj.box_centre for obj in objects], device=device)
-    return centre, torch.tensor([obj.box_half_size for obj in objects], device=device)
+    center = torch.tensor([obj.box_center for obj in objects], device=device)
+    return center, torch.tensor([obj.box_half_size for obj in objects], device=device)

@@ -56,7 +56,7 @@ class DesktopOrganizer(Task):
             rest_height=0.0,
             default_pos=(0.50, -0.20),
             half_size=(BASKET_INNER[0] / 2 + BASKET_WALL, BASKET_INNER[1] / 2 + BASKET_WALL, BASKET_HEIGHT / 2),
-            box_centre=(0.0, 0.0, BASKET_HEIGHT / 2),
+            box_center=(0.0, 0.0, BASKET_HEIGHT / 2),
         ),
         SceneObject(
             "orange_juice",

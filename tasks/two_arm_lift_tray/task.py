@@ -48,7 +48,7 @@ class TwoArmLiftTray(Task):
             rest_height=0.0,
             default_pos=(0.66, 0.0),
             half_size=(TRAY_SIZE[0] / 2, TRAY_SIZE[1] / 2, (HANDLE_HEIGHT + HANDLE_RADIUS) / 2),
-            box_centre=(0.0, 0.0, (HANDLE_HEIGHT + HANDLE_RADIUS) / 2),
+            box_center=(0.0, 0.0, (HANDLE_HEIGHT + HANDLE_RADIUS) / 2),
         ),
         SceneObject(
             "stand",
@@ -56,7 +56,7 @@ class TwoArmLiftTray(Task):
             rest_height=0.0,
             default_pos=(0.20, 0.0),
             half_size=(STAND_SIZE[0] / 2, STAND_SIZE[1] / 2, STAND_SIZE[2] / 2),
-            box_centre=(0.0, 0.0, STAND_SIZE[2] / 2),
+            box_center=(0.0, 0.0, STAND_SIZE[2] / 2),
         ),
         SceneObject("part", footprint_radius=PART_RADIUS, rest_height=PART_HEIGHT / 2, default_pos=(0.43, -0.20)),
         SceneObject(
@@ -65,7 +65,7 @@ class TwoArmLiftTray(Task):
             rest_height=0.0,
             default_pos=(0.43, 0.21),
             half_size=(BIN_INNER / 2 + BIN_WALL, BIN_INNER / 2 + BIN_WALL, BIN_HEIGHT / 2),
-            box_centre=(0.0, 0.0, BIN_HEIGHT / 2),
+            box_center=(0.0, 0.0, BIN_HEIGHT / 2),
         ),
     )
     signal_names = ("left_grasp", "right_grasp", "lift", "place", "pick", "hand_over", "take")

@@ -126,6 +126,6 @@ def test_way_that_cannot_be_planned_fails_its_trial_alone(device: torch.device) 
     motion_planner.doomed = ()
     planner.begin_segments(*rows, eef, objects)
     assert planner.failure.tolist() == [0, int(MotionFailure.OBSTRUCTED), 0]
-    assert planner.failure_messages[int(planner.failure[1]) - 1] == "no clear way"
+    assert planner.failure_messages[int(planner.failure[1]) - 1] == "no clear path"
     planner.begin_trials(every_env[1:2], Draws(1, every_env[1:2]), eef)
     assert planner.failure.tolist() == [0, 0, 0]

@@ -53,7 +53,7 @@ BAD_INPUT = [
     ("generate", ["subtask_configs.franka.0.action_noise=loud"],
      ["subtask_configs.franka.0 (reach): action_noise must be a number >= 0, or a list", "got 'loud'"]),
     ("generate", ["sim=kinematic", "subtask_configs.franka.0.action_noise=[0.1,0.1]"],
-     ["subtask_configs.franka.0: action_noise has 2 entries", "6 pose entries"]),
+     ["subtask_configs.franka.0.action_noise: must have one entry per pose entry", "6 in all (got 2)"]),
     ("generate",
      ["task_constraint_configs=[{constraint_type: sequential, eef_subtask_constraint_tuple: [[franka, 0], [left, 0]]}]"],
      ["task_constraint_configs.0", "end effector 'left' is not in subtask_configs", "franka"]),

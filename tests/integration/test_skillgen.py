@@ -87,6 +87,6 @@ def test_trials_without_a_way_fail_alone_and_say_so(tmp_path: Path, monkeypatch:
     reasons = stats["failures"]
     assert 0 < sum(reasons.values()) == stats["num_failures"] < 12
     assert set(reasons) <= {
-        "the planner failed: no clear way",
-        "the planner failed: the only clear way is out of reach",
+        "the planner failed: no clear path",
+        "the planner failed: the only clear path is out of reach",
     }

@@ -15,10 +15,10 @@ from tests.motion_scenes import HAND, planner, random_query
 OBJECTS = [(0.025, 0.025, 0.05), (0.04, 0.12, 0.08), (0.03, 0.03, 0.12), (0.06, 0.02, 0.03)]
 
 
-def points_of(centre: np.ndarray, half_size: np.ndarray) -> np.ndarray:
+def points_of(center: np.ndarray, half_size: np.ndarray) -> np.ndarray:
     """A grid of points in a box, its corners included, (P, 3)."""
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 7)] * 3), axis=-1).reshape(-1, 3)
-    return centre + grid * half_size
+    return center + grid * half_size
 
 
 def inside(points: np.ndarray, pose: np.ndarray, half_size: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def test_no_point_of_hand_or_load_enters_a_box_except_near_the_ends(seed, held):
     for row in torch.nonzero(plan.success).flatten().tolist():
         eef, objects = problem.eef_pose[row].double().numpy(), problem.object_pose[row].double().numpy()
         attached = int(problem.attached[row])
-        moving = [points_of(np.array(centre), np.array(half)) for centre, half in HAND]
+        moving = [points_of(np.array(center), np.array(half)) for center, half in HAND]
         if attached >= 0:
             held_points = points_of(np.zeros(3), np.array(OBJECTS[attached]))
             in_env = held_points @ objects[attached, :3, :3].T + objects[attached, :3, 3]

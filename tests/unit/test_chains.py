@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from isaaclab_mimic_ext.config import SubTaskConfig, SubTaskConstraintConfig
-from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Standing, build_constraints
+from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Progress, build_constraints
 from isaaclab_mimic_ext.plan.segments import SharedChoices
 
 CPU = torch.device("cpu")
@@ -29,10 +29,10 @@ def coordinated(*pairs: tuple[str, str]) -> ConstraintTable:
 def test_one_that_waits_makes_all_wait_that_are_in_step_with_it(pairs: tuple[str, ...], waiting: int) -> None:
     constraints = Constraints(coordinated(*(tuple(pair.split()) for pair in pairs)))
     zeros = torch.zeros(2, 4, dtype=torch.int64)
-    standing = Standing(zeros, zeros == 0, zeros > 0, zeros + 3)
+    progress = Progress(zeros, zeros == 0, zeros > 0, zeros + 3)
     waits = torch.zeros(2, 4, dtype=torch.bool)
     waits[0, waiting] = True
-    found = constraints.must_wait(standing, torch.full((2, 3), 5), waits)
+    found = constraints.must_wait(progress, torch.full((2, 3), 5), waits)
     assert found.tolist() == [[True] * 4, [False] * 4]
 
 
@@ -40,21 +40,21 @@ def test_choice_passes_through_groups_and_indices_in_turn() -> None:
     """d1 moves as c0, which has the demo of index 0, which b0 chose: that of a1, with which it moves."""
     shared = SharedChoices(coordinated(("a1", "b0"), ("c0", "d1")), num_envs=2, num_subtasks=2, by_index=True)
     env_ids, eef_ids = torch.arange(2).repeat_interleave(4), torch.arange(4).repeat(2)
-    sharers = shared.sharers(env_ids, eef_ids, torch.tensor([1, 0, 0, 1]).repeat(2))
+    sharing_rows = shared.sharing_rows(env_ids, eef_ids, torch.tensor([1, 0, 0, 1]).repeat(2))
     own = torch.tensor([5, 6, 7, 8, 1, 2, 3, 4])
-    assert shared.choose(sharers, own, torch.ones(8, dtype=torch.bool)).tolist() == [5] * 4 + [1] * 4
+    assert shared.share_demos(sharing_rows, own, torch.ones(8, dtype=torch.bool)).tolist() == [5] * 4 + [1] * 4
 
 
-def test_new_trial_forgets_what_the_last_one_shared() -> None:
+def test_new_trial_does_not_reuse_shared_choices_of_the_previous_trial() -> None:
     shared = SharedChoices(coordinated(("a0", "b1")), num_envs=2, num_subtasks=2, by_index=True)
-    anew = torch.ones(2, dtype=torch.bool)
+    selects = torch.ones(2, dtype=torch.bool)
 
-    def choose(eef: int, subtask: int, own: list[int]) -> list[int]:
+    def select(eef: int, subtask: int, own: list[int]) -> list[int]:
         rows = (torch.arange(2), torch.full((2,), eef), torch.full((2,), subtask))
-        return shared.choose(shared.sharers(*rows), torch.tensor(own), anew).tolist()
+        return shared.share_demos(shared.sharing_rows(*rows), torch.tensor(own), selects).tolist()
 
-    assert choose(0, 0, [3, 4]) == [3, 4]
-    assert choose(1, 1, [7, 7]) == choose(2, 0, [7, 7]) == [3, 4]
-    shared.forget(torch.tensor([1]))
-    assert choose(1, 1, [7, 7]) == [3, 7]
-    assert choose(2, 0, [8, 8]) == [3, 8]
+    assert select(0, 0, [3, 4]) == [3, 4]
+    assert select(1, 1, [7, 7]) == select(2, 0, [7, 7]) == [3, 4]
+    shared.reset(torch.tensor([1]))
+    assert select(1, 1, [7, 7]) == [3, 7]
+    assert select(2, 0, [8, 8]) == [3, 8]

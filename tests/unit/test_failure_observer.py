@@ -97,7 +97,7 @@ def test_success_itself_decides_where_no_reason_of_the_task_holds(success: list[
 
 
 def test_broken_physics_and_a_failed_planner_come_before_all_else() -> None:
-    messages = ("no clear way", "out of reach")
+    messages = ("no clear path", "out of reach")
     assert observe([NEVER], {"a": [0] * 4}, [0] * 4, broken=2) == (DIVERGED, 2)
     assert observe([NEVER], {"a": [0] * 4}, [0] * 4, messages, 2) == ("the planner failed: out of reach", 3)
     assert observe([NEVER], {"a": [0] * 4}, [0] * 4, (), 1) == ("the planner failed", 3)

@@ -174,7 +174,7 @@ def test_what_is_planned_for_a_row_does_not_depend_on_the_others(held):
     problem = random_query(3, num_rows=11, num_objects=4, held=held)
     boxes = planner([(0.03, 0.03, 0.05), (0.05, 0.1, 0.1), BLOCK, (0.02, 0.15, 0.12)])
     together = boxes.plan(problem)
-    boxes.rows_at_once = 4
+    boxes.batch_size = 4
     in_parts = boxes.plan(problem)
     for row in range(11):
         alone = boxes.plan(type(problem)(*(value[row : row + 1] for value in dataclasses.astuple(problem))))
@@ -198,7 +198,7 @@ class _Count(TorchDispatchMode):
 def test_planning_takes_as_many_operations_for_many_rows_as_for_few():
     boxes = planner([(0.03, 0.03, 0.05), BLOCK])
     totals = []
-    for num_rows in (2, boxes.rows_at_once):
+    for num_rows in (2, boxes.batch_size):
         problem = random_query(5, num_rows, num_objects=2, held=True)
         with _Count() as count:
             boxes.plan(problem)

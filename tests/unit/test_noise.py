@@ -66,6 +66,6 @@ def test_noise_can_differ_by_axis() -> None:
 
 def test_noise_of_too_few_axes_is_refused() -> None:
     subtasks = {"franka": [SubTaskConfig(), SubTaskConfig(action_noise=[0.1, 0.2])]}
-    message = r"subtask_configs\.franka\.1: action_noise has 2 entries, an action of this env has 6 pose entries; give one"
+    message = r"subtask_configs\.franka\.1\.action_noise: must have one entry .* 6 in all \(got 2\); use 6 entries"
     with pytest.raises(TaskSpecError, match=message):
         build_table(subtasks, ["mug"], [6], CPU)

@@ -21,11 +21,11 @@ DOWN = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
 def corners(model: mujoco.MjModel, geom: int) -> np.ndarray:
     """Corners of a geom's bounding box in its body's frame, (8, 3) [m]."""
-    centre, half_size = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
+    center, half_size = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
     signs = np.stack(np.meshgrid(*[[-1, 1]] * 3), axis=-1).reshape(-1, 3)
     rot = np.zeros(9)
     mujoco.mju_quat2Mat(rot, model.geom_quat[geom])
-    return (centre + signs * half_size) @ rot.reshape(3, 3).T + model.geom_pos[geom]
+    return (center + signs * half_size) @ rot.reshape(3, 3).T + model.geom_pos[geom]
 
 
 def solid_geoms(model: mujoco.MjModel, body: str) -> list[int]:
@@ -40,9 +40,9 @@ def test_box_of_every_object_holds_it_and_is_no_larger_than_needed(name):
     for obj in task.objects:
         points = np.concatenate([corners(model, geom) for geom in solid_geoms(model, obj.name)])
         low, high = points.min(0), points.max(0)
-        centre, half_size = np.array(obj.box_centre), np.array(obj.box_half_size)
-        assert (low >= centre - half_size - TOLERANCE).all(), f"{obj.name} is outside of its box"
-        assert (high <= centre + half_size + TOLERANCE).all(), f"{obj.name} is outside of its box"
+        center, half_size = np.array(obj.box_center), np.array(obj.box_half_size)
+        assert (low >= center - half_size - TOLERANCE).all(), f"{obj.name} is outside of its box"
+        assert (high <= center + half_size + TOLERANCE).all(), f"{obj.name} is outside of its box"
         assert (high - low >= half_size).all(), f"the box of {obj.name} is more than twice as large as the object"
 
 
@@ -57,7 +57,7 @@ def test_boxes_of_the_hand_hold_its_solid_geoms():
         for geom in np.flatnonzero((model.geom_bodyid == index) & (model.geom_conaffinity > 0)):
             in_env = corners(model, int(geom)) @ data.xmat[index].reshape(3, 3).T + data.xpos[index]
             points = (in_env - data.site_xpos[site]) @ data.site_xmat[site].reshape(3, 3)
-            within = [(np.abs(points - np.array(centre)) <= np.array(half) + TOLERANCE).all() for centre, half in HAND_BOXES]
+            within = [(np.abs(points - np.array(center)) <= np.array(half) + TOLERANCE).all() for center, half in HAND_BOXES]
             assert any(within), f"{body}: no box holds geom {geom}"
 
 

@@ -29,8 +29,8 @@ def test_every_object_of_the_task_has_parts_and_no_other_has():
 @pytest.mark.parametrize("obj", TASK.objects, ids=lambda obj: obj.name)
 def test_solid_parts_fill_the_box_that_the_task_knows(obj):
     low, high = box_around(solids(obj.name))
-    np.testing.assert_allclose(low, np.subtract(obj.box_centre, obj.box_half_size), atol=1e-9)
-    np.testing.assert_allclose(high, np.add(obj.box_centre, obj.box_half_size), atol=1e-9)
+    np.testing.assert_allclose(low, np.subtract(obj.box_center, obj.box_half_size), atol=1e-9)
+    np.testing.assert_allclose(high, np.add(obj.box_center, obj.box_half_size), atol=1e-9)
 
 
 @pytest.mark.parametrize("obj", TASK.objects, ids=lambda obj: obj.name)

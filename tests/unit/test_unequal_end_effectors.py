@@ -191,7 +191,7 @@ def test_source_pool_pads_the_grippers(env: IsaacLabEnv, demo: SourceDemo) -> No
 def test_noise_is_given_for_each_end_effectors_own_entries(env: IsaacLabEnv) -> None:
     table = build_table(subtasks(), env.object_names, env.pose_dims, env.device)
     torch.testing.assert_close(table.noise_std, torch.tensor([[[*CART_NOISE, 0.0, 0.0, 0.0]], [[STD] * 6]]))
-    with pytest.raises(TaskSpecError, match=r"cart\.0: action_noise has 6 entries, .* has 3 pose entries; give one"):
+    with pytest.raises(TaskSpecError, match=r"cart\.0\.action_noise: must have .* 3 in all \(got 6\); use 3"):
         build_table(subtasks([STD] * 6), env.object_names, env.pose_dims, env.device)
 
 
