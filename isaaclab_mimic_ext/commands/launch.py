@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from isaaclab_mimic_ext.config import SimCfg, TaskRef
-from isaaclab_mimic_ext.config.bounds import a_device
+from isaaclab_mimic_ext.config.bounds import device_fault
 from isaaclab_mimic_ext.config.hydra import REGISTERED_GROUP, conf_dir
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
@@ -41,7 +41,7 @@ def registered_fields(script: str, schema: type, argv: Sequence[str], config_dir
     asked = None if is_multirun(argv) else _asked_for(script, schema, argv, config_dirs)
     if asked is None:
         return {}
-    if fault := a_device(asked.device):
+    if fault := device_fault(asked.device):
         raise ConfigError(f"device: {fault}")
     sim = _launch(asked, _sim_of(asked))
     from isaaclab_mimic_ext.envs.isaaclab import make as registered

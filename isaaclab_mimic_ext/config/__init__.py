@@ -1,4 +1,4 @@
-"""Typed configuration: the schema of a task and of every command, and the values that are valid."""
+"""Typed configuration: schemas of tasks and commands, and checks of their values."""
 
 from isaaclab_mimic_ext.config.commands import (
     SCRIPT_SCHEMAS,

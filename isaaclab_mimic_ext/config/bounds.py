@@ -11,23 +11,23 @@ from omegaconf import MISSING
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
 
 Rule = Callable[[Any], str | None]
-"""Returns the fault of a value, such as `must be a folder (got '')`, or None."""
+"""Function that returns the fault of a value, such as `must be a folder (got '')`, or None if the value is valid."""
 
 _BOUNDS, _LIKE = "bounds", "like"
-_OF_THE_TASK = ("subtask_configs", "task_constraint_configs")
-"""Faults in these fields are faults of the task's specification."""
+_TASK_SPEC_FIELDS = ("subtask_configs", "task_constraint_configs")
+"""Faults in these fields are reported as `TaskSpecError`."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Values that a field may have. None is always allowed where the field's type allows it.
+    """Valid values of a field. None is valid wherever the field's type allows it.
 
     Attributes:
-        at_least, at_most: inclusive limits of a number, which must be finite.
+        at_least, at_most: inclusive limits of a number. A number with limits must be finite.
         above: exclusive lower limit.
-        choices: the only valid values.
-        rule: any other condition on the value alone.
-        unit: behind the number in a message.
+        choices: complete list of valid values.
+        rule: any other condition on the value.
+        unit: unit appended to the limits in messages.
         remedy: appended to every message about the field.
     """
 
@@ -40,12 +40,12 @@ class Bounds:
     remedy: str = ""
 
     def fault(self, value: Any) -> str | None:
-        """The reason for which a value is refused, with the remedy; None if it is valid."""
+        """Return the reason why a value is refused, with the remedy; None if the value is valid."""
         found = self._choice_fault(value) or self._limit_fault(value) or (self.rule(value) if self.rule else None)
         return found and f"{found}; {self.remedy}" if self.remedy else found
 
     def __str__(self) -> str:
-        """The bounds as help shows them: `>= 1`, `held | any_step`."""
+        """Bounds as shown in help: `>= 1`, `held | any_step`."""
         return " | ".join(map(str, self.choices)) or " and ".join(self._limits())
 
     def _choice_fault(self, value: Any) -> str | None:
@@ -55,7 +55,7 @@ class Bounds:
 
     def _limits(self) -> list[str]:
         limits = ((">=", self.at_least), (">", self.above), ("<=", self.at_most))
-        return [f"{sign} {_shown(limit)}" for sign, limit in limits if limit is not None]
+        return [f"{sign} {_format_limit(limit)}" for sign, limit in limits if limit is not None]
 
     def _limit_fault(self, value: Any) -> str | None:
         limits = self._limits()
@@ -72,10 +72,12 @@ class Bounds:
 
 
 def bounded(default: Any, *, like: Sequence[str] = (), **bounds: Any) -> Any:
-    """A dataclass field with `Bounds`: `num_envs: int = bounded(100, at_least=1)`.
+    """Declare a dataclass field with `Bounds`: `num_envs: int = bounded(100, at_least=1)`.
 
     Args:
-        like: names that other commands, or other programs, have for the same thing; an error suggests this field for them.
+        default: default value of the field.
+        like: names of the same quantity in other commands or programs. An error about such a name suggests this field.
+        **bounds: attributes of `Bounds`.
     """
     if "choices" in bounds:
         bounds["choices"] = tuple(bounds["choices"])
@@ -83,21 +85,22 @@ def bounded(default: Any, *, like: Sequence[str] = (), **bounds: Any) -> Any:
 
 
 def bounds_of(config_field: Any) -> Bounds | None:
-    """The bounds declared at a dataclass field."""
+    """Return the bounds declared at a dataclass field; None if it has none."""
     found: Bounds | None = config_field.metadata.get(_BOUNDS)
     return found
 
 
 def names_like(config_field: Any) -> tuple[str, ...]:
-    """Other names for what a dataclass field sets."""
+    """Return names that other commands or programs use for the quantity of a dataclass field."""
     return tuple(config_field.metadata.get(_LIKE, ()))
 
 
 def check_bounds(config: Any, place: str = "") -> None:
-    """Refuse the first value out of its field's bounds, in a dataclass object and everything below it.
+    """Refuse the first value outside the bounds of its field, in a dataclass object and all objects inside it.
 
     Args:
-        place: the dotted name of `config`; an item of a list has its `label` in brackets behind.
+        config: dataclass object, or a dict or list of such objects.
+        place: dotted name of `config`. The `label` of a list item follows in brackets: `subtask_configs.franka.0 (reach)`.
 
     Raises:
         ConfigError: `<field>: must be >= 1 (got 0)`; a TaskSpecError for subtasks and constraints.
@@ -116,20 +119,20 @@ def check_bounds(config: Any, place: str = "") -> None:
 
 def _check_field(config_field: Any, value: Any, place: str) -> None:
     name, bounds = config_field.name, bounds_of(config_field)
-    # A label closes the dotted name: "subtask_configs.franka.0 (reach): num_fixed_steps must be ..."
+    # A dotted name ends at a label: "subtask_configs.franka.0 (reach): num_fixed_steps must be ..."
     full_name, separator = (f"{place}: {name}", " ") if place.endswith(")") else (f"{place}.{name}".lstrip("."), ": ")
     if bounds is not None and value is not None and value != MISSING and (fault := bounds.fault(value)):
-        error = TaskSpecError if place.startswith(_OF_THE_TASK) else ConfigError
+        error = TaskSpecError if place.startswith(_TASK_SPEC_FIELDS) else ConfigError
         raise error(f"{full_name}{separator}{fault}")
     check_bounds(value, full_name)
 
 
-def _shown(limit: float) -> str:
+def _format_limit(limit: float) -> str:
     return next((f"2**{power} - 1" for power in (32, 64) if limit == 2**power - 1), f"{limit}")
 
 
-def a_file(example: str) -> Rule:
-    """The path of a file, which need not exist."""
+def file_rule(example: str) -> Rule:
+    """Make a rule: the value must be the path of a file, which need not exist."""
 
     def rule(value: str) -> str | None:
         if value and not Path(value).is_dir():
@@ -139,20 +142,20 @@ def a_file(example: str) -> Rule:
     return rule
 
 
-def a_folder(example: str) -> Rule:
-    """The path of a folder, which need not exist."""
+def folder_rule(example: str) -> Rule:
+    """Make a rule: the value must be the path of a folder, which need not exist."""
     return lambda value: None if value else f"must be the path of a folder, e.g. {example} (got '')"
 
 
-def a_range(value: Sequence[float]) -> str | None:
-    """[lowest, highest], both finite."""
+def range_fault(value: Sequence[float]) -> str | None:
+    """Return the fault of a range, which must be [lowest, highest] with finite bounds; None if it is valid."""
     if len(value) == 2 and all(map(math.isfinite, value)) and value[0] <= value[1]:
         return None
     return f"must be [lowest, highest] (got {list(value)})"
 
 
-def a_device(value: str) -> str | None:
-    """A torch device that this machine has."""
+def device_fault(value: str) -> str | None:
+    """Return the fault of the name of a torch device, which must exist on this machine; None if it is valid."""
     import torch
 
     try:

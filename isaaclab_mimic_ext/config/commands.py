@@ -1,4 +1,4 @@
-"""One schema per command, with the fields that the command reads. A task's own fields are at the top level."""
+"""One schema per command, with the fields that the command reads. Fields of the task are at the top level."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING
 
-from isaaclab_mimic_ext.config.bounds import a_device, a_file, a_folder, bounded
+from isaaclab_mimic_ext.config.bounds import bounded, device_fault, file_rule, folder_rule
 from isaaclab_mimic_ext.config.task import (
     MAX_SEED,
     BudgetCfg,
@@ -29,124 +29,124 @@ TELEOP_DEVICES = ("scripted", "scripted_fluent", "keyboard")
 
 @dataclass
 class SceneCfg:
-    """A task's scene on an engine."""
+    """Scene of a task on an engine."""
 
     task: TaskRef = field(default_factory=TaskRef)
     sim: SimCfg = field(default_factory=SimCfg)
-    device: str = bounded("cpu", rule=a_device)
-    """Device of the tensors: `cpu`, `cuda` or `cuda:<index>`."""
+    device: str = bounded("cpu", rule=device_fault)
+    """Device of all tensors: `cpu`, `cuda` or `cuda:<index>`."""
     headless: bool = False
-    """Open no window (the embedded engines never open one)."""
+    """Isaac Lab: open no window. The other engines never open one."""
 
 
 @dataclass
 class GenerateCfg(MimicEnvCfg, SceneCfg):
-    """Generate a dataset from source demos."""
+    """Generate demos from annotated source demos."""
 
     recorder: RecorderCfg = field(default_factory=RecorderCfg)
     num_envs: int = bounded(100, at_least=1)
-    """Number of environments."""
+    """Number of environments that are simulated at the same time."""
     input_file: str = MISSING
-    """Annotated source demos."""
-    output_dir: str = bounded(MISSING, rule=a_folder("datasets/my_run"), like=("output_file",))
-    """The run's folder: demos, statistics, log, configuration, videos."""
+    """Dataset of annotated source demos."""
+    output_dir: str = bounded(MISSING, rule=folder_rule("datasets/my_run"), like=("output_file",))
+    """Output folder of the run: demos, statistics, log, configuration, videos."""
     overwrite: bool = False
-    """Replace the run that is in the folder."""
+    """Replace a run that exists in `output_dir`."""
     resume: bool = False
-    """Resume the run that is in the folder; in an empty folder, start it."""
+    """Resume the run in `output_dir`; start it if the folder is empty."""
     enable_cameras: bool = False
-    """Record what the cameras see, 128x128 each; embedded engines draw scene by scene, which is slow."""
+    """Record camera images, 128x128 pixels each. MuJoCo renders one scene after the other, which is slow."""
     video: bool = True
-    """Draw `playback.mp4` and `scene.png`."""
+    """Render `playback.mp4` and `scene.png`."""
     num_video_demos: int = bounded(6, at_least=1, like=("num_video_episodes",))
-    """Number of demos side by side in the video."""
+    """Number of demos shown side by side in the video."""
     progress: bool = True
     """Show a progress bar."""
 
 
 @dataclass
 class RecordDataGenCfg(BudgetCfg, SuccessCfg, SeedCfg):
-    """How recorded trials are counted."""
+    """Budgets, success and seed of a recording."""
 
 
 @dataclass
 class RecordDemosCfg(EventsCfg, SceneCfg):
-    """Record an operator's demos."""
+    """Record source demos of an operator."""
 
     datagen_config: RecordDataGenCfg = field(default_factory=RecordDataGenCfg)
     recorder: RecorderCfg = field(default_factory=RecorderCfg)
     teleop_device: str = bounded("scripted", choices=TELEOP_DEVICES)
-    """Operator: `scripted`, `scripted_fluent` (does not pause), or `keyboard` (Isaac Lab only)."""
+    """Operator: `scripted`, `scripted_fluent` (scripted, without pauses) or `keyboard` (Isaac Lab only)."""
     num_demos: int = bounded(10, at_least=1, like=("generation_num_trials", "num_episodes", "num_envs"))
-    """Number of successful demos to record."""
-    output_file: str = bounded(MISSING, rule=a_file("datasets/demos.hdf5"), like=("output_dir",))
-    """Dataset to write."""
+    """Number of demos to record. Failed attempts are not recorded."""
+    output_file: str = bounded(MISSING, rule=file_rule("datasets/demos.hdf5"), like=("output_dir",))
+    """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
     enable_cameras: bool = False
-    """Isaac Lab: let the env's cameras render."""
+    """Isaac Lab: render the cameras of the env."""
 
 
 @dataclass
 class AnnotateDemosCfg(SceneCfg):
-    """Add subtask boundaries to recorded demos by replaying them."""
+    """Replay recorded demos and mark the boundaries of their subtasks."""
 
     datagen_config: SuccessCfg = field(default_factory=SuccessCfg)
     subtask_configs: dict[str, list[SubTaskBoundsCfg]] = field(default_factory=dict)
-    """Subtasks of each end effector."""
+    """Name of an end effector -> its subtasks, in their order."""
     all_subtasks: dict[str, Any] = field(default_factory=dict)
-    """Values for every subtask of every end effector, in place of its own."""
+    """Values that replace those of all subtasks of all end effectors."""
     recorder: FileCfg = field(default_factory=FileCfg)
     auto: bool = True
-    """Take the boundaries from the task's signals. False: from `marks_file` alone."""
+    """true: read the signals from the task; marks in `marks_file` replace them. false: use only `marks_file`."""
     annotate_subtask_start_signals: bool = False
-    """Also mark where skills start: SkillGen (`datagen_config.use_skillgen`) needs it."""
+    """Also write start signals, which SkillGen (`datagen_config.use_skillgen`) requires."""
     marks_file: str | None = None
-    """YAML with the step at which each signal rises, `demo_0: {term: {lift: 116}, start: {lift: 106}}`; else the task's."""
+    """YAML file with the step in which each signal rises: `demo_0: {term: {lift: 116}, start: {lift: 106}}`."""
     input_file: str = MISSING
-    """Recorded demos."""
-    output_file: str = bounded(MISSING, rule=a_file("datasets/demos.hdf5"), like=("output_dir",))
-    """Annotated dataset to write."""
+    """Dataset of recorded demos."""
+    output_file: str = bounded(MISSING, rule=file_rule("datasets/demos.hdf5"), like=("output_dir",))
+    """Output dataset of annotated demos."""
     overwrite: bool = False
     """Replace an existing output file."""
     enable_cameras: bool = False
-    """Isaac Lab: let the env's cameras render."""
+    """Isaac Lab: render the cameras of the env."""
 
 
 @dataclass
 class CheckDataGenCfg(SelectionCfg, SuccessCfg, SeedCfg):
-    """How generation would select demos and judge success."""
+    """Settings of generation that checks depend on: selection, success and seed."""
 
 
 @dataclass
 class CheckedTaskCfg(EventsCfg):
-    """The part of a task's configuration that source demos are checked against."""
+    """Fields of a task's configuration that checks of source demos read."""
 
     datagen_config: CheckDataGenCfg = field(default_factory=CheckDataGenCfg)
     subtask_configs: dict[str, list[SubTaskDemoCfg]] = field(default_factory=dict)
-    """Subtasks of each end effector."""
+    """Name of an end effector -> its subtasks, in their order."""
     all_subtasks: dict[str, Any] = field(default_factory=dict)
-    """Values for every subtask of every end effector, in place of its own."""
+    """Values that replace those of all subtasks of all end effectors."""
 
 
 def _picture_fault(value: str) -> str | None:
     suffixes = (".png", ".html")
     if Path(value).suffix in suffixes:
         return None
-    return f"'{value}' is not a picture; choices: {', '.join(suffixes)}"
+    return f"must end with {' or '.join(suffixes)} (got '{value}')"
 
 
 @dataclass
 class CheckDemosCfg(CheckedTaskCfg):
-    """Find what would make generation from source demos fail."""
+    """Check annotated source demos for faults before generation."""
 
     task: TaskRef = field(default_factory=TaskRef)
     input_file: str = MISSING
-    """Annotated source demos."""
+    """Dataset of annotated source demos."""
     num_draws: int = bounded(1000, at_least=1)
-    """Number of scenes drawn to find out which demos would be selected."""
+    """Number of random scenes in which the selection of source demos is simulated."""
     picture_file: str | None = bounded(None, rule=_picture_fault)
-    """A timeline of every demo, `.png` or `.html`."""
+    """Output picture with a timeline of each demo, `.png` or `.html`; null: none."""
     overwrite: bool = False
     """Replace an existing picture."""
     json: bool = False
@@ -157,98 +157,100 @@ class CheckDemosCfg(CheckedTaskCfg):
 
 @dataclass
 class EvaluationDataGenCfg(SuccessRuleCfg, SeedCfg):
-    """How episodes are drawn and judged."""
+    """Success and seed of an evaluation."""
 
 
 @dataclass
 class TrainCfg(EventsCfg, SceneCfg):
-    """Train a policy on a dataset.
+    """Train a policy on a split dataset, with robomimic.
 
-    `datagen_config` and `events` are those of evaluations during training.
+    `datagen_config` and `events` apply to evaluations during training.
     """
 
     datagen_config: EvaluationDataGenCfg = field(default_factory=EvaluationDataGenCfg)
     algo: str = "bc"
-    """The task's agent `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json."""
-    dataset: str = bounded(MISSING, rule=a_file("datasets/run/demo.hdf5"), like=("input_file",))
-    """Dataset with `mask/train` and `mask/valid` (`split`)."""
-    epochs: int | None = bounded(None, at_least=1, remedy="null takes the agent's")
-    """Number of epochs; None: the agent's."""
+    """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
+    dataset: str = bounded(MISSING, rule=file_rule("datasets/run/demo.hdf5"), like=("input_file",))
+    """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
+    epochs: int | None = bounded(None, at_least=1, remedy="null uses the agent settings")
+    """Number of epochs; null: as in the agent settings."""
     full_pass: bool = False
-    """Let an epoch be one pass over all training steps, in place of the agent's number of gradient steps."""
+    """true: an epoch is one pass over all training steps. false: an epoch has the number of gradient steps in the agent
+    settings."""
     seed: int = bounded(1, at_least=0, at_most=2**32 - 1)
-    """Seed of the initial parameters and the order of the batches."""
+    """Seed of the initial weights and of the order of batches."""
     normalize_actions: str = bounded("min_max", choices=("min_max", "none"))
-    """`min_max`: each entry's range in the training demos becomes [-1, 1], or `none`."""
+    """`min_max` (scale the range of each action entry in the training demos to [-1, 1]) or `none`."""
     agent: dict[str, Any] = field(default_factory=dict)
-    """Values that replace the agent's settings: `agent.train.batch_size=256`."""
+    """Values that replace agent settings: `agent.train.batch_size=256`."""
     save_every: int = bounded(50, at_least=0)
-    """Epochs between checkpoints; 0: only the last."""
+    """Number of epochs between checkpoints; 0: save only the last epoch."""
     evaluate_every: int = bounded(0, at_least=0)
-    """Epochs between evaluations, the best of which goes to `models/best.pth`; 0: none."""
+    """Number of epochs between evaluations; 0: none. The best checkpoint is saved as `models/best.pth`."""
     num_eval_episodes: int = bounded(100, at_least=1, like=("num_episodes",))
-    """Episodes of an evaluation during training, on scenes that neither `generate` nor `evaluate` uses."""
+    """Number of episodes per evaluation, on scenes that neither `mimic generate` nor `mimic evaluate` uses."""
     num_eval_envs: int = bounded(50, at_least=1, like=("num_envs",))
-    """Environments of an evaluation during training."""
-    output_dir: str = bounded(MISSING, rule=a_folder("logs/robomimic/mine"), like=("output_file",))
-    """The run's folder: checkpoints, TensorBoard logs, configuration."""
+    """Number of environments in evaluations."""
+    output_dir: str = bounded(MISSING, rule=folder_rule("logs/robomimic/mine"), like=("output_file",))
+    """Output folder of the training: checkpoints, TensorBoard logs, configuration."""
     overwrite: bool = False
-    """Replace the run that is in the folder."""
+    """Replace a training that exists in `output_dir`."""
     resume: bool = False
-    """Resume the run that is in the folder; in an empty folder, start it."""
+    """Resume the training in `output_dir`; start it if the folder is empty."""
     num_threads: int = bounded(1, at_least=0, remedy="0 means one per core")
-    """CPU threads for the network; 0: one per core."""
+    """Number of CPU threads of the network; 0: one per core."""
     progress: bool = True
     """Show a progress bar."""
 
 
 @dataclass
 class EvaluateCfg(EventsCfg, SceneCfg):
-    """Measure how often policies solve a task, on scenes in which no demo was made."""
+    """Measure the success rate of policies on held-out scenes."""
 
     datagen_config: EvaluationDataGenCfg = field(default_factory=EvaluationDataGenCfg)
     checkpoint: Any = None
-    """A file, a training run's folder (all checkpoints in it), a pattern such as `runs/*/best.pth`, or a list of these."""
+    """Checkpoint file, folder of a training (all its checkpoints), pattern such as `runs/*/best.pth`, or a list of these."""
     policy: str = "robomimic"
-    """Kind of policy: `robomimic`, or `<module>:<function>`, which may need no checkpoint."""
+    """Kind of policy: `robomimic`, or `<module>:<function>` of a function that makes the policy, with or without a
+    checkpoint."""
     num_envs: int = bounded(100, at_least=1)
-    """Number of environments."""
+    """Number of environments that are simulated at the same time."""
     num_episodes: int = bounded(300, at_least=1, like=("num_demos", "generation_num_trials", "num_rollouts"))
-    """Number of episodes per checkpoint; all checkpoints get the same scenes."""
+    """Number of episodes per checkpoint. All checkpoints are evaluated on the same scenes."""
     horizon: int | None = None
-    """Steps after which an episode has failed; None: 1.5 times the longest demo of `input_file`."""
+    """Largest number of steps of an episode; null: 1.5 times the longest demo in `input_file`."""
     input_file: str = MISSING
-    """Demos that show how long the task takes; read for `horizon=null` only."""
+    """Dataset from which the horizon is computed if `horizon=null`."""
     stop_at_success: bool = True
-    """End an episode when success has held for `num_success_steps`. False: go on, and judge its last steps."""
+    """true: end an episode at held success. false: run it to the horizon, and judge its last `num_success_steps` steps."""
     randomization_scale: float = bounded(1.0, at_least=0)
-    """Factor on the width of all ranges of `events`, around their centres."""
+    """Factor for the width of all ranges in `events`; their centers stay."""
     observation_noise: float = bounded(0.0, at_least=0)
-    """Standard deviation of the noise on each observation [m, rad, m/s, rad/s]."""
+    """Standard deviation of the noise of observations, in the units of each observation [m, rad, m/s, rad/s]."""
     observation_noise_keys: list[str] = field(default_factory=lambda: ["*"])
-    """Observations that get noise; `*` stands for any letters."""
+    """Patterns of names of the observations with noise; `*` matches any characters."""
     push_probability: float = bounded(0.0, at_least=0, at_most=1)
     """Probability per step that an object is pushed."""
     push_velocity: float = bounded(0.0, at_least=0)
     """Velocity that a push adds to an object, in a random horizontal direction [m/s]."""
     push_objects: list[str] | None = None
-    """Objects of which one is pushed; None: all."""
+    """Objects that may be pushed, one per push; null: all."""
     arm_push_probability: float = bounded(0.0, at_least=0, at_most=1)
     """Probability per step that an arm is pushed."""
     arm_push_distance: float = bounded(0.0, at_least=0)
-    """Distance by which an arm's target is moved for that step, in a random direction [m]."""
-    output_dir: str = bounded(MISSING, rule=a_folder("logs/evaluation/mine"), like=("output_file",))
-    """Folder for `evaluation.json`, the plot and the videos."""
+    """Distance by which a push shifts the target of an arm for one step, in a random direction [m]."""
+    output_dir: str = bounded(MISSING, rule=folder_rule("logs/evaluation/mine"), like=("output_file",))
+    """Output folder: `evaluation.json`, plot, videos."""
     overwrite: bool = False
-    """Replace an existing evaluation."""
+    """Replace an evaluation that exists in `output_dir`."""
     video: bool = True
-    """Draw successes and failures."""
+    """Render videos of successes and failures."""
     video_of: str = bounded("best", choices=("best", "last", "all"))
-    """Checkpoint to draw: `best`, `last`, or `all`."""
+    """Checkpoints with videos: `best`, `last` or `all`."""
     num_video_episodes: int = bounded(6, at_least=1, like=("num_video_demos",))
-    """Number of episodes side by side in a video."""
+    """Number of episodes shown side by side in a video."""
     enable_cameras: bool = False
-    """Isaac Lab: let the env's cameras render."""
+    """Isaac Lab: render the cameras of the env."""
     json: bool = False
     """Print JSON instead of a table."""
     progress: bool = True
@@ -257,90 +259,94 @@ class EvaluateCfg(EventsCfg, SceneCfg):
 
 @dataclass
 class SweepReportCfg:
-    """Summarize a sweep as a table and a picture."""
+    """Report the results of a sweep as a table and a plot."""
 
     sweep_dir: str = MISSING
-    """The sweep's folder, whose folders are its jobs'; `sweep.json` and `sweep.png` are put into it."""
+    """Folder of the sweep, with one folder per job. `sweep.json` and `sweep.png` are written to it."""
     overwrite: bool = False
     """Replace an existing report."""
 
 
 @dataclass
 class PipelineCfg:
-    """Record, annotate, generate, split, train and evaluate, each step as its own command does it.
+    """Record, annotate, generate, split, train and evaluate. Each step is the command of the same name.
 
-    Fields of the steps are changed by lists of overrides, as on those commands' command lines:
-    `generate=["seed=3","all_subtasks.action_noise=0.01"]`. They come after the task's own,
-    `tasks/<task>/agents/pipeline.json`.
+    A list of overrides changes fields of a step: `generate=["seed=3","all_subtasks.action_noise=0.01"]`. They are applied
+    after the overrides of the task in `tasks/<task>/agents/pipeline.json`.
     """
 
     task_name: str = "desktop_organizer"
-    """The task; `task=` on the command line, as everywhere (Hydra itself takes that for its group of configurations)."""
+    """Name of the task. `task=<name>` on the command line sets it, as in all commands."""
     num_sources: int = bounded(MISSING, at_least=1)
-    """Number of demos to record."""
+    """Number of source demos to record."""
     num_demos: int = bounded(MISSING, at_least=1, like=("generation_num_trials",))
     """Number of demos to generate."""
     epochs: int = bounded(MISSING, at_least=1)
-    """Number of epochs of each training."""
+    """Number of epochs per training."""
     algo: str = "bc"
-    """The task's agent, or the path of a .json."""
+    """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
     seeds: list[int] = field(default_factory=lambda: [1])
-    """Seeds of the trainings, one each."""
+    """Seeds of the trainings, one training per seed."""
     num_episodes: int = bounded(300, at_least=1)
-    """Number of episodes on which each training's last checkpoint is evaluated."""
+    """Number of episodes in the evaluation of the last checkpoint of each training."""
     num_envs: int = bounded(100, at_least=1)
     """Number of environments in generation and evaluation."""
     record: list[str] = field(default_factory=list)
-    """Overrides of the step `record`; likewise for the other steps."""
+    """Overrides of the step `record`."""
     annotate: list[str] = field(default_factory=list)
+    """Overrides of the step `annotate`."""
     generate: list[str] = field(default_factory=list)
+    """Overrides of the step `generate`."""
     split: list[str] = field(default_factory=list)
+    """Overrides of the step `split`."""
     train: list[str] = field(default_factory=list)
+    """Overrides of the step `train`."""
     evaluate: list[str] = field(default_factory=list)
-    output_dir: str = bounded(MISSING, rule=a_folder("datasets/pipeline/mine"))
-    """Folder of all outputs; steps whose outputs are up to date are skipped."""
+    """Overrides of the step `evaluate`."""
+    output_dir: str = bounded(MISSING, rule=folder_rule("datasets/pipeline/mine"))
+    """Output folder of all steps. Steps whose outputs are up to date are skipped."""
 
 
 @dataclass
 class SplitDatasetCfg:
-    """Write `mask/train` and `mask/valid` into a dataset."""
+    """Split a dataset into training and validation demos: write `mask/train` and `mask/valid` into the file."""
 
     input_file: str = MISSING
-    """Dataset to change."""
+    """Dataset to split. The file is changed."""
     ratio: float = 0.8
-    """Fraction of the demos that goes to `train`."""
+    """Fraction of the demos in `mask/train`, > 0 and < 1."""
     seed: int = bounded(1, at_least=0, at_most=MAX_SEED)
     """Seed of the split."""
     by_source_demo: bool = False
-    """Hold out source demos: `train` has no demo made from them, `valid` has all the others."""
+    """Hold out source demos: all demos generated from them are in `mask/valid`, all others in `mask/train`."""
 
 
 @dataclass
 class InspectDatasetCfg:
-    """Show what is in a dataset."""
+    """Show the contents of a dataset."""
 
     input_file: str = MISSING
     """Dataset to read."""
     digest: bool = False
-    """SHA-256 of all data: reads all of it (10,000 demos: a minute instead of seconds)."""
+    """Compute a SHA-256 digest of all data. This reads the complete file: a minute instead of seconds for 10,000 demos."""
     json: bool = False
     """Print JSON instead of text."""
 
 
 @dataclass
 class ValidateDatasetCfg:
-    """Check whether a dataset can be trusted."""
+    """Check the structure and values of a dataset, and replay some of its demos."""
 
     input_file: str = MISSING
     """Dataset to read."""
     strict: bool = False
-    """Treat warnings as faults."""
+    """Exit with 1 also for warnings, instead of only for errors."""
     num_replays: int = bounded(5, at_least=0)
-    """Number of demos to replay, if the file was made with an embedded engine."""
+    """Number of demos to replay, if the dataset was generated with MuJoCo or the kinematic engine; 0: none."""
     seed: int = bounded(1, at_least=0, at_most=MAX_SEED)
-    """Seed of the choice of these demos."""
+    """Seed of the selection of the demos to replay."""
     time_limit: float = bounded(120.0, at_least=1, unit="s")
-    """Time after which the file is reported as damaged if no further demo could be read [s]."""
+    """Largest time between two demos that are read; after it, the file is reported as damaged [s]."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True
@@ -349,12 +355,12 @@ class ValidateDatasetCfg:
 
 @dataclass
 class MergeDatasetsCfg:
-    """Merge several datasets into one."""
+    """Merge several datasets of the same task into one."""
 
     input_file: list[str] = MISSING
-    """Datasets to read, `input_file=[a.hdf5,b.hdf5]`."""
-    output_file: str = bounded(MISSING, rule=a_file("datasets/demos.hdf5"))
-    """Dataset to write."""
+    """Datasets to merge: `input_file=[a.hdf5,b.hdf5]`."""
+    output_file: str = bounded(MISSING, rule=file_rule("datasets/demos.hdf5"))
+    """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
     progress: bool = True
@@ -363,28 +369,30 @@ class MergeDatasetsCfg:
 
 @dataclass
 class ReplayDemosCfg:
-    """Replay recorded actions and compare the outcome."""
+    """Replay the actions of a dataset, and compare success and object poses with the recorded ones.
+
+    `sim.engine=auto` uses the engine that the dataset was recorded with, if it is MuJoCo or the kinematic engine.
+    """
 
     input_file: str = MISSING
     """Dataset to replay."""
     sim: SimCfg = field(default_factory=SimCfg)
-    """`auto`: the engine that the file was made with, if that is an embedded one."""
     num_demos: int | None = bounded(None, at_least=1, remedy="null replays all")
-    """Number of demos, from the first; None: all."""
+    """Number of demos to replay, from the first; null: all."""
     num_envs: int = bounded(50, at_least=1)
-    """Number of demos replayed at a time."""
+    """Number of demos that are replayed at the same time."""
     num_success_steps: int = bounded(5, at_least=1)
-    """Number of last steps in each of which success must be true."""
+    """The task must be solved in each of the last `num_success_steps` steps of a replayed demo."""
     video_file: str | None = None
-    """An mp4 of the first demos as they were replayed."""
+    """Output video (.mp4) of the first replayed demos; null: none."""
     num_video_demos: int = bounded(6, at_least=1)
-    """Number of demos side by side in the video."""
+    """Number of demos shown side by side in the video."""
     overwrite: bool = False
     """Replace an existing video."""
-    device: str = bounded("cpu", rule=a_device)
-    """Device of the tensors: `cpu`, `cuda` or `cuda:<index>`."""
+    device: str = bounded("cpu", rule=device_fault)
+    """Device of all tensors: `cpu`, `cuda` or `cuda:<index>`."""
     headless: bool = False
-    """Open no window (the embedded engines never open one)."""
+    """Isaac Lab: open no window. The other engines never open one."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True
@@ -393,101 +401,104 @@ class ReplayDemosCfg:
 
 @dataclass
 class ReportCfg:
-    """Write a page about the outcome of a run's trials."""
+    """Write an HTML page about a run: success by subtask, reasons of failure."""
 
     output_dir: str = MISSING
-    """The run's folder."""
+    """Folder of the run, finished or in progress."""
     report_file: str | None = None
-    """The page; None: `report.html` in the run's folder. An existing page is replaced."""
+    """Output page; null: `report.html` in the folder of the run. An existing page is replaced."""
     pictures: bool = True
-    """Run some failed trials again and draw them."""
+    """Run some failed trials again, and show pictures of them."""
     num_failures: int = bounded(3, at_least=1, remedy="pictures=false draws none")
-    """Number of failed trials to draw for each reason."""
+    """Number of failed trials with pictures per reason of failure."""
     clips: bool = True
-    """Also make videos of them."""
+    """Show videos of these trials in addition to pictures."""
 
 
 @dataclass
 class RenameCfg:
-    """New names of objects and signals: names in the file -> names in the task. Others keep their names."""
+    """New names of objects and signals."""
 
     objects: dict[str, str] = field(default_factory=dict)
+    """Name of an object in the file -> its name in the task: `rename.objects.square_nut=nut`. Others keep their names."""
     signals: dict[str, str] = field(default_factory=dict)
+    """Name of a signal in the file -> its name in the task: `rename.signals.grasp=grasped`. Others keep their names."""
 
 
 @dataclass
 class ImportDatasetCfg:
-    """Convert MimicGen's source files to Isaac Lab's annotated layout."""
+    """Import source demos of MimicGen: convert them to annotated source demos in Isaac Lab's layout."""
 
     input_file: str = MISSING
-    """MimicGen's file."""
+    """Source dataset of MimicGen (robomimic layout with `datagen_info`)."""
     output_file: str = MISSING
-    """Dataset to write."""
+    """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
     eef_name: str = "franka"
-    """Name of the end effector; MimicGen's has none."""
+    """Name of the end effector in the output; files of MimicGen do not name it."""
     rename: RenameCfg = field(default_factory=RenameCfg)
     gripper_sign: str = "auto"
-    """`keep`, `flip`, or `auto`: flip what robosuite recorded (its +1 closes, Isaac Lab's +1 opens)."""
+    """Sign of gripper actions: `keep`, `flip`, or `auto` (flip robosuite's, where +1 closes; Isaac Lab's +1 opens)."""
     compress: bool = False
-    """Compress with gzip."""
+    """Compress the output with gzip."""
 
 
 @dataclass
 class ExportDatasetCfg:
-    """Convert a dataset to robomimic's (MimicGen's) layout or to a LeRobot dataset."""
+    """Export a dataset to robomimic's (MimicGen's) layout or as a LeRobot dataset."""
 
     format: str = MISSING
-    """`robomimic` or `lerobot`."""
+    """Format of the output: `robomimic` or `lerobot`."""
     input_file: str = MISSING
     """Dataset to read."""
     output_file: str | None = None
-    """File to write, `format=robomimic`."""
+    """robomimic: output file."""
     output_dir: str | None = None
-    """Folder to write, `format=lerobot`."""
+    """lerobot: output folder."""
     overwrite: bool = False
     """Replace an existing output."""
     next_obs: bool = False
-    """robomimic: also write `next_obs`."""
+    """robomimic: also write `next_obs`, the observations after each step."""
     compress: bool = False
-    """robomimic: compress with gzip."""
+    """robomimic: compress the output with gzip."""
     eef_name: str | None = None
-    """robomimic: the end effector whose poses go to `datagen_info`; None: the only one."""
+    """robomimic: end effector whose poses are written to `datagen_info`; null: the only end effector."""
     state_keys: list[str] | None = None
-    """lerobot: observations that make `observation.state`, in this order; None: all low-dimensional ones but `actions`."""
+    """lerobot: observations that are concatenated to `observation.state`, in this order; null: all low-dimensional
+    observations except `actions`."""
     instruction: str | None = None
-    """lerobot: the task in words; None: the name of the environment."""
+    """lerobot: instruction in natural language; null: the name of the environment."""
     fps: int | None = None
-    """lerobot: frames per second; None: the control rate of the file."""
+    """lerobot: frames per second; null: the control rate of the dataset."""
     repo_id: str | None = None
-    """lerobot: `<user>/<name>`; None: `local/<folder>`."""
+    """lerobot: name of the dataset, `<user>/<name>`; null: `local/<folder>`."""
     videos: bool = True
-    """lerobot: encode images as videos (lossy). False: keep them as PNG."""
+    """lerobot: true: encode images as videos (lossy). false: write them as PNG."""
 
 
 @dataclass
 class PrepareDatasetCfg:
-    """Change a dataset as the training of large models needs it."""
+    """Prepare a dataset for the training of large models: add returns-to-go or sparse rewards, drop or crop images."""
 
     input_file: str = MISSING
     """Dataset to read."""
     output_file: str = MISSING
-    """Dataset to write."""
+    """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
     add_rtgs: bool = False
-    """Write `returns_to_go`: the sum of the rewards from each step on."""
+    """Add `returns_to_go`: in each step, the sum of the rewards from this step to the end of the demo."""
     low_dim_keys: bool = False
-    """Drop every image."""
+    """Drop all images."""
     sparse_reward: bool = False
-    """Set the reward to 1 in the last step of a successful demo, 0 everywhere else."""
+    """Set the reward to 1 in the last step of each successful demo, and to 0 in all other steps."""
     compress: bool = False
-    """Compress with gzip."""
+    """Compress the output with gzip."""
     img_key: str | None = None
-    """Keep this image and drop the others."""
+    """Name of the image observation to keep; all other images are dropped."""
     crop_dim: int | None = None
-    """Cut this many pixels, square, from the middle of `img_key`."""
+    """Crop `img_key` to a square of this width and height around the center [pixels]."""
 
 
 SCRIPT_SCHEMAS: dict[str, type] = {
@@ -513,7 +524,7 @@ SCRIPT_SCHEMAS: dict[str, type] = {
 
 
 def subtask_type(schema: Any) -> Any:
-    """The dataclass of the subtasks in a schema; None if it has none."""
+    """Return the dataclass of the subtasks in a schema; None if the schema has no subtasks."""
     subtasks = get_type_hints(schema).get("subtask_configs")  # dict[str, list[...]]
     return None if subtasks is None else get_args(get_args(subtasks)[1])[0]
 

@@ -26,36 +26,40 @@ def load_config(
     registered: Mapping[str, Any] | None = None,
     config_dirs: Sequence[Path] = (),
 ) -> Any:
-    """The checked configuration that `scripts/<script>.py <overrides>` would run with.
-
-    Among the overrides must be `output_dir` or `output_file`, whose defaults exist on a command line only.
+    """Compose and check the configuration of the command line `scripts/<script>.py <overrides>`.
 
     Args:
-        registered: the fields that `task=isaaclab` starts from (`envs.isaaclab.registered.registered_fields`).
-        config_dirs: folders with tasks of one's own.
+        script: name of the script and of its file in `conf/`.
+        overrides: Hydra overrides. They must set `output_dir` or `output_file`, whose defaults exist only on a command line.
+        registered: fields of a task that is registered with Isaac Lab, for `task=isaaclab`
+            (`envs.isaaclab.make.registered_fields`).
+        config_dirs: folders with user tasks.
 
     Raises:
-        ConfigError: a value is wrong. Wrong names and types raise Hydra's and OmegaConf's own errors.
+        ConfigError: a value is not valid. For wrong names and types, Hydra and OmegaConf raise their own errors.
     """
     register(script, [conf_dir(), *config_dirs], registered)
-    own = ",".join(f"file://{folder.resolve()}" for folder in config_dirs)
-    with _hydra_set_aside(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = hydra.compose(script, [*overrides, *([f"hydra.searchpath=[{own}]"] if own else [])])
+    user_dirs = ",".join(f"file://{folder.resolve()}" for folder in config_dirs)
+    with _fresh_hydra(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = hydra.compose(script, [*overrides, *([f"hydra.searchpath=[{user_dirs}]"] if user_dirs else [])])
         cfg = to_typed(composed, script)
     validate(cfg)
     return cfg
 
 
 def load_task_config(name: str, config_dirs: Sequence[Path] = ()) -> tuple[str, MimicEnvCfg]:
-    """The name of a task's folder, and its configuration, of `conf/task/<name>.yaml`.
+    """Read `conf/task/<name>.yaml`.
+
+    Returns:
+        The name of the folder of the task, and the configuration.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: the file does not exist.
     """
     folders = [conf_dir(), *config_dirs]
     names = sorted({path.stem for folder in folders for path in (folder / "task").glob("*.yaml")} - {"isaaclab"})
     if name not in names:
-        raise ConfigError(f"task: there is no task '{name}'; {choices(name, names)}")
+        raise ConfigError(f"task: '{name}' not found; {choices(name, names)}")
     cfg = load_config("generate", [f"task={name}", "input_file=none", "output_dir=none"], config_dirs=config_dirs)
     return cfg.task.name, MimicEnvCfg(**{field.name: getattr(cfg, field.name) for field in fields(MimicEnvCfg)})
 
@@ -64,15 +68,15 @@ def load_task(name: str, config_dir: str | Path | None = None) -> "Task":
     """Load a task with its configuration.
 
     Args:
-        name: of a file `conf/task/<name>.yaml`: `desktop_organizer`, `stack_cube`, `two_arm_lift_tray`, or a variant such as
-            `desktop_organizer_wide`.
-        config_dir: a folder with tasks of one's own, as for `--config-dir`; see docs/new_task.md.
+        name: name of a file `conf/task/<name>.yaml`: `desktop_organizer`, `stack_cube`, `two_arm_lift_tray`, or a variant
+            such as `desktop_organizer_wide`.
+        config_dir: folder with user tasks, as for `--config-dir`; see docs/new_task.md.
 
     Returns:
-        The task. `task.config` has its subtasks, constraints, generation settings and randomization, and may be changed.
+        The task. `task.config` contains its subtasks, constraints, generation settings and randomization; it may be changed.
 
     Raises:
-        ConfigError: there is no such task.
+        ConfigError: the task does not exist.
     """
     from isaaclab_mimic_ext.task import definition
 
@@ -83,8 +87,8 @@ def load_task(name: str, config_dir: str | Path | None = None) -> "Task":
 
 
 @contextmanager
-def _hydra_set_aside() -> Iterator[None]:
-    """Hydra composes for one application at a time, and a command's own job may be under way."""
+def _fresh_hydra() -> Iterator[None]:
+    """Clear Hydra's global state, and restore it at the end: the job of a command may be running."""
     shared = GlobalHydra.instance()
     outer = shared.hydra
     shared.clear()
@@ -95,25 +99,25 @@ def _hydra_set_aside() -> Iterator[None]:
 
 
 def to_typed(composed: DictConfig, script: str) -> Any:
-    """The dataclass object of a composed configuration.
+    """Convert a composed configuration to an object of the schema of `script`.
 
     Raises:
-        ConfigError: it has a field that the schema of `script` does not have.
+        ConfigError: the configuration has a field that is not in the schema.
     """
     if "subtask_configs" in composed:
-        # The schema holds an empty list for end effectors of other tasks.
+        # The schema contains an empty list for each end effector of other tasks.
         composed = composed.copy()
         OmegaConf.set_struct(composed.subtask_configs, False)
         for eef_name in [name for name, subtasks in composed.subtask_configs.items() if not subtasks]:
             del composed.subtask_configs[eef_name]
-        _give_all_subtasks(composed)
+        _apply_all_subtasks(composed)
     cfg = OmegaConf.to_object(composed)
     _reject_unknown(cfg, "", script)
     return cfg
 
 
-def _give_all_subtasks(composed: DictConfig) -> None:
-    """Put what `all_subtasks` holds into each subtask, where its name and type are checked."""
+def _apply_all_subtasks(composed: DictConfig) -> None:
+    """Copy the values of `all_subtasks` into each subtask, where OmegaConf checks their names and types."""
     for subtasks in composed.subtask_configs.values():
         for subtask in subtasks:
             for name, value in composed.all_subtasks.items():
@@ -122,7 +126,7 @@ def _give_all_subtasks(composed: DictConfig) -> None:
 
 
 def _reject_unknown(node: Any, place: str, script: str) -> None:
-    """`+field=value` adds a field that is not in the schema; nothing would ever read it."""
+    """Refuse fields that are not in the schema: `+field=value` adds them, and no command reads them."""
     if isinstance(node, dict | list):
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
             _reject_unknown(child, f"{place}{key}.", script)

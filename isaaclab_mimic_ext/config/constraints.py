@@ -1,6 +1,7 @@
-"""Constraints between end effectors: the order of events that they demand, and whether any order meets them all."""
+"""Constraints between end effectors, and the check that an order of events exists that meets all of them.
 
-# A subtask is named by (end effector, index); an event is its begin or its end
+A subtask is identified by (end effector, index). An event is the begin or the end of a subtask.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ Event = tuple[str, SubtaskId]
 
 @dataclass(frozen=True)
 class Sequential:
-    """`former` has finished before `latter` begins (`num_steps_before_end` -1), or this many steps before it ends."""
+    """`latter` waits for the end of `former`: before it begins (-1), or `num_steps_before_end` steps before its end."""
 
     former: SubtaskId
     latter: SubtaskId
@@ -26,7 +27,7 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Coordination:
-    """Two subtasks that move as in one source demo and end together."""
+    """Two subtasks that use the same source demo and transform, and end together."""
 
     members: tuple[SubtaskId, SubtaskId]
     scheme: str
@@ -36,7 +37,7 @@ class Coordination:
 
 
 def sequentials(configs: Sequence[SubTaskConstraintConfig]) -> list[Sequential]:
-    """The sequential constraints of a validated configuration."""
+    """Return the sequential constraints of a validated configuration."""
     return [
         Sequential(*_members(config), config.sequential_min_time_diff)
         for config in configs
@@ -45,7 +46,7 @@ def sequentials(configs: Sequence[SubTaskConstraintConfig]) -> list[Sequential]:
 
 
 def coordinations(configs: Sequence[SubTaskConstraintConfig]) -> list[Coordination]:
-    """The coordination constraints of a validated configuration."""
+    """Return the coordination constraints of a validated configuration."""
     return [
         Coordination(
             _members(config),
@@ -65,7 +66,7 @@ def _members(config: SubTaskConstraintConfig) -> tuple[SubtaskId, SubtaskId]:
 
 
 def groups(pairs: Iterable[tuple[SubtaskId, SubtaskId]]) -> list[list[SubtaskId]]:
-    """Subtasks that pairs connect, directly or through others; groups in the order in which they are first mentioned."""
+    """Return groups of subtasks that are connected by pairs, directly or through other subtasks, in the order of `pairs`."""
     joined: list[list[SubtaskId]] = []
     for pair in pairs:
         touched = [number for number, group in enumerate(joined) if set(group) & set(pair)]
@@ -77,11 +78,11 @@ def groups(pairs: Iterable[tuple[SubtaskId, SubtaskId]]) -> list[list[SubtaskId]
 
 
 class EventOrder:
-    """Events that happen together, and events that must precede others.
+    """Graph of the events that happen together and of the events that must precede others.
 
     Args:
-        num_subtasks: number of subtasks of every end effector.
-        configs: constraints whose subtasks exist.
+        num_subtasks: number of subtasks of each end effector.
+        configs: constraints between subtasks that exist.
     """
 
     def __init__(self, num_subtasks: Mapping[str, int], configs: Sequence[SubTaskConstraintConfig]):
@@ -97,7 +98,7 @@ class EventOrder:
             self._instant = {event: kept if at == dropped else at for event, at in self._instant.items()}
 
     def cycle(self) -> list[Event] | None:
-        """Events each of which would have to precede the next, and the last the first; None if there are none."""
+        """Return a cycle of events (each must precede the next, the last must precede the first); None if none exists."""
         try:
             list(self._sorter(self._edges({}, {})).static_order())
         except CycleError as error:
@@ -106,9 +107,9 @@ class EventOrder:
         return None
 
     def longest_time(self, durations: Mapping[SubtaskId, int], pauses: Mapping[SubtaskId, int]) -> int:
-        """Latest time of the last event, if no subtask takes longer than its duration and pauses [steps].
+        """Return the latest time of the last event [steps], if no subtask takes longer than its duration plus its pauses.
 
-        Pauses may come at any time, while it waits for others or after that; coordinated subtasks pause together.
+        A subtask may pause at any time, also while it waits for other subtasks. Coordinated subtasks pause together.
         """
         edges = self._edges(durations, self._pauses_together(pauses))
         time: dict[int, int] = {}
@@ -117,7 +118,7 @@ class EventOrder:
         return max(time.values())
 
     def _pauses_together(self, pauses: Mapping[SubtaskId, int]) -> dict[SubtaskId, int]:
-        """Pauses of each subtask, including those of the subtasks coordinated with it."""
+        """Return the pauses of each subtask [steps], including those of subtasks that are coordinated with it."""
         together = dict(pauses)
         for group in groups(c.members for c in coordinations(self._configs)):
             together |= dict.fromkeys(group, sum(pauses[member] for member in group))
@@ -131,7 +132,7 @@ class EventOrder:
         return sorter
 
     def _edges(self, durations: Mapping[SubtaskId, int], pauses: Mapping[SubtaskId, int]) -> list[tuple[int, int, int]]:
-        """(earlier instant, later instant, most steps between them if nothing else is waited for)."""
+        """Return (earlier instant, later instant, largest number of steps between them without other waits)."""
         edges: list[tuple[Event, Event, int]] = []
         for eef, index in self._subtasks:
             longest = durations.get((eef, index), 1) + pauses.get((eef, index), 0)
@@ -141,7 +142,7 @@ class EventOrder:
         for constraint in sequentials(self._configs):
             waits_at_start = constraint.num_steps_before_end == -1
             event: Event = ("begin" if waits_at_start else "end", constraint.latter)
-            # A subtask with fewer steps than it must wait before its end waits at its beginning.
+            # A subtask that is shorter than `num_steps_before_end` waits at its begin.
             rest = min(constraint.num_steps_before_end, durations.get(constraint.latter, 1))
             rest = 0 if waits_at_start else rest + pauses.get(constraint.latter, 0)
             edges.append((("end", constraint.former), event, rest))
@@ -149,10 +150,10 @@ class EventOrder:
 
 
 def check_constraints(configs: Sequence[SubTaskConstraintConfig], subtasks: Mapping[str, Sequence[SubTaskConfig]]) -> None:
-    """Refuse constraints that name unknown subtasks, contradict each other, or would wait for each other indefinitely.
+    """Check that constraints refer to existing subtasks, agree with each other and cause no deadlock.
 
     Raises:
-        TaskSpecError: names the constraint, its value and the remedy.
+        TaskSpecError: with the constraint, its value and the remedy.
     """
     for index, config in enumerate(configs):
         place = f"task_constraint_configs.{index}"
@@ -164,7 +165,7 @@ def check_constraints(configs: Sequence[SubTaskConstraintConfig], subtasks: Mapp
         chain = " -> ".join(f"{eef}.{index} {kind}s" for kind, (eef, index) in [*cycle, cycle[0]])
         raise TaskSpecError(
             f"task_constraint_configs: deadlock, each of these events waits for the one before it: {chain}; remove "
-            "one of the constraints, or reverse one"
+            "or reverse one of the constraints"
         )
 
 
@@ -172,16 +173,17 @@ def _check_members(place: str, config: SubTaskConstraintConfig, subtasks: Mappin
     place = f"{place}.eef_subtask_constraint_tuple"
     found = config.eef_subtask_constraint_tuple
     if len(found) != 2 or not all(_is_member(member) for member in found):
-        raise TaskSpecError(f"{place}: {_plain(found)}; expected two subtasks, such as [[left, 0], [right, 1]]")
+        raise TaskSpecError(f"{place}: must be two subtasks, such as [[left, 0], [right, 1]] (got {_to_lists(found)})")
     for eef, index in found:
         if eef not in subtasks:
             raise TaskSpecError(f"{place}: end effector '{eef}' is not in subtask_configs; {choices(eef, subtasks)}")
         if not 0 <= index < len(subtasks[eef]):
             last = len(subtasks[eef]) - 1
-            raise TaskSpecError(f"{place}: {eef} has no subtask {index}; choices: 0 to {last}, counted from 0")
+            raise TaskSpecError(f"{place}: subtask {index} of '{eef}' not found; choices: 0 to {last}")
     if found[0][0] == found[1][0]:
-        reason = f"both subtasks belong to '{found[0][0]}', whose subtasks follow each other anyway"
-        raise TaskSpecError(f"{place}: {reason}; name subtasks of two end effectors")
+        raise TaskSpecError(
+            f"{place}: must be subtasks of two end effectors (got two of '{found[0][0]}', which are in order anyway)"
+        )
 
 
 def _is_member(member: object) -> bool:
@@ -189,7 +191,7 @@ def _is_member(member: object) -> bool:
     return is_pair and isinstance(member[0], str) and type(member[1]) is int  # type: ignore[index]
 
 
-def _plain(found: Sequence[object]) -> list[object]:
+def _to_lists(found: Sequence[object]) -> list[object]:
     return [list(member) if isinstance(member, Sequence) and not isinstance(member, str) else member for member in found]
 
 
@@ -198,19 +200,19 @@ def _check_values(place: str, config: SubTaskConstraintConfig, subtasks: Mapping
     if config.constraint_type == "coordination" and config.coordination_scheme != "replay":
         for eef, index in _members(config):
             if subtasks[eef][index].object_ref is None:
-                reason = f"'{config.coordination_scheme}' moves with an object, but {eef}.{index} has no object_ref"
-                raise TaskSpecError(f"{place}.coordination_scheme: {reason}; name one there, or use 'replay'")
+                reason = f"'{config.coordination_scheme}' requires an object, but {eef}.{index} has no object_ref"
+                raise TaskSpecError(f"{place}.coordination_scheme: {reason}; set its object_ref, or use 'replay'")
 
 
 def _check_schemes(configs: Sequence[SubTaskConstraintConfig]) -> None:
-    """Subtasks that are coordinated, directly or through others, share one transform, so they need the same settings."""
+    """Check that coordinated subtasks have equal settings: directly or through other subtasks, they share one transform."""
     constraints = coordinations(configs)
     for group in groups(c.members for c in constraints):
-        made = [(c.scheme, c.pos_noise_scale, c.rot_noise_scale) for c in constraints if set(c.members) <= set(group)]
-        if len(set(made)) > 1:
+        schemes = [(c.scheme, c.pos_noise_scale, c.rot_noise_scale) for c in constraints if set(c.members) <= set(group)]
+        if len(set(schemes)) > 1:
             names = ", ".join(f"{eef}.{index}" for eef, index in group)
-            found = " and ".join(f"{scheme} (noise {pos} m, {rot} rad)" for scheme, pos, rot in dict.fromkeys(made))
+            found = " and ".join(f"{scheme} (noise {pos} m, {rot} rad)" for scheme, pos, rot in dict.fromkeys(schemes))
             raise TaskSpecError(
-                f"task_constraint_configs: {names} are coordinated and share one transform, but ask for it as {found}; "
-                "give the same coordination_scheme and noise scales to all of them"
+                f"task_constraint_configs: {names} are coordinated and share one transform, but their schemes differ "
+                f"({found}); use the same coordination_scheme and noise scales for all of them"
             )

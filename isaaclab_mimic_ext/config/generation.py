@@ -1,4 +1,4 @@
-"""Generation settings of a Python caller: changes to those of the task."""
+"""Generation settings in Python: changes to the settings of a task."""
 
 from dataclasses import fields
 from typing import Any
@@ -11,20 +11,20 @@ from isaaclab_mimic_ext.errors import ConfigError, choices
 
 _PREFIX = "generation_"
 _NAMES = {field.name.removeprefix(_PREFIX): field.name for field in fields(DataGenConfig)}
-"""Short name -> field of `DataGenConfig`."""
+"""Short name of a setting -> field of `DataGenConfig`."""
 
 
 class GenerationCfg:
-    """How many trials are run, and how: changes to the generation settings of a task.
+    """Changes to the generation settings of a task, such as the number of trials and the seed.
 
-    Takes every field of `DataGenConfig` by keyword; settings that are not given keep the task's values. Isaac Lab's names
-    (`generation_num_trials`, `generation_guarantee`, ...) are aliases of the same names without `generation_`.
+    Each field of `DataGenConfig` is a keyword argument. Settings that are not passed keep the values of the task. The prefix
+    `generation_` of Isaac Lab's names (`generation_num_trials`, `generation_guarantee`, ...) may be omitted.
 
-        GenerationCfg(num_trials=1000, seed=3)   # 1000 successful demos
+        GenerationCfg(num_trials=1000, seed=3)   # 1000 successful trials
         GenerationCfg(num_trials=1000, guarantee=False, max_num_failures=None)   # 1000 trials, successful or not
 
     Raises:
-        ConfigError: there is no such setting, a value has the wrong type, or both names of one setting are given.
+        ConfigError: a setting does not exist, a value has the wrong type, or both names of a setting are passed.
     """
 
     def __init__(self, **settings: Any):
@@ -33,9 +33,10 @@ class GenerationCfg:
         for name, value in settings.items():
             field = _NAMES.get(name, name)
             if field not in _NAMES.values():
-                raise ConfigError(f"GenerationCfg: there is no setting '{name}'; {choices(name, _NAMES)}")
+                raise ConfigError(f"GenerationCfg: '{name}' is not a setting; {choices(name, _NAMES)}")
             if field in self.settings:
-                raise ConfigError(f"GenerationCfg: '{name}' and '{name.removeprefix(_PREFIX)}' are one setting; give one")
+                short = name.removeprefix(_PREFIX)
+                raise ConfigError(f"GenerationCfg: '{short}' and '{field}' are the same setting; pass one of them")
             self.settings[field] = value
         self.applied_to(DataGenConfig())
 
@@ -48,7 +49,7 @@ class GenerationCfg:
     __hash__ = None  # type: ignore[assignment]
 
     def applied_to(self, task_settings: DataGenConfig) -> DataGenConfig:
-        """The task's settings with these changes.
+        """Return the settings of a task with these changes.
 
         Raises:
             ConfigError: a value has the wrong type.

@@ -1,4 +1,4 @@
-"""Fields of a schema by their dotted names: which commands have one, which one was meant, and help for all of them."""
+"""Help for the fields of a schema, and messages about unknown fields: the nearest field, and the commands that have it."""
 
 import ast
 import inspect
@@ -16,13 +16,14 @@ from isaaclab_mimic_ext.config.bounds import bounds_of, names_like
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type, verb_of
 
 _WIDTH = 120
-_SHORT = "datagen_config"
-"""Fields of this group may be set without its name."""
+_DATAGEN = "datagen_config"
+"""Group whose fields may be set without the name of the group: `seed=3`."""
 
 
 def has_field(schema: Any, name: str) -> bool:
-    """Whether a schema has the field of a dotted name such as `subtask_configs.franka.0.action_noise`, or its short form."""
-    return _has(schema, name.split(".")) or (name.split(".")[0] != _SHORT and _has(schema, [_SHORT, *name.split(".")]))
+    """Return whether a schema has a field, by a dotted name such as `subtask_configs.franka.0.action_noise` or `seed`."""
+    path = name.split(".")
+    return _has(schema, path) or (path[0] != _DATAGEN and _has(schema, [_DATAGEN, *path]))
 
 
 def _has(kind: Any, path: list[str]) -> bool:
@@ -39,7 +40,7 @@ def _has(kind: Any, path: list[str]) -> bool:
 
 
 def nearest_field(script: str, name: str) -> str | None:
-    """The field of a command that an unknown name probably means, both without their groups; None if none is near."""
+    """Return the field of a command with the name nearest to an unknown name, both without groups; None if none is near."""
     known = dict(_leaves(SCRIPT_SCHEMAS[script]))
     meant = [field.name for field in known.values() if name in names_like(field)]
     short = {dotted.rpartition(".")[2]: dotted for dotted in known}
@@ -47,12 +48,13 @@ def nearest_field(script: str, name: str) -> str | None:
 
 
 def unknown_field(script: str, place: str, siblings: list[str], full_name: str = "") -> str:
-    """An error message about a field that a command does not have: the nearest one, and the commands that have it.
+    """Return an error message about a field that a command does not have: the nearest field, and the commands that have it.
 
     Args:
-        place: its dotted name, as far as its last part is unknown.
-        siblings: names of the fields in the same place.
-        full_name: its whole dotted name; empty: `place`.
+        script: name of the script of the command.
+        place: dotted name, up to and including the first unknown part.
+        siblings: names of the fields in the same group.
+        full_name: complete dotted name; empty: same as `place`.
     """
     full_name = full_name or place
     name = place.rpartition(".")[2]
@@ -62,7 +64,7 @@ def unknown_field(script: str, place: str, siblings: list[str], full_name: str =
 
 
 def owners_text(name: str, script: str) -> str:
-    """The tail of a message about a field that a command does not have: `; generate and check have it`, or empty."""
+    """Return the end of a message about a field that a command does not have: `; generate and check have it`, or empty."""
     owners = [verb_of(other) for other, schema in SCRIPT_SCHEMAS.items() if other != script and has_field(schema, name)]
     if not owners:
         return ""
@@ -71,7 +73,7 @@ def owners_text(name: str, script: str) -> str:
 
 
 def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]]:
-    """(dotted name, field) of all fields of a schema but those of tasks' subtasks and events."""
+    """Yield (dotted name, field) for all fields of a schema except those of subtasks, constraints and events."""
     hints = get_type_hints(schema)
     for field in fields(schema):
         kind = hints[field.name]
@@ -82,7 +84,7 @@ def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]
 
 
 def field_help(script: str) -> str:
-    """Every field of a command with type, default, bounds and meaning, as a template for Hydra's `--help`."""
+    """Return a template for Hydra's `--help`: all fields of a command with type, default, bounds and description."""
     schema = SCRIPT_SCHEMAS[script]
     blocks = [inspect.cleandoc(schema.__doc__ or ""), "", *_blocks(schema, "")]
     if (subtask := subtask_type(schema)) is not None:
@@ -95,7 +97,7 @@ def field_help(script: str) -> str:
 
 
 def _blocks(schema: type, prefix: str) -> list[str]:
-    """Two lines per field: `<name>: <type> = <default>  (<bounds>)`, and its docstring."""
+    """Return two paragraphs per field: `<name>: <type> = <default>  (<bounds>)`, and its docstring."""
     blocks, hints, docs = [], get_type_hints(schema), field_docs(schema)
     for field in sorted(fields(schema), key=lambda field: is_dataclass(hints[field.name])):  # Groups come last.
         kind = hints[field.name]
@@ -103,8 +105,8 @@ def _blocks(schema: type, prefix: str) -> list[str]:
             blocks += _blocks(kind, f"{prefix}{field.name}.")
             continue
         bounds = bounds_of(field)
-        shown = f"  ({bounds})" if bounds is not None and str(bounds) else ""
-        blocks.append(f"  {prefix}{field.name}: {_type_name(kind)}{_default_text(field)}{shown}")
+        suffix = f"  ({bounds})" if bounds is not None and str(bounds) else ""
+        blocks.append(f"  {prefix}{field.name}: {_type_name(kind)}{_default_text(field)}{suffix}")
         indent = " " * 6
         if text := docs.get(field.name):
             blocks.append(textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent))
@@ -125,7 +127,7 @@ def _default_text(field: "Field[Any]") -> str:
 
 @cache
 def field_docs(schema: type) -> dict[str, str]:
-    """The docstrings below the fields of a dataclass and its bases, name -> text."""
+    """Return the docstrings below the fields of a dataclass and its bases: name of a field -> text."""
     docs: dict[str, str] = {}
     for kind in reversed(schema.__mro__[:-1]):
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

@@ -1,4 +1,4 @@
-"""Registers the schemas and resolvers of `conf/` with Hydra, and reads task files through the schema of a command."""
+"""Registration of schemas and resolvers with Hydra, and reading of task files with the schema of a command."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
@@ -20,20 +20,21 @@ from isaaclab_mimic_ext.config.task import MimicEnvCfg
 DATASETS_DIR = Path("datasets")
 LOGS_DIR = Path("logs")
 REGISTERED_GROUP = "registered"
-"""Hydra's group that `conf/task/isaaclab.yaml` has in its defaults."""
+"""Hydra group with the fields of a task registered with Isaac Lab; in the defaults of `conf/task/isaaclab.yaml`."""
 
 
 def conf_dir() -> Path:
-    """The folder of the configuration files, in a checkout or installed."""
+    """Return the folder of the configuration files, in a checkout or an installed package."""
     return _package_dir("isaaclab_mimic_ext.conf")
 
 
 def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, Any] | None = None) -> None:
-    """Make schemas and resolvers known to Hydra, for composing the configuration of `script` next.
+    """Register schemas and resolvers with Hydra, to compose the configuration of `script`.
 
     Args:
-        config_dirs: folders that are searched for task files and for tasks of the user's own.
-        registered: the fields that `task=isaaclab` starts from: those of a task that is registered with Isaac Lab.
+        script: name of the script and of its file in `conf/`.
+        config_dirs: folders with task files and user tasks.
+        registered: fields of a task that is registered with Isaac Lab, for `task=isaaclab`.
     """
     config_dirs = list(config_dirs)
     for folder in config_dirs:
@@ -55,19 +56,19 @@ def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, 
     for name, schema in SCRIPT_SCHEMAS.items():
         node: Any = schema
         if subtask_type(schema) is not None:
-            # OmegaConf types the items of a list in a dict only if that list exists before the file is merged.
+            # OmegaConf converts items of a list in a dict to their class only if the list exists before a file is merged.
             node = schema(subtask_configs={eef_name: [] for eef_name in eef_names})
         store.store(name=f"{name}_schema", node=node)
     _read_task_files_for(SCRIPT_SCHEMAS[script])
 
 
 def _read_task_files_for(schema: type) -> None:
-    """Let Hydra leave out of a task's file the fields that `schema` does not have.
+    """Let Hydra drop the fields of task files that `schema` does not have.
 
-    A task's file serves all commands, each of which reads a part of it. Fields that no task has stay, and are refused. What
-    the user sets elsewhere is not read here: there an unread field is refused too.
+    A task file serves all commands, and each command reads a part of it. Fields that are not in the schema of a task
+    are kept, and refused later. Values from other places are not filtered: unread fields on the command line are refused.
     """
-    Plugins.instance()  # It imports Hydra's sources anew, so they must not be imported before.
+    Plugins.instance()  # Imports Hydra's sources again: import them below, not above.
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
     from hydra._internal.sources_registry import SourcesRegistry
 
@@ -82,7 +83,7 @@ def _read_task_files_for(schema: type) -> None:
 
 
 def drop_unread(config: Any, schema: Any, of_task: Any) -> None:
-    """Remove, in place, the fields of `config` that the type `of_task` has and the type `schema` does not."""
+    """Remove, in place, the fields of `config` that are in the type `of_task` but not in the type `schema`."""
     if isinstance(config, DictConfig) and is_dataclass(of_task) and is_dataclass(schema):
         read, known = get_type_hints(schema), get_type_hints(of_task)
         for name in [name for name in config if name in known]:
@@ -105,7 +106,7 @@ def _keys(config: DictConfig, name: str) -> list[str]:
 
 
 def _find_tasks_in(config_dir: Path) -> None:
-    """Let the folders of `config_dir` be tasks as those of `tasks/` are: `<config_dir>/<task>/task.py`."""
+    """Make the tasks in `config_dir` (`<config_dir>/<task>/task.py`) importable in the same way as those in `tasks/`."""
     import isaaclab_mimic_ext.tasks as package
 
     folder = str(config_dir.resolve())
@@ -114,7 +115,7 @@ def _find_tasks_in(config_dir: Path) -> None:
 
 
 def _eef_names(config_dir: Path) -> set[str]:
-    """The end effectors that the task files of a folder name; broken files are left to Hydra to report."""
+    """Return the names of end effectors in the task files of a folder. Hydra reports broken files later."""
     names: set[str] = set()
     for path in sorted((config_dir / "task").glob("*.yaml")):
         try:
@@ -125,7 +126,7 @@ def _eef_names(config_dir: Path) -> set[str]:
 
 
 def _task_data(task_name: str, file_name: str) -> str:
-    """`${task_data:<task>,<file>}`: a data file that comes with a task; empty if the task is registered with Isaac Lab."""
+    """`${task_data:<task>,<file>}`: path of a data file of a task; empty if the task is registered with Isaac Lab."""
     if task_name == "isaaclab":
         return ""
     import isaaclab_mimic_ext.tasks as package
@@ -136,36 +137,36 @@ def _task_data(task_name: str, file_name: str) -> str:
 
 
 def _task_label(choice: str, task_id: str | None) -> str:
-    """`${task_label:<choice in group task>,${task.id}}`: the name for a task's files; its gym id if it is registered."""
+    """`${task_label:<choice in group task>,${task.id}}`: name of a task in file names; its gym id if it is registered."""
     return task_id.rpartition(":")[2] if choice == "isaaclab" and task_id else choice
 
 
 def _output(file_name: str) -> str:
-    """`${output:<file>}`: below `datasets/`; in a sweep in the job's own folder, so that no job overwrites another's."""
+    """`${output:<file>}`: path in `datasets/`; in a sweep, in the folder of the job, so that jobs do not overwrite files."""
     if is_sweep_job():
         return str(Path(HydraConfig.get().runtime.output_dir) / file_name)
     return str(DATASETS_DIR / file_name)
 
 
 def _run_dir(name: str) -> str:
-    """`${run_dir:<name>}`: a dated folder below `datasets/`; in a sweep the job's own folder."""
+    """`${run_dir:<name>}`: dated folder in `datasets/<name>/`; in a sweep, the folder of the job."""
     return dated_dir(DATASETS_DIR / name)
 
 
 def _log_dir(name: str) -> str:
-    """`${log_dir:<name>}`: likewise below `logs/`."""
+    """`${log_dir:<name>}`: dated folder in `logs/<name>/`; in a sweep, the folder of the job."""
     return dated_dir(LOGS_DIR / name)
 
 
 def dated_dir(folder: Path) -> str:
-    """A folder below `folder` named after the present time; in a sweep the job's own folder."""
+    """Return the path of a folder in `folder`, named after the current time; in a sweep, the folder of the job."""
     if is_sweep_job():
         return str(HydraConfig.get().runtime.output_dir)
     return str(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
 
 def is_sweep_job() -> bool:
-    """Whether a job of a sweep is composed; one that is a process of its own runs alone, and has a number."""
+    """Return whether the configuration of a sweep's job is composed. A job in a separate process is a run with a number."""
     if not HydraConfig.initialized():
         return False
     config = HydraConfig.get()

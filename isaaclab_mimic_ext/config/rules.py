@@ -1,10 +1,10 @@
-"""Rules that relate several fields of a configuration, or a field and the scene. Bounds of one field are at the field."""
+"""Rules that relate fields of a configuration to each other or to the scene. Bounds of one field are at the field."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from isaaclab_mimic_ext.config.bounds import a_range, check_bounds
+from isaaclab_mimic_ext.config.bounds import check_bounds, range_fault
 from isaaclab_mimic_ext.config.commands import (
     CheckDemosCfg,
     EvaluateCfg,
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext.task.definition import Task
 
 SELECTION_KWARGS = ("nn_k", "pos_weight", "rot_weight")
-"""`random` ignores them: an override cannot remove those of the strategy that a task's file names."""
+"""`random` accepts and ignores them, because an override cannot remove the arguments that a task's file sets."""
 COORDINATES = ("x", "y", "yaw")
 
 
 def validate(cfg: Any, task: "Task | None" = None) -> None:
-    """Check a command's configuration. Types have been checked by OmegaConf.
+    """Check the values in the configuration of a command. OmegaConf has checked their types.
 
     Args:
-        task: the task of the configuration; None: it is loaded by its name.
+        cfg: object of a command's schema.
+        task: task of the configuration; None: load the task by its name.
 
     Raises:
-        ConfigError: a value is out of range, contradicts another one, or names what does not exist.
+        ConfigError: a value is out of range, contradicts another value, or is the name of something that does not exist.
     """
     if isinstance(cfg, SceneCfg | CheckDemosCfg):
         from isaaclab_mimic_ext.task.definition import load_task
@@ -50,20 +51,20 @@ def validate(cfg: Any, task: "Task | None" = None) -> None:
 def _check_generate(cfg: GenerateCfg) -> None:
     if not cfg.input_file:
         raise ConfigError(
-            "input_file: no value, and a task of Isaac Lab's registry comes without demos; give annotated ones, "
-            "input_file=<file.hdf5>"
+            "input_file: must be set, because a task registered with Isaac Lab has no source demos here; use "
+            "input_file=<annotated source demos.hdf5>"
         )
     _check_resume(cfg)
 
 
 def _check_resume(cfg: GenerateCfg | TrainCfg) -> None:
     if cfg.resume and cfg.overwrite:
-        raise ConfigError("resume, overwrite: both are true; either resume the run or replace it")
+        raise ConfigError("resume, overwrite: must not both be true; set one of them, to resume or to replace the run")
 
 
 def _check_record(cfg: RecordDemosCfg) -> None:
     if cfg.teleop_device == "keyboard" and cfg.headless:
-        raise ConfigError("teleop_device: 'keyboard' needs a window, and headless is true; leave --headless out")
+        raise ConfigError("teleop_device: 'keyboard' requires a window, but headless is true; omit --headless")
 
 
 def _check_split(cfg: SplitDatasetCfg) -> None:
@@ -73,9 +74,9 @@ def _check_split(cfg: SplitDatasetCfg) -> None:
 
 def _check_pipeline(cfg: PipelineCfg) -> None:
     if not cfg.seeds:
-        raise ConfigError("seeds: must not be empty (got []); give one per training, e.g. seeds=[1,2,3]")
+        raise ConfigError("seeds: must not be empty (got []); set one seed per training, e.g. seeds=[1,2,3]")
     if len(set(cfg.seeds)) < len(cfg.seeds):
-        raise ConfigError(f"seeds: must differ (got {cfg.seeds}); equal seeds would be the same training twice")
+        raise ConfigError(f"seeds: must be different from each other (got {cfg.seeds}); equal seeds repeat a training")
 
 
 def _check_evaluate(cfg: EvaluateCfg) -> None:
@@ -84,13 +85,13 @@ def _check_evaluate(cfg: EvaluateCfg) -> None:
         raise ConfigError(f"horizon: must be >= {lowest}, which is num_success_steps (got {cfg.horizon})")
     if cfg.horizon is None and not cfg.input_file:
         raise ConfigError(
-            "horizon: no value, and a task of Isaac Lab's registry comes without demos that would show it; give "
-            "horizon=<steps> or input_file=<file.hdf5>"
+            "horizon: must be set, because a task registered with Isaac Lab has no source demos here; use horizon=<steps>, "
+            "or input_file=<file.hdf5> with demos to compute it from"
         )
     _require_both("push_probability", "push_velocity", cfg.push_probability, cfg.push_velocity)
     _require_both("arm_push_probability", "arm_push_distance", cfg.arm_push_probability, cfg.arm_push_distance)
     if cfg.push_objects == []:
-        raise ConfigError("push_objects: must not be empty (got []); name some, null pushes any object")
+        raise ConfigError("push_objects: must not be empty (got []); null allows all objects")
     if cfg.push_objects and not cfg.task.is_registered:
         from isaaclab_mimic_ext.task.definition import load_task
 
@@ -101,10 +102,10 @@ def _check_evaluate(cfg: EvaluateCfg) -> None:
 
 
 def _require_both(first: str, second: str, value: float, other: float) -> None:
-    """One of them alone would silently do nothing."""
+    """Check that both values are set or neither: one alone would have no effect."""
     if (value > 0) != (other > 0):
         missing, given = (second, first) if value > 0 else (first, second)
-        raise ConfigError(f"{missing}: must be > 0 because {given} is set (got 0); otherwise nothing is pushed")
+        raise ConfigError(f"{missing}: must be > 0 if {given} is set (got 0); set both, or neither")
 
 
 _CHECKS: dict[type, Callable[[Any], None]] = {
@@ -118,15 +119,15 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
 
 
 def validate_task_cfg(cfg: Any, task: "Task | None") -> None:
-    """Check a Mimic task's configuration, or the part of it that a command reads, against the scene of `task`.
+    """Check the configuration of a Mimic task, or the part of it that a command reads, against the scene of `task`.
 
     Args:
-        cfg: a `MimicEnvCfg`, or a command's configuration.
-        task: None: it is registered with Isaac Lab, and its scene is known only when it runs.
+        cfg: a `MimicEnvCfg`, or the configuration of a command.
+        task: None for a task that is registered with Isaac Lab, whose scene is known only when it runs.
 
     Raises:
-        TaskSpecError: a subtask or a constraint is wrong, or an end effector has no subtask.
-        ConfigError: any other value is wrong.
+        TaskSpecError: a subtask or a constraint is not valid, or an end effector has no subtask.
+        ConfigError: any other value is not valid.
     """
     subtask_configs = getattr(cfg, "subtask_configs", None)
     if subtask_configs is not None:
@@ -141,7 +142,7 @@ def validate_task_cfg(cfg: Any, task: "Task | None") -> None:
         _check_skills(cfg.subtask_configs, _signal_names(cfg.subtask_configs) if task is None else task.signal_names)
     for name, event in getattr(cfg, "events", {}).items():
         if task is None:
-            raise ConfigError(f"events.{name}: a task of Isaac Lab's registry has its own randomization; leave it out")
+            raise ConfigError(f"events.{name}: a task registered with Isaac Lab has its own randomization; omit events")
         _check_event(f"events.{name}", event, task)
 
 
@@ -158,7 +159,7 @@ def _check_end_effectors(subtask_configs: Subtasks, task: "Task | None") -> None
     for eef_name in eef_names:
         if not subtask_configs.get(eef_name):
             raise TaskSpecError(
-                f"subtask_configs.{eef_name}: no subtasks; every end effector of the scene needs at least one"
+                f"subtask_configs.{eef_name}: must not be empty; every end effector of the scene needs at least one subtask"
             )
 
 
@@ -169,7 +170,7 @@ def _check_subtasks(subtask_configs: Subtasks, task: "Task | None") -> None:
             is_last = index == len(subtasks) - 1
             if subtask.subtask_term_signal is None and not is_last:
                 known = "" if task is None else f"; choices: {', '.join(task.signal_names)}"
-                raise TaskSpecError(f"{place}: no subtask_term_signal; every subtask but the last needs one{known}")
+                raise TaskSpecError(f"{place}: subtask_term_signal must be set for all subtasks except the last{known}")
             if task is not None:
                 _check_names(place, subtask, task.object_names, task.signal_names)
             _check_offsets(place, subtask, index == 0, is_last)
@@ -177,10 +178,12 @@ def _check_subtasks(subtask_configs: Subtasks, task: "Task | None") -> None:
 
 
 def check_scene_names(subtask_configs: Subtasks, object_names: Collection[str], signal_names: Collection[str]) -> None:
-    """Check the objects and signals of subtasks against a running scene; one without signals leaves them to source files.
+    """Check the objects and signals of subtasks against a running scene.
+
+    A scene without signals skips the check of signals: they are read from the source demos.
 
     Raises:
-        TaskSpecError: the scene lacks one.
+        TaskSpecError: an object or signal is not in the scene.
     """
     for eef_name, subtasks in subtask_configs.items():
         for index, subtask in enumerate(subtasks):
@@ -192,7 +195,7 @@ def _place(eef_name: str, index: int, subtask: SubTaskBoundsCfg) -> str:
 
 
 def _signal_names(subtask_configs: Subtasks) -> list[str]:
-    """Signals that subtasks name."""
+    """Return the term signals of all subtasks."""
     named = [subtask.subtask_term_signal for subtasks in subtask_configs.values() for subtask in subtasks]
     return [signal for signal in named if signal is not None]
 
@@ -203,7 +206,7 @@ def _check_names(place: str, cfg: SubTaskBoundsCfg, object_names: Collection[str
         raise TaskSpecError(f"{place}: object_ref '{object_ref}' is not in the scene; {choices(object_ref, object_names)}")
     signal = cfg.subtask_term_signal
     if signal is not None and signal_names and signal not in signal_names:
-        raise TaskSpecError(f"{place}: the task has no signal '{signal}'; {choices(signal, signal_names)}")
+        raise TaskSpecError(f"{place}: subtask_term_signal '{signal}' is not in the task; {choices(signal, signal_names)}")
 
 
 def _check_offsets(place: str, cfg: SubTaskBoundsCfg, is_first: bool, is_last: bool) -> None:
@@ -214,12 +217,12 @@ def _check_offsets(place: str, cfg: SubTaskBoundsCfg, is_first: bool, is_last: b
         )
     if is_first and start[0] < 0:
         raise TaskSpecError(
-            f"{place}: first_subtask_start_offset_range must be >= 0 (got {start}): a negative shift starts before the demo"
+            f"{place}: first_subtask_start_offset_range must be >= 0 (got {start}); a negative offset starts before the demo"
         )
     if not is_first and any(start):
         raise TaskSpecError(
-            f"{place}: first_subtask_start_offset_range must be [0, 0] (got {start}): it is for an end effector's first "
-            "subtask only"
+            f"{place}: first_subtask_start_offset_range must be [0, 0], except for the first subtask of an end effector "
+            f"(got {start})"
         )
 
 
@@ -227,13 +230,13 @@ def _check_strategy(place: str, cfg: SubTaskBoundsCfg) -> None:
     strategy = getattr(cfg, "selection_strategy", "random")
     if strategy != "random" and getattr(cfg, "object_ref", None) is None:
         raise TaskSpecError(
-            f"{place}: selection_strategy '{strategy}' needs an object_ref to measure distances from; name one or use "
-            "'random'"
+            f"{place}: selection_strategy '{strategy}' requires an object_ref, whose pose it compares; set object_ref, or "
+            "use 'random'"
         )
     for name, value in getattr(cfg, "selection_strategy_kwargs", {}).items():
         where = f"{place}: selection_strategy_kwargs.{name}"
         if name not in SELECTION_KWARGS:
-            raise TaskSpecError(f"{where}: no strategy has this argument; {choices(name, SELECTION_KWARGS)}")
+            raise TaskSpecError(f"{where}: '{name}' is not an argument of a strategy; {choices(name, SELECTION_KWARGS)}")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if name == "nn_k" and not (is_number and isinstance(value, int) and value >= 1):
             raise TaskSpecError(f"{where}: must be a whole number >= 1 (got {value!r})")
@@ -242,19 +245,19 @@ def _check_strategy(place: str, cfg: SubTaskBoundsCfg) -> None:
 
 
 def _check_skills(subtask_configs: Subtasks, signal_names: Sequence[str]) -> None:
-    """Refuse subtasks that SkillGen cannot treat as skills."""
+    """Check that SkillGen can use all subtasks as skills."""
     for eef_name, subtasks in subtask_configs.items():
         for index, subtask in enumerate(subtasks):
             place = f"subtask_configs.{eef_name}.{index}"
             if subtask.subtask_term_signal is None:
                 raise TaskSpecError(
-                    f"{place}: no subtask_term_signal; with use_skillgen every subtask needs one, the last too: it names "
-                    f"the start signal; choices: {', '.join(signal_names)}"
+                    f"{place}: subtask_term_signal must be set for all subtasks, also the last, with use_skillgen, "
+                    f"because it names the start signal; choices: {', '.join(signal_names)}"
                 )
             if any(subtask.first_subtask_start_offset_range):
                 raise TaskSpecError(
                     f"{place}: first_subtask_start_offset_range must be [0, 0] with use_skillgen (got "
-                    f"{list(subtask.first_subtask_start_offset_range)}), whose skills start at their start signals; use "
+                    f"{list(subtask.first_subtask_start_offset_range)}); skills start at their start signals: use "
                     "subtask_start_offset_range"
                 )
 
@@ -262,8 +265,8 @@ def _check_skills(subtask_configs: Subtasks, signal_names: Sequence[str]) -> Non
 def _check_navigation(cfg: MimicEnvCfg) -> None:
     if cfg.datagen_config.use_navigation_controller and BODY not in cfg.subtask_configs:
         raise ConfigError(
-            f"datagen_config.use_navigation_controller: true, but there is no end effector '{BODY}' to drive; end "
-            f"effectors: {', '.join(cfg.subtask_configs)}; set it to false, or give '{BODY}' subtasks"
+            f"datagen_config.use_navigation_controller: requires an end effector '{BODY}' (got "
+            f"{', '.join(cfg.subtask_configs)}); set it to false, or add subtask_configs.{BODY}"
         )
 
 
@@ -273,20 +276,20 @@ def _check_event(place: str, cfg: EventCfg, task: "Task") -> None:
     if cfg.asset not in names:
         raise ConfigError(f"{place}.asset: '{cfg.asset}' is not in the scene; {choices(cfg.asset, names)}")
     if cfg.asset in arm_names and (cfg.pose_range or cfg.min_separation):
-        raise ConfigError(f"{place}: '{cfg.asset}' is a robot: it has a joint_std, no pose_range and no min_separation")
+        raise ConfigError(f"{place}: pose_range and min_separation are for objects (got robot '{cfg.asset}'); use joint_std")
     if cfg.asset not in arm_names and cfg.joint_std:
-        raise ConfigError(f"{place}: '{cfg.asset}' has no joints: it has a pose_range, no joint_std")
+        raise ConfigError(f"{place}: joint_std is for robots (got object '{cfg.asset}'); use pose_range")
     check_pose_range(f"{place}.pose_range", cfg.pose_range)
 
 
 def check_pose_range(place: str, pose_range: Mapping[str, Sequence[float]]) -> None:
-    """Check the range of each coordinate.
+    """Check that each coordinate is x, y or yaw, with a range [lowest, highest].
 
     Raises:
-        ConfigError: a coordinate is unknown, or its range is not [lowest, highest].
+        ConfigError: a coordinate is unknown, or its range is not valid.
     """
     for coordinate, bounds in pose_range.items():
         if coordinate not in COORDINATES:
-            raise ConfigError(f"{place}.{coordinate}: unknown coordinate; {choices(coordinate, COORDINATES)}")
-        if fault := a_range(bounds):
+            raise ConfigError(f"{place}: '{coordinate}' is not a coordinate; {choices(coordinate, COORDINATES)}")
+        if fault := range_fault(bounds):
             raise ConfigError(f"{place}.{coordinate}: {fault}")

@@ -1,7 +1,7 @@
 """The schema of a task, with Isaac Lab's field names and defaults (`isaaclab.envs.mimic_env_cfg`).
 
-Values live in `conf/`. `DataGenConfig` and `SubTaskConfig` are built from parts, since most commands read only some of their
-fields: the schema of a command (`config.commands`) has the parts that it reads.
+The values are in `conf/`. `DataGenConfig` and `SubTaskConfig` consist of smaller classes, because most commands read only a
+part of their fields. The schema of a command (`config.commands`) contains the classes that the command reads.
 """
 
 import math
@@ -12,12 +12,12 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
-from isaaclab_mimic_ext.config.bounds import a_range, bounded
+from isaaclab_mimic_ext.config.bounds import bounded, range_fault
 
 GYM_ID = re.compile(r"([\w.]+:)?[\w.-]+-v\d+")
-"""A name in Isaac Lab's registry, `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`, or `module:name` with what to import before."""
+"""Name in Isaac Lab's registry: `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`, or `<module>:<name>` to import a module first."""
 BODY = "body"
-"""The end effector that is a mobile base."""
+"""Name of the end effector that is a mobile base."""
 SELECTION_STRATEGIES = ("random", "nearest_neighbor_object", "nearest_neighbor_robot_distance")
 CONSTRAINT_TYPES = ("sequential", "coordination")
 COORDINATION_SCHEMES = ("replay", "transform", "translate")
@@ -26,40 +26,41 @@ MAX_SEED = 2**64 - 1
 
 @dataclass
 class SeedCfg:
-    """Random numbers."""
+    """Seed of random numbers."""
 
     seed: int = bounded(1, at_least=0, at_most=MAX_SEED)
-    """Seed of the scenes, and in generation of everything random in a trial."""
+    """Seed of the initial scenes. In generation also of offsets, selection and noise."""
 
 
 @dataclass
 class SuccessCfg:
-    """The end of a trial that counts as success."""
+    """Duration of held success."""
 
     num_success_steps: int = bounded(5, at_least=1)
-    """Number of last steps of a trial in each of which success must be true."""
+    """The task must be solved in each of the last `num_success_steps` steps of a trial or episode."""
 
 
 @dataclass
 class SuccessRuleCfg(SuccessCfg):
-    """Success of a trial."""
+    """Criterion for a successful trial."""
 
     success_rule: str = bounded("held", choices=("held", "any_step"))
-    """`held` (true in all of the last `num_success_steps`), or `any_step` (true in any, as in Isaac Lab and MimicGen)."""
+    """`held` (solved in each of the last `num_success_steps` steps) or `any_step` (solved in at least one step, as in Isaac
+    Lab and MimicGen)."""
 
 
 @dataclass
 class BudgetCfg:
-    """Failures after which a run ends. Trials count in the order of their numbers."""
+    """Budgets: limits that end a run. Trials are counted in the order of their numbers."""
 
     max_num_failures: int | None = bounded(25, at_least=1, remedy="null disables the limit")
-    """Number of failures in a row that ends the run."""
+    """End the run after this many failures in a row; null: no limit."""
     max_total_failures: int | None = bounded(None, at_least=1, remedy="null disables the limit")
-    """Total number of failures that ends the run."""
+    """End the run after this many failures in total; null: no limit."""
     max_trials: int | None = bounded(None, at_least=1, remedy="null disables the limit")
-    """Number of trials, successful or not, that ends the run."""
+    """End the run after this many trials, successful or not; null: no limit."""
     min_success_rate: float | None = bounded(None, above=0, at_most=1, remedy="null disables the limit")
-    """The run ends as soon as its success rate is certainly below this (0 to 1)."""
+    """End the run when it is 99 % certain that its success rate is below this value (0 to 1); null: no limit."""
 
 
 @dataclass
@@ -67,47 +68,50 @@ class SelectionCfg:
     """Selection of source demos."""
 
     generation_select_src_per_subtask: bool = True
-    """Select a source demo for each subtask. False: one for the whole trial."""
+    """true: select a source demo for each subtask. false: select one for the whole trial."""
     generation_select_src_per_arm: bool = False
-    """Let each end effector select its own source demo. False: the same demo for subtask i of all end effectors."""
+    """true: each end effector selects its own source demo. false: all end effectors use the same source demo for subtasks
+    with the same index."""
     compat_select: str = bounded("mimic", choices=("mimic", "isaaclab"))
-    """`mimic`, or `isaaclab` (keep the first choice for a whole trial unless `generation_select_src_per_arm`)."""
+    """`mimic` (select as the two fields above specify) or `isaaclab` (unless `generation_select_src_per_arm`, keep the first
+    source demo for the whole trial, as Isaac Lab does)."""
     use_skillgen: bool = False
-    """Plan the motion between segments instead of interpolating it; the demos need subtask start signals."""
+    """Use SkillGen: plan transits around obstacles between skills instead of interpolating. The source demos need start
+    signals (`mimic annotate annotate_subtask_start_signals=true`)."""
 
 
 @dataclass
 class DataGenConfig(SelectionCfg, BudgetCfg, SuccessRuleCfg, SeedCfg):
-    """How trials are made and counted. Source: MimicGen's `experiment.generation`, Isaac Lab's `DataGenConfig`."""
+    """Settings of generation. Source: MimicGen's `experiment.generation`, Isaac Lab's `DataGenConfig`."""
 
     generation_guarantee: bool = True
-    """Run until `generation_num_trials` trials have succeeded. False: run that many trials."""
+    """true: run until `generation_num_trials` trials have succeeded. false: run `generation_num_trials` trials."""
     generation_num_trials: int = bounded(100, at_least=1, like=("num_demos", "num_episodes"))
-    """Number of trials, see `generation_guarantee`."""
+    """Number of successful trials, or of all trials: see `generation_guarantee`."""
     generation_keep_failed: bool = False
-    """Write failed trials too, to `demo_failed.hdf5`."""
+    """Also write failed trials, to `demo_failed.hdf5`."""
     max_time: float | None = bounded(None, above=0, unit="h", remedy="null disables the limit")
-    """Running time that ends the run, including earlier sessions [h]."""
+    """End the run after this time, including the time before a resume [h]; null: no limit."""
     generation_transform_first_robot_pose: bool = False
-    """Prepend the source demo's end effector pose to every segment, not only to the first of a trial."""
+    """true: prepend the end effector pose of the source demo to all segments. false: only to the first one of a trial."""
     generation_interpolate_from_last_target_pose: bool = True
-    """Interpolate to a segment from the last target pose. False: from the pose that the end effector has reached."""
+    """true: interpolation starts at the last target pose. false: at the current pose of the end effector."""
     num_final_hold_steps: int = bounded(10, at_least=0)
-    """Number of steps at the last waypoint, without noise, before a trial is judged."""
+    """Number of steps to hold the last waypoint, without noise, at the end of a trial."""
     stop_hopeless_trials: bool = False
-    """End a trial as soon as its task knows that it can no longer succeed."""
+    """End a trial as soon as its task knows that the trial can no longer succeed."""
     action_noise_process: str = bounded("white", choices=("white", "ornstein_uhlenbeck"))
-    """`white` (independent at every step), or `ornstein_uhlenbeck` (correlated over time, same standard deviation)."""
+    """`white` (independent in each step) or `ornstein_uhlenbeck` (correlated over time, same standard deviation)."""
     action_noise_correlation_steps: float = bounded(10.0, above=0)
-    """Number of steps after which the correlation of `ornstein_uhlenbeck` has fallen to 1/e."""
+    """Number of steps after which the correlation of `ornstein_uhlenbeck` noise has fallen to 1/e."""
     transit_ramp_steps: int = bounded(8, at_least=1)
-    """Number of steps over which a planned path accelerates, decelerates and rounds its corners; 1: not at all."""
+    """Number of steps over which a transit accelerates, decelerates and rounds its corners; 1: full speed, sharp corners."""
     use_navigation_controller: bool = False
-    """Repeat the waypoint of end effector `body` until the env reports that its navigation goal is reached."""
+    """Mobile base: repeat the waypoint of end effector `body` until the env reports that its navigation goal is reached."""
     max_navigation_wait_steps: int = bounded(200, at_least=0)
-    """A trial that has waited longer than this for its base fails [steps]."""
+    """Largest number of steps to wait for the mobile base; a trial that waits longer fails."""
     legacy_small_rotation: bool = False
-    """Jump to the goal rotation where it is closer than 0.05 rad, as Isaac Lab and MimicGen do."""
+    """Do not interpolate rotations below 0.05 rad: jump to the goal rotation, as Isaac Lab and MimicGen do."""
 
 
 def _noise_fault(value: Any) -> str | None:
@@ -117,7 +121,7 @@ def _noise_fault(value: Any) -> str | None:
     if deviations and all(is_number) and all(0 <= item < math.inf for item in deviations):
         return None
     shown = deviations if is_list else value
-    return f"must be a number >= 0, or a list with one for every pose entry of the action (got {shown!r})"
+    return f"must be a number >= 0, or a list with one number per pose entry of the action (got {shown!r})"
 
 
 @dataclass
@@ -125,23 +129,23 @@ class SubTaskBoundsCfg:
     """Boundaries of a subtask."""
 
     subtask_term_signal: str | None = None
-    """Signal whose first rise ends the subtask; the last subtask needs none."""
-    subtask_term_offset_range: tuple[int, int] = bounded((0, 0), rule=a_range)
-    """Range of the random shift of the end, both bounds included [steps]."""
-    first_subtask_start_offset_range: tuple[int, int] = bounded((0, 0), rule=a_range)
-    """Range of the random shift of the start, first subtask only [steps]."""
-    subtask_start_offset_range: tuple[int, int] = bounded((0, 0), rule=a_range)
-    """Range of the random shift of the start that SkillGen's start signal marks, both bounds included [steps]."""
+    """Term signal: its first rise ends the subtask. The last subtask needs none, except with `use_skillgen`."""
+    subtask_term_offset_range: tuple[int, int] = bounded((0, 0), rule=range_fault)
+    """Range of the random offset of the end, bounds included [steps]."""
+    first_subtask_start_offset_range: tuple[int, int] = bounded((0, 0), rule=range_fault)
+    """Range of the random offset of the start, bounds included, first subtask only [steps]."""
+    subtask_start_offset_range: tuple[int, int] = bounded((0, 0), rule=range_fault)
+    """SkillGen: range of the random offset of the start of the skill, bounds included [steps]."""
 
     def __post_init__(self) -> None:
-        # OmegaConf hands out lists for tuples.
+        # OmegaConf returns lists for tuples.
         self.subtask_term_offset_range = cast(tuple[int, int], tuple(self.subtask_term_offset_range))
         self.first_subtask_start_offset_range = cast(tuple[int, int], tuple(self.first_subtask_start_offset_range))
         self.subtask_start_offset_range = cast(tuple[int, int], tuple(self.subtask_start_offset_range))
 
     @property
     def label(self) -> str:
-        """Name of the subtask in messages; may be empty."""
+        """Name of the subtask in messages: its term signal or description, or empty."""
         return self.subtask_term_signal or str(getattr(self, "description", ""))
 
 
@@ -150,21 +154,23 @@ class SubTaskObjectCfg:
     """Object of a subtask."""
 
     object_ref: str | None = None
-    """Object that the motion is relative to; None: the segment is not transformed."""
+    """Object that the motion is relative to; null: the segment is not transformed."""
 
 
 @dataclass
 class SubTaskDemoCfg(SubTaskBoundsCfg, SubTaskObjectCfg):
-    """What a subtask demands of source demos: boundaries, selection, and how the gripper may move."""
+    """Settings of a subtask that concern source demos: boundaries, selection and settling."""
 
     selection_strategy: str = bounded("random", choices=SELECTION_STRATEGIES)
-    """`random`, `nearest_neighbor_object` or `nearest_neighbor_robot_distance`."""
+    """Selection of the source demo: `random`, `nearest_neighbor_object` (the object's pose is similar) or
+    `nearest_neighbor_robot_distance` (the start of the segment is near the end effector)."""
     selection_strategy_kwargs: dict[str, Any] = field(default_factory=dict)
-    """`nn_k` (3), `pos_weight` (1), `rot_weight` (1); `random` ignores them."""
+    """Arguments of the strategy: `nn_k` (default 3; draw from the k best source demos), `pos_weight` (default 1) and
+    `rot_weight` (default 1); `random` ignores them."""
     num_settle_steps_before_gripper: int = bounded(0, at_least=0)
-    """Number of steps to hold the target before the gripper's action changes, for the arm to come to rest."""
+    """Settling: number of steps to hold the target before the gripper action changes."""
     description: str = ""
-    """The subtask in words."""
+    """Description of the subtask, for messages and charts."""
 
 
 @dataclass
@@ -172,56 +178,59 @@ class SubTaskConfig(SubTaskDemoCfg):
     """One subtask of one end effector. Source: MimicGen's `task_spec`, Isaac Lab's `SubTaskConfig`."""
 
     action_noise: Any = bounded(0.03, rule=_noise_fault)
-    """Standard deviation in the action's own units: one number, or one for every pose entry of the action."""
+    """Standard deviation of the noise, in units of the action: one number, or a list with one per pose entry."""
     num_interpolation_steps: int = bounded(5, at_least=0)
     """Number of waypoints interpolated from the current pose to the start of the segment."""
     num_fixed_steps: int = bounded(0, at_least=0)
-    """Number of steps at the first pose of the segment before it is followed."""
+    """Number of steps to hold the first pose of the segment before the segment is executed."""
     apply_noise_during_interpolation: bool = False
-    """Add noise to interpolated waypoints too."""
+    """Also add noise to interpolated waypoints."""
 
 
 def _time_diff_fault(value: int) -> str | None:
     if value == -1 or value >= 1:
         return None
     return (
-        f"must be -1 (the latter starts when the former has finished) or >= 1 (it waits this many steps before its end) "
-        f"(got {value})"
+        "must be -1 (the latter subtask begins after the former has finished) or >= 1 (it waits this many steps before its "
+        f"end) (got {value})"
     )
 
 
 @dataclass
 class SubTaskConstraintConfig:
-    """How two subtasks of different end effectors depend on each other. Source: Isaac Lab's `SubTaskConstraintConfig`."""
+    """Constraint between two subtasks of different end effectors. Source: Isaac Lab's `SubTaskConstraintConfig`."""
 
     eef_subtask_constraint_tuple: list[Any] = field(default_factory=list)
-    """[[end effector, subtask index], [end effector, subtask index]]; `sequential`: the former, then the latter."""
+    """The two subtasks, by end effector and index: `[[left, 0], [right, 1]]`. `sequential`: the former subtask is first."""
     constraint_type: str = bounded(MISSING, choices=CONSTRAINT_TYPES)
-    """`sequential`, or `coordination` (both move as in one source demo, and end together)."""
+    """`sequential` (one subtask after the other) or `coordination` (both subtasks use the same source demo and end
+    together)."""
     sequential_min_time_diff: int = bounded(-1, rule=_time_diff_fault)
-    """-1: the latter starts when the former has finished. m >= 1: it waits m steps before its own end for that."""
+    """-1: the latter subtask begins after the former has finished. m >= 1: the latter waits m steps before its end until the
+    former has finished."""
     coordination_scheme: str = bounded("replay", choices=COORDINATION_SCHEMES)
-    """How both paths are moved: `replay` (not at all), `transform` (with the object) or `translate` (its position only)."""
+    """Common transform of both segments: `replay` (none), `transform` (with the pose of the object) or `translate` (with the
+    position of the object)."""
     coordination_scheme_pos_noise_scale: float = bounded(0.0, at_least=0)
-    """Largest uniform noise on the common transform, along each axis [m]."""
+    """Largest uniform noise of the common transform, along each axis [m]."""
     coordination_scheme_rot_noise_scale: float = bounded(0.0, at_least=0)
-    """Largest uniform noise on the common transform, about each axis [rad]."""
+    """Largest uniform noise of the common transform, about each axis [rad]."""
     coordination_synchronize_start: bool = False
-    """Both begin together."""
+    """Begin both subtasks in the same step."""
 
 
 @dataclass
 class EventCfg:
-    """Randomization of one asset at a reset."""
+    """Randomization of one object or robot at resets."""
 
     asset: str = MISSING
     """Name of an object or a robot of the scene."""
     pose_range: dict[str, list[float]] = field(default_factory=dict)
-    """x, y [m] and yaw [rad]: [lowest, highest], relative to the object's default pose."""
+    """Objects only: ranges [lowest, highest] of x, y [m] and yaw [rad], relative to the default pose of the object."""
     min_separation: float = bounded(0.0, at_least=0)
-    """Free space around the object's footprint [m]."""
+    """Objects only: smallest distance between the footprint of the object and those of other objects [m]."""
     joint_std: float = bounded(0.0, at_least=0)
-    """Robots only: standard deviation of the arm's joints around its home position [rad]."""
+    """Robots only: standard deviation of the joint positions around the home position [rad]."""
 
 
 @dataclass
@@ -229,68 +238,71 @@ class EventsCfg:
     """Randomization at resets."""
 
     events: dict[str, EventCfg] = field(default_factory=dict)
-    """Randomization of each asset, by the name of the event."""
+    """Name of an event -> randomization of one object or robot."""
 
 
 @dataclass
 class MimicEnvCfg(EventsCfg):
-    """A Mimic task: what is generated, from which subtasks, under which randomization."""
+    """Configuration of a Mimic task: generation settings, subtasks, constraints and randomization."""
 
     datagen_config: DataGenConfig = field(default_factory=DataGenConfig)
     subtask_configs: dict[str, list[SubTaskConfig]] = field(default_factory=dict)
-    """Subtasks of each end effector."""
+    """Name of an end effector -> its subtasks, in their order."""
     all_subtasks: dict[str, Any] = field(default_factory=dict)
-    """Values for every subtask of every end effector, in place of its own: `all_subtasks.action_noise=0.01`."""
+    """Values that replace those of all subtasks of all end effectors: `all_subtasks.action_noise=0.01`."""
     task_constraint_configs: list[SubTaskConstraintConfig] = field(default_factory=list)
     """Constraints between subtasks of different end effectors."""
 
 
 @dataclass
 class SimCfg:
-    """The engine that runs the scene."""
+    """Engine that simulates the scene."""
 
     engine: str = "auto"
-    """`auto`, `mujoco`, `kinematic` or `isaaclab`."""
+    """`mujoco`, `kinematic` (no physics), `isaaclab`, or `auto` (`isaaclab` if it is installed and has
+    the task, else `mujoco`)."""
     num_threads: int = bounded(0, at_least=0, remedy="0 means one per core")
-    """Physics threads of the embedded engines; 0: one per core."""
+    """MuJoCo: number of physics threads; 0: one per core."""
     physics: str = "default"
-    """Isaac Lab: `default` (as the env's configuration has it) or `newton` (needs no Isaac Sim)."""
+    """Isaac Lab: `default` (physics engine of the env's configuration) or `newton` (runs without Isaac Sim)."""
     robot_usd: str | None = None
-    """Isaac Lab: a local USD file of the robot in place of the one from NVIDIA's servers."""
+    """Isaac Lab: local USD file of the robot; null: the file on NVIDIA's servers."""
     env: dict[str, Any] = field(default_factory=dict)
-    """Isaac Lab: fields of the env's own configuration, as its scripts take them: `env.scene.env_spacing=3`."""
+    """Isaac Lab: values that replace fields of the env's configuration; `env.scene.env_spacing=3` is short for
+    `sim.env.scene.env_spacing=3`."""
     launcher_args: list[str] = field(default_factory=list)
-    """Isaac Lab: flags of its launcher, as they stood on the command line."""
+    """Isaac Lab: arguments of its launcher. Flags of the launcher on the command line are added here."""
 
 
 @dataclass
 class FileCfg:
-    """Layout of a written dataset."""
+    """Format of a written dataset."""
 
     compression: str = bounded("none", choices=("none", "lzf", "gzip"))
-    """`none`, `lzf` or `gzip`."""
+    """Compression of the dataset: `none`, `lzf` or `gzip`."""
     format_version: int = bounded(1, choices=(0, 1), remedy="0 is the format of Isaac Lab 2.3, 1 that of Isaac Lab 3")
-    """1: quaternions xyzw (Isaac Lab 3). 0: wxyz, no attribute (Isaac Lab 2.3)."""
+    """Format of the dataset. 1: quaternions xyzw, as in Isaac Lab 3. 0: quaternions wxyz, no attribute `format_version`,
+    as in Isaac Lab 2.3."""
 
 
 @dataclass
 class RecorderCfg(FileCfg):
-    """How episodes are written."""
+    """Format of a written dataset, and memory of its writer."""
 
     queue_megabytes: int = bounded(256, at_least=1)
-    """Recorded episodes that may wait for the writer before generation waits too [MiB]."""
+    """Size of the queue of episodes that wait for the writer [MiB]. When it is full, generation waits."""
 
 
 @dataclass
 class TaskRef:
-    """The task."""
+    """Task, set by `task=<name>`."""
 
     name: str = MISSING
-    """A folder of `tasks/`; or `isaaclab`, any Mimic task that is registered with Isaac Lab."""
+    """Name of a folder in `tasks/`, or `isaaclab` for a Mimic task that is registered with Isaac Lab."""
     id: str | None = None
-    """Its gym id there."""
+    """Gym id of the task that is registered with Isaac Lab; `task=<gym id>` sets it."""
 
     @property
     def is_registered(self) -> bool:
-        """Whether it is a task of Isaac Lab's registry, which is no folder of ours."""
+        """Return whether the task is registered with Isaac Lab, instead of a folder in `tasks/`."""
         return self.name == "isaaclab"

@@ -39,7 +39,7 @@ def test_ill_demos_end_with_1_and_json_stays_json(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["input_file=none.hdf5"], "none.hdf5: not found"),
-        (["picture_file=demos.jpg"], "picture_file: 'demos.jpg' is not a picture; choices: .png, .html"),
+        (["picture_file=demos.jpg"], "picture_file: must end with .png or .html (got 'demos.jpg')"),
         (["num_draws=0"], "num_draws: must be >= 1 (got 0)"),
         (["num_draw=5"], "did you mean 'num_draws'?"),
         (["subtask_configs.franka.0.object_ref=ketchop"], "did you mean 'ketchup'?"),

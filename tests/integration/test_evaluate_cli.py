@@ -53,7 +53,7 @@ BAD_INPUT = [
     ([POLICY + "expert", "horizon=3"], ["horizon: must be >= 5, which is num_success_steps (got 3)"]),
     ([POLICY + "expert", "randomization_scale=-1"], ["randomization_scale: must be >= 0 (got -1.0)"]),
     ([POLICY + "expert", "push_probability=2", "push_velocity=1"], ["push_probability: must be >= 0 and <= 1 (got 2.0)"]),
-    ([POLICY + "expert", "push_probability=0.1"], ["push_velocity: must be > 0 because push_probability is set (got 0)"]),
+    ([POLICY + "expert", "push_probability=0.1"], ["push_velocity: must be > 0 if push_probability is set (got 0)"]),
     ([POLICY + "expert", "push_objects=[ketchop]"], ["push_objects: 'ketchop' is not", "did you mean 'ketchup'"]),
     ([POLICY + "expert", "observation_noise=0.1", "observation_noise_keys=[eef]", *FAST], ["no observation is 'eef'"]),
     ([POLICY + "expert", "video_of=bset"], ["video_of: 'bset' is not valid", "did you mean 'best'"]),

@@ -157,11 +157,11 @@ BAD_INPUT = [
     (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.actoin_noise=0"],
      "ConfigError: subtask_configs.gripper.0.actoin_noise: generate has no such field (did you mean 'action_noise'?)"),
     (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.action_noise=loud"],
-     "TaskSpecError: subtask_configs.gripper.0 (grasp_1): action_noise must be a number >= 0, or a list with one for "
-     "every pose entry of the action (got 'loud')"),
+     "TaskSpecError: subtask_configs.gripper.0 (grasp_1): action_noise must be a number >= 0, or a list with one "
+     "number per pose entry of the action (got 'loud')"),
     (["task=isaaclab", f"task.id={MIMIC}"],
-     "ConfigError: input_file: no value, and a task of Isaac Lab's registry comes without demos; give annotated ones, "
-     "input_file=<file.hdf5>"),
+     "ConfigError: input_file: must be set, because a task registered with Isaac Lab has no source demos here; use "
+     "input_file=<annotated source demos.hdf5>"),
     (["task=isaaclab"], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
     (["task=isaaclab", "task.id="], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
     (["--task", "Isaac-Stack-Cube-Frank-IK-Rel-Mimic-v0"],

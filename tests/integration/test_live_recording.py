@@ -115,7 +115,7 @@ def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
             "teleop_device: 'keyboard' takes its keys from Isaac Lab's window, and 'mujoco' has none; choices there: "
             "scripted, scripted_fluent",
         ),
-        (["headless=true"], "teleop_device: 'keyboard' needs a window, and headless is true; leave --headless out"),
+        (["headless=true"], "teleop_device: 'keyboard' requires a window, but headless is true; omit --headless"),
     ],
 )
 def test_keyboard_is_refused_where_there_is_no_window(words: list[str], message: str, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_generation_settings_are_checked_by_name_and_type() -> None:
         mimic.GenerationCfg(num_trial=5)
     with pytest.raises(mimic.ConfigError, match="generation_num_trials"):
         mimic.GenerationCfg(num_trials="many")
-    with pytest.raises(mimic.ConfigError, match="give one"):
+    with pytest.raises(mimic.ConfigError, match="are the same setting"):
         mimic.GenerationCfg(num_trials=5, generation_num_trials=5)
 
 

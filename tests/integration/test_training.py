@@ -277,7 +277,7 @@ BAD_INPUT = [
     (["agent.observation.modalities.obs.low_dim=[object_position]"], ["wants: object_position", "has: "]),
     (["task=stack_cube"], ["is of task 'desktop_organizer', not of 'stack_cube'"]),
     (["device=cuda:7"], ["device: 'cuda:7' does not exist: this machine has"]),
-    (["resume=true", "overwrite=true"], ["resume, overwrite: both are true"]),
+    (["resume=true", "overwrite=true"], ["resume, overwrite: must not both be true"]),
 ]
 # fmt: on
 

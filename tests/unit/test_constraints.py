@@ -62,7 +62,7 @@ DEADLOCKS = {
 
 @pytest.mark.parametrize("name", DEADLOCKS)
 def test_a_deadlock_is_refused_and_its_events_are_named(name: str) -> None:
-    with pytest.raises(TaskSpecError, match=r"deadlock, .*: (\w+\.\d (begin|end)s -> )+.*; remove one"):
+    with pytest.raises(TaskSpecError, match=r"deadlock, .*: (\w+\.\d (begin|end)s -> )+.*; remove or reverse one"):
         check_constraints(DEADLOCKS[name], SUBTASKS)
 
 
@@ -71,14 +71,20 @@ def constraint(**values: Any) -> SubTaskConstraintConfig:
 
 
 WRONG = [
-    ({"eef_subtask_constraint_tuple": [["left", 0]]}, r"\.0\.eef_subtask_constraint_tuple: \[\['left', 0\]\]; expected two"),
-    ({"eef_subtask_constraint_tuple": [["left", 0], "right"]}, r"expected two subtasks, such as \[\[left, 0\]"),
-    ({"eef_subtask_constraint_tuple": [["left", "0"], ["right", 0]]}, "expected two subtasks"),
-    ({"eef_subtask_constraint_tuple": [["left", True], ["right", 0]]}, "expected two subtasks"),
+    (
+        {"eef_subtask_constraint_tuple": [["left", 0]]},
+        r"\.0\.eef_subtask_constraint_tuple: must be two .*\(got \[\['left', 0\]\]\)",
+    ),
+    ({"eef_subtask_constraint_tuple": [["left", 0], "right"]}, r"must be two subtasks, such as \[\[left, 0\]"),
+    ({"eef_subtask_constraint_tuple": [["left", "0"], ["right", 0]]}, "must be two subtasks"),
+    ({"eef_subtask_constraint_tuple": [["left", True], ["right", 0]]}, "must be two subtasks"),
     ({"eef_subtask_constraint_tuple": [["lift", 0], ["right", 0]]}, r"end effector 'lift' is not .*did you mean 'left'\?"),
-    ({"eef_subtask_constraint_tuple": [["left", 3], ["right", 0]]}, "left has no subtask 3; choices: 0 to 2"),
-    ({"eef_subtask_constraint_tuple": [["left", -1], ["right", 0]]}, "left has no subtask -1; choices: 0 to 2"),
-    ({"eef_subtask_constraint_tuple": [["left", 0], ["left", 1]]}, "both subtasks belong to 'left'"),
+    ({"eef_subtask_constraint_tuple": [["left", 3], ["right", 0]]}, "subtask 3 of 'left' not found; choices: 0 to 2"),
+    ({"eef_subtask_constraint_tuple": [["left", -1], ["right", 0]]}, "subtask -1 of 'left' not found; choices: 0 to 2"),
+    (
+        {"eef_subtask_constraint_tuple": [["left", 0], ["left", 1]]},
+        r"of two end effectors \(got two of 'left'",
+    ),
     ({"constraint_type": "parallel"}, r"\.constraint_type: 'parallel' is not valid; .*sequential"),
     ({"coordination_scheme": "rotate"}, r"\.coordination_scheme: 'rotate' is not valid; .*replay"),
     ({"sequential_min_time_diff": 0}, r"\.sequential_min_time_diff: must be -1 .* or >= 1 .*\(got 0\)"),
@@ -99,7 +105,7 @@ def test_a_wrong_value_is_refused_with_its_place(values: dict[str, Any], message
 
 def test_a_moving_scheme_needs_objects_on_both_sides() -> None:
     subtasks = SUBTASKS | {"right": [SubTaskConfig(), *SUBTASKS["right"][1:]]}
-    with pytest.raises(TaskSpecError, match=r"'transform' moves with an object, but right\.0 has no object_ref"):
+    with pytest.raises(TaskSpecError, match=r"'transform' requires an object, but right\.0 has no object_ref"):
         check_constraints([together(("left", 0), ("right", 0), coordination_scheme="transform")], subtasks)
     check_constraints([together(("left", 0), ("right", 0), coordination_scheme="replay")], subtasks)
 

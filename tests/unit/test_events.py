@@ -114,9 +114,9 @@ def test_ranges_off_the_table_are_refused(task: Task) -> None:
     ("event", "message"),
     [
         (EventCfg("ketchop"), "did you mean 'ketchup'"),
-        (EventCfg("ketchup", {"z": [0.0, 1.0]}), "z: unknown coordinate; choices: x, y, yaw"),
-        (EventCfg("ketchup", {"x": [0.1, -0.1]}), "is no range"),
-        (EventCfg("ketchup", {"x": [0.1]}), "is no range"),
+        (EventCfg("ketchup", {"z": [0.0, 1.0]}), "'z' is not a coordinate; choices: x, y, yaw"),
+        (EventCfg("ketchup", {"x": [0.1, -0.1]}), r"must be \[lowest, highest\]"),
+        (EventCfg("ketchup", {"x": [0.1]}), r"must be \[lowest, highest\]"),
     ],
 )
 def test_a_wrong_event_is_refused(task: Task, event: EventCfg, message: str) -> None:

@@ -164,7 +164,7 @@ def test_a_preset_of_a_task_goes_by_that_tasks_pipeline():
     ("changes", "words"),
     [
         ({"seeds": []}, "seeds: must not be empty"),
-        ({"seeds": [1, 2, 1]}, "seeds: must differ"),
+        ({"seeds": [1, 2, 1]}, "seeds: must be different from each other"),
         ({"num_sources": 0}, r"num_sources: must be >= 1 \(got 0\)"),
         ({"epochs": 0}, r"epochs: must be >= 1 \(got 0\)"),
         ({"output_dir": ""}, "output_dir: must be the path of a folder"),

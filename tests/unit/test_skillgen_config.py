@@ -25,7 +25,7 @@ def test_task_of_the_desktop_can_be_run_with_skillgen():
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ([f"{PLACE}.subtask_term_signal=null"], [PLACE, "the last too", "reach, grasp, lift, place"]),
+        ([f"{PLACE}.subtask_term_signal=null"], [PLACE, "also the last", "reach, grasp, lift, place"]),
         ([f"{REACH}.first_subtask_start_offset_range=[0,2]"], [REACH, "[0, 2]", "subtask_start_offset_range"]),
         (
             [f"{REACH}.subtask_start_offset_range=[2,0]"],
@@ -60,7 +60,7 @@ def test_source_file_without_start_signals_is_refused_with_the_remedy(tmp_path: 
 
 
 def test_driving_base_without_an_end_effector_of_that_name_is_refused():
-    with pytest.raises(ConfigError, match=r"no end effector 'body' to drive; end effectors: franka"):
+    with pytest.raises(ConfigError, match=r"requires an end effector 'body' .got franka"):
         config("datagen_config.use_navigation_controller=true")
     with pytest.raises(ConfigError, match=r"max_navigation_wait_steps: must be >= 0 \(got -1\)"):
         config("datagen_config.max_navigation_wait_steps=-1")

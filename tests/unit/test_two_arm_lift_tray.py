@@ -224,11 +224,11 @@ def test_one_arm_source_for_the_two_arm_task_is_refused() -> None:
 
 
 def test_subtasks_of_an_arm_that_is_not_there_are_refused() -> None:
-    with pytest.raises(TaskSpecError, match=r"no end effector .franka. in the scene.*left, right"):
+    with pytest.raises(TaskSpecError, match=r"end effector .franka. is not in the scene.*left, right"):
         load_config("generate", [f"task={TASK.name}", "output_dir=unused", "+subtask_configs.franka=[{}]"])
 
 
 def test_constraint_past_the_list_is_refused() -> None:
     override = "task_constraint_configs.2.eef_subtask_constraint_tuple=[[left,4],[right,6]]"
-    with pytest.raises(TaskSpecError, match="right has no subtask 6"):
+    with pytest.raises(TaskSpecError, match="subtask 6 of 'right' not found"):
         load_config("generate", [f"task={TASK.name}", "output_dir=unused", override])
