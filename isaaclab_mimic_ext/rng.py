@@ -1,4 +1,4 @@
-"""Random numbers that belong to a trial: pure functions of (seed, trial, stream, step)."""
+"""Random numbers of trials, as pure functions of (seed, trial, stream, step)."""
 
 # n rows (trials), K draws per row
 
@@ -12,12 +12,12 @@ from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.kernels.philox import philox_words
 
 _DOMAIN_SHIFT = 16
-"""A stream's word of the counter: the domain above, the stream in the lower bits."""
+"""Number of bits of the stream in a word of the counter. The upper bits contain the domain."""
 
 
 @unique
 class Stream(IntEnum):
-    """What a draw is for. The numbers are part of every dataset's reproducibility: append, never renumber."""
+    """Purpose of a draw. Datasets are only reproducible if the numbers stay the same: append, never renumber."""
 
     OBJECT_POSE = 0
     JOINT_POSITION = 1
@@ -31,21 +31,24 @@ class Stream(IntEnum):
 
 
 class Domain(IntEnum):
-    """Whose trials are numbered. Under one seed no two domains share a counter, and so no draw. Append, never renumber."""
+    """Kind of trials. With the same seed, different domains have different counters, and so different draws.
+
+    Append, never renumber.
+    """
 
     GENERATION = 0
-    """Recorded and generated demonstrations."""
+    """Recorded and generated demos."""
     EVALUATION = 1
-    """Episodes that a policy is judged on: scenes that no demonstration was made in."""
+    """Episodes in which a policy is evaluated, in held-out scenes."""
 
 
 class Draws:
-    """The random numbers of some trials.
+    """Random numbers of n trials.
 
     Args:
-        seed: the run's seed, 0 <= seed < 2**64.
-        trials: (n,) int64, the trials' numbers.
-        domain: whose trials they are.
+        seed: seed of the run, 0 <= seed < 2**64.
+        trials: (n,) int64, numbers of the trials, 0 <= trials < 2**32.
+        domain: kind of the trials.
 
     Raises:
         ConfigError: the seed is out of range.
@@ -53,13 +56,13 @@ class Draws:
 
     def __init__(self, seed: int, trials: Tensor, domain: Domain = Domain.GENERATION):
         if not 0 <= seed < 2**64:
-            raise ConfigError(f"seed: {seed} is out of range; give a number from 0 to 2**64 - 1")
+            raise ConfigError(f"seed: must be from 0 to 2**64 - 1 (got {seed})")
         self.seed = seed
         self.trials = trials
         self.domain = domain
 
     def uniform(self, stream: Stream, shape: tuple[int, ...], step: Tensor | int = 0) -> Tensor:
-        """Uniform on (0, 1), open at both ends, float32 of shape (n, *shape); `step` is one number or (n,)."""
+        """Uniform numbers in (0, 1), without 0 and 1, float32 of shape (n, *shape). `step` is one number or (n,) int64."""
         if not isinstance(step, Tensor):
             step = torch.full_like(self.trials, step)
         steps = step.to(torch.int64).expand(self.trials.shape)
@@ -69,7 +72,7 @@ class Draws:
         return (((words >> 9).float() + 0.5) * 2.0**-23).unflatten(-1, shape)
 
     def normal(self, stream: Stream, shape: tuple[int, ...], step: Tensor | int = 0) -> Tensor:
-        """Standard normal, float32 of shape (n, *shape), by Box and Muller's transform."""
+        """Standard normal numbers, float32 of shape (n, *shape), by the Box-Muller transform. `step` as in `uniform`."""
         count = math.prod(shape)
         uniform = self.uniform(stream, (-(-count // 2), 2), step)
         radius = torch.sqrt(-2.0 * torch.log(uniform[..., 0]))
@@ -78,6 +81,6 @@ class Draws:
         return pairs.flatten(1)[:, :count].unflatten(-1, shape)
 
     def integers(self, stream: Stream, low: Tensor, high: Tensor, step: Tensor | int = 0) -> Tensor:
-        """Integers from `low` to `high`, both included, int64 of shape (n, *low.shape)."""
+        """Uniform integers from `low` to `high` (inclusive), int64 of shape (n, *low.shape). `step` as in `uniform`."""
         uniform = self.uniform(stream, tuple(low.shape), step)
         return low + (uniform * (high - low + 1)).floor().long()

@@ -1,7 +1,7 @@
-"""What the generator, the recorder and the annotator need from an environment: Isaac Lab's Mimic API, batched."""
+"""Protocol of an environment for generator, recorder and annotator: Isaac Lab's Mimic API with a leading env axis."""
 
 # N envs, n of them addressed, E end effectors, O objects, A action entries,
-# G gripper entries and P pose entries of an action, of the end effector that has most
+# G gripper entries and P pose entries of the end effector that has the most of them
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -12,17 +12,16 @@ from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
 NestedTensors = dict[str, Any]
-"""A tree of tensors; the keys become groups and datasets of the recorded file."""
+"""Tree of tensors. Its keys become groups and datasets of the recorded file."""
 
 
 @runtime_checkable
 class MimicEnv(Protocol):
-    """N environments that step together. Poses are homogeneous matrices in each env's own frame [m].
+    """N environments that step together. Poses are homogeneous matrices in the frame of each env [m].
 
-    End effectors are stacked in the order of `eef_names`, objects in that of `object_names`. End effectors may differ: those
-    with fewer gripper or pose entries than others are padded with zeros at the end, and `gripper_dims` and `pose_dims` give
-    the number of entries that count. Returned tensors are valid until the next step or reset: clone what must outlive it,
-    and write to none.
+    End effectors are stacked in the order of `eef_names`, objects in the order of `object_names`. End effectors may differ.
+    Those with fewer gripper or pose entries are padded with zeros at the end; `gripper_dims` and `pose_dims` give the number
+    of entries that count. Returned tensors are read-only and valid until the next step or reset: clone them to keep them.
     """
 
     @property
@@ -31,7 +30,7 @@ class MimicEnv(Protocol):
     def device(self) -> device: ...
     @property
     def step_dt(self) -> float:
-        """Time of one control step [s]."""
+        """Duration of one control step [s]."""
 
     @property
     def eef_names(self) -> tuple[str, ...]: ...
@@ -41,86 +40,89 @@ class MimicEnv(Protocol):
     def action_dim(self) -> int: ...
     @property
     def gripper_dims(self) -> tuple[int, ...]:
-        """Gripper entries of each end effector, E numbers; G is the largest."""
+        """Number of gripper entries of each end effector's action, E numbers. G is the largest."""
 
     @property
     def pose_dims(self) -> tuple[int, ...]:
-        """Entries of each end effector's action that carry its pose, and so its noise, E numbers; P is the largest."""
+        """Number of pose entries of each end effector's action, E numbers. P is the largest. They also receive noise."""
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
-        """Start the trials of `draws`, (n,), in the envs `env_ids`, (n,) int64; the other envs do not change a bit."""
+        """Start the n trials of `draws` in the envs `env_ids`, (n,) int64. The other envs stay bitwise the same."""
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
-        """Put the envs `env_ids` into a state in `get_state`'s layout, every leaf (n, ...)."""
+        """Set the envs `env_ids`, (n,) int64, to a state in the layout of `get_state`, leaves (n, ...)."""
 
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
-        """Advance by one control step: all envs, or those of `env_ids` (sorted). `actions` is (N, A) in either case."""
+        """Advance all envs, or only `env_ids` (sorted), by one control step. `actions` is (N, A) in both cases."""
 
     @property
     def eef_pose(self) -> Tensor:
-        """Present poses of the end effectors, (N, E, 4, 4), env frame [m]."""
+        """Current poses of the end effectors, (N, E, 4, 4), env frame [m]."""
 
     @property
     def object_pose(self) -> Tensor:
-        """Present poses of the objects, (N, O, 4, 4), env frame [m]."""
+        """Current poses of the objects, (N, O, 4, 4), env frame [m]."""
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
-        """Name -> (N,) bool."""
+        """Term signals: name -> (N,) bool."""
 
     def get_subtask_start_signals(self) -> dict[str, Tensor]:
-        """Name -> (N,) bool; empty where the task defines none."""
+        """Start signals: name -> (N,) bool; empty if the task defines none."""
 
     def get_attached_objects(self) -> Tensor:
-        """What each gripper holds, (N, E) int64, an index into `object_names`, -1 for nothing; asked with SkillGen only."""
+        """Index into `object_names` of the object in each gripper, (N, E) int64; -1 if empty. Read only with SkillGen."""
 
     def get_navigation_state(self) -> dict[str, Tensor] | None:
-        """Of envs whose base drives: `is_navigating` and `navigation_goal_reached`, (N,) bool each; None: there is none."""
+        """`is_navigating` and `navigation_goal_reached` of mobile bases, (N,) bool each; None without a mobile base."""
 
     def target_eef_pose_to_action(
         self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor | None = None
     ) -> Tensor:
-        """Actions (N, A) that lead from the present poses to target poses (N, E, 4, 4), env frame [m].
+        """Actions (N, A) that lead from the current poses to target poses (N, E, 4, 4), env frame [m].
 
-        `gripper_action` is (N, E, G). `noise`, (N, E, P) in the action's own units, is added to the pose part.
+        `gripper_action` is (N, E, G). `noise`, (N, E, P) in the units of the action, is added to the pose entries.
         """
 
     def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:
-        """Target poses (N, E, 4, 4), env frame [m], that actions (N, A) ask for from the present poses."""
+        """Target poses (N, E, 4, 4), env frame [m], of actions (N, A) relative to the current poses."""
 
     def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
-        """Gripper part, (..., E, G), of actions (..., A)."""
+        """Gripper entries, (..., E, G), of actions (..., A)."""
 
     def success(self) -> Tensor:
-        """Whether the task is solved at this instant, (N,) bool."""
+        """Return whether the task is solved at this instant, (N,) bool."""
 
     @property
     def failure_reasons(self) -> tuple[FailureReason, ...]:
-        """Why trials fail, in the order in which it is looked for; empty: the first term signal that was never true."""
+        """Possible reasons of failure, in the order in which they are checked.
+
+        If empty, a trial's reason is its first term signal that was never true.
+        """
 
     def failure_conditions(self) -> dict[str, Tensor]:
-        """What `failure_reasons` speaks of, name -> (N,) bool; where it is empty, at least the term signals."""
+        """Conditions that `failure_reasons` refer to, name -> (N,) bool. Without reasons, at least the term signals."""
 
     def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
-        """Whether a trial that goes on as planned is sure to fail, (N,) bool; None where that is never known.
+        """Return whether the trial of each env can no longer succeed, (N,) bool; None if the task cannot know this.
 
-        `over` says of term signals, name -> (N,) bool, whether the subtask that the signal ends is over.
+        `over` maps the name of each term signal to (N,) bool: whether the subtask that the signal ends is over.
         """
 
     def observations(self) -> NestedTensors:
-        """What a policy sees now, term -> (N, ...)."""
+        """Current observations, term -> (N, ...)."""
 
     def get_state(self) -> NestedTensors:
-        """The scene as Isaac Lab's `scene.get_state(is_relative=True)` gives it, every leaf (N, ...)."""
+        """State of the scene in the layout of Isaac Lab's `scene.get_state(is_relative=True)`, leaves (N, ...)."""
 
     def processed_actions(self) -> Tensor | None:
-        """What the last step commanded the joints to do, (N, P'), or None."""
+        """Joint commands of the last step, (N, number of commands), or None."""
 
     def env_args(self) -> dict[str, Any]:
-        """What a dataset says of the env that made it (`data.attrs["env_args"]`, JSON)."""
+        """Description of the env that is stored in datasets (`data.attrs["env_args"]`, JSON)."""
 
     def close(self) -> None: ...
 
 
 def by_name(names: Sequence[str], stacked: Tensor) -> dict[str, Tensor]:
-    """Slices (N, ...) of a stack (N, E, ...) or (N, O, ...) by name, for files and for APIs that have names."""
+    """Slices (N, ...) of a stack (N, E, ...) or (N, O, ...) by name, for files and APIs that use names."""
     return dict(zip(names, stacked.unbind(1), strict=True))

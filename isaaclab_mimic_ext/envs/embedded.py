@@ -1,4 +1,4 @@
-"""The environments that need no Isaac Lab: everything that its embedded engines share, which is all but the physics."""
+"""Base class of the engines that need no Isaac Lab: MuJoCo and kinematic. Subclasses add only the simulation."""
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
 
@@ -38,7 +38,7 @@ class EmbeddedEnv(ABC):
 
     def __init__(self, task: Task, events: Mapping[str, EventCfg], num_envs: int, device: str | torch.device = "cpu"):
         if num_envs < 1:
-            raise ConfigError(f"num_envs: {num_envs} environments cannot run a trial; give 1 or more")
+            raise ConfigError(f"num_envs: must be >= 1 (got {num_envs})")
         self.task = task
         self.num_envs = num_envs
         self.device = torch.device(device)
@@ -60,17 +60,20 @@ class EmbeddedEnv(ABC):
         self._base_velocity = torch.zeros(num_envs, 6, device=self.device)
 
     scene: SceneState
-    """The present, refreshed by every reset and step."""
+    """Current state of all envs, updated by every reset and step."""
 
     @abstractmethod
     def _write_state(
         self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
     ) -> None:
-        """Put envs into a state (leading axis n, layouts of `SceneState`) and refresh `scene`."""
+        """Set the n envs `env_ids` to a state (layouts of `SceneState`, leading axis n) and update `scene`."""
 
     @abstractmethod
     def _advance(self, target_eef_pose: Tensor, open_gripper: Tensor, env_ids: Tensor | None) -> None:
-        """Follow target poses (N, E, 4, 4) for one control step, grippers (N, E) bool, and refresh `scene`."""
+        """Advance by one control step and update `scene`.
+
+        `target_eef_pose` is (N, E, 4, 4), env frame [m]; `open_gripper` is (N, E) bool; only `env_ids` advance, None: all.
+        """
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
         joint_pos, root_pose = self._resets.sample(draws)
@@ -82,7 +85,7 @@ class EmbeddedEnv(ABC):
             rows = state[group]
             missing = [name for name in names if name not in rows]
             if missing:
-                raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], rows)}")
+                raise ConfigError(f"state.{group}: '{missing[0]}' not found; {choices(missing[0], rows)}")
             return torch.stack([rows[name][leaf] for name in names], dim=1).to(self.device, torch.float32)
 
         arm_names = tuple(arm.name for arm in self.task.arms)
@@ -192,7 +195,7 @@ class EmbeddedEnv(ABC):
         }
 
     def close(self) -> None:
-        """Release what the engine holds."""
+        """Release the resources of the engine."""
 
 
 def _base_pose_quat(arm: Arm, device: torch.device) -> Tensor:

@@ -1,6 +1,6 @@
-"""What a reset randomizes, from a trial's own draws."""
+"""Randomization at resets, from the random numbers of each trial."""
 
-# n envs to be reset, O objects, C candidates per try
+# n envs to reset, O objects, C candidates per attempt
 
 from collections.abc import Mapping
 
@@ -14,16 +14,18 @@ from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import Task
 
 _NUM_CANDIDATES = 32
-_MAX_TRIES = 64
+_MAX_ATTEMPTS = 64
 
 
 class PlacementSampler:
-    """Draws where the objects stand: uniform in each one's range, redrawn until none overlaps another or leaves the table.
+    """Draws initial placements of the objects, uniform in their ranges.
 
-    Objects count as circles (`SceneObject.footprint_radius`), the robots' feet as circles that do not move.
+    All objects of a trial are drawn again until none overlaps another object or a robot base, and none leaves the table.
+    Objects are modeled as circles (`SceneObject.footprint_radius`), robot bases as fixed circles.
     """
 
     base_radius = 0.15
+    """Radius of the circle around a robot base [m]."""
 
     def __init__(self, task: Task, events: Mapping[str, EventCfg], device: torch.device):
         self.task = task
@@ -45,7 +47,8 @@ class PlacementSampler:
             return self.task.object_id(asset)
         except ConfigError as error:
             names = (*self.task.object_names, *(arm.name for arm in self.task.arms))
-            raise ConfigError(f"events.{event_name}.asset: no '{asset}' in the scene; {choices(asset, names)}") from error
+            place = f"events.{event_name}.asset"
+            raise ConfigError(f"{place}: '{asset}' is not in the scene; {choices(asset, names)}") from error
 
     def _set_distances(self, clearance: Tensor) -> None:
         radius = torch.tensor([obj.footprint_radius for obj in self.task.objects])
@@ -61,15 +64,15 @@ class PlacementSampler:
         self.table_high = (bounds[:, 1] - radius[:, None]).to(self.device)
 
     def sample(self, draws: Draws) -> Tensor:
-        """Placements (n, O, 3): x, y [m] and yaw [rad] of every object, env frame.
+        """Placements (n, O, 3): x, y [m] and yaw [rad] of each object, env frame.
 
         Raises:
-            ConfigError: for some trial no placement was found; the ranges leave no room.
+            ConfigError: no placement without overlap was found for a trial, because the ranges are too narrow.
         """
         num_trials, num_objects = len(draws.trials), len(self.task.objects)
         placed = torch.zeros(num_trials, dtype=torch.bool, device=self.device)
         placements = torch.zeros(num_trials, num_objects, 3, device=self.device)
-        for attempt in range(_MAX_TRIES):
+        for attempt in range(_MAX_ATTEMPTS):
             uniform = draws.uniform(Stream.OBJECT_POSE, (_NUM_CANDIDATES, num_objects, 3), attempt)
             candidates = self.low + uniform * (self.high - self.low)
             free = self._is_free(candidates[..., :2])
@@ -81,11 +84,11 @@ class PlacementSampler:
                 return placements
         raise ConfigError(
             f"events: no placement without overlap found for trial {int(draws.trials[~placed][0])} in "
-            f"{_MAX_TRIES * _NUM_CANDIDATES} draws; narrow pose_range or min_separation of some object"
+            f"{_MAX_ATTEMPTS * _NUM_CANDIDATES} draws; change pose_range or reduce min_separation of an object"
         )
 
     def _is_free(self, pos: Tensor) -> Tensor:
-        """Which candidates (n, C) are admissible; `pos` is (n, C, O, 2)."""
+        """Return which candidates are free of overlaps and on the table, (n, C) bool; `pos` is (n, C, O, 2) [m]."""
         apart = _distance(pos[..., self.pairs[0], :], pos[..., self.pairs[1], :]) >= self.min_distance
         off_base = _distance(pos[..., None, :], self.base_pos) >= self.min_base_distance[:, None]
         on_table = (pos >= self.table_low) & (pos <= self.table_high)
@@ -103,6 +106,6 @@ def _pose_range(event_name: str, event: EventCfg) -> Tensor:
 
 
 def joint_noise_std(task: Task, events: Mapping[str, EventCfg]) -> Tensor:
-    """Standard deviation of each arm's joints at a reset, (E,) [rad]."""
+    """Standard deviation of the joint positions of each arm at a reset, (E,) [rad]."""
     by_asset = {event.asset: event.joint_std for event in events.values()}
     return torch.tensor([by_asset.get(arm.name, 0.0) for arm in task.arms])

@@ -1,4 +1,4 @@
-"""Engines by name. Each is imported when it is asked for, so that none needs the others' simulators."""
+"""Environments by engine name. Each engine is imported when it is selected, so that no other simulator is needed."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ def _make_kinematic(task: Task, sim: SimCfg, events: Events, num_envs: int, devi
 
 def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
     module = isaaclab_scene(task.name)
-    sim = _launched(sim, device)
+    sim = _launch_isaaclab(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
 
     env = make_isaaclab_env(import_module(module).MIMIC_TASK_ID, sim, num_envs, str(device), dict(events))
@@ -45,7 +45,7 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
     engine, reason = choose_engine(sim, task.name)
-    log.info("sim=auto: running on %s (%s)", _NAMES[engine], reason)
+    log.info("sim=auto: running on %s (%s)", _ENGINE_TITLES[engine], reason)
     return _ENGINES[engine](task, sim, events, num_envs, device)
 
 
@@ -57,19 +57,19 @@ _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
 }
 
 
-_NAMES = {"mujoco": "MuJoCo", "isaaclab": "Isaac Lab"}
+_ENGINE_TITLES = {"mujoco": "MuJoCo", "isaaclab": "Isaac Lab"}
 
 
 def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
-    """The engine that `sim` means for a task, and why: Isaac Lab where it can run and has the task, else MuJoCo.
+    """Engine for a task, and the reason. `auto` selects Isaac Lab if it can run and has the task, else MuJoCo.
 
     Raises:
-        SimulatorUnavailable: `sim` asks for what only Isaac Lab has, and that cannot run.
+        SimulatorUnavailable: `sim` contains a setting that only Isaac Lab has, and Isaac Lab cannot run.
     """
     if sim.engine != "auto":
         return sim.engine, f"sim={sim.engine}"
     if task_name == "isaaclab":
-        return "isaaclab", "the task is of its registry"
+        return "isaaclab", "the task is registered with Isaac Lab"
     if isaaclab_module(task_name) is None:
         return "mujoco", "the task has no scene for Isaac Lab"
     try:
@@ -79,14 +79,14 @@ def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
         if sim.physics != "default" or sim.robot_usd is not None:
             raise
         return "mujoco", str(error).removeprefix("sim.engine: ").partition("; ")[0]
-    return "isaaclab", "on Newton, without Isaac Sim" if not installation.needs_kit(physics) else "with Isaac Sim"
+    return "isaaclab", "with Isaac Sim" if installation.needs_kit(physics) else "on Newton, without Isaac Sim"
 
 
 def isaaclab_scene(task_name: str) -> str:
-    """The module that brings a task of ours to Isaac Lab.
+    """Name of the module with the Isaac Lab scene of an included task.
 
     Raises:
-        SimulatorUnavailable: there is none.
+        SimulatorUnavailable: the task has no scene for Isaac Lab.
     """
     module = isaaclab_module(task_name)
     if module is None:
@@ -106,59 +106,59 @@ def make_env(
     """Create N environments of a task that step together.
 
     Args:
-        task: a task of `load_task`, or an object of a class of one's own.
-        engine: `auto` (Isaac Lab where it can run and has the task, else MuJoCo), `mujoco`, `kinematic` (no physics),
+        task: a task from `load_task`, or an instance of your own subclass of `Task`.
+        engine: `auto` (Isaac Lab if it can run and has the task, else MuJoCo), `mujoco`, `kinematic` (no physics),
             `isaaclab`, or the settings of an engine.
-        events: randomization at each reset, name -> `EventCfg`; None: the task's own.
+        events: randomization at each reset, name -> `EventCfg`; None: the randomization of the task's configuration.
         num_envs: N.
-        device: of the tensors: `cpu`, `cuda` or `cuda:<index>`.
+        device: device of the tensors: `cpu`, `cuda` or `cuda:<index>`.
 
     Raises:
-        ConfigError: there is no such engine, or `events` or `num_envs` are wrong.
+        ConfigError: the engine is unknown, or `events` or `num_envs` are invalid.
         SimulatorUnavailable: the engine's simulator is not installed.
     """
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
     if sim.engine not in _ENGINES:
-        raise ConfigError(f"sim.engine: there is no engine '{sim.engine}'; {choices(sim.engine, _ENGINES)}")
+        raise ConfigError(f"sim.engine: '{sim.engine}' is not a valid engine; {choices(sim.engine, _ENGINES)}")
     if events is None:
         events = {} if task.config is None else task.config.events
     elif task.config is not None:
-        # The environment's task tells how its scenes are randomized.
+        # The task of the env must contain the randomization that the env uses.
         task = copy(task)
         task.config = replace(task.config, events=dict(events))
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
 
 
 def config_of(env: MimicEnv) -> MimicEnvCfg:
-    """The configuration of an environment's task: subtasks, generation settings, randomization.
+    """Configuration of an environment's task: subtasks, generation settings, randomization.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: the task has no configuration, or is not a task of this package.
     """
     return task_config(env_task(env))
 
 
 def env_task(env: MimicEnv) -> Task:
-    """The task of an environment.
+    """Task of an environment.
 
     Raises:
-        ConfigError: it has none of this package.
+        ConfigError: the env has no task of this package.
     """
     task: Task | None = getattr(env, "task", None)
     if task is None:
-        raise ConfigError("env: its task is not of this package; the command can run it: mimic generate --task <gym id>")
+        raise ConfigError("env: must have a task of this package; to run a gym id, use `mimic generate --task <gym id>`")
     return task
 
 
 def task_config(task: Task) -> MimicEnvCfg:
-    """The configuration of a task.
+    """Configuration of a task.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: the task has no configuration.
     """
     if task.config is None:
         raise ConfigError(
-            f"task: '{task.name}' has no configuration (subtasks, randomization); load it by load_task('{task.name}'), or "
+            f"task: '{task.name}' has no configuration (subtasks, randomization); load it with load_task('{task.name}'), or "
             "set `task.config = MimicEnvCfg(subtask_configs=..., events=...)` before make_env"
         )
     config: MimicEnvCfg = task.config
@@ -166,11 +166,11 @@ def task_config(task: Task) -> MimicEnvCfg:
 
 
 def make_scene(cfg: SceneCfg, num_envs: int) -> MimicEnv:
-    """The env of a command: its task on its engine.
+    """Create the environments of a command from its configuration.
 
     Raises:
-        TaskSpecError: a subtask names what a registered task's scene lacks.
-        ConfigError: there is no such task or engine, or a value is wrong.
+        TaskSpecError: a subtask refers to an object or signal that the scene of a registered task does not have.
+        ConfigError: the task or the engine is unknown, or a value is invalid.
         SimulatorUnavailable: the engine's simulator is not installed.
     """
     if not cfg.task.is_registered:
@@ -186,20 +186,20 @@ def make_scene(cfg: SceneCfg, num_envs: int) -> MimicEnv:
 
 
 def make_registered(task_id: str, sim: SimCfg, num_envs: int, device: Device = "cpu") -> MimicEnv:
-    """The Mimic env that is registered with Isaac Lab under that gym id.
+    """Create the Mimic environments that are registered with Isaac Lab under a gym id.
 
     Raises:
-        ConfigError: there is none, or it has no success term.
+        ConfigError: the gym id is not registered, or its env has no success term.
         SimulatorUnavailable: Isaac Lab is not installed.
     """
-    sim = _launched(sim, device)
+    sim = _launch_isaaclab(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, make_isaaclab_env
 
     return make_isaaclab_env(import_registered(task_id, sim), sim, num_envs, str(device))
 
 
-def _launched(sim: SimCfg, device: Device) -> SimCfg:
-    """Isaac Lab's settings once it runs. Scripts have mostly launched it, with all of their flags: nothing is done then."""
+def _launch_isaaclab(sim: SimCfg, device: Device) -> SimCfg:
+    """Launch Isaac Lab and return its resolved settings. If a script has already launched it, nothing is launched."""
     from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 
     return launch(sim, str(device), headless=True, enable_cameras=False)

@@ -1,6 +1,6 @@
-"""An engine without physics, for tests, dry runs and machines without a simulator: end effectors obey at once."""
+"""Kinematic engine for tests, dry runs and machines without a simulator. Without physics: end effectors jump to targets."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, K things that an arm can hold at most,
+# N envs, n of them addressed, E arms (one end effector each), O objects, K grips (objects that an arm can hold, padded),
 # J = 9 joints of an arm (7 and two fingers)
 
 from collections.abc import Mapping
@@ -22,21 +22,21 @@ from isaaclab_mimic_ext.math import (
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 FINGER_STEP = 0.01
-"""Way of a finger in one control step [m]."""
+"""Motion of a finger per control step [m]."""
 HOLD_DISTANCE = 0.04
-"""From the end effector to the grip of what it can take hold of [m]."""
+"""Largest distance from an end effector to a grip point at which its gripper can grasp [m]."""
 _FINGER_TOLERANCE = 1e-4
 
 
 class KinematicEnv(EmbeddedEnv):
-    """`EmbeddedEnv` in which targets are reached exactly and at once.
+    """`EmbeddedEnv` in which end effectors reach their targets exactly and in one step.
 
-    A gripper that closes within 4 cm of the grip of a `Task.graspable` holds it, the nearest if there are several; the
-    object then moves with the end effector, with the first arm's if several hold it. When the last gripper opens, the
-    object drops upright, its yaw kept, onto what is below it. Nothing collides.
+    A gripper that closes within 4 cm of the grip point of an object of `Task.graspable` grasps the object; of several, the
+    nearest. The object then moves with the end effector; if several hold it, with the first arm. When the last gripper
+    opens, the object drops upright, with its yaw, onto the support below it. There are no collisions.
 
-    There is no arm: its joints stay where the reset put them, and object velocities are zero. `get_state` therefore carries
-    `eef_pose` (N, 7), position and quaternion xyzw, for each arm; `reset_to` follows it, or the joints where it is missing.
+    Arm joints keep the values of the reset, and object velocities are zero. `get_state` therefore contains `eef_pose`
+    (N, 7), position and quaternion xyzw, for each arm. `reset_to` uses it, or computes it from the joints if it is missing.
     """
 
     engine = "kinematic"
@@ -51,7 +51,7 @@ class KinematicEnv(EmbeddedEnv):
         self.scene = self._default_scene()
 
     def _default_scene(self) -> SceneState:
-        """Every arm at home, every object at its default pose."""
+        """State with all arms in the home posture and all objects at their default poses."""
         root_pose = torch.zeros(self.num_envs, len(self.object_names), 7, device=self.device)
         root_pose[..., :2] = torch.tensor([obj.default_pos for obj in self.task.objects], device=self.device)
         root_pose[..., 2] = self._rest_height
@@ -79,7 +79,7 @@ class KinematicEnv(EmbeddedEnv):
         arms = [state["articulation"][arm.name] for arm in self.task.arms]
         if all("eef_pose" in arm for arm in arms):
             pose = torch.stack([arm["eef_pose"] for arm in arms], dim=1).to(self.device, torch.float32)
-            self._take_eef_pose(env_ids, pose_from_pos_quat(pose[..., :3], pose[..., 3:]))
+            self._set_eef_pose(env_ids, pose_from_pos_quat(pose[..., :3], pose[..., 3:]))
 
     def _write_state(
         self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
@@ -93,10 +93,10 @@ class KinematicEnv(EmbeddedEnv):
             root_velocity=root_velocity,
         )
         self.scene = _replace_rows(self.scene, written, env_ids)
-        self._take_eef_pose(env_ids, written.eef_pose)
+        self._set_eef_pose(env_ids, written.eef_pose)
 
-    def _take_eef_pose(self, env_ids: Tensor, eef_pose: Tensor) -> None:
-        """Place end effectors (n, E, 4, 4) and find out which of them hold something there."""
+    def _set_eef_pose(self, env_ids: Tensor, eef_pose: Tensor) -> None:
+        """Set end effector poses (n, E, 4, 4), env frame [m]. Objects between fingers of their width count as held."""
         all_eef_poses = self.scene.eef_pose.clone()
         all_eef_poses[env_ids] = eef_pose
         self.scene.eef_pose = all_eef_poses
@@ -105,7 +105,7 @@ class KinematicEnv(EmbeddedEnv):
         at_width = (finger[..., None] - self._grips.half_width).abs() < _FINGER_TOLERANCE
         grip, holds = self._grips.nearest(eef_pose, object_pose, at_width)
         self._holding[env_ids], self._held[env_ids] = holds, grip
-        self._eef_to_held[env_ids] = invert_pose(eef_pose) @ _of_arm(object_pose, self._grips.object_ids(grip))
+        self._eef_to_held[env_ids] = invert_pose(eef_pose) @ _select_poses(object_pose, self._grips.object_ids(grip))
 
     def _advance(self, target_eef_pose: Tensor, open_gripper: Tensor, env_ids: Tensor | None) -> None:
         scene, holding, held, eef_to_held = self.scene, self._holding, self._held, self._eef_to_held
@@ -115,13 +115,13 @@ class KinematicEnv(EmbeddedEnv):
             target_eef_pose, open_gripper = target_eef_pose[env_ids], open_gripper[env_ids]
         finger, takes, held = self._move_fingers(scene, target_eef_pose, open_gripper, holding, held)
         object_ids = self._grips.object_ids(held)
-        held_pose = _of_arm(scene.object_pose, object_ids)
+        held_pose = _select_poses(scene.object_pose, object_ids)
         eef_to_held = torch.where(takes[..., None, None], invert_pose(target_eef_pose) @ held_pose, eef_to_held)
         drops = holding & open_gripper
         moves = (holding & ~open_gripper) | takes
         held_pose = target_eef_pose @ eef_to_held
         advanced = _with_moved_arms(scene, target_eef_pose, finger)
-        for arm in reversed(range(self.num_arms)):  # The first arm's word is the last.
+        for arm in reversed(range(self.num_arms)):  # If several arms hold an object, the first arm overwrites the others.
             _place(advanced, object_ids[:, arm], held_pose[:, arm], moves[:, arm])
         self._drop(advanced, object_ids, drops, moves)
         if env_ids is None:
@@ -134,7 +134,11 @@ class KinematicEnv(EmbeddedEnv):
     def _move_fingers(
         self, scene: SceneState, eef_pose: Tensor, open_gripper: Tensor, holding: Tensor, held: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Where the fingers (n, E) [m] are one step later, which grippers take hold on the way, and of what (n, E)."""
+        """Move the fingers by one step.
+
+        Returns:
+            Finger positions (n, E) [m]; which grippers grasp an object in this step, (n, E) bool; grip of each arm, (n, E).
+        """
         finger = scene.finger_pos[..., 0]
         closed = (finger - FINGER_STEP).clamp(min=0.0)
         half_width = self._grips.half_width
@@ -146,10 +150,10 @@ class KinematicEnv(EmbeddedEnv):
         return torch.where(open_gripper, (finger + FINGER_STEP).clamp(max=FINGER_OPEN), closed), takes, held
 
     def _drop(self, scene: SceneState, object_ids: Tensor, drops: Tensor, moves: Tensor) -> None:
-        """Let what the grippers `drops` (n, E) held and none of `moves` holds fall, in place."""
+        """Drop, in place, objects of the opening grippers `drops` (n, E) that no gripper of `moves` (n, E) holds."""
         for object_id in self._grips.all_object_ids:
-            is_it = object_ids == object_id
-            falls = (drops & is_it).any(-1) & ~(moves & is_it).any(-1)
+            is_object = object_ids == object_id
+            falls = (drops & is_object).any(-1) & ~(moves & is_object).any(-1)
             landed = _upright(scene.object_pose[:, object_id])
             height = self.task.support_height(self.object_names[object_id], scene)
             landed[:, 2, 3] = height + self._rest_height[object_id]
@@ -158,13 +162,13 @@ class KinematicEnv(EmbeddedEnv):
 
 @dataclass(frozen=True)
 class _Grips:
-    """What each arm can hold; of an arm that can hold fewer things than another, the rest is too wide for any gripper.
+    """Grips of each arm: objects that it can hold. Arms with fewer grips are padded with grips of infinite width.
 
     Attributes:
         object_id: (E, K) int64.
-        half_width: (E, K) [m].
-        pos: (E, K, 3), where the end effector holds it, in the object's frame [m].
-        all_object_ids: of all of them, each once.
+        half_width: (E, K), distance of each finger from the middle while the object is held [m].
+        pos: (E, K, 3), position of the end effector while the object is held, in the object's frame [m].
+        all_object_ids: ids of all objects with a grip, without repetition.
     """
 
     object_id: Tensor
@@ -187,15 +191,15 @@ class _Grips:
         return cls(object_id.to(device), half_width.to(device), pos.to(device), every_id)
 
     def object_ids(self, grip: Tensor) -> Tensor:
-        """The objects (n, E) of grips (n, E) in 0 ... K - 1."""
+        """Object ids (n, E) of grips (n, E) in 0 ... K - 1."""
         return self.object_id[torch.arange(len(self.object_id), device=grip.device), grip]
 
     def half_widths(self, grip: Tensor) -> Tensor:
-        """Where the fingers (n, E) [m] are that hold grips (n, E)."""
+        """Finger positions (n, E) [m] while grips (n, E) are held."""
         return self.half_width[torch.arange(len(self.object_id), device=grip.device), grip]
 
     def nearest(self, eef_pose: Tensor, object_pose: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of the `allowed` (n, E, K) grips is nearest to each end effector, (n, E), and whether it is within reach."""
+        """Nearest of the `allowed` (n, E, K) grips to each end effector, (n, E), and whether it is in reach, (n, E) bool."""
         pose = object_pose[:, self.object_id]
         point = pose[..., :3, 3] + (pose[..., :3, :3] * self.pos[..., None, :]).sum(-1)
         offset = eef_pose[:, :, None, :3, 3] - point
@@ -205,7 +209,7 @@ class _Grips:
 
 
 def _with_moved_arms(scene: SceneState, eef_pose: Tensor, finger: Tensor) -> SceneState:
-    """The scene (n) with end effectors (n, E, 4, 4) and fingers (n, E) in new places; the objects' tensors are its own."""
+    """Copy of the scene (n) with new end effector poses (n, E, 4, 4) and finger positions (n, E) [m]."""
     joint_pos, joint_vel = scene.joint_pos.clone(), torch.zeros_like(scene.joint_vel)
     joint_pos[..., NUM_ARM_JOINTS:] = finger[..., None]
     joint_vel[..., NUM_ARM_JOINTS:] = ((finger - scene.finger_pos[..., 0]) / STEP_DT)[..., None]
@@ -213,13 +217,13 @@ def _with_moved_arms(scene: SceneState, eef_pose: Tensor, finger: Tensor) -> Sce
     return SceneState(joint_pos, joint_vel, eef_pose, object_pose, root_pose, torch.zeros_like(scene.root_velocity))
 
 
-def _of_arm(object_pose: Tensor, object_ids: Tensor) -> Tensor:
-    """The poses (n, E, 4, 4) of the objects (n, E)."""
+def _select_poses(object_pose: Tensor, object_ids: Tensor) -> Tensor:
+    """Poses (n, E, 4, 4) of the objects `object_ids` (n, E), from the poses of all objects (n, O, 4, 4)."""
     return object_pose[torch.arange(len(object_pose), device=object_pose.device)[:, None], object_ids]
 
 
 def _place(scene: SceneState, object_ids: Tensor | int, pose: Tensor, mask: Tensor) -> None:
-    """Move one object per scene, (n,) or the same in all, to poses (n, 4, 4) in the scenes `mask` (n,), in place."""
+    """Move one object per scene to poses (n, 4, 4) in the scenes `mask` (n,), in place. `object_ids`: (n,) or one id."""
     rows = torch.arange(len(pose), device=pose.device)
     root = torch.cat((pose[:, :3, 3], quat_xyzw_from_matrix(pose[:, :3, :3])), dim=-1)
     at = (slice(None), object_ids) if isinstance(object_ids, int) else (rows, object_ids)
@@ -228,7 +232,7 @@ def _place(scene: SceneState, object_ids: Tensor | int, pose: Tensor, mask: Tens
 
 
 def _upright(pose: Tensor) -> Tensor:
-    """Poses (n, 4, 4) with z up and the x axis in the vertical plane where it was."""
+    """Poses (n, 4, 4) turned upright: z points up, the direction of x in the horizontal plane (yaw) stays."""
     cos, sin = pose[:, 0, 0], pose[:, 1, 0]
     norm = (cos * cos + sin * sin).sqrt()
     defined = norm > 1e-6
@@ -240,7 +244,7 @@ def _upright(pose: Tensor) -> Tensor:
 
 
 def _replace_rows(scene: SceneState, rows: SceneState, env_ids: Tensor) -> SceneState:
-    """The scene with the envs `env_ids` replaced; what earlier callers were given stays as it was."""
+    """Copy of the scene with the envs `env_ids` replaced by `rows`. Tensors returned to callers earlier do not change."""
     replaced = {}
     for field in fields(scene):
         tensor = getattr(scene, field.name).clone()

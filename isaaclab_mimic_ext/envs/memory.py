@@ -1,4 +1,4 @@
-"""Whether what a run allocates has room, before it is allocated: the kernel kills a process that takes too much."""
+"""Check of memory before allocation. Without it the operating system kills a process that allocates too much."""
 
 import os
 
@@ -7,33 +7,33 @@ import torch
 from isaaclab_mimic_ext.errors import ConfigError
 
 _GIGA = 1e9
-_SHARE = 0.75
-"""Of what is free; the rest is for what is not counted: plans, intermediate results, other processes."""
+_USABLE_SHARE = 0.75
+"""Fraction of the free memory that may be allocated. The rest is for plans, intermediate results and other processes."""
 
 
-def check_room(num_envs: int, bytes_per_env: int, what: str, device: torch.device | None = None) -> None:
-    """Make sure that so many envs have room in memory.
+def check_memory(num_envs: int, bytes_per_env: int, purpose: str, device: torch.device | None = None) -> None:
+    """Check that the data of `num_envs` envs fit into free memory.
 
     Args:
-        what: is to be allocated, for the message.
-        device: where; None: on the host.
+        purpose: description of the data, for the message.
+        device: device of the data; None: the host.
 
     Raises:
-        ConfigError: they have not.
+        ConfigError: the data do not fit.
     """
     free = free_bytes(device)
     if free is None:
         return
-    most = int(_SHARE * free / bytes_per_env)
-    if num_envs > most:
+    max_envs = int(_USABLE_SHARE * free / bytes_per_env)
+    if num_envs > max_envs:
         raise ConfigError(
-            f"num_envs: {num_envs} environments need {num_envs * bytes_per_env / _GIGA:,.1f} GB for {what}, "
-            f"{free / _GIGA:,.1f} GB are free; give at most {most}"
+            f"num_envs: {num_envs} envs need {num_envs * bytes_per_env / _GIGA:,.1f} GB for {purpose}, "
+            f"{free / _GIGA:,.1f} GB are free; use num_envs <= {max_envs}"
         )
 
 
 def free_bytes(device: torch.device | None = None) -> int | None:
-    """Memory that may be allocated now; None where the system does not say."""
+    """Free memory of a device or of the host [bytes]; None if the system does not report it."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

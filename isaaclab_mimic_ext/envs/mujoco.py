@@ -1,7 +1,6 @@
-"""The embedded physics engine: N scenes in one batch of MuJoCo, stepped by its threads."""
+"""MuJoCo engine: N scenes in one `mujoco.batch.Batch`, stepped by its threads on the CPU."""
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
-# E arms, O objects, J = 9 joints of an arm (7 and two fingers)
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
-from isaaclab_mimic_ext.envs.memory import check_room
+from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import (
     FINGER_OPEN,
     JOINT_LIMITS,
@@ -29,17 +28,16 @@ from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 _DAMPING = 0.05
-
 _POSTURE_GAIN = 0.05
-
-"""Share of the way back to the home posture that the spare joint goes in a control step."""
+"""Fraction of the distance to the home posture that the redundant joint moves per control step."""
 
 
 class MujocoEnv(EmbeddedEnv):
-    """`EmbeddedEnv` with MuJoCo's physics, on the CPU; tensors are float32 on `device`, the physics is float64.
+    """`EmbeddedEnv` with the physics of MuJoCo, on the CPU in float64. Tensors are float32 on `device`.
 
-    A control step is one step of differential inverse kinematics, whose joint targets the arm's position controllers then
-    follow for the physics steps in it. Scene `i` depends neither on the number of scenes nor on that of threads.
+    A control step computes joint targets by one step of differential inverse kinematics. The position controllers of the
+    arm follow these targets during the substeps. Scene `i` depends neither on the number of scenes nor on the number of
+    threads.
     """
 
     engine = "mujoco"
@@ -54,10 +52,10 @@ class MujocoEnv(EmbeddedEnv):
     ):
         super().__init__(task, events, num_envs, device)
         if num_threads < 0:
-            raise ConfigError(f"sim.num_threads: {num_threads} is negative; give 0 (one a core) or more")
+            raise ConfigError(f"sim.num_threads: must be >= 0 (got {num_threads}); 0 uses one thread per core")
         mujoco = import_mujoco(with_batches=True)
         self.model = build_model(task)
-        check_room(num_envs, mujoco.MjData(self.model).nbuffer, "the simulation's state")
+        check_memory(num_envs, mujoco.MjData(self.model).nbuffer, "the simulation's state")
         self._num_substeps = round(STEP_DT / self.model.opt.timestep)
         self._batch = mujoco.batch.Batch(self.model, num_envs, num_threads, persistent=True)
         self._failure = mujoco.batch.SimulationError
@@ -86,7 +84,7 @@ class MujocoEnv(EmbeddedEnv):
         ids = env_ids.cpu()
         sorted_ids = ids.sort().values.numpy()
         layout, state = self._layout, self._state
-        # Clears time, controls and the solver's warm start too: a trial does not know what the env did before it.
+        # Also clears time, controls and the solver's warm start: a trial must not depend on earlier trials in its env.
         self._call(self._batch.reset, ids=sorted_ids, stage=self._stage_none)
         rows = ids[:, None, None]
         joint_pos, root_pose, root_velocity = (x.to("cpu", torch.float64) for x in (joint_pos, root_pose, root_velocity))
@@ -142,27 +140,27 @@ class MujocoEnv(EmbeddedEnv):
         angular = (object_rot * velocity[..., None, 3:]).sum(-1)
         eef_rot = state.site_xmat[:, layout.eef_site].unflatten(-1, (3, 3))
         return SceneState(
-            joint_pos=self._out(state.qpos[:, layout.joint_qpos]),
-            joint_vel=self._out(state.qvel[:, layout.joint_dof]),
-            eef_pose=pose_from_pos_rot(self._out(state.site_xpos[:, layout.eef_site]), self._out(eef_rot)),
-            object_pose=pose_from_pos_rot(self._out(state.xpos[:, layout.body]), self._out(object_rot)),
-            root_pose=self._out(state.qpos[:, layout.root_qpos]),
-            root_velocity=self._out(torch.cat((velocity[..., :3], angular), dim=-1)),
+            joint_pos=self._to_output(state.qpos[:, layout.joint_qpos]),
+            joint_vel=self._to_output(state.qvel[:, layout.joint_dof]),
+            eef_pose=pose_from_pos_rot(self._to_output(state.site_xpos[:, layout.eef_site]), self._to_output(eef_rot)),
+            object_pose=pose_from_pos_rot(self._to_output(state.xpos[:, layout.body]), self._to_output(object_rot)),
+            root_pose=self._to_output(state.qpos[:, layout.root_qpos]),
+            root_velocity=self._to_output(torch.cat((velocity[..., :3], angular), dim=-1)),
         )
 
-    def _out(self, tensor: Tensor) -> Tensor:
+    def _to_output(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, torch.float32)
 
     def _call(self, method: Callable[..., None], **arguments: Any) -> None:
         try:
             method(**arguments)
         except self._failure as error:
-            raise SimulationError(f"MuJoCo stopped: {error}") from error
+            raise SimulationError(f"mujoco: simulation stopped: {error}") from error
 
 
 @dataclass(frozen=True)
 class _BatchTensors:
-    """Tensors (N, ...) over the batch's own memory: its state, which we write, and what it derives from it."""
+    """Tensors (N, ...) that share memory with the batch: its state (written by us) and derived quantities (read)."""
 
     qpos: Tensor
     qvel: Tensor
@@ -182,16 +180,17 @@ class _BatchTensors:
 
 
 _QPOS_OF_POSE_XYZW = (0, 1, 2, 4, 5, 6, 3)
+"""Index into a free joint's qpos (position, quaternion wxyz) of each entry of a pose (position, quaternion xyzw)."""
 
 
 def import_mujoco(with_batches: bool = False) -> ModuleType:
-    """MuJoCo; to draw an older one is enough, such as that which comes with Isaac Lab's Newton.
+    """Import MuJoCo. Rendering also works with older versions, such as the one installed with Isaac Lab's Newton.
 
     Args:
-        with_batches: `mujoco.batch`, too, which the engine steps.
+        with_batches: also import `mujoco.batch`, which the engine needs.
 
     Raises:
-        SimulatorUnavailable: it is not installed, too old, or does not start.
+        SimulatorUnavailable: MuJoCo is not installed, is too old, or cannot be imported.
     """
     try:
         import mujoco
@@ -200,20 +199,20 @@ def import_mujoco(with_batches: bool = False) -> ModuleType:
             import mujoco.batch
     except ImportError as error:
         raise SimulatorUnavailable(
-            f"the engine 'mujoco' needs MuJoCo 3.17 or later ({error}); run: pip install isaaclab-mimic-ext[mujoco]"
+            f"mujoco: requires MuJoCo >= 3.17 ({error}); install with `pip install isaaclab-mimic-ext[mujoco]`"
         ) from error
-    except Exception as error:  # It loads the OpenGL of MUJOCO_GL, whose bindings raise errors of many kinds.
+    except Exception as error:  # The import loads the OpenGL bindings of MUJOCO_GL, which raise many types of errors.
         raise SimulatorUnavailable(
-            f"MuJoCo does not start: {error}; unset MUJOCO_GL, or give one that works here: egl, osmesa, glfw"
+            f"mujoco: cannot be imported: {error}; unset MUJOCO_GL, or set it to a backend that works: egl, glfw, osmesa"
         ) from error
     return mujoco
 
 
 def build_model(task: Task) -> Any:
-    """The compiled `mujoco.MjModel` of the task's scene.
+    """Compile the `mujoco.MjModel` of a task's scene.
 
     Raises:
-        SimulatorUnavailable: MuJoCo is not installed, or the task has no scene for it.
+        SimulatorUnavailable: MuJoCo is not installed, or the task has no MuJoCo scene.
     """
     import_mujoco()
     name = f"isaaclab_mimic_ext.tasks.{task.name}.mujoco_scene"
@@ -223,7 +222,7 @@ def build_model(task: Task) -> Any:
         if error.name != name:
             raise
         raise SimulatorUnavailable(
-            f"task '{task.name}' has no scene for the engine 'mujoco'; write build_spec(task) in "
+            f"sim.engine: task '{task.name}' has no scene for MuJoCo; define build_spec(task) in "
             f"tasks/{task.name}/mujoco_scene.py"
         ) from error
     return scene.build_spec(task).compile()
@@ -234,13 +233,13 @@ class SceneLayout:
     """Indices into MuJoCo's arrays, int64.
 
     Attributes:
-        joint_qpos, joint_dof: (E, J), arm joints and fingers.
-        arm_joint: (E, 7), the arm joints' ids.
-        ctrl: (E, J), the joints' actuators.
-        eef_site: (E,).
-        body: (O,).
-        root_qpos: (O, 7), in the order position, quaternion xyzw.
-        root_dof: (O, 6), linear, angular.
+        joint_qpos, joint_dof: (E, J), into qpos and qvel, of arm joints and fingers.
+        arm_joint: (E, 7), ids of the arm joints.
+        ctrl: (E, J), into ctrl, of the joints' actuators.
+        eef_site: (E,), ids of the end effector sites.
+        body: (O,), ids of the objects' bodies.
+        root_qpos: (O, 7), into qpos, in the order position, quaternion xyzw.
+        root_dof: (O, 6), into qvel, linear, then angular.
     """
 
     joint_qpos: Tensor
@@ -254,7 +253,7 @@ class SceneLayout:
 
     @classmethod
     def of(cls, model: Any, task: Task) -> "SceneLayout":
-        """The places of the task's arms and objects in a `mujoco.MjModel`."""
+        """Indices of the task's arms and objects in a `mujoco.MjModel`."""
         arm_joints = [f"joint{index + 1}" for index in range(NUM_ARM_JOINTS)]
         names = [[f"{arm.name}/{joint}" for joint in (*arm_joints, "finger1", "finger2")] for arm in task.arms]
         joints = _ids(model.joint, names)

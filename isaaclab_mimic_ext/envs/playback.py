@@ -1,4 +1,4 @@
-"""Recorded demos as pictures: a video of several at once, and a picture of how they begin."""
+"""Videos and pictures of recorded demos: several demos side by side, or their initial scenes."""
 
 # T steps of a demo, H height and W width of a tile [pixels], K tiles
 
@@ -29,7 +29,7 @@ _CAPTION_HEIGHT = 15
 
 @dataclass(frozen=True)
 class TileOptions:
-    """How demos are drawn: size of a tile [pixels], which of the scene's cameras looks, whether there are shadows."""
+    """Options for drawing demos: width and height of a tile [pixels], name of the scene's camera, shadows."""
 
     width: int = 320
     height: int = 240
@@ -47,18 +47,19 @@ def write_video(
     overwrite: bool = False,
     tiles: TileOptions | None = None,
 ) -> None:
-    """Play the recorded `states` of a dataset's first demos side by side into an mp4.
+    """Write a video (mp4) of the recorded `states` of a dataset's first demos, side by side.
 
-    A demo that is over holds its last frame until the longest has ended.
+    A demo that ends early shows its last frame until the longest demo ends.
 
     Args:
-        num_demos: at most so many tiles.
-        fps: frames of the video a second. A control rate of 20 Hz plays at `stride` * fps / 20 times the speed of life.
-        stride: one frame every so many steps, and one of the last step.
+        num_demos: largest number of demos.
+        fps: frames of the video per second. With a control rate of 20 Hz, the video plays at `stride` * fps / 20 times real
+            time.
+        stride: number of steps from one frame to the next. The last step always has a frame.
         overwrite: replace `video_path` if it exists.
 
     Raises:
-        SourceDataError: the dataset is unreadable, or has no states of this task.
+        SourceDataError: the dataset cannot be read, or does not contain states of this task.
         OutputError: `video_path` exists or cannot be written.
         SimulatorUnavailable: MuJoCo, OpenGL or imageio-ffmpeg is missing.
         ConfigError: a number is out of range.
@@ -80,14 +81,14 @@ def write_states_video(
     tiles: TileOptions | None = None,
     captions: Sequence[str] | None = None,
 ) -> None:
-    """Play states that are in memory, as `write_video` plays those of a file.
+    """Write a video of states in memory, in the format of `write_video`.
 
     Args:
-        demos: one tree a demo in `get_state`'s layout, leaves (T, ...), quaternions xyzw.
-        captions: a line of text for each demo's tile.
+        demos: states of each demo in the layout of `get_state`, leaves (T, ...), quaternions xyzw.
+        captions: one line of text per demo.
 
     Raises:
-        OutputError, SimulatorUnavailable, ConfigError: as `write_video`.
+        OutputError, SimulatorUnavailable, ConfigError: as in `write_video`.
     """
     _check_numbers(1, fps, stride)
     imageio = _import_imageio(video=True)
@@ -95,8 +96,8 @@ def write_states_video(
     lengths = [trees.num_rows(demo) for demo in demos]
     with (
         _open_renderer(task, tiles or TileOptions(shadows=False)) as renderer,
-        replacing(video_path, remedy="give another path", kind=OutputError, keep_suffix=True) as part,
-        # Sizes need only be even; imageio would stretch the picture to multiples of 16.
+        replacing(video_path, remedy="use another path", kind=OutputError, keep_suffix=True) as part,
+        # Even sizes are sufficient. By default imageio stretches the picture to multiples of 16.
         imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
     ):
         for frame in _video_frames(renderer, demos, lengths, stride, captions or [""] * len(demos)):
@@ -106,7 +107,7 @@ def write_states_video(
 def _check_numbers(num_demos: int, fps: int, stride: int) -> None:
     for name, value in (("num_demos", num_demos), ("fps", fps), ("stride", stride)):
         if value < 1:
-            raise ConfigError(f"{name}: {value}, expected 1 or more")
+            raise ConfigError(f"{name}: must be >= 1 (got {value})")
 
 
 def write_scene_picture(
@@ -117,26 +118,26 @@ def write_scene_picture(
     overwrite: bool = False,
     tiles: TileOptions | None = None,
 ) -> None:
-    """Draw how a dataset's first demos begin, side by side, into a PNG.
+    """Write a picture (PNG) of the initial scenes of a dataset's first demos, side by side.
 
     Raises:
-        SourceDataError, OutputError, SimulatorUnavailable, ConfigError: as `write_video`.
+        SourceDataError, OutputError, SimulatorUnavailable, ConfigError: as in `write_video`.
     """
     if num_demos < 1:
-        raise ConfigError(f"num_demos: {num_demos}, expected 1 or more")
+        raise ConfigError(f"num_demos: must be >= 1 (got {num_demos})")
     imageio = _import_imageio(video=False)
     picture_path = check_picture(picture_path, ".png", overwrite)
     with open_hdf5(dataset_path) as file:
         demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
     with (
         _open_renderer(task, tiles or TileOptions()) as renderer,
-        replacing(picture_path, remedy="give another path", kind=OutputError, keep_suffix=True) as part,
+        replacing(picture_path, remedy="use another path", kind=OutputError, keep_suffix=True) as part,
     ):
         imageio.imwrite(part, tile([renderer.frame(trees.take(demo, 0)) for demo in demos]))
 
 
 def tile(frames: Sequence[Frame]) -> Frame:
-    """K frames (H, W, 3) as one picture, row by row; what is left over is black."""
+    """Arrange K frames (H, W, 3) in one picture, row by row. Unused tiles are black."""
     num_rows, num_columns = _grid(len(frames))
     height, width, channels = frames[0].shape
     grid = np.zeros((num_rows * height, num_columns * width, channels), np.uint8)
@@ -147,7 +148,7 @@ def tile(frames: Sequence[Frame]) -> Frame:
 
 
 def _grid(count: int) -> tuple[int, int]:
-    """Rows and columns for so many tiles: the fewest left over, then the nearest to twice as wide as high."""
+    """Number of rows and columns for `count` tiles: fewest unused tiles, then closest to twice as many columns as rows."""
     shapes = [(ceil(count / columns), columns) for columns in range(1, count + 1)]
     wide = [(rows, columns) for rows, columns in shapes if rows <= columns <= 4 * rows]
     return min(wide, key=lambda shape: (shape[0] * shape[1] - count, abs(shape[1] / shape[0] - 2)))
@@ -169,7 +170,7 @@ def _video_frames(
 def _captioned(frame: Frame, text: str) -> Frame:
     if not text:
         return frame
-    from PIL import Image, ImageDraw  # imageio itself needs it.
+    from PIL import Image, ImageDraw  # A dependency of imageio.
 
     picture = Image.fromarray(frame)
     draw = ImageDraw.Draw(picture)
@@ -185,23 +186,23 @@ def _open_renderer(task: Task, tiles: TileOptions) -> Any:
 
 
 def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
-    """The tree `states` of a demo, leaves (T, ...), quaternions xyzw.
+    """Recorded `states` of a demo as a tree, leaves (T, ...), quaternions xyzw.
 
     Raises:
-        SourceDataError: something that the task's scene needs is missing, or not one row a step.
+        SourceDataError: states of an arm or object of the task are missing, or do not have one row per step.
     """
     demo = read_demo(file, name, ["states"], as_xyzw=True)
     states = demo.below("states")
     if "states" not in file["data"][name]:
-        demo.refuse("states: missing; only demos with recorded states can be played")
+        demo.refuse("states: not found; a demo must contain its recorded states to be played")
     needed = {f"articulation/{arm.name}/joint_position": len(HOME) for arm in task.arms}
     needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
-    remedy = f"was the file made for task '{task.name}'?"
+    remedy = f"use a file of task '{task.name}'"
     for path, width in needed.items():
         if path not in states:
-            demo.refuse(f"states/{path}: missing; {remedy}")
+            demo.refuse(f"states/{path}: not found; {remedy}")
         if states[path].ndim != 2 or states[path].shape[1] != width:
-            demo.refuse(f"states/{path}: shape {states[path].shape}, expected (T, {width}); {remedy}")
+            demo.refuse(f"states/{path}: must have the shape (T, {width}) (got {states[path].shape}); {remedy}")
     demo.check_lengths(len(states[next(iter(needed))]))
     return trees.unflatten(states)
 
@@ -213,26 +214,28 @@ def _import_imageio(video: bool) -> ModuleType:
         if video:
             import_module("imageio_ffmpeg").get_ffmpeg_exe()
     except (ImportError, RuntimeError) as error:
-        remedy = "pip install imageio imageio-ffmpeg"
-        raise SimulatorUnavailable(f"pictures and videos cannot be written ({error}); {remedy}") from error
+        raise SimulatorUnavailable(
+            f"pictures and videos: requires imageio and imageio-ffmpeg ({error}); install with "
+            "`pip install imageio imageio-ffmpeg`"
+        ) from error
     return imageio
 
 
 def check_picture(path: str | Path, ending: str, overwrite: bool) -> Path:
-    """Make sure that a picture or video can be put there; its folder is made.
+    """Check that a picture or video can be written to a path, and create its folder.
 
     Raises:
-        OutputError: it ends in something else, exists without `overwrite`, or its folder cannot be made.
+        OutputError: the path does not end in `ending`, exists without `overwrite`, or its folder cannot be created.
     """
     path = Path(path)
     if path.suffix.lower() != ending:
-        raise OutputError(f"{path}: ends in '{path.suffix}', expected '{ending}'; rename it")
+        raise OutputError(f"{path}: must end in '{ending}' (got '{path.suffix}'); rename it")
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder; give the path of a file")
+        raise OutputError(f"{path}: must be a file, is a folder; use the path of a file")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists; give another path, or overwrite=true")
+        raise OutputError(f"{path}: already exists; use another path, or overwrite=true")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: its folder cannot be made ({error.strerror}); give another path") from error
+        raise OutputError(f"{path}: folder cannot be created: {error.strerror}; use another path") from error
     return path

@@ -1,7 +1,6 @@
-"""Pictures of recorded states, drawn off screen by MuJoCo, whichever engine recorded them."""
+"""Pictures of states, rendered off screen by MuJoCo, also for states of other engines."""
 
-# E arms, O objects, J = 9 joints of an arm
-# N envs, H x W pixels
+# N envs, E arms, O objects, J = 9 joints of an arm, H x W pixels
 
 import ctypes
 import logging
@@ -24,24 +23,24 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import Task
 
-_REMEDY = "install libegl1 with a driver for it, or libosmesa6 (Debian: apt-get install libosmesa6), and unset MUJOCO_GL"
+_REMEDY = "install libegl1 and its driver, or libosmesa6 (Debian: apt-get install libosmesa6), and unset MUJOCO_GL"
 
-_MAX_FOLLOW_STEPS = 30
+_MAX_IK_STEPS = 30
 
 _MAX_GEOMS = 1000
 
 
 class Renderer:
-    """Draws single scenes; a context manager, since an OpenGL context must be given back.
+    """Renders pictures of single scenes. A context manager, because its OpenGL context must be released.
 
     Args:
-        width, height: of the picture [pixels].
+        width, height: size of the picture [pixels].
         camera: name of one of the scene's cameras.
-        shadows: and reflections; without them a picture takes a fifth of the time where no GPU draws.
+        shadows: draw shadows and reflections. Without them, and without a GPU, a picture takes one fifth of the time.
 
     Raises:
-        ConfigError: the scene has no such camera, or the picture is larger than the scene's frame buffer.
-        SimulatorUnavailable: MuJoCo is not installed, or nothing can draw here.
+        ConfigError: the scene has no such camera, or the picture is larger than the frame buffer of the scene.
+        SimulatorUnavailable: MuJoCo is not installed, or no OpenGL backend works.
     """
 
     def __init__(self, task: Task, width: int = 640, height: int = 480, camera: str = "front", shadows: bool = True):
@@ -64,17 +63,19 @@ class Renderer:
     def _check(self, width: int, height: int) -> None:
         cameras = [self._model.camera(index).name for index in range(self._model.ncam)]
         if self.camera not in cameras:
-            raise ConfigError(f"camera: the scene has no camera '{self.camera}'; {choices(self.camera, cameras)}")
+            raise ConfigError(f"camera: '{self.camera}' is not in the scene; {choices(self.camera, cameras)}")
         limit = self._model.vis.global_
         if not (0 < width <= limit.offwidth and 0 < height <= limit.offheight):
-            raise ConfigError(f"picture: {width} x {height} is out of range; at most {limit.offwidth} x {limit.offheight}")
+            raise ConfigError(
+                f"width, height: must be from 1 x 1 to {limit.offwidth} x {limit.offheight} pixels (got {width} x {height})"
+            )
 
     def frame(self, state: NestedTensors) -> np.ndarray:
-        """Picture of one scene, uint8 (H, W, 3), from a state in `get_state`'s layout without its leading axis."""
+        """Picture of one scene, uint8 (H, W, 3), from a state in the layout of `get_state` without the leading axis."""
         return self.frames(state, [self.camera])[0]
 
     def frames(self, state: NestedTensors, cameras: Iterable[str]) -> list[np.ndarray]:
-        """`frame` as each of the scene's cameras sees it."""
+        """Pictures of one scene from several of its cameras, uint8 (H, W, 3) each; `state` as in `frame`."""
         articulations, objects = state["articulation"], state["rigid_object"]
         for index, arm in enumerate(self.task.arms):
             joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
@@ -85,11 +86,11 @@ class Renderer:
         self._forward()
         for index, arm in enumerate(self.task.arms):
             if "eef_pose" in articulations[arm.name]:
-                self._follow(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
+                self._solve_arm_joints(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
         return [self._draw(camera) for camera in cameras]
 
     def eef_position(self, arm_name: str) -> np.ndarray:
-        """Where the last picture shows an arm's end effector, (3,), env frame [m]."""
+        """Position of an arm's end effector in the last picture, (3,), env frame [m]."""
         return self._data.site(f"{arm_name}/eef").xpos.copy()
 
     def _draw(self, camera: str) -> np.ndarray:
@@ -110,14 +111,17 @@ class Renderer:
         self._mujoco.mj_comPos(self._model, self._data)
         self._mujoco.mj_camlight(self._model, self._data)
 
-    def _follow(self, index: int, pose: Tensor) -> None:
-        """Bend an arm to where its end effector (7,) is: the kinematic engine has the one, but not the other."""
+    def _solve_arm_joints(self, index: int, pose: Tensor) -> None:
+        """Move the joints of an arm by inverse kinematics until its end effector reaches `pose`.
+
+        `pose` is (7,), position [m] and quaternion xyzw. The kinematic engine records this pose, but no matching joints.
+        """
         layout, data = self._layout, self._data
         target = pose_from_pos_quat(pose[:3], pose[3:])[None]
         adr = layout.joint_qpos[index, :NUM_ARM_JOINTS].numpy()
         joints, site = layout.arm_joint[index].numpy(), int(layout.eef_site[index])
         low, high = np.array(JOINT_LIMITS).T
-        for _ in range(_MAX_FOLLOW_STEPS):
+        for _ in range(_MAX_IK_STEPS):
             point = torch.tensor(data.site_xpos[site])[None]
             error = pose_error(target, pose_from_pos_rot(point, torch.tensor(data.site_xmat[site]).view(1, 3, 3)))
             if float(error.norm()) < 1e-3:
@@ -128,7 +132,7 @@ class Renderer:
             self._forward()
 
     def close(self) -> None:
-        """Give the OpenGL context back; a second call does nothing."""
+        """Release the OpenGL context. A second call has no effect."""
         if self._context is not None:
             self._context.make_current()
             self._drawing.free()
@@ -143,22 +147,25 @@ class Renderer:
 
 
 def make_gl_context(width: int, height: int) -> Any:
-    """An off-screen OpenGL context: `MUJOCO_GL`'s, else EGL's if it has a device, else OSMesa's.
+    """Create an off-screen OpenGL context, on the backend `MUJOCO_GL`, else EGL if it has a device, else OSMesa.
 
-    MuJoCo's own choice is made when it is first imported, which may have been long before anyone wanted a picture.
+    MuJoCo selects its own backend at the first import, which can be long before the first picture.
+
+    Args:
+        width, height: size of the frame buffer [pixels].
 
     Raises:
-        SimulatorUnavailable: none can be made here.
+        SimulatorUnavailable: no context can be created.
     """
-    logging.getLogger("OpenGL").setLevel(logging.WARNING)  # PyOpenGL tells everyone which extras it lacks.
+    logging.getLogger("OpenGL").setLevel(logging.WARNING)  # PyOpenGL logs at INFO which optional packages are missing.
     backend = os.environ.get("MUJOCO_GL", "").lower() or _find_backend()
     try:
         context = import_module(f"mujoco.{backend}").GLContext(width, height)
         context.make_current()
-        if backend == "glfw" and not context._context:  # It only warns; drawing would end the process.
-            raise RuntimeError("there is no display")
-    except Exception as error:  # The bindings raise errors of many kinds.
-        raise SimulatorUnavailable(f"MUJOCO_GL={backend}: no picture can be drawn ({error}); {_REMEDY}") from error
+        if backend == "glfw" and not context._context:  # GLFW only warns; rendering would crash the process.
+            raise RuntimeError("display not found")
+    except Exception as error:  # The bindings raise many types of errors.
+        raise SimulatorUnavailable(f"MUJOCO_GL={backend}: pictures cannot be rendered: {error}; {_REMEDY}") from error
     return context
 
 
@@ -169,7 +176,7 @@ def _find_backend() -> str:
         return "egl"
     if _load("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so"):
         return "osmesa"
-    raise SimulatorUnavailable(f"no picture can be drawn: neither EGL nor OSMesa is there; {_REMEDY}")
+    raise SimulatorUnavailable(f"MUJOCO_GL: pictures cannot be rendered: EGL and OSMesa not found; {_REMEDY}")
 
 
 def _egl_has_device() -> bool:
@@ -200,25 +207,25 @@ _FRONT = "front"
 
 
 def with_cameras(env: MimicEnv, task: Task) -> MimicEnv:
-    """An env whose observations hold pictures too: `front`, and `wrist` (of several arms `<arm>_wrist`), (N, H, W, 3) uint8.
+    """Add camera observations to an env: `front` and `wrist` (with several arms `<arm>_wrist`), (N, H, W, 3) uint8.
 
-    A picture shows the state that `get_state` tells, so that it depends neither on N nor on the other envs.
+    A picture shows only the state of its own env (`get_state`). It does not depend on N or on the other envs.
 
     Raises:
-        SimulatorUnavailable: nothing can draw here.
+        SimulatorUnavailable: MuJoCo is not installed, or no OpenGL backend works.
     """
     return cast(MimicEnv, _CameraEnv(env, task))
 
 
 class _CameraEnv:
-    """All of another env, with pictures among its observations."""
+    """Wrapper of an env that adds pictures to its observations."""
 
     def __init__(self, env: MimicEnv, task: Task):
         self._env = env
         prefixes = [""] if len(task.arms) == 1 else [f"{arm.name}_" for arm in task.arms]
         wrists = {f"{prefix}wrist": f"{arm.name}/wrist" for prefix, arm in zip(prefixes, task.arms, strict=True)}
         self._cameras = {_FRONT: _FRONT} | wrists
-        # Shadows take four fifths of the time where no GPU draws.
+        # Without a GPU, shadows take four fifths of the rendering time.
         self._renderer = Renderer(task, WIDTH, HEIGHT, shadows=False)
 
     def __getattr__(self, name: str) -> Any:

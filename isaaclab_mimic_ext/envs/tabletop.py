@@ -1,4 +1,4 @@
-"""What all engines with Panda arms on a table share: how actions, observations and resets are meant."""
+"""Actions, observations and resets of Panda arms on a table, the same in all engines."""
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
 
@@ -20,36 +20,42 @@ from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 POS_SCALE = 0.05
-"""An action of 1 moves the end effector's target by this much [m]."""
+"""Distance of the target from the end effector for an action of 1 [m]."""
 ROT_SCALE = 0.25
-"""An action of 1 turns it by this much [rad]."""
+"""Rotation of the target relative to the end effector for an action of 1 [rad]."""
 STEP_DT = 0.05
+"""Duration of one control step [s]."""
 ACTION_DIM = 7
-"""Of one arm."""
+"""Number of action entries per arm: pose, then gripper."""
 POSE_ACTION_DIM = 6
+"""Number of pose entries per arm."""
 
 
 class RelativeActions:
     """Relative task-space control (IK-Rel) of E arms.
 
-    An arm's action is (dx, dy, dz) / 0.05 m, a rotation vector / 0.25 rad, both in the env frame and relative to where the
-    end effector is, each entry clipped to [-1, 1]; then the gripper: positive opens, negative closes.
+    The action of an arm has 7 entries: (dx, dy, dz) / 0.05 m, a rotation vector / 0.25 rad, and the gripper. Translation and
+    rotation are in the env frame, relative to the current pose of the end effector, each entry clipped to [-1, 1]. A
+    positive gripper entry opens, a negative one closes.
     """
 
     def __init__(self, num_arms: int, device: torch.device):
         self._num_arms = num_arms
         self.spec = {"type": "ik_rel", "pos_scale": POS_SCALE, "rot_scale": ROT_SCALE, "dim": ACTION_DIM * num_arms}
-        """What a dataset says of the actions."""
+        """Description of the actions that is stored in datasets."""
         self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=device)
 
     def to_targets(self, actions: Tensor, eef_pose: Tensor) -> Tensor:
-        """Target poses (N, E, 4, 4) of actions (N, A), from where the end effectors are."""
+        """Target poses (N, E, 4, 4), env frame [m], of actions (N, A) relative to `eef_pose` (N, E, 4, 4)."""
         delta = self._per_arm(actions)[..., :POSE_ACTION_DIM].clamp(-1.0, 1.0) * self._scale
         rot = matrix_from_axis_angle(delta[..., 3:]) @ eef_pose[..., :3, :3]
         return pose_from_pos_rot(eef_pose[..., :3, 3] + delta[..., :3], rot)
 
     def from_targets(self, target_pose: Tensor, eef_pose: Tensor, gripper: Tensor, noise: Tensor | None) -> Tensor:
-        """Actions (N, A) for target poses (N, E, 4, 4), grippers (N, E, 1) and noise (N, E, 6), which is added."""
+        """Actions (N, A) that lead from `eef_pose` to `target_pose`, both (N, E, 4, 4), env frame [m].
+
+        `gripper` is (N, E, 1). `noise`, (N, E, 6) in the units of the action, is added to the pose entries.
+        """
         delta_pos = target_pose[..., :3, 3] - eef_pose[..., :3, 3]
         delta_rot = axis_angle_from_matrix(target_pose[..., :3, :3] @ eef_pose[..., :3, :3].transpose(-1, -2))
         pose_action = torch.cat((delta_pos, delta_rot), dim=-1) / self._scale
@@ -58,7 +64,7 @@ class RelativeActions:
         return torch.cat((pose_action.clamp(-1.0, 1.0), gripper), dim=-1).flatten(1)
 
     def grippers(self, actions: Tensor) -> Tensor:
-        """The gripper part (..., E, 1) of actions (..., A)."""
+        """Gripper entries (..., E, 1) of actions (..., A)."""
         return self._per_arm(actions)[..., POSE_ACTION_DIM:]
 
     def _per_arm(self, actions: Tensor) -> Tensor:
@@ -66,7 +72,7 @@ class RelativeActions:
 
 
 class Observer:
-    """What a policy sees of a scene, in the order in which it is recorded."""
+    """Observations of a scene, in the order in which they are recorded."""
 
     def __init__(self, task: Task, device: torch.device):
         self._task = task
@@ -75,11 +81,11 @@ class Observer:
         self._home_eef_quat = quat_xyzw_from_matrix(home_pose[..., :3, :3])
 
     def __call__(self, scene: SceneState, last_action: Tensor) -> dict[str, Tensor]:
-        """Term -> (N, ...); quaternions are xyzw."""
+        """Observations, term -> (N, ...); quaternions are xyzw."""
         terms = {"actions": last_action}
         joint_pos_rel = scene.joint_pos - self._home
         eef_quat = quat_xyzw_from_matrix(scene.eef_pose[..., :3, :3])
-        # A hand that points down has w near 0: w >= 0 would flip the sign at every tremor, and a policy sees another number.
+        # For a hand that points down, w is near 0. Normalizing to w >= 0 would flip the sign with the smallest motion.
         is_far = (eef_quat * self._home_eef_quat).sum(-1, keepdim=True) < 0
         eef_quat = torch.where(is_far, -eef_quat, eef_quat)
         for index, arm in enumerate(self._task.arms):
@@ -97,7 +103,7 @@ class Observer:
 
 
 class ResetSampler:
-    """Draws how trials begin: where the objects stand, and the arms' joints about home."""
+    """Draws initial states of trials: poses of the objects, and joint positions of the arms around the home posture."""
 
     def __init__(self, task: Task, events: Mapping[str, EventCfg], device: torch.device):
         self._placement = PlacementSampler(task, events, device)
@@ -107,7 +113,11 @@ class ResetSampler:
         self._limits = torch.tensor(JOINT_LIMITS, device=device).unbind(-1)
 
     def sample(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Joint positions (n, E, J) and the objects' poses (n, O, 7), position and quaternion xyzw, env frame."""
+        """Joint positions (n, E, J) [rad, m] and object poses (n, O, 7), position [m] and quaternion xyzw, env frame.
+
+        Raises:
+            ConfigError: no placement without overlap was found.
+        """
         placements = self._placement.sample(draws)
         root_pose = torch.zeros(*placements.shape[:2], 7, device=placements.device)
         root_pose[..., :2] = placements[..., :2]

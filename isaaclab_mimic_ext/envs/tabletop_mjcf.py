@@ -1,6 +1,6 @@
-"""What the tasks' MuJoCo scenes share: a table with its lights and cameras, and what objects on it are made of."""
+"""Common parts of the tasks' MuJoCo scenes: table, lights, cameras, and properties of objects."""
 
-# Half sizes [m] where MuJoCo asks for them; the table's surface is z = 0
+# `size` in MuJoCo: half sizes [m]; the surface of the table is z = 0
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ import mujoco
 from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda, add_part
 from isaaclab_mimic_ext.envs.panda.shape import (
     LEG,
-    TABLE_CENTRE,
+    TABLE_CENTER,
     TABLE_HALF_SIZE,
     TABLE_HEIGHT,
     TABLE_THICKNESS,
@@ -20,17 +20,18 @@ from isaaclab_mimic_ext.envs.panda.shape import (
 from isaaclab_mimic_ext.task.definition import Task
 
 TIMESTEP = 0.002
+"""Duration of a physics substep [s]."""
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 ELLIPSOID = mujoco.mjtGeom.mjGEOM_ELLIPSOID
 _AIR_DAMPING = 5e-4
-"""Of the objects' free motion [N s/m, N m s]: nothing in a grasp, but a bottle that fell soon stops rolling."""
+"""Damping of the free motion of objects [N s/m, N m s]. Negligible in a grasp, but stops fallen bottles from rolling."""
 
 
 def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody], None]]) -> mujoco.MjSpec:
-    """A table with the task's arms and objects; every object is a free body of its own name.
+    """Build a table with the task's arms and objects. Each object is a free body with the name of the object.
 
     Args:
-        builders: name of an object -> what gives its body geoms; one for each of the task's objects.
+        builders: for each of the task's objects: name -> function that adds geoms to its body.
     """
     spec = mujoco.MjSpec()
     spec.modelname = task.name
@@ -48,7 +49,7 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
 
 
 def add_parts(body: mujoco.MjsBody, parts: Sequence[Part]) -> None:
-    """Give a body the geoms of its parts; the first one has the body's name."""
+    """Add the geoms of parts to a body. The first geom gets the name of the body."""
     for index, part in enumerate(parts):
         geom = add_part(body, part)
         if index == 0:
@@ -62,13 +63,18 @@ def add_parts(body: mujoco.MjsBody, parts: Sequence[Part]) -> None:
 
 
 def make_visual(geom: mujoco.MjsGeom) -> mujoco.MjsGeom:
-    """Let a geom be seen only: it touches nothing and weighs nothing."""
+    """Make a geom visual only: without contacts and without mass."""
     geom.contype, geom.conaffinity, geom.group, geom.mass = 0, 0, VISUAL_GROUP, 0.0
     return geom
 
 
 def make_solid(geom: mujoco.MjsGeom, mass: float, condim: int = 3) -> mujoco.MjsGeom:
-    """Let a geom be something that fingers can hold; `mass` in kg, `condim` 4 where it must not spin between two pads."""
+    """Set contact properties of a geom that fingers can hold.
+
+    Args:
+        mass: mass of the geom [kg].
+        condim: MuJoCo's contact dimension; 4 adds torsional friction, so that the geom does not spin between two pads.
+    """
     geom.condim, geom.solref, geom.mass = condim, GRIP_SOLREF, mass
     geom.friction = (1.0, 0.02, 0.0001)
     return geom
@@ -80,7 +86,7 @@ def _set_options(spec: mujoco.MjSpec) -> None:
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 10.0
-    # A state that blew up stays so and its trial fails, rather than starting anew in the middle of it.
+    # An unstable simulation must stay unstable, so that its trial fails. An automatic reset would restart it mid-trial.
     option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
 
 
@@ -89,12 +95,12 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     _add_lights_and_cameras(spec)
     world = spec.worldbody
     thickness, height = TABLE_THICKNESS, TABLE_HEIGHT
-    # An endless plane in place of the table's top: contacts with it are exact and cheap.
+    # An infinite plane replaces the table top in collisions: its contacts are exact and cheap.
     plane = world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(1, 1, 0.1), group=COLLISION_GROUP)
     plane.friction = (1.0, 0.005, 0.0001)
     plane.rgba = (0, 0, 0, 0)
     top = world.add_geom(
-        type=BOX, size=(*TABLE_HALF_SIZE, thickness / 2), pos=(*TABLE_CENTRE, -thickness / 2), material="wood"
+        type=BOX, size=(*TABLE_HALF_SIZE, thickness / 2), pos=(*TABLE_CENTER, -thickness / 2), material="wood"
     )
     make_visual(top)
     for part in table_legs():

@@ -1,4 +1,4 @@
-"""Warp kernels, each with a host function and a twin in torch operations."""
+"""Warp kernels. Each has a host function, and a reference implementation in torch operations for tests."""
 
 import logging
 import os
@@ -16,23 +16,23 @@ log = logging.getLogger(__name__)
 def launch(
     kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], outputs: Sequence[Any], device: torch.device
 ) -> None:
-    """Launch `kernel` in order with the torch operations before and after it."""
+    """Launch `kernel` on torch's current stream of the device, so that it runs in order with torch operations."""
     stream = wp.stream_from_torch(device) if device.type == "cuda" else None
     wp.launch(kernel, dim=dim, inputs=inputs, outputs=outputs, device=wp.device_from_torch(device), stream=stream)
 
 
 def _initialize() -> None:
-    """Start Warp, without its native warning that there is no CUDA driver: on a CPU machine that is no news."""
+    """Initialize Warp. On machines without a GPU, its native warning about a missing CUDA driver is suppressed."""
     if hasattr(wp, "LOG_WARNING"):
         wp.config.log_level = wp.LOG_WARNING
-    else:  # Before 1.14; Isaac Lab 3.0 comes with 1.13.
+    else:  # Before 1.14; Isaac Lab 3.0 installs 1.13.
         wp.config.quiet = True
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)
         try:
-            _start()
+            _start_warp()
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
@@ -41,21 +41,24 @@ def _initialize() -> None:
             sys.stderr.write("".join(line for line in lines if "CUDA driver" not in line))
 
 
-def _start() -> None:
-    """Start Warp; where its cache of compiled kernels cannot be written to, with one for this process alone."""
-    global _own_cache
+def _start_warp() -> None:
+    """Start Warp. If its cache of compiled kernels is not writable, use a temporary cache for this process."""
+    global _process_cache
     try:
         wp.init()
         if os.access(wp.config.kernel_cache_dir, os.W_OK):
             return
     except OSError:
         pass
-    log.warning("%s cannot be written to: compiling kernels anew; set WARP_CACHE_PATH", wp.config.kernel_cache_dir)
-    _own_cache = tempfile.TemporaryDirectory(prefix="warp_cache_")
-    wp.config.kernel_cache_dir = _own_cache.name
+    log.warning(
+        "Warp's kernel cache %s is not writable: kernels are compiled again in each process; set WARP_CACHE_PATH",
+        wp.config.kernel_cache_dir,
+    )
+    _process_cache = tempfile.TemporaryDirectory(prefix="warp_cache_")
+    wp.config.kernel_cache_dir = _process_cache.name
     wp.init()
 
 
-_own_cache: tempfile.TemporaryDirectory[str] | None = None
-"""Removed with the process."""
+_process_cache: tempfile.TemporaryDirectory[str] | None = None
+"""Temporary kernel cache, removed when the process ends."""
 _initialize()

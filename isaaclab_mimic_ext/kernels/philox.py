@@ -1,8 +1,10 @@
-"""Philox4x32-10, the counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+"""Counter-based random numbers, Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 
-One block turns a counter of four 32-bit words under a key of two into four random words. A word depends on nothing else,
-so draws may be made in any order, on any device, by any number of environments.
+A block maps a counter of four 32-bit words and a key of two words to four random words. The random words depend only on
+counter and key. Draws are therefore the same in any order, on any device and with any number of envs.
 """
+
+# n rows (trials)
 
 import torch
 import warp as wp
@@ -55,13 +57,13 @@ def _philox_kernel(
 
 
 def philox_words(seed: int, stream: int, trials: Tensor, steps: Tensor, num_blocks: int) -> Tensor:
-    """Random 32-bit words, shape (n, num_blocks, 4) int64, of the counters (block, steps[n], trials[n], stream).
+    """Random 32-bit words, shape (n, num_blocks, 4) int64, of the counters (block, steps[row], trials[row], stream).
 
     Args:
-        seed: the key, 0 <= seed < 2**64.
-        stream: what the words are for, 0 <= stream < 2**32.
-        trials, steps: (n,) int64 of values below 2**32.
-        num_blocks: words per row, in fours.
+        seed: key, 0 <= seed < 2**64.
+        stream: purpose of the words, 0 <= stream < 2**32.
+        trials, steps: (n,) int64, values from 0 to 2**32 - 1.
+        num_blocks: number of blocks of four words per row.
     """
     words = torch.empty((len(trials), num_blocks, 4), dtype=torch.int64, device=trials.device)
     inputs = [seed & _MASK, seed >> 32, stream, wp.from_torch(trials.contiguous()), wp.from_torch(steps.contiguous())]
@@ -70,14 +72,14 @@ def philox_words(seed: int, stream: int, trials: Tensor, steps: Tensor, num_bloc
 
 
 def philox_words_torch(seed: int, stream: int, trials: Tensor, steps: Tensor, num_blocks: int) -> Tensor:
-    """`philox_words` in torch operations: its twin, for tests and for devices without Warp."""
+    """Reference implementation of `philox_words` in torch operations, for tests."""
     shape = (len(trials), num_blocks)
     c0 = torch.arange(num_blocks, device=trials.device).expand(shape)
     c1, c2 = steps[:, None].expand(shape), trials[:, None].expand(shape)
     c3 = torch.full(shape, stream, dtype=torch.int64, device=trials.device)
     k0, k1 = seed & _MASK, seed >> 32
     for _ in range(_ROUNDS):
-        # int64 products wrap around to the bits of the unsigned ones.
+        # int64 products wrap around to the same bits as unsigned products.
         p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
         c0, c1 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK
         c2, c3 = ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK

@@ -1,13 +1,18 @@
-"""The waypoint that each end effector is at: gather of the segment, transform and interpolation in one kernel.
+"""Current waypoint of each end effector: gather from the source demos, transform and interpolation in one kernel.
 
-A segment's waypoints are, in order: `num_interpolation` poses between its start pose and its first pose, `num_fixed` + 1
-times the first pose, the rest of the path. The path is the source's target poses, with the achieved pose at the segment's
-start in front where `prepend` says so, moved by `transform`. MimicGen's generation step (arXiv 2310.17596, section 4.2).
-Where paths are planned (SkillGen), their poses take the place of the interpolated ones, and the gripper stays as it was.
-Before its first waypoint, at cursor -1, an end effector keeps the waypoint that it had.
+This is MimicGen's generation step (arXiv 2310.17596, section 4.2). The path of a segment consists of the target poses of
+the source demo, moved by `transform`. If `prepend` is 1, the achieved pose at the start of the segment comes first. The
+waypoints of a segment are, in order:
+
+1. `num_interpolation` poses between the start pose and the first pose of the path;
+2. the first pose of the path, `num_fixed` + 1 times;
+3. the remaining poses of the path.
+
+With planned transits (SkillGen), the poses of the transit replace the interpolated poses, and the gripper action does not
+change. At cursor -1, before the first waypoint, an end effector keeps its previous waypoint.
 """
 
-# N envs, E end effectors, D demos, T steps of the padded pool, G gripper entries
+# N envs, E end effectors, D demos, T steps of the padded pool, G gripper entries, L waypoints of the longest transit
 
 from dataclasses import dataclass
 
@@ -19,21 +24,22 @@ from isaaclab_mimic_ext.kernels import launch
 from isaaclab_mimic_ext.math import interpolate_poses, rotation_angle
 
 LEGACY_SMALL_ANGLE = 0.05
-"""Isaac Lab and MimicGen jump to a goal rotation that is nearer than this [rad]."""
+"""Rotations smaller than this are not interpolated in Isaac Lab and MimicGen: they jump to the goal rotation [rad]."""
 
 
 @dataclass
 class Segments:
-    """What each end effector is executing.
+    """Segment that each end effector executes.
 
     Attributes:
-        demo: (N, E) int32, the source demo.
-        start, length: (N, E) int32, its span in the source [steps].
-        cursor: (N, E) int32, the waypoint it is at; -1 before the first.
-        num_interpolation, num_fixed: (N, E) int32.
-        prepend: (N, E) int32, 1 where the achieved pose comes first.
-        transform: (N, E, 4, 4), from the source's env frame to this one's.
-        start_pose: (N, E, 4, 4), where interpolation starts.
+        demo: (N, E) int32, index of the source demo.
+        start, length: (N, E) int32, range of the segment in the source demo [steps].
+        cursor: (N, E) int32, index of the current waypoint; -1 before the first.
+        num_interpolation: (N, E) int32, number of interpolated waypoints.
+        num_fixed: (N, E) int32, number of repetitions of the first pose.
+        prepend: (N, E) int32, 1 if the achieved pose comes first, else 0.
+        transform: (N, E, 4, 4), from poses of the source demo to poses of this scene, env frames [m].
+        start_pose: (N, E, 4, 4), start of the interpolation, env frame [m].
     """
 
     demo: Tensor
@@ -48,7 +54,7 @@ class Segments:
 
     @classmethod
     def empty(cls, num_envs: int, num_eefs: int, device: torch.device) -> "Segments":
-        """Segments of one step of demo 0, at rest."""
+        """Initial segments: one step of demo 0, identity transform, cursor 0."""
 
         def integers(value: int) -> Tensor:
             return torch.full((num_envs, num_eefs), value, dtype=torch.int32, device=device)
@@ -59,7 +65,7 @@ class Segments:
 
     @property
     def num_waypoints(self) -> Tensor:
-        """(N, E) int32."""
+        """Number of waypoints of each segment, (N, E) int32."""
         return self.num_interpolation + self.num_fixed + self.length + self.prepend
 
 
@@ -134,14 +140,14 @@ def _interpolate(start: wp.mat44, goal: wp.mat44, fraction: wp.float32, legacy_a
 
 
 class WaypointReader:
-    """Reads present waypoints into buffers of its own.
+    """Computes the current waypoints and stores them in its own buffers.
 
     Args:
-        target_pool, eef_pool: (E, D, T, 4, 4), the source's target and achieved poses, env frame [m].
-        gripper_pool: (E, D, T, G).
-        segments: read anew at every call, never replaced.
-        legacy_small_rotation: jump to a goal rotation nearer than `LEGACY_SMALL_ANGLE`.
-        paths: (N, E, L, 4, 4), poses in place of the interpolated ones; read anew at every call.
+        target_pool, eef_pool: (E, D, T, 4, 4), target and achieved poses of the source demos, env frame [m].
+        gripper_pool: (E, D, T, G), gripper actions of the source demos.
+        segments: read at each call. Write to its tensors in place; replaced tensors are not seen.
+        legacy_small_rotation: do not interpolate rotations smaller than `LEGACY_SMALL_ANGLE`.
+        paths: (N, E, L, 4, 4), poses of planned transits, env frame [m]; read at each call. None: interpolate.
     """
 
     def __init__(
@@ -170,7 +176,7 @@ class WaypointReader:
         self._outputs = [wp.from_torch(self.target, dtype=wp.mat44), wp.from_torch(self.gripper)]
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """Target poses (N, E, 4, 4) and gripper actions (N, E, G); the buffers are overwritten by the next call."""
+        """Target poses (N, E, 4, 4), env frame [m], and gripper actions (N, E, G). The next call overwrites both."""
         launch(_waypoint_kernel, self.target.shape[:2], self._inputs, self._outputs, self.device)
         return self.target, self.gripper
 
@@ -184,7 +190,7 @@ def waypoints_torch(
     last: tuple[Tensor, Tensor],
     paths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`WaypointReader.read` in torch operations: its twin; `last` is what was read before."""
+    """Reference implementation of `WaypointReader.read` in torch operations. `last` is the previous result."""
     eef = torch.arange(segments.demo.shape[1], device=target_pool.device)
     demo, start, prepend = segments.demo.long(), segments.start.long(), segments.prepend.long()
     index = (segments.cursor - segments.num_interpolation - segments.num_fixed).clamp(min=0).long()

@@ -1,4 +1,4 @@
-"""Batched rigid-body geometry."""
+"""Batched operations on rigid-body poses and rotations."""
 
 from isaaclab_mimic_ext.math.poses import (
     axis_angle_from_matrix,

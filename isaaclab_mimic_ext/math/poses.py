@@ -1,8 +1,8 @@
-"""Poses as homogeneous matrices (..., 4, 4), rotations as (..., 3, 3), quaternions in xyzw order.
+"""Poses as homogeneous matrices (..., 4, 4), rotations as matrices (..., 3, 3), quaternions in the order xyzw.
 
-Row i of every result depends on row i of the input alone, to the last bit and at any batch size: trials must not change
-with the number of environments. So: elementwise operations and batched products only, and `atan` where one would write
-`atan2`, whose vectorised body and scalar tail round differently in torch on the CPU.
+Row i of each result depends bitwise only on row i of the input, at any batch size: trials must not change with the number
+of envs. Therefore this module uses only elementwise operations and batched products, and `atan` instead of `atan2`. In
+torch on the CPU, the vectorized body and the scalar tail of `atan2` round differently.
 """
 
 from functools import cache
@@ -35,7 +35,7 @@ def invert_pose(pose: Tensor) -> Tensor:
 
 
 def matrix_from_quat_xyzw(quat_xyzw: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) from quaternions (..., 4); they need not be normalised."""
+    """Rotation matrices (..., 3, 3) from quaternions (..., 4) of any norm > 0."""
     x, y, z, w = quat_xyzw.unbind(-1)
     s = 2.0 / (quat_xyzw * quat_xyzw).sum(-1)
     elements = (
@@ -47,10 +47,11 @@ def matrix_from_quat_xyzw(quat_xyzw: Tensor) -> Tensor:
 
 
 def quat_xyzw_from_matrix(rot: Tensor) -> Tensor:
-    """Unit quaternions (..., 4) with w >= 0 from rotation matrices (..., 3, 3).
+    """Unit quaternions (..., 4) with w >= 0 from rotation matrices (..., 3, 3), by Shepperd's method.
 
-    Of the four ways to divide by one component, the one whose component is largest is taken, so that it is exact near
-    half turns too (Shepperd's method). The candidates, 4 q_i q for each i, are linear in the matrix's elements.
+    There are four formulas, each divides by a different component of q. The formula of the largest component is used, so
+    that the result is also exact near half turns. The candidates, 4 q_i q for each i, are linear in the elements of the
+    matrix.
     """
     elements = torch.cat((rot.flatten(-2), torch.ones_like(rot[..., :1, 0])), dim=-1)
     candidates = (elements[..., None, None, :] * _quat_candidates(rot.dtype, rot.device)).sum(-1)
@@ -62,7 +63,7 @@ def quat_xyzw_from_matrix(rot: Tensor) -> Tensor:
 
 @cache
 def _quat_candidates(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(4, 4, 10): row i, column j gives 4 q_i q_j as a sum over the nine elements of a rotation matrix and 1."""
+    """Weights (4, 4, 10): entry (i, j) weights the nine elements of a rotation matrix and 1 into the sum 4 q_i q_j."""
     one = 9
     signed_elements = (
         (((0, 1), (4, -1), (8, -1), (one, 1)), ((1, 1), (3, 1)), ((2, 1), (6, 1)), ((7, 1), (5, -1))),
@@ -79,12 +80,12 @@ def _quat_candidates(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def axis_angle_from_matrix(rot: Tensor) -> Tensor:
-    """Rotation vectors (..., 3) [rad] of at most pi from rotation matrices (..., 3, 3)."""
+    """Rotation vectors (..., 3) [rad], of length <= pi, from rotation matrices (..., 3, 3)."""
     quat = quat_xyzw_from_matrix(rot)
     vec, w = quat[..., :3], quat[..., 3:]
     norm = vec.square().sum(-1, keepdim=True).sqrt()
     angle = 2.0 * torch.atan(norm / w.clamp(min=_SMALL))
-    # For a small angle both vanish; the limit of their ratio is 2.
+    # For small angles both approach 0; the limit of their ratio is 2.
     return vec * (angle / norm.clamp(min=_SMALL)).masked_fill_(norm < 1e-6, 2.0)
 
 
@@ -96,13 +97,13 @@ def matrix_from_axis_angle(axis_angle: Tensor) -> Tensor:
 
 
 def yaw_matrix(yaw: Tensor) -> Tensor:
-    """Rotations (..., 3, 3) about z from angles (...) [rad]."""
+    """Rotation matrices (..., 3, 3) about z from angles (...) [rad]."""
     cos, sin, zero, one = torch.cos(yaw), torch.sin(yaw), torch.zeros_like(yaw), torch.ones_like(yaw)
     return torch.stack((cos, -sin, zero, sin, cos, zero, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
 
 
 def rotation_angle(rot_a: Tensor, rot_b: Tensor) -> Tensor:
-    """Angle [rad] of `rot_a @ rot_b^T`, (...) in [0, pi]; in float32 exact to 1e-6 near 0 and to 1e-3 near pi."""
+    """Angle of the rotation `rot_a @ rot_b^T`, (...) in [0, pi] [rad]. Float32 error: 1e-6 near 0, 1e-3 near pi."""
     chord = (rot_a - rot_b).square().sum((-1, -2))  # 8 sin^2(angle / 2)
     sin_half = (0.125 * chord).clamp(max=1.0).sqrt()
     cos_half = (1.0 - 0.125 * chord).clamp(min=0.0).sqrt()
@@ -110,7 +111,7 @@ def rotation_angle(rot_a: Tensor, rot_b: Tensor) -> Tensor:
 
 
 def interpolate_poses(start: Tensor, goal: Tensor, fraction: Tensor) -> Tensor:
-    """Poses (..., 4, 4) at `fraction` (...) of the way: position linear, rotation along the geodesic."""
+    """Poses (..., 4, 4) at `fraction` (...) between start and goal: position linear, rotation along the geodesic."""
     fraction = fraction[..., None]
     pos = start[..., :3, 3] + fraction * (goal[..., :3, 3] - start[..., :3, 3])
     start_rot = start[..., :3, :3]

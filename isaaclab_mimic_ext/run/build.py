@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
-from isaaclab_mimic_ext.envs.memory import check_room
+from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
 from isaaclab_mimic_ext.envs.rendering import with_cameras
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError
@@ -273,7 +273,7 @@ def check_envs_fit(env: MimicEnv, pool: SourcePool, num_envs: int | None = None)
         ConfigError: their buffers do not fit.
     """
     # The longest source demo stands for the horizon, which only a plan tells.
-    check_room(num_envs or env.num_envs, bytes_per_env(env, int(pool.lengths.max())), "what they record", env.device)
+    check_memory(num_envs or env.num_envs, bytes_per_env(env, int(pool.lengths.max())), "what they record", env.device)
 
 
 def check_room_for_many(cfg: GenerateCfg) -> None:

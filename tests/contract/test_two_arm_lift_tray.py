@@ -139,7 +139,7 @@ def test_state_of_one_arm_alone_is_refused(engine: str) -> None:
     env = build(engine, 2)
     state = env.get_state()
     del state["articulation"]["robot_right"]
-    with pytest.raises(ConfigError, match="no articulation 'robot_right'"):
+    with pytest.raises(ConfigError, match=r"state\.articulation: 'robot_right' not found"):
         env.reset_to(state, torch.arange(2))
 
 

@@ -268,7 +268,7 @@ def test_overwriting_replaces_the_whole_run(kinematic_source: Path, folder: RunF
 
 
 def test_more_envs_than_fit_are_refused_before_they_are_made(kinematic_source: Path, folder: RunFolder) -> None:
-    with pytest.raises(ConfigError, match=r"num_envs: 100000000 environments need .* give at most \d"):
+    with pytest.raises(ConfigError, match=r"num_envs: 100000000 envs need .* use num_envs <= \d"):
         run(kinematic_source, folder, "num_envs=100000000", "datagen_config.generation_num_trials=3")
     assert folder.present() == []
 

@@ -89,7 +89,7 @@ def test_a_finished_run_gets_its_video_when_it_is_asked_for(
     shutil.copytree(undisturbed.path, folder.path)
     assert run(kinematic_source, folder, RESUME, "video=true", "num_video_demos=1") is None
     drawn = folder.video.exists()
-    assert drawn or "no picture can be drawn" in folder.log.read_text()
+    assert drawn or "pictures cannot be rendered" in folder.log.read_text()
 
 
 def test_a_finished_run_goes_on_to_a_larger_target(

@@ -101,7 +101,7 @@ def test_an_object_without_an_event_stands_at_its_default(task: Task) -> None:
 
 def test_ranges_that_leave_no_room_are_refused_naming_the_trial_and_the_remedy(task: Task) -> None:
     events = {"juice": EventCfg("orange_juice", {"x": [-0.11, -0.09]}, min_separation=0.2)}
-    with pytest.raises(ConfigError, match=r"trial 41 .*narrow pose_range or min_separation"):
+    with pytest.raises(ConfigError, match=r"trial 41 .*change pose_range or reduce min_separation"):
         _sample(task, events, torch.tensor([41]))
 
 

@@ -14,16 +14,16 @@ from tests.kinematic_sources import generate_cfg
 def test_what_is_free_is_known_and_more_than_that_is_refused() -> None:
     free = room.free_bytes()
     assert free is not None and free > 2**20
-    room.check_room(1, 1, "a byte")
-    with pytest.raises(ConfigError, match=r"num_envs: 1000 environments need .* GB for episodes, .* free; give at most \d"):
-        room.check_room(1000, free // 100, "episodes")
+    room.check_memory(1, 1, "a byte")
+    with pytest.raises(ConfigError, match=r"num_envs: 1000 envs need .* GB for episodes, .* free; use num_envs <= \d"):
+        room.check_memory(1000, free // 100, "episodes")
 
 
 def test_what_would_only_just_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "free_bytes", lambda device=None: 1000)
-    with pytest.raises(ConfigError, match=r"give at most 75$"):
-        room.check_room(99, 10, "episodes")
-    room.check_room(75, 10, "episodes")
+    with pytest.raises(ConfigError, match=r"use num_envs <= 75$"):
+        room.check_memory(99, 10, "episodes")
+    room.check_memory(75, 10, "episodes")
 
 
 @pytest.mark.parametrize(("engine", "free"), [("kinematic", 2**22), ("mujoco", 2**17)])
@@ -33,6 +33,6 @@ def test_more_envs_than_there_is_room_for_are_refused_and_nothing_is_written(
     monkeypatch.setattr(room, "free_bytes", lambda device=None: free)
     if engine == "mujoco":
         requires.module("mujoco.batch", "mujoco")
-    with pytest.raises(ConfigError, match=r"num_envs: 100 environments need .* GB for .* give at most"):
+    with pytest.raises(ConfigError, match=r"num_envs: 100 envs need .* GB for .* use num_envs <= "):
         run_generation(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=100", f"sim.engine={engine}"))
     assert not (tmp_path / "run").exists()

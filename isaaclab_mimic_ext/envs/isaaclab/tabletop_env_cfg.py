@@ -33,7 +33,7 @@ from isaaclab_mimic_ext.envs.panda.shape import (
     FINGER_FORCE,
     FINGER_STIFFNESS,
     STIFFNESS,
-    TABLE_CENTRE,
+    TABLE_CENTER,
     TABLE_HALF_SIZE,
     TABLE_HEIGHT,
     TABLE_THICKNESS,
@@ -46,7 +46,7 @@ from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE
 from isaaclab_mimic_ext.task.definition import Arm, SceneObject, Task
 
 _TOP = Part(
-    "box", (*TABLE_HALF_SIZE, TABLE_THICKNESS / 2), (*TABLE_CENTRE, -TABLE_THICKNESS / 2), WOOD, mass=20.0, solid=True
+    "box", (*TABLE_HALF_SIZE, TABLE_THICKNESS / 2), (*TABLE_CENTER, -TABLE_THICKNESS / 2), WOOD, mass=20.0, solid=True
 )
 
 _FLOOR = Part("box", (50.0, 50.0, 0.01), (0.0, 0.0, -TABLE_THICKNESS - TABLE_HEIGHT - 0.01), (0.60, 0.62, 0.64, 1.0))

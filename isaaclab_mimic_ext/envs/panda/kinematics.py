@@ -1,7 +1,6 @@
-"""The Franka Emika Panda: kinematics (modified Denavit-Hartenberg parameters, joint limits) as published."""
+"""Kinematics of the Franka Emika Panda: published modified Denavit-Hartenberg parameters and joint limits."""
 
-# n poses, 7 arm joints, J = 9 with the two fingers
-# B arms (of all envs), J = 7 joints
+# E arms of an env, B arms (of all envs), J = 7 arm joints
 
 import math
 from collections.abc import Sequence
@@ -15,19 +14,16 @@ from isaaclab_mimic_ext.task.definition import Arm
 NUM_ARM_JOINTS = 7
 
 FINGER_OPEN = 0.04
-
-"""Way of a finger from the middle when the gripper is open [m]."""
+"""Distance of a finger from the middle of the open gripper [m]."""
 
 HOME = (0.0444, -0.1894, -0.1107, -2.5148, 0.0044, 2.3775, 0.6952, FINGER_OPEN, FINGER_OPEN)
-
-"""Where Isaac Lab's Franka stack task starts, the hand pointing down: seven joint angles [rad], two finger positions [m]."""
+"""Start posture of Isaac Lab's Franka stack task, hand pointing down: seven joint angles [rad], two finger positions [m]."""
 
 JOINT_LIMITS = (
     (-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698),
     (-2.8973, 2.8973), (-0.0175, 3.7525), (-2.8973, 2.8973),
 )  # fmt: skip
-
-"""Lowest and highest angle of each arm joint [rad]."""
+"""Lower and upper limit of each arm joint [rad]."""
 
 DH_PARAMETERS = (
     (0.0, 0.333, 0.0),
@@ -38,42 +34,36 @@ DH_PARAMETERS = (
     (0.0, 0.0, math.pi / 2),
     (0.088, 0.0, math.pi / 2),
 )
-
-"""(a [m], d [m], alpha [rad]) of each joint, Craig's convention."""
+"""(a [m], d [m], alpha [rad]) of each joint, in Craig's convention."""
 
 FLANGE_OFFSET = 0.107
-
-"""From joint 7 to the flange, along z [m]."""
+"""Distance from joint 7 to the flange, along z [m]."""
 
 HAND_YAW = -math.pi / 4
-
-"""Of the hand about the flange's z [rad]."""
+"""Rotation of the hand about the flange's z axis [rad]."""
 
 EEF_OFFSET = 0.1034
-
-"""From the hand to the end effector frame between the finger tips, along z [m]."""
+"""Distance from the hand frame to the end effector frame between the finger tips, along z [m]."""
 
 HAND_BOXES = (
     ((0.0, 0.0, -0.020), (0.012, 0.055, 0.030)),
     ((0.0, 0.0, -0.070), (0.024, 0.102, 0.028)),
     ((0.0, 0.0, -0.160), (0.060, 0.060, 0.065)),
 )
-
-"""Open fingers, palm, flange: centre and half size of boxes about them, in the end effector's frame [m]."""
+"""Center and half size of the bounding boxes of open fingers, palm and flange, in the end effector's frame [m]."""
 
 WRIST = (0.0, 0.0, -0.21)
-
-"""Where the last joint's axis meets the one before, in the end effector's frame [m]; the offset of 88 mm is left out."""
+"""Intersection of the axes of joints 6 and 7, without their offset of 88 mm, in the end effector's frame [m]."""
 
 SHOULDER_HEIGHT = DH_PARAMETERS[0][1]
+"""Height of the shoulder (joint 2) above the base [m]."""
 
 MAX_REACH = 0.78
-
-"""Of the wrist from the shoulder: upper arm and forearm, stretched, and the wrist's offset [m]."""
+"""Largest distance of the wrist from the shoulder: stretched upper arm and forearm, plus the wrist's offset [m]."""
 
 
 def forward_kinematics(joint_pos: Tensor) -> Tensor:
-    """End effector poses in the base frame, (..., 4, 4) [m], from arm joint angles (..., 7) [rad]."""
+    """End effector poses (..., 4, 4), base frame [m], from arm joint angles (..., 7) [rad]."""
     pose = _link(joint_pos[..., 0], *DH_PARAMETERS[0])
     for index in range(1, NUM_ARM_JOINTS):
         pose = pose @ _link(joint_pos[..., index], *DH_PARAMETERS[index])
@@ -94,38 +84,44 @@ def _link(theta: Tensor, a: float, d: float, alpha: float) -> Tensor:
 
 
 def base_poses(arms: Sequence[Arm], device: torch.device | None = None) -> Tensor:
-    """Poses of the arms' bases in the env frame, (E, 4, 4) [m]."""
+    """Poses of the arms' bases, (E, 4, 4), env frame [m]."""
     yaw = torch.tensor([arm.base_yaw for arm in arms], device=device)
     pos = torch.tensor([arm.base_pos for arm in arms], device=device)
     return pose_from_pos_rot(pos, yaw_matrix(yaw))
 
 
 def point_jacobian(point: Tensor, anchor: Tensor, axis: Tensor) -> Tensor:
-    """Jacobians (B, 6, J), linear above angular, of points (B, 3) [m] on the last links of chains of hinges.
+    """Jacobians (B, 6, J), three linear rows, then three angular, of points on the last links of chains of hinge joints.
 
     Args:
-        anchor: (B, J, 3), a point on each hinge's axis [m].
-        axis: (B, J, 3), its direction, unit length.
+        point: (B, 3), all in one frame [m].
+        anchor: (B, J, 3), a point on the axis of each joint [m].
+        axis: (B, J, 3), direction of the axis, unit length.
     """
     linear = torch.linalg.cross(axis, point[:, None] - anchor)
     return torch.cat((linear, axis), dim=-1).transpose(-1, -2)
 
 
 def pose_error(target_pose: Tensor, pose: Tensor) -> Tensor:
-    """Twists (B, 6) [m, rad] that lead from poses (B, 4, 4) to target poses."""
+    """Difference (B, 6) from poses (B, 4, 4) to target poses (B, 4, 4): translation [m], then rotation vector [rad]."""
     rot = target_pose[:, :3, :3] @ pose[:, :3, :3].transpose(-1, -2)
     return torch.cat((target_pose[:, :3, 3] - pose[:, :3, 3], axis_angle_from_matrix(rot)), dim=-1)
 
 
 def joint_step(jacobian: Tensor, error: Tensor, posture_step: Tensor, damping: float) -> Tensor:
-    """Joint steps (B, J) [rad] towards the target, and along `posture_step` (B, J) as far as the target leaves free.
+    """Joint steps (B, J) [rad] of damped least squares (Wampler 1986), with a preferred step instead of zero.
 
-    Minimises |J dq - error|^2 + damping^2 |dq - posture_step|^2 (Wampler 1986, with a preferred step in place of zero).
+    Minimizes |jacobian dq - error|^2 + damping^2 |dq - posture_step|^2.
+
+    Args:
+        jacobian: (B, 6, J), from `point_jacobian`.
+        error: (B, 6), from `pose_error` [m, rad].
+        posture_step: (B, J), preferred step; it acts where `error` leaves the joints free [rad].
     """
     jacobian_t = jacobian.transpose(-1, -2)
     gram = jacobian @ jacobian_t
     gram.diagonal(dim1=-2, dim2=-1).add_(damping**2)
     rest = error[..., None] - jacobian @ posture_step[..., None]
-    # No check: a scene that blew up must not stop the others.
+    # Without check of errors: one unstable scene must not stop the others.
     solution = torch.linalg.solve_ex(gram, rest, check_errors=False).result
     return posture_step + (jacobian_t @ solution).squeeze(-1)

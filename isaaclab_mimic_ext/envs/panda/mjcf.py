@@ -1,6 +1,6 @@
-"""A Panda of primitives for MuJoCo, from the published kinematics. Imported by scene modules, late."""
+"""MuJoCo model of a Panda, built from primitives and the published kinematics. Requires MuJoCo at import."""
 
-# Frames: link i is joint i's Denavit-Hartenberg frame; hand: z out of the palm, fingers slide along y
+# Frames: link i is the Denavit-Hartenberg frame of joint i; hand: z points out of the palm, fingers slide along y
 
 import math
 
@@ -41,10 +41,10 @@ from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.task.definition import Arm
 
 GRIP_SOLREF = (0.004, 1.0)
-"""Contact time constant [s] and damping ratio of pads and what they grip: by default things squirt out."""
+"""Contact time constant [s] and damping ratio of pads and graspable objects. With MuJoCo's default, objects slip out."""
 VISUAL_GROUP, COLLISION_GROUP = 2, 3
 
-_MOST_ARMS = 8
+_MAX_ARMS = 8
 _GEOM_TYPES = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -53,7 +53,11 @@ _GEOM_TYPES = {
 
 
 def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
-    """Add an arm to the world: bodies, actuators and the site `eef`, every name prefixed with `<arm.name>/`."""
+    """Add an arm to a scene: bodies, actuators, camera `wrist` and site `eef`, with names that begin with `<arm.name>/`.
+
+    Raises:
+        ConfigError: the scene already has 8 arms.
+    """
     bits = _collision_bits(sum(body.name.endswith("/link0") for body in spec.worldbody.bodies))
     half_yaw = 0.5 * arm.base_yaw
     body = spec.worldbody.add_body(
@@ -80,7 +84,7 @@ def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
 
 
 def add_part(body: mujoco.MjsBody, part: Part) -> mujoco.MjsGeom:
-    """Give a body the geom of a part: its form, colour and mass."""
+    """Add the geom of a part to a body, with its shape, color and mass."""
     size = (part.size[0], part.size[2], 0.0) if part.kind == "cylinder" else part.size
     geom = body.add_geom(type=_GEOM_TYPES[part.kind], size=size, pos=part.pos, mass=part.mass)
     if part.rgba is not None:
@@ -89,17 +93,17 @@ def add_part(body: mujoco.MjsBody, part: Part) -> mujoco.MjsGeom:
 
 
 def _collision_bits(index: int) -> tuple[int, int]:
-    """Contact type and affinity of the arm that is the world's `index`-th.
+    """MuJoCo's contype and conaffinity of arm number `index` of a scene.
 
-    An arm touches objects and the table, whose type is 1, and the other arms, but never itself.
+    An arm collides with objects and the table (contype 1) and with the other arms, but not with itself.
 
     Raises:
-        ConfigError: MuJoCo has no more bits.
+        ConfigError: there are more arms than bits.
     """
-    if index >= _MOST_ARMS:
-        raise ConfigError(f"arms: a scene has room for {_MOST_ARMS} of them; leave some out")
+    if index >= _MAX_ARMS:
+        raise ConfigError(f"arms: must be at most {_MAX_ARMS} in a MuJoCo scene; remove arms from the task")
     own = 1 << index if index else 0
-    of_later_arms = sum(1 << later for later in range(index + 1, _MOST_ARMS))
+    of_later_arms = sum(1 << later for later in range(index + 1, _MAX_ARMS))
     return own, 1 | of_later_arms
 
 
@@ -110,8 +114,8 @@ def _add_shells(body: mujoco.MjsBody, link: int, bits: tuple[int, int]) -> None:
         geom = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(*start, *end), size=(radius, 0, 0), rgba=WHITE)
         geom.mass = LINK_MASS[link - 1] / len(shells) if link else 0.0
         _set_collision(geom, own_bits)
-    for _, centre, axis, radius, half_length in (disc for disc in DISCS if disc[0] == link):
-        ends = np.add(centre, np.outer((-half_length, half_length), axis))
+    for _, center, axis, radius, half_length in (disc for disc in DISCS if disc[0] == link):
+        ends = np.add(center, np.outer((-half_length, half_length), axis))
         geom = body.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, fromto=ends.ravel(), size=(radius, 0, 0), rgba=GREY)
         geom.mass = 0.0
         _set_collision(geom)
@@ -131,12 +135,12 @@ def _add_hand(spec: mujoco.MjSpec, flange: mujoco.MjsBody, prefix: str, bits: tu
     )
     for part in HAND_PARTS:
         _set_collision(add_part(hand, part), bits if part.solid else (0, 0))
-    # Beside the palm, low enough not to see it, tilted towards the finger tips.
+    # Next to the palm, low enough that the palm is not in view, tilted towards the finger tips.
     hand.add_camera(name=f"{prefix}/wrist", pos=(0.08, 0.0, 0.055), xyaxes=(0, 1, 0, 0.82, 0, 0.57), fovy=75)
     hand.add_site(name=f"{prefix}/eef", pos=(0.0, 0.0, EEF_OFFSET), size=(0.003, 0, 0), group=4)
     for index, yaw in enumerate((0.0, math.pi)):
         _add_finger(hand, f"{prefix}/finger{index + 1}", yaw, bits)
-    # The two fingers of a Panda's hand move together; without this what they hold could slide between them.
+    # The two fingers of a Panda move together. Without this coupling a held object could shift to one side.
     spec.add_equality(
         type=mujoco.mjtEq.mjEQ_JOINT,
         name=f"{prefix}/fingers",

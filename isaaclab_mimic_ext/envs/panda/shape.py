@@ -1,6 +1,6 @@
-"""What rigid bodies are made of: the shapes that every engine with physics builds its scene from."""
+"""Shapes and physical constants of table and Panda, from which all engines with physics build their scenes."""
 
-# Frames: link i is joint i's Denavit-Hartenberg frame; hand: z out of the palm, fingers slide along y
+# Frames: link i is the Denavit-Hartenberg frame of joint i; hand: z points out of the palm, fingers slide along y
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ Rgba = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One shape of a rigid body, along the axes of the body's frame.
+    """One shape of a rigid body, aligned with the axes of the body's frame.
 
     Attributes:
         kind: `box`, `cylinder` (along z) or `ellipsoid`.
         size: half sizes along x, y, z [m].
-        pos: of its middle, in the body's frame [m].
-        rgba: None: it is not seen.
-        mass: spread evenly over it [kg].
-        solid: whether it touches other bodies; otherwise it is seen only.
-        grips: whether what it holds must not spin between two fingers.
+        pos: position of the center, in the body's frame [m].
+        rgba: color and opacity; None: invisible.
+        mass: mass, distributed evenly [kg].
+        solid: whether the part collides with other bodies; if not, it is only visible.
+        grips: whether contacts have torsional friction, so that objects do not spin between two fingers.
     """
 
     kind: str
@@ -32,23 +32,21 @@ class Part:
     grips: bool = False
 
 
-TABLE_CENTRE, TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)
-
-"""Of its top, x and y; the surface is z = 0 [m]."""
+TABLE_CENTER, TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)
+"""Center and half size of the table top, x and y, env frame [m]. Its surface is z = 0."""
 
 TABLE_THICKNESS, TABLE_HEIGHT = 0.04, 0.75
-
-"""Of its top, and of the legs below it [m]."""
+"""Thickness of the table top, and length of the legs below it [m]."""
 
 WOOD, LEG = (0.80, 0.68, 0.52, 1.0), (0.35, 0.35, 0.37, 1.0)
 
 
 def table_legs() -> tuple[Part, ...]:
-    """The four legs, in the table's frame: on the surface, where the env's origin is."""
+    """The four legs of the table, in the env frame."""
     half = (0.03, 0.03, TABLE_HEIGHT / 2)
     height = -TABLE_THICKNESS - TABLE_HEIGHT / 2
-    xs = [TABLE_CENTRE[0] + sign * (TABLE_HALF_SIZE[0] - 0.05) for sign in (-1, 1)]
-    ys = [TABLE_CENTRE[1] + sign * (TABLE_HALF_SIZE[1] - 0.05) for sign in (-1, 1)]
+    xs = [TABLE_CENTER[0] + sign * (TABLE_HALF_SIZE[0] - 0.05) for sign in (-1, 1)]
+    ys = [TABLE_CENTER[1] + sign * (TABLE_HALF_SIZE[1] - 0.05) for sign in (-1, 1)]
     return tuple(Part("box", half, (x, y, height), LEG) for x in xs for y in ys)
 
 
@@ -59,32 +57,33 @@ GREY = (0.28, 0.29, 0.31, 1.0)
 PAD = (0.12, 0.12, 0.13, 1.0)
 
 LINK_MASS = (4.97, 0.65, 3.23, 3.59, 1.23, 1.67, 0.74)
+"""Mass of links 1 to 7 [kg]."""
 
 HAND_MASS, FINGER_MASS = 0.73, 0.02
+"""Mass of the hand without fingers, and of one finger [kg]."""
 
 STIFFNESS = (4500.0, 4500.0, 3500.0, 3500.0, 2000.0, 2000.0, 2000.0)
+"""Stiffness of the position controllers of the arm joints [N m/rad]."""
 
 DAMPING_TIME = 0.05
-
-"""Damping over stiffness of the arm's position controllers [s]."""
+"""Ratio of damping to stiffness of the position controllers of the arm joints [s]."""
 
 TORQUE_LIMIT = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
+"""Largest torque of the arm joints [N m]."""
 
 FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE = 2000.0, 40.0, 20.0
+"""Stiffness [N/m], damping [N s/m] and largest force [N] of the position controllers of the fingers."""
 
 FINGER_BASE = 0.0584
-
-"""From the hand to the fingers, along z [m]."""
+"""Distance from the hand frame to the finger frames, along z [m]."""
 
 FINGER_COUPLING_TIME = 0.005
-
-"""Time constant of what makes both fingers move together [s]."""
+"""Time constant of the constraint that couples the two fingers [s]."""
 
 ARMATURE, JOINT_DAMPING = 0.1, 1.0
+"""Armature [kg m^2, fingers: kg] and damping [N m s/rad, fingers: N s/m] of all joints."""
 
-"""Of every joint, fingers included [kg m^2 or kg, N m s or N s/m]."""
-
-# (link, from, to, radius) [m]; the shells that make it look like a Panda. Link 0 is the base.
+# (link, from, to, radius) [m]: capsules along the links. Link 0 is the base.
 SHELLS = (
     (0, (-0.10, 0.0, 0.05), (0.01, 0.0, 0.05), 0.075),
     (0, (0.0, 0.0, 0.05), (0.0, 0.0, 0.12), 0.075),
@@ -105,7 +104,7 @@ SHELLS = (
     (7, (0.0, 0.0, -0.02), (0.0, 0.0, 0.07), 0.042),
 )
 
-# (link, centre, axis, radius, half length) [m]; the grey discs on the joints.
+# (link, center, axis, radius, half length) [m]: gray discs on the joints.
 DISCS = (
     (1, (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.056, 0.117),
     (3, (0.0825, 0.0, 0.0), (0.0, 1.0, 0.0), 0.046, 0.108),
@@ -115,8 +114,7 @@ DISCS = (
 )
 
 FIRST_COLLIDING_LINK = 5
-
-"""Lower links cannot come near anything on the table."""
+"""First link that collides. Links below it cannot reach objects on the table."""
 
 HAND_PARTS = (
     Part("box", (0.022, 0.100, 0.026), (0.0, 0.0, 0.034), WHITE, mass=HAND_MASS, solid=True),
@@ -128,5 +126,4 @@ FINGER_PARTS = (
     Part("box", (0.0085, 0.0060, 0.0105), (0.0, 0.0100, 0.043), GREY, mass=FINGER_MASS / 2),
     Part("box", (0.011, 0.003, 0.0105), (0.0, 0.003, 0.0435), PAD, solid=True, grips=True),
 )
-
-"""Shank, tip and pad of the finger that slides along y; the other one is turned by 180 degrees about z."""
+"""Shank, tip and pad of the finger that slides along +y. The other finger is turned by 180 degrees about z."""
