@@ -1,1 +1,1 @@
-"""The tasks, one package each; installed as `isaaclab_mimic_ext.tasks`."""
+"""Included tasks, one package each; installed as `isaaclab_mimic_ext.tasks`."""

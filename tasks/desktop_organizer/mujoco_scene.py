@@ -1,4 +1,4 @@
-"""Desktop organizer in MuJoCo: its objects on the table."""
+"""MuJoCo scene of the desktop organizer."""
 
 from functools import partial
 
@@ -13,5 +13,5 @@ add_basket = partial(add_parts, parts=OBJECT_PARTS["basket"])
 
 
 def build_spec(task: Task) -> mujoco.MjSpec:
-    """The scene with the arms of `task`; every movable object is a free body of the object's name."""
+    """Build the scene with the arms of `task`. Each object is a free body with the name of the object."""
     return build_tabletop(task, {name: partial(add_parts, parts=parts) for name, parts in OBJECT_PARTS.items()})

@@ -1,6 +1,6 @@
-"""A scripted operator that moves like a person: source demonstrations without a teleoperation device."""
+"""Scripted operator with human-like motion. It records source demos without a teleoperation device."""
 
-# D demos, T frames of the longest
+# D demos
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.tasks.desktop_organizer.task import BASKET_FLOOR, KETCHU
 
 MAX_FRAMES = 300
 
-# What differs from demo to demo: lowest and highest value. Lengths in metres, angles in radians, times in frames of 1/20 s.
+# Lowest and highest value of each quantity that varies by demo. Lengths in m, angles in rad, times in frames of 1/20 s.
 _HABITS = {
     "start_wait": (3, 8),
     "approach_time": (30, 42),
@@ -80,28 +80,29 @@ _FLUENT_HABITS = {
     "end_wait": (-2, -2),
     "tremor": (0.0, 0.3),
 }
-"""Never at rest (a wait below 0: the next stroke begins before the last one ends), and nearly the same in every demo.
+"""Habits of an operator that never rests and moves similarly in all demos.
 
-The fingers close while the hand still comes down, and it turns upward as they close. Where it stood still with the fingers
-in one and the same state, a policy that sees neither time nor speed would stop for good. Likewise at the release.
+A negative wait starts the next stroke before the previous one ends. The fingers close while the hand still moves down, and
+the hand turns upward while they close; the release is similar. If the hand rested with unchanged fingers, a policy without
+memory, which observes neither time nor speed, would stop there forever.
 """
 
 
 def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
-    """Plans for D scenes, from where everything stands at the start.
+    """Plan one demo for each of D initial scenes.
 
     Args:
-        object_poses: name -> (D, 4, 4), env frame.
-        eef_pose: (D, 4, 4), env frame.
-        draws: of the D trials; who the operator is today (`Stream.OPERATOR`).
+        object_poses: initial poses, name -> (D, 4, 4), env frame [m].
+        eef_pose: initial poses of the end effector, (D, 4, 4), env frame [m].
+        draws: random numbers of the D trials. Their stream `Stream.OPERATOR` selects the habits of the operator.
     """
     return _plan(object_poses, eef_pose, draws, _HABITS)
 
 
 def plan_fluent_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
-    """Likewise by an operator who does not pause, nor does one thing in many ways: what a policy without memory can imitate.
+    """Plan demos that a policy without memory can imitate: without pauses and with little variation. Arguments as above.
 
-    While a hand rests, what is to happen next depends on how long it has rested, which such a policy cannot see.
+    While a hand rests, the correct next action depends on the duration of the rest, which such a policy does not observe.
     """
     return _plan(object_poses, eef_pose, draws, _FLUENT_HABITS)
 
@@ -117,14 +118,14 @@ def _plan(
 
 
 def _plan_grasp(hand: Hand, ketchup: Tensor, habit: dict[str, Tensor]) -> None:
-    """Wait, move above the bottle, come down along the palm's axis, stand still, close."""
+    """Wait, move above the bottle, descend along the axis of the palm, rest, close."""
     grasp = torch.zeros_like(hand.goal)
     cos, sin = torch.cos(habit["grasp_yaw"]), torch.sin(habit["grasp_yaw"])
     along, across = habit["grasp_along"], habit["grasp_across"]
     grasp[:, 0] = ketchup[:, 0, 3] + cos * along - sin * across
     grasp[:, 1] = ketchup[:, 1, 3] + sin * along + cos * across
     grasp[:, 2] = ketchup[:, 2, 3] + habit["grasp_height"]
-    # The bottle is round: the hand's yaw is what suits the arm, whatever the bottle's.
+    # The bottle is round: the yaw of the hand suits the arm and does not depend on the yaw of the bottle.
     grasp[:, 3] = habit["grasp_yaw"]
     grasp[:, 4] = habit["grasp_pitch"]
     grasp[:, 5] = habit["grasp_roll"]
@@ -144,13 +145,13 @@ def _plan_grasp(hand: Hand, ketchup: Tensor, habit: dict[str, Tensor]) -> None:
 
 
 def _plan_placement(hand: Hand, basket: Tensor, habit: dict[str, Tensor]) -> None:
-    """Lift, carry, lower into the basket, stand still, open, retreat."""
+    """Lift, carry, lower into the basket, rest, open, retreat."""
     lifted = hand.goal.clone()
     lifted[:, 2] += habit["lift_height"]
     above = lifted.clone()
     above[:, 0] = basket[:, 0, 3] + habit["place_x"]
     above[:, 1] = basket[:, 1, 3] + habit["place_y"]
-    # Pitch and roll stay as at the grasp, so that the bottle stands upright again.
+    # Pitch and roll stay as at the grasp, so that the bottle is upright when it is released.
     above[:, 3] = above[:, 3] + habit["carry_yaw"]
     release = above.clone()
     release[:, 2] = basket[:, 2, 3] + BASKET_FLOOR + habit["release_gap"] + KETCHUP_HEIGHT / 2 + habit["grasp_height"]

@@ -1,6 +1,6 @@
-"""Desktop organizer: what its objects are made of, for every engine with physics."""
+"""Shapes of the desktop organizer's objects, for all engines with physics."""
 
-# Half sizes [m]; frames as `task.py` has them: a basket's is below it, the others' in their middle
+# Half sizes [m]. Object frames as in `task.py`: at the bottom of the basket, in the center of other objects
 
 from isaaclab_mimic_ext.envs.panda.shape import Part, Rgba, Vec3
 from isaaclab_mimic_ext.tasks.desktop_organizer.task import (
@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.tasks.desktop_organizer.task import (
 )
 
 _WALL_GAP = 0.002
-"""Between the basket's walls and the table: the floor alone carries it, which saves contacts [m]."""
+"""Gap between the basket's walls and the table [m]. Only the floor of the basket touches the table, which saves contacts."""
 
 _RED, _DARK_RED = (0.78, 0.06, 0.05, 1.0), (0.60, 0.03, 0.03, 1.0)
 _CREAM, _WHITE = (0.98, 0.94, 0.82, 1.0), (0.96, 0.96, 0.96, 1.0)
@@ -68,7 +68,7 @@ def _orange_juice() -> tuple[Part, ...]:
     )
     parts = [Part("box", (x, y, z), mass=0.35, solid=True)]
     parts += [Part("box", size, (0.0, 0.0, height - z), rgba) for size, height, rgba in looks]
-    # Label: an orange on either side.
+    # Label: an orange on each side.
     for sign in (-1, 1):
         parts.append(Part("ellipsoid", (0.001, 0.015, 0.015), (sign * x, 0.0, 0.027 - z), _YELLOW))
         parts.append(Part("ellipsoid", (0.015, 0.001, 0.015), (0.0, sign * y, 0.027 - z), _YELLOW))
@@ -90,4 +90,4 @@ OBJECT_PARTS: dict[str, tuple[Part, ...]] = {
     "orange_juice": _orange_juice(),
     "cream_cheese": _cream_cheese(),
 }
-"""Object -> its parts; the first one is what it stands on."""
+"""Parts of each object, by name. An object stands on its first part."""

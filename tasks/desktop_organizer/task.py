@@ -1,6 +1,6 @@
-"""Desktop organizer: the objects, what its signals mean, when it is solved."""
+"""Desktop organizer: objects, signals, success and reasons of failure."""
 
-# N envs, O objects
+# N envs
 
 from collections.abc import Mapping
 
@@ -12,9 +12,9 @@ from isaaclab_mimic_ext.task.reasons import FailureReason
 
 KETCHUP_RADIUS = 0.025
 KETCHUP_HEIGHT = 0.10
-"""A Panda's fingers reach 5 cm beyond its palm: taller, and the palm would touch the cap before the eef is at the middle."""
+"""Height of the bottle [m]. The fingers extend 5 cm beyond the palm: the palm would touch the cap of a taller bottle."""
 BASKET_INNER = (0.20, 0.20)
-"""Inner length and width of the basket [m]; its frame lies on the table below its middle."""
+"""Inner length and width of the basket [m]. Its frame is on the table, below the center of the basket."""
 BASKET_WALL = 0.008
 BASKET_HEIGHT = 0.07
 BASKET_FLOOR = 0.008
@@ -22,22 +22,26 @@ ORANGE_JUICE_SIZE = (0.055, 0.055, 0.10)
 CREAM_CHEESE_SIZE = (0.09, 0.06, 0.03)
 
 REACH_DISTANCE = 0.05
+"""Largest distance of the eef from the ketchup at which it is reached [m]."""
 GRASP_DISTANCE = 0.04
+"""Largest distance of the eef from the ketchup at which closed fingers hold it [m]."""
 LIFT_HEIGHT = 0.12
-"""Higher than the carton, so that what follows may move sideways [m]."""
+"""Height above the table at which the ketchup is lifted [m]. It clears the carton, so that the hand may move sideways."""
 CLEAR_DISTANCE = 0.06
+"""Distance of the eef from the ketchup from which the hand is clear of it [m]."""
 OPEN_FINGERS = 0.035
+"""Distance of each finger from the middle above which the gripper is open [m]."""
 OFF_TABLE = 0.01
-"""A bottle that has come so far off the table is held [m]."""
+"""Height above the table at which a bottle near the hand counts as held [m]."""
 LOST_DISTANCE = 0.10
-"""A bottle so far from the eef is not in the gripper, however it hangs in it [m]."""
+"""Distance from the eef above which a bottle cannot be in the gripper, in any orientation [m]."""
 
 HOVER_DISTANCE = 0.09
-"""Of the eef above the ketchup where reaching becomes descending [m]."""
+"""Distance of the eef from the ketchup at which its skill `reach` starts [m]."""
 CLOSING_FINGERS = 0.038
-"""Fingers that are nearer to the middle than this have begun to close [m]."""
+"""Distance of each finger from the middle below which the gripper is closing [m]."""
 LOWERING_HEIGHT = 0.10
-"""Of the ketchup's middle above the basket's rim where carrying becomes lowering [m]."""
+"""Height of the ketchup's center above the basket's rim below which the skill `place` starts [m]."""
 
 
 def _half(size: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -86,7 +90,11 @@ class DesktopOrganizer(Task):
     )
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """`reach`: eef at the ketchup. `grasp`: fingers closed on it. `lift`: it is up. `place`: it is in the basket."""
+        """Term signals, name -> (N,) bool.
+
+        `reach`: the eef is at the ketchup. `grasp`: the fingers hold it. `lift`: it is held above `LIFT_HEIGHT`. `place`: it
+        is in the basket.
+        """
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
         gap = scene.finger_pos[:, 0].sum(-1)
@@ -99,7 +107,11 @@ class DesktopOrganizer(Task):
         }
 
     def start_signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """`reach`: eef near the ketchup. `grasp`: fingers close. `lift`: it is off the table. `place`: it is going in."""
+        """Start signals of the skills, name -> (N,) bool.
+
+        `reach`: the eef is near the ketchup. `grasp`: the fingers close around it. `lift`: it leaves the table. `place`: it
+        is low over the basket.
+        """
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
         closing = (scene.finger_pos[:, 0] < CLOSING_FINGERS).all(-1)
@@ -112,17 +124,18 @@ class DesktopOrganizer(Task):
         }
 
     def success(self, scene: SceneState) -> Tensor:
-        """The ketchup is in the basket, the gripper open and clear of it."""
+        """Return whether the ketchup is in the basket, and the gripper open and clear of it, (N,) bool."""
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         clear = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > CLEAR_DISTANCE
         is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
         return self._in_basket(scene) & is_open & clear
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
-        """The signals, and more.
+        """Term signals and further conditions of the failure reasons, name -> (N,) bool.
 
-        `held`: the ketchup is up with the hand. `slipped`: a closed hand has lost it, not in the basket. `released`: it is
-        in the basket, and the hand open. `retreated`: the hand is clear of it, too.
+        `held`: the ketchup is near the hand and off the table. `slipped`: the hand is closed and far from the ketchup, which
+        is not in the basket. `released`: it is in the basket and the hand is open. `retreated`: in addition, the hand is
+        clear of it.
         """
         signals = self.signals(scene)
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
@@ -138,19 +151,19 @@ class DesktopOrganizer(Task):
         }
 
     def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
-        """The hand has gone on from the grasp or the lift, and the ketchup is on the table out of its reach."""
-        gone_on = over.get("grasp", over.get("lift"))
-        if gone_on is None:
+        """Return whether grasp or lift is over while the ketchup is on the table and away from the hand, (N,) bool."""
+        has_left = over.get("grasp", over.get("lift"))
+        if has_left is None:
             return None
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         away = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > LOST_DISTANCE
-        # Lying it is lower than standing; inside the basket it is higher than on the table.
+        # A lying bottle is lower than a standing one. In the basket it is higher than on the table.
         on_table = ketchup[:, 2] < KETCHUP_HEIGHT / 2 + 0.5 * BASKET_FLOOR
-        return gone_on & away & on_table & ~self._is_over_basket(scene, self.object_id("ketchup"))
+        return has_left & away & on_table & ~self._is_over_basket(scene, self.object_id("ketchup"))
 
     def _in_basket(self, scene: SceneState) -> Tensor:
         height = self._height_above_basket(scene, self.object_id("ketchup"))
-        # Standing it reaches KETCHUP_HEIGHT / 2 above the floor, leaning or lying less.
+        # The center of a standing bottle is KETCHUP_HEIGHT / 2 above the floor; of a leaning or lying bottle, less.
         resting = (height > BASKET_FLOOR) & (height < BASKET_FLOOR + KETCHUP_HEIGHT / 2 + 0.01)
         return self._is_over_basket(scene, self.object_id("ketchup")) & resting
 
@@ -165,9 +178,9 @@ class DesktopOrganizer(Task):
         return (along_x < BASKET_INNER[0] / 2) & (along_y < BASKET_INNER[1] / 2)
 
     def observations(self, scene: SceneState) -> dict[str, Tensor]:
-        """Which way it is: from the hand to the ketchup and from the ketchup to the basket, (N, 3), env frame [m].
+        """Vectors from the hand to the ketchup, and from the ketchup to the basket, (N, 3) each, env frame [m].
 
-        A policy can tell a millimetre there that it cannot in the difference of two places.
+        A policy resolves a millimeter in such a vector, but not in the difference of two positions.
         """
         ketchup, basket = (scene.root_pose[:, self.object_id(name), :3] for name in ("ketchup", "basket"))
         return {"ketchup_from_eef": ketchup - scene.eef_pose[:, 0, :3, 3], "basket_from_ketchup": basket - ketchup}

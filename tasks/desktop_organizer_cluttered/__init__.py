@@ -1,1 +1,1 @@
-"""The desktop organizer with tall things between the ketchup bottle and the basket, which must stay upright."""
+"""Cluttered desktop organizer: tall obstacles between ketchup bottle and basket must stay upright."""

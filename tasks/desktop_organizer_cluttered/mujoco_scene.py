@@ -1,6 +1,6 @@
-"""Cluttered desktop organizer in MuJoCo: a milk carton and a cereal box beside what the desktop organizer has."""
+"""MuJoCo scene of the cluttered desktop organizer: ketchup bottle and basket, a milk carton and a cereal box."""
 
-# Half sizes [m] where MuJoCo asks for them
+# `size` in MuJoCo: half sizes [m]
 
 import mujoco
 
@@ -15,7 +15,7 @@ _YELLOW, _BROWN = (0.98, 0.80, 0.16, 1), (0.55, 0.33, 0.14, 1)
 
 
 def build_spec(task: Task) -> mujoco.MjSpec:
-    """The scene with the arms of `task`; every movable object is a free body of the object's name."""
+    """Build the scene with the arms of `task`. Each object is a free body with the name of the object."""
     builders = {"ketchup": add_ketchup, "basket": add_basket, "milk": _add_milk, "cereal": _add_cereal}
     return build_tabletop(task, builders)
 

@@ -1,4 +1,4 @@
-"""The scripted operator of the desktop organizer; it looks for no obstacles, so give it a scene where none is in its way."""
+"""Scripted operator of the desktop organizer. It does not avoid obstacles: record in scenes with a free path."""
 
 from isaaclab_mimic_ext.tasks.desktop_organizer.operator import MAX_FRAMES, plan_demos
 

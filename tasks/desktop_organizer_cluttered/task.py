@@ -1,4 +1,4 @@
-"""Cluttered desktop organizer: what stands in the way, and that it must not be knocked over."""
+"""Cluttered desktop organizer: obstacles, and failure if one is knocked over."""
 
 # N envs
 
@@ -11,19 +11,19 @@ from isaaclab_mimic_ext.tasks.desktop_organizer.task import DesktopOrganizer
 MILK_SIZE = (0.07, 0.07, 0.22)
 CEREAL_SIZE = (0.05, 0.13, 0.18)
 KETCHUP_POS, BASKET_POS = (0.48, 0.21), (0.50, -0.24)
-"""Farther apart than without clutter, for hands to fit between [m]."""
+"""Default positions (x, y), env frame [m]. They are farther apart than without obstacles, so that hands fit between."""
 UPRIGHT = 0.8
-"""Cosine of how far a thing may lean that was not knocked over."""
+"""Cosine of the largest tilt of an obstacle that is not knocked over."""
 
 
-def _standing(name: str, size: tuple[float, float, float], default_pos: tuple[float, float]) -> SceneObject:
+def _make_obstacle(name: str, size: tuple[float, float, float], default_pos: tuple[float, float]) -> SceneObject:
     x, y, z = (side / 2 for side in size)
     radius = (x * x + y * y) ** 0.5
     return SceneObject(name, radius, rest_height=z, default_pos=default_pos, half_size=(x, y, z))
 
 
 class ClutteredDesktopOrganizer(DesktopOrganizer):
-    """`DesktopOrganizer` with a milk carton and a cereal box, higher than bottles are carried, on the way to the basket."""
+    """`DesktopOrganizer` with a milk carton and a cereal box between bottle and basket, taller than the carrying height."""
 
     name = "desktop_organizer_cluttered"
     objects = (
@@ -32,13 +32,13 @@ class ClutteredDesktopOrganizer(DesktopOrganizer):
             for obj in DesktopOrganizer.objects
             if obj.name in ("ketchup", "basket")
         ),
-        _standing("milk", MILK_SIZE, (0.45, -0.01)),
-        _standing("cereal", CEREAL_SIZE, (0.58, 0.0)),
+        _make_obstacle("milk", MILK_SIZE, (0.45, -0.01)),
+        _make_obstacle("cereal", CEREAL_SIZE, (0.58, 0.0)),
     )
     failure_reasons = (FailureReason("knocked something over", "toppled", "ever"), *DesktopOrganizer.failure_reasons)
 
     def violates(self, scene: SceneState) -> Tensor:
-        """The milk or the cereal has been knocked over."""
+        """Return whether the milk carton or the cereal box is knocked over, (N,) bool."""
         milk, cereal = (scene.object_pose[:, self.object_id(name), 2, 2] for name in ("milk", "cereal"))
         return (milk < UPRIGHT) | (cereal < UPRIGHT)
 

@@ -1,1 +1,1 @@
-"""Stack cube: a Franka stacks three cubes, as in Isaac Lab's task of that name."""
+"""Stack cube: a Franka stacks three cubes, as in Isaac Lab's task of the same name."""

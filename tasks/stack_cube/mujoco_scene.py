@@ -1,6 +1,6 @@
-"""Stack cube in MuJoCo: three toy blocks on the table."""
+"""MuJoCo scene of stack cube: three cubes on the table."""
 
-# Half sizes [m] where MuJoCo asks for them; the table's surface is z = 0
+# `size` in MuJoCo: half sizes [m]; the surface of the table is z = 0
 
 from functools import partial
 
@@ -19,7 +19,7 @@ _INSET = 0.0045
 
 
 def build_spec(task: Task) -> mujoco.MjSpec:
-    """The scene with the arms of `task`; every cube is a free body of its own name."""
+    """Build the scene with the arms of `task`. Each cube is a free body with the name of the cube."""
     spec = build_tabletop(
         task,
         {
@@ -28,7 +28,7 @@ def build_spec(task: Task) -> mujoco.MjSpec:
             "cube_3": partial(_add_cube, face=_GREEN, rim=_DARK_GREEN),
         },
     )
-    # Cubes are small: nearer than the table's own view, which shows all of the table.
+    # Cubes are small, so the camera is closer than the default view of the whole table.
     spec.camera("front").pos, spec.camera("front").fovy = (1.38, 0.0, 0.80), 42
     spec.worldbody.add_camera(name="close", pos=(1.00, -0.55, 0.45), xyaxes=(0.737, 0.676, 0, -0.264, 0.288, 0.921), fovy=42)
     return spec

@@ -1,6 +1,6 @@
-"""A scripted operator that stacks three cubes like a person: source demonstrations without a teleoperation device."""
+"""Scripted operator that stacks cubes with human-like motion. It records source demos without a teleoperation device."""
 
-# D demos, T frames of the longest, C = 6 coordinates of a hand pose: x, y, z [m], yaw, pitch, roll [rad]
+# D demos, C = 6 coordinates of a hand pose: x, y, z [m], yaw, pitch, roll [rad]
 
 import math
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
 
 MAX_FRAMES = 500
 _FREE_YAW = 1.2
-"""As long as a cube is turned by less, the hand turns with it; beyond, it takes the nearest quarter turn [rad]."""
+"""Largest yaw of a cube that the hand adopts [rad]. For larger yaws it grasps at the equivalent yaw closest to zero."""
 
-# What differs from demo to demo, and from cube to cube: lowest and highest value. Metres, radians, frames of 1/20 s.
-# Lifts and retreats are brisk: where the next segment begins, the hand must be above the other cubes.
+# Lowest and highest value of each quantity that varies between demos and between cubes. Lengths in m, angles in rad, times
+# in frames of 1/20 s. Lifts and retreats are fast: at the start of the next segment the hand must be above the other cubes.
 _CUBE_HABITS = {
     "bow_x": (-0.025, 0.025),
     "bow_y": (-0.025, 0.025),
@@ -79,24 +79,25 @@ _FLUENT_CUBE_HABITS = {
     "retreat_time": (13, 13),
     "retreat_height": (0.12, 0.14),
 }
-"""Never at rest (a wait below 0: the next stroke begins before the last one ends), and nearly the same in every demo.
+"""Habits of an operator that never rests and moves similarly in all demos.
 
-The fingers close about a cube in a single step. They do so while the hand still comes down fast, and it is torn upward at
-once: where an open hand slowed down at the cube, or a closed one was not yet on its way up, a policy that sees neither time
-nor speed would stay for good. The goals that this never reaches lie too deep: the hand turns some 2 cm above them.
+A negative wait starts the next stroke before the previous one ends. The fingers close around a cube in a single step, while
+the hand still moves down fast; then the hand immediately moves up. If an open hand slowed down at the cube, or a closed hand
+did not yet move up, a policy without memory, which observes neither time nor speed, would stay there forever. The hand does
+not reach the goals of its downward strokes: it turns about 2 cm above them, therefore the goals are lower than the grasp.
 """
 
 
-def _of_both_cubes(habits: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def _for_both_cubes(habits: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
     return {f"{cube}_{name}": values for cube in ("cube_2", "cube_3") for name, values in habits.items()}
 
 
-_HABITS = {"start_wait": (3, 8), **_of_both_cubes(_CUBE_HABITS), "end_wait": (6, 8), "tremor": (0.2, 1.0)}
+_HABITS = {"start_wait": (3, 8), **_for_both_cubes(_CUBE_HABITS), "end_wait": (6, 8), "tremor": (0.2, 1.0)}
 _FLUENT_HABITS = {
     "start_wait": (0, 0),
-    **_of_both_cubes(_FLUENT_CUBE_HABITS),
+    **_for_both_cubes(_FLUENT_CUBE_HABITS),
     "cube_2_approach_wait": (0, 0),
-    # As much further up as it has further to go, so that it is lowered like the first.
+    # cube_3 goes one cube higher than cube_2, and is lifted higher by the same height. So both are lowered equally far.
     "cube_3_lift_time": (13, 13),
     "cube_3_lift_height": (0.175 + CUBE_SIZE, 0.185 + CUBE_SIZE),
     "end_wait": (-2, -2),
@@ -105,18 +106,18 @@ _FLUENT_HABITS = {
 
 
 def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
-    """Plans for D scenes, from where everything stands at the start.
+    """Plan one demo for each of D initial scenes.
 
     Args:
-        object_poses: name -> (D, 4, 4), env frame.
-        eef_pose: (D, 4, 4), env frame.
-        draws: of the D trials; who the operator is today (`Stream.OPERATOR`).
+        object_poses: initial poses, name -> (D, 4, 4), env frame [m].
+        eef_pose: initial poses of the end effector, (D, 4, 4), env frame [m].
+        draws: random numbers of the D trials. Their stream `Stream.OPERATOR` selects the habits of the operator.
     """
     return _plan(object_poses, eef_pose, draws, _HABITS)
 
 
 def plan_fluent_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlan:
-    """Likewise by an operator who does not pause, nor does one thing in many ways, for policies without memory."""
+    """Plan demos that a policy without memory can imitate: without pauses and with little variation. Arguments as above."""
     return _plan(object_poses, eef_pose, draws, _FLUENT_HABITS)
 
 
@@ -128,16 +129,16 @@ def _plan(
     hand.wait(habit["start_wait"])
     target = _coordinates_of_cube(object_poses["cube_1"])
     for cube in ("cube_2", "cube_3"):
-        habits_now = {name.removeprefix(f"{cube}_"): value for name, value in habit.items() if name.startswith(cube)}
-        _pick(hand, _coordinates_of_cube(object_poses[cube]), habits_now)
-        # What it has put down is what the next cube goes on.
-        target = _place(hand, target, habits_now)
+        cube_habit = {name.removeprefix(f"{cube}_"): value for name, value in habit.items() if name.startswith(cube)}
+        _pick(hand, _coordinates_of_cube(object_poses[cube]), cube_habit)
+        # The next cube is placed on this one.
+        target = _place(hand, target, cube_habit)
     hand.wait(habit["end_wait"])
     return hand.plan(tremor(draws, habit["tremor"], MAX_FRAMES))
 
 
 def _pick(hand: Hand, cube: Tensor, habit: dict[str, Tensor]) -> None:
-    """Move above a cube (D, C), come down along the palm's axis, stand still, close, lift."""
+    """Move above a cube (D, C), descend along the axis of the palm, rest, close, lift."""
     grasp = torch.zeros_like(hand.goal)
     grasp[:, 3] = cube[:, 3] + habit["grasp_yaw"]
     grasp[:, 4], grasp[:, 5] = habit["grasp_pitch"], habit["grasp_roll"]
@@ -163,7 +164,7 @@ def _pick(hand: Hand, cube: Tensor, habit: dict[str, Tensor]) -> None:
 
 
 def _place(hand: Hand, target: Tensor, habit: dict[str, Tensor]) -> Tensor:
-    """Carry what is held above the cube `target` (D, C), lower, stand still, open, retreat; where it lies now (D, C)."""
+    """Carry the held cube above the cube `target` (D, C), lower, rest, open, retreat. Return the final cube coordinates."""
     placed = target.clone()
     placed[:, 0] += habit["place_x"]
     placed[:, 1] += habit["place_y"]
@@ -171,7 +172,7 @@ def _place(hand: Hand, target: Tensor, habit: dict[str, Tensor]) -> Tensor:
     placed[:, 3] += habit["place_yaw"]
     release = hand.goal.clone()
     release[:, 3] = placed[:, 3]
-    # The fingers have pushed the cube to the middle between them, but not along themselves.
+    # Closing the fingers centers the cube between them, but does not move it along them.
     release[:, :2] = placed[:, :2] + _turned(habit["grasp_along"], torch.zeros_like(placed[:, 3]), placed[:, 3])
     release[:, 2] = placed[:, 2] + habit["release_gap"] + habit["grasp_height"]
     above = release.clone()
@@ -189,13 +190,13 @@ def _place(hand: Hand, target: Tensor, habit: dict[str, Tensor]) -> Tensor:
 
 
 def _turned(along: Tensor, across: Tensor, yaw: Tensor) -> Tensor:
-    """Offsets (D, 2) along and across the hand [m], in the env frame, of a hand turned by `yaw` (D,)."""
+    """Offsets (D, 2), env frame [m], from offsets along and across a hand that is turned by `yaw` (D,)."""
     cos, sin = torch.cos(yaw), torch.sin(yaw)
     return torch.stack((cos * along - sin * across, sin * along + cos * across), dim=-1)
 
 
 def _coordinates_of_cube(pose: Tensor) -> Tensor:
-    """Hand coordinates (D, C) of a hand over a cube (D, 4, 4) that grips it by its faces."""
+    """Hand coordinates (D, C) that grasp cubes with poses (D, 4, 4) by two of their faces."""
     yaw = torch.atan2(pose[:, 1, 0], pose[:, 0, 0])
     quarter = 0.5 * math.pi
     yaw = torch.where(yaw.abs() > _FREE_YAW, yaw - quarter * (yaw / quarter).round(), yaw)

@@ -1,4 +1,4 @@
-"""Stack cube: the cubes, what the task's signals mean, when it is solved. Names and geometry are Isaac Lab's."""
+"""Stack cube: cubes, signals, success and reasons of failure. Names and geometry are those of Isaac Lab's task."""
 
 # N envs
 
@@ -12,27 +12,30 @@ from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneStat
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
 CUBE_SIZE = 0.0468
-"""Edge [m]."""
+"""Edge length of a cube [m]."""
 CUBE_MASS = 0.02
-"""Of each cube [kg]."""
+"""Mass of a cube [kg]."""
 
 GRASP_DISTANCE = 0.06
+"""Largest distance of the end effector from a held cube [m]."""
 GRIP_TOLERANCE = 0.004
-"""Of the gap between the fingers about a cube's edge when they hold it [m]."""
+"""Largest difference between the gap of the fingers and the edge length while they hold a cube [m]."""
 STACK_DISTANCE = 0.04
-"""Sideways between the middles of two stacked cubes [m]."""
+"""Largest horizontal distance between the centers of two stacked cubes [m]."""
 STACK_TOLERANCE = 0.005
-"""Of the height of one cube above the other [m]."""
+"""Tolerance of the height of a stacked cube above the lower cube [m]."""
 OPEN_FINGERS = 0.035
+"""Distance of each finger from the middle above which the gripper is open [m]."""
 CLEAR_DISTANCE = 0.06
+"""Distance of the end effector from cube_3 from which the hand is clear of the stack [m]."""
 HOVER_DISTANCE = 0.09
-"""From the end effector to a cube, where a grasp begins [m]."""
+"""Distance of the end effector from a cube at which a skill `grasp_*` starts [m]."""
 LOWERING_HEIGHT = 0.05
-"""Of a cube above where it will lie, where its placement begins [m]."""
+"""Height of a cube above its place on the stack below which a skill `stack_*` starts [m]."""
 CLOSE_UP = 0.03
-"""How far the close-up of a way shows it in detail [m]."""
+"""Distance up to which the observation `close_up` is about linear; it saturates for larger distances [m]."""
 OFF_TABLE = 0.015
-"""A cube's frame higher than at rest by this much is not on the table; tilted over an edge it is higher by 0.0097 [m]."""
+"""Height above the rest position from which a cube is off the table [m]. Tilted over its edge, a cube is 0.0097 higher."""
 
 
 class StackCube(Task):
@@ -60,7 +63,11 @@ class StackCube(Task):
     )
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """`grasp_1`: the gripper holds cube_2. `stack_1`: it let go of it upon cube_1. `grasp_2`, `stack_2`: cube_3."""
+        """Term signals, name -> (N,) bool.
+
+        `grasp_1`: the gripper holds cube_2. `stack_1`: cube_2 is on cube_1 and the gripper is open. `grasp_2` and `stack_2`:
+        the same for cube_3 on cube_2.
+        """
         return {
             "grasp_1": self._is_held(scene, "cube_2"),
             "stack_1": self._is_on(scene, "cube_2", "cube_1") & _is_open(scene),
@@ -69,7 +76,10 @@ class StackCube(Task):
         }
 
     def start_signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """`grasp_1`, `grasp_2`: the hand comes near the cube. `stack_1`, `stack_2`: the cube comes down upon the other."""
+        """Start signals of the skills, name -> (N,) bool.
+
+        `grasp_1`, `grasp_2`: the hand is near the cube. `stack_1`, `stack_2`: the cube is low over the cube below.
+        """
         return {
             "grasp_1": self._eef_distance(scene, "cube_2") < HOVER_DISTANCE,
             "stack_1": self._is_lowered(scene, "cube_2", "cube_1"),
@@ -78,13 +88,16 @@ class StackCube(Task):
         }
 
     def success(self, scene: SceneState) -> Tensor:
-        """cube_3 is on cube_2 on cube_1, the gripper open and clear of them."""
+        """Return whether cube_3 is on cube_2, cube_2 on cube_1, and the gripper open and clear of them, (N,) bool."""
         stacked = self._is_on(scene, "cube_2", "cube_1") & self._is_on(scene, "cube_3", "cube_2")
         clear = self._eef_distance(scene, "cube_3") > CLEAR_DISTANCE
         return stacked & _is_open(scene) & clear
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
-        """The signals; which of the two cubes that are moved are lifted, and which are down."""
+        """Term signals, and for cube_2 and cube_3: `<cube>_lifted` (held off the table), `<cube>_down` (on the table).
+
+        Name -> (N,) bool.
+        """
         down = {name: self._is_down(scene, name) for name in ("cube_2", "cube_3")}
         return {
             **self.signals(scene),
@@ -93,7 +106,7 @@ class StackCube(Task):
         }
 
     def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
-        """The hand has gone on from grasping or stacking a cube, and the cube is on the table out of its reach."""
+        """Return whether grasp or stack of a cube is over while the cube is on the table and away from the hand, (N,)."""
         lost = torch.zeros_like(scene.object_pose[:, 0, 0, 0], dtype=torch.bool)
         for signal, name in (("grasp_1", "cube_2"), ("stack_1", "cube_2"), ("grasp_2", "cube_3")):
             if signal in over:
@@ -102,17 +115,19 @@ class StackCube(Task):
         return lost
 
     def observations(self, scene: SceneState) -> dict[str, Tensor]:
-        """Isaac Lab's terms of the cubes: `object` (N, 39), `cube_positions` (N, 9), `cube_orientations` (N, 12), xyzw.
+        """Observations of the cubes, name -> (N, ...).
 
-        And which way it is, (N, 3), env frame [m]: from the hand to the cubes that it moves, from each of these to the one
-        that it goes on. `close_up` (N, 12): these four, stretched where they are short, without a unit: normalized over a
-        table's width, a centimetre would hardly show. `cube_turns` (N, 3): the sines of the angles from the hand's yaw to
-        that of each cube.
+        Isaac Lab's terms: `object` (N, 39), `cube_positions` (N, 9) [m], `cube_orientations` (N, 12), quaternions xyzw.
+
+        In addition, in the env frame: `<to>_from_<from>` (N, 3) [m], vectors from the hand to cube_2 and cube_3, and from
+        each of these cubes to the cube that it is placed on. `close_up` (N, 12), no unit: these four vectors, with short
+        distances enlarged by tanh; normalized over the width of a table, a centimeter would be less than 2 % of the range.
+        `cube_turns` (N, 3): sine of the angle from the yaw of the hand to the yaw of each cube.
         """
         root = scene.root_pose
         pos = root[..., :3]
         from_eef = pos - scene.eef_pose[:, :1, :3, 3]
-        ways = {
+        vectors = {
             "cube_2_from_eef": from_eef[:, 1],
             "cube_3_from_eef": from_eef[:, 2],
             "cube_1_from_cube_2": pos[:, 0] - pos[:, 1],
@@ -125,8 +140,8 @@ class StackCube(Task):
             "object": torch.cat((root.flatten(1), from_eef.flatten(1), *between), dim=-1),
             "cube_positions": pos.flatten(1),
             "cube_orientations": root[..., 3:].flatten(1),
-            **ways,
-            "close_up": torch.tanh(torch.cat(list(ways.values()), dim=-1) / CLOSE_UP),
+            **vectors,
+            "close_up": torch.tanh(torch.cat(list(vectors.values()), dim=-1) / CLOSE_UP),
             "cube_turns": hand_x * cube_y - hand_y * cube_x,
         }
 
@@ -134,13 +149,13 @@ class StackCube(Task):
         return {"franka": tuple(Graspable(obj.name, half_width=CUBE_SIZE / 2) for obj in self.objects)}
 
     def support_height(self, object_name: str, scene: SceneState) -> Tensor:
-        """The top of the highest cube under the middle of this one."""
+        """Height of the support below an object, (N,) [m]: top of the highest cube under its center, or the table."""
         height = super().support_height(object_name, scene)
         for obj in self.objects:
             if obj.name == object_name:
                 continue
             lower, offset = self._pose(scene, obj.name), self._offset(scene, object_name, obj.name)
-            # In the lower cube's own axes: x, then y.
+            # Along the x and y axes of the lower cube.
             sideways = (offset[:, None] * lower[:, :3, :2].transpose(1, 2)).sum(-1).abs()
             below = (sideways < CUBE_SIZE / 2).all(-1) & (offset[:, 2] > 0)
             height = torch.where(below, torch.maximum(height, lower[:, 2, 3] + CUBE_SIZE / 2), height)
@@ -157,7 +172,7 @@ class StackCube(Task):
 
     def _is_held(self, scene: SceneState, name: str) -> Tensor:
         gap = scene.finger_pos[:, 0].sum(-1)
-        # Empty fingers close further: a gripper that missed the cube does not hold it.
+        # A gripper that missed the cube closes further.
         on_it = (gap - CUBE_SIZE).abs() < GRIP_TOLERANCE
         return on_it & (self._eef_distance(scene, name) < GRASP_DISTANCE)
 

@@ -1,4 +1,4 @@
-"""How the scripted operator of the two-arm tray lift differs from demo to demo."""
+"""Variation of the scripted operator of the two-arm tray lift between demos."""
 
 # D demos
 
@@ -10,11 +10,11 @@ from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.strokes import draw_habits
 
 Habits = dict[str, Tensor]
-"""Name -> (D,)."""
+"""Drawn values, name -> (D,)."""
 
-# Lowest and highest value. Lengths in metres, angles in radians, times in frames of 1/20 s.
+# Lowest and highest value of each quantity. Lengths in m, angles in rad, times in frames of 1/20 s.
 _PACE = (0.85, 1.25)
-"""All times of a hand by so much, and again of what it does with the part."""
+"""Factor on all durations `*_time` that are drawn together."""
 HAND_HABITS = {
     "start_wait": (3, 8),
     "approach_time": (24, 30),
@@ -78,7 +78,7 @@ PART_HABITS = {
 
 
 def draw_paced(draws: Draws, habits: Mapping[str, tuple[float, float]], step: int) -> Habits:
-    """As `draw_habits`, every `_time` at the pace of the day."""
+    """Draw habits as `draw_habits` does, and scale all `*_time` by a common random pace."""
     drawn = draw_habits(draws, {"pace": _PACE, **habits}, step)
     pace = drawn.pop("pace")
     return {name: (value * pace).round() if name.endswith("_time") else value for name, value in drawn.items()}

@@ -1,6 +1,6 @@
-"""The two-arm tray lift in MuJoCo: its objects on the table."""
+"""MuJoCo scene of the two-arm tray lift."""
 
-# Half sizes [m] where MuJoCo asks for them; the table's surface is z = 0
+# `size` in MuJoCo: half sizes [m]; the surface of the table is z = 0
 
 import mujoco
 
@@ -26,7 +26,7 @@ from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import (
 
 _HANDLE_LENGTH, _POST = 0.11, 0.005
 _WALL_GAP = 0.002
-"""Between the bin's walls and the table: the floor alone carries it, which saves contacts [m]."""
+"""Gap between the bin's walls and the table [m]. Only the floor of the bin touches the table, which saves contacts."""
 _STAND_TOP = 0.014
 
 _CREAM, _WALNUT, _STEEL = (0.93, 0.89, 0.80, 1), (0.45, 0.29, 0.18, 1), (0.72, 0.74, 0.77, 1)
@@ -36,10 +36,10 @@ _TEAL, _DARK_TEAL = (0.12, 0.52, 0.53, 1), (0.07, 0.38, 0.39, 1)
 
 
 def build_spec(task: Task) -> mujoco.MjSpec:
-    """The scene with the arms of `task`; every movable object is a free body of the object's name."""
+    """Build the scene with the arms of `task`. Each object is a free body with the name of the object."""
     spec = build_tabletop(task, {"tray": _add_tray, "stand": _add_stand, "part": _add_part, "bin": _add_bin})
     front = spec.camera("front")
-    # Nearer than over other tasks: both arms are wide, and what they do is far back on the table.
+    # The camera is closer than in other tasks: two arms need a wide view, and the objects are far back on the table.
     front.pos, front.fovy = (1.52, 0.0, 1.05), 48
     front.alt.xyaxes = (0, 1, 0, -0.56, 0, 0.83)
     return spec
@@ -61,7 +61,7 @@ def _add_tray(body: mujoco.MjsBody) -> None:
 
 
 def _add_handle(body: mujoco.MjsBody, sign: int) -> None:
-    """A round bar, about which a hand may turn, on two posts."""
+    """Add a round bar, around which a hand can turn, on two posts."""
     y, half_length = sign * HANDLE_Y, _HANDLE_LENGTH / 2
     bar = body.add_geom(
         type=CYLINDER, fromto=(-half_length, y, HANDLE_HEIGHT, half_length, y, HANDLE_HEIGHT),

@@ -1,6 +1,6 @@
-"""A scripted operator with two hands: source demonstrations without a teleoperation device."""
+"""Scripted operator with two hands. It records source demos without a teleoperation device."""
 
-# D demos, T frames of the longest, F frames that there is room for, E = 2 end effectors (left, right),
+# D demos, T frames of the longest demo, F = MAX_FRAMES, E = 2 end effectors (left, right),
 # C = 6 coordinates of a pose: x, y, z [m], yaw, pitch, roll [rad]
 
 import math
@@ -32,19 +32,19 @@ from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import (
 MAX_FRAMES = 650
 
 _HANDLE_YAW = (math.pi, 0.0)
-"""Of each hand relative to the tray, so that its fingers close across the handle and its wrist is far from its limits."""
+"""Yaw of each hand relative to the tray [rad]: fingers close across the handle, and the wrist is far from its limits."""
 _WAIT_BACK, _WAIT_UP = 0.10, 0.05
-"""How far from home, towards its base and up, the right hand waits for the part [m]."""
+"""Distances from home, towards the base and up, at which the right hand waits for the part [m]."""
 
 
 @dataclass(frozen=True)
 class HandPlans:
-    """What the operator's hands do.
+    """Planned motion of the operator's hands.
 
     Attributes:
-        target_eef_pose: (D, T, E, 4, 4), env frame; the last pose is repeated after a demo's end.
+        target_eef_pose: (D, T, E, 4, 4), env frame [m]; the last pose is repeated after the end of a demo.
         gripper_action: (D, T, E, 1), 1 opens, -1 closes.
-        length: (D,) int64, frames of each demo.
+        length: (D,) int64, number of frames of each demo.
     """
 
     target_eef_pose: Tensor
@@ -53,12 +53,12 @@ class HandPlans:
 
 
 def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draws) -> HandPlans:
-    """Plans for D scenes, from where everything stands at the start.
+    """Plan one demo for each of D initial scenes.
 
     Args:
-        object_poses: name -> (D, 4, 4), env frame.
-        eef_pose: (D, E, 4, 4), env frame.
-        draws: of the D trials; who the operator is today (`Stream.OPERATOR`).
+        object_poses: initial poses, name -> (D, 4, 4), env frame [m].
+        eef_pose: initial poses of the end effectors, (D, E, 4, 4), env frame [m].
+        draws: random numbers of the D trials. Their stream `Stream.OPERATOR` selects the habits of the operator.
     """
     hands = [Hand(hand_coordinates(eef_pose[:, index]), MAX_FRAMES) for index in range(2)]
     home = [hand.goal for hand in hands]
@@ -81,13 +81,13 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
 
 
 class _Carry:
-    """The hands' way while they hold the tray: that of the tray, each at its handle.
+    """Motion of the hands while they carry the tray: each hand stays at its handle, and the tray follows its own strokes.
 
-    The hands' own strokes, of which this is no sum, go from where it begins to where it ends.
+    It replaces one stroke of each hand, which leads from the pose at the start of the carry to the pose at its end.
     """
 
     def __init__(self, hands: list[Hand], tray: Hand, stand: Tensor, habit: Habits):
-        self._wait_for_each_other(hands)
+        self._synchronize(hands)
         self.begin = tray.now = hands[0].now.clone()
         start = hand_pose(tray.goal)
         self._tray_to_hand = [invert_pose(start) @ hand_pose(hand.goal) for hand in hands]
@@ -100,7 +100,7 @@ class _Carry:
             released[:, 3] += tray.goal[:, 3] - yaw_before
             hand.move_to(released, self.end - self.begin)
 
-    def _wait_for_each_other(self, hands: list[Hand]) -> None:
+    def _synchronize(self, hands: list[Hand]) -> None:
         ready = torch.maximum(hands[0].now, hands[1].now)
         for hand in hands:
             hand.wait(ready - hand.now)
@@ -121,10 +121,10 @@ class _Carry:
         tray.move_to(placed, habit["lower_time"], overlap=habit["lower_overlap"])
         tray.wait(habit["release_wait"])
 
-    def join(self, plans: list[HandPlan], trembling: Tensor) -> HandPlans:
-        """The hands' plans, with this between its beginning and its end; `trembling` (D, F, C) is the tray's."""
+    def join(self, plans: list[HandPlan], tray_tremor: Tensor) -> HandPlans:
+        """Combine the plans of the hands; from start to end of the carry, they follow the tray with its tremor (D, F, C)."""
         num_frames = plans[0].target_eef_pose.shape[1]
-        tray = self._tray.poses(trembling)[:, :num_frames]
+        tray = self._tray.poses(tray_tremor)[:, :num_frames]
         frame = torch.arange(num_frames, device=tray.device)
         carried = (frame >= self.begin[:, None]) & (frame < self.end[:, None])
         targets = [
@@ -136,7 +136,7 @@ class _Carry:
 
 
 def _handle_grasp(tray: Tensor, habit: Habits, index: int) -> Tensor:
-    """Where a hand holds its handle of a tray, coordinates (D, C)."""
+    """Coordinates (D, C) of hand `index` when it holds its handle of the tray (D, C)."""
     along, side = habit["grasp_along"], HANDLE_Y * (2 * index - 1) + habit["grasp_across"]
     cos, sin = torch.cos(tray[:, 3]), torch.sin(tray[:, 3])
     grasp = tray.clone()
@@ -144,13 +144,13 @@ def _handle_grasp(tray: Tensor, habit: Habits, index: int) -> Tensor:
     grasp[:, 1] += sin * along + cos * side
     grasp[:, 2] += HANDLE_HEIGHT + habit["grasp_height"]
     grasp[:, 3] += _HANDLE_YAW[index] + habit["grasp_yaw"]
-    # About the handle; the rest of the hand's attitude is the handle's.
+    # Rotation about the bar of the handle is free; the rest of the orientation is that of the handle.
     grasp[:, 5] = habit["grasp_pitch"]
     return grasp
 
 
 def _plan_handle_grasp(hand: Hand, grasp: Tensor, habit: Habits) -> None:
-    """Wait, move above the handle, come down, stand still, close."""
+    """Wait, move above the handle, descend, rest, close."""
     bow = torch.zeros_like(grasp)
     bow[:, 0], bow[:, 2] = habit["bow_x"], habit["bow_z"]
     hand.wait(habit["start_wait"])
@@ -167,7 +167,7 @@ def _plan_close(hand: Hand, grasp: Tensor, habit: Habits) -> None:
 
 
 def _plan_release(hand: Hand, open_wait: Tensor, height: Tensor, duration: Tensor) -> None:
-    """Open and go up."""
+    """Open and move up."""
     hand.open()
     hand.wait(open_wait)
     hand.move_to(_raised(hand.goal, height), duration)
@@ -176,7 +176,7 @@ def _plan_release(hand: Hand, open_wait: Tensor, height: Tensor, duration: Tenso
 def _plan_part(
     hands: list[Hand], home: list[Tensor], object_poses: Mapping[str, Tensor], tray: Tensor, habits: list[Habits]
 ) -> None:
-    """Left lays the part on the tray and goes home; right waits aside, then takes it from there to the bin."""
+    """The left hand lays the part on the tray and returns home. The right hand waits aside, then moves it to the bin."""
     left, right = hands
     aside = home[1].clone()
     aside[:, 1] += _WAIT_BACK
@@ -188,12 +188,12 @@ def _plan_part(
     in_bin = _upright_coordinates(object_poses["bin"])
     in_bin[:, 2] += BIN_FLOOR + PART_HEIGHT / 2
 
-    handed_over = _plan_part_move(left, part, on_tray, home[0], habits[0])
-    is_free = left.now.clone()
+    part_on_tray = _plan_part_move(left, part, on_tray, home[0], habits[0])
+    left_is_clear = left.now.clone()
     left.move_to(home[0], habits[0]["leave_time"])
-    right.wait((is_free - right.now).clamp(min=0))
+    right.wait((left_is_clear - right.now).clamp(min=0))
     right.wait(habits[1]["reach_wait"])
-    _plan_part_move(right, handed_over, in_bin, home[1], habits[1])
+    _plan_part_move(right, part_on_tray, in_bin, home[1], habits[1])
     right.wait(habits[1]["end_wait"])
     last = torch.maximum(left.now, right.now)
     for hand in hands:
@@ -201,20 +201,20 @@ def _plan_part(
 
 
 def _plan_part_move(hand: Hand, part: Tensor, goal: Tensor, home: Tensor, habit: Habits) -> Tensor:
-    """Grasp a part, carry it to a goal, release it, go up; coordinates (D, C) of the part where it is left."""
+    """Grasp a part, carry it to a goal, release it, move up. Return the final coordinates (D, C) of the part."""
     along, across = habit["grasp_along"], habit["grasp_across"]
     grasp = part.clone()
-    # The part is round: the hand's yaw is what suits the arm, whatever the part's.
+    # The part is round: the yaw of the hand suits the arm and does not depend on the yaw of the part.
     grasp[:, 3] = home[:, 3] + habit["grasp_yaw"]
     cos, sin = torch.cos(grasp[:, 3]), torch.sin(grasp[:, 3])
     offset = torch.zeros_like(grasp)
     offset[:, 0], offset[:, 1], offset[:, 2] = cos * along - sin * across, sin * along + cos * across, habit["grasp_height"]
     grasp[:, :3] += offset[:, :3]
-    left_at = goal.clone()
-    left_at[:, 0] += habit["place_x"]
-    left_at[:, 1] += habit["place_y"]
+    placed = goal.clone()
+    placed[:, 0] += habit["place_x"]
+    placed[:, 1] += habit["place_y"]
     release = grasp.clone()
-    release[:, :3] = left_at[:, :3] + offset[:, :3]
+    release[:, :3] = placed[:, :3] + offset[:, :3]
     release[:, 2] += habit["release_gap"]
     lifted = _raised(grasp, habit["lift_height"])
     above = release.clone()
@@ -227,7 +227,7 @@ def _plan_part_move(hand: Hand, part: Tensor, goal: Tensor, home: Tensor, habit:
     hand.move_to(release, habit["lower_time"], overlap=habit["lower_overlap"])
     hand.wait(habit["release_wait"])
     _plan_release(hand, habit["open_wait"], habit["retreat_height"], habit["retreat_time"])
-    return left_at
+    return placed
 
 
 def _raised(coordinates: Tensor, height: Tensor) -> Tensor:
@@ -237,7 +237,7 @@ def _raised(coordinates: Tensor, height: Tensor) -> Tensor:
 
 
 def _upright_coordinates(pose: Tensor) -> Tensor:
-    """Coordinates (D, C) of objects (D, 4, 4) that stand upright."""
+    """Coordinates (D, C) of upright objects with poses (D, 4, 4)."""
     coordinates = torch.zeros(len(pose), 6, device=pose.device)
     coordinates[:, :3] = pose[:, :3, 3]
     coordinates[:, 3] = torch.atan2(pose[:, 1, 0], pose[:, 0, 0])

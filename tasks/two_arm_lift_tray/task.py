@@ -1,6 +1,6 @@
-"""Two-arm tray lift: the objects, what its signals mean, when it is solved."""
+"""Two-arm tray lift: objects, signals, success and reasons of failure."""
 
-# N envs, E = 2 end effectors (left, right), O objects
+# N envs
 
 import math
 from collections.abc import Mapping
@@ -12,28 +12,33 @@ from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, Scen
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
 TRAY_SIZE = (0.24, 0.30)
-"""Outer length along x and width along y of the tray [m]; its frame lies below its middle, on what carries it."""
+"""Outer length along x and width along y of the tray [m]. Its frame is at the bottom, below the center of the tray."""
 TRAY_FLOOR, TRAY_WALL, TRAY_RIM = 0.008, 0.008, 0.026
 HANDLE_Y, HANDLE_HEIGHT, HANDLE_RADIUS = 0.142, 0.070, 0.008
-"""The handles are bars along x, high enough for fingers to close above the tray's rim [m]."""
+"""Position and radius of the handles [m]: bars along x, high enough that fingers can close above the rim of the tray."""
 STAND_SIZE = (0.18, 0.22, 0.05)
 PART_RADIUS, PART_HEIGHT = 0.02, 0.06
 BIN_INNER, BIN_WALL, BIN_HEIGHT, BIN_FLOOR = 0.11, 0.006, 0.05, 0.006
 
 GRASP_DISTANCE = 0.03
+"""Largest distance of an end effector from a handle or part that it holds [m]."""
 LIFT_HEIGHT = 0.10
+"""Height above its support at which tray or part is lifted [m]."""
 LEVEL_ANGLE = 0.15
-"""A tray that leans by less than this is level; more, and it would spill [rad]."""
+"""Largest tilt of a level tray [rad]. Beyond, objects on the tray would slide."""
 CLEAR_DISTANCE = 0.05
+"""Distance of an end effector from handle or part from which the hand is clear of it [m]."""
 OPEN_FINGERS = 0.035
+"""Distance of each finger from the middle above which a gripper is open [m]."""
 _STAND_TOLERANCE, _HEIGHT_TOLERANCE = 0.04, 0.01
 _LEFT, _RIGHT = 0, 1
 
 
 class TwoArmLiftTray(Task):
-    """Two Frankas face each other. Both lift a tray and put it on a stand; left then lays a part on it, right takes it away.
+    """Two Frankas, left and right, face each other. Both lift a tray and place it on a stand.
 
-    Subtasks: grasp, lift and place for both; pick and hand_over for left; take, and the bin, for right.
+    Then left lays a part on the tray, and right moves the part to a bin. Subtasks of both: grasp, lift, place. Then left:
+    pick, hand_over; right: take, put into the bin.
     """
 
     name = "two_arm_lift_tray"
@@ -84,11 +89,11 @@ class TwoArmLiftTray(Task):
     )
 
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
-        """What ends the subtasks.
+        """Term signals, name -> (N,) bool.
 
-        `left_grasp`, `right_grasp`: fingers closed on a handle. `lift`: the tray is up and level in both hands. `place`: it
-        is on the stand, both hands open and off it. `pick`: left has the part up. `hand_over`: the part stands on the
-        tray, left is off it. `take`: right has the part up.
+        `left_grasp`, `right_grasp`: the hand holds its handle. `lift`: both hands hold the tray, lifted and level. `place`:
+        the tray is on the stand, both hands are open and clear of it. `pick`: left holds the part, lifted. `hand_over`: the
+        part stands on the tray, left is open and clear of it. `take`: right holds the part, lifted.
         """
         left, right = self._holds_handle(scene, _LEFT), self._holds_handle(scene, _RIGHT)
         up = self._pos(scene, "tray")[:, 2] > LIFT_HEIGHT
@@ -103,21 +108,27 @@ class TwoArmLiftTray(Task):
         }
 
     def success(self, scene: SceneState) -> Tensor:
-        """The tray is level on the stand, the part in the bin on the right, both hands open and clear."""
+        """Return whether the tray is level on the stand, the part in the bin, and both hands open, (N,) bool.
+
+        The right hand must also be clear of the part.
+        """
         clear = self._is_off_part(scene, _RIGHT) & self._is_open(scene, _LEFT)
         return self._on_stand(scene) & self._in_bin(scene) & clear
 
     def violates(self, scene: SceneState) -> Tensor:
-        """Tilting the tray so far that what lies on it would slide."""
+        """Return whether the tray is tilted so far that objects on it would slide, (N,) bool."""
         return ~self._is_level(scene)
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
-        """The signals; `tilted`: see `violates`; `on_stand`: the tray is where it belongs; `in_bin`: the part is."""
+        """Term signals and further conditions of the failure reasons, name -> (N,) bool.
+
+        `tilted`: see `violates`. `on_stand`: the tray is level on the stand. `in_bin`: the part is in the bin.
+        """
         conditions = {"tilted": self.violates(scene), "on_stand": self._on_stand(scene), "in_bin": self._in_bin(scene)}
         return self.signals(scene) | conditions
 
     def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor:
-        """The tray is tilted, which no end can make good."""
+        """Return whether the tray is tilted, (N,) bool: a violation makes success impossible."""
         return self.violates(scene)
 
     def graspable(self) -> dict[str, tuple[Graspable, ...]]:
@@ -143,7 +154,7 @@ class TwoArmLiftTray(Task):
         return scene.object_pose[:, self.object_id(name), :3, 3]
 
     def _handle(self, scene: SceneState, eef: int) -> Tensor:
-        """Middle of a hand's handle, (N, 3), env frame [m]."""
+        """Center of the handle of a hand, (N, 3), env frame [m]."""
         tray = scene.object_pose[:, self.object_id("tray")]
         side = -HANDLE_Y if eef == _LEFT else HANDLE_Y
         return tray[:, :3, 3] + side * tray[:, :3, 1] + HANDLE_HEIGHT * tray[:, :3, 2]
@@ -156,7 +167,7 @@ class TwoArmLiftTray(Task):
         return self._holds(scene, eef, self._handle(scene, eef), HANDLE_RADIUS)
 
     def _has_part_up(self, scene: SceneState, eef: int) -> Tensor:
-        """The part is in a hand, so high that what follows may move sideways."""
+        """Return whether a hand holds the part so high that it may move sideways, (N,) bool."""
         part = self._pos(scene, "part")
         base = STAND_SIZE[2] if eef == _RIGHT else 0.0
         return self._holds(scene, eef, part, PART_RADIUS) & (part[:, 2] > base + PART_HEIGHT / 2 + LIFT_HEIGHT)
@@ -189,12 +200,12 @@ class TwoArmLiftTray(Task):
 
     def _in_bin(self, scene: SceneState) -> Tensor:
         height = self._pos(scene, "part")[:, 2] - self._pos(scene, "bin")[:, 2]
-        # Standing it reaches PART_HEIGHT / 2 above the floor, leaning or lying less.
+        # The center of a standing part is PART_HEIGHT / 2 above the floor; of a leaning or lying part, less.
         resting = (height > BIN_FLOOR) & (height < BIN_FLOOR + PART_HEIGHT / 2 + 0.01)
         return resting & self._is_over(scene, "part", "bin", (BIN_INNER / 2, BIN_INNER / 2))
 
     def _is_over(self, scene: SceneState, name: str, base_name: str, half_size: tuple[float, float]) -> Tensor:
-        """Whether an object's frame is within `half_size` [m] of another's, along its x and y."""
+        """Return whether an object's frame is within `half_size` [m] of a base object's frame, along its x and y, (N,)."""
         base = scene.object_pose[:, self.object_id(base_name)]
         offset = self._pos(scene, name) - base[:, :3, 3]
         along_x = (offset * base[:, :3, 0]).sum(-1).abs()

@@ -1,9 +1,9 @@
-"""Desktop organizer in Isaac Lab: importing this registers its gym ids. Isaac Lab must have been launched."""
+"""Desktop organizer in Isaac Lab. Importing this package registers its gym ids; Isaac Lab must be running."""
 
 import gymnasium
 
 MIMIC_TASK_ID = "Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0"
-"""What `task=desktop_organizer sim=isaaclab` runs."""
+"""Gym id that `task=desktop_organizer sim=isaaclab` runs."""
 
 _MODULE = "isaaclab_mimic_ext.tasks.desktop_organizer"
 _ENTRY_POINTS = {

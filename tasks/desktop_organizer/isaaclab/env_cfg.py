@@ -11,10 +11,10 @@ TASK_NAME = "desktop_organizer"
 
 @configclass
 class FrankaDesktopOrganizerIKRelEnvCfg(TabletopEnvCfg):
-    """The scene, its observations, actions, success and randomization as on every engine.
+    """Scene, observations, actions, success and randomization, as on the other engines.
 
-    `scene.<object>.spawn.usd_path` takes a USD file in place of an object's primitives, `scene.robot.spawn.usd_path` another
-    arm.
+    `scene.<object>.spawn.usd_path` replaces the primitives of an object by a USD file; `scene.robot.spawn.usd_path` replaces
+    the arm.
     """
 
     def __post_init__(self) -> None:

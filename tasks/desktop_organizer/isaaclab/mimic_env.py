@@ -1,4 +1,4 @@
-"""Desktop organizer in Isaac Lab, for Mimic: all of it is what table-top tasks share."""
+"""Desktop organizer in Isaac Lab, for Mimic. It needs nothing beyond the base class of tabletop tasks."""
 
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_mimic_env import TabletopMimicEnv
 

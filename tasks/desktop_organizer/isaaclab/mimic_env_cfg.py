@@ -1,4 +1,4 @@
-"""Desktop organizer in Isaac Lab, for Mimic: the same subtasks as `conf/task/desktop_organizer.yaml`, which is read."""
+"""Desktop organizer in Isaac Lab, for Mimic. The subtasks are read from `conf/task/desktop_organizer.yaml`."""
 
 from isaaclab.envs.mimic_env_cfg import MimicEnvCfg
 from isaaclab.utils import configclass
@@ -9,7 +9,7 @@ from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.env_cfg import TASK_NAM
 
 @configclass
 class FrankaDesktopOrganizerIKRelMimicEnvCfg(FrankaDesktopOrganizerIKRelEnvCfg, MimicEnvCfg):
-    """The desktop organizer with what generation needs to know."""
+    """Env configuration with the settings for generation: subtasks, constraints and `datagen_config`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
