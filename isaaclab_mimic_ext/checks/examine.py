@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.checks.findings import DemoFinding, DemoFindings, Doctor
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR
-from isaaclab_mimic_ext.demos.source import Needed, check_action_spec, source_demo
+from isaaclab_mimic_ext.demos.source import RequiredData, check_action_spec, source_demo
 from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
 from isaaclab_mimic_ext.envs.events import PlacementSampler
 from isaaclab_mimic_ext.envs.factory import make_env, task_config
@@ -103,7 +103,7 @@ class _Reader:
         ending = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs[:-1]]
         every = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs]
         starting = every if self._use_skillgen else []
-        self._needed = Needed(
+        self._needed = RequiredData(
             env.eef_names, env.object_names, _given(ending), env.action_dim, start_signal_names=_given(starting)
         )
 

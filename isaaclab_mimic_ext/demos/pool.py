@@ -1,7 +1,7 @@
-"""The source demonstrations as padded tensors on one device."""
+"""Source demos as padded tensors on one device."""
 
-# E end effectors, D demos, S subtasks (of the eef that has most), T steps of the longest demo, O objects,
-# G gripper entries (of the eef that has most)
+# E end effectors, D demos, T steps of the longest demo, O objects, A action entries, S and G: subtasks and gripper entries
+# of the end effector that has most
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,21 +17,23 @@ from isaaclab_mimic_ext.demos.skills import Span, check_skill_offsets, skill_spa
 from isaaclab_mimic_ext.demos.source import SourceDemo
 
 GripperOf = Callable[[Tensor], Tensor]
-"""Actions (T, A) -> gripper actions (T, E, G), eefs in the order of the subtasks: `MimicEnv.actions_to_gripper_actions`."""
+"""Actions (T, A) -> gripper actions (T, E, G), eefs in the order of the subtasks; `MimicEnv.actions_to_gripper_actions`."""
 
 
 @dataclass(frozen=True)
 class SourcePool:
-    """Everything that is read from source demos while trials run. Rows past a demo's end repeat its last one.
+    """Data of the source demos that trials use. Demos shorter than T are padded with their last step.
 
     Attributes:
-        names: the D demos.
-        eef_pose, target_eef_pose: (E, D, T, 4, 4), env frame [m]; achieved and commanded.
-        gripper_action: (E, D, T, G); zeros where an eef has fewer gripper entries.
-        object_pose: (O + 1, D, T, 4, 4), env frame [m]; the last is the identity, for subtasks without an object.
-        subtask_ends: (E, D, S) int64, exclusive, before offsets; an eef's missing subtasks end with the demo.
-        lengths: (D,) int64.
-        subtask_starts: (E, D, S) int64 under SkillGen, before offsets; None: each subtask starts where the one before ends.
+        names: names of the D demos.
+        eef_pose, target_eef_pose: (E, D, T, 4, 4), achieved and commanded pose, env frame [m].
+        gripper_action: (E, D, T, G); padded with zeros if an end effector has fewer gripper entries.
+        object_pose: (O + 1, D, T, 4, 4), env frame [m]; the last object is the identity, for subtasks without an object.
+        subtask_ends: (E, D, S) int64, exclusive, without offsets [steps]; subtasks that an end effector does not have end
+            with the demo.
+        lengths: (D,) int64, number of steps of each demo.
+        subtask_starts: (E, D, S) int64, without offsets, under SkillGen [steps]; None: each subtask starts where the
+            previous one ends.
     """
 
     names: tuple[str, ...]
@@ -56,14 +58,19 @@ def build_pool(
     device: torch.device,
     use_skillgen: bool = False,
 ) -> SourcePool:
-    """The pool of `demos` for the end effectors and subtasks of a task.
+    """Build the pool of `demos` for the end effectors and subtasks of a task.
 
     Args:
-        use_skillgen: subtasks start where their start signals say.
+        demos: the D source demos.
+        subtasks: end effector -> its subtasks, in order.
+        object_names: names of the O objects, in the order of the pool.
+        gripper_of: extracts gripper actions from actions.
+        device: device of the pool's tensors.
+        use_skillgen: subtasks start at the rise of their start signals, not at the end of the previous subtask.
 
     Raises:
-        SourceDataError: a subtask's signal does not mark an end, or a start, in some demo.
-        TaskSpecError: the offset ranges could make a segment of some demo empty.
+        SourceDataError: a signal does not mark the end, or start, of its subtask in a demo.
+        TaskSpecError: the offset ranges can make a segment of a demo empty.
     """
     num_steps = max(len(demo.actions) for demo in demos)
     lengths = [len(demo.actions) for demo in demos]

@@ -183,6 +183,6 @@ def test_source_of_another_number_of_arms_is_refused_before_anything_is_written(
         f"input_file={source(other)}",
         f"output_dir={tmp_path / 'run'}",
     ]
-    with pytest.raises(SourceDataError, match="made for another action space"):
+    with pytest.raises(SourceDataError, match="was recorded with a different action space"):
         run_generation(load_config("generate", settings))
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())

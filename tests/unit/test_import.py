@@ -126,7 +126,7 @@ BROKEN = [
     (_replace("actions", lambda values: values[:-1]), "must have .* rows.*; create the demo again"),
     (_replace("datagen_info/eef_pose", lambda values: values[1:]), "datagen_info/eef_pose: must have"),
     (_replace("datagen_info/eef_pose", lambda values: values * np.nan), "eef_pose.*must be finite"),
-    (_replace("datagen_info/target_pose", lambda values: values * 2), "no rigid pose"),
+    (_replace("datagen_info/target_pose", lambda values: values * 2), "must be a rigid pose"),
     (
         _replace("datagen_info/object_poses/basket", lambda values: values[:, :3]),
         r"object_poses/basket: must be .* per step as in demo_0 \(got \(3, 4\) float64\)",

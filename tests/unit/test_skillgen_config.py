@@ -54,7 +54,7 @@ def test_source_file_without_start_signals_is_refused_with_the_remedy(tmp_path: 
     cfg = generate_cfg(source, tmp_path / "run", "num_envs=2", "datagen_config.use_skillgen=true")
     with pytest.raises(SourceDataError) as caught:
         run_generation(cfg)
-    for words in (str(source), "demo_0", "no start signal 'reach'", "annotate_subtask_start_signals=true"):
+    for words in (str(source), "demo_0", "start signal 'reach' not found", "annotate_subtask_start_signals=true"):
         assert words in str(caught.value)
     assert not (tmp_path / "run" / "demo.hdf5").exists()
 

@@ -1,4 +1,4 @@
-"""Where skills start and end, what is refused, and how they reach the pool."""
+"""Starts and ends of skills (SkillGen), errors for wrong marks and offsets, and skills in the source pool."""
 
 from itertools import pairwise, product
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_first_skill_may_start_with_the_demo():
     assert skill_spans(demo_with({"a": "######"}, {}), ["a"]) == [(0, 6)]
 
 
-def test_skill_may_start_right_where_the_one_before_ends():
+def test_skill_may_start_at_the_end_of_the_previous_one():
     demo = demo_with({"a": "#.........", "b": "....######"}, {"a": "...#######"})
     assert skill_spans(demo, ["a", "b"]) == [(0, 4), (4, 10)]
 
@@ -66,20 +66,23 @@ def test_rise_of_a_term_signal_before_its_own_start_does_not_count():
 @pytest.mark.parametrize(
     ("starts", "words"),
     [
-        ({"a": "......", "b": "....##"}, "start signal 'a' never rises (it is false throughout, 6 steps in all)"),
+        ({"a": "......", "b": "....##"}, "start signal 'a' never rises (false in all steps; the demo has 6 steps)"),
         ({"a": "#.....", "b": "######"}, "start signal 'b' is already true at step 0"),
-        ({"a": "#.....", "b": ".##..."}, "'b' never rises at or after step 3, where the subtask before ends (it rises at 1"),
+        (
+            {"a": "#.....", "b": ".##..."},
+            "'b' never rises at or after step 3, where the previous subtask ends (rises at step 1",
+        ),
     ],
 )
-def test_start_that_is_not_marked_is_refused_by_demo_and_signal(starts, words):
+def test_missing_mark_of_a_start_is_refused_with_demo_and_signal(starts, words):
     with pytest.raises(SourceDataError) as caught:
         skill_spans(demo_with(starts, {"a": "..####"}), ["a", "b"])
     assert words in str(caught.value)
     assert "demo_3: subtask" in str(caught.value)
 
 
-def test_skill_without_a_name_is_refused_even_if_it_is_the_last():
-    with pytest.raises(TaskSpecError, match=r"subtask 1: has no subtask_term_signal; under SkillGen.*choices: a, b"):
+def test_skill_without_a_signal_is_refused_even_if_it_is_the_last():
+    with pytest.raises(TaskSpecError, match=r"subtask 1: must have a subtask_term_signal under SkillGen.*choices: a, b"):
         skill_spans(demo_with({"a": "#.....", "b": "....##"}, {"a": "..####"}), ["a", None])
 
 
@@ -94,25 +97,29 @@ def test_offsets_that_fit_are_accepted_up_to_the_last_step():
         (
             [(0, 2), (0, 0)],
             [(-2, 0), (0, 0)],
-            "may start at step 2 + 2 = 4 and end at step 6 + -2 = 4, which leaves it no step",
+            "may start at step 2 + 2 = 4 and end at step 6 + -2 = 4, and would then have no steps",
         ),
         (
             [(0, 0), (-2, 0)],
             [(0, 2), (0, 0)],
-            "'b' may start at step 9 + -2 = 7, before subtask 0 'a' may end, step 6 + 2 = 8",
+            "'b' may start at step 9 + -2 = 7, before the latest end of subtask 0 'a', step 6 + 2 = 8",
         ),
         ([(0, 0), (0, 4)], [(0, 0), (0, 0)], "may start at step 9 + 4 = 13 and end at step 13 + 0 = 13"),
-        ([(0, 0), (0, 0)], [(0, 0), (-1, 0)], "the last subtask ends with the demo; set it to (0, 0)"),
-        ([(3, 1), (0, 0)], [(0, 0), (0, 0)], "subtask_configs.franka.0.subtask_start_offset_range: (3, 1), expected two"),
+        (
+            [(0, 0), (0, 0)],
+            [(0, 0), (-1, 0)],
+            "for the last subtask, which ends with the demo (got (-1, 0)); set it to (0, 0)",
+        ),
+        ([(3, 1), (0, 0)], [(0, 0), (0, 0)], "franka.0.subtask_start_offset_range: must be two integers"),
     ],
 )
-def test_offsets_that_can_break_the_order_are_refused_with_the_numbers(starts, ends, words):
+def test_offsets_that_can_make_a_skill_invalid_are_refused_with_the_numbers(starts, ends, words):
     with pytest.raises(TaskSpecError) as caught:
         check_skill_offsets("franka", configs(starts, ends), {"demo_4": [(2, 6), (9, 13)]})
     assert words in str(caught.value)
 
 
-def test_offset_of_the_first_subtask_without_skillgen_is_refused_under_it():
+def test_first_subtask_start_offset_is_refused_under_skillgen():
     subtasks = configs([(0, 0)], [(0, 0)])
     subtasks[0].first_subtask_start_offset_range = (0, 2)
     with pytest.raises(TaskSpecError, match="use subtask_start_offset_range"):
@@ -124,13 +131,13 @@ steps = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), min_size=1, ma
 
 
 @given(st.data(), steps)
-def test_offsets_are_refused_exactly_where_some_draw_breaks_a_skill(data, gaps):
+def test_offsets_are_refused_exactly_if_a_draw_can_make_a_skill_invalid(data, gaps):
     bounds = np.cumsum(np.array(gaps).ravel()).tolist()
     spans = list(zip(bounds[::2], bounds[1::2], strict=True))
     starts = [data.draw(ranges) for _ in spans]
     ends = [*(data.draw(ranges) for _ in spans[:-1]), (0, 0)]
     drawn = product(*(range(low, high + 1) for pair in zip(starts, ends, strict=True) for low, high in pair))
-    expected = any(broken([b + o for b, o in zip(bounds, offsets, strict=True)]) for offsets in drawn)
+    expected = any(is_invalid([b + o for b, o in zip(bounds, offsets, strict=True)]) for offsets in drawn)
     try:
         check_skill_offsets("franka", configs(starts, ends), {"demo_0": spans})
         refused = False
@@ -139,7 +146,7 @@ def test_offsets_are_refused_exactly_where_some_draw_breaks_a_skill(data, gaps):
     assert refused == expected
 
 
-def broken(bounds: list[int]) -> bool:
+def is_invalid(bounds: list[int]) -> bool:
     ordered = all(before <= after for before, after in pairwise([0, *bounds]))
     return not ordered or any(start == end for start, end in zip(bounds[::2], bounds[1::2], strict=True))
 
@@ -172,7 +179,7 @@ def pool_of(demos: list[SourceDemo], use_skillgen: bool) -> SourcePool:
     )
 
 
-def test_pool_knows_where_skills_start_and_end(source_file):
+def test_pool_contains_starts_and_ends_of_skills(source_file):
     demos = load(source_file)
     pool = pool_of(demos, use_skillgen=True)
     rises = torch.tensor([int(demo.subtask_term_signals["reach"].argmax()) for demo in demos])
@@ -181,7 +188,7 @@ def test_pool_knows_where_skills_start_and_end(source_file):
     assert torch.equal(pool.subtask_ends[0], torch.stack((rises + 1, pool.lengths), dim=-1))
 
 
-def test_pool_without_skillgen_has_no_starts_of_its_own(source_file):
+def test_pool_without_skillgen_has_no_starts(source_file):
     with_starts, without = load(source_file), load(source_file, starts=())
     pool = pool_of(with_starts, use_skillgen=False)
     assert pool.subtask_starts is None
@@ -194,12 +201,18 @@ def test_file_without_start_signals_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(SourceDataError) as caught:
         load(path)
     message = str(caught.value)
-    for words in (str(path), "demo_0", "no start signal 'reach'", "none at all", "annotate_subtask_start_signals=true"):
+    for words in (
+        str(path),
+        "demo_0",
+        "start signal 'reach' not found",
+        "has no start signals",
+        "annotate_subtask_start_signals=true",
+    ):
         assert words in message
 
 
-def test_missing_start_signal_lists_those_that_are_there(source_file):
+def test_error_for_a_missing_start_signal_lists_the_start_signals_of_the_demo(source_file):
     with h5py.File(source_file, "r+") as file:
         del file[f"data/demo_1/{STARTS}/place"]
-    with pytest.raises(SourceDataError, match=r"demo_1.*no start signal 'place'.*choices: reach"):
+    with pytest.raises(SourceDataError, match=r"demo_1.*start signal 'place' not found.*choices: reach"):
         load(source_file)

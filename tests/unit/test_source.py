@@ -1,4 +1,4 @@
-"""Source demonstrations: what is read, and what is said of a file that cannot be used."""
+"""Source demos: data that is read, and errors for files that cannot be used."""
 
 import random
 from collections.abc import Callable
@@ -62,26 +62,26 @@ def test_every_array_of_the_file_is_read(source_file):
     assert list(demo.subtask_term_signals) == list(SIGNALS)
 
 
-def test_demos_come_in_natural_order(tmp_path):
+def test_demos_are_read_in_natural_order_of_their_names(tmp_path):
     path = make_source_file(tmp_path / "source.hdf5", num_demos=12)
     assert [demo.name for demo in load(path)] == [f"demo_{index}" for index in range(12)]
 
 
-def test_both_format_versions_read_alike(tmp_path):
+def test_both_format_versions_give_the_same_poses(tmp_path):
     old = load(make_source_file(tmp_path / "old.hdf5", format_version=0))
     new = load(make_source_file(tmp_path / "new.hdf5", format_version=1))
     for demo_old, demo_new in zip(old, new, strict=True):
         np.testing.assert_array_equal(demo_old.object_pose["ketchup"], demo_new.object_pose["ketchup"])
 
 
-def test_signals_of_zeros_and_ones_in_a_column_are_taken(source_file):
+def test_signals_of_zeros_and_ones_in_a_column_are_accepted(source_file):
     expected = load(source_file)[0].subtask_term_signals["reach"]
     with h5py.File(source_file, "r+") as file:
         replace(file[f"data/demo_0/{INFO}/subtask_term_signals"], "reach", expected[:, None].astype(np.int64))
     np.testing.assert_array_equal(load(source_file)[0].subtask_term_signals["reach"], expected)
 
 
-def test_double_precision_is_taken(source_file):
+def test_actions_in_double_precision_are_accepted(source_file):
     expected = load(source_file)[0].actions
     with h5py.File(source_file, "r+") as file:
         replace(file["data/demo_0"], "actions", expected.astype(np.float64))
@@ -97,7 +97,7 @@ def test_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5 at all", bytes(4096)])
-def test_other_files_are_refused(tmp_path, content):
+def test_file_that_is_not_hdf5_is_refused(tmp_path, content):
     path = tmp_path / "text.hdf5"
     path.write_bytes(content)
     assert "not an HDF5 file" in refusal(path)
@@ -116,7 +116,7 @@ def test_file_without_demos_is_refused(tmp_path):
     assert "no demos" in refusal(make_source_file(tmp_path / "none.hdf5", num_demos=0))
 
 
-def test_file_without_annotations_names_the_script_to_run(source_file):
+def test_error_for_a_file_without_annotations_names_the_script_to_run(source_file):
     with h5py.File(source_file, "r+") as file:
         del file[f"data/demo_1/{INFO}"]
     message = refusal(source_file)
@@ -124,42 +124,42 @@ def test_file_without_annotations_names_the_script_to_run(source_file):
     assert "annotate_demos.py" in message
 
 
-def test_missing_object_lists_what_the_file_has(source_file):
+def test_error_for_a_missing_object_lists_the_objects_of_the_file(source_file):
     message = refusal(source_file, object_names=["ketchop"])
-    assert "no object 'ketchop'" in message
+    assert "object 'ketchop' not found" in message
     assert all(name in message for name in OBJECT_NAMES)
     assert "did you mean 'ketchup'" in message
 
 
-def test_missing_signal_lists_what_the_file_has(source_file):
+def test_error_for_a_missing_signal_lists_the_signals_of_the_file(source_file):
     message = refusal(source_file, signal_names_needed=["pour"])
-    assert "no signal 'pour'" in message
+    assert "signal 'pour' not found" in message
     assert "reach" in message
 
 
-def test_missing_end_effector_lists_what_the_file_has(source_file):
-    assert "no end effector 'left'; choices: franka" in refusal(source_file, eef_names=["left"])
+def test_error_for_a_missing_end_effector_lists_the_end_effectors_of_the_file(source_file):
+    assert "end effector 'left' not found; choices: franka" in refusal(source_file, eef_names=["left"])
 
 
-def test_actions_of_another_size_are_refused(source_file):
+def test_actions_with_a_different_number_of_entries_are_refused(source_file):
     message = refusal(source_file, action_dim=14)
-    assert "another action space: 7 entries an action, this env takes 14" in message
+    assert "actions: must have 14 entries per action, like those of this env (got 7); use demos recorded" in message
 
 
-def test_actions_of_another_scale_are_refused(tmp_path):
+def test_actions_with_a_different_scale_are_refused(tmp_path):
     path = make_source_file(tmp_path / "other.hdf5", env_args={"action": {**ACTION_SPEC, "pos_scale": 1.0}})
     message = refusal(path)
-    assert "another action space" in message
+    assert "was recorded with a different action space" in message
     assert "'pos_scale': 1.0" in message
     assert "'pos_scale': 0.05" in message
 
 
-def test_file_that_says_nothing_of_its_actions_is_taken(tmp_path):
+def test_file_without_a_description_of_its_actions_is_accepted(tmp_path):
     assert load(make_source_file(tmp_path / "isaac.hdf5", env_args={"action": None}))
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "7", b"\xff\xfe"])
-def test_env_args_that_are_no_object_are_refused(source_file, text):
+def test_env_args_that_are_not_a_json_object_are_refused(source_file, text):
     with h5py.File(source_file, "r+") as file:
         file["data"].attrs["env_args"] = text
     assert "env_args" in refusal(source_file)
@@ -169,12 +169,12 @@ def _not_finite(demo: h5py.Group) -> None:
     demo["actions"][3, 2] = np.nan
 
 
-def _one_action_more(demo: h5py.Group) -> None:
+def _extra_action(demo: h5py.Group) -> None:
     actions = demo["actions"][()]
     replace(demo, "actions", np.concatenate((actions, actions[-1:])))
 
 
-def _one_signal_less(demo: h5py.Group) -> None:
+def _short_signal(demo: h5py.Group) -> None:
     signals = demo[f"{INFO}/subtask_term_signals"]
     replace(signals, "grasp", signals["grasp"][:-1])
 
@@ -230,7 +230,7 @@ def _empty_actions(demo: h5py.Group) -> None:
     replace(demo, "actions", h5py.Empty("f"))
 
 
-def _endless(demo: h5py.Group) -> None:
+def _too_many_steps(demo: h5py.Group) -> None:
     del demo["actions"]
     demo.create_dataset("actions", shape=(10**12, ACTION_DIM), dtype="f4", chunks=(1024, ACTION_DIM))
 
@@ -238,25 +238,25 @@ def _endless(demo: h5py.Group) -> None:
 @pytest.mark.parametrize(
     ("damage", "fragments"),
     [
-        (_not_finite, ["actions: not finite at step 3"]),
-        (_one_action_more, ["eef_pose", "actions", "one row for each action"]),
-        (_one_signal_less, ["subtask_term_signals/grasp: shape"]),
-        (_quaternion_poses, ["eef_pose/franka: shape", ", 7), expected"]),
-        (_scaled_rotation, ["object_pose/ketchup: no rigid pose at step 5"]),
+        (_not_finite, ["actions: must be finite (got NaN or infinity at step 3)"]),
+        (_extra_action, ["eef_pose", "one row for each of the demo's", "actions"]),
+        (_short_signal, ["subtask_term_signals/grasp: must have the shape"]),
+        (_quaternion_poses, ["eef_pose/franka: must have the shape", ", 7))"]),
+        (_scaled_rotation, ["object_pose/ketchup: must be a rigid pose, but is not at step 5"]),
         (_mirrored_rotation, ["step 5", "mirrored"]),
-        (_transposed, ["target_eef_pose/franka: no rigid pose"]),
-        (_huge, ["no rigid pose at step 0"]),
-        (_text, ["actions: dtype |S4, expected float32"]),
-        (_numbers_for_signal, ["lift: has values other than false and true"]),
-        (_no_steps, ["no steps (T = 0)"]),
-        (_no_actions, ["actions: missing"]),
-        (_actions_group, ["actions: a group, expected a dataset"]),
-        (_empty_actions_group, ["actions: missing"]),
-        (_empty_actions, ["actions: is empty"]),
-        (_endless, ["1000000000000 steps"]),
+        (_transposed, ["target_eef_pose/franka: must be a rigid pose"]),
+        (_huge, ["must be a rigid pose, but is not at step 0"]),
+        (_text, ["actions: must have the dtype float32 (got |S4)"]),
+        (_numbers_for_signal, ["lift: must contain only false and true"]),
+        (_no_steps, ["must have at least one step (got 0)"]),
+        (_no_actions, ["actions: not found"]),
+        (_actions_group, ["actions: must be a dataset (got a group)"]),
+        (_empty_actions_group, ["actions: not found"]),
+        (_empty_actions, ["actions: must not be empty"]),
+        (_too_many_steps, ["got 1000000000000)"]),
     ],
 )
-def test_damaged_demo_is_refused_by_name(source_file, damage: Callable[[h5py.Group], None], fragments: list[str]):
+def test_damaged_demo_is_refused_with_its_name(source_file, damage: Callable[[h5py.Group], None], fragments: list[str]):
     with h5py.File(source_file, "r+") as file:
         damage(file["data/demo_2"])
     message = refusal(source_file)
@@ -278,8 +278,8 @@ def test_missing_part_of_the_annotation_is_refused(source_file, part):
     assert "not fully annotated" in refusal(source_file)
 
 
-def test_damaged_bytes_give_source_data_errors_and_nothing_else(tmp_path):
-    # Without action_spec: HDF5 itself can loop for ever on a damaged heap of variable-length strings.
+def test_damaged_bytes_raise_only_source_data_errors(tmp_path):
+    # Without action_spec: HDF5 itself can loop indefinitely on a damaged heap of variable-length strings.
     path = make_source_file(tmp_path / "source.hdf5", num_demos=2, length=10)
     original, refused = path.read_bytes(), 0
     for seed in range(300):
