@@ -70,10 +70,10 @@ def isaaclabs(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_fi
     from isaaclab_mimic.datagen.generation import env_loop, setup_async_generation
 
     from isaaclab_mimic_ext.envs.isaaclab import compat
-    from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, prepare
+    from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, prepare_env_cfg
 
     env_cfg = compat.load_env_cfg(import_registered(task_id, sim), sim.physics)
-    success_term = prepare(env_cfg, task_id, sim, num_envs, "cpu")
+    success_term = prepare_env_cfg(env_cfg, task_id, sim, num_envs, "cpu")
     env_cfg.recorders = ActionStateRecorderManagerCfg()
     env_cfg.recorders.dataset_export_dir_path = tempfile.mkdtemp()
     env_cfg.recorders.dataset_filename = "demo"

@@ -1,7 +1,7 @@
-"""What the command line does for Isaac Lab: a registered task's own configuration, and the launch before anything else.
+"""Launch of Isaac Lab from the command line, and the configuration of a task that is registered with Isaac Lab.
 
-The configuration has to be there when Hydra composes, as overrides are checked against it, and to read it Isaac Lab has to
-run. So what a launch depends on is composed before, alone.
+Hydra checks overrides against the registered configuration, and this configuration can be read only while Isaac Lab runs.
+Therefore the fields that a launch depends on are composed first, then Isaac Lab is launched, then Hydra composes all fields.
 """
 
 import logging
@@ -24,33 +24,36 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 log = logging.getLogger(__name__)
 
 ENGINE = "isaaclab"
-_DECISIVE = re.compile(r"\+{0,2}(task|sim|device|headless|enable_cameras|teleop_device)(\.[\w.]+)?=.*", re.DOTALL)
-"""Overrides that say what is launched."""
-_ANSWERED_WITHOUT = ("--help", "-h", "--hydra-help", "--version")
-_WITH_VALUE = ("--config-name", "-cn")
+_LAUNCH_OVERRIDES = re.compile(r"\+{0,2}(task|sim|device|headless|enable_cameras|teleop_device)(\.[\w.]+)?=.*", re.DOTALL)
+"""Overrides of the fields that a launch depends on."""
+_HELP_FLAGS = ("--help", "-h", "--hydra-help", "--version")
+"""Flags that Hydra answers without a configuration."""
+_CONFIG_NAME_FLAGS = ("--config-name", "-cn")
 
 
 def registered_fields(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, Any]:
-    """What a task of Isaac Lab's registry says of itself, if the command line asks for one; else empty. Isaac Lab runs then.
+    """Launch Isaac Lab and return the fields of the registered task that the command line selects; empty if it selects none.
 
     Raises:
-        ConfigError: the task is not registered, is no Mimic task, or another engine is asked for.
+        ConfigError: the task is not registered or is not a Mimic task, or a different engine is selected.
         SimulatorUnavailable: Isaac Lab is not installed, or does not start.
     """
-    # The jobs of a sweep are processes of their own, each with its own command line.
-    asked = None if is_multirun(argv) else _asked_for(script, schema, argv, config_dirs)
-    if asked is None:
+    # Each job of a sweep is a separate process with its own command line.
+    composed = None if is_multirun(argv) else _compose_registered(script, schema, argv, config_dirs)
+    if composed is None:
         return {}
-    if fault := device_fault(asked.device):
+    if fault := device_fault(composed.device):
         raise ConfigError(f"device: {fault}")
-    sim = _launch(asked, _sim_of(asked))
-    from isaaclab_mimic_ext.envs.isaaclab import make as registered
+    sim = OmegaConf.to_object(composed.sim)
+    assert isinstance(sim, SimCfg)
+    sim = _launch(composed, sim)
+    from isaaclab_mimic_ext.envs.isaaclab import make
 
-    return registered.registered_fields(OmegaConf.select(asked, "task.id", throw_on_missing=False) or "", sim)
+    return make.registered_fields(OmegaConf.select(composed, "task.id", throw_on_missing=False) or "", sim)
 
 
 def is_multirun(argv: Sequence[str]) -> bool:
-    """Whether the command line asks for several jobs, as far as it can be seen from it."""
+    """Return whether the command line starts a sweep, judged by its words without composing a configuration."""
     if "hydra.mode=RUN" in argv or set(argv) & {"--run", "-r"}:
         return False
     sweeps = (word.startswith(("+sweep=", "hydra.mode=MULTIRUN")) for word in argv)
@@ -58,17 +61,17 @@ def is_multirun(argv: Sequence[str]) -> bool:
 
 
 def prepare_sweep(argv: list[str]) -> None:
-    """Let every job of a sweep be a process of its own where Isaac Lab may be the engine, unless a launcher was chosen."""
+    """Run each job of a sweep in a separate process if Isaac Lab may be the engine and the command line sets no launcher."""
     from isaaclab_mimic_ext.commands.process_launcher import register_process_launcher
 
     register_process_launcher()
     if _may_run_isaaclab(argv) and not any(word.startswith(("hydra/launcher=", "hydra/sweeper=")) for word in argv):
-        argv[1:] = [_left_to_the_jobs(word) for word in argv[1:]]
+        argv[1:] = [_to_single_value_sweep(word) for word in argv[1:]]
         argv += ["hydra/launcher=process", "hydra/sweeper=process"]
 
 
-def _left_to_the_jobs(word: str) -> str:
-    """An override of a subtask as a sweep over one value: Hydra does not look for the field before a job is composed."""
+def _to_single_value_sweep(word: str) -> str:
+    """Rewrite an override of a subtask as a sweep over one value, whose field Hydra checks only when it composes a job."""
     if re.match(r"\+{0,2}subtask_configs\.", word) is None:
         return word
     key, _, value = word.partition("=")
@@ -90,7 +93,7 @@ def _may_run_isaaclab(argv: Sequence[str]) -> bool:
 
 
 def start_engine(cfg: Any) -> None:
-    """Launch Isaac Lab where the script's scene runs on it; its `sim` then says what it really is."""
+    """Launch Isaac Lab if the command's scene runs on it, and set `cfg.sim` to the resolved engine and physics."""
     task, sim = getattr(cfg, "task", None), getattr(cfg, "sim", None)
     if not isinstance(task, TaskRef) or not isinstance(sim, SimCfg):
         return
@@ -99,60 +102,59 @@ def start_engine(cfg: Any) -> None:
     engine, reason = choose_engine(sim, task.name)
     if engine == ENGINE:
         if not task.is_registered:
-            isaaclab_scene(task.name)  # Before a launch, which takes long.
+            isaaclab_scene(task.name)  # Fails before the launch, which takes long.
         if sim.engine != ENGINE:
             log.info("sim=auto: running on Isaac Lab (%s)", reason)
         cfg.sim = _launch(cfg, sim)
         if cfg.sim.physics != sim.physics:
-            log.info("Isaac Sim is not installed: Isaac Lab runs on Newton (sim.physics=newton)")
+            log.info("Running Isaac Lab on Newton (sim.physics=newton), because Isaac Sim is not installed")
     elif sim.launcher_args:
-        log.warning("sim.launcher_args: %s mean nothing to engine '%s'", " ".join(sim.launcher_args), engine)
+        log.warning(
+            "sim.launcher_args: ignored by engine '%s' (got %s); remove these flags, or use sim=isaaclab",
+            engine,
+            " ".join(sim.launcher_args),
+        )
 
 
 def _launch(cfg: Any, sim: SimCfg) -> SimCfg:
-    """Launch Isaac Lab as a script's configuration, or what there is of it, says."""
+    """Launch Isaac Lab with the fields of a command's configuration, which may be composed in part."""
     from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 
-    wants_window = getattr(cfg, "teleop_device", None) == "keyboard"
-    return launch(sim, cfg.device, cfg.headless, getattr(cfg, "enable_cameras", False), wants_window)
+    needs_window = getattr(cfg, "teleop_device", None) == "keyboard"
+    return launch(sim, cfg.device, cfg.headless, getattr(cfg, "enable_cameras", False), needs_window)
 
 
-def _asked_for(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig | None:
-    """What a launch depends on, where the command line asks for a registered task."""
+def _compose_registered(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig | None:
+    """Fields that a launch depends on, if the command line selects a registered task; otherwise None."""
     has_task = {"task", "sim"} <= {field.name for field in fields(schema)}
-    own_tasks = len(config_dirs) > 1
-    if not has_task or set(argv) & set(_ANSWERED_WITHOUT) or not (own_tasks or any(ENGINE in word for word in argv)):
+    # A task file in a folder of the user may be based on a registered task.
+    may_select = len(config_dirs) > 1 or any(ENGINE in word for word in argv)
+    if not has_task or set(argv) & set(_HELP_FLAGS) or not may_select:
         return None
-    composed = _compose(_value_of(argv, _WITH_VALUE) or script, argv, config_dirs)
+    composed = _compose(_value_of(argv, _CONFIG_NAME_FLAGS) or script, argv, config_dirs)
     if composed.task.name != ENGINE:
         return None
     if not any(REGISTERED_GROUP in group for group in composed.hydra.runtime.choices):
-        raise ConfigError(f"task.name: '{ENGINE}' is for task={ENGINE}, which reads a registered task's configuration")
+        raise ConfigError(f"task.name: must not be '{ENGINE}'; use task={ENGINE}, which reads a registered configuration")
     engine = composed.sim.engine
     if engine not in ("auto", ENGINE):
-        raise ConfigError(f"sim.engine: task={ENGINE} runs on Isaac Lab, not on '{engine}'; {choices(engine, (ENGINE,))}")
+        raise ConfigError(f"sim.engine: must be {ENGINE} with task={ENGINE} (got '{engine}'); {choices(engine, (ENGINE,))}")
     return composed
 
 
-def _sim_of(composed: DictConfig) -> SimCfg:
-    sim = OmegaConf.to_object(composed.sim)
-    assert isinstance(sim, SimCfg)
-    return sim
-
-
 def _compose(config_name: str, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
-    """The configuration as far as overrides say what is launched."""
-    # What is missing is Hydra's to say, once.
-    own = [f"file://{folder.resolve()}" for folder in config_dirs[1:] if folder.is_dir()]
-    overrides = [word for word in argv if _DECISIVE.fullmatch(word)]
-    if own:
-        overrides.append(f"hydra.searchpath=[{','.join(own)}]")
+    """Compose the configuration with the overrides that a launch depends on."""
+    # Folders that do not exist are left out: Hydra reports them when it composes all fields.
+    searchpath = [f"file://{folder.resolve()}" for folder in config_dirs[1:] if folder.is_dir()]
+    overrides = [word for word in argv if _LAUNCH_OVERRIDES.fullmatch(word)]
+    if searchpath:
+        overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return hydra.compose(config_name, overrides, return_hydra_config=True)
 
 
 def _value_of(argv: Sequence[str], names: Sequence[str]) -> str | None:
-    """The value of a flag of Hydra's, `--config-name x` or `--config-name=x`."""
+    """Value of one of Hydra's flags, as `--config-name x` or `--config-name=x`; None if the flag is missing."""
     for word, following in zip(argv, [*argv[1:], None], strict=True):
         name, has_value, value = word.partition("=")
         if name in names:

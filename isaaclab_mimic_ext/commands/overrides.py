@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, MimicEnvCfg, verb_of
 from isaaclab_mimic_ext.config.help import nearest_field, owners_text
 from isaaclab_mimic_ext.config.task import GYM_ID
-from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE, USUAL_FLAGS, launcher_flags
+from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENGINE, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
@@ -147,7 +147,7 @@ def _launcher_takes_value(name: str, schema: type) -> bool:
     try:
         flags = launcher_flags()
     except SimulatorUnavailable as error:
-        if name not in USUAL_FLAGS:
+        if name not in KNOWN_FLAGS:
             raise ConfigError(_unknown_flag(name, schema)) from None
         reason = str(error).removeprefix("sim.engine: ").replace(OTHER_ENGINE, "leave the flag out")
         raise SimulatorUnavailable(f"{name}: a flag of Isaac Lab's launcher, which is not available: {reason}") from None

@@ -1,6 +1,7 @@
-"""The configuration of a Mimic environment that is registered with Isaac Lab, under our names and as plain containers.
+"""Conversion of the configuration of a registered Isaac Lab Mimic task to the fields of this package, as plain containers.
 
-It is read by attribute, so that Isaac Lab need not be installed: `isaaclab.envs.mimic_env_cfg` of 2.3 and of 3.0 are alike.
+The configuration is read by attribute, so Isaac Lab need not be installed. `isaaclab.envs.mimic_env_cfg` has the same fields
+in 2.3 and 3.0.
 """
 
 import logging
@@ -21,28 +22,28 @@ from isaaclab_mimic_ext.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-MEANINGLESS_HERE = {
-    "source_dataset_path": "input_file names the source",
-    "generation_path": "output_dir names the run's folder",
-    "task_name": "task.id names the task",
-    "name": "task.id names the task",
-    "generation_relative": "Isaac Lab does not read it: an env's own actions say what they are relative to",
-    "generation_joint_pos": "Isaac Lab does not read it: an env's own actions say what they are",
-    "num_demo_to_render": "Isaac Lab does not read it; num_video_demos of the playback",
-    "num_fail_demo_to_render": "Isaac Lab does not read it; the report draws failures",
-    "next_subtask_description": "shown to a teleoperator",
+UNUSED_FIELDS = {
+    "source_dataset_path": "use input_file",
+    "generation_path": "use output_dir",
+    "task_name": "use task.id",
+    "name": "use task.id",
+    "generation_relative": "not read by Isaac Lab; the actions of the env define whether they are relative",
+    "generation_joint_pos": "not read by Isaac Lab; the actions of the env define their type",
+    "num_demo_to_render": "not read by Isaac Lab; use num_video_demos of the playback",
+    "num_fail_demo_to_render": "not read by Isaac Lab; the report shows failed trials",
+    "next_subtask_description": "only displayed to a teleoperator",
 }
-"""Isaac Lab's fields that generation does not use, and why."""
+"""Isaac Lab's fields that generation does not use -> reason."""
 
 
 def mimic_fields_of(env_cfg: object) -> dict[str, Any]:
     """`datagen_config`, `subtask_configs` and `task_constraint_configs` of an environment's configuration.
 
-    Only fields that Isaac Lab's configuration has are included, so that it can be merged over our defaults. Fields that
-    neither we nor `MEANINGLESS_HERE` know are logged as warnings and left out.
+    The result contains only fields that Isaac Lab's configuration has, so it can be merged over the defaults of this
+    package. Fields that are neither in the schema nor in `UNUSED_FIELDS` are logged as warnings and ignored.
 
     Raises:
-        ConfigError: it does not belong to a Mimic environment, or one of its values is not valid.
+        ConfigError: the configuration is not that of a Mimic environment, or one of its values is not valid.
     """
     _check_is_mimic(env_cfg)
     subtasks: Mapping[str, Sequence[object]] = env_cfg.subtask_configs  # type: ignore[attr-defined]
@@ -62,24 +63,27 @@ def _check_is_mimic(env_cfg: object) -> None:
     missing = [part for part in ("datagen_config", "subtask_configs") if getattr(env_cfg, part, None) is None]
     if missing:
         raise ConfigError(
-            f"task.id: {name}, the configuration of this environment, is not a Mimic configuration: it has no "
-            f"{' and no '.join(missing)}; give the id of one whose configuration derives from isaaclab.envs.mimic_env_cfg."
-            "MimicEnvCfg (their ids have 'Mimic' or 'Skillgen' in them)"
+            f"task.id: {name}, the configuration of this environment, is not a Mimic configuration: "
+            f"{' and '.join(missing)} not found; use an id whose configuration derives from "
+            "isaaclab.envs.mimic_env_cfg.MimicEnvCfg (these ids contain 'Mimic' or 'Skillgen')"
         )
     subtasks = env_cfg.subtask_configs  # type: ignore[attr-defined]
     empty = [eef for eef, of_eef in subtasks.items() if not of_eef]
     if empty or not subtasks:
-        whose = f"subtask_configs.{empty[0]} of {name}" if empty else f"subtask_configs of {name}"
-        raise ConfigError(f"{whose} is empty; let its __post_init__ give every end effector at least one SubTaskConfig")
+        place = f"subtask_configs.{empty[0]}" if empty else "subtask_configs"
+        raise ConfigError(
+            f"{place}: must not be empty (in {name}); define at least one SubTaskConfig for each end effector in its "
+            "__post_init__"
+        )
 
 
 def _read(place: str, config: object, schema: type) -> dict[str, Any]:
-    """The fields that `schema` has of one of Isaac Lab's configuration objects, as plain values."""
+    """Values of the fields of `schema` in one of Isaac Lab's configuration objects, as plain containers."""
     _report_unknown(place, config, schema)
     found = {}
     for field in fields(schema):
         value = getattr(config, field.name, MISSING)
-        # None stands for the default where we have no None: selection_strategy_kwargs, description.
+        # None means the default in fields that cannot be None in `schema`: selection_strategy_kwargs, description.
         is_default = value is None and field.type is not Any and NoneType not in get_args(field.type)
         if value is not MISSING and not is_default:
             convert = _CONVERT.get(field.name)
@@ -88,24 +92,22 @@ def _read(place: str, config: object, schema: type) -> dict[str, Any]:
 
 
 def _report_unknown(place: str, config: object, schema: type) -> None:
-    known = {field.name for field in fields(schema)} | MEANINGLESS_HERE.keys()
+    known = {field.name for field in fields(schema)} | UNUSED_FIELDS.keys()
     for name, value in getattr(config, "__dict__", {}).items():
         if name not in known and not name.startswith("_"):
-            log.warning(
-                "%s.%s is %r in Isaac Lab's configuration; generation has no such field; ignored", place, name, value
-            )
+            log.warning("%s.%s: ignored (%r in Isaac Lab's configuration); generation has no such field", place, name, value)
 
 
 def _read_constraint(index: int, config: object) -> dict[str, Any]:
     place = f"task_constraint_configs.{index}"
     found = _read(place, config, SubTaskConstraintConfig)
     if "constraint_type" not in found:
-        raise ConfigError(f"{place}.constraint_type: no value; choices: {', '.join(CONSTRAINT_TYPES)}")
+        raise ConfigError(f"{place}.constraint_type: must be set (got no value); choices: {', '.join(CONSTRAINT_TYPES)}")
     return found
 
 
 def _plain(value: Any) -> Any:
-    """Mappings, sequences, arrays and tensors as Python's own containers."""
+    """Mappings, sequences, arrays and tensors converted to dicts and lists."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):
@@ -116,7 +118,7 @@ def _plain(value: Any) -> Any:
 
 
 def _action_noise(place: str, value: Any) -> Any:
-    """One deviation, or one for every pose entry of an action."""
+    """Standard deviation of the action noise: one number, or a list with one number per pose entry of an action."""
     noise = _plain(value)
     if not isinstance(noise, list):
         return noise
@@ -124,8 +126,7 @@ def _action_noise(place: str, value: Any) -> Any:
         return noise[0]
     if hasattr(value, "tolist"):
         log.warning(
-            "%s is an array of %d: Isaac Lab takes one level for each step of a segment, here they are one for each pose "
-            "entry of an action",
+            "%s: has %d numbers, used as one per pose entry of an action; Isaac Lab uses them as one per step of a segment",
             place,
             len(noise),
         )
@@ -133,7 +134,7 @@ def _action_noise(place: str, value: Any) -> Any:
 
 
 def _named(valid: Sequence[str]) -> Callable[[str, Any], str]:
-    """A conversion from an enum's member, its number, or its name in any case to its name in lower case."""
+    """Make a converter from an enum member, its index, or its name in any case to its name in lower case."""
 
     def convert(place: str, value: Any) -> str:
         name = value.name if isinstance(value, Enum) else value
@@ -141,9 +142,10 @@ def _named(valid: Sequence[str]) -> Callable[[str, Any], str]:
             return valid[name]
         if isinstance(name, str) and name.lower() in valid:
             return name.lower()
-        internal = "; it is internal to Isaac Lab's generator" if isinstance(name, str) and name.startswith("_") else ""
+        internal = ", which is internal to Isaac Lab's generator" if isinstance(name, str) and name.startswith("_") else ""
         raise ConfigError(
-            f"{place}: {name!r} is unknown{internal}; choices: {', '.join(choice.upper() for choice in valid)}"
+            f"{place}: must be one of the choices (got {name!r}{internal}); choices: "
+            f"{', '.join(choice.upper() for choice in valid)}"
         )
 
     return convert

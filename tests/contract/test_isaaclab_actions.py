@@ -26,16 +26,16 @@ def test_actions_of_a_shipped_env_are_made_in_a_batch_and_are_its_own(
     isaaclab_process: IsaacLabProcess, place: str, eef_names: tuple[str, ...], action_dim: int, pose_dim: int
 ) -> None:
     found: Converted = isaaclab_process.ask("actions", "converted", (place, eef_names, action_dim))
-    assert (found.way, found.pose_dims) == ("batched", (pose_dim,) * len(eef_names))
+    assert (found.method, found.pose_dims) == ("batched", (pose_dim,) * len(eef_names))
     assert found.error <= 1e-5
     assert found.moved == pytest.approx(0.25 * pose_dim * len(eef_names), abs=1e-4)
 
 
-@pytest.mark.parametrize(("place", "way"), [("unknown", "loop"), ("wrong_batched", "loop"), ("own_batched", "own")])
+@pytest.mark.parametrize(("place", "method"), [("unknown", "loop"), ("wrong_batched", "loop"), ("own_batched", "own")])
 def test_what_has_no_known_form_is_made_by_the_envs_own_method_and_a_wrong_batched_one_is_not_trusted(
-    isaaclab_process: IsaacLabProcess, place: str, way: str
+    isaaclab_process: IsaacLabProcess, place: str, method: str
 ) -> None:
     found: Converted = isaaclab_process.ask("actions", "converted", (place, ONE_ARM, 7))
-    assert (found.way, found.pose_dims) == (way, (6,))
+    assert (found.method, found.pose_dims) == (method, (6,))
     assert found.error <= 1e-5
     assert found.moved == pytest.approx(1.5, abs=1e-4)

@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import GenerateCfg, validate_task_cfg
-from isaaclab_mimic_ext.config.isaaclab import MEANINGLESS_HERE
+from isaaclab_mimic_ext.config.isaaclab import UNUSED_FIELDS
 from isaaclab_mimic_ext.config.task import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.errors import TaskSpecError
 from isaaclab_mimic_ext.plan.constraints import build_constraints
@@ -100,7 +100,7 @@ def compare(original: dict[str, Any], ours: dict[str, Any], schema: type) -> Non
     """Every field of Isaac Lab's has its value here, or is one that is left out by name; what it lacks is our default."""
     defaults = asdict(schema())
     for name, value in original.items():
-        if name not in MEANINGLESS_HERE:
+        if name not in UNUSED_FIELDS:
             found = list(ours[name]) if isinstance(ours[name], tuple) else ours[name]
             assert found == value, name
             assert type(found) is type(value), name

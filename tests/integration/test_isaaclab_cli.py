@@ -88,7 +88,7 @@ def test_embedded_engine_launches_nothing_and_says_that_flags_mean_nothing_to_it
     done = scripts.run(SHOW, "sim=kinematic", "--xr", packages=isaaclab)
     assert done.exit_code == 0
     assert "STARTED" not in done.stdout
-    assert "sim.launcher_args: --xr mean nothing to engine 'kinematic'" in done.stderr
+    assert "sim.launcher_args: ignored by engine 'kinematic' (got --xr)" in done.stderr
 
 
 def test_auto_takes_isaaclab_where_it_can_run_and_has_the_task(scripts: Scripts, isaaclab: Path) -> None:
@@ -153,6 +153,7 @@ def test_task_file_of_the_users_own_may_stand_on_a_registered_task(scripts: Scri
 
 # fmt: off
 IDS = f"Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0, Isaac-Endless-Mimic-v0, {MIMIC.replace('Rel', 'Abs')}, {MIMIC}"
+NO_ID = f"ConfigError: task.id: must be the gym id of a Mimic task (got no value); choices: {IDS}"
 BAD_INPUT = [
     (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.actoin_noise=0"],
      "ConfigError: subtask_configs.gripper.0.actoin_noise: generate has no such field (did you mean 'action_noise'?)"),
@@ -162,28 +163,29 @@ BAD_INPUT = [
     (["task=isaaclab", f"task.id={MIMIC}"],
      "ConfigError: input_file: must be set, because a task registered with Isaac Lab has no source demos here; use "
      "input_file=<annotated source demos.hdf5>"),
-    (["task=isaaclab"], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
-    (["task=isaaclab", "task.id="], f"ConfigError: task.id: no value; give the gym id of a Mimic task; choices: {IDS}"),
+    (["task=isaaclab"], NO_ID),
+    (["task=isaaclab", "task.id="], NO_ID),
     (["--task", "Isaac-Stack-Cube-Frank-IK-Rel-Mimic-v0"],
      "ConfigError: task.id: 'Isaac-Stack-Cube-Frank-IK-Rel-Mimic-v0' is not registered with Isaac Lab; "
      f"choices: {IDS} (did you mean '{MIMIC}'?)"),
     (["--task", "Isaac-Cartpole-v0"],
-     "ConfigError: task.id: CartpoleEnvCfg, the configuration of this environment, is not a Mimic configuration: it has no "
-     "datagen_config and no subtask_configs; give the id of one whose configuration derives from "
-     "isaaclab.envs.mimic_env_cfg.MimicEnvCfg (their ids have 'Mimic' or 'Skillgen' in them)"),
+     "ConfigError: task.id: CartpoleEnvCfg, the configuration of this environment, is not a Mimic configuration: "
+     "datagen_config and subtask_configs not found; use an id whose configuration derives from "
+     "isaaclab.envs.mimic_env_cfg.MimicEnvCfg (these ids contain 'Mimic' or 'Skillgen')"),
     (["--task", "Isaac-Endless-Mimic-v0"],
-     "ConfigError: task.id: 'Isaac-Endless-Mimic-v0' has no termination term 'success', so that no trial could be kept"),
+     "ConfigError: task.id: requires a task with a termination term 'success', by which trials are judged (got "
+     "'Isaac-Endless-Mimic-v0'); add the term, or use another task"),
     (["--task", MIMIC, "sim=mujoco"],
-     "ConfigError: sim.engine: task=isaaclab runs on Isaac Lab, not on 'mujoco'; choices: isaaclab"),
+     "ConfigError: sim.engine: must be isaaclab with task=isaaclab (got 'mujoco'); choices: isaaclab"),
     (["task.name=isaaclab", f"task.id={MIMIC}"],
-     "ConfigError: task.name: 'isaaclab' is for task=isaaclab, which reads a registered task's configuration"),
+     "ConfigError: task.name: must not be 'isaaclab'; use task=isaaclab, which reads a registered configuration"),
     (["--task", MIMIC, "device=cuda:99"],
      "ConfigError: device: 'cuda:99' does not exist: this machine has 0 CUDA device(s); use device=cpu"),
     (["task=stack_cube", "sim=isaaclab"],
      "SimulatorUnavailable: sim.engine: task 'stack_cube' has no scene for Isaac Lab (tasks/stack_cube/isaaclab/); use "
      "sim=mujoco"),
     (["sim=isaaclab", "sim.physics=newton"],
-     "ConfigError: sim.physics: 'newton' needs Isaac Lab 3, and this is 2.3; use sim.physics=default"),
+     "ConfigError: sim.physics: 'newton' requires Isaac Lab 3 (got 2.3); use sim.physics=default"),
     (["sim=isaaclab", "--rendering_mode", "nice"],
      "ConfigError: sim.launcher_args: argument --rendering_mode: invalid choice: 'nice'"),
     (["--rendering_mod", "nice"], "ConfigError: --rendering_mod: generate has no such flag"),
@@ -200,7 +202,9 @@ def test_bad_input_gets_one_clear_line(words: list[str], message: str, scripts: 
     assert "CFG" not in done.stdout
 
 
-NOT_INSTALLED = "Isaac Lab is not installed in this Python; https://isaac-sim.github.io/IsaacLab says how to install it, or"
+NOT_INSTALLED = (
+    "Isaac Lab is not installed in this Python; install it as described at https://isaac-sim.github.io/IsaacLab, or"
+)
 
 
 @pytest.mark.parametrize(
@@ -225,9 +229,9 @@ def test_without_isaaclab_one_line_says_what_is_missing(words: list[str], messag
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (V2_2, "is older than 2.3 (extension 0.45.9); update it, or use sim=mujoco"),
-        ("0.54.2", "Isaac Lab is installed without a simulator: there is no Isaac Sim; https://"),
-        (V3_0, "there is no Isaac Sim, nor isaaclab_newton with newton; https://"),
+        (V2_2, "must be 2.3 or later (got extension 0.45.9); update it, or use sim=mujoco"),
+        ("0.54.2", "Isaac Lab is installed without a simulator: requires Isaac Sim; install it"),
+        (V3_0, "requires Isaac Sim, or isaaclab_newton and newton; install it"),
     ],
 )
 def test_isaaclab_that_cannot_run_is_refused_and_not_taken_by_auto(

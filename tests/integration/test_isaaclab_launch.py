@@ -64,7 +64,7 @@ def test_stock_task_is_read_below_overrides_and_flags(tmp_path: Path) -> None:
             "generate has no such field (did you mean 'action_noise'?)",
         ),
         (["--task", STOCK.replace("Rel", "Real")], f"is not registered with Isaac Lab; choices: .*did you mean '{STOCK}'"),
-        (["--task", "Isaac-Cartpole-v0"], "is not a Mimic configuration: it has no datagen_config and no subtask_configs"),
+        (["--task", "Isaac-Cartpole-v0"], "is not a Mimic configuration: datagen_config and subtask_configs not found"),
     ],
 )
 def test_bad_input_gets_one_clear_line_and_nothing_is_written(words: list[str], message: str, tmp_path: Path) -> None:

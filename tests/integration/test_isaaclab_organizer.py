@@ -59,7 +59,7 @@ def test_trials_begin_as_on_the_embedded_engines(env, trials):
 
 
 def test_actions_are_made_by_the_envs_own_batched_method(env):
-    assert (env.converter.way, env.gripper_dims, env.pose_dims) == ("own", (1,), (6,))
+    assert (env.converter.method, env.gripper_dims, env.pose_dims) == ("own", (1,), (6,))
 
 
 def test_actions_lead_back_to_the_targets_that_they_were_made_for(env, trials):

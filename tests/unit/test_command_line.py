@@ -64,7 +64,7 @@ def no_isaaclab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     flags._parser.cache_clear()
 
 
-@pytest.mark.parametrize("flag", flags.USUAL_FLAGS)
+@pytest.mark.parametrize("flag", flags.KNOWN_FLAGS)
 @pytest.mark.usefixtures("no_isaaclab")
 def test_flags_of_the_launcher_say_whose_they_are_where_isaaclab_is_missing(flag: str) -> None:
     with pytest.raises(SimulatorUnavailable, match=rf"^{flag}: a flag of Isaac Lab's launcher, .* or leave the flag out$"):
@@ -80,7 +80,7 @@ def test_unknown_flags_stay_errors_where_isaaclab_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("installation", "launcher_args", "headless", "wants_window", "expected"),
+    ("installation", "launcher_args", "headless", "needs_window", "expected"),
     [
         (KIT_2, [], True, False, ["--headless"]),
         (KIT_2, ["--xr"], False, True, ["--xr"]),
@@ -92,14 +92,16 @@ def test_unknown_flags_stay_errors_where_isaaclab_is_missing() -> None:
     ],
 )
 def test_window_or_none_is_said_as_each_release_wants_it(
-    installation: Installation, launcher_args: list[str], headless: bool, wants_window: bool, expected: list[str]
+    installation: Installation, launcher_args: list[str], headless: bool, needs_window: bool, expected: list[str]
 ) -> None:
-    words = launcher_words(installation, launcher_args, "cpu", headless, True, wants_window)
+    words = launcher_words(installation, launcher_args, "cpu", headless, True, needs_window)
     assert words == ["--device=cpu", "--enable_cameras", *expected]
 
 
 def test_a_window_that_is_both_wanted_and_not_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^headless: true, but --viz=kit asks for a window; leave one of them out$"):
+    with pytest.raises(
+        ConfigError, match=r"^headless: must be false with --viz=kit, which opens a window \(got true\); remove one"
+    ):
         launcher_words(KIT_3, ["--viz=kit"], "cpu", headless=True, enable_cameras=False)
 
 

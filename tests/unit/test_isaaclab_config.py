@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import GenerateCfg
-from isaaclab_mimic_ext.config.isaaclab import MEANINGLESS_HERE, mimic_fields_of
+from isaaclab_mimic_ext.config.isaaclab import UNUSED_FIELDS, mimic_fields_of
 from isaaclab_mimic_ext.errors import ConfigError
 
 
@@ -106,7 +106,7 @@ def test_action_noise_is_one_number_or_one_for_each_pose_entry(given, expected, 
 
 def test_action_noise_array_says_that_it_is_read_otherwise_than_in_isaac_lab(caplog):
     assert one_subtask(action_noise=torch.full((7,), 0.5))["action_noise"] == [0.5] * 7
-    assert "subtask_configs.franka.0.action_noise is an array of 7" in caplog.text
+    assert "subtask_configs.franka.0.action_noise: has 7 numbers, used as one per pose entry" in caplog.text
 
 
 def test_none_is_the_default_where_we_have_no_none():
@@ -150,18 +150,20 @@ def test_constraint_types_of_isaac_labs_run_time_are_refused(given):
 
 @pytest.mark.parametrize("given", [7, -1, True, "parallel", 0.5])
 def test_unknown_constraint_types_are_refused(given):
-    with pytest.raises(ConfigError, match=r"constraint_type: .* is unknown; choices"):
+    with pytest.raises(ConfigError, match=r"constraint_type: must be one of the choices \(got .*\); choices"):
         one_constraint(constraint_type=given)
 
 
 def test_constraint_without_a_type_is_refused():
-    with pytest.raises(ConfigError, match=r"constraint_type: no value; choices: sequential, coordination"):
+    with pytest.raises(
+        ConfigError, match=r"constraint_type: must be set \(got no value\); choices: sequential, coordination"
+    ):
         one_constraint(constraint_type=None)
 
 
 def test_unknown_fields_are_told_and_known_useless_ones_are_not(caplog):
     env_cfg = StackMimicEnvCfg(
-        datagen_config=Attributes(**dict.fromkeys(MEANINGLESS_HERE, "value")),
+        datagen_config=Attributes(**dict.fromkeys(UNUSED_FIELDS, "value")),
         subtask_configs={"franka": [Attributes(speed_limit=0.5, next_subtask_description="Stack it")]},
     )
     with caplog.at_level(logging.WARNING):
@@ -169,7 +171,7 @@ def test_unknown_fields_are_told_and_known_useless_ones_are_not(caplog):
     assert found["datagen_config"] == {}
     assert found["subtask_configs"] == {"franka": [{}]}
     assert [record.getMessage() for record in caplog.records] == [
-        "subtask_configs.franka.0.speed_limit is 0.5 in Isaac Lab's configuration; generation has no such field; ignored"
+        "subtask_configs.franka.0.speed_limit: ignored (0.5 in Isaac Lab's configuration); generation has no such field"
     ]
 
 
@@ -179,18 +181,18 @@ def test_configuration_of_another_kind_of_environment_is_refused(missing):
         pass
 
     env_cfg = ReachEnvCfg(**{missing: None})
-    with pytest.raises(ConfigError, match=rf"ReachEnvCfg, .* is not a Mimic .* it has no {missing}; give .*MimicEnvCfg"):
+    with pytest.raises(ConfigError, match=rf"ReachEnvCfg, .* is not a Mimic .*: {missing} not found; use .*MimicEnvCfg"):
         mimic_fields_of(env_cfg)
 
 
 def test_configuration_that_has_nothing_of_mimic_names_all_that_is_missing():
-    with pytest.raises(ConfigError, match=r"Attributes, .* has no datagen_config and no subtask_configs"):
+    with pytest.raises(ConfigError, match=r"Attributes, .* datagen_config and subtask_configs not found"):
         mimic_fields_of(Attributes(scene=None))
 
 
 @pytest.mark.parametrize(
-    ("subtasks", "place"), [({}, "subtask_configs of"), ({"a": [Attributes()], "b": []}, r"subtask_configs\.b of")]
+    ("subtasks", "place"), [({}, "subtask_configs"), ({"a": [Attributes()], "b": []}, r"subtask_configs\.b")]
 )
 def test_end_effectors_without_subtasks_are_refused(subtasks, place):
-    with pytest.raises(ConfigError, match=rf"{place} StackMimicEnvCfg is empty; .*SubTaskConfig"):
+    with pytest.raises(ConfigError, match=rf"^{place}: must not be empty \(in StackMimicEnvCfg\); .*SubTaskConfig"):
         mimic_fields_of(StackMimicEnvCfg(subtask_configs=subtasks))

@@ -150,7 +150,7 @@ def random_actions() -> Tensor:
 
 def test_end_effectors_say_how_many_of_their_entries_count(env: IsaacLabEnv) -> None:
     assert (env.eef_names, env.gripper_dims, env.pose_dims) == (EEFS, (1, 2), (3, 6))
-    assert env.converter.way == ("own" if hasattr(env._env, "target_eef_poses_to_actions") else "loop")
+    assert env.converter.method == ("own" if hasattr(env._env, "target_eef_poses_to_actions") else "loop")
 
 
 def test_gripper_actions_are_padded_with_zeros_at_any_number_of_axes(env: IsaacLabEnv) -> None:

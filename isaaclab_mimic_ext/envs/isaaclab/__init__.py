@@ -1,1 +1,1 @@
-"""Isaac Lab as an engine: any registered Mimic env behind our `MimicEnv` protocol. Isaac Lab is imported late."""
+"""Isaac Lab as an engine: any registered Mimic env behind the `MimicEnv` protocol. Isaac Lab is imported when first used."""

@@ -1,8 +1,12 @@
-"""Target poses to actions for all envs of an Isaac Lab task at once.
+"""Conversion of target poses to actions for all envs of an Isaac Lab task in one call.
 
-Isaac Lab's `target_eef_pose_to_action` takes one env. There are three ways around that, tried in this order: the env's own
-batched method; a batched form of ours for the usual action terms; and its one-env method in a loop. The first two must agree
-with the one-env method on random targets.
+Isaac Lab's `target_eef_pose_to_action` takes one env. Three methods replace it, tried in this order:
+
+1. `own`: the batched method of the env, if it has one.
+2. `batched`: a known action form (`ActionForm`), computed for all envs.
+3. `loop`: the one-env method, called for each env.
+
+The first two are used only if they agree with the one-env method on random targets.
 """
 
 # N envs, n of them addressed, E end effectors, A action entries, G gripper entries and P pose entries of an action
@@ -25,25 +29,28 @@ log = logging.getLogger(__name__)
 
 Poses = Mapping[str, Tensor]
 BATCHED_METHOD = "target_eef_poses_to_actions"
-"""Of an env: (eef -> (N, 4, 4), eef -> (N, G), eef -> (N, P) or None) -> (N, A)."""
+"""Optional method of an env: (eef -> (N, 4, 4), eef -> (N, G), eef -> (N, P) or None) -> (N, A)."""
 
 _TOLERANCE = 1e-5
 _NUM_CHECKS = 32
 _SMALL, _LARGE = (0.05, 0.3), (3.0, 3.1)
-"""How far check targets are from the end effector [m, rad]: as in a motion, and so far that clamping and the signs of
-quaternions show; less than a half turn, whose axis has two signs."""
+"""Largest position and rotation offsets of check targets from the end effector [m, rad].
+
+The small ones are those of a motion. The large ones reveal clamping and the signs of quaternions; they stay below a half
+turn, whose rotation axis has an ambiguous sign."""
 
 
 @dataclass(frozen=True)
 class ActionForm:
-    """How an action is made of target poses.
+    """Layout of an action that contains target poses.
 
     Attributes:
-        is_relative: position and rotation vector from where the end effector is, 6 entries; else position and quaternion, 7.
-        clamps: pose entries are cut to [-1, 1].
+        is_relative: true: the pose is a position and a rotation vector relative to the current pose of the end effector (6
+            entries); false: it is a position and a quaternion (7 entries).
+        clamps: pose entries are clamped to [-1, 1].
         unique_quat: quaternions have w >= 0.
-        grippers_last: every pose, then every gripper; else pose and gripper of one end effector after the other.
-        eef_names: the order in the action.
+        grippers_last: true: all poses come before all grippers; false: pose and gripper of each end effector are adjacent.
+        eef_names: end effectors in the order of the action.
     """
 
     is_relative: bool
@@ -57,7 +64,7 @@ class ActionForm:
         return 6 if self.is_relative else 7
 
     def actions(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses | None) -> Tensor:
-        """Actions (n, A) for targets and present poses, eef -> (n, 4, 4), grippers (n, G) and noise (n, P) an eef."""
+        """Actions (n, A) for targets and current poses, eef -> (n, 4, 4), grippers (n, G) and noise (n, P) by eef."""
         poses = {}
         for name in self.eef_names:
             pose = self._pose_entries(targets[name], eef_poses[name])
@@ -77,7 +84,7 @@ class ActionForm:
 
 
 def action_forms(eef_names: tuple[str, ...]) -> Iterator[ActionForm]:
-    """Every form that is known, for these end effectors."""
+    """All known action forms for these end effectors."""
     for names in itertools.permutations(eef_names):
         for grippers_last in (False, True) if len(names) > 1 else (False,):
             for clamps in (True, False):
@@ -87,22 +94,22 @@ def action_forms(eef_names: tuple[str, ...]) -> Iterator[ActionForm]:
 
 
 class OneEnvMethod:
-    """An env's own `target_eef_pose_to_action`, without noise, in both of its signatures."""
+    """The `target_eef_pose_to_action` of an env, without noise, in either of the two signatures that envs have."""
 
     def __init__(self, env: Any):
         self._method = env.target_eef_pose_to_action
         self._takes_noise_dict = "noise" not in inspect.signature(self._method).parameters
 
     def action(self, targets: Poses, grippers: Poses, env_id: int) -> Tensor:
-        """The action (A,) of one env for targets, eef -> (4, 4), and grippers (G,) an eef."""
-        # Zero noise, not none: with it what clamps its noisy actions does so here too, as in Isaac Lab's own generation.
+        """Action (A,) of one env for targets, eef -> (4, 4), and grippers, eef -> (G,)."""
+        # Zero noise instead of None: some envs clamp actions only with noise, and Isaac Lab's generator always passes noise.
         noise: dict[str, Any] = {"noise": 0.0}
         if self._takes_noise_dict:
             noise = {"action_noise_dict": dict.fromkeys(targets, 0.0)}
         return self._method(dict(targets), dict(grippers), env_id=env_id, **noise).reshape(-1)
 
     def actions(self, targets: Poses, grippers: Poses, num_envs: int) -> Tensor:
-        """The actions (N, A) of all envs, one after the other."""
+        """Actions (N, A) of all envs, computed one env after the other."""
         rows = (
             self.action({k: v[i] for k, v in targets.items()}, {k: v[i] for k, v in grippers.items()}, i)
             for i in range(num_envs)
@@ -111,16 +118,17 @@ class OneEnvMethod:
 
 
 class ActionConverter:
-    """Actions of all envs from target poses, by the best way that an env allows.
+    """Converter of target poses to actions of all envs, by the fastest method that the env allows.
 
     Args:
         env: an Isaac Lab Mimic env that has been reset.
-        eef_names: its end effectors.
-        eef_poses: where they are now, eef -> (N, 4, 4).
+        eef_names: end effectors of the env.
+        eef_poses: current poses of the end effectors, eef -> (N, 4, 4).
         gripper_dims: eef -> G.
 
     Attributes:
-        way: `own` (the env's batched method), `batched` (a form of ours) or `loop`.
+        form: the known action form of the env; None if no known form agrees with the env.
+        method: `own`, `batched` or `loop`, see the docstring of the module.
         pose_dims: P of each end effector, in the order of `eef_names`.
     """
 
@@ -133,7 +141,7 @@ class ActionConverter:
         columns = _pose_columns(self._one_env, eef_poses, checks[0][1])
         self.pose_dims = tuple(len(columns[name]) for name in eef_names)
         self._columns = {name: torch.tensor(ids, device=env.device) for name, ids in columns.items()}
-        self.way = self._choose_way(checks, expected)
+        self.method = self._choose_method(checks, expected)
 
     def _find_form(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor], eef_poses: Poses) -> ActionForm | None:
         def agrees(form: ActionForm) -> bool:
@@ -141,25 +149,25 @@ class ActionConverter:
 
         return next(filter(agrees, action_forms(self._eef_names)), None)
 
-    def _choose_way(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor]) -> str:
+    def _choose_method(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor]) -> str:
         own: Callable[..., Tensor] | None = getattr(self._env, BATCHED_METHOD, None)
         if own is not None:
             if _agrees(lambda targets, grippers: own(targets, grippers, None), checks, expected):
                 return "own"
-            log.warning("The env's %s does not agree with its target_eef_pose_to_action and is not used", BATCHED_METHOD)
+            log.warning("The env's %s is not used: it does not agree with target_eef_pose_to_action", BATCHED_METHOD)
         if self.form is not None:
             return "batched"
         log.warning(
-            "Actions are made one env at a time (%d calls of target_eef_pose_to_action a step): they have none of the known "
-            "forms; give the env a batched method, %s, to make generation faster",
+            "Actions have no known form and are computed one env at a time (%d calls of target_eef_pose_to_action per "
+            "step); implement the batched method %s in the env to make generation faster",
             self._num_envs,
             BATCHED_METHOD,
         )
         return "loop"
 
     def actions(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses | None) -> Tensor:
-        """Actions (N, A) for targets and present poses, eef -> (N, 4, 4), grippers (N, G) and noise (N, P) an eef."""
-        if self.way == "own":
+        """Actions (N, A) for targets and current poses, eef -> (N, 4, 4), grippers (N, G) and noise (N, P) by eef."""
+        if self.method == "own":
             return getattr(self._env, BATCHED_METHOD)(targets, grippers, noise)
         if self.form is not None:
             return self.form.actions(targets, eef_poses, grippers, noise)
@@ -179,7 +187,7 @@ def _agrees(convert: Callable[[Poses, Poses], Tensor], checks: list[tuple[Poses,
 
 
 def _check_targets(eef_poses: Poses, gripper_dims: Mapping[str, int]) -> Iterator[tuple[Poses, Poses]]:
-    """Random targets, eef -> (N, 4, 4), near the end effectors and far from them, and gripper actions (N, G)."""
+    """Random targets, eef -> (N, 4, 4), near to and far from the end effectors, and gripper actions, eef -> (N, G)."""
     generator = torch.Generator().manual_seed(0)
     for index in range(_NUM_CHECKS):
         reach, turn = _LARGE if index % 2 else _SMALL
@@ -196,7 +204,7 @@ def _check_targets(eef_poses: Poses, gripper_dims: Mapping[str, int]) -> Iterato
 
 
 def _pose_columns(one_env: OneEnvMethod, eef_poses: Poses, grippers: Poses) -> dict[str, list[int]]:
-    """Eef -> the entries of an action that carry its pose: those that move with its target."""
+    """Eef -> indices of the action entries that contain its pose: the entries that change with its target."""
     targets, grippers = ({name: value[0] for name, value in part.items()} for part in (eef_poses, grippers))
     before = one_env.action(targets, grippers, 0)
     columns = {}

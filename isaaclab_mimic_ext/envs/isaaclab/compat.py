@@ -1,4 +1,4 @@
-"""What differs between Isaac Lab 2.3 and 3.0, in one place. Isaac Lab is imported by the functions, when they are called."""
+"""Differences between Isaac Lab 2.3 and 3.0. The functions import Isaac Lab when they are called."""
 
 # N envs, n of them addressed
 
@@ -16,12 +16,12 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.files.quaternions import WIDTH, Columns, first_columns
 
 NEWTON_PRESET = "newton_mjwarp"
-"""The name under which Isaac Lab 3's tasks have their settings for Newton."""
+"""Name of the preset with the settings for Newton in the tasks of Isaac Lab 3."""
 
 
 @cache
 def quat_is_xyzw() -> bool:
-    """The order of quaternions: xyzw in 3.0, wxyz in 2.3. Its own function is asked, not its version."""
+    """Return whether Isaac Lab's quaternions are xyzw (3.0; wxyz in 2.3), by a call of its `matrix_from_quat`."""
     from isaaclab.utils.math import matrix_from_quat
 
     return bool(torch.allclose(matrix_from_quat(torch.tensor([0.0, 0.0, 0.0, 1.0])), torch.eye(3)))
@@ -33,21 +33,21 @@ def quat_to_isaaclab(quat_xyzw: Tensor) -> Tensor:
 
 
 def quat_from_isaaclab(quat: Tensor) -> Tensor:
-    """Quaternions xyzw (..., 4) from Isaac Lab's order."""
+    """Quaternions xyzw (..., 4) of quaternions in Isaac Lab's order."""
     return quat if quat_is_xyzw() else quat.roll(-1, dims=-1)
 
 
 def tree_from_isaaclab(tree: Mapping[str, Any], declared: Columns | None = None) -> dict[str, Any]:
-    """Observations or states, leaves (N, ...), whose quaternions are xyzw, as they are recorded.
+    """Observations or states, leaves (N, ...), with quaternions converted to xyzw, the recorded order.
 
     Args:
-        declared: a task's `quaternion_columns`; the others are known by name (`first_columns`).
+        declared: `quaternion_columns` of the task; other quaternions are recognized by name (`first_columns`).
     """
     return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_from_isaaclab, declared or {})
 
 
 def tree_to_isaaclab(tree: Mapping[str, Any], declared: Columns | None = None) -> dict[str, Any]:
-    """The inverse of `tree_from_isaaclab`."""
+    """Inverse of `tree_from_isaaclab`."""
     return dict(tree) if quat_is_xyzw() else _reordered(tree, quat_to_isaaclab, declared or {})
 
 
@@ -71,17 +71,17 @@ def isaaclab_quat_from_matrix(rot: Tensor, unique: bool) -> Tensor:
 
 
 def tensor(data: Any) -> Tensor:
-    """The tensor of a data field: 3.0 wraps it into a proxy."""
+    """Tensor of a data field; 3.0 wraps it into a proxy."""
     return data if isinstance(data, Tensor) else data.torch
 
 
 def env_indices(env_ids: Tensor) -> Tensor:
-    """Numbers of envs (n,) in the type that Isaac Lab itself counts them with."""
+    """Indices of envs (n,) in the integer type that Isaac Lab uses: int64 in 2.3, int32 in 3.0."""
     return env_ids.to(torch.int32 if quat_is_xyzw() else torch.int64)
 
 
 def import_tasks(module: str | None = None) -> None:
-    """Let Isaac Lab's tasks register themselves with gymnasium, and those of `module`."""
+    """Import the modules that register tasks with gymnasium: those of Isaac Lab, and `module`."""
     import isaaclab_tasks  # noqa: F401
 
     if find_spec("isaaclab_mimic") is not None:
@@ -91,10 +91,10 @@ def import_tasks(module: str | None = None) -> None:
 
 
 def load_env_cfg(task_id: str, physics: str) -> Any:
-    """The configuration that a task is registered with, its presets resolved for `physics`, `default` or `newton`."""
+    """Registered configuration of a task, with presets resolved for `physics` (`default` or `newton`)."""
     from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
 
-    with redirect_stdout(StringIO()):  # It prints which one it reads.
+    with redirect_stdout(StringIO()):  # It prints the entry point that it reads.
         env_cfg = load_cfg_from_registry(task_id, "env_cfg_entry_point")
     if not quat_is_xyzw():
         return env_cfg
@@ -104,9 +104,9 @@ def load_env_cfg(task_id: str, physics: str) -> Any:
 
 
 def refresh_sensors(env: Any) -> None:
-    """Bring frame sensors and observations up to date after a reset.
+    """Update frame sensors and observations after a reset.
 
-    Newton moves its sensors in a step only: without this an end effector is where the trial before left it.
+    Newton updates its sensors only in a step. Without this function, an end effector keeps its pose of the previous trial.
     """
     manager = env.sim.physics_manager if quat_is_xyzw() else None
     frames = getattr(manager, "_newton_frame_transform_sensors", None)
@@ -120,9 +120,9 @@ def refresh_sensors(env: Any) -> None:
 
 
 def success_rule(term: Any, env: Any) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:
-    """A termination term that stands outside of a manager: what evaluates it for all envs, (N,) bool, and what resets it.
+    """Functions that evaluate a termination term without its manager, () -> (N,) bool, and reset its state, (n,) -> None.
 
-    A term that is a class (Isaac Lab's `ManagerTermBase`) has a state of its own.
+    A term that is a class (Isaac Lab's `ManagerTermBase`) keeps its own state.
     """
     params: Mapping[str, Any] = term.params
     for value in params.values():
@@ -142,7 +142,7 @@ def success_rule(term: Any, env: Any) -> tuple[Callable[[], Tensor], Callable[[T
 
 
 def write_joints(arm: Any, position: Tensor, velocity: Tensor, joint_ids: list[int], env_ids: Tensor) -> None:
-    """Put joints of an articulation somewhere, (n, J), and let its controllers hold them there."""
+    """Write positions [rad or m] and velocities of joints, (n, J); the positions become the targets of the controllers."""
     if hasattr(arm, "write_joint_state_to_sim_index"):
         ids = {"joint_ids": joint_ids, "env_ids": env_ids.to(torch.int32)}
         arm.write_joint_state_to_sim_index(position=position, velocity=velocity, **ids)
@@ -153,7 +153,7 @@ def write_joints(arm: Any, position: Tensor, velocity: Tensor, joint_ids: list[i
 
 
 def write_root(asset: Any, pose: Tensor, env_ids: Tensor) -> None:
-    """Put a rigid object to rest at world poses (n, 7), in Isaac Lab's order."""
+    """Write world poses (n, 7) of a rigid object, quaternions in Isaac Lab's order, and set its velocity to zero."""
     velocity = torch.zeros(len(pose), 6, device=pose.device)
     if hasattr(asset, "write_root_pose_to_sim_index"):
         asset.write_root_pose_to_sim_index(root_pose=pose, env_ids=env_ids.to(torch.int32))

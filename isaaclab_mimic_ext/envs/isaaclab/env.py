@@ -1,7 +1,7 @@
-"""Any Isaac Lab Mimic env behind our protocol: N envs in one call of each of its methods."""
+"""Adapter from any Isaac Lab Mimic env to the `MimicEnv` protocol: each method handles all N envs in one call."""
 
 # N envs, n of them addressed, E end effectors, O objects, A action entries, G gripper entries, P pose entries of an action
-# (of the end effector that has most)
+# (G and P: of the end effector with the most)
 
 import random
 from collections.abc import Mapping
@@ -31,21 +31,22 @@ from isaaclab_mimic_ext.task.reasons import FailureReason
 class IsaacLabEnv:
     """`MimicEnv` around an Isaac Lab `ManagerBasedRLMimicEnv` without terminations and recorders.
 
-    Isaac Lab's methods take and return dicts by end effector; here, and nowhere else, they become stacks, padded with zeros
-    where end effectors differ.
+    Isaac Lab's methods take and return dicts by end effector. Only this class converts them to stacked tensors, padded with
+    zeros where end effectors differ.
 
     Args:
-        env: unwrapped, made with `num_envs` scenes.
-        success_term: the termination term that says when the task is solved, taken out of its manager.
-        task_id: under which it is registered with gymnasium.
+        env: the unwrapped env with `num_envs` scenes.
+        success_term: the termination term of the task's success, removed from the termination manager.
+        task_id: gym id of the env.
 
-    What an env may have beside Isaac Lab's Mimic API, each of them optional:
+    In addition to Isaac Lab's Mimic API, an env may have these optional members:
 
     - `target_eef_poses_to_actions(targets, grippers, noise)`: see `actions.BATCHED_METHOD`.
-    - `mimic_task`, a `Task`, and `scene_state()`, a `SceneState`: why trials fail, and what grippers hold.
-    - `action_spec`: what `env_args` says of the actions, compared with that of source files.
-    - `place_trials(env_ids, draws)`: writes what is random of the trials `draws`, (n,), right after `reset(env_ids)`: then
-      a trial's scene depends on its number alone. Envs without it are seeded from their trials before every reset.
+    - `mimic_task`, a `Task`, and `scene_state()`, a `SceneState`: source of failure reasons and of the objects in grippers.
+    - `action_spec`: description of the actions in `env_args`, compared with the description in source files.
+    - `place_trials(env_ids, draws)`: writes the random initial state of the trials `draws`, (n,), after `reset(env_ids)`. A
+      trial's scene then depends only on its number. For envs without this method, the global random generators are seeded
+      from the trial numbers before each reset.
     """
 
     def __init__(self, env: Any, success_term: Any, task_id: str):
@@ -57,11 +58,11 @@ class IsaacLabEnv:
         self.eef_names: tuple[str, ...] = tuple(env.cfg.subtask_configs)
         self.action_dim: int = env.action_manager.total_action_dim
         self._succeeds, self._reset_success = success_rule(success_term, env)
-        every_env = torch.arange(self.num_envs, device=self.device)
+        all_envs = torch.arange(self.num_envs, device=self.device)
         self._violated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._success = torch.zeros_like(self._violated)
-        env.reset(env_ids=env_indices(every_env))
-        self._begin(every_env)
+        env.reset(env_ids=env_indices(all_envs))
+        self._begin(all_envs)
         self.object_names: tuple[str, ...] = tuple(env.get_object_poses())
         no_action = torch.zeros(self.num_envs, self.action_dim, device=self.device)
         gripper_dims = {name: rows.shape[-1] for name, rows in self._grippers_by_eef(no_action).items()}
@@ -76,7 +77,7 @@ class IsaacLabEnv:
 
     @property
     def _quaternion_columns(self) -> Columns:
-        """Those of a task of ours; of any other no more is known than the names of its observations say."""
+        """Quaternion columns that the task declares; empty for other tasks, whose columns are recognized by name."""
         return {} if self._task is None else self._task.quaternion_columns
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
@@ -88,19 +89,19 @@ class IsaacLabEnv:
         self._begin(env_ids)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
-        present = self._env.scene.get_state(is_relative=True)
+        current = self._env.scene.get_state(is_relative=True)
         merged = {}
-        for group, assets in present.items():
+        for group, assets in current.items():
             given = state.get(group, {})
             missing = [name for name in assets if name not in given]
             if missing:
-                raise ConfigError(f"state: no {group} '{missing[0]}'; {choices(missing[0], given)}")
+                raise ConfigError(f"state.{group}: '{missing[0]}' not found; {choices(missing[0], given)}")
             merged[group] = {name: given[name] for name in assets}
         self._env.reset_to(tree_to_isaaclab(merged), env_indices(env_ids), is_relative=True)
         self._begin(env_ids)
 
     def _seed_resets(self, draws: Draws) -> None:
-        """Isaac Lab's events draw from the global generators: from here on they are a function of the trials that start."""
+        """Seed the global generators, from which Isaac Lab's events draw, with the numbers of the trials that start."""
         entropy = [draws.seed, int(draws.domain), *draws.trials.tolist()]
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         random.seed(seed)
@@ -110,13 +111,13 @@ class IsaacLabEnv:
     def _begin(self, env_ids: Tensor) -> None:
         refresh_sensors(self._env)
         self._violated[env_ids] = False
-        # Not asked for here: a success term with a state counts steps, and the other envs have made none.
+        # Success is not evaluated here: a success term with a state counts evaluations as steps, also for the other envs.
         self._reset_success(env_ids)
         self._success[env_ids] = False
         self._refresh()
 
     def _refresh(self) -> None:
-        """Ask the env once for what the generator asks of it several times a step."""
+        """Cache the poses and signals that the generator reads several times per step."""
         self.eef_pose = torch.stack([self._env.get_robot_eef_pose(name) for name in self.eef_names], dim=1)
         self.object_pose = torch.stack(list(self._env.get_object_poses().values()), dim=1)
         self._signals = _bools(self._env.get_subtask_term_signals)
@@ -128,14 +129,14 @@ class IsaacLabEnv:
 
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
         if env_ids is not None:
-            actions = self._with_idle_envs_held(actions, env_ids)
+            actions = self._hold_idle_envs(actions, env_ids)
         self._gripper = self.actions_to_gripper_actions(actions)
         self._env.step(actions)
         self._success = self._succeeds()
         self._refresh()
 
-    def _with_idle_envs_held(self, actions: Tensor, env_ids: Tensor) -> Tensor:
-        """Isaac Lab steps every env: those that have no trial are asked to stay where they are."""
+    def _hold_idle_envs(self, actions: Tensor, env_ids: Tensor) -> Tensor:
+        """Actions (N, A) in which envs without a trial hold their pose: Isaac Lab steps all envs."""
         held = self.target_eef_pose_to_action(self.eef_pose, self._gripper)
         held[env_ids] = actions[env_ids]
         return held
@@ -150,7 +151,8 @@ class IsaacLabEnv:
         task = self._task
         if task is None:
             raise ConfigError(
-                f"datagen_config.use_skillgen: '{self._task_id}' does not say what its grippers hold; set it to false"
+                "datagen_config.use_skillgen: requires a task that reports the objects in its grippers (got "
+                f"'{self._task_id}'); set it to false"
             )
         return task.attached_objects(self._env.scene_state())
 
@@ -190,12 +192,13 @@ class IsaacLabEnv:
         return torch.stack([pad(part, (0, widest - part.shape[-1])) for part in parts.values()], dim=-2)
 
     def _unpadded(self, stacked: Tensor, dims: tuple[int, ...]) -> dict[str, Tensor]:
-        """The entries that count of (N, E, K), eef -> (N, K of that eef)."""
+        """Entries of (N, E, K) without padding, eef -> (N, K of that eef)."""
         return {name: stacked[:, eef, :dim] for eef, (name, dim) in enumerate(zip(self.eef_names, dims, strict=True))}
 
     def _grippers_by_eef(self, actions: Tensor) -> dict[str, Tensor]:
-        """Eef -> (..., G of that eef), of actions (..., A)."""
-        # Isaac Lab's takes (num_envs, num_steps, A) and, in some tasks, only that or only (rows, A): rows fit both.
+        """Gripper actions, eef -> (..., G of that eef), of actions (..., A)."""
+        # Isaac Lab's method takes (num_envs, num_steps, A); some tasks accept only that shape, others only (rows, A).
+        # Rows are accepted by all.
         rows = self._env.actions_to_gripper_actions(actions.reshape(-1, actions.shape[-1]))
         return {name: rows[name].reshape(*actions.shape[:-1], -1) for name in self.eef_names}
 
@@ -236,7 +239,7 @@ class IsaacLabEnv:
 
 
 def _bools(method: Any) -> dict[str, Tensor]:
-    """What an optional method of the Mimic API gives, name -> (N,) bool; empty where the env has it not."""
+    """Result of an optional method of the Mimic API, name -> (N,) bool; empty if the env does not implement it."""
     try:
         values = method()
     except NotImplementedError:

@@ -1,4 +1,4 @@
-"""What there is of Isaac Lab on this machine, found without importing any of it."""
+"""The Isaac Lab installation of this Python and the flags of its launcher. `find_installation` imports nothing of it."""
 
 import argparse
 import sys
@@ -16,23 +16,22 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 OTHER_ENGINE = "use sim=mujoco"
 
-HOW_TO_INSTALL = f"https://isaac-sim.github.io/IsaacLab says how to install it, or {OTHER_ENGINE}"
+HOW_TO_INSTALL = f"install it as described at https://isaac-sim.github.io/IsaacLab, or {OTHER_ENGINE}"
 
 PHYSICS = ("default", "newton")
 
 _OLDEST = (0, 47)
-
-"""Version of the extension `isaaclab` in release 2.3.0; release 3.0 counts from 1 on."""
+"""Version of the extension `isaaclab` in release 2.3.0. In release 3.0 the extension has versions from 1.0 on."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """An Isaac Lab that can run.
+    """An installed Isaac Lab that can run.
 
     Attributes:
-        is_3: release 3, else 2.3.
-        has_sim: Isaac Sim is there, which PhysX and its windows need.
-        has_newton: Newton is there, which needs no Isaac Sim.
+        is_3: true for release 3, false for 2.3.
+        has_sim: Isaac Sim is installed; PhysX and its window require Isaac Sim.
+        has_newton: Newton is installed; Newton does not require Isaac Sim.
     """
 
     is_3: bool
@@ -40,15 +39,15 @@ class Installation:
     has_newton: bool
 
     def needs_kit(self, physics: str) -> bool:
-        """Whether Isaac Sim's application (Kit) has to run for `sim.physics`."""
+        """Return whether Isaac Sim's application (Kit) must run for `sim.physics`."""
         return self.has_sim and physics != "newton"
 
 
 def find_installation() -> Installation:
-    """The Isaac Lab of this Python.
+    """Find the Isaac Lab of this Python.
 
     Raises:
-        SimulatorUnavailable: there is none, or it is too old, or has no simulator.
+        SimulatorUnavailable: it is not installed, is older than 2.3, or has no simulator.
     """
     root = _package("isaaclab")
     if root is None:
@@ -57,7 +56,7 @@ def find_installation() -> Installation:
     if version is not None and version < _OLDEST:
         found = ".".join(map(str, version))
         raise SimulatorUnavailable(
-            f"sim.engine: Isaac Lab at {root} is older than 2.3 (extension {found}); update it, or {OTHER_ENGINE}"
+            f"sim.engine: Isaac Lab at {root} must be 2.3 or later (got extension {found}); update it, or {OTHER_ENGINE}"
         )
     is_3 = version is not None and version[0] >= 1
     has_newton = is_3 and _package("isaaclab_newton") is not None and _package("newton") is not None
@@ -65,35 +64,36 @@ def find_installation() -> Installation:
         return Installation(is_3, True, has_newton)
     if has_newton:
         return Installation(is_3, False, True)
-    newton = ", nor isaaclab_newton with newton" if is_3 else ""
+    newton = ", or isaaclab_newton and newton" if is_3 else ""
     raise SimulatorUnavailable(
-        f"sim.engine: Isaac Lab is installed without a simulator: there is no Isaac Sim{newton}; {HOW_TO_INSTALL}"
+        f"sim.engine: Isaac Lab is installed without a simulator: requires Isaac Sim{newton}; {HOW_TO_INSTALL}"
     )
 
 
 def resolve_physics(installation: Installation, physics: str) -> str:
-    """`default` or `newton`: what `sim.physics` means here. Without Isaac Sim there is Newton only.
+    """Physics that `sim.physics` selects on this installation: `default` or `newton`; always `newton` without Isaac Sim.
 
     Raises:
-        ConfigError: it has none such.
+        ConfigError: `newton` is selected on Isaac Lab 2.3.
+        SimulatorUnavailable: `newton` is selected and not installed.
     """
     if physics == "newton" and not installation.is_3:
-        raise ConfigError("sim.physics: 'newton' needs Isaac Lab 3, and this is 2.3; use sim.physics=default")
+        raise ConfigError("sim.physics: 'newton' requires Isaac Lab 3 (got 2.3); use sim.physics=default")
     if physics == "newton" and not installation.has_newton:
         raise SimulatorUnavailable(
-            "sim.physics: 'newton' needs isaaclab_newton and newton, which are not installed; use sim.physics=default"
+            "sim.physics: 'newton' requires isaaclab_newton and newton, which are not installed; use sim.physics=default"
         )
     return physics if installation.has_sim else "newton"
 
 
 def isaaclab_module(task_name: str) -> str | None:
-    """The module that brings a task of `tasks/` to Isaac Lab; None: it has none."""
+    """Name of the module that registers a task of `tasks/` with Isaac Lab; None if the task has no such module."""
     name = f"isaaclab_mimic_ext.tasks.{task_name}.isaaclab"
     return name if find_spec(name) is not None else None
 
 
 def _package(name: str) -> Path | None:
-    """The folder of an installed package; None: there is none."""
+    """Folder of an installed package; None if it is not installed."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):
@@ -104,7 +104,7 @@ def _package(name: str) -> Path | None:
 
 
 def _extension_version(root: Path) -> tuple[int, ...] | None:
-    """As the extension's own file has it: beside the package in a checkout, below it in a wheel."""
+    """Version in the extension's `extension.toml`, next to the package in a checkout, below the package in a wheel."""
     for folder in (root.parent, root / "source" / "isaaclab"):
         try:
             text = (folder / "config" / "extension.toml").read_text()
@@ -114,7 +114,7 @@ def _extension_version(root: Path) -> tuple[int, ...] | None:
     return None
 
 
-USUAL_FLAGS = {
+KNOWN_FLAGS = {
     "--viz": True,
     "--visualizer": True,
     "--livestream": True,
@@ -130,12 +130,10 @@ USUAL_FLAGS = {
     "--anim_recording_start_time": True,
     "--anim_recording_stop_time": True,
 }
-
-"""Flag -> whether it takes a value; for the message where Isaac Lab cannot be asked."""
+"""Flag -> whether it takes a value; recognizes launcher flags in error messages when Isaac Lab is not installed."""
 
 PINOCCHIO = "--enable_pinocchio"
-
-"""Of Isaac Lab 2.3's scripts, read by its launcher though its parser does not know it."""
+"""Flag that the scripts of Isaac Lab 2.3 add: its launcher reads the flag, but the launcher's parser does not define it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -144,10 +142,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def launcher_flags() -> dict[str, bool]:
-    """Flag -> whether it takes a value.
+    """Flags of Isaac Lab's launcher: flag -> whether it takes a value.
 
     Raises:
-        SimulatorUnavailable: there is no Isaac Lab whose launcher could be asked.
+        SimulatorUnavailable: Isaac Lab's launcher is not installed.
     """
     actions = [
         action for action in _parser()._actions if action.help != argparse.SUPPRESS or action.dest == "enable_pinocchio"
@@ -156,11 +154,11 @@ def launcher_flags() -> dict[str, bool]:
 
 
 def parse_launcher_args(words: Sequence[str]) -> argparse.Namespace:
-    """What Isaac Lab's launcher takes for flags such as `--viz=none`.
+    """Parse flags such as `--viz=none` to the arguments that Isaac Lab's launcher takes.
 
     Raises:
-        ConfigError: a flag is unknown, or its value is wrong.
-        SimulatorUnavailable: there is no Isaac Lab whose launcher could be asked.
+        ConfigError: a flag is unknown, or its value is not valid.
+        SimulatorUnavailable: Isaac Lab's launcher is not installed.
     """
     return _parser().parse_args(list(words))
 
@@ -169,10 +167,10 @@ def parse_launcher_args(words: Sequence[str]) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     find_installation()
     parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.set_defaults(script=sys.argv[0])  # A parser without anything of its own gets a warning.
+    parser.set_defaults(script=sys.argv[0])  # The launcher warns about a parser without arguments or defaults.
     try:
-        # It parses the command line in passing, and says so; Isaac Sim's package prints when it is imported.
-        with command_line([]), redirect_stdout(StringIO()):
+        # The launcher parses and prints the command line here; Isaac Sim's package prints when it is imported.
+        with replaced_command_line([]), redirect_stdout(StringIO()):
             from isaaclab.app import AppLauncher
 
             AppLauncher.add_app_launcher_args(parser)
@@ -186,8 +184,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def command_line(words: Sequence[str]) -> Iterator[None]:
-    """While entered, the process's command line has only these words; Isaac Sim reads it for flags of its own."""
+def replaced_command_line(words: Sequence[str]) -> Iterator[None]:
+    """Replace the arguments in `sys.argv` by `words` within the context: Isaac Sim reads its own flags from there."""
     before = sys.argv[1:]
     sys.argv[1:] = words
     try:

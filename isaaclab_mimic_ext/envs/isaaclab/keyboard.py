@@ -1,4 +1,4 @@
-"""The keyboard in Isaac Lab's window: its `Se3Keyboard`, as a device to record demonstrations with."""
+"""Keyboard in Isaac Sim's window (Isaac Lab's `Se3Keyboard`), a device for recording demos."""
 
 import logging
 from typing import Any
@@ -11,39 +11,42 @@ from isaaclab_mimic_ext.errors import ConfigError
 log = logging.getLogger(__name__)
 
 _SENSITIVITY = {"pos_sensitivity": 0.2, "rot_sensitivity": 0.5}
-"""As Isaac Lab's own script has it: what a pressed key adds to a step's command [m, rad]."""
+"""Translation and rotation per step of a pressed key [m, rad], as in Isaac Lab's `record_demos.py`."""
 _RESET_KEY = "R"
 
 
 class Keyboard:
-    """W/S, A/D, Q/E move along x, y, z; Z/X, T/G, C/V turn about them; K opens and closes; R gives an attempt up.
+    """Keyboard device.
+
+    W/S, A/D, Q/E move along x, y, z; Z/X, T/G, C/V rotate about x, y, z; K opens or closes the gripper; R discards an
+    attempt.
 
     Raises:
-        ConfigError: there is no window in which keys could be pressed.
+        ConfigError: Isaac Lab was launched without a window.
     """
 
     def __init__(self, sim_device: str):
         if not has_window():
             raise ConfigError(
-                "teleop_device: 'keyboard' takes its keys from Isaac Sim's window, and there is none; leave --headless out"
+                "teleop_device: 'keyboard' requires Isaac Sim's window, which receives the keys; remove --headless"
             )
         from isaaclab.devices import Se3Keyboard, Se3KeyboardCfg
 
         self._keyboard: Any = Se3Keyboard(Se3KeyboardCfg(sim_device=sim_device, **_SENSITIVITY))
-        self._keyboard.add_callback(_RESET_KEY, self._give_up)
-        self._given_up = False
-        log.info("%s\n\tGive this attempt up: %s", self._keyboard, _RESET_KEY)
+        self._keyboard.add_callback(_RESET_KEY, self._request_reset)
+        self._reset_requested = False
+        log.info("%s\n\tDiscard this attempt: %s", self._keyboard, _RESET_KEY)
 
     def command(self) -> Tensor:
         return self._keyboard.advance()
 
     def wants_reset(self) -> bool:
-        given_up, self._given_up = self._given_up, False
-        return given_up
+        requested, self._reset_requested = self._reset_requested, False
+        return requested
 
     def reset(self) -> None:
-        self._given_up = False
+        self._reset_requested = False
         self._keyboard.reset()
 
-    def _give_up(self) -> None:
-        self._given_up = True
+    def _request_reset(self) -> None:
+        self._reset_requested = True

@@ -1,6 +1,7 @@
-"""Starts what Isaac Lab needs before anything of it is imported, once a process, and ends the process in order.
+"""Launch of Isaac Lab, once per process and before its modules are imported, and the end of a process that runs it.
 
-With Isaac Sim that is its application, Kit. Release 3 on Newton physics needs none (kit-less), and its launcher would fail.
+With Isaac Sim, the launch starts its application, Kit. Release 3 with Newton physics runs without Kit; there Isaac Lab's
+launcher would fail and is not called.
 """
 
 import logging
@@ -16,9 +17,9 @@ from typing import Any
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.isaaclab.installation import (
     Installation,
-    command_line,
     find_installation,
     parse_launcher_args,
+    replaced_command_line,
     resolve_physics,
 )
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
@@ -27,39 +28,39 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Process:
-    """What of Isaac Lab runs in this process."""
+    """The Isaac Lab that runs in this process: its resolved `sim`, and Kit's application; None before the launch."""
 
     sim: SimCfg | None = None
     app: Any = None
 
 
-def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, wants_window: bool = False) -> SimCfg:
-    """Start Isaac Lab; what it runs with, engine and physics named. A second call in one process does nothing.
+def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, needs_window: bool = False) -> SimCfg:
+    """Launch Isaac Lab and return `sim` with the resolved engine and physics. Later calls in the process only return it.
 
     Args:
-        wants_window: keys are to be pressed in it; release 3 opens none unasked.
+        needs_window: a window that receives key presses is required; release 3 opens a window only on request.
 
     Raises:
-        SimulatorUnavailable: it is not installed, too old, or does not start.
-        ConfigError: `sim` asks for what this release has not, or for a window without one.
+        SimulatorUnavailable: Isaac Lab is not installed, is too old, or does not start.
+        ConfigError: this release does not support `sim`, or `headless` contradicts `sim.launcher_args`.
     """
     if _Process.sim is not None:
         return _Process.sim
     installation = find_installation()
     resolved = replace(sim, engine="isaaclab", physics=resolve_physics(installation, sim.physics))
-    if wants_window and not installation.has_sim:
+    if needs_window and not installation.has_sim:
         raise SimulatorUnavailable(
-            "teleop_device: 'keyboard' takes its keys from Isaac Sim's window, and Isaac Sim is not installed; choices: "
-            "scripted, scripted_fluent"
+            "teleop_device: 'keyboard' requires Isaac Sim, whose window receives the keys, and Isaac Sim is not installed; "
+            "choices: scripted, scripted_fluent"
         )
-    words = launcher_words(installation, sim.launcher_args, device, headless, enable_cameras, wants_window)
+    words = launcher_words(installation, sim.launcher_args, device, headless, enable_cameras, needs_window)
     arguments = parse_launcher_args(words)
-    wants_kit = "kit" in (getattr(arguments, "visualizer", None) or ())
-    if wants_kit and not installation.has_sim:
+    uses_kit_window = "kit" in (getattr(arguments, "visualizer", None) or ())
+    if uses_kit_window and not installation.has_sim:
         raise SimulatorUnavailable(
-            "sim.launcher_args: --viz=kit needs Isaac Sim, which is not installed; choices: none, newton, rerun, viser"
+            "sim.launcher_args: --viz=kit requires Isaac Sim, which is not installed; choices: none, newton, rerun, viser"
         )
-    if installation.needs_kit(resolved.physics) or wants_kit:
+    if installation.needs_kit(resolved.physics) or uses_kit_window:
         _Process.app = _start_kit(arguments, sim.launcher_args)
     else:
         _prepare_without_kit(arguments)
@@ -73,34 +74,36 @@ def launcher_words(
     device: str,
     headless: bool,
     enable_cameras: bool,
-    wants_window: bool = False,
+    needs_window: bool = False,
 ) -> list[str]:
-    """The command line of Isaac Lab's launcher: its own flags, and those that are fields of ours.
+    """Command line of Isaac Lab's launcher: `launcher_args`, and the flags for `device`, `headless` and `enable_cameras`.
 
     Raises:
-        ConfigError: no window is wanted, and one is asked for.
+        ConfigError: `headless` is true, and `launcher_args` select a window.
     """
     words = [f"--device={device}", *(["--enable_cameras"] if enable_cameras else [])]
     visualizer = [word for word in launcher_args if word.startswith(("--viz=", "--visualizer="))]
     if headless and visualizer and not visualizer[-1].endswith("=none"):
-        raise ConfigError(f"headless: true, but {visualizer[-1]} asks for a window; leave one of them out")
+        raise ConfigError(
+            f"headless: must be false with {visualizer[-1]}, which opens a window (got true); remove one of them"
+        )
     if headless and not visualizer:
         words.append("--viz=none" if installation.is_3 else "--headless")
-    if wants_window and not visualizer and installation.is_3:
+    if needs_window and not visualizer and installation.is_3:
         words.append("--viz=kit")
     return [*words, *launcher_args]
 
 
 def has_window() -> bool:
-    """Whether Isaac Lab was launched with a window of its own, in which keys can be pressed."""
+    """Return whether Isaac Lab was launched with Isaac Sim's window, which receives key presses."""
     app = _Process.app
     return app is not None and not getattr(app, "config", {}).get("headless", True)
 
 
 def end_process(exit_code: int) -> None:
-    """End the process with this code, where Isaac Sim runs in it; elsewhere nothing happens.
+    """End the process with `exit_code` if Isaac Sim runs in it; otherwise return.
 
-    Closing Isaac Sim ends the process with 0, whatever there was to say: a failure ends without that.
+    Closing Isaac Sim ends the process with exit code 0. After a failure, the process therefore ends without closing it.
     """
     if _Process.app is None:
         return
@@ -113,21 +116,21 @@ def end_process(exit_code: int) -> None:
 
 def _start_kit(arguments: Namespace, launcher_args: Sequence[str]) -> Any:
     if getattr(arguments, "enable_pinocchio", False):
-        import pinocchio  # type: ignore[import-not-found]  # noqa: F401  # Has to be loaded before Isaac Sim's own.
+        import pinocchio  # type: ignore[import-not-found]  # noqa: F401  # Must be imported before Isaac Sim's copy.
     try:
         from isaaclab.app import AppLauncher
 
-        # Isaac Sim reads the command line for these two.
+        # Isaac Sim reads these two flags from the command line.
         read_by_kit = [word for word in launcher_args if word in ("--verbose", "--info")]
-        with _handlers_kept(), command_line(read_by_kit):
+        with _preserved_handlers(), replaced_command_line(read_by_kit):
             return AppLauncher(arguments).app
     except (ImportError, KeyError, ValueError, RuntimeError) as error:
-        raise SimulatorUnavailable(f"sim.engine: Isaac Sim does not start: {type(error).__name__}: {error}") from error
+        raise SimulatorUnavailable(f"sim.engine: Isaac Sim cannot be started: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Signals and logging stay ours: Isaac Sim's answer to SIGTERM is to end with 0, and its log has its own format."""
+def _preserved_handlers() -> Iterator[None]:
+    """Restore the handlers of signals and logging on exit: Isaac Sim ends with 0 on SIGTERM and has its own log format."""
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     root = logging.getLogger()
     root_handlers, level = root.handlers[:], root.level
@@ -141,7 +144,7 @@ def _handlers_kept() -> Iterator[None]:
 
 
 def _prepare_without_kit(arguments: Namespace) -> None:
-    """Tell Isaac Lab what its launcher would have told it: that there is no Kit, and which visualizers are wanted."""
+    """Write the settings that Isaac Lab's launcher would write: Kit does not run, and the selected visualizers."""
     from isaaclab.app import AppLauncher
     from isaaclab.app.settings_manager import get_settings_manager
 

@@ -1,4 +1,4 @@
-"""From a gym id to an env: Isaac Lab's configuration, made ready for generation as its own generator does."""
+"""Creation of an env from a gym id. The registered configuration is changed as by Isaac Lab's `setup_env_config`."""
 
 import logging
 import sys
@@ -25,22 +25,22 @@ log = logging.getLogger(__name__)
 
 
 def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, events: Any = None) -> IsaacLabEnv:
-    """The registered Mimic env `task_id` with `num_envs` scenes; Isaac Lab has been launched.
+    """Make the registered Mimic env `task_id` with `num_envs` scenes. Isaac Lab must have been launched.
 
     Args:
-        events: randomization, handed to envs that place trials themselves (a configuration with the field `trial_events`).
+        events: randomization, passed to envs that place trials themselves (a configuration with the field `trial_events`).
 
     Raises:
-        ConfigError: it is no Mimic env, or has no success term.
+        ConfigError: the task is not a Mimic task, or has no success term.
     """
-    import gymnasium  # Comes with Isaac Lab.
+    import gymnasium  # Isaac Lab installs it.
     from isaaclab.envs import ManagerBasedRLMimicEnv
 
     env_cfg = compat.load_env_cfg(task_id, sim.physics)
-    success_term = prepare(env_cfg, task_id, sim, num_envs, device)
+    success_term = prepare_env_cfg(env_cfg, task_id, sim, num_envs, device)
     if events is not None and hasattr(env_cfg, "trial_events"):
         env_cfg.trial_events = events
-    with redirect_stdout(sys.stderr):  # Its tables are no output of ours, which may be JSON.
+    with redirect_stdout(sys.stderr):  # Isaac Lab prints tables; stdout may have to be valid JSON.
         env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
     if not isinstance(env, ManagerBasedRLMimicEnv):
         env.close()
@@ -50,11 +50,11 @@ def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, eve
     return IsaacLabEnv(env, success_term, task_id)
 
 
-def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str) -> Any:
-    """Take out of an env's configuration what generation does itself; the success term that it had.
+def prepare_env_cfg(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str) -> Any:
+    """Remove terminations and recorders from an env's configuration, set its size, and return its success term.
 
     Raises:
-        ConfigError: there is none, or `sim.env` names fields that it has not.
+        ConfigError: the configuration has no success term, or a field of `sim.env` does not exist or has a wrong type.
     """
     success_term = success_term_of(env_cfg, task_id)
     env_cfg.terminations = None
@@ -65,54 +65,58 @@ def prepare(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str)
     if sim.robot_usd is not None:
         env_cfg.scene.robot.spawn.usd_path = sim.robot_usd
     if sim.physics == "newton":
-        # Without it Newton looks for the scenes at the wrong place.
+        # Otherwise Newton searches for the scenes at wrong prim paths.
         env_cfg.scene.replicate_physics = True
     try:
         env_cfg.from_dict(sim.env)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"env: '{task_id}' cannot be configured so: {error.args[0] if error.args else error}") from error
+        raise ConfigError(f"env: not valid for '{task_id}': {error.args[0] if error.args else error}") from error
     _check_substeps(env_cfg.sim, task_id)
     return success_term
 
 
 def _check_substeps(sim_cfg: Any, task_id: str) -> None:
-    """Newton hands its state to MuJoCo's solver every so many substeps; out of step with resets, those are lost.
+    """Check the interval, in substeps, at which Newton copies its state to MuJoCo's solver.
+
+    If the interval does not divide a step, resets do not reach the solver in time and are lost.
 
     Raises:
-        ConfigError: the substeps of a step are no multiple of that.
+        ConfigError: the number of substeps per step is not a multiple of the interval.
     """
     physics = getattr(sim_cfg, "physics", None)
     interval = getattr(getattr(physics, "solver_cfg", None), "update_data_interval", 1)
     num_substeps = getattr(physics, "num_substeps", interval)
     if interval > 1 and num_substeps % interval:
         raise ConfigError(
-            f"env.sim.physics: '{task_id}' would lose resets: num_substeps {num_substeps} is no multiple of "
-            f"solver_cfg.update_data_interval {interval}; set env.sim.physics.solver_cfg.update_data_interval=1"
+            f"env.sim.physics.num_substeps: must be a multiple of solver_cfg.update_data_interval {interval}, else "
+            f"'{task_id}' loses resets (got {num_substeps}); set env.sim.physics.solver_cfg.update_data_interval=1"
         )
 
 
 def success_term_of(env_cfg: Any, task_id: str) -> Any:
-    """The termination term that says when the task is solved.
+    """Termination term `success`, which evaluates whether the task is solved.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the configuration has no such term.
     """
     term = getattr(getattr(env_cfg, "terminations", None), "success", None)
     if term is None:
-        raise ConfigError(f"task.id: '{task_id}' has no termination term 'success', so that no trial could be kept")
+        raise ConfigError(
+            f"task.id: requires a task with a termination term 'success', by which trials are judged (got '{task_id}'); "
+            "add the term, or use another task"
+        )
     return term
 
 
 _PINOCCHIO_TASKS = "isaaclab_mimic.envs.pinocchio_envs"
-
-"""Registered apart from the others in 2.3."""
+"""Module of Isaac Lab 2.3 that registers the tasks that require Pinocchio; `isaaclab_mimic.envs` does not import it."""
 
 
 def registered_fields(task_id: str, sim: SimCfg) -> dict[str, Any]:
     """`datagen_config`, `subtask_configs` and `task_constraint_configs` of a registered Mimic task, as plain containers.
 
     Raises:
-        ConfigError: there is no such task, it is no Mimic task, has no success term, or not the physics asked for.
+        ConfigError: the task is not registered, is not a Mimic task, has no success term, or does not support `sim.physics`.
     """
     gym_id = import_registered(task_id, sim)
     env_cfg = compat.load_env_cfg(gym_id, sim.physics)
@@ -123,31 +127,34 @@ def registered_fields(task_id: str, sim: SimCfg) -> dict[str, Any]:
 
 
 def import_registered(task_id: str, sim: SimCfg) -> str:
-    """Let all tasks register themselves; the gym id of `task_id`, which may have a module to import before it, `module:id`.
+    """Import all modules that register tasks, and return the gym id of `task_id`.
+
+    Args:
+        task_id: gym id, optionally after the name of a module to import: `module:id`.
 
     Raises:
-        ConfigError: there is no such module or task.
+        ConfigError: the module is not found, or the task is not registered.
     """
     module, _, gym_id = task_id.rpartition(":")
     with warnings.catch_warnings():
-        # Isaac Lab's own tasks register some of their ids twice.
+        # Isaac Lab registers some of its ids twice.
         warnings.filterwarnings("ignore", message=".*Overriding environment")
         compat.import_tasks()
-    for own in filter(None, map(isaaclab_module, available_tasks())):
-        import_module(own)
+    for included in filter(None, map(isaaclab_module, available_tasks())):
+        import_module(included)
     if PINOCCHIO in sim.launcher_args and find_spec(_PINOCCHIO_TASKS) is not None:
         import_module(_PINOCCHIO_TASKS)
     if module:
-        _import_users(module)
+        _import_user_module(module)
     if not gym_id:
-        raise ConfigError(f"task.id: no value; give the gym id of a Mimic task; choices: {', '.join(mimic_ids())}")
+        raise ConfigError(f"task.id: must be the gym id of a Mimic task (got no value); choices: {', '.join(mimic_ids())}")
     if gym_id not in _registry():
         raise ConfigError(f"task.id: '{gym_id}' is not registered with Isaac Lab; {choices(gym_id, mimic_ids())}")
     return gym_id
 
 
 def mimic_ids() -> list[str]:
-    """The Mimic tasks that have registered themselves, by what their ids say."""
+    """Gym ids of the registered Mimic tasks: the ids that contain `Mimic`."""
     return sorted(gym_id for gym_id in _registry() if "Mimic" in gym_id)
 
 
@@ -157,26 +164,29 @@ def _registry() -> dict[str, Any]:
     return gymnasium.registry
 
 
-def _import_users(module: str) -> None:
+def _import_user_module(module: str) -> None:
     try:
         import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise
-        raise ConfigError(f"task.id: there is no module '{module}' to import (on {', '.join(sys.path[:3])}, ...)") from error
+        raise ConfigError(
+            f"task.id: module '{module}' not found in {', '.join(sys.path[:3])}, ...; check its name, or add its folder to "
+            "PYTHONPATH"
+        ) from error
 
 
 def _check_physics(env_cfg: Any, gym_id: str, sim: SimCfg) -> None:
     physics = type(getattr(env_cfg.sim, "physics", None)).__name__
     if sim.physics == "newton" and not physics.startswith("Newton"):
         raise ConfigError(
-            f"sim.physics: 'newton': '{gym_id}' has no settings for Newton; it needs PhysX, and so Isaac Sim and "
-            "sim.physics=default"
+            f"sim.physics: 'newton' requires a task with settings for Newton, and '{gym_id}' has none; use "
+            "sim.physics=default, which requires Isaac Sim"
         )
 
 
 def task_yaml(name: str) -> dict[str, Any]:
-    """What the file `task/<name>.yaml` says, ours or of a `--config-dir`, as plain containers; it has no `defaults` list."""
+    """Content of `task/<name>.yaml`, included or in a `--config-dir`, as plain containers. It has no `defaults` list."""
     import isaaclab_mimic_ext.tasks as tasks
 
     folders = [*(Path(folder) for folder in tasks.__path__), conf_dir()]
@@ -187,26 +197,26 @@ def task_yaml(name: str) -> dict[str, Any]:
 
 
 def trial_events(name: str) -> dict[str, EventCfg]:
-    """The randomization of a task file."""
+    """Randomization in the file of a task: name -> `EventCfg`."""
     return {event: EventCfg(**values) for event, values in task_yaml(name).get("events", {}).items()}
 
 
 def fill_mimic_cfg(env_cfg: Any, name: str) -> None:
-    """Fill an Isaac Lab `MimicEnvCfg` from a task file; what only the batched generator knows is left out."""
+    """Fill an Isaac Lab `MimicEnvCfg` from the file of a task, without the fields that Isaac Lab does not have."""
     from isaaclab.envs.mimic_env_cfg import SubTaskConfig
 
     values = task_yaml(name)
     env_cfg.datagen_config.name = name
-    for key, value in _known(env_cfg.datagen_config, values["datagen_config"]).items():
+    for key, value in _fields_in(env_cfg.datagen_config, values["datagen_config"]).items():
         setattr(env_cfg.datagen_config, key, value)
     env_cfg.subtask_configs = {
-        eef: [SubTaskConfig(**_known(SubTaskConfig, subtask)) for subtask in subtasks]
+        eef: [SubTaskConfig(**_fields_in(SubTaskConfig, subtask)) for subtask in subtasks]
         for eef, subtasks in values["subtask_configs"].items()
     }
 
 
-def _known(cfg: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Those of the values that Isaac Lab's class has, sequences as the tuples that it wants."""
+def _fields_in(cfg: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Values of the fields that the configuration class `cfg` has; lists become tuples, as in Isaac Lab."""
     assert is_dataclass(cfg)
     names = {field.name for field in fields(cfg)}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in names}

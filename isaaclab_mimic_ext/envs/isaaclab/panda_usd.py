@@ -1,9 +1,9 @@
-"""The Panda of primitives as a USD file: bodies and joints named as Isaac Lab's Franka has them, for PhysX and Newton.
+"""USD file of a Franka Panda made of primitives, for PhysX and Newton, with the body and joint names of Isaac Lab's Franka.
 
-Isaac Lab's own Franka lies on NVIDIA's servers; this one is made on the spot, from the same numbers as MuJoCo's.
+Isaac Lab's Franka is stored on NVIDIA's servers. This file is created locally, from the parameters of the MuJoCo model.
 """
 
-# Frames: link i is joint i's Denavit-Hartenberg frame; hand: z out of the palm, the left finger slides along y
+# Frames: link i is the Denavit-Hartenberg frame of joint i; hand: z points out of the palm, the left finger slides along y
 
 import math
 import os
@@ -34,15 +34,15 @@ from isaaclab_mimic_ext.envs.panda.shape import (
 
 _ROOT = "/panda"
 _BASE_MASS = 3.0
-"""It stands still, so that only that it is more than nothing matters [kg]."""
+"""Mass of the base [kg]. The base does not move, so any value above zero is valid."""
 _Quat = tuple[float, float, float, float]
 
 
 def write_panda_usd(path: str | Path) -> Path:
-    """Write the arm to a `.usd`, `.usda` or `.usdc` file, replacing what is there.
+    """Write the arm to a `.usd`, `.usda` or `.usdc` file and return its path. An existing file is replaced.
 
     Bodies: `panda_link0` .. `panda_link7`, `panda_hand`, `panda_leftfinger`, `panda_rightfinger`; joints: `panda_joint1` ..
-    `panda_joint7`, `panda_finger_joint1` and `2`. The base's frame is the file's.
+    `panda_joint7`, `panda_finger_joint1` and `2`. The origin of the file is the frame of the base.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def write_panda_usd(path: str | Path) -> Path:
     UsdGeom.Scope.Define(stage, f"{_ROOT}/joints")
     _add_arm(stage)
     _add_hand(stage)
-    # Several processes may write it at the same time: each under a name of its own.
+    # Several processes may write the file at the same time, so each writes a separate file and renames it.
     unfinished = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
     stage.GetRootLayer().Export(str(unfinished))
     os.replace(unfinished, path)
@@ -87,12 +87,12 @@ def _add_arm(stage: Usd.Stage) -> None:
 def _link_solids(link: int) -> list[Solid]:
     shells = [shell for shell in SHELLS if shell[0] == link]
     mass = LINK_MASS[link - 1] / len(shells) if link else 0.0
-    touches = link >= FIRST_COLLIDING_LINK
-    solids = [Solid.between("capsule", start, end, radius, WHITE, mass, touches) for _, start, end, radius in shells]
-    for _, centre, axis, radius, half_length in (disc for disc in DISCS if disc[0] == link):
+    collides = link >= FIRST_COLLIDING_LINK
+    solids = [Solid.between("capsule", start, end, radius, WHITE, mass, collides) for _, start, end, radius in shells]
+    for _, center, axis, radius, half_length in (disc for disc in DISCS if disc[0] == link):
         start, end = (
-            (centre[0] + way * axis[0], centre[1] + way * axis[1], centre[2] + way * axis[2])
-            for way in (-half_length, half_length)
+            (center[0] + shift * axis[0], center[1] + shift * axis[1], center[2] + shift * axis[2])
+            for shift in (-half_length, half_length)
         )
         solids.append(Solid.between("cylinder", start, end, radius, GREY, 0.0, False))
     return solids
@@ -103,14 +103,14 @@ def _add_hand(stage: Usd.Stage) -> None:
     flange_pose = UsdGeom.Xformable(flange).GetLocalTransformation()
     pos, quat = (0.0, 0.0, FLANGE_OFFSET), (math.cos(HAND_YAW / 2), 0.0, 0.0, math.sin(HAND_YAW / 2))
     hand_pose = _pose(pos, quat) * flange_pose
-    hand = _add_link(stage, "panda_hand", [Solid.of(part) for part in HAND_PARTS], hand_pose)
+    hand = _add_link(stage, "panda_hand", [Solid.from_part(part) for part in HAND_PARTS], hand_pose)
     _connect(UsdPhysics.FixedJoint.Define(stage, f"{_ROOT}/joints/panda_hand_joint"), flange.GetPath(), hand, pos, quat)
     joints = []
     for index, side in enumerate(("left", "right")):
-        solids = [Solid.of(part, mirrored=side == "right") for part in FINGER_PARTS]
+        solids = [Solid.from_part(part, mirrored=side == "right") for part in FINGER_PARTS]
         finger = _add_link(stage, f"panda_{side}finger", solids, _pose((0, 0, FINGER_BASE), (1, 0, 0, 0)) * hand_pose)
         joint = UsdPhysics.PrismaticJoint.Define(stage, f"{_ROOT}/joints/panda_finger_joint{index + 1}")
-        # The right finger's y looks inward, but it opens outward: its joint is turned by 180 degrees about z.
+        # The y axis of the right finger points inward, but the finger opens outward: its joint is rotated by pi about z.
         turn: _Quat = (1.0, 0.0, 0.0, 0.0) if side == "left" else (0.0, 0.0, 0.0, 1.0)
         _connect(joint, hand.GetPath(), finger, (0.0, 0.0, FINGER_BASE), turn, turn)
         joint.CreateAxisAttr(UsdGeom.Tokens.y)
@@ -118,21 +118,21 @@ def _add_hand(stage: Usd.Stage) -> None:
         joint.CreateUpperLimitAttr(FINGER_OPEN)
         _drive(joint, "linear", FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE)
         joints.append(joint.GetPrim())
-    _couple(*joints)
+    _couple_fingers(*joints)
 
 
 def _add_link(stage: Usd.Stage, name: str, solids: list[Solid], pose: Gf.Matrix4d) -> Usd.Prim:
-    """A body where it is when all joints are at zero; `pose` in the base's frame."""
+    """Define the body of a link at `pose`, its pose in the frame of the base when all joints are at zero."""
     prim = add_body(stage, f"{_ROOT}/{name}", solids)
     quat = pose.ExtractRotationQuat()
     set_pose(prim, tuple(pose.ExtractTranslation()), (quat.GetReal(), *quat.GetImaginary()))
-    # MuJoCo's, under Newton: its articulations do not know `disable_gravity`.
+    # Attribute of MuJoCo, read by Newton, whose articulations do not support `disable_gravity`.
     prim.CreateAttribute("mjc:gravcomp", Sdf.ValueTypeNames.Float, custom=True).Set(1.0)
     return prim
 
 
 def _pose(pos: tuple[float, ...], quat_wxyz: tuple[float, ...]) -> Gf.Matrix4d:
-    """Of row vectors: `child * parent` is the child's pose in the parent's parent."""
+    """Pose matrix for row vectors, as in pxr: `child * parent` is the pose of the child in the parent's parent."""
     return Gf.Matrix4d(Gf.Rotation(Gf.Quatd(*quat_wxyz)), Gf.Vec3d(*pos))
 
 
@@ -160,8 +160,8 @@ def _drive(joint: UsdPhysics.Joint, kind: str, stiffness: float, damping: float,
     drive.CreateMaxForceAttr(max_force)
 
 
-def _couple(first: Usd.Prim, second: Usd.Prim) -> None:
-    """Under Newton let both fingers move together, as a Panda's do: what they hold could slide between them otherwise."""
+def _couple_fingers(first: Usd.Prim, second: Usd.Prim) -> None:
+    """Couple both fingers in Newton, so that they move together as in a Panda. Otherwise held objects slide between them."""
     first.AddAppliedSchema("MjcEqualityJointAPI")
     first.CreateRelationship("mjc:target", custom=True).SetTargets([second.GetPath()])
     for index in range(5):

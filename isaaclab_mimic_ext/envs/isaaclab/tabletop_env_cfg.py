@@ -1,4 +1,4 @@
-"""Configuration of table-top tasks in Isaac Lab: scene, robot, managers. A task adds its name and its objects' parts."""
+"""Isaac Lab configuration of table-top tasks: scene, robot, managers. A task adds its name and the parts of its objects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -54,7 +54,7 @@ _FLOOR = Part("box", (50.0, 50.0, 0.01), (0.0, 0.0, -TABLE_THICKNESS - TABLE_HEI
 
 @configclass
 class TabletopSceneCfg(InteractiveSceneCfg):
-    """A table and a light; arms and objects are added under their names in the task."""
+    """Scene with a table, a floor and a light. `TabletopEnvCfg.set_task` adds arms and objects under their names."""
 
     table = AssetBaseCfg(prim_path="{ENV_REGEX_NS}/Table", spawn=PartsCfg(parts=(_TOP, *table_legs()), is_body=False))
     floor = AssetBaseCfg(prim_path="/World/Floor", spawn=PartsCfg(parts=(_FLOOR,), is_body=False))
@@ -63,12 +63,12 @@ class TabletopSceneCfg(InteractiveSceneCfg):
 
 @configclass
 class ActionsCfg:
-    """Filled by `TabletopEnvCfg.set_task`, arm by arm."""
+    """Action terms of each arm, added by `TabletopEnvCfg.set_task`."""
 
 
 @configclass
 class PolicyObservationsCfg(ObservationGroupCfg):
-    """The task's observations, each under its own key."""
+    """Observations of the task, each under its own key."""
 
     def __post_init__(self) -> None:
         self.enable_corruption = False
@@ -77,14 +77,14 @@ class PolicyObservationsCfg(ObservationGroupCfg):
 
 @configclass
 class ObservationsCfg:
-    """What there is to see."""
+    """Observation groups."""
 
     policy: PolicyObservationsCfg = PolicyObservationsCfg()
 
 
 @configclass
 class TerminationsCfg:
-    """When an episode ends."""
+    """Termination terms; `TabletopEnvCfg.set_task` adds `success`."""
 
     time_out = TerminationTermCfg(func=isaaclab_mdp.time_out, time_out=True)
     success: Any = None
@@ -92,14 +92,14 @@ class TerminationsCfg:
 
 @configclass
 class EventsCfg:
-    """What a reset randomizes."""
+    """Event terms; `TabletopEnvCfg.set_task` adds `place`, the randomization at a reset."""
 
     place: Any = None
 
 
 @configclass
 class TabletopEnvCfg(ManagerBasedRLEnvCfg):
-    """A task on a table top; `set_task` makes it complete."""
+    """Configuration of a table-top task, completed by `set_task`."""
 
     scene: TabletopSceneCfg = TabletopSceneCfg(num_envs=4096, env_spacing=2.5, replicate_physics=True)
     observations: ObservationsCfg = ObservationsCfg()
@@ -110,16 +110,16 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
     rewards: Any = None
     curriculum: Any = None
     mimic_task_name: str = ""
-    """The task of ours that this is, a folder of `tasks/`."""
+    """Name of the task, a folder of `tasks/`."""
     trial_events: dict[str, Any] = field(default_factory=dict)
-    """Randomization, name -> `EventCfg`, as `conf/task/` has it."""
+    """Randomization, name -> `EventCfg`, as in `conf/task/`."""
 
     def set_task(self, name: str, parts: Mapping[str, Sequence[Part]], events: Mapping[str, Any]) -> None:
-        """Let this be the task of that name.
+        """Complete the configuration for the task `name`.
 
         Args:
-            parts: what each object is made of.
-            events: randomization.
+            parts: primitives of each object, object -> parts.
+            events: randomization, name -> `EventCfg`.
         """
         task = cached_task(name)
         self.mimic_task_name, self.trial_events = name, dict(events)
@@ -143,7 +143,7 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
 
 
 def panda_cfg(arm: Arm) -> Any:
-    """A Panda with the controllers that it has on MuJoCo, so that it follows targets as it does there."""
+    """Configuration of a Panda with the controller gains of the MuJoCo model, so that it follows targets equally."""
     robot = FRANKA_PANDA_HIGH_PD_CFG.replace(prim_path="{ENV_REGEX_NS}/" + arm.name.capitalize())
     robot.spawn.func = spawn_panda
     robot.spawn.articulation_props.enabled_self_collisions = False
@@ -198,16 +198,14 @@ def _object_cfg(obj: SceneObject, parts: Sequence[Part]) -> Any:
 
 
 DECIMATION, PHYSICS_DT = 5, 0.01
-
-"""20 Hz control, as on every engine [s]."""
+"""Physics steps per control step, and their duration [s]: 20 Hz control, as in all engines."""
 
 NEWTON_SUBSTEPS = 2
-
-"""Of `PHYSICS_DT`: 5 ms each. At 2 ms grasps hold no better, and a step takes twice as long."""
+"""Substeps per `PHYSICS_DT`, 5 ms each. At 2 ms, grasps do not hold better, and a step takes twice as long."""
 
 
 def set_physics(sim: Any) -> None:
-    """Give an Isaac Lab `SimulationCfg` the physics of a table top; on 3.0 `physics=newton_mjwarp` selects Newton."""
+    """Set the physics of an Isaac Lab `SimulationCfg` for table-top tasks; in 3.0 `physics=newton_mjwarp` selects Newton."""
     sim.dt = PHYSICS_DT
     sim.render_interval = DECIMATION
     if quat_is_xyzw():
@@ -244,14 +242,14 @@ def _newton() -> Any:
         solver_cfg=MJWarpSolverCfg(
             solver="newton",
             integrator="implicitfast",
-            cone="elliptic",  # With the pyramidal one four bottles of five slipped out of the hand.
+            cone="elliptic",  # With `pyramidal`, 4 of 5 bottles slipped out of the hand.
             impratio=10.0,
             iterations=100,
             ls_iterations=50,
             njmax=150,
-            # Per env, on average over all of them; 27 were seen. On a CPU the time of a step grows with it.
+            # Contacts per env, mean over all envs; 27 is the largest observed value. On a CPU, step time grows with it.
             nconmax=40,
-            # With MuJoCo's own the table is there for the first env only.
+            # With MuJoCo's contacts, only the first env has contacts with the table.
             use_mujoco_contacts=False,
         ),
         collision_cfg=NewtonCollisionPipelineCfg(),

@@ -1,4 +1,4 @@
-"""Terms of Isaac Lab's managers for table-top tasks; all of them ask the task, which every engine asks."""
+"""Terms of Isaac Lab's managers for table-top tasks. All terms call the task, which all engines share."""
 
 # N envs, n of them addressed
 
@@ -21,51 +21,52 @@ from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 
 def observation_names(task: Task) -> tuple[str, ...]:
-    """The observation terms of a task, in the order in which they are recorded."""
+    """Names of a task's observation terms, in the recorded order."""
     num_arms, num_objects = len(task.arms), len(task.objects)
     joints = torch.tensor(HOME).expand(1, num_arms, len(HOME))
-    nowhere = torch.eye(4).expand(1, num_objects, 4, 4)
+    identity = torch.eye(4).expand(1, num_objects, 4, 4)
     scene = SceneState(
-        joints, joints, torch.eye(4).expand(1, num_arms, 4, 4), nowhere, torch.zeros(1, num_objects, 7), joints
+        joints, joints, torch.eye(4).expand(1, num_arms, 4, 4), identity, torch.zeros(1, num_objects, 7), joints
     )
     return tuple(Observer(task, torch.device("cpu"))(scene, torch.zeros(1, 0)))
 
 
 class SceneObservations:
-    """The observations of an env at one instant, handed out term by term; quaternions in Isaac Lab's order.
+    """Observations of an env at one instant, returned term by term, with quaternions in Isaac Lab's order.
 
-    The manager asks for every term once an instant: a term that has been handed out already is the first of the next one.
+    Isaac Lab's manager reads each term once per instant. The second read of a term therefore begins the next instant, for
+    which all terms are computed again.
     """
 
     def __init__(self, env: Any, task_name: str):
         self._env = env
         self._reader = scene_reader(env, task_name)
         self._observe = Observer(self._reader.task, torch.device(env.device))
-        self._left: dict[str, Tensor] = {}
+        self._unread: dict[str, Tensor] = {}
 
     def take(self, name: str) -> Tensor:
-        """The observation of that name, (N, ...)."""
-        if name not in self._left:
-            self._left = self._observe(self._reader.read(), self._env.action_manager.action)
-        term = {name: self._left.pop(name)}
+        """Return the observation `name`, (N, ...), and mark it as read."""
+        if name not in self._unread:
+            self._unread = self._observe(self._reader.read(), self._env.action_manager.action)
+        term = {name: self._unread.pop(name)}
         return compat.tree_to_isaaclab(term, self._reader.task.quaternion_columns)[name]
 
 
 def observation(env: Any, task_name: str, name: str) -> Tensor:
-    """One of the task's observations, (N, ...)."""
+    """Observation `name` of the task, (N, ...)."""
     if not hasattr(env, "tabletop_observations"):
         env.tabletop_observations = SceneObservations(env, task_name)
     return env.tabletop_observations.take(name)
 
 
 def success(env: Any, task_name: str) -> Tensor:
-    """Whether the task is solved at this instant, (N,) bool."""
+    """Return whether the task is solved at this instant, (N,) bool."""
     return cached_task(task_name).success(scene_reader(env, task_name).read())
 
 
 def reset_sampler(env: Any, task: Task) -> ResetSampler:
-    """What draws how trials begin, by the randomization in the env's configuration."""
-    # Isaac Lab's command lines make plain containers of configurations and back.
+    """Make the sampler of initial states of trials, with the randomization in the env's configuration."""
+    # Isaac Lab's command lines convert configurations to plain containers and back, so an event may be a dict.
     events = {
         name: event if isinstance(event, EventCfg) else EventCfg(**event) for name, event in env.cfg.trial_events.items()
     }
@@ -73,7 +74,7 @@ def reset_sampler(env: Any, task: Task) -> ResetSampler:
 
 
 class PlaceObjects(ManagerTermBase):
-    """Reset event: objects and joints at random, by the task's own randomization, from torch's global generator."""
+    """Reset event: write random joints and object poses by the task's randomization, seeded by torch's global generator."""
 
     def __init__(self, cfg: Any, env: Any):
         super().__init__(cfg, env)
@@ -88,7 +89,7 @@ class PlaceObjects(ManagerTermBase):
 
 
 class ClippedIKAction(DifferentialInverseKinematicsAction):
-    """Differential IK whose actions are clipped to [-1, 1] before they are scaled, as on every engine."""
+    """Differential IK action clipped to [-1, 1] before scaling, as in all engines."""
 
     def process_actions(self, actions: Tensor) -> None:
         super().process_actions(actions.clamp(-1.0, 1.0))

@@ -1,6 +1,6 @@
-"""Isaac Lab's Mimic API for table-top tasks, one env at a time as Isaac Lab asks for it, and all of them at once."""
+"""Isaac Lab's Mimic API for table-top tasks, for one env as in Isaac Lab, and for all envs in one call."""
 
-# N envs, n of them addressed, E end effectors (one an arm), A action entries, G = 1 gripper entry, P = 6 pose entries
+# N envs, n of them addressed, E end effectors (one per arm), A action entries, G = 1 gripper entry, P = 6 pose entries
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,10 +19,10 @@ _EnvIds = Sequence[int] | Tensor | None
 
 
 class TabletopMimicEnv(ManagerBasedRLMimicEnv):
-    """A Mimic env of one of our tasks; poses are in the env frame.
+    """Mimic env of a table-top task; poses are in the env frame.
 
-    Beside Isaac Lab's methods it has what the batched generator asks for: `target_eef_poses_to_actions`, `mimic_task`,
-    `scene_state`, `action_spec` and `place_trials`.
+    In addition to Isaac Lab's methods, it implements the optional members of `IsaacLabEnv`: `target_eef_poses_to_actions`,
+    `mimic_task`, `scene_state`, `action_spec` and `place_trials`.
     """
 
     def __init__(self, cfg: Any, render_mode: str | None = None, **kwargs: Any):
@@ -40,35 +40,35 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
         return self._control.spec
 
     def scene_state(self) -> SceneState:
-        """The scenes when observations were made last: after the last step or reset."""
+        """State of all envs at the last observations: after the last step or reset."""
         if self._state is None or self._state[0] is not self.obs_buf:
             self._state = self.obs_buf, scene_reader(self, self.cfg.mimic_task_name).read()
         return self._state[1]
 
     def place_trials(self, env_ids: Tensor, draws: Draws) -> None:
-        """Write what is random of the trials `draws`, (n,), into envs that have just been reset."""
+        """Write the random initial states of the trials `draws`, (n,), to envs that have just been reset."""
         scene_reader(self, self.cfg.mimic_task_name).write(env_ids, *self._trials.sample(draws))
         self.scene.write_data_to_sim()
         self.sim.forward()
         self.obs_buf = self.observation_manager.compute(update_history=True)
 
     def get_robot_eef_pose(self, eef_name: str, env_ids: _EnvIds = None) -> Tensor:
-        """(n, 4, 4)."""
+        """Pose of an end effector, (n, 4, 4)."""
         pose = self.scene_state().eef_pose[:, self.mimic_task.eef_names.index(eef_name)]
         return pose if env_ids is None else pose[env_ids]
 
     def get_object_poses(self, env_ids: _EnvIds = None) -> dict[str, Tensor]:
-        """Object -> (n, 4, 4)."""
+        """Poses of all objects, object -> (n, 4, 4)."""
         poses = self.scene_state().object_pose
         selected = poses if env_ids is None else poses[env_ids]
         return dict(zip(self.mimic_task.object_names, selected.unbind(1), strict=True))
 
     def get_subtask_term_signals(self, env_ids: _EnvIds = None) -> dict[str, Tensor]:
-        """Signal -> (n,) bool."""
+        """Term signals, signal -> (n,) bool."""
         return _select(self.mimic_task.signals(self.scene_state()), env_ids)
 
     def get_subtask_start_signals(self, env_ids: _EnvIds = None) -> dict[str, Tensor]:
-        """Signal -> (n,) bool."""
+        """Start signals, signal -> (n,) bool."""
         return _select(self.mimic_task.start_signals(self.scene_state()), env_ids)
 
     def target_eef_poses_to_actions(
@@ -77,7 +77,7 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
         gripper_action_dict: Mapping[str, Tensor],
         action_noise_dict: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Actions (N, A) of all envs; targets (N, 4, 4), grippers (N, G) and noise (N, P), which is added, an eef."""
+        """Actions (N, A) of all envs for targets, eef -> (N, 4, 4), grippers (N, G) and added noise (N, P) by eef."""
         noise = None if action_noise_dict is None else self._stacked(action_noise_dict)
         eef_pose = self.scene_state().eef_pose
         return self._control.from_targets(
@@ -91,7 +91,7 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
         action_noise_dict: Mapping[str, float] | None = None,
         env_id: int = 0,
     ) -> Tensor:
-        """The action (A,) of one env; `action_noise_dict` has the standard deviation of the noise an eef."""
+        """Action (A,) of one env; `action_noise_dict` contains the standard deviation of the noise, per eef."""
         targets = self._stacked({name: pose[None] for name, pose in target_eef_pose_dict.items()})
         grippers = self._stacked({name: action[None] for name, action in gripper_action_dict.items()})
         noise = None
@@ -101,16 +101,16 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
         return self._control.from_targets(targets, self.scene_state().eef_pose[env_id : env_id + 1], grippers, noise)[0]
 
     def action_to_target_eef_pose(self, action: Tensor) -> dict[str, Tensor]:
-        """Eef -> (N, 4, 4), from actions (N, A)."""
+        """Target poses of actions (N, A), eef -> (N, 4, 4)."""
         targets = self._control.to_targets(action, self.scene_state().eef_pose)
         return dict(zip(self.mimic_task.eef_names, targets.unbind(1), strict=True))
 
     def actions_to_gripper_actions(self, actions: Tensor) -> dict[str, Tensor]:
-        """Eef -> (..., G), from actions (..., A)."""
+        """Gripper actions of actions (..., A), eef -> (..., G)."""
         return dict(zip(self.mimic_task.eef_names, self._control.grippers(actions).unbind(-2), strict=True))
 
     def get_expected_attached_object(self, eef_name: str, subtask_index: int, env_cfg: Any) -> str | None:
-        """What a gripper should hold when a subtask begins (Isaac Lab's SkillGen): what it was told to grasp last."""
+        """Object that a gripper should hold when a subtask begins (Isaac Lab's SkillGen): that of its last grasp."""
         subtasks = env_cfg.subtask_configs[eef_name][:subtask_index]
         graspable = {item.object_name for item in self.mimic_task.graspable().get(eef_name, ())}
         grasped = [cfg.object_ref for cfg in subtasks if "grasp" in str(cfg.subtask_term_signal)]

@@ -1,4 +1,4 @@
-"""A table-top task's scene as Isaac Lab has it: reading it, and writing where trials begin."""
+"""Scene of a table-top task in Isaac Lab: spawning arms and objects, reading the state, writing initial states of trials."""
 
 # N envs, n of them addressed, E arms, O objects, J = 9 joints of an arm (7 and two fingers)
 
@@ -42,19 +42,19 @@ _readers: WeakKeyDictionary[Any, "SceneReader"] = WeakKeyDictionary()
 
 @cache
 def cached_task(name: str) -> Task:
-    """The task of that name, one for everybody."""
+    """Task of that name; all callers share one object."""
     return load_task(name)
 
 
 def scene_reader(env: Any, task_name: str) -> "SceneReader":
-    """The reader of an Isaac Lab env's scene; one an env."""
+    """Reader of an Isaac Lab env's scene; one object per env."""
     if env not in _readers:
         _readers[env] = SceneReader(env, cached_task(task_name))
     return _readers[env]
 
 
 class SceneReader:
-    """The present of an Isaac Lab env as a `SceneState`, whose assets have the names of the task's arms and objects."""
+    """Reader of the current state of an Isaac Lab env as a `SceneState`. Its assets have the names of arms and objects."""
 
     def __init__(self, env: Any, task: Task):
         self.task = task
@@ -66,7 +66,7 @@ class SceneReader:
         self._hands = [arm.find_bodies(HAND)[0][0] for arm in self._arms]
 
     def read(self) -> SceneState:
-        """The state of all envs, env frame."""
+        """Current state of all envs, in the env frame."""
         origin = self._scene.env_origins
         arms = [arm.data for arm in self._arms]
         ids = self.joint_ids
@@ -91,7 +91,7 @@ class SceneReader:
         return torch.cat((pos, compat.quat_from_isaaclab(compat.tensor(asset.root_link_quat_w))), dim=-1)
 
     def write(self, env_ids: Tensor, joint_pos: Tensor, root_pose: Tensor) -> None:
-        """Put everything of some envs to rest: joints (n, E, J) and objects (n, O, 7) xyzw, env frame."""
+        """Write joint positions (n, E, J) [rad, m] and object poses (n, O, 7) xyzw, env frame, with zero velocities."""
         origin = self._scene.env_origins[env_ids]
         for index, arm in enumerate(self._arms):
             position = joint_pos[:, index].contiguous()
@@ -102,11 +102,11 @@ class SceneReader:
             compat.write_root(asset, torch.cat((pose[:, :3] + origin, quat), dim=-1), env_ids)
 
 
-NVIDIAS_PANDA: str = FRANKA_PANDA_HIGH_PD_CFG.spawn.usd_path
+NVIDIA_PANDA_USD: str = FRANKA_PANDA_HIGH_PD_CFG.spawn.usd_path
 
 
 def spawn_parts(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
-    """Spawn a `PartsCfg`, of primitives or from the file that it names, as Isaac Lab's own spawners do."""
+    """Spawn a `PartsCfg` from primitives, or from the file `cfg.usd_path`, with the interface of Isaac Lab's spawners."""
     if not cfg.usd_path:
         return _spawn_primitives(prim_path, cfg, translation, orientation, **kwargs)
     file = UsdFileCfg(usd_path=cfg.usd_path, scale=cfg.usd_scale, rigid_props=cfg.rigid_props)
@@ -116,8 +116,8 @@ def spawn_parts(prim_path: str, cfg: Any, translation: Any = None, orientation: 
 @clone
 def _spawn_primitives(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **_: Any) -> Usd.Prim:
     stage = get_current_stage()
-    # Isaac Lab's command lines make plain containers of configurations and back.
-    solids = [Solid.of(part if isinstance(part, Part) else Part(**part)) for part in cfg.parts]
+    # Isaac Lab's command lines convert configurations to plain containers and back, so a part may be a dict.
+    solids = [Solid.from_part(part if isinstance(part, Part) else Part(**part)) for part in cfg.parts]
     if cfg.is_body:
         prim = add_body(stage, prim_path, solids)
     else:
@@ -139,26 +139,26 @@ def _xyzw(orientation: Any) -> tuple[float, ...]:
 
 @configclass
 class PartsCfg(RigidObjectSpawnerCfg):
-    """One rigid body, or scenery that stands still, of primitives."""
+    """Spawner of one object made of primitives: a rigid body, or scenery that does not move."""
 
     func: Any = spawn_parts
     parts: tuple[Any, ...] = ()
-    """`isaaclab_mimic_ext.envs.panda.shape.Part`s."""
+    """Primitives, each an `isaaclab_mimic_ext.envs.panda.shape.Part`."""
     is_body: bool = True
-    """Whether it can move."""
+    """True: a rigid body that moves; false: scenery that does not move."""
     usd_path: str = ""
-    """A USD file, from Nucleus or a disk, in place of the parts; its frame must be where the task has the object's."""
+    """USD file (Nucleus or local path) used instead of the parts; its frame must be the task's frame of the object."""
     usd_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 def spawn_panda(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
-    """Spawn the arm that `cfg.usd_path` names; the one of primitives in place of NVIDIA's, where that cannot be had or used.
+    """Spawn the arm in `cfg.usd_path`. If NVIDIA's arm is not reachable, or on Newton, use the arm of primitives instead.
 
-    Newton cannot use it: it holds an arm up only if its USD file asks for gravity compensation.
+    Newton compensates gravity only for bodies whose USD file sets gravity compensation, and NVIDIA's file does not.
     """
-    if cfg.usd_path == NVIDIAS_PANDA and (_runs_on_newton() or not _is_reachable(cfg.usd_path)):
+    if cfg.usd_path == NVIDIA_PANDA_USD and (_runs_on_newton() or not _is_reachable(cfg.usd_path)):
         local = write_panda_usd(_cache_folder() / "panda.usda")
-        log.info("Using the arm of primitives, %s, in place of %s", local, cfg.usd_path)
+        log.info("Using the arm of primitives, %s, instead of %s", local, cfg.usd_path)
         cfg.usd_path = str(local)
     return spawn_from_usd(prim_path, cfg, translation, orientation, **kwargs)
 
@@ -178,7 +178,7 @@ def _is_reachable(usd_path: str) -> bool:
 
 
 def _cache_folder() -> Path:
-    """Where the arm's file may lie; the machine's temporary folder where the user's own cannot be written to."""
+    """Folder for the arm's USD file: in the user's cache folder, or in the temporary folder if that is not writable."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parent = next((folder for folder in (caches, caches.parent) if folder.is_dir()), caches)
     return (caches if os.access(parent, os.W_OK) else Path(tempfile.gettempdir())) / "isaaclab_mimic_ext"

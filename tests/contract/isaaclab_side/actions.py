@@ -42,7 +42,7 @@ def converted(argument: tuple[str, tuple[str, ...], int]) -> Converted:
     quarters = {eef: torch.full((NUM_ENVS, dim), 0.25) for eef, dim in zip(eef_names, converter.pose_dims, strict=True)}
     still = converter.actions(eef_poses, eef_poses, grippers, None)
     moved = converter.actions(eef_poses, eef_poses, grippers, quarters)
-    return Converted(converter.way, converter.pose_dims, error, (moved - still).abs().sum(-1).max().item())
+    return Converted(converter.method, converter.pose_dims, error, (moved - still).abs().sum(-1).max().item())
 
 
 class UnknownForm(FrankaCubeStackIKRelMimicEnv):

@@ -116,13 +116,13 @@ class Converted:
     """How our converter makes an env's actions.
 
     Attributes:
-        way: `own`, `batched` or `loop`.
+        method: `own`, `batched` or `loop`.
         pose_dims: pose entries of each end effector's action.
         error: the largest difference to the env's own one-env method.
         moved: by how much noise of 0.25 on every pose entry moves an action, the sum over its entries.
     """
 
-    way: str
+    method: str
     pose_dims: tuple[int, ...]
     error: float
     moved: float

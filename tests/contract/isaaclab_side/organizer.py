@@ -84,7 +84,8 @@ def objects(_: None) -> dict[str, dict[str, Any]]:
     """Masses of the objects, name -> as `panda` has a body's."""
     stage = Usd.Stage.CreateInMemory()
     return {
-        name: _body(add_body(stage, f"/{name}", [Solid.of(part) for part in parts])) for name, parts in OBJECT_PARTS.items()
+        name: _body(add_body(stage, f"/{name}", [Solid.from_part(part) for part in parts]))
+        for name, parts in OBJECT_PARTS.items()
     }
 
 
