@@ -178,7 +178,8 @@ def register_process_launcher() -> None:
 
     settings: dict[str, dict[str, Any]] = {"launcher": {}, "sweeper": {"max_batch_size": None, "params": {}}}
     for kind, plugin in (("launcher", ProcessLauncher), ("sweeper", UncheckedSweeper)):
-        plugin.__module__ = _PLUGINS
+        # Hydra locates a plugin by these two names; the sweeper is defined in this function.
+        plugin.__module__, plugin.__qualname__ = _PLUGINS, plugin.__name__
         setattr(_plugins_module(), plugin.__name__, plugin)
         plugins.register(plugin)
         node = {"_target_": f"{_PLUGINS}.{plugin.__name__}", **settings[kind]}
