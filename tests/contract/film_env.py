@@ -1,4 +1,4 @@
-"""The generation loop in an env that shows films, trial by trial."""
+"""Generation loop in an env that replays prerecorded trials ("films")."""
 
 # N envs, O objects, A action entries: none
 
@@ -20,7 +20,7 @@ from tests.contract.isaaclab_side.messages import Film
 
 
 def successes_of(task: Task, films: Sequence[Film], num_envs: int = 3, **rules: Any) -> list[bool]:
-    """How our generator judges a trial of each film."""
+    """Success of one trial per film, as judged by our generator."""
     count = {"generation_guarantee": False, "generation_num_trials": len(films), "max_num_failures": None}
     task = replace(task, config=replace(task.config, **count, **rules))
     recorder = _Verdicts()
@@ -32,6 +32,8 @@ def successes_of(task: Task, films: Sequence[Film], num_envs: int = 3, **rules: 
 
 
 class _FilmEnv:
+    """Env that shows the film of each trial, in a loop. Its actions have no effect."""
+
     device = torch.device("cpu")
     failure_reasons = ()
 
@@ -79,7 +81,7 @@ class _FilmEnv:
 
 
 class _Verdicts:
-    """In the recorder's place: keeps how each trial was judged."""
+    """Replacement of the recorder that stores the success of each trial."""
 
     def __init__(self) -> None:
         self.success: dict[int, bool] = {}

@@ -1,4 +1,4 @@
-"""What every engine must do, whatever its physics."""
+"""Contract of all engines, with and without physics."""
 
 # N envs, n of them addressed
 
@@ -27,9 +27,12 @@ NEAR = {"x": [-0.05, 0.05], "y": [-0.05, 0.05]}
 
 @dataclass(frozen=True)
 class Setup:
-    """A task on an engine.
+    """Task and engine of a test.
 
-    `target` is what the gripper takes in these tests, held at `grip_height` above its frame [m], turned by up to `yaw`.
+    Attributes:
+        target: object that the gripper grasps in these tests.
+        grip_height: height of the grasp above the frame of `target` [m].
+        yaw: largest initial yaw of `target` [rad].
     """
 
     engine: str
@@ -53,7 +56,7 @@ def desktop_organizer(engine: str) -> Setup:
 
 
 def stack_cube(engine: str) -> Setup:
-    # The hand does not turn in these tests: the fingers must find two faces of the cube.
+    # The hand does not turn in these tests, so the yaw of the cube must be small for the fingers to grasp two faces.
     events = {
         "cube_2": EventCfg("cube_2", pose_range=NEAR | {"yaw": [-0.2, 0.2]}),
         "robot": EventCfg("robot", joint_std=0.02),
@@ -74,7 +77,7 @@ def setup(request: pytest.FixtureRequest, engine: str) -> Setup:
 
 
 def build(setup: Setup, num_envs: int, num_threads: int = 1) -> MimicEnv:
-    """An env with every scene reset to the trial of its own number."""
+    """Envs in which env i is reset to trial i."""
     env = setup.make(num_envs, num_threads)
     env.reset(torch.arange(num_envs), draws(num_envs))
     return env
@@ -85,14 +88,14 @@ def draws(num_envs: int) -> Draws:
 
 
 def random_actions(num_envs: int, step: int) -> Tensor:
-    """Actions (N, A) that wander down to the objects and use the gripper."""
+    """Random actions (N, A) that move down to the objects and use the gripper."""
     actions = 0.5 * draws(num_envs).normal(Stream.ACTION_NOISE, (7,), step)
     actions[:, 2] -= 0.3
     return actions
 
 
-def everything(env: MimicEnv) -> dict[str, Tensor]:
-    """All that an env shows, copied."""
+def outputs(env: MimicEnv) -> dict[str, Tensor]:
+    """Copy of all outputs of an env, by name."""
     shown = {
         **env.get_state(),
         "observations": env.observations(),
@@ -113,7 +116,7 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], rows: Tensor |
 
 
 def follow(env: MimicEnv, pos: Tensor, gripper: float, num_steps: int) -> None:
-    """Move every end effector to positions (N, 3), its orientation kept."""
+    """Move the end effectors to positions (N, 3), env frame [m], with constant orientation."""
     target = env.eef_pose[:, 0].clone()
     target[:, :3, 3] = pos
     for _ in range(num_steps):
@@ -147,8 +150,8 @@ def test_observations_have_the_names_and_shapes_of_the_stack_task(setup: Setup) 
     assert shapes == robot | {"gripper_pos": (3, 2)} | objects | own[setup.task.name]
 
 
-def test_everything_shown_is_float32_or_bool_with_one_row_an_env(setup: Setup) -> None:
-    for name, leaf in everything(build(setup, 3)).items():
+def test_outputs_are_float32_or_bool_with_one_row_per_env(setup: Setup) -> None:
+    for name, leaf in outputs(build(setup, 3)).items():
         assert leaf.shape[0] == 3, name
         assert leaf.dtype in (torch.float32, torch.bool), name
 
@@ -159,7 +162,7 @@ def test_eef_pose_agrees_with_forward_kinematics(setup: Setup) -> None:
     torch.testing.assert_close(env.eef_pose[:, 0], forward_kinematics(joint_pos[:, :7]), atol=2e-6, rtol=0)
 
 
-def test_target_pose_within_the_clip_survives_the_action_codec(setup: Setup) -> None:
+def test_unclipped_target_pose_is_restored_from_its_action(setup: Setup) -> None:
     env = build(setup, 16)
     offset = 2.0 * draws(16).uniform(Stream.ACTION_NOISE, (6,)) - 1.0
     eef_pose = env.eef_pose[:, 0]
@@ -172,7 +175,7 @@ def test_target_pose_within_the_clip_survives_the_action_codec(setup: Setup) -> 
     assert torch.equal(env.actions_to_gripper_actions(actions)[:, 0], gripper)
 
 
-def test_noise_is_added_in_action_units_before_the_clip(setup: Setup) -> None:
+def test_noise_is_added_in_action_units_before_clipping(setup: Setup) -> None:
     env = build(setup, 2)
     noise = torch.tensor([[[0.3] * 6], [[1.7] * 6]])
     actions = env.target_eef_pose_to_action(env.eef_pose, torch.ones(2, 1, 1), noise)
@@ -191,24 +194,24 @@ def test_constant_target_is_reached(setup: Setup) -> None:
     assert rotation_angle(reached[:, :3, :3], target[:, :3, :3]).max() < 0.01
 
 
-def test_partial_reset_leaves_other_envs_bitwise_untouched(setup: Setup) -> None:
+def test_partial_reset_does_not_change_a_bit_of_the_other_envs(setup: Setup) -> None:
     env = build(setup, 6)
     for step in range(5):
         env.step(random_actions(6, step))
-    before = everything(env)
+    before = outputs(env)
     env.reset(torch.tensor([4, 1]), Draws(9, torch.tensor([100, 101])))
-    assert_same(before, everything(env), torch.tensor([0, 2, 3, 5]))
+    assert_same(before, outputs(env), torch.tensor([0, 2, 3, 5]))
     assert not torch.equal(before[f"objects/{setup.target}"][4], object_poses(env)[setup.target][4])
 
 
-def test_partial_reset_does_not_change_what_other_envs_do_next(setup: Setup) -> None:
+def test_partial_reset_does_not_change_later_steps_of_other_envs(setup: Setup) -> None:
     one, other = build(setup, 3), build(setup, 3)
     for step in range(10):
         if step == 5:
             other.reset(torch.tensor([1]), Draws(9, torch.tensor([100])))
         one.step(random_actions(3, step))
         other.step(random_actions(3, step))
-    assert_same(everything(one), everything(other), torch.tensor([0, 2]))
+    assert_same(outputs(one), outputs(other), torch.tensor([0, 2]))
 
 
 def test_unsorted_env_ids_get_their_own_trials(setup: Setup) -> None:
@@ -216,41 +219,41 @@ def test_unsorted_env_ids_get_their_own_trials(setup: Setup) -> None:
     env.reset(torch.tensor([2, 0, 1]), Draws(5, torch.tensor([12, 10, 11])))
     expected = setup.make(3)
     expected.reset(torch.arange(3), Draws(5, torch.tensor([10, 11, 12])))
-    assert_same(everything(env), everything(expected))
+    assert_same(outputs(env), outputs(expected))
 
 
-def test_stepping_some_envs_leaves_the_others_bitwise_untouched(setup: Setup) -> None:
+def test_stepping_some_envs_does_not_change_a_bit_of_the_others(setup: Setup) -> None:
     env, together = build(setup, 5), build(setup, 5)
-    before = everything(env)
+    before = outputs(env)
     active = torch.tensor([0, 3])
     for step in range(5):
         env.step(random_actions(5, step), active)
         together.step(random_actions(5, step))
-    assert_same(before, everything(env), torch.tensor([1, 2, 4]))
-    assert_same(everything(together), everything(env), active)
+    assert_same(before, outputs(env), torch.tensor([1, 2, 4]))
+    assert_same(outputs(together), outputs(env), active)
 
 
-def test_env_does_not_depend_on_how_many_there_are(setup: Setup) -> None:
+def test_env_does_not_depend_on_the_number_of_envs(setup: Setup) -> None:
     sizes = (1, 7, 64)
     envs = [build(setup, size, num_threads=2) for size in sizes]
     for step in range(50):
         for env, size in zip(envs, sizes, strict=True):
             env.step(random_actions(size, step))
-    shown = [everything(env) for env in envs]
+    shown = [outputs(env) for env in envs]
     for size, fewer in zip(sizes[:2], shown[:2], strict=True):
         assert_same({name: leaf[:size] for name, leaf in shown[2].items()}, fewer)
 
 
-def test_env_does_not_depend_on_what_it_did_before_its_reset(setup: Setup) -> None:
+def test_env_does_not_depend_on_its_history_before_the_reset(setup: Setup) -> None:
     used, fresh = build(setup, 3), build(setup, 3)
     for step in range(20):
         used.step(random_actions(3, step))
     used.reset(torch.arange(3), draws(3))
-    assert_same(everything(used), everything(fresh))
+    assert_same(outputs(used), outputs(fresh))
     for step in range(5):
         used.step(random_actions(3, step))
         fresh.step(random_actions(3, step))
-    assert_same(everything(used), everything(fresh))
+    assert_same(outputs(used), outputs(fresh))
 
 
 @pytest.mark.parametrize("task", [desktop_organizer, stack_cube])
@@ -260,7 +263,7 @@ def test_mujoco_does_not_depend_on_the_number_of_threads(task: Callable[[str], S
     for step in range(50):
         for env in envs:
             env.step(random_actions(5, step))
-    shown = [everything(env) for env in envs]
+    shown = [outputs(env) for env in envs]
     assert_same(shown[0], shown[1])
     assert_same(shown[0], shown[2])
 
@@ -310,7 +313,7 @@ def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
     assert env.success().all()
 
 
-def test_fingers_stop_at_what_they_hold(setup: Setup) -> None:
+def test_fingers_stop_at_the_faces_of_the_held_object(setup: Setup) -> None:
     env = build(setup, 2)
     follow(env, grasp_position(setup, env) + torch.tensor([0.0, 0.0, 0.1]), 1.0, 20)
     follow(env, grasp_position(setup, env), 1.0, 15)
@@ -320,7 +323,7 @@ def test_fingers_stop_at_what_they_hold(setup: Setup) -> None:
     torch.testing.assert_close(fingers, torch.full((2, 2), half_width), atol=1e-3, rtol=0)
 
 
-def test_objects_rest_where_the_reset_put_them(setup: Setup) -> None:
+def test_objects_stay_at_the_poses_of_the_reset(setup: Setup) -> None:
     env = build(setup, 8)
     before = env.get_state()["rigid_object"]
     hold = env.target_eef_pose_to_action(env.eef_pose, torch.ones(8, 1, 1))
@@ -330,7 +333,7 @@ def test_objects_rest_where_the_reset_put_them(setup: Setup) -> None:
         torch.testing.assert_close(after["root_pose"], before[name]["root_pose"], atol=1e-3, rtol=0, msg=name)
 
 
-def test_reset_follows_the_events(setup: Setup) -> None:
+def test_reset_randomizes_within_the_ranges_of_the_events(setup: Setup) -> None:
     env = build(setup, 64)
     target = object_poses(env)[setup.target]
     default_pos = setup.task.objects[setup.task.object_id(setup.target)].default_pos

@@ -1,4 +1,4 @@
-"""What every engine must do where a scene has two arms, beside what `test_engines.py` asks of all scenes."""
+"""Contract of all engines for scenes with two arms, in addition to `test_engines.py`."""
 
 # N envs, E = 2 end effectors (left, right), A = 14 action entries
 
@@ -33,7 +33,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 def build(engine: str, num_envs: int) -> MimicEnv:
-    """An env with every scene reset to the trial of its own number."""
+    """Envs in which env i is reset to trial i."""
     events = load_config("generate", [f"task={TASK.name}", "output_dir=unused"]).events
     env = make_env(TASK, SimCfg(engine=engine, num_threads=1), events, num_envs)
     env.reset(torch.arange(num_envs), draws(num_envs))
@@ -45,14 +45,14 @@ def draws(num_envs: int) -> Draws:
 
 
 def random_actions(num_envs: int, step: int) -> Tensor:
-    """Actions (N, A) that wander down to the table and use the grippers."""
+    """Random actions (N, A) that move down to the table and use the grippers."""
     actions = 0.5 * draws(num_envs).normal(Stream.ACTION_NOISE, (14,), step)
     actions[:, [2, 9]] -= 0.3
     return actions
 
 
-def everything(env: MimicEnv) -> dict[str, Tensor]:
-    """All that an env shows, copied."""
+def outputs(env: MimicEnv) -> dict[str, Tensor]:
+    """Copy of all outputs of an env, by name."""
     shown = {**env.get_state(), "observations": env.observations(), "signals": env.get_subtask_term_signals()}
     shown |= {"success": env.success(), "objects": object_poses(env)}
     shown["eefs"] = env.eef_pose
@@ -65,15 +65,15 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], rows: Tensor |
         assert torch.equal(leaf[rows], other[name][rows]), name
 
 
-def hold(env: MimicEnv) -> Tensor:
+def eef_poses(env: MimicEnv) -> Tensor:
     return env.eef_pose.clone()
 
 
-def grippers(env: MimicEnv) -> Tensor:
+def open_grippers(env: MimicEnv) -> Tensor:
     return torch.full((env.num_envs, 2, 1), OPEN)
 
 
-def test_everything_of_an_arm_carries_its_name(engine: str) -> None:
+def test_observations_and_states_are_named_by_arm(engine: str) -> None:
     env = build(engine, 3)
     assert (env.eef_names, env.action_dim) == (EEFS, 14)
     shapes = {"joint_pos": (3, 9), "joint_vel": (3, 9), "eef_pos": (3, 3), "eef_quat": (3, 4), "gripper_pos": (3, 2)}
@@ -95,14 +95,14 @@ def test_arms_face_each_other_across_the_table(engine: str) -> None:
 
 
 @pytest.mark.parametrize("moving", [0, 1])
-def test_an_arm_moves_alone(engine: str, moving: int) -> None:
+def test_each_arm_moves_independently(engine: str, moving: int) -> None:
     env = build(engine, 4)
     resting = 1 - moving
-    before, targets = hold(env), hold(env)
+    before, targets = eef_poses(env), eef_poses(env)
     targets[:, moving, 2, 3] += 0.04
     for _ in range(8):
-        env.step(env.target_eef_pose_to_action(targets, grippers(env)))
-    after = hold(env)
+        env.step(env.target_eef_pose_to_action(targets, open_grippers(env)))
+    after = eef_poses(env)
     torch.testing.assert_close(after[:, moving, :3, 3], targets[:, moving, :3, 3], atol=5e-3, rtol=0)
     torch.testing.assert_close(after[:, resting], before[:, resting], atol=2e-3, rtol=0)
 
@@ -115,14 +115,14 @@ def test_actions_and_targets_are_inverse_for_both_arms(engine: str) -> None:
     torch.testing.assert_close(again, actions, atol=1e-4, rtol=0)
 
 
-def test_env_does_not_depend_on_how_many_there_are_nor_on_which_of_them_step(engine: str) -> None:
+def test_env_depends_neither_on_the_number_of_envs_nor_on_which_envs_step(engine: str) -> None:
     few, many = build(engine, 3), build(engine, 8)
-    untouched = everything(many)
+    untouched = outputs(many)
     for step in range(30):
         few.step(random_actions(3, step))
         many.step(random_actions(8, step), torch.tensor([0, 1, 2, 6]))
-    assert_same({name: leaf[:3] for name, leaf in everything(many).items()}, everything(few))
-    assert_same(everything(many), untouched, torch.tensor([3, 4, 5, 7]))
+    assert_same({name: leaf[:3] for name, leaf in outputs(many).items()}, outputs(few))
+    assert_same(outputs(many), untouched, torch.tensor([3, 4, 5, 7]))
 
 
 def test_state_restores_both_arms(engine: str) -> None:
@@ -135,7 +135,7 @@ def test_state_restores_both_arms(engine: str) -> None:
         torch.testing.assert_close(leaf, shown[name], atol=1e-5, rtol=1e-5, msg=name)
 
 
-def test_state_of_one_arm_alone_is_refused(engine: str) -> None:
+def test_state_that_lacks_an_arm_is_refused(engine: str) -> None:
     env = build(engine, 2)
     state = env.get_state()
     del state["articulation"]["robot_right"]
@@ -144,13 +144,13 @@ def test_state_of_one_arm_alone_is_refused(engine: str) -> None:
 
 
 class AlwaysSolved(TwoArmLiftTray):
-    """The task in which nothing but a violation can go wrong."""
+    """The task with success in each state, so that a trial fails only by a violation."""
 
     def success(self, scene: SceneState) -> Tensor:
         return torch.ones_like(scene.object_pose[:, 0, 0, 0], dtype=torch.bool)
 
 
-def test_trial_in_which_the_tray_was_once_tilted_does_not_succeed_until_the_next_reset(engine: str) -> None:
+def test_trial_with_a_tilted_tray_cannot_succeed_until_the_next_reset(engine: str) -> None:
     env = make_env(AlwaysSolved(), SimCfg(engine=engine, num_threads=1), {}, 2)
     env.reset(torch.arange(2), draws(2))
     level = env.get_state()
@@ -160,13 +160,13 @@ def test_trial_in_which_the_tray_was_once_tilted_does_not_succeed_until_the_next
     objects = level["rigid_object"] | {"tray": {**tray, "root_pose": in_the_air}}
     env.reset_to({**level, "rigid_object": objects}, torch.arange(2))
     for _ in range(20):
-        env.step(env.target_eef_pose_to_action(hold(env), grippers(env)))
+        env.step(env.target_eef_pose_to_action(eef_poses(env), open_grippers(env)))
         assert env.success().tolist() == [True, False]
     env.reset(torch.tensor([1]), Draws(3, torch.tensor([1])))
     assert env.success().tolist() == [True, True]
 
 
-def test_arms_touch_objects_and_each_other_but_never_themselves() -> None:
+def test_arms_collide_with_objects_and_each_other_but_not_with_themselves() -> None:
     requires.module("mujoco.batch", "mujoco")
     from isaaclab_mimic_ext.envs.mujoco import build_model
 

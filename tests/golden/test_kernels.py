@@ -1,4 +1,4 @@
-"""Warp kernels against their torch twins, and Philox against published vectors."""
+"""Warp kernels against their reference implementations in torch, and Philox against published vectors."""
 
 # N envs, E end effectors, D demos, T steps, G gripper entries
 
@@ -19,7 +19,7 @@ KNOWN_ANSWERS = [
     ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
     ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
 ]
-"""Counter, key, words of philox4x32-10: `kat_vectors` of Random123."""
+"""Counter, key and words of philox4x32-10, from `kat_vectors` of Random123."""
 PHILOX = {"warp": philox_words, "torch": philox_words_torch}
 
 
@@ -61,7 +61,7 @@ def test_philox_counts_block_step_trial_stream_under_the_seed(name: str, device:
                     assert words[row][block] == plain_philox(counter, [seed & 0xFFFFFFFF, seed >> 32]), (seed, counter)
 
 
-def test_philox_kernel_and_twin_give_the_same_words(device: torch.device) -> None:
+def test_philox_kernel_and_torch_reference_give_the_same_words(device: torch.device) -> None:
     generator = torch.Generator().manual_seed(0)
     for num_rows, num_blocks in ((1, 1), (7, 5), (300, 24)):
         trials, steps = (torch.randint(0, 2**32, (num_rows,), generator=generator).to(device) for _ in range(2))
@@ -69,7 +69,7 @@ def test_philox_kernel_and_twin_give_the_same_words(device: torch.device) -> Non
         assert torch.equal(philox_words(*arguments), philox_words_torch(*arguments))
 
 
-def test_philox_kernel_takes_strided_and_expanded_trials(device: torch.device) -> None:
+def test_philox_kernel_accepts_strided_and_expanded_trials(device: torch.device) -> None:
     trials = torch.arange(20, device=device)
     step = torch.tensor(3, device=device).expand(10)
     assert torch.equal(philox_words(1, 2, trials[::2], step, 2), philox_words_torch(1, 2, trials[::2], step, 2))
@@ -101,7 +101,7 @@ def random_segments(generator: torch.Generator, shape: tuple[int, int], num_demo
 @pytest.mark.parametrize("angle", [0.0, 1e-4, 0.04, 0.06, 1.0, math.pi])
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("planned", [False, True])
-def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, planned: bool, device: torch.device) -> None:
+def test_waypoint_kernel_and_torch_reference_agree(angle: float, legacy: bool, planned: bool, device: torch.device) -> None:
     generator = torch.Generator().manual_seed(int(1000 * angle) + legacy)
     num_demos, num_steps = 4, 12
     for shape in ((1, 1), (5, 2), (200, 1)):
@@ -120,7 +120,7 @@ def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, planned: boo
             setattr(segments, name, tensor.to(device))
         paths = random_poses(generator, (*shape, 7), angle).to(device) if planned else None
         reader = WaypointReader(*pools, segments, legacy, paths)
-        # Some have not begun, and keep what they had.
+        # Segments at cursor -1 have not begun and keep the previous waypoint.
         segments.cursor[:] = torch.where(segments.demo % 2 == 0, -1, segments.cursor)
         reader.target[:] = segments.start_pose
         for _ in range(3):
@@ -129,12 +129,12 @@ def test_waypoint_kernel_and_twin_agree(angle: float, legacy: bool, planned: boo
             expected_target, expected_gripper = waypoints_torch(*pools, segments, legacy, last, paths)
             assert torch.equal(gripper, expected_gripper)
             torch.testing.assert_close(target, expected_target, atol=3e-6, rtol=0)
-            # The segments are read anew.
+            # The reader must see changed cursors.
             segments.cursor[:] = torch.minimum(segments.cursor + 1, segments.num_waypoints - 1)
 
 
 @pytest.mark.slow
-def test_kernels_run_where_the_cache_cannot_be_written_to() -> None:
+def test_kernels_run_if_the_cache_is_not_writable() -> None:
     code = "import torch; from isaaclab_mimic_ext.rng import Draws; print(*Draws(1, torch.arange(2)).uniform(0, (1,)).shape)"
     environment = {**os.environ, "WARP_CACHE_PATH": os.path.join(os.devnull, "cache")}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

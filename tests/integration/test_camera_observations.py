@@ -1,4 +1,4 @@
-"""Pictures among the observations: of the scene as it was before each action, whatever else runs beside it."""
+"""Camera observations show the scene before each action, independent of the other envs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +42,7 @@ def configuration(folder: Path, *overrides: str) -> GenerateCfg:
 
 
 @pytest.mark.slow
-def test_a_run_records_a_picture_a_step_of_each_camera_in_a_valid_file(tmp_path: Path, renderer: Renderer) -> None:
+def test_run_records_one_picture_per_step_and_camera_in_a_valid_file(tmp_path: Path, renderer: Renderer) -> None:
     run_generation(configuration(tmp_path / "run"))
     path = tmp_path / "run" / "demo.hdf5"
     assert validate_dataset(path).is_valid(strict=True)
@@ -59,7 +59,7 @@ def test_a_run_records_a_picture_a_step_of_each_camera_in_a_valid_file(tmp_path:
                 assert np.array_equal(demo[f"obs/{camera}"][step], drawn), (camera, step)
 
 
-def test_pictures_do_not_depend_on_the_number_of_envs_and_show_what_moves(renderer: Renderer, tmp_path: Path) -> None:
+def test_pictures_do_not_depend_on_the_number_of_envs_and_show_motion(renderer: Renderer, tmp_path: Path) -> None:
     seen = []
     for num_envs in (1, 3):
         env = start_env(configuration(tmp_path, f"num_envs={num_envs}"))
@@ -79,7 +79,7 @@ def test_pictures_do_not_depend_on_the_number_of_envs_and_show_what_moves(render
     assert not torch.equal(front, front_later) and not torch.equal(wrist, wrist_later)
 
 
-def test_a_run_is_not_continued_without_its_pictures(renderer: Renderer, tmp_path: Path) -> None:
+def test_run_with_pictures_cannot_be_resumed_without_them(renderer: Renderer, tmp_path: Path) -> None:
     with pytest.raises(BudgetExhausted):
         run_generation(configuration(tmp_path / "run", "datagen_config.max_time=1e-9"))
     with pytest.raises(OutputError, match="enable_cameras: True -> False"):

@@ -1,6 +1,6 @@
-"""The desktop organizer's scripted operator on both engines."""
+"""Scripted operator of the desktop organizer on both engines."""
 
-# D demos (one an env), T frames
+# D demos (one per env), T frames
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def build(engine: str, num_demos: int) -> tuple[MimicEnv, HandPlan]:
 
 
 def perform(env: MimicEnv, plan: HandPlan) -> tuple[dict[str, Tensor], Tensor]:
-    """Signals before and success after each step, (D, T)."""
+    """Signals (D, T) before each step, success (D, T) after it."""
     signals: dict[str, list[Tensor]] = {name: [] for name in env.get_subtask_term_signals()}
     success = []
     for step in range(plan.target_eef_pose.shape[1]):
@@ -52,7 +52,7 @@ def first_rise(signal: Tensor) -> Tensor:
 
 
 def assert_annotatable(signals: dict[str, Tensor]) -> None:
-    """Signals rise one after another, with room between them for offsets of subtask ends."""
+    """Check that signals rise one after another, with distances large enough for random offsets of the boundaries."""
     reach, grasp, lift = (first_rise(signals[name]) for name in ("reach", "grasp", "lift"))
     assert (reach > 0).all()
     assert (grasp - reach).min() >= 12
@@ -83,7 +83,7 @@ def test_demos_take_ten_to_fifteen_seconds() -> None:
     assert plan.length.unique().numel() > 20
 
 
-def test_hand_moves_smoothly_and_within_the_reach_of_one_action() -> None:
+def test_hand_moves_smoothly_and_less_than_one_action_per_step() -> None:
     env, plan = build("kinematic", 200)
     path = torch.cat((env.eef_pose[:, :, :3, 3], plan.target_eef_pose[..., :3, 3]), dim=1)
     velocity = path.diff(dim=1)
@@ -91,7 +91,7 @@ def test_hand_moves_smoothly_and_within_the_reach_of_one_action() -> None:
     assert velocity.diff(dim=1).norm(dim=-1).max() < 0.005
 
 
-def test_hand_stands_still_when_the_gripper_moves() -> None:
+def test_hand_rests_when_the_gripper_moves() -> None:
     _, plan = build("kinematic", 64)
     rows = torch.arange(64)
     for frame in (plan.close_frames[:, 0], plan.open_frames[:, 0]):
@@ -100,7 +100,7 @@ def test_hand_stands_still_when_the_gripper_moves() -> None:
             assert (now[:, :3, 3] - before[:, :3, 3]).norm(dim=-1).max() < 0.001
 
 
-def test_plan_of_a_demo_does_not_depend_on_how_many_there_are() -> None:
+def test_plan_of_a_demo_does_not_depend_on_the_number_of_demos() -> None:
     _, many = build("kinematic", 8)
     _, few = build("kinematic", 3)
     shortest = min(many.target_eef_pose.shape[1], few.target_eef_pose.shape[1])
@@ -108,7 +108,7 @@ def test_plan_of_a_demo_does_not_depend_on_how_many_there_are() -> None:
     torch.testing.assert_close(many.target_eef_pose[:3, :shortest], few.target_eef_pose[:, :shortest])
 
 
-def test_a_fluent_hand_moves_whenever_the_fingers_change_and_turns_upward_within_four_frames() -> None:
+def test_fluent_hand_moves_while_the_fingers_change_and_turns_upward_within_four_frames() -> None:
     env, _ = build("kinematic", 6)
     plan = plan_fluent_demos(object_poses(env), env.eef_pose[:, 0], Draws(11, torch.arange(6)))
     rows = torch.arange(6)
@@ -118,11 +118,11 @@ def test_a_fluent_hand_moves_whenever_the_fingers_change_and_turns_upward_within
         assert (climb[rows, frames + 4] > 0.001).all()
 
 
-def test_a_fluent_hand_never_rests_on_its_way() -> None:
+def test_fluent_hand_never_rests() -> None:
     env, _ = build("kinematic", 6)
     plan = plan_fluent_demos(object_poses(env), env.eef_pose[:, 0], Draws(11, torch.arange(6)))
     speed = plan.target_eef_pose[..., :3, 3].diff(dim=1).norm(dim=-1)
-    # Of five frames in a row, so that a turning point, which is no rest, counts with what is about it.
-    way = speed.unfold(1, 5, 1).sum(-1)
-    under_way = torch.arange(way.shape[1]) < plan.length[:, None] - 15
-    assert way[under_way].min() > 0.004
+    # Sum over five frames: a turning point, where the speed is zero for one frame, is not a rest.
+    path_length = speed.unfold(1, 5, 1).sum(-1)
+    under_way = torch.arange(path_length.shape[1]) < plan.length[:, None] - 15
+    assert path_length[under_way].min() > 0.004

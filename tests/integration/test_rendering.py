@@ -1,4 +1,4 @@
-"""Pictures of states of either engine."""
+"""Pictures of states of the MuJoCo and the kinematic engine."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def make_renderer(camera: str = "front") -> Renderer:
 
 
 @pytest.mark.parametrize("engine", ["kinematic", "mujoco"])
-def test_picture_shows_the_arm_where_the_state_says(engine: str) -> None:
+def test_picture_depends_on_the_state_only(engine: str) -> None:
     env = make_env(TASK, SimCfg(engine=engine), {}, 1)
     env.reset(torch.arange(1), Draws(1, torch.arange(1)))
     with make_renderer() as renderer:
@@ -44,7 +44,7 @@ def test_picture_shows_the_arm_where_the_state_says(engine: str) -> None:
     assert np.abs(before.astype(int) - after).mean() > 1
 
 
-def test_arm_follows_the_end_effector_of_a_kinematic_state() -> None:
+def test_arm_is_drawn_at_the_end_effector_pose_of_a_kinematic_state() -> None:
     env = make_env(TASK, SimCfg(engine="kinematic"), {}, 1)
     env.reset(torch.arange(1), Draws(1, torch.arange(1)))
     for _ in range(10):
@@ -55,17 +55,17 @@ def test_arm_follows_the_end_effector_of_a_kinematic_state() -> None:
     assert np.abs(drawn - env.eef_pose[0, 0, :3, 3].numpy()).max() < 0.002
 
 
-def test_unknown_camera_names_the_cameras() -> None:
+def test_error_for_unknown_camera_lists_the_cameras() -> None:
     with pytest.raises(ConfigError, match=r"'frnt'.*front, side, top"):
         Renderer(TASK, camera="frnt")
 
 
-def test_too_large_a_picture_is_refused() -> None:
+def test_picture_larger_than_the_frame_buffer_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"from 1 x 1 to 1920 x 1080 pixels"):
         Renderer(TASK, 4000, 3000)
 
 
-def what_a_renderer_says(backend: str) -> str:
+def renderer_error(backend: str) -> str:
     imports = "from isaaclab_mimic_ext import load_task; from isaaclab_mimic_ext.envs.rendering import Renderer"
     code = f"{imports}; Renderer(load_task('desktop_organizer'))"
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -74,13 +74,13 @@ def what_a_renderer_says(backend: str) -> str:
     return run.stderr.splitlines()[-1]
 
 
-def test_window_system_without_a_display_says_what_to_install() -> None:
-    said = what_a_renderer_says("glfw")
-    assert "SimulatorUnavailable" in said
-    assert "libosmesa6" in said
+def test_error_for_missing_display_contains_the_package_to_install() -> None:
+    message = renderer_error("glfw")
+    assert "SimulatorUnavailable" in message
+    assert "libosmesa6" in message
 
 
-def test_unknown_backend_names_the_choices() -> None:
-    said = what_a_renderer_says("nonsense")
-    assert "SimulatorUnavailable" in said
-    assert "egl, glfw, osmesa" in said
+def test_error_for_unknown_backend_lists_the_choices() -> None:
+    message = renderer_error("nonsense")
+    assert "SimulatorUnavailable" in message
+    assert "egl, glfw, osmesa" in message

@@ -1,6 +1,6 @@
-"""The three-cube stack on both engines: its scripted operator, and generation from the demonstrations that are shipped."""
+"""Stack cube on both engines: scripted operator, and generation from the included source demos."""
 
-# D demos (one an env), T frames
+# D demos (one per env), T frames
 
 from functools import cache
 from itertools import pairwise
@@ -27,9 +27,9 @@ from tests.named_poses import object_poses
 
 EEF = "franka"
 EARLIEST_BOUNDARY = 10
-"""Steps after a signal's rise: the lower end of the configuration's `subtask_term_offset_range`."""
+"""Smallest distance of a boundary from the rise of its signal [steps]: lower end of `subtask_term_offset_range`."""
 FINGER_TIPS = 0.012
-"""Below the end effector [m]."""
+"""Distance of the finger tips below the end effector [m]."""
 
 
 def build(
@@ -84,7 +84,7 @@ def test_signals_rise_once_in_the_order_of_the_subtasks(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ["kinematic", "mujoco"])
 def test_hand_is_above_the_other_cubes_before_a_segment_can_end(engine: str) -> None:
-    # What follows goes sideways, in another demonstration's way, and would sweep lower cubes away.
+    # The next segment, from a different demo, moves sideways. A low hand would hit the cubes.
     signals, height, _ = performance(engine)
     rows = torch.arange(len(height))
     for name, obstacle in (("grasp_1", CUBE_SIZE), ("stack_1", 2 * CUBE_SIZE), ("grasp_2", 2 * CUBE_SIZE)):
@@ -100,7 +100,7 @@ def test_demos_take_fifteen_to_twenty_five_seconds() -> None:
     assert plan.length.unique().numel() > 20
 
 
-def test_hand_moves_smoothly_and_within_the_reach_of_one_action() -> None:
+def test_hand_moves_smoothly_and_less_than_one_action_per_step() -> None:
     env, plan = build("kinematic", 200)
     path = torch.cat((env.eef_pose[:, :, :3, 3], plan.target_eef_pose[..., :3, 3]), dim=1)
     velocity = path.diff(dim=1)
@@ -108,7 +108,7 @@ def test_hand_moves_smoothly_and_within_the_reach_of_one_action() -> None:
     assert velocity.diff(dim=1).norm(dim=-1).max() < 0.02
 
 
-def test_hand_stands_still_when_the_gripper_moves() -> None:
+def test_hand_rests_when_the_gripper_moves() -> None:
     _, plan = build("kinematic", 64)
     rows = torch.arange(64)
     for frame in torch.cat((plan.close_frames, plan.open_frames), dim=1).unbind(1):
@@ -123,29 +123,29 @@ def test_fluent_operator_stacks_the_cubes() -> None:
     assert success[:, -5:].all(1).float().mean() >= 0.9
 
 
-def test_fluent_hand_turns_upward_before_the_fingers_change_and_never_rests_on_its_way() -> None:
+def test_fluent_hand_turns_upward_when_the_fingers_change_and_never_rests() -> None:
     _, plan = build("kinematic", 6, operator=plan_fluent_demos)
     rows = torch.arange(6)
     climb = plan.target_eef_pose[..., 2, 3].diff(dim=1)
     for frames in (*plan.close_frames.unbind(1), *plan.open_frames.unbind(1)):
         assert (climb[rows, frames - 6] < -0.001).all()
         assert (climb[rows, frames + 2] > 0.001).all()
-    # Of five frames in a row, so that a turning point, which is no rest, counts with what is about it.
-    way = plan.target_eef_pose[..., :3, 3].diff(dim=1).norm(dim=-1).unfold(1, 5, 1).sum(-1)
-    step = torch.arange(way.shape[1])
+    # Sum over five frames: a turning point, where the speed is zero for one frame, is not a rest.
+    path_length = plan.target_eef_pose[..., :3, 3].diff(dim=1).norm(dim=-1).unfold(1, 5, 1).sum(-1)
+    step = torch.arange(path_length.shape[1])
     under_way = (step >= 5) & (step < plan.length[:, None] - 15)
-    assert way[under_way].min() > 0.004
+    assert path_length[under_way].min() > 0.004
 
 
-def test_operator_turns_no_further_than_its_wrist() -> None:
+def test_yaw_of_the_hand_stays_within_the_limits_of_the_wrist() -> None:
     _, plan = build("kinematic", 100, "stack_cube_mimicgen_d1")
-    # At zero yaw the palm looks down and the hand's x axis is the env's.
+    # At zero yaw the palm points down, and the x axis of the hand is parallel to that of the env.
     x_axis = plan.target_eef_pose[:, :, :2, 0]
     assert torch.atan2(x_axis[..., 1], x_axis[..., 0]).abs().max() < 1.35
 
 
 def generate(engine: str, tmp_path: Path, num_trials: int, task: str = "stack_cube") -> RunResult:
-    """A run from the demonstrations that are shipped."""
+    """Run a generation from the included source demos."""
     settings = (
         f"task={task}",
         f"sim.engine={engine}",
@@ -158,18 +158,18 @@ def generate(engine: str, tmp_path: Path, num_trials: int, task: str = "stack_cu
     return run_generation(load_config("generate", list(settings)))
 
 
-def test_shipped_demos_generate_without_physics(tmp_path: Path) -> None:
+def test_generation_from_included_demos_succeeds_without_physics(tmp_path: Path) -> None:
     report = generate("kinematic", tmp_path, 20)
     assert report.num_successes >= 19
 
 
-def test_shipped_demos_generate_with_planned_ways_between_skills(tmp_path: Path) -> None:
+def test_generation_from_included_demos_succeeds_with_transits_between_skills(tmp_path: Path) -> None:
     report = generate("kinematic", tmp_path, 20, "stack_cube_skillgen")
     assert report.num_successes >= 18
 
 
 @pytest.mark.slow
-def test_shipped_demos_generate_with_physics(tmp_path: Path) -> None:
+def test_generation_from_included_demos_succeeds_with_physics(tmp_path: Path) -> None:
     requires.module("mujoco.batch", "mujoco")
     report = generate("mujoco", tmp_path, 24)
     assert report.num_successes >= 21

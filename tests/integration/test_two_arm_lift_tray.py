@@ -1,6 +1,6 @@
-"""The two-arm tray lift on both engines: its scripted operator, and generation from the demonstrations that are shipped."""
+"""Two-arm tray lift on both engines: scripted operator, and generation from the included source demos."""
 
-# D demos (one an env), T frames, E = 2 end effectors (left, right)
+# D demos (one per env), T frames
 
 from functools import cache
 from itertools import pairwise
@@ -45,7 +45,7 @@ def build(engine: str, num_demos: int) -> tuple[MimicEnv, HandPlans]:
 
 
 def perform(env: MimicEnv, plan: HandPlans) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Signals (D, T) before, success (D, T) and the tray's tilt (D, T) [rad] after each step."""
+    """Signals (D, T) before each step; success (D, T) and tilt of the tray (D, T) [rad] after each step."""
     signals: dict[str, list[Tensor]] = {name: [] for name in env.get_subtask_term_signals()}
     success, tilt = [], []
     for step in range(plan.target_eef_pose.shape[1]):
@@ -82,10 +82,10 @@ def test_signals_rise_in_the_order_of_the_subtasks(engine: str) -> None:
         assert (rises[later] - rises[earlier]).min() >= 40
 
 
-def test_hands_that_do_not_lift_together_spill_and_fail() -> None:
+def test_hands_that_do_not_lift_together_tilt_the_tray_and_fail() -> None:
     requires.module("mujoco.batch", "mujoco")
     env, plan = build("mujoco", 2)
-    # Right does everything half a second later, once it holds the tray.
+    # The right hand is delayed by half a second after it has grasped the tray.
     begin, delay = 85, 10
     for tensor in (plan.target_eef_pose, plan.gripper_action):
         tensor[:, begin + delay :, 1] = tensor[:, begin:-delay, 1].clone()
@@ -101,7 +101,7 @@ def test_demos_take_twenty_to_thirty_five_seconds() -> None:
     assert plan.length.unique().numel() > 20
 
 
-def test_hands_move_smoothly_and_within_the_reach_of_one_action() -> None:
+def test_hands_move_smoothly_and_less_than_one_action_per_step() -> None:
     _, plan = build("kinematic", 200)
     velocity = plan.target_eef_pose[..., :3, 3].diff(dim=1)
     assert velocity.norm(dim=-1).max() < 0.05
@@ -114,11 +114,11 @@ def test_hands_keep_their_distance_while_they_carry() -> None:
     between = plan.target_eef_pose[:, :, 1, :3, 3] - plan.target_eef_pose[:, :, 0, :3, 3]
     distance = between.norm(dim=-1)
     spread = torch.where(closed, distance, -torch.inf).amax(1) - torch.where(closed, distance, torch.inf).amin(1)
-    # Before the carrying begins a hand may stand still and tremble while it waits for the other.
+    # Before the carry, a hand may rest with tremor while it waits for the other hand.
     assert spread.max() < 0.003
 
 
-def test_plan_of_a_demo_does_not_depend_on_how_many_there_are() -> None:
+def test_plan_of_a_demo_does_not_depend_on_the_number_of_demos() -> None:
     _, many = build("kinematic", 8)
     _, few = build("kinematic", 3)
     shortest = min(many.target_eef_pose.shape[1], few.target_eef_pose.shape[1])
@@ -126,7 +126,7 @@ def test_plan_of_a_demo_does_not_depend_on_how_many_there_are() -> None:
     torch.testing.assert_close(many.target_eef_pose[:3, :shortest], few.target_eef_pose[:, :shortest])
 
 
-def test_two_hands_are_recorded_annotated_and_generated_from(tmp_path: Path) -> None:
+def test_demos_of_two_hands_can_be_recorded_annotated_and_used_for_generation(tmp_path: Path) -> None:
     raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
     common = (f"task={TASK}", "sim=kinematic")
     command("record", load_config("record_demos", [*common, "num_demos=3", f"output_file={raw}"]))
@@ -154,18 +154,18 @@ def generate(engine: str, tmp_path: Path, num_trials: int, *overrides: str) -> R
     return report
 
 
-def test_shipped_demos_generate_without_physics(tmp_path: Path) -> None:
+def test_generation_from_included_demos_succeeds_without_physics(tmp_path: Path) -> None:
     assert generate("kinematic", tmp_path, 10).num_successes >= 9
 
 
 @pytest.mark.slow
-def test_shipped_demos_generate_with_physics(tmp_path: Path) -> None:
+def test_generation_from_included_demos_succeeds_with_physics(tmp_path: Path) -> None:
     requires.module("mujoco.batch", "mujoco")
     assert generate("mujoco", tmp_path, 12).num_successes >= 10
 
 
 @pytest.mark.slow
-def test_without_its_constraints_most_trials_tilt_the_tray(tmp_path: Path) -> None:
+def test_most_trials_without_constraints_tilt_the_tray(tmp_path: Path) -> None:
     requires.module("mujoco.batch", "mujoco")
     report = generate("mujoco", tmp_path, 12, WITHOUT_CONSTRAINTS)
     assert report.num_successes <= 6
@@ -173,7 +173,7 @@ def test_without_its_constraints_most_trials_tilt_the_tray(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("task", "other"), [(TASK, "desktop_organizer"), ("desktop_organizer", TASK)])
-def test_source_of_another_number_of_arms_is_refused_before_anything_is_written(
+def test_source_with_a_different_number_of_arms_is_refused_before_files_are_written(
     task: str, other: str, tmp_path: Path
 ) -> None:
     settings = [

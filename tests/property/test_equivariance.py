@@ -1,4 +1,4 @@
-"""Plans move with what they relate to, and with nothing else."""
+"""Equivariance: plans move with the objects that their subtasks relate to, and do not depend on anything else."""
 
 # T steps of a trial, O objects
 
@@ -31,7 +31,7 @@ NUM_FRAMES = 300
 
 
 def _related(seed: int, strategy: str) -> Spec:
-    """A random spec whose every subtask relates to an object and selects by one strategy."""
+    """Random spec in which all subtasks relate to an object and use the same selection strategy."""
     spec = random_spec(seed, num_eefs=1)
     subtasks = {
         eef: [replace(subtask, object_ref=subtask.object_ref or OBJECTS[0], strategy=strategy) for subtask in of_eef]
@@ -41,14 +41,14 @@ def _related(seed: int, strategy: str) -> Spec:
 
 
 def _world(seed: int, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
-    """Poses of the eef (T, 4, 4) and of the objects (T, O, 4, 4)."""
+    """Random poses of the eef (T, 4, 4) and of the objects (T, O, 4, 4)."""
     rng = np.random.default_rng([seed, 5])
     eef = np.resize(random_poses(rng, (17,), spec.rotation), (NUM_FRAMES, 4, 4))
     return eef, np.resize(random_poses(rng, (17, len(OBJECTS)), spec.rotation), (NUM_FRAMES, len(OBJECTS), 4, 4))
 
 
 def _plan(spec: Spec, eef: np.ndarray, objects: np.ndarray, trial: int = 3) -> np.ndarray:
-    """The target poses (T, 4, 4) of one trial in a world that plays like a film."""
+    """Target poses (T, 4, 4) of one trial in a world with prerecorded poses."""
     planner = spec.planner(1, CPU)
     first = torch.tensor([0])
     planner.begin_trials(first, Draws(spec.config.seed, torch.tensor([trial])), torch.from_numpy(eef[0]).float()[None, None])
@@ -86,7 +86,7 @@ def _moved_demos(spec: Spec, motion: np.ndarray) -> Spec:
 
 
 @pytest.mark.parametrize("strategy", ["random", "nearest_neighbor_robot_distance"])
-def test_moving_object_and_world_together_leaves_the_relative_path_unchanged(strategy: str) -> None:
+def test_plan_moves_with_the_scene(strategy: str) -> None:
     for seed in range(15):
         spec, motion = _related(2000 + seed, strategy), _motion(seed)
         eef, objects = _world(seed, spec)
@@ -95,7 +95,7 @@ def test_moving_object_and_world_together_leaves_the_relative_path_unchanged(str
 
 
 @pytest.mark.parametrize("strategy", ["random", "nearest_neighbor_robot_distance"])
-def test_where_the_source_was_recorded_does_not_matter(strategy: str) -> None:
+def test_plan_does_not_depend_on_where_the_source_was_recorded(strategy: str) -> None:
     for seed in range(15):
         spec = _related(3000 + seed, strategy)
         world = _world(seed, spec)
@@ -104,7 +104,7 @@ def test_where_the_source_was_recorded_does_not_matter(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["random", "nearest_neighbor_object", "nearest_neighbor_robot_distance"])
-def test_source_and_scene_moved_together_move_the_plan(strategy: str) -> None:
+def test_plan_moves_with_source_and_scene_together(strategy: str) -> None:
     for seed in range(15):
         spec, motion = _related(4000 + seed, strategy), _motion(seed)
         eef, objects = _world(seed, spec)
@@ -113,7 +113,7 @@ def test_source_and_scene_moved_together_move_the_plan(strategy: str) -> None:
         assert np.abs(motion @ here - there).max() <= TOLERANCE, f"seed {seed}"
 
 
-def test_objects_that_no_subtask_relates_to_do_not_matter() -> None:
+def test_plan_does_not_depend_on_unrelated_objects() -> None:
     for seed in range(15):
         spec = random_spec(5000 + seed, num_eefs=1)
         related = {eef: [replace(s, object_ref=OBJECTS[0]) for s in of_eef] for eef, of_eef in spec.subtasks.items()}
@@ -130,7 +130,7 @@ Change = Callable[[NestedTensors], None]
 
 
 class _ChangedEnv(KinematicEnv):
-    """The kinematic engine, in which every reset is followed by a change of the scene."""
+    """Kinematic engine that changes the scene after each reset."""
 
     change: Change = staticmethod(lambda state: None)
 
@@ -142,13 +142,13 @@ class _ChangedEnv(KinematicEnv):
 
 
 def _move_pose(pose: Tensor, motion: Tensor) -> Tensor:
-    """Position and quaternion (n, 7), moved."""
+    """Apply a motion (4, 4) to poses (n, 7), position and quaternion xyzw."""
     moved = motion @ pose_from_pos_quat(pose[:, :3].double(), pose[:, 3:].double())
     return torch.cat((moved[:, :3, 3], quat_xyzw_from_matrix(moved[:, :3, :3])), dim=1).float()
 
 
 def _generate(source: Path, folder: RunFolder, change: Change) -> list[dict[str, np.ndarray]]:
-    """The datasets of a run's demos, without noise and slowly enough for no action to be clipped."""
+    """HDF5 datasets of each demo of a run, without noise and so slow that no action is clipped."""
     slowly = [
         f"subtask_configs.franka.{index}.{value}"
         for index in range(4)
@@ -166,7 +166,7 @@ def _generate(source: Path, folder: RunFolder, change: Change) -> list[dict[str,
 
 
 def _poses(demo: dict[str, np.ndarray], name: str) -> Tensor:
-    """What is in `states` under a name, (T, 4, 4)."""
+    """Recorded poses of an entry of `states`, (T, 4, 4)."""
     pose = torch.from_numpy(demo[f"states/{name}"]).double()
     return pose_from_pos_quat(pose[:, :3], pose[:, 3:])
 
@@ -188,7 +188,7 @@ def plain_run(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("yaw", [0.4, -2.5])
-def test_a_source_file_moved_with_its_scene_moves_what_is_generated(
+def test_generated_demos_move_with_source_file_and_scene(
     yaw: float, plain_run: list[dict[str, np.ndarray]], kinematic_source: Path, tmp_path: Path
 ) -> None:
     pos = torch.tensor([0.3, -0.7, 0.0], dtype=torch.float64)
@@ -211,7 +211,7 @@ def test_a_source_file_moved_with_its_scene_moves_what_is_generated(
 
 
 @pytest.mark.slow
-def test_distractors_elsewhere_leave_what_is_generated_as_it_was(
+def test_generated_demos_do_not_depend_on_distractors(
     plain_run: list[dict[str, np.ndarray]], kinematic_source: Path, tmp_path: Path
 ) -> None:
     def scatter(state: NestedTensors) -> None:

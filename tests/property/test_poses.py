@@ -1,4 +1,4 @@
-"""Geometry: group axioms, round trips, geodesics; and that no row ever depends on the batch that it is in."""
+"""Geometry: group axioms, round trips, geodesics, and independence of each row from its batch."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ unit = st.floats(-1.0, 1.0)
 
 @st.composite
 def directions(draw: st.DrawFn) -> Tensor:
-    """Unit vectors (3,) float64, the axes themselves among them."""
+    """Unit vectors (3,) float64, including coordinate axes."""
     vector = torch.tensor(draw(st.one_of(st.tuples(unit, unit, unit), st.sampled_from([(1, 0, 0), (0, -1, 0), (0, 0, 1)]))))
     norm = vector.double().norm()
     return vector.double() / norm if norm > 1e-3 else torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
@@ -50,7 +50,7 @@ def _close(a: Tensor, b: Tensor, tolerance: float = 1e-9) -> bool:
 
 @QUICK
 @given(poses(), poses(), poses())
-def test_poses_are_a_group(a: Tensor, b: Tensor, c: Tensor) -> None:
+def test_poses_satisfy_the_group_axioms(a: Tensor, b: Tensor, c: Tensor) -> None:
     identity = torch.eye(4, dtype=torch.float64)
     assert _close(geometry.invert_pose(a) @ a, identity)
     assert _close(a @ geometry.invert_pose(a), identity)
@@ -61,7 +61,7 @@ def test_poses_are_a_group(a: Tensor, b: Tensor, c: Tensor) -> None:
 
 @QUICK
 @given(rotation_vectors())
-def test_rotations_survive_every_round_trip(vector: Tensor) -> None:
+def test_rotations_are_restored_by_all_round_trips(vector: Tensor) -> None:
     rot = geometry.matrix_from_axis_angle(vector)
     assert _close(rot @ rot.T, torch.eye(3, dtype=torch.float64))
     assert abs(float(torch.linalg.det(rot)) - 1.0) < 1e-9
@@ -79,7 +79,7 @@ def test_rotations_survive_every_round_trip(vector: Tensor) -> None:
 
 @QUICK
 @given(rotation_vectors())
-def test_rotations_survive_round_trips_in_float32(vector: Tensor) -> None:
+def test_rotations_are_restored_by_round_trips_in_float32(vector: Tensor) -> None:
     rot = geometry.matrix_from_axis_angle(vector.float())
     assert _close(geometry.matrix_from_quat_xyzw(geometry.quat_xyzw_from_matrix(rot)), rot, 1e-6)
     assert _close(geometry.matrix_from_axis_angle(geometry.axis_angle_from_matrix(rot)), rot, 2e-6)
@@ -96,19 +96,17 @@ def test_yaws_add_up(a: float, b: float) -> None:
 
 @QUICK
 @given(rotation_vectors(), directions(), angles)
-def test_rotation_angle_is_how_far_one_turned(start: Tensor, axis: Tensor, angle: float) -> None:
+def test_rotation_angle_is_the_angle_of_the_applied_rotation(start: Tensor, axis: Tensor, angle: float) -> None:
     rot = geometry.matrix_from_axis_angle(start)
     turned = geometry.matrix_from_axis_angle(angle * axis) @ rot
     assert abs(float(geometry.rotation_angle(turned, rot)) - angle) <= 1e-6
-    # The chord is flat at a half turn: there half of the digits are lost.
+    # Near a half turn the chord is insensitive to the angle: half of the digits are lost.
     assert abs(float(geometry.rotation_angle(turned.float(), rot.float())) - angle) <= (2e-6 if angle < 3.0 else 1e-3)
 
 
 @QUICK
 @given(poses(), poses(), st.floats(0.0, 1.0))
-def test_interpolation_begins_at_the_start_ends_at_the_goal_and_keeps_its_speed(
-    start: Tensor, goal: Tensor, fraction: float
-) -> None:
+def test_interpolation_leads_from_start_to_goal_at_constant_speed(start: Tensor, goal: Tensor, fraction: float) -> None:
     def at(value: float) -> Tensor:
         return geometry.interpolate_poses(start, goal, torch.tensor(value, dtype=torch.float64))
 
@@ -140,7 +138,7 @@ Function = Callable[..., Tensor]
 
 
 def _inputs() -> dict[str, tuple[Function, Rows]]:
-    """Function name -> the function and its inputs, (NUM_ROWS, ...) each."""
+    """Functions and their inputs, (NUM_ROWS, ...) each, by name."""
     generator = torch.Generator().manual_seed(3)
 
     def rand(*shape: int) -> Tensor:
@@ -173,12 +171,12 @@ def _inputs() -> dict[str, tuple[Function, Rows]]:
     }
 
 
-def test_every_function_of_the_geometry_is_checked_for_batch_dependence() -> None:
+def test_all_geometry_functions_are_checked_for_batch_dependence() -> None:
     assert set(geometry.__all__) <= set(_inputs())
 
 
 @pytest.mark.parametrize("name", _inputs())
-def test_a_row_is_the_same_to_the_bit_in_every_batch(name: str) -> None:
+def test_row_is_bitwise_the_same_in_any_batch(name: str) -> None:
     function, inputs = _inputs()[name]
     whole = function(*inputs)
     for rows in SLICES:
@@ -186,7 +184,7 @@ def test_a_row_is_the_same_to_the_bit_in_every_batch(name: str) -> None:
             assert torch.equal(part, whole[rows]), f"{name}: rows {rows} differ from the same rows of the whole batch"
 
 
-def test_a_waypoint_is_the_same_to_the_bit_in_every_batch() -> None:
+def test_waypoint_is_bitwise_the_same_in_any_batch() -> None:
     generator = torch.Generator().manual_seed(4)
     pools = (random_poses(generator, (1, 3, 12), 2.0), random_poses(generator, (1, 3, 12), 2.0), torch.rand(1, 3, 12, 1))
     segments = random_segments(generator, (NUM_ROWS, 1), 3, 12)

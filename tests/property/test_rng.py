@@ -1,4 +1,4 @@
-"""Draws: their distribution, and that they belong to (seed, trial, stream, step) and to nothing else."""
+"""Draws: their distribution, and their dependence on (seed, trial, stream, step) only."""
 
 # n trials
 
@@ -19,20 +19,20 @@ def _draws(seed: int = 3, num_trials: int = 4000) -> Draws:
 
 
 def _largest_gap(values: torch.Tensor, cumulative: torch.Tensor) -> float:
-    """Kolmogorov's distance of a sample from its distribution, given as the cumulative probability of each sorted value."""
+    """Kolmogorov distance of a sorted sample from a distribution, from the cumulative probability of each value."""
     count = len(values)
     steps = torch.arange(count + 1, dtype=torch.float64) / count
     return float(torch.maximum((cumulative - steps[:-1]).abs(), (cumulative - steps[1:]).abs()).max())
 
 
-def test_uniform_draws_lie_strictly_between_zero_and_one() -> None:
+def test_uniform_draws_are_strictly_between_zero_and_one() -> None:
     uniform = _draws().uniform(Stream.OBJECT_POSE, SHAPE)
     assert uniform.dtype == torch.float32
     assert float(uniform.min()) > 0.0
     assert float(uniform.max()) < 1.0
 
 
-def test_the_extreme_words_still_give_numbers_inside_the_open_interval() -> None:
+def test_extreme_words_are_mapped_into_the_open_interval() -> None:
     words = torch.tensor([0, 2**32 - 1])
     extremes = ((words >> 9).float() + 0.5) * 2.0**-23
     assert 0.0 < float(extremes[0]) < float(extremes[1]) < 1.0
@@ -58,10 +58,10 @@ def test_normal_draws_are_normal() -> None:
     assert _largest_gap(ordered, torch.special.ndtr(ordered)) < 1.95 / math.sqrt(count)
 
 
-def test_entries_of_a_draw_do_not_follow_each_other() -> None:
+def test_entries_of_a_draw_are_uncorrelated() -> None:
     for values in (_draws().uniform(Stream.OBJECT_POSE, (12,)), _draws().normal(Stream.ACTION_NOISE, (12,))):
-        centred = (values - values.mean(0)).double()
-        correlation = torch.corrcoef(centred.T) - torch.eye(12, dtype=torch.float64)
+        centered = (values - values.mean(0)).double()
+        correlation = torch.corrcoef(centered.T) - torch.eye(12, dtype=torch.float64)
         assert float(correlation.abs().max()) < 5 / math.sqrt(len(values))
 
 
@@ -84,7 +84,7 @@ def test_integers_never_leave_their_range_even_for_the_largest_draw() -> None:
         assert int((largest * count).floor()) == count - 1
 
 
-def test_draws_are_the_same_in_any_order_and_company() -> None:
+def test_draws_do_not_depend_on_order_or_other_trials() -> None:
     trials = torch.arange(1000, 1200)
     shuffled = torch.randperm(200, generator=torch.Generator().manual_seed(0))
     for name in ("uniform", "normal"):
@@ -95,7 +95,7 @@ def test_draws_are_the_same_in_any_order_and_company() -> None:
         assert torch.equal(alone[0], together[17])
 
 
-def test_one_step_for_all_and_a_step_each_give_the_same_draws() -> None:
+def test_scalar_step_and_step_per_trial_give_the_same_draws() -> None:
     draws = _draws(num_trials=10)
     steps = torch.tensor([4, 0, 4, 9, 1, 2, 3, 4, 5, 6])
     each = draws.uniform(Stream.ACTION_NOISE, SHAPE, steps)
@@ -113,34 +113,34 @@ def test_seed_trial_stream_and_step_each_change_every_draw() -> None:
         for step in (0, 1, 500)
     ]
     assert len({tuple(values[0].tolist()) for values in drawn}) == len(drawn)
-    # No draw is another one shifted either.
+    # Draws are not shifted copies of each other either.
     firsts = torch.stack([values[0, :4] for values in drawn]).flatten()
     assert len(firsts.unique()) > 0.99 * len(firsts)
 
 
-def test_the_numbers_of_the_streams_never_change() -> None:
-    """Datasets depend on them."""
+def test_stream_numbers_do_not_change() -> None:
+    """Reproducibility of existing datasets depends on these numbers."""
     numbers = {"OBJECT_POSE": 0, "JOINT_POSITION": 1, "BOUNDARY": 2, "SELECTION": 3, "ACTION_NOISE": 4, "OPERATOR": 5}
     assert {name: int(Stream[name]) for name in numbers} == numbers
     assert len({int(stream) for stream in Stream}) == len(Stream)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
-def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+def test_seed_out_of_range_is_refused(seed: int) -> None:
     with pytest.raises(ConfigError, match=r"seed: must be from 0 to"):
         Draws(seed, torch.arange(3))
 
 
-def test_evaluation_shares_no_draw_with_generation_under_the_same_seed_or_another() -> None:
-    made = torch.stack([_draws(seed, 300).uniform(stream, SHAPE) for seed in (1, 2, 3) for stream in Stream])
+def test_evaluation_and_generation_have_no_common_draws() -> None:
+    generation = torch.stack([_draws(seed, 300).uniform(stream, SHAPE) for seed in (1, 2, 3) for stream in Stream])
     held_out = Draws(2, torch.arange(300), Domain.EVALUATION)
-    judged = torch.stack([held_out.uniform(stream, SHAPE) for stream in Stream])
+    evaluation = torch.stack([held_out.uniform(stream, SHAPE) for stream in Stream])
     # A value of 23 bits repeats by chance; a row of fifty does not.
-    rows = {tuple(row) for row in made.flatten(0, -2).tolist()}
-    assert not rows & {tuple(row) for row in judged.flatten(0, -2).tolist()}
+    rows = {tuple(row) for row in generation.flatten(0, -2).tolist()}
+    assert not rows & {tuple(row) for row in evaluation.flatten(0, -2).tolist()}
 
 
-def test_generation_draws_what_it_drew_before_there_were_domains() -> None:
+def test_draws_of_generation_do_not_contain_the_domain() -> None:
     first = _draws(3, 1).uniform(Stream.OBJECT_POSE, (4,))
     expected = philox_words(
         3, int(Stream.OBJECT_POSE), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64), 1

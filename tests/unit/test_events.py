@@ -1,6 +1,4 @@
-"""Where objects stand after a reset."""
-
-# n trials, O objects
+"""Placements of objects and joint noise after a reset."""
 
 from itertools import combinations
 
@@ -39,7 +37,7 @@ def _sample(task: Task, events: dict[str, EventCfg], trials: torch.Tensor, seed:
     return PlacementSampler(task, events, CPU).sample(Draws(seed, trials))
 
 
-def test_objects_stand_within_their_ranges_and_reach_their_ends(task: Task) -> None:
+def test_placements_fill_their_ranges(task: Task) -> None:
     events = default_events()
     placements = _sample(task, events, torch.arange(NUM_TRIALS))
     for name in ("ketchup", "basket"):
@@ -55,7 +53,7 @@ def test_objects_stand_within_their_ranges_and_reach_their_ends(task: Task) -> N
             assert float(values.max()) >= high - 0.05 * width - 1e-6
 
 
-def test_objects_keep_apart_from_each_other_and_from_the_robot_and_stay_on_the_table(task: Task) -> None:
+def test_placements_do_not_overlap_each_other_or_the_robot_and_stay_on_the_table(task: Task) -> None:
     events = default_events()
     placements = _sample(task, events, torch.arange(NUM_TRIALS))
     separation = {event.asset: event.min_separation for event in events.values()}
@@ -72,7 +70,7 @@ def test_objects_keep_apart_from_each_other_and_from_the_robot_and_stay_on_the_t
         assert float(from_base.min()) >= obj.footprint_radius + PlacementSampler.base_radius - 1e-6
 
 
-def test_a_placement_belongs_to_its_trial_alone(task: Task) -> None:
+def test_placement_depends_only_on_its_trial(task: Task) -> None:
     events = default_events()
     together = _sample(task, events, torch.arange(NUM_TRIALS))
     shuffled = torch.randperm(NUM_TRIALS, generator=torch.Generator().manual_seed(1))[:37]
@@ -82,8 +80,8 @@ def test_a_placement_belongs_to_its_trial_alone(task: Task) -> None:
     assert not torch.equal(_sample(task, events, torch.arange(3), seed=2), together[:3])
 
 
-def test_a_placement_that_needs_many_tries_belongs_to_its_trial_too(task: Task) -> None:
-    """Little room: most candidates overlap, trials need different numbers of tries."""
+def test_placement_that_needs_many_attempts_depends_only_on_its_trial(task: Task) -> None:
+    """In narrow ranges most candidates overlap, and trials need different numbers of attempts."""
     events = default_events()
     tight = [-0.16, 0.16]
     for name in ("juice", "cheese"):
@@ -93,13 +91,13 @@ def test_a_placement_that_needs_many_tries_belongs_to_its_trial_too(task: Task) 
         assert torch.equal(_sample(task, events, torch.tensor([trial]))[0], together[trial])
 
 
-def test_an_object_without_an_event_stands_at_its_default(task: Task) -> None:
+def test_object_without_an_event_is_at_its_default_position(task: Task) -> None:
     placements = _sample(task, {}, torch.arange(3))
     expected = torch.tensor([[*obj.default_pos, 0.0] for obj in task.objects])
     assert torch.equal(placements, expected.expand(3, -1, -1))
 
 
-def test_ranges_that_leave_no_room_are_refused_naming_the_trial_and_the_remedy(task: Task) -> None:
+def test_ranges_without_a_free_placement_are_refused_with_trial_and_remedy(task: Task) -> None:
     events = {"juice": EventCfg("orange_juice", {"x": [-0.11, -0.09]}, min_separation=0.2)}
     with pytest.raises(ConfigError, match=r"trial 41 .*change pose_range or reduce min_separation"):
         _sample(task, events, torch.tensor([41]))
@@ -119,12 +117,12 @@ def test_ranges_off_the_table_are_refused(task: Task) -> None:
         (EventCfg("ketchup", {"x": [0.1]}), r"must be \[lowest, highest\]"),
     ],
 )
-def test_a_wrong_event_is_refused(task: Task, event: EventCfg, message: str) -> None:
+def test_invalid_event_is_refused(task: Task, event: EventCfg, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PlacementSampler(task, {"event": event}, CPU)
 
 
-def test_joint_noise_is_the_robots(task: Task) -> None:
+def test_joint_noise_is_read_from_the_event_of_the_robot(task: Task) -> None:
     assert joint_noise_std(task, default_events()).tolist() == pytest.approx([0.02])
     assert joint_noise_std(task, {}).tolist() == [0.0]
 

@@ -1,4 +1,4 @@
-"""What several grippers of the kinematic engine do to one thing that they can all hold."""
+"""Kinematic engine: one object held by several grippers."""
 
 # N = 1 scene, two arms
 
@@ -13,13 +13,13 @@ from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, Scen
 from tests.named_poses import object_poses
 
 GRIP = 0.15
-"""From the bar's middle to where either hand holds it [m]."""
+"""Distance from the center of the bar to the grip point of each hand [m]."""
 REST = 0.01
 HANDS = ("left", "right")
 
 
 class Bar(Task):
-    """Two arms face each other across a bar with a grip at either end."""
+    """Task with two arms that face each other across a bar with a grip at each end."""
 
     name = "bar"
     arms = (
@@ -46,7 +46,7 @@ class Bar(Task):
 def move(
     env: KinematicEnv, places: dict[str, tuple[float, float, float]], grippers: dict[str, float], num_steps: int = 25
 ) -> None:
-    """Move hands to places within reach of so many steps; hands that are not named stay, with their grippers as told."""
+    """Move the hands in `places` to positions [m]; other hands stay. `grippers`: gripper actions of all hands."""
     targets = env.eef_pose.clone()
     for name, place in places.items():
         targets[0, HANDS.index(name), :3, 3] = torch.tensor(place)
@@ -61,7 +61,7 @@ def bar_pos(env: KinematicEnv) -> list[float]:
 
 @pytest.fixture
 def env() -> KinematicEnv:
-    """Both hands hold the bar, 20 cm up."""
+    """Env in which both hands hold the bar, 20 cm above the table."""
     env = KinematicEnv(Bar(), {}, 1)
     ends = {"left": (0.5, -GRIP, REST), "right": (0.5, GRIP, REST)}
     move(env, ends, {"left": 1.0, "right": 1.0})
@@ -71,11 +71,11 @@ def env() -> KinematicEnv:
     return env
 
 
-def test_both_hands_lift_it_together(env: KinematicEnv) -> None:
+def test_both_hands_lift_the_bar_together(env: KinematicEnv) -> None:
     assert bar_pos(env) == pytest.approx([0.5, 0.0, REST + 0.2], abs=1e-5)
 
 
-def test_it_falls_when_the_last_hand_opens(env: KinematicEnv) -> None:
+def test_bar_falls_when_the_last_hand_opens(env: KinematicEnv) -> None:
     for _ in range(3):
         move(env, {}, {"left": 1.0, "right": -1.0}, num_steps=1)
         assert bar_pos(env) == pytest.approx([0.5, 0.0, REST + 0.2], abs=1e-5)
@@ -84,21 +84,21 @@ def test_it_falls_when_the_last_hand_opens(env: KinematicEnv) -> None:
 
 
 @pytest.mark.parametrize(("giver", "taker", "side"), [("left", "right", 1.0), ("right", "left", -1.0)])
-def test_it_goes_with_the_hand_that_still_holds_it(env: KinematicEnv, giver: str, taker: str, side: float) -> None:
+def test_bar_moves_with_the_hand_that_still_holds_it(env: KinematicEnv, giver: str, taker: str, side: float) -> None:
     grippers = {giver: 1.0, taker: -1.0}
     move(env, {}, grippers)
     move(env, {taker: (0.6, side * GRIP, REST + 0.1)}, grippers)
     assert bar_pos(env) == pytest.approx([0.6, 0.0, REST + 0.1], abs=1e-5)
 
 
-def test_it_goes_with_the_first_arm_where_the_two_disagree(env: KinematicEnv) -> None:
+def test_bar_moves_with_the_first_arm_if_the_arms_disagree(env: KinematicEnv) -> None:
     move(env, {"left": (0.6, -GRIP, REST + 0.2)}, {"left": -1.0, "right": -1.0})
     assert bar_pos(env) == pytest.approx([0.6, 0.0, REST + 0.2], abs=1e-5)
     move(env, {"right": (0.4, GRIP, REST + 0.2)}, {"left": -1.0, "right": -1.0})
     assert bar_pos(env) == pytest.approx([0.6, 0.0, REST + 0.2], abs=1e-5)
 
 
-def test_hand_that_closes_away_from_its_own_grip_holds_nothing() -> None:
+def test_hand_that_closes_away_from_its_own_grip_stays_empty() -> None:
     env = KinematicEnv(Bar(), {}, 1)
     other_end = {"left": (0.5, GRIP - 0.05, REST)}
     move(env, other_end, {"left": 1.0, "right": 1.0})

@@ -1,4 +1,4 @@
-"""Videos and pictures of recorded demos, with a renderer that paints what it is shown."""
+"""Videos and pictures of recorded demos, with a fake renderer that paints frames of one color."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ SMALL = TileOptions(width=32, height=32)
 
 
 class PaintingRenderer:
-    """Stands in for `Renderer`: a plain frame, as bright as the ketchup's x; it notes the states that it was given."""
+    """Fake `Renderer`. Brightness of its frames encodes the x position of the ketchup; states are stored in `shown`."""
 
     def __init__(self, task: Any, width: int, height: int, camera: str, shadows: bool):
         self.shape = (height, width, 3)
@@ -63,7 +63,7 @@ def edit(dataset: Path, name: str, values: np.ndarray | None) -> None:
             file[name] = values
 
 
-def test_video_has_a_frame_a_step_of_the_longest_demo(painted, tmp_path, dataset):
+def test_video_has_one_frame_per_step_of_the_longest_demo(painted, tmp_path, dataset):
     write_video(dataset, tmp_path / "play.mp4", TASK, stride=1, tiles=SMALL)
     frames = list(iter(imageio.get_reader(tmp_path / "play.mp4")))
     assert len(frames) == max(lengths_of(dataset))
@@ -71,12 +71,12 @@ def test_video_has_a_frame_a_step_of_the_longest_demo(painted, tmp_path, dataset
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.hdf5", "play.mp4"]
 
 
-def test_short_demos_hold_their_last_frame_without_drawing_it_again(painted, tmp_path, dataset):
+def test_last_frame_of_short_demos_is_repeated_without_rendering(painted, tmp_path, dataset):
     write_video(dataset, tmp_path / "play.mp4", TASK, stride=1, tiles=SMALL)
     assert len([state for state in shown if state is not None]) == sum(lengths_of(dataset))
 
 
-def test_stride_skips_steps_but_not_the_last(painted, tmp_path, dataset):
+def test_stride_skips_steps_except_the_last(painted, tmp_path, dataset):
     write_video(dataset, tmp_path / "play.mp4", TASK, num_demos=1, stride=7, tiles=SMALL)
     drawn = [state["rigid_object"]["ketchup"]["root_pose"] for state in shown if state is not None]
     with h5py.File(dataset) as file:
@@ -85,7 +85,7 @@ def test_stride_skips_steps_but_not_the_last(painted, tmp_path, dataset):
     np.testing.assert_array_equal(np.stack(drawn), expected)
 
 
-def test_states_come_without_their_leading_axis_and_as_xyzw(painted, tmp_path):
+def test_renderer_receives_single_states_with_quaternions_as_xyzw(painted, tmp_path):
     pictures = []
     for version in (0, 1):
         path = make_source_file(tmp_path / f"v{version}.hdf5", num_demos=1, format_version=version)
@@ -97,7 +97,7 @@ def test_states_come_without_their_leading_axis_and_as_xyzw(painted, tmp_path):
     np.testing.assert_array_equal(old["rigid_object"]["ketchup"]["root_pose"], new["rigid_object"]["ketchup"]["root_pose"])
 
 
-def test_picture_shows_how_demos_begin(painted, tmp_path, dataset):
+def test_picture_shows_initial_scenes(painted, tmp_path, dataset):
     write_scene_picture(dataset, tmp_path / "scene.png", TASK, tiles=SMALL)
     picture = imageio.imread(tmp_path / "scene.png")
     with h5py.File(dataset) as file:
@@ -105,7 +105,7 @@ def test_picture_shows_how_demos_begin(painted, tmp_path, dataset):
     assert picture[0, 0, 0] == int(100 * first)
 
 
-def test_every_number_of_tiles_has_a_grid():
+def test_grid_fits_any_number_of_tiles():
     for count in range(1, 200):
         rows, columns = playback._grid(count)
         assert count <= rows * columns < 2 * count + 1
@@ -120,7 +120,7 @@ def test_tiles_fill_a_grid_row_by_row(count, rows, columns):
     assert values == [*range(1, count + 1)] + [0] * (rows * columns - count)
 
 
-def test_other_endings_and_folders_are_refused(painted, tmp_path, dataset):
+def test_wrong_suffix_and_folder_as_path_are_refused(painted, tmp_path, dataset):
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(OutputError, match=r"must end in '\.mp4'"):
         write_video(dataset, tmp_path / "play.gif", TASK, tiles=SMALL)
@@ -129,7 +129,7 @@ def test_other_endings_and_folders_are_refused(painted, tmp_path, dataset):
 
 
 @pytest.mark.parametrize("write", [write_video, write_scene_picture])
-def test_existing_output_is_kept_unless_told_otherwise(painted, tmp_path, dataset, write):
+def test_existing_output_is_replaced_only_with_overwrite(painted, tmp_path, dataset, write):
     output = tmp_path / ("play.mp4" if write is write_video else "scene.png")
     output.write_bytes(b"mine")
     with pytest.raises(OutputError, match="already exists"):
@@ -139,7 +139,7 @@ def test_existing_output_is_kept_unless_told_otherwise(painted, tmp_path, datase
     assert output.read_bytes() != b"mine"
 
 
-def test_failure_leaves_no_part_behind(painted, tmp_path, dataset, monkeypatch):
+def test_failure_leaves_no_partial_file(painted, tmp_path, dataset, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
@@ -155,7 +155,7 @@ def test_dataset_without_states_is_refused(painted, tmp_path, dataset):
         write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
 
 
-def test_dataset_of_another_task_is_refused(painted, tmp_path, dataset):
+def test_dataset_of_a_different_task_is_refused(painted, tmp_path, dataset):
     edit(dataset, "data/demo_0/states/rigid_object/basket", None)
     with pytest.raises(SourceDataError, match=r"basket/root_pose: not found; use a file of task 'desktop_organizer'"):
         write_scene_picture(dataset, tmp_path / "scene.png", TASK, tiles=SMALL)
@@ -167,7 +167,7 @@ def test_states_of_uneven_length_are_refused(painted, tmp_path, dataset):
         write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
 
 
-def test_states_of_another_width_are_refused(painted, tmp_path, dataset):
+def test_states_of_wrong_width_are_refused(painted, tmp_path, dataset):
     edit(dataset, "data/demo_0/states/articulation/robot/joint_position", np.zeros((60, 16), np.float32))
     with pytest.raises(SourceDataError, match=r"joint_position: must have the shape \(T, 9\) \(got \(60, 16\)\)"):
         write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
@@ -179,13 +179,13 @@ def test_numbers_below_one_are_refused(painted, tmp_path, dataset, wrong):
         write_video(dataset, tmp_path / "play.mp4", TASK, **wrong)
 
 
-def test_missing_ffmpeg_says_what_to_install(painted, tmp_path, dataset, monkeypatch):
+def test_error_for_missing_ffmpeg_contains_the_install_command(painted, tmp_path, dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(SimulatorUnavailable, match="pip install imageio imageio-ffmpeg"):
         write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
 
 
-def test_real_scene_is_drawn_where_it_can_be(tmp_path, dataset):
+def test_real_renderer_draws_the_scene(tmp_path, dataset):
     with requires.available("opengl", SimulatorUnavailable):
         write_scene_picture(dataset, tmp_path / "scene.png", TASK, num_demos=2, tiles=TileOptions(96, 64))
     picture = imageio.imread(tmp_path / "scene.png")
@@ -194,7 +194,7 @@ def test_real_scene_is_drawn_where_it_can_be(tmp_path, dataset):
 
 
 @pytest.mark.parametrize("wrong", ["text", h5py.Empty("f4"), 1.5])
-def test_states_that_are_no_arrays_are_refused(tmp_path: Path, wrong: object) -> None:
+def test_states_that_are_not_arrays_are_refused(tmp_path: Path, wrong: object) -> None:
     path = tmp_path / "demo.hdf5"
     with h5py.File(path, "w") as file:
         file["data/demo_0/states/articulation/robot/joint_position"] = wrong

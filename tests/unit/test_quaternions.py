@@ -1,4 +1,4 @@
-"""Quaternions among the columns of observations: what tasks declare, and files of format 0, which have them as wxyz."""
+"""Quaternions in columns of observations: declarations of tasks, and files of format 0, which store wxyz."""
 
 # N envs, T steps, O objects, E end effectors, W columns
 
@@ -33,7 +33,7 @@ NUM_ENVS, NUM_STEPS = 6, 3
 
 
 def random_scene(num_arms: int, num_objects: int) -> SceneState:
-    """Nothing in it is upright or at rest, so that four columns of norm 1 are a quaternion."""
+    """Scene without special values (upright, at rest), so that four columns of norm 1 are always a quaternion."""
     generator = torch.Generator().manual_seed(3)
 
     def normal(*shape: int) -> Tensor:
@@ -48,27 +48,27 @@ def random_scene(num_arms: int, num_objects: int) -> SceneState:
     return SceneState(joints, normal(num_arms, 9), eef_pose, object_pose, root_pose, normal(num_objects, 6))
 
 
-def quaternions_seen(rows: np.ndarray) -> tuple[int, ...]:
-    """The first of every four columns that have norm 1 in all rows (T, W)."""
+def find_quaternions(rows: np.ndarray) -> tuple[int, ...]:
+    """First column of each group of four columns with norm 1 in all rows (T, W)."""
     width = rows.shape[1] if rows.ndim == 2 and rows.dtype.kind == "f" else 0
     norms = [np.linalg.norm(rows[:, first : first + 4].astype(float), axis=1) for first in range(width - 3)]
     return tuple(first for first, norm in enumerate(norms) if np.allclose(norm, 1.0, atol=1e-5))
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_quaternion_that_a_task_shows_is_known_by_name_or_declared(name: str) -> None:
+def test_each_observed_quaternion_is_known_by_name_or_declared(name: str) -> None:
     task = load_task(name)
     scene = random_scene(len(task.arms), len(task.objects))
     shown = Observer(task, torch.device("cpu"))(scene, scene.joint_vel.flatten(1))
     assert task.quaternion_columns.keys() <= shown.keys()
-    assert sum(len(quaternions_seen(value.numpy())) for value in shown.values()) >= len(task.arms) + len(task.objects)
+    assert sum(len(find_quaternions(value.numpy())) for value in shown.values()) >= len(task.arms) + len(task.objects)
     for term, value in shown.items():
         known = first_columns(term, value.shape[1:], task.quaternion_columns)
-        assert quaternions_seen(value.numpy()) == known, f"{term}: say it in quaternion_columns of {name}"
+        assert find_quaternions(value.numpy()) == known, f"{term}: declare it in quaternion_columns of {name}"
 
 
 def record(path: Path, task_name: str, format_version: int = 0) -> Path:
-    """Some steps of trials whose objects are turned every way, written by the recorder; both arms act."""
+    """Record a few steps of trials with random orientations of all objects, and with actions of all arms."""
     task, env_ids = load_task(task_name), torch.arange(NUM_ENVS)
     env = KinematicEnv(task, {}, NUM_ENVS)
     scene, state = random_scene(len(task.arms), len(task.objects)), env.get_state()
@@ -90,7 +90,7 @@ def record(path: Path, task_name: str, format_version: int = 0) -> Path:
 
 
 def stored(path: Path) -> dict[str, np.ndarray]:
-    """Every dataset as it lies in the file, by path below its demo, the demos one after the other."""
+    """All HDF5 datasets of a file as stored, by path below the demo, concatenated over demos."""
     leaves: dict[str, list[np.ndarray]] = {}
     with h5py.File(path) as file:
         for demo in file["data"].values():
@@ -99,7 +99,7 @@ def stored(path: Path) -> dict[str, np.ndarray]:
 
 
 def matrix_from_quat_wxyz(quat: np.ndarray) -> np.ndarray:
-    """MuJoCo's own function for (T, 4)."""
+    """Rotation matrices (T, 3, 3) from quaternions (T, 4), by MuJoCo."""
     rot = np.empty((len(quat), 9))
     for row, value in zip(rot, quat.astype(float), strict=True):
         mujoco.mju_quat2Mat(row, value)
@@ -107,41 +107,41 @@ def matrix_from_quat_wxyz(quat: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("task_name", ["stack_cube", "two_arm_lift_tray"])
-def test_every_quaternion_of_format_0_is_as_wxyz_the_rotation_that_it_is_as_xyzw(tmp_path: Path, task_name: str) -> None:
+def test_format_0_stores_the_same_rotations_as_wxyz(tmp_path: Path, task_name: str) -> None:
     task = load_task(task_name)
     new, old = stored(record(tmp_path / "1.hdf5", task_name, 1)), stored(record(tmp_path / "0.hdf5", task_name))
     assert new.keys() == old.keys()
     num_quaternions = 0
     for path, xyzw in new.items():
-        wxyz, is_other = old[path], np.ones(xyzw.shape[1:], bool)
-        for first in quaternions_seen(xyzw):
+        wxyz, is_no_quat = old[path], np.ones(xyzw.shape[1:], bool)
+        for first in find_quaternions(xyzw):
             columns = slice(first, first + 4)
-            is_other[columns], num_quaternions = False, num_quaternions + 1
+            is_no_quat[columns], num_quaternions = False, num_quaternions + 1
             rot = matrix_from_quat_xyzw(torch.from_numpy(xyzw[:, columns]).double())
             np.testing.assert_allclose(matrix_from_quat_wxyz(wxyz[:, columns]), rot, atol=1e-6, err_msg=f"{path} {first}")
-        np.testing.assert_array_equal(wxyz[:, is_other], xyzw[:, is_other], err_msg=path)
-    # In obs hands and objects, in states and initial_state hands, arms and objects.
+        np.testing.assert_array_equal(wxyz[:, is_no_quat], xyzw[:, is_no_quat], err_msg=path)
+    # Quaternions in obs: eefs and objects; in states and initial_state each: eefs, arm bases and objects.
     declared = sum(map(len, task.quaternion_columns.values()))
     assert num_quaternions == declared + 5 * len(task.arms) + 3 * len(task.objects)
 
 
-def test_a_file_of_format_0_is_read_back_as_one_of_format_1(tmp_path: Path) -> None:
+def test_files_of_format_0_and_1_are_read_the_same(tmp_path: Path) -> None:
     new, old = (read_demos(record(tmp_path / f"{version}.hdf5", "stack_cube", version)) for version in (1, 0))
-    for ours, theirs in zip(new, old, strict=True):
-        assert ours.leaves.keys() == theirs.leaves.keys()
-        for path, leaf in ours.leaves.items():
-            np.testing.assert_array_equal(theirs.leaves[path], leaf, err_msg=path)
+    for new_demo, old_demo in zip(new, old, strict=True):
+        assert new_demo.leaves.keys() == old_demo.leaves.keys()
+        for path, leaf in new_demo.leaves.items():
+            np.testing.assert_array_equal(old_demo.leaves[path], leaf, err_msg=path)
 
 
 def edit_env_args(path: Path, **entries: object) -> Path:
-    """Change entries of a file's env_args; None takes one out."""
+    """Change entries of a file's env_args; None removes an entry."""
     with h5py.File(path, "r+") as file:
         env_args = {**json.loads(file["data"].attrs["env_args"]), **entries}
         file["data"].attrs["env_args"] = json.dumps({name: value for name, value in env_args.items() if value is not None})
     return path
 
 
-def test_a_file_of_format_0_that_declares_nothing_is_read_by_names_alone(tmp_path: Path) -> None:
+def test_quaternions_of_format_0_without_declarations_are_found_by_name_only(tmp_path: Path) -> None:
     path = edit_env_args(record(tmp_path / "0.hdf5", "stack_cube"), quaternion_columns=None)
     before, demo = stored(path), read_demos(path, ["demo_0"])[0]
     for name in ("object", "cube_orientations"):
@@ -149,24 +149,24 @@ def test_a_file_of_format_0_that_declares_nothing_is_read_by_names_alone(tmp_pat
     np.testing.assert_array_equal(demo.leaves["obs/cube_1_quat"], before["obs/cube_1_quat"][:NUM_STEPS, [1, 2, 3, 0]])
 
 
-def test_only_tasks_that_declare_quaternions_say_so_in_env_args() -> None:
+def test_env_args_contain_the_declared_quaternions() -> None:
     for name in TASKS:
         task = load_task(name)
-        said = json.loads(json.dumps(KinematicEnv(task, {}, 1).env_args())).get("quaternion_columns")
-        assert said == ({name: list(first) for name, first in task.quaternion_columns.items()} or None)
+        declared = json.loads(json.dumps(KinematicEnv(task, {}, 1).env_args())).get("quaternion_columns")
+        assert declared == ({name: list(first) for name, first in task.quaternion_columns.items()} or None)
 
 
 @pytest.mark.parametrize("declared", ["no table", {"object": 3}, {"object": [-1]}, {"object": ["3"]}, {"object": [36]}])
-def test_columns_that_cannot_be_are_refused(tmp_path: Path, declared: object) -> None:
+def test_invalid_quaternion_columns_are_refused(tmp_path: Path, declared: object) -> None:
     path = edit_env_args(record(tmp_path / "0.hdf5", "stack_cube"), quaternion_columns=declared)
     with pytest.raises(SourceDataError, match=r"0\.hdf5.*quaternion_columns"):
         read_demos(path)
 
 
 @pytest.mark.parametrize("format_version", [0, 1])
-def test_files_are_merged_where_their_quaternions_are_in_one_order(tmp_path: Path, format_version: int) -> None:
+def test_files_are_merged_only_if_their_quaternions_have_the_same_order(tmp_path: Path, format_version: int) -> None:
     first, second = (record(tmp_path / name, "stack_cube", format_version) for name in ("a.hdf5", "b.hdf5"))
-    merge_datasets([first, second], tmp_path / "alike.hdf5")
+    merge_datasets([first, second], tmp_path / "same_order.hdf5")
     edit_env_args(second, quaternion_columns=None)
     if format_version:
         merge_datasets([first, second], tmp_path / "merged.hdf5")
@@ -177,7 +177,7 @@ def test_files_are_merged_where_their_quaternions_are_in_one_order(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_declared", [True, False])
-def test_annotation_declares_what_is_known_of_the_demos_that_it_keeps(tmp_path: Path, is_declared: bool) -> None:
+def test_annotation_copies_declared_quaternions(tmp_path: Path, is_declared: bool) -> None:
     raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
     stack = ["task=stack_cube", "sim=kinematic"]
     recording = ["num_demos=1", "recorder.format_version=0", f"output_file={raw}"]

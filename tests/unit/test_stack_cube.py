@@ -1,4 +1,4 @@
-"""The three-cube stack: what its signals, its success and its reasons mean, told from scenes put together by hand."""
+"""Stack cube: signals, success and reasons of failure in hand-made scenes."""
 
 # N envs (scenes)
 
@@ -35,7 +35,7 @@ def scene(
     eef: tuple[float, float, float] = AWAY,
     finger: float = OPEN,
 ) -> SceneState:
-    """One scene, all upright."""
+    """One scene with upright cubes, from the positions of cubes and end effector [m]."""
     env = KinematicEnv(TASK, {}, 1)
     for index, pos in enumerate((cube_1, cube_2, cube_3)):
         env.scene.object_pose[0, index, :3, 3] = torch.tensor(pos)
@@ -46,7 +46,7 @@ def scene(
 
 
 def stack(sideways_2: float = 0.0, sideways_3: float = 0.0, **other: Any) -> SceneState:
-    """The cubes upon each other, each further in x than the one below it."""
+    """Stack of cubes; cube_2 and cube_3 are shifted in x against the cube below [m]."""
     x = 0.4 + sideways_2
     return scene(cube_2=(x, 0.0, LEVELS[1]), cube_3=(x + sideways_3, 0.0, LEVELS[2]), **other)
 
@@ -56,17 +56,17 @@ def true_signals(state: SceneState) -> set[str]:
 
 
 @pytest.mark.parametrize(("cube", "signal"), [("cube_2", "grasp_1"), ("cube_3", "grasp_2")])
-def test_grasp_signal_is_of_its_cube(cube: str, signal: str) -> None:
+def test_each_cube_has_its_own_grasp_signal(cube: str, signal: str) -> None:
     pos = scene().object_pose[0, TASK.object_id(cube), :3, 3].tolist()
     assert true_signals(scene(eef=tuple(pos), finger=CUBE_SIZE / 2)) == {signal}
 
 
 @pytest.mark.parametrize("finger", [OPEN, HALF_OPEN, CLOSED])
-def test_fingers_that_are_not_at_the_cubes_faces_do_not_grasp_it(finger: float) -> None:
+def test_fingers_that_do_not_touch_the_faces_of_the_cube_do_not_grasp_it(finger: float) -> None:
     assert true_signals(scene(eef=(0.5, 0.1, REST), finger=finger)) == set()
 
 
-def test_fingers_that_are_closed_elsewhere_do_not_grasp_it() -> None:
+def test_fingers_that_close_away_from_the_cube_do_not_grasp_it() -> None:
     assert true_signals(scene(eef=(0.5, 0.1, REST + 0.07), finger=CUBE_SIZE / 2)) == set()
 
 
@@ -76,7 +76,7 @@ def test_stack_signal_needs_an_open_gripper() -> None:
     assert true_signals(scene(cube_2=on_top, finger=HALF_OPEN)) == set()
 
 
-def test_second_stack_signal_is_of_the_upper_cubes() -> None:
+def test_second_stack_signal_depends_on_the_upper_cubes_only() -> None:
     assert true_signals(stack()) == {"stack_1", "stack_2"}
     assert true_signals(stack(0.05)) == {"stack_2"}
     assert true_signals(stack(finger=HALF_OPEN)) == set()
@@ -96,7 +96,7 @@ def test_second_stack_signal_is_of_the_upper_cubes() -> None:
     ],
     ids=["apart", "above 2", "at 2", "at 3", "2 high above 1", "2 beside 1", "2 above 1", "stacked"],
 )
-def test_skills_start_where_the_hand_or_what_it_holds_comes_near(expected: set[str], state: SceneState) -> None:
+def test_skill_starts_when_the_hand_or_the_held_cube_is_near(expected: set[str], state: SceneState) -> None:
     assert {name for name, signal in TASK.start_signals(state).items() if bool(signal)} == expected
 
 
@@ -105,7 +105,7 @@ def test_cubes_side_by_side_or_swapped_are_not_stacked() -> None:
     assert true_signals(scene(cube_1=(0.4, 0.0, LEVELS[1]), cube_2=(0.4, 0.0, REST))) == set()
 
 
-def test_three_cubes_upon_each_other_are_success() -> None:
+def test_stack_of_three_cubes_is_success() -> None:
     assert bool(TASK.success(stack()))
     assert bool(TASK.success(stack(0.02, -0.02)))
 
@@ -124,11 +124,11 @@ def test_three_cubes_upon_each_other_are_success() -> None:
     ],
     ids=["apart", "two", "two others", "wrong order", "2 beside 1", "3 beside 2", "hand not clear", "gripper not open"],
 )
-def test_less_than_a_stack_of_three_with_the_hand_clear_is_no_success(state: SceneState) -> None:
+def test_incomplete_stack_or_hand_that_is_not_clear_is_not_success(state: SceneState) -> None:
     assert not bool(TASK.success(state))
 
 
-def test_observations_are_isaac_labs() -> None:
+def test_observations_equal_those_of_isaac_lab() -> None:
     state = scene(eef=(0.1, 0.2, 0.3))
     terms = TASK.observations(state)
     first, second, third = ([*state.root_pose[0, index].tolist()] for index in range(3))
@@ -142,9 +142,7 @@ def test_observations_are_isaac_labs() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(hand_yaw=st.floats(-3.0, 3.0), yaws=st.lists(st.floats(-3.0, 3.0), min_size=3, max_size=3))
-def test_observations_say_which_way_it_is_and_how_far_each_cube_is_turned_from_the_hand(
-    hand_yaw: float, yaws: list[float]
-) -> None:
+def test_observations_contain_vectors_between_hand_and_cubes_and_relative_yaws(hand_yaw: float, yaws: list[float]) -> None:
     state = scene(cube_1=(0.4, 0.0, REST), cube_2=(0.5, 0.1, REST), cube_3=(0.6, -0.1, LEVELS[1]), eef=(0.1, 0.2, 0.3))
     down = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     state.eef_pose[0, 0, :3, :3] = yaw_matrix(torch.tensor(hand_yaw)) @ down
@@ -161,7 +159,7 @@ def test_observations_say_which_way_it_is_and_how_far_each_cube_is_turned_from_t
         torch.testing.assert_close(terms[name], torch.tensor([expected]), atol=1e-5, rtol=0)
 
 
-def test_close_up_shows_a_centimetre_near_the_goal_and_hardly_one_far_from_it() -> None:
+def test_close_up_enlarges_a_centimeter_near_the_goal_only() -> None:
     places = [0.0, 0.01, 0.20, 0.21]
     close_up = torch.cat([TASK.observations(scene(eef=(0.5 - x, 0.1, REST)))["close_up"][:, :3] for x in places])
     assert torch.equal(close_up[0], torch.zeros(3))
@@ -173,7 +171,7 @@ def test_close_up_shows_a_centimetre_near_the_goal_and_hardly_one_far_from_it() 
 @example(x=0.0113, y=0.0278, yaw=0.4)
 @example(x=0.0278, y=0.0113, yaw=0.4)
 @given(x=st.floats(-0.06, 0.06), y=st.floats(-0.06, 0.06), yaw=st.floats(-math.pi, math.pi))
-def test_cube_lands_on_the_cube_that_its_middle_is_over(x: float, y: float, yaw: float) -> None:
+def test_cube_lands_on_the_cube_below_its_center(x: float, y: float, yaw: float) -> None:
     state = scene(cube_2=(0.4 + x, y, 0.3))
     state.object_pose[0, 0, :2, :2] = torch.tensor([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
     along = [abs(math.cos(yaw) * x + math.sin(yaw) * y), abs(-math.sin(yaw) * x + math.cos(yaw) * y)]
@@ -184,13 +182,13 @@ def test_cube_lands_on_the_cube_that_its_middle_is_over(x: float, y: float, yaw:
 
 
 @pytest.mark.parametrize(("lower", "upper"), [("cube_1", "cube_2"), ("cube_2", "cube_1")])
-def test_third_cube_lands_on_the_upper_of_two(lower: str, upper: str) -> None:
+def test_third_cube_lands_on_the_upper_of_two_stacked_cubes(lower: str, upper: str) -> None:
     places = {lower: (0.4, 0.0, LEVELS[0]), upper: (0.4, 0.0, LEVELS[1]), "cube_3": (0.41, 0.0, 0.3)}
     assert float(TASK.support_height("cube_3", scene(**places))) == pytest.approx(2 * CUBE_SIZE, abs=1e-6)
 
 
 def reason(*states: SceneState) -> str:
-    """Why a trial of these instants failed."""
+    """Reason of failure of a trial that consists of the given states."""
     observer = FailureObserver(TASK.failure_reasons, TASK.conditions(states[0]), 1, torch.device("cpu"))
     env_ids = torch.zeros(1, dtype=torch.int64)
     observer.begin(env_ids)
@@ -226,7 +224,7 @@ ON_2 = [START, GRASPED_2, LIFTED_2, STACKED_2]
         ("cube_3 fell off cube_2", [*ON_2, GRASPED_3, LIFTED_3, stack(), STACKED_2]),
     ],
 )
-def test_failed_trial_gets_its_reason(expected: str, states: list[SceneState]) -> None:
+def test_failed_trial_has_the_expected_reason(expected: str, states: list[SceneState]) -> None:
     assert reason(*states) == expected
 
 
@@ -234,7 +232,7 @@ def over(*names: str) -> dict[str, Tensor]:
     return {name: torch.tensor([name in names]) for name in TASK.signal_names}
 
 
-def test_trial_is_hopeless_once_the_hand_has_gone_on_without_its_cube() -> None:
+def test_trial_is_hopeless_if_a_subtask_is_over_and_its_cube_is_lost() -> None:
     assert not bool(TASK.hopeless(START, over()))
     assert bool(TASK.hopeless(START, over("grasp_1")))
     assert not bool(TASK.hopeless(GRASPED_2, over("grasp_1")))
@@ -253,7 +251,7 @@ def step_to(env: KinematicEnv, pos: Tensor, gripper: float, num_steps: int = 10)
         env.step(env.target_eef_pose_to_action(target[:, None], torch.full((env.num_envs, 1, 1), gripper)))
 
 
-def test_kinematic_gripper_takes_each_cube_in_its_turn() -> None:
+def test_kinematic_gripper_stacks_the_cubes() -> None:
     events = {name: EventCfg(name, pose_range={"yaw": [-1.0, 1.0]}) for name in TASK.object_names}
     env = KinematicEnv(TASK, events, 3)
     env.reset(torch.arange(3), Draws(1, torch.arange(3)))
@@ -274,7 +272,7 @@ def test_kinematic_gripper_takes_each_cube_in_its_turn() -> None:
     assert env.success().all()
 
 
-def test_kinematic_gripper_takes_the_nearest_of_two_cubes_within_reach() -> None:
+def test_kinematic_gripper_grasps_the_nearest_of_two_cubes_in_reach() -> None:
     env = KinematicEnv(TASK, {}, 1)
     state = env.get_state()
     for name, pos in (("cube_2", (0.50, 0.10, REST)), ("cube_3", (0.53, 0.10, REST))):
@@ -289,7 +287,7 @@ def test_kinematic_gripper_takes_the_nearest_of_two_cubes_within_reach() -> None
     poses = object_poses(env)
     assert float(poses["cube_3"][0, 2, 3]) == pytest.approx(REST + 0.1, abs=1e-5)
     assert float(poses["cube_2"][0, 2, 3]) == pytest.approx(REST, abs=1e-6)
-    # What it holds is found again from the state alone.
+    # The held cube can be determined from the state alone.
     other = KinematicEnv(TASK, {}, 1)
     other.reset_to(held, torch.arange(1))
     step_to(other, goal + torch.tensor([0.0, 0.0, 0.1]), -1.0)

@@ -1,4 +1,4 @@
-"""Bounding boxes of the tasks' objects against their scenes, and what grippers hold."""
+"""Bounding boxes of the tasks' objects against their MuJoCo scenes, and held objects."""
 
 # N envs, E end effectors, O objects
 
@@ -20,7 +20,7 @@ DOWN = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
 
 def corners(model: mujoco.MjModel, geom: int) -> np.ndarray:
-    """Corners of a geom's bounding box in its body's frame, (8, 3) [m]."""
+    """Corners of the bounding box of a geom, (8, 3), frame of its body [m]."""
     center, half_size = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
     signs = np.stack(np.meshgrid(*[[-1, 1]] * 3), axis=-1).reshape(-1, 3)
     rot = np.zeros(9)
@@ -34,7 +34,7 @@ def solid_geoms(model: mujoco.MjModel, body: str) -> list[int]:
 
 
 @pytest.mark.parametrize("name", available_tasks())
-def test_box_of_every_object_holds_it_and_is_no_larger_than_needed(name):
+def test_bounding_box_contains_the_object_and_is_not_too_large(name):
     task = load_task(name)
     model = build_model(task)
     for obj in task.objects:
@@ -46,7 +46,7 @@ def test_box_of_every_object_holds_it_and_is_no_larger_than_needed(name):
         assert (high - low >= half_size).all(), f"the box of {obj.name} is more than twice as large as the object"
 
 
-def test_boxes_of_the_hand_hold_its_solid_geoms():
+def test_boxes_of_the_hand_contain_its_solid_geoms():
     model = build_model(load_task("desktop_organizer"))
     data = mujoco.MjData(model)
     data.qpos[[model.joint(f"robot/finger{index}").qposadr[0] for index in (1, 2)]] = FINGER_OPEN
@@ -58,20 +58,20 @@ def test_boxes_of_the_hand_hold_its_solid_geoms():
             in_env = corners(model, int(geom)) @ data.xmat[index].reshape(3, 3).T + data.xpos[index]
             points = (in_env - data.site_xpos[site]) @ data.site_xmat[site].reshape(3, 3)
             within = [(np.abs(points - np.array(center)) <= np.array(half) + TOLERANCE).all() for center, half in HAND_BOXES]
-            assert any(within), f"{body}: no box holds geom {geom}"
+            assert any(within), f"{body}: geom {geom} is not inside of a box"
 
 
 class _Tray(DesktopOrganizer):
     objects = (SceneObject("tray", footprint_radius=0.2, rest_height=0.0, default_pos=(0.5, 0.0)),)
 
 
-def test_object_without_a_height_is_refused_by_the_planner():
+def test_motion_planner_refuses_an_object_without_a_height():
     with pytest.raises(TaskSpecError, match=r"'tray'.*half_size"):
         build_motion_planner(_Tray(), torch.device("cpu"))
 
 
 def scene(finger: float, *eef_above_ketchup: float) -> SceneState:
-    """One env, the bottle standing at its place, for each height of the hand above its middle [m]."""
+    """Envs with the bottle at its default position, one env per height of the hand above the center of the bottle [m]."""
     task, num_envs = load_task("desktop_organizer"), len(eef_above_ketchup)
     pos = torch.tensor([[*obj.default_pos, obj.rest_height] for obj in task.objects]).repeat(num_envs, 1, 1)
     eef_pos = pos[:, :1].clone()
@@ -87,17 +87,17 @@ def scene(finger: float, *eef_above_ketchup: float) -> SceneState:
     )
 
 
-def test_closed_gripper_holds_the_object_that_its_middle_is_in():
+def test_closed_gripper_holds_the_object_between_its_fingers():
     task = load_task("desktop_organizer")
     held = task.attached_objects(scene(0.025, 0.0, 0.04, 0.055, 0.08))
     assert held[:, 0].tolist() == [task.object_id("ketchup")] * 3 + [-1]
 
 
-def test_open_gripper_holds_nothing():
+def test_open_gripper_is_empty():
     assert load_task("desktop_organizer").attached_objects(scene(FINGER_OPEN, 0.0, 0.04)).tolist() == [[-1], [-1]]
 
 
-def test_start_signals_of_the_desktop_are_named_as_its_term_signals():
+def test_start_signals_of_the_desktop_organizer_have_the_names_of_its_term_signals():
     task = load_task("desktop_organizer")
     now = scene(FINGER_OPEN, 0.3, 0.08)
     signals = task.start_signals(now)

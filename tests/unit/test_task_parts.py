@@ -1,4 +1,4 @@
-"""The parts of the objects have the sizes that the task thinks they have."""
+"""Parts of the desktop organizer's objects agree with the sizes in its task."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ TASK = load_task("desktop_organizer")
 
 
 def box_around(parts: list[Part]) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest corner (3,) of parts, in the body's frame [m]."""
+    """Lowest and highest corner of the bounding box of parts, (3,) each, frame of the body [m]."""
     low = np.min([np.subtract(part.pos, part.size) for part in parts], axis=0)
     high = np.max([np.add(part.pos, part.size) for part in parts], axis=0)
     return low, high
@@ -22,25 +22,25 @@ def solids(name: str) -> list[Part]:
     return [part for part in OBJECT_PARTS[name] if part.solid]
 
 
-def test_every_object_of_the_task_has_parts_and_no_other_has():
+def test_exactly_the_objects_of_the_task_have_parts():
     assert set(OBJECT_PARTS) == set(TASK.object_names)
 
 
 @pytest.mark.parametrize("obj", TASK.objects, ids=lambda obj: obj.name)
-def test_solid_parts_fill_the_box_that_the_task_knows(obj):
+def test_solid_parts_fill_the_bounding_box_of_the_task(obj):
     low, high = box_around(solids(obj.name))
     np.testing.assert_allclose(low, np.subtract(obj.box_center, obj.box_half_size), atol=1e-9)
     np.testing.assert_allclose(high, np.add(obj.box_center, obj.box_half_size), atol=1e-9)
 
 
 @pytest.mark.parametrize("obj", TASK.objects, ids=lambda obj: obj.name)
-def test_object_at_rest_stands_on_the_table_on_its_first_part(obj):
+def test_object_at_rest_height_touches_the_table_with_its_first_part(obj):
     first = OBJECT_PARTS[obj.name][0]
     assert first.solid
     assert obj.rest_height + first.pos[2] - first.size[2] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_basket_is_open_and_as_wide_inside_as_success_asks():
+def test_inner_size_of_the_basket_equals_the_size_in_the_task():
     floor, *walls = solids("basket")
     assert 2 * np.array(floor.size[:2]) == pytest.approx(BASKET_INNER)
     assert floor.pos[2] + floor.size[2] == pytest.approx(BASKET_FLOOR)
@@ -48,11 +48,11 @@ def test_basket_is_open_and_as_wide_inside_as_success_asks():
     assert inner == pytest.approx([BASKET_INNER[0] / 2] * 2 + [BASKET_INNER[1] / 2] * 2)
 
 
-def test_what_is_only_seen_weighs_nothing():
+def test_visual_parts_have_no_mass():
     for parts in OBJECT_PARTS.values():
         assert all((part.mass > 0) == part.solid for part in parts)
 
 
-def test_legs_reach_from_the_table_top_down():
+def test_legs_begin_below_the_table_top():
     low, high = box_around(list(table_legs()))
     assert high[2] == pytest.approx(-TABLE_THICKNESS) and low[2] < -0.5

@@ -1,6 +1,4 @@
-"""The two-arm tray lift: what its signals, its success and its reasons mean, told from scenes put together by hand."""
-
-# N envs (scenes), E = 2 end effectors (left, right), O objects
+"""Two-arm tray lift: signals, success and reasons of failure in hand-made scenes, and checks of its source demos."""
 
 import math
 from dataclasses import replace
@@ -52,7 +50,7 @@ def scene(
     right: Vec = (0.43, 0.10, 0.35),
     fingers: tuple[float, float] = (OPEN, OPEN),
 ) -> SceneState:
-    """One scene; `tilt` is the tray's rotation vector [rad]."""
+    """One scene, from the positions of objects and hands [m]. `tilt` is the rotation vector of the tray [rad]."""
     state = KinematicEnv(TASK, {}, 1).scene
     tray_pose = pose_from_pos_rot(torch.tensor(tray), matrix_from_axis_angle(torch.tensor(tilt)))
     state.object_pose[0, TASK.object_id("tray")] = tray_pose
@@ -69,7 +67,7 @@ def handles(tray: Vec) -> tuple[Vec, Vec]:
 
 
 def held(tray: Vec, tilt: Vec = (0.0, 0.0, 0.0)) -> SceneState:
-    """A tray with both hands closed at its handles."""
+    """Scene in which both hands hold the tray at its handles."""
     left, right = handles(tray)
     return scene(tray=tray, tilt=tilt, left=left, right=right, fingers=(HANDLE_RADIUS, HANDLE_RADIUS))
 
@@ -90,7 +88,7 @@ def test_each_hand_has_its_own_grasp_signal() -> None:
     assert true_signals(scene(left=right, right=left, fingers=(HANDLE_RADIUS, HANDLE_RADIUS))) == set()
 
 
-def test_lift_needs_height_both_hands_and_a_level_tray() -> None:
+def test_lift_requires_height_both_hands_and_a_level_tray() -> None:
     up = (0.5, 0.0, LIFT_HEIGHT + 0.02)
     assert "lift" in true_signals(held(up))
     assert "lift" not in true_signals(held((0.5, 0.0, LIFT_HEIGHT - 0.02)))
@@ -98,7 +96,7 @@ def test_lift_needs_height_both_hands_and_a_level_tray() -> None:
     assert "lift" not in true_signals(scene(tray=up, left=handles(up)[0], fingers=(HANDLE_RADIUS, OPEN)))
 
 
-def test_place_needs_both_hands_off_a_tray_on_the_stand() -> None:
+def test_place_requires_a_tray_on_the_stand_and_both_hands_clear() -> None:
     left, right = handles(ON_STAND)
     assert "place" in true_signals(scene(tray=ON_STAND))
     assert "place" not in true_signals(scene(tray=ON_STAND, left=left))
@@ -115,13 +113,13 @@ def test_part_is_picked_by_left_and_taken_by_right() -> None:
     assert true_signals(scene(part=low, left=low, fingers=(PART_RADIUS, OPEN))) == set()
 
 
-def test_hand_over_needs_the_part_on_the_placed_tray_and_left_off_it() -> None:
+def test_hand_over_requires_the_part_on_the_placed_tray_and_left_clear() -> None:
     assert "hand_over" in true_signals(scene(tray=ON_STAND, part=PART_ON_TRAY))
     assert "hand_over" not in true_signals(scene(tray=ON_STAND, part=PART_ON_TRAY, left=PART_ON_TRAY))
     assert "hand_over" not in true_signals(scene(tray=ON_STAND))
 
 
-def test_success_needs_tray_part_and_open_hands() -> None:
+def test_success_requires_tray_part_and_open_hands() -> None:
     solved = scene(tray=ON_STAND, part=PART_IN_BIN)
     assert bool(TASK.success(solved))
     assert not bool(TASK.success(scene(tray=ON_STAND, part=PART_ON_TRAY)))
@@ -131,7 +129,7 @@ def test_success_needs_tray_part_and_open_hands() -> None:
 
 
 @given(angle=st.floats(0, 1.5), direction=st.floats(-math.pi, math.pi))
-def test_tray_spills_when_it_leans_too_far_to_whichever_side(angle: float, direction: float) -> None:
+def test_tray_that_is_tilted_too_far_in_any_direction_is_a_violation(angle: float, direction: float) -> None:
     state = scene(tilt=(angle * math.cos(direction), angle * math.sin(direction), 0.0))
     if abs(angle - LEVEL_ANGLE) > 1e-3:
         assert bool(TASK.violates(state)) == (angle > LEVEL_ANGLE)
@@ -146,7 +144,7 @@ def test_tray_spills_when_it_leans_too_far_to_whichever_side(angle: float, direc
          scene(tray=ON_STAND, part=PART_IN_BIN)]
     ),
 )  # fmt: skip
-def test_moving_the_whole_scene_over_the_table_changes_nothing(
+def test_signals_and_success_do_not_depend_on_where_the_scene_is_on_the_table(
     yaw: float, shift: tuple[float, float], state: SceneState
 ) -> None:
     motion = pose_from_pos_rot(torch.tensor([*shift, 0.0]), yaw_matrix(torch.tensor(yaw)))
@@ -156,7 +154,7 @@ def test_moving_the_whole_scene_over_the_table_changes_nothing(
 
 
 def reason(*states: SceneState) -> str:
-    """Why a trial through `states` failed."""
+    """Reason of failure of a trial that consists of the given states."""
     observer = FailureObserver(TASK.failure_reasons, TASK.conditions(states[0]), 1, torch.device("cpu"))
     observer.begin(torch.tensor([0]))
     for step, state in enumerate(states):
@@ -165,7 +163,7 @@ def reason(*states: SceneState) -> str:
     return observer.names[int(code)]
 
 
-def test_every_reason_is_named_when_it_is_planted() -> None:
+def test_each_reason_of_failure_is_reported() -> None:
     grasped, lifted, placed = held((0.66, 0.0, 0.0)), held((0.5, 0.0, 0.2)), scene(tray=ON_STAND)
     up = (0.43, -0.20, 0.25)
     picked = scene(tray=ON_STAND, part=up, left=up, fingers=(PART_RADIUS, OPEN))
@@ -190,7 +188,7 @@ def test_every_reason_is_named_when_it_is_planted() -> None:
 
 
 def boundaries() -> Tensor:
-    """Of the shipped demos, (D, 12): the ends of left's six subtasks and of right's."""
+    """Boundaries of the included source demos, (D, 12) [steps]: ends of the six subtasks of left, then of right."""
     cfg = load_config("generate", [f"task={TASK.name}", "output_dir=unused"])
     demos = load_source_demos(SOURCE, TASK.eef_names, TASK.object_names, TASK.signal_names, 14)
     rows = []
@@ -203,32 +201,32 @@ def boundaries() -> Tensor:
     return torch.tensor(rows)
 
 
-def test_shipped_demos_have_boundaries_that_fit_the_configuration_and_differ() -> None:
+def test_boundaries_of_included_demos_fit_the_configuration_and_differ() -> None:
     ends = boundaries()
     assert ends.shape == (10, 12)
-    # Lift, place, hand_over: what the hands do together ends together.
+    # Common subtasks of both hands end together: lift, place, hand_over.
     for left, right in ((1, 7), (2, 8), (4, 9)):
         assert torch.equal(ends[:, left], ends[:, right])
-    assert (ends[:, 0] - ends[:, 6]).unique().numel() > 5, "the hands always reach at the same pace"
+    assert (ends[:, 0] - ends[:, 6]).unique().numel() > 5, "both hands reach with the same pace in all demos"
 
 
 def test_two_arm_source_for_a_one_arm_task_is_refused() -> None:
     task = load_task("desktop_organizer")
-    with pytest.raises(SourceDataError, match="14 entries an action, this env takes 7"):
+    with pytest.raises(SourceDataError, match=r"must have 7 entries per action.*\(got 14\)"):
         load_source_demos(SOURCE, task.eef_names, task.object_names, task.signal_names, 7)
 
 
 def test_one_arm_source_for_the_two_arm_task_is_refused() -> None:
-    with pytest.raises(SourceDataError, match="7 entries an action, this env takes 14"):
+    with pytest.raises(SourceDataError, match=r"must have 14 entries per action.*\(got 7\)"):
         load_source_demos(ONE_ARM_SOURCE, TASK.eef_names, TASK.object_names, TASK.signal_names, 14)
 
 
-def test_subtasks_of_an_arm_that_is_not_there_are_refused() -> None:
+def test_subtasks_of_an_unknown_end_effector_are_refused() -> None:
     with pytest.raises(TaskSpecError, match=r"end effector .franka. is not in the scene.*left, right"):
         load_config("generate", [f"task={TASK.name}", "output_dir=unused", "+subtask_configs.franka=[{}]"])
 
 
-def test_constraint_past_the_list_is_refused() -> None:
+def test_constraint_with_an_invalid_subtask_index_is_refused() -> None:
     override = "task_constraint_configs.2.eef_subtask_constraint_tuple=[[left,4],[right,6]]"
     with pytest.raises(TaskSpecError, match="subtask 6 of 'right' not found"):
         load_config("generate", [f"task={TASK.name}", "output_dir=unused", override])

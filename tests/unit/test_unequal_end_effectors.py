@@ -1,4 +1,4 @@
-"""End effectors that differ, a cart with a magnet and a hand with two fingers: from Isaac Lab's dicts to trials."""
+"""Different end effectors, a cart with a magnet and a hand with two fingers, from Isaac Lab's dicts to trials."""
 
 # N envs, T steps of the source demo,
 # A = 12 action entries: position (3) and gripper (1) of the cart, pose (6) and gripper (2) of the hand
@@ -35,7 +35,7 @@ CART_NOISE = [STD, 2 * STD, 3 * STD]
 
 
 class CartAndHand:
-    """An Isaac Lab Mimic env, with dicts by end effector. The cart's actions are absolute positions, the hand's relative."""
+    """Isaac Lab Mimic env with dicts by end effector. Actions are absolute for the cart and relative for the hand."""
 
     num_envs, device, step_dt = NUM_ENVS, "cpu", 0.05
     cfg = SimpleNamespace(subtask_configs=dict.fromkeys(EEFS))
@@ -49,7 +49,7 @@ class CartAndHand:
         pass
 
     def place_trials(self, env_ids: Tensor, draws: Draws) -> None:
-        """Every trial is the same."""
+        """All trials are the same: nothing to place."""
 
     def step(self, actions: Tensor) -> None:
         self.actions.append(actions.clone())
@@ -83,13 +83,13 @@ class CartAndHand:
         return {"hand": actions[..., 10:], "cart": actions[..., 3:4]}
 
 
-class CartAndHandInABatch(CartAndHand):
-    """The same with a batched method, which takes no padding."""
+class BatchedCartAndHand(CartAndHand):
+    """The same env with a batched conversion of targets, whose arguments have no padding."""
 
     def target_eef_poses_to_actions(self, targets: Any, grippers: Any, noise: Any) -> Tensor:
-        own = super().target_eef_pose_to_action
+        convert = super().target_eef_pose_to_action
         rows = [
-            own({k: v[i] for k, v in targets.items()}, {k: v[i] for k, v in grippers.items()}, None, i) for i in range(3)
+            convert({k: v[i] for k, v in targets.items()}, {k: v[i] for k, v in grippers.items()}, None, i) for i in range(3)
         ]
         actions = torch.stack(rows)
         if noise is not None:
@@ -99,7 +99,7 @@ class CartAndHandInABatch(CartAndHand):
 
 
 class NoRecorder:
-    """In the recorder's place."""
+    """Replacement of the recorder that stores nothing."""
 
     def begin(self, env_ids: Tensor) -> None: ...
     def before_step(self, step: Tensor) -> None: ...
@@ -107,11 +107,11 @@ class NoRecorder:
 
 
 def poses(pos: Tensor) -> Tensor:
-    """Poses (..., 4, 4) that are not turned, at positions (..., 3) [m]."""
+    """Poses (..., 4, 4) at positions (..., 3) [m], without rotation."""
     return pose_from_pos_rot(pos, torch.eye(3).expand(*pos.shape[:-1], 3, 3))
 
 
-@pytest.fixture(params=[CartAndHand, CartAndHandInABatch])
+@pytest.fixture(params=[CartAndHand, BatchedCartAndHand])
 def env(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> IsaacLabEnv:
     monkeypatch.setattr(compat, "quat_is_xyzw", lambda: False)
     monkeypatch.setattr(isaaclab_actions, "isaaclab_quat_from_matrix", lambda rot, unique: quat_xyzw_from_matrix(rot))
@@ -121,7 +121,7 @@ def env(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Isaa
 
 @pytest.fixture
 def demo() -> SourceDemo:
-    """Both wander; the grippers change halfway."""
+    """Source demo in which both end effectors move randomly and the grippers change halfway."""
     generator = torch.Generator().manual_seed(2)
     steps = 0.02 * torch.rand(NUM_STEPS, 2, 3, generator=generator)
     target = poses(steps.cumsum(0) + torch.tensor([[0.0] * 3, [1.0] * 3]))
@@ -148,7 +148,7 @@ def random_actions() -> Tensor:
     return 0.2 * torch.rand(NUM_ENVS, 12, generator=torch.Generator().manual_seed(1)) - 0.1
 
 
-def test_end_effectors_say_how_many_of_their_entries_count(env: IsaacLabEnv) -> None:
+def test_gripper_and_pose_dims_give_the_entries_of_each_end_effector(env: IsaacLabEnv) -> None:
     assert (env.eef_names, env.gripper_dims, env.pose_dims) == (EEFS, (1, 2), (3, 6))
     assert env.converter.method == ("own" if hasattr(env._env, "target_eef_poses_to_actions") else "loop")
 
@@ -160,17 +160,17 @@ def test_gripper_actions_are_padded_with_zeros_at_any_number_of_axes(env: IsaacL
     assert torch.equal(env.actions_to_gripper_actions(actions.expand(4, NUM_ENVS, 12)), expected.expand(4, NUM_ENVS, 2, 2))
 
 
-def test_actions_survive_the_way_through_targets_and_grippers(env: IsaacLabEnv) -> None:
+def test_actions_are_restored_from_targets_and_grippers(env: IsaacLabEnv) -> None:
     actions = random_actions()
     grippers = env.actions_to_gripper_actions(actions)
     again = env.target_eef_pose_to_action(env.action_to_target_eef_pose(actions), grippers)
     torch.testing.assert_close(again, actions, atol=1e-6, rtol=0)
-    # What stands in the padding means nothing.
+    # Values in the padding have no effect.
     grippers[:, 0, 1] = 7.0
     assert torch.equal(env.target_eef_pose_to_action(env.action_to_target_eef_pose(actions), grippers), again)
 
 
-def test_noise_goes_to_the_pose_entries_and_not_to_the_padding(env: IsaacLabEnv) -> None:
+def test_noise_is_added_to_pose_entries_and_not_to_padding(env: IsaacLabEnv) -> None:
     grippers = env.actions_to_gripper_actions(random_actions())
     still = env.target_eef_pose_to_action(env.eef_pose, grippers)
     moved = env.target_eef_pose_to_action(
@@ -188,14 +188,14 @@ def test_source_pool_pads_the_grippers(env: IsaacLabEnv, demo: SourceDemo) -> No
     assert torch.equal(gripper[1, 0], actions[:, 10:])
 
 
-def test_noise_is_given_for_each_end_effectors_own_entries(env: IsaacLabEnv) -> None:
+def test_noise_has_one_value_per_pose_entry_of_each_end_effector(env: IsaacLabEnv) -> None:
     table = build_table(subtasks(), env.object_names, env.pose_dims, env.device)
     torch.testing.assert_close(table.noise_std, torch.tensor([[[*CART_NOISE, 0.0, 0.0, 0.0]], [[STD] * 6]]))
     with pytest.raises(TaskSpecError, match=r"cart\.0\.action_noise: must have .* 3 in all \(got 6\); use 3"):
         build_table(subtasks([STD] * 6), env.object_names, env.pose_dims, env.device)
 
 
-def test_trial_is_generated_with_the_grippers_and_the_noise_of_each_end_effector(env: IsaacLabEnv, demo: SourceDemo) -> None:
+def test_trial_uses_grippers_and_noise_of_each_end_effector(env: IsaacLabEnv, demo: SourceDemo) -> None:
     config = DataGenConfig(generation_num_trials=NUM_ENVS, seed=4, num_final_hold_steps=0)
     pool, table = pool_of(env, demo), build_table(subtasks(), env.object_names, env.pose_dims, env.device)
     planner = TrialPlanner(pool, table, build_constraints([], subtasks(), env.device), config, NUM_ENVS)
@@ -208,7 +208,7 @@ def test_trial_is_generated_with_the_grippers_and_the_noise_of_each_end_effector
         generator.step()
     draws = Draws(config.seed, torch.arange(NUM_ENVS))
     for step, (actions, before) in enumerate(zip(env._env.actions, achieved, strict=True)):
-        # The source's achieved pose comes first, with the gripper of its first step.
+        # The achieved pose of the source demo comes first, with the gripper action of its first step.
         source = max(step - 1, 0)
         normal = draws.normal(Stream.ACTION_NOISE, (2, 6), torch.full((NUM_ENVS,), step))
         target = {name: torch.from_numpy(demo.target_eef_pose[name][source]) for name in EEFS}
