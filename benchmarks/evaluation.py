@@ -23,7 +23,7 @@ from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.learn.checkpoints import find_checkpoints
-from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_rules, load, start_env
+from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_policy, build_rules, make_evaluation_env
 from isaaclab_mimic_ext.learn.evaluator import Evaluator, Rules
 from isaaclab_mimic_ext.learn.history import History
 from isaaclab_mimic_ext.learn.policies import Policy
@@ -83,9 +83,9 @@ class OneScene:
 
 def measure_batched(cfg: EvaluateCfg, with_history: bool) -> dict[str, Any]:
     """Times of an evaluation by stage."""
-    env = start_env(cfg)
+    env = make_evaluation_env(cfg)
     try:
-        policy: Policy = RandomNetwork(env) if cfg.checkpoint is None else load(cfg, env, checkpoint_of(cfg))
+        policy: Policy = RandomNetwork(env) if cfg.checkpoint is None else build_policy(cfg, env, checkpoint_of(cfg))
         history = History(env, build_rules(cfg).horizon, cfg.num_video_episodes) if with_history else None
         evaluator = Evaluator(env, policy, build_rules(cfg), build_disturbances(cfg, env), history)
         stages = Stages()
@@ -142,7 +142,7 @@ def measure_single(cfg: EvaluateCfg, num_episodes: int) -> dict[str, Any]:
     policy, _ = policy_from_checkpoint(device=torch.device("cpu"), ckpt_dict=content)
     stats = content.get("action_normalization_stats", {}).get("actions", {"scale": [[1.0]], "offset": [[0.0]]})
     cfg.num_envs, rules = 1, build_rules(cfg)
-    env = start_env(cfg)
+    env = make_evaluation_env(cfg)
     try:
         action_scale = (np.array(stats["scale"][0]), np.array(stats["offset"][0]))
         scene = OneScene(env, rules, list(content["shape_metadata"]["all_shapes"]), action_scale)

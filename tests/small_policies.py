@@ -181,7 +181,7 @@ def too_narrow(request: PolicyRequest) -> Blind:
     return Blind(request.num_envs, request.action_dim - 1)
 
 
-def no_policy(request: PolicyRequest) -> list[str]:
+def not_a_policy(request: PolicyRequest) -> list[str]:
     return []
 
 

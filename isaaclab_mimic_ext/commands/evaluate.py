@@ -1,4 +1,4 @@
-"""`mimic evaluate`: success rates of policies on scenes that no demonstration was made in."""
+"""`mimic evaluate`: success rates of policies in held-out scenes."""
 
 import json
 import logging
@@ -18,11 +18,17 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.files.writing import write_json, write_text
 from isaaclab_mimic_ext.learn.checkpoints import EvaluationFolder, find_checkpoints
-from isaaclab_mimic_ext.learn.disturbances import scaled_events
-from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_rules, known, load, start_env
+from isaaclab_mimic_ext.learn.disturbances import scale_events
+from isaaclab_mimic_ext.learn.evaluate import (
+    build_disturbances,
+    build_policy,
+    build_rules,
+    make_evaluation_env,
+    with_epoch,
+)
 from isaaclab_mimic_ext.learn.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.learn.history import History
-from isaaclab_mimic_ext.learn.policies import Policy, find_policy
+from isaaclab_mimic_ext.learn.policies import Policy, find_policy_factory
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.learn.sweep import result_table
 from isaaclab_mimic_ext.report.curves import plot_success
@@ -31,22 +37,27 @@ from isaaclab_mimic_ext.task.definition import load_task
 log = logging.getLogger(__name__)
 
 _FILE_WIDTH = 140
+"""Width of tables that are not printed to a terminal [characters]."""
+_DISTURBANCE_FIELDS = (
+    "randomization_scale", "observation_noise", "observation_noise_keys", "push_probability", "push_velocity",
+    "push_objects", "arm_push_probability", "arm_push_distance",
+)  # fmt: skip
 
 
 def main(cfg: EvaluateCfg) -> list[CheckpointResult]:
-    """Evaluate as configured, and report.
+    """Evaluate checkpoints as configured, and write the report.
 
     Raises:
-        UsageError: something asked for is wrong.
-        Interrupted: a signal ended it; the checkpoints before that are in the report.
-        MimicError: it failed; likewise.
+        UsageError: the configuration is wrong.
+        Interrupted: a signal ended the evaluation; the report contains the episodes that ended before.
+        MimicError: the evaluation failed; the report contains the checkpoints evaluated before.
     """
-    torch.set_num_threads(1)  # The cores belong to physics.
+    torch.set_num_threads(1)  # Leave the other cores to the physics.
     folder = EvaluationFolder(Path(cfg.output_dir))
     folder.check(cfg.overwrite)
-    find_policy(cfg.policy)
+    find_policy_factory(cfg.policy)
     checkpoints = _checkpoints(cfg)
-    env = start_env(cfg)
+    env = make_evaluation_env(cfg)
     try:
         evaluation = Evaluation(cfg, env, folder, build_rules(cfg), build_disturbances(cfg, env))
         evaluation.run(checkpoints)
@@ -60,14 +71,15 @@ def _checkpoints(cfg: EvaluateCfg) -> list[Checkpoint]:
         return find_checkpoints(cfg.checkpoint)
     if ":" not in cfg.policy:
         raise ConfigError(
-            f"checkpoint: policy '{cfg.policy}' needs one; give the path of a file or of a training run's folder"
+            f"checkpoint: must be set for policy '{cfg.policy}'; give the path of a .pth file, or of the folder of a "
+            "training run"
         )
     return [Checkpoint(cfg.policy.partition(":")[2])]
 
 
 @dataclass
 class Evaluation:
-    """Checkpoints, one after the other, in the same env on the same episodes."""
+    """Evaluates checkpoints one after the other, in the same env and on the same episodes."""
 
     cfg: EvaluateCfg
     env: MimicEnv
@@ -80,26 +92,25 @@ class Evaluation:
         self.histories: dict[str, History] = {}
 
     def run(self, checkpoints: list[Checkpoint]) -> None:
-        policy: Policy | None = load(
-            self.cfg, self.env, checkpoints[0]
-        )  # What is wrong with it is said before a folder is made.
+        # Load the first policy now: its errors must precede the first file.
+        policy: Policy | None = build_policy(self.cfg, self.env, checkpoints[0])
         self.folder.clear()
         self.folder.create()
         self._write(complete=False)
         write_text(self.folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(self.cfg))))
-        log.info("Evaluating %d checkpoint(s), %d episodes each, in %d environments; horizon %d steps",
+        log.info("Evaluating %d checkpoint(s) with %d episodes each in %d envs; the horizon is %d steps",
                  len(checkpoints), self.rules.num_episodes, self.env.num_envs, self.rules.horizon)  # fmt: skip
         with StopRequest() as stop:
             for checkpoint in checkpoints:
-                self._evaluate(checkpoint, policy or load(self.cfg, self.env, checkpoint), stop)
+                self._evaluate(checkpoint, policy or build_policy(self.cfg, self.env, checkpoint), stop)
                 policy = None
                 self._write(complete=len(self.results) == len(checkpoints) and not stop.requested)
                 if stop.requested:
                     break
-        self._say()
+        self._print_report()
         if stop.requested:
-            stop.raise_interrupted(f"interrupted; what ended before is in {self.folder.report}")
-        self._draw()
+            stop.raise_interrupted(f"interrupted; the episodes that ended before are in {self.folder.report}")
+        self._draw_plot_and_videos()
 
     def _evaluate(self, checkpoint: Checkpoint, policy: Policy, stop: StopRequest) -> None:
         history = History(self.env, self.rules.horizon, self.cfg.num_video_episodes) if self.cfg.video else None
@@ -107,33 +118,32 @@ class Evaluation:
         with ProgressBar(checkpoint.name, self.cfg.progress, unit="episodes") as bar:
 
             def should_stop(progress: EvaluationProgress) -> bool:
-                done, total = progress.num_ended, progress.num_episodes
-                bar.update(done, total, lambda: evaluation_figures(progress), progress.share)
+                bar.update(progress.num_ended, progress.num_episodes, lambda: evaluation_figures(progress), progress.share)
                 return stop.requested
 
             evaluator.run(should_stop)
-        result = evaluator.result(known(checkpoint, policy))
+        result = evaluator.result(with_epoch(checkpoint, policy))
         result.facts = {"training": {k: v for k, v in getattr(policy, "facts", {}).items() if not isinstance(v, dict)}}
         self.results.append(result)
-        if history is not None and self._is_drawn(result):
+        if history is not None and self._gets_video(result):
             self.histories[checkpoint.name] = history
-        log.info("%s: %s of %d episodes succeeded", checkpoint.name, result.success, result.num_episodes)
+        log.info("Success rate of %s: %s of %d episodes", checkpoint.name, result.success, result.num_episodes)
 
-    def _is_drawn(self, result: CheckpointResult) -> bool:
-        """Whether a result is to have videos, as far as is known now; what it replaces is forgotten."""
+    def _gets_video(self, result: CheckpointResult) -> bool:
+        """Return whether the result gets videos, unless a later one replaces it; drops the histories that it replaces."""
         if self.cfg.video_of != "all":
             if self.cfg.video_of == "best" and best_of(self.results) is not result:
                 return False
             self.histories.clear()
         return True
 
-    def _draw(self) -> None:
-        """Plot and videos; what cannot be drawn is warned about only."""
+    def _draw_plot_and_videos(self) -> None:
+        """Draw the plot and the videos; failures are logged as warnings."""
         try:
             plot_success(self.results, self.folder.plot, self._title())
-            log.info("Drew %s", self.folder.plot)
+            log.info("Saved the plot of success rates to %s", self.folder.plot)
         except MimicError as error:
-            log.warning("No %s: %s", self.folder.plot.name, error)
+            log.warning("%s was not drawn: %s", self.folder.plot, error)
         for name, history in self.histories.items():
             for success in (True, False):
                 self._draw_video(self.folder.video(name, success), history, success)
@@ -146,37 +156,35 @@ class Evaluation:
             return
         try:
             write_states_video(demos, path, task, overwrite=True, captions=history.captions(success))
-            log.info("Drew %s", path)
+            log.info("Saved a video of %d episodes to %s", len(demos), path)
         except MimicError as error:
-            log.warning("No %s: %s", path.name, error)
+            log.warning("%s was not drawn: %s", path, error)
 
     def _title(self) -> str:
         return f"{self.cfg.task.name}: {self.rules.num_episodes} episodes, seed {self.rules.seed}"
 
-    def _say(self) -> None:
+    def _print_report(self) -> None:
         if self.cfg.json:
             print(json.dumps(self._report(complete=True), indent=2))
             return
-        # A file has no width that the table would have to fit in.
+        # A file or pipe has no width of its own.
         console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
         console.print(result_table(self.results, self._title()))
-        log.info("The report is %s", self.folder.report)
+        log.info("Saved the report to %s", self.folder.report)
 
     def _write(self, complete: bool) -> None:
         write_json(self.folder.report, self._report(complete))
 
     def _report(self, complete: bool) -> dict[str, Any]:
         cfg = self.cfg
-        harder = ("randomization_scale", "observation_noise", "observation_noise_keys", "push_probability", "push_velocity",
-                  "push_objects", "arm_push_probability", "arm_push_distance")  # fmt: skip
         return {
             "task": cfg.task.name,
             "engine": self.env.env_args().get("engine"),
             "policy": cfg.policy,
             "num_envs": self.env.num_envs,
             **asdict(self.rules),
-            "disturbances": {name: getattr(cfg, name) for name in harder},
-            "events": {name: asdict(event) for name, event in scaled_events(cfg.events, cfg.randomization_scale).items()},
+            "disturbances": {name: getattr(cfg, name) for name in _DISTURBANCE_FIELDS},
+            "events": {name: asdict(event) for name, event in scale_events(cfg.events, cfg.randomization_scale).items()},
             "complete": complete,
             "best": best_of(self.results).checkpoint.name if self.results else None,
             "by_epoch": by_epoch(self.results),

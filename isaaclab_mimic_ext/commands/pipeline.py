@@ -1,4 +1,4 @@
-"""`mimic pipeline`: record, annotate, generate, split, train, evaluate, and a page about the results."""
+"""`mimic pipeline`: record, annotate, generate, split, train and evaluate, then write a page with the results."""
 
 import logging
 import signal
@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, PipelineCfg, TrainCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
-from isaaclab_mimic_ext.learn.train import checked_settings
+from isaaclab_mimic_ext.learn.train import load_settings
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
 from isaaclab_mimic_ext.task.definition import task_dirs
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _ERROR_NAMES = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MimicError)}
 _AFTER_ERROR = ("Exception ignored", "Traceback")
-"""Starts of lines that Python prints after the error when the interpreter ends."""
+"""Starts of lines that Python prints after the error, when the interpreter exits."""
 _POLL = 0.2
 """Time between two checks for a signal [s]."""
 
@@ -50,7 +50,7 @@ def main(cfg: PipelineCfg) -> None:
     with write_errors(folder.path, "output_dir", "give another output_dir", OutputError):
         (folder.path / "logs").mkdir(parents=True, exist_ok=True)
     with folder.lock.hold() as lock:
-        record = Record(folder.record)  # Another pipeline may have ended since.
+        record = Record(folder.record)  # A pipeline in this folder may have finished in the meantime.
         with StopRequest() as stop:
             for step in steps:
                 if record.is_up_to_date(step):
@@ -61,7 +61,7 @@ def main(cfg: PipelineCfg) -> None:
                     stop.raise_interrupted(f"interrupted in step '{step.name}'; run the same command again to resume")
         page = render_pipeline_page(cfg, folder, {step.name: record.seconds(step) for step in steps})
         write_text(folder.page, page, kind=OutputError)
-    log.info("All steps are up to date; wrote %s", folder.page)
+    log.info("All steps are up to date; saved the results to %s", folder.page)
 
 
 def check_steps(steps: Sequence[Step]) -> None:
@@ -77,7 +77,7 @@ def check_steps(steps: Sequence[Step]) -> None:
             overrides = translate(list(step.arguments), SCRIPT_SCHEMAS[command])
             cfg = load_config(command, overrides, config_dirs=task_dirs()[1:])
             if isinstance(cfg, TrainCfg):
-                checked_settings(cfg)
+                load_settings(cfg)
         except UsageError as error:
             raise type(error)(f"step '{step.name}': {error}") from error
         except Exception as error:
@@ -92,35 +92,35 @@ def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: in
     Raises:
         MimicError: the step failed, unless a signal ended it.
     """
-    words = step.words(resume=record.is_interrupted(step))
+    arguments = step.command_line(resume=record.is_interrupted(step))
     record.start(step)
-    log.info("%s: mimic %s", step.name, " ".join(words))
+    log.info("%s: mimic %s", step.name, " ".join(arguments))
     start = time.perf_counter()
     with write_errors(log_path, kind=OutputError):
         output = log_path.open("w")
     with output:
-        exit_code = _run_command(words, output, stop, lock)
+        exit_code = _run_command(arguments, output, stop, lock)
     if not exit_code:
         seconds = time.perf_counter() - start
         record.finish(step, seconds)
         log.info("%s: finished in %.0f s", step.name, seconds)
     elif not stop.requested:
-        last = last_words(log_path.read_text(errors="replace"))
+        reason = error_text(log_path.read_text(errors="replace"))
         kinds = {kind.exit_code: kind for kind in (UsageError, BudgetExhausted)}
-        raise kinds.get(exit_code, MimicError)(f"step '{step.name}' failed: {last} (its whole log: {log_path})")
+        raise kinds.get(exit_code, MimicError)(f"step '{step.name}' failed: {reason} (complete log: {log_path})")
 
 
-def _run_command(words: Sequence[str], output: IO[str], stop: StopRequest, lock: int) -> int:
+def _run_command(arguments: Sequence[str], output: IO[str], stop: StopRequest, lock: int) -> int:
     """Run `mimic` in a new process and return its exit code.
 
-    A signal is passed on to the process. The process inherits the lock, so that the folder stays locked if it outlives the
-    pipeline.
+    A signal is forwarded to the process. The process inherits the lock, so that the folder stays locked if the process
+    outlives the pipeline.
     """
-    verb, *overrides = words
-    own_tasks = [word for folder in task_dirs()[1:] for word in ("--config-dir", str(folder))]
+    verb, *overrides = arguments
+    own_tasks = [argument for folder in task_dirs()[1:] for argument in ("--config-dir", str(folder))]
     # -P: modules of the working directory must not shadow installed ones.
     command = [sys.executable, "-P", "-m", "isaaclab_mimic_ext", verb, *own_tasks, *overrides]
-    # In a separate session: Ctrl-C reaches the process through us, once.
+    # A separate session: otherwise Ctrl-C would reach the process twice, from the terminal and from us.
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(lock,))
     is_signaled = False
     while True:
@@ -132,11 +132,11 @@ def _run_command(words: Sequence[str], output: IO[str], stop: StopRequest, lock:
                 is_signaled = True
 
 
-def last_words(printed: str) -> str:
-    """The error in a command's output, in one line; its last line if there is none."""
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+def error_text(output: str) -> str:
+    """Error message in the output of a command, as one line; the last line if the output has no error message."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     starts = [index for index, line in enumerate(lines) if line.partition(":")[0] in _ERROR_NAMES]
     if not starts:
-        return lines[-1] if lines else "it printed nothing"
-    # HDF5 describes a full disk in several lines, and reports it again when the interpreter ends.
+        return lines[-1] if lines else "the command printed nothing"
+    # HDF5 reports a full disk in several lines, and again when the interpreter exits.
     return " ".join(takewhile(lambda line: not line.startswith(_AFTER_ERROR), lines[starts[-1] :]))

@@ -26,12 +26,12 @@ class Step:
     """One run of a command.
 
     Attributes:
-        verb: One of `STEPS`.
-        arguments: Overrides that decide the result.
-        output: File that exists when the step is finished.
-        after: Steps whose results the step uses.
-        resumes_from: File that an interrupted run leaves; None if the command cannot resume.
-        seed: Seed of a training; None for other steps.
+        verb: one of `STEPS`.
+        arguments: overrides of the command, except `resume` and `overwrite`.
+        output: file that exists when the step is finished.
+        after: steps whose results this step uses.
+        resumes_from: file that an interrupted run leaves; None if the command cannot resume.
+        seed: seed of a training; None for other steps.
     """
 
     verb: str
@@ -47,24 +47,24 @@ class Step:
 
     @property
     def key(self) -> str:
-        """Digest of everything that decides the result: version, command line, and the keys of the steps before."""
+        """Digest of all inputs that decide the result: version, command line, and the keys of the steps in `after`."""
         decisive = [__version__, self.verb, self.arguments, [step.key for step in self.after]]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
-    def words(self, resume: bool) -> tuple[str, ...]:
-        """Command line: the verb and its overrides.
+    def command_line(self, resume: bool) -> tuple[str, ...]:
+        """Arguments of `mimic`: the verb and its overrides.
 
         Args:
-            resume: Continue an interrupted run where possible, instead of replacing it.
+            resume: resume an interrupted run if possible, instead of replacing it.
         """
         if self.verb == "split":
-            return (self.verb, *self.arguments)  # Always replaces the present split.
+            return (self.verb, *self.arguments)  # Always replaces an existing split.
         can_resume = resume and self.resumes_from is not None and self.resumes_from.exists()
         return (self.verb, *self.arguments, "resume=true" if can_resume else "overwrite=true")
 
 
 class Record:
-    """Key and duration of the last run of each step, and digest of its output; kept in a JSON file."""
+    """Key and duration of the last run of each step, and digest of its output; saved as a JSON file."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -74,19 +74,19 @@ class Record:
             self._steps = {}  # Without a record, no step is up to date.
 
     def is_up_to_date(self, step: Step) -> bool:
-        """Return whether the step was finished with this key, and its output has not changed since."""
+        """Return whether the step has finished with its present key, and its output has not changed since."""
         entry = self._steps.get(step.name, {})
         if entry.get("key") != step.key or entry["seconds"] is None or not step.output.is_file():
             return False
         return entry["output"] is None or entry["output"] == _digest(step.output)
 
     def is_interrupted(self, step: Step) -> bool:
-        """Return whether the last run of the step had this key and did not finish."""
+        """Return whether the last run of the step had its present key and did not finish."""
         entry = self._steps.get(step.name, {})
         return entry.get("key") == step.key and entry["seconds"] is None
 
     def seconds(self, step: Step) -> float | None:
-        """Duration of the run that finished the step [s]; None if it is not finished."""
+        """Duration of the last run of the step [s]; None if the run did not finish."""
         return self._steps.get(step.name, {}).get("seconds")
 
     def start(self, step: Step) -> None:
@@ -98,7 +98,7 @@ class Record:
     def _set(self, step: Step, seconds: float | None, digest: str | None) -> None:
         self._steps[step.name] = {"key": step.key, "seconds": seconds, "output": digest}
         for earlier in step.after:
-            # Split adds masks to the demos of generate: their digest is unknown until it is finished.
+            # `split` adds masks to the output of `generate`: its digest is unknown until `split` has finished.
             if earlier.output == step.output:
                 self._steps[earlier.name]["output"] = digest
         write_json(self._path, self._steps)
@@ -112,10 +112,10 @@ def _digest(path: Path) -> str | None:
 
 
 def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
-    """The steps in their order.
+    """Build the steps of a pipeline, in the order in which they run.
 
     Raises:
-        ConfigError: the overrides of the task are wrong.
+        ConfigError: the pipeline file of the task is not valid.
     """
     own = task_overrides(task_of(cfg.task_name))
     extra = {verb: _overridden(own.get(verb, ()), getattr(cfg, verb)) for verb in STEPS}
@@ -153,7 +153,7 @@ def _evaluation(
 
 
 def _overridden(own: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
-    """Overrides of the task, except for fields that the user overrides, and those of the user."""
+    """Overrides of the task, except for fields that the user overrides, followed by the overrides of the user."""
     fields = {_field(override) for override in given}
     return (*(override for override in own if _field(override) not in fields), *given)
 
@@ -163,7 +163,7 @@ def _field(override: str) -> str:
 
 
 def task_of(preset: str) -> str:
-    """Name of the task that `task=<preset>` belongs to: presets list it among their defaults."""
+    """Name of the task that `task=<preset>` belongs to: the file of a preset lists the task in its defaults."""
     paths = [folder / "task" / f"{preset}.yaml" for folder in (*task_dirs()[1:], conf_dir())]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
@@ -175,10 +175,10 @@ def task_of(preset: str) -> str:
 
 
 def task_overrides(task: str) -> Mapping[str, Sequence[str]]:
-    """Overrides of the commands' defaults in the pipeline of a task, by verb.
+    """Overrides that a task defines for the commands of its pipeline, by verb.
 
     Raises:
-        ConfigError: the task's file is not valid JSON, or has an unknown step.
+        ConfigError: the file of the task is not valid JSON, or names an unknown step.
     """
     path = task_dir(task) / "agents" / "pipeline.json"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""`mimic train`: a policy from a dataset, with robomimic."""
+"""`mimic train`: train a policy on a dataset, with robomimic."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from isaaclab_mimic_ext.learn.trainer import TrainingReport
 
 
 def main(cfg: TrainCfg) -> TrainingReport:
-    """Train as configured.
+    """Train a policy as configured.
 
     Raises:
-        UsageError: the configuration is wrong; nothing was written.
-        Interrupted: a signal ended the training; resume=true continues it.
-        MimicError: it failed.
+        UsageError: the configuration is wrong; no file has been written.
+        Interrupted: a signal ended the training; resume=true resumes it.
+        MimicError: the training failed.
     """
     stop = StopRequest()
 
@@ -32,6 +32,6 @@ def main(cfg: TrainCfg) -> TrainingReport:
     report = train_run(cfg, monitor)
     if stop.requested:
         stop.raise_interrupted(
-            f"interrupted after epoch {report.epoch}; continue with output_dir={cfg.output_dir} resume=true"
+            f"interrupted after epoch {report.epoch}; resume with output_dir={cfg.output_dir} resume=true"
         )
     return report

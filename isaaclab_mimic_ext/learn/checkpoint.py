@@ -1,4 +1,4 @@
-"""Scales of observations and actions: computed from the training demos, kept in the checkpoint."""
+"""Checkpoints, and the normalization of observations and actions that is saved in them."""
 
 # R rows (steps of all demos), A action entries
 
@@ -19,19 +19,16 @@ from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, replacing
 ACTION_SCALES = ("min_max", "none")
 
 _STD_FLOOR = 1e-3
-
-"""Added to every deviation, as robomimic does: what hardly varies is not blown up."""
-
+"""Added to each standard deviation, as robomimic does, so that nearly constant observations are not amplified."""
 _OUTPUT_LIMIT = 0.999999
-
-"""The network's last tanh comes near to 1, never to it."""
-
-_SMALLEST_RANGE = 1e-4
+"""Largest normalized action; the tanh of the last layer never reaches 1."""
+_MIN_RANGE = 1e-4
+"""Action entries whose range is below this count as constant, in the unit of the entry."""
 
 
 @dataclass(frozen=True)
 class Affine:
-    """`raw = scale * normalized + offset`, both of the shape of one value."""
+    """Affine normalization `raw = scale * normalized + offset`; scale and offset have the shape of one value."""
 
     scale: Tensor
     offset: Tensor
@@ -47,20 +44,23 @@ class Affine:
 
 
 def observation_scale(rows: np.ndarray) -> Affine:
-    """Mean 0 and deviation 1 over (R, ...), as robomimic's `hdf5_normalize_obs`."""
+    """Compute the normalization of observations (R, ...) to mean 0 and standard deviation 1, as in robomimic."""
     values = rows.astype(np.float64)
     return _affine(values.std(axis=0) + _STD_FLOOR, values.mean(axis=0))
 
 
 def action_scale(actions: np.ndarray, kind: str) -> Affine:
-    """Of actions (R, A); `min_max`: the entries' ranges become [-1, 1], those that do not vary keep their unit.
+    """Compute the normalization of actions (R, A).
 
-    The policies' last layer is a tanh, so nothing outside [-1, 1] can be learnt.
+    The last layer of the policies is a tanh, so values outside [-1, 1] cannot be learned.
+
+    Args:
+        kind: `min_max` maps the range of each entry to [-1, 1], and only shifts constant entries to 0; `none` keeps actions.
     """
     if kind == "none":
         return _affine(np.ones(actions.shape[1]), np.zeros(actions.shape[1]))
     lowest, highest = actions.min(axis=0).astype(np.float64), actions.max(axis=0).astype(np.float64)
-    constant = highest - lowest < _SMALLEST_RANGE
+    constant = highest - lowest < _MIN_RANGE
     scale = np.where(constant, 1.0, (highest - lowest) / (2 * _OUTPUT_LIMIT))
     return _affine(scale, (highest + lowest) / 2)
 
@@ -70,11 +70,12 @@ def _affine(scale: np.ndarray, offset: np.ndarray) -> Affine:
 
 
 def observation_stats(scales: dict[str, Affine]) -> dict[str, Any]:
-    """As a checkpoint keeps them: nested lists (1, ...)."""
+    """Convert observation scales to robomimic's checkpoint format: nested lists (1, ...)."""
     return {key: {"mean": [scale.offset.tolist()], "std": [scale.scale.tolist()]} for key, scale in scales.items()}
 
 
 def action_stats(scale: Affine) -> dict[str, Any]:
+    """Convert the action scale to robomimic's checkpoint format: nested lists (1, A)."""
     return {"actions": {"scale": [scale.scale.tolist()], "offset": [scale.offset.tolist()]}}
 
 
@@ -87,26 +88,28 @@ def read_action_stats(stats: dict[str, Any]) -> Affine:
 
 
 def _read_affine(scale: Any, offset: Any) -> Affine:
-    """Of nested lists, or of robomimic's arrays, (1, ...)."""
+    """Convert nested lists or robomimic's arrays, (1, ...)."""
     return Affine(*(torch.as_tensor(values, dtype=torch.float32)[0] for values in (scale, offset)))
 
 
 FORMAT_VERSION = 1
 
-_OURS = "isaaclab_mimic_ext"
-
-_NEEDED = ("model", "config", "algo_name", "shape_metadata", "env_metadata")
+_FACTS_KEY = "isaaclab_mimic_ext"
+"""Key of our entries in a checkpoint; robomimic ignores it."""
+_REQUIRED_KEYS = ("model", "config", "algo_name", "shape_metadata", "env_metadata")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read.
+    """Contents of a checkpoint file.
 
     Attributes:
         obs_shapes: key -> shape of one observation.
-        obs_scales: of the keys that are normalized.
-        facts: task, dataset, seed, epoch and the like; empty in a file that robomimic alone wrote.
-        content: the whole file.
+        action_dim: number of action entries A.
+        obs_scales: key -> normalization, for the keys that are normalized.
+        action_scale: normalization of actions; None: not normalized.
+        facts: task, dataset, seed, epoch and other metadata; empty if robomimic's own script wrote the file.
+        content: all contents of the file, in robomimic's layout.
     """
 
     path: Path
@@ -124,30 +127,34 @@ class Checkpoint:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """A checkpoint of this package, or one of robomimic's.
+    """Load a checkpoint of this package or of robomimic.
 
     Raises:
-        SourceDataError: the file is missing, damaged, no checkpoint, or of a newer version.
+        SourceDataError: the file is missing, damaged, not a checkpoint, or written by a newer version.
     """
     path = Path(path)
     if not path.is_file():
-        raise SourceDataError(f"checkpoint: {path}: there is no such file; give the path of a .pth file")
+        raise SourceDataError(f"checkpoint: {path} not found; give the path of a .pth file")
     content = _read(path)
-    missing = [key for key in _NEEDED if not isinstance(content, dict) or key not in content]
+    missing = [key for key in _REQUIRED_KEYS if not isinstance(content, dict) or key not in content]
     if missing:
-        raise SourceDataError(f"checkpoint: {path}: is no robomimic checkpoint, it has no '{missing[0]}'; give another file")
+        raise SourceDataError(
+            f"checkpoint: {path} is not a robomimic checkpoint (it has no '{missing[0]}'); give the path of a .pth file of "
+            "a training run"
+        )
     try:
         return _checkpoint(path, content)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise SourceDataError(f"checkpoint: {path}: its parts are not a checkpoint's ({reason}); train again") from error
+        raise SourceDataError(f"checkpoint: {path}: contents are not valid ({reason}); train again") from error
 
 
 def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
-    facts = content.get(_OURS, {})
+    facts = content.get(_FACTS_KEY, {})
     if facts.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
         raise SourceDataError(
-            f"checkpoint: {path}: format_version is {facts['format_version']}, this version knows {FORMAT_VERSION}; update"
+            f"checkpoint: {path}: format_version must be <= {FORMAT_VERSION} (got {facts['format_version']}); update "
+            "isaaclab_mimic_ext"
         )
     shapes, scales = content["shape_metadata"], content.get("obs_normalization_stats")
     actions = content.get("action_normalization_stats")
@@ -166,10 +173,10 @@ def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def _check_scales(checkpoint: Checkpoint) -> None:
-    """Wrong ones would show in the middle of an evaluation only, or never."""
+    """Check the shapes of the normalization now; wrong shapes could broadcast silently during an evaluation."""
     content = checkpoint.content
     if not isinstance(content["env_metadata"], dict) or not isinstance(content["config"], str):
-        raise TypeError("env_metadata must be a dict, config a text")
+        raise TypeError("env_metadata must be a dict, config must be a string")
     scales = {name: (scale, checkpoint.obs_shapes[name]) for name, scale in checkpoint.obs_scales.items()}
     if checkpoint.action_scale is not None:
         scales["actions"] = (checkpoint.action_scale, (checkpoint.action_dim,))
@@ -180,38 +187,38 @@ def _check_scales(checkpoint: Checkpoint) -> None:
 
 
 def _read(path: Path) -> Any:
-    """What was saved, if it is made of numbers, texts, lists, dicts, tensors and arrays."""
+    """Load a file of `torch.save` that contains only numbers, strings, lists, dicts, tensors and arrays."""
     try:
-        with torch.serialization.safe_globals(_arrays()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # What torch thinks of a file that is refused is no news.
+        with torch.serialization.safe_globals(_numpy_globals()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # The error below replaces torch's warnings about the file.
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch's own text tells how to run whatever code the file brings.
+        # The message of torch explains how to execute code from the file; do not repeat it.
         raise SourceDataError(
-            f"checkpoint: {path}: is no file of torch.save, or holds more than numbers and tensors; give another file"
+            f"checkpoint: {path} is not a file of torch.save, or contains more than numbers and tensors; give another file"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, LookupError) as error:
         reason = _first_line(error).partition(". ")[0]
-        raise SourceDataError(f"checkpoint: {path}: cannot be read ({reason}); train again") from error
+        raise SourceDataError(f"checkpoint: {path} cannot be read: {reason}; train again") from error
 
 
-def _arrays() -> list[Any]:
-    """What NumPy's arrays are made of in a pickle: robomimic keeps its normalization in such."""
-    kinds = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)]
+def _numpy_globals() -> list[Any]:
+    """Classes and functions that unpickle a NumPy array; robomimic saves its normalization as arrays."""
+    dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)]
     rebuild = np.zeros(1).__reduce__()[0]
-    # Files of NumPy 1 name the module by its former name.
+    # Files written with NumPy 1 contain the former name of the module.
     old = (rebuild, "numpy.core.multiarray._reconstruct")
-    return [rebuild, old, np.ndarray, np.dtype, *kinds]
+    return [rebuild, old, np.ndarray, np.dtype, *dtypes]
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint; the name is there only when the file is complete.
+    """Write a checkpoint; the file gets its name when it is complete.
 
     Raises:
-        RecorderError: it cannot be written.
+        RecorderError: the file cannot be written.
     """
     with replacing(path, remedy="free some space and resume with resume=true", errors=HDF5_ERRORS) as part:
-        torch.save({**content, _OURS: {"format_version": FORMAT_VERSION, **facts}}, part)
+        torch.save({**content, _FACTS_KEY: {"format_version": FORMAT_VERSION, **facts}}, part)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
-"""A dataset's training and validation demos, whole in memory, as batches of sequences."""
+"""Training and validation demos of a dataset, held in memory and drawn as batches of sequences."""
 
-# R rows (steps of all demos, one after the other), B sequences of a batch, T steps of a sequence, A action entries
+# R rows (steps of all demos, concatenated), B sequences per batch, T steps per sequence, A action entries
 
 import hashlib
 import json
@@ -25,12 +25,13 @@ MASKS = ("train", "valid")
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What is known of a dataset before its data is read.
+    """Metadata of a dataset.
 
     Attributes:
         masks: `train` and `valid` -> names of demos.
-        obs_shapes: every observation of the file -> its shape.
-        env_args: of the env that made it.
+        obs_shapes: name of each observation in the file -> shape of one step.
+        action_dim: number of action entries A.
+        env_args: metadata of the env that recorded the dataset (task, engine, ...).
     """
 
     path: Path
@@ -42,12 +43,12 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class Demos:
-    """Demos laid end to end.
+    """Concatenated demos.
 
     Attributes:
         obs: key -> (R, ...) float32.
         actions: (R, A) float32.
-        first, last: (R,) int64, first and last row of the demo that a row belongs to.
+        first, last: first and last row of the demo that each row belongs to, (R,) int64.
     """
 
     obs: dict[str, Tensor]
@@ -59,7 +60,7 @@ class Demos:
         return len(self.actions)
 
     def normalized(self, obs_scales: Mapping[str, Affine], action_scale: Affine, device: torch.device) -> "Demos":
-        """The same in the network's units, on the device that trains."""
+        """Return the demos with normalized observations and actions, on `device`."""
         scaled = {key: obs_scales[key].normalize(rows) if key in obs_scales else rows for key, rows in self.obs.items()}
         return Demos(
             {key: rows.to(device) for key, rows in scaled.items()},
@@ -70,17 +71,17 @@ class Demos:
 
 
 def read_facts(path: str | Path) -> DatasetFacts:
-    """What a dataset says of itself.
+    """Read the metadata of a dataset.
 
     Raises:
-        SourceDataError: the file is missing, damaged, has no masks, or its masks name no demos.
+        SourceDataError: the file is missing or damaged, or a mask is missing, empty, or names an unknown demo.
     """
     with open_hdf5(path) as file:
         names = demo_names(file)
         masks = {name: _mask(file, name, set(names)) for name in MASKS}
         demo = file["data"][names[0]]
         if "obs" not in demo or "actions" not in demo:
-            raise SourceDataError(f"{path}: {names[0]} has no 'obs' or no 'actions'; generate the dataset again")
+            raise SourceDataError(f"{path}: {names[0]}: 'obs' or 'actions' not found; generate the dataset again")
         shapes = {key: tuple(leaf.shape[1:]) for key, leaf in demo["obs"].items() if isinstance(leaf, h5py.Dataset)}
         env_args = plain_value(file["data"].attrs.get("env_args", "{}"))
         return DatasetFacts(
@@ -89,7 +90,7 @@ def read_facts(path: str | Path) -> DatasetFacts:
 
 
 def has_split(path: str | Path) -> bool:
-    """Whether a dataset says which demos to train on, and which to validate on.
+    """Return whether a dataset is split: has masks of demos for training and validation.
 
     Raises:
         SourceDataError: the file is missing or damaged.
@@ -99,64 +100,66 @@ def has_split(path: str | Path) -> bool:
 
 
 def _mask(file: h5py.File, name: str, demos: set[str]) -> list[str]:
-    remedy = f"split it: python scripts/split_dataset.py input_file={file.filename}"
+    remedy = f"split the dataset with `python scripts/split_dataset.py input_file={file.filename}`"
     if f"mask/{name}" not in file:
-        raise SourceDataError(f"{file.filename}: no mask/{name}, which says what to train on; {remedy}")
+        raise SourceDataError(f"{file.filename}: mask/{name} not found; {remedy}")
     found = [text_of(item) for item in np.atleast_1d(file["mask"][name][()])]
     missing = [item for item in found if item not in demos]
     if missing or not found:
-        what = f"names '{missing[0]}', which is no demo of it" if missing else "is empty"
-        raise SourceDataError(f"{file.filename}: mask/{name} {what}; {remedy}")
+        fault = f"names '{missing[0]}', which is not in the dataset" if missing else "is empty"
+        raise SourceDataError(f"{file.filename}: mask/{name} {fault}; {remedy}")
     return found
 
 
 def check_task(facts: DatasetFacts, task_name: str) -> None:
-    """Make sure that a dataset is of a task.
+    """Check that a dataset was recorded for a task.
 
     Raises:
-        SourceDataError: it says that it is of another one.
+        SourceDataError: the dataset names a different task.
     """
-    made_for = facts.env_args.get("task", facts.env_args.get("env_name", task_name))
-    # Files of Isaac Lab name a gym id; those say nothing about our names.
-    if made_for != task_name and "engine" in facts.env_args:
+    dataset_task = facts.env_args.get("task", facts.env_args.get("env_name", task_name))
+    # Files of Isaac Lab contain a gym id instead of the name of a task.
+    if dataset_task != task_name and "engine" in facts.env_args:
         raise SourceDataError(
-            f"{facts.path}: is of task '{made_for}', not of '{task_name}'; use task={made_for}, or its dataset"
+            f"{facts.path}: was recorded for task '{dataset_task}', not '{task_name}'; use task={dataset_task}, or a "
+            f"dataset of '{task_name}'"
         )
 
 
 def check_keys(facts: DatasetFacts, keys: Sequence[str], place: str) -> None:
-    """Make sure that a dataset has the observations that an agent wants.
+    """Check that a dataset has the observations that an agent uses.
 
     Raises:
-        ConfigError: some are missing, or there are none to learn from; names both lists.
+        ConfigError: observations are missing, or the agent uses none, or the last action; the message lists those of the
+            agent and of the dataset.
     """
     missing = [key for key in keys if key not in facts.obs_shapes]
     if missing or not keys:
         raise ConfigError(
-            f"{place}: observation keys {', '.join(missing) or '(none given)'} are not in {facts.path}; the agent wants: "
+            f"{place}: observations {', '.join(missing) or '(none given)'} are not in {facts.path}; the agent uses: "
             f"{', '.join(keys)}; the dataset has: {', '.join(sorted(facts.obs_shapes))}"
         )
     if "actions" in keys:
         raise ConfigError(
-            f"{place}: 'actions' among the observations: the last action; a policy learns to repeat it; leave it out"
+            f"{place}: observations must not contain 'actions' (the last action), which a policy learns to repeat; remove it"
         )
 
 
 def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
-    """Demos with some of their observations.
+    """Read actions and the observations `keys` of the demos `names`; quaternions are converted to xyzw.
 
     Raises:
-        SourceDataError: the file is damaged, or demos differ in what they have.
+        SourceDataError: the file is damaged, a value is not finite, or the datasets of demos differ.
     """
     obs: dict[str, list[np.ndarray]] = {key: [] for key in keys}
     actions: list[np.ndarray] = []
     wanted = ["actions", *(f"obs/{key}" for key in keys)]
     for name, group in each_demo(path, names):
-        # Unverified: the digest is of everything, and much of it is not read here.
+        # The digest covers all datasets of a demo; only some are read here, so it is not verified.
         demo = read_demo(group.file, name, wanted, as_xyzw=True, verify=False)
         missing = [each for each in wanted if each not in demo.leaves]
         if missing:
-            demo.refuse(f"has no dataset '{missing[0]}', other demos have; generate the dataset again")
+            demo.refuse(f"dataset '{missing[0]}' not found, other demos have it; generate the dataset again")
         demo.check_lengths()
         for key in keys:
             obs[key].append(demo.leaves[f"obs/{key}"].astype(np.float32))
@@ -174,13 +177,21 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
 
 
 def _check_values(place: str, parts: Sequence[np.ndarray]) -> None:
-    """The last of a term's parts must be of the first one's shape, and finite: one NaN makes every parameter one."""
+    """Check that the last array has the row shape of the first one and is finite; a single NaN makes all parameters NaN.
+
+    Args:
+        parts: (T, ...) of each demo read until here.
+    """
     first, found = parts[0].shape[1:], parts[-1].shape[1:]
     if found != first:
-        raise SourceDataError(f"{place} has rows of shape {found}, other demos have {first}; generate the dataset again")
+        raise SourceDataError(
+            f"{place}: rows must have shape {first} as in other demos (got {found}); generate the dataset again"
+        )
     if not np.isfinite(parts[-1]).all():
         row = int(np.argwhere(~np.isfinite(parts[-1]))[0][0])
-        raise SourceDataError(f"{place} is not finite in step {row}; leave this demo out of the masks, or generate it again")
+        raise SourceDataError(
+            f"{place}: must be finite (step {row} is not); remove the demo from the masks, or generate it again"
+        )
 
 
 @dataclass(frozen=True)
@@ -188,8 +199,10 @@ class Batches:
     """Draws batches of sequences from demos.
 
     Attributes:
-        seq_length: steps from the drawn row on; after a demo's end its last row is repeated.
-        frame_stack: of them, how many lie before and at the drawn row; before a demo's start its first row is repeated.
+        batch_size: sequences per batch, B.
+        seq_length: number of steps from the drawn row on; the last row of a demo is repeated after its end.
+        frame_stack: number of steps up to the drawn row, which is included; the first row of a demo is repeated before its
+            start. A sequence has T = frame_stack - 1 + seq_length steps.
     """
 
     demos: Demos
@@ -198,12 +211,12 @@ class Batches:
     frame_stack: int = 1
 
     @property
-    def num_in_pass(self) -> int:
-        """Batches in one pass over all rows."""
+    def num_per_pass(self) -> int:
+        """Number of batches in one pass over all rows."""
         return max(1, len(self.demos) // self.batch_size)
 
     def draw(self, num_batches: int, seed: int) -> Iterator[dict[str, Any]]:
-        """Batches in random order, each row once before any comes again. The same seed gives the same."""
+        """Draw batches in an order that depends only on `seed`; every row is drawn once before any row is drawn again."""
         generator = torch.Generator().manual_seed(seed)
         rows = torch.empty(0, dtype=torch.int64)
         for _ in range(num_batches):
@@ -219,7 +232,7 @@ class Batches:
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 over the digests that the writer left in the demos, and the masks; over the data where it left none."""
+    """SHA-256 of the digests of all demos and of the masks; of the data itself if a demo has no digest."""
     with open_hdf5(path) as file:
         digests = [file["data"][name].attrs.get("digest") for name in demo_names(file)]
         masks = [text_of(item) for name in MASKS for item in np.atleast_1d(file["mask"][name][()])]

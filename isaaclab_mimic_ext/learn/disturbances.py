@@ -1,6 +1,6 @@
-"""What makes an evaluation harder than the training was: wider scenes, noisy observations, pushes."""
+"""Disturbances of an evaluation: wider randomization of scenes, observation noise, pushes."""
 
-# N envs, n of them addressed, W numbers of the noisy observations of an env
+# N envs, n of them selected, A action entries
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from isaaclab_mimic_ext.files.quaternions import WIDTH, Columns, first_columns
 from isaaclab_mimic_ext.rng import Draws, Stream
 
 
-def scaled_events(events: Mapping[str, EventCfg], scale: float) -> dict[str, EventCfg]:
-    """The same randomization with every range `scale` times as wide about its middle; a yaw's at most a full turn."""
-    return {name: _scaled(event, scale) for name, event in events.items()}
+def scale_events(events: Mapping[str, EventCfg], scale: float) -> dict[str, EventCfg]:
+    """Scale the width of each randomization range around its middle, and joint noise, by `scale`; yaw ranges up to 2 pi."""
+    return {name: _scale_event(event, scale) for name, event in events.items()}
 
 
-def _scaled(event: EventCfg, scale: float) -> EventCfg:
+def _scale_event(event: EventCfg, scale: float) -> EventCfg:
     ranges = {}
     for coordinate, (low, high) in event.pose_range.items():
         middle, half = 0.5 * (low + high), 0.5 * scale * (high - low)
@@ -36,12 +36,12 @@ def _scaled(event: EventCfg, scale: float) -> EventCfg:
 
 @dataclass(frozen=True)
 class ObservationNoise:
-    """Gaussian noise on what a policy sees, with the standard deviation `std` in each observation's own unit.
-
-    Quaternions are turned by it: about each axis by `std` [rad]. Images stay as they are.
+    """Gaussian noise on the observations that a policy receives; images have no noise.
 
     Attributes:
-        quaternions: term -> the first columns of its quaternions.
+        std: standard deviation, in the unit of each observation; for quaternions a rotation about each axis [rad].
+        terms: observations with noise.
+        quaternions: term -> first column of each quaternion in the term.
     """
 
     std: float
@@ -56,17 +56,21 @@ class ObservationNoise:
         observations: Mapping[str, Tensor],
         declared: Columns = MappingProxyType({}),
     ) -> "ObservationNoise | None":
-        """The noise on the observations whose names match a pattern; None where there is none.
+        """Build the noise for the observations whose names match a pattern; None if no observation gets noise.
 
         Args:
-            declared: where a task says that quaternions are; others are known by their names.
+            patterns: names of observations, with `*` and `?` as in file names.
+            observations: term -> (N, ...).
+            declared: term -> first columns of its quaternions, as declared by the task; other terms are recognized by name.
 
         Raises:
             ConfigError: a pattern matches none of `observations`.
         """
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in observations):
-                raise ConfigError(f"observation_noise_keys: no observation is '{pattern}'; {choices(pattern, observations)}")
+                raise ConfigError(
+                    f"observation_noise_keys: '{pattern}' is not an observation; {choices(pattern, observations)}"
+                )
         terms = tuple(
             name
             for name, value in observations.items()
@@ -76,7 +80,7 @@ class ObservationNoise:
         return cls(std, terms, quaternions) if std > 0 and terms else None
 
     def apply(self, observations: Mapping[str, Tensor], draws: Draws, step: Tensor) -> dict[str, Tensor]:
-        """Observations, term -> (N, ...), with the noise of `step` (N,) of each trial."""
+        """Return the observations, term -> (N, ...), with the noise of `step` (N,) of each episode."""
         sizes = [math.prod(observations[name].shape[1:]) for name in self.terms]
         normal = draws.normal(Stream.OBSERVATION_NOISE, (sum(sizes),), step)
         noisy = dict(observations)
@@ -86,31 +90,40 @@ class ObservationNoise:
             noisy[name] = value + change
             for first in self.quaternions[name]:
                 columns = slice(first, first + WIDTH)
-                noisy[name][:, columns] = _turned(value[:, columns], change[:, columns])
+                noisy[name][:, columns] = _rotate(value[:, columns], change[:, columns])
         return noisy
 
 
-def _turned(quat: Tensor, change: Tensor) -> Tensor:
-    """Unit quaternions (N, 4) near `quat`; half the change, since a quaternion holds half the angle."""
+def _rotate(quat: Tensor, change: Tensor) -> Tensor:
+    """Rotate unit quaternions (N, 4) by small angles `change` [rad].
+
+    The change is halved because a quaternion contains half of the angle.
+    """
     quat = quat + 0.5 * change
     return quat / (quat * quat).sum(-1, keepdim=True).sqrt()
 
 
 @dataclass(frozen=True)
 class ObjectPushes:
-    """With `probability` in a step, one of `names` gets `velocity` [m/s] more, in a horizontal direction."""
+    """Pushes of objects.
+
+    Attributes:
+        probability: per env and step.
+        velocity: added to the velocity of the pushed object, in a random horizontal direction [m/s].
+        names: objects, one of which is drawn for each push.
+    """
 
     probability: float
     velocity: float
     names: tuple[str, ...]
 
     def apply(self, env: MimicEnv, draws: Draws, step: Tensor, active: Tensor) -> None:
-        """Push in the envs `active` (N,) bool, as the draws of `step` (N,) say."""
-        happens, which, direction = draws.uniform(Stream.PUSH, (3,), step).unbind(1)
-        env_ids = (active & (happens < self.probability)).nonzero().squeeze(-1)  # sync: with pushes only
+        """Push objects in the envs that are `active`, (N,) bool, with the draws of `step` (N,)."""
+        event, choice, direction = draws.uniform(Stream.PUSH, (3,), step).unbind(1)
+        env_ids = (active & (event < self.probability)).nonzero().squeeze(-1)  # sync: with pushes only
         if not len(env_ids):
             return
-        chosen = (which[env_ids] * len(self.names)).long().clamp(max=len(self.names) - 1)
+        chosen = (choice[env_ids] * len(self.names)).long().clamp(max=len(self.names) - 1)
         angle = 2 * math.pi * direction[env_ids]
         impulse = torch.zeros(len(env_ids), 6, device=angle.device)
         impulse[:, 0], impulse[:, 1] = self.velocity * torch.cos(angle), self.velocity * torch.sin(angle)
@@ -123,21 +136,26 @@ class ObjectPushes:
 
 @dataclass(frozen=True)
 class ArmPushes:
-    """With `probability` in a step, an arm's target is moved by `distance` [m] in any direction for that step."""
+    """Pushes of arms: the target pose of an end effector is shifted for one step.
+
+    Attributes:
+        probability: per end effector and step.
+        distance: length of the shift, in a random direction [m].
+    """
 
     probability: float
     distance: float
 
     def apply(self, env: MimicEnv, actions: Tensor, draws: Draws, step: Tensor) -> Tensor:
-        """The actions (N, A) with the pushes of `step` (N,) in them."""
-        # Numbers of this stream with a shape of their own would repeat those of the objects' pushes.
+        """Return the actions (N, A) with the pushes of `step` (N,)."""
+        # The first 4 numbers of the stream belong to the pushes of objects.
         uniform = draws.uniform(Stream.PUSH, (4 + 3 * len(env.eef_names),), step)[:, 4:].unflatten(1, (-1, 3))
-        happens = uniform[..., 0] < self.probability
+        is_pushed = uniform[..., 0] < self.probability
         height = 2 * uniform[..., 1] - 1
         radius, angle = (1 - height * height).clamp(min=0).sqrt(), 2 * math.pi * uniform[..., 2]
         offset = self.distance * torch.stack((radius * torch.cos(angle), radius * torch.sin(angle), height), dim=-1)
         target = env.action_to_target_eef_pose(actions).clone()
-        target[..., :3, 3] += offset * happens[..., None]
+        target[..., :3, 3] += offset * is_pushed[..., None]
         pushed = env.target_eef_pose_to_action(target, env.actions_to_gripper_actions(actions))
-        # Only where there is a push: elsewhere the way through poses would round.
-        return torch.where(happens.any(1, keepdim=True), pushed, actions)
+        # Keep the other actions exactly: the conversion to poses and back rounds.
+        return torch.where(is_pushed.any(1, keepdim=True), pushed, actions)

@@ -1,4 +1,4 @@
-"""Evaluate policies: their success rate on scenes that no demonstration was made in."""
+"""Evaluate policies: their success rate in held-out scenes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,18 +12,18 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task, make_scene
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.files.quaternions import ENTRY
-from isaaclab_mimic_ext.learn.disturbances import ArmPushes, ObjectPushes, ObservationNoise, scaled_events
+from isaaclab_mimic_ext.learn.disturbances import ArmPushes, ObjectPushes, ObservationNoise, scale_events
 from isaaclab_mimic_ext.learn.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.learn.policies import (
     CheckpointPolicy,
     Policy,
     PolicyRequest,
     check_fits,
-    find_policy,
+    find_policy_factory,
     load_policy,
     make_policy,
 )
-from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, horizon_of
+from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, horizon_from_demos
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task.definition import Task, task_dir
 
@@ -39,31 +39,33 @@ def evaluate(
     disturbances: Disturbances | None = None,
     should_stop: Callable[[EvaluationProgress], bool] = lambda progress: False,
 ) -> CheckpointResult:
-    """Measure how often a policy solves the task of an environment, in scenes that no demonstration was generated in.
+    """Measure the success rate of a policy in held-out scenes of an environment.
 
     Args:
-        env: an environment of `make_env`; episodes run in all its N scenes at once.
-        policy: the policy of `train`, the path of its checkpoint, or any object with `reset(env_ids)` and
-            `act(observations)`: actions (N, A) for observations, term -> (N, ...).
-        num_episodes: episodes 0 .. num_episodes - 1 of `seed`; the same for every policy and any N.
-        horizon: steps after which an episode has failed; None: 1.5 times the longest source demo of the task.
-        stop_at_success: end an episode when success has held for `num_success_steps`; False: judge its last steps.
+        env: environment from `make_env`; its N envs run episodes in parallel.
+        policy: a policy from `train`, the path of its checkpoint, or any object with `reset(env_ids)` and
+            `act(observations)`, which returns actions (N, A) for observations, term -> (N, ...).
+        num_episodes: number of episodes.
+        seed: with the number of an episode, decides its scene and disturbances, for every policy and any N.
+        horizon: largest number of steps of an episode; None: 1.5 times the longest source demo of the task, rounded up to a
+            multiple of 50.
+        stop_at_success: end an episode at held success; False: run to the horizon and judge the last steps.
         disturbances: observation noise and pushes.
-        should_stop: called after every step with the progress; True ends the evaluation.
+        should_stop: called after each step with the progress; if it returns True, the evaluation ends.
 
     Returns:
         The result: `success` (a rate with its 95 % confidence interval), `reasons`, `episodes`.
 
     Raises:
         SourceDataError: a checkpoint is missing or damaged, or was trained for a different task.
-        ConfigError: the task comes without demos that `horizon` could follow from.
+        ConfigError: `horizon` is None and the task has no source demos.
     """
     task, config = env_task(env), config_of(env).datagen_config
     name = "policy"
     if isinstance(policy, str | Path):
         policy = load_policy(policy, env.device)
-    every_env = torch.arange(env.num_envs, device=env.device)
-    env.reset(every_env, Draws(seed, every_env, Domain.EVALUATION))
+    all_env_ids = torch.arange(env.num_envs, device=env.device)
+    env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))
     if isinstance(policy, CheckpointPolicy):
         name = policy.path.stem
         request = _request(env, task.name, policy.path, seed)
@@ -79,41 +81,41 @@ def evaluate(
     evaluator = Evaluator(env, policy, rules, disturbances or Disturbances())
     evaluator.run(should_stop)
     path = str(policy.path) if isinstance(policy, CheckpointPolicy) else None
-    return evaluator.result(known(Checkpoint(name, path), policy))
+    return evaluator.result(with_epoch(Checkpoint(name, path), policy))
 
 
 def _default_horizon(task: Task) -> int:
     path = task_dir(task.name) / "data" / "source_demos.hdf5"
     if not path.is_file():
-        raise ConfigError(f"horizon: task '{task.name}' comes without source demos; give horizon=<steps>")
-    return horizon_of(str(path))
+        raise ConfigError(f"horizon: must be set because task '{task.name}' has no source demos; give horizon=<steps>")
+    return horizon_from_demos(str(path))
 
 
-def start_env(cfg: EvaluateCfg) -> MimicEnv:
-    """The env of an evaluation, reset once: that shows whether the scene has room, and what there is to see.
+def make_evaluation_env(cfg: EvaluateCfg) -> MimicEnv:
+    """Build the environment of an evaluation and reset it once, which checks that all objects can be placed.
 
     Raises:
-        SimulatorUnavailable: its engine is not installed.
-        ConfigError: its objects cannot be placed.
+        SimulatorUnavailable: the engine is not installed.
+        ConfigError: the objects cannot be placed.
     """
     num_envs = min(cfg.num_envs, cfg.num_episodes)
-    events = scaled_events(cfg.events, cfg.randomization_scale)
+    events = scale_events(cfg.events, cfg.randomization_scale)
     env = make_scene(replace(cfg, events=events), num_envs)
-    every_env = torch.arange(num_envs, device=env.device)
-    env.reset(every_env, Draws(cfg.datagen_config.seed, every_env, Domain.EVALUATION))
+    all_env_ids = torch.arange(num_envs, device=env.device)
+    env.reset(all_env_ids, Draws(cfg.datagen_config.seed, all_env_ids, Domain.EVALUATION))
     return env
 
 
 def build_rules(cfg: EvaluateCfg) -> Rules:
-    """What an episode is.
+    """Build the rules of an evaluation from its configuration.
 
     Raises:
-        SourceDataError: the horizon is to come from demonstrations, and there are none.
+        SourceDataError: `horizon` is None, and `input_file` is missing, damaged or empty.
     """
     return Rules(
         seed=cfg.datagen_config.seed,
         num_episodes=cfg.num_episodes,
-        horizon=horizon_of(cfg.input_file) if cfg.horizon is None else cfg.horizon,
+        horizon=horizon_from_demos(cfg.input_file) if cfg.horizon is None else cfg.horizon,
         num_success_steps=cfg.datagen_config.num_success_steps,
         any_step=cfg.datagen_config.success_rule == "any_step",
         stop_at_success=cfg.stop_at_success,
@@ -121,10 +123,10 @@ def build_rules(cfg: EvaluateCfg) -> Rules:
 
 
 def build_disturbances(cfg: EvaluateCfg, env: MimicEnv) -> Disturbances:
-    """What makes the episodes harder.
+    """Build the disturbances of an evaluation from its configuration.
 
     Raises:
-        ConfigError: noise is asked for on an observation that is not there.
+        ConfigError: `observation_noise_keys` matches no observation.
     """
     observations, declared = trees.flatten(env.observations()), env.env_args().get(ENTRY, {})
     objects = tuple(env.object_names if cfg.push_objects is None else cfg.push_objects)
@@ -135,19 +137,19 @@ def build_disturbances(cfg: EvaluateCfg, env: MimicEnv) -> Disturbances:
     )
 
 
-def load(cfg: EvaluateCfg, env: MimicEnv, checkpoint: Checkpoint) -> Policy:
-    """The policy of a checkpoint, for this env.
+def build_policy(cfg: EvaluateCfg, env: MimicEnv, checkpoint: Checkpoint) -> Policy:
+    """Build the policy of a checkpoint for this environment.
 
     Raises:
-        UsageError: there is none, or it was made for something else.
+        UsageError: the policy or checkpoint is not found, or is for a different task, other actions or other observations.
     """
     path = None if checkpoint.path is None else Path(checkpoint.path)
     request = _request(env, cfg.task.name, path, cfg.datagen_config.seed)
-    return make_policy(cfg.policy, find_policy(cfg.policy), request)
+    return make_policy(cfg.policy, find_policy_factory(cfg.policy), request)
 
 
-def known(checkpoint: Checkpoint, policy: Policy) -> Checkpoint:
-    """The checkpoint with the epoch that the policy itself knows of, where its file's name tells none."""
+def with_epoch(checkpoint: Checkpoint, policy: Policy) -> Checkpoint:
+    """Return the checkpoint with its epoch: from the name of the file, otherwise from the metadata of the policy."""
     epoch = getattr(policy, "facts", {}).get("epoch")
     return checkpoint if checkpoint.epoch is not None or epoch is None else replace(checkpoint, epoch=int(epoch))
 

@@ -1,6 +1,6 @@
-"""The evaluation loop: N environments wide, one forward pass of the policy a step."""
+"""The evaluation loop: N envs step as one batch, with one forward pass of the policy per step."""
 
-# N envs, n of them addressed, A action entries
+# N envs, n of them selected, A action entries, O objects
 
 import math
 import time
@@ -22,18 +22,20 @@ from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.run.failures import FailureObserver
 from isaaclab_mimic_ext.run.lanes import Lanes
 
-BROKEN_POLICY = "the policy gave numbers that are not finite"
+NON_FINITE_ACTIONS = "the policy returned actions that are not finite"
+"""Reason of failure."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What an episode is, and when it counts.
+    """Number and length of episodes, and how they are judged.
 
     Attributes:
-        horizon: steps after which it is over.
-        num_success_steps: success must be true in each of its last so many steps.
-        any_step: one true step anywhere counts instead.
-        stop_at_success: it ends as soon as success has held.
+        seed: with the number of an episode, decides its scene, noise and pushes.
+        horizon: largest number of steps of an episode.
+        num_success_steps: number of last steps in each of which success must be true (held success).
+        any_step: success in any step is enough instead.
+        stop_at_success: end an episode at held success.
     """
 
     seed: int
@@ -46,7 +48,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Disturbances:
-    """What makes episodes harder; None: nothing."""
+    """Disturbances of the episodes; None: without this disturbance."""
 
     noise: ObservationNoise | None = None
     object_pushes: ObjectPushes | None = None
@@ -55,7 +57,13 @@ class Disturbances:
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """How far the evaluation of a checkpoint is; `share` is that of its work, 0 to 1."""
+    """Progress of the evaluation of a checkpoint.
+
+    Attributes:
+        env_steps: control steps of all envs together.
+        elapsed: time since the first reset [s].
+        share: estimated fraction of the control steps that are finished, 0 to 1.
+    """
 
     num_ended: int
     num_episodes: int
@@ -66,14 +74,14 @@ class EvaluationProgress:
 
 
 class Evaluator:
-    """Runs episodes 0 .. K-1 of a policy, each in whichever env is free.
+    """Runs episodes 0 .. K-1 of a policy, each in the next free env.
 
-    What is random in an episode is a function of (seed, episode), so that neither `num_envs` nor the policy decides on its
-    scene, its noise or its pushes. A policy's own forward pass may round differently in another batch.
+    The scene, noise and pushes of an episode are functions of (seed, episode). They depend neither on `num_envs` nor on the
+    policy. The forward pass of a policy may round differently in a batch of a different size.
 
     Args:
-        env: its action space and observations must be the policy's.
-        history: keeps states for videos.
+        env: environment with the actions and observations of the policy; has been reset once.
+        history: records states for videos.
     """
 
     def __init__(
@@ -91,12 +99,12 @@ class Evaluator:
         self._scenes: dict[int, dict[str, list[float]]] = {}
         self._lanes = Lanes(env.num_envs, env.device)
         self._draws = Draws(rules.seed, self._lanes.trial, Domain.EVALUATION)
-        self._policy_broke = torch.zeros_like(self._lanes.is_active)
+        self._had_non_finite_action = torch.zeros_like(self._lanes.is_active)
         self._observer = FailureObserver(env.failure_reasons, env.failure_conditions(), env.num_envs, env.device)
         self._start = time.perf_counter()
 
     def run(self, should_stop: Callable[[EvaluationProgress], bool] = lambda progress: False) -> None:
-        """Run all episodes, or until `should_stop`, asked after every step, says so."""
+        """Run all episodes; stop early if `should_stop`, called after each step, returns True."""
         self._start = time.perf_counter()
         self._begin_episodes()
         while self._lanes.num_active:
@@ -106,7 +114,7 @@ class Evaluator:
 
     @torch.no_grad()
     def step(self) -> None:
-        """One control step of every env that has an episode, and what follows from it."""
+        """Run one control step in all envs with an episode; judge episodes that end, and start the next ones."""
         actions = self._next_actions()
         lanes, rules = self._lanes, self.rules
         self.env.step(actions, lanes.env_ids)
@@ -125,6 +133,7 @@ class Evaluator:
 
     def progress(self) -> EvaluationProgress:
         num_ended, num_episodes = len(self._ended), self.rules.num_episodes
+        # The mean length is only representative after every env has ended an episode.
         length = self.env_steps / max(num_ended, 1) if num_ended >= self.env.num_envs else self.rules.horizon
         return EvaluationProgress(
             num_ended=num_ended,
@@ -136,7 +145,10 @@ class Evaluator:
         )
 
     def result(self, checkpoint: Checkpoint) -> CheckpointResult:
-        """Episodes 0 .. K-1, K the first that has not ended: after an early stop the short ones must not be favoured."""
+        """Result of episodes 0 .. K-1, with K the first episode that has not ended.
+
+        Later episodes are left out: after an early stop, mostly short ones of these have ended.
+        """
         num_episodes = next((number for number in range(len(self._ended)) if number not in self._ended), len(self._ended))
         episodes = [self._ended[number] for number in range(num_episodes)]
         return CheckpointResult(checkpoint, episodes, self.env_steps, time.perf_counter() - self._start)
@@ -149,60 +161,68 @@ class Evaluator:
         self._num_started += len(numbers)
         env_ids = self._lanes.begin(numbers)
         self.env.reset(env_ids, Draws(self.rules.seed, self._lanes.trial[env_ids], Domain.EVALUATION))
-        self._policy_broke[env_ids] = False
+        self._had_non_finite_action[env_ids] = False
         self._observer.begin(env_ids)
         self.policy.reset(env_ids)
-        self._scenes.update(zip(numbers.tolist(), self._describe(env_ids), strict=True))
+        self._scenes.update(zip(numbers.tolist(), self._scene_poses(env_ids), strict=True))
 
-    def _describe(self, env_ids: Tensor) -> list[dict[str, list[float]]]:
-        """Where the objects of each of `env_ids` stand: name -> x, y, z [m], yaw [rad]."""
+    def _scene_poses(self, env_ids: Tensor) -> list[dict[str, list[float]]]:
+        """Object poses in each of `env_ids` (n,), env frame: name -> x, y, z [m], yaw [rad]."""
         poses = self.env.object_pose[env_ids].cpu().double().numpy()
         return [dict(zip(self.env.object_names, map(_x_y_z_yaw, scene), strict=True)) for scene in poses]
 
     def _next_actions(self) -> Tensor:
-        harder = self.disturbances
+        disturbances = self.disturbances
         observations = trees.flatten(self.env.observations())
-        if harder.noise is not None:
-            observations = harder.noise.apply(observations, self._draws, self._lanes.step)
+        if disturbances.noise is not None:
+            observations = disturbances.noise.apply(observations, self._draws, self._lanes.step)
         actions = self.policy.act(observations)
-        self._check(actions)
-        broken = ~actions.isfinite().all(1)
-        self._policy_broke |= broken
-        actions = torch.where(broken[:, None], 0.0, actions)
-        if harder.object_pushes is not None:
-            harder.object_pushes.apply(self.env, self._draws, self._lanes.step, self._lanes.is_active)
-        if harder.arm_pushes is not None:
-            actions = harder.arm_pushes.apply(self.env, actions, self._draws, self._lanes.step)
+        self._check_actions(actions)
+        is_non_finite = ~actions.isfinite().all(1)
+        self._had_non_finite_action |= is_non_finite
+        actions = torch.where(is_non_finite[:, None], 0.0, actions)
+        if disturbances.object_pushes is not None:
+            disturbances.object_pushes.apply(self.env, self._draws, self._lanes.step, self._lanes.is_active)
+        if disturbances.arm_pushes is not None:
+            actions = disturbances.arm_pushes.apply(self.env, actions, self._draws, self._lanes.step)
         return actions
 
-    def _check(self, actions: Tensor) -> None:
+    def _check_actions(self, actions: Tensor) -> None:
         expected = (self.env.num_envs, self.env.action_dim)
         if tuple(actions.shape) != expected:
             raise ConfigError(
-                f"policy: gave actions of shape {tuple(actions.shape)}, this env takes {expected} (environments, entries); "
-                "give a policy that was made for this task"
+                f"policy: actions must have shape {expected} (num_envs, action entries) (got {tuple(actions.shape)}); use a "
+                "policy for this task"
             )
 
-    def _end_episodes(self, places: np.ndarray) -> None:
-        """Judge the episodes that end in the envs with these indices."""
+    def _end_episodes(self, ended: np.ndarray) -> None:
+        """Judge the episodes in the envs with indices `ended` (n,), and free these envs."""
         lanes, observer = self._lanes, self._observer
-        env_ids = lanes.upload(places)
+        env_ids = lanes.upload(ended)
         lengths, is_finite = lanes.step[env_ids], self._is_finite(env_ids)
         codes, steps = observer.reasons(env_ids, lengths, torch.where(is_finite, -1, lengths - 1))
         held = lanes.has_held(self.rules.num_success_steps)[env_ids]
         any_step = observer.ever_successful[env_ids]
         success = (any_step if self.rules.any_step else held) & is_finite
-        # Observations that are not finite break any policy: the physics is to blame then.
-        policy_broke = self._policy_broke[env_ids] & is_finite
-        columns = (lanes.trial[env_ids], success, held, any_step, lengths, codes, steps, policy_broke)
+        # If the observations are not finite either, the physics diverged first.
+        is_policy_fault = self._had_non_finite_action[env_ids] & is_finite
+        columns = (lanes.trial[env_ids], success, held, any_step, lengths, codes, steps, is_policy_fault)
         episodes = [self._episode(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         self._ended |= {episode.episode: episode for episode in episodes}
         if self.history is not None:
             self.history.end(env_ids, episodes)
-        lanes.end(places)
+        lanes.end(ended)
 
     def _episode(
-        self, number: int, success: bool, held: bool, any_step: bool, length: int, code: int, step: int, policy_broke: bool
+        self,
+        number: int,
+        success: bool,
+        held: bool,
+        any_step: bool,
+        length: int,
+        code: int,
+        step: int,
+        is_policy_fault: bool,
     ) -> Episode:
         return Episode(
             episode=number,
@@ -210,18 +230,18 @@ class Evaluator:
             held=held,
             any_step=any_step,
             length=length,
-            reason=None if success else (BROKEN_POLICY if policy_broke else self._observer.names[code]),
+            reason=None if success else (NON_FINITE_ACTIONS if is_policy_fault else self._observer.names[code]),
             failed_at=None if success else step,
             scene=self._scenes.pop(number),
         )
 
     def _is_finite(self, env_ids: Tensor) -> Tensor:
-        """Whether the observations of envs (n,) are finite; an engine's state that blew up stays so."""
+        """Return whether all observations of `env_ids` (n,) are finite, (n,) bool. A diverged state stays non-finite."""
         values = trees.flatten(self.env.observations()).values()
         checks = [value[env_ids].flatten(1).isfinite().all(1) for value in values if value.dtype.is_floating_point]
         return torch.stack(checks, dim=1).all(1)
 
 
 def _x_y_z_yaw(pose: np.ndarray) -> list[float]:
-    """Of a pose (4, 4); the same whatever stands beside it."""
+    """Position [m] and yaw [rad] of a pose (4, 4). Computed per pose, so that rounding does not depend on the batch."""
     return [round(float(value), 6) for value in (*pose[:3, 3], math.atan2(pose[1, 0], pose[0, 0]))]

@@ -1,6 +1,6 @@
-"""The states that some episodes pass through, kept for their videos."""
+"""Recorded states of some episodes, for their videos."""
 
-# N envs, n of them addressed, T steps, W columns
+# N envs, n of them selected, T steps
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +17,12 @@ from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 
 
 class History:
-    """Records all envs, and keeps of the episodes that ended the first successes and failures by number.
+    """Records the states of all envs, and keeps the successes and failures with the lowest episode numbers.
 
     Args:
-        env: already reset, so that its states show their layout.
-        horizon: the most steps of an episode.
-        num_kept: of each kind.
+        env: environment that has been reset once (the layout of its state is read).
+        horizon: largest number of steps of an episode.
+        num_kept: number of successes to keep; the same number of failures is kept.
     """
 
     def __init__(self, env: MimicEnv, horizon: int, num_kept: int):
@@ -33,11 +33,15 @@ class History:
         self._episodes: dict[int, Episode] = {}
 
     def after_step(self, step: Tensor) -> None:
-        """Note the states after `step` (N,): how many steps of its episode each env had made before."""
+        """Record the states after a step.
+
+        Args:
+            step: number of steps that each env had run in its episode before this step, (N,).
+        """
         self._buffer.write(step, {"state": self._env.get_state()})
 
     def end(self, env_ids: Tensor, episodes: Sequence[Episode]) -> None:
-        """Keep the states of the episodes that ended in `env_ids` (n,), if they are among the first."""
+        """Keep the states of the episodes that ended in `env_ids` (n,), if their numbers are among the lowest."""
         for env_id, episode in zip(env_ids, episodes, strict=True):
             kept = self._kept[episode.success]
             if len(kept) >= self._num_kept and episode.episode > max(kept):
@@ -49,11 +53,14 @@ class History:
                 del kept[max(kept)]
 
     def demos(self, success: bool) -> list[dict[str, Any]]:
-        """The kept episodes of a kind by number, a tree in `get_state`'s layout each, leaves (T, ...) float32."""
+        """States of the kept successes or failures, sorted by episode number: trees with the layout of `get_state`.
+
+        Leaves have shape (T, ...), float32.
+        """
         return [self._tree(rows) for _, rows in sorted(self._kept[success].items())]
 
     def captions(self, success: bool) -> list[str]:
-        """What to write above each of `demos(success)`."""
+        """Caption of each of `demos(success)`."""
         return [_caption(self._episodes[number]) for number in sorted(self._kept[success])]
 
     def _tree(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:

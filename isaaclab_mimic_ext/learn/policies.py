@@ -1,7 +1,6 @@
-"""What an evaluation needs from a policy: batched observations in, actions out."""
+"""Policies: the protocol, robomimic policies from checkpoints, and policies of the user by name."""
 
-# N envs, n of them addressed, A action entries
-# N envs, n of them addressed, A action entries, L layers, H hidden units of a recurrent network
+# N envs, n of them selected, A action entries, L layers, H hidden units of a recurrent network
 
 import os
 import sys
@@ -21,24 +20,28 @@ from isaaclab_mimic_ext.learn.robomimic import Learner, read_config
 
 @runtime_checkable
 class Policy(Protocol):
-    """Acts in N environments at once; whatever it remembers has a leading env axis."""
+    """Maps the observations of N envs to actions. Any state of the policy has a leading env axis."""
 
     def reset(self, env_ids: Tensor) -> None:
-        """New episodes begin in the envs `env_ids`, (n,) int64: forget what happened there."""
+        """Clear the state of the envs `env_ids`, (n,) int64, in which new episodes begin."""
 
     def act(self, observations: dict[str, Tensor]) -> Tensor:
-        """Actions (N, A) for observations, term -> (N, ...). Rows of envs that are idle mean nothing, in or out."""
+        """Return actions (N, A) for observations, term -> (N, ...). Rows of idle envs are undefined and ignored."""
 
 
 @dataclass(frozen=True)
 class PolicyRequest:
-    """What a policy is made for.
+    """Requirements for a policy: its checkpoint, and the task and environment that it acts in.
 
     Attributes:
-        checkpoint: the file to load it from; None where none was given.
-        observation_shapes: term -> shape of one env's observation.
-        step_dt: time of one control step [s].
-        seed: for whatever the policy draws itself.
+        checkpoint: file with the weights of the policy; None: `checkpoint` is not set.
+        task: name of the task.
+        num_envs: number of envs N.
+        action_dim: number of action entries A.
+        observation_shapes: term -> shape of the observation of one env.
+        step_dt: duration of one control step [s].
+        device: device of observations and actions.
+        seed: seed for random numbers of the policy.
     """
 
     checkpoint: Path | None
@@ -51,13 +54,8 @@ class PolicyRequest:
     seed: int
 
 
-Memory = Tensor | tuple[Tensor, ...]
-
-"""Hidden state (L, N, H), or the pair of an LSTM."""
-
-
 class TrainedPolicy:
-    """A robomimic policy with its normalization. Envs may begin their episodes at different times."""
+    """A robomimic policy with its normalization. Envs may begin their episodes in different steps."""
 
     def __init__(
         self,
@@ -72,40 +70,47 @@ class TrainedPolicy:
         self._learner, self._device = learner, device
         self._obs_scales = {key: scale.to(device) for key, scale in obs_scales.items()}
         self._action_scale = action_scale.to(device) if action_scale is not None else None
-        self._horizon = learner.memory_horizon
-        self._age: Tensor | None = None
+        self._horizon = learner.rnn_horizon
+        self._num_steps: Tensor | None = None
         learner.begin_acting()
 
     def reset(self, env_ids: Tensor) -> None:
-        """Episodes begin in the envs `env_ids`, (n,): forget what happened there."""
-        if self._age is not None:
-            self._age[env_ids.to(self._device)] = 0
+        """Clear the hidden state of the envs `env_ids`, (n,) int64, in which new episodes begin."""
+        if self._num_steps is not None:
+            self._num_steps[env_ids.to(self._device)] = 0
 
     @torch.no_grad()
     def act(self, observations: dict[str, Tensor]) -> Tensor:
-        """Actions (N, A) for observations as the env gives them, key -> (N, ...); terms that are not wanted are ignored."""
+        """Return actions (N, A) for raw observations of the env, term -> (N, ...); terms not in `obs_keys` are ignored."""
         inputs = {key: observations[key].to(self._device, torch.float32) for key in self.obs_keys}
         inputs = {key: self._obs_scales[key].normalize(x) if key in self._obs_scales else x for key, x in inputs.items()}
         if self._horizon is not None:
-            self._forget(len(inputs[self.obs_keys[0]]), self._horizon)
+            self._clear_hidden_state(len(inputs[self.obs_keys[0]]), self._horizon)
         actions = self._learner.act(inputs)
-        if self._age is not None:
-            self._age += 1
+        if self._num_steps is not None:
+            self._num_steps += 1
         return self._action_scale.unnormalize(actions) if self._action_scale is not None else actions
 
-    def _forget(self, num_envs: int, horizon: int) -> None:
-        """Zero the hidden state of envs whose episode begins, and of all after the horizon that they were trained with."""
-        memory = self._learner.memory
-        if self._age is None or len(self._age) != num_envs or memory is None:
-            self._learner.memory = None
-            self._age = torch.zeros(num_envs, dtype=torch.int64, device=self._device)
+    def _clear_hidden_state(self, num_envs: int, horizon: int) -> None:
+        """Zero the hidden state of each env at the start of its episode, then every `horizon` steps (as in training)."""
+        state = self._learner.hidden_state
+        if self._num_steps is None or len(self._num_steps) != num_envs or state is None:
+            self._learner.hidden_state = None
+            self._num_steps = torch.zeros(num_envs, dtype=torch.int64, device=self._device)
             return
-        kept = (self._age % horizon != 0).to(torch.float32)[:, None]
-        self._learner.memory = tuple(each * kept for each in memory) if isinstance(memory, tuple) else memory * kept
+        kept = (self._num_steps % horizon != 0).to(torch.float32)[:, None]
+        self._learner.hidden_state = tuple(each * kept for each in state) if isinstance(state, tuple) else state * kept
 
 
 class CheckpointPolicy(TrainedPolicy):
-    """A policy that came from a file."""
+    """A robomimic policy that was loaded from a checkpoint.
+
+    Attributes:
+        path: file of the checkpoint.
+        task_name: name of the task that the policy was trained for.
+        action_dim: number of action entries A.
+        facts: metadata of the training (dataset, seed, epoch, ...).
+    """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
         try:
@@ -118,7 +123,7 @@ class CheckpointPolicy(TrainedPolicy):
         except (RuntimeError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
             raise SourceDataError(
-                f"checkpoint: {checkpoint.path}: its parameters do not fit its configuration ({reason}); train again"
+                f"checkpoint: {checkpoint.path}: parameters do not match the configuration ({reason}); train again"
             ) from error
         super().__init__(learner, checkpoint.obs_shapes, checkpoint.obs_scales, checkpoint.action_scale, device)
         self.path = Path(checkpoint.path)
@@ -126,26 +131,28 @@ class CheckpointPolicy(TrainedPolicy):
 
 
 def load_policy(path: str | Path, device: str | torch.device = "cpu") -> CheckpointPolicy:
-    """The policy of a checkpoint.
+    """Load the policy of a checkpoint.
 
     Raises:
-        SourceDataError: the file is missing, damaged, or no checkpoint.
+        SourceDataError: the file is missing, damaged, or not a checkpoint.
         DependencyMissing: robomimic is not installed.
     """
     return CheckpointPolicy(load_checkpoint(path), torch.device(device))
 
 
 def make_robomimic_policy(request: PolicyRequest) -> Policy:
-    """The policy of a checkpoint; the normalisation of observations and actions is in it.
+    """Load the policy of a checkpoint, and check that it matches the task and environment.
 
     Raises:
-        ConfigError: no checkpoint was given.
-        SourceDataError: it is missing or damaged, or made for another task, other actions or other observations.
+        ConfigError: `checkpoint` is None.
+        SourceDataError: the checkpoint is missing, damaged, or for a different task, other actions or other observations.
         DependencyMissing: robomimic is not installed.
     """
     if request.checkpoint is None:
-        raise ConfigError("checkpoint: policy 'robomimic' needs one; give the path of a file or of a training run's folder")
-
+        raise ConfigError(
+            "checkpoint: must be set for policy 'robomimic'; give the path of a .pth file, or of the folder of a training "
+            "run"
+        )
     policy = load_policy(str(request.checkpoint), device=str(request.device))
     check_fits(request, policy.task_name, policy.action_dim, policy.obs_shapes)
     return policy
@@ -154,49 +161,55 @@ def make_robomimic_policy(request: PolicyRequest) -> Policy:
 def check_fits(
     request: PolicyRequest, task_name: str, action_dim: int, observation_shapes: dict[str, tuple[int, ...]]
 ) -> None:
-    """Make sure that what a checkpoint was trained for is what it is asked for.
+    """Check that a checkpoint was trained for the task, actions and observations of a request.
+
+    Args:
+        task_name, action_dim, observation_shapes: of the checkpoint.
 
     Raises:
-        SourceDataError: it is not.
+        SourceDataError: the task, the number of action entries, or an observation differs.
     """
     place = f"checkpoint: {request.checkpoint}"
     if task_name != request.task:
-        raise SourceDataError(f"{place}: trained for task '{task_name}', asked for '{request.task}'; give task={task_name}")
+        raise SourceDataError(f"{place}: was trained for task '{task_name}', not '{request.task}'; use task={task_name}")
     if action_dim != request.action_dim:
         raise SourceDataError(
-            f"{place}: its actions have {action_dim} entries, those of task '{request.task}' {request.action_dim}; "
-            "train on a dataset of this task"
+            f"{place}: actions must have {request.action_dim} entries for task '{request.task}' (got {action_dim}); train "
+            "on a dataset of this task"
         )
     missing = sorted(set(observation_shapes) - set(request.observation_shapes))
     if missing:
         raise SourceDataError(
-            f"{place}: it wants observations that the env does not give: {', '.join(missing)}; the env gives: "
-            f"{', '.join(sorted(request.observation_shapes))}; train without them"
+            f"{place}: the policy uses observations that the env does not have: {', '.join(missing)}; the env has: "
+            f"{', '.join(sorted(request.observation_shapes))}; train without these observations"
         )
     for name, shape in observation_shapes.items():
         found = tuple(request.observation_shapes[name])
         if found != tuple(shape):
             raise SourceDataError(
-                f"{place}: it wants '{name}' of shape {tuple(shape)}, the env gives {found}; train on a dataset of this task"
+                f"{place}: '{name}' must have shape {found} as in the env (got {tuple(shape)}); train on a dataset of this "
+                "task"
             )
 
 
-MakePolicy = Callable[[PolicyRequest], Policy]
+PolicyFactory = Callable[[PolicyRequest], Policy]
+
+BUILT_IN: dict[str, PolicyFactory] = {"robomimic": make_robomimic_policy}
+"""Included policies: name -> function that builds the policy."""
 
 
-BUILT_IN: dict[str, MakePolicy] = {"robomimic": make_robomimic_policy}
-"""Name -> what makes the policy; """
+def find_policy_factory(name: str) -> PolicyFactory:
+    """Find the function that builds a policy.
 
-
-def find_policy(name: str) -> MakePolicy:
-    """What makes the policy `name`: one of `BUILT_IN`, or `module:function`, also of a module in the working directory.
+    Args:
+        name: one of `BUILT_IN`, or `<module>:<function>`; the module may be in the working directory.
 
     Raises:
-        ConfigError: there is no such policy, module or function, or the module cannot be imported.
+        ConfigError: the policy or function is not found, or the module cannot be imported.
     """
     if ":" not in name:
         if name not in BUILT_IN:
-            raise ConfigError(f"policy: there is no policy '{name}'; {choices(name, BUILT_IN)}, or <module>:<function>")
+            raise ConfigError(f"policy: '{name}' not found; {choices(name, BUILT_IN)}, or <module>:<function>")
         return BUILT_IN[name]
     module_name, _, function_name = name.partition(":")
     module = _import(name, module_name)
@@ -204,38 +217,38 @@ def find_policy(name: str) -> MakePolicy:
     if not callable(function):
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ConfigError(
-            f"policy: '{name}': {module_name} has no function '{function_name}'; {choices(function_name, functions)}"
+            f"policy: '{name}': module {module_name} has no function '{function_name}'; {choices(function_name, functions)}"
         )
     return function
 
 
-def make_policy(name: str, make: MakePolicy, request: PolicyRequest) -> Policy:
-    """A policy, checked to be one.
+def make_policy(name: str, factory: PolicyFactory, request: PolicyRequest) -> Policy:
+    """Build a policy, and check that the result has the methods of `Policy`.
 
     Raises:
-        ConfigError: what was made is no policy.
-        UsageError: the checkpoint is missing, or made for something else.
+        ConfigError: the result is not a policy.
+        UsageError: the checkpoint is missing or does not match the request.
     """
-    policy = make(request)
+    policy = factory(request)
     if not isinstance(policy, Policy):
         raise ConfigError(
-            f"policy: '{name}' gave a {type(policy).__name__} without methods act(observations) and reset(env_ids); "
-            "see isaaclab_mimic_ext.learn.policies.Policy"
+            f"policy: '{name}' must return an object with methods act(observations) and reset(env_ids) (got a "
+            f"{type(policy).__name__}); see isaaclab_mimic_ext.Policy"
         )
     return policy
 
 
 def _import(name: str, module_name: str) -> object:
-    # A script's own folder is on the path, the one that the user stands in is not.
-    here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
+    # Only the folder of the script is on the path, not the working directory.
+    folder = os.getcwd()
+    is_added = folder not in sys.path
+    if is_added:
+        sys.path.insert(0, folder)
     try:
         return import_module(module_name)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"policy: '{name}': module '{module_name}' cannot be imported ({reason})") from error
+        raise ConfigError(f"policy: '{name}': module '{module_name}' cannot be imported: {reason}") from error
     finally:
-        if added:
-            sys.path.remove(here)
+        if is_added:
+            sys.path.remove(folder)

@@ -1,4 +1,4 @@
-"""How long an episode may take, from how long demonstrations took."""
+"""Results of an evaluation: episodes, success rates with confidence intervals; the default horizon."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,15 +9,13 @@ from typing import Any
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 
-_PATIENCE = 1.5
-
-"""A policy hesitates where its teacher did not."""
-
-_STEP = 50
+_HORIZON_FACTOR = 1.5
+"""Horizon of an episode divided by the length of the longest demo; policies are slower than their demos."""
+_HORIZON_MULTIPLE = 50
 
 
-def horizon_of(path: str) -> int:
-    """Half as long again as the longest demo of a file, up to the next multiple of 50 [steps].
+def horizon_from_demos(path: str) -> int:
+    """1.5 times the length of the longest demo in a file, rounded up to a multiple of 50 [steps].
 
     Raises:
         SourceDataError: the file is missing, damaged or empty.
@@ -26,31 +24,29 @@ def horizon_of(path: str) -> int:
         with open_hdf5(path) as file:
             longest = max((len(file["data"][name]["actions"]) for name in demo_names(file)), default=0)
     except SourceDataError as error:
-        raise SourceDataError(f"{error}; or give horizon=<steps>, which needs no demonstrations") from error
+        raise SourceDataError(f"{error}; or give horizon=<steps>, which requires no demos") from error
     if longest == 0:
-        raise SourceDataError(f"{path}: no demonstrations, so that no horizon follows from them; give horizon=<steps>")
-    return _STEP * ceil(_PATIENCE * longest / _STEP)
+        raise SourceDataError(f"{path}: contains no demos to compute the horizon from; give horizon=<steps>")
+    return _HORIZON_MULTIPLE * ceil(_HORIZON_FACTOR * longest / _HORIZON_MULTIPLE)
 
 
 CONFIDENCE = 0.95
-
 _NORMAL_QUANTILE = 1.959963984540054
-
 """Quantile of the normal distribution at (1 + CONFIDENCE) / 2."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One attempt of a policy.
+    """One rollout of a policy.
 
     Attributes:
-        episode: its number, which with the seed decides the scene, the noise and the pushes.
-        success: as `success_rule` counts it.
-        held: whether success was true in each of the last `num_success_steps` steps.
-        any_step: whether it was true in any step.
-        length: steps.
-        reason: why it failed; None for a success.
-        failed_at: the step at which it failed; None for a success.
+        episode: number of the episode; with the seed, decides the scene, noise and pushes.
+        success: success by the success rule.
+        held: success was true in each of the last `num_success_steps` steps.
+        any_step: success was true in at least one step.
+        length: number of steps.
+        reason: reason of failure; None for a success.
+        failed_at: step at which the episode failed; None for a success.
         scene: object -> x, y, z [m] and yaw [rad] at the start, env frame.
     """
 
@@ -74,6 +70,7 @@ class Rate:
 
     @classmethod
     def of(cls, num_successes: int, num_trials: int) -> "Rate":
+        """Rate of successes with its Wilson interval; 0 (0 to 1) without trials."""
         return cls(num_successes / max(num_trials, 1), *wilson_interval(num_successes, num_trials))
 
     def __str__(self) -> str:
@@ -82,13 +79,13 @@ class Rate:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is evaluated.
+    """Identity of an evaluated checkpoint, or of a policy without a checkpoint.
 
     Attributes:
-        name: unique in an evaluation; names its files.
-        path: None for a policy without one.
-        run: the training run that it is of.
-        epoch: of the training; None where nothing says it.
+        name: unique within an evaluation; used in names of files.
+        path: file; None for a policy without a checkpoint.
+        run: name of the training run.
+        epoch: epoch of the training; None if unknown.
     """
 
     name: str
@@ -99,11 +96,13 @@ class Checkpoint:
 
 @dataclass
 class CheckpointResult:
-    """Episodes 0 .. K-1 of one checkpoint.
+    """Result of the evaluation of one checkpoint.
 
     Attributes:
+        episodes: episodes 0 .. K-1.
         env_steps: control steps of all envs together.
-        seconds: from the first reset to the last step.
+        seconds: time from the first reset to the last step [s].
+        facts: metadata of the policy, included in `as_dict`.
     """
 
     checkpoint: Checkpoint
@@ -111,7 +110,6 @@ class CheckpointResult:
     env_steps: int = 0
     seconds: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the policy says of itself."""
 
     @property
     def num_episodes(self) -> int:
@@ -123,25 +121,27 @@ class CheckpointResult:
 
     @property
     def success(self) -> Rate:
+        """Success rate by the success rule."""
         return Rate.of(self.num_successes, self.num_episodes)
 
     @property
     def any_step(self) -> Rate:
+        """Rate of episodes with success in at least one step."""
         return Rate.of(sum(episode.any_step for episode in self.episodes), self.num_episodes)
 
     def mean_length(self, of_successes: bool) -> float | None:
-        """Of the successes, or of all episodes [steps]; None where there are none."""
+        """Mean length of the successes, or of all episodes [steps]; None without episodes."""
         lengths = [episode.length for episode in self.episodes if episode.success or not of_successes]
         return sum(lengths) / len(lengths) if lengths else None
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Reason -> how many episodes failed for it, the most frequent first."""
+        """Reason of failure -> number of episodes, the most frequent reason first."""
         counted = Counter(episode.reason for episode in self.episodes if episode.reason is not None)
         return dict(counted.most_common())
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON knows it."""
+        """Result as nested dicts and lists of JSON values."""
         return {
             **asdict(self.checkpoint),
             **self.facts,
@@ -161,14 +161,15 @@ class CheckpointResult:
 
 
 def best_of(results: Sequence[CheckpointResult]) -> CheckpointResult:
-    """The one with the most successes; of equals the one trained longest."""
+    """Result with the highest success rate; among equal rates, of the latest epoch."""
     return max(results, key=lambda result: (result.success.rate, result.checkpoint.epoch or 0))
 
 
 def by_epoch(results: Sequence[CheckpointResult]) -> list[dict[str, Any]]:
-    """Summary of each epoch at which several training runs were evaluated: mean rate, its interval, lowest and highest run.
+    """Summarize each epoch with checkpoints of several training runs: mean rate, its interval, lowest and highest rate.
 
-    The interval takes the episodes of all runs as independent; their spread shows the effect of the training seed.
+    The interval treats the episodes of all runs as independent. The range from lowest to highest shows the effect of the
+    training seed.
     """
     epochs: dict[int, list[CheckpointResult]] = {}
     for result in results:
@@ -192,9 +193,10 @@ def _summary(epoch: int, group: Sequence[CheckpointResult]) -> dict[str, Any]:
 
 
 def wilson_interval(num_successes: int, num_trials: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a rate (Wilson, "Probable inference, the law of succession", JASA 22, 1927).
+    """95 % confidence interval of a rate (Wilson, "Probable inference, the law of succession", JASA 22, 1927).
 
-    Unlike the normal interval it stays within [0, 1], and has a width even if every trial succeeded. (0, 1) without trials.
+    Unlike the normal interval, it stays within [0, 1], and has a width > 0 if all trials succeeded. Without trials it is
+    (0, 1).
     """
     if num_trials == 0:
         return 0.0, 1.0
@@ -202,7 +204,7 @@ def wilson_interval(num_successes: int, num_trials: int) -> tuple[float, float]:
     middle = rate + z2 / (2 * num_trials)
     half = _NORMAL_QUANTILE * sqrt(rate * (1 - rate) / num_trials + z2 / (4 * num_trials**2))
     scale = 1 + z2 / num_trials
-    # At 0 and 1 the bound is exact in theory, and must not fall short of it by rounding.
+    # These bounds are exactly 0 and 1 in theory; the formula would round.
     low = 0.0 if num_successes == 0 else (middle - half) / scale
     high = 1.0 if num_successes == num_trials else (middle + half) / scale
     return low, high

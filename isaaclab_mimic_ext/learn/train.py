@@ -24,7 +24,6 @@ from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.learn import agents, data
-from isaaclab_mimic_ext.learn.agents import check_changes
 from isaaclab_mimic_ext.learn.checkpoint import (
     Affine,
     action_scale,
@@ -36,13 +35,13 @@ from isaaclab_mimic_ext.learn.checkpoint import (
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, TrainedPolicy, load_policy
 from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, version
 from isaaclab_mimic_ext.learn.trainer import Metrics, Schedule, Trainer, TrainingReport, checkpoint_bytes
-from isaaclab_mimic_ext.learn.training_evaluation import DuringTraining
+from isaaclab_mimic_ext.learn.training_evaluation import TrainingEvaluation
 from isaaclab_mimic_ext.learn.training_folder import TrainFolder, check_same_run, identity_of
 
 log = logging.getLogger(__name__)
 
 Evaluate = Callable[[Callable[[], bool]], float | None]
-"""The success rate of the policy as it is now; asks after every step whether to stop, and is None if so."""
+"""Evaluates the current policy; returns its success rate, or None if its argument, called after each step, returned True."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class TrainingHooks:
     """Functions that are called while a policy is trained.
 
     Attributes:
-        on_epoch: called after each epoch with the losses so far.
-        should_stop: asked after each epoch, and after each step of an evaluation; True stops the training.
+        on_epoch: called after each epoch with the latest losses.
+        should_stop: called after each epoch and after each step of an evaluation; if it returns True, the training stops.
     """
 
     on_epoch: Callable[[TrainingReport], Any] = lambda report: None
@@ -59,7 +58,7 @@ class TrainingHooks:
 
 
 Monitor = Callable[[int], AbstractContextManager[TrainingHooks]]
-"""Takes the number of epochs; entered while a policy is trained: a progress bar, signal handlers."""
+"""Builds a context for a number of epochs, in which the policy is trained: with a progress bar and signal handlers."""
 
 
 def train(
@@ -81,39 +80,40 @@ def train(
     """Train a policy on a dataset, with robomimic.
 
     Args:
-        dataset: demonstrations of `generate`; a dataset without a split is split first (`split`).
-        algo: an agent of the task, `tasks/<task>/agents/robomimic/<algo>.json`, or the path of such a file.
-        task: name of the task; None: the one that the dataset names.
-        epochs: None: as many as the agent's settings say.
+        dataset: HDF5 file of generated demos. If it has no masks `train` and `valid`, it is split first, in place.
+        algo: name of an agent of the task (`tasks/<task>/agents/robomimic/<algo>.json`), or path of a .json file.
+        task: name of the task; None: the task named in the dataset.
+        epochs: number of epochs; None: from the settings of the agent.
         output_dir: folder for checkpoints and logs; None: a dated folder below `logs/robomimic/<task>/<algo>/`.
-        seed: of the initial parameters and the order of the batches.
-        ratio: share of the demos to train on, if the dataset has no split yet; the others are for validation.
-        agent: changes to the agent's settings, `{"train": {"batch_size": 256}}`.
+        seed: seed for the initial parameters and the order of batches.
+        ratio: fraction of demos for training if the dataset is split first; the others are for validation.
+        agent: overrides of the agent's settings, e.g. `{"train": {"batch_size": 256}}`.
         device: `cpu`, `cuda` or `cuda:<index>`.
-        resume: continue the training in `output_dir`; in an empty folder a training is started.
-        overwrite: replace a training that exists.
-        hooks: functions to call after each epoch.
+        resume: resume the training in `output_dir`; start a new one if the folder is empty.
+        overwrite: replace an existing training.
+        hooks: functions to call during the training.
         settings: other fields of `TrainCfg`: `save_every`, `evaluate_every`, `normalize_actions`, ...
 
     Returns:
         The policy after the last epoch; `policy.path` is its checkpoint.
 
     Raises:
-        UsageError: an argument is wrong; nothing was written.
+        UsageError: an argument is wrong; no training has been started.
         DependencyMissing: robomimic is not installed.
     """
     env_args = read_facts(dataset).env_args
     name = task or str(env_args.get("task", env_args.get("env_name", "")))
     folder = dated_dir(LOGS_DIR / "robomimic" / name / Path(algo).stem) if output_dir is None else str(output_dir)
     task_name, task_config = load_task_config(name)
-    judged = {field.name: getattr(task_config.datagen_config, field.name) for field in fields(EvaluationDataGenCfg)}
-    fixed = {"events": task_config.events, "datagen_config": EvaluationDataGenCfg(**judged), "agent": dict(agent or {})}
-    fixed |= {"algo": algo, "dataset": str(dataset), "epochs": epochs, "seed": seed, "device": device}
-    fixed |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": False}
+    success_rule = {field.name: getattr(task_config.datagen_config, field.name) for field in fields(EvaluationDataGenCfg)}
+    arguments = {"events": task_config.events, "datagen_config": EvaluationDataGenCfg(**success_rule)}
+    arguments |= {"agent": dict(agent or {})}
+    arguments |= {"algo": algo, "dataset": str(dataset), "epochs": epochs, "seed": seed, "device": device}
+    arguments |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": False}
     known = [field.name for field in fields(TrainCfg)]
     if unknown := sorted(set(settings) - set(known)):
-        raise ConfigError(f"train: there is no setting '{unknown[0]}'; {choices(unknown[0], known)}")
-    cfg = TrainCfg(task=TaskRef(task_name), **{**fixed, **settings})
+        raise ConfigError(f"train: '{unknown[0]}' is not a field of TrainCfg; {choices(unknown[0], known)}")
+    cfg = TrainCfg(task=TaskRef(task_name), **{**arguments, **settings})
     validate(cfg)
     if not data.has_split(dataset):
         split_dataset(str(dataset), ratio, seed)
@@ -122,40 +122,40 @@ def train(
 
 
 def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
-    """Train as configured.
+    """Train a policy as configured.
 
     Args:
-        monitor: entered while the policy is trained.
+        monitor: builds the context in which the policy is trained.
 
     Raises:
-        UsageError: the configuration is wrong; nothing was written.
-        MimicError: it failed.
+        UsageError: the configuration is wrong; no file has been written.
+        MimicError: the training failed.
     """
     folder = TrainFolder(Path(cfg.output_dir))
     folder.check(cfg.overwrite, cfg.resume)
     facts = data.read_facts(cfg.dataset)
     data.check_task(facts, cfg.task.name)
-    settings = checked_settings(cfg)
+    settings = load_settings(cfg)
     data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
-    return _Run(cfg, folder, settings, facts, monitor).train()
+    return _Training(cfg, folder, settings, facts, monitor).run()
 
 
-def checked_settings(cfg: TrainCfg) -> agents.Settings:
-    """The agent's settings as the command line changes them.
+def load_settings(cfg: TrainCfg) -> agents.Settings:
+    """Load the settings of the agent, apply the overrides `cfg.agent`, and check the result.
 
     Raises:
-        ConfigError: there is no such agent, or it cannot be trained with them.
+        ConfigError: the agent is not found, or cannot be trained with these settings.
         DependencyMissing: robomimic is not installed.
     """
-    settings = agents.changed(agents.load_agent(cfg.task.name, cfg.algo), cfg.agent)
+    settings = agents.override_settings(agents.load_agent(cfg.task.name, cfg.algo), cfg.agent)
     build_config(settings)
-    check_changes(cfg.agent, cfg.epochs)
+    agents.check_overrides(cfg.agent, cfg.epochs)
     return settings
 
 
-class _Run:
-    """One training, from its parts."""
+class _Training:
+    """Builds the parts of one training, and runs it."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Run:
         self.cfg, self.folder, self.facts, self.monitor = cfg, folder, facts, monitor
         self.device = torch.device(cfg.device)
         self.keys = agents.low_dim_keys(settings, cfg.algo)
-        self.settings = self._complete(settings)
+        self.settings = self._add_fields(settings)
         torch.manual_seed(cfg.seed)
         self.config = build_config(self.settings)
         train, valid = (data.read_demos(facts.path, facts.masks[mask], self.keys) for mask in data.MASKS)
@@ -178,11 +178,11 @@ class _Run:
         self.action_scale: Affine = action_scale(train.actions.numpy(), cfg.normalize_actions)
         self.train_batches, self.valid_batches = (self._batches(demos) for demos in (train, valid))
         self.schedule = self._schedule()
-        num_steps = self.schedule.steps_per_epoch or self.train_batches.num_in_pass
+        num_steps = self.schedule.steps_per_epoch or self.train_batches.num_per_pass
         self.learner = Learner(self.config, self.obs_shapes, facts.action_dim, self.device, num_steps, self.schedule.epochs)
 
-    def _complete(self, settings: agents.Settings) -> agents.Settings:
-        """The agent's settings with what the command line says, so that the checkpoint tells the whole."""
+    def _add_fields(self, settings: agents.Settings) -> agents.Settings:
+        """Add fields of the command line to the settings, so that the configuration in checkpoints is complete."""
         cfg = self.cfg
         train: dict[str, Any] = {"data": str(cfg.dataset), "seed": cfg.seed, "cuda": self.device.type == "cuda"}
         if cfg.epochs is not None:
@@ -190,7 +190,7 @@ class _Run:
         experiment: dict[str, Any] = {"save": {"every_n_epochs": cfg.save_every or None}}
         if cfg.full_pass:
             experiment["epoch_every_n_steps"] = None
-        return agents.changed(settings, {"train": train, "experiment": experiment})
+        return agents.override_settings(settings, {"train": train, "experiment": experiment})
 
     def _schedule(self) -> Schedule:
         cfg, config = self.cfg, self.config
@@ -202,12 +202,13 @@ class _Run:
         scaled = demos.normalized(self.obs_scales, self.action_scale, self.device)
         return data.Batches(scaled, int(train.batch_size), int(train.seq_length), int(train.frame_stack))
 
-    def train(self) -> TrainingReport:
+    def run(self) -> TrainingReport:
         identity = identity_of(self.settings, self.cfg, data.content_digest(self.facts.path))
         last = load_checkpoint(self.folder.last) if self.cfg.resume and self.folder.last.exists() else None
         if last is not None:
             check_same_run(last.facts.get("identity", {}), identity, self.folder.path)
-        with self._judge() as evaluate:  # What is wrong with it is said before a folder is made.
+        # Build the env of evaluations first: its errors must precede the first file.
+        with self._evaluation() as evaluate:
             if last is None:
                 self.folder.clear()
             self.folder.check_room(checkpoint_bytes(self.learner, self.schedule))
@@ -216,16 +217,16 @@ class _Run:
                 return self._train(identity, last, evaluate)
 
     @contextmanager
-    def _judge(self) -> Iterator[Evaluate | None]:
-        """What judges the policy during training, if anything is to."""
+    def _evaluation(self) -> Iterator[Evaluate | None]:
+        """Function that evaluates the current policy; None if no evaluation is configured."""
         if not self.cfg.evaluate_every:
             yield None
             return
-        judge = DuringTraining(self.cfg, self._policy, self.obs_shapes, self.facts.action_dim)
+        evaluation = TrainingEvaluation(self.cfg, self._policy, self.obs_shapes, self.facts.action_dim)
         try:
-            yield judge.success_rate
+            yield evaluation.success_rate
         finally:
-            judge.close()
+            evaluation.close()
 
     def _train(self, identity: dict[str, Any], last: Any, evaluate: Evaluate | None) -> TrainingReport:
         cfg, folder = self.cfg, self.folder
@@ -239,21 +240,21 @@ class _Run:
             )  # fmt: skip
             if last is not None:
                 trainer.restore(last)
-                log.info("Resuming after epoch %d", trainer.epoch)
+                log.info("Resuming %s after epoch %d of %d", folder.path, trainer.epoch, self.schedule.epochs)
             log.info(
-                "Training %s on %d demos (%d steps) of %s, %d more to validate; robomimic %s, %s", cfg.algo,
+                "Training %s on %d demos (%d steps) of %s; %d demos for validation; robomimic %s; device %s", cfg.algo,
                 len(self.facts.masks["train"]), len(self.train_batches.demos), cfg.dataset, len(self.facts.masks["valid"]),
                 version(), self.device,
             )  # fmt: skip
-            report = self._loop(trainer, hooks)
+            report = self._run_trainer(trainer, hooks)
         if not hooks.should_stop():
             log.info(
-                "Trained %d epochs in %.0f s: loss %.5f, on validation demos %.5f; checkpoints in %s",
+                "Trained %d epochs in %.0f s: training loss %.5f, validation loss %.5f; checkpoints in %s",
                 report.epoch, report.seconds, report.train_loss, report.valid_loss, folder.models,
             )  # fmt: skip
         return report
 
-    def _loop(self, trainer: Trainer, hooks: TrainingHooks) -> TrainingReport:
+    def _run_trainer(self, trainer: Trainer, hooks: TrainingHooks) -> TrainingReport:
         def on_epoch(report: TrainingReport) -> bool:
             hooks.on_epoch(report)
             return hooks.should_stop()
@@ -262,11 +263,11 @@ class _Run:
             return trainer.run(metrics, on_epoch)
 
     def _policy(self) -> TrainedPolicy:
-        """The policy as it is now."""
+        """Policy with the current parameters."""
         return TrainedPolicy(self.learner, self.obs_shapes, self.obs_scales, self.action_scale, self.device)
 
     def _content(self) -> dict[str, Any]:
-        """What a checkpoint of this run holds beside the parameters."""
+        """Contents of the checkpoints in addition to the parameters, in robomimic's layout."""
         content: dict[str, Any] = {
             "algo_name": self.config.algo_name,
             "config": self.config.dump(),
@@ -285,6 +286,7 @@ class _Run:
         return content
 
     def _facts(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """Metadata in the checkpoints."""
         return {
             "task": self.cfg.task.name,
             "dataset": str(self.cfg.dataset),

@@ -1,4 +1,4 @@
-"""A run's curves: a CSV with one row an epoch, and TensorBoard."""
+"""The training loop; its curves are written to a CSV file with one row per epoch, and to TensorBoard."""
 
 import csv
 import logging
@@ -26,7 +26,13 @@ COLUMNS = ("epoch", "train_loss", "valid_loss", "success_rate", "learning_rate",
 
 
 class Metrics:
-    """Writes the rows of epochs after `start_epoch`; rows of later epochs that an interrupted run left are dropped."""
+    """Writes the curves of a training.
+
+    Args:
+        path: CSV file. Rows after `start_epoch`, left by an interrupted run, are dropped.
+        tensorboard: folder for TensorBoard.
+        start_epoch: last epoch before this run.
+    """
 
     def __init__(self, path: Path, tensorboard: Path, start_epoch: int):
         self._path = path
@@ -42,7 +48,10 @@ class Metrics:
             self._board.close()
 
     def add(self, epoch: int, values: Mapping[str, float]) -> None:
-        """One epoch's row.
+        """Add the row of an epoch.
+
+        Args:
+            values: name of the column -> value.
 
         Raises:
             RecorderError: the file cannot be written.
@@ -68,7 +77,7 @@ _BOARD_NAMES = {
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a run's CSV; none where there is no file."""
+    """Rows of the CSV file of a training: column -> text; empty if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -80,30 +89,33 @@ def _tensorboard_writer(folder: Path, start_epoch: int):  # type: ignore[no-unty
         from tensorboardX import SummaryWriter
     except ImportError:
         log.warning(
-            "tensorboardX is not installed: no TensorBoard logs, %s has the curves", folder.parents[1] / "metrics.csv"
+            "tensorboardX is not installed: no TensorBoard logs are written, the curves are only in %s; install with "
+            "`pip install tensorboardX`",
+            folder.parents[1] / "metrics.csv",
         )
         return None
     return SummaryWriter(str(folder), purge_step=start_epoch + 1)
 
 
-_VALID_BATCHES = 10
-
-_LAST_PERIOD = 30.0
-
-"""`last.pth` is no older than this [s]: what a killed run loses."""
-
-_VALID_STREAM = 2**32
-
-_MOST_EPOCHS = 2**20
+_NUM_VALID_BATCHES = 10
+"""Batches per epoch to compute the validation loss from."""
+_SAVE_PERIOD = 30.0
+"""Time between two writes of `last.pth` [s]; a killed run loses at most this time and one epoch."""
+_VALID_SEED_OFFSET = 2**32
+_MAX_EPOCHS = 2**20
+"""The seed of an epoch is `seed * _MAX_EPOCHS + epoch`, so that no two epochs of two seeds share it."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long training goes on, and what happens in between.
+    """Length of a training, and intervals between checkpoints and evaluations.
 
     Attributes:
-        steps_per_epoch: gradient steps; None: one pass over all training steps.
-        save_every, evaluate_every: epochs; 0: never.
+        epochs: number of epochs.
+        steps_per_epoch: gradient steps per epoch; None: one pass over all rows.
+        save_every: epochs between two numbered checkpoints; 0: no numbered checkpoints.
+        evaluate_every: epochs between two evaluations; 0: no evaluations.
+        seed: decides the order of batches and dropout.
     """
 
     epochs: int
@@ -115,7 +127,14 @@ class Schedule:
 
 @dataclass
 class TrainingReport:
-    """What a training gave."""
+    """State of a training after an epoch.
+
+    Attributes:
+        epoch: number of epochs trained.
+        train_loss, valid_loss: mean losses of the last epoch.
+        best_success: best success rate of all evaluations; None without evaluation.
+        seconds: time since the start of this run [s].
+    """
 
     epoch: int
     train_loss: float
@@ -125,12 +144,12 @@ class TrainingReport:
 
 
 class Trainer:
-    """Trains a learner. A run that is resumed goes on as if it had not been interrupted.
+    """Trains a learner. A resumed training has the same result as an uninterrupted one.
 
     Args:
-        evaluate: the success rate of the learner as it is now; None where it was told to stop.
-        content: what a checkpoint holds beside the parameters.
-        facts: likewise, of this package.
+        content: contents of the checkpoints in addition to the parameters, in robomimic's layout.
+        facts: metadata in the checkpoints.
+        evaluate: returns the success rate of the current policy, or None if the evaluation was stopped.
     """
 
     def __init__(
@@ -153,7 +172,7 @@ class Trainer:
         self._saved_at, self._saved_epoch = time.perf_counter(), 0
 
     def restore(self, last: Checkpoint) -> None:
-        """Go on from `last.pth`."""
+        """Restore parameters, optimizers and epoch from `last.pth`."""
         self.learner.load_parameters(last.content["model"])
         self.learner.load_optimizer_state(last.content["training_state"])
         state = last.content["variable_state"]
@@ -162,57 +181,57 @@ class Trainer:
         self._losses = {name: float(state[name]) for name in self._losses}
 
     def run(self, metrics: Metrics, on_epoch: Callable[["TrainingReport"], bool] = lambda report: False) -> TrainingReport:
-        """Train to the last epoch, or until `on_epoch`, asked after each, says to stop.
+        """Train to the last epoch; stop early if `on_epoch`, called after each epoch, returns True.
 
         Raises:
             RecorderError: a file cannot be written.
-            MimicError: the loss is no number any more.
+            MimicError: the loss is not finite.
         """
         start = time.perf_counter()
         stopped = False
         if self.epoch == 0:
-            self._save_last()  # So that there is a run to go on with, whenever it is killed.
+            self._save_last()  # A run that is killed in its first epoch can be resumed.
         while self.epoch < self.schedule.epochs and not stopped:
             self.epoch += 1
             values = self._run_epoch()
             if self._evaluate is not None and _is_due(self.epoch, self.schedule.evaluate_every, self.schedule.epochs):
-                success = self._evaluate_now(self._evaluate)
+                success = self._evaluate_policy(self._evaluate)
                 if success is None:
-                    # The run goes on before this epoch, so that it is judged after all.
+                    # The evaluation was stopped: resuming repeats this epoch and its evaluation.
                     return replace(self._report(start), epoch=self._saved_epoch)
                 values["success_rate"] = success
             metrics.add(self.epoch, values)
             stopped = on_epoch(self._report(start))
-            # An evaluation takes as long as many epochs; it is not to be done again.
+            # An evaluation takes as long as many epochs: save now, so that resuming does not repeat it.
             self._save(stopped or self.epoch == self.schedule.epochs or "success_rate" in values)
         return self._report(start)
 
     def _run_epoch(self) -> dict[str, float]:
-        began = time.perf_counter()
-        seed = self.schedule.seed * _MOST_EPOCHS + self.epoch
-        # A function of seed and epoch, dropout included: nothing to restore.
+        start = time.perf_counter()
+        seed = self.schedule.seed * _MAX_EPOCHS + self.epoch
+        # All random numbers of an epoch, including dropout, depend on this seed only: no generator state to restore.
         torch.manual_seed(seed)
-        num_steps = self.schedule.steps_per_epoch or self._train.num_in_pass
-        steps = [self.learner.train(batch, self.epoch) for batch in self._train.draw(num_steps, seed)]
-        checks = [
-            self.learner.validate(batch, self.epoch) for batch in self._valid.draw(_VALID_BATCHES, seed + _VALID_STREAM)
-        ]
+        num_steps = self.schedule.steps_per_epoch or self._train.num_per_pass
+        losses = [self.learner.train(batch, self.epoch) for batch in self._train.draw(num_steps, seed)]
+        valid_batches = self._valid.draw(_NUM_VALID_BATCHES, seed + _VALID_SEED_OFFSET)
+        valid_losses = [self.learner.validate(batch, self.epoch) for batch in valid_batches]
         self.learner.end_epoch(self.epoch)
-        self._losses = {"train_loss": _mean(steps, "Loss"), "valid_loss": _mean(checks, "Loss")}
+        self._losses = {"train_loss": _mean(losses, "Loss"), "valid_loss": _mean(valid_losses, "Loss")}
         if not isfinite(self._losses["train_loss"]):
             raise MimicError(
-                f"the loss is {self._losses['train_loss']} in epoch {self.epoch}: the parameters are lost; lower the "
-                "learning rate (agent.algo.optim_params.policy.learning_rate.initial) and train anew with overwrite=true"
+                f"epoch {self.epoch}: the loss must be finite (got {self._losses['train_loss']}); lower the learning rate "
+                "(agent.algo.optim_params.policy.learning_rate.initial) and train again with overwrite=true"
             )
-        rates = [value for name, value in steps[-1].items() if name.endswith("_lr")]
+        rates = [value for name, value in losses[-1].items() if name.endswith("_lr")]
         return {
             **self._losses,
             "learning_rate": rates[0] if rates else float("nan"),
-            "gradient_norm": _mean(steps, "Policy_Grad_Norms"),
-            "seconds": time.perf_counter() - began,
+            "gradient_norm": _mean(losses, "Policy_Grad_Norms"),
+            "seconds": time.perf_counter() - start,
         }
 
-    def _evaluate_now(self, evaluate: Callable[[], float | None]) -> float | None:
+    def _evaluate_policy(self, evaluate: Callable[[], float | None]) -> float | None:
+        """Success rate of the current policy; writes `best.pth` if no earlier rate is higher."""
         success = evaluate()
         if success is None:
             return None
@@ -221,10 +240,11 @@ class Trainer:
             self._write(self.folder.best, {})
         return success
 
-    def _save(self, at_once: bool) -> None:
+    def _save(self, now: bool) -> None:
+        """Write the numbered checkpoint if it is due, and `last.pth` if `now` is set or it is too old."""
         if _is_due(self.epoch, self.schedule.save_every, self.schedule.epochs):
             self._write(self.folder.of_epoch(self.epoch), {})
-        if at_once or time.perf_counter() - self._saved_at > _LAST_PERIOD:
+        if now or time.perf_counter() - self._saved_at > _SAVE_PERIOD:
             self._save_last()
 
     def _save_last(self) -> None:
@@ -247,11 +267,11 @@ class Trainer:
 
 
 def checkpoint_bytes(learner: Learner, schedule: Schedule) -> int:
-    """What a run's checkpoints take on the disk."""
+    """Largest size of all checkpoints of a training on the disk."""
     tensors = [leaf for leaf in trees.flatten(learner.parameters_state()).values() if isinstance(leaf, torch.Tensor)]
     parameters = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     numbered = schedule.epochs // schedule.save_every + 1 if schedule.save_every else 1
-    # `last` holds two moments of each parameter too, and while one is replaced two are there.
+    # `best`, and two copies of `last` (while it is replaced), each with the parameters and their two moments (Adam).
     return parameters * (numbered + 1 + 2 * 3)
 
 

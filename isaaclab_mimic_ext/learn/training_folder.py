@@ -1,4 +1,4 @@
-"""What makes two trainings the same run, so that one may go on where the other stopped."""
+"""Output folder of a training, and the check that a training may be resumed."""
 
 import shutil
 from collections.abc import Mapping
@@ -10,16 +10,17 @@ from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
 from isaaclab_mimic_ext.files.writing import write_errors
-from isaaclab_mimic_ext.learn.agents import flat
+from isaaclab_mimic_ext.learn.agents import flatten_settings
 
-_FREE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save", "experiment.name")
-
-"""May change: how long, where the same data lies, on what, how often it is saved."""
+_MAY_CHANGE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save", "experiment.name")
+"""Settings that may change when a training is resumed: length, path of the dataset, device, saving, name."""
 
 
 def identity_of(settings: Mapping[str, Any], cfg: TrainCfg, dataset_digest: str) -> dict[str, Any]:
-    """All that the parameters after an epoch depend on: name -> value."""
-    values = {name: deepcopy(value) for name, value in flat(settings).items() if not name.startswith(_FREE)}
+    """Identity of a training: all values that its parameters after an epoch depend on, by name."""
+    values = {
+        name: deepcopy(value) for name, value in flatten_settings(settings).items() if not name.startswith(_MAY_CHANGE)
+    }
     return {
         "task": cfg.task.name,
         "dataset": dataset_digest,
@@ -28,23 +29,26 @@ def identity_of(settings: Mapping[str, Any], cfg: TrainCfg, dataset_digest: str)
     }
 
 
-def check_same_run(made: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
-    """Make sure that a run may go on as what is asked for.
+def check_same_run(started: Mapping[str, Any], requested: Mapping[str, Any], folder: Path) -> None:
+    """Check that a training is resumed with the configuration that it was started with.
+
+    Args:
+        started, requested: identities, from `identity_of`.
 
     Raises:
-        OutputError: it was started as something else; names the first thing that differs.
+        OutputError: a value differs; the message names the first one.
     """
-    different = [name for name in {**made, **wanted} if made.get(name) != wanted.get(name)]
+    different = [name for name in {**started, **requested} if started.get(name) != requested.get(name)]
     if different:
         name = different[0]
         raise OutputError(
-            f"output_dir: {folder} holds another run: {name} is {made.get(name)!r} there, {wanted.get(name)!r} is asked "
-            "for; give another output_dir, or overwrite=true"
+            f"output_dir: {folder} was started with a different configuration ({name}: {started.get(name)!r}, now "
+            f"{requested.get(name)!r}); use the old value, another output_dir, or overwrite=true"
         )
 
 
 class TrainFolder(OutputFolder):
-    """Paths of a run's files."""
+    """Output folder of a training."""
 
     content = "a training run"
     resumes_from = "models/last.pth"
@@ -68,19 +72,19 @@ class TrainFolder(OutputFolder):
             self.models.mkdir(exist_ok=True)
 
     def has_results(self) -> bool:
-        # A run that was killed before its first checkpoint has nothing to lose.
+        # A training that was killed before its first checkpoint has no results to protect.
         return self.metrics.exists() or any(self.models.glob("*.pth"))
 
     def check_room(self, num_bytes: int) -> None:
-        """Make sure that the disk has room for the run's checkpoints.
+        """Check that the disk has at least `num_bytes` free for the checkpoints.
 
         Raises:
-            OutputError: it has less than `num_bytes`.
+            OutputError: the disk has less space.
         """
         existing = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.is_dir())
         free = shutil.disk_usage(existing).free
         if free < num_bytes:
             raise OutputError(
-                f"output_dir: {self.path}: the checkpoints take {num_bytes / 1e6:.0f} MB, the disk has "
-                f"{free / 1e6:.0f} MB free; free some space, save fewer (save_every), or give another output_dir"
+                f"output_dir: {self.path}: the checkpoints need {num_bytes / 1e6:.0f} MB, {free / 1e6:.0f} MB are free; "
+                "free some space, save fewer checkpoints (save_every), or use another output_dir"
             )

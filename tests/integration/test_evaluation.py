@@ -1,6 +1,6 @@
-"""Evaluations of small policies, from start to end."""
+"""Complete evaluations of small policies."""
 
-# N envs, n of them addressed
+# N envs, n of them selected, O objects
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.learn.disturbances import ArmPushes, ObjectPushes, ObservationNoise
-from isaaclab_mimic_ext.learn.evaluator import BROKEN_POLICY, Disturbances, Evaluator, Rules
+from isaaclab_mimic_ext.learn.evaluator import NON_FINITE_ACTIONS, Disturbances, Evaluator, Rules
 from isaaclab_mimic_ext.learn.history import History
 from isaaclab_mimic_ext.learn.policies import Policy
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, Episode
@@ -31,7 +31,7 @@ EVENTS = {
     "orange_juice": EventCfg("orange_juice", {"x": [-0.3, 0.3], "y": [-0.3, 0.3]}, min_separation=0.06),
     "robot": EventCfg("robot", joint_std=0.02),
 }
-ALL = ("ketchup", "basket", "orange_juice", "cream_cheese")
+OBJECTS = ("ketchup", "basket", "orange_juice", "cream_cheese")
 SEED = 5
 
 
@@ -58,8 +58,8 @@ def evaluate(
     return evaluator.result(Checkpoint("policy"))
 
 
-class Counting(Expert):
-    """An expert that notes when it was called, and where episodes began."""
+class CountingExpert(Expert):
+    """An expert that records its calls, and the envs in which episodes began."""
 
     def __init__(self, num_envs: int):
         super().__init__(num_envs, torch.device("cpu"))
@@ -75,15 +75,15 @@ class Counting(Expert):
         return super().act(observations)
 
 
-def test_expert_succeeds_in_every_scene_and_ends_when_success_has_held(engine: str) -> None:
+def test_expert_succeeds_in_every_scene_and_episodes_end_at_held_success(engine: str) -> None:
     result = evaluate(build(engine, 4))
     assert result.num_successes == 6
     assert all(episode.length < 200 and episode.reason is None for episode in result.episodes)
     assert [episode.episode for episode in result.episodes] == list(range(6))
 
 
-def test_one_batched_forward_pass_a_step_serves_all_envs_and_free_ones_begin_anew() -> None:
-    policy = Counting(4)
+def test_policy_is_called_once_per_step_for_all_envs_and_free_envs_begin_new_episodes() -> None:
+    policy = CountingExpert(4)
     result = evaluate(build("kinematic", 4), policy, num_episodes=10)
     assert set(policy.shapes) == {(4, 3)}
     assert sum(map(len, policy.begun)) == 10
@@ -93,22 +93,22 @@ def test_one_batched_forward_pass_a_step_serves_all_envs_and_free_ones_begin_ane
     assert result.env_steps == sum(episode.length for episode in result.episodes)
 
 
-def hard(env: MimicEnv) -> Disturbances:
+def make_disturbances(env: MimicEnv) -> Disturbances:
     noise = ObservationNoise.of(0.002, ["*"], env.observations())
-    return Disturbances(noise, ObjectPushes(0.05, 0.5, ALL), ArmPushes(0.1, 0.03))
+    return Disturbances(noise, ObjectPushes(0.05, 0.5, OBJECTS), ArmPushes(0.1, 0.03))
 
 
-def test_episodes_depend_on_seed_and_number_alone_not_on_the_number_of_envs(engine: str) -> None:
+def test_episodes_depend_only_on_seed_and_episode_number_and_not_on_the_number_of_envs(engine: str) -> None:
     def episodes(num_envs: int) -> tuple[Episode, ...]:
         env = build(engine, num_envs)
-        return tuple(evaluate(env, num_episodes=7, disturbances=hard(env)).episodes)
+        return tuple(evaluate(env, num_episodes=7, disturbances=make_disturbances(env)).episodes)
 
     one, three, seven = episodes(1), episodes(3), episodes(7)
     assert one == three == seven
     assert len({episode.length for episode in one}) > 2
 
 
-def test_scenes_are_none_that_generation_has_and_the_same_for_every_policy() -> None:
+def test_scenes_differ_from_those_of_generation_and_are_the_same_for_every_policy() -> None:
     env = build("kinematic", 5)
     scenes = [episode.scene for episode in evaluate(env).episodes]
     assert scenes == [episode.scene for episode in evaluate(env, Blind(5, 7), horizon=5).episodes]
@@ -118,7 +118,7 @@ def test_scenes_are_none_that_generation_has_and_the_same_for_every_policy() -> 
     assert not {tuple(scene["orange_juice"][:2]) for scene in scenes} & {(round(x, 6), round(y, 6)) for x, y in generated}
 
 
-def test_failure_names_the_reason_of_the_generation_report() -> None:
+def test_failed_episodes_have_the_reasons_of_failure_of_generation() -> None:
     env = build("kinematic", 3)
     result = evaluate(env, horizon=12)
     assert result.num_successes == 0
@@ -126,7 +126,7 @@ def test_failure_names_the_reason_of_the_generation_report() -> None:
     assert all(episode.failed_at is not None and episode.length == 12 for episode in result.episodes)
 
 
-def test_success_that_comes_too_late_to_be_held_is_counted_by_the_rule_only(engine: str) -> None:
+def test_success_too_late_to_be_held_counts_only_with_the_rule_any_step(engine: str) -> None:
     full = evaluate(build(engine, 3), num_episodes=3)
     horizon = min(episode.length for episode in full.episodes) - 2
     late = evaluate(build(engine, 3), num_episodes=3, horizon=horizon)
@@ -139,23 +139,23 @@ def test_success_that_comes_too_late_to_be_held_is_counted_by_the_rule_only(engi
     assert by_any_step.any_step == late.any_step
 
 
-def test_episodes_that_go_on_after_success_are_judged_by_their_last_steps() -> None:
+def test_episodes_that_continue_after_success_are_judged_by_their_last_steps() -> None:
     result = evaluate(build("kinematic", 3), num_episodes=3, horizon=150, stop_at_success=False)
     assert {episode.length for episode in result.episodes} == {150}
     assert result.num_successes == 3
 
 
-def test_policy_whose_actions_are_not_numbers_fails_and_is_named() -> None:
+def test_non_finite_actions_fail_the_episode_with_a_separate_reason() -> None:
     result = evaluate(build("kinematic", 3), Blind(3, 7), horizon=10)
-    assert result.reasons == {BROKEN_POLICY: 6}
+    assert result.reasons == {NON_FINITE_ACTIONS: 6}
 
 
-def test_actions_of_another_size_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"actions of shape \(3, 6\), this env takes \(3, 7\)"):
+def test_actions_of_a_different_size_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"actions must have shape \(3, 7\) .* \(got \(3, 6\)\)"):
         evaluate(build("kinematic", 3), Blind(3, 6))
 
 
-def test_evaluation_that_is_stopped_keeps_the_episodes_before_the_first_unfinished_one() -> None:
+def test_stopped_evaluation_keeps_the_episodes_before_the_first_unfinished_one() -> None:
     env = build("kinematic", 4)
     evaluator = Evaluator(env, Expert(4, env.device), Rules(SEED, 40, 200))
     evaluator.run(lambda progress: progress.num_ended >= 10)
@@ -165,7 +165,7 @@ def test_evaluation_that_is_stopped_keeps_the_episodes_before_the_first_unfinish
     assert list(result.episodes) == list(full.episodes[: result.num_episodes])
 
 
-def test_progress_ends_at_the_whole() -> None:
+def test_progress_reaches_100_percent() -> None:
     env = build("kinematic", 4)
     evaluator = Evaluator(env, Expert(4, env.device), Rules(SEED, 10, 200))
     shares = []
@@ -178,7 +178,7 @@ def test_progress_ends_at_the_whole() -> None:
 def test_history_keeps_the_states_of_the_first_successes_and_failures() -> None:
     env = build("kinematic", 4)
     history = History(env, 200, 2)
-    # The horizon lets the quick half succeed.
+    # With this horizon, only the faster half of the episodes succeeds.
     lengths = sorted(episode.length for episode in evaluate(env, num_episodes=12).episodes)
     evaluator = Evaluator(env, Expert(4, env.device), Rules(SEED, 12, lengths[5]), history=history)
     evaluator.run()
@@ -192,15 +192,15 @@ def test_history_keeps_the_states_of_the_first_successes_and_failures() -> None:
     assert abs(offset).max() < 0.1
 
 
-def test_idle_env_leaves_the_history_alone() -> None:
+def test_idle_env_does_not_change_the_history() -> None:
     env = build("kinematic", 2)
     history = History(env, 10, 4)
     Evaluator(env, Blind(2, 7), Rules(SEED, 3, 10), history=history).run()
     assert [len(demo["rigid_object"]["ketchup"]["root_pose"]) for demo in history.demos(False)] == [10, 10, 10]
 
 
-def pushes(engine: str, push: ObjectPushes, num_steps: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
-    """Object positions (N, O, 3) before and after pushes of arms that stand still."""
+def apply_pushes(engine: str, push: ObjectPushes, num_steps: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
+    """Object positions (N, O, 3) in the env frame before and after each push; the arms do not move."""
     env = build(engine, 64)
     draws = Draws(SEED, torch.arange(64), Domain.EVALUATION)
     still = torch.zeros(64, 7)
@@ -212,16 +212,16 @@ def pushes(engine: str, push: ObjectPushes, num_steps: int = 6) -> Iterator[tupl
         yield before, env.object_pose[..., :3, 3]
 
 
-def test_pushed_objects_move_and_no_others() -> None:
+def test_only_pushed_objects_move() -> None:
     requires.module("mujoco.batch", "mujoco")
-    first, last = next(pushes("mujoco", ObjectPushes(0.5, 0.5, ("cream_cheese",)), 1))
-    moved = (last - first).norm(dim=-1)[:, :] > 1e-3
-    share = float(moved[:, ALL.index("cream_cheese")].float().mean())
+    before, after = next(apply_pushes("mujoco", ObjectPushes(0.5, 0.5, ("cream_cheese",)), 1))
+    moved = (after - before).norm(dim=-1)[:, :] > 1e-3
+    share = float(moved[:, OBJECTS.index("cream_cheese")].float().mean())
     assert 0.25 < share < 0.75
-    assert not moved[:, : ALL.index("cream_cheese")].any()
+    assert not moved[:, : OBJECTS.index("cream_cheese")].any()
 
 
-def test_arm_pushes_move_the_target_by_their_distance_and_keep_other_actions_to_the_bit() -> None:
+def test_arm_pushes_shift_the_target_by_their_distance_and_keep_other_actions_exactly() -> None:
     env = build("kinematic", 400)
     draws = Draws(SEED, torch.arange(400), Domain.EVALUATION)
     actions = torch.rand(400, 7) * 0.2

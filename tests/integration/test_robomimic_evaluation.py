@@ -1,4 +1,4 @@
-"""Evaluations of what `scripts/train.py` made. `make train-env` sets up what these tests need."""
+"""Evaluations of policies from `scripts/train.py`; `make train-env` installs the requirements of these tests."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of two epochs, a checkpoint each."""
+    """Folder of a training of two epochs, with a checkpoint for each epoch."""
     folder = tmp_path_factory.mktemp("training")
     dataset = make_train_file(folder / "demo.hdf5")
     done = run("train", f"dataset={dataset}", "output_dir=run", "epochs=2", "save_every=1", *SMALL, cwd=folder)
@@ -47,37 +47,37 @@ def evaluate(trained: Path, folder: Path, *arguments: str) -> dict[str, Any]:
     return json.loads((folder / "evaluation.json").read_text())
 
 
-def test_every_checkpoint_of_a_run_is_evaluated_with_what_it_knows_of_its_training(trained: Path, tmp_path: Path) -> None:
+def test_every_checkpoint_of_a_training_is_evaluated_and_reported_with_its_metadata(trained: Path, tmp_path: Path) -> None:
     found = evaluate(trained, tmp_path / "a")
     assert [checkpoint["epoch"] for checkpoint in found["checkpoints"]] == [1, 2]
     assert found["checkpoints"][0]["training"]["num_train_demos"] == 3
     assert all(checkpoint["num_episodes"] == 6 and checkpoint["reasons"] for checkpoint in found["checkpoints"])
 
 
-def test_checkpoint_whose_name_tells_no_epoch_says_it_itself(trained: Path, tmp_path: Path) -> None:
+def test_epoch_is_read_from_the_checkpoint_if_its_name_has_none(trained: Path, tmp_path: Path) -> None:
     found = evaluate(trained / "models/last.pth", tmp_path / "a")
     (checkpoint,) = found["checkpoints"]
     assert (checkpoint["name"], checkpoint["epoch"]) == ("last", 2)
 
 
-def spoiled(trained: Path, tmp_path: Path, **replaced: Any) -> Path:
+def change_metadata(trained: Path, tmp_path: Path, **replaced: Any) -> Path:
     content = torch.load(trained / "models/model_epoch_1.pth", weights_only=True)
     content["isaaclab_mimic_ext"].update(replaced)
-    path = tmp_path / "spoiled.pth"
+    path = tmp_path / "changed.pth"
     torch.save(content, path)
     return path
 
 
-def test_checkpoint_for_another_task_is_refused_before_anything_is_written(trained: Path, tmp_path: Path) -> None:
-    path = spoiled(trained, tmp_path, task="stack_cube")
+def test_checkpoint_for_a_different_task_is_refused_before_a_file_is_written(trained: Path, tmp_path: Path) -> None:
+    path = change_metadata(trained, tmp_path, task="stack_cube")
     done = run("evaluate", f"checkpoint={path}", "output_dir=a", *FAST, cwd=tmp_path)
-    assert "trained for task 'stack_cube', asked for 'desktop_organizer'" in message_of(done)
+    assert "trained for task 'stack_cube', not 'desktop_organizer'" in message_of(done)
     assert done.returncode == 2
     assert not (tmp_path / "a").exists()
 
 
-def test_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pth").write_text("no checkpoint")
     done = run("evaluate", "checkpoint=model.pth", "output_dir=a", *FAST, cwd=tmp_path)
-    assert "model.pth: is no file of torch.save" in message_of(done)
+    assert "model.pth is not a file of torch.save" in message_of(done)
     assert done.returncode == 2

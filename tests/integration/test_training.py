@@ -1,6 +1,4 @@
-"""Training with robomimic itself. `make train-env` sets up what these tests need."""
-
-# N envs, A action entries
+"""Training with robomimic; `make train-env` installs the requirements of these tests."""
 
 import csv
 import json
@@ -16,7 +14,7 @@ import torch
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, SourceDataError
-from isaaclab_mimic_ext.learn.agents import changed, load_agent
+from isaaclab_mimic_ext.learn.agents import load_agent, override_settings
 from isaaclab_mimic_ext.learn.checkpoint import load_checkpoint
 from isaaclab_mimic_ext.learn.policies import load_policy
 from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, require_robomimic
@@ -45,18 +43,18 @@ def train(
 ) -> subprocess.CompletedProcess[str]:
     words = command(dataset, output, *arguments, algo=algo)
     if limit is not None:
-        # In the place of a disk that is full: no file may be longer.
+        # A limit on the size of files stands for a full disk.
         words = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *words]
     return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
 
 
 def parameters(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a checkpoint's model by path."""
+    """Tensors of the model in a checkpoint, by path."""
     leaves = trees.flatten(load_checkpoint(path).content["model"])
     return {name: leaf for name, leaf in leaves.items() if isinstance(leaf, torch.Tensor)}
 
 
-def same(first: Path, second: Path) -> bool:
+def have_equal_parameters(first: Path, second: Path) -> bool:
     one, other = parameters(first), parameters(second)
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
@@ -79,7 +77,7 @@ def observations(shapes: dict[str, tuple[int, ...]], num_envs: int, steps: int) 
     return [{key: torch.randn(num_envs, *shape, generator=generator) for key, shape in shapes.items()} for _ in range(steps)]
 
 
-def test_a_run_leaves_checkpoints_curves_and_its_configuration(trained):
+def test_a_training_writes_checkpoints_curves_and_its_configuration(trained):
     names = sorted(path.name for path in (trained / "models").iterdir())
     assert names == ["last.pth", "model_epoch_2.pth", "model_epoch_4.pth", "model_epoch_6.pth"]
     with (trained / "metrics.csv").open() as file:
@@ -90,7 +88,7 @@ def test_a_run_leaves_checkpoints_curves_and_its_configuration(trained):
     assert list((trained / "logs" / "tb").glob("events.out.tfevents.*"))
 
 
-def test_the_checkpoint_says_what_it_is_and_of_what(trained, dataset):
+def test_the_checkpoint_contains_task_dataset_epoch_and_normalization(trained, dataset):
     checkpoint = load_checkpoint(trained / "models" / "model_epoch_6.pth")
     assert (checkpoint.task_name, checkpoint.action_dim, checkpoint.facts["epoch"]) == ("desktop_organizer", 7, 6)
     assert checkpoint.facts["dataset"] == str(dataset)
@@ -98,7 +96,7 @@ def test_the_checkpoint_says_what_it_is_and_of_what(trained, dataset):
     assert set(checkpoint.obs_scales) == set(checkpoint.obs_shapes)
 
 
-def test_normalization_is_that_of_the_training_demos_alone(trained, dataset):
+def test_normalization_is_computed_from_the_training_demos_only(trained, dataset):
     checkpoint = load_checkpoint(trained / "models" / "last.pth")
     with h5py.File(dataset) as file:
         names = [name.decode() for name in file["mask/train"][()]]
@@ -107,13 +105,13 @@ def test_normalization_is_that_of_the_training_demos_alone(trained, dataset):
     np.testing.assert_allclose(checkpoint.obs_scales["eef_pos"].offset.numpy(), eef_pos.mean(0), rtol=1e-5)
     scale = checkpoint.action_scale
     assert scale is not None
-    reach = scale.unnormalize(torch.ones(7)).numpy()
+    largest = scale.unnormalize(torch.ones(7)).numpy()
     varies = np.ptp(actions, axis=0) > 1e-3
-    np.testing.assert_allclose(reach[varies], actions.max(0)[varies], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(largest[varies], actions.max(0)[varies], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("algo", ["bc", "bc_rnn"])
-def test_a_policy_acts_as_robomimics_own_loader_does_one_env_at_a_time(dataset, tmp_path, algo):
+def test_a_batched_policy_returns_the_actions_of_robomimics_own_loader(dataset, tmp_path, algo):
     assert train(dataset, tmp_path / "run", "epochs=1", algo=algo).returncode == 0
     path = tmp_path / "run" / "models" / "last.pth"
     policy = load_policy(path)
@@ -123,18 +121,18 @@ def test_a_policy_acts_as_robomimics_own_loader_does_one_env_at_a_time(dataset, 
 
     from robomimic.utils.file_utils import policy_from_checkpoint
 
-    alone, _ = policy_from_checkpoint(ckpt_path=str(path), device=torch.device("cpu"))
+    reference, _ = policy_from_checkpoint(ckpt_path=str(path), device=torch.device("cpu"))
     stats = load_checkpoint(path).action_scale
     assert stats is not None
     for env in range(3):
-        alone.start_episode()
-        outputs = np.stack([alone({key: value[env].numpy() for key, value in each.items()}) for each in steps])
-        unnormalizes = hasattr(alone, "action_normalization_stats")  # Since 0.4.
+        reference.start_episode()
+        outputs = np.stack([reference({key: value[env].numpy() for key, value in each.items()}) for each in steps])
+        unnormalizes = hasattr(reference, "action_normalization_stats")  # robomimic >= 0.4
         expected = torch.from_numpy(outputs) if unnormalizes else stats.unnormalize(torch.from_numpy(outputs))
         torch.testing.assert_close(batched[:, env], expected, atol=1e-5, rtol=0)
 
 
-def test_a_recurrent_policy_forgets_in_the_envs_that_begin_anew_and_only_there(dataset, tmp_path):
+def test_reset_clears_the_hidden_state_of_the_selected_envs_only(dataset, tmp_path):
     assert train(dataset, tmp_path / "run", "epochs=1", algo="bc_rnn").returncode == 0
     path = tmp_path / "run" / "models" / "last.pth"
     steps = observations(load_policy(path).obs_shapes, num_envs=2, steps=9)
@@ -157,24 +155,24 @@ def test_a_recurrent_policy_forgets_in_the_envs_that_begin_anew_and_only_there(d
     torch.testing.assert_close(torch.stack([fresh.act(each)[1] for each in steps[4:]]), reset[4:, 1], atol=1e-6, rtol=0)
 
 
-def test_the_same_seed_gives_the_same_policy_and_another_seed_another(dataset, trained, tmp_path):
+def test_the_policy_depends_on_the_seed_only(dataset, trained, tmp_path):
     for name, seed in (("again", 1), ("other", 2)):
         assert train(dataset, tmp_path / name, "epochs=6", "save_every=2", f"seed={seed}").returncode == 0
     final = "models/model_epoch_6.pth"
-    assert same(trained / final, tmp_path / "again" / final)
-    assert not same(trained / final, tmp_path / "other" / final)
+    assert have_equal_parameters(trained / final, tmp_path / "again" / final)
+    assert not have_equal_parameters(trained / final, tmp_path / "other" / final)
 
 
-def test_a_run_in_two_sessions_is_the_run_in_one(dataset, trained, tmp_path):
+def test_a_resumed_training_equals_an_uninterrupted_one(dataset, trained, tmp_path):
     output = tmp_path / "run"
     assert train(dataset, output, "epochs=3", "save_every=2").returncode == 0
     assert train(dataset, output, "epochs=6", "save_every=2", "resume=true").returncode == 0
-    assert same(trained / "models/model_epoch_6.pth", output / "models/model_epoch_6.pth")
+    assert have_equal_parameters(trained / "models/model_epoch_6.pth", output / "models/model_epoch_6.pth")
     with (output / "metrics.csv").open() as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_signal_ends_a_run_in_order_and_it_goes_on(dataset, tmp_path):
+def test_a_training_that_was_ended_by_a_signal_resumes(dataset, tmp_path):
     output = tmp_path / "run"
     process = subprocess.Popen(command(dataset, output, "epochs=100000"), stderr=subprocess.PIPE, text=True)
     wait_until((output / "metrics.csv").exists, "no metrics.csv")
@@ -182,7 +180,7 @@ def test_a_signal_ends_a_run_in_order_and_it_goes_on(dataset, tmp_path):
     _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 143
     message = message_of(subprocess.CompletedProcess(process.args, process.returncode, "", err))
-    assert "continue with" in message and "resume=true" in message
+    assert "resume with" in message and "resume=true" in message
     epoch = load_checkpoint(output / "models" / "last.pth").facts["epoch"]
     assert train(dataset, output, f"epochs={epoch + 1}", "resume=true").returncode == 0
     assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == epoch + 1
@@ -201,114 +199,114 @@ def rows(run: Path) -> list[dict[str, str]]:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
-def test_a_run_that_ends_while_it_is_judged_goes_on_as_if_it_had_not(dataset, tmp_path):
+def test_a_training_interrupted_in_an_evaluation_resumes_with_the_same_result(dataset, tmp_path):
     assert train(dataset, tmp_path / "whole", *EVALUATED).returncode == 0
     rates = [row["learning_rate"] for row in rows(tmp_path / "whole")]
     assert [float(rate) for rate in rates] == pytest.approx([1e-4 * (6 - epoch) / 6 for epoch in range(6)])
     for number, exit_code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
         output = tmp_path / number.name
         python, *script = command(dataset, output, *EVALUATED)
-        # The run signals itself at the second evaluation: a signal from here could come after its end.
+        # The process signals itself at the second evaluation; a signal from here could arrive after it.
         signalled = [python, "-m", "tests.signalled", number.name, "2", "Evaluating", *script]
         done = subprocess.run(signalled, stderr=subprocess.DEVNULL, timeout=HANG_S, cwd=ROOT)
         assert done.returncode == exit_code
         assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == 2
         assert train(dataset, output, *EVALUATED, "resume=true").returncode == 0
         for name in ("best", "last", "model_epoch_2", "model_epoch_4", "model_epoch_6"):
-            assert same(tmp_path / "whole" / "models" / f"{name}.pth", output / "models" / f"{name}.pth")
+            assert have_equal_parameters(tmp_path / "whole" / "models" / f"{name}.pth", output / "models" / f"{name}.pth")
         assert rows(output) == rows(tmp_path / "whole")
 
 
-def test_a_run_killed_before_it_saved_anything_starts_with_resume(dataset, trained, tmp_path):
+def test_a_training_killed_before_its_first_checkpoint_starts_again_with_resume(dataset, trained, tmp_path):
     output = tmp_path / "run"
     (output / "models").mkdir(parents=True)
     (output / "train.yaml").touch()
     assert train(dataset, output, "epochs=6", "save_every=2", "resume=true").returncode == 0
-    assert same(trained / "models/model_epoch_6.pth", output / "models/model_epoch_6.pth")
+    assert have_equal_parameters(trained / "models/model_epoch_6.pth", output / "models/model_epoch_6.pth")
 
 
-def test_what_is_wrong_with_evaluations_is_said_before_a_folder_is_made(dataset, tmp_path):
+def test_errors_of_evaluations_are_reported_before_a_folder_is_created(dataset, tmp_path):
     done = train(dataset, tmp_path / "run", "sim=isaaclab", "evaluate_every=1")
     assert done.returncode == 2, done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_another_dataset_or_agent_does_not_go_on_with_a_run(dataset, trained, tmp_path):
+def test_resume_is_refused_with_a_different_dataset_or_agent(dataset, trained, tmp_path):
     other = make_train_file(tmp_path / "other.hdf5", num_demos=6)
     done = train(other, trained, "epochs=7", "resume=true")
-    assert done.returncode == 2 and "holds another run: dataset is" in message_of(done)
+    assert done.returncode == 2 and "was started with a different configuration (dataset: " in message_of(done)
     done = train(dataset, trained, "epochs=7", "resume=true", "agent.algo.optim_params.policy.regularization.L2=0.1")
-    assert done.returncode == 2 and "regularization.L2 is 0.0 there, 0.1 is asked for" in message_of(done)
+    assert done.returncode == 2 and "regularization.L2: 0.0, now 0.1)" in message_of(done)
 
 
-def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_no_half_checkpoint(dataset, tmp_path):
-    agent = ROOT / "tasks/desktop_organizer/agents/robomimic/bc.json"  # Of full size: 4 MB.
+def test_a_full_disk_is_one_error_and_leaves_no_incomplete_checkpoint(dataset, tmp_path):
+    agent = ROOT / "tasks/desktop_organizer/agents/robomimic/bc.json"  # Its checkpoints have 4 MB.
     done = train(dataset, tmp_path / "run", "epochs=4", algo=str(agent), limit=1000)
     assert done.returncode == 1, done.stderr
     assert "cannot be written" in message_of(done) and "free some space" in message_of(done)
     assert list((tmp_path / "run" / "models").iterdir()) == []
 
 
-def test_a_training_whose_loss_is_lost_fails_and_says_so(dataset, tmp_path):
+def test_a_training_with_a_non_finite_loss_fails_with_a_remedy(dataset, tmp_path):
     done = train(dataset, tmp_path / "run", "epochs=9", f"{POLICY}.learning_rate.initial=1e30")
     assert done.returncode == 1, done.stderr
-    assert "the loss is nan in epoch" in message_of(done) and "lower the learning rate" in message_of(done)
+    assert "the loss must be finite (got nan)" in message_of(done) and "lower the learning rate" in message_of(done)
 
 
 # fmt: off
-BAD_INPUT = [
+INVALID_INPUT = [
     (["epochs=0"], ["epochs: must be >= 1 (got 0)"]),
     (["seed=-1"], ["seed: must be >= 0 and <= 2**32 - 1 (got -1)"]),
     (["save_every=-1"], ["save_every: must be >= 0 (got -1)"]),
     (["normalize_actions=minmax"], ["normalize_actions: 'minmax'", "did you mean 'min_max'"]),
-    (["agent.algo_name=bcc"], ["agent.algo_name: 'bcc' is not trained here", "did you mean 'bc'"]),
+    (["agent.algo_name=bcc"], ["agent.algo_name: 'bcc' is not supported", "did you mean 'bc'"]),
     (["agent.train.batchsize=5"], ["agent.train.batchsize: robomimic has no such setting", "did you mean 'batch_size'"]),
     (["agent.algo.optim_params.policy.learning_rte.initial=1"], ["policy.learning_rte", "did you mean 'learning_rate'"]),
-    (["agent.algo.optim_params.policy.learning_rate.initial=fast"], ["learning_rate.initial: 'fast' cannot be used"]),
+    (["agent.algo.optim_params.policy.learning_rate.initial=fast"], ["learning_rate.initial: must have", "(got 'fast')"]),
     (["agent.algo.optim_params.policy.learning_rate.initial=-1"], ["cannot work with these settings", "learning rate: -1"]),
     (["agent.algo.optim_params.policy.optimizer_type=sgd"], ["has no 'sgd'"]),
-    ([LINEAR], ["scheduler_type 'linear' takes one", "epoch_schedule=['${"]),
-    ([LINEAR, "agent.algo.optim_params.policy.learning_rate.epoch_schedule=[3,4]"], ["[3, 4], but scheduler_type"]),
-    ([LINEAR, "agent.algo.optim_params.policy.learning_rate.epoch_schedule=['${epochs}']"], ["[None] are no epochs"]),
-    (["agent.algo.rnn.enabled=true"], ["train.seq_length: 1, but the policy remembers 10 steps"]),
-    (["agent.algo.transformer.enabled=true"], ["transformers are not trained here"]),
-    (["agent.train.seed=3"], ["agent.train.seed: 3 would do nothing", "give seed=<value>"]),
-    (["agent.train.hdf5_filter_key=mine"], ["agent.train.hdf5_filter_key: 'mine' would do nothing"]),
-    (["agent.observation.modalities.obs.low_dim=[object_position]"], ["wants: object_position", "has: "]),
-    (["task=stack_cube"], ["is of task 'desktop_organizer', not of 'stack_cube'"]),
+    ([LINEAR], ["must be a single epoch", "scheduler_type 'linear' (got [])", "epoch_schedule=['${"]),
+    ([LINEAR, "agent.algo.optim_params.policy.learning_rate.epoch_schedule=[3,4]"], ["must be a single epoch", "[3, 4]"]),
+    ([LINEAR, f"{POLICY}.learning_rate.epoch_schedule=['${{epochs}}']"], ["must be a list of", "(got [None])"]),
+    (["agent.algo.rnn.enabled=true"], ["train.seq_length: must equal algo.rnn.horizon, which is 10 steps (got 1)"]),
+    (["agent.algo.transformer.enabled=true"], ["transformers are not supported"]),
+    (["agent.train.seed=3"], ["agent.train.seed: has no effect (got 3)", "use seed=<value>"]),
+    (["agent.train.hdf5_filter_key=mine"], ["agent.train.hdf5_filter_key: has no effect (got 'mine')"]),
+    (["agent.observation.modalities.obs.low_dim=[object_position]"], ["uses: object_position", "has: "]),
+    (["task=stack_cube"], ["was recorded for task 'desktop_organizer', not 'stack_cube'"]),
     (["device=cuda:7"], ["device: 'cuda:7' does not exist: this machine has"]),
     (["resume=true", "overwrite=true"], ["resume, overwrite: must not both be true"]),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(("arguments", "words"), BAD_INPUT, ids=[" ".join(each) for each, _ in BAD_INPUT])
-def test_bad_input_is_one_line_and_nothing_is_written(dataset, tmp_path, arguments, words):
+@pytest.mark.parametrize(("arguments", "parts"), INVALID_INPUT, ids=[" ".join(each) for each, _ in INVALID_INPUT])
+def test_invalid_input_is_refused_in_one_line_and_no_file_is_written(dataset, tmp_path, arguments, parts):
     done = train(dataset, tmp_path / "run", *arguments)
     assert done.returncode == 2, done.stderr
-    for word in words:
-        assert word in message_of(done)
+    for part in parts:
+        assert part in message_of(done)
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_algo_or_a_missing_dataset_is_one_line(dataset, tmp_path):
+def test_an_unknown_algo_or_a_missing_dataset_is_refused_in_one_line(dataset, tmp_path):
     done = train(dataset, tmp_path / "run", algo="bcrnn")
     assert done.returncode == 2 and "no agent 'bcrnn'" in message_of(done)
     done = train(tmp_path / "nope.hdf5", tmp_path / "run")
     assert done.returncode == 2 and "not found" in message_of(done)
 
 
-def test_parameters_that_do_not_fit_the_configuration_are_refused(trained, tmp_path):
+def test_parameters_that_do_not_match_the_configuration_are_refused(trained, tmp_path):
     content = load_checkpoint(trained / "models" / "last.pth").content
     config = json.loads(content["config"])
     config["algo"]["actor_layer_dims"] = [8]
     torch.save({**content, "config": json.dumps(config)}, tmp_path / "broken.pth")
-    with pytest.raises(SourceDataError, match="its parameters do not fit its configuration"):
+    with pytest.raises(SourceDataError, match="parameters do not match the configuration"):
         load_policy(tmp_path / "broken.pth")
 
 
 def test_a_learner_learns_a_linear_policy():
-    settings = changed(
+    settings = override_settings(
         load_agent("desktop_organizer", "bc"),
         {
             "observation": {"modalities": {"obs": {"low_dim": ["x"]}}},
@@ -328,6 +326,6 @@ def test_a_learner_learns_a_linear_policy():
         assert (learner.act({"x": x}) - (x @ matrix).clamp(-0.9, 0.9)).abs().mean() < 0.05
 
 
-def test_settings_that_robomimic_does_not_know_are_refused():
+def test_settings_unknown_to_robomimic_are_refused():
     with pytest.raises(ConfigError, match="no_such_field: robomimic has no such setting"):
         build_config({"algo_name": "bc", "train": {"no_such_field": 1}})

@@ -1,4 +1,4 @@
-"""The pipeline: its steps, which of them are up to date, and how it ends."""
+"""The pipeline: its steps, which of them are up to date, errors and resuming."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from isaaclab_mimic_ext.commands import pipeline, pipeline_steps
 from isaaclab_mimic_ext.commands.overrides import translate
-from isaaclab_mimic_ext.commands.pipeline import check_steps, last_words
+from isaaclab_mimic_ext.commands.pipeline import check_steps, error_text
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.config.compose import load_config
@@ -36,7 +36,7 @@ def changed_steps(**changes) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "first"),
+    ("changes", "first_stale"),
     [
         ({"num_sources": 20}, "record"),
         ({"annotate": ["num_success_steps=3"]}, "annotate"),
@@ -45,16 +45,16 @@ def changed_steps(**changes) -> set[str]:
         ({"num_episodes": 100}, "evaluate"),
     ],
 )
-def test_changed_setting_makes_its_step_and_those_after_it_stale(changes, first):
+def test_changed_setting_makes_its_step_and_all_later_steps_stale(changes, first_stale):
     names = list(keys())
-    assert changed_steps(**changes) == set(names[names.index(first) :])
+    assert changed_steps(**changes) == set(names[names.index(first_stale) :])
 
 
-def test_other_number_of_epochs_makes_only_trainings_and_evaluation_stale():
+def test_changed_number_of_epochs_makes_only_trainings_and_evaluation_stale():
     assert changed_steps(epochs=60) == {"train seed 1", "train seed 2", "evaluate"}
 
 
-def test_other_seed_leaves_the_other_trainings_up_to_date():
+def test_changed_seed_keeps_trainings_with_other_seeds_up_to_date():
     before, after = keys(), keys(seeds=[3, 1])
     assert before["train seed 1"] == after["train seed 1"]
     assert before["evaluate"] != after["evaluate"]
@@ -66,7 +66,7 @@ def make_step(folder: Path, *arguments: str) -> Step:
 
 @pytest.fixture
 def finished(tmp_path: Path) -> Step:
-    """A step whose record says that it is finished."""
+    """A step that is recorded as finished."""
     step, record = make_step(tmp_path), Record(tmp_path / "steps.json")
     step.output.write_text("demos")
     record.start(step)
@@ -80,7 +80,7 @@ def test_step_is_up_to_date_after_it_finished_with_the_same_arguments(finished, 
     assert not record.is_up_to_date(make_step(tmp_path, "seed=3"))
 
 
-def test_only_the_step_that_was_started_last_is_interrupted(finished, tmp_path):
+def test_only_the_step_with_the_key_that_was_started_last_is_interrupted(finished, tmp_path):
     changed = make_step(tmp_path, "seed=3")
     Record(tmp_path / "steps.json").start(changed)
     record = Record(tmp_path / "steps.json")
@@ -101,7 +101,7 @@ def test_nothing_is_up_to_date_without_a_readable_record(finished, tmp_path, con
     assert not Record(tmp_path / "steps.json").is_up_to_date(finished)
 
 
-def test_split_leaves_the_generation_up_to_date(finished, tmp_path):
+def test_split_keeps_the_generation_up_to_date(finished, tmp_path):
     record, split = Record(tmp_path / "steps.json"), Step("split", (), finished.output, (finished,))
     record.start(split)
     finished.output.write_text("demos with masks")
@@ -123,29 +123,29 @@ def test_demos_that_are_generated_again_are_split_again(finished, tmp_path):
     assert record.is_up_to_date(finished) and not record.is_up_to_date(split)
 
 
-def test_the_command_line_says_which_tasks_pipeline_it_is():
-    words = translate(["task=stack_cube", "preset=full", "output_dir=out"], PipelineCfg)
-    cfg = load_config("pipeline", words)
+def test_task_of_the_pipeline_is_set_on_the_command_line():
+    overrides = translate(["task=stack_cube", "preset=full", "output_dir=out"], PipelineCfg)
+    cfg = load_config("pipeline", overrides)
     assert (cfg.task_name, cfg.num_demos) == ("stack_cube", 200)
     record, *_, evaluate = build_steps(cfg, PipelineFolder(Path("out")))
     assert "task=stack_cube" in record.arguments and "task=stack_cube" in evaluate.arguments
 
 
-def test_a_tasks_own_overrides_come_before_those_of_the_command_line():
+def test_overrides_of_the_command_line_follow_those_of_the_task():
     step = build_steps(make_cfg(record=["teleop_device=scripted"]), PipelineFolder(Path("out")))[0]
-    own = [word for word in step.arguments if word.startswith("teleop_device=")]
-    assert own[-1] == "teleop_device=scripted"
+    devices = [argument for argument in step.arguments if argument.startswith("teleop_device=")]
+    assert devices[-1] == "teleop_device=scripted"
 
 
-def test_what_the_user_gives_replaces_a_tasks_own_value_of_the_same_field():
+def test_override_of_the_user_replaces_the_override_of_the_task_for_the_same_field():
     cfg = make_cfg(generate=["all_subtasks.action_noise=0.1"])
     generate = next(step for step in build_steps(cfg, PipelineFolder(Path("out"))) if step.verb == "generate")
-    noise = [word for word in generate.arguments if word.startswith("all_subtasks.action_noise=")]
+    noise = [argument for argument in generate.arguments if argument.startswith("all_subtasks.action_noise=")]
     assert noise == ["all_subtasks.action_noise=0.1"]
     load_config("generate", translate(list(generate.arguments), GenerateCfg))
 
 
-def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeypatch):
+def test_overrides_of_a_task_for_an_unknown_step_are_refused(tmp_path, monkeypatch):
     (tmp_path / "mine" / "agents").mkdir(parents=True)
     (tmp_path / "mine" / "agents" / "pipeline.json").write_text(json.dumps({"trane": []}))
     monkeypatch.setattr(pipeline_steps, "task_dir", lambda name: tmp_path / name)
@@ -153,15 +153,15 @@ def test_a_tasks_overrides_for_a_step_that_is_none_are_refused(tmp_path, monkeyp
         build_steps(make_cfg(task_name="mine"), PipelineFolder(Path("out")))
 
 
-def test_a_preset_of_a_task_goes_by_that_tasks_pipeline():
+def test_a_preset_uses_the_pipeline_overrides_of_its_task():
     assert task_of("desktop_organizer_wide") == "desktop_organizer" and task_of("stack_cube_skillgen") == "stack_cube"
-    assert task_of("somebodys_own") == "somebodys_own"
+    assert task_of("user_task") == "user_task"
     record = build_steps(make_cfg(task_name="desktop_organizer_wide"), PipelineFolder(Path("out")))[0]
     assert "task=desktop_organizer_wide" in record.arguments and "teleop_device=scripted_fluent" in record.arguments
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"seeds": []}, "seeds: must not be empty"),
         ({"seeds": [1, 2, 1]}, "seeds: must be different from each other"),
@@ -170,13 +170,13 @@ def test_a_preset_of_a_task_goes_by_that_tasks_pipeline():
         ({"output_dir": ""}, "output_dir: must be the path of a folder"),
     ],
 )
-def test_values_that_make_no_pipeline_are_refused(changes, words):
-    with pytest.raises(ConfigError, match=words):
+def test_invalid_values_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
         validate(make_cfg(**changes))
 
 
 # fmt: off
-BAD_STEPS = [
+INVALID_STEPS = [
     ({"task_name": "stack_cub"}, r"step 'record': task: there is no 'stack_cub'.*did you mean 'stack_cube'"),
     ({"generate": ["sede=3"]}, r"step 'generate': sede: generate has no such field"),
     ({"generate": ["num_envs=x"]}, r"step 'generate': num_envs: given twice"),
@@ -186,40 +186,40 @@ BAD_STEPS = [
 # fmt: on
 
 
-@pytest.mark.parametrize(("changes", "words"), BAD_STEPS)
-def test_what_a_step_does_not_take_is_said_before_any_runs(changes, words):
+@pytest.mark.parametrize(("changes", "message"), INVALID_STEPS)
+def test_invalid_override_of_a_step_is_refused_before_any_step_runs(changes, message):
     steps = [step for step in build_steps(make_cfg(**changes), PipelineFolder(Path("out"))) if step.verb != "train"]
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         check_steps(steps)
 
 
 @pytest.mark.slow
-def test_every_step_of_a_sound_pipeline_is_taken():
+def test_every_step_of_a_valid_pipeline_is_accepted():
     for task in ("desktop_organizer", "desktop_organizer_wide", "stack_cube"):
         steps = build_steps(make_cfg(task_name=task), PipelineFolder(Path("out")))
         check_steps([step for step in steps if step.verb != "train"])
 
 
-def test_step_resumes_only_what_was_left_by_a_run_with_the_same_key(tmp_path):
+def test_step_resumes_only_if_its_command_left_a_file_to_resume_from(tmp_path):
     steps = build_steps(make_cfg(), PipelineFolder(tmp_path))
     generate, train = (next(step for step in steps if step.verb == verb) for verb in ("generate", "train"))
-    assert [step.words(resume=True)[-1] for step in (steps[0], generate, train)] == ["overwrite=true"] * 3
+    assert [step.command_line(resume=True)[-1] for step in (steps[0], generate, train)] == ["overwrite=true"] * 3
     for path in (tmp_path / "generation" / "run.sqlite", tmp_path / "training" / "seed_1" / "models" / "last.pth"):
         path.parent.mkdir(parents=True)
         path.touch()
-    assert [step.words(resume=True)[-1] for step in (generate, train)] == ["resume=true"] * 2
-    assert [step.words(resume=False)[-1] for step in (generate, train)] == ["overwrite=true"] * 2
+    assert [step.command_line(resume=True)[-1] for step in (generate, train)] == ["resume=true"] * 2
+    assert [step.command_line(resume=False)[-1] for step in (generate, train)] == ["overwrite=true"] * 2
 
 
-def test_without_numbered_checkpoints_the_last_one_is_judged():
+def test_without_numbered_checkpoints_the_last_one_is_evaluated():
     *_, evaluate = build_steps(make_cfg(train=["save_every=0"]), PipelineFolder(Path("out")))
     assert "checkpoint=[out/training/seed_1/models/last.pth,out/training/seed_2/models/last.pth]" in evaluate.arguments
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("output", "expected"),
     [
-        ("", "it printed nothing"),
+        ("", "the command printed nothing"),
         ("[18:00:00] Loaded\nConfigError: seed: wrong\n", "ConfigError: seed: wrong"),
         ("RecorderError: a.hdf5: errno = 28\n  , offset = 7\n\n", "RecorderError: a.hdf5: errno = 28 , offset = 7"),
         ("OutputError: a\n, b\nException ignored in: 'h5py'\nRuntimeError: c", "OutputError: a , b"),
@@ -227,11 +227,11 @@ def test_without_numbered_checkpoints_the_last_one_is_judged():
         ("Killed", "Killed"),
     ],
 )
-def test_the_last_words_of_a_step_are_its_whole_error(said, words):
-    assert last_words(said) == words
+def test_error_text_is_the_complete_error_message(output, expected):
+    assert error_text(output) == expected
 
 
-def test_two_pipelines_do_not_work_in_one_folder(tmp_path):
+def test_second_pipeline_in_the_same_folder_is_refused(tmp_path):
     with (
         PipelineFolder(tmp_path).lock.hold(),
         pytest.raises(OutputError, match=r"in use by process \d+ on .* \(a pipeline, or a step"),
@@ -242,7 +242,7 @@ def test_two_pipelines_do_not_work_in_one_folder(tmp_path):
         pass
 
 
-def test_a_step_that_outlives_its_pipeline_keeps_its_folder(tmp_path):
+def test_step_that_outlives_its_pipeline_keeps_the_folder_locked(tmp_path):
     with PipelineFolder(tmp_path).lock.hold() as lock:
         step = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
     try:
@@ -261,7 +261,7 @@ class FakeCommands:
     Attributes:
         exit_codes: verb -> exit code, for verbs that fail.
         signaled: verb during which Ctrl-C arrives.
-        runs: verbs that were run; that of generate with its last argument.
+        runs: verbs that were run; `generate` with its last argument.
     """
 
     def __init__(self, cfg: PipelineCfg):
@@ -271,9 +271,9 @@ class FakeCommands:
         self.signaled = ""
         self.runs: list[str] = []
 
-    def run(self, words, output, stop, lock) -> int:
-        verb = words[0]
-        self.runs.append(f"{verb} {words[-1]}" if verb == "generate" else verb)
+    def run(self, arguments, output, stop, lock) -> int:
+        verb = arguments[0]
+        self.runs.append(f"{verb} {arguments[-1]}" if verb == "generate" else verb)
         path = self.outputs[verb]
         path.parent.mkdir(parents=True, exist_ok=True)
         if verb == "generate":
@@ -283,7 +283,7 @@ class FakeCommands:
             return 130
         output.write("OutputError: disk is full\n")
         output.flush()
-        path.write_text(" ".join(words))
+        path.write_text(" ".join(arguments))
         return self.exit_codes.get(verb, 0)
 
 
@@ -303,7 +303,7 @@ def commands(pipeline_cfg, monkeypatch) -> FakeCommands:
 STEPS_AFTER_GENERATE = ["split", "train", "evaluate"]
 
 
-def test_second_pipeline_runs_nothing_and_draws_the_page_again(pipeline_cfg, commands):
+def test_finished_pipeline_runs_no_step_and_writes_the_page_again(pipeline_cfg, commands):
     pipeline.main(pipeline_cfg)
     assert commands.runs == ["record", "annotate", "generate overwrite=true", *STEPS_AFTER_GENERATE]
     commands.runs.clear()
@@ -313,7 +313,7 @@ def test_second_pipeline_runs_nothing_and_draws_the_page_again(pipeline_cfg, com
     assert commands.runs == [] and page.is_file()
 
 
-def test_interrupted_pipeline_resumes_in_the_step_that_was_interrupted(pipeline_cfg, commands):
+def test_interrupted_pipeline_resumes_at_the_interrupted_step(pipeline_cfg, commands):
     commands.signaled = "generate"
     with pytest.raises(Interrupted, match="interrupted in step 'generate'; run the same command again"):
         pipeline.main(pipeline_cfg)
@@ -331,13 +331,13 @@ def test_failing_step_ends_the_pipeline_with_its_error_and_exit_code(pipeline_cf
     assert raised.value.exit_code == exit_code and commands.runs == ["record", "annotate"]
 
 
-def test_the_page_needs_nothing_but_itself_even_where_steps_left_nothing(tmp_path):
+def test_page_is_self_contained_even_without_outputs_of_steps(tmp_path):
     page = render_pipeline_page(make_cfg(), PipelineFolder(tmp_path), {"record": 3.0, "evaluate": None})
     check_page(page)
     assert "http" not in page and "desktop_organizer: 10 sources" in page
 
 
-def judged(name: str, num_successes: int, reasons: dict[str, int]) -> dict:
+def checkpoint_result(name: str, num_successes: int, reasons: dict[str, int]) -> dict:
     rate = num_successes / 10
     return {
         "name": name, "num_episodes": 10, "num_successes": num_successes, "success_rate": rate, "reasons": reasons,
@@ -345,12 +345,15 @@ def judged(name: str, num_successes: int, reasons: dict[str, int]) -> dict:
     }  # fmt: skip
 
 
-def test_the_page_shows_every_steps_figures(tmp_path):
+def test_page_shows_the_figures_of_every_step(tmp_path):
     folder = PipelineFolder(tmp_path)
     make_source_file(folder.annotated, num_demos=3)
     folder.generation.mkdir()
     make_train_file(folder.demos, num_demos=5)
-    results = [judged("seed_1/model_epoch_9", 9, {"never <grasped>": 1}), judged("seed_2/model_epoch_9", 8, {"dropped": 2})]
+    results = [
+        checkpoint_result("seed_1/model_epoch_9", 9, {"never <grasped>": 1}),
+        checkpoint_result("seed_2/model_epoch_9", 8, {"dropped": 2}),
+    ]
     (folder.evaluation / "videos").mkdir(parents=True)
     (folder.evaluation / "evaluation.json").write_text(json.dumps({"checkpoints": results}))
     (folder.evaluation / "videos" / "seed_1_model_epoch_9_failures.mp4").write_bytes(b"film")

@@ -1,4 +1,4 @@
-"""What a sweep's folder says: which fields were swept, and what each value gave."""
+"""Report of a sweep: the swept fields, and the success rates for each value."""
 
 import json
 from pathlib import Path
@@ -23,20 +23,24 @@ def config(noise: float, seed: int = 1, strategy: str = "random") -> dict[str, A
 
 
 def add_job(
-    folder: Path, number: int, values: dict[str, Any], made: tuple[int, int], judged: tuple[int, int] | None
+    folder: Path, number: int, values: dict[str, Any], generation: tuple[int, int], evaluation: tuple[int, int] | None
 ) -> None:
+    """Write the files of a job; `generation` and `evaluation` are numbers of successes and of trials or episodes."""
     job = folder / str(number)
     (job / "evaluation").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create({**values, "output_dir": f"job_{number}"}), job / "config.yaml")
-    stats = {"num_success": made[0], "num_attempts": made[1], "failures": {"dropped": made[1] - made[0]}}
+    num_success, num_attempts = generation
+    failures = {"dropped": num_attempts - num_success}
+    stats = {"num_success": num_success, "num_attempts": num_attempts, "failures": failures}
     (job / "important_stats.json").write_text(json.dumps(stats))
-    if judged is not None:
-        early = {"epoch": 50, "num_successes": 0, "num_episodes": judged[1], "reasons": {}}
-        late = {"epoch": 200, "num_successes": judged[0], "num_episodes": judged[1], "reasons": {"never grasped": 1}}
+    if evaluation is not None:
+        num_successes, num_episodes = evaluation
+        early = {"epoch": 50, "num_successes": 0, "num_episodes": num_episodes, "reasons": {}}
+        late = {"epoch": 200, "num_successes": num_successes, "num_episodes": num_episodes, "reasons": {"never grasped": 1}}
         (job / "evaluation/evaluation.json").write_text(json.dumps({"checkpoints": [late, early]}))
 
 
-def test_fields_that_change_together_are_one_parameter_and_seeds_are_added_up(tmp_path: Path) -> None:
+def test_fields_that_change_together_are_one_parameter_and_seeds_are_summed(tmp_path: Path) -> None:
     for number, (noise, seed) in enumerate([(0.0, 1), (0.0, 2), (0.1, 1), (0.1, 2)]):
         add_job(tmp_path, number, config(noise, seed), (8 - number, 10), (5 + number, 10))
     jobs = read_jobs(tmp_path)
@@ -50,7 +54,7 @@ def test_fields_that_change_together_are_one_parameter_and_seeds_are_added_up(tm
     assert noisy.reasons == {"generation": {"dropped": 9}, "policy": {"never grasped": 2}}
 
 
-def test_parameter_with_the_most_values_comes_first_and_jobs_stay_in_order(tmp_path: Path) -> None:
+def test_parameter_with_the_most_values_is_first_and_jobs_keep_their_order(tmp_path: Path) -> None:
     combinations = [(noise, strategy) for strategy in ("random", "nearest") for noise in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)]
     for number, (noise, strategy) in enumerate(combinations):
         add_job(tmp_path, number, config(noise, strategy=strategy), (number, 20), None)
@@ -60,7 +64,7 @@ def test_parameter_with_the_most_values_comes_first_and_jobs_stay_in_order(tmp_p
     assert [outcome.jobs for outcome in outcomes(jobs, parameters)] == [[str(number)] for number in range(12)]
 
 
-def test_input_file_counts_where_it_is_not_the_jobs_own(tmp_path: Path) -> None:
+def test_paths_outside_the_folders_of_jobs_count_as_parameters(tmp_path: Path) -> None:
     for number, sources in enumerate((5, 10)):
         own = f"{tmp_path.name}/{number}/annotated.hdf5"
         values = {**config(0.0), "dataset": f"sweeps/{own}", "input_file": f"sources_{sources}.hdf5"}
@@ -69,7 +73,7 @@ def test_input_file_counts_where_it_is_not_the_jobs_own(tmp_path: Path) -> None:
     assert parameter.name == "input_file"
 
 
-def test_report_is_written_once_and_replaced_on_request_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_is_replaced_only_with_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_job(tmp_path, 0, config(0.0), (8, 10), (5, 10))
     add_job(tmp_path, 1, config(0.1), (6, 10), None)
     command("sweep-report", SweepReportCfg(str(tmp_path)))
@@ -82,27 +86,27 @@ def test_report_is_written_once_and_replaced_on_request_only(tmp_path: Path, cap
     command("sweep-report", SweepReportCfg(str(tmp_path), overwrite=True))
 
 
-def test_sweep_is_drawn(tmp_path: Path) -> None:
+def test_sweep_report_contains_a_plot(tmp_path: Path) -> None:
     for number, strategy in enumerate(("random", "nearest")):
         add_job(tmp_path, number, config(0.0, strategy=strategy), (8, 10), (5, 10))
     command("sweep-report", SweepReportCfg(str(tmp_path)))
     assert (tmp_path / "sweep.png").stat().st_size > 5000
 
 
-def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceDataError, match="is no folder"):
+def test_folders_without_a_valid_sweep_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceDataError, match="is not a folder"):
         read_jobs(tmp_path / "nope")
-    with pytest.raises(SourceDataError, match=r"no job in it has a config.yaml"):
+    with pytest.raises(SourceDataError, match=r"contains no job with config.yaml"):
         read_jobs(tmp_path)
     add_job(tmp_path, 0, config(0.0, 1), (8, 10), None)
     add_job(tmp_path, 1, config(0.0, 2), (8, 10), None)
     with pytest.raises(SourceDataError, match="differ in nothing but seeds"):
         command("sweep-report", SweepReportCfg(str(tmp_path)))
     (tmp_path / "1/important_stats.json").write_text("{")
-    with pytest.raises(SourceDataError, match=r"important_stats.json: damaged"):
+    with pytest.raises(SourceDataError, match=r"important_stats.json: is not valid JSON"):
         read_jobs(tmp_path)
 
 
-def test_one_override_speaks_to_all_subtasks() -> None:
+def test_all_subtasks_override_sets_the_field_of_every_subtask() -> None:
     cfg = load_config("generate", ["++all_subtasks.action_noise=0.2", "output_dir=unused"])
     assert {subtask.action_noise for subtask in cfg.subtask_configs["franka"]} == {0.2}

@@ -1,6 +1,6 @@
-"""What training does around robomimic: reading a dataset, batches, normalization, agents, checkpoints, folders."""
+"""Parts of a training outside of robomimic: datasets, batches, normalization, agents, checkpoints, folders."""
 
-# R rows of all demos, B sequences of a batch, T steps of a sequence
+# R rows of all demos, B sequences per batch, T steps per sequence
 
 import pickle
 import shutil
@@ -39,7 +39,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def ramp_demos(lengths: list[int]) -> data.Demos:
-    """Demos whose observation and action are the number of the row, so that it can be seen where a value came from."""
+    """Demos whose observation and action are the number of the row, so that values show the row that they are from."""
     rows = torch.arange(sum(lengths), dtype=torch.float32)[:, None]
     each = torch.tensor(lengths)
     last = each.cumsum(0) - 1
@@ -48,60 +48,60 @@ def ramp_demos(lengths: list[int]) -> data.Demos:
     )  # fmt: skip
 
 
-def test_a_dataset_without_masks_is_named_with_the_command_that_splits_it(dataset):
+def test_a_dataset_without_masks_is_refused_with_the_command_that_splits_it(dataset):
     with h5py.File(dataset, "r+") as file:
         del file["mask"]
-    with pytest.raises(SourceDataError, match=rf"{dataset}: no mask/train.*split_dataset.py input_file={dataset}"):
+    with pytest.raises(SourceDataError, match=rf"{dataset}: mask/train not found; .*split_dataset.py input_file={dataset}"):
         data.read_facts(dataset)
 
 
 @pytest.mark.parametrize(("names", "words"), [([], "is empty"), (["demo_0", "demo_99"], "names 'demo_99'")])
-def test_a_mask_that_names_no_demos_is_refused(dataset, names, words):
+def test_a_mask_that_is_empty_or_names_an_unknown_demo_is_refused(dataset, names, words):
     with h5py.File(dataset, "r+") as file:
         del file["mask/valid"]
         file["mask/valid"] = np.array(names, dtype="S8")
-    with pytest.raises(SourceDataError, match=f"mask/valid {words}.*split it"):
+    with pytest.raises(SourceDataError, match=f"mask/valid {words}.*split the dataset"):
         data.read_facts(dataset)
 
 
-def test_keys_that_do_not_match_are_answered_with_both_lists(dataset):
+def test_missing_observations_are_refused_with_the_lists_of_the_agent_and_the_dataset(dataset):
     facts = data.read_facts(dataset)
     with pytest.raises(ConfigError) as error:
         data.check_keys(facts, ["eef_pos", "object_position"], "algo: bc")
     assert "object_position are not in" in str(error.value)
-    assert "the agent wants: eef_pos, object_position" in str(error.value)
+    assert "the agent uses: eef_pos, object_position" in str(error.value)
     assert "the dataset has: " in str(error.value) and "ketchup_from_eef" in str(error.value)
 
 
 def test_the_last_action_is_refused_as_an_observation(dataset):
-    with pytest.raises(ConfigError, match="'actions' among the observations"):
+    with pytest.raises(ConfigError, match="observations must not contain 'actions'"):
         data.check_keys(data.read_facts(dataset), ["eef_pos", "actions"], "algo: bc")
 
 
-def test_a_dataset_of_another_task_is_refused(dataset):
-    with pytest.raises(SourceDataError, match="is of task 'desktop_organizer', not of 'stack_cube'"):
+def test_a_dataset_of_a_different_task_is_refused(dataset):
+    with pytest.raises(SourceDataError, match="was recorded for task 'desktop_organizer', not 'stack_cube'"):
         data.check_task(data.read_facts(dataset), "stack_cube")
 
 
-def test_a_demo_with_numbers_that_are_none_is_named(dataset):
+def test_a_demo_with_non_finite_values_is_refused_with_its_name(dataset):
     with h5py.File(dataset, "r+") as file:
         file["data/demo_1/obs/eef_pos"][7, 2] = np.nan
-    with pytest.raises(SourceDataError, match=r"demo_1: 'eef_pos' is not finite in step 7; leave this demo out"):
+    with pytest.raises(SourceDataError, match=r"demo_1: 'eef_pos': must be finite \(step 7 is not\); remove the demo"):
         data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
     data.read_demos(dataset, ["demo_0", "demo_2"], ["eef_pos"])
 
 
-def test_demos_of_other_shapes_are_named(dataset):
+def test_a_demo_with_a_different_action_dimension_is_refused_with_its_name(dataset):
     with h5py.File(dataset, "r+") as file:
         demo = file["data/demo_1"]
         actions = demo["actions"][()]
         del demo["actions"]
         demo["actions"] = actions[:, :6]
-    with pytest.raises(SourceDataError, match=r"demo_1: 'actions' has rows of shape \(6,\), other demos have \(7,\)"):
+    with pytest.raises(SourceDataError, match=r"demo_1: 'actions': rows must have shape \(7,\) .* \(got \(6,\)\)"):
         data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
 
 
-def test_training_and_validation_demos_are_those_of_the_masks(dataset):
+def test_training_and_validation_demos_are_read_from_the_masks(dataset):
     facts = data.read_facts(dataset)
     with h5py.File(dataset) as file:
         for mask in data.MASKS:
@@ -111,7 +111,7 @@ def test_training_and_validation_demos_are_those_of_the_masks(dataset):
     assert not set(facts.masks["train"]) & set(facts.masks["valid"])
 
 
-def test_a_policy_sees_the_quaternions_of_a_file_for_isaac_lab_2_as_our_envs_show_them(dataset, tmp_path):
+def test_quaternions_of_a_file_for_isaac_lab_2_are_read_in_the_order_of_the_envs(dataset, tmp_path):
     old = tmp_path / "format_0.hdf5"
     shutil.copy(dataset, old)
     with h5py.File(dataset, "r+") as file, h5py.File(old, "r+") as other:
@@ -144,13 +144,13 @@ def test_sequences_never_leave_their_demo_and_repeat_its_ends(lengths, seq_lengt
         assert torch.equal(batch["actions"], batch["obs"]["row"])
 
 
-def test_every_row_comes_once_before_any_comes_again():
+def test_every_row_is_drawn_once_before_any_row_is_drawn_again():
     batches = data.Batches(ramp_demos([5, 7, 8]), batch_size=4)
     seen = torch.cat([batch["actions"].flatten() for batch in batches.draw(5, seed=1)])
     assert torch.equal(seen.sort().values, torch.arange(20.0))
 
 
-def test_the_order_of_the_batches_is_decided_by_the_seed():
+def test_the_order_of_batches_depends_on_the_seed():
     batches = data.Batches(ramp_demos([30]), batch_size=5)
     first, again, other = (torch.cat([each["actions"] for each in batches.draw(6, seed)]) for seed in (1, 1, 2))
     assert torch.equal(first, again)
@@ -163,9 +163,9 @@ def test_an_epoch_may_be_longer_than_the_data():
 
 @given(st.integers(0, 2**16))
 @settings(deadline=None, max_examples=20)
-def test_normalized_actions_lie_within_the_tanh_and_come_back(seed):
+def test_normalized_actions_are_within_the_range_of_tanh_and_can_be_unnormalized(seed):
     actions = np.random.default_rng(seed).normal(0.3, 2.0, (50, 4)).astype(np.float32)
-    actions[:, 2] = 0.7  # One that does not vary.
+    actions[:, 2] = 0.7  # A constant entry.
     scale = action_scale(actions, "min_max")
     normalized = scale.normalize(torch.from_numpy(actions))
     assert normalized.abs().max() <= 1.0
@@ -174,12 +174,12 @@ def test_normalized_actions_lie_within_the_tanh_and_come_back(seed):
     assert torch.allclose(scale.unnormalize(normalized), torch.from_numpy(actions), atol=1e-5)
 
 
-def test_actions_may_stay_as_they_are():
+def test_actions_are_unchanged_without_normalization():
     actions = np.array([[0.5, -3.0], [2.0, 1.0]], dtype=np.float32)
     assert torch.equal(action_scale(actions, "none").normalize(torch.from_numpy(actions)), torch.from_numpy(actions))
 
 
-def test_normalization_survives_the_checkpoint():
+def test_normalization_is_the_same_after_conversion_to_a_checkpoint_and_back():
     rows = np.random.default_rng(0).normal(2.0, 3.0, (40, 3)).astype(np.float32)
     scale = observation_scale(rows)
     normalized = scale.normalize(torch.from_numpy(rows))
@@ -194,7 +194,7 @@ def test_normalization_survives_the_checkpoint():
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("algo", ["bc", "bc_rnn"])
-def test_every_task_has_its_agents_and_no_agent_sees_the_last_action(task, algo):
+def test_every_task_has_agents_and_no_agent_observes_the_last_action(task, algo):
     agent = agents.load_agent(task, algo)
     assert "actions" not in agents.low_dim_keys(agent, algo)
     assert agent["experiment"]["epoch_every_n_steps"] == 100
@@ -204,13 +204,13 @@ def test_every_task_has_its_agents_and_no_agent_sees_the_last_action(task, algo)
         assert agent["algo"]["optim_params"]["policy"]["learning_rate"]["initial"] == 1e-4
 
 
-def test_an_unknown_algo_is_answered_with_those_there_are():
+def test_an_unknown_algo_is_refused_with_the_choices():
     with pytest.raises(ConfigError, match=r"no agent 'bc_rn'.*choices: bc, bc_rnn \(did you mean 'bc_rnn'\?\)"):
         agents.load_agent("desktop_organizer", "bc_rn")
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "is no JSON"), ("{}", "has no 'algo_name'")])
-def test_a_broken_agent_file_is_named(tmp_path, text, words):
+@pytest.mark.parametrize(("text", "words"), [("{", "is not valid JSON"), ("{}", "has no 'algo_name'")])
+def test_an_invalid_agent_file_is_refused_with_its_path(tmp_path, text, words):
     path = tmp_path / "mine.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match=f"{path} {words}"):
@@ -223,35 +223,38 @@ def test_images_are_refused():
         agents.low_dim_keys(agent, "bc")
 
 
-def test_changes_of_an_agent_go_as_deep_as_they_say_and_leave_it_alone():
+def test_overrides_of_settings_apply_at_any_depth_to_a_copy():
     agent = {"train": {"batch_size": 100, "seed": 1}, "algo_name": "bc"}
-    assert agents.changed(agent, {"train": {"seed": 2}}) == {"train": {"batch_size": 100, "seed": 2}, "algo_name": "bc"}
+    assert agents.override_settings(agent, {"train": {"seed": 2}}) == {
+        "train": {"batch_size": 100, "seed": 2},
+        "algo_name": "bc",
+    }
     assert agent["train"]["seed"] == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
-def test_a_damaged_checkpoint_is_one_clear_error(tmp_path, content):
+def test_a_damaged_checkpoint_is_refused_with_its_path(tmp_path, content):
     path = tmp_path / "model.pth"
     path.write_bytes(content)
-    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: (cannot be read|is no file of torch.save)"):
+    with pytest.raises(SourceDataError, match=f"checkpoint: {path} (cannot be read|is not a file of torch.save)"):
         load_checkpoint(path)
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_file_without_the_entries_of_a_checkpoint_is_refused(tmp_path):
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(SourceDataError, match="is no robomimic checkpoint, it has no 'model'"):
+    with pytest.raises(SourceDataError, match=r"is not a robomimic checkpoint \(it has no 'model'\)"):
         load_checkpoint(tmp_path / "other.pth")
-    with pytest.raises(SourceDataError, match="there is no such file"):
+    with pytest.raises(SourceDataError, match=r"missing.pth not found"):
         load_checkpoint(tmp_path / "missing.pth")
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path):
+def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path):
     content = {"model": {}, "config": "{}", "algo_name": "bc", "env_metadata": {}}
     content["shape_metadata"] = {"ac_dim": 7, "all_shapes": {"eef_pos": [3]}}
     save_checkpoint(tmp_path / "new.pth", content, {"task": "mine"})
     assert load_checkpoint(tmp_path / "new.pth").task_name == "mine"
     torch.save({**content, "isaaclab_mimic_ext": {"format_version": 99}}, tmp_path / "new.pth")
-    with pytest.raises(SourceDataError, match="format_version is 99, this version knows 1"):
+    with pytest.raises(SourceDataError, match=r"format_version must be <= 1 \(got 99\)"):
         load_checkpoint(tmp_path / "new.pth")
 
 
@@ -279,31 +282,31 @@ DAMAGE = [
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_checkpoint_with_parts_that_are_none_is_one_clear_error(tmp_path, damage):
+def test_a_checkpoint_with_invalid_entries_is_refused_with_its_path(tmp_path, damage):
     path = tmp_path / "model.pth"
     torch.save(small_checkpoint(), path)
     assert load_checkpoint(path).task_name == "mine"
     torch.save(small_checkpoint(**damage), path)
-    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: its parts are not a checkpoint's"):
+    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: contents are not valid"):
         load_checkpoint(path)
 
 
-def test_a_pickle_that_is_no_checkpoint_is_refused_without_telling_how_to_run_its_code(tmp_path, recwarn):
+def test_a_pickle_is_refused_without_explaining_how_to_execute_its_code(tmp_path, recwarn):
     path = tmp_path / "model.pth"
     path.write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(SourceDataError, match=f"checkpoint: {path}: is no file of torch.save") as error:
+    with pytest.raises(SourceDataError, match=f"checkpoint: {path} is not a file of torch.save") as error:
         load_checkpoint(path)
     assert "weights_only" not in str(error.value) and not recwarn
 
 
-def test_normalization_in_arrays_as_robomimic_itself_leaves_it_is_read(tmp_path):
+def test_normalization_saved_as_arrays_by_robomimic_is_read(tmp_path):
     stats = {"eef_pos": {"mean": np.array([[1.0, 2.0, 3.0]]), "std": np.full((1, 3), 0.5, dtype=np.float32)}}
     torch.save(small_checkpoint(obs_normalization_stats=stats), tmp_path / "model.pth")
     scale = load_checkpoint(tmp_path / "model.pth").obs_scales["eef_pos"]
     assert scale.offset.tolist() == [1.0, 2.0, 3.0] and scale.scale.tolist() == [0.5, 0.5, 0.5]
 
 
-def test_a_folder_that_holds_something_is_kept(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for overwrite, resume in ((False, False), (False, True), (True, False)):
         with pytest.raises(OutputError, match=r"contains other files \(notes.txt\); use a new or an empty folder"):
@@ -311,7 +314,7 @@ def test_a_folder_that_holds_something_is_kept(tmp_path):
     TrainFolder(tmp_path / "new").check(overwrite=False, resume=True)
 
 
-def test_a_folder_with_a_checkpoint_is_no_run_that_had_only_begun(tmp_path):
+def test_resume_requires_last_pth_if_the_folder_has_other_checkpoints(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "log.txt").touch()
     TrainFolder(tmp_path).check(overwrite=False, resume=True)
@@ -320,7 +323,7 @@ def test_a_folder_with_a_checkpoint_is_no_run_that_had_only_begun(tmp_path):
         TrainFolder(tmp_path).check(overwrite=False, resume=True)
 
 
-def test_curves_survive_when_no_more_can_be_written(tmp_path):
+def test_curves_are_kept_when_a_row_cannot_be_written(tmp_path):
     with Metrics(tmp_path / "metrics.csv", tmp_path / "tb", 0) as metrics:
         metrics.add(1, {"train_loss": 0.5})
         (tmp_path / "metrics.csv.part").mkdir()
@@ -329,13 +332,13 @@ def test_curves_survive_when_no_more_can_be_written(tmp_path):
     assert [row["epoch"] for row in read_metrics(tmp_path / "metrics.csv")] == ["1"]
 
 
-def test_a_disk_without_room_is_said_before_training(tmp_path):
-    with pytest.raises(OutputError, match=r"take 1000000000000 MB, the disk has .* free; free some space"):
+def test_a_full_disk_is_reported_before_training(tmp_path):
+    with pytest.raises(OutputError, match=r"need 1000000000000 MB, .* MB are free; free some space"):
         TrainFolder(tmp_path / "run").check_room(10**18)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_goes_on_only_as_itself(tmp_path):
+def test_a_training_resumes_only_with_the_same_identity(tmp_path):
     check_same_run({"dataset": "a"}, {"dataset": "a"}, tmp_path)
-    with pytest.raises(OutputError, match="holds another run: dataset is 'a' there, 'b' is asked for"):
+    with pytest.raises(OutputError, match=r"different configuration \(dataset: 'a', now 'b'\)"):
         check_same_run({"dataset": "a"}, {"dataset": "b"}, tmp_path)

@@ -1,9 +1,9 @@
-"""What an agent's settings may be, without robomimic."""
+"""Checks of the settings of an agent, without robomimic."""
 
 import pytest
 
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.learn.agents import check_changes, check_settings
+from isaaclab_mimic_ext.learn.agents import check_overrides, check_settings
 
 KNOWN = {
     "algo_name": "bc",
@@ -20,67 +20,73 @@ KNOWN = {
 }
 
 
-def rate(**values) -> dict:
+def learning_rate(**values) -> dict:
     return {"algo": {"optim_params": {"policy": {"learning_rate": values}}}}
 
 
-BAD = [
+INVALID = [
     ({"trian": {}}, r"agent.trian: robomimic has no such setting.*did you mean 'train'"),
     ({"train": {"batchsize": 3}}, r"agent.train.batchsize: .*did you mean 'batch_size'"),
-    ({"train": 3}, "agent.train: 3 in the place of several settings"),
-    ({"train": {"batch_size": "abc"}}, "agent.train.batch_size: 'abc' cannot be used; robomimic's own is 100"),
-    ({"train": {"batch_size": 1.5}}, "batch_size: 1.5 cannot be used"),
-    ({"train": {"batch_size": None}}, "batch_size: None cannot be used"),
-    ({"train": {"batch_size": True}}, "batch_size: True cannot be used"),
-    ({"train": {"batch_size": 0}}, "batch_size: 0 is out of range"),
-    ({"experiment": {"epoch_every_n_steps": 0}}, "epoch_every_n_steps: 0 is out of range"),
-    ({"experiment": {"validate": 1}}, "validate: 1 cannot be used"),
-    (rate(initial="fast"), "learning_rate.initial: 'fast' cannot be used"),
-    (rate(epoch_schedule=50), "epoch_schedule: 50 cannot be used"),
-    (rate(epoch_schedule=["50"]), r"epoch_schedule: \['50'\] are no epochs"),
-    (rate(scheduler_type="linear"), r"epoch_schedule: \[\], but scheduler_type 'linear' takes one"),
-    ({"algo": {"rnn": {"enabled": True}}}, "train.seq_length: 1, but the policy remembers 10 steps"),
-    ({"observation": {"modalities": {"obs": {"low_dim": "eef_pos"}}}}, "low_dim: 'eef_pos' cannot be used"),
-    ({"observation": {"modalities": {"goal": {"low_dim": ["eef_pos"]}}}}, "policies get observations alone"),
-    (rate(epoch_schedule=[None]), r"epoch_schedule: \[None\] are no epochs"),
-    ({"algo": {"rnn": {"enabled": True, "horizon": 10}}}, "train.seq_length: 1, but the policy remembers 10 steps"),
-    ({"train": {"frame_stack": 3}}, "frame_stack: 3; only transformers read it"),
+    ({"train": 3}, r"agent.train: must be a group of settings \(got 3\)"),
+    (
+        {"train": {"batch_size": "abc"}},
+        r"agent.train.batch_size: must have the type of robomimic's default, 100 \(got 'abc'\)",
+    ),
+    ({"train": {"batch_size": 1.5}}, r"batch_size: must have the type .*\(got 1.5\)"),
+    ({"train": {"batch_size": None}}, r"batch_size: must have the type .*\(got None\)"),
+    ({"train": {"batch_size": True}}, r"batch_size: must have the type .*\(got True\)"),
+    ({"train": {"batch_size": 0}}, r"batch_size: must be >= 1 \(got 0\)"),
+    ({"experiment": {"epoch_every_n_steps": 0}}, r"epoch_every_n_steps: must be >= 1 \(got 0\)"),
+    ({"experiment": {"validate": 1}}, r"validate: must have the type .*\(got 1\)"),
+    (learning_rate(initial="fast"), r"learning_rate.initial: must have the type .*\(got 'fast'\)"),
+    (learning_rate(epoch_schedule=50), r"epoch_schedule: must have the type .*\(got 50\)"),
+    (learning_rate(epoch_schedule=["50"]), r"epoch_schedule: must be a list of whole numbers >= 1.*\(got \['50'\]\)"),
+    (
+        learning_rate(scheduler_type="linear"),
+        r"epoch_schedule: must be a single epoch.* for scheduler_type 'linear' \(got \[\]\)",
+    ),
+    ({"algo": {"rnn": {"enabled": True}}}, r"seq_length: must equal algo.rnn.horizon, which is 10 steps \(got 1\)"),
+    ({"observation": {"modalities": {"obs": {"low_dim": "eef_pos"}}}}, r"low_dim: must have the type .*\(got 'eef_pos'\)"),
+    ({"observation": {"modalities": {"goal": {"low_dim": ["eef_pos"]}}}}, "policies receive only 'obs'"),
+    (learning_rate(epoch_schedule=[None]), r"epoch_schedule: must be a list of .*\(got \[None\]\)"),
+    ({"algo": {"rnn": {"enabled": True, "horizon": 10}}}, r"seq_length: must equal algo.rnn.horizon, which is 10 .*got 1"),
+    ({"train": {"frame_stack": 3}}, r"frame_stack: must be 1 \(got 3\); only transformers use it"),
 ]
 
 
-@pytest.mark.parametrize(("settings", "words"), BAD)
-def test_a_setting_that_cannot_work_is_named_with_its_place(settings, words):
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize(("settings", "message"), INVALID)
+def test_an_invalid_setting_is_refused_with_its_name(settings, message):
+    with pytest.raises(ConfigError, match=message):
         check_settings(settings, KNOWN)
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        rate(initial=1, epoch_schedule=[50], scheduler_type="linear"),
+        learning_rate(initial=1, epoch_schedule=[50], scheduler_type="linear"),
         {"experiment": {"epoch_every_n_steps": None}},
         {"train": {"hdf5_filter_key": "train", "seq_length": 10}, "algo": {"rnn": {"enabled": True, "horizon": 10}}},
         {"algo": {"actor_layer_dims": []}},
     ],
 )
-def test_settings_of_the_same_kind_as_robomimics_own_are_taken(settings):
+def test_settings_with_the_types_of_robomimics_defaults_are_accepted(settings):
     check_settings(settings, KNOWN)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("overrides", "message"),
     [
-        ({"train": {"seed": 3}}, "agent.train.seed: 3 would do nothing: .* give seed=<value>"),
-        ({"train": {"hdf5_filter_key": "mine"}}, "hdf5_filter_key: 'mine' would do nothing: training does not read it"),
-        ({"experiment": {"save": {"every_n_epochs": 5}}}, "give save_every=<value>"),
-        ({"train": {"num_epochs": 5}}, "num_epochs: 5, and epochs=9"),
+        ({"train": {"seed": 3}}, r"agent.train.seed: has no effect \(got 3\), .*; use seed=<value>"),
+        ({"train": {"hdf5_filter_key": "mine"}}, r"hdf5_filter_key: has no effect \(got 'mine'\), training does not use it"),
+        ({"experiment": {"save": {"every_n_epochs": 5}}}, "use save_every=<value>"),
+        ({"train": {"num_epochs": 5}}, r"num_epochs: conflicts with epochs=9 \(got 5\)"),
     ],
 )
-def test_a_change_that_nothing_reads_is_refused(changes, words):
-    with pytest.raises(ConfigError, match=words):
-        check_changes(changes, 9)
+def test_an_override_without_effect_is_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        check_overrides(overrides, 9)
 
 
-def test_changes_that_are_read_are_taken():
-    check_changes({"train": {"batch_size": 5, "num_epochs": 9}, "algo": {"actor_layer_dims": [64]}}, 9)
-    check_changes({"train": {"num_epochs": 5}}, None)
+def test_overrides_that_training_uses_are_accepted():
+    check_overrides({"train": {"batch_size": 5, "num_epochs": 9}, "algo": {"actor_layer_dims": [64]}}, 9)
+    check_overrides({"train": {"num_epochs": 5}}, None)
