@@ -43,7 +43,7 @@ BAD_INPUT = [
     ("merge_datasets", ["input_file=[good.hdf5,newer.hdf5]", "output_file=out.hdf5"], ["newer.hdf5", "format_version is 2"]),
     ("merge_datasets", ["input_file=[good.hdf5,old.hdf5]", "output_file=out.hdf5"], ["old.hdf5", "format_version is 0"]),
     ("merge_datasets", ["input_file=[good.hdf5,old.hdf5]", "output_file=good.hdf5"], ["one of the inputs"]),
-    ("merge_datasets", ["input_file=[good.hdf5,other.hdf5]"], ["output_file", "no value"]),
+    ("merge_datasets", ["input_file=[good.hdf5,other.hdf5]"], ["output_file", "must be set"]),
     ("split_dataset", ["input_file=good.hdf5", "--by_source_demo"], ["good.hdf5", "demo_0", "source_demos"]),
     ("replay_demos", ["input_file=good.hdf5", "num_envs=0"], ["num_envs", "0"]),
     ("replay_demos", ["input_file=good.hdf5", "sim=isaaclab"], ["SimulatorUnavailable: sim.engine: Isaac Lab is not"]),

@@ -10,7 +10,7 @@ from tests.interchange_files import make_image_dataset, make_mimicgen_file
 
 # fmt: off
 BAD_INPUT = [
-    ("import_dataset", ["output_file=o.hdf5"], ["input_file", "no value"]),
+    ("import_dataset", ["output_file=o.hdf5"], ["input_file", "must be set"]),
     ("import_dataset", ["input_file=nope.hdf5", "output_file=o.hdf5"], ["nope.hdf5", "not found"]),
     ("import_dataset", ["input_file=square.hdf5", "output_file=o.hdf5", "rename.objects={ketchop: x}"],
      ["rename.objects", "'ketchup'"]),
@@ -18,7 +18,7 @@ BAD_INPUT = [
      ["rename.object", "'objects'"]),
     ("import_dataset", ["input_file=demo.hdf5", "output_file=o.hdf5"], ["already in Isaac Lab's layout"]),
     ("import_dataset", ["input_file=square.hdf5", "output_file=demo.hdf5"], ["demo.hdf5 already exists", "overwrite=true"]),
-    ("export_dataset", ["input_file=demo.hdf5"], ["format", "no value"]),
+    ("export_dataset", ["input_file=demo.hdf5"], ["format", "must be set"]),
     ("export_dataset", ["input_file=demo.hdf5", "--format", "lerobott"], ["format", "did you mean 'lerobot'?"]),
     ("export_dataset", ["input_file=demo.hdf5", "format=robomimic"], ["output_file", "no value"]),
     ("export_dataset", ["input_file=demo.hdf5", "format=robomimic", "output_dir=x"], ["output_dir", "use output_file"]),
