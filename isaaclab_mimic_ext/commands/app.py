@@ -66,6 +66,9 @@ def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
         return INTERRUPTED
     except MimicError as error:
         return _report(error)
+    except BrokenPipeError:
+        _discard_stdout()
+        return 1
     except Exception as error:
         if is_config_error(error):
             print(f"ConfigError: {explain(error, name)}", file=sys.stderr)
@@ -112,8 +115,7 @@ class _Job:
         except MimicError as error:
             self._fail(_report(error), isinstance(error, Interrupted))
         except BrokenPipeError:
-            # The reader of the output (`| head`) has ended. Prevent a second error when the interpreter flushes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_stdout()
             raise _Stop(1) from None
         except Exception as error:
             if not is_config_error(error):
@@ -151,6 +153,11 @@ def _config_dirs(argv: list[str]) -> list[Path]:
     separate = [value for word, value in pairs if word in ("--config-dir", "-cd")]
     joined = [word.partition("=")[2] for word in argv if word.startswith("--config-dir=")]
     return [Path(folder) for folder in separate + joined if folder]
+
+
+def _discard_stdout() -> None:
+    """Prevent a second error when the interpreter flushes stdout, whose reader (`| head`) has ended."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: MimicError) -> int:

@@ -86,7 +86,10 @@ def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]
 def field_help(script: str) -> str:
     """Return a template for Hydra's `--help`: all fields of a command with type, default, bounds and description."""
     schema = SCRIPT_SCHEMAS[script]
-    blocks = [inspect.cleandoc(schema.__doc__ or ""), "", *_blocks(schema, "")]
+    blocks = [inspect.cleandoc(schema.__doc__ or ""), ""]
+    if _DATAGEN in get_type_hints(schema):
+        blocks += [f"The prefix `{_DATAGEN}.` may be omitted: `num_success_steps=5`.", ""]
+    blocks += _blocks(schema, "")
     if (subtask := subtask_type(schema)) is not None:
         blocks += _blocks(subtask, "subtask_configs.<end effector>.<index>.")
     if "task_constraint_configs" in get_type_hints(schema):
