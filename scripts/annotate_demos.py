@@ -1,9 +1,8 @@
-"""Replay recorded demos and mark the boundaries of their subtasks.
+"""Write subtask boundaries into recorded demonstrations, by replaying them.
 
-    python scripts/annotate_demos.py input_file=raw.hdf5 output_file=annotated.hdf5
-    python scripts/annotate_demos.py input_file=raw.hdf5 output_file=skills.hdf5 annotate_subtask_start_signals=true
+    python scripts/annotate_demos.py auto=true input_file=raw.hdf5 output_file=annotated.hdf5
 
-`--help` shows all fields. The same as `mimic annotate`.
+`--help` shows every field.
 """
 
 if __name__ == "__main__":

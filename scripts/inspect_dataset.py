@@ -1,10 +1,10 @@
-"""Show the contents of a dataset: groups, number and lengths of demos, ranges of object poses.
+"""Show what is in a dataset: its tree, counts, lengths, ranges of the objects' poses.
 
     python scripts/inspect_dataset.py input_file=generated.hdf5
     python scripts/inspect_dataset.py input_file=generated.hdf5 --json
     python scripts/inspect_dataset.py input_file=generated.hdf5 --digest
 
-`--help` shows all fields. The same as `mimic inspect`.
+`--help` shows every field.
 """
 
 if __name__ == "__main__":

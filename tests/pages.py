@@ -1,4 +1,4 @@
-"""Checks of all pages: well-formed, and without links to other files."""
+"""Checks that hold for every page: well-formed, and nothing is loaded from elsewhere."""
 
 import re
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 
 class Page(HTMLParser):
-    """Parser of a page. `found` contains all tags with their attributes, `open` the tags that are not closed."""
+    """Tags with their attributes, in `found`; those that are not closed stay in `open`."""
 
     EMPTY = frozenset({"meta", "img", "br", "hr"})
 
@@ -26,7 +26,7 @@ class Page(HTMLParser):
 
 
 def check_page(page: str) -> Page:
-    """Parse a page and check it: tags and charts are well-formed, ids are unique, and no other files are loaded."""
+    """Parse a page; tags and charts must be well-formed, ids unique, and nothing may be loaded from elsewhere."""
     parser = Page()
     parser.feed(page)
     assert parser.open == []

@@ -1,4 +1,4 @@
-"""`mimic check`: find faults of source demos that would make generation fail."""
+"""`mimic check`: faults of source demonstrations that would make generation fail."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from isaaclab_mimic_ext.task.definition import load_task
 
 
 def main(cfg: CheckDemosCfg) -> DoctorReport:
-    """Check source demos as configured, print the report, and draw the picture if one is configured.
+    """Examine source demonstrations as configured, print the report, draw the picture.
 
     Raises:
-        InvalidDataset: a demo has errors.
+        InvalidDataset: some demo has errors.
         SourceDataError: the file cannot be read.
         OutputError: the picture cannot be written.
     """
@@ -26,5 +26,5 @@ def main(cfg: CheckDemosCfg) -> DoctorReport:
         write_timeline(examination, Path(cfg.picture_file), cfg.overwrite)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_healthy:
-        raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; see the remedies in the report")
+        raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; the report says what can be done")
     return report

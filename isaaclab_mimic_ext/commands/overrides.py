@@ -1,4 +1,4 @@
-"""Translation of the command line into Hydra overrides: flags as in Isaac Lab's scripts, and short names of fields."""
+"""Command-line spellings: flags as in Isaac Lab's scripts and short names, translated into Hydra overrides."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,35 +8,34 @@ from itertools import chain
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, MimicEnvCfg, verb_of
 from isaaclab_mimic_ext.config.help import nearest_field, owners_text
 from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENGINE, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
-"""Flags of Isaac Lab's scripts whose names differ from those of our fields."""
+"""Flags of Isaac Lab's scripts that are not called as the field is."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
-"""Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
+"""Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
 _HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _DATAGEN = "datagen_config"
-"""Group whose fields may be set without the name of the group: `seed=3`."""
+"""Group whose fields may be set without its name: `seed=3`."""
 _TASK_FIELDS = tuple(field.name for field in fields(MimicEnvCfg))
 
 
 def translate(argv: list[str], schema: type) -> list[str]:
-    """Translate a command line into arguments of Hydra.
+    """Hydra's arguments for a command line that may also contain Isaac Lab's flags, `--task <gym id>`, `seed=3` for
+    `datagen_config.seed=3` and `task.events.x=...` for `events.x=...`.
 
-    The command line may contain flags of Isaac Lab, `--task <gym id>`, `seed=3` for `datagen_config.seed=3`, and
-    `task.events.x=...` for `events.x=...`. Flags of Isaac Lab's launcher that are not fields of the schema are added to
-    `sim.launcher_args`.
+    Flags of Isaac Lab's launcher that are not fields of the schema go to `sim.launcher_args`.
 
     Raises:
-        ConfigError: a flag is unknown or has no value, or a field is set twice to different values.
+        ConfigError: a flag is unknown or lacks its value, or two spellings of one field disagree.
         SimulatorUnavailable: a flag is for Isaac Lab's launcher, which is not installed.
     """
     given: dict[str, str] = {}
@@ -48,14 +47,14 @@ def translate(argv: list[str], schema: type) -> list[str]:
             continue
         prefix, key, value = match["prefix"] or "", _full_key(match["key"], schema), match["value"]
         if given.setdefault(key, value) != value:
-            raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
+            raise ConfigError(f"{key}: given twice, as {given[key]} and as {value}; give one of them")
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
 
 
 def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
-    """Yield the same words, with a gym id as task replaced by the overrides for a task registered with Isaac Lab."""
+    """The same words, with a gym id as task replaced by the overrides for a task of Isaac Lab's registry."""
     for word in words:
         key, _, value = word.partition("=")
         if key == "task" and "sim" in _names(schema) and GYM_ID.fullmatch(value):
@@ -69,9 +68,9 @@ def _names(schema: type) -> set[str]:
 
 
 def flags_of(schema: type) -> dict[str, tuple[str, str]]:
-    """Return flag -> (field, kind) for the fields of a schema and of its `datagen_config`.
+    """Flag -> (field, kind) for the fields of a schema and of its `datagen_config`.
 
-    The kind is `switch` for a bool, `list` for a list, and `option` for any other value. Mappings and groups have no flag.
+    A bool is a `switch`, a list a `list`, any other value an `option`; mappings and groups have no flag.
     """
     hints = get_type_hints(schema)
     named = {**get_type_hints(hints.get(_DATAGEN, object)), **hints}
@@ -93,9 +92,9 @@ def _flag_kind(kind: Any) -> str | None:
 
 
 def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
-    """Yield Hydra's flags first, then all other words, with flags replaced by overrides.
+    """The words of the command line, each flag that is not Hydra's replaced by an override; Hydra's come first.
 
-    Hydra's parser requires that no flag is between overrides.
+    Hydra's parser takes overrides in one place only, without flags among them.
     """
     words = iter(argv)
     overrides: list[str] = []
@@ -134,20 +133,15 @@ def _override_for(name: str, has_value: str, value: str, words: Iterator[str], f
 
 
 def _value_of(name: str, has_value: str, value: str, words: Iterator[str]) -> str:
-    """Return the value of a flag, which follows the '=' or is the next word."""
+    """The value of a flag, behind its '=' or in the next word."""
     text = value if has_value else next(words, None)
     if text is None:
-        raise ConfigError(f"{name}: requires a value, e.g. {name} <value>")
+        raise ConfigError(f"{name}: needs a value, e.g. {name} <value>")
     return text
 
 
 def _launcher_takes_value(name: str, schema: type) -> bool:
-    """Return whether a flag of Isaac Lab's launcher takes a value.
-
-    Raises:
-        ConfigError: the launcher does not have the flag, or the command does not start Isaac Lab.
-        SimulatorUnavailable: Isaac Lab is not installed.
-    """
+    """Whether a flag that is not ours takes a value, by Isaac Lab's launcher."""
     if "sim" not in _names(schema):
         raise ConfigError(_unknown_flag(name, schema))
     try:
@@ -163,18 +157,18 @@ def _launcher_takes_value(name: str, schema: type) -> bool:
 
 
 def _unknown_flag(name: str, schema: type, of_launcher: Iterable[str] = ()) -> str:
-    """Return an error message with the nearest flag, or else all flags, and the commands that have the unknown flag."""
+    """An error message: the flag that was probably meant, else all flags; and the commands that have it."""
     ours = dict.fromkeys((*flags_of(schema), *_HYDRA_SWITCHES, *_HYDRA_OPTIONS, *of_launcher))
     script, field = next(script for script, own in SCRIPT_SCHEMAS.items() if own is schema), name.removeprefix("--")
     near = next(iter(get_close_matches(name, ours, n=1)), None) or f"--{nearest_field(script, field)}"
     hint = f" (did you mean '{near}'?)" if near in ours else f"; flags: {', '.join(ours)}"
-    return f"{name}: {SCRIPT_VERBS[script]} has no such flag{hint}{owners_text(field, script)}"
+    return f"{name}: {verb_of(script)} has no such flag{hint}{owners_text(field, script)}"
 
 
 def _full_key(key: str, schema: type) -> str:
-    """Return the full name of a field: `datagen_config.seed` for `seed`, `events.x` for `task.events.x`.
+    """The field that a short spelling means: `seed` is `datagen_config.seed`, `task.events.x` is `events.x`.
 
-    `env.x` (as in Isaac Lab's scripts) becomes `sim.env.x`. `task` becomes `task_name` if the schema has only that field.
+    `env.x`, as Isaac Lab's own scripts have it, is `sim.env.x`. `task` is `task_name` where a command has only the name.
     """
     names, head = _names(schema), key.split(".", 1)[0]
     if key == "task" and "task_name" in names:
@@ -190,7 +184,7 @@ def _full_key(key: str, schema: type) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote a value for Hydra's grammar, if it contains characters such as spaces, '=' and brackets."""
+    """A value as Hydra's grammar takes it literally: a shell word may hold blanks, '=' and brackets."""
     return text if re.fullmatch(r"[\w./:-]+", text) else _in_quotes(text)
 
 

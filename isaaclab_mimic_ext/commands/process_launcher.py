@@ -1,6 +1,6 @@
-"""Hydra launcher that runs each job of a sweep in a separate process: `hydra/launcher=process`.
+"""Hydra's launcher for jobs that must be processes of their own: `hydra/launcher=process`.
 
-Isaac Sim can start only once per process. The jobs run one after the other, each as the same command with its overrides.
+Isaac Sim starts once per process. So a sweep's jobs run one after the other, each as the same command with its overrides.
 """
 
 import logging
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 _NAMESPACE = "hydra_plugins"
 _PLUGINS = f"{_NAMESPACE}.isaaclab_mimic_ext"
-"""Hydra accepts plugins only from this namespace. All Hydra programs in the environment would load an installed package."""
+"""Hydra takes plugins from there only. A real package there would be loaded by every Hydra program of the environment."""
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_ONLY_FOR_SWEEP = ("hydra.mode=", "hydra.run", "hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper")
-"""Beginnings of Hydra overrides that are for the sweep, and are not passed to its jobs."""
+_SWEEPS_OWN = ("hydra.mode=", "hydra.run", "hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper")
+"""Overrides of Hydra's that are the sweep's, not its jobs'."""
 _OUTPUTS = ("output_dir", "output_file")
 _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
@@ -42,20 +42,19 @@ class Sweep(Protocol):
     """State that the jobs of a sweep share.
 
     Attributes:
-        program: first words of the command line of each job.
+        program: the start of the command line of each job.
     """
 
     program: Sequence[str]
 
     def claim(self, field: str, output: str) -> None:
-        """Reserve an output; raises an OutputError if an earlier job has the same output."""
+        """Refuse, by an OutputError, what is an earlier job's output."""
 
-    def note_failure(self, exit_code: int) -> None:
-        """Keep the exit code of the first failure as that of the sweep."""
+    def note_failure(self, exit_code: int) -> None: ...
 
 
 class ProcessLauncher(Launcher):
-    """Launcher that runs each job as a process of the same command, with the overrides and the folder of the job."""
+    """Runs each job as a process of the same command, with the job's overrides and folder."""
 
     def __init__(self) -> None:
         self.config: DictConfig = DictConfig({})
@@ -65,15 +64,15 @@ class ProcessLauncher(Launcher):
         self.config, self.sweep = config, task_function.__self__
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs of a sweep, one after the other. A failing job does not end the sweep.
+        """Run the jobs of a sweep, one after the other. A job that fails does not keep the others from running.
 
         Raises:
-            Interrupted: a signal ended the sweep and the running job, to which it was forwarded.
+            Interrupted: a signal ended the sweep; the job that was running got it too.
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        log.info("Launching %d jobs, each in a separate process", len(job_overrides))
+        log.info("Launching %d jobs, each in a process of its own", len(job_overrides))
         returns = []
         with _ForwardedSignals() as signals:
             for number, overrides in enumerate(job_overrides, initial_job_idx):
@@ -96,7 +95,7 @@ class ProcessLauncher(Launcher):
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return error.exit_code
         sys.stdout.flush()
-        # A separate session, so that the signal of Ctrl-C reaches the job only once, forwarded by this process.
+        # In a session of its own: what the terminal sends on Ctrl-C arrives once, through us.
         process = subprocess.Popen(self._command(number, overrides), start_new_session=True)
         with process, signals.sent_to(process):
             code = process.wait()
@@ -109,10 +108,10 @@ class ProcessLauncher(Launcher):
             "hydra.sweep.dir": sweep_dir,
             "hydra.sweep.subdir": subdir,
         }
-        # As a container, because reading single items would resolve their interpolations.
+        # As they were given: read one by one, those with interpolations would be resolved.
         given = OmegaConf.to_container(self.config.hydra.overrides.hydra)
         assert isinstance(given, list)
-        kept = [word for word in given if not word.startswith(_ONLY_FOR_SWEEP)]
+        kept = [word for word in given if not word.startswith(_SWEEPS_OWN)]
         return [
             *(*self.sweep.program, *_flags(sys.argv[1:]), *overrides, *kept),
             *(f"{field}={quoted(place)}" for field, place in places.items()),
@@ -120,7 +119,7 @@ class ProcessLauncher(Launcher):
         ]
 
     def _subdir(self, number: int, overrides: Sequence[str]) -> str:
-        """Return the folder of a job in the folder of the sweep, according to `hydra.sweep.subdir`."""
+        """The job's folder below the sweep's, as `hydra.sweep.subdir` has it."""
         config = deepcopy(self.config)
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         settings = config.hydra.job.config.override_dirname
@@ -133,10 +132,10 @@ class ProcessLauncher(Launcher):
 
 
 class _ForwardedSignals:
-    """Context in which signals are recorded and forwarded to the running job.
+    """While entered, a signal goes to the job that runs, and is noted.
 
     Attributes:
-        received: number of the first signal; 0: none.
+        received: the number of the first one; 0: none.
     """
 
     def __init__(self) -> None:
@@ -153,7 +152,6 @@ class _ForwardedSignals:
 
     @contextmanager
     def sent_to(self, process: "subprocess.Popen[bytes]") -> Iterator[None]:
-        """Forward signals to `process` until the end of the block."""
         self._process = process
         try:
             yield
@@ -167,16 +165,16 @@ class _ForwardedSignals:
 
 
 def register_process_launcher() -> None:
-    """Register `hydra/launcher=process` and its sweeper with Hydra."""
+    """Let Hydra find `hydra/launcher=process`, and the sweeper that goes with it."""
     plugins = Plugins.instance()
-    # Plugins.instance() imports Hydra's plugins again, so the base class must be imported after it.
+    # Hydra loads its plugins anew when it looks for them: the base class must not be imported before.
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     class UncheckedSweeper(BasicSweeper):
-        """Sweeper without a check of overrides: the process of each job checks them, as it knows registered tasks."""
+        """Leaves the check of each job's overrides to its process: a registered task's fields are known there only."""
 
         def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-            """Accept all overrides."""
+            """Refuse nothing before a job has run."""
 
     settings: dict[str, dict[str, Any]] = {"launcher": {}, "sweeper": {"max_batch_size": None, "params": {}}}
     for kind, plugin in (("launcher", ProcessLauncher), ("sweeper", UncheckedSweeper)):
@@ -189,7 +187,7 @@ def register_process_launcher() -> None:
 
 
 def _plugins_module() -> ModuleType:
-    """Return the module in which Hydra searches for plugins of this package."""
+    """The module in which Hydra looks for plugins of ours."""
     try:
         namespace = import_module(_NAMESPACE)
     except ModuleNotFoundError:
@@ -203,7 +201,7 @@ def _plugins_module() -> ModuleType:
 
 
 def _flags(argv: Sequence[str]) -> list[str]:
-    """Return the flags, with their values, that specify where Hydra's configuration is."""
+    """Hydra's flags that say where its configuration is, with their values."""
     found: list[str] = []
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         name, has_value, _ = word.partition("=")

@@ -1,4 +1,4 @@
-"""Progress of a command: a bar on a terminal, or a line every few seconds in the log."""
+"""Progress of a command: a bar on a terminal, a line every few seconds in a log file."""
 
 import logging
 import sys
@@ -21,13 +21,13 @@ _BAR_PERIOD = 0.1
 
 
 class ProgressBar:
-    """Progress bar with count and remaining time. If standard error is not a terminal, lines in the log replace the bar.
+    """A bar with count and time remaining, drawn where standard error is a terminal, and lines in the log elsewhere.
 
     Args:
-        title: name in front of the bar and of each line.
+        title: Name in front of the bar and of each line.
         enabled: False shows nothing.
-        unit: noun for the counted items, in log lines.
-        log_period: time between two log lines [s]; None writes no lines.
+        unit: Noun for the counted items, used in log lines.
+        log_period: Time between two log lines [s]; None writes none.
     """
 
     def __init__(self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = 10.0):
@@ -55,13 +55,11 @@ class ProgressBar:
         self._bar.stop()
 
     def update(self, done: int, total: int, figures: Callable[[], str] = str, share: float | None = None) -> None:
-        """Show the current state, at most once per period. This may be called in every step.
+        """Show the present state if it is due. Cheap enough to be called in every step.
 
         Args:
-            done: number of finished items.
-            total: number of all items.
-            figures: returns the text next to the count, such as rate and success; called only when it is shown.
-            share: finished fraction of the work, 0 to 1, from which the remaining time is computed; None: from items.
+            figures: Returns the text beside the count, such as rate and success; called only when it is shown.
+            share: Finished share of the work, 0 to 1, from which the time remaining follows; None counts items.
         """
         now = time.perf_counter()
         if self._first is None:
@@ -81,7 +79,7 @@ class ProgressBar:
 
 
 def generation_figures(progress: "RunProgress") -> str:
-    """Format success rate, speed and queue of a generation run."""
+    """Success rate, rates and queue of a generation run."""
     elapsed = max(progress.elapsed_now, 1e-9)
     parts = [
         f"{progress.num_ended} trials",
@@ -92,18 +90,18 @@ def generation_figures(progress: "RunProgress") -> str:
         f"queue {progress.queue_depth}",
     ]
     if progress.seconds_stalled > 0.05 * elapsed:
-        parts.append(f"waiting for the disk {progress.seconds_stalled / elapsed:.0%} of the time")
+        parts.append(f"stalled {progress.seconds_stalled / elapsed:.0%} by the disk")
     return ", ".join(parts)
 
 
 def evaluation_figures(progress: "EvaluationProgress") -> str:
-    """Format success rate and steps per second of an evaluation."""
+    """Success rate and step rate of an evaluation."""
     rate = progress.env_steps / max(progress.elapsed, 1e-9)
     return f"{_success(progress.num_successes, progress.num_ended)} success, {rate:,.0f} steps/s"
 
 
 def training_figures(report: "TrainingReport") -> str:
-    """Format the losses of a training, and its best success rate until now."""
+    """Losses and best success rate so far of a training."""
     best = f", best success {report.best_success:.0%}" if report.best_success is not None else ""
     return f"loss {report.train_loss:.5f}, valid {report.valid_loss:.5f}{best}"
 

@@ -1,4 +1,4 @@
-"""Write the page of a run: success of its trials, and the reasons of failures."""
+"""Write the page of a run: success of its trials, and why trials failed."""
 
 import logging
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from isaaclab_mimic_ext.run.summary import count_reasons
 
 log = logging.getLogger(__name__)
 
-IN_PROGRESS, UNFINISHED = "in progress", "unfinished"
-STATES_WITHOUT_RESULT = (IN_PROGRESS, UNFINISHED, INTERRUPTED)
-"""States in which the trials of the result are not known yet. The page covers all ended trials."""
+IN_PROGRESS, BROKEN_OFF = "in progress", "broken off"
+UNCOUNTED = (IN_PROGRESS, BROKEN_OFF, INTERRUPTED)
+"""States in which it is not settled yet which trials count: the report speaks of all that have ended."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class RunReport:
 
     Attributes:
         path: the HTML file.
-        num_trials: number of trials that the page covers.
-        num_failed: number of them that failed.
+        num_trials: trials that the page is about.
+        num_failed: of them.
     """
 
     path: Path
@@ -49,24 +49,24 @@ def report_run(
     """Write a page about a run, finished or in progress: success by subtask, place and source demo, failure reasons.
 
     Args:
-        output_dir: folder of the run.
-        report_file: file of the page; None: `report.html` in the folder of the run. An existing page is replaced.
+        output_dir: the run's folder.
+        report_file: the page; None: `report.html` in the run's folder. An existing page is replaced.
         pictures: run some failed trials again and draw them.
-        num_failures: number of trials that are drawn per failure reason.
-        clips: draw a video of each of these trials, too.
+        num_failures: trials that are drawn per failure reason.
+        clips: videos in addition to the pictures.
 
     Raises:
-        SourceDataError: the folder does not contain a run, or its store cannot be read.
+        SourceDataError: the folder holds no run, or its store cannot be read.
         OutputError: the page cannot be written.
     """
     folder = RunFolder(Path(output_dir))
     path = Path(report_file) if report_file is not None else folder.report
     records = read_records(folder.store)
     state = _state(folder, records.facts)
-    if state not in STATES_WITHOUT_RESULT:
+    if state not in UNCOUNTED:
         records = records.only(records.trials < records.facts["result"]["num_attempts"])
-    drawn, no_pictures = _draw_failures(folder, records, num_failures if pictures else 0, clips)
-    page = render_run_page(_heading(folder, records.facts, state), records, drawn, no_pictures)
+    drawn, missing = _draw_failures(folder, records, num_failures if pictures else 0, clips)
+    page = render_run_page(_heading(folder, records.facts, state), records, drawn, missing)
     _write(path, page)
     return RunReport(path, len(records), int((~records.success).sum()))
 
@@ -74,52 +74,49 @@ def report_run(
 def _draw_failures(
     folder: RunFolder, records: RunRecords, num_failures: int, clips: bool
 ) -> tuple[dict[int, Pictures], str]:
-    """Draw failed trials. Return their pictures, and the reason if drawing failed."""
+    """Pictures of failed trials, and why there are none if there should be."""
     rows = choose_failures(records, list(count_reasons(records)), num_failures) if num_failures else []
     if not rows:
         return {}, ""
     try:
-        return _rerun_and_draw(folder, records, rows, clips), ""
-    except MimicError as error:  # The page is also useful without pictures.
-        log.warning("The page has no pictures of failed trials: %s", error)
+        return _film(folder, records, rows, clips), ""
+    except MimicError as error:  # The page is worth having without them, too.
+        log.warning("No pictures of failed trials: %s", error)
         return {}, str(error)
 
 
-def _rerun_and_draw(folder: RunFolder, records: RunRecords, rows: Sequence[int], clips: bool) -> dict[int, Pictures]:
-    """Run trials again and draw them. If they cannot be run again, draw the kept failed demos of the run."""
+def _film(folder: RunFolder, records: RunRecords, rows: Sequence[int], clips: bool) -> dict[int, Pictures]:
     from isaaclab_mimic_ext.report.pictures import draw_trials
-    from isaaclab_mimic_ext.run.rerun import Film, film_trials, read_failed_demos
+    from isaaclab_mimic_ext.run.rerun import RecordedMotion, read_failed_demos, rerun_trials
     from isaaclab_mimic_ext.task.definition import load_task
 
     trials = records.trials[list(rows)].tolist()
     task = load_task(records.facts["identity"]["task.name"])
-    log.info("Running %d failed trials again to draw them", len(rows))
-    films: list[Film]
+    log.info("Running %d failed trials again for their pictures...", len(rows))
+    films: list[RecordedMotion]
     try:
-        films = film_trials(folder, records.facts["identity"], trials)
+        films = rerun_trials(folder, records.facts["identity"], trials)
     except UsageError:
         films = read_failed_demos(folder.failed_demos, trials, task)
         if not films:
             raise
     reasons = dict(zip(trials, records.reason[list(rows)].tolist(), strict=True))
-    differing = [film.trial for film in films if film.reason not in (None, reasons[film.trial])]
-    if differing:
-        log.warning(
-            "Trials %s failed for a different reason than in the run; check whether the code has changed since", differing
-        )
+    other = [film.trial for film in films if film.reason not in (None, reasons[film.trial])]
+    if other:
+        log.warning("Trials %s ended otherwise than in the run; was the code changed since?", other)
     steps = dict(zip(trials, records.step[list(rows)].tolist(), strict=True))
     return draw_trials(task, [(film.trial, steps[film.trial], film.states) for film in films], clips)
 
 
 def _state(folder: RunFolder, facts: dict[str, Any]) -> str:
-    """State of the run: one of `STATES_WITHOUT_RESULT`, "finished", or the budget that ended the run."""
+    """One of `UNCOUNTED`, "finished", or the budget that ended the run."""
     try:
         check_free(folder)
     except OutputError:
         return IN_PROGRESS
     result = stored_result(facts)
     if result is None:
-        return UNFINISHED
+        return BROKEN_OFF
     return "finished" if result.target_reached else result.stop_reason
 
 
@@ -136,4 +133,4 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
 
 
 def _write(path: Path, page: str) -> None:
-    write_text(path, page, "report_file", "use a writable folder", OutputError)
+    write_text(path, page, "report_file", "give another one", OutputError)

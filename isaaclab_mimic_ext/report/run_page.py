@@ -1,4 +1,6 @@
-"""Report of a run: one HTML page about its trials and the reasons of failures."""
+"""The report of a run: one HTML page about its trials, and why those that failed did."""
+
+# K trials, E end effectors, S subtasks, O objects, D source demos
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,24 +9,23 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.learn.results import wilson_interval
-from isaaclab_mimic_ext.report.charts import FEW_TRIALS, colors_of, count_bars, rate_color
+from isaaclab_mimic_ext.report.charts import FEW, colors_of, count_bars, rate_color
 from isaaclab_mimic_ext.report.pages import render
 from isaaclab_mimic_ext.report.pictures import Pictures
 from isaaclab_mimic_ext.report.run_charts import episode_lengths, placement, progress, tracking_errors
 from isaaclab_mimic_ext.run.records import RunRecords, Subtask
 from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, stages_of
 
-_MAX_DEMOS = 40
-_MAX_NUMBERS = 12
+_MOST_DEMOS = 40
+_MOST_NUMBERS = 12
 
 
 @dataclass(frozen=True)
 class Heading:
-    """Heading of the page.
+    """Facts about the run itself.
 
     Attributes:
-        title: name of the task.
-        state: "finished", "in progress", or the reason why the run ended.
+        state: "finished", "in progress", or why the run ended.
         settings: name -> value, shown below the title.
     """
 
@@ -39,15 +40,10 @@ def render_run_page(
     """Render the page.
 
     Args:
-        pictures: pictures of failed trials, by trial number.
-        no_pictures: reason why drawing failed; empty if it did not.
+        pictures: of failed trials, by trial number.
+        no_pictures: why there are none; empty if nothing prevented them.
     """
-    context: dict[str, Any] = {
-        "heading": heading,
-        "figures": _figures(records),
-        "few_trials": FEW_TRIALS,
-        "num_trials": len(records),
-    }
+    context: dict[str, Any] = {"heading": heading, "figures": _figures(records), "few": FEW, "num_trials": len(records)}
     if len(records):
         reasons = count_reasons(records)
         colors = colors_of(list(reasons))
@@ -68,7 +64,7 @@ def render_run_page(
 
 
 def _figures(records: RunRecords) -> list[tuple[str, str, str]]:
-    """Figures at the top of the page: (value, name, note)."""
+    """(Value, name, note) of the figures at the top."""
     total, good = len(records), int(records.success.sum())
     low, high = wilson_interval(good, total)
     figures = [(f"{total:,}", "trials", ""), (f"{good:,}", "succeeded", ""), (f"{total - good:,}", "failed", "")]
@@ -83,7 +79,7 @@ def _figures(records: RunRecords) -> list[tuple[str, str, str]]:
 
 
 def _arm(records: RunRecords, eef: int, colors: Mapping[str, str]) -> dict[str, Any]:
-    """Progress chart and table of source demos of one end effector; its name is empty if it is the only one."""
+    """One end effector's progress chart and table of source demos; its name only where there are several."""
     subtasks = records.subtasks[eef]
     name = subtasks[0].eef_name
     return {
@@ -94,7 +90,7 @@ def _arm(records: RunRecords, eef: int, colors: Mapping[str, str]) -> dict[str, 
 
 
 def _sources(records: RunRecords, subtasks: Sequence[Subtask]) -> dict[str, Any]:
-    """Table with one row per source demo, the least successful first: (name, (successes, trials) of each subtask)."""
+    """A row for each source demo, the least successful first: (name, (successes, trials) of each subtask)."""
     counts = [demo_counts(records, subtask) for subtask in subtasks]
     uses = np.array([trials for trials, _ in counts])
     wins = np.array([successes for _, successes in counts])
@@ -104,25 +100,25 @@ def _sources(records: RunRecords, subtasks: Sequence[Subtask]) -> dict[str, Any]
         "titles": [subtask.title for subtask in subtasks],
         "rows": [
             (records.source_names[index], list(zip(wins[:, index].tolist(), uses[:, index].tolist(), strict=True)))
-            for index in order[:_MAX_DEMOS]
+            for index in order[:_MOST_DEMOS]
         ],
         "unused": [name for index, name in enumerate(records.source_names) if not uses[:, index].sum()],
-        "num_more": max(len(order) - _MAX_DEMOS, 0),
+        "num_more": max(len(order) - _MOST_DEMOS, 0),
     }
 
 
 def _failures(
     records: RunRecords, reasons: Mapping[str, int], colors: Mapping[str, str], pictures: Mapping[int, Pictures]
 ) -> list[dict[str, Any]]:
-    """One block per failure reason with pictures."""
+    """A block for each reason that there are pictures of."""
     blocks = []
     for reason, count in reasons.items():
         rows = np.flatnonzero(records.reason == reason).tolist()
         shown = [row for row in rows if int(records.trials[row]) in pictures]
         if shown:
-            numbers = ", ".join(map(str, records.trials[rows[:_MAX_NUMBERS]]))
+            numbers = ", ".join(map(str, records.trials[rows[:_MOST_NUMBERS]]))
             block = {"reason": reason, "color": colors[reason], "count": count}
-            block["numbers"] = numbers + (", ..." if count > _MAX_NUMBERS else "")
+            block["numbers"] = numbers + (", ..." if count > _MOST_NUMBERS else "")
             block["cards"] = [_card(records, row, pictures[int(records.trials[row])]) for row in shown]
             blocks.append(block)
     return blocks
@@ -141,7 +137,7 @@ def _card(records: RunRecords, row: int, pictures: Pictures) -> dict[str, Any]:
 
 
 def _details(records: RunRecords, row: int) -> str:
-    """Text with the steps in which term signals were reached, and the selected source demos."""
+    """The steps in which signals were reached, and the source demos that were chosen."""
     reached = [
         f"{name} {int(step)}" if step >= 0 else f"{name} never"
         for name, step in zip(records.signals, records.reached[row], strict=True)

@@ -1,1 +1,1 @@
-"""Running trials: the generation loop, lanes, ledger, recorder, writer, store, recording and the result of a run."""
+"""Run trials: generation loop, lanes, ledger, recorder, writer, store, recording of source demos, result of a run."""

@@ -32,21 +32,21 @@ from isaaclab_mimic_ext.run.watch import TrialWatch
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.task.definition import Task, load_task
 
-MANY_ENVS = 10_000
-"""Number of environments from which creating them takes so long that memory is checked before."""
+MAX_UNCHECKED_ENVS = 10_000
+"""Above this number of environments, memory is checked before the environments are created, which takes minutes."""
 MAX_HEIGHT = 0.60
-"""Of an end effector on its way, above the table [m]."""
+"""Maximum height of an end effector above the table during a transit [m]."""
 
 
 def start_env(cfg: GenerateCfg) -> MimicEnv:
-    """The env of a run, reset once: that shows whether the scene has room, and what there is to record.
+    """Create the environment of a run, and reset it once (`first_reset`).
 
     Raises:
-        SimulatorUnavailable: its engine is not installed, or nothing can draw what its cameras see.
-        ConfigError: its objects cannot be placed, or it lacks what the configuration asks of it.
+        SimulatorUnavailable: the engine is not installed, or the images of cameras cannot be rendered.
+        ConfigError: the objects cannot be placed, or the environment does not support the configuration.
     """
     env = make_scene(cfg, cfg.num_envs)
-    # Isaac Lab's envs have cameras of their own, among their observations.
+    # Environments of Isaac Lab already have their cameras among their observations.
     if cfg.enable_cameras and env.env_args().get("engine") != "isaaclab":
         env = with_cameras(env, load_task(cfg.task.name))
     first_reset(env, cfg.datagen_config)
@@ -54,10 +54,10 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
 
 
 def first_reset(env: MimicEnv, config: DataGenConfig) -> None:
-    """Reset every environment: shows whether the scene has room for its objects, and what there is to record.
+    """Reset every environment. Checks that the objects can be placed, and gives observations and states their layout.
 
     Raises:
-        ConfigError: the objects cannot be placed, or the environment lacks what the settings ask of it.
+        ConfigError: the objects cannot be placed, or the environment does not support the configuration.
     """
     every_env = torch.arange(env.num_envs, device=env.device)
     env.reset(every_env, Draws(config.seed, every_env))
@@ -66,11 +66,11 @@ def first_reset(env: MimicEnv, config: DataGenConfig) -> None:
 
 @dataclass(frozen=True)
 class SourceDemos(Sequence[SourceDemo]):
-    """The annotated demonstrations of a file, checked against an environment and its task.
+    """Annotated source demos of a file, checked against an environment and its task.
 
     Attributes:
-        path: the file, in Isaac Lab's layout with `obs/datagen_info`.
-        demos: its demonstrations, in natural order of their names.
+        path: path of the file, in Isaac Lab's layout with `obs/datagen_info`.
+        demos: source demos, in natural order of their names.
     """
 
     path: Path
@@ -88,15 +88,15 @@ class SourceDemos(Sequence[SourceDemo]):
 
 
 def load_demos(path: str | Path, env: MimicEnv, use_skillgen: bool | None = None) -> SourceDemos:
-    """Read annotated source demonstrations, and check that trials in `env` can be generated from them.
+    """Read annotated source demos, and check that trials in `env` can be generated from them.
 
     Args:
-        path: a file that `annotate`, Isaac Lab Mimic or `import_mimicgen` wrote.
-        env: an environment of `make_env`; its task says which objects and signals are needed.
-        use_skillgen: read the subtask start signals too, for SkillGen; None: if the task uses it.
+        path: file written by `annotate`, Isaac Lab Mimic or `import_mimicgen`.
+        env: environment of `make_env`; its task defines the required objects and signals.
+        use_skillgen: also read the start signals of subtasks, for SkillGen; None: if the task uses SkillGen.
 
     Raises:
-        SourceDataError: the file is missing, damaged, not annotated, or made for other objects or actions.
+        SourceDataError: the file is missing, damaged, not annotated, or made for different objects or actions.
         TaskSpecError: subtask boundaries of a demo collide under the offset ranges.
     """
     task = config_of(env)
@@ -108,16 +108,16 @@ def load_demos(path: str | Path, env: MimicEnv, use_skillgen: bool | None = None
 
 
 def task_of(env: MimicEnv, cfg: GenerateCfg) -> Task:
-    """The task of an environment of ours."""
+    """Return the task of an environment of this package, or load the configured task."""
     task: Task | None = getattr(env, "task", None)
     return load_task(cfg.task.name) if task is None else task
 
 
 def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
-    """The source demonstrations of `input_file`, checked against the environment and the subtasks.
+    """Read the source demos of `input_file`, check them against environment and subtasks, and build their pool.
 
     Raises:
-        SourceDataError: the file does not fit this task.
+        SourceDataError: the file does not match the task.
         TaskSpecError: boundaries collide under the offset ranges, or the noise does not fit the environment's actions.
     """
     check_noise(_subtasks(cfg, env), env.pose_dims)
@@ -139,10 +139,10 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv) -> list[Sourc
 
 
 def build_source_pool(cfg: MimicEnvCfg, env: MimicEnv, demos: Sequence[SourceDemo]) -> SourcePool:
-    """The pool of source demonstrations on the environment's device.
+    """Build the pool of source demos on the device of the environment.
 
     Raises:
-        SourceDataError: a subtask's signal does not mark its end or start in some demo.
+        SourceDataError: the signal of a subtask does not mark its end or start in a demo.
         TaskSpecError: boundaries collide under the offset ranges, or the noise does not fit the environment's actions.
     """
     subtasks = _subtasks(cfg, env)
@@ -150,14 +150,15 @@ def build_source_pool(cfg: MimicEnvCfg, env: MimicEnv, demos: Sequence[SourceDem
     use_skillgen = cfg.datagen_config.use_skillgen
     needed = set(start_signal_names(cfg.datagen_config, subtasks))
     if missing := needed.difference(*(demo.subtask_start_signals for demo in demos[:1])):
+        names = ", ".join(sorted(missing))
         raise SourceDataError(
-            f"{demos[0].place}: start signals {', '.join(sorted(missing))} were not read; load_demos(..., use_skillgen=True)"
+            f"{demos[0].place}: start signals {names} were not read; use load_demos(..., use_skillgen=True)"
         )
     return build_pool(demos, subtasks, env.object_names, env.actions_to_gripper_actions, env.device, use_skillgen)
 
 
 def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
-    """A generator ready to run, or to go on, with the trials of earlier sessions in its ledger.
+    """Build a generator that starts or resumes a run. Its ledger contains the trials of earlier sessions.
 
     Raises:
         OutputError: a dataset cannot be created.
@@ -171,11 +172,11 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         path=folder.demos,
         failed_path=folder.failed_demos if cfg.datagen_config.generation_keep_failed else None,
         attributes={"source_file": cfg.input_file, "source_demo_names": list(pool.names), "config": config_yaml(cfg)},
-        overwrite=True,  # The session has made sure that what is there is this run's.
+        overwrite=True,  # The session has checked that existing files belong to this run.
         store_path=folder.store,
         lock=session.lock,
         elapsed=session.elapsed,
-        facts={"trials": _facts(cfg, env, pool)},
+        facts={"trials": _names_in_records(cfg, env, pool)},
         **asdict(cfg.recorder),
     )
     recorder = EpisodeRecorder(env, planner.horizon, EpisodeWriter(output, episode_format(env)))
@@ -183,7 +184,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
 
 
 def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPlanner:
-    """The planner of the configured subtasks and constraints."""
+    """Build the planner of the configured subtasks and constraints."""
     subtasks = _subtasks(cfg, env)
     table = build_table(subtasks, env.object_names, env.pose_dims, env.device)
     constraints = build_constraints(cfg.task_constraint_configs, subtasks, env.device)
@@ -195,16 +196,16 @@ def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPla
 
 
 def term_signals(cfg: GenerateCfg, env: MimicEnv) -> list[list[str | None]]:
-    """The term signal of every subtask, by end effector in the env's order; None where the env does not tell it."""
-    told = env.failure_conditions()
+    """Term signal of every subtask, by end effector in the env's order; None if the env does not report the signal."""
+    reported = env.failure_conditions()
     return [
-        [config.subtask_term_signal if config.subtask_term_signal in told else None for config in configs]
+        [config.subtask_term_signal if config.subtask_term_signal in reported else None for config in configs]
         for configs in _subtasks(cfg, env).values()
     ]
 
 
-def _facts(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> dict[str, Any]:
-    """What the records of trials speak of only by index."""
+def _names_in_records(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> dict[str, Any]:
+    """Names of everything that the records of trials contain only as an index, and `step_dt` [s]."""
     subtasks = _subtasks(cfg, env)
     return {
         "eefs": list(env.eef_names),
@@ -218,7 +219,7 @@ def _facts(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> dict[str, Any]:
 
 
 def _subtasks(cfg: MimicEnvCfg, env: MimicEnv) -> dict[str, list[SubTaskConfig]]:
-    """In the order that the env has its end effectors in."""
+    """Subtasks by end effector, in the order of the env's end effectors."""
     return {eef_name: cfg.subtask_configs[eef_name] for eef_name in env.eef_names}
 
 
@@ -227,16 +228,19 @@ def _signals(configs: list[SubTaskConfig]) -> list[str]:
 
 
 def build_motion_planner(task: Task, device: torch.device, ramp_steps: int = 8) -> BoxPlanner:
-    """The planner of ways between the objects of a task, for its arms; `ramp_steps`: `transit_ramp_steps`.
+    """Build the planner of transits around the objects of a task.
+
+    Args:
+        ramp_steps: `datagen_config.transit_ramp_steps` [steps].
 
     Raises:
-        TaskSpecError: an object has no bounding box.
+        TaskSpecError: the bounding box of an object is empty.
     """
     for obj in task.objects:
         if not all(half > 0 for half in obj.box_half_size):
             raise TaskSpecError(
-                f"task '{task.name}': object '{obj.name}' has no height that ways could pass over: its box is "
-                f"{obj.box_half_size}; give its SceneObject a half_size and a box_center, or set use_skillgen=false"
+                f"task '{task.name}': object '{obj.name}': transits require a bounding box with half sizes > 0 "
+                f"(got {obj.box_half_size}); set half_size and box_center of its SceneObject, or use_skillgen=false"
             )
     center, half_size = zip(*((obj.box_center, obj.box_half_size) for obj in task.objects), strict=True)
     objects = Boxes(torch.tensor(center, device=device), torch.tensor(half_size, device=device))
@@ -247,44 +251,45 @@ def build_motion_planner(task: Task, device: torch.device, ramp_steps: int = 8) 
 
 
 def start_signal_names(config: DataGenConfig, subtasks: dict[str, list[SubTaskConfig]]) -> list[str]:
-    """The start signals that source demos must have."""
+    """Names of the start signals that source demos must contain."""
     if not config.use_skillgen:
         return []
     return [c.subtask_term_signal for configs in subtasks.values() for c in configs if c.subtask_term_signal is not None]
 
 
 def check_navigation(config: DataGenConfig, env: MimicEnv) -> None:
-    """Refuse to wait for a base that the env says nothing of.
+    """Check that the environment reports the state of its base if trials must wait for the base.
 
     Raises:
-        ConfigError: it has no navigation state.
+        ConfigError: the environment has no navigation state.
     """
     if config.use_navigation_controller and env.get_navigation_state() is None:
         raise ConfigError(
-            "datagen_config.use_navigation_controller: true, but this env has no navigation state "
-            "(get_navigation_state() is None); set it to false, or use an env whose base is driven by a controller"
+            "datagen_config.use_navigation_controller: must be false, because this env has no navigation state "
+            "(get_navigation_state() is None; got true); set it to false, or use an env whose base has a controller"
         )
 
 
 def check_envs_fit(env: MimicEnv, pool: SourcePool, num_envs: int | None = None) -> None:
-    """Refuse more environments than memory has room for; `num_envs`: of `env`, unless given.
+    """Check that the recording buffers of `num_envs` environments (None: of those in `env`) fit into free memory.
 
     Raises:
-        ConfigError: their buffers do not fit.
+        ConfigError: the buffers do not fit.
     """
-    # The longest source demo stands for the horizon, which only a plan tells.
+    # The horizon is known only after planning, so the longest source demo is used as its estimate.
     check_memory(num_envs or env.num_envs, bytes_per_env(env, int(pool.lengths.max())), "what they record", env.device)
 
 
-def check_room_for_many(cfg: GenerateCfg) -> None:
-    """Refuse more environments than memory has room for, before minutes pass in creating them: one shows what they take.
+def check_memory_before_creation(cfg: GenerateCfg) -> None:
+    """Check that a large number of environments fits into free memory, before the minutes that creating them takes.
 
-    Isaac Lab creates environments only once per process, so there it is not checked.
+    A single environment is created to measure its memory. Isaac Lab can create environments only once per process, so
+    for Isaac Lab there is no check.
 
     Raises:
-        ConfigError: they do not fit.
+        ConfigError: the environments do not fit.
     """
-    if cfg.num_envs <= MANY_ENVS or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
+    if cfg.num_envs <= MAX_UNCHECKED_ENVS or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
         return
     env = start_env(replace(cfg, num_envs=1))
     try:
@@ -294,5 +299,5 @@ def check_room_for_many(cfg: GenerateCfg) -> None:
 
 
 def config_yaml(cfg: GenerateCfg) -> str:
-    """The configuration as YAML."""
+    """Convert the configuration to YAML."""
     return OmegaConf.to_yaml(OmegaConf.create(asdict(cfg)))

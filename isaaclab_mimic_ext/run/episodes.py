@@ -1,6 +1,8 @@
-"""The columns of recorded rows. Imported by the writer's process: no torch here."""
+"""Messages between generator and writer: columns of recorded rows, batches of episodes, and options of the output.
 
-# T steps, W columns
+Imported by the writer process: no torch here.
+"""
+
 # F episodes of one batch, F' of them kept, T steps (of the longest of them), W columns
 
 import pickle
@@ -18,13 +20,13 @@ from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 @dataclass(frozen=True)
 class Field:
-    """One leaf of a recorded tree.
+    """Place of one leaf of a recorded tree in the recorded rows.
 
     Attributes:
-        path: below the demo.
-        shape: of one step.
-        rows: the name of the rows that hold it; rows are named after what is recorded when, and their dtype.
-        start, stop: its columns in them.
+        path: path of the leaf below the demo.
+        shape: shape of the leaf in one step.
+        rows: name of the rows that contain the leaf, such as `before/torch.float32` (time of recording / dtype).
+        start, stop: first column, and the column after the last one.
     """
 
     path: str
@@ -35,12 +37,12 @@ class Field:
 
 
 def unpack(fields: Iterable[Field], rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Leaves (T, *shape) by path, from rows (T, W) by name."""
+    """Split rows (T, W), given by name, into leaves (T, *shape) by path."""
     return {f.path: rows[f.rows][:, f.start : f.stop].reshape(-1, *f.shape) for f in fields}
 
 
 def send_message(connection: Connection, message: Any) -> None:
-    """Send what `receive_message` receives."""
+    """Send a message for `receive_message`; arrays are sent without copying them into a pickle."""
     arrays: list[pickle.PickleBuffer] = []
     body = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
     connection.send((body, len(arrays)))
@@ -49,29 +51,29 @@ def send_message(connection: Connection, message: Any) -> None:
 
 
 def receive_message(connection: Connection) -> Any:
-    """A message, once it is all there; its arrays may not be written to.
+    """Wait for a complete message and return it. Its arrays are read-only.
 
     Raises:
-        EOFError: the other end is gone.
+        EOFError: the other end of the connection is closed.
     """
     body, num_arrays = connection.recv()
     return pickle.loads(body, buffers=[connection.recv_bytes() for _ in range(num_arrays)])
 
 
 SECONDS_TO_WRITE = 15.0
-
-"""Half of what clusters give a job between a signal and its end [s]."""
+"""Half of the time that clusters usually give a job between the signal and the kill [s]."""
 
 
 @dataclass
 class TrialOutcomes:
-    """Trials that ended in one step, and how.
+    """Outcomes of the trials that ended in one step.
 
     Attributes:
-        trials, lengths: (F,), numbers of the trials and of their steps.
-        reason: (F,), code of the reason why each failed (its place in `reason_names`), `SUCCEEDED` where it did not.
+        trials: (F,), numbers of the trials.
+        reason: (F,), code of the reason of failure (index in `reason_names`); `SUCCEEDED` if the trial succeeded.
+        lengths: (F,), numbers of steps.
         attributes: name -> (F, ...), attributes of each demo.
-        notes: name -> (F, ...), what the store keeps of every trial, demo or not.
+        notes: name -> (F, ...), values that the store keeps of every trial, whether its episode is kept or not.
     """
 
     trials: np.ndarray
@@ -82,19 +84,20 @@ class TrialOutcomes:
 
     @property
     def success(self) -> np.ndarray:
-        """(F,) bool."""
+        """Success of each trial, (F,) bool."""
         return self.reason == SUCCEEDED
 
 
 @dataclass
 class EpisodeBatch:
-    """Ended trials with what they recorded.
+    """Trials that ended in one step, with their recorded episodes.
 
     Attributes:
-        kept: (F,) bool, which episodes are.
-        rows: name -> (F', T, W) of the F' kept episodes, in order.
-        initial_rows: name -> (F', 1, W).
-        committed: trials below this number may be written.
+        outcomes: outcomes of the F trials.
+        kept: (F,) bool, episodes that are kept.
+        rows: name -> (F', T, W), rows of the F' kept episodes, in the order of `outcomes`.
+        initial_rows: name -> (F', 1, W), rows of their initial states.
+        committed: trials below this number belong to the result, so they may be written to the dataset.
     """
 
     outcomes: TrialOutcomes
@@ -105,24 +108,25 @@ class EpisodeBatch:
 
     @property
     def num_bytes(self) -> int:
-        """Of what was recorded."""
+        """Size of the recorded rows [bytes]."""
         return sum(values.nbytes for values in (*self.rows.values(), *self.initial_rows.values()))
 
 
 @dataclass
 class Saved:
-    """So many trials have become durable since the writer started."""
+    """Message of the writer: `num_trials` trials have become durable since the writer started."""
 
     num_trials: int
 
 
 @dataclass(frozen=True)
 class EpisodeFormat:
-    """What an environment records, the same for every process that hands episodes to one writer.
+    """Layout of the recorded episodes of an environment; equal for all processes that send episodes to one writer.
 
     Attributes:
         env_args: description of the environment, for the dataset.
-        fields, initial_fields: columns of the rows of every step, and of the initial state.
+        fields: columns of the rows that are recorded in every step.
+        initial_fields: columns of the rows of the initial state.
     """
 
     env_args: dict[str, Any]
@@ -132,21 +136,21 @@ class EpisodeFormat:
 
 @dataclass(frozen=True)
 class Output:
-    """Where and how episodes are written.
+    """Output files of a run and their options.
 
     Attributes:
         path: dataset of the successful episodes.
-        failed_path: dataset of the failed ones; None drops them.
+        failed_path: dataset of the failed episodes; None: failed episodes are discarded.
         attributes: attributes of the datasets' `data` group.
         overwrite: replace files that exist.
         compression: `none`, `lzf` or `gzip`.
         format_version: 1 (quaternions xyzw) or 0 (wxyz).
-        queue_megabytes: episodes that may wait for the writer.
-        store_path: database of the run; `IN_MEMORY` for a run that cannot be resumed.
-        lock: file descriptor of the run's lock, which the writer's process holds as well.
-        elapsed: time of the run's earlier sessions [s].
-        facts: what the store keeps about the run, from the start on.
-        seconds_to_write: time for the datasets after an interruption, where the store has the episodes as well [s].
+        queue_megabytes: size of the episodes that may wait for the writer [MB].
+        store_path: path of the store; `IN_MEMORY` for a run that cannot be resumed.
+        lock: file descriptor of the run's lock, which the writer process inherits.
+        elapsed: time of the earlier sessions of the run [s].
+        facts: facts about the run that the store keeps from the start.
+        seconds_to_write: time for writing the datasets after an interruption [s]; the store contains all episodes.
     """
 
     path: Path

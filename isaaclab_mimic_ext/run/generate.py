@@ -1,4 +1,4 @@
-"""Generate a dataset: check the output folder, run the trials, close the files, report."""
+"""Generate a dataset: check the output folder, run the trials, close the files, write statistics and videos."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ from isaaclab_mimic_ext.run.build import (
     build_generator,
     build_source_pool,
     check_envs_fit,
-    check_room_for_many,
+    check_memory_before_creation,
     config_yaml,
     first_reset,
     load_pool,
@@ -31,16 +31,16 @@ from isaaclab_mimic_ext.run.build import (
     task_of,
 )
 from isaaclab_mimic_ext.run.generator import Generator
-from isaaclab_mimic_ext.run.reports import draw_run, note_reported, report_late, write_stats
+from isaaclab_mimic_ext.run.reports import draw_run, mark_reported, write_missing_reports, write_stats
 from isaaclab_mimic_ext.run.result import Progress, RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, RunSession, check_free, finished_run, identity_of, open_run
 
 log = logging.getLogger(__name__)
 
 ShouldStop = Callable[[Progress], bool]
-"""Called after every step with the progress so far; True stops the run, which can be resumed."""
+"""Called after every step with the current progress; returning True stops the run, which can be resumed."""
 Monitor = Callable[[], AbstractContextManager[ShouldStop]]
-"""Entered while the trials run: a progress bar, signal handlers."""
+"""Returns a context that is active while the trials run, such as a progress bar or signal handlers."""
 
 
 def generate(
@@ -55,25 +55,25 @@ def generate(
     video: bool = False,
     should_stop: ShouldStop | None = None,
 ) -> RunResult:
-    """Generate demonstrations from source demonstrations, and write them to `<output_dir>/demo.hdf5`.
+    """Generate demos from source demos, and write them to `<output_dir>/demo.hdf5`.
 
     Args:
-        env: an environment of `make_env`; its task holds the subtasks and the randomization.
-        demos: source demonstrations of `load_demos`.
-        config: what to change of the task's generation settings; None: nothing.
+        env: environment of `make_env`; its task defines the subtasks and the randomization.
+        demos: source demos of `load_demos`.
+        config: changes of the task's generation settings; None: no changes.
         output_dir: folder of the run; None: a dated folder below `datasets/<task>/`.
-        resume: continue the run in `output_dir`; a finished run is returned as it is. In an empty folder a run is started.
-        overwrite: replace what is in `output_dir`.
+        resume: resume the run in `output_dir`. The result of a finished run is returned; in an empty folder, a run starts.
+        overwrite: replace the run in `output_dir`.
         recorder: file options; None: uncompressed, quaternions as xyzw.
-        video: draw `playback.mp4` and `scene.png` (tasks of this package only).
-        should_stop: called after every step with the progress so far; True stops the run, which can be resumed.
+        video: render `playback.mp4` and `scene.png` (only for tasks of this package).
+        should_stop: called after every step with the current progress; returning True stops the run, which can be resumed.
 
     Returns:
         The result. `target_reached` is False if a budget or `should_stop` ended the run; `stop_reason` states which.
 
     Raises:
-        UsageError: an argument is wrong, or the folder holds a different run; nothing was written.
-        RecorderError: writing failed.
+        UsageError: an argument is wrong, or the folder contains a different run; no file was written.
+        RecorderError: writing failed; finished trials are kept.
     """
     path = Path(dated_dir(DATASETS_DIR / env_task(env).name) if output_dir is None else output_dir)
     cfg = run_config(env, demos, config or GenerationCfg(), path)
@@ -83,7 +83,7 @@ def generate(
 
 
 def run_config(env: MimicEnv, demos: SourceDemos, config: GenerationCfg, output_dir: Path) -> GenerateCfg:
-    """The configuration of a run in an environment that exists: what `mimic generate` composes from its command line.
+    """Build the configuration of a run in an existing environment, as `mimic generate` composes it from its command line.
 
     Raises:
         ConfigError: the environment's task has no configuration, or a setting is unknown or wrong.
@@ -113,20 +113,20 @@ def generate_run(
     """Run the trials that are missing in the output folder, and write dataset, statistics and videos.
 
     Args:
-        monitor: entered while the trials run.
-        env: the environment of the configuration; None: it is created, and closed at the end.
-        demos: the source demonstrations; None: they are read from `input_file`.
+        monitor: returns a context that is active while the trials run.
+        env: environment of the configuration; None: it is created here, and closed at the end.
+        demos: source demos; None: they are read from `input_file`.
 
     Raises:
-        UsageError: the configuration is wrong, or the folder is in use or holds a different run; nothing was written.
-        RecorderError: writing failed; finished demos are kept.
+        UsageError: the configuration is wrong, or the folder is in use or contains a different run; no file was written.
+        RecorderError: writing failed; finished trials are kept.
     """
     if (finished := _finished_run(cfg)) is not None:
         return finished
     with ExitStack() as stack:
-        stack.enter_context(_one_thread())
+        stack.enter_context(_single_torch_thread())
         if env is None:
-            check_room_for_many(cfg)
+            check_memory_before_creation(cfg)
             env = stack.enter_context(closing(start_env(cfg)))
         else:
             first_reset(env, cfg.datagen_config)
@@ -134,11 +134,11 @@ def generate_run(
         check_envs_fit(env, pool)
         folder = RunFolder(Path(cfg.output_dir))
         session = stack.enter_context(_session(cfg, folder))
-        if session.finished is not None:  # Another process has finished it in the meantime.
+        if session.finished is not None:  # Another process has finished the run in the meantime.
             return _log_finished(session.finished)
         stack.enter_context(log_file(folder.log))
         generator = _start_generator(cfg, env, pool, session)
-        with monitor() as should_stop, _kept_when_failing(generator):
+        with monitor() as should_stop, _closed_after_failure(generator):
             generator.run(lambda: should_stop(generator.progress()))
             result = generator.close()
         _finish(cfg, env, folder, result)
@@ -146,12 +146,12 @@ def generate_run(
 
 
 def _finished_run(cfg: GenerateCfg) -> RunResult | None:
-    """Check the output folder; the result of the run in it if that has reached its target, else None.
+    """Check the output folder. Return the result of its run if the run has reached its target, else None.
 
-    Statistics and videos that a kill left unwritten are written now.
+    Statistics and videos that a killed session did not write are written here.
 
     Raises:
-        OutputError: another process works on the folder, or it holds a different run.
+        OutputError: another process works in the folder, or the folder contains a different run.
     """
     folder = RunFolder(Path(cfg.output_dir))
     check_free(folder)
@@ -161,12 +161,12 @@ def _finished_run(cfg: GenerateCfg) -> RunResult | None:
     finished = finished_run(folder, asdict(cfg), Path(cfg.input_file))
     if finished is None:
         return None
-    report_late(cfg, folder, finished)
+    write_missing_reports(cfg, folder, finished)
     return _log_finished(finished)
 
 
 def _log_finished(result: RunResult) -> RunResult:
-    log.info("Nothing to do: the run in %s is finished, with %d demos", result.dataset.parent, result.num_demos)
+    log.info("The run in %s is already finished (%d demos)", result.dataset.parent, result.num_demos)
     return result
 
 
@@ -187,12 +187,12 @@ def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session:
 
 
 @contextmanager
-def _kept_when_failing(generator: Generator) -> Iterator[None]:
-    """Finished demos are kept, whatever happens; the writer may be what failed."""
+def _closed_after_failure(generator: Generator) -> Iterator[None]:
+    """Close the writer if the block raises, so that finished trials are kept."""
     try:
         yield
     except BaseException:
-        with suppress(RecorderError):
+        with suppress(RecorderError):  # The writer may be the cause of the failure.
             generator.close()
         raise
 
@@ -205,9 +205,9 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
         return
     if cfg.video and not cfg.task.is_registered:
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
-    note_reported(folder)
+    mark_reported(folder)
     log.info("Saved %d demos to %s", result.num_demos, folder.demos)
-    log.info("Success by subtask, place and source demo, and failure reasons: mimic report output_dir=%s", folder.path)
+    log.info("Show success per subtask, place and source demo, and failures: mimic report output_dir=%s", folder.path)
 
 
 def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:
@@ -223,12 +223,12 @@ def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:
         log.info("  %d failed: %s", count, reason)
     if len(set(by_rule.values())) > 1:
         counts = ", ".join(f"{count} by success_rule={rule}" for rule, count in by_rule.items())
-        log.info("  what counts as success matters here: %s", counts)
+        log.info("  The number of successes depends on the success rule: %s", counts)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: its operations are small here, and the cores belong to physics and the writer."""
+def _single_torch_thread() -> Iterator[None]:
+    """Run torch on one thread: its operations are small, and physics and the writer need the cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

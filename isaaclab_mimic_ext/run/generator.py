@@ -1,4 +1,4 @@
-"""The generation loop: N environments wide, one step at a time."""
+"""Generation loop: one iteration per control step, for N environments at once."""
 
 # N envs, n of them addressed, E end effectors, S subtasks, A action entries
 
@@ -25,12 +25,15 @@ log = logging.getLogger(__name__)
 
 
 class Generator:
-    """Turns trials into recorded episodes until the ledger ends the run.
+    """Run trials and record their episodes until the ledger ends the run.
 
     Args:
-        ledger: decides which trials are started, and when the run is over.
+        env: N environments that step as one batch.
+        planner: computes the waypoints of all trials.
+        recorder: records the steps, and passes ended episodes to the writer.
+        ledger: decides which trials start, and when the run ends.
         watch: observes the trials, and judges them when they end.
-        elapsed: time of the run's earlier sessions [s].
+        elapsed: time of the earlier sessions of the run [s].
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Generator:
         self._noise = ActionNoise(config, (env.num_envs, len(env.eef_names), max(env.pose_dims)), env.device)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Generate until the target, a budget, or `should_stop`, asked after every step, ends it."""
+        """Generate until the target or a budget is reached, or `should_stop()`, called after every step, returns True."""
         self.clock.restart()
         self._num_ended_before, self._num_successes_before = self.ledger.num_ended, self.ledger.num_ended_successes
         if not self.ledger.is_over:
@@ -70,7 +73,7 @@ class Generator:
         return self.config.max_time is not None and self.clock.elapsed() >= 3600 * self.config.max_time
 
     def step(self) -> None:
-        """One control step of every env that has a trial, and what follows from it."""
+        """Make one control step in every active lane; then end, begin and continue trials and segments."""
         actions, target_eef_pose = self._next_actions()
         self.recorder.before_step(self.lanes.step)
         self.env.step(actions, self.lanes.env_ids)
@@ -83,7 +86,7 @@ class Generator:
         due, ended = self.planner.advance()
         ended = ended | self.watch.stop_early(ended, self.planner.subtask, self.planner.failure)
         begins, ends = due & ~ended[:, None] & self.lanes.is_active[:, None], ended & self.lanes.is_active
-        # sync: the only one of a step that neither ends nor begins a trial
+        # sync: the only one in a step in which no trial ends or begins
         events = torch.cat((begins, ends[:, None]), dim=1).cpu().numpy()
         if events[:, -1].any():
             self._end_trials(np.flatnonzero(events[:, -1]))
@@ -91,11 +94,11 @@ class Generator:
                 return
             self.begin_trials()
         if num_begins := int(np.count_nonzero(events[:, :-1])):
-            # The size is known on the host, so that the indices need not come from there.
+            # The number of begins is known on the host, so `nonzero_static` computes the indices without another sync.
             self._begin_segments(*torch.nonzero_static(begins, size=num_begins).unbind(1))
 
     def begin_trials(self) -> None:
-        """Start the next trials in free envs, as many as the target needs."""
+        """Begin the next trials in free lanes, at most as many as the target needs."""
         trials = self.ledger.start(self.lanes.num_free)
         if not len(trials):
             return
@@ -109,6 +112,7 @@ class Generator:
         self._begin_segments(env_ids.repeat_interleave(num_eefs), self._first_eefs.repeat(len(trials)))
 
     def progress(self) -> Progress:
+        """Return the current progress."""
         ledger, config = self.ledger, self.config
         done = ledger.num_successes if config.generation_guarantee else ledger.committed
         writer = self.recorder.writer
@@ -126,12 +130,12 @@ class Generator:
         )
 
     def result(self) -> RunResult:
-        """Result so far; what is written is known when the writer is closed."""
+        """Return the current result, without the fields that are known only when the writer is closed."""
         result = self.ledger.result(self.recorder.writer.output.path, self.watch.reasons)
         return replace(result, env_steps=self.env_steps, elapsed=self.clock.elapsed())
 
     def close(self) -> RunResult:
-        """Wait until everything is written; the result of the run.
+        """Wait until all files are written, and return the result of the run.
 
         Raises:
             RecorderError: the writer failed.
@@ -144,7 +148,7 @@ class Generator:
         self.planner.begin_segments(env_ids, eef_ids, self.env.eef_pose, self.env.object_pose, attached)
 
     def _next_actions(self) -> tuple[Tensor, Tensor]:
-        """The actions (N, A), and the poses (N, E, 4, 4) that they are to lead to."""
+        """Compute the actions (N, A) and their target poses (N, E, 4, 4), env frame [m]."""
         waypoints = self.planner.waypoints()
         noise = self._noise.sample(self._draws, self.lanes.step) * waypoints.noise_std
         target = waypoints.target_eef_pose
@@ -156,18 +160,18 @@ class Generator:
         if navigation is not None and state is not None:
             navigation.observe(state)
 
-    def _end_trials(self, places: np.ndarray) -> None:
-        """Judge the trials that end in the envs with these indices, and hand their episodes over."""
-        env_ids = self.lanes.upload(places)
-        broken = self.recorder.first_broken_step(env_ids, self.lanes.step[env_ids])
-        outcomes = self.watch.end(env_ids, self.lanes, broken, self.planner.subtask)
-        if (broken >= 0).any():
-            numbers = self.lanes.trial[env_ids[broken >= 0]].tolist()
-            log.warning("The physics of trial %s gave numbers that are not finite; it counts as failed", numbers)
+    def _end_trials(self, lane_ids: np.ndarray) -> None:
+        """Judge the trials of these lanes (n,), note them in the ledger, and record their episodes."""
+        env_ids = self.lanes.upload(lane_ids)
+        nonfinite_step = self.recorder.first_nonfinite_step(env_ids, self.lanes.step[env_ids])
+        outcomes = self.watch.end(env_ids, self.lanes, nonfinite_step, self.planner.subtask)
+        if (nonfinite_step >= 0).any():
+            numbers = self.lanes.trial[env_ids[nonfinite_step >= 0]].tolist()
+            log.warning("Physics returned values that are not finite in trials %s; these trials count as failed", numbers)
         source_demos = self.planner.chosen_demos[env_ids].cpu().numpy()
-        outcomes.attributes = {"seed": np.full(len(places), self.config.seed), "source_demos": source_demos}
+        outcomes.attributes = {"seed": np.full(len(lane_ids), self.config.seed), "source_demos": source_demos}
         outcomes.notes["source_demos"] = source_demos
-        # The ledger first: it says which trials the writer may write, these among them.
+        # The ledger is first, because it determines which trials the writer may write, including these.
         self.ledger.end(outcomes.trials, outcomes.reason)
         self.recorder.end(env_ids, outcomes, self.ledger.committed)
-        self.lanes.end(places)
+        self.lanes.end(lane_ids)

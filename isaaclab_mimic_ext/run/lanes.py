@@ -1,4 +1,4 @@
-"""Lanes: which environment runs which trial, at which step, and for how many steps its task has been solved."""
+"""Lanes: the trial of each environment, its step, and for how many steps in a row the task has been solved."""
 
 # N envs (one lane each), n of them addressed
 
@@ -8,17 +8,17 @@ from torch import Tensor
 
 
 class Lanes:
-    """State of N lanes, one per environment, shared by every loop that runs trials side by side.
+    """State of N lanes, one per environment, shared by every loop that runs trials in parallel.
 
     A loop begins trials in free lanes, advances all lanes once per control step, and ends the lanes whose trial is over.
-    An idle lane keeps step 0 and its last success counter.
+    An idle lane has step 0 and keeps its last success counter.
 
     Attributes:
-        trial: (N,) int64, number of the lane's trial; of its last one where the lane is idle.
-        step: (N,) int64, steps that the trial has made.
-        num_success_steps: (N,) int64, steps in a row, up to now, in which the task was solved.
+        trial: (N,) int64, number of the trial of each lane; of the last trial if the lane is idle.
+        step: (N,) int64, number of steps that the trial has made.
+        num_success_steps: (N,) int64, number of latest steps in a row in which the task was solved.
         is_active: (N,) bool, lanes that run a trial.
-        active: the same on the host.
+        active: (N,) bool, the same on the host (NumPy).
     """
 
     def __init__(self, num_envs: int, device: torch.device | str):
@@ -32,15 +32,17 @@ class Lanes:
 
     @property
     def num_active(self) -> int:
+        """Number of lanes that run a trial."""
         return int(np.count_nonzero(self.active))
 
     @property
     def num_free(self) -> int:
+        """Number of idle lanes."""
         return len(self.active) - self.num_active
 
     @property
     def env_ids(self) -> Tensor | None:
-        """Active lanes as `MimicEnv.step` takes them: sorted indices, None where all are active."""
+        """Indices of the active lanes, sorted, for `MimicEnv.step`; None if all lanes are active."""
         if self.active.all():
             return None
         if self._active_ids is None:
@@ -48,13 +50,13 @@ class Lanes:
         return self._active_ids
 
     def begin(self, trials: np.ndarray) -> Tensor:
-        """Begin trials (n,) in the first n free lanes; their indices, (n,)."""
-        places = np.flatnonzero(~self.active)[: len(trials)]
-        assert len(places) == len(trials), f"{len(trials)} trials for {len(places)} free lanes"
-        env_ids = self.upload(places)
+        """Begin trials (n,) in the first n free lanes, and return the indices of these lanes, (n,)."""
+        lane_ids = np.flatnonzero(~self.active)[: len(trials)]
+        assert len(lane_ids) == len(trials), f"{len(trials)} trials for {len(lane_ids)} free lanes"
+        env_ids = self.upload(lane_ids)
         if not len(trials):
             return env_ids
-        self.active[places] = True
+        self.active[lane_ids] = True
         self._active_ids = None
         self.trial[env_ids] = self.upload(trials)
         self.step[env_ids] = 0
@@ -63,30 +65,30 @@ class Lanes:
         return env_ids
 
     def advance(self, success: Tensor) -> None:
-        """Count one control step of the active lanes, after which the task is solved or not, (N,) bool."""
+        """Count one control step of the active lanes; `success` (N,) bool: the task is solved after this step."""
         counted = (self.num_success_steps + 1) * success
         self.num_success_steps = torch.where(self.is_active, counted, self.num_success_steps)
         self.step += self.is_active
 
     def has_held(self, num_steps: int) -> Tensor:
-        """Whether the task has been solved in each of the last `num_steps` steps, (N,) bool."""
+        """Return whether the task was solved in each of the last `num_steps` steps, (N,) bool."""
         return self.num_success_steps >= num_steps
 
     def active_among(self, mask: Tensor) -> np.ndarray:
-        """Indices (n,) of the active lanes for which a mask (N,) holds, on the host."""
-        return np.flatnonzero(mask.cpu().numpy() & self.active)  # sync: the loop's one
+        """Return the indices (n,) of the active lanes in which a mask (N,) is true, on the host."""
+        return np.flatnonzero(mask.cpu().numpy() & self.active)  # sync: the only one of the loop
 
-    def end(self, places: np.ndarray) -> None:
+    def end(self, lane_ids: np.ndarray) -> None:
         """Free the lanes with these indices (n,)."""
-        if not len(places):
+        if not len(lane_ids):
             return
-        self.active[places] = False
+        self.active[lane_ids] = False
         self._active_ids = None
-        env_ids = self.upload(places)
+        env_ids = self.upload(lane_ids)
         self.is_active[env_ids] = False
-        # What is recorded of an idle lane goes to step 0, where its next trial overwrites it.
+        # Recording continues in idle lanes, but only into step 0, which the next trial overwrites.
         self.step[env_ids] = 0
 
     def upload(self, array: np.ndarray) -> Tensor:
-        """An array on the device of the lanes."""
+        """Copy an array to the device of the lanes."""
         return torch.from_numpy(array).to(self._device)

@@ -1,6 +1,6 @@
-"""Bookkeeping of trials: which were started, how they ended, and which of them form the result."""
+"""Record of started and ended trials; decides which trials form the result."""
 
-# K: the number of trials that the result consists of
+# F trials that ended; the result consists of trials 0 .. K-1
 
 import math
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 _RUNNING = -2
-"""Marks a trial that has not ended, among the reasons of those that have."""
-_DOUBT = 0.01
-"""How likely `min_success_rate` is to end a run, however long, whose true rate is not below it."""
+"""Reason code of a trial that has not ended."""
+_MAX_ERROR_PROBABILITY = 0.01
+"""Maximum probability that `min_success_rate` ends a run of any length whose true success rate is not below it."""
 
 
 class TrialLedger:
-    """Hands out trial numbers and finds where a run ends.
+    """Assigns trial numbers and determines where a run ends.
 
-    The result is what trials 0 .. K-1 gave, with K the least number that meets the target or a budget. Trials count in
-    the order of their numbers, whichever ends first, so that short trials are not favoured.
+    The result consists of trials 0 .. K-1, with K the smallest number that meets the target or a budget. Trials count in
+    the order of their numbers, not in the order in which they end, so that short trials are not favored.
     """
 
     def __init__(self, config: DataGenConfig):
@@ -31,70 +31,74 @@ class TrialLedger:
         self.committed = 0
         """Trials 0 .. committed - 1 have ended and belong to the result."""
         self.num_successes = 0
-        """Among the committed ones."""
+        """Number of successful trials among the committed trials."""
         self.num_ended = 0
-        """Trials that ended, committed or not."""
+        """Number of trials that ended, committed or not."""
         self.stop_reason: str | None = None
-        """Why the run is over: its target, or a budget; None while it goes on."""
+        """Reason of the end of the run (target or a budget); None while the run continues."""
         self.target_reached = False
         self._reason = np.full(1024, _RUNNING, dtype=np.int16)
-        self._gaps = np.zeros(0, dtype=np.int64)
-        """Trials of an earlier session that did not end, to be started anew."""
+        self._unfinished = np.zeros(0, dtype=np.int64)
+        """Trials of an earlier session that did not end and must start again."""
         self._failures_in_row = 0
         self._num_failed = 0
 
     @property
     def num_ended_successes(self) -> int:
-        """Trials that succeeded, committed or not."""
+        """Number of successful trials, committed or not."""
         return self.num_ended - self._num_failed
 
     @property
     def num_failures(self) -> int:
-        """Among the committed trials."""
+        """Number of failed trials among the committed trials."""
         return self.committed - self.num_successes
 
     @property
     def is_over(self) -> bool:
+        """Return whether the target or a budget has ended the run."""
         return self.stop_reason is not None
 
     def start(self, num_free: int) -> np.ndarray:
-        """Numbers of the trials to start in `num_free` free envs: as many as the target needs if all of them succeed."""
-        again, self._gaps = np.split(self._gaps, [min(num_free, len(self._gaps))])
-        count = max(0, min(num_free - len(again), self._num_needed()))
+        """Numbers of the trials to start in `num_free` free lanes: as many as the target needs if all of them succeed."""
+        restarted, self._unfinished = np.split(self._unfinished, [min(num_free, len(self._unfinished))])
+        count = max(0, min(num_free - len(restarted), self._num_needed()))
         first, self.num_started = self.num_started, self.num_started + count
-        self._make_room(self.num_started)
-        return np.concatenate((again, np.arange(first, self.num_started)))
+        self._grow(self.num_started)
+        return np.concatenate((restarted, np.arange(first, self.num_started)))
 
     def restore(self, trials: np.ndarray, reason: np.ndarray) -> None:
-        """Take over trials (F,) that ended in an earlier session, as for `end`; those missing between them run again."""
+        """Restore trials (F,) that ended in an earlier session (arguments of `end`). Missing trials will start again."""
         self.num_started = int(trials.max(initial=-1)) + 1
-        self._make_room(self.num_started)
-        self._gaps = np.setdiff1d(np.arange(self.num_started), trials)
+        self._grow(self.num_started)
+        self._unfinished = np.setdiff1d(np.arange(self.num_started), trials)
         self.end(trials, reason)
         if self.is_over:
-            self._gaps = self._gaps[:0]
+            self._unfinished = self._unfinished[:0]
 
     def stop(self, reason: str) -> None:
-        """End the run for a reason that is not in its trials, with those that are committed."""
+        """End the run for a reason outside of its trials. The result consists of the committed trials."""
         self.stop_reason = self.stop_reason or reason
 
-    def _make_room(self, num_trials: int) -> None:
+    def _grow(self, num_trials: int) -> None:
         if num_trials > len(self._reason):
             grown = np.full(2 * num_trials, _RUNNING, dtype=np.int16)
             grown[: len(self._reason)] = self._reason
             self._reason = grown
 
     def failures(self, reasons: Sequence[str]) -> dict[str, int]:
-        """Number of failed trials by reason, without reasons that never occurred; `reasons` are the names by code.
+        """Number of failed trials by reason, without reasons that did not occur.
 
-        Trials that count for the result; while the run is not over, all that have ended.
+        The trials that form the result are counted; before the end of the run, all trials that have ended.
+
+        Args:
+            reasons: names of the reasons, by code.
         """
         counted = self._reason[: self.committed if self.is_over else self.num_started]
         counts = np.bincount(counted[counted >= 0], minlength=len(reasons))
         return {name: int(count) for name, count in zip(reasons, counts, strict=True) if count}
 
     def result(self, dataset: Path, reasons: Sequence[str]) -> RunResult:
-        """Result of the run as far as the trials decide it; interrupted where the run is not over."""
+        """Return the fields of the result that the trials determine; `INTERRUPTED` if the run is not over."""
         return RunResult(
             dataset=dataset,
             num_attempts=self.committed if self.is_over else self.num_ended,
@@ -115,10 +119,11 @@ class TrialLedger:
         return allowed if config.max_trials is None else min(allowed, config.max_trials - self.num_started)
 
     def end(self, trials: np.ndarray, reason: np.ndarray) -> None:
-        """Note how trials (F,) ended; commit those before which none is missing, and find whether the run is over.
+        """Note trials (F,) that ended. Commit the trials whose predecessors have all ended, and check the end of the run.
 
         Args:
-            reason: (F,), code of the reason why each trial failed, `SUCCEEDED` where it did not.
+            trials: (F,), numbers of the trials.
+            reason: (F,), code of the reason of failure; `SUCCEEDED` if the trial succeeded.
         """
         self._reason[trials] = reason
         self.num_ended += len(trials)
@@ -132,12 +137,12 @@ class TrialLedger:
     def _commit(self, success: np.ndarray) -> None:
         if not len(success):
             return
-        # Counts after each of these trials, as if they had run one by one.
+        # Counts after each of these trials, in the order of their numbers.
         in_row = self._failures_in_row_after(success)
         successes = self.num_successes + np.cumsum(success)
         attempts = self.committed + np.arange(1, len(success) + 1)
-        ends = self._ends(successes, attempts, in_row)
-        # The first rule that is met ends the run; trials after it do not count.
+        ends = self._met_rules(successes, attempts, in_row)
+        # The rule that is met first ends the run; later trials do not count.
         last = min((index for index, _, _ in ends), default=len(success) - 1)
         self._failures_in_row = int(in_row[last])
         self.num_successes, self.committed = int(successes[last]), int(attempts[last])
@@ -149,8 +154,8 @@ class TrialLedger:
         last_success = np.maximum.accumulate(np.where(success, index, -self._failures_in_row))
         return index - last_success
 
-    def _ends(self, successes: np.ndarray, attempts: np.ndarray, in_row: np.ndarray) -> list[tuple[int, bool, str]]:
-        """For each rule that is met: the first trial at which it is (index), whether it is the target, its name."""
+    def _met_rules(self, successes: np.ndarray, attempts: np.ndarray, in_row: np.ndarray) -> list[tuple[int, bool, str]]:
+        """Return per rule that is met: index of the first trial that meets it, whether it is the target, its text."""
         config = self.config
         counted = successes if config.generation_guarantee else attempts
         rules = [(counted >= config.generation_num_trials, True, "target reached")]
@@ -163,17 +168,18 @@ class TrialLedger:
         if config.max_trials is not None:
             rules.append((attempts >= config.max_trials, False, f"max_trials: {config.max_trials} trials were made"))
         if config.min_success_rate is not None:
-            reason = f"min_success_rate: the success rate is below {config.min_success_rate} for sure"
+            reason = f"min_success_rate: the success rate is below {config.min_success_rate} with 99 % confidence"
             rules.append((is_surely_below(successes, attempts, config.min_success_rate), False, reason))
         return [(int(met.argmax()), is_target, reason) for met, is_target, reason in rules if met.any()]
 
 
 def is_surely_below(successes: np.ndarray, trials: np.ndarray, rate: float) -> np.ndarray:
-    """Whether so many successes (F,) among `trials` (F,) show that the true success rate is below `rate`, (F,) bool.
+    """Return whether `successes` (F,) among `trials` (F,) show that the true success rate is below `rate`, (F,) bool.
 
-    To be asked after every trial of a run, however long: were the true rate at the bound, the ratio of the likelihood under
-    all rates alike (a beta-binomial) to that under `rate` would be a martingale, which ever exceeds 1 / p with a probability
-    of at most p. Source: Ville's inequality; Robbins (1970), Statistical methods related to the iterated logarithm.
+    The test may be repeated after every trial of a run of any length. If the true rate equals `rate`, the ratio of the
+    likelihood under a uniform prior of rates (beta-binomial) to the likelihood under `rate` is a martingale. It exceeds
+    1 / p at any time with a probability of at most p, here 0.01.
+    Source: Ville's inequality; Robbins (1970), Statistical methods related to the law of the iterated logarithm.
     """
     failures = trials - successes
     lgamma = np.vectorize(math.lgamma, otypes=[float])
@@ -181,4 +187,4 @@ def is_surely_below(successes: np.ndarray, trials: np.ndarray, rate: float) -> n
         under_rate = np.where(successes > 0, successes * np.log(rate), 0.0)
         under_rate += np.where(failures > 0, failures * np.log1p(-rate), 0.0)
     under_all = lgamma(successes + 1) + lgamma(failures + 1) - lgamma(trials + 2)
-    return (successes < rate * trials) & (under_all - under_rate > -math.log(_DOUBT))
+    return (successes < rate * trials) & (under_all - under_rate > -math.log(_MAX_ERROR_PROBABILITY))

@@ -1,4 +1,4 @@
-"""Record source demonstrations: an operator plans them, or a person commands the robot step by step."""
+"""Record source demos: a scripted operator plans them, or a person commands the robot step by step."""
 
 import logging
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from isaaclab_mimic_ext.task.definition import Task
 log = logging.getLogger(__name__)
 
 MAX_PLAN_STEPS = 1000
-"""Longest demo of a planning operator [steps]."""
+"""Horizon of demos of a scripted operator [steps]."""
 
 
 def record(
@@ -47,23 +47,23 @@ def record(
     operator_name: str | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
-    """Record successful demonstrations of an operator.
+    """Record successful demos of an operator.
 
     Args:
-        env: an environment of `make_env`; a planning operator acts in all its N scenes at once, a live device in one.
-        output_file: the dataset to write; `annotate` marks its subtasks afterwards.
-        operator: `scripted` or `scripted_fluent` (without pauses), from `tasks/<task>/operator.py`; a function of that
-            form; or a device whose `command()` gives one step's motion.
-        num_demos: record until this many demos have succeeded.
-        seed: of scenes and operator.
+        env: environment of `make_env`. A scripted operator acts in all N scenes at once; a live device requires N = 1.
+        output_file: path of the dataset; `annotate` adds the subtask boundaries later.
+        operator: `scripted` or `scripted_fluent` (without pauses), from `tasks/<task>/operator.py`; a function of type
+            `Operator`; or a device (`LiveDevice`) whose `command()` returns the motion of one step.
+        num_demos: number of successful demos to record.
+        seed: seed of scenes and operator.
         config: budgets and `num_success_steps`; None: 25 failures in a row end the recording.
         recorder: file options; None: uncompressed, quaternions as xyzw.
-        overwrite: replace a file that exists.
-        operator_name: noted in the file; None: the name of the operator.
-        should_stop: asked after every step.
+        overwrite: replace an existing file.
+        operator_name: name of the operator in the file; None: the name of `operator`.
+        should_stop: called after every step; returning True ends the recording.
 
     Raises:
-        UsageError: an argument is wrong; nothing was written.
+        UsageError: an argument is wrong; no file was written.
         RecorderError: writing failed.
     """
     output, options = Path(output_file), recorder or RecorderCfg()
@@ -86,21 +86,27 @@ def record(
             record_demos(env, operator, buffers, ledger, seed, rules.num_success_steps, should_stop)
     finally:
         result = writer.close(ledger.result(output, OPERATOR_REASONS))
-    log.info("Recorded %d demos in %d attempts; saved to %s", result.num_demos, result.num_attempts, output)
+    log.info("Saved %d demos of %d attempts to %s", result.num_demos, result.num_attempts, output)
     return result
 
 
 def load_operator(task: Task, teleop_device: str) -> Operator:
-    """The scripted operator of a task: `scripted`, or `scripted_fluent`, who does not pause.
+    """Load the scripted operator of a task.
+
+    Args:
+        teleop_device: `scripted`, or `scripted_fluent` (without pauses).
 
     Raises:
-        UsageError: it has none.
+        UsageError: the task does not have this operator.
     """
     module = f"isaaclab_mimic_ext.tasks.{task.name}.operator"
     if find_spec(module) is None:
-        raise UsageError(f"teleop_device: task '{task.name}' has no scripted operator (tasks/{task.name}/operator.py)")
+        raise UsageError(
+            f"teleop_device: scripted operator of task '{task.name}' not found; "
+            f"add tasks/{task.name}/operator.py, or use another teleop_device"
+        )
     name = "plan_demos" if teleop_device == "scripted" else "plan_fluent_demos"
     planner = getattr(import_module(module), name, None)
     if planner is None:
-        raise UsageError(f"teleop_device: the operator of task '{task.name}' has no '{teleop_device}'; choices: scripted")
+        raise UsageError(f"teleop_device: '{teleop_device}' is not an operator of task '{task.name}'; choices: scripted")
     return planner

@@ -1,6 +1,6 @@
-"""Recording N envs at once: episode buffers on the device, finished episodes to the writer."""
+"""Record N envs at once: buffer their episodes on the device, and pass ended episodes to the writer."""
 
-# N envs, n of them addressed, E end effectors, S subtasks, A action entries
+# N envs, n of them addressed, A action entries
 
 import torch
 from torch import Tensor
@@ -12,12 +12,12 @@ from isaaclab_mimic_ext.run.writer import EpisodeWriter
 
 
 class EpisodeRecorder:
-    """Buffers what each environment records on the device, and hands whole episodes to the writer.
+    """Buffers the steps of each environment on the device, and passes complete episodes to the writer.
 
     Args:
-        env: already reset, so that its observations and states show their layout.
+        env: environment after its first reset, which defines the layout of observations and states.
         horizon: largest number of steps of an episode.
-        writer: takes the episodes; made for the `episode_format` of such an env.
+        writer: writer of the episodes, created for the `episode_format` of `env`.
     """
 
     def __init__(self, env: MimicEnv, horizon: int, writer: EpisodeWriter):
@@ -29,21 +29,22 @@ class EpisodeRecorder:
         self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
 
     def begin(self, env_ids: Tensor) -> None:
-        """Note the initial state of episodes that start now in `env_ids` (n,)."""
+        """Record the initial state of episodes that start now in `env_ids` (n,)."""
         self._initial.write_envs(env_ids, 0, {"initial_state": self._env.get_state()})
 
     def before_step(self, step: Tensor) -> None:
-        """Record what a policy sees, at `step` (N,) of each env's episode."""
+        """Record the observations at `step` (N,) of each env's episode."""
         self._before.write(step, {"obs": self._env.observations()})
 
     def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
-        """Record actions (N, A), their effect, and whether the task is solved (N,) bool, at `step` (N,)."""
+        """Record actions (N, A), the states after them, and success (N,) bool, at `step` (N,)."""
         self._after.write(step, _after_step(self._env, actions, success))
 
-    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        """The step from which the episodes of `env_ids` (n,), of so many steps (n,), hold numbers that are not finite, (n,).
+    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+        """First step with recorded values that are not finite, in the episodes of `env_ids` (n,), (n,); -1 if none.
 
-        -1 where all of them are finite.
+        Args:
+            num_steps: (n,), numbers of steps of the episodes.
         """
         finite = self._before.is_finite(env_ids, num_steps) & self._after.is_finite(env_ids, num_steps)
         finite[:, :1] &= self._initial.is_finite(env_ids, torch.ones_like(num_steps))
@@ -51,7 +52,11 @@ class EpisodeRecorder:
         return torch.where(finite.all(1), -1, first)
 
     def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
-        """Hand the episodes of `env_ids` (n,) over; trials below `committed` may be written.
+        """Pass the episodes of `env_ids` (n,) to the writer.
+
+        Args:
+            outcomes: outcomes of their trials.
+            committed: trials below this number may be written to the dataset.
 
         Raises:
             RecorderError: the writer failed.
@@ -64,19 +69,19 @@ class EpisodeRecorder:
 
 
 def episode_format(env: MimicEnv) -> EpisodeFormat:
-    """What an env, already reset, records."""
+    """Return the layout of the recorded episodes of an environment after its first reset."""
     before, after, initial = _layouts(env)
     return EpisodeFormat(env.env_args(), before.fields + after.fields, initial.fields)
 
 
 def bytes_per_env(env: MimicEnv, horizon: int) -> int:
-    """What an env's buffers take for episodes of at most `horizon` steps."""
+    """Size of the buffers of one environment for episodes of at most `horizon` steps [bytes]."""
     before, after, initial = _layouts(env)
     return horizon * (before.num_bytes + after.num_bytes) + initial.num_bytes
 
 
 def _layouts(env: MimicEnv) -> tuple[RowLayout, RowLayout, RowLayout]:
-    """Of what is recorded before a step, after it, and at the start."""
+    """Layouts of the rows that are recorded before a step, after a step, and at the start of an episode."""
     actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
     after = _after_step(env, actions, torch.zeros(env.num_envs, device=env.device))
     initial = {"initial_state": env.get_state()}

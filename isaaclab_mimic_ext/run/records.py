@@ -1,4 +1,4 @@
-"""The records of a run's trials, as arrays."""
+"""Records of the trials of a run, read from its store as arrays."""
 
 # K trials, E end effectors, S subtasks, O objects, Q term signals
 
@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.run.store import RunStore, TrialRecord
 
 @dataclass(frozen=True)
 class Subtask:
-    """One subtask, as the configuration names it; `eef` and `index` are its place in a record's arrays."""
+    """Names of a subtask in the configuration; `eef` and `index` are its indices in the arrays of `RunRecords`."""
 
     eef: int
     index: int
@@ -27,23 +27,28 @@ class Subtask:
 
     @property
     def title(self) -> str:
+        """Name for tables and charts: the term signal, or the index of the subtask."""
         return self.signal or f"subtask {self.index}"
 
 
 @dataclass(frozen=True)
 class RunRecords:
-    """Trials that have ended, in the order of their numbers.
+    """Records of the trials that have ended, in the order of their numbers.
 
     Attributes:
-        facts: what the run's store says of it.
-        trials, success, reason, length, step: (K,); step and reason say when and why a trial failed.
-        stopped: (K,) bool, whether a trial was ended early.
-        held, any_step: (K,) bool, whether it succeeded by each `success_rule`; `success` is by the run's own.
+        facts: facts about the run from its store.
+        trials: (K,), numbers of the trials.
+        success: (K,) bool, success by the run's `success_rule`.
+        reason: (K,), name of the reason of failure; empty if the trial succeeded.
+        length: (K,), number of steps.
+        step: (K,), step of the failure.
+        stopped: (K,) bool, trials that were ended early.
+        held, any_step: (K,) bool, success by each `success_rule`.
         scene: (K, O, 3), x, y [m] and yaw [rad] of every object after the reset.
-        reached: (K, Q), the step in which each term signal was first true, or -1.
-        subtask: (K, E), the one that the plan was in at the end.
-        source_demos: (K, E, S), -1 where none was chosen.
-        tracking: (K, E, S, 4), see `diagnose.tracking.TRACKING`; NaN where there is nothing to say.
+        reached: (K, Q), first step in which each term signal was true; -1 if never.
+        subtask: (K, E), subtask of each end effector at the end.
+        source_demos: (K, E, S), index of the selected source demo; -1 if none was selected.
+        tracking: (K, E, S, 4), tracking errors, see `run.failures.TRACKING`; NaN without steps.
     """
 
     facts: dict[str, Any]
@@ -66,20 +71,22 @@ class RunRecords:
 
     @property
     def objects(self) -> list[str]:
+        """Names of the objects, axis O of `scene`."""
         return list(self.facts["trials"]["objects"])
 
     @property
     def source_names(self) -> list[str]:
+        """Names of the source demos, by the index in `source_demos`."""
         return list(self.facts["trials"]["source_demos"])
 
     @property
     def signals(self) -> list[str]:
-        """What the last axis of `reached` stands for."""
+        """Names of the term signals, axis Q of `reached`."""
         return list(dict.fromkeys(name for row in self.facts["trials"]["signals"] for name in row if name))
 
     @property
     def subtasks(self) -> list[list[Subtask]]:
-        """By end effector."""
+        """Subtasks of each end effector."""
         facts = self.facts["trials"]
         columns = (facts["signals"], facts["descriptions"], facts["object_refs"])
         return [
@@ -88,15 +95,15 @@ class RunRecords:
         ]
 
     def only(self, rows: np.ndarray) -> "RunRecords":
-        """Some of the trials, by mask or index."""
+        """Select trials by mask or index."""
         arrays = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "facts"}
         return replace(self, **arrays)
 
     def attained(self, subtask: Subtask) -> np.ndarray:
-        """Whether each trial attained a subtask and all before it of the same end effector, (K,) bool.
+        """Return whether each trial attained a subtask and all earlier subtasks of the same end effector, (K,) bool.
 
-        A subtask is attained when its term signal was true at some time; one without a signal with the trial's success if it
-        is the last one, else with the one before.
+        A subtask is attained if its term signal was true in any step. Without a term signal, the last subtask is attained
+        if the trial succeeded, and any other subtask if the subtask before it is attained.
         """
         attained = np.ones(len(self), dtype=bool)
         row = self.subtasks[subtask.eef]
@@ -109,24 +116,24 @@ class RunRecords:
 
 
 def read_records(store_path: Path, num_trials: int | None = None) -> RunRecords:
-    """The records in a run's store, also while the run goes on.
+    """Read the records in the store of a run, which may still be running.
 
     Args:
-        num_trials: only trials of lower numbers; None: all that have ended.
+        num_trials: read only trials with lower numbers; None: all trials that have ended.
 
     Raises:
-        SourceDataError: there are none, or they cannot be read.
-        OutputError: another version of this package has made them.
+        SourceDataError: the store is missing or damaged, or no run has started in it.
+        OutputError: a different version of this package wrote the store.
     """
     if not store_path.is_file():
-        raise SourceDataError(f"{store_path}: there is no such file; give the output_dir of a generation run")
+        raise SourceDataError(f"{store_path}: not found; use the output_dir of a generation run")
     try:
         facts, found = _read(store_path)
         if "trials" in facts:
             return _arrays(facts, [record for record in found if num_trials is None or record.trial < num_trials])
     except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
-        raise SourceDataError(f"{store_path}: the file is damaged ({error}); generate again") from error
-    raise SourceDataError(f"{store_path}: no run has begun in it; generate first")
+        raise SourceDataError(f"{store_path}: is damaged ({error}); generate again") from error
+    raise SourceDataError(f"{store_path}: must contain a run that has started; generate first")
 
 
 def _read(store_path: Path) -> tuple[dict[str, Any], list[TrialRecord]]:

@@ -1,4 +1,4 @@
-"""What a run says of itself once its demos have their names, made up for later where a kill came before it."""
+"""Statistics, videos and picture of a run, written after its dataset; after a kill, written when the run is resumed."""
 
 import json
 import logging
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 def write_stats(cfg: GenerateCfg, folder: RunFolder, result: RunResult, engine: str | None) -> dict[str, int]:
-    """Write `important_stats.json`; how many trials succeeded by each `success_rule`.
+    """Write `important_stats.json`, and return the number of successful trials by each `success_rule`.
 
     Raises:
-        RecorderError: it cannot be written.
+        RecorderError: the file cannot be written.
     """
     provenance = {
         "generation_path": str(folder.path),
@@ -39,16 +39,16 @@ def write_stats(cfg: GenerateCfg, folder: RunFolder, result: RunResult, engine: 
     return summary["successes_by_rule"]
 
 
-def note_reported(folder: RunFolder) -> None:
-    """Note that nothing is left to be made up for."""
+def mark_reported(folder: RunFolder) -> None:
+    """Note in the store that statistics, videos and picture are complete."""
     run_facts(folder, reported=True)
 
 
-def report_late(cfg: GenerateCfg, folder: RunFolder, result: RunResult) -> None:
-    """Write what is missing of a finished run: statistics, videos, picture.
+def write_missing_reports(cfg: GenerateCfg, folder: RunFolder, result: RunResult) -> None:
+    """Write the missing statistics, videos and picture of a finished run.
 
     Raises:
-        OutputError: another process works on the run, or the folder cannot be written to.
+        OutputError: another process works in the folder, or the folder cannot be written to.
     """
     is_reported = run_facts(folder)["reported"]
     draws_video = cfg.video and not cfg.task.is_registered
@@ -58,16 +58,16 @@ def report_late(cfg: GenerateCfg, folder: RunFolder, result: RunResult) -> None:
     with locked(folder), log_file(folder.log):
         if not is_reported:
             write_stats(cfg, folder, result, read_facts(folder.demos).env_args.get("engine"))
-            log.info("Wrote %s, which was missing", folder.stats)
+            log.info("Wrote the missing file %s", folder.stats)
         if draws_video:
             draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)
-        note_reported(folder)
+        mark_reported(folder)
 
 
 def draw_run(folder: RunFolder, task: Task, num_demos: int) -> None:
-    """Draw the playback videos and the scene picture of a run, those that there are demos for.
+    """Render the playback videos and the scene picture of a run, if the run has demos for them.
 
-    What cannot be drawn is warned about only: the dataset is what the run was for, and a machine without OpenGL has it too.
+    A failure to render is only a warning: the dataset is complete, also on machines without OpenGL.
     """
     from isaaclab_mimic_ext.envs.playback import write_scene_picture, write_video
 
@@ -90,6 +90,6 @@ def _has_demos(path: Path) -> bool:
 def _draw(draw: Callable[..., None], dataset: Path, picture: Path, task: Task, num_demos: int) -> None:
     try:
         draw(dataset, picture, task, num_demos=num_demos)
-        log.info("Drew %s", picture)
+        log.info("Saved %s", picture)
     except MimicError as error:
-        log.warning("No %s: %s", picture.name, error)
+        log.warning("%s was not rendered: %s", picture.name, error)

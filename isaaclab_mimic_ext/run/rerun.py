@@ -1,6 +1,6 @@
-"""Trials of a finished or running run once more, to look at them: a trial is a function of its number, so it is the same."""
+"""Run selected trials of a run again, to render them. A trial is a function of its number, so its motion is the same."""
 
-# N envs, one a trial, T steps
+# N envs, one per trial, n of them addressed, T steps
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -33,11 +33,13 @@ _NO_LIMITS: dict[str, Any] = dict.fromkeys(
 
 
 @dataclass(frozen=True)
-class Film:
-    """A trial to look at: its states after each step, leaves (T, ...), and why it failed this time.
+class RecordedMotion:
+    """Recorded motion of a trial, for rendering.
 
     Attributes:
-        reason: empty where it did not fail; None where it was not run again.
+        trial: number of the trial.
+        reason: reason of failure in the rerun; empty if the trial succeeded; None if the trial was not run again.
+        states: states after each step, leaves (T, ...).
     """
 
     trial: int
@@ -45,15 +47,16 @@ class Film:
     states: dict[str, Any]
 
 
-def film_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence[int]) -> list[Film]:
-    """Run some trials of a run again, all at once.
+def rerun_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence[int]) -> list[RecordedMotion]:
+    """Run trials of a run again, all in parallel, and record their states.
 
     Args:
-        identity: what the run's store says that its trials depend on.
+        identity: everything that the trials depend on, from the run's store (`identity_of`).
+        trials: numbers of the trials.
 
     Raises:
-        SourceDataError: the run's configuration or its source demonstrations are gone, or are others by now.
-        SimulatorUnavailable: its engine is not installed.
+        SourceDataError: the configuration or the source demos of the run are missing or have changed.
+        SimulatorUnavailable: the engine is not installed.
     """
     cfg = _run_config(folder)
     _check_same(identity, identity_of(asdict(cfg), Path(cfg.input_file)))
@@ -61,7 +64,7 @@ def film_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence
     cfg = replace(cfg, num_envs=len(trials), datagen_config=rules)
     env = start_env(cfg)
     try:
-        recorder = _FilmRecorder(env)
+        recorder = _StateRecorder(env)
         planner = build_planner(cfg, env, load_pool(cfg, env))
         watch = TrialWatch(env, rules, term_signals(cfg, env), planner.failure_messages)
         others = np.setdiff1d(np.arange(max(trials) + 1), trials)
@@ -71,24 +74,24 @@ def film_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence
     finally:
         env.close()
     names = dict(enumerate(watch.reasons)) | {SUCCEEDED: ""}
-    return [Film(trial, names[recorder.reasons[trial]], recorder.states[trial]) for trial in trials]
+    return [RecordedMotion(trial, names[recorder.reasons[trial]], recorder.states[trial]) for trial in trials]
 
 
-def read_failed_demos(path: Path, trials: Sequence[int], task: Task) -> list[Film]:
-    """Those of some trials that a run has written as failed demos, for where they cannot be run again.
+def read_failed_demos(path: Path, trials: Sequence[int], task: Task) -> list[RecordedMotion]:
+    """Read trials that a run wrote as failed demos, if the trials cannot be run again. Other trials are left out.
 
     Raises:
-        SourceDataError: the file is damaged, or of another task.
+        SourceDataError: the file is damaged, or belongs to a different task.
     """
     if not path.is_file():
         return []
     with open_hdf5(path) as file:
         names = {int(file["data"][name].attrs["trial"]): name for name in demo_names(file)}
-        return [Film(trial, None, demo_states(file, names[trial], task)) for trial in trials if trial in names]
+        return [RecordedMotion(trial, None, demo_states(file, names[trial], task)) for trial in trials if trial in names]
 
 
-class _FilmRecorder:
-    """Keeps the states of every step of trials that all begin together, instead of writing them."""
+class _StateRecorder:
+    """Recorder (as `EpisodeRecorder`) that keeps the states of every step in memory. All trials must begin together."""
 
     def __init__(self, env: MimicEnv):
         self._env = env
@@ -97,7 +100,7 @@ class _FilmRecorder:
         self.states: dict[int, dict[str, Any]] = {}
 
     def begin(self, env_ids: Tensor) -> None:
-        assert not self._steps, "trials that begin late"
+        assert not self._steps, "all trials must begin together"
 
     def before_step(self, step: Tensor) -> None:
         pass
@@ -105,7 +108,7 @@ class _FilmRecorder:
     def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
         self._steps.append(trees.map(Tensor.clone, self._env.get_state()))
 
-    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full_like(num_steps, -1)
 
     def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
@@ -122,12 +125,12 @@ def _run_config(folder: RunFolder) -> GenerateCfg:
         schema = OmegaConf.structured(GenerateCfg(subtask_configs={name: [] for name in eef_names}))
         return OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[return-value]
     except FileNotFoundError as error:
-        raise SourceDataError(f"{folder.config} is gone; without it no trial can be run again") from error
-    except Exception as error:  # Of YAML and OmegaConf there are many kinds.
-        raise SourceDataError(f"{folder.config} is no configuration of this version ({error})") from error
+        raise SourceDataError(f"{folder.config}: not found; it is required to run trials again") from error
+    except Exception as error:  # YAML and OmegaConf raise errors of many types.
+        raise SourceDataError(f"{folder.config}: is not a configuration of this version ({error})") from error
 
 
 def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     changed = sorted(name for name in {*then, *now} - FREE_TO_CHANGE if then.get(name) != now.get(name))
     if changed:
-        raise SourceDataError(f"trials cannot be run again as they were, since this has changed: {', '.join(changed[:5])}")
+        raise SourceDataError(f"trials cannot be run again with the same motion; changed: {', '.join(changed[:5])}")

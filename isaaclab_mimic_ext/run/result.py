@@ -1,4 +1,4 @@
-"""Result of a run, and its progress while it goes on. The writer's process imports this: no torch here."""
+"""Result of a run, and its progress while it runs. Imported by the writer process: no torch here."""
 
 import time
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ import numpy as np
 from isaaclab_mimic_ext.task.reasons import DIVERGED
 
 INTERRUPTED = "interrupted"
-"""Stop reason of a run that neither its target nor a budget has ended."""
+"""Stop reason of a run that was ended neither by its target nor by a budget."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class RunResult:
 
     Attributes:
         dataset: file of the successful demos.
-        num_attempts: number of trials that count; after an interruption all that have ended.
-        num_successes: number of them that succeeded.
+        num_attempts: number of trials that count; after an interruption, all trials that have ended.
+        num_successes: number of successful trials among them.
         stop_reason: "target reached", the budget that ended the run, or `INTERRUPTED`.
-        target_reached: whether the run has as many demos (or trials) as it was to have.
-        target: that number, `generation_num_trials`.
-        failures: reason -> number of trials that failed for it.
-        env_steps: control steps of all envs together in the last session, those of trials that do not count included.
+        target_reached: whether the run has reached `target`.
+        target: required number of demos (of trials without `generation_guarantee`): `generation_num_trials`.
+        failures: reason of failure -> number of trials.
+        env_steps: number of control steps, summed over all envs, in the last session; includes trials that do not count.
         elapsed: time from the first reset to the closed file, in all sessions [s].
         lengths: number of steps of each demo in the dataset.
-        is_written: False where an interruption left no time to write the dataset; the run's store has all demos.
+        is_written: False if an interruption left no time to write the dataset; the store contains all demos.
     """
 
     dataset: Path
@@ -50,6 +50,7 @@ class RunResult:
 
     @property
     def is_interrupted(self) -> bool:
+        """Return whether the run ended before its target and without a budget; it can be resumed."""
         return self.stop_reason == INTERRUPTED
 
     @property
@@ -64,18 +65,20 @@ class RunResult:
 
     @property
     def demos_per_hour(self) -> float:
+        """Demos in the dataset per hour of `elapsed`."""
         return 3600 * self.num_demos / max(self.elapsed, 1e-9)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them; `from_dict` reads them."""
+        """Convert to JSON types; the inverse of `from_dict`."""
         return asdict(self) | {"dataset": str(self.dataset)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RunResult":
+        """Build a result from the output of `as_dict`."""
         return cls(**values | {"dataset": Path(values["dataset"])})
 
     def dataset_attributes(self) -> dict[str, Any]:
-        """What the dataset itself states about the run, in the attributes of its `data` group."""
+        """Attributes of the dataset's group `data` that describe the run."""
         return {
             "num_attempts": self.num_attempts,
             "num_successes": self.num_successes,
@@ -84,7 +87,7 @@ class RunResult:
         }
 
     def stats(self) -> dict[str, Any]:
-        """Statistics for `important_stats.json`: MimicGen's keys (rates in percent), then our own."""
+        """Statistics for `important_stats.json`: MimicGen's keys (rates in percent), then keys of this package."""
         rate = 100 * self.success_rate
         lengths = np.array(self.lengths or [0])
         return {
@@ -109,14 +112,16 @@ class RunResult:
 
 @dataclass
 class Progress:
-    """Progress of a run after some step.
+    """Progress of a run after a step.
 
     Attributes:
-        num_done: towards `num_target`: successes, or trials without `generation_guarantee`.
-        num_successes, num_ended: of all trials so far, whether they count or not.
-        num_successes_now, env_steps_now, elapsed_now: of this session; the time in seconds.
-        num_unsaved: trials that a crash would lose now.
-        queue_depth: batches that wait for the writer.
+        num_done: number of successes (of trials without `generation_guarantee`) that count towards `num_target`.
+        num_target: target of the run, `generation_num_trials`.
+        num_successes, num_ended: numbers of successful and of ended trials in all sessions, whether they count or not.
+        num_successes_now, env_steps_now: successes and control steps in this session.
+        elapsed_now: time of this session [s].
+        num_unsaved: number of ended trials that are not durable yet.
+        queue_depth: number of batches that wait for the writer.
         seconds_stalled: time that generation has waited for the writer [s].
     """
 
@@ -140,11 +145,13 @@ class Clock:
         self.restart()
 
     def restart(self) -> None:
-        """Begin this session now."""
+        """Start the session now."""
         self._start = time.perf_counter()
 
     def session(self) -> float:
+        """Time of this session [s]."""
         return time.perf_counter() - self._start
 
     def elapsed(self) -> float:
+        """Time of all sessions [s]."""
         return self._earlier + self.session()

@@ -1,6 +1,6 @@
-"""How a tree of tensors is laid out as one row of numbers per env, so that recording a step is one copy."""
+"""Rows: a tree of tensors packed into one row of numbers per env and dtype, so that recording a step is one copy."""
 
-# N envs, W columns
+# N envs, n of them addressed, T steps, W columns
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from isaaclab_mimic_ext.run.episodes import Field
 
 
 class RowLayout:
-    """The columns of every leaf, by dtype. Leaves are (N, ...); floats of any width are kept as float32.
+    """Columns of every leaf in the rows of its dtype. Leaves are (N, ...); all floating dtypes are stored as float32.
 
     Args:
-        name: of the rows, which must differ between the layouts of one demo.
-        example: a tree like those that will be packed.
+        name: name of the rows, unique among the layouts of one demo.
+        example: tree with the shapes and dtypes of the trees to pack.
     """
 
     def __init__(self, name: str, example: NestedTensors):
@@ -34,11 +34,11 @@ class RowLayout:
 
     @property
     def num_bytes(self) -> int:
-        """Of one row of each dtype."""
+        """Size of one row of each dtype together [bytes]."""
         return sum(width * self.dtypes[rows].itemsize for rows, width in self.widths.items())
 
     def pack(self, tree: NestedTensors) -> dict[str, Tensor]:
-        """Rows (N, W) by name."""
+        """Pack a tree into rows (N, W) by name."""
         parts: dict[str, list[Tensor]] = {rows: [] for rows in self.widths}
         for field, leaf in zip(self.fields, trees.flatten(tree).values(), strict=True):
             parts[field.rows].append(leaf.reshape(len(leaf), -1))
@@ -46,7 +46,7 @@ class RowLayout:
 
 
 class RowBuffer:
-    """Rows of N envs over T steps, allocated once."""
+    """Buffer for the rows of N envs over T steps, (N, T, W) per dtype, allocated once."""
 
     def __init__(self, layout: RowLayout, num_envs: int, num_steps: int, device: torch.device):
         self.layout = layout
@@ -57,17 +57,17 @@ class RowBuffer:
         }
 
     def write(self, step: Tensor, tree: NestedTensors) -> None:
-        """Put the tree's leaves (N, ...) at `step` (N,) of each env."""
+        """Write the leaves (N, ...) of a tree at `step` (N,) of each env."""
         for name, rows in self.layout.pack(tree).items():
             self._rows[name][self._env_ids, step] = rows
 
     def write_envs(self, env_ids: Tensor, step: int, tree: NestedTensors) -> None:
-        """Put the rows of `env_ids` (n,) of the tree's leaves (N, ...) at one step."""
+        """Write the leaves (N, ...) of a tree at one step, only for `env_ids` (n,)."""
         for name, rows in self.layout.pack(tree).items():
             self._rows[name][env_ids, step] = rows[env_ids]
 
     def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        """Whether each step of `env_ids` (n,) has finite numbers only, (n, T) bool; true beyond its `num_steps` (n,)."""
+        """Return whether all values of each step of `env_ids` (n,) are finite, (n, T) bool; True after `num_steps` (n,)."""
         longest = int(num_steps.max())  # sync: at the end of trials
         late = torch.arange(longest, device=env_ids.device) >= num_steps[:, None]
         finite = torch.ones_like(late)
@@ -77,5 +77,5 @@ class RowBuffer:
         return finite
 
     def take(self, env_ids: Tensor, num_steps: int) -> dict[str, np.ndarray]:
-        """The first `num_steps` rows of `env_ids`, (n, num_steps, W) by name, on the host."""
+        """Copy the first `num_steps` rows of `env_ids` (n,) to the host, (n, num_steps, W) by name."""
         return {name: rows[env_ids, :num_steps].cpu().numpy() for name, rows in self._rows.items()}

@@ -1,4 +1,4 @@
-"""The folder of a generation run: files under the names that MimicGen gives them."""
+"""Folder of a generation run, and the checks that decide whether a run is started, resumed or already finished."""
 
 import hashlib
 import sqlite3
@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.run.store import Outcomes, RunStore
 
 
 class RunFolder(OutputFolder):
-    """Paths of a run's files."""
+    """Paths of the files of a run, with MimicGen's names where MimicGen has the file."""
 
     content = "a run"
     resumes_from = "run.sqlite"
@@ -46,20 +46,20 @@ FREE_TO_CHANGE = frozenset(
         *(f"datagen_config.{name}" for name in (*_BUDGETS, "generation_num_trials")),
     }
 )
-
-"""Fields that do not decide what a trial is: target and budgets may be raised, machines changed."""
+"""Fields that trials do not depend on: a resumed run may change targets, budgets and machine settings."""
 
 _CONTENT, _VERSION = "content of input_file (sha256)", "version of "
 
 
 @dataclass(frozen=True)
 class RunSession:
-    """A run that this process alone may work on.
+    """Run that is locked for this process.
 
     Attributes:
-        lock: the file descriptor that holds the run's lock.
+        folder: folder of the run.
+        lock: file descriptor of the run's lock.
         elapsed: time of earlier sessions [s].
-        finished: result of a run that has reached its target, else None.
+        finished: result of the run if it has reached its target, else None.
     """
 
     folder: RunFolder
@@ -68,7 +68,10 @@ class RunSession:
     finished: RunResult | None = None
 
     def outcomes(self, reasons: Sequence[str]) -> Outcomes:
-        """How the trials of earlier sessions ended; from now on a reason's code is its place in `reasons`.
+        """Return the outcomes of the trials of earlier sessions.
+
+        Args:
+            reasons: names of the reasons of failure; from now on, the code of a reason is its index here.
 
         Raises:
             OutputError: the store is damaged, or cannot be written to.
@@ -80,16 +83,17 @@ class RunSession:
 
 
 def identity_of(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
-    """All that the trials of a run depend on: field -> value."""
+    """Collect everything that the trials of a run depend on: settings, digest of the source demos, package versions."""
     versions = {f"{_VERSION}{name}": value for name, value in installed_versions().items()}
     return {**_settings(config), _CONTENT: _sha256(source), **versions}
 
 
 def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> RunResult | None:
-    """Result of the folder's run if it has reached the target of `config`, else None. Nothing is touched.
+    """Return the result of the folder's run if it has reached the target of `config`, else None. Files do not change.
 
     Raises:
-        OutputError: it is another run than `config` and `source` (if that is still there) ask for, or has lost its demos.
+        OutputError: the run was started with a different configuration or source file (not compared if it no longer
+            exists), or its dataset is missing.
     """
     if not folder.store.exists():
         return None
@@ -99,9 +103,9 @@ def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> 
         if reached is None or config["datagen_config"]["generation_num_trials"] > reached.target:
             return None
         wanted = _settings(config) | ({_CONTENT: _sha256(source)} if source.is_file() else {})
-        # Its demos are made: what would make the next ones, and a source that is gone, no longer matter.
-        made = {name: value for name, value in facts["identity"].items() if name in wanted or _is_setting(name)}
-        _compare(folder, made, wanted)
+        # No further trials are run, so package versions and a deleted source file do not matter.
+        stored = {name: value for name, value in facts["identity"].items() if name in wanted or _is_setting(name)}
+        _check_identity(folder, stored, wanted)
         _check_demos(folder)
         return reached
 
@@ -110,30 +114,34 @@ def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> 
 def open_run(
     folder: RunFolder, identity: Mapping[str, Any], resume: bool, overwrite: bool = False, target: int = 0
 ) -> Iterator[RunSession]:
-    """Start a run in `folder`, or go on with the one that is there if `resume` is set; locked until the end of the block.
+    """Start a run in `folder`, or resume the run in it. The folder is locked until the end of the block.
 
     Args:
-        target: `generation_num_trials`; a finished run goes on if it is above that which the run has reached.
+        identity: everything that the trials depend on (`identity_of`).
+        resume: resume the run in the folder, if there is one.
+        overwrite: delete the run in the folder.
+        target: `generation_num_trials`; a finished run continues if this is above the target that it has reached.
 
     Raises:
-        OutputError: another process works on it, the folder cannot be written to, or the run that is there is another one.
+        OutputError: another process works in the folder, the folder cannot be written to, or its run was started with a
+            different configuration.
     """
     with locked(folder) as lock:
-        # Once more: another process may have been at work, and finished, since the folder was looked at.
+        # Check again: another process may have worked in the folder between the first check and the lock.
         folder.check(overwrite, resume)
         if not resume:
             folder.clear()
         with _opened_store(folder) as store:
             facts = store.facts()
             if "identity" not in facts and folder.demos.exists():
-                raise _damaged(folder, ValueError("it does not know the run that made the demos"))
-            _compare(folder, facts.get("identity", identity), identity)
+                raise _damaged(folder, ValueError("it does not contain the run of the existing demos"))
+            _check_identity(folder, facts.get("identity", identity), identity)
             reached = _reached(folder, facts)
             if reached is not None:
                 _check_demos(folder)
                 if target > reached.target:
-                    # Trials that did not count: their episodes were dropped, and no dataset has them.
-                    store.forget_from(reached.num_attempts)
+                    # Trials beyond the old result run again: their episodes are neither in the store nor in the dataset.
+                    store.delete_from(reached.num_attempts)
                     reached = None
             if reached is None:
                 store.set_facts(identity=dict(identity), result=None)
@@ -143,10 +151,10 @@ def open_run(
 
 @contextmanager
 def locked(folder: RunFolder) -> Iterator[int]:
-    """Be the only process that works on a folder's run within the block; gives the lock's file descriptor.
+    """Create the folder and lock it for this process within the block; yields the file descriptor of the lock.
 
     Raises:
-        OutputError: another process works on it, or the folder cannot be written to.
+        OutputError: another process works in the folder, or the folder cannot be written to.
     """
     folder.create()
     with FolderLock(folder.lock).hold() as lock:
@@ -154,7 +162,7 @@ def locked(folder: RunFolder) -> Iterator[int]:
 
 
 def run_facts(folder: RunFolder, **noted: Any) -> dict[str, Any]:
-    """What a run's store says of it, after noting something more there.
+    """Write `noted` to the facts in the store of a run, and return all facts.
 
     Raises:
         OutputError: the store is damaged, or cannot be written to.
@@ -167,15 +175,16 @@ def run_facts(folder: RunFolder, **noted: Any) -> dict[str, Any]:
 
 
 def check_free(folder: RunFolder) -> None:
-    """Make sure that nobody works on the folder's run at this moment, without touching anything.
+    """Check that no process works in the folder at this moment, without changing files.
 
     Raises:
-        OutputError: somebody does.
+        OutputError: another process works in the folder.
     """
     FolderLock(folder.lock).check_free()
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a configuration that the trials depend on: path of the field -> value."""
     leaves = trees.flatten(config, ".", lambda value: isinstance(value, Mapping | list | tuple) and bool(value))
     return {
         name: list(value) if isinstance(value, tuple) else value
@@ -189,7 +198,7 @@ def _is_setting(name: str) -> bool:
 
 
 def stored_result(facts: Mapping[str, Any]) -> RunResult | None:
-    """Result of the last session that came to an end, from the facts of a run's store."""
+    """Result of the last session that was closed, from the facts in the store; None if there is none."""
     return None if facts.get("result") is None else RunResult.from_dict(facts["result"] | {"elapsed": facts["elapsed"]})
 
 
@@ -202,11 +211,11 @@ def _reached(folder: RunFolder, facts: Mapping[str, Any]) -> RunResult | None:
 
 
 def _check_demos(folder: RunFolder) -> None:
-    """Refuse a run that has lost its demos: its store has forgotten their episodes."""
+    """Refuse a finished run without its dataset: the store has deleted the episodes, so they cannot be written again."""
     if not folder.demos.exists():
         raise OutputError(
-            f"output_dir: the run in {folder.path} is finished, but {folder.demos.name} is gone; put it back, or make it "
-            "again with overwrite=true"
+            f"output_dir: the run in {folder.path} is finished, but {folder.demos.name} is missing; restore the file, or "
+            "start again with overwrite=true"
         )
 
 
@@ -222,7 +231,7 @@ def _opened_store(folder: RunFolder) -> Iterator[RunStore]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
             raise _damaged(folder, error) from error
-        remedy = "free some space, or give another output_dir"
+        remedy = "free some space, or use another output_dir"
         raise unwritable(folder.store, error, "output_dir", remedy, OutputError) from error
     except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise _damaged(folder, error) from error
@@ -230,23 +239,23 @@ def _opened_store(folder: RunFolder) -> Iterator[RunStore]:
 
 def _damaged(folder: RunFolder, error: Exception) -> OutputError:
     return OutputError(
-        f"output_dir: {folder.store} is damaged ({error}); give another output_dir, or start anew with overwrite=true"
+        f"output_dir: {folder.store} is damaged ({error}); use another output_dir, or start again with overwrite=true"
     )
 
 
-def _compare(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _check_identity(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     names = sorted(name for name in {*old, *new} - FREE_TO_CHANGE if old.get(name) != new.get(name))
     if names:
-        shown = [f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}" for name in names[:8]]
+        shown = [f"{name}: {_short(old.get(name))}, now {_short(new.get(name))}" for name in names[:8]]
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         raise OutputError(
-            f"output_dir: the run in {folder.path} is another one: {'; '.join(shown)}{more}; run it as it was started, or "
-            "start a new one in another output_dir"
+            f"output_dir: the run in {folder.path} was started with a different configuration ({'; '.join(shown)}{more}); "
+            "use the old values, or another output_dir"
         )
 
 
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
+    text = "not set" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:12]}..."
 
 

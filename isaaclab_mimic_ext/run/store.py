@@ -1,10 +1,10 @@
-"""The durable memory of a run: what it is, how every trial ended, and the episodes that are not in a finished file yet.
+"""Store of a run: facts about the run, the outcome of every ended trial, and episodes that are not in a finished dataset.
 
-An SQLite database in WAL mode. Whatever was committed survives a kill at any instant; what was not is as if it had never
-been, and the trials in question are simply run again. Imported by the writer's process: no torch here.
+An SQLite database in WAL mode. Committed data survives a kill at any instant. Trials that were not committed run again.
+Imported by the writer process: no torch here.
 """
 
-# F trials, T steps of an episode, W columns of a row
+# F trials that ended, T steps of an episode, W columns of a row
 
 import io
 import json
@@ -21,10 +21,11 @@ from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 IN_MEMORY = ":memory:"
+"""Path of a store that is not written to disk."""
 LAYOUT = 3
 """Version of the tables."""
-_DIGITS = 6
-"""Decimals of what is kept of a trial: a micrometre."""
+_NUM_DECIMALS = 6
+"""Decimal places of the notes of a trial: 1 micrometer for lengths."""
 _SCHEMA = f"""
 BEGIN;
 PRAGMA user_version = {LAYOUT};
@@ -40,11 +41,11 @@ COMMIT;
 
 @dataclass(frozen=True)
 class Episode:
-    """A recorded trial.
+    """Recorded episode of a trial.
 
     Attributes:
-        rows: name -> (T, W), and of the initial state (1, W).
-        attributes: facts of the whole demo.
+        rows: name -> rows (T, W); (1, W) for the initial state.
+        attributes: attributes of the demo.
     """
 
     trial: int
@@ -55,11 +56,11 @@ class Episode:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How trials ended, in the order of their numbers.
+    """Outcomes of ended trials, in the order of their numbers.
 
     Attributes:
-        trials: (F,), their numbers.
-        reason: (F,), code of the reason why each failed, `SUCCEEDED` where it did not.
+        trials: (F,), numbers of the trials.
+        reason: (F,), code of the reason of failure; `SUCCEEDED` if the trial succeeded.
     """
 
     trials: np.ndarray
@@ -67,13 +68,20 @@ class Outcomes:
 
     @property
     def success(self) -> np.ndarray:
-        """(F,) bool."""
+        """Success of each trial, (F,) bool."""
         return self.reason == SUCCEEDED
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial that ended: the name of the reason why it failed (empty where it did not), its steps, and its notes."""
+    """Record of an ended trial.
+
+    Attributes:
+        trial: number of the trial.
+        reason: name of the reason of failure; empty if the trial succeeded.
+        length: number of steps.
+        notes: name -> number or list, see `TrialWatch.end`.
+    """
 
     trial: int
     reason: str
@@ -82,14 +90,16 @@ class TrialRecord:
 
     @property
     def success(self) -> bool:
+        """Return whether the trial succeeded."""
         return not self.reason
 
 
 class RunStore:
-    """One run's database; `IN_MEMORY` for a run that is not to be continued.
+    """SQLite database of a run.
 
     Args:
-        read_only: look at it, also while a run writes to it.
+        path: path of the database; `IN_MEMORY` for a run that cannot be resumed.
+        read_only: open for reading only, also while a run writes to it.
     """
 
     def __init__(self, path: Path | str, read_only: bool = False):
@@ -103,25 +113,26 @@ class RunStore:
             self._database.executescript(_SCHEMA)
 
     def set_reasons(self, names: Sequence[str]) -> None:
-        """Name the reasons for which trials fail; a reason's code is its place. Durable after `commit`.
+        """Set the names of the reasons of failure; the code of a reason is its index. Durable after `commit`.
 
-        Trials that are there keep their reason; where it has no name any more, they get the last one.
+        Stored trials keep their reason by name. If their reason is no longer in `names`, they get the last reason.
         """
         new_codes = {name: code for code, name in enumerate(names)}
         known = self._database.execute("SELECT code, name FROM reasons").fetchall()
         changed = {code: new_codes.get(name, len(names) - 1) for code, name in known}
         if any(old != new for old, new in changed.items()):
-            # One statement: a second one would take a code that the first has given for an old one.
+            # A single statement: a second statement would change codes again that the first has just set.
             cases = " ".join(f"WHEN {old} THEN {new}" for old, new in changed.items())
             self._database.execute(f"UPDATE trials SET reason = CASE reason {cases} ELSE reason END")
         self._database.execute("DELETE FROM reasons")
         self._database.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(names))
 
     def add(self, trial: int, reason: int, length: int, notes: Mapping[str, Any] | None = None) -> None:
-        """Note how a trial ended; durable after `commit`.
+        """Store the outcome of a trial; durable after `commit`.
 
         Args:
-            reason: code of the reason why it failed, or `SUCCEEDED`.
+            reason: code of the reason of failure, or `SUCCEEDED`.
+            length: number of steps.
             notes: name -> number or array.
         """
         plain = {name: _plain(np.asarray(value)) for name, value in (notes or {}).items()}
@@ -129,17 +140,17 @@ class RunStore:
         self._database.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", values)
 
     def add_episode(self, trial: int, rows: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
-        """Keep what a trial recorded; durable after `commit`."""
+        """Store the episode of a trial: rows (T, W) by name, and attributes of the demo; durable after `commit`."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **rows)
         values = (trial, json.dumps({name: np.asarray(value).tolist() for name, value in attributes.items()}))
         self._database.execute("INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)", (*values, buffer.getbuffer()))
 
     def episode(self, trial: int) -> Episode | None:
-        """What a trial recorded, if that was kept.
+        """Read the episode of a trial; None if it is not stored.
 
         Raises:
-            RecorderError: it is damaged, and was removed with all that is known of the trial, so that it is run again.
+            RecorderError: the episode is damaged. The trial was deleted from the store, so a resumed run repeats it.
         """
         query = "SELECT reason, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
         found = self._database.execute(query, (trial,)).fetchone()
@@ -150,40 +161,40 @@ class RunStore:
             with np.load(io.BytesIO(blob), allow_pickle=False) as rows:
                 return Episode(trial, reason == SUCCEEDED, dict(rows), json.loads(attributes))
         except (zipfile.BadZipFile, ValueError, LookupError, OSError, EOFError) as error:
-            self._forget(trial)
-            reason = f"what trial {trial} recorded is damaged ({error}) and was removed"
-            raise RecorderError(f"{reason}; go on with resume=true, which runs it again") from error
+            self._delete(trial)
+            reason = f"{self._path}: the episode of trial {trial} is damaged ({error}) and was deleted"
+            raise RecorderError(f"{reason}; continue with resume=true, which runs the trial again") from error
 
-    def _forget(self, trial: int) -> None:
+    def _delete(self, trial: int) -> None:
         for table in ("trials", "episodes"):
             self._database.execute(f"DELETE FROM {table} WHERE trial = ?", (trial,))
         self._database.commit()
 
-    def forget_from(self, trial: int) -> None:
-        """Remove all trials from a number on, to be run again; durable after `commit`."""
+    def delete_from(self, trial: int) -> None:
+        """Delete all trials with numbers >= `trial`, so that they run again; durable after `commit`."""
         for table in ("trials", "episodes"):
             self._database.execute(f"DELETE FROM {table} WHERE trial >= ?", (trial,))
 
-    def is_demo(self, trial: int, keeps_failed: bool) -> bool:
-        """Whether a trial has ended so that its episode must have been kept."""
+    def requires_episode(self, trial: int, keeps_failed: bool) -> bool:
+        """Return whether a trial has ended such that its episode must have been stored."""
         found = self._database.execute("SELECT reason FROM trials WHERE trial = ?", (trial,)).fetchone()
         return found is not None and (found[0] == SUCCEEDED or keeps_failed)
 
     def outcomes(self) -> Outcomes:
-        """Every trial that has ended.
+        """Read the outcome of every ended trial.
 
         Raises:
-            OutputError: another version of this package has made the store.
+            OutputError: a different version of this package wrote the store.
         """
         self.check_layout()
         found = self._database.execute("SELECT trial, reason FROM trials ORDER BY trial").fetchall()
         return Outcomes(*np.array(found, dtype=np.int64).reshape(-1, 2).T)
 
     def records(self) -> Iterator[TrialRecord]:
-        """What is known of every trial that has ended, in the order of their numbers.
+        """Yield the record of every ended trial, in the order of their numbers.
 
         Raises:
-            OutputError: as `outcomes`.
+            OutputError: a different version of this package wrote the store.
         """
         self.check_layout()
         names = dict(self._database.execute("SELECT code, name FROM reasons")) | {SUCCEEDED: ""}
@@ -191,48 +202,48 @@ class RunStore:
             yield TrialRecord(trial, names[reason], length, json.loads(notes))
 
     def check_layout(self) -> None:
-        """Make sure that this version of the package can read the tables.
+        """Check that this version of the package can read the tables.
 
         Raises:
-            OutputError: another version has made them.
+            OutputError: a different version wrote them.
         """
         (layout,) = self._database.execute("PRAGMA user_version").fetchone()
         if layout != LAYOUT:
-            version = f"{'an older' if layout < LAYOUT else 'a newer'} version (layout {layout}, here {LAYOUT})"
+            version = f"{'an older' if layout < LAYOUT else 'a newer'} version (layout {layout}, expected {LAYOUT})"
             raise OutputError(
-                f"output_dir: {self._path} was made by {version}; resume the run with the version that started it, or start "
-                "again with overwrite=true"
+                f"output_dir: {self._path} was written by {version}; resume the run with the version that started it, or "
+                "start again with overwrite=true"
             )
 
     def facts(self) -> dict[str, Any]:
-        """What is noted about the run itself."""
+        """Read all facts about the run."""
         return {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM facts")}
 
     def set_facts(self, **facts: Any) -> None:
-        """Note something about the run itself; durable after `commit`."""
+        """Write facts about the run; durable after `commit`."""
         rows = [(name, json.dumps(value)) for name, value in facts.items()]
         self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     def commit(self) -> None:
-        """Make everything so far durable."""
+        """Make all previous changes durable."""
         self._database.commit()
 
     def drop_episodes(self) -> None:
-        """Forget the episodes, which are in a finished file now, and give their space back."""
+        """Delete all episodes, which are in a finished dataset now, and release their disk space."""
         self._database.execute("DELETE FROM episodes")
         self._database.commit()
         self._database.execute("VACUUM")
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Close the database; what was not committed is gone."""
+        """Close the database. Changes that were not committed are lost."""
         self._database.close()
 
 
 def _plain(value: np.ndarray) -> Any:
-    """A value for JSON; what is not a number (a mean of nothing) becomes null."""
+    """Convert a value to JSON types, rounded; values that are not finite (such as a mean of zero steps) become null."""
     if value.dtype.kind != "f":
         return value.tolist()
-    rounded = np.round(value.astype(np.float64), _DIGITS).astype(object)
+    rounded = np.round(value.astype(np.float64), _NUM_DECIMALS).astype(object)
     rounded[~np.isfinite(value)] = None
     return rounded.tolist()

@@ -1,4 +1,4 @@
-"""Records of trials, counted: by reason, by subtask, by source demo, over the randomization."""
+"""Statistics of trials: counts by reason, subtask and source demo, and over the randomized places of objects."""
 
 # K trials, D source demos, S subtasks, E end effectors, X and Y bins of a place
 
@@ -11,16 +11,22 @@ import numpy as np
 from isaaclab_mimic_ext.run.failures import TRACKING
 from isaaclab_mimic_ext.run.records import RunRecords, Subtask
 
-_TRIALS_A_BIN = 8
-_MOST_BINS = 8
+_TRIALS_PER_BIN = 8
+_MAX_BINS = 8
 _NUM_YAW_BINS = 8
-_LEAST_EXTENT = 1e-3
-"""An object that never stood further apart than this is not randomized [m] and [rad]."""
+_MIN_EXTENT = 1e-3
+"""An object whose initial poses differ by less than this counts as not randomized [m], [rad]."""
 
 
 @dataclass(frozen=True)
 class Bins:
-    """How many trials began with an object in each bin of a place, and how many of them succeeded, both (X, Y) or (X,)."""
+    """Numbers of trials by the initial place (or yaw) of an object.
+
+    Attributes:
+        edges: edges of the bins of each axis, (X + 1,) and (Y + 1,) [m], or only (X + 1,) [rad].
+        trials: (X, Y) or (X,), number of trials that began with the object in each bin.
+        successes: (X, Y) or (X,), number of successful trials among them.
+    """
 
     edges: tuple[np.ndarray, ...]
     trials: np.ndarray
@@ -29,11 +35,12 @@ class Bins:
 
 @dataclass(frozen=True)
 class Stage:
-    """A subtask's term signal, or the start or success of a trial.
+    """Stage of a trial: its start, an attained subtask, or success.
 
     Attributes:
-        count: number of trials that reached it.
-        lost: reason -> number of those trials that did not reach the next stage.
+        title: name of the stage, for tables and charts.
+        count: number of trials that reached the stage.
+        lost: reason of failure -> number of these trials that did not reach the next stage.
     """
 
     title: str
@@ -42,12 +49,12 @@ class Stage:
 
 
 def stages_of(records: RunRecords, eef: int) -> list[Stage]:
-    """All trials, those that attained each subtask of an end effector, and those that succeeded."""
+    """Stages of one end effector: all trials, the trials that attained each subtask, and the successful trials."""
     subtasks = records.subtasks[eef]
     masks = [np.ones(len(records), dtype=bool), *(records.attained(subtask) for subtask in subtasks)]
     masks.append(records.success)
     titles = ["trials", *(subtask.title for subtask in subtasks), "success"]
-    # A trial may succeed without a subtask's signal; it is not lost there.
+    # A trial may succeed without the signal of a subtask; it counts as having reached every stage.
     reached = [mask | records.success for mask in masks]
     following = [*reached[1:], reached[-1]]
     pairs = zip(titles, reached, following, strict=True)
@@ -55,41 +62,44 @@ def stages_of(records: RunRecords, eef: int) -> list[Stage]:
 
 
 def count_reasons(records: RunRecords) -> dict[str, int]:
-    """Reason -> failed trials, the most frequent first."""
+    """Number of failed trials by reason, most frequent reason first."""
     names, counts = np.unique(records.reason[~records.success], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return {str(names[index]): int(counts[index]) for index in order}
 
 
 def place_bins(records: RunRecords, object_id: int) -> Bins | None:
-    """Over the area in which an object began; None where it was always in one place."""
+    """Bins over the area of the initial positions of an object; None if its position was not randomized."""
     place = records.scene[:, object_id, :2]
-    if len(place) == 0 or (np.ptp(place, axis=0) < _LEAST_EXTENT).all():
+    if len(place) == 0 or (np.ptp(place, axis=0) < _MIN_EXTENT).all():
         return None
-    num_bins = int(np.clip(np.sqrt(len(place) / _TRIALS_A_BIN), 2, _MOST_BINS))
+    num_bins = int(np.clip(np.sqrt(len(place) / _TRIALS_PER_BIN), 2, _MAX_BINS))
     return _bins(records, place, tuple(_edges(place[:, axis], num_bins) for axis in range(2)))
 
 
 def yaw_bins(records: RunRecords, object_id: int) -> Bins | None:
-    """Over the directions in which an object began to point; None where it was always the same."""
+    """Bins over the initial yaw of an object; None if its yaw was not randomized."""
     yaw = records.scene[:, object_id, 2:]
-    if len(yaw) == 0 or np.ptp(yaw) < _LEAST_EXTENT:
+    if len(yaw) == 0 or np.ptp(yaw) < _MIN_EXTENT:
         return None
     return _bins(records, yaw, (np.linspace(-pi, pi, _NUM_YAW_BINS + 1),))
 
 
 def demo_counts(records: RunRecords, subtask: Subtask) -> tuple[np.ndarray, np.ndarray]:
-    """In how many trials each source demo was chosen for a subtask, and how many of them succeeded, (D,) each."""
-    chosen, num_demos = records.source_demos[:, subtask.eef, subtask.index], len(records.source_names)
-    made = chosen >= 0
+    """Numbers of trials in which each source demo was selected for a subtask, and of the successful ones, (D,) each."""
+    selected, num_demos = records.source_demos[:, subtask.eef, subtask.index], len(records.source_names)
+    began = selected >= 0
     return (
-        np.bincount(chosen[made], minlength=num_demos),
-        np.bincount(chosen[made & records.success], minlength=num_demos),
+        np.bincount(selected[began], minlength=num_demos),
+        np.bincount(selected[began & records.success], minlength=num_demos),
     )
 
 
 def tracking_of(records: RunRecords, subtask: Subtask) -> dict[str, float | None]:
-    """Mean of the trials' mean errors and largest of their largest ones, as `TRACKING` names them; None without trials."""
+    """Tracking errors of a subtask, with the names in `TRACKING`; None without trials.
+
+    A mean is the mean of the means of all trials, a maximum is the maximum over all trials.
+    """
     values = records.tracking[:, subtask.eef, subtask.index]
     known = values[np.isfinite(values).all(-1)]
     if not len(known):
@@ -99,7 +109,7 @@ def tracking_of(records: RunRecords, subtask: Subtask) -> dict[str, float | None
 
 
 def summarize(records: RunRecords) -> dict[str, Any]:
-    """What `important_stats.json` says beyond the totals."""
+    """Compute the entries of `important_stats.json` by subtask, source demo and place."""
     subtasks = [subtask for row in records.subtasks for subtask in row]
     return {
         "per_subtask": [_subtask(records, subtask) for subtask in subtasks],
@@ -154,7 +164,7 @@ def _places(records: RunRecords, object_id: int) -> dict[str, Any]:
 
 
 def _bins(records: RunRecords, points: np.ndarray, edges: tuple[np.ndarray, ...]) -> Bins:
-    # Records are rounded: a half turn may lie just beyond the last edge.
+    # Records are rounded, so a yaw of half a turn may be slightly beyond the last edge.
     points = np.clip(points, [edge[0] for edge in edges], [edge[-1] for edge in edges])
     trials, _ = np.histogramdd(points, bins=edges)
     successes, _ = np.histogramdd(points[records.success], bins=edges)
@@ -162,7 +172,7 @@ def _bins(records: RunRecords, points: np.ndarray, edges: tuple[np.ndarray, ...]
 
 
 def _edges(values: np.ndarray, num_bins: int) -> np.ndarray:
-    """Bins over the range of values, whole centimetres at both ends."""
+    """Edges of bins over the range of values [m], rounded outwards to whole centimeters at both ends."""
     low, high = floor(100 * values.min()) / 100, ceil(100 * values.max()) / 100
     return np.linspace(low, max(high, low + 0.01), num_bins + 1)
 

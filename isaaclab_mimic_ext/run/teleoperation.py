@@ -1,7 +1,7 @@
-"""Recording an operator's demonstrations, many scenes at once."""
+"""Record demos of a scripted operator in many scenes at once, or of a person with a live device in one scene."""
 
-# N envs, D of them recorded together, E end effectors, T frames of the longest demo
-# N = 1 env, G gripper entries
+# N envs, D of them with a demo that began together, E end effectors, G gripper entries, T frames of the longest demo
+# A action entries; with a live device N = D = E = 1
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,18 +22,17 @@ from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 OPERATOR_REASONS = ("the operator did not solve the task",)
-
-"""Names of the reasons for which a demo fails, by code."""
+"""Names of the reasons of failed attempts, by code."""
 
 
 class OperatorPlan(Protocol):
-    """What an operator's hands do in D scenes.
+    """Planned motion of all end effectors in D scenes.
 
     Attributes:
-        target_eef_pose: (D, T, 4, 4), env frame [m]; the last pose is repeated after a demo's end. Where the scene has
-            several end effectors, (D, T, E, 4, 4).
-        gripper_action: (D, T, G), or (D, T, E, G).
-        length: (D,) int64, frames of each demo.
+        target_eef_pose: (D, T, 4, 4), env frame [m]; (D, T, E, 4, 4) if the scene has several end effectors. The last
+            pose is repeated after the end of a demo.
+        gripper_action: (D, T, G); (D, T, E, G) if the scene has several end effectors.
+        length: (D,) int64, number of frames of each demo.
     """
 
     @property
@@ -45,10 +44,9 @@ class OperatorPlan(Protocol):
 
 
 Operator = Callable[[Mapping[str, Tensor], Tensor, Draws], OperatorPlan]
+"""Plans demos from object poses (D, 4, 4) by name, eef poses and draws: `plan_demos` in `tasks/<task>/operator.py`.
 
-"""Plans demos from object poses (D, 4, 4) by name and eef poses: `tasks/<task>/operator.py`'s `plan_demos`.
-
-Eef poses are (D, 4, 4), or (D, E, 4, 4) where the scene has several end effectors."""
+Eef poses are (D, 4, 4); (D, E, 4, 4) if the scene has several end effectors."""
 
 
 def record_demos(
@@ -60,15 +58,15 @@ def record_demos(
     num_success_steps: int,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Let the operator try scene after scene until the ledger ends the recording.
+    """Run attempts of a scripted operator until the ledger ends the recording.
 
     Args:
-        num_success_steps: a demo counts if the task is solved in each of its last so many steps.
-        should_stop: asked after every step; what is going on then is no demo.
+        num_success_steps: an attempt succeeds if the task is solved in each of its last `num_success_steps` steps.
+        should_stop: called after every step; returning True ends the recording and discards the running attempts.
     """
     lanes = Lanes(env.num_envs, env.device)
     while not ledger.is_over:
-        # An operator plans for scenes that begin together: the next ones begin when all of these have ended.
+        # The operator plans for scenes that begin together, so the next attempts begin when all current ones have ended.
         env_ids = lanes.begin(ledger.start(lanes.num_free))
         draws = Draws(seed, lanes.trial[env_ids])
         env.reset(env_ids, draws)
@@ -84,7 +82,7 @@ def record_demos(
 
 
 def advance_demos(env: MimicEnv, lanes: Lanes, recorder: EpisodeRecorder, actions: Tensor) -> None:
-    """One control step of the active lanes with actions (N, A), recorded."""
+    """Make one control step of the active lanes with actions (N, A), and record it."""
     recorder.before_step(lanes.step)
     env.step(actions, lanes.env_ids)
     success = env.success()
@@ -93,18 +91,18 @@ def advance_demos(env: MimicEnv, lanes: Lanes, recorder: EpisodeRecorder, action
 
 
 def end_demos(
-    lanes: Lanes, places: np.ndarray, recorder: EpisodeRecorder, ledger: TrialLedger, seed: int, num_success_steps: int
+    lanes: Lanes, lane_ids: np.ndarray, recorder: EpisodeRecorder, ledger: TrialLedger, seed: int, num_success_steps: int
 ) -> None:
-    """Judge the demos that end in the lanes with these indices (n,), and hand them over."""
-    if not len(places):
+    """Judge the attempts that end in the lanes with these indices (n,), and pass their episodes to the recorder."""
+    if not len(lane_ids):
         return
-    env_ids = lanes.upload(places)
+    env_ids = lanes.upload(lane_ids)
     trials, lengths = lanes.trial[env_ids].cpu().numpy(), lanes.step[env_ids].cpu().numpy()
     reason = np.where(lanes.has_held(num_success_steps)[env_ids].cpu().numpy(), SUCCEEDED, 0)
     ledger.end(trials, reason)
     outcomes = TrialOutcomes(trials, reason, lengths, {"seed": np.full(len(trials), seed)})
     recorder.end(env_ids, outcomes, ledger.committed)
-    lanes.end(places)
+    lanes.end(lane_ids)
 
 
 def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
@@ -115,7 +113,7 @@ def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
 
 
 def _frames(env: MimicEnv, plan: OperatorPlan) -> Iterator[tuple[Tensor, Tensor]]:
-    """Target poses (N, E, 4, 4) and gripper actions (N, E, G), frame by frame; envs without a demo have constant ones."""
+    """Yield target poses (N, E, 4, 4) and gripper actions (N, E, G) per frame; constant values in envs without a demo."""
     num_demos, num_eefs = len(plan.length), len(env.eef_names)
     target_pose, gripper_action = plan.target_eef_pose, plan.gripper_action
     if num_eefs == 1:
@@ -128,22 +126,21 @@ def _frames(env: MimicEnv, plan: OperatorPlan) -> Iterator[tuple[Tensor, Tensor]
 
 
 MAX_STEPS = 3000
-
-"""After so many an attempt has failed."""
+"""Horizon of attempts with a live device [steps]."""
 
 
 @runtime_checkable
 class LiveDevice(Protocol):
-    """What a person's hands are on."""
+    """Input device of a person, such as a keyboard."""
 
     def command(self) -> Tensor:
-        """How the hand moves from where it is, (7,): position [m], rotation vector [rad], gripper (1 open, -1 closed)."""
+        """Motion of the hand in one step, (7,): translation [m], rotation vector [rad], gripper (1 open, -1 closed)."""
 
     def wants_reset(self) -> bool:
-        """Whether the person has given this attempt up since it was asked last."""
+        """Return whether the person has aborted the attempt since the last call."""
 
     def reset(self) -> None:
-        """A new attempt begins: nothing is pressed, the gripper is open."""
+        """Reset the device for a new attempt: no key is pressed, the gripper is open."""
 
 
 def record_live_demos(
@@ -155,18 +152,21 @@ def record_live_demos(
     num_success_steps: int,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Let a person try scene after scene until the ledger ends the recording.
+    """Record attempts of a person until the ledger ends the recording.
 
     Args:
-        env: of one scene with one end effector.
-        num_success_steps: a demo ends when the task has been solved in so many steps in a row.
-        should_stop: asked after every step; what is going on then is no demo.
+        env: environment with one scene (N = 1) and one end effector.
+        num_success_steps: an attempt succeeds and ends when the task is solved in this many steps in a row.
+        should_stop: called after every step; returning True ends the recording and discards the running attempt.
 
     Raises:
         ConfigError: the scene has several end effectors.
     """
     if len(env.eef_names) != 1:
-        raise ConfigError(f"teleop_device: one device cannot move {len(env.eef_names)} arms: {', '.join(env.eef_names)}")
+        raise ConfigError(
+            f"teleop_device: a live device requires a task with one end effector (got {len(env.eef_names)}: "
+            f"{', '.join(env.eef_names)}); use a scripted operator"
+        )
     lanes = Lanes(1, env.device)
     while not ledger.is_over:
         env_ids = lanes.begin(ledger.start(1))
@@ -187,7 +187,7 @@ def _attempt(
     num_success_steps: int,
     should_stop: Callable[[], bool],
 ) -> None:
-    """Step until the task is solved, or the person gives up; in real time, or as fast as the scene runs."""
+    """Step until the task is solved, the person aborts, or the horizon is reached; at most in real time."""
     next_step_at = time.monotonic()
     for _ in range(MAX_STEPS):
         command = device.command().to(env.device)
@@ -197,12 +197,12 @@ def _attempt(
         if is_solved or device.wants_reset() or should_stop():
             return
         now = time.monotonic()
-        next_step_at = max(next_step_at + env.step_dt, now)  # Time that the scene has lost is not made up for.
+        next_step_at = max(next_step_at + env.step_dt, now)  # Do not catch up after slow steps.
         time.sleep(next_step_at - now)
 
 
 def _moved(pose: Tensor, command: Tensor) -> Tensor:
-    """The pose (1, 1, 4, 4), moved and turned as Isaac Lab's relative actions do it: about the axes of the env frame."""
+    """Move and rotate a pose (1, 1, 4, 4) by a command, about the axes of the env frame as Isaac Lab's relative actions."""
     target = pose.clone()
     target[..., :3, 3] += command[:3]
     target[..., :3, :3] = matrix_from_axis_angle(command[3:6]) @ pose[..., :3, :3]

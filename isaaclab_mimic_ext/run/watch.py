@@ -1,4 +1,4 @@
-"""Observing trials while they run, and judging them when they end."""
+"""Observe trials while they run, and judge them when they end."""
 
 # N envs, n of them addressed, E end effectors, S subtasks, O objects, Q term signals of all end effectors
 
@@ -17,16 +17,16 @@ from isaaclab_mimic_ext.task.reasons import SUCCEEDED, never_reached
 
 
 class TrialWatch:
-    """Observes trials while they run: scene, progress, tracking of targets, and the conditions that explain a failure.
+    """Observes running trials: initial scene, progress, tracking errors, and the conditions that explain a failure.
 
     Args:
-        config: rules by which a trial succeeds, or is stopped early.
-        signals: the term signal of every subtask, by end effector; None where it has none.
+        config: rules for success (`success_rule`, `num_success_steps`) and for ending trials early.
+        signals: term signal of every subtask, by end effector; None if a subtask has none.
         planner_messages: see `FailureObserver`.
 
     Attributes:
-        reasons: names of the reasons for which a trial can fail, by code.
-        signals: every term signal once, in the order of the subtasks.
+        reasons: names of the reasons of failure, by code.
+        signals: names of all term signals without duplicates, in the order of the subtasks.
         stopped: (N,) bool, trials that are ended early.
     """
 
@@ -51,24 +51,24 @@ class TrialWatch:
         self._object_pose = torch.zeros(env.num_envs, len(env.object_names), 4, 4, device=env.device)
 
     def begin(self, env_ids: Tensor, object_pose: Tensor) -> None:
-        """Start trials in `env_ids` (n,), with the objects of all envs at (N, O, 4, 4) after their resets."""
+        """Begin to observe trials in `env_ids` (n,); `object_pose` (N, O, 4, 4): poses of all objects after the reset."""
         self._failures.begin(env_ids)
         self.stopped[env_ids] = False
         self._tracking.begin(env_ids)
         self._object_pose[env_ids] = object_pose[env_ids]
 
     def after_step(self, step: Tensor, success: Tensor, target_pose: Tensor, eef_pose: Tensor, subtask: Tensor) -> None:
-        """Note a step of all envs: see `FailureObserver.watch` and `TrackingError.add`."""
+        """Observe one step of all envs; arguments as in `FailureObserver.watch` and `TrackingError.add`."""
         self._failures.watch(step, self._env.failure_conditions(), success)
         self._tracking.add(target_pose, eef_pose, subtask)
 
     def stop_early(self, ended: Tensor, subtask: Tensor, planner_failure: Tensor | None) -> Tensor:
-        """Stop trials whose planner has failed, or which their task gives up; those stopped so far, (N,) bool.
+        """Stop trials whose planner has failed, and hopeless trials; return all stopped trials, (N,) bool.
 
         Args:
-            ended: (N,) bool, trials that end anyway.
-            subtask: (N, E), the one that each end effector is in.
-            planner_failure: (N,) int64, code of the planner's message, 0 where it did not fail; None where it cannot.
+            ended: (N,) bool, trials that end in this step for another reason.
+            subtask: (N, E), index of the current subtask.
+            planner_failure: (N,) int64, code of the planner's message, 0 without failure; None if the planner cannot fail.
         """
         if planner_failure is not None:
             self._failures.fail_planner(planner_failure)
@@ -79,24 +79,28 @@ class TrialWatch:
             self.stopped |= hopeless & ~judged
         return self.stopped
 
-    def end(self, env_ids: Tensor, lanes: Lanes, broken: Tensor, subtask: Tensor) -> TrialOutcomes:
+    def end(self, env_ids: Tensor, lanes: Lanes, nonfinite_step: Tensor, subtask: Tensor) -> TrialOutcomes:
         """Judge the trials that end in `env_ids` (n,).
 
-        Their notes, name -> (n, ...): `step`, at which the trial failed. `scene` (n, O, 3): x, y [m] and yaw [rad] after the
-        reset. `reached` (n, Q): the step in which each term signal was first true, or -1. `subtask` (n, E): the last one of
-        the plan. `tracking` (n, E, S, 4): see `TrackingError.summary`. `stopped`: whether the trial was ended early. `held`,
-        `any_step`: success by each rule.
+        The notes of the outcomes are:
+        `step` (n,): step of the failure.
+        `scene` (n, O, 3): x, y [m] and yaw [rad] of each object after the reset.
+        `reached` (n, Q): first step in which each term signal was true; -1 if never.
+        `subtask` (n, E): last subtask of each end effector.
+        `tracking` (n, E, S, 4): see `TrackingError.summary`.
+        `stopped` (n,) bool: trials that were ended early.
+        `held`, `any_step` (n,) bool: success by each success rule.
 
         Args:
-            broken: (n,), the step from which the physics gave numbers that are not finite, -1 where it did not.
-            subtask: (N, E), the one that each end effector is in.
+            nonfinite_step: (n,), first step with values that are not finite (NaN, infinity); -1 if all are finite.
+            subtask: (N, E), index of the current subtask.
         """
         lengths, stopped = lanes.step[env_ids], self.stopped[env_ids]
-        sound = (broken < 0) & ~stopped
-        held = lanes.has_held(self._config.num_success_steps)[env_ids] & sound
-        any_step = self._failures.ever_successful[env_ids] & sound
-        codes, steps = self._failures.reasons(env_ids, lengths, broken)
-        # A reason is found for every trial; one that succeeded by the run's rule needs none.
+        may_succeed = (nonfinite_step < 0) & ~stopped
+        held = lanes.has_held(self._config.num_success_steps)[env_ids] & may_succeed
+        any_step = self._failures.ever_successful[env_ids] & may_succeed
+        codes, steps = self._failures.reasons(env_ids, lengths, nonfinite_step)
+        # `reasons` assigns a reason to every trial; the trials that succeeded by the run's rule do not keep it.
         codes = torch.where(held if self._config.success_rule == "held" else any_step, SUCCEEDED, codes)
         notes = {
             "step": steps,
@@ -112,7 +116,7 @@ class TrialWatch:
         return TrialOutcomes(trials, reason, num_steps, notes={"scene": self._scene(env_ids), **arrays})
 
     def _hopeless(self, subtask: Tensor) -> Tensor | None:
-        """Whether trials whose end effectors are in `subtask` (N, E) are sure to fail, (N,) bool; None if never known."""
+        """Return which trials are hopeless, (N,) bool; None if the task does not define this."""
         over: dict[str, Tensor] = {}
         for name, eef, index in self._signal_at:
             is_over = subtask[:, eef] > index
@@ -120,7 +124,7 @@ class TrialWatch:
         return self._env.hopeless(over)
 
     def _scene(self, env_ids: Tensor) -> np.ndarray:
-        """Where the objects were after the reset: x, y [m] and yaw [rad], (n, O, 3)."""
+        """Initial places of the objects: x, y [m] and yaw [rad] after the reset, (n, O, 3)."""
         pose = self._object_pose[env_ids].cpu().numpy().astype(np.float64)
         yaw = np.arctan2(pose[..., 1, 0], pose[..., 0, 0])
         return np.concatenate((pose[..., :2, 3], yaw[..., None]), axis=-1)

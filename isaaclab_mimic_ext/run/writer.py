@@ -1,4 +1,4 @@
-"""The generator's end of the writer: a bounded queue before a process of its own."""
+"""Generator's side of the writer: starts the writer process, and sends it episodes through a bounded queue."""
 
 import os
 import queue
@@ -16,15 +16,15 @@ from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Output,
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import IN_MEMORY
 
-_POLL = 0.5
-"""How often a full queue is left to see whether the writer is still alive [s]."""
+_POLL_PERIOD = 0.5
+"""Interval of the checks whether the writer is still alive while the queue is full [s]."""
 
 
 _Message = tuple[Output, EpisodeFormat] | EpisodeBatch | RunResult
 
 
 class _BoundedQueue(queue.Queue[_Message]):
-    """A queue whose size is that of the episodes in it [bytes]: a batch may be one episode or a hundred."""
+    """Queue whose size is limited in bytes instead of messages: a batch may contain one episode or a hundred."""
 
     def _init(self, maxsize: int) -> None:
         self.queue: deque[_Message] = deque()
@@ -44,46 +44,47 @@ class _BoundedQueue(queue.Queue[_Message]):
 
 
 def _size_of(message: _Message) -> int:
-    """At least 1: what takes no room is in the queue all the same."""
+    """Size of a message [bytes], at least 1, so that a queue with any message is not empty."""
     return 1 + (message.num_bytes if isinstance(message, EpisodeBatch) else 0)
 
 
 class EpisodeWriter:
-    """Hands batches of episodes to `run/writer_process.py`.
+    """Sends batches of episodes to the writer process (`run/writer_process.py`).
 
     Args:
-        contents: what the episodes hold.
+        output: output files and their options.
+        contents: layout of the episodes.
 
     Raises:
-        OutputError: the output exists or cannot be created.
+        OutputError: an output file already exists or cannot be created.
     """
 
     def __init__(self, output: Output, contents: EpisodeFormat):
         self.num_saved = 0
-        """Trials that are durable."""
+        """Number of trials of this session that are durable."""
         self.output = output
         self._send_error: Exception | None = None
         self.seconds_stalled = 0.0
-        """How long `put` has waited for room in the queue."""
+        """Time that `put` has waited for space in the queue [s]."""
         for path in (output.path, output.failed_path):
             if path is not None:
                 check_output(path, output.overwrite)
-        self._connection, theirs = Pipe()
+        self._connection, writer_end = Pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "isaaclab_mimic_ext.run.writer_process", str(theirs.fileno())],
-            # The writer holds the run's lock too: a run may not be continued while its old writer still works.
-            pass_fds=[theirs.fileno()] if output.lock is None else [theirs.fileno(), output.lock],
+            [sys.executable, "-m", "isaaclab_mimic_ext.run.writer_process", str(writer_end.fileno())],
+            # The writer process also holds the run's lock: a run must not be resumed while its old writer still works.
+            pass_fds=[writer_end.fileno()] if output.lock is None else [writer_end.fileno(), output.lock],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            # Ctrl-C in a terminal goes to the whole foreground group; the writer must outlive it, to be closed in order.
+            # A new session, because Ctrl-C signals the whole foreground group, and the writer must still close its files.
             start_new_session=True,
         )
-        theirs.close()
+        writer_end.close()
         self._queue = _BoundedQueue(output.queue_megabytes * 2**20)
         self._queue.put((output, contents))
         threading.Thread(target=self._send_all, daemon=True).start()
 
     def put(self, batch: EpisodeBatch) -> None:
-        """Hand over a batch; waits while the queue is full.
+        """Queue a batch for the writer; blocks while the queue is full.
 
         Raises:
             RecorderError: the writer failed.
@@ -91,30 +92,30 @@ class EpisodeWriter:
         self._put(batch)
 
     def close(self, result: RunResult) -> RunResult:
-        """Wait until everything is written and the files have their names; the result with what was written.
+        """Wait until all files are complete, and return `result` with the fields that the writer determines.
 
-        Trials below `num_attempts` are written, after an interruption all that have ended.
+        Trials below `result.num_attempts` are written; after an interruption, all trials that have ended.
 
         Raises:
             RecorderError: the writer failed.
         """
         self._put(result)
-        while not self._connection.poll(_POLL) or (written := self._answer()) is None:
+        while not self._connection.poll(_POLL_PERIOD) or (written := self._answer()) is None:
             if self._send_error is not None:
-                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._kept()}")
+                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._recovery()}")
         self._process.wait()
         return written
 
     def _put(self, message: EpisodeBatch | RunResult) -> None:
-        # What is waited for otherwise is the interpreter's lock, which the thread that sends may have.
+        # Only waiting for space counts as stalled, not waiting for the interpreter lock that the sending thread may hold.
         is_full, started = self._queue.full(), time.perf_counter()
         while True:
             while self._connection.poll():
                 self._answer()
             if self._send_error is not None:
-                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._kept()}")
+                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._recovery()}")
             try:
-                self._queue.put(message, timeout=_POLL)
+                self._queue.put(message, timeout=_POLL_PERIOD)
                 break
             except queue.Full:
                 continue
@@ -123,11 +124,11 @@ class EpisodeWriter:
 
     @property
     def queue_depth(self) -> int:
-        """Batches that wait."""
+        """Number of batches that wait for the writer."""
         return len(self._queue.queue)
 
     def _answer(self) -> RunResult | None:
-        """Receive a message of the writer's process: the result at its end, None for anything before.
+        """Receive a message of the writer process: the result at its end, None for all earlier messages.
 
         Raises:
             RecorderError: the writer failed.
@@ -135,7 +136,7 @@ class EpisodeWriter:
         try:
             answer = self._connection.recv()
         except (EOFError, OSError):
-            answer = RecorderError(f"the writer's process {self._end()}; {self._kept()}")
+            answer = RecorderError(f"the writer process {self._exit_cause()}; {self._recovery()}")
         if isinstance(answer, Saved):
             self.num_saved = answer.num_trials
             return None
@@ -143,16 +144,16 @@ class EpisodeWriter:
             return answer
         raise answer
 
-    def _end(self) -> str:
+    def _exit_cause(self) -> str:
         code = self._process.wait()
         if code >= 0:
             return f"ended with exit code {code}"
-        return f"was killed by signal {-code}" + (", perhaps for want of memory" if code == -signal.SIGKILL else "")
+        return f"was killed by signal {-code}" + (", possibly out of memory" if code == -signal.SIGKILL else "")
 
-    def _kept(self) -> str:
+    def _recovery(self) -> str:
         if self.output.store_path == IN_MEMORY:
-            return "what was recorded is lost"
-        return f"what finished before is kept in {self.output.store_path}: go on with resume=true"
+            return "the recorded episodes are lost"
+        return f"finished trials are kept in {self.output.store_path}; continue with resume=true"
 
     def _send_all(self) -> None:
         try:
@@ -161,6 +162,8 @@ class EpisodeWriter:
                 message = self._queue.get()
                 send_message(self._connection, message)
         except OSError:
-            return  # The writer is gone; the next `put` says why.
+            return  # The writer process has ended; the next `put` reports the cause.
         except Exception as error:
-            self._send_error = error  # Out of memory, as a rule. The queue would fill, and wait for ever.
+            self._send_error = (
+                error  # Usually out of memory. Without this, the queue would fill and `put` would block forever.
+            )

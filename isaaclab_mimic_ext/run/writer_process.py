@@ -1,6 +1,6 @@
-"""The process that writes episodes to HDF5 while generation goes on: h5py would hold the generator's interpreter lock.
+"""Writer process: writes store and datasets during generation. In the generator, h5py would block the interpreter lock.
 
-Started by `run/writer.py` as a program of its own, so that the user's main module is not imported once more.
+`run/writer.py` starts it as a separate program, so that the user's main module is not imported a second time.
 """
 
 import math
@@ -24,19 +24,20 @@ from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Output,
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import IN_MEMORY, Episode, RunStore
 
-_KEPT = "what finished before is kept in {}: free some space and go on with resume=true"
+_RECOVERY = "finished trials are kept in {}; free some space, and continue with resume=true"
 _COMMIT_PERIOD = 1.0
-"""How long a finished trial may wait until it is durable [s]."""
-_SLICE = 0.1
-"""How long datasets are written before new episodes are looked for [s]."""
+"""Maximum time until an ended trial is durable [s]."""
+_WRITE_PERIOD = 0.1
+"""Time for writing datasets between two checks for new episodes [s]."""
 _MAX_BACKLOG = 1000
-"""More trials that are in the store, but not yet in a dataset, would make the end of a run long."""
+"""Maximum number of trials that are in the store but not yet in a dataset; more would delay the end of a run."""
 _MAX_BACKLOG_BYTES = 256 * 2**20
+"""Maximum size of these trials [bytes]."""
 
 
 def main(connection: Connection) -> None:
-    """Write the episodes that come, and answer at the end: with a `RunResult`, or a `RecorderError`."""
-    # A signal to the whole job must not end the writer before the generator has closed it in order.
+    """Write all received episodes, and answer at the end with a `RunResult` or a `RecorderError`."""
+    # A signal to the whole job must not end the writer before the generator closes it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     output: Output | None = None
@@ -44,11 +45,11 @@ def main(connection: Connection) -> None:
         output, contents = receive_message(connection)
         connection.send(_write_all(output, contents, connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(1)  # The generator is gone; what was committed is in the store.
+        os._exit(1)  # The generator has ended; committed trials are in the store.
     except BaseException as error:
         with suppress(OSError):
             connection.send(_failure(output, error))
-        # Not in order: releasing its objects, HDF5 would try to write again, complain about each of them and crash.
+        # Exit without cleanup: HDF5 would try to write again when it releases its objects, print errors and crash.
         os._exit(1)
 
 
@@ -56,35 +57,35 @@ def _failure(output: Output | None, error: BaseException) -> RecorderError:
     if isinstance(error, MimicError):
         return RecorderError(str(error))
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError) and output:
-        return RecorderError(f"{output.store_path} is damaged ({error}); start anew with overwrite=true")
+        return RecorderError(f"{output.store_path} is damaged ({error}); start again with overwrite=true")
     path = output.path if output else "a dataset"
-    # HDF5 wraps what the system said in a paragraph of its own.
+    # HDF5 quotes the message of the system within a long text.
     reason = re.search(r"error message = '([^']+)'", str(error))
     if reason is not None or isinstance(error, OSError | sqlite3.Error):
-        said = reason[1] if reason is not None else getattr(error, "strerror", None) or str(error)
-        kept = "" if output is None or output.store_path == IN_MEMORY else f"; {_KEPT.format(output.store_path)}"
-        return RecorderError(f"writing {path}: {said}{kept}")
-    return RecorderError(f"writing {path} failed:\n{traceback.format_exc()}")
+        message = reason[1] if reason is not None else getattr(error, "strerror", None) or str(error)
+        remedy = "" if output is None or output.store_path == IN_MEMORY else f"; {_RECOVERY.format(output.store_path)}"
+        return RecorderError(f"{path} cannot be written: {message}{remedy}")
+    return RecorderError(f"{path} cannot be written:\n{traceback.format_exc()}")
 
 
 def _write_all(output: Output, contents: EpisodeFormat, connection: Connection) -> RunResult:
-    writing = _Writing(output, contents)
+    files = _OutputFiles(output, contents)
     while True:
-        # Episodes are made durable as they come; the datasets grow when nothing comes, or when much has piled up.
-        waits = connection.poll(0.0 if writing.has_backlog else _COMMIT_PERIOD)
-        if waits:
+        # Received episodes go to the store first. Datasets are written if no message waits, or if the backlog is large.
+        has_message = connection.poll(0.0 if files.has_backlog else _COMMIT_PERIOD)
+        if has_message:
             message = receive_message(connection)
             if isinstance(message, RunResult):
-                return writing.close(message)
-            writing.take(message)
-        if not waits or writing.is_behind:
-            writing.write_until(time.monotonic() + _SLICE)
-        if time.monotonic() >= writing.next_commit:
-            writing.commit(connection)
+                return files.close(message)
+            files.store_batch(message)
+        if not has_message or files.is_behind:
+            files.write_until(time.monotonic() + _WRITE_PERIOD)
+        if time.monotonic() >= files.next_commit:
+            files.commit(connection)
 
 
-class _Writing:
-    """The database that episodes go to at once, and the datasets that they go to in the order of their trials."""
+class _OutputFiles:
+    """Store, which receives episodes immediately, and datasets, which receive them in the order of their trials."""
 
     def __init__(self, output: Output, contents: EpisodeFormat):
         self.output, self.contents = output, contents
@@ -96,22 +97,24 @@ class _Writing:
         self._started = time.monotonic()
         self.next_commit = self._started + _COMMIT_PERIOD
         self._next_trial = self._committed = 0
-        """Trials between these are to be written."""
-        self._waiting_trials = self._waiting_bytes = 0
-        """What was taken since there was nothing to write."""
-        self._num_taken = self._num_saved = 0
+        """Trials `_next_trial` .. `_committed` - 1 can be written to the datasets."""
+        self._backlog_trials = self._backlog_bytes = 0
+        """Number and size of the trials that were stored since the last time without backlog."""
+        self._num_stored = self._num_saved = 0
 
     @property
     def has_backlog(self) -> bool:
+        """Return whether trials can be written to the datasets."""
         return self._next_trial < self._committed
 
     @property
     def is_behind(self) -> bool:
-        is_much = self._waiting_trials > _MAX_BACKLOG or self._waiting_bytes > _MAX_BACKLOG_BYTES
-        return is_much and self.has_backlog
+        """Return whether the backlog is too large."""
+        is_large = self._backlog_trials > _MAX_BACKLOG or self._backlog_bytes > _MAX_BACKLOG_BYTES
+        return is_large and self.has_backlog
 
-    def take(self, batch: EpisodeBatch) -> None:
-        """Keep the trials of a batch in the store."""
+    def store_batch(self, batch: EpisodeBatch) -> None:
+        """Write the trials of a batch to the store."""
         row, outcomes = 0, batch.outcomes
         for index, trial in enumerate(outcomes.trials.tolist()):
             length = int(outcomes.lengths[index])
@@ -122,42 +125,42 @@ class _Writing:
                 rows |= {name: values[row] for name, values in batch.initial_rows.items()}
                 self.store.add_episode(trial, rows, {name: values[index] for name, values in outcomes.attributes.items()})
                 row += 1
-        self._num_taken += len(outcomes.trials)
+        self._num_stored += len(outcomes.trials)
         self._committed = max(self._committed, batch.committed)
-        self._waiting_trials += len(outcomes.trials)
-        self._waiting_bytes += batch.num_bytes
+        self._backlog_trials += len(outcomes.trials)
+        self._backlog_bytes += batch.num_bytes
 
     def write_until(self, end: float) -> None:
-        """Write trials that are committed, in the order of their numbers, as far as the time goes."""
+        """Write committed trials to the datasets, in the order of their numbers, until the time `end` [s]."""
         while self.has_backlog and time.monotonic() < end:
             self._write(self._next_trial)
         if not self.has_backlog:
-            self._waiting_trials = self._waiting_bytes = 0
+            self._backlog_trials = self._backlog_bytes = 0
 
     def commit(self, connection: Connection) -> None:
-        """Make what was taken durable, and tell the generator."""
-        if self._num_saved < self._num_taken:
+        """Make the stored trials durable, and report their number to the generator."""
+        if self._num_saved < self._num_stored:
             self._note_time()
             self.store.commit()
-            self._num_saved = self._num_taken
+            self._num_saved = self._num_stored
             connection.send(Saved(self._num_saved))
         self.next_commit = time.monotonic() + _COMMIT_PERIOD
 
     def close(self, result: RunResult) -> RunResult:
-        """Finish the datasets, give them their names, and keep the result in the store."""
+        """Finish and rename the datasets, and write the result to the store."""
         self.store.commit()
         if not self._write_rest(result):
             for file in self.files.values():
                 file.discard()
-            return self._keep(replace(result, lengths=self.files[True].lengths, is_written=False))
+            return self._store_result(replace(result, lengths=self.files[True].lengths, is_written=False))
         for file in self.files.values():
             file.finish(result.dataset_attributes())
         for file in self.files.values():
             file.publish()
-        return self._keep(replace(result, lengths=self.files[True].lengths))
+        return self._store_result(replace(result, lengths=self.files[True].lengths))
 
     def _write_rest(self, result: RunResult) -> bool:
-        """Write the trials of a result that no dataset has yet; False where an interruption leaves too little time."""
+        """Write the remaining trials of the result to the datasets; return False if the time after an interruption ends."""
         is_hurried = result.is_interrupted and self.output.store_path != IN_MEMORY
         end = time.monotonic() + self.output.seconds_to_write if is_hurried else math.inf
         trials = self.store.outcomes().trials
@@ -168,13 +171,13 @@ class _Writing:
             self._write(trial)
         return True
 
-    def _keep(self, result: RunResult) -> RunResult:
-        """Note the end of the run in the store, which a finished run's episodes leave."""
+    def _store_result(self, result: RunResult) -> RunResult:
+        """Write the result to the store, and delete the episodes of a finished run from the store."""
         self._note_time()
         self.store.set_facts(result=result.as_dict(), reported=False)
         self.store.commit()
         if result.target_reached and result.is_written:
-            with suppress(sqlite3.Error):  # Only space is lost.
+            with suppress(sqlite3.Error):  # A failure only costs disk space.
                 self.store.drop_episodes()
         self.store.close()
         return result
@@ -187,10 +190,12 @@ class _Writing:
         episode = self.store.episode(trial)
         if episode is not None:
             self.files[episode.success].add_demo(*self._demo(episode))
-        elif self.store.is_demo(trial, bool(self.output.failed_path)) and not any(
+        elif self.store.requires_episode(trial, bool(self.output.failed_path)) and not any(
             file.copy_demo(trial) for file in self.files.values()
         ):
-            raise RecorderError(f"{self.output.store_path} has lost trial {trial}; start anew with overwrite=true")
+            raise RecorderError(
+                f"{self.output.store_path}: the episode of trial {trial} is missing; start again with overwrite=true"
+            )
 
     def _demo(self, episode: Episode) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         leaves = unpack((*self.contents.fields, *self.contents.initial_fields), episode.rows)

@@ -95,7 +95,7 @@ class _Verdicts:
     def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
         pass
 
-    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full((len(env_ids),), -1)
 
     def end(self, env_ids: Tensor, ended: TrialOutcomes, committed: int) -> None:

@@ -104,7 +104,7 @@ class _StubRecorder:
         for rows, row in zip(self.rows, actions.numpy(), strict=True):
             rows.append(row.copy())
 
-    def first_broken_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
+    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full((len(env_ids),), -1)
 
     def end(self, env_ids: Tensor, ended: TrialOutcomes, committed: int) -> None:

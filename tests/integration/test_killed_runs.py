@@ -58,8 +58,8 @@ def test_a_writer_that_is_killed_ends_the_run_with_one_message_and_loses_nothing
     exit_code, message = nursery.finish(folder, *arguments, death_point=death_point)
     assert exit_code == 1
     assert message.startswith("RecorderError: the writer's process was killed by signal ")
-    assert ("perhaps for want of memory" in message) == ("torn" not in death_point)
-    assert "run.sqlite: go on with resume=true" in message
+    assert ("possibly out of memory" in message) == ("torn" not in death_point)
+    assert "run.sqlite; continue with resume=true" in message
     assert nursery.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)
 
@@ -141,7 +141,7 @@ def test_a_finished_run_without_its_demos_is_refused(
     """What they were made of is gone from the store: an empty dataset would pass for the whole one."""
     shutil.copytree(undisturbed.path, folder.path)
     folder.demos.unlink()
-    with pytest.raises(OutputError, match=r"is finished, but demo\.hdf5 is gone; put it back"):
+    with pytest.raises(OutputError, match=r"is finished, but demo\.hdf5 is missing; restore the file"):
         run(kinematic_source, folder, RESUME)
 
 
@@ -150,7 +150,7 @@ def test_a_stopped_run_ends_soon_and_goes_on(
 ) -> None:
     first = nursery.start(folder, *replaced(arguments, "num_envs=1"), signal_at_save=signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
-    assert "to continue, use resume=true" in first.message()
+    assert "continue with resume=true" in first.message()
     assert 0 < len(trials_of(folder)) < NUM_DEMOS
     assert nursery.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)
@@ -162,7 +162,7 @@ def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_space(
 ) -> None:
     exit_code, message = nursery.finish(folder, *arguments, limit=limit)
     assert exit_code == 1
-    assert message.startswith("RecorderError: writing ") and "resume=true" in message, message
+    assert message.startswith("RecorderError: ") and "cannot be written: " in message and "resume=true" in message, message
     assert not folder.demos.exists()
     assert nursery.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)

@@ -90,13 +90,13 @@ def test_another_run_is_refused_naming_all_that_differs(
 ) -> None:
     source = write_source_file(tmp_path / "other.hdf5", seed=78)
     begin(kinematic_source, folder)
-    differences = (r"content of input_file", r"datagen_config\.seed: 1 -> 2", r"franka\.2\.action_noise: 0.03 -> 0.02")
+    differences = (r"content of input_file", r"datagen_config\.seed: 1, now 2", r"franka\.2\.action_noise: 0.03, now 0.02")
     changed = (RESUME, "datagen_config.seed=2", "subtask_configs.franka.2.action_noise=0.02")
     shutil.copytree(undisturbed.path, tmp_path / "finished")
     for path in (folder, RunFolder(tmp_path / "finished")):
         before = dataset_digest(path.demos)
         for difference in differences:
-            with pytest.raises(OutputError, match=rf"is another one: .*{difference}"):
+            with pytest.raises(OutputError, match=rf"was started with a different configuration \(.*{difference}"):
                 run(source, path, *changed)
         assert dataset_digest(path.demos) == before
 
@@ -185,7 +185,7 @@ def test_a_damaged_store_is_refused(kinematic_source: Path, folder: RunFolder, d
     begin(kinematic_source, folder)
     before = dataset_digest(folder.demos)
     damage(folder.store)  # type: ignore[operator]
-    with pytest.raises(OutputError, match=r"run.sqlite is damaged .* start anew with overwrite=true"):
+    with pytest.raises(OutputError, match=r"run.sqlite is damaged .* start again with overwrite=true"):
         run(kinematic_source, folder, RESUME)
     assert dataset_digest(folder.demos) == before
 
@@ -199,7 +199,7 @@ def test_a_trial_whose_record_is_damaged_is_run_again(
         rows = bytearray(found)
         rows[len(rows) // 2] ^= 1
         database.execute("UPDATE episodes SET rows = ? WHERE trial = ?", (bytes(rows), trial))
-    with pytest.raises(RecorderError, match=rf"what trial {trial} recorded is damaged .* go on with resume=true"):
+    with pytest.raises(RecorderError, match=rf"the episode of trial {trial} is damaged .* continue with resume=true"):
         run(kinematic_source, folder, RESUME)
     assert trial not in trials_in_store(folder)
     run(kinematic_source, folder, RESUME)

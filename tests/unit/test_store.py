@@ -82,8 +82,8 @@ def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore
 def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
     store.add(0, SUCCEEDED, 4)
     store.add(1, 0, 4)
-    assert [store.is_demo(trial, keeps_failed=False) for trial in range(3)] == [True, False, False]
-    assert [store.is_demo(trial, keeps_failed=True) for trial in range(3)] == [True, True, False]
+    assert [store.requires_episode(trial, keeps_failed=False) for trial in range(3)] == [True, False, False]
+    assert [store.requires_episode(trial, keeps_failed=True) for trial in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
@@ -95,7 +95,7 @@ def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(
     rows = bytearray(found)
     rows[int(position * len(rows))] ^= 0x10
     store._database.execute("UPDATE episodes SET rows = ? WHERE trial = 1", (bytes(rows),))
-    with pytest.raises(RecorderError, match="trial 1 recorded is damaged"):
+    with pytest.raises(RecorderError, match="the episode of trial 1 is damaged"):
         store.episode(1)
     assert store.outcomes().trials.tolist() == [0]
     assert store.episode(0) is not None
@@ -136,5 +136,5 @@ def test_a_store_of_another_layout_is_refused_with_what_can_be_done(path: Path, 
     database.execute("CREATE TABLE trials (trial INTEGER PRIMARY KEY, success INTEGER, stage INTEGER, length INTEGER)")
     database.execute(f"PRAGMA user_version = {layout}")
     database.close()
-    with pytest.raises(OutputError, match=f"run.sqlite was made by {made_by} version .* overwrite=true"):
+    with pytest.raises(OutputError, match=f"run.sqlite was written by {made_by} version .* overwrite=true"):
         RunStore(path).outcomes()
