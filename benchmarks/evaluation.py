@@ -1,11 +1,11 @@
-"""How much of an evaluation is physics, and how much longer robomimic's own rollout takes for the same episodes, one by one.
+"""Measure the share of physics in an evaluation, and compare its speed with robomimic's own rollout of single episodes.
 
     python benchmarks/evaluation.py checkpoint=logs/robomimic/.../models/model_epoch_200.pth
     python benchmarks/evaluation.py checkpoint=... --num-single 20 --json
 
-Without a checkpoint a network of the same size (two hidden layers of 1024) with random weights acts, and there is nothing to
-compare with. The comparison loads the checkpoint with robomimic and calls its `run_rollout` on an environment of one scene,
-which runs episodes 0, 1, ... of the same seed; both sides run in this process, one after the other.
+Without a checkpoint, the policy is a network of the same size (two hidden layers of 1024) with random weights, and there is
+no comparison. The comparison loads the checkpoint with robomimic and calls its `run_rollout` on a single env, which runs
+episodes 0, 1, ... of the same seed. Both measurements run in this process, one after the other.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from isaaclab_mimic_ext.rng import Domain, Draws
 
 
 class RandomNetwork:
-    """As large as the network that `bc.json` trains, with observations normalised."""
+    """Network with random weights, as large as the one that `bc.json` trains, with normalized observations."""
 
     def __init__(self, env: MimicEnv, width: int = 1024):
         self.keys = [name for name in trees.flatten(env.observations()) if name != "actions"]
@@ -42,17 +42,18 @@ class RandomNetwork:
         self.layers = nn.Sequential(*hidden, nn.Linear(width, env.action_dim), nn.Tanh())
 
     def reset(self, env_ids: Tensor) -> None:
-        """It remembers nothing."""
+        """This policy has no state."""
 
     def act(self, observations: dict[str, Tensor]) -> Tensor:
         return self.layers(torch.cat([(observations[key] - 0.1) / 1.1 for key in self.keys], dim=1))
 
 
 class OneScene:
-    """What robomimic's rollout wants of an environment, around one of ours with one scene; episodes 0, 1, ... in turn.
+    """Adapter from an environment with one env to the interface of robomimic's rollout; runs episodes 0, 1, ...
 
     Args:
-        action_scale: what the actions are stretched by, and moved by; robomimic 0.3 does not know of it.
+        keys: observations of the policy.
+        action_scale: scale and offset of the actions, which robomimic 0.3 does not apply itself.
     """
 
     def __init__(self, env: MimicEnv, rules: Rules, keys: list[str], action_scale: tuple[np.ndarray, np.ndarray]):
@@ -82,10 +83,10 @@ class OneScene:
 
 
 def measure_batched(cfg: EvaluateCfg, with_history: bool) -> dict[str, Any]:
-    """Times of an evaluation by stage."""
+    """Measure the times of an evaluation by stage [s]."""
     env = make_evaluation_env(cfg)
     try:
-        policy: Policy = RandomNetwork(env) if cfg.checkpoint is None else build_policy(cfg, env, checkpoint_of(cfg))
+        policy: Policy = RandomNetwork(env) if cfg.checkpoint is None else build_policy(cfg, env, first_checkpoint(cfg))
         history = History(env, build_rules(cfg).horizon, cfg.num_video_episodes) if with_history else None
         evaluator = Evaluator(env, policy, build_rules(cfg), build_disturbances(cfg, env), history)
         stages = Stages()
@@ -110,7 +111,6 @@ def time_stages(evaluator: Evaluator, stages: Stages) -> None:
     env: Any = evaluator.env
     stages.time(evaluator.policy, "act", "policy")
     stages.time(env, "step", "engine around physics")
-    # Resets and pushes: `forward` computes where things are.
     stages.time(env, "reset", "reset")
     stages.time(evaluator._observer, "watch", "success and reasons")
     stages.time(env, "observations", "observations")
@@ -120,7 +120,7 @@ def time_stages(evaluator: Evaluator, stages: Stages) -> None:
 
 
 class _Timed:
-    """A batch whose `step` is timed; it allows no new attributes of its own."""
+    """Wrapper of a physics batch that times `step`; the batch itself does not accept new attributes."""
 
     def __init__(self, batch: Any, stages: Stages):
         self._batch, self.step = batch, batch.step
@@ -131,14 +131,14 @@ class _Timed:
 
 
 def measure_single(cfg: EvaluateCfg, num_episodes: int) -> dict[str, Any]:
-    """Time of robomimic's rollout, one scene and episode after the other."""
+    """Measure the time of robomimic's rollout, one episode after the other [s]."""
     require_robomimic()
     from robomimic.envs.env_base import EnvBase
     from robomimic.utils.file_utils import policy_from_checkpoint
     from robomimic.utils.train_utils import run_rollout
 
     EnvBase.register(OneScene)
-    content = torch.load(str(checkpoint_of(cfg).path), weights_only=True)
+    content = torch.load(str(first_checkpoint(cfg).path), weights_only=True)
     policy, _ = policy_from_checkpoint(device=torch.device("cpu"), ckpt_dict=content)
     stats = content.get("action_normalization_stats", {}).get("actions", {"scale": [[1.0]], "offset": [[0.0]]})
     cfg.num_envs, rules = 1, build_rules(cfg)
@@ -158,7 +158,7 @@ def measure_single(cfg: EvaluateCfg, num_episodes: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def checkpoint_of(cfg: EvaluateCfg) -> Checkpoint:
+def first_checkpoint(cfg: EvaluateCfg) -> Checkpoint:
     return find_checkpoints(cfg.checkpoint)[0]
 
 
@@ -174,16 +174,21 @@ def show(batched: dict[str, Any], single: dict[str, Any] | None) -> None:
         ratio = single["seconds_per_env_step"] / batched["seconds_per_env_step"]
         print(
             f"robomimic's rollout: {single['num_episodes']} episodes, {single['env_steps']} env-steps in "
-            f"{single['seconds']:.2f} s, success {100 * single['success_rate']:.1f} %: {ratio:.1f} times as long an env-step"
+            f"{single['seconds']:.2f} s, success {100 * single['success_rate']:.1f} %: "
+            f"{ratio:.1f} times the batched time per env-step"
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num-single", type=int, default=20, help="episodes through robomimic's rollout")
-    parser.add_argument("--history", action="store_true", help="keep states for videos, as a user's evaluation does")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="of evaluate.py")
+    parser.add_argument(
+        "--num-single", type=int, default=20, help="number of episodes in robomimic's rollout; 0: no comparison"
+    )
+    parser.add_argument(
+        "--history", action="store_true", help="record states for videos, as `mimic evaluate` does by default"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("overrides", nargs="*", help="overrides of `mimic evaluate`")
     args = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     cfg = load_config("evaluate", ["sim=mujoco", *args.overrides, "output_dir=unused"])

@@ -1,6 +1,6 @@
-"""Policies small enough to understand, for tests of the evaluation: `policy=tests.small_policies:<name>`."""
+"""Small policies for tests of the evaluation: `policy=tests.small_policies:<name>`."""
 
-# N envs, n of them addressed, A action entries, P phases, R rows of demonstrations
+# N envs, n of them selected, A action entries, R rows (steps of all demos)
 
 import os
 import signal
@@ -12,16 +12,18 @@ from torch import Tensor, nn
 from isaaclab_mimic_ext.learn.policies import PolicyRequest
 
 POS_SCALE = 0.05
-"""An action of 1 moves the end effector by this much [m]."""
+"""Motion of the end effector for an action of 1 [m]."""
 _GRIP = 0.018
-"""Height of the end effector above the ketchup's middle in a grasp [m]."""
+"""Height of the end effector above the center of the ketchup in a grasp [m]."""
 _OPEN, _CLOSE = 1.0, -1.0
+"""Gripper actions."""
 
 
 class Expert:
-    """Picks the ketchup up and puts it into the basket, from what it sees; it remembers how far it is."""
+    """Scripted policy that picks up the ketchup and places it in the basket; its state is a phase per env."""
 
-    # Target: which object it is above (0 ketchup, 1 basket), height above it [m], gripper, steps to wait once it is there.
+    # Per phase: object under the target (0 ketchup, 1 basket, 2 start position of the ketchup, on the table), height of the
+    # target above it [m], gripper action, steps to wait at the target.
     PHASES = (
         (0, 0.12, _OPEN, 0),
         (0, _GRIP, _OPEN, 6),
@@ -33,6 +35,7 @@ class Expert:
         (1, 0.25, _OPEN, 0),
     )
     NEAR = 0.012
+    """Distance at which the target counts as reached [m]."""
 
     def __init__(self, num_envs: int, device: torch.device):
         self.phase = torch.zeros(num_envs, dtype=torch.int64, device=device)
@@ -53,19 +56,19 @@ class Expert:
         eef, ketchup = observations["eef_pos"], observations["ketchup_pos"]
         self.start = torch.where(self.is_new[:, None], ketchup, self.start)
         self.is_new[:] = False
-        # Lifting goes straight up from where the bottle stood.
+        # The ketchup is lifted vertically from its start position.
         goals = torch.stack((ketchup, observations["basket_pos"], self.start * torch.tensor([1.0, 1.0, 0.0])), dim=1)
         rows = torch.arange(len(eef))
         goal = goals[rows, self.object_id[self.phase]].clone()
         goal[:, 2] += self.height[self.phase]
         is_near = (goal - eef).norm(dim=-1) < self.NEAR
         self.waited += is_near
-        done = is_near & (self.waited > self.wait[self.phase])
+        is_finished = is_near & (self.waited > self.wait[self.phase])
         actions = torch.zeros(len(eef), 7)
         actions[:, :3] = ((goal - eef) / POS_SCALE).clamp(-0.6, 0.6)
         actions[:, 6] = self.gripper[self.phase]
-        self.phase = torch.where(done, self.phase + 1, self.phase).clamp(max=len(self.PHASES) - 1)
-        self.waited = torch.where(done, 0, self.waited)
+        self.phase = torch.where(is_finished, self.phase + 1, self.phase).clamp(max=len(self.PHASES) - 1)
+        self.waited = torch.where(is_finished, 0, self.waited)
         return actions
 
 
@@ -74,7 +77,7 @@ def expert(request: PolicyRequest) -> Expert:
 
 
 class InterruptingExpert(Expert):
-    """The expert, which sends its process SIGTERM once the first episodes have ended."""
+    """An expert that sends SIGTERM to its own process in step 200, after the first episodes have ended."""
 
     num_steps = 0
 
@@ -90,7 +93,7 @@ def interrupting_expert(request: PolicyRequest) -> InterruptingExpert:
 
 
 class Network:
-    """A multilayer perceptron with random weights: a policy that fails."""
+    """A multilayer perceptron with random weights, which fails."""
 
     def __init__(self, request: PolicyRequest):
         torch.manual_seed(request.seed)
@@ -99,7 +102,7 @@ class Network:
         self.layers = nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, request.action_dim), nn.Tanh())
 
     def reset(self, env_ids: Tensor) -> None:
-        """It remembers nothing."""
+        """This policy has no state."""
 
     def act(self, observations: dict[str, Tensor]) -> Tensor:
         return self.layers(torch.cat([observations[name] for name in self.keys], dim=1))
@@ -109,38 +112,38 @@ def network(request: PolicyRequest) -> Network:
     return Network(request)
 
 
-class NearestNeighbour:
-    """Does what was done in the most similar moment of the demonstrations in the checkpoint, a dataset file."""
+class NearestNeighbor:
+    """Returns the action of the most similar step among the demos in the checkpoint, a dataset."""
 
     KEYS = ("eef_pos", "ketchup_pos", "basket_pos", "gripper_pos")
 
     def __init__(self, path: str):
         with h5py.File(path) as file:
             demos = list(file["data"].values())
-            seen = [[torch.from_numpy(demo[f"obs/{key}"][()]) for demo in demos] for key in self.KEYS]
+            columns = [[torch.from_numpy(demo[f"obs/{key}"][()]) for demo in demos] for key in self.KEYS]
             self.actions = torch.cat([torch.from_numpy(demo["actions"][()]) for demo in demos])
-        # What matters is where the hand is with respect to things, and whether it holds them.
-        eef, ketchup, basket, gripper = (torch.cat(rows) for rows in seen)
-        self.moments = self._features(eef, ketchup, basket, gripper)
+        # Similarity is measured by the position of the end effector relative to objects, and by the gripper.
+        eef, ketchup, basket, gripper = (torch.cat(column) for column in columns)
+        self.features = self._features(eef, ketchup, basket, gripper)
 
     @staticmethod
     def _features(eef: Tensor, ketchup: Tensor, basket: Tensor, gripper: Tensor) -> Tensor:
         return torch.cat((eef - ketchup, eef - basket, ketchup[:, 2:], 2 * gripper), dim=-1)
 
     def reset(self, env_ids: Tensor) -> None:
-        """It remembers nothing."""
+        """This policy has no state."""
 
     def act(self, observations: dict[str, Tensor]) -> Tensor:
-        now = self._features(*(observations[key] for key in self.KEYS))
-        return self.actions[torch.cdist(now, self.moments).argmin(1)]
+        features = self._features(*(observations[key] for key in self.KEYS))
+        return self.actions[torch.cdist(features, self.features).argmin(1)]
 
 
-def nearest_neighbour(request: PolicyRequest) -> NearestNeighbour:
-    return NearestNeighbour(str(request.checkpoint))
+def nearest_neighbor(request: PolicyRequest) -> NearestNeighbor:
+    return NearestNeighbor(str(request.checkpoint))
 
 
 class Replay:
-    """Plays the actions of the first demonstration in the checkpoint, a dataset file, whatever it sees."""
+    """Replays the actions of the first demo in the checkpoint, a dataset; ignores observations."""
 
     def __init__(self, path: str, num_envs: int):
         with h5py.File(path) as file:
@@ -160,25 +163,25 @@ def replay(request: PolicyRequest) -> Replay:
     return Replay(str(request.checkpoint), request.num_envs)
 
 
-class Blind:
-    """Its actions are not numbers."""
+class NonFinite:
+    """Returns actions that are NaN."""
 
     def __init__(self, num_envs: int, action_dim: int):
         self.shape = (num_envs, action_dim)
 
     def reset(self, env_ids: Tensor) -> None:
-        """It remembers nothing."""
+        """This policy has no state."""
 
     def act(self, observations: dict[str, Tensor]) -> Tensor:
         return torch.full(self.shape, torch.nan)
 
 
-def blind(request: PolicyRequest) -> Blind:
-    return Blind(request.num_envs, request.action_dim)
+def non_finite(request: PolicyRequest) -> NonFinite:
+    return NonFinite(request.num_envs, request.action_dim)
 
 
-def too_narrow(request: PolicyRequest) -> Blind:
-    return Blind(request.num_envs, request.action_dim - 1)
+def too_few_entries(request: PolicyRequest) -> NonFinite:
+    return NonFinite(request.num_envs, request.action_dim - 1)
 
 
 def not_a_policy(request: PolicyRequest) -> list[str]:

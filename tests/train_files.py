@@ -1,4 +1,4 @@
-"""Small datasets to train on."""
+"""Small datasets for tests of training."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _WIDTHS = {"eef_quat": 4, "gripper_pos": 2}
 
 
 def make_train_file(path: Path, num_demos: int = 5) -> Path:
-    """A split dataset of `desktop_organizer`, with the observations that its agents want, made of smooth random numbers."""
+    """Write a split dataset of `desktop_organizer` with the observations of its agents (smooth random numbers)."""
     make_source_file(path, num_demos=num_demos)
     rng = np.random.default_rng(0)
     with h5py.File(path, "r+") as file:

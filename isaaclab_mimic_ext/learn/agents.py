@@ -16,11 +16,10 @@ Settings = dict[str, Any]
 ALGORITHMS = ("bc",)
 """Supported algorithms of robomimic. `bc` is behavior cloning, with or without a recurrent network.
 
-Other algorithms need data that is not read from datasets (rewards, goals, images).
+Other algorithms need data that training does not read from datasets, e.g. rewards or goals.
 """
 
 _AT_LEAST_1 = ("train.batch_size", "train.seq_length", "train.num_epochs", "experiment.epoch_every_n_steps")
-
 _TYPE_CHECKED = ("algo.", "train.", "experiment.", "observation.modalities.")
 _MAY_BE_NONE = "experiment."
 """Prefix of settings where None means "never", or one pass over all training steps."""
@@ -77,7 +76,7 @@ def _check_epochs(values: Mapping[str, Any], name: str, place: str) -> None:
 
 
 def _check_recurrence(values: Mapping[str, Any], place: str) -> None:
-    """Check that a recurrent network is trained on sequences as long as its horizon."""
+    """Check settings of memory: no transformer, no stacked frames, and sequences as long as the horizon of the network."""
     if values.get("algo.transformer.enabled"):
         raise ConfigError(f"{place}.algo.transformer.enabled: transformers are not supported; use algo=bc or algo=bc_rnn")
     if values.get("train.frame_stack", 1) != 1:

@@ -21,7 +21,7 @@ DEMOS = ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"
 def start(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "scripts/evaluate.py"), *arguments]
     if limit is not None:
-        # A limit on the size of files stands for a full disk.
+        # A limit on the size of files simulates a full disk.
         command = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *command]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     return subprocess.Popen(
@@ -78,7 +78,7 @@ def test_invalid_input_is_refused_in_one_line_with_exit_code_2(
 
 
 def test_actions_of_a_different_size_are_refused_in_one_line(tmp_path: Path) -> None:
-    done = run(POLICY + "too_narrow", "output_dir=a", *FAST, cwd=tmp_path)
+    done = run(POLICY + "too_few_entries", "output_dir=a", *FAST, cwd=tmp_path)
     assert "policy: actions must have shape (4, 7)" in message_of(done) and "(got (4, 6))" in message_of(done)
     assert done.returncode == 2
 
@@ -110,7 +110,7 @@ def test_success_rates_are_plotted(tmp_path: Path) -> None:
 def test_several_checkpoints_are_evaluated_in_the_same_scenes(tmp_path: Path) -> None:
     for epoch in (50, 100):
         (tmp_path / f"model_epoch_{epoch}.pth").write_bytes(DEMOS.read_bytes())
-    done = run(POLICY + "nearest_neighbour", "checkpoint=.", "output_dir=a", "--json", *FAST, cwd=tmp_path)
+    done = run(POLICY + "nearest_neighbor", "checkpoint=.", "output_dir=a", "--json", *FAST, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if line == "{"], "stdout contains only JSON"
     found = json.loads(done.stdout)

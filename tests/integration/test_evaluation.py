@@ -23,7 +23,7 @@ from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.reasons import TOO_LATE
 from tests import requires
 from tests.named_poses import object_poses
-from tests.small_policies import Blind, Expert
+from tests.small_policies import Expert, NonFinite
 
 TASK = load_task("desktop_organizer")
 EVENTS = {
@@ -111,7 +111,7 @@ def test_episodes_depend_only_on_seed_and_episode_number_and_not_on_the_number_o
 def test_scenes_differ_from_those_of_generation_and_are_the_same_for_every_policy() -> None:
     env = build("kinematic", 5)
     scenes = [episode.scene for episode in evaluate(env).episodes]
-    assert scenes == [episode.scene for episode in evaluate(env, Blind(5, 7), horizon=5).episodes]
+    assert scenes == [episode.scene for episode in evaluate(env, NonFinite(5, 7), horizon=5).episodes]
     env = build("kinematic", 200)
     env.reset(torch.arange(200), Draws(SEED, torch.arange(200)))
     generated = {tuple(pose[:2, 3].tolist()) for pose in object_poses(env)["orange_juice"]}
@@ -146,13 +146,13 @@ def test_episodes_that_continue_after_success_are_judged_by_their_last_steps() -
 
 
 def test_non_finite_actions_fail_the_episode_with_a_separate_reason() -> None:
-    result = evaluate(build("kinematic", 3), Blind(3, 7), horizon=10)
+    result = evaluate(build("kinematic", 3), NonFinite(3, 7), horizon=10)
     assert result.reasons == {NON_FINITE_ACTIONS: 6}
 
 
 def test_actions_of_a_different_size_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"actions must have shape \(3, 7\) .* \(got \(3, 6\)\)"):
-        evaluate(build("kinematic", 3), Blind(3, 6))
+        evaluate(build("kinematic", 3), NonFinite(3, 6))
 
 
 def test_stopped_evaluation_keeps_the_episodes_before_the_first_unfinished_one() -> None:
@@ -195,7 +195,7 @@ def test_history_keeps_the_states_of_the_first_successes_and_failures() -> None:
 def test_idle_env_does_not_change_the_history() -> None:
     env = build("kinematic", 2)
     history = History(env, 10, 4)
-    Evaluator(env, Blind(2, 7), Rules(SEED, 3, 10), history=history).run()
+    Evaluator(env, NonFinite(2, 7), Rules(SEED, 3, 10), history=history).run()
     assert [len(demo["rigid_object"]["ketchup"]["root_pose"]) for demo in history.demos(False)] == [10, 10, 10]
 
 

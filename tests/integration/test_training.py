@@ -43,7 +43,7 @@ def train(
 ) -> subprocess.CompletedProcess[str]:
     words = command(dataset, output, *arguments, algo=algo)
     if limit is not None:
-        # A limit on the size of files stands for a full disk.
+        # A limit on the size of files simulates a full disk.
         words = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *words]
     return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
 
