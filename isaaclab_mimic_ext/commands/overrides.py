@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, MimicEnvCfg, verb_of
 from isaaclab_mimic_ext.config.help import nearest_field, owners_text
-from isaaclab_mimic_ext.config.task import GYM_ID
+from isaaclab_mimic_ext.config.hydra import warn_deprecated
+from isaaclab_mimic_ext.config.task import DEPRECATED_FIELDS, GYM_ID
 from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENGINE, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
@@ -46,6 +47,9 @@ def translate(argv: list[str], schema: type) -> list[str]:
             result.append(word)
             continue
         prefix, key, value = match["prefix"] or "", _full_key(match["key"], schema), match["value"]
+        if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
+            warn_deprecated(key)
+            continue
         if given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: given twice, as {given[key]} and as {value}; give one of them")
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)

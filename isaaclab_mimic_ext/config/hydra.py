@@ -1,5 +1,6 @@
 """Registration of schemas and resolvers with Hydra, and reading of task files with the schema of a command."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from datetime import datetime
@@ -15,7 +16,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type
 from isaaclab_mimic_ext.config.help import field_help
-from isaaclab_mimic_ext.config.task import MimicEnvCfg
+from isaaclab_mimic_ext.config.task import DEPRECATED_FIELDS, MimicEnvCfg
+
+log = logging.getLogger(__name__)
 
 DATASETS_DIR = Path("datasets")
 LOGS_DIR = Path("logs")
@@ -76,10 +79,26 @@ def _read_task_files_for(schema: type) -> None:
         def load_config(self, config_path: str) -> Any:
             result = super().load_config(config_path)
             if config_path.startswith("task/"):
+                drop_deprecated(result.config)
                 drop_unread(result.config, schema, MimicEnvCfg)
             return result
 
     SourcesRegistry.instance().types["file"] = TaskFileSource
+
+
+def drop_deprecated(config: Any) -> None:
+    """Remove, in place and with a warning, the fields of `config` that are deprecated."""
+    for name in DEPRECATED_FIELDS:
+        group, _, field = name.rpartition(".")
+        node = OmegaConf.select(config, group) if isinstance(config, DictConfig) else None
+        if isinstance(node, DictConfig) and field in node:
+            warn_deprecated(name)
+            del node[field]
+
+
+def warn_deprecated(name: str) -> None:
+    """Log a warning about a field in `DEPRECATED_FIELDS`."""
+    log.warning("%s is deprecated: %s; remove it, the next release refuses it", name, DEPRECATED_FIELDS[name])
 
 
 def drop_unread(config: Any, schema: Any, of_task: Any) -> None:

@@ -80,6 +80,19 @@ def test_a_typing_error_in_a_task_file_is_refused_by_every_command(tmp_path: Pat
         load_config("record_demos", ["task=mine", "output_file=x"], config_dirs=[tmp_path])
 
 
+@pytest.mark.parametrize("script", SCENE_COMMANDS)
+def test_deprecated_field_is_accepted_with_a_warning(script: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Isaac Lab's `datagen_config.name`: a field of the last release without effect."""
+    (tmp_path / "task").mkdir()
+    text = "# @package _global_\ndefaults: [desktop_organizer]\ndatagen_config: {name: demo}\n"
+    (tmp_path / "task" / "mine.yaml").write_text(text)
+    needed = {"check_demos": [], "annotate_demos": ["input_file=x", "output_file=x"], "record_demos": ["output_file=x"]}
+    words = [*needed.get(script, ["output_dir=x"]), *(["dataset=x"] if script == "train" else [])]
+    load_config(script, ["task=mine", *words], config_dirs=[tmp_path])
+    assert translate(["datagen_config.name=demo", "num_demos=3"], SCRIPT_SCHEMAS[script]) == ["num_demos=3"]
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["datagen_config.name is deprecated"] * 2
+
+
 def schema_fields(schema: Any) -> Iterator[tuple[type, Any]]:
     """(dataclass, field) of a schema and all schemas below it."""
     hints = get_type_hints(schema)
