@@ -157,17 +157,18 @@ def _grid(count: int) -> tuple[int, int]:
 def _video_frames(
     renderer: Any, demos: Sequence[dict[str, Any]], lengths: list[int], stride: int, captions: Sequence[str]
 ) -> Iterator[Frame]:
+    """Yield the tiled frames of a video. The last frame of a demo is rendered once and reused."""
     steps = [*range(0, max(lengths) - 1, stride), max(lengths) - 1]
     shown: list[tuple[int, Frame] | None] = [None] * len(demos)
     for step in steps:
         for index, (demo, length) in enumerate(zip(demos, lengths, strict=True)):
-            present, last = min(step, length - 1), shown[index]
-            if last is None or last[0] != present:
-                shown[index] = (present, _captioned(renderer.frame(trees.take(demo, present)), captions[index]))
+            row, last = min(step, length - 1), shown[index]
+            if last is None or last[0] != row:
+                shown[index] = (row, _add_caption(renderer.frame(trees.take(demo, row)), captions[index]))
         yield tile([entry[1] for entry in shown if entry is not None])
 
 
-def _captioned(frame: Frame, text: str) -> Frame:
+def _add_caption(frame: Frame, text: str) -> Frame:
     if not text:
         return frame
     from PIL import Image, ImageDraw  # A dependency of imageio.

@@ -10,6 +10,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
+# Sizes of the objects [m]
 KETCHUP_RADIUS = 0.025
 KETCHUP_HEIGHT = 0.10
 """Height of the bottle [m]. The fingers extend 5 cm beyond the palm: the palm would touch the cap of a taller bottle."""
@@ -21,6 +22,7 @@ BASKET_FLOOR = 0.008
 ORANGE_JUICE_SIZE = (0.055, 0.055, 0.10)
 CREAM_CHEESE_SIZE = (0.09, 0.06, 0.03)
 
+# Thresholds of signals, conditions and success
 REACH_DISTANCE = 0.05
 """Largest distance of the eef from the ketchup at which it is reached [m]."""
 GRASP_DISTANCE = 0.04
@@ -45,6 +47,7 @@ LOWERING_HEIGHT = 0.10
 
 
 def _half(size: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Half sizes of a box."""
     return size[0] / 2, size[1] / 2, size[2] / 2
 
 

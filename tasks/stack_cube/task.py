@@ -16,6 +16,7 @@ CUBE_SIZE = 0.0468
 CUBE_MASS = 0.02
 """Mass of a cube [kg]."""
 
+# Thresholds of signals, conditions and success
 GRASP_DISTANCE = 0.06
 """Largest distance of the end effector from a held cube [m]."""
 GRIP_TOLERANCE = 0.004

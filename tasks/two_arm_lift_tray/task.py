@@ -20,6 +20,7 @@ STAND_SIZE = (0.18, 0.22, 0.05)
 PART_RADIUS, PART_HEIGHT = 0.02, 0.06
 BIN_INNER, BIN_WALL, BIN_HEIGHT, BIN_FLOOR = 0.11, 0.006, 0.05, 0.006
 
+# Thresholds of signals, conditions and success
 GRASP_DISTANCE = 0.03
 """Largest distance of an end effector from a handle or part that it holds [m]."""
 LIFT_HEIGHT = 0.10

@@ -101,7 +101,7 @@ def _collision_bits(index: int) -> tuple[int, int]:
         ConfigError: there are more arms than bits.
     """
     if index >= _MAX_ARMS:
-        raise ConfigError(f"arms: must be at most {_MAX_ARMS} in a MuJoCo scene; remove arms from the task")
+        raise ConfigError(f"arms: must be <= {_MAX_ARMS} in a MuJoCo scene (got >= {index + 1}); remove arms from the task")
     own = 1 << index if index else 0
     of_later_arms = sum(1 << later for later in range(index + 1, _MAX_ARMS))
     return own, 1 | of_later_arms
