@@ -43,7 +43,7 @@ class KinematicEnv(EmbeddedEnv):
 
     def __init__(self, task: Task, events: Mapping[str, EventCfg], num_envs: int, device: str | torch.device = "cpu"):
         super().__init__(task, events, num_envs, device)
-        self._grips = _Grips.of(task, self.device)
+        self._grips = _Grips.from_task(task, self.device)
         self._base_pose = base_poses(task.arms, self.device)
         self._holding = torch.zeros(num_envs, self.num_arms, dtype=torch.bool, device=self.device)
         self._held = torch.zeros(num_envs, self.num_arms, dtype=torch.int64, device=self.device)
@@ -154,7 +154,7 @@ class KinematicEnv(EmbeddedEnv):
         for object_id in self._grips.all_object_ids:
             is_object = object_ids == object_id
             falls = (drops & is_object).any(-1) & ~(moves & is_object).any(-1)
-            landed = _upright(scene.object_pose[:, object_id])
+            landed = _turn_upright(scene.object_pose[:, object_id])
             height = self.task.support_height(self.object_names[object_id], scene)
             landed[:, 2, 3] = height + self._rest_height[object_id]
             _place(scene, object_id, landed, falls)
@@ -177,7 +177,7 @@ class _Grips:
     all_object_ids: tuple[int, ...]
 
     @classmethod
-    def of(cls, task: Task, device: torch.device) -> "_Grips":
+    def from_task(cls, task: Task, device: torch.device) -> "_Grips":
         graspable = task.graspable()
         per_arm = [graspable.get(name, ()) for name in task.eef_names]
         size = (len(per_arm), max(1, *(len(grips) for grips in per_arm)))
@@ -231,7 +231,7 @@ def _place(scene: SceneState, object_ids: Tensor | int, pose: Tensor, mask: Tens
     scene.root_pose[at] = torch.where(mask[:, None], root, scene.root_pose[at])
 
 
-def _upright(pose: Tensor) -> Tensor:
+def _turn_upright(pose: Tensor) -> Tensor:
     """Poses (n, 4, 4) turned upright: z points up, the direction of x in the horizontal plane (yaw) stays."""
     cos, sin = pose[:, 0, 0], pose[:, 1, 0]
     norm = (cos * cos + sin * sin).sqrt()

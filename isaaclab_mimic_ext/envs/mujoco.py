@@ -60,8 +60,8 @@ class MujocoEnv(EmbeddedEnv):
         self._batch = mujoco.batch.Batch(self.model, num_envs, num_threads, persistent=True)
         self._failure = mujoco.batch.SimulationError
         self._stage_none, self._stage_pos = mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_POS
-        self._layout = SceneLayout.of(self.model, task)
-        self._state = _BatchTensors.of(self._batch)
+        self._layout = SceneLayout.from_model(self.model, task)
+        self._state = _BatchTensors.from_batch(self._batch)
         self._joint_low, self._joint_high = torch.tensor(JOINT_LIMITS, dtype=torch.float64).unbind(-1)
         self._posture = self._home[:NUM_ARM_JOINTS].to("cpu", torch.float64)
         self._processed = torch.zeros(num_envs, self.num_arms, NUM_ARM_JOINTS + 1)
@@ -173,7 +173,7 @@ class _BatchTensors:
     xaxis: Tensor
 
     @classmethod
-    def of(cls, batch: Any) -> "_BatchTensors":
+    def from_batch(cls, batch: Any) -> "_BatchTensors":
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return cls(**{field.name: torch.from_numpy(batch.bind(field.name)) for field in fields(cls)})
@@ -252,7 +252,7 @@ class SceneLayout:
     root_dof: Tensor
 
     @classmethod
-    def of(cls, model: Any, task: Task) -> "SceneLayout":
+    def from_model(cls, model: Any, task: Task) -> "SceneLayout":
         """Indices of the task's arms and objects in a `mujoco.MjModel`."""
         arm_joints = [f"joint{index + 1}" for index in range(NUM_ARM_JOINTS)]
         names = [[f"{arm.name}/{joint}" for joint in (*arm_joints, "finger1", "finger2")] for arm in task.arms]

@@ -50,7 +50,7 @@ class Renderer:
         self._model = build_model(task)
         self._check(width, height)
         self._data = self._mujoco.MjData(self._model)
-        self._layout = SceneLayout.of(self._model, task)
+        self._layout = SceneLayout.from_model(self._model, task)
         self._size = (height, width)
         self._context = make_gl_context(width, height)
         self._drawing = self._mujoco.MjrContext(self._model, self._mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -206,7 +206,7 @@ HEIGHT = WIDTH = 128
 _FRONT = "front"
 
 
-def with_cameras(env: MimicEnv, task: Task) -> MimicEnv:
+def add_cameras(env: MimicEnv, task: Task) -> MimicEnv:
     """Add camera observations to an env: `front` and `wrist` (with several arms `<arm>_wrist`), (N, H, W, 3) uint8.
 
     A picture shows only the state of its own env (`get_state`). It does not depend on N or on the other envs.

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
 from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
-from isaaclab_mimic_ext.envs.rendering import with_cameras
+from isaaclab_mimic_ext.envs.rendering import add_cameras
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
@@ -48,7 +48,7 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
     env = make_scene(cfg, cfg.num_envs)
     # Environments of Isaac Lab already have their cameras among their observations.
     if cfg.enable_cameras and env.env_args().get("engine") != "isaaclab":
-        env = with_cameras(env, load_task(cfg.task.name))
+        env = add_cameras(env, load_task(cfg.task.name))
     first_reset(env, cfg.datagen_config)
     return env
 

@@ -142,7 +142,7 @@ def _pick(hand: Hand, cube: Tensor, habit: dict[str, Tensor]) -> None:
     grasp = torch.zeros_like(hand.goal)
     grasp[:, 3] = cube[:, 3] + habit["grasp_yaw"]
     grasp[:, 4], grasp[:, 5] = habit["grasp_pitch"], habit["grasp_roll"]
-    grasp[:, :2] = cube[:, :2] + _turned(habit["grasp_along"], habit["grasp_across"], grasp[:, 3])
+    grasp[:, :2] = cube[:, :2] + _rotate_by_yaw(habit["grasp_along"], habit["grasp_across"], grasp[:, 3])
     grasp[:, 2] = cube[:, 2] + habit["grasp_height"]
     hover = grasp.clone()
     hover[:, :3] -= habit["hover_height"][:, None] * hand_pose(grasp)[:, :3, 2]
@@ -173,7 +173,7 @@ def _place(hand: Hand, target: Tensor, habit: dict[str, Tensor]) -> Tensor:
     release = hand.goal.clone()
     release[:, 3] = placed[:, 3]
     # Closing the fingers centers the cube between them, but does not move it along them.
-    release[:, :2] = placed[:, :2] + _turned(habit["grasp_along"], torch.zeros_like(placed[:, 3]), placed[:, 3])
+    release[:, :2] = placed[:, :2] + _rotate_by_yaw(habit["grasp_along"], torch.zeros_like(placed[:, 3]), placed[:, 3])
     release[:, 2] = placed[:, 2] + habit["release_gap"] + habit["grasp_height"]
     above = release.clone()
     above[:, 2] = torch.maximum(hand.goal[:, 2], release[:, 2] + 0.05)
@@ -189,7 +189,7 @@ def _place(hand: Hand, target: Tensor, habit: dict[str, Tensor]) -> Tensor:
     return placed
 
 
-def _turned(along: Tensor, across: Tensor, yaw: Tensor) -> Tensor:
+def _rotate_by_yaw(along: Tensor, across: Tensor, yaw: Tensor) -> Tensor:
     """Offsets (D, 2), env frame [m], from offsets along and across a hand that is turned by `yaw` (D,)."""
     cos, sin = torch.cos(yaw), torch.sin(yaw)
     return torch.stack((cos * along - sin * across, sin * along + cos * across), dim=-1)

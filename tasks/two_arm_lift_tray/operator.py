@@ -155,7 +155,7 @@ def _plan_handle_grasp(hand: Hand, grasp: Tensor, habit: Habits) -> None:
     bow[:, 0], bow[:, 2] = habit["bow_x"], habit["bow_z"]
     hand.wait(habit["start_wait"])
     hand.bow(bow, habit["approach_time"])
-    hand.move_to(_raised(grasp, habit["hover_height"]), habit["approach_time"])
+    hand.move_to(_raise_by(grasp, habit["hover_height"]), habit["approach_time"])
     _plan_close(hand, grasp, habit)
 
 
@@ -170,7 +170,7 @@ def _plan_release(hand: Hand, open_wait: Tensor, height: Tensor, duration: Tenso
     """Open and move up."""
     hand.open()
     hand.wait(open_wait)
-    hand.move_to(_raised(hand.goal, height), duration)
+    hand.move_to(_raise_by(hand.goal, height), duration)
 
 
 def _plan_part(
@@ -216,11 +216,11 @@ def _plan_part_move(hand: Hand, part: Tensor, goal: Tensor, home: Tensor, habit:
     release = grasp.clone()
     release[:, :3] = placed[:, :3] + offset[:, :3]
     release[:, 2] += habit["release_gap"]
-    lifted = _raised(grasp, habit["lift_height"])
+    lifted = _raise_by(grasp, habit["lift_height"])
     above = release.clone()
     above[:, 2] = torch.maximum(lifted[:, 2], release[:, 2] + 0.10)
 
-    hand.move_to(_raised(grasp, habit["hover_height"]), habit["reach_time"])
+    hand.move_to(_raise_by(grasp, habit["hover_height"]), habit["reach_time"])
     _plan_close(hand, grasp, habit)
     hand.move_to(lifted, habit["lift_time"])
     hand.move_to(above, habit["carry_time"], overlap=habit["carry_overlap"])
@@ -230,7 +230,7 @@ def _plan_part_move(hand: Hand, part: Tensor, goal: Tensor, home: Tensor, habit:
     return placed
 
 
-def _raised(coordinates: Tensor, height: Tensor) -> Tensor:
+def _raise_by(coordinates: Tensor, height: Tensor) -> Tensor:
     raised = coordinates.clone()
     raised[:, 2] += height
     return raised
