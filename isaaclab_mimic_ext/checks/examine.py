@@ -1,6 +1,6 @@
-"""The doctor's round: every check on every demo of a file."""
+"""All checks of all demos of a file of source demos."""
 
-# T steps of a demo, J joints of an arm, D demos
+# T steps of a demo
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
 
 OnProgress = Callable[[int, int], None]
-"""Called with the number of demos examined, and of all."""
+"""Called with the number of examined demos, and of all demos."""
 
-_ROWS = 1000
-"""Steps whose targets are reconstructed at a time."""
+_BATCH_SIZE = 1000
+"""Number of steps whose targets are reconstructed together."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """A report, and the demos that could be read."""
+    """Report of a file, and its readable demos."""
 
     report: DoctorReport
     views: tuple[DemoView, ...]
@@ -49,15 +49,18 @@ def examine(
     num_draws: int,
     on_progress: OnProgress = lambda *_: None,
 ) -> Examination:
-    """Look for everything that would make generation from a file fail, or suffer.
+    """Find all faults of a file that would make generation fail, or lower its success rate.
 
     Args:
-        cfg: the task's configuration, valid for `task`.
-        num_draws: so many scenes are drawn to find out which demos would be selected.
+        path: annotated source demos.
+        task: the task of the demos.
+        cfg: configuration of the task, valid for `task`.
+        num_draws: number of scenes drawn to find out which demos generation would select.
+        on_progress: called after each demo.
 
     Raises:
-        SourceDataError: the file is missing, no HDF5 file, or has no demos.
-        ConfigError: the randomization leaves no room.
+        SourceDataError: the file is missing, is not an HDF5 file, or has no demos.
+        ConfigError: the randomization leaves no room for the objects.
     """
     placement = PlacementSampler(task, cfg.events, torch.device("cpu"))
     env = make_env(task, SimCfg(engine="kinematic"), cfg.events, 1)
@@ -76,8 +79,8 @@ def examine(
                 _check_demo(of_demo[name], view, task, cfg, placement)
             on_progress(index + 1, len(names))
     selected = _check_all(of_file, of_demo, views, task, cfg, placement, num_draws)
-    every = [finding for findings in of_demo.values() for finding in _by_step(findings.kept)]
-    report = DoctorReport(str(path), num_steps, (*every, *of_file.kept), selected, num_draws)
+    every = [finding for findings in of_demo.values() for finding in _by_step(findings.items)]
+    report = DoctorReport(str(path), num_steps, (*every, *of_file.items), selected, num_draws)
     return Examination(report, tuple(views))
 
 
@@ -90,37 +93,41 @@ def _check_file(findings: DemoFindings, file: h5py.File, env: MimicEnv) -> None:
         check_action_spec(file, env.env_args()["action"])
     except SourceDataError as error:
         found = str(error).removeprefix(f"{file.filename}: ").split("; ")[0]
-        remedy = "record with this env's actions, or run the task that the file was made for"
+        remedy = "record with this env's actions, or use the task with which the file was recorded"
         findings.add(ERROR, "action space", found, "the actions of this env", remedy)
 
 
 class _Reader:
-    """Reads demos, and reconstructs what their actions ask for."""
+    """Reads demos and adds the faults that prevent reading to the findings."""
 
     def __init__(self, file: h5py.File, env: MimicEnv, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg):
         self._file, self._env, self._task, self._cfg = file, env, task, cfg
         self._use_skillgen = cfg.datagen_config.use_skillgen
-        ending = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs[:-1]]
-        every = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs]
-        starting = every if self._use_skillgen else []
-        self._needed = RequiredData(
-            env.eef_names, env.object_names, _given(ending), env.action_dim, start_signal_names=_given(starting)
+        term_signals = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs[:-1]]
+        all_signals = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs]
+        start_signals = all_signals if self._use_skillgen else []
+        self._required = RequiredData(
+            env.eef_names,
+            env.object_names,
+            _without_none(term_signals),
+            env.action_dim,
+            start_signal_names=_without_none(start_signals),
         )
 
     def view(self, findings: DemoFindings, name: str) -> DemoView | None:
-        """A demo, with what its marks lack among the findings; None where it cannot be read."""
+        """Read a demo and add faults of its marks to the findings; None if it cannot be read."""
+        expected = "a complete, annotated demo"
         try:
             recorded = open_demo(self._file, name)
-            demo = source_demo(recorded, self._needed)
+            demo = source_demo(recorded, self._required)
         except SourceDataError as error:
-            told, _, remedy = str(error).removeprefix(f"{self._file.filename}: {name}: ").partition("; ")
-            findings.add(
-                ERROR, "unreadable", told, "a whole, annotated demo", remedy or "copy or make it again", frame=error.step
-            )
+            found, _, remedy = str(error).removeprefix(f"{self._file.filename}: {name}: ").partition("; ")
+            remedy = remedy or "copy or record the demo again"
+            findings.add(ERROR, "unreadable", found, expected, remedy, frame=error.step)
             return None
         except DAMAGE as error:
-            told = " ".join(str(error).split())[:160]
-            findings.add(ERROR, "unreadable", told, "a whole, annotated demo", "copy or make the file again")
+            found = " ".join(str(error).split())[:160]
+            findings.add(ERROR, "unreadable", found, expected, "copy or record the file again")
             return None
         env = self._env
         gripper = by_name(env.eef_names, env.actions_to_gripper_actions(torch.from_numpy(demo.actions)))
@@ -140,6 +147,7 @@ class _Reader:
         return DemoView(demo, eefs, self._joint_position(recorded), self._env.step_dt)
 
     def _joint_position(self, demo: Demo) -> dict[str, NDArray[np.float32]] | None:
+        """Joint positions of each arm before each step, (T, J) [rad, fingers m]; None if the file does not contain them."""
         joints = {}
         for arm in self._task.arms:
             leaf = f"articulation/{arm.name}/joint_position"
@@ -152,18 +160,18 @@ class _Reader:
         return joints
 
 
-def _given(names: list[str | None]) -> tuple[str, ...]:
+def _without_none(names: list[str | None]) -> tuple[str, ...]:
     return tuple(name for name in names if name is not None)
 
 
 def _check_demo(
     findings: DemoFindings, view: DemoView, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg, placement: PlacementSampler
 ) -> None:
-    asked = _asked_poses(view, task, cfg)
+    commanded = _commanded_poses(view, task, cfg)
     num_entries = view.demo.actions.shape[1] // len(task.arms)
     for index, eef in enumerate(view.eefs.values()):
         action_space.check_tracking(findings, eef)
-        action_space.check_actions(findings, eef, asked[eef.name])
+        action_space.check_actions(findings, eef, commanded[eef.name])
         motion.check_ends(findings, eef)
         motion.check_gripper(findings, eef)
         motion.check_jumps(findings, eef)
@@ -174,30 +182,30 @@ def _check_demo(
     low, high = (bound.numpy().astype(np.float64) for bound in (placement.low, placement.high))
     scene.check_start(findings, view, low, high, referenced)
     scene.check_moved(findings, view, task, referenced)
-    scene.check_closing(findings, view)
+    scene.check_early_closing(findings, view)
     scene.check_success(findings, view, task, cfg.datagen_config.num_success_steps)
 
 
 def _referenced(cfg: CheckedTaskCfg | MimicEnvCfg) -> set[str]:
-    """The objects that subtasks relate to."""
+    """Names of the objects that subtasks refer to."""
     refs = {config.object_ref for configs in cfg.subtask_configs.values() for config in configs}
     return {name for name in refs if name is not None}
 
 
-def _asked_poses(view: DemoView, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg) -> dict[str, NDArray[np.float64]]:
-    """End effector -> where the env would send it for each action, from where it was then, (T, 4, 4)."""
+def _commanded_poses(view: DemoView, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg) -> dict[str, NDArray[np.float64]]:
+    """Target pose of each action in this env, from the pose in the same step; end effector -> (T, 4, 4), env frame [m]."""
     rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in task.eef_names}
-    for first in range(0, view.num_steps, _ROWS):
-        actions = torch.from_numpy(view.demo.actions[first : first + _ROWS])
+    for first in range(0, view.num_steps, _BATCH_SIZE):
+        actions = torch.from_numpy(view.demo.actions[first : first + _BATCH_SIZE])
         env = make_env(task, SimCfg(engine="kinematic"), cfg.events, len(actions))
         state = env.get_state()
         for arm in task.arms:
-            pose = torch.from_numpy(view.demo.eef_pose[arm.eef_name][first : first + _ROWS])
+            pose = torch.from_numpy(view.demo.eef_pose[arm.eef_name][first : first + _BATCH_SIZE])
             quat = quat_xyzw_from_matrix(pose[:, :3, :3])
             state["articulation"][arm.name]["eef_pose"] = torch.cat((pose[:, :3, 3], quat), dim=-1)
         env.reset_to(state, torch.arange(len(actions)))
-        for name, asked in by_name(env.eef_names, env.action_to_target_eef_pose(actions)).items():
-            rows[name].append(asked.numpy().astype(np.float64))
+        for name, pose in by_name(env.eef_names, env.action_to_target_eef_pose(actions)).items():
+            rows[name].append(pose.numpy().astype(np.float64))
     return {name: np.concatenate(pieces) for name, pieces in rows.items()}
 
 
@@ -210,32 +218,36 @@ def _check_all(
     placement: PlacementSampler,
     num_draws: int,
 ) -> dict[str, list[dict[str, float]]]:
-    """What only all demos together show; end effector -> for each subtask demo -> part of the trials that take it."""
-    whole = [view for view in views if all(eef.spans is not None for eef in view.eefs.values())]
-    if not whole:
+    """Add the findings that concern all demos together.
+
+    Returns:
+        End effector -> for each subtask, demo -> fraction of the simulated trials that select it.
+    """
+    valid = [view for view in views if all(eef.spans is not None for eef in view.eefs.values())]
+    if not valid:
         return {}
-    usage.tell_similar(of_demo, whole)
+    usage.find_similar(of_demo, valid)
     draws = Draws(cfg.datagen_config.seed, torch.arange(num_draws))
-    selection = usage.simulate(whole, cfg.subtask_configs, cfg.datagen_config, task, placement.sample(draws), draws)
-    usage.tell_unused(of_demo, whole, selection)
-    usage.tell_far(of_file, selection, cfg.subtask_configs)
+    selection = usage.simulate(valid, cfg.subtask_configs, cfg.datagen_config, task, placement.sample(draws), draws)
+    usage.find_unused(of_demo, valid, selection)
+    usage.find_far_draws(of_file, selection, cfg.subtask_configs)
     return {
-        eef_name: [{view.name: float(part) for view, part in zip(whole, shares, strict=True)} for shares in used]
+        eef_name: [{view.name: float(part) for view, part in zip(valid, parts, strict=True)} for parts in used]
         for eef_name, used in selection.used.items()
     }
 
 
 def check_demos(path: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> DoctorReport:
-    """Find everything in source demonstrations that would make generation fail, or lower its success rate.
+    """Find all faults in source demos that would make generation fail, or lower its success rate.
 
     Args:
-        path: annotated source demonstrations.
-        task: a task of `load_task`.
-        config: subtasks and randomization; None: the task's own.
-        num_draws: scenes that are drawn to find out which demos would be selected.
+        path: annotated source demos.
+        task: the task of the demos, from `load_task`.
+        config: subtasks and randomization; None: those of the task.
+        num_draws: number of scenes drawn to find out which demos generation would select.
 
     Returns:
-        The report: findings with demo, step and remedy; `is_healthy` if none is an error.
+        Report with findings (demo, step, remedy). Its `is_healthy` is true if no finding is an error.
 
     Raises:
         SourceDataError: the file is missing, not an HDF5 file, or has no demos.

@@ -1,4 +1,4 @@
-"""What the doctor finds, and how it is told."""
+"""Findings of the check of source demos, and the report as text and JSON."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 
 NOTE = "note"
 LEVELS = (ERROR, WARNING, NOTE)
-"""Generation fails or is refused; it suffers; it is good to know."""
+"""Error: generation fails or refuses the file. Warning: generation becomes worse. Note: information."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class DemoFinding:
     """One fault.
 
     Attributes:
-        level: of `LEVELS`.
-        check: which check it is of, one word or two.
-        demo: that has it, or None where it is of the file or the task.
-        eef: the end effector that it is about, or None.
-        frame: the demo's step that it is about, or None.
-        last_frame: where it is a stretch, the last step of it.
-        found, expected: what is there, and what should be.
-        remedy: what can be done.
+        level: one of `LEVELS`.
+        check: name of the check, one or two words.
+        demo: demo with the fault; None: the file or the task.
+        eef: end effector with the fault, or None.
+        frame: step of the demo at which the fault is, or begins; None: the whole demo.
+        last_frame: last step of a fault that lasts for several steps, or None.
+        found, expected: actual and expected value or state.
+        remedy: action that removes the fault.
     """
 
     level: str
@@ -40,10 +40,10 @@ class DemoFinding:
 
 @dataclass
 class DemoFindings:
-    """Collects the findings about one demo, or about the file."""
+    """Collects the findings of one demo, or of the file (`demo` is None)."""
 
     demo: str | None = None
-    kept: list[DemoFinding] = field(default_factory=list)
+    items: list[DemoFinding] = field(default_factory=list)
 
     def add(
         self,
@@ -58,18 +58,20 @@ class DemoFindings:
         last_frame: int | None = None,
     ) -> None:
         step, last = (None if number is None else int(number) for number in (frame, last_frame))
-        self.kept.append(DemoFinding(level, check, self.demo, eef, step, last, found, expected, remedy))
+        self.items.append(DemoFinding(level, check, self.demo, eef, step, last, found, expected, remedy))
 
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What `examine` found.
+    """Result of the check of a file of source demos.
 
     Attributes:
-        demos: name -> number of steps, in the file's order; 0 where it cannot be read.
-        findings: ordered by demo, then by step; those of the whole file at the end.
-        selected: end effector -> for each of its subtasks demo -> part of the simulated trials that take it; empty where
-            nothing could be simulated.
+        path: path of the file.
+        demos: name -> number of steps, in the order of the file; 0 if a demo cannot be read.
+        findings: sorted by demo, then by step; findings of the whole file are last.
+        selected: end effector -> for each of its subtasks, demo -> fraction of the simulated trials that select it; empty
+            if no trial could be simulated.
+        num_draws: number of simulated trials.
     """
 
     path: str
@@ -78,30 +80,31 @@ class DoctorReport:
     selected: dict[str, list[dict[str, float]]]
     num_draws: int
 
-    def number(self, level: str) -> int:
+    def count(self, level: str) -> int:
+        """Number of findings of a level."""
         return sum(finding.level == level for finding in self.findings)
 
     @property
     def is_healthy(self) -> bool:
-        """Whether there are no errors."""
-        return self.number(ERROR) == 0
+        """Return whether no finding is an error."""
+        return self.count(ERROR) == 0
 
     def as_json(self) -> str:
-        """The report as a JSON object; its keys are the attributes, `healthy` and a count of each level."""
-        counts = {f"num_{level}s": self.number(level) for level in LEVELS}
+        """Report as a JSON object: the attributes, `healthy`, and the number of findings of each level."""
+        counts = {f"num_{level}s": self.count(level) for level in LEVELS}
         return json.dumps({"healthy": self.is_healthy, **counts, **asdict(self)}, indent=2)
 
     def as_text(self) -> str:
-        """The report for people: a line a finding, then what can be done, then the verdict."""
+        """Report as text: one line per finding, then the remedies, then the summary."""
         return "\n".join(self._lines())
 
     def summary(self) -> str:
-        """The verdict in one line."""
-        counts = ", ".join(_count(self.number(level), level) for level in LEVELS)
-        ill = len({finding.demo for finding in self.findings if finding.level == ERROR and finding.demo is not None})
+        """Summary in one line: number of findings of each level, and whether the file is ready for generation."""
+        counts = ", ".join(_count(self.count(level), level) for level in LEVELS)
+        faulty = {finding.demo for finding in self.findings if finding.level == ERROR and finding.demo is not None}
         if self.is_healthy:
             return f"{counts}: ready to generate"
-        where = f"in {ill} of {len(self.demos)} demos" if ill else "in the file as a whole"
+        where = f"in {len(faulty)} of {len(self.demos)} demos" if faulty else "in the file as a whole"
         return f"{counts}: not ready to generate, errors {where}"
 
     def _lines(self) -> Iterator[str]:
@@ -112,19 +115,19 @@ class DoctorReport:
             if found:
                 yield demo or "all demos"
             for finding in found:
-                yield f"  {finding.level:7}  {_frames(finding):13}  {finding.check:{width}}  {_told(finding)}"
+                yield f"  {finding.level:7}  {_frames(finding):13}  {finding.check:{width}}  {_sentence(finding)}"
         yield from self._remedies()
         yield self.summary()
 
     def _remedies(self) -> Iterator[str]:
         remedies = Counter((finding.check, finding.remedy) for finding in self.findings)
         if remedies:
-            yield "what can be done"
+            yield "remedies"
         for (check, remedy), count in remedies.items():
             yield f"  {check}{f' ({count} times)' if count > 1 else ''}: {remedy}"
 
 
-def _told(finding: DemoFinding) -> str:
+def _sentence(finding: DemoFinding) -> str:
     subject = f"{finding.eef}: " if finding.eef is not None else ""
     return f"{subject}{finding.found}; expected {finding.expected}"
 

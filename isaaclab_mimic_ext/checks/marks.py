@@ -1,4 +1,4 @@
-"""Whether a demo's marks cut it into the task's subtasks, whatever the offsets draw."""
+"""Check of the subtask boundaries of a demo: its signals, and the ranges of random offsets."""
 
 # T steps of the demo
 
@@ -16,25 +16,25 @@ from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
 
 MIN_SEGMENT = 5
-"""A segment of fewer steps (a quarter of a second at 20 Hz) has no motion of its own beside five interpolated waypoints, the
-default. The shortest of the shipped demos has 23 before offsets and 18 after the worst."""
+"""Smallest number of steps of a segment (0.25 s at 20 Hz). A shorter one has fewer steps than its interpolation, which has 5
+waypoints by default. The shortest segment of the included demos has 23 steps, and 18 with the worst offsets."""
 
-_AGAIN = "annotate the demo again, or leave it out"
+_ANNOTATE_AGAIN = "annotate the demo again, or leave out the demo"
 
 
 def find_spans(
     findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], use_skillgen: bool
 ) -> list[Span] | None:
-    """[start, end) of the subtasks of an end effector [steps]; None where the marks are wrong, with findings."""
+    """Span of each subtask of an end effector [steps]; None if the signals are wrong, which adds findings."""
     signals = [config.subtask_term_signal for config in subtasks]
     if use_skillgen:
         return _find_skills(findings, demo, eef_name, subtasks)
     try:
         ends = subtask_ends(demo, signals)
     except SourceDataError as error:
-        known = len(findings.kept)
+        known = len(findings.items)
         _explain(findings, demo, eef_name, [name for name in signals[:-1] if name is not None])
-        assert len(findings.kept) > known, f"refused, but not explained: {error}"
+        assert len(findings.items) > known, f"refused, but not explained: {error}"
         return None
     _check_offsets(findings, demo, eef_name, subtasks, ends)
     _check_lengths(findings, eef_name, subtasks, ends)
@@ -48,36 +48,38 @@ def _find_skills(
         spans = skill_spans(demo, [config.subtask_term_signal for config in subtasks])
     except SourceDataError as error:
         found = str(error).removeprefix(f"{demo.place}: ")
-        findings.add(ERROR, "skill marks", found, "a start and an end of every skill, in order", _AGAIN, eef=eef_name)
+        findings.add(
+            ERROR, "skill marks", found, "a start and an end of every skill, in order", _ANNOTATE_AGAIN, eef=eef_name
+        )
         return None
     try:
         check_skill_offsets(eef_name, subtasks, {demo.place: spans})
     except TaskSpecError as error:
         found = str(error).removeprefix(f"{demo.place}, {eef_name}: ")
-        remedy = "narrow the ranges, or leave the demo out"
-        findings.add(ERROR, "offsets", found, "skills that stay apart", remedy, eef=eef_name)
+        remedy = "narrow the ranges, or leave out the demo"
+        findings.add(ERROR, "offsets", found, "skills that do not overlap for any draw", remedy, eef=eef_name)
     return spans
 
 
 def _explain(findings: DemoFindings, demo: SourceDemo, eef_name: str, signals: Sequence[str]) -> None:
-    """A finding for every mark that is wrong, where `subtask_ends` stops at the first."""
+    """Add a finding for every wrong signal; `subtask_ends` reports only the first one."""
     previous_end, previous = 0, ""
     for signal in signals:
         values = demo.subtask_term_signals[signal]
         rises = rising_steps(values)
         usable = rises[rises >= previous_end]
         if values[0]:
-            remedy = "record from before the subtask begins, or annotate again"
+            remedy = "begin the recording before the subtask, or annotate again"
             found = f"'{signal}' is true from the first step"
             findings.add(ERROR, "cropped start", found, "a rise from false to true", remedy, eef=eef_name, frame=0)
         elif len(rises) == 0:
-            remedy = "record until the subtask is done, mark it by hand, or leave the demo out"
+            remedy = "record until the subtask is complete, mark its end by hand, or leave out the demo"
             findings.add(ERROR, "no mark", f"'{signal}' never rises", "a rise from false to true", remedy, eef=eef_name)
         elif len(usable) == 0:
             _explain_order(findings, eef_name, signal, int(rises[-1]), previous, previous_end)
         elif usable[0] + 1 >= demo.num_steps:
             found = f"'{signal}' rises at the last step, {usable[0]}"
-            remedy = "record on after the subtask's end, or leave the demo out"
+            remedy = "continue the recording after the end of the subtask, or leave out the demo"
             findings.add(
                 ERROR, "cropped end", found, "steps of the next subtask after it", remedy, eef=eef_name, frame=usable[0]
             )
@@ -88,11 +90,11 @@ def _explain(findings: DemoFindings, demo: SourceDemo, eef_name: str, signals: S
 def _explain_order(findings: DemoFindings, eef_name: str, signal: str, rise: int, previous: str, previous_end: int) -> None:
     if rise == previous_end - 1:
         found = f"'{signal}' rises at step {rise}, together with '{previous}'"
-        remedy = "mark them a step or more apart, make the task's signals so, or drop one of the two subtasks"
+        remedy = "mark them at least one step apart, change the task's signals, or remove one of the two subtasks"
         findings.add(ERROR, "same frame", found, f"'{signal}' after '{previous}'", remedy, eef=eef_name, frame=rise)
         return
     found = f"'{signal}' rises at step {rise}, before '{previous}' at step {previous_end - 1}"
-    remedy = f"order subtask_configs.{eef_name} as the demos go, or {_AGAIN}"
+    remedy = f"order subtask_configs.{eef_name} as in the demos, or {_ANNOTATE_AGAIN}"
     findings.add(
         ERROR, "subtask order", found, f"'{previous}', then '{signal}', as in the task", remedy, eef=eef_name, frame=rise
     )
@@ -101,9 +103,9 @@ def _explain_order(findings: DemoFindings, eef_name: str, signal: str, rise: int
 def _check_offsets(
     findings: DemoFindings, demo: SourceDemo, eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], ends: Sequence[int]
 ) -> None:
-    """Every pair of neighbouring boundaries that some draw brings out of order."""
+    """Add a finding for each pair of consecutive boundaries that a draw can bring out of order."""
     for index in range(len(subtasks)):
-        # Two boundaries at a time, so that one that collides does not hide the next.
+        # Each pair of boundaries is checked separately, so that all collisions are found.
         begin = _range_of_begin(subtasks, index)
         end = subtasks[index].subtask_term_offset_range
         start, stop = (0, *ends)[index : index + 2]
@@ -111,13 +113,13 @@ def _check_offsets(
             continue
         found = f"subtask {index} may begin at {start} + {begin[1]} and end at {stop} + {end[0]}"
         field = "first_subtask_start_offset_range" if index == 0 else "subtask_term_offset_range"
-        remedy = f"narrow {field} of subtask {max(index - 1, 0)} or {index} of {eef_name}, or leave the demo out"
-        findings.add(ERROR, "offsets", found, "a step or more between them", remedy, eef=eef_name, frame=stop)
+        remedy = f"narrow {field} of subtask {max(index - 1, 0)} or {index} of {eef_name}, or leave out the demo"
+        findings.add(ERROR, "offsets", found, "at least one step for any draw", remedy, eef=eef_name, frame=stop)
     try:
         check_offsets(eef_name, subtasks, {demo.place: ends})
     except TaskSpecError as error:
-        if not any(finding.check == "offsets" for finding in findings.kept):
-            findings.add(ERROR, "offsets", str(error), "ranges that generation takes", "correct the field", eef=eef_name)
+        if not any(finding.check == "offsets" for finding in findings.items):
+            findings.add(ERROR, "offsets", str(error), "ranges that generation accepts", "correct the field", eef=eef_name)
 
 
 def _range_of_begin(subtasks: Sequence[SubTaskBoundsCfg], index: int) -> tuple[int, int]:
@@ -131,8 +133,8 @@ def _check_lengths(findings: DemoFindings, eef_name: str, subtasks: Sequence[Sub
         earliest = subtasks[index].subtask_term_offset_range[0]
         shortest = int(length) - _range_of_begin(subtasks, index)[1] + earliest
         if 0 < shortest < MIN_SEGMENT:
-            found = f"subtask {index} may have only {shortest} of its {length} steps"
-            remedy = "narrow the offset ranges, or join the subtask with a neighbour"
+            found = f"offsets can shorten subtask {index} from {length} to {shortest} steps"
+            remedy = "narrow the offset ranges, or merge the subtask with the previous or next one"
             frame = (0, *ends)[index]
             findings.add(
                 WARNING, "short segment", found, f"{MIN_SEGMENT} or more", remedy, eef=eef_name, frame=frame,

@@ -1,7 +1,6 @@
-"""A demo as the checks look at it."""
+"""Views of a demo for the checks, and checks of the motion of each hand."""
 
-# T steps of the demo, G gripper entries
-# T steps of the demo
+# T steps of the demo, J joints of an arm, G gripper entries, P pose entries of an action
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +25,12 @@ class EefView:
     """One end effector of one demo.
 
     Attributes:
+        name: name of the end effector.
         eef_pose, target_eef_pose: (T, 4, 4), env frame [m].
         gripper_action: (T, G).
-        subtasks: its subtasks, as the task configures them.
-        spans: [start, end) of its subtasks [steps]; None where the marks do not say them.
-        step_dt: [s].
+        subtasks: configuration of its subtasks, in order.
+        spans: span of each subtask [steps]; None if the signals are wrong.
+        step_dt: duration of a step [s].
     """
 
     name: str
@@ -47,27 +47,27 @@ class EefView:
 
     @cached_property
     def speed(self) -> Floats:
-        """Of the step that begins at t, (T - 1,) [m/s]."""
+        """Speed of the hand between consecutive steps, (T - 1,) [m/s]."""
         return step_sizes(self.eef_pose) / self.step_dt
 
     @cached_property
     def turning_speed(self) -> Floats:
-        """Of the step that begins at t, (T - 1,) [rad/s]."""
+        """Angular speed of the hand between consecutive steps, (T - 1,) [rad/s]."""
         return angles(self.eef_pose[1:], self.eef_pose[:-1]) / self.step_dt
 
     @cached_property
     def gripper_transitions(self) -> list[int]:
-        """The steps whose gripper command is another than that of the step before."""
+        """Steps in which the gripper command differs from that of the previous step, ascending."""
         low, high = self.gripper_action.min(0), self.gripper_action.max(0)
         is_high = self.gripper_action > 0.5 * (low + high)
         return (np.flatnonzero((is_high[1:] != is_high[:-1]).any(-1)) + 1).tolist()
 
     def is_closed(self, frame: int) -> bool:
-        """Whether the gripper's command at a step is another than it was at first, which is taken for open."""
+        """Return whether the gripper command closes at a step; the command of the first step counts as open."""
         return sum(transition <= frame for transition in self.gripper_transitions) % 2 == 1
 
     def subtask_at(self, frame: int) -> int | None:
-        """Index of the subtask that a step belongs to, where the marks say it."""
+        """Index of the subtask that a step belongs to; None if the signals are wrong."""
         if self.spans is None:
             return None
         ends = [end for _, end in self.spans]
@@ -76,11 +76,13 @@ class EefView:
 
 @dataclass(frozen=True)
 class DemoView:
-    """A demo that could be read.
+    """A readable demo.
 
     Attributes:
-        eefs: by name, in the task's order.
-        joint_position: arm -> (T, J) joints before each step, fingers last; None where the file does not have them.
+        demo: data of the demo.
+        eefs: name -> view of the end effector, in the order of the task.
+        joint_position: arm -> (T, J), joint positions before each step, fingers last [rad, m]; None if not in the file.
+        step_dt: duration of a step [s].
     """
 
     demo: SourceDemo
@@ -98,76 +100,58 @@ class DemoView:
 
     @cached_property
     def object_pose(self) -> Mapping[str, Floats]:
-        """Object -> (T, 4, 4), env frame [m]."""
+        """Object -> pose (T, 4, 4), env frame [m]."""
         return {name: pose.astype(np.float64) for name, pose in self.demo.object_pose.items()}
 
 
 def step_sizes(pose: Floats) -> Floats:
-    """Distances (T - 1,) from each of the poses (T, 4, 4) to the next [m]."""
+    """Distance between consecutive poses (T, 4, 4), (T - 1,) [m]."""
     return np.linalg.norm(np.diff(pose[:, :3, 3], axis=0), axis=1)
 
 
 def angles(pose_a: Floats, pose_b: Floats) -> Floats:
-    """Angles between the rotations of poses (..., 4, 4) [rad]."""
+    """Angle between the rotations of poses (..., 4, 4), shape (...) [rad]."""
     rotations = (torch.from_numpy(np.ascontiguousarray(pose[..., :3, :3])) for pose in (pose_a, pose_b))
     return rotation_angle(*rotations).numpy()
 
 
-def stretches(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and last index of every run of true values."""
+def true_intervals(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last index of each interval of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
     return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 MAX_SPEED_AT_ENDS = 0.05
-
-"""Of the hand in the first and last steps [m/s]: a sixth of what it reaches on its way (0.23 to 0.32 in the shipped demos,
-0.007 at their ends). Faster, and the demo began or ended in the middle of a motion."""
-
+"""Largest speed of the hand in the first and last steps [m/s]. This is 1/6 of its largest speed in a demo (0.23 to 0.32 in
+the included demos, 0.007 at their ends). A faster hand means that the demo began or ended during a motion."""
 MAX_SPEED_AT_GRIPPER = 0.05
-
-"""[m/s]. In the 0.2 s that a Panda's fingers take to close, the hand goes 1 cm, as far as makes one grasp in seven fail
-(see `action_space`); 0.022 at most in the shipped demos."""
-
+"""Largest speed of the hand when the gripper command changes [m/s]. At this speed, the hand moves 1 cm in the 0.2 s that a
+Panda's fingers need to close, with which 1 in 7 grasps fails (see `action_space`). At most 0.022 in the included demos."""
 MAX_IDLE = 2.0
-
-"""[s]. The shipped demos stand still for 1.6 s at most, waiting for fingers included."""
-
+"""Longest time in which no hand moves [s]; at most 1.6 in the included demos, including the motion of fingers."""
 MAX_SPEED = 3.0
-
-"""Of a hand and its target [m/s]; a Panda's own limit is 1.7, 0.32 in the shipped demos."""
-
+"""Largest speed of a hand and its target [m/s]; the limit of a Panda is 1.7, the largest in the included demos 0.32."""
 MAX_TURNING_SPEED = 10.0
-
-"""Of a hand and its target [rad/s]; a Panda's own limit is 2.5."""
-
+"""Largest angular speed of a hand and its target [rad/s]; the limit of a Panda is 2.5."""
 SATURATED = 0.99
-
-"""An entry of a relative action that is as large was clipped, or nearly."""
-
+"""Absolute value from which an entry of a relative action counts as clipped."""
 MAX_SATURATED = 0.2
-
-"""Part of the moving steps; none in the shipped demos, whose largest entry is 0.48."""
-
+"""Largest fraction of clipped steps among the moving steps; 0 in the included demos, whose largest entry is 0.48."""
 _IDLE_SPEED, _IDLE_TURNING = 0.005, 0.05
-
-"""Slower is standing still [m/s, rad/s]; a steady hand's tremor is below."""
-
+"""Speeds below which a hand is idle [m/s, rad/s]; the tremor of a resting hand is slower."""
 _END_STEPS = 2
-
 _FINGER_TIME = 1.0
-
-"""For which standing still after a gripper's command is not idle [s]."""
+"""Time after a gripper command in which a resting hand is not idle [s]."""
 
 
 def check_ends(findings: DemoFindings, view: EefView) -> None:
-    """The hand stands still at the first and the last step."""
+    """Check that the hand rests at the first and the last step."""
     expected = f"at most {MAX_SPEED_AT_ENDS} m/s"
     if view.num_steps <= 2 * _END_STEPS:
         return
     start, end = view.speed[:_END_STEPS].max(), view.speed[-_END_STEPS:].max()
     if start > MAX_SPEED_AT_ENDS:
-        remedy = "record from before the hand moves, or trim to where it rests"
+        remedy = "begin the recording before the hand moves, or trim the demo to a step where the hand rests"
         findings.add(
             WARNING, "cropped start", f"the hand moves at {start:.2f} m/s", expected, remedy, eef=view.name, frame=0
         )
@@ -178,7 +162,7 @@ def check_ends(findings: DemoFindings, view: EefView) -> None:
 
 
 def check_gripper(findings: DemoFindings, view: EefView) -> None:
-    """The hand stands still when the gripper's command changes, or the task lets it settle."""
+    """Check that the hand rests when the gripper command changes, or that the task lets the hand settle."""
     for frame in view.gripper_transitions:
         speed = view.speed[max(0, frame - 1) : frame + 1].max(initial=0.0)
         if speed <= MAX_SPEED_AT_GRIPPER:
@@ -186,7 +170,7 @@ def check_gripper(findings: DemoFindings, view: EefView) -> None:
         index = view.subtask_at(frame)
         num_steps = 0 if index is None else view.subtasks[index].num_settle_steps_before_gripper
         place = f"subtask_configs.{view.name}.{'<subtask>' if index is None else index}"
-        remedy = f"set {place}.num_settle_steps_before_gripper=6, or stand still before the gripper acts"
+        remedy = f"set {place}.num_settle_steps_before_gripper=6, or record with a resting hand when the gripper acts"
         found = f"the gripper {'closes' if view.is_closed(frame) else 'opens'} at {speed:.2f} m/s"
         if num_steps:
             found += f" (num_settle_steps_before_gripper is {num_steps})"
@@ -197,23 +181,23 @@ def check_gripper(findings: DemoFindings, view: EefView) -> None:
 
 
 def check_idle(findings: DemoFindings, view: DemoView) -> None:
-    """No long standing still of all hands together, but for a gripper; one hand may wait for another."""
-    still = np.ones(view.num_steps - 1, dtype=bool)
+    """Check that no interval is idle: all hands rest, and no gripper acts. One hand may wait for another."""
+    idle = np.ones(view.num_steps - 1, dtype=bool)
     num_finger_steps = round(_FINGER_TIME / view.step_dt)
     for eef in view.eefs.values():
-        still &= (eef.speed < _IDLE_SPEED) & (eef.turning_speed < _IDLE_TURNING)
+        idle &= (eef.speed < _IDLE_SPEED) & (eef.turning_speed < _IDLE_TURNING)
         for frame in eef.gripper_transitions:
-            still[frame : frame + num_finger_steps] = False
-    for first, last in stretches(still):
+            idle[frame : frame + num_finger_steps] = False
+    for first, last in true_intervals(idle):
         duration = (last - first + 1) * view.step_dt
         if duration > MAX_IDLE:
-            found = f"{'the hand stands' if len(view.eefs) == 1 else 'all hands stand'} still for {duration:.1f} s"
-            remedy = "cut the stretch out, or record without it: every trial stands there too"
+            found = f"{'the hand does' if len(view.eefs) == 1 else 'all hands do'} not move for {duration:.1f} s"
+            remedy = "remove these steps, or record without the pause; otherwise all trials repeat the pause"
             findings.add(NOTE, "idle", found, f"at most {MAX_IDLE:g} s", remedy, frame=first, last_frame=last)
 
 
 def check_jumps(findings: DemoFindings, view: EefView) -> None:
-    """Neither the hand nor its target moves or turns faster than an arm can."""
+    """Check that neither the hand nor its target moves or rotates faster than an arm can."""
     for subject, pose in (("hand", view.eef_pose), ("target", view.target_eef_pose)):
         speed = step_sizes(pose) / view.step_dt
         turning = angles(pose[1:], pose[:-1]) / view.step_dt
@@ -221,20 +205,20 @@ def check_jumps(findings: DemoFindings, view: EefView) -> None:
         if len(jumps):
             frame = int(jumps[0])
             found = f"the {subject} jumps by {speed[frame] * view.step_dt:.2f} m and {turning[frame] * view.step_dt:.2f} rad"
-            found += f", and {len(jumps) - 1} times more" if len(jumps) > 1 else ""
-            expected = f"at most {MAX_SPEED * view.step_dt:.2g} m and {MAX_TURNING_SPEED * view.step_dt:.2g} rad a step"
-            remedy = "leave the demo out, or cut it before the jump; look at the tracking and at dropped frames"
+            found += f", and in {len(jumps) - 1} more steps" if len(jumps) > 1 else ""
+            expected = f"at most {MAX_SPEED * view.step_dt:.2g} m and {MAX_TURNING_SPEED * view.step_dt:.2g} rad per step"
+            remedy = "leave out the demo, or cut it before the jump; check the tracking and dropped frames of the recording"
             findings.add(ERROR, "jump", found, expected, remedy, eef=view.name, frame=frame + 1)
 
 
 def check_saturation(findings: DemoFindings, view: EefView, pose_action: NDArray[np.float32]) -> None:
-    """The entries of relative actions (T, P) are seldom at their limit of 1."""
+    """Check that at most 20 % of the moving steps have an entry of the relative action (T, P) at its limit of 1."""
     is_moving = np.abs(pose_action).max(1) > 1e-3
     saturated: NDArray[np.bool_] = np.abs(pose_action).max(1) >= SATURATED
-    part = saturated[is_moving].mean() if is_moving.any() else 0.0
-    if part > MAX_SATURATED:
-        found = f"actions are at their limit in {part:.0%} of the moving steps"
-        remedy = "record slower, or with larger action scales: trials that have farther to go cannot keep up"
+    fraction = saturated[is_moving].mean() if is_moving.any() else 0.0
+    if fraction > MAX_SATURATED:
+        found = f"actions are at their limit in {fraction:.0%} of the moving steps"
+        remedy = "move more slowly, or record with larger action scales; trials with longer motions cannot follow"
         findings.add(
             WARNING, "saturated", found, f"at most {MAX_SATURATED:.0%}", remedy, eef=view.name,
             frame=int(saturated.argmax()),

@@ -1,6 +1,6 @@
-"""Which demos generation would take, by selecting for many scenes at once, and which demos are nearly the same."""
+"""Simulated selection of source demos for many scenes, and checks of unused and similar demos."""
 
-# R simulated trials, D demos, O objects, P points of a path, T steps of the longest demo
+# R simulated trials, D demos, O objects, P points of a path
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,25 +19,26 @@ from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import Task
 
 MIN_PATH_DISTANCE = 0.005
-"""Demos whose hands go the same way within so much, subtask for subtask, are nearly the same [m]; between any two of the
-shipped demos it is 24 mm or more."""
+"""Mean distance between the paths of two demos, subtask by subtask, below which they are similar [m]; at least 24 mm between
+any two of the included demos."""
 FAR_DRAW = 0.10
-"""A drawn object that is farther from where it stood in every demo is told of [m]. The shipped demos serve objects 10 cm
-beyond theirs (`desktop_organizer_wide`), so it is a note."""
+"""Distance of a drawn object from its place in all demos from which it is reported [m]. This is only a note, because the
+included demos also work for objects 10 cm away (`desktop_organizer_wide`)."""
 
 _NUM_POINTS = 20
-"""Of a path, for each subtask."""
+"""Number of points of a path per subtask."""
 _MOVED = 0.01
-"""An object that a segment moves farther was carried by it [m]."""
+"""Displacement from which an object counts as carried by a segment [m]."""
 
 
 @dataclass
 class Selection:
-    """What the simulated trials chose.
+    """Selections of the simulated trials.
 
     Attributes:
-        used: eef -> for each subtask the part of the trials (D,) that chose each demo.
-        distance: eef -> for each subtask how far the object is from the nearest demo's (R,) [m]; None without an object.
+        used: end effector -> for each subtask, the fraction of trials that select each demo, (D,).
+        distance: end effector -> for each subtask, distance of the object from its place in the nearest demo, (R,) [m];
+            None if the subtask has no object.
     """
 
     used: dict[str, list[np.ndarray]]
@@ -52,40 +53,46 @@ def simulate(
     placements: Tensor,
     draws: Draws,
 ) -> Selection:
-    """Select for R scenes, as if every trial went as its demos do: carried objects end where the segment would put them.
+    """Select source demos for R scenes, assuming that each trial follows its source demos exactly.
 
-    Boundaries are nominal: offsets of some steps hardly move an object.
+    A carried object ends where the transformed segment puts it. Subtask boundaries are used without offsets, because offsets
+    of a few steps change the pose of an object only slightly.
 
     Args:
-        placements: (R, O, 3), x, y [m] and yaw [rad] of the objects, as resets put them.
+        views: D demos with valid spans.
+        subtasks: end effector -> its subtasks, in order.
+        config: settings of the selection.
+        task: task of the demos.
+        placements: (R, O, 3), initial x, y [m] and yaw [rad] of the objects.
+        draws: random numbers of the R trials, as in generation.
     """
     rest_height = torch.tensor([obj.rest_height for obj in task.objects])
     pos = torch.cat((placements[..., :2], rest_height.expand(len(placements), -1)[..., None]), dim=-1)
     world = _World(views, task.object_names, pose_from_pos_rot(pos, yaw_matrix(placements[..., 2])))
     selection = Selection({name: [] for name in subtasks}, {name: [] for name in subtasks})
     chosen: dict[str, Tensor] = {}
-    to_now: dict[str, Tensor] = {}
-    anew = config.generation_select_src_per_subtask and (
+    transform: dict[str, Tensor] = {}
+    selects_per_subtask = config.generation_select_src_per_subtask and (
         config.compat_select != "isaaclab" or config.generation_select_src_per_arm
     )
     for begins, segment in _in_order(views, subtasks):
         name = segment.eef_name
         if not begins:
-            world.carry(segment, chosen[name], to_now[name])
+            world.carry(segment, chosen[name], transform[name])
             continue
-        away, apart = world.distances(segment)
+        distance, object_distance = world.distances(segment)
         uniform = draws.uniform(Stream.SELECTION, (1,), step=segment.index * len(subtasks) + segment.eef_id).squeeze(-1)
-        if segment.index == 0 or anew:
-            chosen[name] = choose_nearest(away, _num_candidates(segment.config, len(views), len(away)), uniform)
-        to_now[name] = world.to_now(segment, chosen[name])
-        selection.used[name].append((torch.bincount(chosen[name], minlength=len(views)) / len(away)).numpy())
-        selection.distance[name].append(None if apart is None else apart.amin(-1).numpy())
+        if segment.index == 0 or selects_per_subtask:
+            chosen[name] = choose_nearest(distance, _num_candidates(segment.config, len(views), len(distance)), uniform)
+        transform[name] = world.transform(segment, chosen[name])
+        selection.used[name].append((torch.bincount(chosen[name], minlength=len(views)) / len(distance)).numpy())
+        selection.distance[name].append(None if object_distance is None else object_distance.amin(-1).numpy())
     return selection
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """A subtask of an end effector, and its first and last step in each demo."""
+    """A subtask of an end effector, with its first and last step (inclusive) in each demo."""
 
     eef_id: int
     eef_name: str
@@ -97,7 +104,7 @@ class _Segment:
 def _in_order(
     views: Sequence[DemoView], subtasks: Mapping[str, Sequence[SubTaskDemoCfg]]
 ) -> Iterator[tuple[bool, _Segment]]:
-    """Every segment as it begins (true) and ends (false), in the order that the demos have on average."""
+    """Begins (true) and ends (false) of all segments, in the mean order of the demos."""
     events = []
     for eef_id, (name, configs) in enumerate(subtasks.items()):
         for index, config in enumerate(configs):
@@ -120,56 +127,62 @@ def _num_candidates(config: SubTaskDemoCfg, num_demos: int, num_rows: int) -> Te
 
 
 class _World:
-    """R scenes in which segments do what they did in their demos, moved with their object."""
+    """Poses in R scenes, in which transformed source segments are executed exactly."""
 
     def __init__(self, views: Sequence[DemoView], object_names: Sequence[str], object_pose: Tensor):
         self.views, self.object_names = views, list(object_names)
         self.object_pose = object_pose.clone()
-        """(R, O, 4, 4), env frame [m]."""
+        """Pose of each object, (R, O, 4, 4), env frame [m]."""
         self.eef_pose: dict[str, Tensor] = {}
-        """(R, 4, 4) of the end effectors that have moved; the others are where the demos began."""
+        """Pose of each end effector that has completed a segment, (R, 4, 4), env frame [m]."""
 
     def distances(self, segment: _Segment) -> tuple[Tensor, Tensor | None]:
-        """What each demo's segment is away from the present by the task's measure (R, D), and its object by position [m]."""
+        """Distance of each demo's segment from the scenes, by the selection strategy and by the object's position.
+
+        Returns:
+            (R, D), by the selection strategy of the subtask; and (R, D) [m], or None if the subtask has no object.
+        """
         num_rows, config = len(self.object_pose), segment.config
         if config.object_ref is None:
             return torch.zeros(num_rows, len(self.views)), None
-        then = self._object_then(config.object_ref, segment.spans)
-        now = self.object_pose[:, self.object_names.index(config.object_ref)][:, None]
-        apart = (now[..., :3, 3] - then[..., :3, 3]).square().sum(-1).sqrt()
+        src_object_pose = self._src_object_pose(config.object_ref, segment.spans)
+        object_pose = self.object_pose[:, self.object_names.index(config.object_ref)][:, None]
+        object_distance = (object_pose[..., :3, 3] - src_object_pose[..., :3, 3]).square().sum(-1).sqrt()
         if config.selection_strategy == "random":
-            return torch.zeros(num_rows, len(self.views)), apart
+            return torch.zeros(num_rows, len(self.views)), object_distance
         kwargs = config.selection_strategy_kwargs
         weights = (torch.tensor(float(kwargs.get(name, 1.0))) for name in ("pos_weight", "rot_weight"))
         if config.selection_strategy == "nearest_neighbor_object":
-            return pose_distance(then, now, *weights), apart
-        eef_then = self._eef_then(segment.eef_name, [first for first, _ in segment.spans])
-        eef_now = self.eef_pose.get(segment.eef_name, eef_then[:, 0]).expand(num_rows, 4, 4)
-        return pose_distance(now @ invert_pose(then) @ eef_then, eef_now[:, None], *weights), apart
+            return pose_distance(src_object_pose, object_pose, *weights), object_distance
+        src_eef_pose = self._src_eef_pose(segment.eef_name, [first for first, _ in segment.spans])
+        # Before its first segment, an end effector is where the demos begin.
+        eef_pose = self.eef_pose.get(segment.eef_name, src_eef_pose[:, 0]).expand(num_rows, 4, 4)
+        moved = object_pose @ invert_pose(src_object_pose) @ src_eef_pose
+        return pose_distance(moved, eef_pose[:, None], *weights), object_distance
 
-    def to_now(self, segment: _Segment, chosen: Tensor) -> Tensor:
-        """From the env frame of the chosen demo (R,) to the present one (R, 4, 4), for a segment that begins."""
+    def transform(self, segment: _Segment, chosen: Tensor) -> Tensor:
+        """Transform of the segment of the chosen demos (R,) to the present objects, (R, 4, 4)."""
         if segment.config.object_ref is None:
             return torch.eye(4).expand(len(chosen), 4, 4)
-        then = self._object_then(segment.config.object_ref, segment.spans)[0, chosen]
-        return self.object_pose[:, self.object_names.index(segment.config.object_ref)] @ invert_pose(then)
+        src_object_pose = self._src_object_pose(segment.config.object_ref, segment.spans)[0, chosen]
+        return self.object_pose[:, self.object_names.index(segment.config.object_ref)] @ invert_pose(src_object_pose)
 
-    def carry(self, segment: _Segment, chosen: Tensor, to_now: Tensor) -> None:
-        """Put the hand, and what it carried in the chosen demo (R,), where the segment ends."""
+    def carry(self, segment: _Segment, chosen: Tensor, transform: Tensor) -> None:
+        """Move the hand, and the objects that it carries in the chosen demos (R,), to the end of the transformed segment."""
         spans, eef_name = segment.spans, segment.eef_name
-        self.eef_pose[eef_name] = to_now @ self._eef_then(eef_name, [last for _, last in spans])[0, chosen]
+        self.eef_pose[eef_name] = transform @ self._src_eef_pose(eef_name, [last for _, last in spans])[0, chosen]
         for index, name in enumerate(self.object_names):
             if _is_carried(self.views, name, segment):
                 after = [self._pose(view, name, last) for view, (_, last) in zip(self.views, spans, strict=True)]
-                self.object_pose[:, index] = to_now @ torch.stack(after)[chosen]
+                self.object_pose[:, index] = transform @ torch.stack(after)[chosen]
 
-    def _object_then(self, name: str, spans: Sequence[tuple[int, int]]) -> Tensor:
-        """(1, D, 4, 4)"""
+    def _src_object_pose(self, name: str, spans: Sequence[tuple[int, int]]) -> Tensor:
+        """Pose of an object at the begin of spans, one per demo, (1, D, 4, 4)."""
         poses = [self._pose(view, name, first) for view, (first, _) in zip(self.views, spans, strict=True)]
         return torch.stack(poses)[None]
 
-    def _eef_then(self, name: str, steps: Sequence[int]) -> Tensor:
-        """(1, D, 4, 4)"""
+    def _src_eef_pose(self, name: str, steps: Sequence[int]) -> Tensor:
+        """Pose of an end effector at steps, one per demo, (1, D, 4, 4)."""
         poses = [torch.from_numpy(view.demo.eef_pose[name][step]) for view, step in zip(self.views, steps, strict=True)]
         return torch.stack(poses)[None]
 
@@ -179,49 +192,48 @@ class _World:
 
 
 def _is_carried(views: Sequence[DemoView], name: str, segment: _Segment) -> bool:
-    """Whether an object moves in a segment of most demos, and this end effector is the one nearest to it.
+    """Return whether the end effector of a segment carries an object in most demos: it moves, and this hand is the nearest.
 
-    Of two hands that hold one object, one must be taken for all demos, or it would be moved by both in one trial.
+    The result is the same for all demos, so that two hands that hold one object do not both move it in one trial.
     """
-    ways, apart = [], dict.fromkeys(views[0].eefs, 0.0)
+    displacements, distances = [], dict.fromkeys(views[0].eefs, 0.0)
     for view, (first, last) in zip(views, segment.spans, strict=True):
-        place = view.object_pose[name][first : last + 1, :3, 3]
-        ways.append(np.linalg.norm(place[-1] - place[0]))
-        for other, eef in view.eefs.items():
-            apart[other] += np.linalg.norm(eef.eef_pose[first : last + 1, :3, 3] - place, axis=1).mean()
-    return np.median(ways) > _MOVED and min(apart, key=lambda other: apart[other]) == segment.eef_name
+        object_pos = view.object_pose[name][first : last + 1, :3, 3]
+        displacements.append(np.linalg.norm(object_pos[-1] - object_pos[0]))
+        for eef_name, eef in view.eefs.items():
+            distances[eef_name] += np.linalg.norm(eef.eef_pose[first : last + 1, :3, 3] - object_pos, axis=1).mean()
+    return np.median(displacements) > _MOVED and min(distances, key=distances.__getitem__) == segment.eef_name
 
 
-def tell_unused(findings: Mapping[str, DemoFindings], views: Sequence[DemoView], selection: Selection) -> None:
-    """A finding for every demo that no simulated trial chose for some end effector."""
+def find_unused(findings: Mapping[str, DemoFindings], views: Sequence[DemoView], selection: Selection) -> None:
+    """Add a finding for each demo that no simulated trial selects for an end effector."""
+    remedy = "record the demo nearer to the randomized places, raise nn_k, or leave out the demo (it only uses memory)"
     for eef_name, used in selection.used.items():
         total = np.sum(used, axis=0)
-        for view, share in zip(views, total, strict=True):
-            if share == 0:
-                found = "never selected, for any subtask"
-                remedy = (
-                    "record it nearer to where objects are randomized, raise nn_k, or leave it out: it costs memory only"
-                )
+        for view, fraction in zip(views, total, strict=True):
+            if fraction == 0:
+                found = "not selected for any subtask"
                 findings[view.name].add(WARNING, "unused", found, "selected in some trials", remedy, eef=eef_name)
 
 
-def tell_far(findings: DemoFindings, selection: Selection, subtasks: Mapping[str, Sequence[SubTaskDemoCfg]]) -> None:
-    """A finding for every object that is often far from where any demo has it."""
-    told = set()
+def find_far_draws(findings: DemoFindings, selection: Selection, subtasks: Mapping[str, Sequence[SubTaskDemoCfg]]) -> None:
+    """Add a finding for each object that is drawn far from its place in all demos."""
+    reported = set()
     for eef_name, distances in selection.distance.items():
         for config, distance in zip(subtasks[eef_name], distances, strict=True):
-            if distance is None or config.object_ref in told:
+            if distance is None or config.object_ref in reported:
                 continue
-            part = float((distance > FAR_DRAW).mean())
-            if part > 0.0:
-                told.add(config.object_ref)
-                found = f"{config.object_ref} is drawn {distance.max():.2f} m from its place in any demo, {part:.0%} beyond"
+            fraction = float((distance > FAR_DRAW).mean())
+            if fraction > 0.0:
+                reported.add(config.object_ref)
+                found = f"{config.object_ref} is drawn up to {distance.max():.2f} m from its place in the nearest demo, "
+                found += f"and farther than {FAR_DRAW} m in {fraction:.0%} of the scenes"
                 remedy = "record demos with the object there, or narrow its pose_range in events"
-                findings.add(NOTE, "far draws", found, f"{FAR_DRAW} m", remedy, eef=eef_name)
+                findings.add(NOTE, "far draws", found, f"at most {FAR_DRAW} m", remedy, eef=eef_name)
 
 
-def tell_similar(findings: Mapping[str, DemoFindings], views: Sequence[DemoView]) -> None:
-    """A finding for every demo that is nearly one before it."""
+def find_similar(findings: Mapping[str, DemoFindings], views: Sequence[DemoView]) -> None:
+    """Add a finding for each demo that is similar to an earlier one."""
     if len(views) < 2:
         return
     paths = np.stack([np.concatenate([_path(eef) for eef in view.eefs.values()]) for view in views])
@@ -229,13 +241,14 @@ def tell_similar(findings: Mapping[str, DemoFindings], views: Sequence[DemoView]
         distance = np.linalg.norm(paths[:index] - paths[index], axis=-1).mean(-1)
         nearest = int(distance.argmin())
         if distance[nearest] < MIN_PATH_DISTANCE:
-            found = f"nearly {views[nearest].name}: its hand goes the same way within {1000 * distance[nearest]:.1f} mm"
-            remedy = "leave one of them out: they add no variety, and count twice among the nearest neighbours"
-            findings[views[index].name].add(WARNING, "similar", found, f"{1000 * MIN_PATH_DISTANCE:g} mm or more", remedy)
+            found = f"the path of the hand is within {1000 * distance[nearest]:.1f} mm of that in {views[nearest].name}"
+            remedy = "leave out one of the two demos: the copy adds no variety, but counts as one of the nearest neighbors"
+            expected = f"at least {1000 * MIN_PATH_DISTANCE:g} mm"
+            findings[views[index].name].add(WARNING, "similar", found, expected, remedy)
 
 
 def _path(view: EefView) -> Floats:
-    """A hand's way (P, 3) [m], with the same number of points for each subtask."""
+    """Path of a hand with `_NUM_POINTS` points per subtask, (P, 3), env frame [m]."""
     assert view.spans is not None
     pieces = []
     for first, end in view.spans:

@@ -26,5 +26,5 @@ def main(cfg: CheckDemosCfg) -> DoctorReport:
         write_timeline(examination, Path(cfg.picture_file), cfg.overwrite)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_healthy:
-        raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; the report says what can be done")
+        raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; the report contains remedies")
     return report

@@ -1,4 +1,4 @@
-"""Why a trial fails: what a task may say of it, and what holds for every task."""
+"""Reasons of failure of a trial: those that a task defines, and those of all tasks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ FLICKERED = "success flickered"
 TOO_LATE = "success came too late to be held"
 NOT_HELD = "success did not hold to the end"
 JUDGED = (NEVER_SOLVED, FLICKERED, TOO_LATE, NOT_HELD)
-"""The reasons that remain where nothing that a task names has happened; one of them always holds."""
+"""Reasons that apply if none of the task's own reasons holds; one of them always holds."""
 
 
 @dataclass(frozen=True)
 class FailureReason:
-    """A way to fail, told from a condition (`Task.conditions`) that is watched at every step.
+    """Reason of failure, derived from a condition (`Task.conditions`) that is evaluated in each step.
 
     Attributes:
-        name: what a user reads, "dropped"; reports count by it.
-        condition: the condition's name.
-        when: `never`: it was true at no step. `ever`: it was true once (its first step is when the trial failed).
-            `lost`: it was true, and is not at the end (the step after its last one is when the trial failed).
-        after: the name of another condition; only steps count before which that was true at some time. Where it never
-            was, the reason does not hold.
+        name: text in reports, such as "dropped"; reports count trials by it.
+        condition: name of the condition.
+        when: `never`: the condition was never true. `ever`: it was true in some step; the trial failed in the first of these
+            steps. `lost`: it was true, but is not true at the end; the trial failed in the step after the last true one.
+        after: name of another condition. Only steps after this condition was first true count. If it was never true, the
+            reason does not hold.
     """
 
     name: str
@@ -36,11 +36,11 @@ class FailureReason:
 
 
 def never_reached(signals: Iterable[str]) -> tuple[FailureReason, ...]:
-    """The reasons where a task names none: the first of its signals, in the order of the subtasks, that was never true."""
+    """Default reasons of a task: the first of its signals, in the order of the subtasks, that was never true."""
     return tuple(FailureReason(f"'{signal}' was never reached", signal) for signal in signals)
 
 
 def reason_names(reasons: Sequence[FailureReason], planner_messages: Sequence[str] = ()) -> tuple[str, ...]:
-    """Every reason for which a trial can fail, in the order in which they are looked for; a reason's code is its place."""
+    """All reasons of failure, in the order in which they are checked; the code of a reason is its index."""
     of_planner = [f"{PLANNER_FAILED}: {message}" for message in planner_messages] or [PLANNER_FAILED]
     return (DIVERGED, *of_planner, *(reason.name for reason in reasons), *JUDGED)

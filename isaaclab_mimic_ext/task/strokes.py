@@ -1,7 +1,7 @@
-"""What scripted operators share: a hand that moves like a person's, in strokes, pauses and tremor."""
+"""Human-like hand motion for scripted operators: strokes, pauses and tremor."""
 
-# D demos, T frames of the longest, F frames that there is room for, K grasps, C = 6 coordinates of a hand pose: x, y, z [m],
-# yaw, pitch, roll [rad]
+# D demos, T frames of the longest demo, F = `max_frames` frames allocated, K grasps, C = 6 coordinates of a hand pose:
+# x, y, z [m], yaw, pitch, roll [rad]. A frame is one control step.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,20 +13,21 @@ from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, y
 from isaaclab_mimic_ext.rng import Draws, Stream
 
 _TREMOR_POS, _TREMOR_ROT = 0.0008, 0.006
+"""Amplitude of the tremor's position [m] and rotation [rad]."""
 _NUM_TREMOR_WAVES = 3
 _TREMOR_FREQUENCY = (0.02, 0.06)
-"""Cycles a frame."""
+"""Range of the waves' frequencies [cycles per frame]."""
 
 
 @dataclass(frozen=True)
 class HandPlan:
-    """What an operator's hand does.
+    """Planned motion of an operator's hand.
 
     Attributes:
-        target_eef_pose: (D, T, 4, 4), env frame; the last pose is repeated after a demo's end.
+        target_eef_pose: (D, T, 4, 4), env frame [m]; the last pose is repeated after a demo's end.
         gripper_action: (D, T, 1), 1 opens, -1 closes.
-        length: (D,) int64, frames of each demo.
-        close_frames, open_frames: (D, K) int64, the first frames in which the gripper closes and opens.
+        length: (D,) int64, number of frames of each demo.
+        close_frames, open_frames: (D, K) int64, frame in which the gripper begins to close, and to open, in each grasp.
     """
 
     target_eef_pose: Tensor
@@ -37,11 +38,11 @@ class HandPlan:
 
 
 class Hand:
-    """A hand's way as a sum of minimum-jerk strokes (Flash and Hogan 1985), which may overlap as a person's do.
+    """Path of a hand as a sum of minimum-jerk strokes (Flash and Hogan 1985), which may overlap like those of a person.
 
     Attributes:
-        goal: (D, C), where the last stroke ends.
-        now: (D,) int64, the frame in which it ends, and the next thing begins.
+        goal: (D, C), goal of the last stroke.
+        now: (D,) int64, frame in which the last stroke ends and the next action begins.
     """
 
     def __init__(self, start: Tensor, max_frames: int):
@@ -57,7 +58,7 @@ class Hand:
         self.now = self.now + duration.long()
 
     def move_to(self, goal: Tensor, duration: Tensor, overlap: Tensor | None = None) -> None:
-        """A stroke to `goal` (D, C) in `duration` (D,), begun `overlap` (D,) frames before the last one ended."""
+        """Add a stroke of `duration` (D,) frames to `goal` (D, C), begun `overlap` (D,) frames before the last one ends."""
         if overlap is not None:
             self.now = self.now - overlap.long()
         phase = self._phase(duration)
@@ -66,24 +67,24 @@ class Hand:
         self.wait(duration)
 
     def bow(self, width: Tensor, duration: Tensor) -> None:
-        """Bend the stroke that begins now by `width` (D, C) at its middle."""
+        """Bend the next stroke, of `duration` (D,) frames, by `width` (D, C) at its middle."""
         phase = self._phase(duration)
         self._coordinates += 64 * (phase * (1 - phase)) ** 3 * width[:, None]
 
     def close(self) -> None:
-        """The gripper closes from now on."""
+        """Close the gripper from the current frame on."""
         self._close_frames.append(self.now.clone())
 
     def open(self) -> None:
-        """The gripper, which has closed, opens from now on."""
+        """Open the closed gripper from the current frame on."""
         self._open_frames.append(self.now.clone())
 
     def poses(self, tremor: Tensor) -> Tensor:
-        """Where it is in every frame, (D, F, 4, 4), with `tremor` (D, F, C)."""
+        """Pose of the hand in each frame with `tremor` (D, F, C) added, (D, F, 4, 4), env frame [m]."""
         return hand_pose(self._coordinates + tremor)
 
     def plan(self, tremor: Tensor) -> HandPlan:
-        """All of it, until now, with `tremor` (D, F, C)."""
+        """Plan of all strokes up to the current frame, with `tremor` (D, F, C) added."""
         closed = torch.zeros_like(self._frame, dtype=torch.bool)
         for close_frame, open_frame in zip(self._close_frames, self._open_frames, strict=True):
             closed = closed | ((self._frame >= close_frame[:, None]) & (self._frame < open_frame[:, None]))
@@ -102,10 +103,12 @@ class Hand:
 
 
 def draw_habits(draws: Draws, habits: Mapping[str, tuple[float, float]], step: int = 0) -> dict[str, Tensor]:
-    """Who the operator is today: name -> (D,), uniform between its two values.
+    """Draw an operator's habits for each demo: name -> (D,), uniform within the range of the habit.
 
-    Names that end in `_time`, `_wait` or `_overlap` are whole numbers of frames. `step`: of the draws' stream
-    (`Stream.OPERATOR`), another one for every further hand; `tremor` takes one too.
+    Values of names that end in `_time`, `_wait` or `_overlap` are rounded to whole frames.
+
+    Args:
+        step: step of the stream `Stream.OPERATOR`; use a different one for each hand and for `tremor`.
     """
     uniform = draws.uniform(Stream.OPERATOR, (len(habits),), step)
     drawn = {}
@@ -116,7 +119,7 @@ def draw_habits(draws: Draws, habits: Mapping[str, tuple[float, float]], step: i
 
 
 def tremor(draws: Draws, strength: Tensor, max_frames: int, step: int = 1) -> Tensor:
-    """Small smooth movements (D, F, C): a sum of slow waves in every coordinate, of some `strength` (D,) from 0 to 1."""
+    """Tremor of a hand: a sum of slow sine waves in each coordinate, scaled by `strength` (D,) from 0 to 1, (D, F, C)."""
     frequency, phase = draws.uniform(Stream.OPERATOR, (2, _NUM_TREMOR_WAVES, 6), step).unbind(1)
     low, high = _TREMOR_FREQUENCY
     frequency = low + (high - low) * frequency
@@ -127,7 +130,7 @@ def tremor(draws: Draws, strength: Tensor, max_frames: int, step: int = 1) -> Te
 
 
 def hand_pose(coordinates: Tensor) -> Tensor:
-    """Poses (..., 4, 4) of hand coordinates (..., C); at zero angles the palm looks down, fingers along y."""
+    """Convert hand coordinates (..., C) to poses (..., 4, 4); at zero angles the palm faces down, fingers along y."""
     zero = torch.zeros_like(coordinates[..., 0])
     pitch = matrix_from_axis_angle(torch.stack((zero, coordinates[..., 4], zero), dim=-1))
     roll = matrix_from_axis_angle(torch.stack((coordinates[..., 5], zero, zero), dim=-1))
@@ -136,7 +139,7 @@ def hand_pose(coordinates: Tensor) -> Tensor:
 
 
 def hand_coordinates(pose: Tensor) -> Tensor:
-    """Hand coordinates (D, C) of poses (D, 4, 4); the inverse of `hand_pose` for pitch within a quarter turn."""
+    """Convert poses (D, 4, 4) to hand coordinates (D, C); inverse of `hand_pose` for |pitch| < pi/2."""
     rot = pose[:, :3, :3] * torch.tensor([1.0, -1.0, -1.0], device=pose.device)
     yaw = torch.atan2(rot[:, 1, 0], rot[:, 0, 0])
     pitch = torch.asin((-rot[:, 2, 0]).clamp(-1.0, 1.0))

@@ -38,7 +38,7 @@ BAD_INPUT = [
     ("generate", ["output_dir=${foo}"], ["output_dir", "'foo'"]),
     ("generate", ["task=desktop_orgnizer"], ["there is no 'desktop_orgnizer'", "did you mean 'desktop_organizer'?"]),
     ("generate", ["--task", "desktop_orgnizer"], ["there is no 'desktop_orgnizer'", "desktop_organizer_wide"]),
-    ("generate", ["task.name=foo"], ["there is no task 'foo'", "desktop_organizer"]),
+    ("generate", ["task.name=foo"], ["task: 'foo' not found", "desktop_organizer"]),
     ("generate", ["sim=mujco"], ["sim", "there is no 'mujco'", "did you mean 'mujoco'?"]),
     ("generate", ["sim.engine=mujco"], ["sim.engine", "did you mean 'mujoco'?"]),
     ("generate", ["sim=isaaclab"], ["SimulatorUnavailable: sim.engine: Isaac Lab is not installed"]),

@@ -102,4 +102,4 @@ def test_task_without_its_folder_is_refused_with_the_remedy(folder: Path) -> Non
     words = ["mimic", "generate", "task.name=pick_cube", "output_dir=run"]
     done = run(words, folder)
     assert done.returncode == 2
-    assert "there is no task 'pick_cube'" in done.stderr and "--config-dir <folder>" in done.stderr
+    assert "task: 'pick_cube' not found" in done.stderr and "--config-dir <folder>" in done.stderr

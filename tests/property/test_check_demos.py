@@ -55,7 +55,7 @@ def test_marks_are_faulty_exactly_where_generation_would_refuse_them(
     subtasks = [replace(subtasks[0], first_subtask_start_offset_range=start), *subtasks[1:], SubTaskConfig()]
     findings = DemoFindings("demo_0")
     spans = find_spans(findings, demo, "franka", subtasks, use_skillgen=False)
-    is_faulty = any(finding.level == "error" for finding in findings.kept)
+    is_faulty = any(finding.level == "error" for finding in findings.items)
     try:
         ends = subtask_ends(demo, [*SIGNALS, None])
     except SourceDataError:

@@ -294,7 +294,7 @@ def test_success_that_fails_when_replayed_is_a_warning(dataset: Path) -> None:
     [
         ({"env_name": "desktop_organizer", "type": 2, "engine": "isaaclab"}, "isaaclab"),
         ({"env_name": "desktop_organizer", "type": 2}, "does not name"),
-        ({"env_name": "nowhere", "type": 2, "engine": "kinematic"}, "no task 'nowhere'"),
+        ({"env_name": "nowhere", "type": 2, "engine": "kinematic"}, "'nowhere' not found"),
         ({"env_name": "desktop_organizer", "type": 2, "engine": "kinematic", "action": {"type": "joint"}}, "action space"),
     ],
 )
