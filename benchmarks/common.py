@@ -1,4 +1,4 @@
-"""What the benchmarks share: a generator from overrides, and the machine's description."""
+"""Functions that the benchmarks share: a generator from overrides, times by stage, a description of the machine."""
 
 import os
 import platform
@@ -21,12 +21,12 @@ from isaaclab_mimic_ext.run.session import RunFolder, identity_of, open_run
 
 @dataclass
 class Stages:
-    """Seconds by stage, of calls that do not overlap."""
+    """Time by stage [s]. Timed calls must not overlap."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def time(self, owner: Any, method: str, stage: str) -> None:
-        """Replace `owner.method` by one that notes its time."""
+        """Replace `owner.method` by a method that adds its time to `stage`."""
         setattr(owner, method, self._timed(getattr(owner, method), stage))
 
     def _timed(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
@@ -42,7 +42,7 @@ class Stages:
 
 @contextmanager
 def generator(overrides: list[str]) -> Iterator[tuple[Generator, Path]]:
-    """A generator ready to run, and where its dataset goes; both are gone afterwards."""
+    """Yield a generator that is ready to run, and the path of its dataset. The dataset is deleted at the end."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = RunFolder(Path(temporary))
@@ -57,10 +57,10 @@ def generator(overrides: list[str]) -> Iterator[tuple[Generator, Path]]:
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """Return a description of the machine: cores, processor, version of torch."""
     return {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "torch": torch.__version__}
 
 
 def integers(text: str) -> list[int]:
-    """The numbers of `1,2,3`."""
+    """Parse a list of integers such as `1,2,3`."""
     return [int(part) for part in text.split(",")]

@@ -1,9 +1,9 @@
-"""How fast the tools over files are: merge against a plain copy of the same bytes, inspect, split and validate.
+"""Speed of dataset tools: merge compared with a copy of the same files, inspect, split and validate.
 
     python benchmarks/dataset_tools.py --num-demos 2000 --num-camera-demos 40 [--folder /tmp] [--json]
 
-Two files of `--num-demos` low-dimensional demos from the kinematic engine, and two with two cameras of 128x128x3 uint8.
-Copy and merge both end when all is on the disk.
+Inputs: two files of `--num-demos` low-dimensional demos from the kinematic engine, and two files of `--num-camera-demos`
+demos with two cameras of 128x128x3 uint8. The time of copies and merges includes the flush to the disk.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def generate_file(folder: Path, num_demos: int, seed: int) -> Path:
 
 
 def add_cameras(source: Path, path: Path, num_demos: int) -> Path:
-    """The first demos of a file with random pictures of two cameras."""
+    """Write the first demos of a file with random images of two cameras."""
     rng = np.random.default_rng(0)
     with h5py.File(source) as given, h5py.File(path, "w") as file:
         file.attrs["format_version"] = 1
@@ -77,7 +77,7 @@ def copy_durably(paths: list[Path], output: Path) -> None:
 
 
 def measure_merge(paths: list[Path], output: Path) -> dict[str, float]:
-    """Copies and merges in turn, neither of which finds its result there already; the median of each."""
+    """Median speed [MB/s] of alternating copies and merges to new files, and peak memory [MB] of a merge."""
     megabytes = sum(path.stat().st_size for path in paths) / 1e6
     times: dict[str, list[float]] = {"copy": [], "merge": []}
     for _ in range(ROUNDS):
@@ -98,8 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-demos", type=int, default=2000)
     parser.add_argument("--num-camera-demos", type=int, default=40)
-    parser.add_argument("--inputs", nargs=2, type=Path, help="low-dimensional files that are there already")
-    parser.add_argument("--folder", help="where the files go, removed afterwards")
+    parser.add_argument("--inputs", nargs=2, type=Path, help="existing low-dimensional files to use")
+    parser.add_argument("--folder", help="folder for a temporary folder with all files")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with TemporaryDirectory(dir=args.folder) as name:

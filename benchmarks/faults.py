@@ -1,10 +1,10 @@
-"""Kill runs with SIGKILL at random instants, resume them, and compare what they come to with an undisturbed run.
+"""Kill runs with SIGKILL at random instants, resume them, and compare their datasets with that of an undisturbed run.
 
     python benchmarks/faults.py --runs 100 [--json]
 
-Each run is killed up to `--kills` times, resumed each time, and at last let finish. The generator is killed, its writer's
-process, or both at once, at any time or at the end, when the dataset gets its name; or the system ends the writer in the
-middle of a write, at a byte of the store or of the dataset that is drawn.
+Each run is killed up to `--kills` times, resumed after each kill, and then finished. The killed process is the generator,
+its writer, or both. The instant is random, or the end of the run when the dataset gets its name. In some runs, the system
+ends the writer during a write, at a random byte of the store or of the dataset.
 """
 
 import argparse
@@ -32,12 +32,12 @@ SOURCE = conf_dir().parent / "tasks/desktop_organizer/data/source_demos.hdf5"
 
 @dataclass
 class Counts:
-    """What all runs together came to.
+    """Counts of all runs together.
 
     Attributes:
-        lost: trials that were saved and then gone.
-        doubled: trials that stand in a dataset twice, or out of order, and demos whose number is not the next.
-        unfinished: runs that could not be resumed to the end.
+        lost: number of trials that were saved, and missing later.
+        doubled: number of trials that are in a dataset twice or out of order, and of demos with gaps between their numbers.
+        unfinished: number of runs that could not be resumed to the end.
     """
 
     runs: int = 0
@@ -62,7 +62,7 @@ class Counts:
 
 
 def num_misplaced(path: Path) -> int:
-    """Demos that are not the next in number, or whose trial is not later than that of the demo before."""
+    """Return the number of demos that are missing in 0, 1, ..., or whose trial is not later than that of the demo before."""
     with h5py.File(path) as file:
         demos = file["data"]
         missing = sum(f"demo_{index}" not in demos for index in range(len(demos)))
@@ -76,7 +76,7 @@ def measure(nursery: Nursery, parent: Path, args: argparse.Namespace) -> Counts:
         *(f"num_envs={args.num_envs}", f"generation_num_trials={args.demos}", *args.overrides),
     ]
     undisturbed = RunFolder(parent / "undisturbed")
-    for _ in range(2):  # The first compiles and fills caches.
+    for _ in range(2):  # The first run compiles kernels and fills caches.
         start = time.perf_counter()
         exit_code, message = nursery.finish(undisturbed, *arguments, "overwrite=true")
         seconds = time.perf_counter() - start
@@ -88,19 +88,19 @@ def measure(nursery: Nursery, parent: Path, args: argparse.Namespace) -> Counts:
             killed = kill_and_resume(nursery, folder, arguments, seconds, rng.randint(1, args.kills), rng)
             counts.add(killed, folder, digest)
         if counts.runs % 10 == 0:
-            print(f"so far: {asdict(counts)}", file=sys.stderr, flush=True)
+            print(f"Counts until now: {asdict(counts)}", file=sys.stderr, flush=True)
     return counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=100, help="that are killed at least once")
-    parser.add_argument("--kills", type=int, default=3, help="at most so many of one run")
+    parser.add_argument("--runs", type=int, default=100, help="number of runs that are killed at least once")
+    parser.add_argument("--kills", type=int, default=3, help="largest number of kills per run")
     parser.add_argument("--num-envs", type=int, default=20)
-    parser.add_argument("--demos", type=int, default=60, help="of one run")
-    parser.add_argument("--seed", type=int, default=1, help="of the instants")
+    parser.add_argument("--demos", type=int, default=60, help="number of demos per run")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the instants")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="of generate.py")
+    parser.add_argument("overrides", nargs="*", help="overrides of generate.py")
     args = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as temporary:
         notes = Path(temporary) / "notes"

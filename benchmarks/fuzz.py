@@ -1,10 +1,11 @@
-"""Damage a source file and a dataset in hundreds of ways and read each with every reader.
+"""Read hundreds of damaged variants of a source file and a dataset with each reader.
 
     python benchmarks/fuzz.py --variants 500 [--json]
 
-Bits flipped, blocks zeroed, the end cut off; groups and datasets missing, of another type or length, or not finite.
-`refused`: a clear error. `same`: what the sound file gives, or a file that is sound in another way. `changed`: other data,
-unnoticed. `escaped`: an error that is none of ours.
+Damage: flipped bits, zeroed blocks, truncation; groups and datasets that are missing, have a different type or length, or
+are not finite. Outcomes: `refused`: a clear error. `same`: the data of the undamaged file, or a variant that is a valid
+file. `changed`: different data without an error. `escaped`: an exception that is not an error of this package. `crashed`,
+`hung`: the reading process.
 """
 
 import argparse
@@ -29,7 +30,7 @@ READERS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", type=int, default=500, help="of each file")
+    parser.add_argument("--variants", type=int, default=500, help="number of variants of each file")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
             for each in bad:
                 print(*each, file=sys.stderr)
             if not args.json:
-                print(f"{name}: " + ", ".join(f"{count} {what}" for what, count in report[name].items()), flush=True)
+                print(f"{name}: " + ", ".join(f"{count} {key}" for key, count in report[name].items()), flush=True)
     if args.json:
         print(json.dumps({"machine": machine(), **report}, indent=2))
     sys.exit(num_bad > 0)

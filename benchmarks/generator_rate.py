@@ -1,8 +1,8 @@
-"""What generator and recorder do without physics: env-steps a second, from the first reset to the closed file.
+"""Speed of generator and recorder without physics: env-steps per second, from the first reset to the closed file.
 
     python benchmarks/generator_rate.py --num-envs 100,1000 --rounds 10 --compression none,lzf,gzip [--json]
 
-Runs on the kinematic engine, whose own share of the time is given; the dataset goes to a folder on disk.
+The engine is kinematic; its share of the time is reported. The dataset is written to a folder on disk.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from common import Stages, generator, integers, machine
 
 
 def measure(num_envs: int, num_trials: int, compression: str, overrides: list[str]) -> dict[str, Any]:
-    """Rate of one run of `num_trials` trials."""
+    """Measure one run of `num_trials` trials."""
     settings = [
         "sim=kinematic",
         f"num_envs={num_envs}",
@@ -44,17 +44,17 @@ def show(result: dict[str, Any]) -> None:
     print(
         f"N={result['num_envs']:<5} {result['compression']:<5} {result['env_steps_per_second']:>9,.0f} env-steps/s"
         f"  {result['env_steps']:,} steps in {result['seconds']:.1f} s  success {result['success_rate']:.1%}"
-        f"  engine {result['engine_share']:.0%} of the time  {result['bytes_per_step']:.0f} bytes a step on disk"
+        f"  engine {result['engine_share']:.0%} of the time  {result['bytes_per_step']:.0f} bytes per step on disk"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-envs", type=integers, default=[100, 1000])
-    parser.add_argument("--rounds", type=int, default=10, help="trials an env")
+    parser.add_argument("--rounds", type=int, default=10, help="number of trials per env")
     parser.add_argument("--compression", type=lambda text: text.split(","), default=["none", "lzf", "gzip"])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="of generate.py")
+    parser.add_argument("overrides", nargs="*", help="overrides of generate.py")
     args = parser.parse_intermixed_args()
     results = []
     for num_envs in args.num_envs:

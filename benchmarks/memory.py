@@ -1,9 +1,9 @@
-"""What a long run costs beside physics: memory, stalls, the time of its end, and that of inspect and split.
+"""Costs of a long run in addition to physics: memory, stalls, and the times of its end, of inspect and of split.
 
     python benchmarks/memory.py --demos 1000,10000 --num-envs 100 [--json]
     python benchmarks/memory.py --demos "" --writer low_dim,cameras
 
-The run is on the kinematic engine; the writer's rate is measured with one batch of 20 episodes, handed over again and again.
+The engine is kinematic. The speed of the writer is measured with one batch of 20 episodes that is written repeatedly.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 _SAMPLE_PERIOD = 0.5
 _NUM_SAMPLES = 16
-"""The last so many count: memory goes up and down with the queue."""
+"""Number of last samples that are averaged, because memory varies with the queue."""
 _CAMERA = (128, 128, 3)
 
 
 def resident(pid: int) -> float:
-    """Memory of a process in RAM [MB]."""
+    """Return the resident memory of a process [MB]."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
@@ -44,7 +44,7 @@ def seconds_of(call: Any, *args: Any) -> float:
 
 
 def measure_run(num_demos: int, num_envs: int, overrides: list[str]) -> dict[str, Any]:
-    """Memory at the end of a run of `num_demos`, and what its end takes."""
+    """Measure the memory at the end of a run of `num_demos` demos, and the time of its end."""
     settings = ["sim=kinematic", f"num_envs={num_envs}", f"datagen_config.generation_num_trials={num_demos}"]
     with generator([*settings, "datagen_config.max_num_failures=null", *overrides]) as (run, output):
         seen: dict[str, list[float]] = {"generator": [], "writer": []}
@@ -88,7 +88,7 @@ def copy_durably(source: Path, target: Path) -> None:
 
 
 def measure_writer(kind: str, megabytes: float) -> dict[str, Any]:
-    """Rate of the writer alone, store and dataset, and of a durable copy of the same dataset."""
+    """Measure the speed of the writer (store and dataset), and of a durable copy of the same dataset."""
     num_trials, num_steps = 20, 100
     fields: tuple[Field, ...] = (Field("actions", (7,), "low", 0, 7), Field("obs/state", (293,), "low", 7, 300))
     rows = {"low": np.random.default_rng(1).normal(size=(num_trials, num_steps, 300)).astype(np.float32)}
@@ -122,10 +122,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demos", default="1000,10000")
     parser.add_argument("--num-envs", type=int, default=100)
-    parser.add_argument("--writer", default="low_dim,cameras", help="what to measure the writer with")
-    parser.add_argument("--megabytes", type=float, default=600, help="that the writer is to write")
+    parser.add_argument("--writer", default="low_dim,cameras", help="kinds of episodes for the writer: low_dim, cameras")
+    parser.add_argument("--megabytes", type=float, default=600, help="amount of data for the writer [MB]")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="of generate.py")
+    parser.add_argument("overrides", nargs="*", help="overrides of generate.py")
     args = parser.parse_intermixed_args()
     results = [measure_writer(kind, args.megabytes) for kind in args.writer.split(",") if kind]
     if args.demos:

@@ -1,10 +1,10 @@
-"""How much time generation takes beside bare physics, which is what a run has to wait for.
+"""Ratio of the time of generation to the time of bare physics for the same joint commands.
 
     python benchmarks/overhead.py --num-envs 1,10,100,1000 [--json]
 
-Generates with MuJoCo and notes every joint command; then the same commands go once more through `batch.step(nstep=25)` of
-a fresh batch from the same initial states, without inverse kinematics, observations, resets or recording. Both run the same
-env-steps, in this process, one after the other; the ratio of their times is the overhead.
+Generation runs with MuJoCo, and all joint commands are logged. Then a new batch executes the same commands from the same
+initial states with `batch.step(nstep=25)`, without inverse kinematics, observations, resets or recording. Both run the same
+env-steps in this process, one after the other.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from isaaclab_mimic_ext.run.generator import Generator
 
 @dataclass
 class CommandLog:
-    """Everything that bare physics needs to do the same once more.
+    """Log of all data that bare physics needs to repeat a run.
 
     Attributes:
         entries: ("reset", ids, qpos, qvel) or ("step", ids, ctrl), in order.
@@ -32,25 +32,25 @@ class CommandLog:
     entries: list[tuple[Any, ...]] = field(default_factory=list)
 
     def attach(self, env: Any) -> None:
-        """Note resets and steps of `env` as they happen."""
+        """Log the resets and steps of `env` from now on."""
         write_state, step = env._write_state, env._batch.step
 
-        def noted_write(env_ids: torch.Tensor, *state: torch.Tensor) -> None:
+        def logged_write(env_ids: torch.Tensor, *state: torch.Tensor) -> None:
             write_state(env_ids, *state)
             ids = np.sort(env_ids.numpy())
             self.entries.append(("reset", ids, env._batch.qpos[ids].copy(), env._batch.qvel[ids].copy()))
 
-        def noted_step(ids: np.ndarray | None = None, **arguments: Any) -> None:
+        def logged_step(ids: np.ndarray | None = None, **arguments: Any) -> None:
             rows = slice(None) if ids is None else ids
             self.entries.append(("step", ids, env._batch.ctrl[rows].copy()))
             step(ids=ids, **arguments)
 
-        env._write_state = noted_write
-        env._batch = _BatchProxy(env._batch, noted_step)
+        env._write_state = logged_write
+        env._batch = _BatchProxy(env._batch, logged_step)
 
 
 class _BatchProxy:
-    """A batch whose `step` is another; it allows no new attributes of its own."""
+    """Batch with a replaced `step`. The class of the batch does not allow new attributes."""
 
     def __init__(self, batch: Any, step: Callable[..., None]):
         self._batch, self.step = batch, step
@@ -60,7 +60,7 @@ class _BatchProxy:
 
 
 def replay_bare(env: Any, log: CommandLog) -> float:
-    """Seconds that physics alone takes for the logged commands."""
+    """Measure the time of physics alone for the logged commands [s]."""
     import mujoco.batch
 
     batch = mujoco.batch.Batch(env.model, env.num_envs, 0, persistent=True)
@@ -80,7 +80,7 @@ def replay_bare(env: Any, log: CommandLog) -> float:
 
 
 def measure(num_envs: int, num_trials: int, overrides: list[str]) -> dict[str, Any]:
-    """Times of one run and of its bare physics."""
+    """Measure the times of one run and of its bare physics."""
     trials = ["datagen_config.generation_guarantee=false", f"datagen_config.generation_num_trials={num_trials}"]
     with generator([f"num_envs={num_envs}", *trials, "datagen_config.max_num_failures=null", *overrides]) as (run, _):
         log, stages = CommandLog(), Stages()
@@ -108,7 +108,7 @@ def _time_stages(run: Generator, stages: Stages) -> None:
     stages.time(run.env, "success", "signals")
     stages.time(run.recorder, "before_step", "record")
     stages.time(run.recorder, "after_step", "record")
-    stages.time(run, "_end_trials", "hand episodes over")
+    stages.time(run, "_end_trials", "end trials")
     stages.time(run.env, "reset", "reset")
     stages.time(run.planner, "begin_segments", "begin segments")
     stages.time(run.recorder.writer, "close", "wait for the writer")
@@ -127,9 +127,9 @@ def show(result: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-envs", type=integers, default=[1, 10, 100, 1000])
-    parser.add_argument("--rounds", type=int, default=2, help="trials an env")
+    parser.add_argument("--rounds", type=int, default=2, help="number of trials per env")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="of generate.py")
+    parser.add_argument("overrides", nargs="*", help="overrides of generate.py")
     args = parser.parse_intermixed_args()
     results = [measure(num_envs, args.rounds * num_envs, args.overrides) for num_envs in args.num_envs]
     if args.json:

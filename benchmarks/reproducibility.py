@@ -1,4 +1,4 @@
-"""Whether the dataset depends on anything but configuration, source file and seed: prints its digest for several widths.
+"""Check that a dataset depends only on configuration, source file and seed: print its digest for several numbers of envs.
 
 python benchmarks/reproducibility.py --num-envs 1,7,64 --threads 1,2 [generation_num_trials=20] [--json]
 """
@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.files.digest import dataset_digest
 
 
 def digest(num_envs: int, num_threads: int, overrides: list[str]) -> str:
-    """Digest of the dataset that one run writes."""
+    """Return the digest of the dataset of one run."""
     with generator([f"num_envs={num_envs}", f"sim.num_threads={num_threads}", *overrides]) as (run, output):
         run.run()
         run.close()
@@ -23,9 +23,9 @@ def digest(num_envs: int, num_threads: int, overrides: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-envs", type=integers, default=[1, 7, 64])
-    parser.add_argument("--threads", type=integers, default=[0], help="physics threads; 0: one a core")
+    parser.add_argument("--threads", type=integers, default=[0], help="number of physics threads; 0: one per core")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="of generate.py; without any, 20 successes")
+    parser.add_argument("overrides", nargs="*", help="overrides of generate.py; default: 20 successful trials")
     args = parser.parse_intermixed_args()
     overrides = ["datagen_config.generation_num_trials=20", *args.overrides]
     digests = {(n, t): digest(n, t, overrides) for n in args.num_envs for t in args.threads}

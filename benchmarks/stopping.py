@@ -1,8 +1,8 @@
-"""How long a run of many demos takes to end after SIGTERM: just resumed, and some time after.
+"""Time that a run of many demos takes to end after SIGTERM, immediately after a resume and some time later.
 
     python benchmarks/stopping.py --demos 12000 --after 2,60 [--json]
 
-The run is a real one of a few demos that was killed; its store is filled up with copies of them, which cost as much.
+A run of a few demos is killed, and its store is filled with copies of them, which take as long to write as other demos.
 """
 
 import argparse
@@ -33,9 +33,9 @@ def start(folder: RunFolder, num_envs: int, *settings: str) -> subprocess.Popen[
 
 
 def fill(folder: RunFolder, num_demos: int) -> None:
-    """Make the store hold `num_demos` trials, all of them after the model of those that it has."""
+    """Fill the store up to `num_demos` trials with copies of its trials."""
     with sqlite3.connect(folder.store) as database:
-        # Without gaps: what ended below the first trial that is missing.
+        # Keep only the trials before the first missing trial, so that there are no gaps.
         trials = [row[0] for row in database.execute("SELECT trial FROM trials ORDER BY trial")]
         count = next((index for index, trial in enumerate(trials) if trial != index), len(trials))
         database.execute("DELETE FROM trials WHERE trial >= ?", (count,))
@@ -69,11 +69,11 @@ def measure(num_demos: int, seconds_after: int, num_envs: int) -> dict[str, Any]
         time.sleep(seconds_after)
         began = time.perf_counter()
         run.send_signal(signal.SIGTERM)
-        said = run.communicate()[1]
+        output = run.communicate()[1]
         result = {"demos": num_demos, "seconds_after_resuming": seconds_after, "exit_code": run.returncode}
         result |= {
             "seconds_to_the_end": time.perf_counter() - began,
-            "said": said.strip().splitlines()[-1].replace(temporary, ""),
+            "last_line": output.strip().splitlines()[-1].replace(temporary, ""),
         }
     return result
 

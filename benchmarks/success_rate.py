@@ -1,4 +1,4 @@
-"""How many trials succeed, and why the others fail.
+"""Success rate of generation, and reasons of failure.
 
 python benchmarks/success_rate.py --trials 400 --seeds 1,2,3 [task=desktop_organizer_wide] [--json]
 """
@@ -12,7 +12,7 @@ from common import generator, integers, machine
 
 
 def measure(seed: int, num_trials: int, overrides: list[str]) -> dict[str, Any]:
-    """Counts of one run of `num_trials` trials."""
+    """Count the successes and failures of one run of `num_trials` trials."""
     settings = [
         f"datagen_config.seed={seed}",
         "datagen_config.generation_guarantee=false",
@@ -26,7 +26,7 @@ def measure(seed: int, num_trials: int, overrides: list[str]) -> dict[str, Any]:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % confidence interval of a rate (Wilson 1927)."""
+    """Return the 95 % confidence interval of a rate (Wilson 1927)."""
     z = 1.96
     rate, scale = successes / trials, 1 + z * z / trials
     middle = (rate + z * z / (2 * trials)) / scale
@@ -36,10 +36,10 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=400, help="a seed")
+    parser.add_argument("--trials", type=int, default=400, help="number of trials per seed")
     parser.add_argument("--seeds", type=integers, default=[1, 2, 3])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="of generate.py")
+    parser.add_argument("overrides", nargs="*", help="overrides of generate.py")
     args = parser.parse_intermixed_args()
     results = [measure(seed, args.trials, args.overrides) for seed in args.seeds]
     successes, trials = (sum(result[key] for result in results) for key in ("successes", "trials"))

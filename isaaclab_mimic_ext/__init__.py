@@ -1,4 +1,4 @@
-"""GPU-parallel, vectorised generation of robot demonstrations for Isaac Lab.
+"""GPU-parallel, vectorized generation of robot demos for Isaac Lab.
 
     import isaaclab_mimic_ext as mimic
     task = mimic.load_task("stack_cube")
@@ -6,7 +6,7 @@
     demos = mimic.load_demos("annotated.hdf5", env)
     run = mimic.generate(env, demos, mimic.GenerationCfg(num_trials=1000, seed=3), output_dir="run", resume=True)
 
-The public names are imported when they are first used, so that `import isaaclab_mimic_ext` takes milliseconds.
+Public names are imported when they are first used, so that `import isaaclab_mimic_ext` takes milliseconds.
 """
 
 from importlib import import_module
@@ -89,7 +89,7 @@ _PUBLIC = {
     # Environments
     "make_env": "envs.factory:make_env",
     "MimicEnv": "envs.base:MimicEnv",
-    # Source demonstrations: record, annotate, check, load
+    # Source demos: record, annotate, check, load
     "record": "run.record:record",
     "annotate": "datasets.annotate_file:annotate_file",
     "check": "checks.examine:check_demos",
@@ -134,7 +134,7 @@ _PUBLIC = {
     "BudgetExhausted": "errors:BudgetExhausted",
     "Interrupted": "errors:Interrupted",
 }
-"""Public name -> module below this package, and the name there."""
+"""Public name -> `<module in this package>:<name in the module>`."""
 
 __all__ = [
     "Arm",

@@ -1,11 +1,11 @@
-"""Find out before any generation what would make it fail: each fault with the demo, the step and the remedy.
+"""Check annotated source demos for faults before generation; report demo, step and remedy of each fault.
 
     python scripts/check_demos.py task=desktop_organizer input_file=annotated.hdf5
     python scripts/check_demos.py input_file=annotated.hdf5 picture_file=demos.png
     python scripts/check_demos.py input_file=annotated.hdf5 --json
 
-The exit code is 0 for demos that can be generated from, 1 if there are errors, 2 for a file that cannot be read.
-`--help` shows every field.
+Exit code: 0 without errors, 1 with errors, 2 if the file cannot be read.
+`--help` shows all fields. The same as `mimic check`.
 """
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Import source demonstrations of MimicGen (robomimic files with `datagen_info`) as an annotated source file.
+"""Import source demos of MimicGen (robomimic layout with `datagen_info`) as annotated source demos.
 
-    python scripts/import_dataset.py input_file=square.hdf5 output_file=datasets/square.hdf5 \\
-        'rename.objects={square_nut: nut}' 'rename.signals={grasp: grasped}'
+    python scripts/import_dataset.py input_file=square.hdf5 output_file=datasets/square.hdf5
+    python scripts/import_dataset.py input_file=square.hdf5 output_file=datasets/square.hdf5 rename.objects.square_nut=nut
 
-`--help` shows every field; docs/interchange.md says what becomes of what.
+`--help` shows all fields; docs/interchange.md describes the conversion. The same as `mimic import`.
 """
 
 if __name__ == "__main__":

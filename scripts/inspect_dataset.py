@@ -1,10 +1,10 @@
-"""Show what is in a dataset: its tree, counts, lengths, ranges of the objects' poses.
+"""Show the contents of a dataset: groups, number and lengths of demos, ranges of object poses.
 
     python scripts/inspect_dataset.py input_file=generated.hdf5
     python scripts/inspect_dataset.py input_file=generated.hdf5 --json
     python scripts/inspect_dataset.py input_file=generated.hdf5 --digest
 
-`--help` shows every field.
+`--help` shows all fields. The same as `mimic inspect`.
 """
 
 if __name__ == "__main__":

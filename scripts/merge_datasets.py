@@ -1,8 +1,9 @@
-"""Merge datasets of the same task into one; their demos are renumbered in the order of the files.
+"""Merge datasets of the same task into one. The demos are renumbered in the order of the files.
 
     python scripts/merge_datasets.py "input_file=[a.hdf5,b.hdf5]" output_file=merged.hdf5
+    python scripts/merge_datasets.py "input_file=[a.hdf5,b.hdf5]" output_file=merged.hdf5 overwrite=true
 
-`--help` shows every field.
+`--help` shows all fields. The same as `mimic merge`.
 """
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Replay recorded actions: how many demos succeed again, and how far their objects end up from where they were.
+"""Replay the actions of a dataset; report success, and the distance of object poses from the recorded ones.
 
     python scripts/replay_demos.py input_file=generated.hdf5
     python scripts/replay_demos.py input_file=generated.hdf5 num_demos=20 sim=mujoco video_file=replayed.mp4 --json
 
-`--help` shows every field.
+`--help` shows all fields. The same as `mimic replay`.
 """
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Say what became of a run's trials: one HTML page with success by subtask, place and source, and why trials fail.
+"""Write an HTML page about a run, finished or in progress: success by subtask, place and source demo, reasons of failure.
 
     python scripts/report.py output_dir=run
     python scripts/report.py output_dir=run num_failures=5 report_file=/tmp/report.html
     python scripts/report.py output_dir=run pictures=false
 
-Works while the run goes on, too. `--help` shows every field.
+`--help` shows all fields. The same as `mimic report`.
 """
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Split a dataset into train and valid, as robomimic reads it: `mask/train` and `mask/valid` are written into the file.
+"""Split a dataset into training and validation demos: write robomimic's `mask/train` and `mask/valid` into the file.
 
     python scripts/split_dataset.py input_file=generated.hdf5 ratio=0.8
     python scripts/split_dataset.py input_file=generated.hdf5 ratio=0.8 by_source_demo=true
 
-`--help` shows every field.
+`--help` shows all fields. The same as `mimic split`.
 """
 
 if __name__ == "__main__":

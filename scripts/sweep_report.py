@@ -1,9 +1,9 @@
-"""Report on a sweep: success of generation and of policies against what was swept, as a table and a plot.
+"""Report the results of a sweep as a table and a plot: success of generation and policies for each swept value.
 
     python scripts/generate.py +sweep=action_noise
     python scripts/sweep_report.py sweep_dir=sweeps/action_noise/<date>
 
-`--help` shows every field.
+`--help` shows all fields. The same as `mimic sweep-report`.
 """
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Check whether a dataset can be trusted: structure, values, counts, and whether demos succeed when they are replayed.
+"""Check the structure and values of a dataset, and replay some of its demos.
 
     python scripts/validate_dataset.py input_file=generated.hdf5
     python scripts/validate_dataset.py input_file=generated.hdf5 num_replays=20 --strict --json
 
-The exit code is 0 for a valid file, 1 for one with faults (`--strict`: warnings too), 2 for one that cannot be read.
-`--help` shows every field.
+Exit code: 0 for a valid file, 1 with errors (`--strict`: also warnings), 2 if the file cannot be read.
+`--help` shows all fields. The same as `mimic validate`.
 """
 
 if __name__ == "__main__":

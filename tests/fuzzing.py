@@ -1,4 +1,4 @@
-"""Damaged copies of an HDF5 file, and what becomes of each in every reader, in a process that may crash or hang."""
+"""Read damaged copies of an HDF5 file with each reader, in a separate process that may crash or hang."""
 
 import hashlib
 import multiprocessing
@@ -18,25 +18,34 @@ from isaaclab_mimic_ext.files.digest import demo_digest
 from tests.builders import OBJECT_NAMES, SIGNAL_NAMES
 
 TIMEOUT = 20.0
-"""Longer than any reader takes [s]."""
+"""Longer than reading with any reader takes [s]."""
 BYTES = ("flipped", "zeroed", "truncated")
 _HEAP = b"GCOL\x01\x00\x00\x00"
 STRUCTURE = ("missing", "wrong type", "not finite", "wrong length")
 REFUSED, SAME, CHANGED, ESCAPED, CRASHED, HUNG = "refused", "same", "changed", "escaped", "crashed", "hung"
-"""A clear error; what the sound file gives; something else; another exception; the process is gone; it never answers."""
+"""Outcomes of reading a damaged file.
+
+- refused: a `MimicError`.
+- same: the data of the undamaged file.
+- changed: different data.
+- escaped: an exception that is not a `MimicError`.
+- crashed: the process ended.
+- hung: no result within `TIMEOUT`.
+"""
 
 
 def add_digests(path: Path) -> None:
-    """Give each demo of a file the digest that our own writer gives it."""
+    """Add the digest to each demo of a file, as the dataset writer does."""
     with h5py.File(path, "r+") as file:
         for demo in file["data"].values():
             demo.attrs["digest"] = np.bytes_(demo_digest(demo).encode())
 
 
 def damage(sound: Path, target: Path, kind: str, rng: random.Random) -> None:
-    """Write a damaged copy; with damage of structure the demos' digests go, so that it is looked at itself.
+    """Write a damaged copy of a file.
 
-    Global heaps stay sound: HDF5 may crash on damaged ones, or never finish (`test_validate.py`).
+    If the structure is damaged, digests of demos are removed, so that readers must detect the damage without them. Global
+    heaps are not damaged: HDF5 may crash on damaged heaps, or never finish (`test_validate.py`).
     """
     data = bytearray(sound.read_bytes())
     heaps = [(start, data[start : start + size]) for start, size in global_heaps(data)]
@@ -59,7 +68,7 @@ def damage(sound: Path, target: Path, kind: str, rng: random.Random) -> None:
 
 
 def global_heaps(data: bytes) -> Iterator[tuple[int, int]]:
-    """Position and size of each global heap of an HDF5 file, which holds values of variable length."""
+    """Position and size [bytes] of each global heap of an HDF5 file. Heaps contain values of variable length."""
     start = data.find(_HEAP)
     while start >= 0:
         (size,) = struct.unpack_from("<Q", data, start + len(_HEAP))
@@ -91,7 +100,7 @@ def _damage_structure(file: h5py.File, kind: str, rng: random.Random) -> None:
 
 
 def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
-    """Name -> a reader, which returns what it read as bytes or text."""
+    """Readers by name. Each returns the data that it read."""
     from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
     from isaaclab_mimic_ext.datasets.merge import merge_datasets
     from isaaclab_mimic_ext.datasets.replay import read_demos
@@ -121,7 +130,7 @@ def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
     def validate(path: Path) -> Any:
         report = validate_dataset(path, num_replays=0)
         if not report.is_valid():
-            raise SourceDataError("found invalid")
+            raise SourceDataError("the dataset has faults")
         return report.num_demos
 
     def merge(path: Path) -> Any:
@@ -164,7 +173,7 @@ def _work(connection: Connection, scratch: Path, sound: Path) -> None:
     from isaaclab_mimic_ext.errors import MimicError
 
     every = readers(scratch, sound)
-    connection.send(None)  # All is imported, which can take longer than any reader.
+    connection.send(None)  # Imports are complete; they can take longer than any reader.
     while True:
         name, path = connection.recv()
         try:
@@ -176,7 +185,7 @@ def _work(connection: Connection, scratch: Path, sound: Path) -> None:
 
 
 class Reader:
-    """Reads files in a process of its own, with a time limit."""
+    """Reader of files in a separate process, with a time limit."""
 
     def __init__(self, scratch: Path, sound: Path):
         self._arguments = (scratch, sound)
@@ -191,7 +200,7 @@ class Reader:
         self._connection.recv()
 
     def read(self, name: str, path: Path) -> tuple[str, str]:
-        """What became of it, and the hash of what was read, or the message."""
+        """Read a file. Return the outcome, and the hash of the data or the error message."""
         self._connection.send((name, path))
         answered = self._connection.poll(TIMEOUT)
         if answered:
@@ -209,39 +218,39 @@ class Reader:
 
 
 Result = tuple[str, str, str, str]
-"""Kind of damage, reader, what became of it, and what it said."""
+"""Kind of damage, reader, outcome, and hash of the data or error message."""
 
 
 def fuzz(sound: Path, scratch: Path, num_variants: int, names: tuple[str, ...], seed: int) -> Iterator[Result]:
-    """Damage `sound` in `num_variants` ways, and read each with the readers `names`."""
+    """Write `num_variants` damaged copies of `sound`, and read each one with the readers `names`."""
     rng, reader = random.Random(seed), Reader(scratch, sound)
     try:
         expected = {name: reader.read(name, sound) for name in names}
-        for name, (outcome, said) in expected.items():
-            assert outcome == SAME, (name, outcome, said)
+        for name, (outcome, detail) in expected.items():
+            assert outcome == SAME, (name, outcome, detail)
         kinds = BYTES + STRUCTURE
         for index in range(num_variants):
             path, kind = scratch / f"variant_{index}.hdf5", kinds[index % len(kinds)]
             damage(sound, path, kind, rng)
             for name in names:
-                outcome, said = reader.read(name, path)
-                if outcome == SAME and said != expected[name][1]:
+                outcome, detail = reader.read(name, path)
+                if outcome == SAME and detail != expected[name][1]:
                     outcome = CHANGED
-                yield kind, name, outcome, said
+                yield kind, name, outcome, detail
             path.unlink()
     finally:
         reader.close()
 
 
 def count(results: Iterator[Result]) -> tuple[Counter[str], list[Result]]:
-    """How often each outcome was met, and the results that ought not to be."""
+    """Number of results per outcome, and the results that are failures of a reader."""
     outcomes: Counter[str] = Counter()
     bad = []
-    for kind, name, outcome, said in results:
-        # Whoever takes a group out of a file without digests has made another file, not a damaged one.
+    for kind, name, outcome, detail in results:
+        # A file without digests from which a group was removed is a valid file with different content.
         if outcome == CHANGED and kind in STRUCTURE:
             outcome = SAME
         outcomes[outcome] += 1
         if outcome not in (SAME, REFUSED):
-            bad.append((kind, name, outcome, said))
+            bad.append((kind, name, outcome, detail))
     return outcomes, bad

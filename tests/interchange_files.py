@@ -1,6 +1,6 @@
-"""Small files as MimicGen users bring them, and datasets with images, for the tests of import, export and preparation."""
+"""Small files in MimicGen's layout, and datasets with images, for tests of import, export and preparation."""
 
-# T steps of one demo
+# T steps of one demo, H x W pixels
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _LENGTHS = (60, 63)
 
 
 def make_mimicgen_file(path: Path, env_args: dict[str, Any] | None = None, annotated: bool = True) -> Path:
-    """Two demos as MimicGen's `prepare_src_dataset.py` leaves them, or, unless `annotated`, as it finds them."""
+    """Write two demos as MimicGen's `prepare_src_dataset.py` writes them; with `annotated=False`, as it reads them."""
     rng = np.random.default_rng(5)
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
@@ -54,7 +54,7 @@ def _write_robosuite_demo(demo: h5py.Group, made: dict[str, Any], rng: np.random
 
 
 def make_image_dataset(path: Path, num_demos: int = 3, size: tuple[int, int] = (20, 24)) -> Path:
-    """An annotated dataset with two cameras and without rewards, as Isaac Lab writes it; the last demo failed."""
+    """Write an annotated dataset with two cameras and without rewards, in Isaac Lab's layout; the last demo failed."""
     make_source_file(path, num_demos)
     rng = np.random.default_rng(1)
     with h5py.File(path, "r+") as file:
@@ -67,7 +67,7 @@ def make_image_dataset(path: Path, num_demos: int = 3, size: tuple[int, int] = (
 
 
 def random_images(rng: np.random.Generator, num_steps: int, height: int, width: int) -> np.ndarray:
-    """(T, H, W, 3) uint8: random gradients, which a video encoder can follow."""
+    """Random gradients, which a video encoder can represent, shape (T, H, W, 3) uint8."""
     ends = rng.integers(0, 255, (num_steps, 2, 3))
     fraction = np.linspace(0.0, 1.0, height * width).reshape(1, height, width, 1)
     return (ends[:, None, None, 0] * (1 - fraction) + ends[:, None, None, 1] * fraction).astype(np.uint8)

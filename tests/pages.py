@@ -1,4 +1,4 @@
-"""Checks that hold for every page: well-formed, and nothing is loaded from elsewhere."""
+"""Checks of all pages: well-formed, and without links to other files."""
 
 import re
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, in `found`; those that are not closed stay in `open`."""
+    """Parser of a page. `found` contains all tags with their attributes, `open` the tags that are not closed."""
 
     EMPTY = frozenset({"meta", "img", "br", "hr"})
 
@@ -26,7 +26,7 @@ class Page(HTMLParser):
 
 
 def check_page(page: str) -> Page:
-    """Parse a page; tags and charts must be well-formed, ids unique, and nothing may be loaded from elsewhere."""
+    """Parse a page and check it: tags and charts are well-formed, ids are unique, and no other files are loaded."""
     parser = Page()
     parser.feed(page)
     assert parser.open == []

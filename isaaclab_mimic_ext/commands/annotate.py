@@ -1,4 +1,4 @@
-"""`mimic annotate`: subtask boundaries into recorded demonstrations, by replaying them."""
+"""`mimic annotate`: replay recorded demos and add subtask signals."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     """Annotate a file as configured.
 
     Raises:
-        UsageError: the configuration is wrong; nothing was written.
-        MimicError: every demo was rejected, or the file cannot be written; nothing is left.
+        UsageError: the configuration is wrong; no file is written.
+        MimicError: all demos were rejected, or the file cannot be written; no partial file remains.
     """
     check_output(Path(cfg.output_file), cfg.overwrite)
     with open_hdf5(cfg.input_file) as file:

@@ -1,4 +1,4 @@
-"""Run a command: compose its configuration from the command line, call it, end the process with its exit code."""
+"""Run a command: compose its configuration from the command line, call its function, exit with its exit code."""
 
 import os
 import sys
@@ -26,26 +26,27 @@ _LAUNCH = "isaaclab_mimic_ext.envs.isaaclab.launch"
 
 
 class _Stop(BaseException):
-    """Ends the program from within a Hydra job; Hydra catches and rewords every Exception."""
+    """End of the program from within a Hydra job. It is not an Exception, because Hydra catches and rewords those."""
 
     def __init__(self, exit_code: int):
         self.exit_code = exit_code
 
 
 Main = Callable[[Any], None]
-"""A command: takes the typed configuration of its schema."""
+"""Function of a command; its argument is the typed configuration."""
 
 
 def run_command(name: str, main: Main, program: Sequence[str]) -> NoReturn:
-    """Run a command with `conf/<name>.yaml` and the command line.
+    """Run a command with `conf/<name>.yaml` and the command line, then exit.
 
     Args:
-        name: of the schema and the configuration file.
-        program: the start of a command line that runs the same command in a new process, for the jobs of a sweep.
+        name: name of the schema and of the configuration file.
+        main: function of the command.
+        program: first words of a command line that runs the same command in a new process, for the jobs of a sweep.
 
-    The process ends with 0, with the exit code of the MimicError that was raised, with 2 for a wrong configuration, with 130
-    after Ctrl-C, or with 1 and a traceback for anything unexpected. In a sweep a job that fails does not keep the others
-    from running; the exit code is then the first failure's.
+    The exit code is 0, the code of the raised MimicError, 2 for a configuration that is not valid, 130 after Ctrl-C, or 1
+    with a traceback for an unexpected error. A failing job does not end a sweep; the exit code of the sweep is that of its
+    first failure.
     """
     exit_code = _exit_code_of(name, main, program)
     if (launched := sys.modules.get(_LAUNCH)) is not None:
@@ -58,19 +59,22 @@ def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
         return _run(name, _Job(name, main, program))
     except _Stop as stop:
         return stop.exit_code
-    except SystemExit as ended:  # Hydra's, after its own flags.
+    except SystemExit as ended:  # Raised by Hydra after its own flags.
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except MimicError as error:
         return _report(error)
+    except BrokenPipeError:
+        _discard_stdout()
+        return 1
     except Exception as error:
         if is_config_error(error):
             print(f"ConfigError: {explain(error, name)}", file=sys.stderr)
         elif isinstance(error, OSError):
-            # The job's own errors end in _Job.run; what is left is Hydra making the job's folder.
-            print(f"OutputError: the job's folder cannot be written ({error}); set hydra.run.dir", file=sys.stderr)
+            # _Job.run handles the errors of the command. Here, Hydra failed to create the folder of the job.
+            print(f"OutputError: hydra.run.dir: cannot be written: {error}; use another folder", file=sys.stderr)
         else:
             traceback.print_exc()
             return 1
@@ -82,17 +86,17 @@ def _run(name: str, job: "_Job") -> int:
     sys.argv[1:] = translate(sys.argv[1:], schema)
     config_dirs = [conf_dir(), *_config_dirs(sys.argv)]
     register(name, config_dirs)
-    if fields_of_task := registered_fields(name, schema, sys.argv[1:], config_dirs):
-        register(name, config_dirs, fields_of_task)
+    if registered := registered_fields(name, schema, sys.argv[1:], config_dirs):
+        register(name, config_dirs, registered)
     if is_multirun(sys.argv[1:]) or "hydra/launcher=process" in sys.argv:
         prepare_sweep(sys.argv)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own rendering and exiting.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors, instead of printing them and exiting.
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job.run)()
     return job.exit_code
 
 
 class _Job:
-    """The function that Hydra calls: once in a run, once per combination in a sweep."""
+    """Job that Hydra calls: once in a run, once per combination of values in a sweep."""
 
     def __init__(self, script: str, main: Main, program: Sequence[str]):
         self.script, self.main, self.program = script, main, program
@@ -111,8 +115,7 @@ class _Job:
         except MimicError as error:
             self._fail(_report(error), isinstance(error, Interrupted))
         except BrokenPipeError:
-            # Whoever read our output (`| head`) has gone; the interpreter must not fail once more at its own flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_stdout()
             raise _Stop(1) from None
         except Exception as error:
             if not is_config_error(error):
@@ -122,11 +125,15 @@ class _Job:
             self._fail(USAGE_ERROR, False)
 
     def claim(self, field: str, output: str) -> None:
-        """Refuse, by an OutputError, what is an earlier job's output."""
+        """Reserve an output for a job of a sweep.
+
+        Raises:
+            OutputError: an earlier job has the same output.
+        """
         if output in self.outputs:
             raise OutputError(
-                f"{field}: '{output}' belongs to an earlier job of this sweep; leave {field} out (each job then writes to "
-                "its own folder) or sweep it too"
+                f"{field}: '{output}' belongs to an earlier job of this sweep; omit {field} (each job then writes to its "
+                "own folder), or sweep it too"
             )
         self.outputs.add(output)
 
@@ -136,16 +143,21 @@ class _Job:
         self.note_failure(exit_code)
 
     def note_failure(self, exit_code: int) -> None:
-        """The first failure's code is the sweep's."""
+        """Keep the exit code of the first failure as that of the sweep."""
         self.exit_code = self.exit_code or exit_code
 
 
 def _config_dirs(argv: list[str]) -> list[Path]:
-    """The folders given by `--config-dir`."""
+    """Return the folders of `--config-dir`."""
     pairs = zip(argv, [*argv[1:], ""], strict=True)
     separate = [value for word, value in pairs if word in ("--config-dir", "-cd")]
     joined = [word.partition("=")[2] for word in argv if word.startswith("--config-dir=")]
     return [Path(folder) for folder in separate + joined if folder]
+
+
+def _discard_stdout() -> None:
+    """Prevent a second error when the interpreter flushes stdout, whose reader (`| head`) has ended."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: MimicError) -> int:

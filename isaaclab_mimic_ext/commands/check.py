@@ -1,4 +1,4 @@
-"""`mimic check`: faults of source demonstrations that would make generation fail."""
+"""`mimic check`: find faults of source demos that would make generation fail."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from isaaclab_mimic_ext.task.definition import load_task
 
 
 def main(cfg: CheckDemosCfg) -> DoctorReport:
-    """Examine source demonstrations as configured, print the report, draw the picture.
+    """Check source demos as configured, print the report, and draw the picture if one is configured.
 
     Raises:
-        InvalidDataset: some demo has errors.
+        InvalidDataset: a demo has errors.
         SourceDataError: the file cannot be read.
         OutputError: the picture cannot be written.
     """

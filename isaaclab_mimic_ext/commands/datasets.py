@@ -25,24 +25,25 @@ FORMATS = ("robomimic", "lerobot")
 
 
 def split(cfg: config.SplitDatasetCfg) -> Split:
-    """Split a dataset as configured and say what was written.
+    """Split a dataset as configured and report the result.
 
     Raises:
-        UsageError: the file or the ratio is no use; the file was not changed.
+        UsageError: the file or the ratio is not valid; the file is unchanged.
     """
     split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo)
     verb = "Replaced the split of" if split.replaced else "Split"
     print(f"{verb} {cfg.input_file}: {len(split.train)} demos in mask/train, {len(split.valid)} in mask/valid")
     if split.held_out:
-        print(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was made from them")
+        print(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was generated from them")
     return split
 
 
 def merge(cfg: config.MergeDatasetsCfg) -> Merged:
-    """Merge datasets as configured and say what was written.
+    """Merge datasets as configured and report the result.
 
     Raises:
-        UsageError: the files do not fit together, or the output cannot be written; nothing was written.
+        UsageError: the files differ in format, environment or datasets, or the output cannot be written; no file is
+            written.
     """
     with ProgressBar("merging", cfg.progress, log_period=None) as bar:
         merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, bar.update)
@@ -50,12 +51,12 @@ def merge(cfg: config.MergeDatasetsCfg) -> Merged:
     for name, count in merged.masks.items():
         print(f"  mask/{name}: {count} demos")
     for name in merged.dropped_masks:
-        print(f"  mask/{name}: left out, not every file has it")
+        print(f"  mask/{name}: left out, not all files have it")
     return merged
 
 
 def inspect(cfg: config.InspectDatasetCfg) -> DatasetSummary:
-    """Print a dataset's summary, as text or JSON.
+    """Print a summary of a dataset, as text or JSON.
 
     Raises:
         SourceDataError: the file is missing, damaged, or has no demos.
@@ -69,24 +70,24 @@ def validate(cfg: config.ValidateDatasetCfg) -> ValidationReport:
     """Check a dataset as configured and print the report.
 
     Raises:
-        InvalidDataset: it has faults.
-        SourceDataError: it cannot be read.
+        InvalidDataset: the dataset has errors or, with `strict`, warnings.
+        SourceDataError: the file cannot be read.
     """
     with ProgressBar("checking", cfg.progress, log_period=None) as bar:
         report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, bar.update, cfg.time_limit)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_valid(cfg.strict):
         raise InvalidDataset(
-            f"{cfg.input_file}: {report.num_errors} errors, {report.num_warnings} warnings; the report says what can be done"
+            f"{cfg.input_file}: {report.num_errors} errors, {report.num_warnings} warnings; see the remedies in the report"
         )
     return report
 
 
 def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
-    """Replay the demos of a file as configured, and report.
+    """Replay the demos of a file as configured and report the result.
 
     Raises:
-        UsageError: the file cannot be replayed on the engine asked for, or the video cannot be written.
+        UsageError: the file cannot be replayed on this engine, or the video cannot be written.
     """
     env_args = read_facts(cfg.input_file).env_args
     if recorded_engine(env_args, cfg.sim) == "isaaclab":
@@ -118,42 +119,47 @@ def _replay_text(report: dict[str, Any], results: list[Replayed]) -> str:
     lines = [f"{report['path']}: replayed on {report['engine']}: {rate}"]
     if report["largest_object_error"] is not None:
         largest, mean = report["largest_object_error"], report["mean_object_error"]
-        lines.append(f"  objects are off their recorded places by at most {largest:.2g} m (mean over demos {mean:.2g} m)")
+        lines.append(
+            f"  largest distance of an object from its recorded position: {largest:.2g} m (mean of demos {mean:.2g} m)"
+        )
     for result in results:
         if not result.success and result.recorded_success:
-            error = "" if result.object_error is None else f", objects off by {result.object_error:.2g} m"
+            error = "" if result.object_error is None else f" (object error {result.object_error:.2g} m)"
             lines.append(f"  {result.name}: recorded as a success, fails when replayed{error}")
     return "\n".join(lines)
 
 
 def import_(cfg: config.ImportDatasetCfg) -> Imported:
-    """Import a file as configured and say what was written.
+    """Import a file as configured and report the result.
 
     Raises:
-        UsageError: something asked for is wrong; nothing was written.
+        UsageError: an option or the file is not valid; no file is written.
     """
     options = ImportOptions(cfg.eef_name, cfg.rename.objects, cfg.rename.signals, cfg.gripper_sign)
     done = import_mimicgen(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
     print(f"Imported {done.num_demos} demos, {done.num_steps} steps; saved to {cfg.output_file}")
     print(f"Objects: {', '.join(done.object_names)}; signals: {', '.join(done.signal_names)}")
     if done.gripper_flipped:
-        print("The gripper's actions changed sign: robosuite closes at +1, Isaac Lab opens (gripper_sign=keep leaves them)")
+        print(
+            "Flipped the sign of gripper actions: +1 closes in robosuite and opens in Isaac Lab; "
+            "gripper_sign=keep disables this"
+        )
     return done
 
 
 def export(cfg: config.ExportDatasetCfg) -> None:
-    """Export a dataset as configured and say what was written.
+    """Export a dataset as configured and report the result.
 
     Raises:
-        UsageError: something asked for is wrong; nothing was written.
+        UsageError: an option or the file is not valid; no file is written.
     """
     if cfg.format not in FORMATS:
-        raise ConfigError(f"format: '{cfg.format}' is unknown; {choices(cfg.format, FORMATS)}")
-    wanted, other = ("output_file", "output_dir") if cfg.format == "robomimic" else ("output_dir", "output_file")
+        raise ConfigError(f"format: '{cfg.format}' is not a valid format; {choices(cfg.format, FORMATS)}")
+    required, other = ("output_file", "output_dir") if cfg.format == "robomimic" else ("output_dir", "output_file")
     if getattr(cfg, other):
-        raise ConfigError(f"{other}: format={cfg.format} writes no such thing; give {wanted}")
-    if not getattr(cfg, wanted):
-        raise ConfigError(f"{wanted}: no value; give one, {wanted}=<path>")
+        raise ConfigError(f"{other}: must not be set with format={cfg.format}; use {required}")
+    if not getattr(cfg, required):
+        raise ConfigError(f"{required}: no value; set {required}=<path>")
     if cfg.format == "robomimic":
         _export_robomimic(cfg, str(cfg.output_file))
     else:
@@ -163,7 +169,7 @@ def export(cfg: config.ExportDatasetCfg) -> None:
 def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
     done = export_robomimic(cfg.input_file, output, cfg.next_obs, cfg.eef_name, cfg.compress, cfg.overwrite)
     print(f"Exported {done.num_demos} demos, {done.num_steps} steps; saved to {output}")
-    print("With datagen_info" if done.has_info else "Without datagen_info: the file has none")
+    print("With datagen_info" if done.has_info else "Without datagen_info: the file is not annotated")
 
 
 def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
@@ -177,10 +183,10 @@ def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
 
 
 def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
-    """Prepare a dataset as configured and say what was written.
+    """Prepare a dataset as configured and report the result.
 
     Raises:
-        UsageError: something asked for is wrong; nothing was written.
+        UsageError: an option or the file is not valid; no file is written.
     """
     options = PrepareOptions(cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim)
     done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)

@@ -1,4 +1,4 @@
-"""`mimic generate`: demonstrations from annotated source demonstrations."""
+"""`mimic generate`: generate demos from annotated source demos."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +17,15 @@ from isaaclab_mimic_ext.run.session import RunFolder
 
 
 def main(cfg: GenerateCfg) -> RunResult:
-    """Generate a dataset as configured.
+    """Generate a dataset.
 
     Raises:
-        UsageError: the configuration is wrong; nothing was written.
-        BudgetExhausted: a budget ended the run; successful demos are in the output folder.
-        Interrupted: a signal ended the run; likewise.
+        UsageError: the configuration is not valid; no file was written.
+        BudgetExhausted: a budget ended the run; the demos are in the output folder.
+        Interrupted: a signal ended the run; the demos are in the output folder.
         MimicError: the run failed.
     """
-    torch.set_num_threads(1)  # The operations are small; the cores belong to physics and the writer.
+    torch.set_num_threads(1)  # The tensor operations are small; physics and the writer need the cores.
     stop = StopRequest()
 
     @contextmanager
@@ -44,13 +44,14 @@ def main(cfg: GenerateCfg) -> RunResult:
         stop.raise_interrupted(_interrupted(folder, result))
     if not result.target_reached:
         raise BudgetExhausted(
-            f"{result.stop_reason}; {result.num_demos} demos are in {folder.demos}; resume with a larger budget: resume=true"
+            f"{result.stop_reason}; {result.num_demos} demos are in {folder.demos}; to continue, use resume=true with a "
+            "larger budget"
         )
     return result
 
 
 def _interrupted(folder: RunFolder, result: RunResult) -> str:
     if result.is_written:
-        return f"interrupted; {result.num_demos} finished demos are in {folder.demos}; continue with resume=true"
-    reason = f"writing them all to {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
-    return f"interrupted; {result.num_successes} finished demos are in {folder.store} ({reason}); continue with resume=true"
+        return f"interrupted; {result.num_demos} finished demos are in {folder.demos}; to continue, use resume=true"
+    reason = f"writing {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
+    return f"interrupted; {result.num_successes} demos are in {folder.store} ({reason}); to continue, use resume=true"

@@ -1,6 +1,6 @@
-"""The command `mimic <verb> [field=value ...]`: the verbs, their help, and where each is implemented.
+"""The command `mimic <verb> [field=value ...]`: its verbs, their help, and the function of each verb.
 
-Importing this module must stay fast: every verb imports its code when it runs.
+This module must be fast to import: each verb imports its code when it runs.
 """
 
 import sys
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from isaaclab_mimic_ext.config import SCRIPT_VERBS
 from isaaclab_mimic_ext.errors import choices
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 DEMO = {"task": "desktop_organizer", "num_envs": "100", "headless": "true"}
-"""Arguments of `mimic demo`, unless they are given."""
+"""Default arguments of `mimic demo`."""
 
 
 def record(cfg: "config.RecordDemosCfg") -> None:
-    """Record source demos of a scripted operator or by keyboard"""
+    """Record source demos, by a scripted operator or by keyboard"""
     from isaaclab_mimic_ext.commands.record import main
 
     main(cfg)
@@ -33,7 +34,7 @@ def annotate(cfg: "config.AnnotateDemosCfg") -> None:
 
 
 def check(cfg: "config.CheckDemosCfg") -> None:
-    """Find faults of source demos before generating from them"""
+    """Check annotated source demos for faults before generation"""
     from isaaclab_mimic_ext.commands.check import main
 
     main(cfg)
@@ -47,7 +48,7 @@ def generate(cfg: "config.GenerateCfg") -> None:
 
 
 def report(cfg: "config.ReportCfg") -> None:
-    """Write a page about a run: success by subtask, failure reasons"""
+    """Write a page about a run: success by subtask, reasons of failure"""
     from isaaclab_mimic_ext.commands.report import main
 
     main(cfg)
@@ -82,7 +83,7 @@ def validate(cfg: "config.ValidateDatasetCfg") -> None:
 
 
 def replay(cfg: "config.ReplayDemosCfg") -> None:
-    """Replay the actions of a dataset and compare the results"""
+    """Replay the actions of a dataset and compare the outcome"""
     from isaaclab_mimic_ext.commands.datasets import replay
 
     replay(cfg)
@@ -117,21 +118,21 @@ def train(cfg: "config.TrainCfg") -> None:
 
 
 def evaluate(cfg: "config.EvaluateCfg") -> None:
-    """Measure the success rate of policies on new scenes"""
+    """Measure the success rate of policies on held-out scenes"""
     from isaaclab_mimic_ext.commands.evaluate import main
 
     main(cfg)
 
 
 def pipeline(cfg: "config.PipelineCfg") -> None:
-    """Record, annotate, generate, split, train and evaluate in one go"""
+    """Record, annotate, generate, split, train and evaluate"""
     from isaaclab_mimic_ext.commands.pipeline import main
 
     main(cfg)
 
 
 def sweep_report(cfg: "config.SweepReportCfg") -> None:
-    """Show success over the swept values of a sweep"""
+    """Report the results of a sweep as a table and a plot"""
     from isaaclab_mimic_ext.commands.report import sweep
 
     sweep(cfg)
@@ -139,11 +140,12 @@ def sweep_report(cfg: "config.SweepReportCfg") -> None:
 
 @dataclass(frozen=True)
 class Verb:
-    """One job of the command line.
+    """One verb of the command line.
 
     Attributes:
-        config: name of its schema, of `conf/<config>.yaml` and of `scripts/<config>.py`.
-        run: takes the typed configuration.
+        config: name of the schema, of `conf/<config>.yaml` and of `scripts/<config>.py`.
+        run: function of the typed configuration.
+        defaults: (field, value) pairs that the command line may override.
     """
 
     config: str
@@ -152,34 +154,37 @@ class Verb:
 
     @property
     def summary(self) -> str:
+        """One line for `mimic --help`."""
         return "Generate 100 demos of the desktop organizer" if self.defaults else str(self.run.__doc__)
 
 
-VERBS = {
-    "demo": Verb("generate", generate, tuple(DEMO.items())),
-    "record": Verb("record_demos", record),
-    "annotate": Verb("annotate_demos", annotate),
-    "check": Verb("check_demos", check),
-    "generate": Verb("generate", generate),
-    "report": Verb("report", report),
-    "split": Verb("split_dataset", split),
-    "merge": Verb("merge_datasets", merge),
-    "inspect": Verb("inspect_dataset", inspect),
-    "validate": Verb("validate_dataset", validate),
-    "replay": Verb("replay_demos", replay),
-    "import": Verb("import_dataset", import_),
-    "export": Verb("export_dataset", export),
-    "prepare": Verb("prepare_dataset", prepare),
-    "train": Verb("train", train),
-    "evaluate": Verb("evaluate", evaluate),
-    "pipeline": Verb("pipeline", pipeline),
-    "sweep-report": Verb("sweep_report", sweep_report),
+_FUNCTIONS: dict[str, Callable[..., None]] = {
+    "record": record,
+    "annotate": annotate,
+    "check": check,
+    "generate": generate,
+    "report": report,
+    "split": split,
+    "merge": merge,
+    "inspect": inspect,
+    "validate": validate,
+    "replay": replay,
+    "import": import_,
+    "export": export,
+    "prepare": prepare,
+    "train": train,
+    "evaluate": evaluate,
+    "pipeline": pipeline,
+    "sweep-report": sweep_report,
 }
-"""In the order in which people need them."""
+VERBS = {"demo": Verb("generate", generate, tuple(DEMO.items()))} | {
+    verb: Verb(script, _FUNCTIONS[verb]) for script, verb in SCRIPT_VERBS.items()
+}
+"""Name of a verb -> verb, in the order in which a user needs them."""
 
 
 def main() -> NoReturn:
-    """Run `mimic` with the command line of this process, and end the process with the exit code of the verb."""
+    """Run `mimic` with the command line of this process, and exit with the exit code of the verb."""
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         print(help_text())
@@ -191,16 +196,16 @@ def main() -> NoReturn:
         sys.exit(0)
     name = words[0]
     if name not in VERBS:
-        print(f"UsageError: mimic has no verb '{name}'; {choices(name, VERBS)}; see mimic --help", file=sys.stderr)
+        print(f"UsageError: '{name}' is not a verb of mimic; {choices(name, VERBS)}; see mimic --help", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     verb = VERBS[name]
     sys.argv[1:] = _with_defaults(words[1:], verb.defaults)
-    # -P: modules of the working directory must not shadow installed ones.
+    # -P: modules in the working directory must not shadow installed modules.
     _run(verb, (sys.executable, "-P", "-m", "isaaclab_mimic_ext", name))
 
 
 def run_script(config: str) -> NoReturn:
-    """Run `scripts/<config>.py` with the command line of this process; see `main`."""
+    """Run `scripts/<config>.py` with the command line of this process, and exit with the exit code of the verb."""
     verb = next(verb for verb in VERBS.values() if verb.config == config and not verb.defaults)
     _run(verb, (sys.executable, sys.argv[0]))
 
@@ -217,7 +222,7 @@ def _with_defaults(words: Sequence[str], defaults: Sequence[tuple[str, str]]) ->
 
 
 def help_text() -> str:
-    """The verbs, one per line."""
+    """Return the text of `mimic --help`, with one line per verb."""
     width = max(map(len, VERBS))
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
@@ -228,7 +233,7 @@ def help_text() -> str:
             "",
             *lines,
             "",
-            "mimic <verb> --help shows the fields of a verb. Example:",
+            "mimic <verb> --help shows the fields of a verb with their types, defaults and bounds. Example:",
             "  mimic generate task=stack_cube num_envs=100 generation_num_trials=1000 seed=3",
         )
     )

@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors in one clear line: the field, what is wrong with it, what would be right."""
+"""One-line messages for errors of Hydra and OmegaConf: the field, the error, and the remedy or choices."""
 
 import re
 from dataclasses import is_dataclass
@@ -20,27 +20,27 @@ from isaaclab_mimic_ext.errors import choices
 
 
 def explain(error: Exception, script: str) -> str:
-    """One line for an error of Hydra or OmegaConf, raised while the configuration of `script` was composed."""
+    """Return a one-line message for an error of Hydra or OmegaConf in the composition of the configuration of `script`."""
     cause = _omegaconf_cause(error)
     if isinstance(error, MissingConfigException):
         return _explain_missing_config(error)
     if isinstance(error, OverrideParseException):
-        remedy = "write field=value; special characters need quotes of their own within the shell's: \"field='a value (1)'\""
+        remedy = "use field=value, with special characters in quotes inside those of the shell: \"field='a value (1)'\""
         return f"'{error.override}' is not an override; {remedy}"
     if cause is None:
         return "; ".join(_lines(str(error)))
-    # Hydra's own message has the whole name; OmegaConf's ends where the name is unknown.
+    # Hydra's message contains the complete name; OmegaConf's name ends at the first unknown part.
     override = re.search(r"Could not override '([^']+)'", str(error))
     return _explain_field(cause, script, override[1] if override else "")
 
 
 def is_config_error(error: Exception) -> bool:
-    """Whether Hydra or OmegaConf raised it."""
+    """Return whether Hydra or OmegaConf raised an error."""
     return isinstance(error, HydraException | OmegaConfBaseException)
 
 
 def _omegaconf_cause(error: BaseException) -> OmegaConfBaseException | None:
-    """The innermost OmegaConf error of a chain."""
+    """Return the innermost OmegaConf error in the chain of causes."""
     found: OmegaConfBaseException | None = None
     link: BaseException | None = error
     while link is not None:
@@ -54,7 +54,7 @@ def _explain_missing_config(error: MissingConfigException) -> str:
     name = error.missing_cfg_file or ""
     group, _, option = name.rpartition("/")
     if group and error.options is not None:
-        return f"{group}: there is no '{option}'; {choices(option, error.options)}"
+        return f"{group}: '{option}' not found; {choices(option, error.options)}"
     return "; ".join(_lines(str(error)))
 
 
@@ -63,12 +63,12 @@ def _explain_field(error: OmegaConfBaseException, script: str, override: str) ->
     reason = (_lines(error.msg or str(error)) or ["wrong configuration"])[0]
     if isinstance(error, ConfigAttributeError | ConfigKeyError):
         return _explain_unknown(error, script, place, override)
-    # Hydra puts an empty mapping where a path leads past the end of a list.
+    # Hydra's value is an empty mapping if an index is past the end of a list.
     past_the_end = OmegaConf.is_list(error.parent_node) and error.value == {}
     if isinstance(error, ConfigIndexError) or past_the_end:
-        return f"{place}: no such item; {choices(str(error.key), _keys(error))}"
+        return f"{place}: not found; {choices(str(error.key), _keys(error))}"
     if isinstance(error, MissingMandatoryValue):
-        return f"{place}: no value; give one, {place}=<value>"
+        return f"{place}: must be set, e.g. {place}=<value>"
     if isinstance(error, ValidationError) and (remedy := _container_remedy(error, place)):
         return f"{place}: {remedy}"
     if isinstance(error, ValidationError):
@@ -77,29 +77,29 @@ def _explain_field(error: OmegaConfBaseException, script: str, override: str) ->
 
 
 def _explain_unknown(error: OmegaConfBaseException, script: str, place: str, override: str) -> str:
-    """A field that a schema does not have, or a key that a mapping does not have."""
+    """Return a message about a field that is not in a schema, or a key that is not in a mapping."""
     parent, key, valid = error.parent_node, str(error.key), _keys(error)
     is_mapping = parent is not None and parent._get_parent() is not None and not is_dataclass(OmegaConf.get_type(parent))
     if is_mapping or parent is None:
-        return f"{place}: there is no '{key}'" + (f"; {choices(key, valid)}" if valid else "")
+        return f"{place}: '{key}' not found" + (f"; {choices(key, valid)}" if valid else "")
     return unknown_field(script, place, valid, override if override.startswith(f"{place}.") else place)
 
 
 def _container_remedy(error: ValidationError, place: str) -> str | None:
-    """The remedy for a single value in place of a list or a mapping."""
+    """Return the fault and remedy if a single value is in the place of a list or a mapping, else None."""
     wanted = re.search(r" is not a ListConfig| to (Dict)\[", error.msg or "")
     if wanted is None:
         return None
     if not wanted[1]:
-        return f"{error.value!r} is not a list; write {place}=[<value>,<value>]"
+        return f"{error.value!r} is not a list; use {place}=[<value>,<value>]"
     keys = [str(key) for key in error.child_node] if OmegaConf.is_dict(error.child_node) else []
-    return f"{error.value!r} is not a mapping; set its entries, {place}.<name>=<value>" + (
+    return f"{error.value!r} is not a mapping; set its entries: {place}.<name>=<value>" + (
         f"; names: {', '.join(keys)}" if keys else ""
     )
 
 
 def _keys(error: OmegaConfBaseException) -> list[str]:
-    """The fields in the same place as the one that is wrong."""
+    """Return the names of the fields, keys or indices in the same place as the wrong one."""
     node: Any = error.parent_node
     if node is None or node._is_none() or node._is_missing():
         return []
@@ -109,14 +109,14 @@ def _keys(error: OmegaConfBaseException) -> list[str]:
 
 
 def _expected(error: ValidationError) -> str:
-    """The tail that names the type of the field, if it is one that a user would write."""
+    """Return the end of a message with the expected type of a field, or empty."""
     metadata = getattr(getattr(error, "child_node", None), "_metadata", None)
     kind = metadata.ref_type if metadata is not None else error.ref_type
     return f"; expected: {kind.__name__}" if isinstance(kind, type) else ""
 
 
 def _dotted(full_key: str | None) -> str:
-    """`subtask_configs.franka[0].x` as one writes it in an override."""
+    """Convert OmegaConf's `subtask_configs.franka[0].x` to the name in overrides, `subtask_configs.franka.0.x`."""
     return re.sub(r"\[(\w+)\]", r".\1", full_key or "")
 
 

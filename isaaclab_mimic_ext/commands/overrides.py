@@ -1,4 +1,4 @@
-"""Command-line spellings: flags as in Isaac Lab's scripts and short names, translated into Hydra overrides."""
+"""Translation of the command line into Hydra overrides: flags as in Isaac Lab's scripts, and short names of fields."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from itertools import chain
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, MimicEnvCfg, verb_of
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
 from isaaclab_mimic_ext.config.help import nearest_field, owners_text
 from isaaclab_mimic_ext.config.hydra import warn_deprecated
 from isaaclab_mimic_ext.config.task import DEPRECATED_FIELDS, GYM_ID
@@ -16,27 +16,28 @@ from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENG
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
-"""Flags of Isaac Lab's scripts that are not called as the field is."""
+"""Flags of Isaac Lab's scripts whose names differ from those of our fields."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
-"""Fields whose keys are the user's; Hydra takes a new key only with a prefix."""
+"""Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
 _HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _DATAGEN = "datagen_config"
-"""Group whose fields may be set without its name: `seed=3`."""
+"""Group whose fields may be set without the name of the group: `seed=3`."""
 _TASK_FIELDS = tuple(field.name for field in fields(MimicEnvCfg))
 
 
 def translate(argv: list[str], schema: type) -> list[str]:
-    """Hydra's arguments for a command line that may also contain Isaac Lab's flags, `--task <gym id>`, `seed=3` for
-    `datagen_config.seed=3` and `task.events.x=...` for `events.x=...`.
+    """Translate a command line into arguments of Hydra.
 
-    Flags of Isaac Lab's launcher that are not fields of the schema go to `sim.launcher_args`.
+    The command line may contain flags of Isaac Lab, `--task <gym id>`, `seed=3` for `datagen_config.seed=3`, and
+    `task.events.x=...` for `events.x=...`. Flags of Isaac Lab's launcher that are not fields of the schema are added to
+    `sim.launcher_args`.
 
     Raises:
-        ConfigError: a flag is unknown or lacks its value, or two spellings of one field disagree.
+        ConfigError: a flag is unknown or has no value, or a field is set twice to different values.
         SimulatorUnavailable: a flag is for Isaac Lab's launcher, which is not installed.
     """
     given: dict[str, str] = {}
@@ -51,14 +52,14 @@ def translate(argv: list[str], schema: type) -> list[str]:
             warn_deprecated(key)
             continue
         if given.setdefault(key, value) != value:
-            raise ConfigError(f"{key}: given twice, as {given[key]} and as {value}; give one of them")
+            raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
 
 
 def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
-    """The same words, with a gym id as task replaced by the overrides for a task of Isaac Lab's registry."""
+    """Yield the same words, with a gym id as task replaced by the overrides for a task registered with Isaac Lab."""
     for word in words:
         key, _, value = word.partition("=")
         if key == "task" and "sim" in _names(schema) and GYM_ID.fullmatch(value):
@@ -72,9 +73,9 @@ def _names(schema: type) -> set[str]:
 
 
 def flags_of(schema: type) -> dict[str, tuple[str, str]]:
-    """Flag -> (field, kind) for the fields of a schema and of its `datagen_config`.
+    """Return flag -> (field, kind) for the fields of a schema and of its `datagen_config`.
 
-    A bool is a `switch`, a list a `list`, any other value an `option`; mappings and groups have no flag.
+    The kind is `switch` for a bool, `list` for a list, and `option` for any other value. Mappings and groups have no flag.
     """
     hints = get_type_hints(schema)
     named = {**get_type_hints(hints.get(_DATAGEN, object)), **hints}
@@ -96,9 +97,9 @@ def _flag_kind(kind: Any) -> str | None:
 
 
 def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
-    """The words of the command line, each flag that is not Hydra's replaced by an override; Hydra's come first.
+    """Yield Hydra's flags first, then all other words, with flags replaced by overrides.
 
-    Hydra's parser takes overrides in one place only, without flags among them.
+    Hydra's parser requires that no flag is between overrides.
     """
     words = iter(argv)
     overrides: list[str] = []
@@ -137,15 +138,20 @@ def _override_for(name: str, has_value: str, value: str, words: Iterator[str], f
 
 
 def _value_of(name: str, has_value: str, value: str, words: Iterator[str]) -> str:
-    """The value of a flag, behind its '=' or in the next word."""
+    """Return the value of a flag, which follows the '=' or is the next word."""
     text = value if has_value else next(words, None)
     if text is None:
-        raise ConfigError(f"{name}: needs a value, e.g. {name} <value>")
+        raise ConfigError(f"{name}: requires a value, e.g. {name} <value>")
     return text
 
 
 def _launcher_takes_value(name: str, schema: type) -> bool:
-    """Whether a flag that is not ours takes a value, by Isaac Lab's launcher."""
+    """Return whether a flag of Isaac Lab's launcher takes a value.
+
+    Raises:
+        ConfigError: the launcher does not have the flag, or the command does not start Isaac Lab.
+        SimulatorUnavailable: Isaac Lab is not installed.
+    """
     if "sim" not in _names(schema):
         raise ConfigError(_unknown_flag(name, schema))
     try:
@@ -161,18 +167,18 @@ def _launcher_takes_value(name: str, schema: type) -> bool:
 
 
 def _unknown_flag(name: str, schema: type, of_launcher: Iterable[str] = ()) -> str:
-    """An error message: the flag that was probably meant, else all flags; and the commands that have it."""
+    """Return an error message with the nearest flag, or else all flags, and the commands that have the unknown flag."""
     ours = dict.fromkeys((*flags_of(schema), *_HYDRA_SWITCHES, *_HYDRA_OPTIONS, *of_launcher))
     script, field = next(script for script, own in SCRIPT_SCHEMAS.items() if own is schema), name.removeprefix("--")
     near = next(iter(get_close_matches(name, ours, n=1)), None) or f"--{nearest_field(script, field)}"
     hint = f" (did you mean '{near}'?)" if near in ours else f"; flags: {', '.join(ours)}"
-    return f"{name}: {verb_of(script)} has no such flag{hint}{owners_text(field, script)}"
+    return f"{name}: {SCRIPT_VERBS[script]} has no such flag{hint}{owners_text(field, script)}"
 
 
 def _full_key(key: str, schema: type) -> str:
-    """The field that a short spelling means: `seed` is `datagen_config.seed`, `task.events.x` is `events.x`.
+    """Return the full name of a field: `datagen_config.seed` for `seed`, `events.x` for `task.events.x`.
 
-    `env.x`, as Isaac Lab's own scripts have it, is `sim.env.x`. `task` is `task_name` where a command has only the name.
+    `env.x` (as in Isaac Lab's scripts) becomes `sim.env.x`. `task` becomes `task_name` if the schema has only that field.
     """
     names, head = _names(schema), key.split(".", 1)[0]
     if key == "task" and "task_name" in names:
@@ -188,7 +194,7 @@ def _full_key(key: str, schema: type) -> str:
 
 
 def quoted(text: str) -> str:
-    """A value as Hydra's grammar takes it literally: a shell word may hold blanks, '=' and brackets."""
+    """Quote a value for Hydra's grammar, if it contains characters such as spaces, '=' and brackets."""
     return text if re.fullmatch(r"[\w./:-]+", text) else _in_quotes(text)
 
 

@@ -1,6 +1,6 @@
-"""Hydra's launcher for jobs that must be processes of their own: `hydra/launcher=process`.
+"""Hydra launcher that runs each job of a sweep in a separate process: `hydra/launcher=process`.
 
-Isaac Sim starts once per process. So a sweep's jobs run one after the other, each as the same command with its overrides.
+Isaac Sim can start only once per process. The jobs run one after the other, each as the same command with its overrides.
 """
 
 import logging
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 _NAMESPACE = "hydra_plugins"
 _PLUGINS = f"{_NAMESPACE}.isaaclab_mimic_ext"
-"""Hydra takes plugins from there only. A real package there would be loaded by every Hydra program of the environment."""
+"""Hydra accepts plugins only from this namespace. All Hydra programs in the environment would load an installed package."""
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SWEEPS_OWN = ("hydra.mode=", "hydra.run", "hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper")
-"""Overrides of Hydra's that are the sweep's, not its jobs'."""
+_ONLY_FOR_SWEEP = ("hydra.mode=", "hydra.run", "hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper")
+"""Beginnings of Hydra overrides that are for the sweep, and are not passed to its jobs."""
 _OUTPUTS = ("output_dir", "output_file")
 _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
@@ -42,19 +42,20 @@ class Sweep(Protocol):
     """State that the jobs of a sweep share.
 
     Attributes:
-        program: the start of the command line of each job.
+        program: first words of the command line of each job.
     """
 
     program: Sequence[str]
 
     def claim(self, field: str, output: str) -> None:
-        """Refuse, by an OutputError, what is an earlier job's output."""
+        """Reserve an output; raises an OutputError if an earlier job has the same output."""
 
-    def note_failure(self, exit_code: int) -> None: ...
+    def note_failure(self, exit_code: int) -> None:
+        """Keep the exit code of the first failure as that of the sweep."""
 
 
 class ProcessLauncher(Launcher):
-    """Runs each job as a process of the same command, with the job's overrides and folder."""
+    """Launcher that runs each job as a process of the same command, with the overrides and the folder of the job."""
 
     def __init__(self) -> None:
         self.config: DictConfig = DictConfig({})
@@ -64,15 +65,15 @@ class ProcessLauncher(Launcher):
         self.config, self.sweep = config, task_function.__self__
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs of a sweep, one after the other. A job that fails does not keep the others from running.
+        """Run the jobs of a sweep, one after the other. A failing job does not end the sweep.
 
         Raises:
-            Interrupted: a signal ended the sweep; the job that was running got it too.
+            Interrupted: a signal ended the sweep and the running job, to which it was forwarded.
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        log.info("Launching %d jobs, each in a process of its own", len(job_overrides))
+        log.info("Launching %d jobs, each in a separate process", len(job_overrides))
         returns = []
         with _ForwardedSignals() as signals:
             for number, overrides in enumerate(job_overrides, initial_job_idx):
@@ -95,7 +96,7 @@ class ProcessLauncher(Launcher):
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return error.exit_code
         sys.stdout.flush()
-        # In a session of its own: what the terminal sends on Ctrl-C arrives once, through us.
+        # A separate session, so that the signal of Ctrl-C reaches the job only once, forwarded by this process.
         process = subprocess.Popen(self._command(number, overrides), start_new_session=True)
         with process, signals.sent_to(process):
             code = process.wait()
@@ -108,10 +109,10 @@ class ProcessLauncher(Launcher):
             "hydra.sweep.dir": sweep_dir,
             "hydra.sweep.subdir": subdir,
         }
-        # As they were given: read one by one, those with interpolations would be resolved.
+        # As a container, because reading single items would resolve their interpolations.
         given = OmegaConf.to_container(self.config.hydra.overrides.hydra)
         assert isinstance(given, list)
-        kept = [word for word in given if not word.startswith(_SWEEPS_OWN)]
+        kept = [word for word in given if not word.startswith(_ONLY_FOR_SWEEP)]
         return [
             *(*self.sweep.program, *_flags(sys.argv[1:]), *overrides, *kept),
             *(f"{field}={quoted(place)}" for field, place in places.items()),
@@ -119,7 +120,7 @@ class ProcessLauncher(Launcher):
         ]
 
     def _subdir(self, number: int, overrides: Sequence[str]) -> str:
-        """The job's folder below the sweep's, as `hydra.sweep.subdir` has it."""
+        """Return the folder of a job in the folder of the sweep, according to `hydra.sweep.subdir`."""
         config = deepcopy(self.config)
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         settings = config.hydra.job.config.override_dirname
@@ -132,10 +133,10 @@ class ProcessLauncher(Launcher):
 
 
 class _ForwardedSignals:
-    """While entered, a signal goes to the job that runs, and is noted.
+    """Context in which signals are recorded and forwarded to the running job.
 
     Attributes:
-        received: the number of the first one; 0: none.
+        received: number of the first signal; 0: none.
     """
 
     def __init__(self) -> None:
@@ -152,6 +153,7 @@ class _ForwardedSignals:
 
     @contextmanager
     def sent_to(self, process: "subprocess.Popen[bytes]") -> Iterator[None]:
+        """Forward signals to `process` until the end of the block."""
         self._process = process
         try:
             yield
@@ -165,16 +167,16 @@ class _ForwardedSignals:
 
 
 def register_process_launcher() -> None:
-    """Let Hydra find `hydra/launcher=process`, and the sweeper that goes with it."""
+    """Register `hydra/launcher=process` and its sweeper with Hydra."""
     plugins = Plugins.instance()
-    # Hydra loads its plugins anew when it looks for them: the base class must not be imported before.
+    # Plugins.instance() imports Hydra's plugins again, so the base class must be imported after it.
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     class UncheckedSweeper(BasicSweeper):
-        """Leaves the check of each job's overrides to its process: a registered task's fields are known there only."""
+        """Sweeper without a check of overrides: the process of each job checks them, as it knows registered tasks."""
 
         def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-            """Refuse nothing before a job has run."""
+            """Accept all overrides."""
 
     settings: dict[str, dict[str, Any]] = {"launcher": {}, "sweeper": {"max_batch_size": None, "params": {}}}
     for kind, plugin in (("launcher", ProcessLauncher), ("sweeper", UncheckedSweeper)):
@@ -187,7 +189,7 @@ def register_process_launcher() -> None:
 
 
 def _plugins_module() -> ModuleType:
-    """The module in which Hydra looks for plugins of ours."""
+    """Return the module in which Hydra searches for plugins of this package."""
     try:
         namespace = import_module(_NAMESPACE)
     except ModuleNotFoundError:
@@ -201,7 +203,7 @@ def _plugins_module() -> ModuleType:
 
 
 def _flags(argv: Sequence[str]) -> list[str]:
-    """Hydra's flags that say where its configuration is, with their values."""
+    """Return the flags, with their values, that specify where Hydra's configuration is."""
     found: list[str] = []
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         name, has_value, _ = word.partition("=")

@@ -1,4 +1,4 @@
-"""Progress of a command: a bar on a terminal, a line every few seconds in a log file."""
+"""Progress of a command: a bar on a terminal, or a line every few seconds in the log."""
 
 import logging
 import sys
@@ -21,13 +21,13 @@ _BAR_PERIOD = 0.1
 
 
 class ProgressBar:
-    """A bar with count and time remaining, drawn where standard error is a terminal, and lines in the log elsewhere.
+    """Progress bar with count and remaining time. If standard error is not a terminal, lines in the log replace the bar.
 
     Args:
-        title: Name in front of the bar and of each line.
+        title: name in front of the bar and of each line.
         enabled: False shows nothing.
-        unit: Noun for the counted items, used in log lines.
-        log_period: Time between two log lines [s]; None writes none.
+        unit: noun for the counted items, in log lines.
+        log_period: time between two log lines [s]; None writes no lines.
     """
 
     def __init__(self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = 10.0):
@@ -55,11 +55,13 @@ class ProgressBar:
         self._bar.stop()
 
     def update(self, done: int, total: int, figures: Callable[[], str] = str, share: float | None = None) -> None:
-        """Show the present state if it is due. Cheap enough to be called in every step.
+        """Show the current state, at most once per period. This may be called in every step.
 
         Args:
-            figures: Returns the text beside the count, such as rate and success; called only when it is shown.
-            share: Finished share of the work, 0 to 1, from which the time remaining follows; None counts items.
+            done: number of finished items.
+            total: number of all items.
+            figures: returns the text next to the count, such as rate and success; called only when it is shown.
+            share: finished fraction of the work, 0 to 1, from which the remaining time is computed; None: from items.
         """
         now = time.perf_counter()
         if self._first is None:
@@ -79,7 +81,7 @@ class ProgressBar:
 
 
 def generation_figures(progress: "RunProgress") -> str:
-    """Success rate, rates and queue of a generation run."""
+    """Format success rate, speed and queue of a generation run."""
     elapsed = max(progress.elapsed_now, 1e-9)
     parts = [
         f"{progress.num_ended} trials",
@@ -90,18 +92,18 @@ def generation_figures(progress: "RunProgress") -> str:
         f"queue {progress.queue_depth}",
     ]
     if progress.seconds_stalled > 0.05 * elapsed:
-        parts.append(f"stalled {progress.seconds_stalled / elapsed:.0%} by the disk")
+        parts.append(f"waiting for the disk {progress.seconds_stalled / elapsed:.0%} of the time")
     return ", ".join(parts)
 
 
 def evaluation_figures(progress: "EvaluationProgress") -> str:
-    """Success rate and step rate of an evaluation."""
+    """Format success rate and steps per second of an evaluation."""
     rate = progress.env_steps / max(progress.elapsed, 1e-9)
     return f"{_success(progress.num_successes, progress.num_ended)} success, {rate:,.0f} steps/s"
 
 
 def training_figures(report: "TrainingReport") -> str:
-    """Losses and best success rate so far of a training."""
+    """Format the losses of a training, and its best success rate until now."""
     best = f", best success {report.best_success:.0%}" if report.best_success is not None else ""
     return f"loss {report.train_loss:.5f}, valid {report.valid_loss:.5f}{best}"
 

@@ -1,4 +1,4 @@
-"""`mimic record`: source demonstrations of an operator."""
+"""`mimic record`: record source demos of an operator."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,33 +16,33 @@ from isaaclab_mimic_ext.run.teleoperation import LiveDevice, Operator
 from isaaclab_mimic_ext.task.definition import load_task
 
 KEYBOARD = "keyboard"
-MAX_SCENES = 64
-"""Scenes that are recorded at a time."""
+MAX_NUM_ENVS = 64
+"""Largest number of environments that a scripted operator controls at the same time."""
 
 
 def main(cfg: RecordDemosCfg) -> RunResult:
-    """Record demonstrations as configured.
+    """Record demos.
 
     Raises:
-        UsageError: the configuration is wrong; nothing was written.
-        BudgetExhausted: the operator failed too often; successful demos are in the output file.
-        Interrupted: a signal ended the recording; likewise.
-        MimicError: the run failed.
+        UsageError: the configuration is not valid; no file was written.
+        BudgetExhausted: a budget ended the recording; the demos are in the output file.
+        Interrupted: a signal ended the recording; the demos are in the output file.
+        MimicError: the recording failed.
     """
     torch.set_num_threads(1)
     check_output(Path(cfg.output_file), cfg.overwrite)
-    planner = None
+    operator = None
     if cfg.teleop_device == KEYBOARD:
         _check_window(cfg)
     else:
-        planner = _planner(cfg)
-    env = make_scene(cfg, 1 if planner is None else min(cfg.num_demos, MAX_SCENES))
+        operator = _scripted_operator(cfg)
+    env = make_scene(cfg, 1 if operator is None else min(cfg.num_demos, MAX_NUM_ENVS))
     try:
         with StopRequest() as stop:
             result = record(
                 env,
                 cfg.output_file,
-                _keyboard(cfg) if planner is None else planner,
+                _keyboard(cfg) if operator is None else operator,
                 cfg.num_demos,
                 seed=cfg.datagen_config.seed,
                 config=DataGenConfig(**asdict(cfg.datagen_config)),
@@ -61,11 +61,11 @@ def main(cfg: RecordDemosCfg) -> RunResult:
 
 
 def _check_window(cfg: RecordDemosCfg) -> None:
-    """Refuse the keyboard where no engine has a window."""
+    """Refuse the keyboard if the engine has no window."""
     engine, _ = choose_engine(cfg.sim, cfg.task.name)
     if engine != "isaaclab":
         raise ConfigError(
-            f"teleop_device: '{KEYBOARD}' takes its keys from Isaac Lab's window, and '{engine}' has none; choices there: "
+            f"teleop_device: '{KEYBOARD}' requires the window of Isaac Lab, but the engine is '{engine}'; choices: "
             "scripted, scripted_fluent"
         )
 
@@ -76,9 +76,9 @@ def _keyboard(cfg: RecordDemosCfg) -> LiveDevice:
     return Keyboard(cfg.device)
 
 
-def _planner(cfg: RecordDemosCfg) -> Operator:
+def _scripted_operator(cfg: RecordDemosCfg) -> Operator:
     if cfg.task.is_registered:
         raise UsageError(
-            f"teleop_device: a task of Isaac Lab's registry has no '{cfg.teleop_device}' operator; choices: {KEYBOARD}"
+            f"teleop_device: '{cfg.teleop_device}' is not available for tasks registered with Isaac Lab; choices: {KEYBOARD}"
         )
     return load_operator(load_task(cfg.task.name), cfg.teleop_device)

@@ -23,36 +23,37 @@ def main(cfg: ReportCfg) -> RunReport:
     """Write the page of a run, finished or in progress.
 
     Raises:
-        SourceDataError: the folder holds no run, or its store cannot be read.
+        SourceDataError: the folder does not contain a run, or its store cannot be read.
         OutputError: the page cannot be written.
     """
     report = report_run(
         cfg.output_dir, cfg.report_file, pictures=cfg.pictures, num_failures=cfg.num_failures, clips=cfg.clips
     )
-    print(f"{report.num_trials} trials, {report.num_failed} failed: {report.path}")
+    print(f"Saved the report to {report.path}: {report.num_trials} trials, {report.num_failed} failed")
     return report
 
 
 def sweep(cfg: SweepReportCfg) -> list[Outcome]:
-    """Report on a sweep as configured.
+    """Report on a sweep as configured: print a table, and write `sweep.json` and `sweep.png` to its folder.
 
     Raises:
-        SourceDataError: there is no sweep, or its jobs do not differ.
-        OutputError: a report is there already, or cannot be written.
+        SourceDataError: the folder does not contain a sweep, or its jobs differ only in seeds.
+        OutputError: a report already exists, or cannot be written.
     """
     folder = Path(cfg.sweep_dir)
     report, picture = folder / "sweep.json", folder / "sweep.png"
     jobs = read_jobs(folder)
     if report.exists() and not cfg.overwrite:
-        raise OutputError(f"sweep_dir: {report} exists; replace it with overwrite=true")
+        raise OutputError(f"sweep_dir: {report} already exists; use overwrite=true to replace it")
     parameters = swept_parameters(jobs)
     if not parameters:
-        raise SourceDataError(f"sweep_dir: {folder}: its {len(jobs)} job(s) differ in nothing but seeds; nothing was swept")
+        rule = "must contain jobs that differ in a parameter other than the seed"
+        raise SourceDataError(f"sweep_dir: {folder}: {rule} (got {len(jobs)} jobs with equal parameters)")
     results = outcomes(jobs, parameters)
     content = {"parameters": [asdict(parameter) for parameter in parameters], "outcomes": [asdict(o) for o in results]}
     write_json(report, content, kind=OutputError)
     console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
     console.print(sweep_table(results, parameters, str(folder)))
     plot_sweep(results, parameters, picture, folder.name)
-    log.info("Drew %s", picture)
+    log.info("Saved the plot to %s", picture)
     return results

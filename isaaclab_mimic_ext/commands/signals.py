@@ -1,4 +1,4 @@
-"""Ending a run in order when a signal asks for it."""
+"""Orderly end of a run on SIGINT or SIGTERM."""
 
 import signal
 from types import FrameType
@@ -10,7 +10,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While entered, a first SIGINT or SIGTERM sets `requested`; a second one acts as if this were not here."""
+    """Context in which the first SIGINT or SIGTERM sets `requested`; a second signal has its usual effect."""
 
     def __init__(self) -> None:
         self.signal_number = 0
@@ -18,6 +18,7 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
+        """Return whether a signal has requested the end of the run."""
         return self.signal_number != 0
 
     def __enter__(self) -> "StopRequest":
@@ -28,7 +29,7 @@ class StopRequest:
         self._restore()
 
     def raise_interrupted(self, message: str) -> NoReturn:
-        """Raise the `Interrupted` of the signal that came."""
+        """Raise `Interrupted` with the exit code of the received signal."""
         raise Interrupted(message, self.signal_number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

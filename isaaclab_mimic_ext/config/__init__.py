@@ -2,6 +2,7 @@
 
 from isaaclab_mimic_ext.config.commands import (
     SCRIPT_SCHEMAS,
+    SCRIPT_VERBS,
     AnnotateDemosCfg,
     CheckDemosCfg,
     CheckedTaskCfg,
@@ -21,7 +22,6 @@ from isaaclab_mimic_ext.config.commands import (
     SweepReportCfg,
     TrainCfg,
     ValidateDatasetCfg,
-    verb_of,
 )
 from isaaclab_mimic_ext.config.rules import validate, validate_task_cfg
 from isaaclab_mimic_ext.config.task import (
@@ -42,6 +42,7 @@ from isaaclab_mimic_ext.config.task import (
 
 __all__ = [
     "SCRIPT_SCHEMAS",
+    "SCRIPT_VERBS",
     "AnnotateDemosCfg",
     "CheckDemosCfg",
     "CheckedTaskCfg",
@@ -76,5 +77,4 @@ __all__ = [
     "ValidateDatasetCfg",
     "validate",
     "validate_task_cfg",
-    "verb_of",
 ]

@@ -520,15 +520,31 @@ SCRIPT_SCHEMAS: dict[str, type] = {
     "pipeline": PipelineCfg,
     "sweep_report": SweepReportCfg,
 }
-"""Script name (also of its file in `conf/`) -> schema, in the order in which a user needs them."""
+"""Name of a script, and of its file in `conf/` -> schema."""
+
+SCRIPT_VERBS = {
+    "record_demos": "record",
+    "annotate_demos": "annotate",
+    "check_demos": "check",
+    "generate": "generate",
+    "report": "report",
+    "split_dataset": "split",
+    "merge_datasets": "merge",
+    "inspect_dataset": "inspect",
+    "validate_dataset": "validate",
+    "replay_demos": "replay",
+    "import_dataset": "import",
+    "export_dataset": "export",
+    "prepare_dataset": "prepare",
+    "train": "train",
+    "evaluate": "evaluate",
+    "pipeline": "pipeline",
+    "sweep_report": "sweep-report",
+}
+"""Name of a script -> verb of `mimic`, in the order in which a user needs them."""
 
 
 def subtask_type(schema: Any) -> Any:
     """Return the dataclass of the subtasks in a schema; None if the schema has no subtasks."""
     subtasks = get_type_hints(schema).get("subtask_configs")  # dict[str, list[...]]
     return None if subtasks is None else get_args(get_args(subtasks)[1])[0]
-
-
-def verb_of(script: str) -> str:
-    """The command of a script: `record` for `record_demos`."""
-    return script if script == "sweep_report" else script.partition("_")[0]

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.bounds import bounds_of, names_like
-from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type, verb_of
+from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, SCRIPT_VERBS, subtask_type
 
 _WIDTH = 120
 _DATAGEN = "datagen_config"
@@ -60,12 +60,12 @@ def unknown_field(script: str, place: str, siblings: list[str], full_name: str =
     name = place.rpartition(".")[2]
     near = next(iter(get_close_matches(name, siblings, n=1)), None) or nearest_field(script, name)
     hint = f" (did you mean '{near}'?)" if near else f"; fields: {', '.join(siblings) or 'none'}"
-    return f"{full_name}: {verb_of(script)} has no such field{hint}{owners_text(full_name, script)}"
+    return f"{full_name}: {SCRIPT_VERBS[script]} has no such field{hint}{owners_text(full_name, script)}"
 
 
 def owners_text(name: str, script: str) -> str:
     """Return the end of a message about a field that a command does not have: `; generate and check have it`, or empty."""
-    owners = [verb_of(other) for other, schema in SCRIPT_SCHEMAS.items() if other != script and has_field(schema, name)]
+    owners = [SCRIPT_VERBS[other] for other, schema in SCRIPT_SCHEMAS.items() if other != script and has_field(schema, name)]
     if not owners:
         return ""
     listed = " and ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
@@ -86,7 +86,10 @@ def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]
 def field_help(script: str) -> str:
     """Return a template for Hydra's `--help`: all fields of a command with type, default, bounds and description."""
     schema = SCRIPT_SCHEMAS[script]
-    blocks = [inspect.cleandoc(schema.__doc__ or ""), "", *_blocks(schema, "")]
+    blocks = [inspect.cleandoc(schema.__doc__ or ""), ""]
+    if _DATAGEN in get_type_hints(schema):
+        blocks += [f"The prefix `{_DATAGEN}.` may be omitted: `num_success_steps=5`.", ""]
+    blocks += _blocks(schema, "")
     if (subtask := subtask_type(schema)) is not None:
         blocks += _blocks(subtask, "subtask_configs.<end effector>.<index>.")
     if "task_constraint_configs" in get_type_hints(schema):

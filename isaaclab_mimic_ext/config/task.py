@@ -300,7 +300,7 @@ class TaskRef:
     """Task, set by `task=<name>`."""
 
     name: str = MISSING
-    """Name of a folder in `tasks/`, or `isaaclab` for a Mimic task that is registered with Isaac Lab."""
+    """Name of a folder in `tasks/`, or `isaaclab` for a Mimic task registered with Isaac Lab; `task=<name>` sets it."""
     id: str | None = None
     """Gym id of the task that is registered with Isaac Lab; `task=<gym id>` sets it."""
 

@@ -1,12 +1,13 @@
-"""Subtask boundaries marked by hand: a YAML file that says of each demo at which step which signal rises.
+"""Annotate demos: replay them and record poses, targets and subtask signals.
+
+Signals come from the task, or from a marks file: YAML with the steps at which signals rise, by demo.
 
 demo_0:
   term: {reach: 63, grasp: 88, lift: 116}
   start: {reach: 55, grasp: 84, lift: 106, place: 179}
 """
 
-# T steps of one demo
-# N demos (one an env), T steps of one demo
+# N demos (one per env), T steps of one demo
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,11 +36,11 @@ KINDS = ("term", "start")
 
 @dataclass(frozen=True)
 class DemoMarks:
-    """The steps at which signals rise, by signal; from then on they are true.
+    """Steps at which the signals of one demo rise, by signal. A signal is true from its step on.
 
     Attributes:
-        term: of termination signals; the step is the subtask's last.
-        start: of start signals (SkillGen); the step is the subtask's first.
+        term: steps of term signals: the last step of each subtask.
+        start: steps of start signals (SkillGen): the first step of each skill.
     """
 
     term: dict[str, int] = field(default_factory=dict)
@@ -47,62 +48,72 @@ class DemoMarks:
 
 
 def read_marks(path: str | Path, demo_names: Iterable[str], signal_names: Iterable[str]) -> dict[str, DemoMarks]:
-    """The marks of a file, by demo.
+    """Read a marks file and return its marks by demo.
 
     Args:
-        demo_names: the demos that there are.
-        signal_names: the signals that there are; start signals have the names of term signals.
+        demo_names: names of all demos of the dataset.
+        signal_names: names of all signals of the task; start signals have the names of term signals.
 
     Raises:
-        SourceDataError: the file is missing or no such file, or names what is not there.
+        SourceDataError: the file is missing, is not a marks file, or names an unknown demo or signal.
     """
     names, signals = tuple(demo_names), tuple(signal_names)
     marks = {}
-    for demo, kinds in _entries(str(path), _load(Path(path)), "demo", names):
+    for demo, kinds in _checked_items(str(path), _load(Path(path)), "demo", names):
         place = f"{path}: {demo}"
-        parts = {kind: dict(_steps(f"{place}: {kind}", steps, signals)) for kind, steps in _entries(place, kinds, "", KINDS)}
-        marks[demo] = DemoMarks(**parts)
+        marks[demo] = DemoMarks(
+            **{
+                kind: dict(_checked_steps(f"{place}: {kind}", steps, signals))
+                for kind, steps in _checked_items(place, kinds, "key", KINDS)
+            }
+        )
     return marks
 
 
 def marked_signal(place: str, signal: str, step: int, num_steps: int, may_be_first: bool) -> np.ndarray:
-    """A signal (T,) bool that rises at `step`.
+    """Signal that rises at `step`, shape (T,) bool.
+
+    Args:
+        place: demo, for error messages.
+        num_steps: T.
+        may_be_first: whether step 0 is valid. A term signal cannot rise in step 0.
 
     Raises:
-        SourceDataError: the step is none of the demo's, or the first, where the signal could not rise.
+        SourceDataError: the step is not valid.
     """
     first = 0 if may_be_first else 1
     if not first <= step < num_steps:
-        reason = f"the mark of '{signal}' is at step {step}, but the demo has steps {first} to {num_steps - 1} to mark"
-        raise SourceDataError(f"{place}: {reason}; correct the marks file")
+        rule = f"the mark of '{signal}' must be at a step from {first} to {num_steps - 1} (got {step})"
+        raise SourceDataError(f"{place}: {rule}; correct the marks file")
     return np.arange(num_steps) >= step
 
 
 def _load(path: Path) -> Any:
     if not path.is_file():
-        raise SourceDataError(f"{path}: there is no such file; check marks_file")
+        raise SourceDataError(f"{path}: not found; check marks_file")
     try:
         return OmegaConf.to_container(OmegaConf.load(path))
     except Exception as error:  # YAML's and OmegaConf's errors share no base.
         reason = " ".join(str(error).split())
         raise SourceDataError(
-            f"{path}: is no YAML file ({reason}); write it as 'demo_0: {{term: {{signal: step}}}}'"
+            f"{path}: is not a YAML file ({reason}); write it as 'demo_0: {{term: {{signal: step}}}}'"
         ) from error
 
 
-def _entries(place: str, mapping: Any, kind: str, valid: tuple[str, ...]) -> Iterable[tuple[str, Any]]:
+def _checked_items(place: str, mapping: Any, kind: str, valid: tuple[str, ...]) -> Iterable[tuple[str, Any]]:
+    """Items of a mapping of a marks file whose keys must be in `valid`; `kind` names the keys in errors."""
     if not isinstance(mapping, Mapping):
-        raise SourceDataError(f"{place}: {mapping!r} is no mapping; write 'demo_0: {{term: {{signal: step}}}}'")
+        raise SourceDataError(f"{place}: {mapping!r} is not a mapping; write 'demo_0: {{term: {{signal: step}}}}'")
     for name, value in mapping.items():
         if name not in valid:
-            raise SourceDataError(f"{place}: there is no {kind or 'key'} '{name}'; {choices(str(name), valid)}")
+            raise SourceDataError(f"{place}: {kind} '{name}' not found; {choices(str(name), valid)}")
         yield str(name), value
 
 
-def _steps(place: str, mapping: Any, signals: tuple[str, ...]) -> Iterable[tuple[str, int]]:
-    for signal, step in _entries(place, mapping, "signal", signals):
+def _checked_steps(place: str, mapping: Any, signals: tuple[str, ...]) -> Iterable[tuple[str, int]]:
+    for signal, step in _checked_items(place, mapping, "signal", signals):
         if not isinstance(step, int) or isinstance(step, bool):
-            raise SourceDataError(f"{place}.{signal}: {step!r} is no step; give a whole number, 0 is the demo's first step")
+            raise SourceDataError(f"{place}.{signal}: must be an integer (got {step!r}); the first step of a demo is 0")
         yield signal, step
 
 
@@ -111,12 +122,12 @@ INFO = "obs/datagen_info"
 
 @dataclass(frozen=True)
 class SignalSource:
-    """Where the signals of an annotation come from.
+    """Source of the signals of an annotation.
 
     Attributes:
-        auto: from the task; otherwise from `marks` alone.
-        starts: start signals too (SkillGen).
-        marks: by demo; a mark replaces the task's signal.
+        auto: take signals from the task, and from `marks`; False: only from `marks`.
+        starts: annotate start signals, too (SkillGen).
+        marks: marks by demo; a mark replaces the signal of the task.
     """
 
     auto: bool = True
@@ -126,13 +137,13 @@ class SignalSource:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What became of one demo.
+    """Result of annotating one demo.
 
     Attributes:
-        leaves: the demo's own and those of `obs/datagen_info`, path -> (T, ...).
-        ends: where the subtasks of each end effector end [steps].
-        starts: where its skills start, if asked for [steps].
-        rejection: why it is no use, or None.
+        leaves: arrays of the demo, including those of `obs/datagen_info`, path -> (T, ...).
+        ends: ends of the subtasks of each end effector [steps].
+        starts: starts of the skills of each end effector [steps]; empty without start signals.
+        rejection: reason why the demo cannot be used; None if it can.
     """
 
     demo: Demo
@@ -149,23 +160,25 @@ def annotate(
     num_success_steps: int,
     source: SignalSource,
 ) -> list[Annotation]:
-    """Replay `demos`, one in each env, and note poses, targets and signals before every step.
+    """Replay one demo per env, and record poses, targets and signals before each step.
 
     Args:
-        num_success_steps: the task must be solved in each of the last so many steps.
+        demos: N demos.
+        subtasks: subtasks of each end effector.
+        num_success_steps: the task must be solved in each of this many last steps.
 
     Raises:
-        SourceDataError: a demo's actions are not this env's.
-        ConfigError: its initial state lacks something of the scene.
+        SourceDataError: the actions of a demo do not fit the env.
+        ConfigError: the initial state of a demo lacks an object or arm of the scene.
     """
     no_action = torch.zeros(env.num_envs, env.action_dim, device=env.device)
     layout = RowLayout("info", {"obs": {"datagen_info": _datagen_info(env, no_action, source)}})
     buffer = RowBuffer(layout, env.num_envs, max(demo.num_steps for demo in demos), env.device)
 
-    def note(step: Tensor, actions: Tensor) -> None:
+    def record_info(step: Tensor, actions: Tensor) -> None:
         buffer.write(step, {"obs": {"datagen_info": _datagen_info(env, actions, source)}})
 
-    steps_successful = replay(env, demos, note).tolist()
+    steps_successful = replay(env, demos, record_info).tolist()
     annotations = []
     for index, demo in enumerate(demos):
         rows = buffer.take(torch.tensor([index], device=env.device), demo.num_steps)
@@ -173,8 +186,8 @@ def annotate(
         solved = steps_successful[index]
         failure = None
         if solved < num_success_steps:
-            failure = f"the replay is successful in only {solved} of its last {num_success_steps} steps"
-        annotations.append(_judge(demo, info, subtasks, source, failure))
+            failure = f"the replay must be successful in each of its last {num_success_steps} steps (got {solved})"
+        annotations.append(_find_boundaries(demo, info, subtasks, source, failure))
     return annotations
 
 
@@ -191,21 +204,27 @@ def _datagen_info(env: MimicEnv, actions: Tensor, source: SignalSource) -> Neste
     return info
 
 
-def _judge(
+def _find_boundaries(
     demo: Demo,
     info: dict[str, np.ndarray],
     subtasks: Mapping[str, Sequence[SubTaskBoundsCfg]],
     source: SignalSource,
     failure: str | None,
 ) -> Annotation:
+    """Find the subtask boundaries of a replayed demo. A demo without valid boundaries is rejected.
+
+    Args:
+        info: recorded arrays of `obs/datagen_info`, path -> (T, ...).
+        failure: reason to reject the demo; None if its replay succeeded.
+    """
     ends: dict[str, list[int]] = {}
     starts: dict[str, list[int]] = {}
     try:
-        info = info | _marked(demo, source.marks.get(demo.name, DemoMarks()))
+        info = info | _marked_signals(demo, source.marks.get(demo.name, DemoMarks()))
         annotated = _source_demo(demo, info)
         for eef_name, configs in subtasks.items():
             signals = [config.subtask_term_signal for config in configs]
-            _check_marked(demo.name, annotated, signals, source)
+            _check_signals(demo.name, annotated, signals, source)
             ends[eef_name] = subtask_ends(annotated, signals)
             check_offsets(eef_name, configs, {demo.name: ends[eef_name]})
             if source.starts:
@@ -217,8 +236,8 @@ def _judge(
     return Annotation(demo, demo.leaves | info, ends, starts, failure)
 
 
-def _marked(demo: Demo, marks: DemoMarks) -> dict[str, np.ndarray]:
-    """The signals that were marked by hand, path -> (T,) bool."""
+def _marked_signals(demo: Demo, marks: DemoMarks) -> dict[str, np.ndarray]:
+    """Signals of the marks of a demo, path -> (T,) bool."""
     leaves = {}
     for group, steps in (("subtask_term_signals", marks.term), ("subtask_start_signals", marks.start)):
         for signal, step in steps.items():
@@ -227,26 +246,30 @@ def _marked(demo: Demo, marks: DemoMarks) -> dict[str, np.ndarray]:
     return leaves
 
 
-def _check_marked(place: str, demo: SourceDemo, signals: Sequence[str | None], source: SignalSource) -> None:
-    """Refuse a demo that lacks a signal which a subtask needs."""
+def _check_signals(place: str, demo: SourceDemo, signals: Sequence[str | None], source: SignalSource) -> None:
+    """Refuse a demo that lacks a signal of a subtask.
+
+    Args:
+        signals: term signal of each subtask. The last subtask ends with the demo and needs only a start signal.
+    """
     needed = [("term", signal, demo.subtask_term_signals) for signal in signals[:-1]]
     needed += [("start", signal, demo.subtask_start_signals) for signal in signals if source.starts]
     for kind, signal, present in needed:
         if signal is not None and signal not in present:
-            reason = f"{kind} signal '{signal}' is not marked" + (", and the task has none" if source.auto else "")
-            raise SourceDataError(f"{place}: {reason}; give '{place}: {{{kind}: {{{signal}: <step>}}}}' in marks_file")
+            rule = f"{kind} signal '{signal}' is not marked" + (" and is not a signal of the task" if source.auto else "")
+            raise SourceDataError(f"{place}: {rule}; add '{place}: {{{kind}: {{{signal}: <step>}}}}' to marks_file")
 
 
 def _source_demo(demo: Demo, info: Mapping[str, np.ndarray]) -> SourceDemo:
-    def below(group: str) -> dict[str, np.ndarray]:
-        return trees.subtree(info, f"{INFO}/{group}")
+    def group(name: str) -> dict[str, np.ndarray]:
+        return trees.subtree(info, f"{INFO}/{name}")
 
     return SourceDemo(
         name=demo.name,
         actions=demo.leaves["actions"],
-        eef_pose=below("eef_pose"),
-        target_eef_pose=below("target_eef_pose"),
-        object_pose=below("object_pose"),
-        subtask_term_signals=below("subtask_term_signals"),
-        subtask_start_signals=below("subtask_start_signals"),
+        eef_pose=group("eef_pose"),
+        target_eef_pose=group("target_eef_pose"),
+        object_pose=group("object_pose"),
+        subtask_term_signals=group("subtask_term_signals"),
+        subtask_start_signals=group("subtask_start_signals"),
     )

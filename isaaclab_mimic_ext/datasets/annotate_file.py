@@ -1,4 +1,4 @@
-"""Annotate a file of recorded demonstrations: replay them, and write where their subtasks end."""
+"""Annotate a file of recorded demos: replay them and write their subtask signals."""
 
 import logging
 from contextlib import suppress
@@ -31,28 +31,28 @@ def annotate_file(
     recorder: FileCfg | None = None,
     overwrite: bool = False,
 ) -> list[Annotation]:
-    """Replay recorded demonstrations, and write them with poses, targets and subtask signals for `generate`.
+    """Replay recorded demos and write them with the poses, targets and subtask signals that `generate` reads.
 
     Args:
-        input_file: recorded demonstrations.
-        output_file: the annotated file to write: the demos whose replay succeeds and whose subtasks are all marked.
-        env: an environment of their task; its N scenes replay that many demos at a time.
+        input_file: recorded demos.
+        output_file: annotated file to write. It contains the demos whose replay succeeds and whose signals are complete.
+        env: environment of their task; its N envs replay N demos at a time.
         config: subtasks and `num_success_steps`; None: those of the environment's task.
-        auto: take subtask ends from the task's signals; False: from `marks_file` alone.
-        start_signals: mark where skills start too (SkillGen).
-        marks_file: YAML with the steps at which signals rise, `demo_0: {term: {lift: 116}}`; overrides the task's signals.
+        auto: take signals from the task; False: only from `marks_file`.
+        start_signals: annotate start signals, too (SkillGen).
+        marks_file: YAML with the steps at which signals rise, `demo_0: {term: {lift: 116}}`; replaces signals of the task.
         recorder: file options; None: uncompressed, quaternions as xyzw.
-        overwrite: replace a file that exists.
+        overwrite: replace an existing file.
 
     Returns:
         One annotation per demo; `rejection` states why a demo was left out.
 
     Raises:
-        UsageError: an argument is wrong; nothing was written.
-        MimicError: every demo was rejected, or the file cannot be written; nothing is left.
+        UsageError: an argument is wrong; no file is written.
+        MimicError: all demos were rejected, or the file cannot be written; no partial file remains.
     """
     if not auto and marks_file is None:
-        raise ConfigError("auto: false, and no marks_file that says where subtasks end; give one, or use auto=true")
+        raise ConfigError("auto: false requires a marks_file with the steps at which subtasks end; set it, or use auto=true")
     config, options, output = config or config_of(env), recorder or FileCfg(), Path(output_file)
     check_output(output, overwrite)
     demos = read_demos(input_file)
@@ -64,14 +64,14 @@ def annotate_file(
     annotations: list[Annotation] = []
     for start in range(0, len(demos), env.num_envs):
         batch = demos[start : start + env.num_envs]
-        # Spare scenes repeat the last demo.
+        # Unused envs repeat the last demo.
         padded = batch + [batch[-1]] * (env.num_envs - len(batch))
         annotations += annotate(env, padded, config.subtask_configs, num_success_steps, source)[: len(batch)]
     for annotation in annotations:
         _log_annotation(annotation)
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
     if not accepted:
-        raise MimicError(f"{input_file}: all {len(demos)} demos were rejected, for the reasons above; nothing was written")
+        raise MimicError(f"{input_file}: all {len(demos)} demos were rejected (reasons above); no file was written")
     attributes = {**read_provenance(input_file), "annotated_from": Path(input_file).name}
     file_options = attributes, options.compression, options.format_version, overwrite
     _write(accepted, DatasetFile(output, _env_args(env, input_file), *file_options))
@@ -95,7 +95,10 @@ def _write(accepted: list[Annotation], file: DatasetFile) -> None:
 
 
 def _env_args(env: MimicEnv, path: str | Path) -> dict[str, Any]:
-    """The env's; but the observations are the file's, and what it does not name stays as it is there."""
+    """env_args of the output: those of the env, but with the quaternion columns of the input file.
+
+    Observations are copied from the input file; columns that it does not declare as quaternions are copied unchanged.
+    """
     env_args = env.env_args()
     with open_hdf5(path) as file:
         if format_version(file) < 1:
@@ -105,7 +108,7 @@ def _env_args(env: MimicEnv, path: str | Path) -> dict[str, Any]:
 
 
 def _signal_names(env: MimicEnv, config: MimicEnvCfg | AnnotateDemosCfg) -> tuple[str, ...]:
-    """All signals of the task; of a task of Isaac Lab's registry those that subtasks name."""
+    """Names of all signals of the task; for a task of Isaac Lab's registry, those that its subtasks name."""
     task = getattr(env, "task", None)
     if task is not None:
         return tuple(task.signal_names)

@@ -1,4 +1,4 @@
-"""What is found wrong with a dataset, and how it is told."""
+"""Findings of dataset checks, and the validation report as text and JSON."""
 
 import json
 from collections import Counter
@@ -11,14 +11,14 @@ ERROR, WARNING = "error", "warning"
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault.
+    """One fault of a dataset.
 
     Attributes:
         level: `error` or `warning`.
-        check: which check it is of, one word or two.
-        place: demo and dataset, or the part of the file.
-        found, expected: what is there, and what should be.
-        remedy: what can be done.
+        check: name of the check, one to three words.
+        place: demo and dataset, or part of the file.
+        found, expected: content of the file, and valid content.
+        remedy: what the user can do.
     """
 
     level: str
@@ -34,11 +34,15 @@ class Finding:
 
 @dataclass
 class Findings:
-    """The first few findings of each check, and how many more there are: its size does not grow with the file."""
+    """The first findings of each check, and the number of all: memory does not grow with the size of the file.
+
+    Attributes:
+        kept: the first `limit` findings of each check.
+        counts: (level, check) -> number of findings.
+    """
 
     kept: list[Finding] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(level, check) -> number of findings."""
     limit: int = 5
 
     def add(self, level: str, check: str, place: str, found: str, expected: str, remedy: str) -> None:
@@ -53,19 +57,20 @@ class Findings:
         self.add(WARNING, check, place, found, expected, remedy)
 
     def number(self, level: str) -> int:
+        """Number of findings of a level."""
         return sum(count for (found_level, _), count in self.counts.items() if found_level == level)
 
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What `validate_dataset` found.
+    """Result of `validate_dataset`.
 
     Attributes:
-        findings: the first few of each check.
-        num_errors, num_warnings: of all findings.
+        num_errors, num_warnings: number of all findings of each level.
         counts: `level: check` -> number of findings.
-        replays: `datasets.replay.summary` of the replayed demos, None where none were.
-        replay_note: why none were, although asked for.
+        findings: the first five of each check.
+        replays: `datasets.replay.summary` of the replayed demos; None if no demo was replayed.
+        replay_note: reason why no demo was replayed; None if demos were replayed, or no replay was requested.
     """
 
     path: str
@@ -79,36 +84,36 @@ class ValidationReport:
     replay_note: str | None = None
 
     def is_valid(self, strict: bool = False) -> bool:
-        """Whether there are no errors, and if `strict` no warnings either."""
+        """Return whether the dataset has no errors and, if `strict`, no warnings."""
         return not (self.num_errors or (strict and self.num_warnings))
 
     def as_json(self) -> str:
-        """The report as a JSON object; its keys are the attributes, and `valid`."""
+        """Report as a JSON object with `valid` and the attributes as keys."""
         return json.dumps({"valid": self.is_valid(), **asdict(self)}, indent=2)
 
     def as_text(self) -> str:
-        """The report for people, a line a finding."""
+        """Report as text, one line per finding."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         verdict = "valid" if self.is_valid() else "not valid"
         faults = f"{self.num_errors} errors, {self.num_warnings} warnings"
         yield f"{self.path}: {verdict}: {self.num_demos} demos, {self.num_steps} steps, {faults}"
-        told: Counter[str] = Counter()
+        num_shown: Counter[str] = Counter()
         for finding in self.findings:
             yield f"  {finding}"
-            told[f"{finding.level}: {finding.check}"] += 1
+            num_shown[f"{finding.level}: {finding.check}"] += 1
         for check, count in self.counts.items():
-            if count > told[check]:
-                yield f"  {check}: {count - told[check]} more"
+            if count > num_shown[check]:
+                yield f"  {check}: {count - num_shown[check]} more"
         if self.replays is not None:
             yield (
                 f"  replayed {self.replays['num_demos']} demos: {self.replays['success_rate']:.0%} successful"
                 + _error_text(self.replays["largest_object_error"])
             )
         if self.replay_note is not None:
-            yield f"  nothing replayed: {self.replay_note}"
+            yield f"  no demo was replayed: {self.replay_note}"
 
 
 def _error_text(largest: float | None) -> str:
-    return "" if largest is None else f", objects off their recorded places by at most {largest:.2g} m"
+    return "" if largest is None else f"; largest distance of an object from its recorded position: {largest:.2g} m"

@@ -1,6 +1,4 @@
-"""What is in a dataset: a summary of its demos, and that summary as text or JSON."""
-
-# T time steps of a demo
+"""Summarize a dataset as text or JSON."""
 
 import json
 from collections import Counter
@@ -23,17 +21,18 @@ _MAX_ATTRIBUTE = 200
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """What `inspect_dataset` finds.
+    """Result of `inspect_dataset`.
 
     Attributes:
-        digest: of all data, see `dataset_digest`; None where it was not asked for.
-        lengths: `min`, `mean` and `max` number of steps of a demo.
-        success: how many demos are marked `true`, `false`, and not at all (`unknown`).
+        digest: digest of all data (see `dataset_digest`); None if not requested.
+        lengths: `min`, `mean` and `max` number of steps per demo.
+        success: number of demos with attribute `success` `true`, `false`, or without it (`unknown`).
         masks: name -> number of demos.
         start_ranges: object -> axis -> lowest and highest position at the start of a demo [m].
-        source_demos: name -> how many segments were taken from it.
-        demo: the demo that `tree` and `demo_attributes` describe: the first one.
-        tree: path of each of its datasets -> shape and dtype.
+        source_demos: name of a source demo -> number of segments taken from it.
+        attributes: attributes of the file and of its group `data`.
+        demo: name of the first demo, which `tree` and `demo_attributes` describe.
+        tree: path of each dataset of this demo -> shape and dtype.
     """
 
     path: str
@@ -53,10 +52,14 @@ class DatasetSummary:
 
 
 def inspect_dataset(path: str | Path, with_digest: bool = False) -> DatasetSummary:
-    """Sum a dataset up. For the digest, and to compare those of the demos, all is read; else the objects' first poses.
+    """Summarize a dataset.
+
+    Args:
+        with_digest: compute the digest, and compare the data of each demo with its own digest. This reads all data.
+            Otherwise only attributes, shapes and the first pose of each object are read.
 
     Raises:
-        SourceDataError: the file is missing, damaged, or has no demos.
+        SourceDataError: the file is missing or damaged, has no demos, or data differ from the digest of a demo.
     """
     digest = dataset_digest(path) if with_digest else None
     with open_hdf5(path) as file:
@@ -85,12 +88,12 @@ def inspect_dataset(path: str | Path, with_digest: bool = False) -> DatasetSumma
 
 
 def summary_as_json(summary: DatasetSummary) -> str:
-    """The summary as a JSON object; its keys are the attributes of `DatasetSummary`."""
+    """Summary as a JSON object; its keys are the attributes of `DatasetSummary`."""
     return json.dumps(asdict(summary), indent=2)
 
 
 def summary_as_text(summary: DatasetSummary) -> str:
-    """The summary for people, in some tens of lines."""
+    """Summary as text."""
     return "\n".join(_lines(summary))
 
 
@@ -128,15 +131,15 @@ def _attribute_lines(attributes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tree_lines(tree: Mapping[str, str]) -> Iterator[str]:
-    """Groups once, datasets below them indented."""
+    """Lines of a tree: each group once, its datasets indented below it."""
     printed: list[str] = []
-    for path, what in tree.items():
+    for path, description in tree.items():
         *groups, leaf = path.split("/")
         shared = next((i for i, (a, b) in enumerate(zip(groups, printed, strict=False)) if a != b), len(printed))
         for depth in range(min(shared, len(groups)), len(groups)):
             yield f"{'  ' * (depth + 1)}{groups[depth]}/"
         printed = groups
-        yield f"{'  ' * (len(groups) + 1) + leaf:32}  {what}"
+        yield f"{'  ' * (len(groups) + 1) + leaf:32}  {description}"
 
 
 def _num_steps(demo: h5py.Group) -> int:
@@ -158,7 +161,7 @@ def _count_masks(file: h5py.File) -> dict[str, int]:
 
 
 def _start_ranges(demos: list[h5py.Group]) -> dict[str, dict[str, Range]]:
-    """Ranges over the demos that have the object, for the objects of the first demo."""
+    """Range of the start position of each object of the first demo, over all demos that have the object."""
     ranges = {}
     for pattern in _START_POSES:
         parent, _, leaf = pattern.partition("{}")
@@ -173,12 +176,15 @@ def _start_ranges(demos: list[h5py.Group]) -> dict[str, dict[str, Range]]:
 
 
 def _position(pose: np.ndarray) -> np.ndarray:
-    """The position (3,) of a pose (7,) or (4, 4)."""
+    """Position, shape (3,), of a pose of shape (7,) or (4, 4)."""
     return pose[:3, 3] if pose.ndim == 2 else pose[:3]
 
 
 def _count_source_demos(data: h5py.Group, demos: list[h5py.Group]) -> dict[str, int]:
-    """From each demo's attribute `source_demos`, indices of any shape into the dataset's `source_demo_names`."""
+    """Number of segments per source demo.
+
+    Attribute `source_demos` of a demo contains indices, in an array of any shape, into `source_demo_names` of `data`.
+    """
     names = [str(name) for name in data.attrs.get("source_demo_names", ())]
     chosen = [np.ravel(demo.attrs["source_demos"]).astype(int) for demo in demos if "source_demos" in demo.attrs]
     counts = Counter(np.concatenate(chosen).tolist() if chosen else [])
@@ -186,5 +192,5 @@ def _count_source_demos(data: h5py.Group, demos: list[h5py.Group]) -> dict[str, 
 
 
 def _plain_attributes(item: h5py.Group) -> dict[str, Any]:
-    """The attributes of a group as what JSON knows; JSON texts are read."""
+    """Attributes of a group as JSON types; values that contain JSON text are parsed."""
     return {name: plain_value(value) for name, value in item.attrs.items()}

@@ -1,4 +1,4 @@
-"""Merge datasets with HDF5's own copy: stored bytes stay as they are, nothing is decompressed, memory is bounded."""
+"""Merge datasets with HDF5's copy function: stored chunks are copied without decompression, memory is bounded."""
 
 import json
 import os
@@ -29,24 +29,24 @@ from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacing
 
 OnProgress = Callable[[int, int], None]
-"""Called with the number of demos copied, and of all."""
+"""Called with the number of copied demos and the number of all demos."""
 
-_SAME_ENV = ("env_name", "type", "action", "eef_names", "object_names")
-"""Entries of env_args in which files that are merged must agree."""
-_SUMMED = ("num_attempts", "num_successes")
-_OWN = ("env_args", "total", "source_demo_names", "merged_from", *_SUMMED)
-"""Attributes of `data` that the merge writes itself."""
+_EQUAL_ENV_ARGS = ("env_name", "type", "action", "eef_names", "object_names")
+"""Entries of env_args that must be equal in all inputs."""
+_SUMMED_ATTRIBUTES = ("num_attempts", "num_successes")
+_COMPUTED_ATTRIBUTES = ("env_args", "total", "source_demo_names", "merged_from", *_SUMMED_ATTRIBUTES)
+"""Attributes of `data` that the merge computes; others are copied if they are equal in all inputs."""
 _METADATA_BLOCK, _APPEND_CACHE = 64 * 2**10, 4 * 2**20
 """Allocation unit and cache of the output's metadata [bytes]; the cache must hold the names of all its demos."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge wrote.
+    """Result of a merge.
 
     Attributes:
-        masks: name -> number of demos.
-        dropped_masks: those that not every input has.
+        masks: name of each written mask -> number of demos.
+        dropped_masks: masks that only some inputs have; they are not written.
     """
 
     num_demos: int
@@ -60,10 +60,10 @@ class _Input:
     """A file to merge.
 
     Attributes:
-        names: of its demos, in natural order.
+        names: names of its demos in natural order.
         schema: path of each dataset of the first demo -> dtype and shape of a row.
-        first_demo: the number of its first demo in the output.
-        first_source: what is added to the indices of its demos' `source_demos`.
+        first_demo: number of its first demo in the output.
+        first_source: offset that is added to the indices in `source_demos` of its demos.
     """
 
     facts: FileFacts
@@ -76,45 +76,46 @@ class _Input:
 def merge_datasets(
     paths: Sequence[str | Path], output: str | Path, overwrite: bool = False, on_progress: OnProgress = lambda *_: None
 ) -> Merged:
-    """Copy the demos of several files into one, renumbered `demo_0` ... in the order given.
+    """Copy the demos of several files into one file, renumbered as `demo_0`, `demo_1`, ... in the order of `paths`.
 
-    Each demo gets the attribute `merged_from`, `data` the JSON list of the same name with the inputs' own attributes.
-    That all demos of one file are alike is taken for granted (`validate_dataset` looks).
+    Each demo gets the attribute `merged_from` (file and name). `data` gets a JSON list `merged_from` with the attributes
+    in which the inputs differ. Only the first demo of each file is compared with the first file; `validate_dataset`
+    compares all demos of a file.
 
     Raises:
-        ConfigError: there are fewer than two files, or one of them twice.
-        SourceDataError: a file is unreadable, or differs from the first in format, environment or datasets.
-        OutputError: `output` is one of them, exists and `overwrite` is not set, or cannot be written.
+        ConfigError: fewer than two files, or the same file twice.
+        SourceDataError: a file cannot be read, or differs from the first in format, environment or datasets.
+        OutputError: `output` is one of the inputs, exists (without `overwrite`), or cannot be written.
     """
     output = Path(output)
     _check_files([Path(path) for path in paths], output)
     check_output(output, overwrite)
-    inputs, source_names = _numbered([_look_at(path) for path in paths])
+    inputs, source_names = _number_inputs([_read_input(path) for path in paths])
     for other in inputs[1:]:
-        _check_alike(inputs[0], other)
+        _check_compatible(inputs[0], other)
     num_demos = sum(len(each.names) for each in inputs)
-    remedy = "free some space, or give another output_file"
+    remedy = "free some space, or use another output_file"
     with replacing(output, "output_file", remedy, OutputError, HDF5_ERRORS) as part:
         _create(part, inputs[0].facts)
         num_steps = sum(_copy_demos(each, part, lambda done: on_progress(done, num_demos)) for each in inputs)
-        masks, dropped = _joined_masks(inputs)
-        _describe(part, inputs, {"total": num_steps}, source_names, masks)
+        masks, dropped = _join_masks(inputs)
+        _write_attributes_and_masks(part, inputs, num_steps, source_names, masks)
     return Merged(num_demos, num_steps, {name: len(demos) for name, demos in masks.items()}, dropped)
 
 
 def _check_files(paths: Sequence[Path], output: Path) -> None:
     if len(paths) < 2:
-        raise ConfigError(f"input_file: {len(paths)} file(s), a merge takes two or more: input_file=[a.hdf5,b.hdf5]")
+        raise ConfigError(f"input_file: must be two or more files (got {len(paths)}); use input_file=[a.hdf5,b.hdf5]")
     for index, path in enumerate(paths):
         if not path.exists():
-            raise SourceDataError(f"{path}: there is no such file; check input_file")
+            raise SourceDataError(f"{path}: not found; check input_file")
         if any(path.samefile(other) for other in paths[:index]):
-            raise ConfigError(f"input_file: {path} is given twice; its demos would be doubled, give it once")
+            raise ConfigError(f"input_file: {path} is listed twice, which would duplicate its demos; list it once")
         if output.exists() and output.samefile(path):
-            raise OutputError(f"output_file: {output} is one of the inputs; give another output_file")
+            raise OutputError(f"output_file: {output} is one of the inputs; use another output_file")
 
 
-def _look_at(path: str | Path) -> _Input:
+def _read_input(path: str | Path) -> _Input:
     facts = read_facts(path)
     with open_hdf5(path) as file:
         datasets = datasets_below(file["data"][facts.demo_names[0]])
@@ -122,37 +123,41 @@ def _look_at(path: str | Path) -> _Input:
     return _Input(facts, facts.demo_names, schema)
 
 
-def _numbered(inputs: Sequence[_Input]) -> tuple[list[_Input], list[str]]:
-    """The inputs with the numbers that their demos and source demos get, and the names of all source demos."""
+def _number_inputs(inputs: Sequence[_Input]) -> tuple[list[_Input], list[str]]:
+    """Inputs with the numbers of their demos and source demos in the output, and the names of all source demos."""
     source_names, first_sources = _join_sources([each.facts for each in inputs])
     first_demos = np.cumsum([0, *(len(each.names) for each in inputs)]).tolist()[:-1]
     numbers = zip(inputs, first_demos, first_sources, strict=True)
     return [replace(each, first_demo=demo, first_source=source) for each, demo, source in numbers], source_names
 
 
-def _check_alike(first: _Input, other: _Input) -> None:
-    _refuse_differences(first, other, "format_version", _format(first.facts), _format(other.facts))
-    for key in _SAME_ENV if first.facts.is_xyzw else (*_SAME_ENV, ENTRY):
-        mine, theirs = (each.facts.env_args.get(key, "none") for each in (first, other))
-        _refuse_differences(first, other, f"env_args: {key}", mine, theirs)
+def _check_compatible(first: _Input, other: _Input) -> None:
+    _check_equal(first, other, "format_version", _format(first.facts), _format(other.facts))
+    for key in _EQUAL_ENV_ARGS if first.facts.is_xyzw else (*_EQUAL_ENV_ARGS, ENTRY):
+        expected, found = (each.facts.env_args.get(key, "missing") for each in (first, other))
+        _check_equal(first, other, f"env_args: {key}", expected, found)
     for path in sorted({*first.schema, *other.schema}):
-        mine, theirs = (each.schema.get(path, "missing") for each in (first, other))
-        _refuse_differences(first, other, f"dataset '{path}'", mine, theirs)
+        expected, found = (each.schema.get(path, "missing") for each in (first, other))
+        _check_equal(first, other, f"dataset '{path}'", expected, found)
 
 
 def _format(facts: FileFacts) -> int:
     return int(facts.attributes.get("format_version", 0))
 
 
-def _refuse_differences(first: _Input, other: _Input, what: str, mine: Any, theirs: Any) -> None:
-    if mine != theirs:
+def _check_equal(first: _Input, other: _Input, name: str, expected: Any, found: Any) -> None:
+    if found != expected:
         raise SourceDataError(
-            f"{other.facts.path}: {what} is {theirs}, but in {first.facts.path} {mine}; merge only files made alike"
+            f"{other.facts.path}: {name} is {found}, but {expected} in {first.facts.path}; "
+            "merge only files of the same task, format and observations"
         )
 
 
 def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
-    """Names of all source demos, and where those of each file begin among them; files with the same sources share them."""
+    """Names of all source demos, and the index of the first one of each file.
+
+    Files with the same source file and source demos share their names.
+    """
     sources: dict[tuple[str, tuple[str, ...]], int] = {}
     names: list[str] = []
     offsets = []
@@ -169,7 +174,7 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
 
 
 def _create(part: Path, first: FileFacts) -> None:
-    # Nothing is ever taken out of the file: the list of free space that HDF5 would keep is of no use.
+    # Nothing is ever removed from the file: HDF5 need not track free space.
     with h5py.File(part, "w", fs_strategy="aggregate") as file:
         for name, value in first.attributes.items():
             file.attrs[name] = value
@@ -177,7 +182,7 @@ def _create(part: Path, first: FileFacts) -> None:
 
 
 def _copy_demos(source: _Input, part: Path, on_progress: Callable[[int], None]) -> int:
-    """Copy all demos of one file into `part` and return their number of steps."""
+    """Copy all demos of one file into `part` and return their total number of steps."""
     names, num_steps, label = source.names, 0, _label(source.facts.path)
     for start in range(0, len(names), DEMOS_PER_OPENING):
         with h5py.File(source.facts.path, "r") as file, _open_to_append(part) as target:
@@ -188,7 +193,7 @@ def _copy_demos(source: _Input, part: Path, on_progress: Callable[[int], None]) 
                 demo = _copy_demo(old, name, new, f"demo_{number}")
                 num_steps += _describe_demo(demo, f"{label}: {name}", source.first_source)
                 on_progress(number + 1)
-            # HDF5 reports no errors for what it writes while it closes a file.
+            # HDF5 does not report write errors when it closes a file.
             target.flush()
     return num_steps
 
@@ -211,18 +216,19 @@ def _copy_demo(source: h5py.Group, name: str, target: h5py.Group, new_name: str)
         SourceDataError: the demo is damaged.
     """
     try:
-        check_objects_below(source[name].id, f"{source.name}/{name}")  # HDF5's copy crashes on what this refuses.
-        # `Group.copy` is the same call after several lookups, which cost as much as copying a small demo.
+        # HDF5's copy crashes on damaged objects.
+        check_objects_below(source[name].id, f"{source.name}/{name}")
+        # `Group.copy` makes the same call after several lookups, which take as long as copying a small demo.
         h5py.h5o.copy(source.id, name.encode(), target.id, new_name.encode())
     except DAMAGE:
-        # HDF5 does not report which file failed. Reading the demo alone raises if the source is damaged.
+        # HDF5 does not report which of the two files failed. Reading the demo raises if the source is damaged.
         read_demos(source.file.filename, [name])
         raise
     return target[new_name]
 
 
 def _describe_demo(demo: h5py.Group, origin: str, first_source: int) -> int:
-    """Note where a copied demo is from, renumber its source demos, and say how many steps it has."""
+    """Write the origin of a copied demo, renumber its source demos, and return its number of steps."""
     if h5py.h5a.exists(demo.id, b"merged_from"):
         origin = f"{origin} < {text_of(demo.attrs['merged_from'])}"
         del demo.attrs["merged_from"]
@@ -239,20 +245,20 @@ def _num_steps(demo: h5py.Group, origin: str) -> int:
         attribute, number = h5py.h5a.open(demo.id, b"num_samples"), np.zeros((), np.int64)
         attribute.read(number, mtype=h5py.h5t.NATIVE_INT64)
     except DAMAGE as error:
-        raise SourceDataError(f"{origin}: attribute 'num_samples' is no number; leave the demo out") from error
+        raise SourceDataError(f"{origin}: attribute 'num_samples' must be an integer; leave the demo out") from error
     return int(number)
 
 
 def _add_text(item: h5py.Group, name: bytes, text: str) -> None:
-    """`item.attrs[name] = fixed(text)` for a new name, at a third of its time."""
+    """Same as `item.attrs[name] = fixed(text)` for a new name, in a third of the time."""
     value = np.asarray(fixed(text))
     datatype = h5py.h5t.py_create(value.dtype, logical=True)
     attribute = h5py.h5a.create(item.id, name, datatype, h5py.h5s.create(h5py.h5s.SCALAR))
     attribute.write(value, mtype=datatype)
 
 
-def _joined_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The masks that all inputs have, in the demos' new names, and the names of the others."""
+def _join_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Masks that all inputs have, with the new names of the demos, and the names of the other masks."""
     shared = set.intersection(*({*each.facts.masks} for each in inputs))
     masks = {}
     for mask in sorted(shared):
@@ -265,23 +271,27 @@ def _joined_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tupl
     return masks, tuple(sorted({name for each in inputs for name in each.facts.masks} - shared))
 
 
-def _describe(
-    part: Path, inputs: Sequence[_Input], own: dict[str, Any], source_names: list[str], masks: dict[str, np.ndarray]
+def _write_attributes_and_masks(
+    part: Path, inputs: Sequence[_Input], num_steps: int, source_names: list[str], masks: dict[str, np.ndarray]
 ) -> None:
-    """Write what the file says beside its demos: what the inputs agree in, sums of counts, and each input's own words."""
+    """Write the attributes of `data` and the masks.
+
+    Attributes are those that are equal in all inputs, sums of counts, and `merged_from` with those that differ.
+    """
     every = [each.facts.data_attributes for each in inputs]
-    shared = {name: value for name, value in every[0].items() if name not in _OWN}
+    shared = {name: value for name, value in every[0].items() if name not in _COMPUTED_ATTRIBUTES}
     shared = {
         name: value for name, value in shared.items() if all(name in a and np.array_equal(value, a[name]) for a in every)
     }
-    for name in _SUMMED:
+    computed: dict[str, Any] = {"total": num_steps}
+    for name in _SUMMED_ATTRIBUTES:
         if all(name in attributes for attributes in every):
-            own[name] = sum(int(attributes[name]) for attributes in every)
+            computed[name] = sum(int(attributes[name]) for attributes in every)
     if source_names:
-        own["source_demo_names"] = source_names
-    own["merged_from"] = fixed(json.dumps([_provenance(each, shared) for each in inputs]))
+        computed["source_demo_names"] = source_names
+    computed["merged_from"] = fixed(json.dumps([_provenance(each, shared) for each in inputs]))
     with h5py.File(part, "r+") as file:
-        for name, value in {"env_args": every[0].get("env_args"), **shared, **own}.items():
+        for name, value in {"env_args": every[0].get("env_args"), **shared, **computed}.items():
             if value is not None:
                 file["data"].attrs[name] = value
         for name, demos in masks.items():
@@ -290,12 +300,12 @@ def _describe(
 
 
 def _provenance(source: _Input, shared: dict[str, Any]) -> dict[str, Any]:
-    """What one input says of itself, without what all of them say."""
-    words = {name: value for name, value in source.facts.data_attributes.items() if name not in shared}
-    plain = {name: plain_value(value) for name, value in words.items()}
+    """File name, number of demos and attributes of one input, without the attributes that are equal in all inputs."""
+    differing = {name: value for name, value in source.facts.data_attributes.items() if name not in shared}
+    plain = {name: plain_value(value) for name, value in differing.items()}
     return {"file": _label(source.facts.path), "num_demos": len(source.names), **plain}
 
 
 def _label(path: Path) -> str:
-    """A file's name with its folder's, without which those of runs are all the same."""
+    """Name of a file with its folder. The files of all runs have the same name."""
     return "/".join(path.absolute().parts[-2:])

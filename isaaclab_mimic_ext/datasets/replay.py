@@ -1,6 +1,6 @@
-"""The engine that a dataset was made with."""
+"""Replay the recorded actions of demos in the environment that they were recorded in."""
 
-# N demos (one per env), T steps of the longest, O objects
+# N demos (one per env), T steps of the longest demo, A action entries, O objects
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,25 +25,31 @@ from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.task.definition import available_tasks, load_task
 
 EMBEDDED = ("mujoco", "kinematic")
+"""Engines that need only this package and its extras."""
 
-"""Engines that need nothing but this package and its extras."""
+BeforeStep = Callable[[Tensor, Tensor], None]
+"""Called with the step (N,) and the actions (N, A) before each step. Rows of ended demos have no meaning."""
+AfterStep = Callable[[int, Tensor], None]
+"""Called after each step with the step and a mask of the envs whose demo is still running, shape (N,) bool."""
+
+_REPLAYED_GROUPS = ("actions", "initial_state", "states")
 
 
 def make_recorded_env(
     env_args: Mapping[str, Any], sim: SimCfg, num_envs: int, device: str | torch.device = "cpu"
 ) -> MimicEnv:
-    """An env of the task that env_args name; where `sim` leaves the engine open, on theirs.
+    """Make an env of the task named in `env_args`, on the engine of `sim`; with `auto`, on the engine named in `env_args`.
 
-    A task of Isaac Lab's registry goes by its gym id. Files of such a one that is ours too name both.
+    Tasks of Isaac Lab's registry are identified by their gym id. Their files may also name a task of this package.
 
     Raises:
-        SourceDataError: env_args name no task, or describe other actions.
-        ConfigError: there is no such task or engine.
-        SimulatorUnavailable: the engine's simulator is not installed.
+        SourceDataError: `env_args` have no task, or have different actions.
+        ConfigError: the task or engine is unknown.
+        SimulatorUnavailable: the engine is not installed.
     """
     name = env_args.get("env_name")
     if not isinstance(name, str):
-        raise SourceDataError(f"env_args: env_name is {name!r}, expected the name of a task; make the file again")
+        raise SourceDataError(f"env_args.env_name: must be the name of a task (got {name!r}); create the file again")
     sim, task = replace(sim, engine=recorded_engine(env_args, sim)), str(env_args.get("task", name))
     if sim.engine == "isaaclab" and task not in available_tasks() and GYM_ID.fullmatch(name):
         env = make_registered(name, sim, num_envs, device)
@@ -53,28 +59,29 @@ def make_recorded_env(
     if found != wanted:
         env.close()
         raise SourceDataError(
-            f"env_args: made for another action space: {found}, this env's actions are {wanted}; it cannot be replayed here"
+            f"env_args.action: the demos have a different action space (got {found}, the env has {wanted}); "
+            "replay them in the environment that they were recorded in"
         )
     return env
 
 
 def recorded_engine(env_args: Mapping[str, Any], sim: SimCfg) -> str:
-    """The engine that `sim` asks for; where it leaves that open, the one that env_args name, or whose task they name."""
+    """Engine of `sim`. If it is `auto`: the engine named in `env_args`, or Isaac Lab if `env_name` is a gym id."""
     if sim.engine != "auto":
         return sim.engine
     engine = env_args.get("engine")
     if engine in (*EMBEDDED, "isaaclab"):
         return str(engine)
-    # Isaac Lab's own files name no engine.
+    # Files written by Isaac Lab do not name an engine.
     return "isaaclab" if GYM_ID.fullmatch(str(env_args.get("env_name"))) else "auto"
 
 
 def read_demos(path: str | Path, names: Sequence[str] | None = None, groups: Sequence[str] | None = None) -> list[Demo]:
-    """Demos of a dataset, quaternions in xyzw order whatever the file's format.
+    """Read demos of a dataset. Quaternions are in xyzw order for any format of the file.
 
     Args:
-        names: which ones, in this order; None: all, in natural order.
-        groups: what to read of them (`actions`, `states`, ...); None: everything.
+        names: demos to read, in this order; None: all, in natural order.
+        groups: groups or datasets to read (`actions`, `states`, ...); None: all.
 
     Raises:
         SourceDataError: the file is missing or damaged, or a demo has no actions or no initial state.
@@ -84,7 +91,7 @@ def read_demos(path: str | Path, names: Sequence[str] | None = None, groups: Seq
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """What a dataset says of its own making: the attributes of `data` without those that every dataset has.
+    """Attributes of `data` that describe the origin of a dataset: all but those that every dataset has.
 
     Raises:
         SourceDataError: the file is missing or damaged.
@@ -97,31 +104,20 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 def _read_replayable(file: h5py.File, name: str, groups: Sequence[str] | None) -> Demo:
     demo = read_demo(file, name, groups, as_xyzw=True)
     if "actions" not in demo.leaves or demo.leaves["actions"].ndim != 2 or not demo.num_steps:
-        demo.refuse("no dataset 'actions' of shape (T, A); record the demo again, or leave it out")
+        demo.refuse("requires a dataset 'actions' of shape (T, A); record the demo again, or leave it out")
     if not demo.below("initial_state"):
-        demo.refuse("no group 'initial_state', so that it cannot be replayed; record the demo again")
+        demo.refuse("replay requires a group 'initial_state', which is missing; record the demo again")
     return demo
-
-
-BeforeStep = Callable[[Tensor, Tensor], None]
-
-"""Called with the step (N,), and the actions (N, A) that follow; rows of demos that are over mean nothing."""
-
-AfterStep = Callable[[int, Tensor], None]
-
-"""Called with the step, and which envs made it (N,) bool."""
-
-_REPLAYED = ("actions", "initial_state", "states")
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What became of one demo.
+    """Result of replaying one demo.
 
     Attributes:
-        success: whether the task was solved in each of the last steps.
-        recorded_success: what the demo says itself, None where it does not.
-        object_error: the farthest that an object was from its recorded place in any step [m]; None without recorded states.
+        success: whether the task was solved in each of the last `num_success_steps` steps.
+        recorded_success: attribute `success` of the demo; None if it has none.
+        object_error: largest distance of an object from its recorded position in any step [m]; None without recorded states.
     """
 
     name: str
@@ -137,19 +133,20 @@ def replay_file(
     num_success_steps: int,
     after_step: AfterStep = lambda *_: None,
 ) -> Iterator[Replayed]:
-    """Replay demos of a file, as many at a time as there are envs; only these are in memory.
+    """Replay demos of a file in batches of N, the number of envs. Only one batch is in memory.
 
     Args:
-        num_success_steps: the task must be solved in each of the last so many steps.
-        after_step: see `replay`.
+        names: demos to replay.
+        num_success_steps: the task must be solved in each of this many last steps.
+        after_step: see `AfterStep`.
 
     Raises:
-        SourceDataError: the file is unreadable, or a demo's actions or states are not this env's.
-        ConfigError: its initial state lacks something of the scene.
+        SourceDataError: the file cannot be read, or the actions or states of a demo do not fit the env.
+        ConfigError: the initial state of a demo lacks an object or arm of the scene.
     """
     for start in range(0, len(names), env.num_envs):
-        demos = read_demos(path, names[start : start + env.num_envs], _REPLAYED)
-        # The envs that are left over repeat the last demo.
+        demos = read_demos(path, names[start : start + env.num_envs], _REPLAYED_GROUPS)
+        # Unused envs repeat the last demo.
         padded = demos + [demos[-1]] * (env.num_envs - len(demos))
         recorded = _recorded_positions(env, padded)
         error = torch.zeros(env.num_envs, device=env.device)
@@ -172,7 +169,7 @@ def replay_file(
 
 
 def summary(results: Sequence[Replayed]) -> dict[str, Any]:
-    """Counts, rate, and errors [m] of replayed demos, as what JSON knows."""
+    """Number of demos, successes and success rate, and object errors [m], as JSON types."""
     errors = [result.object_error for result in results if result.object_error is not None]
     num_successes = sum(result.success for result in results)
     return {
@@ -185,14 +182,19 @@ def summary(results: Sequence[Replayed]) -> dict[str, Any]:
 
 
 def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_step: AfterStep = lambda *_: None) -> Tensor:
-    """Put each env into its demo's initial state, apply its actions, and say how long it has been successful at the end.
+    """Reset each env to the initial state of its demo and apply the actions of the demo.
+
+    Args:
+        demos: N demos.
+        before_step: see `BeforeStep`.
+        after_step: see `AfterStep`.
 
     Returns:
-        (N,) int64, how many steps up to the end the task was solved in a row.
+        Number of consecutive steps, up to the last step of the demo, in which the task was solved, shape (N,) int64.
 
     Raises:
-        SourceDataError: a demo's actions are not this env's.
-        ConfigError: its initial state lacks something of the scene.
+        SourceDataError: the actions of a demo do not fit the env.
+        ConfigError: the initial state of a demo lacks an object or arm of the scene.
     """
     actions, lengths = _padded_actions(env, demos)
     env.reset_to(trees.stack([demo.tree("initial_state", 0) for demo in demos]), torch.arange(len(demos), device=env.device))
@@ -208,12 +210,13 @@ def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_
 
 
 def _padded_actions(env: MimicEnv, demos: Sequence[Demo]) -> tuple[Tensor, Tensor]:
+    """Actions, padded with zeros, shape (N, T, A), and number of steps of each demo, shape (N,)."""
     for demo in demos:
         found = demo.leaves["actions"].shape[1]
         if found != env.action_dim:
             raise SourceDataError(
-                f"{demo.name}: actions have {found} entries, expected {env.action_dim}: made for another action space; "
-                "choose the task that the file was recorded with"
+                f"{demo.name}: actions must have {env.action_dim} entries (got {found}); "
+                "use the task that the file was recorded with"
             )
     rows = [torch.from_numpy(demo.leaves["actions"]).float().to(env.device) for demo in demos]
     lengths = torch.tensor([len(row) for row in rows], device=env.device)
@@ -221,15 +224,15 @@ def _padded_actions(env: MimicEnv, demos: Sequence[Demo]) -> tuple[Tensor, Tenso
 
 
 def _positions(env: MimicEnv) -> Tensor:
-    """Positions of all objects, env frame [m], (N, O, 3)."""
+    """Positions of all objects in the env frame [m], shape (N, O, 3)."""
     return env.object_pose[..., :3, 3]
 
 
 def _recorded_positions(env: MimicEnv, demos: Sequence[Demo]) -> Tensor | None:
-    """As `_positions` after each step, (N, T, O, 3); None if a demo has no states.
+    """Recorded positions of all objects after each step, env frame [m], shape (N, T, O, 3); None if a demo has no states.
 
     Raises:
-        SourceDataError: the recorded states of an object have another length than the actions.
+        SourceDataError: the number of recorded states of an object differs from the number of actions.
     """
     paths = [f"states/rigid_object/{name}/root_pose" for name in env.object_names]
     if not all(path in demo.leaves for demo in demos for path in paths):
@@ -238,15 +241,17 @@ def _recorded_positions(env: MimicEnv, demos: Sequence[Demo]) -> Tensor | None:
         for path in paths:
             found, expected = demo.leaves[path].shape, (demo.num_steps, 7)
             if found != expected:
-                raise SourceDataError(f"{demo.name}: {path}: shape {found}, expected {expected}; make the file again")
+                raise SourceDataError(
+                    f"{demo.name}: {path}: must have shape {expected} (got {found}); create the file again"
+                )
     poses = [torch.stack([torch.from_numpy(demo.leaves[path][:, :3]) for path in paths], dim=1) for demo in demos]
     return pad_sequence(poses, batch_first=True).float().to(env.device)
 
 
 class StateHistory:
-    """Keeps the states of the first `num_demos` envs during the first batch of a replay, for a video.
+    """Recorder of the states of the first `num_demos` demos of a replay, for a video. At most one batch is recorded.
 
-    Pass `after_step` to `replay` or `replay_file`.
+    Pass its `after_step` to `replay` or `replay_file`.
     """
 
     def __init__(self, env: MimicEnv, num_demos: int):
@@ -254,16 +259,16 @@ class StateHistory:
         self._num_demos = min(num_demos, env.num_envs)
         self._states: list[NestedTensors] = []
         self._running: list[Tensor] = []
-        self._is_over = num_demos == 0
+        self._is_complete = num_demos == 0
 
     def after_step(self, step: int, running: Tensor) -> None:
-        self._is_over |= step < len(self._states)
-        if not self._is_over:
+        self._is_complete |= step < len(self._states)
+        if not self._is_complete:
             self._states.append(trees.map(lambda leaf: leaf[: self._num_demos].cpu().clone(), self._env.get_state()))
             self._running.append(running[: self._num_demos].cpu())
 
     def demos(self) -> list[dict[str, Any]]:
-        """One tree per demo, leaves (T, ...) float32."""
+        """Recorded states, one tree per demo with leaves (T, ...) float32."""
         lengths = torch.stack(self._running).sum(0).tolist()
         return [
             trees.map(Tensor.numpy, trees.stack([trees.take(state, index) for state in self._states[:length]]))

@@ -1,4 +1,4 @@
-"""Replay a dataset in the environment that it was made in, or in that of another engine."""
+"""Replay a dataset on the engine that it was recorded on, or on another engine."""
 
 import logging
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class ReplayResult:
 
     @property
     def success_rate(self) -> float:
-        """Share of the demos that succeed when they are replayed, 0 to 1."""
+        """Fraction of the demos that succeed when they are replayed, 0 to 1."""
         return float(summary(self.demos)["success_rate"])
 
     @property
@@ -59,16 +59,16 @@ def replay_dataset(
 
     Args:
         path: the dataset.
-        engine: name of an engine, or its settings; `auto`: the engine that the file was made with.
-        num_demos: replay this many demos, the first of the file; None: all.
-        num_envs: demos that are replayed at a time.
-        num_success_steps: success must be true in each of this many last steps.
-        video_file: an mp4 of the first `num_video_demos` demos; None: no video.
-        overwrite: replace a video that exists.
+        engine: name of an engine, or its settings; `auto`: the engine that the file was recorded on.
+        num_demos: number of demos to replay, from the first one of the file; None: all.
+        num_envs: number of demos that are replayed at a time.
+        num_success_steps: the task must be solved in each of this many last steps.
+        video_file: mp4 file for a video of the first `num_video_demos` demos; None: no video.
+        overwrite: replace an existing video.
         on_progress: called after each demo with the number of replayed demos and of all demos.
 
     Raises:
-        SourceDataError: the file is damaged, or was made for a different action space.
+        SourceDataError: the file is damaged, or its demos have a different action space.
         OutputError: the video cannot be written.
         SimulatorUnavailable: the engine is not installed.
     """
@@ -91,5 +91,5 @@ def replay_dataset(
         env.close()
     if video_file is not None and task is not None:
         write_states_video(history.demos(), str(video_file), task, overwrite=overwrite)
-        log.info("Drew %s", video_file)
+        log.info("Saved the video to %s", video_file)
     return ReplayResult(used_engine, demos)

@@ -1,4 +1,4 @@
-"""Check whether a dataset can be trusted. Demos are read one at a time: memory does not grow with their number."""
+"""Check a dataset for faults. Demos are read one at a time: memory does not grow with their number."""
 
 import hashlib
 import json
@@ -23,15 +23,15 @@ from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5, text_of
 
 OnProgress = Callable[[int, int], None]
-"""Called with the number of demos checked, and of all."""
+"""Called with the number of checked demos and the number of all demos."""
 TIME_LIMIT = 120.0
-"""More than reading one demo takes, whatever its size [s]."""
+"""Longer than reading a demo of any size takes [s]."""
 
 _NUM_SUCCESS_STEPS = 5
-_ENV_ARGS = {"env_name": str, "type": int}
-"""Entries that robomimic needs."""
+_REQUIRED_ENV_ARGS = {"env_name": str, "type": int}
+"""Entries of env_args that robomimic requires, and their types."""
 _EXPORTED, _IMPORTED = "env_kwargs", "source_env_args"
-"""Entry of env_args of files exported to robomimic's layout, attribute of `data` of imported ones."""
+"""Entry of env_args that marks a file exported to robomimic's layout; attribute of `data` that marks an imported file."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class _CheckedFile:
     """Result of reading a whole file once.
 
     Attributes:
-        names: of its demos, in natural order.
-        num_steps: of all demos together.
-        env_args: of `data`; empty if they cannot be read.
+        names: names of its demos in natural order.
+        num_steps: number of steps of all demos.
+        env_args: entries of attribute `env_args` of `data`; empty if they cannot be read.
     """
 
     findings: Findings
@@ -57,15 +57,16 @@ def validate_dataset(
     on_progress: OnProgress = lambda *_: None,
     time_limit: float | None = TIME_LIMIT,
 ) -> ValidationReport:
-    """Check all of a dataset in Isaac Lab's layout.
+    """Check all data and attributes of a dataset in Isaac Lab's layout.
 
-    A child process reads the file, since HDF5 may crash on damaged files, or read them indefinitely.
+    A child process reads the file, because HDF5 may crash on damaged files, or read them indefinitely.
 
     Args:
-        num_replays: Number of demos, chosen at random, to replay if the file was made on an embedded engine.
-        seed: Seed of that choice.
-        time_limit: Time after which a file is reported as damaged if no further demo could be read [s]; None reads it
-            in this process.
+        num_replays: number of random demos to replay, if the file was generated on an embedded engine.
+        seed: seed of the choice of these demos.
+        on_progress: see `OnProgress`.
+        time_limit: time without a further demo after which the file is reported as damaged [s]; None: read the file in
+            this process, without a limit.
 
     Raises:
         SourceDataError: the file cannot be read: it is missing, damaged, not HDF5, of a newer format, or has no demos.
@@ -73,7 +74,7 @@ def validate_dataset(
     checked = _check_file(path, on_progress) if time_limit is None else _check_in_child(path, on_progress, time_limit)
     findings, replays, note = checked.findings, None, None
     if num_replays:
-        replays, note = _replay_some(findings, path, checked.names, checked.env_args, num_replays, seed)
+        replays, note = _replay_demos(findings, path, checked.names, checked.env_args, num_replays, seed)
     return ValidationReport(
         path=str(path),
         num_demos=len(checked.names),
@@ -97,7 +98,7 @@ def _check_file(path: str | Path, on_progress: OnProgress = lambda *_: None) -> 
     with open_hdf5(path) as file:
         format_version(file)
         names = demo_names(file)
-        # Texts of variable length lie in heaps, where HDF5 may loop or crash: all of them are read.
+        # HDF5 stores texts of variable length in heaps. Damaged heaps make it loop or crash: all attributes are read.
         for item in (file, file["data"]):
             dict(item.attrs)
         env_args = _check_env_args(findings, file["data"])
@@ -111,14 +112,14 @@ def _check_file(path: str | Path, on_progress: OnProgress = lambda *_: None) -> 
 
 
 def _check_in_child(path: str | Path, on_progress: OnProgress, time_limit: float) -> _CheckedFile:
-    """Run `_check_file` in a process of its own."""
+    """Run `_check_file` in a separate process."""
     connection, theirs = Pipe()
-    # Not by `multiprocessing`: it would import the user's main module again.
+    # `multiprocessing` would import the user's main module again.
     program = f"from {__name__} import serve; serve({theirs.fileno()})"
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         pass_fds=[theirs.fileno()],
-        stderr=subprocess.DEVNULL,  # A crash is reported below; errors come through the connection.
+        stderr=subprocess.DEVNULL,  # A crash is reported below; errors are sent through the connection.
         env=os.environ | {"PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
     )
     theirs.close()
@@ -127,7 +128,8 @@ def _check_in_child(path: str | Path, on_progress: OnProgress, time_limit: float
         while isinstance(answer := connection.recv(), tuple):
             on_progress(*answer)
     except (EOFError, ConnectionError) as error:
-        raise SourceDataError(f"{path}: {_death(process.wait(), time_limit)}; copy or make the file again") from error
+        reason = _crash_reason(process.wait(), time_limit)
+        raise SourceDataError(f"{path}: {reason}; copy the file again, or create it again") from error
     finally:
         process.kill()
         process.wait()
@@ -137,20 +139,21 @@ def _check_in_child(path: str | Path, on_progress: OnProgress, time_limit: float
     return answer
 
 
-def _death(exit_code: int, time_limit: float) -> str:
+def _crash_reason(exit_code: int, time_limit: float) -> str:
+    """Reason why the child process ended without a result."""
     if exit_code == -signal.SIGALRM:
-        return f"the file is damaged: HDF5 reads it without end (no progress for {time_limit:g} s)"
+        return f"the file is damaged: HDF5 does not finish reading it (no progress for {time_limit:g} s)"
     cause = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
-    return f"the file is damaged: HDF5 crashes reading it ({cause})"
+    return f"the file is damaged: HDF5 crashes when reading it ({cause})"
 
 
 def serve(descriptor: int) -> None:
-    """Run by the child process: answer with progress, then with a `_CheckedFile` or the error."""
+    """Main function of the child process. It sends progress, then a `_CheckedFile` or the error."""
     connection = Connection(descriptor)
     path, time_limit = connection.recv()
 
     def report(*progress: int) -> None:
-        # The system kills this process where HDF5 never returns, even after the parent is gone.
+        # The operating system ends this process if HDF5 never returns, even after the parent has ended.
         signal.setitimer(signal.ITIMER_REAL, time_limit)
         if progress:
             connection.send(progress)
@@ -165,7 +168,7 @@ def serve(descriptor: int) -> None:
 
 
 def _check_env_args(findings: Findings, data: h5py.Group) -> dict[str, Any]:
-    place, remedy = "data.attrs['env_args']", "write what the environment was as JSON"
+    place, remedy = "data.attrs['env_args']", "write the description of the environment as JSON"
     text = data.attrs.get("env_args")
     try:
         env_args = None if text is None else json.loads(text)
@@ -175,26 +178,26 @@ def _check_env_args(findings: Findings, data: h5py.Group) -> dict[str, Any]:
         found = "missing" if env_args is None else repr(env_args)[:60]
         findings.error("env_args", place, found, "a JSON object", remedy)
         return {}
-    for key, kind in _ENV_ARGS.items():
+    for key, kind in _REQUIRED_ENV_ARGS.items():
         if not isinstance(env_args.get(key), kind):
             findings.error("env_args", f"{place}: {key}", repr(env_args.get(key)), kind.__name__, remedy)
     return env_args
 
 
 def _check_names(findings: Findings, names: list[str]) -> None:
-    """`demo_0`, `demo_1`, ... without gaps."""
-    remedy = "merge or export the file anew, which numbers its demos"
+    """Check that demos are named `demo_0`, `demo_1`, ... without gaps."""
+    remedy = "merge or export the file again, which numbers its demos"
     numbers = {int(name[5:]) for name in names if re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name)}
     for name in names:
         if not re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name):
-            findings.error("numbering", f"data/{name}", "a group of another name", "demo_<number>", remedy)
+            findings.error("numbering", f"data/{name}", "a group with a different name", "demo_<number>", remedy)
     missing = next((number for number in range(len(numbers)) if number not in numbers), None)
     if missing is not None:
         findings.error("numbering", "data", f"no demo_{missing}", f"demo_0 to demo_{len(numbers) - 1}", remedy)
 
 
 def _check_demos(checker: DemoChecker, path: str | Path, names: list[str], on_progress: OnProgress) -> int:
-    """Check every demo, and that no two have the same actions; the number of steps of all."""
+    """Check all demos, and that no two demos have the same actions. Return the number of steps of all demos."""
     findings, num_steps = checker.findings, 0
     seen: dict[bytes, str] = {}
     for index, (name, demo) in enumerate(each_demo(path, names)):
@@ -202,9 +205,10 @@ def _check_demos(checker: DemoChecker, path: str | Path, names: list[str], on_pr
         if actions is not None:
             num_steps += len(actions)
             key = hashlib.blake2b(np.ascontiguousarray(actions).tobytes(), digest_size=16).digest()
-            twin = seen.setdefault(key, name)
-            if twin != name:
-                findings.error("duplicate", name, f"the actions of {twin}", "actions of its own", "leave one of them out")
+            original = seen.setdefault(key, name)
+            if original != name:
+                found, remedy = f"the actions of {original}", "leave one of the two out"
+                findings.error("duplicate", name, found, "actions that differ from all other demos", remedy)
         on_progress(index + 1, len(names))
     return num_steps
 
@@ -230,28 +234,26 @@ def _check_masks(findings: Findings, file: h5py.File, names: list[str]) -> None:
         values = np.ravel(dataset[()] if dataset.shape is not None else [])
         demos = [text_of(value) for value in values]
         demos_of[mask] = demos
-        strangers = [name for name in demos if name not in known]
-        if strangers:
-            findings.error("mask", f"mask/{mask}", f"'{strangers[0]}' is in it", "demos of the file", remedy)
+        unknown = [name for name in demos if name not in known]
+        if unknown:
+            findings.error("mask", f"mask/{mask}", f"contains '{unknown[0]}'", "demos of the file", remedy)
         if len({*demos}) < len(demos):
             findings.error("mask", f"mask/{mask}", "a demo twice", "each demo once", remedy)
     both = {*demos_of.get("train", ())} & {*demos_of.get("valid", ())}
     if both:
-        findings.error("mask", "mask", f"'{min(both)}' is in train and in valid", "either", remedy)
+        findings.error("mask", "mask", f"'{min(both)}' is in train and in valid", "one of the two", remedy)
 
 
-def _replay_some(
+def _replay_demos(
     findings: Findings, path: str | Path, names: list[str], env_args: Mapping[str, Any], num_replays: int, seed: int
 ) -> tuple[dict[str, Any] | None, str | None]:
-    """Summary of the replays, or why there were none."""
+    """Replay random demos. Return a summary, or the reason why no demo was replayed."""
     from isaaclab_mimic_ext.config import SimCfg
     from isaaclab_mimic_ext.datasets.replay import EMBEDDED, make_recorded_env, replay_file, summary
 
     if env_args.get("engine") not in EMBEDDED:
-        return (
-            None,
-            f"the file was made on '{env_args.get('engine', 'an engine that it does not name')}', not an embedded engine",
-        )
+        found = f"got '{env_args['engine']}'" if "engine" in env_args else "the file does not name its engine"
+        return None, f"env_args.engine: must be {' or '.join(EMBEDDED)} for a replay during validation ({found})"
     chosen = np.random.default_rng(seed).permutation(len(names))[:num_replays]
     try:
         env = make_recorded_env(env_args, SimCfg(), len(chosen))
@@ -263,12 +265,7 @@ def _replay_some(
         return None, " ".join(str(error).split())[:300]
     for result in results:
         if result.recorded_success and not result.success:
-            distance = "" if result.object_error is None else f", objects off by {result.object_error:.2g} m"
-            findings.warning(
-                "replay",
-                result.name,
-                f"fails when replayed{distance}",
-                "success, as recorded",
-                "replay it (replay_demos) and look",
-            )
+            distance = "" if result.object_error is None else f" (object error {result.object_error:.2g} m)"
+            remedy = "watch a video of it (replay_demos with video_file)"
+            findings.warning("replay", result.name, f"fails when replayed{distance}", "success, as recorded", remedy)
     return summary(results), None

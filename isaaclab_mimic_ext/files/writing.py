@@ -126,9 +126,9 @@ def check_output(path: Path, overwrite: bool) -> None:
     Raises:
         OutputError: the file exists and `overwrite` is not set, or its folder cannot be written to.
     """
-    part, remedy = part_path(path), "use another output_file, or overwrite=true"
     if path.is_dir():
         raise OutputError(f"output_file: {path} is a folder; use the path of a file")
+    part, remedy = part_path(path), "use another output_file, or overwrite=true"
     if path.exists() and not overwrite:
         raise OutputError(f"output_file: {path} already exists; {remedy}")
     if part.exists() and not overwrite:

@@ -1,4 +1,4 @@
-"""Charts in one style, drawn by matplotlib: SVG inside a page, PNG as a file. No display is needed."""
+"""Charts in one style, drawn by matplotlib: SVG elements for pages, PNG files. They need no display."""
 
 # Sizes are in CSS pixels (96 per inch), font sizes in points (0.75 px).
 
@@ -21,24 +21,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, MUTED, GRID, EMPTY = "#22313f", "#667381", "#e3e8ed", "#f2f5f7"
-"""Text, less important text, lines, and cells without a value. In a page they follow its light or dark theme."""
+"""Colors of text, secondary text, lines, and cells without a value. In a page they follow its light or dark theme."""
 GOOD, BAD = "#2a7fb8", "#d1495b"
+"""Colors of success and failure."""
 PALETTE = ("#d1495b", "#e9a23b", "#7a5195", "#2f9e77", "#8c5a2b", "#56b4e9", "#cc79a7", "#8a949e")
-"""Categories. Neighbours differ in lightness too, for readers who do not see every hue."""
+"""Colors of categories. Neighbors also differ in lightness, for color-blind readers."""
 CELL_INK = "#1c2833"
 """Text on a colored cell, in both themes."""
 NORMAL, SMALL = 9.0, 8.0
 """Font sizes [pt]."""
-FEW = 5
-"""A rate over fewer trials than this is drawn pale: it says little."""
+FEW_TRIALS = 5
+"""Rates over fewer trials are drawn pale, because they are uncertain."""
 WIDTH = 1008.0
-"""Width of a page's column [px]."""
+"""Width of the text column of a page [px]."""
 
 _RATE_STOPS = ((0.0, (192, 57, 43)), (0.5, (245, 194, 120)), (0.85, (238, 240, 226)), (1.0, (74, 144, 190)))
 _THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", EMPTY: "var(--empty)"}
 _PX_PER_INCH = 96.0
-_PNG_SCALE, _MOST_PNG_PIXELS = 1.5, 60000
-"""PNG pixels per CSS pixel, and the largest side of a PNG that matplotlib's renderer can still draw (below 2**16)."""
+_PNG_SCALE, _MAX_PNG_PIXELS = 1.5, 60000
+"""PNG pixels per CSS pixel, and the largest side of a PNG; matplotlib's renderer can draw less than 2**16 pixels."""
 _STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -55,93 +56,93 @@ _STYLE = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "lines.linewidth": 1.5,
-    "svg.fonttype": "none",  # Text stays text: it is sharp, can be searched, and takes the page's font.
+    "svg.fonttype": "none",  # Text remains text: it is sharp, can be searched, and uses the font of the page.
     "text.color": INK,
-    "text.parse_math": False,  # A name with two dollar signs is not a formula.
+    "text.parse_math": False,  # Names with two dollar signs are not formulas.
     "xtick.color": MUTED,
     "xtick.major.size": 3,
     "ytick.color": MUTED,
     "ytick.major.size": 3,
 }
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-"""Characters that neither XML nor UTF-8 can hold."""
+"""Characters that XML or UTF-8 cannot represent."""
 _LOCK = threading.RLock()
-"""Guards matplotlib's settings, which belong to the whole process."""
+"""Guards matplotlib's settings, which are global to the process."""
 
 
 class Canvas:
-    """One figure, with texts that a page shows under the mouse. Made by `canvas`."""
+    """One figure with tooltips, which pages show. Use `canvas` to create it."""
 
     def __init__(self, width: float, height: float, layout: Literal["constrained"] | None = None):
         from matplotlib.figure import Figure
 
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width / _PX_PER_INCH, height / _PX_PER_INCH), layout=layout)
-        self._hints: dict[str, tuple[str, ...]] = {}
+        self._tooltips: dict[str, tuple[str, ...]] = {}
 
     def axes(self, left: float, top: float, width: float, height: float, **options: Any) -> "Axes":
-        """Axes that fill a rectangle [px], y down from the canvas's upper edge."""
+        """Add axes that fill a rectangle [px], y down from the upper edge of the canvas."""
         bottom = self.height - top - height
         rectangle = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(rectangle, **options)
 
     def sheet(self) -> "Axes":
-        """Invisible axes over the whole canvas, in which coordinates are pixels, y down."""
+        """Add invisible axes over the whole canvas. Coordinates are pixels, y down."""
         axes = self.axes(0, 0, self.width, self.height, xlim=(0, self.width), ylim=(self.height, 0))
         axes.set_axis_off()
         return axes
 
-    def hint(self, artist: Any, *texts: str) -> None:
-        """Show a text under the mouse over an artist, or one over each of its markers."""
-        name = f"hint-{len(self._hints)}"
+    def add_tooltip(self, artist: Any, *texts: str) -> None:
+        """Add a tooltip to an artist, or one to each of its markers."""
+        name = f"tooltip-{len(self._tooltips)}"
         artist.set_gid(name)
-        self._hints[name] = tuple(map(printable, texts))
+        self._tooltips[name] = tuple(map(printable, texts))
 
     def svg(self, label: str) -> str:
-        """The chart as an `<svg>` element to be put into a page.
+        """Render the chart as an `<svg>` element for a page.
 
         Args:
-            label: what the chart shows, for readers who cannot see it. Charts of one page have different labels.
+            label: description of the chart for screen readers. It must be unique in a page.
         """
         import matplotlib
 
         label = printable(label)
-        # Names inside the file depend on the salt: those of two charts in one page must not collide.
+        # Ids inside the SVG depend on the salt. Ids of two charts in one page must not collide.
         matplotlib.rcParams["svg.hashsalt"] = label
         file = StringIO()
         self.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-        return _for_page(file.getvalue(), label, self._hints, self.width)
+        return _to_page_element(file.getvalue(), label, self._tooltips, self.width)
 
     def write_png(self, path: Path) -> None:
-        """Write the chart as a PNG file; what is there is replaced.
+        """Write the chart as a PNG file; an existing file is replaced.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        scale = min(_PNG_SCALE, _MOST_PNG_PIXELS / max(self.width, self.height))
+        scale = min(_PNG_SCALE, _MAX_PNG_PIXELS / max(self.width, self.height))
         with replacing(path, kind=OutputError) as part:
             self.figure.savefig(part, format="png", dpi=scale * _PX_PER_INCH, facecolor="white")
 
 
 @contextmanager
 def canvas(width: float, height: float, layout: Literal["constrained"] | None = None) -> Iterator[Canvas]:
-    """A canvas in this project's style, whatever the user's own settings of matplotlib are.
+    """Make a canvas in the style of this project. The user's matplotlib settings have no effect.
 
     Args:
-        width, height: [px].
+        width, height: size of the canvas [px].
         layout: "constrained" lets matplotlib place the axes.
     """
     with _LOCK:
         matplotlib = _import_quietly()
         with matplotlib.rc_context(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # A character without a glyph is drawn by the page's own font.
+            warnings.simplefilter("ignore")  # The font of the page draws characters that matplotlib's font lacks.
             matplotlib.rcdefaults()
             matplotlib.rcParams.update(_STYLE)
             yield Canvas(width, height, layout)
 
 
 def _import_quietly() -> Any:
-    """Import matplotlib without its messages: its first import reports a font cache, or a home that cannot be written."""
+    """Import matplotlib without its messages about font caches and home folders that cannot be written."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -153,8 +154,8 @@ def _import_quietly() -> Any:
     return matplotlib
 
 
-def _for_page(svg: str, label: str, hints: Mapping[str, tuple[str, ...]], width: float) -> str:
-    """Make an SVG file part of a page: the page's font and theme, hints, and no names that nothing refers to."""
+def _to_page_element(svg: str, label: str, tooltips: Mapping[str, tuple[str, ...]], width: float) -> str:
+    """Convert an SVG file to an element of a page: font and theme of the page, tooltips, without unused ids."""
     root = ElementTree.fromstring(svg)
     referenced = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
     for element in list(root.iter()):
@@ -163,12 +164,12 @@ def _for_page(svg: str, label: str, hints: Mapping[str, tuple[str, ...]], width:
         if "style" in element.attrib:
             element.set("style", _page_style(element.attrib["style"]))
         name = element.get("id", "")
-        if name in hints:
-            _add_hints(element, hints[name])
+        if name in tooltips:
+            _add_titles(element, tooltips[name])
         if name not in referenced:
             element.attrib.pop("id", None)
     for child in list(root):
-        # The style rule would hold for the page as a whole.
+        # The style rule would apply to the whole page.
         if child.tag == "metadata" or (child.tag == "defs" and child.find("style") is not None):
             root.remove(child)
     box = root.get("viewBox", "")
@@ -182,7 +183,8 @@ def _page_style(style: str) -> str:
     return style
 
 
-def _add_hints(group: ElementTree.Element, texts: tuple[str, ...]) -> None:
+def _add_titles(group: ElementTree.Element, texts: tuple[str, ...]) -> None:
+    """Add a `<title>`, which browsers show as a tooltip, to a group or to each of its markers."""
     markers = [element for element in group.iter() if element.tag.endswith("use")] if len(texts) > 1 else [group]
     for element, text in zip(markers, texts, strict=True):
         title = ElementTree.Element("title")
@@ -191,40 +193,40 @@ def _add_hints(group: ElementTree.Element, texts: tuple[str, ...]) -> None:
 
 
 def printable(text: object) -> str:
-    """The text, with a mark in the place of each character that a page cannot hold."""
+    """Replace each character that a page cannot represent by the Unicode replacement character."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
-def cut(name: object, most: int) -> str:
-    """A name in at most this many characters, fit to be drawn."""
+def shorten(name: object, max_length: int) -> str:
+    """Shorten a name to at most `max_length` characters, and replace characters that cannot be drawn."""
     text = printable(name)
-    return text if len(text) <= most else f"{text[: max(most - 1, 1)].rstrip()}…"
+    return text if len(text) <= max_length else f"{text[: max(max_length - 1, 1)].rstrip()}…"
 
 
 def colors_of(names: Sequence[str], palette: Sequence[str] = PALETTE) -> dict[str, str]:
-    """A color for each name; the palette repeats when it is used up."""
+    """Color of each name. The palette repeats if there are more names than colors."""
     return {name: palette[index % len(palette)] for index, name in enumerate(names)}
 
 
-def rate_color(rate: float, trials: int = FEW) -> str:
-    """The color of a success rate, 0 to 1: red, sand, blue, most of the change at the upper end; pale for few trials."""
+def rate_color(rate: float, trials: int = FEW_TRIALS) -> str:
+    """Color of a success rate, 0 to 1: red, sand, blue. Most of the change is at the upper end. Pale for few trials."""
     pairs = [(pair, pair[1][0]) for pair in pairwise(_RATE_STOPS)]
     (low, low_color), (high, high_color) = next((pair for pair, end in pairs if rate <= end), pairs[-1][0])
-    share, strength = (rate - low) / (high - low), 1.0 if trials >= FEW else 0.35
+    share, strength = (rate - low) / (high - low), 1.0 if trials >= FEW_TRIALS else 0.35
     mixed = (a + share * (b - a) for a, b in zip(low_color, high_color, strict=True))
     return "#" + "".join(f"{round(255 + strength * (value - 255)):02x}" for value in mixed)
 
 
-def ink_on(rate: float, trials: int = FEW) -> str:
-    """The color of text on `rate_color`."""
-    return "#ffffff" if rate < 0.25 and trials >= FEW else CELL_INK
+def text_color(rate: float, trials: int = FEW_TRIALS) -> str:
+    """Color of text on a cell with the color `rate_color(rate, trials)`."""
+    return "#ffffff" if rate < 0.25 and trials >= FEW_TRIALS else CELL_INK
 
 
 def count_bars(counts: Mapping[str, int], colors: Mapping[str, str], label: str, num_trials: int | None = None) -> str:
-    """A horizontal bar for each count; empty without counts.
+    """Draw one horizontal bar per count and return the SVG element; empty without counts.
 
     Args:
-        num_trials: if given, counts are also shown as shares of it.
+        num_trials: number of all trials, to show counts as percentages, too; None: only counts.
     """
     if not counts:
         return ""
@@ -232,7 +234,7 @@ def count_bars(counts: Mapping[str, int], colors: Mapping[str, str], label: str,
         bars = axes.barh(range(len(counts)), list(counts.values()), height=0.62, color=[colors.get(n, BAD) for n in counts])
         axes.set_xlim(0, 1.25 * max(counts.values()))
         for row, (bar, (name, count)) in enumerate(zip(bars, counts.items(), strict=True)):
-            board.hint(bar, f"{name}: {count}")
+            board.add_tooltip(bar, f"{name}: {count}")
             share = f"  ({count / max(num_trials, 1):.1%} of the trials)" if num_trials is not None else ""
             axes.annotate(f"{count}{share}", (count, row), (6, 0), textcoords="offset points", va="center", color=MUTED)
         axes.set_xticks([])
@@ -241,17 +243,21 @@ def count_bars(counts: Mapping[str, int], colors: Mapping[str, str], label: str,
 
 
 def rate_bars(rates: Sequence[tuple[str, float, float, float]], label: str) -> str:
-    """A horizontal bar for each (name, rate, low, high), 0 to 1, with its interval across the end; empty without rates."""
+    """Draw one horizontal bar with an error bar per rate and return the SVG element; empty without rates.
+
+    Args:
+        rates: (name, rate, low, high), 0 to 1, with the ends of the interval.
+    """
     if not rates:
         return ""
     with _named_bars([name for name, *_ in rates], label, foot=28.0) as (board, axes):
         rows, middle = range(len(rates)), [100 * rate for _, rate, _, _ in rates]
         bars = axes.barh(rows, middle, height=0.62, color=GOOD)
-        ends = interval_lengths([rate for _, *rate in rates])
+        ends = error_bar_lengths([rate for _, *rate in rates])
         axes.errorbar(middle, rows, xerr=ends, fmt="none", ecolor=INK, elinewidth=1.4, capsize=4)
         for row, (bar, (name, rate, low, high)) in enumerate(zip(bars, rates, strict=True)):
             figures = f"{100 * rate:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-            board.hint(bar, f"{name}: {figures}")
+            board.add_tooltip(bar, f"{name}: {figures}")
             axes.text(1.02, row, figures, transform=axes.get_yaxis_transform(), va="center")
         axes.set(xlim=(0, 100), xticks=range(0, 101, 20), xticklabels=[f"{percent} %" for percent in range(0, 101, 20)])
         axes.grid(axis="x")
@@ -260,27 +266,30 @@ def rate_bars(rates: Sequence[tuple[str, float, float, float]], label: str) -> s
 
 @contextmanager
 def _named_bars(names: Sequence[str], label: str, foot: float = 4.0) -> Iterator[tuple[Canvas, "Axes"]]:
-    """Axes for horizontal bars in rows of one height, with their names on the left."""
+    """Make a canvas and axes for horizontal bars in rows of equal height, with their names on the left."""
     row, left, right = 27.0, 250.0, 200.0
     with canvas(WIDTH, row * len(names) + foot) as board:
         axes = board.axes(left, 0, WIDTH - left - right, row * len(names))
         axes.set(ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
-        axes.set_yticklabels([cut(name, 36) for name in names], color=INK)
+        axes.set_yticklabels([shorten(name, 36) for name in names], color=INK)
         axes.tick_params(axis="y", length=0, pad=8)
         axes.spines["left"].set_color(GRID)
         yield board, axes
 
 
-def interval_lengths(rates: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """How far (rate, low, high), 0 to 1, reach below and above the rate [percentage points]."""
-    # A rate lies within its own interval; rounding must not make a length negative.
+def error_bar_lengths(rates: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Lengths of error bars below and above each rate [percentage points].
+
+    Args:
+        rates: (rate, low, high), 0 to 1.
+    """
+    # Rounding must not make a length negative.
     below = [max(100 * (rate - low), 0.0) for rate, low, _ in rates]
     return below, [max(100 * (high - rate), 0.0) for rate, _, high in rates]
 
 
-def place_legend(axes: "Axes", handles: Sequence[Any], names: Sequence[str], **options: Any) -> None:
-    """A legend that shows every name, whatever it begins with."""
-    # matplotlib leaves out names that begin with an underscore.
+def add_legend(axes: "Axes", handles: Sequence[Any], names: Sequence[str], **options: Any) -> None:
+    """Add a legend that also shows names that begin with an underscore, which matplotlib leaves out."""
     legend = axes.legend(handles, [" "] * len(names), **options)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)

@@ -1,4 +1,4 @@
-"""Curves: losses and success over the epochs of training, success over what a sweep changed."""
+"""Curves: losses and success over the epochs of training, success over the parameters of a sweep."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil, floor, isfinite, log10
@@ -13,11 +13,11 @@ from isaaclab_mimic_ext.report.charts import (
     PALETTE,
     SMALL,
     WIDTH,
+    add_legend,
     canvas,
     colors_of,
-    cut,
-    interval_lengths,
-    place_legend,
+    error_bar_lengths,
+    shorten,
 )
 
 SERIES = (GOOD, *PALETTE)
@@ -26,7 +26,10 @@ _FILE_WIDTH, _FILE_HEIGHT = 760.0, 460.0
 
 
 def loss_curves(runs: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
-    """Training loss (full lines) and validation loss (dashed) over epochs, on a logarithmic axis; empty without values."""
+    """Draw training loss (full lines) and validation loss (dashed) over epochs and return the SVG element.
+
+    The axis of the loss is logarithmic. Losses that are not positive or not finite leave gaps; empty without losses.
+    """
     styles = {"train_loss": "-", "valid_loss": "--"}
     values = [float(row[name]) for rows in runs.values() for row in rows for name in styles]
     values = [value for value in values if value > 0 and isfinite(value)]
@@ -46,12 +49,12 @@ def loss_curves(runs: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
         axes.yaxis.set_major_formatter("{x:.2g}")
         axes.locator_params(axis="x", integer=True)
         axes.grid(axis="y")
-        place_legend(axes, axes.lines[::2], [cut(name, 20) for name in runs], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        add_legend(axes, axes.lines[::2], [shorten(name, 20) for name in runs], loc="upper left", bbox_to_anchor=(1.01, 1.0))
         return board.svg("Losses over epochs")
 
 
 def round_values(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10, ... as far as they enclose two positive values, at least two of them."""
+    """Values of the series 1, 2, 5, 10, 20, ... that enclose `low` and `high` (both > 0); at least two."""
     powers = range(floor(log10(low)) - 1, ceil(log10(high)) + 2)
     values = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     first = max(index for index, value in enumerate(values) if value <= low)
@@ -60,9 +63,9 @@ def round_values(low: float, high: float) -> list[float]:
 
 
 def plot_success(results: Sequence[CheckpointResult], path: Path, title: str) -> None:
-    """Draw success with its interval over epochs as a PNG file, a line for each training run.
+    """Draw success with its interval over epochs as a PNG file, one line per training run.
 
-    Where an epoch is unknown, checkpoints stand side by side under their names.
+    If the epoch of a checkpoint is unknown, checkpoints are shown side by side with their names.
 
     Raises:
         OutputError: the file cannot be written.
@@ -73,46 +76,51 @@ def plot_success(results: Sequence[CheckpointResult], path: Path, title: str) ->
     has_epochs = all(result.checkpoint.epoch is not None for result in results)
     lines = {}
     for run, of_run in runs.items():
-        places = [result.checkpoint.epoch if has_epochs else cut(result.checkpoint.name, 30) for result in of_run]
+        places = [result.checkpoint.epoch if has_epochs else shorten(result.checkpoint.name, 30) for result in of_run]
         lines[run] = [(place, result.success) for place, result in zip(places, of_run, strict=True)]
     _plot_rates(lines, path, title, "epoch" if has_epochs else "checkpoint", has_epochs)
 
 
 def plot_sweep(outcomes: Sequence[Outcome], parameters: Sequence[Parameter], path: Path, title: str) -> None:
-    """Draw success of generation (dashed) and policy over the first parameter as a PNG file.
+    """Draw success of generation (dashed) and of the policy over the first parameter as a PNG file.
 
-    Each combination of the other parameters' values has its own pair of lines.
+    Each combination of the values of the other parameters has a separate pair of lines.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    across = parameters[0].name
-    values = [outcome.values[across] for outcome in outcomes]
+    parameter = parameters[0].name
+    values = [outcome.values[parameter] for outcome in outcomes]
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     lines: dict[str, list[tuple[Any, Rate]]] = {}
     for outcome in outcomes:
-        others = ", ".join(f"{name} {value}" for name, value in outcome.values.items() if name != across)
+        others = ", ".join(f"{name} {value}" for name, value in outcome.values.items() if name != parameter)
         for kind in ("generation", "policy"):
             if (rate := getattr(outcome, kind)) is not None:
-                value = outcome.values[across]
-                place = value if is_numeric else cut(value, 30)
+                value = outcome.values[parameter]
+                place = value if is_numeric else shorten(value, 30)
                 lines.setdefault(", ".join(filter(None, (kind, others))), []).append((place, rate))
     if is_numeric:
         lines = {name: sorted(points, key=lambda point: point[0]) for name, points in lines.items()}
-    _plot_rates(lines, path, title, across, is_numeric and all(isinstance(value, int) for value in values))
+    _plot_rates(lines, path, title, parameter, is_numeric and all(isinstance(value, int) for value in values))
 
 
 def _plot_rates(
-    lines: Mapping[str, Sequence[tuple[Any, Rate]]], path: Path, title: str, across: str, is_integer: bool
+    lines: Mapping[str, Sequence[tuple[Any, Rate]]], path: Path, title: str, x_label: str, is_integer: bool
 ) -> None:
-    """Draw lines of (place, rate); a name tells its line apart by color and marker."""
+    """Draw lines through (x, rate) with different colors and markers.
+
+    Args:
+        lines: name of a line -> its points; x is a number or a name.
+        is_integer: show only integers on the x axis.
+    """
     with canvas(_FILE_WIDTH, _FILE_HEIGHT, layout="constrained") as board:
         axes = board.figure.add_subplot()
         handles = []
         for index, (name, points) in enumerate(lines.items()):
             rates = [(rate.rate, rate.low, rate.high) for _, rate in points]
             drawn = axes.errorbar(
-                [place for place, _ in points], [100 * rate for rate, *_ in rates], yerr=interval_lengths(rates),
+                [place for place, _ in points], [100 * rate for rate, *_ in rates], yerr=error_bar_lengths(rates),
                 marker=_MARKERS[index % len(_MARKERS)], markersize=5, capsize=3, elinewidth=1.0,
                 color=SERIES[index % len(SERIES)], linestyle="--" if name.startswith("generation") else "-",
             )  # fmt: skip
@@ -123,9 +131,9 @@ def _plot_rates(
             axes.tick_params(axis="x", labelrotation=20)
             for label in axes.get_xticklabels():
                 label.set(horizontalalignment="right", rotation_mode="anchor")
-        axes.set(xlabel=cut(across, 80), ylabel="success [%], 95 % interval", ylim=(-3, 103))
-        axes.set_title(cut(title, 90), loc="left", color=INK)
+        axes.set(xlabel=shorten(x_label, 80), ylabel="success [%], 95 % interval", ylim=(-3, 103))
+        axes.set_title(shorten(title, 90), loc="left", color=INK)
         axes.grid(axis="y")
         if len(lines) > 1:
-            place_legend(axes, handles, [cut(name, 60) for name in lines], loc="best", fontsize=SMALL)
+            add_legend(axes, handles, [shorten(name, 60) for name in lines], loc="best", fontsize=SMALL)
         board.write_png(path)

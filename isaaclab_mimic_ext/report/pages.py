@@ -1,11 +1,11 @@
-"""Pages: Jinja2 templates to one HTML file each, which loads nothing from elsewhere."""
+"""Pages: each Jinja2 template is rendered to one HTML file that loads no other files."""
 
 import base64
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isaaclab_mimic_ext.report.charts import ink_on, printable, rate_color
+from isaaclab_mimic_ext.report.charts import printable, rate_color, text_color
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -14,7 +14,7 @@ _MIME = {".mp4": "video/mp4", ".png": "image/png"}
 
 
 def render(template: str, **context: object) -> str:
-    """Fill a template of `templates/`; every text is escaped unless the template marks it as safe."""
+    """Render a template of `templates/`. All text is escaped unless the template marks it as safe."""
     return printable(_environment().get_template(template).render(**context))
 
 
@@ -26,19 +26,19 @@ def _environment() -> "Environment":
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"rate_color": rate_color, "ink_on": ink_on}
+    environment.globals |= {"rate_color": rate_color, "text_color": text_color}
     return environment
 
 
 def data_url(path: Path) -> str:
-    """The content of a video or picture file, to be put into a page; empty where there is no such file."""
+    """Content of a video or picture file as a data URL; empty if the file does not exist."""
     if not path.is_file():
         return ""
     return f"data:{_MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def duration(seconds: float) -> str:
-    """A duration in words: "3 h 5 min", "2 min 5 s", "7 s"."""
+    """Duration as text: "3 h 5 min", "2 min 5 s", "7 s"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else (f"{minutes} min {rest} s" if minutes else f"{rest} s")

@@ -1,6 +1,6 @@
-"""Pictures of failed trials: a strip of frames and a clip of each, base64-encoded so that a page can contain them."""
+"""Pictures of failed trials: a strip of frames and a clip per trial, base64-encoded for a page."""
 
-# T steps, H height and W width of a picture [pixels]
+# T steps of one trial
 
 import base64
 import io
@@ -19,15 +19,22 @@ from isaaclab_mimic_ext.run.records import RunRecords
 from isaaclab_mimic_ext.task.definition import Task
 
 _WIDTH, _HEIGHT = 240, 180
-_BEFORE, _AFTER = 6, 10
-"""Steps before and after the event that the strip shows."""
-_MOST_REASONS = 12
-"""Reasons that failed trials are shown of."""
+"""Size of a frame [pixels]."""
+_STEPS_BEFORE, _STEPS_AFTER = 6, 10
+"""Distance of the second and third frame of a strip from the event [steps]."""
+_MAX_REASONS = 12
+"""Largest number of failure reasons with pictures."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """One trial's JPEG of the strip and MP4 of the whole, base64-encoded; `steps` are those that the strip shows."""
+    """Pictures of one trial, base64-encoded.
+
+    Attributes:
+        strip: JPEG of four frames.
+        clip: MP4 of the whole trial; empty without clips.
+        steps: steps of the frames of the strip.
+    """
 
     trial: int
     strip: str
@@ -35,22 +42,23 @@ class Pictures:
     steps: tuple[int, ...]
 
 
-def choose_failures(records: RunRecords, reasons: Sequence[str], most: int) -> list[int]:
-    """Rows of the failed trials to be shown: for each reason its first ones, at most `most`."""
+def choose_failures(records: RunRecords, reasons: Sequence[str], max_per_reason: int) -> list[int]:
+    """Rows of the failed trials to draw: the first `max_per_reason` of each reason."""
     rows: list[int] = []
-    for reason in list(reasons)[:_MOST_REASONS]:
-        rows += np.flatnonzero(~records.success & (records.reason == reason))[:most].tolist()
+    for reason in list(reasons)[:_MAX_REASONS]:
+        rows += np.flatnonzero(~records.success & (records.reason == reason))[:max_per_reason].tolist()
     return rows
 
 
 def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], clips: bool) -> dict[int, Pictures]:
-    """Draw trials; their pictures by trial number.
+    """Draw trials and return their pictures by trial number.
 
     Args:
         films: (trial, step of the event, states with leaves (T, ...)).
+        clips: draw clips, too.
 
     Raises:
-        SimulatorUnavailable: no renderer works on this machine.
+        SimulatorUnavailable: no renderer works on this machine, or a package for pictures is missing.
     """
     from isaaclab_mimic_ext.envs.rendering import Renderer
 
@@ -68,21 +76,21 @@ def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], cl
 
 
 def strip_steps(event: int, num_steps: int) -> tuple[int, ...]:
-    """Four steps that summarize a trial: its start, shortly before the event, shortly after it, the end.
+    """Four steps that summarize a trial: its start, shortly before the event, shortly after the event, and its end.
 
-    Where the event is the end (something that never happened has no time), the steps are spread evenly.
+    If the event is the end of the trial (something never happened), the steps are spread evenly.
     """
     last = num_steps - 1
     if event >= last - 1:
         return (0, last // 3, 2 * last // 3, last)
-    return (0, max(event - _BEFORE, 0), min(event + _AFTER, last), last)
+    return (0, max(event - _STEPS_BEFORE, 0), min(event + _STEPS_AFTER, last), last)
 
 
 def _jpeg(frame: np.ndarray) -> str:
     try:
-        from PIL import Image  # imageio itself needs it.
+        from PIL import Image  # A dependency of imageio.
     except ImportError as error:
-        raise SimulatorUnavailable("pictures cannot be made: pip install imageio imageio-ffmpeg") from error
+        raise SimulatorUnavailable("pictures: require imageio; install with `pip install imageio imageio-ffmpeg`") from error
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=82)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Folder of a pipeline, and its report: one HTML page about its demos, trainings and evaluation."""
+"""Folder of a pipeline, and its report: one HTML page about its demos, training runs and evaluation."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.report.pages import data_url, duration, render
 
 
 class PipelineFolder(OutputFolder):
-    """Output folder of a pipeline: the outputs of its steps, the record of finished steps, their logs, and the page."""
+    """Output folder of a pipeline: the outputs and logs of its steps, the record of finished steps, and the page."""
 
     content = "a pipeline"
 
@@ -33,8 +33,8 @@ class PipelineFolder(OutputFolder):
 
     @property
     def lock(self) -> FolderLock:
-        """Lock of the pipeline and of the step that it runs, which is not waited for if it outlives the pipeline."""
-        note = " (a pipeline, or a step that it left running)"
+        """Lock of the pipeline and of the step that it runs. A step that outlives the pipeline is not waited for."""
+        note = " (a pipeline, or one of its steps that is still running)"
         return FolderLock(self.path / "pipeline.lock", dead_holder_timeout=0.0, note=note)
 
     def training(self, seed: int) -> Path:
@@ -45,10 +45,10 @@ class PipelineFolder(OutputFolder):
 
 
 def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapping[str, float | None]) -> str:
-    """Render the page; what a step has not written yet is left out.
+    """Render the page. Results of unfinished steps are left out.
 
     Args:
-        seconds: step -> its duration; None where it is unknown.
+        seconds: step -> duration [s]; None if unknown.
     """
     stats, evaluation = _read(folder.generation / "important_stats.json"), _read(folder.evaluation / "evaluation.json")
     results = evaluation.get("checkpoints", [])
@@ -77,14 +77,14 @@ def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapp
 
 
 def _figures(cfg: PipelineCfg, stats: dict[str, Any], results: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """(Value, name, note) of the figures at the top."""
+    """Figures at the top of the page: (value, name, note)."""
     successes, episodes = (sum(result[name] for result in results) for name in ("num_successes", "num_episodes"))
     low, high = wilson_interval(successes, episodes)
     return [
         (f"{100 * successes / max(episodes, 1):.1f} %", "policy success", f"95 %: {100 * low:.1f} to {100 * high:.1f}"),
         (f"{stats.get('success_rate', 0):.1f} %", "generation success", f"of {stats.get('num_attempts', 0)} trials"),
         (str(stats.get("num_success", 0)), "demos", f"{stats.get('ep_length_mean', 0):.0f} steps each"),
-        (str(len(cfg.seeds)), "training" + "s" * (len(cfg.seeds) > 1), f"{cfg.algo}, {cfg.epochs} epochs"),
+        (str(len(cfg.seeds)), "training run" + "s" * (len(cfg.seeds) > 1), f"{cfg.algo}, {cfg.epochs} epochs"),
     ]
 
 
@@ -131,13 +131,13 @@ def _videos(folder: PipelineFolder, results: list[dict[str, Any]]) -> list[dict[
 
 
 def _media(*files: tuple[Path, str]) -> list[dict[str, Any]]:
-    """Videos and pictures with their captions, those that exist."""
+    """Those of the videos and pictures that exist, with their captions."""
     media = ({"url": data_url(path), "caption": caption, "moves": path.suffix == ".mp4"} for path, caption in files)
     return [medium for medium in media if medium["url"]]
 
 
 def _lengths(path: Path) -> list[int]:
-    """Steps of each demo in a file; none where it cannot be read."""
+    """Number of steps of each demo in a file; empty if the file cannot be read."""
     try:
         with open_hdf5(path) as file:
             return [len(file["data"][name]["actions"]) for name in demo_names(file)]
@@ -146,7 +146,7 @@ def _lengths(path: Path) -> list[int]:
 
 
 def _size_of_mask(folder: PipelineFolder, name: str) -> int | None:
-    """Number of demos in a mask of the dataset; None where it cannot be read."""
+    """Number of demos in a mask of the dataset; None if it cannot be read."""
     try:
         with open_hdf5(folder.demos) as file:
             return len(file["mask"][name])

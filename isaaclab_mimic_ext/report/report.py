@@ -1,4 +1,4 @@
-"""Write the page of a run: success of its trials, and why trials failed."""
+"""Write the page of a run: success of its trials, and the reasons of failures."""
 
 import logging
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from isaaclab_mimic_ext.run.summary import count_reasons
 
 log = logging.getLogger(__name__)
 
-IN_PROGRESS, BROKEN_OFF = "in progress", "broken off"
-UNCOUNTED = (IN_PROGRESS, BROKEN_OFF, INTERRUPTED)
-"""States in which it is not settled yet which trials count: the report speaks of all that have ended."""
+IN_PROGRESS, UNFINISHED = "in progress", "unfinished"
+STATES_WITHOUT_RESULT = (IN_PROGRESS, UNFINISHED, INTERRUPTED)
+"""States in which the trials of the result are not known yet. The page covers all ended trials."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class RunReport:
 
     Attributes:
         path: the HTML file.
-        num_trials: trials that the page is about.
-        num_failed: of them.
+        num_trials: number of trials that the page covers.
+        num_failed: number of them that failed.
     """
 
     path: Path
@@ -49,24 +49,24 @@ def report_run(
     """Write a page about a run, finished or in progress: success by subtask, place and source demo, failure reasons.
 
     Args:
-        output_dir: the run's folder.
-        report_file: the page; None: `report.html` in the run's folder. An existing page is replaced.
+        output_dir: folder of the run.
+        report_file: file of the page; None: `report.html` in the folder of the run. An existing page is replaced.
         pictures: run some failed trials again and draw them.
-        num_failures: trials that are drawn per failure reason.
-        clips: videos in addition to the pictures.
+        num_failures: number of trials that are drawn per failure reason.
+        clips: draw a video of each of these trials, too.
 
     Raises:
-        SourceDataError: the folder holds no run, or its store cannot be read.
+        SourceDataError: the folder does not contain a run, or its store cannot be read.
         OutputError: the page cannot be written.
     """
     folder = RunFolder(Path(output_dir))
     path = Path(report_file) if report_file is not None else folder.report
     records = read_records(folder.store)
     state = _state(folder, records.facts)
-    if state not in UNCOUNTED:
+    if state not in STATES_WITHOUT_RESULT:
         records = records.only(records.trials < records.facts["result"]["num_attempts"])
-    drawn, missing = _draw_failures(folder, records, num_failures if pictures else 0, clips)
-    page = render_run_page(_heading(folder, records.facts, state), records, drawn, missing)
+    drawn, no_pictures = _draw_failures(folder, records, num_failures if pictures else 0, clips)
+    page = render_run_page(_heading(folder, records.facts, state), records, drawn, no_pictures)
     _write(path, page)
     return RunReport(path, len(records), int((~records.success).sum()))
 
@@ -74,25 +74,26 @@ def report_run(
 def _draw_failures(
     folder: RunFolder, records: RunRecords, num_failures: int, clips: bool
 ) -> tuple[dict[int, Pictures], str]:
-    """Pictures of failed trials, and why there are none if there should be."""
+    """Draw failed trials. Return their pictures, and the reason if drawing failed."""
     rows = choose_failures(records, list(count_reasons(records)), num_failures) if num_failures else []
     if not rows:
         return {}, ""
     try:
-        return _film(folder, records, rows, clips), ""
-    except MimicError as error:  # The page is worth having without them, too.
-        log.warning("No pictures of failed trials: %s", error)
+        return _rerun_and_draw(folder, records, rows, clips), ""
+    except MimicError as error:  # The page is also useful without pictures.
+        log.warning("The page has no pictures of failed trials: %s", error)
         return {}, str(error)
 
 
-def _film(folder: RunFolder, records: RunRecords, rows: Sequence[int], clips: bool) -> dict[int, Pictures]:
+def _rerun_and_draw(folder: RunFolder, records: RunRecords, rows: Sequence[int], clips: bool) -> dict[int, Pictures]:
+    """Run trials again and draw them. If they cannot be run again, draw the kept failed demos of the run."""
     from isaaclab_mimic_ext.report.pictures import draw_trials
     from isaaclab_mimic_ext.run.rerun import RecordedMotion, read_failed_demos, rerun_trials
     from isaaclab_mimic_ext.task.definition import load_task
 
     trials = records.trials[list(rows)].tolist()
     task = load_task(records.facts["identity"]["task.name"])
-    log.info("Running %d failed trials again for their pictures...", len(rows))
+    log.info("Running %d failed trials again to draw them", len(rows))
     films: list[RecordedMotion]
     try:
         films = rerun_trials(folder, records.facts["identity"], trials)
@@ -101,22 +102,24 @@ def _film(folder: RunFolder, records: RunRecords, rows: Sequence[int], clips: bo
         if not films:
             raise
     reasons = dict(zip(trials, records.reason[list(rows)].tolist(), strict=True))
-    other = [film.trial for film in films if film.reason not in (None, reasons[film.trial])]
-    if other:
-        log.warning("Trials %s ended otherwise than in the run; was the code changed since?", other)
+    differing = [film.trial for film in films if film.reason not in (None, reasons[film.trial])]
+    if differing:
+        log.warning(
+            "Trials %s failed for a different reason than in the run; check whether the code has changed since", differing
+        )
     steps = dict(zip(trials, records.step[list(rows)].tolist(), strict=True))
     return draw_trials(task, [(film.trial, steps[film.trial], film.states) for film in films], clips)
 
 
 def _state(folder: RunFolder, facts: dict[str, Any]) -> str:
-    """One of `UNCOUNTED`, "finished", or the budget that ended the run."""
+    """State of the run: one of `STATES_WITHOUT_RESULT`, "finished", or the budget that ended the run."""
     try:
         check_free(folder)
     except OutputError:
         return IN_PROGRESS
     result = stored_result(facts)
     if result is None:
-        return BROKEN_OFF
+        return UNFINISHED
     return "finished" if result.target_reached else result.stop_reason
 
 
@@ -133,4 +136,4 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
 
 
 def _write(path: Path, page: str) -> None:
-    write_text(path, page, "report_file", "give another one", OutputError)
+    write_text(path, page, "report_file", "use a writable folder", OutputError)

@@ -1,6 +1,6 @@
-"""Charts about the trials of a run: progress by subtask, success by initial placement, tracking error, episode lengths."""
+"""Charts of the trials of a run: progress by subtask, success by initial placement, tracking error, episode lengths."""
 
-# K trials, E end effectors, S subtasks, X and Y bins of a place. Sizes are in CSS pixels, y down.
+# Sizes are in CSS pixels, y down.
 
 from collections.abc import Mapping
 from math import ceil
@@ -19,12 +19,12 @@ from isaaclab_mimic_ext.report.charts import (
     SMALL,
     WIDTH,
     Canvas,
+    add_legend,
     canvas,
-    cut,
-    ink_on,
-    place_legend,
     printable,
     rate_color,
+    shorten,
+    text_color,
 )
 from isaaclab_mimic_ext.run.records import RunRecords, Subtask
 from isaaclab_mimic_ext.run.summary import Bins, Stage, place_bins, yaw_bins
@@ -35,15 +35,22 @@ if TYPE_CHECKING:
 
 _FLOW_TOP, _FLOW_HEIGHT, _NODE = 44.0, 130.0, 10.0
 _LOSS_TOP = _FLOW_TOP + _FLOW_HEIGHT + 26.0
-_LOSS_ROW, _MOST_REASONS, _MOST_LINES = 16.0, 4, 3
+_LOSS_ROW, _MAX_REASONS, _MAX_LINES = 16.0, 4, 3
 _LETTER = 6.2
-"""Width of a letter in the lists of reasons."""
-_MOST_DOTS = 400
+"""Width of a letter in the lists of reasons [px]."""
+_MAX_DOTS = 400
 _NUM_LENGTH_BINS = 24
 
 
 def progress(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
-    """A flow from stage to stage, as high as its number of trials, out of which those that fail run off."""
+    """Draw the flow of trials from stage to stage and return the SVG element.
+
+    The height of the flow is the number of trials. Failed trials leave it as bands that bend down, one per reason.
+
+    Args:
+        colors: failure reason -> color.
+        label: description for screen readers.
+    """
     total, left, right = max(stages[0].count, 1), 4.0, 100.0
     step = (WIDTH - left - right - _NODE) / (len(stages) - 1)
     lists = []
@@ -63,10 +70,10 @@ def progress(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
                 sheet.text(x + _NODE + 14, y, text, size=SMALL, va="center_baseline")
                 _rectangle(sheet, x + _NODE, y - 5, 9, 9, color or "none")
             is_last = index + 1 == len(stages)
-            board.hint(
+            board.add_tooltip(
                 _rectangle(sheet, x, _FLOW_TOP, _NODE, tall, GOOD if is_last else INK), f"{stage.title}: {stage.count}"
             )
-            sheet.text(x, _FLOW_TOP - 26, cut(stage.title, int(step / 8)), weight="bold", size=10)
+            sheet.text(x, _FLOW_TOP - 26, shorten(stage.title, int(step / 8)), weight="bold", size=10)
             sheet.text(x, _FLOW_TOP - 9, f"{stage.count}  ({stage.count / total:.0%})", color=MUTED)
         return board.svg(label)
 
@@ -74,22 +81,25 @@ def progress(stages: list[Stage], colors: Mapping[str, str], label: str) -> str:
 def _transition(
     board: Canvas, sheet: "Axes", stage: Stage, num_after: int, x: float, width: float, total: int, colors: Mapping[str, str]
 ) -> None:
-    """The band from a stage to the next one, and one for each reason that bends down from it."""
+    """Draw the band from a stage to the next one, and one band per failure reason that bends down from it."""
     from matplotlib.patches import PathPatch
 
     unit = _FLOW_HEIGHT / total
     band = _rectangle(sheet, x, _FLOW_TOP, width, max(unit * num_after, 1.0), GOOD, alpha=0.55)
-    board.hint(band, f"{num_after} continue")
+    board.add_tooltip(band, f"{num_after} continue")
     top, end = _FLOW_TOP + unit * num_after, x + 0.55 * width
     for name, count in stage.lost.items():
         height = max(unit * count, 1.0)
         fall = PathPatch(_fall(x, top, end, height), facecolor=colors.get(name, BAD), alpha=0.75, linewidth=0)
-        board.hint(sheet.add_patch(fall), f"{count}: {name}")
+        board.add_tooltip(sheet.add_patch(fall), f"{count}: {name}")
         top, end = top + unit * count, end - height - 2
 
 
 def _fall(x: float, top: float, end: float, height: float) -> "Outline":
-    """A band that leaves to the right and bends down; it is `height` wide there, its right edge at `end`."""
+    """Outline of a band that begins at (x, top), runs to the right and bends down.
+
+    The band has the width `height` before and after the bend. `end` is its right edge.
+    """
     from matplotlib.path import Path as Outline
 
     inner, radius = max(end - height, x + 2), 14.0
@@ -104,16 +114,16 @@ def _fall(x: float, top: float, end: float, height: float) -> "Outline":
 
 
 def _loss_lines(lost: Mapping[str, int], room: float, colors: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Lines (text, color) that list the reasons below their bands; an empty color continues the line before.
+    """Lines (text, color) of the list of reasons below the bands. An empty color continues the previous line.
 
     Args:
         room: width of the list [px].
     """
     lines, width = [], max(int((room - 14) / _LETTER), 8)
-    for name, count in list(lost.items())[:_MOST_REASONS]:
-        first, *more = wrap(printable(f"{count} {name}"), width, max_lines=_MOST_LINES, placeholder="…")
+    for name, count in list(lost.items())[:_MAX_REASONS]:
+        first, *more = wrap(printable(f"{count} {name}"), width, max_lines=_MAX_LINES, placeholder="…")
         lines += [(first, colors.get(name, BAD)), *((line, "") for line in more)]
-    num_others = sum(list(lost.values())[_MOST_REASONS:])
+    num_others = sum(list(lost.values())[_MAX_REASONS:])
     return [*lines, (f"{num_others} others", "")] if num_others else lines
 
 
@@ -124,9 +134,10 @@ def _rectangle(axes: "Axes", x: float, y: float, width: float, height: float, co
 
 
 def placement(records: RunRecords, object_id: int, colors: Mapping[str, str]) -> str:
-    """Success over the place and the yaw in which an object began; empty where both were always the same.
+    """Draw success over the initial position and yaw of an object and return the SVG element.
 
-    The map is seen from above with the robot below: x points up, y to the left. A dot is a failed trial.
+    It is empty if position and yaw are the same in all trials. The map is seen from above with the robot at the bottom:
+    x points up, y to the left. Each dot is a failed trial.
     """
     places, yaws = place_bins(records, object_id), yaw_bins(records, object_id)
     if places is None and yaws is None:
@@ -152,15 +163,13 @@ def _place_map(board: Canvas, axes: "Axes", bins: Bins) -> None:
         color = rate_color(rate, trials) if trials else EMPTY
         size = (y_edges[j + 1] - y_edges[j], x_edges[i + 1] - x_edges[i])
         cell = _rectangle(axes, y_edges[j], x_edges[i], *size, color, edgecolor="white", linewidth=0.8)
-        board.hint(cell, f"{successes} of {trials} succeeded ({rate:.0%})" if trials else "no trial")
+        board.add_tooltip(cell, f"{successes} of {trials} succeeded ({rate:.0%})" if trials else "no trial")
         if trials:
-            # Over the dots: in the upper left corner, on the cell's own color.
-            corner, ground = (
-                (y_edges[j + 1], x_edges[i + 1]),
-                {"facecolor": color, "alpha": 0.85, "linewidth": 0, "pad": 1.2},
-            )
+            # Text in the upper left corner, above the dots, on the color of the cell.
+            corner = (y_edges[j + 1], x_edges[i + 1])
+            ground = {"facecolor": color, "alpha": 0.85, "linewidth": 0, "pad": 1.2}
             axes.annotate(
-                f"{100 * rate:.0f}", corner, (3, -3), textcoords="offset points", va="top", color=ink_on(rate, trials),
+                f"{100 * rate:.0f}", corner, (3, -3), textcoords="offset points", va="top", color=text_color(rate, trials),
                 size=SMALL, weight="bold", bbox=ground, zorder=4,
             )  # fmt: skip
     axes.set(xlim=(y_edges[-1], y_edges[0]), ylim=(x_edges[0], x_edges[-1]), aspect="equal", anchor="NW")
@@ -173,22 +182,22 @@ def _place_map(board: Canvas, axes: "Axes", bins: Bins) -> None:
 
 
 def _failure_dots(board: Canvas, records: RunRecords, object_id: int, colors: Mapping[str, str]) -> None:
-    failed = np.flatnonzero(~records.success)[:_MOST_DOTS]
+    failed = np.flatnonzero(~records.success)[:_MAX_DOTS]
     if not len(failed):
         return
     x, y = records.scene[failed, object_id, 0], records.scene[failed, object_id, 1]
     faces = [colors.get(str(reason), BAD) for reason in records.reason[failed]]
     dots = board.figure.axes[0].scatter(y, x, s=17, c=faces, edgecolors="white", linewidths=0.7, zorder=3, clip_on=False)
-    board.hint(dots, *(f"trial {records.trials[row]}: {records.reason[row]}" for row in failed))
+    board.add_tooltip(dots, *(f"trial {records.trials[row]}: {records.reason[row]}" for row in failed))
 
 
 def _yaw_ring(board: Canvas, axes: Any, bins: Bins) -> None:
-    """Yaw 0 points up (x, away from the robot), 90 degrees to the left (y)."""
+    """Draw success over yaw as a ring. Yaw 0 points up (x, away from the robot), 90 degrees to the left (y)."""
     edges = bins.edges[0]
     for start, end, successes, trials in zip(edges, edges[1:], bins.successes, bins.trials, strict=False):
         color = rate_color(successes / trials, int(trials)) if trials else EMPTY
         wedge = axes.bar(start, 0.55, end - start, 0.45, align="edge", color=color, edgecolor="white", linewidth=1.2)[0]
-        board.hint(wedge, f"{successes} of {trials} succeeded" if trials else "no trial")
+        board.add_tooltip(wedge, f"{successes} of {trials} succeeded" if trials else "no trial")
     axes.set_theta_zero_location("N")
     axes.set(ylim=(0, 1), yticks=[], xticks=np.arange(4) * np.pi / 2)
     axes.set_xticklabels(["0°", "90°", "180°", "-90°"], size=SMALL)
@@ -199,16 +208,19 @@ def _yaw_ring(board: Canvas, axes: Any, bins: Bins) -> None:
 
 
 def tracking_errors(records: RunRecords) -> str:
-    """Mean error of each subtask in successful and in failed trials; a line to the 95th percentile of the maxima."""
+    """Draw the tracking error of each subtask, in successful and in failed trials, and return the SVG element.
+
+    Bars show the mean error; lines extend to the 95th percentile of the largest errors of the trials.
+    """
     subtasks = [subtask for row in records.subtasks for subtask in row]
-    names = [f"{one.eef_name}: {one.title}" if len(records.subtasks) > 1 else one.title for one in subtasks]
+    names = [f"{each.eef_name}: {each.title}" if len(records.subtasks) > 1 else each.title for each in subtasks]
     left, width, gap, row = 170.0, 300.0, 118.0, 42.0
     panels = (("distance to the target [mm]", 0, 1000.0), ("angle to the target [°]", 2, 180 / np.pi))
     with canvas(WIDTH, 74 + row * len(subtasks)) as board:
         for panel, (title, column, factor) in enumerate(panels):
             axes = board.axes(left + panel * (width + gap), 40, width, row * len(subtasks))
             axes.set(ylim=(len(subtasks) - 0.5, -0.5), yticks=range(len(subtasks)))
-            axes.set_yticklabels([cut(name, 24) for name in names] if panel == 0 else [], color=INK)
+            axes.set_yticklabels([shorten(name, 24) for name in names] if panel == 0 else [], color=INK)
             axes.tick_params(axis="y", length=0, pad=8)
             axes.set_title(title, color=INK, size=9.5, pad=8)
             axes.xaxis.tick_top()
@@ -224,12 +236,15 @@ def tracking_errors(records: RunRecords) -> str:
 
 
 def _errors(records: RunRecords, subtask: Subtask, column: int) -> list[np.ndarray]:
-    """Mean of means, 95th percentile of maxima, of the trials that succeeded and of those that failed; NaN without any."""
+    """Mean of mean errors and 95th percentile of largest errors, shape (2,), of successful and of failed trials.
+
+    They are NaN if there are no such trials.
+    """
     values = records.tracking[:, subtask.eef, subtask.index, column : column + 2]
     known = np.isfinite(values).all(-1)
     groups = [values[known & records.success], values[known & ~records.success]]
-    nothing = np.full(2, np.nan)
-    return [np.array([group[:, 0].mean(), np.percentile(group[:, 1], 95)]) if len(group) else nothing for group in groups]
+    missing = np.full(2, np.nan)
+    return [np.array([group[:, 0].mean(), np.percentile(group[:, 1], 95)]) if len(group) else missing for group in groups]
 
 
 def _error_bar(board: Canvas, axes: "Axes", y: float, errors: np.ndarray, color: str) -> None:
@@ -238,7 +253,7 @@ def _error_bar(board: Canvas, axes: "Axes", y: float, errors: np.ndarray, color:
         return
     axes.plot([mean, largest], [y, y], color=color, linewidth=1.4, solid_capstyle="butt")
     bar = axes.barh(y, mean, height=0.27, color=color)[0]
-    board.hint(bar, f"mean {mean:.1f}, 95 % of the trials stay below {largest:.1f}")
+    board.add_tooltip(bar, f"mean {mean:.1f}, 95 % of the trials stay below {largest:.1f}")
     place = (max(largest, mean), y)
     axes.annotate(
         f"{mean:.1f} … {largest:.1f}", place, (4, 0), textcoords="offset points", va="center", size=7.5, color=MUTED
@@ -253,7 +268,7 @@ def _outcome_legend(board: Canvas, x: float, y: float) -> None:
 
 
 def episode_lengths(records: RunRecords, step_dt: float) -> str:
-    """A histogram of episode lengths, failed trials above successful ones.
+    """Draw a histogram of episode lengths, failed trials above successful ones, and return the SVG element.
 
     Args:
         step_dt: duration of a step [s].
@@ -268,10 +283,10 @@ def episode_lengths(records: RunRecords, step_dt: float) -> str:
         for name, color, count, base in zip(("succeeded", "failed"), (GOOD, BAD), counts, bases, strict=True):
             bars = axes.bar(edges[:-1], count, 0.94 * width, base, align="edge", color=color, label=name)
             for bar, number, start in zip(bars, count, edges, strict=False):
-                board.hint(bar, f"{number} {name}, {start} to {start + width - 1} steps")
+                board.add_tooltip(bar, f"{number} {name}, {start} to {start + width - 1} steps")
         axes.locator_params(axis="both", integer=True)
         axes.set(xlabel=f"steps of {step_dt:g} s", ylabel="trials")
         axes.grid(axis="y")
         axes.spines["left"].set_color(GRID)
-        place_legend(axes, axes.containers, ["succeeded", "failed"], loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        add_legend(axes, axes.containers, ["succeeded", "failed"], loc="upper left", bbox_to_anchor=(1.01, 1.0))
         return board.svg("episode lengths")

@@ -1,6 +1,4 @@
-"""The report of a run: one HTML page about its trials, and why those that failed did."""
-
-# K trials, E end effectors, S subtasks, O objects, D source demos
+"""Report of a run: one HTML page about its trials and the reasons of failures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,23 +7,24 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.learn.results import wilson_interval
-from isaaclab_mimic_ext.report.charts import FEW, colors_of, count_bars, rate_color
+from isaaclab_mimic_ext.report.charts import FEW_TRIALS, colors_of, count_bars, rate_color
 from isaaclab_mimic_ext.report.pages import render
 from isaaclab_mimic_ext.report.pictures import Pictures
 from isaaclab_mimic_ext.report.run_charts import episode_lengths, placement, progress, tracking_errors
 from isaaclab_mimic_ext.run.records import RunRecords, Subtask
 from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, stages_of
 
-_MOST_DEMOS = 40
-_MOST_NUMBERS = 12
+_MAX_DEMOS = 40
+_MAX_NUMBERS = 12
 
 
 @dataclass(frozen=True)
 class Heading:
-    """Facts about the run itself.
+    """Heading of the page.
 
     Attributes:
-        state: "finished", "in progress", or why the run ended.
+        title: name of the task.
+        state: "finished", "in progress", or the reason why the run ended.
         settings: name -> value, shown below the title.
     """
 
@@ -40,10 +39,15 @@ def render_run_page(
     """Render the page.
 
     Args:
-        pictures: of failed trials, by trial number.
-        no_pictures: why there are none; empty if nothing prevented them.
+        pictures: pictures of failed trials, by trial number.
+        no_pictures: reason why drawing failed; empty if it did not.
     """
-    context: dict[str, Any] = {"heading": heading, "figures": _figures(records), "few": FEW, "num_trials": len(records)}
+    context: dict[str, Any] = {
+        "heading": heading,
+        "figures": _figures(records),
+        "few_trials": FEW_TRIALS,
+        "num_trials": len(records),
+    }
     if len(records):
         reasons = count_reasons(records)
         colors = colors_of(list(reasons))
@@ -64,7 +68,7 @@ def render_run_page(
 
 
 def _figures(records: RunRecords) -> list[tuple[str, str, str]]:
-    """(Value, name, note) of the figures at the top."""
+    """Figures at the top of the page: (value, name, note)."""
     total, good = len(records), int(records.success.sum())
     low, high = wilson_interval(good, total)
     figures = [(f"{total:,}", "trials", ""), (f"{good:,}", "succeeded", ""), (f"{total - good:,}", "failed", "")]
@@ -79,7 +83,7 @@ def _figures(records: RunRecords) -> list[tuple[str, str, str]]:
 
 
 def _arm(records: RunRecords, eef: int, colors: Mapping[str, str]) -> dict[str, Any]:
-    """One end effector's progress chart and table of source demos; its name only where there are several."""
+    """Progress chart and table of source demos of one end effector; its name is empty if it is the only one."""
     subtasks = records.subtasks[eef]
     name = subtasks[0].eef_name
     return {
@@ -90,7 +94,7 @@ def _arm(records: RunRecords, eef: int, colors: Mapping[str, str]) -> dict[str, 
 
 
 def _sources(records: RunRecords, subtasks: Sequence[Subtask]) -> dict[str, Any]:
-    """A row for each source demo, the least successful first: (name, (successes, trials) of each subtask)."""
+    """Table with one row per source demo, the least successful first: (name, (successes, trials) of each subtask)."""
     counts = [demo_counts(records, subtask) for subtask in subtasks]
     uses = np.array([trials for trials, _ in counts])
     wins = np.array([successes for _, successes in counts])
@@ -100,25 +104,25 @@ def _sources(records: RunRecords, subtasks: Sequence[Subtask]) -> dict[str, Any]
         "titles": [subtask.title for subtask in subtasks],
         "rows": [
             (records.source_names[index], list(zip(wins[:, index].tolist(), uses[:, index].tolist(), strict=True)))
-            for index in order[:_MOST_DEMOS]
+            for index in order[:_MAX_DEMOS]
         ],
         "unused": [name for index, name in enumerate(records.source_names) if not uses[:, index].sum()],
-        "num_more": max(len(order) - _MOST_DEMOS, 0),
+        "num_more": max(len(order) - _MAX_DEMOS, 0),
     }
 
 
 def _failures(
     records: RunRecords, reasons: Mapping[str, int], colors: Mapping[str, str], pictures: Mapping[int, Pictures]
 ) -> list[dict[str, Any]]:
-    """A block for each reason that there are pictures of."""
+    """One block per failure reason with pictures."""
     blocks = []
     for reason, count in reasons.items():
         rows = np.flatnonzero(records.reason == reason).tolist()
         shown = [row for row in rows if int(records.trials[row]) in pictures]
         if shown:
-            numbers = ", ".join(map(str, records.trials[rows[:_MOST_NUMBERS]]))
+            numbers = ", ".join(map(str, records.trials[rows[:_MAX_NUMBERS]]))
             block = {"reason": reason, "color": colors[reason], "count": count}
-            block["numbers"] = numbers + (", ..." if count > _MOST_NUMBERS else "")
+            block["numbers"] = numbers + (", ..." if count > _MAX_NUMBERS else "")
             block["cards"] = [_card(records, row, pictures[int(records.trials[row])]) for row in shown]
             blocks.append(block)
     return blocks
@@ -137,7 +141,7 @@ def _card(records: RunRecords, row: int, pictures: Pictures) -> dict[str, Any]:
 
 
 def _details(records: RunRecords, row: int) -> str:
-    """The steps in which signals were reached, and the source demos that were chosen."""
+    """Text with the steps in which term signals were reached, and the selected source demos."""
     reached = [
         f"{name} {int(step)}" if step >= 0 else f"{name} never"
         for name, step in zip(records.signals, records.reached[row], strict=True)

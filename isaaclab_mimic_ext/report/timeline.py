@@ -1,6 +1,6 @@
-"""Timeline of an examination of source demos: a bar for each demo, cut into its subtasks, with its findings marked."""
+"""Timeline of source demos: one bar per demo, divided into subtasks, with marks for the findings of `mimic check`."""
 
-# T steps of a demo. Horizontal coordinates are steps, vertical ones CSS pixels, y down.
+# Horizontal coordinates are steps, vertical coordinates CSS pixels, y down.
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ from isaaclab_mimic_ext.report.charts import (
     MUTED,
     SMALL,
     Canvas,
+    add_legend,
     canvas,
-    cut,
-    place_legend,
     printable,
+    shorten,
 )
 from isaaclab_mimic_ext.report.pages import render
 
@@ -33,23 +33,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _FOOT = 1500.0, 116.0, 330.0, 104.0, 40.0
-"""The whole, the columns beside the bars, the head, and the scale of steps below [px]."""
+"""Total width, widths of the columns left and right of the bars, heights of the head and of the axis of steps [px]."""
 _BAR, _STRIP, _MARK, _GAP = 24.0, 5.0, 9.0, 12.0
-"""Heights of a bar, of the strip below that shows the gripper, of a mark, and between demos [px]."""
-_STACK = 3
-"""Marks at one place stand on each other, at most this many."""
-_LANE = _STACK * _MARK + _BAR + _STRIP
+"""Heights of a bar, of the strip of the gripper below it, of a mark, and of the gap between demos [px]."""
+_MAX_STACKED = 3
+"""Marks at the same step are stacked, at most this many."""
+_EEF_HEIGHT = _MAX_STACKED * _MARK + _BAR + _STRIP
+"""Height of the marks, bar and strip of one end effector [px]."""
 _LETTER = 7.0
-"""Width of a letter at the normal font size, about [px]."""
+"""Approximate width of a letter at the normal font size [px]."""
 _CLOSED, _SPEED, _UNKNOWN = "#4a5560", "#1b4965", "#ced4da"
 _SUBTASKS = ("#a8d5e5", "#f6d6a8", "#b9e0b4", "#d9c7ec", "#f3c2c2", "#d8d8a6", "#bcd0f0", "#e6c9b3")
 _LEVEL_COLORS = {ERROR: "#d03a3a", WARNING: "#d9870b", NOTE: "#7a8794"}
 _HEALTHY = "#2f8f63"
-_MOST_LINES = 4
+_MAX_LINES = 4
 
 
 def write_timeline(examination: Examination, path: Path, overwrite: bool = False) -> None:
-    """Write the timeline as a PNG file or, if the path ends in `.html`, as a page, which shows details under the mouse.
+    """Write the timeline as a PNG file or, if the path ends in `.html`, as a page with details as tooltips.
 
     Raises:
         OutputError: the file exists, or cannot be written.
@@ -67,9 +68,9 @@ def write_timeline(examination: Examination, path: Path, overwrite: bool = False
 
 
 def _draw(examination: Examination, path: Path | None) -> str:
-    """Draw into a PNG file, or return the SVG."""
+    """Draw the timeline into a PNG file, or return the SVG element if `path` is None."""
     report, views = examination.report, {view.name: view for view in examination.views}
-    row = max((len(view.eefs) for view in views.values()), default=1) * _LANE + _GAP
+    row = max((len(view.eefs) for view in views.values()), default=1) * _EEF_HEIGHT + _GAP
     longest = max(report.demos.values(), default=0) or 1
     height = row * len(report.demos)
     with canvas(_WIDTH, _TOP + height + _FOOT) as board:
@@ -79,10 +80,10 @@ def _draw(examination: Examination, path: Path | None) -> str:
         axes.tick_params(axis="x", length=0)
         axes.grid(axis="x")
         _head(board, examination)
-        rows = _Rows(board, axes, _fastest(examination))
+        rows = _Rows(board, axes, _speed_scale(examination))
         for index, name in enumerate(report.demos):
             found = [finding for finding in report.findings if finding.demo == name]
-            shares = [taken.get(name, 0.0) for subtasks in report.selected.values() for taken in subtasks]
+            shares = [selected.get(name, 0.0) for subtasks in report.selected.values() for selected in subtasks]
             rows.draw(name, views.get(name), found, index * row, shares)
         if path is None:
             return board.svg("timeline of the source demos")
@@ -90,22 +91,25 @@ def _draw(examination: Examination, path: Path | None) -> str:
         return ""
 
 
-def _fastest(examination: Examination) -> float:
-    """The speed at the upper edge of a bar [m/s]. It follows the median demo, so that a jump does not flatten the others."""
+def _speed_scale(examination: Examination) -> float:
+    """Speed at the upper edge of a bar [m/s].
+
+    It is derived from the median of the largest speeds, so that a jump in one demo does not flatten all curves.
+    """
     speeds = [eef.speed.max(initial=0.0) for view in examination.views for eef in view.eefs.values()]
     return max(1.2 * float(np.median(speeds or [0.0])), 1e-6)
 
 
 def _head(board: Canvas, examination: Examination) -> None:
-    """File, verdict, findings about the file as a whole, and the legend."""
+    """Draw the file name, the verdict, findings about the whole file, and the legend."""
     report, sheet = examination.report, board.sheet()
-    sheet.text(16, 22, cut(report.path[-120:], 120), size=12, va="center_baseline")
+    sheet.text(16, 22, shorten(report.path[-120:], 120), size=12, va="center_baseline")
     verdict = _HEALTHY if report.is_healthy else _LEVEL_COLORS[ERROR]
     sheet.text(16, 47, report.summary(), size=11, weight="bold", color=verdict, va="center_baseline")
-    for index, finding in enumerate([finding for finding in report.findings if finding.demo is None][:_MOST_LINES]):
+    for index, finding in enumerate([finding for finding in report.findings if finding.demo is None][:_MAX_LINES]):
         place, color = (_WIDTH - 16, 20 + 18 * index), _LEVEL_COLORS[finding.level]
-        line = sheet.text(*place, cut(finding.found, 90), color=color, ha="right", va="center_baseline")
-        board.hint(line, _details(finding))
+        line = sheet.text(*place, shorten(finding.found, 90), color=color, ha="right", va="center_baseline")
+        board.add_tooltip(line, _details(finding))
     _legend(sheet, examination)
 
 
@@ -121,21 +125,25 @@ def _legend(sheet: "Axes", examination: Examination) -> None:
     if len(eefs) == 1:
         entries += [(Patch(color=_color(index)), _label(eefs[0], index)) for index in range(len(eefs[0].subtasks))]
     entries.append((Line2D([], [], color=_SPEED, linewidth=1.2), "speed of the end effector"))
-    place_legend(
-        sheet, [handle for handle, _ in entries], [cut(name, 26) for _, name in entries], ncols=len(entries),
+    add_legend(
+        sheet, [handle for handle, _ in entries], [shorten(name, 26) for _, name in entries], ncols=len(entries),
         loc="center left", bbox_to_anchor=(10 / _WIDTH, 1 - 76 / sheet.get_ylim()[0]), borderpad=0, handlelength=1.2,
         columnspacing=1.6, handletextpad=0.5,
     )  # fmt: skip
 
 
 class _Rows:
-    """Draws demos below each other."""
+    """Rows of the timeline, one per demo.
 
-    def __init__(self, board: Canvas, axes: "Axes", fastest: float):
-        self._board, self._axes, self._fastest = board, axes, fastest
-        self._per_step = (_WIDTH - _LEFT - _RIGHT) / axes.get_xlim()[1]
-        self._beside = axes.get_yaxis_transform()
-        """Horizontal coordinates 0 at the left end of the axes, 1 at the right end."""
+    Args:
+        max_speed: speed at the upper edge of a bar [m/s].
+    """
+
+    def __init__(self, board: Canvas, axes: "Axes", max_speed: float):
+        self._board, self._axes, self._max_speed = board, axes, max_speed
+        self._px_per_step = (_WIDTH - _LEFT - _RIGHT) / axes.get_xlim()[1]
+        self._margin = axes.get_yaxis_transform()
+        """Transform with horizontal coordinates 0 at the left end of the axes and 1 at the right end."""
 
     def draw(
         self, name: str, view: DemoView | None, found: Sequence[DemoFinding], top: float, shares: Sequence[float]
@@ -143,35 +151,37 @@ class _Rows:
         """Draw a demo.
 
         Args:
-            shares: by subtask, share of the simulated trials that chose this demo.
+            view: None if the demo cannot be read.
+            top: upper edge of the row [px].
+            shares: fraction of the simulated trials that selected this demo, per subtask.
         """
-        middle = top + _STACK * _MARK + _BAR / 2
-        self._text(-12, middle, cut(name, 14), transform=self._beside, ha="right")
+        middle = top + _MAX_STACKED * _MARK + _BAR / 2
+        self._text(-12, middle, shorten(name, 14), transform=self._margin, ha="right")
         if shares:
-            chosen = f"chosen {np.mean(shares):.0%}"
-            self._text(-12, middle + 17, chosen, transform=self._beside, ha="right", color=MUTED, size=7.5)
+            selected = f"selected {np.mean(shares):.0%}"
+            self._text(-12, middle + 17, selected, transform=self._margin, ha="right", color=MUTED, size=7.5)
         if view is None:
             self._rectangle(0, self._axes.get_xlim()[1], middle - _BAR / 2, _BAR, _UNKNOWN)
-            self._text(10, middle, "cannot be read", transform=self._beside, color=CELL_INK)
+            self._text(10, middle, "cannot be read", transform=self._margin, color=CELL_INK)
         eefs = list(view.eefs.values()) if view is not None else []
         for index, eef in enumerate(eefs):
-            bar = middle - _BAR / 2 + index * _LANE
+            bar = middle - _BAR / 2 + index * _EEF_HEIGHT
             self._bar(eef, bar)
             if len(eefs) > 1:
-                self._text(8, bar + _BAR / 2, cut(eef.name, 16), x=eef.num_steps, color=MUTED, size=SMALL)
+                self._text(8, bar + _BAR / 2, shorten(eef.name, 16), x=eef.num_steps, color=MUTED, size=SMALL)
             if view is not None and eef.spans is None:
                 self._rises(view, eef, bar)
         self._findings(found, [eef.name for eef in eefs], middle - _BAR / 2)
-        self._checks(found, middle)
+        self._check_names(found, middle)
 
     def _bar(self, eef: EefView, top: float) -> None:
         self._rectangle(0, eef.num_steps, top, _BAR, _UNKNOWN)
         for index, (start, end) in enumerate(eef.spans or []):
             label = _label(eef, index)
             self._rectangle(start, end, top, _BAR, _color(index), f"{label}: steps {start} to {end - 1}")
-            if len(label) * 0.9 * _LETTER < (end - start) * self._per_step - 6:
+            if len(label) * 0.9 * _LETTER < (end - start) * self._px_per_step - 6:
                 self._text(5, top + 8, printable(label), x=start, size=SMALL, color="#5a6672")
-        heights = top + _BAR - (_BAR - 2) * np.minimum(eef.speed / self._fastest, 1.0)
+        heights = top + _BAR - (_BAR - 2) * np.minimum(eef.speed / self._max_speed, 1.0)
         self._axes.plot(np.arange(len(heights)), heights, color=_SPEED, linewidth=1.1, solid_joinstyle="round")
         self._rectangle(0, eef.num_steps, top + _BAR, _STRIP, GRID)
         changes = [0, *eef.gripper_transitions, eef.num_steps]
@@ -179,7 +189,7 @@ class _Rows:
             self._rectangle(first, end, top + _BAR, _STRIP, _CLOSED, f"gripper closed: steps {first} to {end - 1}")
 
     def _rises(self, view: DemoView, eef: EefView, top: float) -> None:
-        """Steps in which signals rise that the subtasks' boundaries could not be taken from."""
+        """Draw the steps in which term signals rise, for demos whose subtask boundaries could not be determined."""
         for index, config in enumerate(eef.subtasks[:-1]):
             values = view.demo.subtask_term_signals.get(config.subtask_term_signal or "")
             for step in [] if values is None else rising_steps(values)[:5].tolist():
@@ -187,26 +197,26 @@ class _Rows:
                 signal = printable(config.subtask_term_signal)
                 self._text(4, top + 5 + 7 * (index % 3), signal, x=step, size=7.5, color=CELL_INK)
 
-    def _findings(self, found: Sequence[DemoFinding], lanes: Sequence[str], first_bar: float) -> None:
-        """A triangle over the step of each finding; worse ones lower, so that they are seen where some must be left out."""
-        taken: list[tuple[int, float]] = []
+    def _findings(self, found: Sequence[DemoFinding], eef_names: Sequence[str], first_bar: float) -> None:
+        """Draw a triangle above the step of each finding. Of more than three at a step, only the worst are shown."""
+        drawn: list[tuple[int, float]] = []
         for finding in _worst_first(found):
             if finding.frame is None:
                 continue
-            lane = lanes.index(finding.eef) if finding.eef in lanes else 0
-            bar, color = first_bar + lane * _LANE, _LEVEL_COLORS[finding.level]
+            eef = eef_names.index(finding.eef) if finding.eef in eef_names else 0
+            bar, color = first_bar + eef * _EEF_HEIGHT, _LEVEL_COLORS[finding.level]
             if finding.last_frame is not None:
                 self._rectangle(finding.frame, finding.last_frame + 1, bar - 3, 3, color, _details(finding))
             x = finding.frame + 0.5
-            below = sum(other == lane and abs(place - x) * self._per_step < _MARK for other, place in taken)
-            taken.append((lane, x))
-            if below < _STACK:
+            below = sum(other == eef and abs(place - x) * self._px_per_step < _MARK for other, place in drawn)
+            drawn.append((eef, x))
+            if below < _MAX_STACKED:
                 y = bar - _MARK * (below + 0.5) - 1
                 mark = self._axes.scatter([x], [y], marker="v", s=38, color=color, linewidths=0, zorder=4, clip_on=False)
-                self._board.hint(mark, _details(finding))
+                self._board.add_tooltip(mark, _details(finding))
 
-    def _checks(self, found: Sequence[DemoFinding], y: float) -> None:
-        """The names of the checks that found something, beside the bars."""
+    def _check_names(self, found: Sequence[DemoFinding], y: float) -> None:
+        """Draw the names of the checks with findings to the right of the bars."""
         x, room = 14.0, _RIGHT - 40
         names: dict[tuple[str, str], list[DemoFinding]] = {}
         for finding in _worst_first(found):
@@ -214,14 +224,14 @@ class _Rows:
         for index, ((level, check), same) in enumerate(names.items()):
             label = check if len(same) == 1 else f"{check} ({len(same)})"
             if x + _LETTER * len(label) > room and index > 0:
-                self._text(x, y, f"+{len(names) - index}", x=1, transform=self._beside, color=MUTED)
+                self._text(x, y, f"+{len(names) - index}", x=1, transform=self._margin, color=MUTED)
                 return
-            text = self._text(x, y, label, x=1, transform=self._beside, color=_LEVEL_COLORS[level])
-            self._board.hint(text, "\n".join(map(_details, same)))
+            text = self._text(x, y, label, x=1, transform=self._margin, color=_LEVEL_COLORS[level])
+            self._board.add_tooltip(text, "\n".join(map(_details, same)))
             x += _LETTER * len(label) + 12
 
     def _text(self, right: float, y: float, text: str, x: float = 0.0, transform: Any = None, **options: Any) -> Any:
-        """A text that begins `right` pixels to the right of x."""
+        """Draw text that begins `right` pixels to the right of `x`."""
         options = {"ha": "left", "color": INK, **options}
         return self._axes.annotate(
             text, (x, y), (0.75 * right, 0), xycoords=transform or "data", textcoords="offset points",
@@ -233,7 +243,7 @@ class _Rows:
 
         shape = Rectangle((start, top), end - start, height, facecolor=color, linewidth=0)
         if hint:
-            self._board.hint(shape, hint)
+            self._board.add_tooltip(shape, hint)
         self._axes.add_patch(shape)
 
 

@@ -1,4 +1,4 @@
-"""Annotation with start signals and with marks made by hand, from the configuration to the file."""
+"""Annotation with start signals and with a marks file, from the configuration to the annotated file."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def write_marks(path: Path, text: str) -> str:
     return f"marks_file={path}"
 
 
-def test_start_signals_are_added_and_nothing_else_changes(recorded, tmp_path):
+def test_start_signals_are_added_without_other_changes(recorded, tmp_path):
     annotate(recorded, tmp_path / "plain.hdf5")
     annotations = annotate(recorded, tmp_path / "with.hdf5", "annotate_subtask_start_signals=true")
     plain, both = leaves_of(tmp_path / "plain.hdf5"), leaves_of(tmp_path / "with.hdf5")
@@ -58,9 +58,9 @@ def test_start_signals_are_added_and_nothing_else_changes(recorded, tmp_path):
     assert both[f"{STARTS}/reach"].dtype == bool
 
 
-def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(recorded, tmp_path):
+def test_full_disk_gives_one_clear_error_and_leaves_no_file(recorded, tmp_path):
     script = [sys.executable, str(ROOT / "scripts/annotate_demos.py"), *_arguments(recorded, tmp_path / "annotated.hdf5")]
-    # In the place of a disk that is full: no file may be longer.
+    # A limit on the size of files replaces a full disk.
     limited = ["bash", "-c", 'ulimit -f 100; trap "" XFSZ; exec "$@"', "bash", *script]
     done = subprocess.run(limited, capture_output=True, text=True, timeout=HANG_S)
     (message,) = (line for line in done.stderr.splitlines() if line.startswith("RecorderError: "))
@@ -68,7 +68,7 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_leaves_nothing(recorded, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_marks_replace_the_signals_of_the_task_in_the_demo_that_they_name(recorded, tmp_path):
+def test_marks_replace_signals_of_the_task_only_in_the_named_demo(recorded, tmp_path):
     annotate(recorded, tmp_path / "plain.hdf5")
     end = int(leaves_of(tmp_path / "plain.hdf5")[f"{TERMS}/lift"].argmax()) + 5
     marks = write_marks(tmp_path / "marks.yaml", f"demo_0: {{term: {{lift: {end}}}}}")
@@ -81,35 +81,35 @@ def test_marks_replace_the_signals_of_the_task_in_the_demo_that_they_name(record
         np.testing.assert_array_equal(leaves_of(tmp_path / "marked.hdf5", "demo_1")[f"{TERMS}/{signal}"], expected)
 
 
-BY_HAND = """
+MARKS = """
 demo_0: {term: {reach: 30, grasp: 60, lift: 90}, start: {reach: 0, grasp: 50, lift: 80, place: 100}}
 demo_1: {term: {reach: 31, grasp: 61}}
 """
 
 
-def test_boundaries_marked_by_hand_alone_are_all_that_is_written(recorded, tmp_path):
-    marks = write_marks(tmp_path / "marks.yaml", BY_HAND)
+def test_without_auto_only_marked_signals_are_written(recorded, tmp_path):
+    marks = write_marks(tmp_path / "marks.yaml", MARKS)
     annotations = annotate(recorded, tmp_path / "out.hdf5", "auto=false", "annotate_subtask_start_signals=true", marks)
     leaves = leaves_of(tmp_path / "out.hdf5")
     signals = {name: int(values.argmax()) for name, values in leaves.items() if "signals/" in name}
     terms = {f"{TERMS}/reach": 30, f"{TERMS}/grasp": 60, f"{TERMS}/lift": 90}
     assert signals == terms | {f"{STARTS}/{name}": step for name, step in zip(SIGNALS, (0, 50, 80, 100), strict=True)}
-    assert "demo_1: term signal 'lift' is not marked; give 'demo_1: {term: {lift: <step>}}'" in str(annotations[1].rejection)
+    assert "demo_1: term signal 'lift' is not marked; add 'demo_1: {term: {lift: <step>}}'" in str(annotations[1].rejection)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("demo_7: {}", "there is no demo 'demo_7'; choices: demo_0, demo_1"),
-        ("demo_0: {terms: {}}", "demo_0: there is no key 'terms'; choices: term, start (did you mean 'term'?)"),
-        ("demo_0: {term: {raech: 3}}", "demo_0: term: there is no signal 'raech'; choices: reach, grasp, lift, place"),
-        ("demo_0: {term: {reach: soon}}", "demo_0: term.reach: 'soon' is no step"),
-        ("demo_0: {term: {reach: true}}", "True is no step"),
-        ("- demo_0", "is no mapping"),
-        ("demo_0: {term: ", "is no YAML file"),
+        ("demo_7: {}", "demo 'demo_7' not found; choices: demo_0, demo_1"),
+        ("demo_0: {terms: {}}", "demo_0: key 'terms' not found; choices: term, start (did you mean 'term'?)"),
+        ("demo_0: {term: {raech: 3}}", "demo_0: term: signal 'raech' not found; choices: reach, grasp, lift, place"),
+        ("demo_0: {term: {reach: soon}}", "demo_0: term.reach: must be an integer (got 'soon')"),
+        ("demo_0: {term: {reach: true}}", "must be an integer (got True)"),
+        ("- demo_0", "is not a mapping"),
+        ("demo_0: {term: ", "is not a YAML file"),
     ],
 )
-def test_marks_that_name_what_is_not_there_are_refused(recorded, tmp_path, text, words):
+def test_invalid_marks_file_is_refused(recorded, tmp_path, text, words):
     with pytest.raises(SourceDataError) as caught:
         annotate(recorded, tmp_path / "out.hdf5", write_marks(tmp_path / "marks.yaml", text))
     assert words in str(caught.value)
@@ -118,26 +118,27 @@ def test_marks_that_name_what_is_not_there_are_refused(recorded, tmp_path, text,
 
 
 @pytest.mark.parametrize("step", [0, 10_000])
-def test_mark_outside_of_the_demo_rejects_it(recorded, tmp_path, step):
+def test_mark_outside_of_a_demo_rejects_the_demo(recorded, tmp_path, step):
     marks = write_marks(tmp_path / "marks.yaml", f"demo_0: {{term: {{reach: {step}}}}}")
     annotations = annotate(recorded, tmp_path / "out.hdf5", marks)
-    assert f"the mark of 'reach' is at step {step}" in str(annotations[0].rejection)
+    num_steps = annotations[0].demo.num_steps
+    assert f"the mark of 'reach' must be at a step from 1 to {num_steps - 1} (got {step})" in str(annotations[0].rejection)
     assert annotations[1].rejection is None
 
 
-def test_start_after_its_end_rejects_the_demo(recorded, tmp_path):
+def test_start_of_a_skill_after_its_end_rejects_the_demo(recorded, tmp_path):
     marks = write_marks(tmp_path / "marks.yaml", "demo_0: {term: {reach: 30}, start: {reach: 40}}")
     annotations = annotate(recorded, tmp_path / "out.hdf5", "annotate_subtask_start_signals=true", marks)
     assert "signal 'reach' never rises at or after step 40, where the subtask begins" in str(annotations[0].rejection)
 
 
-def test_annotation_by_hand_without_marks_is_refused(recorded, tmp_path):
-    with pytest.raises(ConfigError, match="no marks_file"):
+def test_annotation_without_auto_requires_a_marks_file(recorded, tmp_path):
+    with pytest.raises(ConfigError, match="auto: false requires a marks_file"):
         annotate(recorded, tmp_path / "out.hdf5", "auto=false")
-    with pytest.raises(SourceDataError, match="no such file; check marks_file"):
+    with pytest.raises(SourceDataError, match=r"nothing\.yaml: not found; check marks_file"):
         annotate(recorded, tmp_path / "out.hdf5", "auto=false", f"marks_file={tmp_path}/nothing.yaml")
 
 
-def test_file_whose_demos_all_lack_marks_is_refused(recorded, tmp_path):
+def test_file_without_accepted_demos_is_refused(recorded, tmp_path):
     with pytest.raises(MimicError, match="all 2 demos were rejected"):
         annotate(recorded, tmp_path / "out.hdf5", "auto=false", write_marks(tmp_path / "marks.yaml", "{}"))

@@ -1,4 +1,4 @@
-"""The scripts over dataset files, as a user starts them: exit codes, messages, replays, memory."""
+"""Scripts for datasets, started as a user starts them: exit codes, messages, replays, memory."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from tests.kinematic_sources import generate_cfg
 
 @pytest.fixture(scope="module")
 def generated(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Without the demos' digests, so that tests can change something."""
+    """A generated dataset without digests of demos, so that tests can change its data."""
     folder = tmp_path_factory.mktemp("generated")
     run_generation(generate_cfg(kinematic_source, folder, "num_envs=7", "datagen_config.generation_num_trials=7"))
     with h5py.File(folder / "demo.hdf5", "r+") as file:
@@ -39,11 +39,11 @@ BAD_INPUT = [
     ("validate_dataset", ["input_file=good.hdf5", "num_replays=-1"], ["num_replays", "-1"]),
     ("validate_dataset", ["--stric"], ["--stric", "did you mean '--strict'?"]),
     ("merge_datasets", ["input_file=[good.hdf5]", "output_file=out.hdf5"], ["input_file", "two or more"]),
-    ("merge_datasets", ["input_file=[good.hdf5,good.hdf5]", "output_file=out.hdf5"], ["given twice"]),
+    ("merge_datasets", ["input_file=[good.hdf5,good.hdf5]", "output_file=out.hdf5"], ["listed twice"]),
     ("merge_datasets", ["input_file=[good.hdf5,newer.hdf5]", "output_file=out.hdf5"], ["newer.hdf5", "format_version is 2"]),
     ("merge_datasets", ["input_file=[good.hdf5,old.hdf5]", "output_file=out.hdf5"], ["old.hdf5", "format_version is 0"]),
     ("merge_datasets", ["input_file=[good.hdf5,old.hdf5]", "output_file=good.hdf5"], ["one of the inputs"]),
-    ("merge_datasets", ["input_file=[good.hdf5,other.hdf5]"], ["output_file", "no value"]),
+    ("merge_datasets", ["input_file=[good.hdf5,other.hdf5]"], ["output_file", "must be set"]),
     ("split_dataset", ["input_file=good.hdf5", "--by_source_demo"], ["good.hdf5", "demo_0", "source_demos"]),
     ("replay_demos", ["input_file=good.hdf5", "num_envs=0"], ["num_envs", "0"]),
     ("replay_demos", ["input_file=good.hdf5", "sim=isaaclab"], ["SimulatorUnavailable: sim.engine: Isaac Lab is not"]),
@@ -67,7 +67,7 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(
     assert not list(tmp_path.glob("out*"))
 
 
-def test_exit_code_tells_valid_from_faulty(tmp_path: Path) -> None:
+def test_exit_code_is_1_for_faults(tmp_path: Path) -> None:
     path = make_source_file(tmp_path / "demo.hdf5")
     done = run_script("validate_dataset", f"input_file={path}", "--json", "--strict", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -82,13 +82,13 @@ def test_exit_code_tells_valid_from_faulty(tmp_path: Path) -> None:
     assert "InvalidDataset" in message_of(done)
 
 
-def test_merge_validate_split_inspect_in_turn(generated: Path, tmp_path: Path) -> None:
+def test_merged_dataset_can_be_validated_split_and_inspected(generated: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.hdf5"
     with h5py.File(generated) as source, h5py.File(other, "w") as file:
         file.attrs["format_version"] = 1
         source.copy("data", file)
         for demo in file["data"].values():
-            demo["actions"][0, 6] = 0.5  # Not the same demos once more: still open.
+            demo["actions"][0, 6] = 0.5  # Open gripper: the demos must differ from those of the other file.
     run = [
         ("merge_datasets", [f"input_file=[{generated},{other}]", "output_file=merged.hdf5"]),
         ("validate_dataset", ["input_file=merged.hdf5", "--strict"]),
@@ -108,14 +108,14 @@ def replay_cfg(path: Path, **fields: object) -> ReplayDemosCfg:
 
 
 @pytest.mark.parametrize("num_envs", [1, 3, 7, 50])
-def test_recorded_successes_succeed_again_at_any_number_of_envs(generated: Path, num_envs: int) -> None:
+def test_replayed_demos_succeed_with_any_number_of_envs(generated: Path, num_envs: int) -> None:
     results = replay_dataset(generated, num_envs=num_envs).demos
     assert [result.name for result in results] == [f"demo_{index}" for index in range(7)]
     assert all(result.success and result.recorded_success for result in results)
     assert max(result.object_error or 0.0 for result in results) < 1e-5
 
 
-def test_state_error_is_how_far_an_object_is_off(generated: Path, tmp_path: Path) -> None:
+def test_object_error_is_the_distance_from_the_recorded_position(generated: Path, tmp_path: Path) -> None:
     path = tmp_path / "moved.hdf5"
     path.write_bytes(generated.read_bytes())
     with h5py.File(path, "r+") as file:
@@ -127,7 +127,7 @@ def test_state_error_is_how_far_an_object_is_off(generated: Path, tmp_path: Path
     assert not results[2].success and (results[2].object_error or 0.0) > 0.1
 
 
-def test_replay_reports_as_text_and_json(generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_prints_text_or_json(generated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command("replay", replay_cfg(generated))
     assert "replayed on kinematic: 7 of 7 demos succeed (100.0%)" in capsys.readouterr().out
     command("replay", replay_cfg(generated, json=True, num_demos=2))
@@ -147,7 +147,7 @@ def test_video_shows_the_replayed_states(generated: Path, tmp_path: Path, monkey
     assert len(shown) == 2
 
 
-def test_replay_refuses_what_it_cannot_play(generated: Path, tmp_path: Path) -> None:
+def test_replay_refuses_existing_videos_other_actions_and_unknown_tasks(generated: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.hdf5"
     path.write_bytes(generated.read_bytes())
     (tmp_path / "there.mp4").touch()
@@ -156,7 +156,7 @@ def test_replay_refuses_what_it_cannot_play(generated: Path, tmp_path: Path) -> 
     with h5py.File(path, "r+") as file:
         env_args = json.loads(file["data"].attrs["env_args"])
         file["data"].attrs["env_args"] = json.dumps(env_args | {"action": {"type": "joint"}})
-    with pytest.raises(SourceDataError, match="another action space"):
+    with pytest.raises(SourceDataError, match="different action space"):
         command("replay", replay_cfg(path))
     with h5py.File(path, "r+") as file:
         file["data"].attrs["env_args"] = json.dumps(env_args | {"env_name": "kitchen"})

@@ -1,4 +1,4 @@
-"""Import, export and preparation as a user starts them: both spellings, and one clear line for what is wrong."""
+"""Import, export and preparation, started as a user starts them: both spellings of options, and errors of one line."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from tests.interchange_files import make_image_dataset, make_mimicgen_file
 
 # fmt: off
 BAD_INPUT = [
-    ("import_dataset", ["output_file=o.hdf5"], ["input_file", "no value"]),
+    ("import_dataset", ["output_file=o.hdf5"], ["input_file", "must be set"]),
     ("import_dataset", ["input_file=nope.hdf5", "output_file=o.hdf5"], ["nope.hdf5", "not found"]),
     ("import_dataset", ["input_file=square.hdf5", "output_file=o.hdf5", "rename.objects={ketchop: x}"],
      ["rename.objects", "'ketchup'"]),
     ("import_dataset", ["input_file=square.hdf5", "output_file=o.hdf5", "rename.object={a: b}"],
      ["rename.object", "'objects'"]),
-    ("import_dataset", ["input_file=demo.hdf5", "output_file=o.hdf5"], ["Isaac Lab's layout already"]),
+    ("import_dataset", ["input_file=demo.hdf5", "output_file=o.hdf5"], ["already in Isaac Lab's layout"]),
     ("import_dataset", ["input_file=square.hdf5", "output_file=demo.hdf5"], ["demo.hdf5 already exists", "overwrite=true"]),
-    ("export_dataset", ["input_file=demo.hdf5"], ["format", "no value"]),
+    ("export_dataset", ["input_file=demo.hdf5"], ["format", "must be set"]),
     ("export_dataset", ["input_file=demo.hdf5", "--format", "lerobott"], ["format", "did you mean 'lerobot'?"]),
     ("export_dataset", ["input_file=demo.hdf5", "format=robomimic"], ["output_file", "no value"]),
-    ("export_dataset", ["input_file=demo.hdf5", "format=robomimic", "output_dir=x"], ["output_dir", "give output_file"]),
+    ("export_dataset", ["input_file=demo.hdf5", "format=robomimic", "output_dir=x"], ["output_dir", "use output_file"]),
     ("export_dataset", ["input_file=demo.hdf5", "format=robomimic", "output_file=o.hdf5", "eef_name=arm"],
      ["eef_name", "franka"]),
     ("prepare_dataset", ["input_file=demo.hdf5", "output_file=o.hdf5", "--add_rtg"], ["did you mean '--add_rtgs'?"]),
@@ -78,7 +78,7 @@ def test_help_names_the_fields(script, tmp_path):
         ],
     ],
 )
-def test_preparation_takes_both_spellings(arguments, folder):
+def test_preparation_accepts_both_spellings_of_options(arguments, folder):
     done = run_script("prepare_dataset", *arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Prepared 3 demos" in done.stdout and "Observations: actions, eef_pos" in done.stdout
@@ -86,7 +86,7 @@ def test_preparation_takes_both_spellings(arguments, folder):
         assert file["data/demo_0/returns_to_go"][0] == 1.0
 
 
-def test_image_preparation_as_the_second_seed_writes_it(folder):
+def test_image_preparation_with_flags(folder):
     arguments = ["--add_rtgs", "--sparse_reward", "--compress", "--img_key=agentview_image", "--crop_dim=16"]
     done = run_script("prepare_dataset", *arguments, "input_file=demo.hdf5", "output_file=o.hdf5", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -94,7 +94,7 @@ def test_image_preparation_as_the_second_seed_writes_it(folder):
         assert file["data/demo_0/obs/agentview_image"].shape[1:] == (16, 16, 3)
 
 
-def test_import_and_export_report_what_they_did(folder):
+def test_import_and_export_report_their_results(folder):
     done = run_script(
         "import_dataset", "input_file=square.hdf5", "output_file=i.hdf5", "rename.objects={ketchup: nut}", cwd=folder
     )

@@ -189,7 +189,7 @@ BAD_INPUT = [
     (["sim=isaaclab", "--rendering_mode", "nice"],
      "ConfigError: sim.launcher_args: argument --rendering_mode: invalid choice: 'nice'"),
     (["--rendering_mod", "nice"], "ConfigError: --rendering_mod: generate has no such flag"),
-    (["--livestream"], "ConfigError: --livestream: needs a value, e.g. --livestream <value>"),
+    (["--livestream"], "ConfigError: --livestream: requires a value, e.g. --livestream <value>"),
 ]
 # fmt: on
 

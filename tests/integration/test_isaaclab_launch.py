@@ -77,7 +77,7 @@ def test_bad_input_gets_one_clear_line_and_nothing_is_written(words: list[str], 
 
 
 def test_launchers_own_parser_says_what_is_wrong_with_a_flag() -> None:
-    with pytest.raises(ConfigError, match="--livestream: needs a value"):
+    with pytest.raises(ConfigError, match="--livestream: requires a value"):
         translate(["--livestream"], GenerateCfg)
     assert translate(["--livestream", "2", "--xr"], GenerateCfg) == ["sim.launcher_args=['--livestream=2','--xr']"]
 

@@ -1,4 +1,4 @@
-"""A merge that is killed leaves no file that looks whole, and can be made again."""
+"""A killed merge leaves no output file, and the merge can be run again."""
 
 import random
 import subprocess
@@ -31,7 +31,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def test_killed_merge_has_no_result_or_the_whole_one(inputs: list[Path], tmp_path: Path) -> None:
+def test_killed_merge_leaves_no_output_or_the_complete_output(inputs: list[Path], tmp_path: Path) -> None:
     whole, output = tmp_path / "whole.hdf5", tmp_path / "out.hdf5"
     started = time.perf_counter()
     merge_datasets(inputs, whole)
@@ -42,7 +42,7 @@ def test_killed_merge_has_no_result_or_the_whole_one(inputs: list[Path], tmp_pat
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            # The first kill comes at once, so that one comes before the end however fast the machine has become.
+            # The first kill is immediate, so that at least one is before the end of the merge.
             time.sleep(rng.uniform(0, 1.2 * duration) if number else 0.0)
             process.kill()
         if output.exists():
@@ -50,6 +50,6 @@ def test_killed_merge_has_no_result_or_the_whole_one(inputs: list[Path], tmp_pat
             output.unlink()
         else:
             num_unfinished += 1
-    assert num_unfinished > 0, "no kill came before the end"
+    assert num_unfinished > 0, "no kill was before the end of the merge"
     merge_datasets(inputs, output, overwrite=True)
     assert dataset_digest(output) == digest

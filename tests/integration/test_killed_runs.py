@@ -150,7 +150,7 @@ def test_a_stopped_run_ends_soon_and_goes_on(
 ) -> None:
     first = nursery.start(folder, *replaced(arguments, "num_envs=1"), signal_at_save=signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
-    assert "continue with resume=true" in first.message()
+    assert "to continue, use resume=true" in first.message()
     assert 0 < len(trials_of(folder)) < NUM_DEMOS
     assert nursery.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)

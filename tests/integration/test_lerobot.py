@@ -1,4 +1,4 @@
-"""The LeRobot export, read back by `LeRobotDataset` itself. `make test-lerobot` sets up what these tests need."""
+"""LeRobot export, read by `LeRobotDataset`. `make test-lerobot` installs the requirements of these tests."""
 
 # T steps of one demo, F frames of a dataset
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.lerobot
 requires.module("lerobot", "lerobot")
 
 VIDEO_TOLERANCE = 12.0
-"""By how much a pixel may be off on average after lossy encoding, of 255."""
+"""Largest mean difference of pixel values (0 to 255) after lossy encoding."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def load(folder: Path, repo_id: str):
 
 
 def concatenated(path: Path, key: str) -> np.ndarray:
-    """A dataset of all demos, one after the other, (F, ...)."""
+    """A dataset of all demos, concatenated, shape (F, ...)."""
     with h5py.File(path) as file:
         return np.concatenate([file[f"data/demo_{index}/{key}"][()] for index in range(len(file["data"]))])
 
@@ -42,7 +42,7 @@ def column(loaded, name: str) -> np.ndarray:
     return np.array(loaded.hf_dataset.with_format(None)[name], dtype=np.float32)
 
 
-def test_low_dimensional_values_are_those_of_the_file(dataset, tmp_path):
+def test_low_dimensional_values_are_equal_to_those_of_the_file(dataset, tmp_path):
     options = LeRobotOptions(state_keys=("eef_pos", "actions"), instruction="put the ketchup away", videos=False)
     done = export_lerobot(dataset, tmp_path / "out", options)
     loaded = load(tmp_path / "out", done.repo_id)
@@ -57,7 +57,7 @@ def test_low_dimensional_values_are_those_of_the_file(dataset, tmp_path):
     assert np.array_equal(frame["observation.state"].numpy(), state[70])
 
 
-def test_images_as_png_are_those_of_the_file(dataset, tmp_path):
+def test_png_images_are_equal_to_those_of_the_file(dataset, tmp_path):
     done = export_lerobot(dataset, tmp_path / "out", LeRobotOptions(videos=False))
     loaded = load(tmp_path / "out", done.repo_id)
     for camera in CAMERAS:
@@ -67,7 +67,7 @@ def test_images_as_png_are_those_of_the_file(dataset, tmp_path):
             assert np.array_equal(np.round(frame.transpose(1, 2, 0) * 255).astype(np.uint8), images[index])
 
 
-def test_images_as_videos_are_close_to_those_of_the_file(dataset, tmp_path):
+def test_video_frames_are_close_to_images_of_the_file(dataset, tmp_path):
     done = export_lerobot(dataset, tmp_path / "out", LeRobotOptions())
     loaded = load(tmp_path / "out", done.repo_id)
     assert list((tmp_path / "out").rglob("*.mp4"))
@@ -77,7 +77,7 @@ def test_images_as_videos_are_close_to_those_of_the_file(dataset, tmp_path):
         assert np.abs(frame - images[index]).mean() < VIDEO_TOLERANCE
 
 
-def test_generated_dataset_keeps_its_rewards_and_ends(kinematic_source, tmp_path):
+def test_generated_dataset_keeps_its_rewards_and_dones(kinematic_source, tmp_path):
     from isaaclab_mimic_ext.run.generate import generate_run
 
     generate_run(generate_cfg(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=4", "num_envs=4"))
@@ -89,12 +89,12 @@ def test_generated_dataset_keeps_its_rewards_and_ends(kinematic_source, tmp_path
     assert np.array_equal(column(loaded, "next.done"), concatenated(generated, "dones"))
 
 
-def test_what_cannot_be_exported_is_refused_and_nothing_is_left(dataset, tmp_path):
+def test_invalid_options_and_files_are_refused_and_no_folder_is_left(dataset, tmp_path):
     output = tmp_path / "out"
     for options, message in (
-        (LeRobotOptions(state_keys=("eef_pose",)), r"no low-dimensional 'eef_pose'.*'eef_pos'"),
-        (LeRobotOptions(state_keys=()), "nothing is left"),
-        (LeRobotOptions(fps=0), "fps: 0"),
+        (LeRobotOptions(state_keys=("eef_pose",)), r"'eef_pose' is not a low-dimensional observation.*'eef_pos'"),
+        (LeRobotOptions(state_keys=()), "requires at least one observation"),
+        (LeRobotOptions(fps=0), r"fps: must be >= 1 Hz \(got 0\)"),
     ):
         with pytest.raises(ConfigError, match=message):
             export_lerobot(dataset, output, options)
@@ -105,11 +105,11 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(dataset, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {"demo.hdf5"}
 
 
-def test_only_a_lerobot_dataset_is_ever_replaced(dataset, tmp_path):
+def test_overwrite_replaces_only_lerobot_datasets(dataset, tmp_path):
     output, options = tmp_path / "out", LeRobotOptions(state_keys=("eef_pos",), videos=False)
     output.mkdir()
     (output / "thesis.txt").write_text("precious")
-    with pytest.raises(OutputError, match="no LeRobot dataset"):
+    with pytest.raises(OutputError, match="is not a LeRobot dataset"):
         export_lerobot(dataset, output, options, overwrite=True)
     assert (output / "thesis.txt").exists()
     other = tmp_path / "other"

@@ -112,7 +112,7 @@ def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
     [
         (
             ["sim=mujoco"],
-            "teleop_device: 'keyboard' takes its keys from Isaac Lab's window, and 'mujoco' has none; choices there: "
+            "teleop_device: 'keyboard' requires the window of Isaac Lab, but the engine is 'mujoco'; choices: "
             "scripted, scripted_fluent",
         ),
         (["headless=true"], "teleop_device: 'keyboard' requires a window, but headless is true; omit --headless"),

@@ -1,4 +1,4 @@
-"""The command `mimic`: its verbs, their help, and that it is the same as the scripts."""
+"""The command `mimic`: its verbs and help. The scripts accept the same command line."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def mimic(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
-def test_help_lists_the_verbs_in_the_order_in_which_people_need_them(tmp_path: Path) -> None:
+def test_help_lists_all_verbs_in_the_order_of_their_use(tmp_path: Path) -> None:
     done = mimic("--help", cwd=tmp_path)
     assert done.returncode == 0
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  ")]
@@ -46,7 +46,7 @@ def test_help_lists_the_verbs_in_the_order_in_which_people_need_them(tmp_path: P
 
 
 def test_help_takes_less_than_a_second(tmp_path: Path) -> None:
-    """Processor time, which does not depend on what else the machine does."""
+    """CPU time, which does not depend on the load of the machine."""
     code = "import sys, time, atexit; atexit.register(lambda: print(time.process_time(), file=sys.stderr)); "
     code += "sys.argv = ['mimic', '--help']; from isaaclab_mimic_ext.commands.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
@@ -56,7 +56,7 @@ def test_help_takes_less_than_a_second(tmp_path: Path) -> None:
 def test_unknown_verb_names_the_nearest_one_and_exits_with_2(tmp_path: Path) -> None:
     done = mimic("genrate", "num_envs=3", cwd=tmp_path)
     assert done.returncode == 2
-    assert "UsageError: mimic has no verb 'genrate'" in done.stderr and "did you mean 'generate'?" in done.stderr
+    assert "UsageError: 'genrate' is not a verb of mimic" in done.stderr and "did you mean 'generate'?" in done.stderr
 
 
 def test_no_verb_shows_the_help_and_exits_with_2(tmp_path: Path) -> None:
@@ -65,18 +65,18 @@ def test_no_verb_shows_the_help_and_exits_with_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["demo", "record", "split", "sweep-report"])
-def test_help_of_a_verb_names_its_fields(verb: str, tmp_path: Path) -> None:
+def test_help_of_a_verb_lists_its_fields(verb: str, tmp_path: Path) -> None:
     done = mimic(verb, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "overwrite:" in done.stdout or "input_file:" in done.stdout
 
 
-def test_every_command_has_a_verb_and_a_script() -> None:
+def test_every_schema_has_a_verb_and_a_script() -> None:
     assert {verb.config for verb in VERBS.values()} == set(SCRIPT_SCHEMAS)
     assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == set(SCRIPT_SCHEMAS)
 
 
-def test_module_and_script_take_the_same_command_line(tmp_path: Path) -> None:
+def test_module_and_script_accept_the_same_command_line(tmp_path: Path) -> None:
     words = ("--cfg", "job", "num_envs=7", "seed=3", "subtask_configs.franka.0.num_fixed_steps=2", "output_dir=run")
     script = [sys.executable, str(ROOT / "scripts" / "generate.py"), *words]
     shown = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
@@ -84,7 +84,7 @@ def test_module_and_script_take_the_same_command_line(tmp_path: Path) -> None:
     assert mimic("generate", *words, cwd=tmp_path).stdout == shown
 
 
-def test_demo_is_generate_with_settings_that_can_be_changed(tmp_path: Path) -> None:
+def test_demo_is_generate_with_defaults_that_can_be_overridden(tmp_path: Path) -> None:
     done = mimic("demo", "--cfg", "job", "--num_envs", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "num_envs: 5" in done.stdout and "headless: true" in done.stdout and "name: desktop_organizer" in done.stdout

@@ -43,7 +43,7 @@ def test_a_signal_keeps_every_finished_demo(number: int, tmp_path: Path, monkeyp
             signal.raise_signal(number)
 
     monkeypatch.setattr(KinematicEnv, "step", step_and_signal)
-    monkeypatch.setattr("isaaclab_mimic_ext.commands.record.MAX_SCENES", 4)
+    monkeypatch.setattr("isaaclab_mimic_ext.commands.record.MAX_NUM_ENVS", 4)
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match="4 finished demos are in") as raised:
         record(output, "num_demos=20")

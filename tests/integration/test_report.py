@@ -1,4 +1,4 @@
-"""The report of a run: what it counts agrees with the run's trials, and the page is whole in every state of a run."""
+"""Report of a run: its counts agree with the trials of the run, and the page is complete in each state of a run."""
 
 # K trials
 
@@ -30,7 +30,7 @@ from tests.pages import charts_of, check_page
 
 ROOT = Path(__file__).parents[2]
 NUM_TRIALS = 90
-SHAKY = [f"subtask_configs.franka.{index}.action_noise={noise}" for index, noise in enumerate((0.25, 0.5, 0.3, 0.3))]
+LARGE_NOISE = [f"subtask_configs.franka.{index}.action_noise={noise}" for index, noise in enumerate((0.25, 0.5, 0.3, 0.3))]
 
 
 def generate(source: Path, folder: Path, *overrides: str) -> RunFolder:
@@ -45,9 +45,9 @@ def write_page(folder: RunFolder, **fields: object) -> str:
 
 @pytest.fixture(scope="module")
 def run(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run with failures of some kinds."""
+    """A run with several failure reasons."""
     folder = tmp_path_factory.mktemp("report") / "run"
-    return generate(kinematic_source, folder, *SHAKY, f"datagen_config.generation_num_trials={NUM_TRIALS}")
+    return generate(kinematic_source, folder, *LARGE_NOISE, f"datagen_config.generation_num_trials={NUM_TRIALS}")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def records(run: RunFolder) -> RunRecords:
     return read_records(run.store)
 
 
-def test_records_are_those_of_every_trial(run: RunFolder, records: RunRecords) -> None:
+def test_records_contain_all_trials(run: RunFolder, records: RunRecords) -> None:
     stats = json.loads(run.stats.read_text())
     assert records.trials.tolist() == list(range(NUM_TRIALS))
     assert int(records.success.sum()) == stats["num_success"]
@@ -63,20 +63,22 @@ def test_records_are_those_of_every_trial(run: RunFolder, records: RunRecords) -
     assert all((reason == "") == success for reason, success in zip(records.reason, records.success, strict=True))
 
 
-def test_a_resumed_run_keeps_the_records_of_its_earlier_sessions(kinematic_source: Path, tmp_path: Path) -> None:
+def test_resumed_run_has_the_records_of_an_uninterrupted_run(kinematic_source: Path, tmp_path: Path) -> None:
     whole = read_records(
-        generate(kinematic_source, tmp_path / "whole", *SHAKY, "datagen_config.generation_num_trials=40").store
+        generate(kinematic_source, tmp_path / "whole", *LARGE_NOISE, "datagen_config.generation_num_trials=40").store
     )
     budget = ("datagen_config.generation_num_trials=40", "datagen_config.max_total_failures=1")
     with pytest.raises(BudgetExhausted):
-        generate(kinematic_source, tmp_path / "parts", *SHAKY, *budget)
-    parts = generate(kinematic_source, tmp_path / "parts", *SHAKY, "datagen_config.generation_num_trials=40", "resume=true")
+        generate(kinematic_source, tmp_path / "parts", *LARGE_NOISE, *budget)
+    parts = generate(
+        kinematic_source, tmp_path / "parts", *LARGE_NOISE, "datagen_config.generation_num_trials=40", "resume=true"
+    )
     again = read_records(parts.store)
     for name in ("trials", "success", "reason", "length", "scene", "reached", "source_demos", "tracking"):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name), name)
 
 
-def test_the_summary_adds_up(run: RunFolder, records: RunRecords) -> None:
+def test_counts_of_the_summary_are_consistent(run: RunFolder, records: RunRecords) -> None:
     summary = summarize(records)
     assert summary == {key: json.loads(run.stats.read_text())[key] for key in summary}
     total, good = len(records), int(records.success.sum())
@@ -100,7 +102,7 @@ def test_the_summary_adds_up(run: RunFolder, records: RunRecords) -> None:
         assert np.sum(places["trials"]) == total and np.sum(places["successes"]) == good
 
 
-def test_each_trial_lies_in_the_bin_of_its_place(records: RunRecords) -> None:
+def test_trials_are_counted_in_the_bin_of_their_position(records: RunRecords) -> None:
     bins, yaws = place_bins(records, 0), yaw_bins(records, 0)
     assert bins is not None and yaws is not None
     trials = np.zeros_like(bins.trials)
@@ -110,10 +112,10 @@ def test_each_trial_lies_in_the_bin_of_its_place(records: RunRecords) -> None:
         trials[row, column] += 1
     np.testing.assert_array_equal(bins.trials, trials)
     assert yaws.trials.sum() == len(records)
-    assert yaw_bins(records, 1) is None, "the basket is not turned"
+    assert yaw_bins(records, 1) is None, "the yaw of the basket is not randomized"
 
 
-def test_the_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, records: RunRecords) -> None:
+def test_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, records: RunRecords) -> None:
     requires.module("mujoco.batch", "mujoco")
     page = write_page(run, num_failures=2)
     parser = check_page(page)
@@ -132,7 +134,7 @@ def test_the_page_shows_counts_reasons_and_pictures_of_failures(run: RunFolder, 
     assert sum(tag == "video" for tag, _ in parser.found) == len(pictures)
 
 
-def test_the_charts_show_every_stage_reason_and_failed_trial(run: RunFolder, records: RunRecords) -> None:
+def test_charts_show_all_stages_reasons_and_failed_trials(run: RunFolder, records: RunRecords) -> None:
     page = write_page(run, pictures=False)
     progress, reasons, *places = charts_of(page)
     attained = [int(records.attained(subtask).sum()) for subtask in records.subtasks[0]]
@@ -142,10 +144,10 @@ def test_the_charts_show_every_stage_reason_and_failed_trial(run: RunFolder, rec
         assert f"<title>{reason}: {count}</title>" in reasons
     for trial, reason in zip(records.trials[~records.success], records.reason[~records.success], strict=True):
         assert f"<title>trial {trial}: {reason}</title>" in places[0]
-    assert page == write_page(run, pictures=False), "the same run has the same page"
+    assert page == write_page(run, pictures=False), "equal runs must have equal pages"
 
 
-def test_names_from_files_are_escaped_in_every_place_of_the_page(records: RunRecords) -> None:
+def test_names_from_files_are_escaped_everywhere_in_the_page(records: RunRecords) -> None:
     name = '<b onload="x">$a$ & $\\frac'
     facts = records.facts["trials"]
     trials = {
@@ -163,7 +165,7 @@ def test_names_from_files_are_escaped_in_every_place_of_the_page(records: RunRec
     assert "\x00" not in page and "\x1b" not in page
 
 
-def test_trials_run_again_are_the_trials_that_were(run: RunFolder, records: RunRecords) -> None:
+def test_trials_that_run_again_have_the_same_states_and_reasons(run: RunFolder, records: RunRecords) -> None:
     rows = [*np.flatnonzero(~records.success)[:4].tolist(), *np.flatnonzero(records.success)[:2].tolist()]
     films = rerun_trials(run, records.facts["identity"], records.trials[rows].tolist())
     for film, row in zip(films, rows, strict=True):
@@ -173,9 +175,7 @@ def test_trials_run_again_are_the_trials_that_were(run: RunFolder, records: RunR
         np.testing.assert_allclose(place[0, :2], records.scene[row, 0, :2], atol=1e-5)
 
 
-def test_trials_of_a_run_whose_source_has_changed_are_not_run_again_but_the_page_is_written(
-    run: RunFolder, records: RunRecords, tmp_path: Path
-) -> None:
+def test_page_has_no_pictures_if_trials_cannot_be_run_again(run: RunFolder, records: RunRecords, tmp_path: Path) -> None:
     identity = {**records.facts["identity"], "content of input_file (sha256)": "another"}
     with pytest.raises(SourceDataError, match="this has changed: content of input_file"):
         rerun_trials(run, identity, [0])
@@ -187,10 +187,10 @@ def test_trials_of_a_run_whose_source_has_changed_are_not_run_again_but_the_page
     assert "No pictures: " in page and "config.yaml: not found" in page
 
 
-def test_where_trials_cannot_be_run_again_kept_failures_are_shown(kinematic_source: Path, tmp_path: Path) -> None:
+def test_kept_failed_demos_are_shown_if_trials_cannot_be_run_again(kinematic_source: Path, tmp_path: Path) -> None:
     requires.module("mujoco.batch", "mujoco")
     keep = ("datagen_config.generation_num_trials=25", "datagen_config.generation_keep_failed=true")
-    run = generate(kinematic_source, tmp_path / "run", *SHAKY, *keep)
+    run = generate(kinematic_source, tmp_path / "run", *LARGE_NOISE, *keep)
     run.config.unlink()
     page = write_page(run, num_failures=1, clips=False)
     if "pictures cannot be rendered" in page:
@@ -200,14 +200,13 @@ def test_where_trials_cannot_be_run_again_kept_failures_are_shown(kinematic_sour
     assert sum(tag == "img" for tag, _ in parser.found) == len(count_reasons(read_records(run.store))) > 0
 
 
-def test_a_run_without_failures_has_a_page(kinematic_source: Path, tmp_path: Path) -> None:
+def test_run_without_failures_has_a_page(kinematic_source: Path, tmp_path: Path) -> None:
     page = write_page(generate(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=5"))
     check_page(page)
     assert "No trial has failed" in page and "100.0%" in page
 
 
-def test_a_run_in_progress_has_a_page(run: RunFolder, tmp_path: Path) -> None:
-    """Its trials so far, whichever will count; and one that has none yet."""
+def test_run_in_progress_has_a_page_with_or_without_ended_trials(run: RunFolder, tmp_path: Path) -> None:
     with locked(run):
         page = write_page(run, pictures=False, report_file=str(tmp_path / "page.html"))
     check_page(page)
@@ -221,10 +220,10 @@ def test_a_run_in_progress_has_a_page(run: RunFolder, tmp_path: Path) -> None:
     check_page(write_page(empty))
 
 
-def test_a_run_that_a_budget_ended_speaks_of_the_trials_that_count(kinematic_source: Path, tmp_path: Path) -> None:
+def test_page_of_a_run_that_a_budget_ended_covers_the_trials_of_the_result(kinematic_source: Path, tmp_path: Path) -> None:
     with pytest.raises(BudgetExhausted):
         limits = ("datagen_config.generation_num_trials=90", "datagen_config.max_total_failures=2")
-        generate(kinematic_source, tmp_path / "run", *SHAKY, *limits)
+        generate(kinematic_source, tmp_path / "run", *LARGE_NOISE, *limits)
     run = RunFolder(tmp_path / "run")
     stats = json.loads(run.stats.read_text())
     page = write_page(run, pictures=False)
@@ -233,7 +232,7 @@ def test_a_run_that_a_budget_ended_speaks_of_the_trials_that_count(kinematic_sou
     assert sum(stats["per_subtask"][0]["reasons_of_the_others"].values()) <= 2
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceDataError, match=r"run.sqlite: not found; use the output_dir"):
         write_page(RunFolder(tmp_path))
 
@@ -248,7 +247,7 @@ def _bad_record(store: bytearray) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garbage, _bad_record])
-def test_a_damaged_store_is_refused(run: RunFolder, tmp_path: Path, damage: Callable[[bytearray], None]) -> None:
+def test_damaged_store_is_refused(run: RunFolder, tmp_path: Path, damage: Callable[[bytearray], None]) -> None:
     store = bytearray(run.store.read_bytes())
     damage(store)
     copy = RunFolder(tmp_path)
@@ -257,17 +256,17 @@ def test_a_damaged_store_is_refused(run: RunFolder, tmp_path: Path, damage: Call
         write_page(copy)
 
 
-def test_a_page_that_cannot_be_written_is_said_so(run: RunFolder, tmp_path: Path) -> None:
+def test_page_that_cannot_be_written_is_reported(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"report_file: .* cannot be written"):
         write_page(run, pictures=False, report_file=str(tmp_path / "nowhere" / "page.html"))
 
 
-def test_pictures_of_no_failure_are_asked_for_in_another_way() -> None:
+def test_number_of_drawn_failures_must_be_positive() -> None:
     with pytest.raises(ConfigError, match=r"num_failures: must be >= 1 \(got 0\); pictures=false draws none"):
         validate(ReportCfg(output_dir="run", num_failures=0))
 
 
-def test_the_script_writes_the_page_into_the_runs_folder(run: RunFolder) -> None:
+def test_script_writes_the_page_to_the_folder_of_the_run(run: RunFolder) -> None:
     run.report.unlink(missing_ok=True)
     command = [sys.executable, str(ROOT / "scripts" / "report.py"), f"output_dir={run.path}", "pictures=false"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Whatever is broken in a file, import, export and preparation refuse it in words or convert it, and leave no half of it."""
+"""Import, export and preparation convert a damaged file or refuse it with a clear error, and leave no partial file."""
 
 import random
 from collections.abc import Callable
@@ -27,7 +27,7 @@ JOBS: dict[str, tuple[Callable[[Path], Path], Callable[[Path, Path], object]]] =
 def flip_bits(path: Path, rng: random.Random) -> None:
     content = bytearray(path.read_bytes())
     for _ in range(rng.choice((1, 30))):
-        # Most of what is not pixels lies at the beginning.
+        # Most data other than pixels are at the beginning.
         content[rng.randrange(rng.choice((len(content), 50_000)))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
 
@@ -44,7 +44,7 @@ def replace_item(path: Path, rng: random.Random) -> None:
         name = rng.choice(names)
         values = file[name][()] if isinstance(file[name], h5py.Dataset) else np.zeros(3)
         del file[name]
-        spoilt = (
+        damaged = (
             None,
             "text",
             np.float32(3),
@@ -53,12 +53,12 @@ def replace_item(path: Path, rng: random.Random) -> None:
             values[..., None],
             np.full(values.shape, np.nan),
         )
-        chosen = rng.choice(spoilt)
+        chosen = rng.choice(damaged)
         if chosen is not None:
             file[name] = chosen
 
 
-def spoil_attribute(path: Path, rng: random.Random) -> None:
+def damage_attribute(path: Path, rng: random.Random) -> None:
     with h5py.File(path, "r+") as file:
         place = rng.choice((file, file["data"], file["data/demo_0"]))
         name = rng.choice(("format_version", "env_args", "success", "num_samples"))
@@ -67,14 +67,14 @@ def spoil_attribute(path: Path, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("job", first_in_check(JOBS))
-@pytest.mark.parametrize("spoil", [flip_bits, truncate, replace_item, spoil_attribute])
-def test_broken_file_is_refused_or_converted(tmp_path, job, spoil):
+@pytest.mark.parametrize("damage", [flip_bits, truncate, replace_item, damage_attribute])
+def test_damaged_file_is_refused_or_converted(tmp_path, job, damage):
     make, run = JOBS[job]
     good, path, output = make(tmp_path / "good.hdf5").read_bytes(), tmp_path / "in.hdf5", tmp_path / "out.hdf5"
-    rng = random.Random(f"{job} {spoil.__name__}")
+    rng = random.Random(f"{job} {damage.__name__}")
     for _ in range(NUM_VARIANTS // 4):
         path.write_bytes(good)
-        spoil(path, rng)
+        damage(path, rng)
         output.unlink(missing_ok=True)
         try:
             run(path, output)

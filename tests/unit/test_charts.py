@@ -1,4 +1,4 @@
-"""Charts and pages: the same input gives the same bytes, every text is shown and escaped, and no display is needed."""
+"""Charts and pages: equal inputs give equal bytes, all text is shown and escaped, and no display is needed."""
 
 import subprocess
 import sys
@@ -12,20 +12,29 @@ from hypothesis import strategies as st
 
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, Episode
-from isaaclab_mimic_ext.report.charts import PALETTE, canvas, colors_of, count_bars, cut, ink_on, rate_bars, rate_color
+from isaaclab_mimic_ext.report.charts import (
+    PALETTE,
+    canvas,
+    colors_of,
+    count_bars,
+    rate_bars,
+    rate_color,
+    shorten,
+    text_color,
+)
 from isaaclab_mimic_ext.report.curves import loss_curves, plot_success, round_values
 from isaaclab_mimic_ext.report.pages import duration, render
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = ['<script>alert("1")</script>', "$\\frac{1}$", "$a$ & $b$", "_hidden", "\x00\x1b[31m\ud800", "字 é 🤖", "a\nb", ""]
-"""Names that files may hold."""
+"""Names that files may contain."""
 
 
 def texts(svg: str, tag: str = "text") -> list[str]:
     return ["".join(element.itertext()) for element in ElementTree.fromstring(svg).iter(tag)]
 
 
-def test_same_chart_has_the_same_bytes_and_charts_of_a_page_share_no_id() -> None:
+def test_equal_charts_have_equal_bytes_and_different_charts_share_no_id() -> None:
     counts = {"dropped": 7, "never grasped": 2}
     first, again = (count_bars(counts, colors_of(list(counts)), "failed trials", 20) for _ in range(2))
     assert first == again
@@ -34,30 +43,30 @@ def test_same_chart_has_the_same_bytes_and_charts_of_a_page_share_no_id() -> Non
     assert not ids[0] & ids[1]
 
 
-def test_a_chart_follows_the_pages_theme_and_names_itself() -> None:
+def test_chart_uses_the_theme_of_the_page_and_has_a_label() -> None:
     svg = count_bars({"dropped": 7}, {}, 'failed "trials"')
     root = ElementTree.fromstring(svg)
     assert root.get("aria-label") == 'failed "trials"' and root.get("role") == "img"
     assert "var(--ink)" in svg and "#22313f" not in svg
-    assert root.find("defs/style") is None, "the rule would hold for the whole page"
+    assert root.find("defs/style") is None, "the rule would apply to the whole page"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_any_name_is_drawn_as_it_is_and_escaped(name: str) -> None:
+def test_any_name_is_drawn_and_escaped(name: str) -> None:
     svg = count_bars({name: 3}, {}, name)
     (shown,) = (text for text in texts(svg, "title"))
-    assert shown == f"{cut(name, 99)}: 3"
+    assert shown == f"{shorten(name, 99)}: 3"
     assert "<script" not in svg
     rates = rate_bars([(name, 0.5, 0.4, 0.6)], "success")
     if name.isprintable():
-        assert cut(name, 36) in texts(svg) + texts(rates) or not name
+        assert shorten(name, 36) in texts(svg) + texts(rates) or not name
     svg.encode(), rates.encode()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_any_name_is_a_lines_name(name: str, tmp_path: Path) -> None:
+def test_any_name_can_name_a_line(name: str, tmp_path: Path) -> None:
     rows = [{"epoch": str(epoch), "train_loss": str(1 / epoch), "valid_loss": "0.3"} for epoch in (1, 2)]
-    assert cut(name, 20).split("\n")[0] in "\n".join(texts(loss_curves({name: rows})))
+    assert shorten(name, 20).split("\n")[0] in "\n".join(texts(loss_curves({name: rows})))
     plot_success([result(run, epoch) for run in (name, "other") for epoch in (1, 2)], tmp_path / "a.png", name)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
@@ -67,12 +76,12 @@ def result(run: str, epoch: int | None) -> CheckpointResult:
     return CheckpointResult(Checkpoint(f"{run}/model_{epoch}", None, run, epoch), episodes)
 
 
-def test_checkpoints_without_epochs_stand_side_by_side(tmp_path: Path) -> None:
+def test_checkpoints_without_epochs_can_be_plotted(tmp_path: Path) -> None:
     plot_success([result("", None)], tmp_path / "a.png", "one")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_error_names_the_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"nowhere/a.png cannot be written"):
         plot_success([result("", 1)], tmp_path / "nowhere" / "a.png", "one")
 
@@ -83,7 +92,7 @@ def test_charts_without_data_are_empty() -> None:
     assert loss_curves({"seed 1": rows}) == ""
 
 
-def test_losses_that_are_not_numbers_leave_gaps_in_the_curves() -> None:
+def test_losses_that_are_not_finite_leave_gaps_in_curves() -> None:
     values = ("0.5", "nan", "0", "inf", "0.1")
     rows = [{"epoch": str(epoch), "train_loss": loss, "valid_loss": loss} for epoch, loss in enumerate(values, 1)]
     svg = loss_curves({"seed 1": rows})
@@ -98,7 +107,7 @@ def test_round_values_enclose_the_losses(low: float, factor: float) -> None:
     assert values[1] > low or len(values) == 2
 
 
-def test_colors_tell_good_from_bad_and_text_on_them_can_be_read() -> None:
+def test_colors_of_rates_differ_and_have_contrast_with_their_text() -> None:
     assert rate_color(0.0) != rate_color(1.0) != rate_color(1.0, trials=1)
 
     def lightness(color: str) -> float:
@@ -108,7 +117,7 @@ def test_colors_tell_good_from_bad_and_text_on_them_can_be_read() -> None:
 
     for percent in range(101):
         for trials in (1, 100):
-            ground, ink = (lightness(color(percent / 100, trials)) for color in (rate_color, ink_on))
+            ground, ink = (lightness(color(percent / 100, trials)) for color in (rate_color, text_color))
             assert (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05) > 3.0, percent
     assert list(colors_of([str(index) for index in range(9)]).values()) == [*PALETTE, PALETTE[0]]
 
@@ -120,7 +129,7 @@ def test_threads_draw_the_same_charts() -> None:
         assert list(again) == charts
 
 
-def test_drawing_needs_neither_display_nor_home_and_says_nothing(tmp_path: Path) -> None:
+def test_drawing_needs_no_display_and_no_home_and_prints_nothing(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("backend: tkagg\ntext.usetex: True\nfont.size: 30\n")
     code = (
         "import sys\n"
@@ -128,27 +137,27 @@ def test_drawing_needs_neither_display_nor_home_and_says_nothing(tmp_path: Path)
         "sys.stdout.write(count_bars({'dropped': 7}, {}, 'failed trials'))\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    # A home that cannot be written is where matplotlib would report a temporary cache.
+    # Without a writable home, matplotlib would report a temporary cache.
     env = {"PATH": "/usr/bin:/bin", "HOME": "/dev/null/nowhere", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=env, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == count_bars({"dropped": 7}, {}, "failed trials")
 
 
-def test_a_hint_for_each_marker_is_in_its_place() -> None:
+def test_each_marker_has_its_tooltip() -> None:
     with canvas(100, 100) as board:
         dots = board.sheet().scatter([10, 20], [10, 20], c=["#123456", "#654321"])
-        board.hint(dots, "first", "second <b>")
+        board.add_tooltip(dots, "first", "second <b>")
         svg = board.svg("dots")
     markers = sorted(ElementTree.fromstring(svg).iter("use"), key=lambda marker: float(marker.get("x", "0")))
     assert [marker.findtext("title") for marker in markers] == ["first", "second <b>"]
 
 
-def test_pages_escape_what_is_put_into_them() -> None:
+def test_pages_escape_text() -> None:
     page = render("timeline.html", title='<b>&"', chart="<svg></svg>")
     assert "&lt;b&gt;&amp;&#34;" in page and "<svg></svg>" in page and "<b>" not in page
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(7.4, "7 s"), (125.0, "2 min 5 s"), (3 * 3600 + 299.7, "3 h 5 min")])
-def test_durations_are_given_in_words(seconds: float, words: str) -> None:
+def test_durations_are_written_as_text(seconds: float, words: str) -> None:
     assert duration(seconds) == words

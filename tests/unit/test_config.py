@@ -203,9 +203,9 @@ def test_isaac_lab_flags_and_short_names_become_overrides(words: list[str], over
     ("words", "message"),
     [
         (["--headles"], "did you mean '--headless'"),
-        (["--num_envs"], "needs a value"),
-        (["seed=1", "datagen_config.seed=2"], "datagen_config.seed: given twice, as 1 and as 2"),
-        (["--num_envs", "1", "num_envs=2"], "num_envs: given twice"),
+        (["--num_envs"], "requires a value"),
+        (["seed=1", "datagen_config.seed=2"], "datagen_config.seed: is set twice, to 1 and to 2"),
+        (["--num_envs", "1", "num_envs=2"], "num_envs: is set twice"),
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(words: list[str], message: str) -> None:

@@ -25,14 +25,14 @@ def dataset(tmp_path: Path) -> Path:
     return make_source_file(tmp_path / "demo.hdf5", num_demos=12)
 
 
-def test_numbers_in_names_count_as_numbers():
+def test_names_are_sorted_by_their_numbers():
     given = ["demo_10", "demo_2", "demo_1", "a", "demo", "demo_01", "1", "10", "9"]
     expected = ["1", "9", "10", "a", "demo", "demo_01", "demo_1", "demo_2", "demo_10"]
     for names in (given, given[::-1]):
         assert sorted(names, key=natural_key) == expected
 
 
-def test_digest_is_that_of_the_data_alone(tmp_path, dataset):
+def test_digest_depends_only_on_the_data(tmp_path, dataset):
     digest = dataset_digest(dataset)
     with h5py.File(dataset, "r+") as file:
         file["data"].attrs["note"] = "attributes do not count"
@@ -48,7 +48,7 @@ def _copy_compressed(file: h5py.File, name: str, item: h5py.Group | h5py.Dataset
         file.create_dataset(name, data=item[()], compression="gzip")
 
 
-def test_digest_changes_with_a_bit_a_dtype_a_shape_and_a_name(dataset):
+def test_digest_changes_with_a_value_a_dtype_a_shape_and_a_name(dataset):
     digests = {dataset_digest(dataset)}
     with h5py.File(dataset, "r+") as file:
         file["data/demo_3/actions"][7, 0] += np.float32(1e-6)
@@ -82,7 +82,7 @@ def test_digest_does_not_depend_on_the_block_size(dataset, monkeypatch):
     assert dataset_digest(dataset) == digest
 
 
-def test_split_is_written_as_byte_strings_that_cover_every_demo_once(dataset):
+def test_split_is_written_as_byte_strings_with_each_demo_once(dataset):
     split = split_dataset(dataset, 0.75, seed=1)
     with h5py.File(dataset) as file:
         train, valid = file["mask/train"][()], file["mask/valid"][()]
@@ -95,14 +95,14 @@ def test_split_is_written_as_byte_strings_that_cover_every_demo_once(dataset):
     assert not split.replaced
 
 
-def test_split_follows_its_seed(dataset):
+def test_split_depends_on_the_seed(dataset):
     first = split_dataset(dataset, 0.5, seed=1)
     other = split_dataset(dataset, 0.5, seed=2)
     again = split_dataset(dataset, 0.5, seed=1)
     assert first.train == again.train != other.train
 
 
-def test_split_replaces_an_earlier_one_and_keeps_other_masks(dataset):
+def test_split_replaces_an_earlier_split_and_keeps_other_masks(dataset):
     with h5py.File(dataset, "r+") as file:
         file["mask/best"] = np.array(["demo_3"], dtype="S")
     assert not split_dataset(dataset, 0.5, seed=1).replaced
@@ -112,7 +112,7 @@ def test_split_replaces_an_earlier_one_and_keeps_other_masks(dataset):
         assert file["mask/best"][()].tolist() == [b"demo_3"]
 
 
-def test_split_leaves_the_demos_as_they_are(dataset):
+def test_split_does_not_change_demos(dataset):
     with h5py.File(dataset) as file:
         before = file["data/demo_5/actions"][()]
     split_dataset(dataset, 0.5, seed=1)
@@ -121,7 +121,7 @@ def test_split_leaves_the_demos_as_they_are(dataset):
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, 1.5, float("nan")])
-def test_ratio_outside_of_the_open_interval_is_refused(dataset, ratio):
+def test_ratio_must_be_between_0_and_1(dataset, ratio):
     digest = dataset_digest(dataset)
     with pytest.raises(ConfigError, match="ratio"):
         split_dataset(dataset, ratio, seed=1)
@@ -129,8 +129,8 @@ def test_ratio_outside_of_the_open_interval_is_refused(dataset, ratio):
 
 
 @pytest.mark.parametrize(("ratio", "empty"), [(0.99, "valid"), (0.01, "train")])
-def test_ratio_that_leaves_a_part_empty_is_refused(dataset, ratio, empty):
-    with pytest.raises(ConfigError, match=rf"'{empty}' empty; with so many demos use 0.0833 to 0.917"):
+def test_ratio_that_leaves_train_or_valid_empty_is_refused(dataset, ratio, empty):
+    with pytest.raises(ConfigError, match=rf"'{empty}' empty \(got {ratio}\); with 12 demos, use 0.0833 to 0.917"):
         split_dataset(dataset, ratio, seed=1)
 
 
@@ -146,14 +146,14 @@ def test_read_only_file_is_refused(dataset):
         split_dataset(dataset, 0.5, seed=1)
 
 
-def test_file_with_a_dataset_called_mask_is_refused(dataset):
+def test_split_of_a_file_with_a_dataset_named_mask_is_refused(dataset):
     with h5py.File(dataset, "r+") as file:
         file["mask"] = np.zeros(3)
     with pytest.raises(OutputError, match="cannot be written"):
         split_dataset(dataset, 0.5, seed=1)
 
 
-def test_summary_counts_what_is_there(dataset):
+def test_summary_counts_demos_steps_successes_and_masks(dataset):
     with h5py.File(dataset, "r+") as file:
         data = file["data"]
         lengths = [len(data[name]["actions"]) for name in data]
@@ -177,7 +177,7 @@ def test_summary_counts_what_is_there(dataset):
     assert summary.digest == dataset_digest(dataset)
 
 
-def test_positions_come_from_the_annotation_where_there_is_no_initial_state(dataset):
+def test_start_positions_are_read_from_annotations_without_initial_states(dataset):
     expected = inspect_dataset(dataset).start_ranges
     with h5py.File(dataset, "r+") as file:
         for demo in file["data"].values():
@@ -185,7 +185,7 @@ def test_positions_come_from_the_annotation_where_there_is_no_initial_state(data
     assert inspect_dataset(dataset).start_ranges == expected
 
 
-def test_text_shows_every_dataset_of_a_demo_once_below_its_group(dataset):
+def test_text_summary_lists_each_dataset_once_below_its_group(dataset):
     summary = inspect_dataset(dataset)
     lines = summary_as_text(summary).splitlines()
     assert "12 demos" in lines[0]
@@ -196,7 +196,7 @@ def test_text_shows_every_dataset_of_a_demo_once_below_its_group(dataset):
     assert sum(line == "    rigid_object/" for line in lines) == 2
 
 
-def test_json_holds_the_whole_summary(dataset):
+def test_json_contains_the_whole_summary(dataset):
     summary = inspect_dataset(dataset)
     read = json.loads(summary_as_json(summary))
     assert read["num_demos"] == 12
@@ -204,7 +204,7 @@ def test_json_holds_the_whole_summary(dataset):
     assert read["tree"] == summary.tree
 
 
-def test_apps_report_what_they_did(dataset, capsys):
+def test_commands_report_their_results(dataset, capsys):
     command("split", SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
     command("split", SplitDatasetCfg(input_file=str(dataset), ratio=0.75))
     out = capsys.readouterr().out
@@ -234,7 +234,7 @@ def test_truncated_files_are_refused(tmp_path):
             inspect_dataset(path)
 
 
-def test_numbers_that_damage_turns_into_references_are_not_followed(tmp_path: Path) -> None:
+def test_damaged_datatype_that_declares_references_is_refused(tmp_path: Path) -> None:
     path = make_source_file(tmp_path / "source.hdf5", num_demos=2)
     with h5py.File(path) as file:
         signal = file["data/demo_0/obs/datagen_info/subtask_term_signals/grasp"]

@@ -1,4 +1,4 @@
-"""Exported files hold the same values in the other layout, and come back by import as they were."""
+"""Exported files contain the same values in another layout, and an import restores them."""
 
 import importlib.util
 import json
@@ -30,7 +30,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "exported.hdf5"
 
 
-def test_datagen_info_lies_beside_obs_under_mimicgens_names(dataset, output):
+def test_datagen_info_is_next_to_obs_with_mimicgens_names(dataset, output):
     assert export_robomimic(dataset, output).has_info
     with h5py.File(dataset) as before, h5py.File(output) as after:
         for name, demo in after["data"].items():
@@ -41,14 +41,14 @@ def test_datagen_info_lies_beside_obs_under_mimicgens_names(dataset, output):
             assert all(np.array_equal(info[f"object_poses/{key}"], old[f"object_pose/{key}"]) for key in OBJECT_NAMES)
             for key in SIGNAL_NAMES:
                 signal = info[f"subtask_term_signals/{key}"][()]
-                # MimicGen finds the end of a subtask so.
+                # MimicGen's computation of the end of a subtask.
                 rise = int((signal[1:] - signal[:-1]).nonzero()[0][0]) + 1
                 assert rise == int(old[f"subtask_term_signals/{key}"][()].argmax())
             assert "datagen_info" not in demo["obs"]
             assert info.attrs["env_interface_type"] == "isaaclab"
 
 
-def test_rest_of_the_file_is_robomimics(dataset, output):
+def test_env_args_masks_rewards_and_dones_are_in_robomimics_layout(dataset, output):
     export_robomimic(dataset, output)
     with h5py.File(dataset) as before, h5py.File(output) as after:
         env_args = json.loads(after["data"].attrs["env_args"])
@@ -64,7 +64,7 @@ def test_rest_of_the_file_is_robomimics(dataset, output):
             assert new["dones"][()].tolist() == [0] * (len(old["actions"]) - 1) + [1]
 
 
-def test_states_are_those_before_each_action_in_one_row(dataset, output):
+def test_states_are_concatenated_states_before_each_action(dataset, output):
     export_robomimic(dataset, output)
     with h5py.File(dataset) as before, h5py.File(output) as after:
         widths = json.loads(after["data"].attrs["states_columns"])
@@ -87,7 +87,7 @@ def test_next_obs_is_obs_one_step_later(dataset, output):
             assert np.array_equal(values[-1], demo[f"obs/{name}"][-1])
 
 
-def test_export_and_import_give_the_annotated_file_back(dataset, output, tmp_path):
+def test_export_and_import_restore_the_annotated_file(dataset, output, tmp_path):
     back = tmp_path / "back.hdf5"
     export_robomimic(dataset, output)
     import_mimicgen(output, back, ImportOptions(EEF_NAME))
@@ -97,7 +97,7 @@ def test_export_and_import_give_the_annotated_file_back(dataset, output, tmp_pat
     assert all(np.array_equal(values, new[path]) and values.dtype == new[path].dtype for path, values in kept.items())
 
 
-def test_import_and_export_give_mimicgens_file_back(tmp_path, output):
+def test_import_and_export_restore_mimicgens_file(tmp_path, output):
     source, between = make_mimicgen_file(tmp_path / "square.hdf5"), tmp_path / "between.hdf5"
     import_mimicgen(source, between, ImportOptions(gripper_sign="keep"))
     export_robomimic(between, output)
@@ -117,7 +117,7 @@ def test_file_without_annotation_is_exported_without_datagen_info(dataset, outpu
         assert "datagen_info" not in file["data/demo_0"]
 
 
-def test_one_of_several_end_effectors_must_be_named(dataset, output):
+def test_file_with_several_end_effectors_requires_eef_name(dataset, output):
     with h5py.File(dataset, "r+") as file:
         for demo in file["data"].values():
             for part in ("eef_pose", "target_eef_pose"):
@@ -125,12 +125,12 @@ def test_one_of_several_end_effectors_must_be_named(dataset, output):
                 info["left"] = info[EEF_NAME][()] + np.float32(0.0)
     with pytest.raises(ConfigError, match=r"several end effectors.*franka, left"):
         export_robomimic(dataset, output)
-    with pytest.raises(ConfigError, match=r"no end effector 'lift'.*did you mean 'left'"):
+    with pytest.raises(ConfigError, match=r"'lift' is not an end effector.*did you mean 'left'"):
         export_robomimic(dataset, output, eef_name="lift")
     export_robomimic(dataset, output, eef_name="left")
 
 
-def test_observations_that_would_share_a_name_are_refused(dataset, output):
+def test_observations_with_the_same_new_name_are_refused(dataset, output):
     with h5py.File(dataset, "r+") as file:
         for demo in file["data"].values():
             demo["obs/eef/pos"] = demo["obs/eef_pos"][()]
@@ -139,7 +139,7 @@ def test_observations_that_would_share_a_name_are_refused(dataset, output):
     assert {path.name for path in output.parent.iterdir()} == {"demo.hdf5"}
 
 
-def test_existing_files_are_left_alone(dataset, output):
+def test_existing_files_are_not_overwritten(dataset, output):
     digest = dataset_digest(dataset)
     with pytest.raises(OutputError, match="must differ from input_file"):
         export_robomimic(dataset, dataset, overwrite=True)
@@ -150,13 +150,13 @@ def test_existing_files_are_left_alone(dataset, output):
 
 
 @requires.mark("no-lerobot", importlib.util.find_spec("lerobot") is None, "lerobot is installed")
-def test_missing_lerobot_is_said_with_its_remedy(dataset, tmp_path):
+def test_missing_lerobot_is_reported_with_a_remedy(dataset, tmp_path):
     with pytest.raises(DependencyMissing, match=r"pip install .*\[lerobot\]"):
         export_lerobot(dataset, tmp_path / "lerobot", LeRobotOptions())
     assert not (tmp_path / "lerobot").exists()
 
 
-def test_robomimics_own_reader_loads_the_export(tmp_path, output):
+def test_robomimics_reader_loads_the_export(tmp_path, output):
     dataset_module = requires.module("robomimic.utils.dataset", "train")
     obs_utils = requires.module("robomimic.utils.obs_utils", "train")
     source = make_source_file(tmp_path / "demo.hdf5", num_demos=3)
@@ -173,7 +173,7 @@ def test_robomimics_own_reader_loads_the_export(tmp_path, output):
         assert np.array_equal(item["next_obs"]["eef_pos"][0], demo["obs/eef_pos"][8])
 
 
-def test_exported_file_is_valid_though_it_has_no_states_of_the_scene(dataset, output):
+def test_exported_file_without_states_of_the_scene_is_valid(dataset, output):
     export_robomimic(dataset, output)
     report = validate_dataset(output)
     assert report.is_valid()

@@ -1,4 +1,4 @@
-"""MimicGen's source files become annotated source files, with every value where generation looks for it."""
+"""Import of MimicGen's source files: generation reads the same values from the imported files."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "imported.hdf5"
 
 
-def test_generation_reads_the_same_values_under_the_new_names(source, output):
+def test_generation_reads_the_same_values_with_the_new_names(source, output):
     done = import_mimicgen(source, output, RENAMED)
     objects = ["nut" if name == "ketchup" else name for name in OBJECT_NAMES]
     signals = ["grasped" if name == "grasp" else name for name in SIGNAL_NAMES]
@@ -45,7 +45,7 @@ def test_generation_reads_the_same_values_under_the_new_names(source, output):
                 assert np.array_equal(demo.subtask_term_signals[new], info[f"subtask_term_signals/{old}"][()] == 1)
 
 
-def test_everything_else_of_a_demo_is_kept(source, output):
+def test_other_data_of_a_demo_are_kept(source, output):
     import_mimicgen(source, output, RENAMED)
     with h5py.File(source) as before, h5py.File(output) as after:
         for name, old in before["data"].items():
@@ -63,7 +63,7 @@ def test_everything_else_of_a_demo_is_kept(source, output):
         assert after["data"].attrs["total"] == before["data"].attrs["total"]
 
 
-def test_env_args_say_what_the_file_is_now_and_what_it_was(source, output):
+def test_env_args_describe_the_new_file_and_the_source_file(source, output):
     import_mimicgen(source, output, RENAMED)
     with h5py.File(output) as file:
         now, then = (json.loads(file["data"].attrs[name]) for name in ("env_args", "source_env_args"))
@@ -75,7 +75,7 @@ def test_env_args_say_what_the_file_is_now_and_what_it_was(source, output):
 @pytest.mark.parametrize(
     ("env_type", "gripper_sign", "sign"), [(1, "auto", -1), (1, "keep", 1), (2, "auto", 1), (2, "flip", -1)]
 )
-def test_gripper_of_robosuite_changes_sign_unless_told_otherwise(tmp_path, output, env_type, gripper_sign, sign):
+def test_gripper_sign_is_flipped_for_robosuite_or_as_configured(tmp_path, output, env_type, gripper_sign, sign):
     source = make_mimicgen_file(tmp_path / "source.hdf5", {**ROBOSUITE_ARGS, "type": env_type})
     done = import_mimicgen(source, output, ImportOptions(gripper_sign=gripper_sign))
     assert done.gripper_flipped == (sign < 0)
@@ -86,7 +86,7 @@ def test_gripper_of_robosuite_changes_sign_unless_told_otherwise(tmp_path, outpu
         assert np.array_equal(after["data/demo_0/obs/datagen_info/gripper_action/franka"][:, 0], sign * old[:, -1])
 
 
-def test_signals_with_an_axis_of_one_are_taken(source, output):
+def test_signals_of_shape_t_1_are_accepted(source, output):
     with h5py.File(source, "r+") as file:
         for demo in file["data"].values():
             info = demo["datagen_info/subtask_term_signals"]
@@ -104,15 +104,15 @@ def _delete(path: str) -> Callable[[h5py.Group], None]:
 
 
 def _replace(path: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[h5py.Group], None]:
-    def breaks(demo: h5py.Group) -> None:
+    def damage(demo: h5py.Group) -> None:
         values = demo[path][()]
         del demo[path]
         demo[path] = change(values)
 
-    return breaks
+    return damage
 
 
-BROKEN = [
+DAMAGES = [
     (_delete("datagen_info"), "datagen_info/eef_pose: not found, but demo_0"),
     (_delete("datagen_info/eef_pose"), "eef_pose: not found"),
     (_delete("datagen_info/target_pose"), "target_pose: not found"),
@@ -131,32 +131,37 @@ BROKEN = [
         _replace("datagen_info/object_poses/basket", lambda values: values[:, :3]),
         r"object_poses/basket: must be .* per step as in demo_0 \(got \(3, 4\) float64\)",
     ),
-    (_replace("datagen_info/subtask_term_signals/lift", lambda values: values + 1), "no signal of zeros and ones"),
+    (
+        _replace("datagen_info/subtask_term_signals/lift", lambda values: values + 1),
+        r"must have shape \(T,\) and values 0 and 1",
+    ),
     (_replace("datagen_info/gripper_action", lambda values: values + 0.5), "differs from the last 1 entries"),
 ]
 
 
-@pytest.mark.parametrize(("breaks", "message"), BROKEN)
-def test_broken_demo_is_refused_by_name_and_nothing_is_written(source, output, breaks, message):
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_damaged_demo_is_named_and_no_file_is_written(source, output, damage, message):
     with h5py.File(source, "r+") as file:
-        breaks(file["data/demo_1"])
+        damage(file["data/demo_1"])
     with pytest.raises(SourceDataError, match=f"demo_1.*{message}"):
         import_mimicgen(source, output, ImportOptions())
     assert {path.name for path in output.parent.iterdir()} == {"square.hdf5"}
 
 
 @pytest.mark.parametrize("part", ["eef_pose", "target_pose", "gripper_action", "object_poses", "subtask_term_signals"])
-def test_what_every_demo_lacks_is_named_with_its_remedy(source, output, part):
+def test_part_that_all_demos_lack_is_reported_with_a_remedy(source, output, part):
     with h5py.File(source, "r+") as file:
         for demo in file["data"].values():
             del demo[f"datagen_info/{part}"]
-    with pytest.raises(SourceDataError, match=f"demo_0: datagen_info/{part}: missing.*annotate first"):
+    with pytest.raises(SourceDataError, match=f"demo_0: datagen_info/{part}: missing.*annotate it first"):
         import_mimicgen(source, output, ImportOptions())
 
 
-def test_plain_robomimic_file_is_to_be_annotated_first(tmp_path, output):
+def test_plain_robomimic_file_must_be_annotated_first(tmp_path, output):
     source = make_mimicgen_file(tmp_path / "plain.hdf5", annotated=False)
-    with pytest.raises(SourceDataError, match=r"no datagen_info: a plain robomimic file.*annotate first"):
+    with pytest.raises(
+        SourceDataError, match=r"datagen_info: not found; the file is a plain robomimic file.*annotate it first"
+    ):
         import_mimicgen(source, output, ImportOptions())
 
 
@@ -171,18 +176,18 @@ def test_plain_robomimic_file_is_to_be_annotated_first(tmp_path, output):
         (ImportOptions(gripper_sign="flipped"), "gripper_sign.*did you mean 'flip'"),
     ],
 )
-def test_wrong_options_are_refused(source, output, options, message):
+def test_invalid_options_are_refused(source, output, options, message):
     with pytest.raises(ConfigError, match=message):
         import_mimicgen(source, output, options)
     assert not output.exists()
 
 
-def test_file_that_needs_no_import_says_so(tmp_path, output):
-    with pytest.raises(SourceDataError, match="Isaac Lab's layout already"):
+def test_file_in_isaac_labs_layout_is_refused(tmp_path, output):
+    with pytest.raises(SourceDataError, match="already in Isaac Lab's layout"):
         import_mimicgen(make_source_file(tmp_path / "ours.hdf5"), output, ImportOptions())
 
 
-def test_existing_output_stays_unless_overwrite_and_the_input_always(source, output):
+def test_output_is_replaced_only_with_overwrite_and_the_input_never(source, output):
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="already exists"):
         import_mimicgen(source, output, ImportOptions())
@@ -203,7 +208,7 @@ def test_damaged_and_newer_files_are_refused(source, output):
         import_mimicgen(source, output, ImportOptions())
 
 
-def test_imported_file_is_valid_though_it_has_no_states_of_the_scene(source, output):
+def test_imported_file_without_states_of_the_scene_is_valid(source, output):
     import_mimicgen(source, output, ImportOptions())
     report = validate_dataset(output)
     assert report.is_valid()

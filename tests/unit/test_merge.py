@@ -1,4 +1,4 @@
-"""Merging: what is copied stays as it is, what differs is refused, and nothing is left behind where it fails."""
+"""Merging: demos are copied unchanged, files that differ are refused, and failures leave no file."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def demo_digest(demo: h5py.Group) -> str:
-    """Of a demo's datasets as they are stored: names, types, filters and values."""
+    """Digest of the datasets of a demo as they are stored: names, types, filters and values."""
     digest = hashlib.sha256()
     for path, dataset in datasets_below(demo):
         digest.update(f"{path} {dataset.dtype} {dataset.shape} {dataset.chunks} {dataset.compression}".encode())
@@ -45,7 +45,7 @@ def edit(path: Path, change: Callable[[h5py.File], object]) -> None:
         change(file)
 
 
-def test_demos_stand_in_the_order_of_the_files_and_are_unchanged(inputs: list[Path], output: Path) -> None:
+def test_demos_are_unchanged_and_in_the_order_of_the_files(inputs: list[Path], output: Path) -> None:
     merged = merge_datasets(inputs, output)
     number = 0
     with h5py.File(output) as file:
@@ -65,14 +65,14 @@ def test_demos_stand_in_the_order_of_the_files_and_are_unchanged(inputs: list[Pa
     assert validate_dataset(output).is_valid(strict=True)
 
 
-def test_tenth_demo_comes_after_the_ninth(tmp_path: Path, output: Path) -> None:
+def test_demos_are_in_natural_order(tmp_path: Path, output: Path) -> None:
     paths = [make_source_file(tmp_path / f"{seed}.hdf5", num_demos=11, seed=seed) for seed in range(2)]
     merge_datasets(paths, output)
     with h5py.File(output) as file:
         assert [file[f"data/demo_{n}"].attrs["seed"] for n in range(22)] == [*range(11), *range(11)]
 
 
-def test_compressed_chunks_are_copied_as_they_are(inputs: list[Path], output: Path) -> None:
+def test_compressed_chunks_are_copied_unchanged(inputs: list[Path], output: Path) -> None:
     values = np.arange(3000, dtype=np.float32).reshape(60, 50)
     for path in inputs:
 
@@ -88,12 +88,12 @@ def test_compressed_chunks_are_copied_as_they_are(inputs: list[Path], output: Pa
         assert new.id.read_direct_chunk((7, 0)) == old.id.read_direct_chunk((7, 0))
 
 
-def name_twice(demo: h5py.Group) -> None:
+def add_hard_link(demo: h5py.Group) -> None:
     demo["extra"] = demo["actions"]
 
 
 EXTRAS: list[Callable[[h5py.Group], object]] = [
-    name_twice,
+    add_hard_link,
     lambda demo: demo.attrs.create("extra", "of variable length"),
     lambda demo: demo.create_dataset("extra", data=["of", "variable", "length"]),
     lambda demo: demo.create_dataset("extra", data=h5py.Empty("f4")),
@@ -131,7 +131,7 @@ def test_files_of_other_hdf5_versions_are_merged(
             assert demo_digest(file["data"][name]) == demo_digest(source["data"][name])
 
 
-def test_files_are_opened_anew_every_few_demos(
+def test_reopening_files_after_a_few_demos_gives_the_same_result(
     inputs: list[Path], output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     merge_datasets(inputs, output)
@@ -143,7 +143,7 @@ def test_files_are_opened_anew_every_few_demos(
         assert [demo_digest(demo) for demo in file["data"].values()] == [demo_digest(d) for d in again["data"].values()]
 
 
-def test_masks_that_all_have_are_joined_in_new_names(inputs: list[Path], output: Path) -> None:
+def test_masks_of_all_inputs_are_joined_with_new_names(inputs: list[Path], output: Path) -> None:
     splits = [split_dataset(path, 0.5, seed=1) for path in inputs]
     edit(inputs[0], lambda file: file.create_dataset("mask/best", data=np.array(["demo_1"], dtype="S")))
     merged = merge_datasets(inputs, output)
@@ -156,7 +156,7 @@ def test_masks_that_all_have_are_joined_in_new_names(inputs: list[Path], output:
     assert merged.dropped_masks == ("best",)
 
 
-def test_what_the_files_say_of_themselves_is_kept(inputs: list[Path], output: Path) -> None:
+def test_attributes_of_the_inputs_are_kept(inputs: list[Path], output: Path) -> None:
     for index, path in enumerate(inputs):
         edit(path, lambda file, index=index: file["data"].attrs.update({"num_attempts": 5, "config": "x", "seed": index}))
     merge_datasets(inputs, output)
@@ -182,7 +182,7 @@ def test_provenance_survives_a_second_merge(inputs: list[Path], output: Path, tm
 
 
 @pytest.mark.parametrize("same_file", [True, False])
-def test_source_demos_are_still_those_that_they_were(inputs: list[Path], output: Path, same_file: bool) -> None:
+def test_indices_of_source_demos_still_refer_to_the_same_demos(inputs: list[Path], output: Path, same_file: bool) -> None:
     for index, path in enumerate(inputs):
 
         def describe(file: h5py.File, index: int = index) -> None:
@@ -208,12 +208,12 @@ def in_env_args(old: str, new: str) -> Callable[[h5py.File], object]:
 
 # fmt: off
 DIFFERENCES: list[tuple[str, Callable[[h5py.File], object]]] = [
-    ("format_version is 0, but in .*a.hdf5 1", lambda file: file.attrs.pop("format_version")),
+    ("format_version is 0, but 1 in .*a.hdf5", lambda file: file.attrs.pop("format_version")),
     ("format_version is 7", lambda file: file.attrs.modify("format_version", 7)),
     ("dataset 'obs/eef_pos' is missing", lambda file: file.pop("data/demo_0/obs/eef_pos")),
-    ("dataset 'obs/extra' is float32 \\(2,\\), but in .* missing",
+    ("dataset 'obs/extra' is float32 \\(2,\\), but missing in .*a.hdf5",
      lambda file: file.create_dataset("data/demo_0/obs/extra", data=np.zeros((60, 2), "f4"))),
-    ("env_args: env_name is kitchen, but in .* desktop_organizer", in_env_args("desktop_organizer", "kitchen")),
+    ("env_args: env_name is kitchen, but desktop_organizer in .*a.hdf5", in_env_args("desktop_organizer", "kitchen")),
     ("env_args: action is .*'pos_scale': 0.1", in_env_args('"pos_scale": 0.05', '"pos_scale": 0.1')),
     ("env_args: object_names", in_env_args("ketchup", "mustard")),
 ]
@@ -221,7 +221,7 @@ DIFFERENCES: list[tuple[str, Callable[[h5py.File], object]]] = [
 
 
 @pytest.mark.parametrize(("message", "change"), DIFFERENCES)
-def test_files_that_differ_are_refused_by_what_differs(
+def test_files_that_differ_are_refused_and_the_difference_is_named(
     inputs: list[Path], output: Path, message: str, change: Callable[[h5py.File], object]
 ) -> None:
     edit(inputs[1], change)
@@ -230,15 +230,15 @@ def test_files_that_differ_are_refused_by_what_differs(
     assert not list(output.parent.glob("merged*"))
 
 
-def test_one_file_or_one_twice_is_refused(inputs: list[Path], output: Path, tmp_path: Path) -> None:
+def test_single_and_repeated_inputs_are_refused(inputs: list[Path], output: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two or more"):
         merge_datasets(inputs[:1], output)
     (tmp_path / "link.hdf5").symlink_to(inputs[0])
-    with pytest.raises(ConfigError, match=r"link\.hdf5 is given twice"):
+    with pytest.raises(ConfigError, match=r"link\.hdf5 is listed twice"):
         merge_datasets([*inputs, tmp_path / "link.hdf5"], output)
 
 
-def test_output_is_never_an_input_nor_written_over(inputs: list[Path], output: Path) -> None:
+def test_inputs_and_existing_outputs_are_not_overwritten(inputs: list[Path], output: Path) -> None:
     with pytest.raises(OutputError, match="is one of the inputs"):
         merge_datasets(inputs, inputs[2], overwrite=True)
     merge_datasets(inputs, output)
@@ -250,7 +250,7 @@ def test_output_is_never_an_input_nor_written_over(inputs: list[Path], output: P
 
 
 @pytest.mark.parametrize("error", [OSError("no space left on device"), KeyboardInterrupt()])
-def test_merge_that_fails_leaves_nothing(inputs: list[Path], output: Path, error: BaseException) -> None:
+def test_failed_merge_leaves_no_file(inputs: list[Path], output: Path, error: BaseException) -> None:
     def fail(done: int, total: int) -> None:
         if done == 5:
             raise error
@@ -260,7 +260,7 @@ def test_merge_that_fails_leaves_nothing(inputs: list[Path], output: Path, error
     assert not list(output.parent.glob("merged*"))
 
 
-def test_damaged_input_is_refused_and_leaves_nothing(inputs: list[Path], output: Path) -> None:
+def test_damaged_input_is_refused_and_leaves_no_file(inputs: list[Path], output: Path) -> None:
     content = inputs[1].read_bytes()
     inputs[1].write_bytes(content[: len(content) // 2])
     with pytest.raises(SourceDataError, match=r"b\.hdf5"):
@@ -268,13 +268,13 @@ def test_damaged_input_is_refused_and_leaves_nothing(inputs: list[Path], output:
     assert not list(output.parent.glob("merged*"))
 
 
-def test_progress_counts_every_demo(inputs: list[Path], output: Path) -> None:
+def test_progress_counts_all_demos(inputs: list[Path], output: Path) -> None:
     calls: list[tuple[int, int]] = []
     merge_datasets(inputs, output, on_progress=lambda done, total: calls.append((done, total)))
     assert calls == [(number + 1, 12) for number in range(12)]
 
 
-def test_app_says_what_it_wrote(inputs: list[Path], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_its_result(inputs: list[Path], output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in inputs:
         split_dataset(path, 0.5, seed=1)
     command("merge", MergeDatasetsCfg(input_file=[str(path) for path in inputs], output_file=str(output)))

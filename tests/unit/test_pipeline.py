@@ -177,11 +177,11 @@ def test_invalid_values_are_refused(changes, message):
 
 # fmt: off
 INVALID_STEPS = [
-    ({"task_name": "stack_cub"}, r"step 'record': task: there is no 'stack_cub'.*did you mean 'stack_cube'"),
+    ({"task_name": "stack_cub"}, r"step 'record': task: 'stack_cub' not found.*did you mean 'stack_cube'"),
     ({"generate": ["sede=3"]}, r"step 'generate': sede: generate has no such field"),
-    ({"generate": ["num_envs=x"]}, r"step 'generate': num_envs: given twice"),
+    ({"generate": ["num_envs=x"]}, r"step 'generate': num_envs: is set twice"),
     ({"split": ["ratio=2"]}, r"step 'split': ratio: must be > 0 and < 1.*got 2"),
-    ({"evaluate": ["checkpoint=x.pth"]}, r"step 'evaluate': checkpoint: given twice"),
+    ({"evaluate": ["checkpoint=x.pth"]}, r"step 'evaluate': checkpoint: is set twice"),
 ]
 # fmt: on
 

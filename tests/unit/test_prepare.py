@@ -1,4 +1,4 @@
-"""Preparation changes what it is asked to change, and copies the rest as it is."""
+"""Preparation changes what its options state, and copies all other data unchanged."""
 
 import json
 from pathlib import Path
@@ -23,11 +23,11 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "prepared.hdf5"
 
 
-def test_returns_to_go_are_the_rewards_still_to_come():
+def test_returns_to_go_are_sums_of_remaining_rewards():
     assert returns_to_go(np.array([1.0, 0.0, 2.0, 4.0], np.float32)).tolist() == [7.0, 6.0, 6.0, 4.0]
 
 
-def test_without_options_it_is_a_copy(dataset, output):
+def test_preparation_without_options_copies_the_file(dataset, output):
     prepare_dataset(dataset, output, PrepareOptions())
     with h5py.File(dataset) as before, h5py.File(output) as after:
         old, new = read_tree(before), read_tree(after)
@@ -38,7 +38,7 @@ def test_without_options_it_is_a_copy(dataset, output):
             assert dict(before["data"][name].attrs).items() <= dict(after["data"][name].attrs).items()
 
 
-def test_compressed_file_is_smaller_and_the_same(dataset, output):
+def test_compressed_file_is_smaller_with_the_same_values(dataset, output):
     prepare_dataset(dataset, output, PrepareOptions(), compress=True)
     with h5py.File(dataset) as before, h5py.File(output) as after:
         old, new = read_tree(before), read_tree(after)
@@ -47,7 +47,7 @@ def test_compressed_file_is_smaller_and_the_same(dataset, output):
     assert output.stat().st_size < dataset.stat().st_size
 
 
-def test_low_dim_keys_drops_images_only_and_lists_the_rest_in_alphabetical_order(dataset, output):
+def test_low_dim_keys_drops_only_images_and_lists_the_other_observations(dataset, output):
     done = prepare_dataset(dataset, output, PrepareOptions(low_dim_keys=True))
     with h5py.File(dataset) as before, h5py.File(output) as after:
         old, new = read_tree(before), read_tree(after)
@@ -58,7 +58,7 @@ def test_low_dim_keys_drops_images_only_and_lists_the_rest_in_alphabetical_order
     assert all(np.array_equal(old[path], new[path]) for path in new)
 
 
-def test_one_image_stays_and_is_cropped_about_its_centre(dataset, output):
+def test_selected_image_is_kept_and_cropped_around_its_center(dataset, output):
     prepare_dataset(dataset, output, PrepareOptions(img_key=CAMERAS[1], crop_dim=16))
     with h5py.File(dataset) as before, h5py.File(output) as after:
         demo = after["data/demo_1/obs"]
@@ -66,7 +66,7 @@ def test_one_image_stays_and_is_cropped_about_its_centre(dataset, output):
         assert np.array_equal(demo[CAMERAS[1]][()], before[f"data/demo_1/obs/{CAMERAS[1]}"][:, 2:18, 4:20])
 
 
-def test_sparse_reward_comes_in_the_last_step_of_successful_demos(dataset, output):
+def test_sparse_reward_is_1_in_the_last_step_of_successful_demos(dataset, output):
     prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True, add_rtgs=True))
     with h5py.File(output) as file:
         for index, success in enumerate((1.0, 1.0, 0.0)):
@@ -76,7 +76,7 @@ def test_sparse_reward_comes_in_the_last_step_of_successful_demos(dataset, outpu
             assert demo["returns_to_go"][()].tolist() == [success] * num_steps
 
 
-def test_robosuite_file_takes_success_and_returns_from_its_rewards(tmp_path, output):
+def test_success_and_returns_of_a_robosuite_file_are_derived_from_its_rewards(tmp_path, output):
     source = make_mimicgen_file(tmp_path / "square.hdf5", annotated=False)
     with h5py.File(source, "r+") as file:
         file["data/demo_1/rewards"][...] = 0.25
@@ -91,36 +91,44 @@ def test_robosuite_file_takes_success_and_returns_from_its_rewards(tmp_path, out
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (PrepareOptions(low_dim_keys=True, img_key="agentview_image"), ConfigError, "low_dim_keys=true drops them"),
-        (PrepareOptions(crop_dim=8), ConfigError, "give img_key too"),
-        (PrepareOptions(img_key="agentview_image", crop_dim=0), ConfigError, "1 or more"),
-        (PrepareOptions(img_key="agentview_image", crop_dim=64), ConfigError, r"64 is more than .*\(20 x 24\)"),
+        (PrepareOptions(low_dim_keys=True, img_key="agentview_image"), ConfigError, "low_dim_keys=true drops all images"),
+        (PrepareOptions(crop_dim=8), ConfigError, "crop_dim: 8 requires img_key"),
+        (PrepareOptions(img_key="agentview_image", crop_dim=0), ConfigError, r"crop_dim: must be >= 1 pixel \(got 0\)"),
+        (
+            PrepareOptions(img_key="agentview_image", crop_dim=64),
+            ConfigError,
+            r"must be <= 20 \(got 64\); .* has 20 x 24 pixels",
+        ),
         (PrepareOptions(img_key="agentview"), ConfigError, "did you mean 'agentview_image'"),
-        (PrepareOptions(img_key="eef_pos"), ConfigError, "no image 'eef_pos'"),
-        (PrepareOptions(add_rtgs=True), SourceDataError, "demo_0: no dataset 'rewards'.*sparse_reward=true"),
+        (PrepareOptions(img_key="eef_pos"), ConfigError, "'eef_pos' is not an image"),
+        (
+            PrepareOptions(add_rtgs=True),
+            SourceDataError,
+            "demo_0: add_rtgs requires a dataset 'rewards'.*sparse_reward=true",
+        ),
     ],
 )
-def test_what_cannot_be_done_is_refused_and_nothing_is_written(dataset, output, options, error, message):
+def test_invalid_options_are_refused_and_no_file_is_written(dataset, output, options, error, message):
     with pytest.raises(error, match=message):
         prepare_dataset(dataset, output, options)
     assert {path.name for path in output.parent.iterdir()} == {"demo.hdf5"}
 
 
-def test_success_must_be_known_for_a_sparse_reward(dataset, output):
+def test_sparse_reward_requires_success_or_rewards(dataset, output):
     with h5py.File(dataset, "r+") as file:
         del file["data/demo_1"].attrs["success"]
-    with pytest.raises(SourceDataError, match="demo_1: neither attribute 'success' nor"):
+    with pytest.raises(SourceDataError, match="demo_1: sparse_reward requires attribute 'success' or dataset 'rewards'"):
         prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True))
 
 
-def test_success_that_is_neither_true_nor_false_is_refused(dataset, output):
+def test_success_must_be_a_boolean(dataset, output):
     with h5py.File(dataset, "r+") as file:
         file["data/demo_1"].attrs["success"] = "perhaps"
     with pytest.raises(SourceDataError, match=r"demo_1: attribute 'success': must be true or false \(got 'perhaps'\)"):
         prepare_dataset(dataset, output, PrepareOptions(sparse_reward=True))
 
 
-def test_existing_output_is_not_overwritten_in_silence(dataset, output):
+def test_existing_output_is_kept_without_overwrite(dataset, output):
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match="overwrite=true"):
         prepare_dataset(dataset, output, PrepareOptions())

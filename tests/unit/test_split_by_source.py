@@ -1,4 +1,4 @@
-"""Splits that hold source demos out."""
+"""Splits that hold out source demos."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def with_sources(path: Path, sources: list[list[int]]) -> Path:
     return path
 
 
-def test_no_train_demo_has_a_segment_of_a_source_that_is_held_out(tmp_path: Path) -> None:
+def test_no_training_demo_has_a_segment_of_a_held_out_source_demo(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     sources = rng.integers(0, 6, (20, 2)).tolist()
     split = split_dataset(with_sources(tmp_path / "a.hdf5", sources), 0.7, seed=1, by_source_demo=True)
@@ -32,51 +32,51 @@ def test_no_train_demo_has_a_segment_of_a_source_that_is_held_out(tmp_path: Path
         assert (name in split.train) != (name in split.valid)
 
 
-def test_demos_of_separate_sources_are_separated(tmp_path: Path) -> None:
+def test_demos_of_disjoint_source_demos_are_separated(tmp_path: Path) -> None:
     sources = [[0, 1], [1, 0], [0, 0], [2, 3], [3, 2], [0, 1], [1, 1], [0, 0]]
     split = split_dataset(with_sources(tmp_path / "a.hdf5", sources), 0.75, seed=1, by_source_demo=True)
     assert split.valid == ("demo_3", "demo_4")
     assert {*split.held_out} <= {"src_2", "src_3"}
 
 
-def test_ratio_is_met_as_nearly_as_any_choice_can() -> None:
+def test_size_of_train_is_closest_to_the_ratio() -> None:
     used = np.eye(5, dtype=bool)[np.repeat(np.arange(5), [10, 20, 30, 15, 25])]
     for ratio, expected in ((0.9, 90), (0.55, 55), (0.5, 50)):
         chosen = hold_out_sources(used, ratio, seed=3)
         assert (~used[:, chosen].any(1)).sum() == expected
 
 
-def test_choice_among_equals_follows_the_seed() -> None:
+def test_choice_among_equally_good_sets_depends_on_the_seed() -> None:
     used = np.eye(8, dtype=bool)
     assert hold_out_sources(used, 0.75, 1) == hold_out_sources(used, 0.75, 1)
     assert len({tuple(hold_out_sources(used, 0.75, seed)) for seed in range(20)}) > 3
     assert all(len(hold_out_sources(used, 0.75, seed)) == 2 for seed in range(20))
 
 
-def test_many_sources_are_searched_too() -> None:
+def test_many_source_demos_are_sampled() -> None:
     used = np.eye(200, dtype=bool)
     chosen = hold_out_sources(used, 0.8, seed=0)
     assert abs(len(chosen) - 40) <= 2
 
 
-def test_one_source_for_all_cannot_be_held_out(tmp_path: Path) -> None:
+def test_source_demo_of_all_demos_cannot_be_held_out(tmp_path: Path) -> None:
     path = with_sources(tmp_path / "a.hdf5", [[0, 1], [0, 1], [1, 0]])
-    with pytest.raises(ConfigError, match="train or valid is empty"):
+    with pytest.raises(ConfigError, match="leaves train or valid empty"):
         split_dataset(path, 0.5, seed=1, by_source_demo=True)
     with h5py.File(path) as file:
         assert "mask" not in file
 
 
-def test_a_file_on_a_full_disk_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_on_a_full_disk_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_source_file(tmp_path / "demo.hdf5", num_demos=4)
     before = path.read_bytes()
-    monkeypatch.setattr(split, "_ROOM", 10**18)
-    with pytest.raises(OutputError, match=r"the split cannot be written, the disk is full; free .* MB"):
+    monkeypatch.setattr(split, "_MIN_FREE_BYTES", 10**18)
+    with pytest.raises(OutputError, match=r"the split cannot be written: the disk is full; free .* MB"):
         split_dataset(path, 0.5, seed=1)
     assert path.read_bytes() == before
 
 
-def test_file_that_does_not_know_its_sources_is_refused(tmp_path: Path) -> None:
+def test_file_without_source_demos_is_refused(tmp_path: Path) -> None:
     path = make_source_file(tmp_path / "a.hdf5")
-    with pytest.raises(SourceDataError, match="demo_0: no attribute 'source_demos'"):
+    with pytest.raises(SourceDataError, match="demo_0: by_source_demo requires attribute 'source_demos'"):
         split_dataset(path, 0.5, seed=1, by_source_demo=True)

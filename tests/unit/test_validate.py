@@ -1,4 +1,4 @@
-"""What the validator finds: each fault is planted into a generated file, and must be named with its place."""
+"""Validation: each fault, planted into a generated file, must be reported with its place."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def generated(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def dataset(generated: Path, tmp_path: Path) -> Path:
-    """A copy without the demos' digests, which would tell of every fault that is planted."""
+    """A generated file without digests of demos, which would detect all planted faults."""
     path = Path(shutil.copyfile(generated, tmp_path / "demo.hdf5"))
     with h5py.File(path, "r+") as file:
         for demo in file["data"].values():
@@ -145,13 +145,13 @@ def test_generated_file_has_no_findings(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize("format_version", [0, 1])
-def test_both_orders_of_quaternions_are_valid(tmp_path: Path, format_version: int) -> None:
+def test_both_quaternion_orders_are_valid(tmp_path: Path, format_version: int) -> None:
     path = make_source_file(tmp_path / "source.hdf5", format_version=format_version)
     assert validate_dataset(path).is_valid(strict=True)
 
 
 @pytest.mark.parametrize(("check", "plant", "words"), ERRORS)
-def test_error_is_named_with_its_place(dataset: Path, check: str, plant: Plant, words: list[str]) -> None:
+def test_error_is_reported_with_its_place(dataset: Path, check: str, plant: Plant, words: list[str]) -> None:
     report = validate_planted(dataset, plant)
     found = [str(finding) for finding in report.findings if finding.check == check and finding.level == "error"]
     assert any(all(word in text for word in words) for text in found), report.as_text()
@@ -159,7 +159,7 @@ def test_error_is_named_with_its_place(dataset: Path, check: str, plant: Plant, 
 
 
 @pytest.mark.parametrize(("check", "plant", "words"), WARNINGS)
-def test_warning_counts_only_when_strict(dataset: Path, check: str, plant: Plant, words: list[str]) -> None:
+def test_warning_is_a_fault_only_if_strict(dataset: Path, check: str, plant: Plant, words: list[str]) -> None:
     report = validate_planted(dataset, plant)
     (finding,) = report.findings
     assert (finding.level, finding.check) == ("warning", check)
@@ -178,14 +178,14 @@ def test_float64_is_a_warning(dataset: Path) -> None:
     assert report.counts == {"warning: dtype": 4}
 
 
-def test_demo_in_train_and_valid_is_found(dataset: Path) -> None:
+def test_demo_in_both_train_and_valid_is_reported(dataset: Path) -> None:
     def plant(file: h5py.File) -> None:
         file["mask/train"], file["mask/valid"] = names("demo_0", "demo_1"), names("demo_1")
 
     assert "'demo_1' is in train and in valid" in validate_planted(dataset, plant).as_text()
 
 
-def test_quaternions_of_opposite_sign_agree(dataset: Path) -> None:
+def test_quaternions_of_opposite_sign_are_equal(dataset: Path) -> None:
     def plant(file: h5py.File) -> None:
         file["data/demo_1/obs/ketchup_quat"][...] *= -1
 
@@ -204,7 +204,7 @@ def test_images_are_read_in_blocks_and_checked(dataset: Path, monkeypatch: pytes
     assert "demo_2/obs/depth: finite: NaN or infinity at step 20" in text
 
 
-def test_damaged_chunk_is_found_in_its_demo(dataset: Path) -> None:
+def test_damaged_chunk_is_reported_with_its_demo(dataset: Path) -> None:
     def plant(file: h5py.File) -> None:
         values = np.random.default_rng(0).random((len(file["data/demo_1/actions"]), 64), dtype=np.float32)
         for demo in file["data"].values():
@@ -220,7 +220,7 @@ def test_damaged_chunk_is_found_in_its_demo(dataset: Path) -> None:
     assert any(finding.check == "damage" and finding.place == "demo_1" for finding in report.findings), report.as_text()
 
 
-def test_same_fault_everywhere_is_told_a_few_times_and_counted(dataset: Path) -> None:
+def test_repeated_fault_is_listed_five_times_and_counted(dataset: Path) -> None:
     def plant(file: h5py.File) -> None:
         for number in range(4, 12):
             file.copy(file["data/demo_1"], file["data"], f"demo_{number}")
@@ -232,7 +232,7 @@ def test_same_fault_everywhere_is_told_a_few_times_and_counted(dataset: Path) ->
 
 
 @pytest.mark.parametrize("version", [2, -1, 1.5, "new", [1, 1]])
-def test_unknown_format_is_refused_by_name(dataset: Path, version: object) -> None:
+def test_unknown_format_version_is_refused(dataset: Path, version: object) -> None:
     with pytest.raises(SourceDataError, match=r"format_version is .* supported are 0, 1"):
         validate_planted(dataset, attribute("/", "format_version", version))
 
@@ -248,9 +248,9 @@ def damage_heap(path: Path, item: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("item", ["/", "data", "data/demo_1", "data/demo_1/obs", "data/demo_1/actions"])
-def test_file_that_hdf5_reads_without_end_is_reported_as_damaged(dataset: Path, item: str) -> None:
+def test_file_that_hdf5_reads_indefinitely_is_reported_as_damaged(dataset: Path, item: str) -> None:
     damage_heap(dataset, item, bytes(16))  # Free space of size 0: HDF5 continues at the same place.
-    reason = r"demo\.hdf5: the file is damaged: HDF5 reads it without end \(no progress for 2 s\); copy or make"
+    reason = r"demo\.hdf5: the file is damaged: HDF5 does not finish reading it \(no progress for 2 s\); copy the file"
     with pytest.raises(SourceDataError, match=reason):
         validate_dataset(dataset, time_limit=2.0)
 
@@ -259,11 +259,11 @@ def test_crash_of_hdf5_is_reported_as_damage(dataset: Path, tmp_path: Path, monk
     crash = "import h5py, os, signal; h5py.File = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)"
     (tmp_path / "sitecustomize.py").write_text(crash)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SourceDataError, match=r"the file is damaged: HDF5 crashes reading it \(SIGSEGV\)"):
+    with pytest.raises(SourceDataError, match=r"the file is damaged: HDF5 crashes when reading it \(SIGSEGV\)"):
         validate_dataset(dataset)
 
 
-def test_progress_of_the_child_is_passed_on(dataset: Path) -> None:
+def test_progress_of_the_child_process_is_reported(dataset: Path) -> None:
     calls: list[tuple[int, int]] = []
     validate_dataset(dataset, on_progress=lambda done, total: calls.append((done, total)))
     assert calls == [(number, 4) for number in range(1, 5)]
@@ -298,7 +298,7 @@ def test_success_that_fails_when_replayed_is_a_warning(dataset: Path) -> None:
         ({"env_name": "desktop_organizer", "type": 2, "engine": "kinematic", "action": {"type": "joint"}}, "action space"),
     ],
 )
-def test_file_that_cannot_be_replayed_says_why(dataset: Path, env_args: dict[str, object], reason: str) -> None:
+def test_report_states_why_a_file_cannot_be_replayed(dataset: Path, env_args: dict[str, object], reason: str) -> None:
     with h5py.File(dataset, "r+") as file:
         file["data"].attrs["env_args"] = json.dumps(env_args)
     report = validate_dataset(dataset, num_replays=1)
@@ -306,7 +306,7 @@ def test_file_that_cannot_be_replayed_says_why(dataset: Path, env_args: dict[str
     assert reason in str(report.replay_note)
 
 
-def test_app_prints_the_report_and_fails_for_faults(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_the_report_and_fails_on_faults(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = ValidateDatasetCfg(input_file=str(dataset), num_replays=0, json=True)
     command("validate", cfg)
     assert json.loads(capsys.readouterr().out)["valid"] is True

@@ -1,6 +1,6 @@
-"""A dataset as a LeRobot dataset (v3), written by the `lerobot` library itself."""
+"""Export a dataset as a LeRobot dataset (v3). The `lerobot` library writes it."""
 
-# T steps of one demo, H x W pixels
+# T steps of one demo
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,23 +18,24 @@ from isaaclab_mimic_ext.files.writing import part_path, replacing
 
 _STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."
 _SCALARS = {"rewards": ("next.reward", np.float32), "dones": ("next.done", np.bool_)}
-"""Dataset of a demo -> (LeRobot's name of what a step brings, dtype)."""
+"""Dataset of a demo -> (name of the LeRobot feature, dtype)."""
 _INFO = "datagen_info/"
 _AXES = "xyz"
 _RATE_TOLERANCE = 1e-3
-"""By how much a control rate may miss a whole number [Hz]."""
+"""Largest deviation of a control rate from a whole number [Hz]."""
 
 
 @dataclass(frozen=True)
 class LeRobotOptions:
-    """What is taken from the file.
+    """Options of the LeRobot export.
 
     Attributes:
-        state_keys: observations that make `observation.state`, in this order; None: all vectors but `actions`.
-        instruction: the task in words; None: the name of the environment.
-        fps: frames per second; None: the control rate of the file's env_args.
+        state_keys: observations that form `observation.state`, in this order; None: all low-dimensional observations
+            except `actions`, in alphabetical order.
+        instruction: language instruction of the task; None: name of the environment.
+        fps: frames per second; None: control rate of the file's env_args.
         repo_id: `<user>/<name>`; None: `local/<folder>`.
-        videos: encode images as videos (lossy), or keep them as PNG.
+        videos: encode images as videos (lossy); False: as PNG files.
     """
 
     state_keys: tuple[str, ...] | None = None
@@ -46,7 +47,7 @@ class LeRobotOptions:
 
 @dataclass(frozen=True)
 class LeRobotExport:
-    """What was written."""
+    """Result of a LeRobot export: counts, rate [Hz], and names of the features."""
 
     num_episodes: int
     num_frames: int
@@ -57,7 +58,13 @@ class LeRobotExport:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where each feature comes from: the observations of the state, camera -> observation, and the scalars there are."""
+    """Datasets that the features are read from.
+
+    Attributes:
+        state_keys: observations of `observation.state`.
+        cameras: name of a camera -> observation.
+        scalars: keys of `_SCALARS` that the demos have.
+    """
 
     state_keys: tuple[str, ...]
     cameras: dict[str, str]
@@ -65,12 +72,14 @@ class _Columns:
 
 
 def export_lerobot(path: str | Path, output: str | Path, options: LeRobotOptions, overwrite: bool = False) -> LeRobotExport:
-    """Convert a dataset episode by episode into the folder `output`, which has its name only when it is complete.
+    """Convert a dataset, demo by demo, to a LeRobot dataset in the folder `output`.
+
+    The folder has the name `<output>.part` until it is complete.
 
     Raises:
         DependencyMissing: `lerobot` cannot be imported.
-        ConfigError: an option is wrong, or needed because the file does not say it.
-        SourceDataError: the file is missing or damaged, or its demos differ in what they hold.
+        ConfigError: an option is wrong, or is required because the file lacks its value.
+        SourceDataError: the file is missing or damaged, or its demos have different datasets.
         OutputError: the folder exists or cannot be written.
     """
     dataset_class = _lerobot_dataset()
@@ -93,7 +102,7 @@ def export_lerobot(path: str | Path, output: str | Path, options: LeRobotOptions
                     dataset.add_frame(frame | {"task": instruction})
                 dataset.save_episode()
         finally:
-            # After an error too: it would otherwise write once more when it is collected.
+            # Also after an error: otherwise the dataset writes again when it is garbage-collected.
             dataset.finalize()
         counts = int(dataset.meta.total_episodes), int(dataset.meta.total_frames)
     return LeRobotExport(*counts, fps, repo_id, tuple(features))
@@ -105,10 +114,10 @@ def _lerobot_dataset() -> Any:
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
     except ImportError as error:
         raise DependencyMissing(
-            f"format=lerobot needs the lerobot library, which cannot be imported ({error}); install it into an environment "
-            'of its own, for it wants an older torch: pip install -e ".[lerobot]" (in the checkout)'
+            f"format: lerobot requires the lerobot library, which cannot be imported ({error}); install it in a separate "
+            'environment, because it requires an older torch: pip install -e ".[lerobot]" (in the checkout)'
         ) from error
-    disable_progress_bars()  # One an episode, each a line of its own in a log.
+    disable_progress_bars()  # They would write one line per episode to a log.
     return LeRobotDataset
 
 
@@ -119,16 +128,17 @@ def _columns(demo: Demo, state_keys: Sequence[str] | None) -> _Columns:
         state_keys = sorted(name for name in vectors if name != "actions")
     for name in state_keys:
         if name not in vectors:
-            raise ConfigError(f"state_keys: {demo.place} has no low-dimensional '{name}'; {choices(name, sorted(vectors))}")
+            rule = f"'{name}' is not a low-dimensional observation of {demo.place}"
+            raise ConfigError(f"state_keys: {rule}; {choices(name, sorted(vectors))}")
     if not state_keys:
-        raise ConfigError(f"state_keys: nothing is left for {_STATE}; {choices('', sorted(vectors))}")
+        raise ConfigError(f"state_keys: {_STATE} requires at least one observation; {choices('', sorted(vectors))}")
     cameras = {name.replace("/", "_"): name for name, leaf in sorted(observations.items()) if is_rgb(leaf)}
     scalars = tuple(name for name in _SCALARS if name in demo.leaves)
     return _Columns(tuple(state_keys), cameras, scalars)
 
 
 def _features(demo: Demo, columns: _Columns, is_xyzw: bool, videos: bool) -> dict[str, dict[str, Any]]:
-    """LeRobot's description of a frame."""
+    """LeRobot's description of the features of a frame."""
     names = [name for key in columns.state_keys for name in _column_names(key, _width(demo, key), is_xyzw)]
     action_names = [f"action.{index}" for index in range(demo.leaves["actions"].shape[1])]
     features: dict[str, dict[str, Any]] = {
@@ -150,7 +160,7 @@ def _width(demo: Demo, key: str) -> int:
 
 
 def _column_names(key: str, width: int, is_xyzw: bool) -> list[str]:
-    """`eef_pos.x`, `eef_quat.w`, `joint_pos.0`."""
+    """Names of the columns of an observation, for example `eef_pos.x`, `eef_quat.w`, `joint_pos.0`."""
     axes: Sequence[str] = [str(index) for index in range(width)]
     if key.endswith("_pos") and width == len(_AXES) and not key.startswith("joint"):
         axes = _AXES
@@ -160,14 +170,14 @@ def _column_names(key: str, width: int, is_xyzw: bool) -> list[str]:
 
 
 def _frames(demo: Demo, columns: _Columns) -> Iterator[dict[str, Any]]:
-    """One dict a step."""
+    """Frames of a demo, one dict per step."""
     rows = _rows(demo, columns)
     for step in range(demo.num_steps):
         yield {name: values[step] for name, values in rows.items()}
 
 
 def _rows(demo: Demo, columns: _Columns) -> dict[str, np.ndarray]:
-    """Feature -> (T, ...). All demos have what the first has: `stream_demos` sees to that."""
+    """Values of each feature, name -> (T, ...). `stream_demos` checks that all demos have the datasets of the first one."""
     leaves, num_steps = demo.leaves, demo.num_steps
     parts = [leaves[f"obs/{key}"].reshape(num_steps, -1) for key in columns.state_keys]
     rows = {_STATE: np.concatenate(parts, axis=1, dtype=np.float32), _ACTION: leaves["actions"].astype(np.float32)}
@@ -181,27 +191,30 @@ def _rows(demo: Demo, columns: _Columns) -> dict[str, np.ndarray]:
 def _fps(facts: FileFacts, fps: int | None) -> int:
     if fps is not None:
         if fps < 1:
-            raise ConfigError(f"fps: {fps} is no rate; give 1 or more")
+            raise ConfigError(f"fps: must be >= 1 Hz (got {fps})")
         return fps
     sim_args = facts.env_args.get("sim_args")
     try:
         rate = 1.0 / (float(sim_args["dt"]) * int(sim_args["decimation"]))  # type: ignore[index]
     except (TypeError, KeyError, ValueError, ZeroDivisionError) as error:
-        raise ConfigError(f"fps: {facts.path} does not say its control rate (env_args.sim_args); give fps=<rate>") from error
+        raise ConfigError(
+            f"fps: {facts.path} does not specify its control rate (env_args.sim_args); set fps=<rate>"
+        ) from error
     if not abs(rate - round(rate)) < _RATE_TOLERANCE or rate < 1:
-        raise ConfigError(f"fps: {facts.path} runs at {rate:.4g} Hz, LeRobot takes whole numbers; give fps=<rate>")
+        raise ConfigError(f"fps: LeRobot requires a whole number ({facts.path} has {rate:.4g} Hz); set fps=<rate>")
     return round(rate)
 
 
 @contextmanager
 def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
-    """`<output>.part`, which becomes `output` after the block."""
+    """Folder `<output>.part`, which is renamed to `output` after the block."""
     part = part_path(output)
     for folder in (output, part):
-        is_ours = (folder / "meta" / "info.json").is_file()
-        if folder.exists() and not (overwrite and is_ours):
-            hint = "or overwrite=true" if is_ours else "it is no LeRobot dataset, and will not be replaced"
-            raise OutputError(f"output_dir: {folder} exists; give another output_dir, {hint}")
+        is_lerobot = (folder / "meta" / "info.json").is_file()
+        if folder.exists() and not (overwrite and is_lerobot):
+            note = "" if is_lerobot else " and is not a LeRobot dataset, so it is never replaced"
+            remedy = "use another output_dir" + (", or overwrite=true" if is_lerobot else "")
+            raise OutputError(f"output_dir: {folder} already exists{note}; {remedy}")
     with replacing(output, "output_dir", kind=OutputError):
         shutil.rmtree(part, ignore_errors=True)
         part.parent.mkdir(parents=True, exist_ok=True)

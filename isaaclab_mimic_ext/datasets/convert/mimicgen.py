@@ -1,6 +1,6 @@
-"""MimicGen's source files (robomimic's layout with `datagen_info`) in Isaac Lab's annotated layout."""
+"""Import MimicGen's source files (robomimic's layout with `datagen_info`) to Isaac Lab's annotated layout."""
 
-# T steps of one demo, A action entries, G of them the gripper's
+# T steps of one demo, A action entries, G gripper action entries
 
 import json
 from collections.abc import Mapping
@@ -18,25 +18,26 @@ from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, 
 
 GRIPPER_SIGNS = ("auto", "keep", "flip")
 SOURCE_STATES = "source_states"
-"""The simulator's own states, which only the environment of `source_env_args` understands."""
+"""Dataset of the source simulator's states. Only the environment of `source_env_args` can read them."""
 
 _INFO = "datagen_info"
 _POSES = {"eef_pose": "eef_pose", "target_pose": "target_eef_pose"}
-"""MimicGen's name -> Isaac Lab's, where an end effector's name follows."""
+"""MimicGen's name -> Isaac Lab's group, which contains one dataset per end effector."""
 _KEPT_ENV_ARGS = ("sim_args", "action", ENTRY)
-"""Of files that were Isaac Lab's before they were MimicGen's."""
+"""Entries of env_args that are kept. Only files that were exported from Isaac Lab's layout have them."""
 _ROBOSUITE = 1
-"""robomimic's number of the environment type."""
-_PREPARE = "annotate first: MimicGen's scripts/prepare_src_dataset.py adds datagen_info in the simulator of the demos"
+"""robomimic's number of robosuite's environment type."""
+_ANNOTATE_FIRST = "annotate it first: MimicGen's scripts/prepare_src_dataset.py adds datagen_info in the demos' simulator"
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How things are called from now on.
+    """Options of the import: names in the written file, and the sign of gripper actions.
 
     Attributes:
-        objects, signals: name in the file -> name in the task; others keep theirs.
-        gripper_sign: `keep`, `flip`, or `auto` (flip what robosuite recorded).
+        eef_name: name of the end effector.
+        objects, signals: name in the file -> name in the task; other names are kept.
+        gripper_sign: `keep`, `flip`, or `auto` (flip gripper actions recorded by robosuite).
     """
 
     eef_name: str = "franka"
@@ -47,7 +48,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written, and whether the gripper's actions changed sign."""
+    """Result of an import: counts, names, and whether the sign of gripper actions was flipped."""
 
     num_demos: int
     num_steps: int
@@ -59,11 +60,11 @@ class Imported:
 def import_mimicgen(
     path: str | Path, output: str | Path, options: ImportOptions, compress: bool = False, overwrite: bool = False
 ) -> Imported:
-    """Convert a file demo by demo; the result is one that `load_source_demos` has read.
+    """Convert a file demo by demo. `load_source_demos` checks the result before it gets its name.
 
     Raises:
-        ConfigError: a name or the gripper's sign is wrong.
-        SourceDataError: the file is missing or damaged, not MimicGen's, or lacks something.
+        ConfigError: a name or the sign of gripper actions is wrong.
+        SourceDataError: the file is missing or damaged, is not in MimicGen's layout, or lacks required data.
         OutputError: the output exists or cannot be written.
     """
     _check_options(options)
@@ -94,7 +95,7 @@ def import_mimicgen(
 def _check_options(options: ImportOptions) -> None:
     if options.gripper_sign not in GRIPPER_SIGNS:
         raise ConfigError(
-            f"gripper_sign: '{options.gripper_sign}' is unknown; {choices(options.gripper_sign, GRIPPER_SIGNS)}"
+            f"gripper_sign: '{options.gripper_sign}' is not a valid sign; {choices(options.gripper_sign, GRIPPER_SIGNS)}"
         )
     for place, names in (
         ("eef_name", [options.eef_name]),
@@ -103,7 +104,7 @@ def _check_options(options: ImportOptions) -> None:
     ):
         for name in names:
             if not name or "/" in name or name.strip(".") == "":
-                raise ConfigError(f"{place}: '{name}' cannot be the name of a dataset; give one without '/'")
+                raise ConfigError(f"{place}: must be a name without '/' that is not empty (got '{name}')")
 
 
 def _flips_gripper(facts: FileFacts, gripper_sign: str) -> bool:
@@ -115,48 +116,48 @@ def _is_robosuite(facts: FileFacts) -> bool:
 
 
 def _info_names(demo: Demo) -> dict[str, list[str]]:
-    """The names of objects and signals; all that the importer needs is there when this returns."""
+    """Check that the demo has all required data, and return the names of its objects and signals."""
     if demo.below("obs/datagen_info"):
-        demo.refuse("obs/datagen_info: this is Isaac Lab's layout already; there is nothing to import")
+        demo.refuse("obs/datagen_info: the file is already in Isaac Lab's layout; use it without an import")
     if not demo.below(_INFO):
-        demo.refuse(f"no datagen_info: a plain robomimic file, without poses and signals; {_PREPARE}")
+        demo.refuse(f"{_INFO}: not found; the file is a plain robomimic file without poses and signals; {_ANNOTATE_FIRST}")
     for name in (*_POSES, "gripper_action"):
         if demo.below(f"{_INFO}/{name}"):
-            demo.refuse(f"{_INFO}/{name}: is a group, expected a dataset; files of several end effectors are not supported")
+            demo.refuse(f"{_INFO}/{name}: must be a dataset (got a group); files of several end effectors are not supported")
         if f"{_INFO}/{name}" not in demo.leaves:
-            demo.refuse(f"{_INFO}/{name}: missing, the demo is not fully annotated; {_PREPARE}")
+            demo.refuse(f"{_INFO}/{name}: missing, the demo is not fully annotated; {_ANNOTATE_FIRST}")
     names = {}
     for name in ("object_poses", "subtask_term_signals"):
         names[name] = sorted(demo.below(f"{_INFO}/{name}"))
         if not names[name]:
-            demo.refuse(f"{_INFO}/{name}: missing or empty, the demo is not fully annotated; {_PREPARE}")
+            demo.refuse(f"{_INFO}/{name}: missing or empty, the demo is not fully annotated; {_ANNOTATE_FIRST}")
     return names
 
 
 def _renamed(names: list[str], mapping: Mapping[str, str], kind: str) -> list[str]:
-    """The new names, in the order of the old ones."""
+    """New names, in the order of `names`."""
     for name in mapping:
         if name not in names:
-            raise ConfigError(f"rename.{kind}: the file has no '{name}'; {choices(name, names)}")
+            raise ConfigError(f"rename.{kind}: '{name}' not found in the file; {choices(name, names)}")
     renamed = [mapping.get(name, name) for name in names]
-    twice = {name for name in renamed if renamed.count(name) > 1}
-    if twice:
-        raise ConfigError(f"rename.{kind}: two of the file's would both be called '{min(twice)}'; give each its own name")
+    duplicates = {name for name in renamed if renamed.count(name) > 1}
+    if duplicates:
+        raise ConfigError(f"rename.{kind}: two {kind} would both be called '{min(duplicates)}'; use different names")
     return renamed
 
 
 def _leaves(demo: Demo, options: ImportOptions, flips: bool) -> dict[str, np.ndarray]:
-    """The demo in Isaac Lab's layout: path -> (T, ...)."""
+    """Datasets of the demo in Isaac Lab's layout, path -> (T, ...)."""
     info = demo.below(_INFO)
     target = f"obs/{_INFO}"
-    leaves = {path: _narrow(leaf) for path, leaf in demo.leaves.items() if _is_kept(demo, path)}
+    leaves = {path: _to_float32(leaf) for path, leaf in demo.leaves.items() if _is_kept(demo, path)}
     leaves |= {_states_path(path): leaf for path, leaf in demo.leaves.items() if path.split("/")[0] == "states"}
     for name, new_name in _POSES.items():
-        leaves[f"{target}/{new_name}/{options.eef_name}"] = _narrow(info[name])
+        leaves[f"{target}/{new_name}/{options.eef_name}"] = _to_float32(info[name])
     for name, pose in demo.below(f"{_INFO}/object_poses").items():
-        leaves[f"{target}/object_pose/{options.objects.get(name, name)}"] = _narrow(pose)
+        leaves[f"{target}/object_pose/{options.objects.get(name, name)}"] = _to_float32(pose)
     for name, signal in demo.below(f"{_INFO}/subtask_term_signals").items():
-        leaves[f"{target}/subtask_term_signals/{options.signals.get(name, name)}"] = _as_bool(demo, name, signal)
+        leaves[f"{target}/subtask_term_signals/{options.signals.get(name, name)}"] = _to_bool(demo, name, signal)
     if "dones" in leaves:
         leaves["dones"] = leaves["dones"] != 0
     actions, gripper = _actions(demo, info["gripper_action"], flips)
@@ -164,7 +165,7 @@ def _leaves(demo: Demo, options: ImportOptions, flips: bool) -> dict[str, np.nda
 
 
 def _is_kept(demo: Demo, path: str) -> bool:
-    """Whether a dataset stays where it is; what has no row a step becomes an attribute."""
+    """Return whether a dataset keeps its path. A dataset without one row per step is written as an attribute instead."""
     return path.split("/")[0] not in (_INFO, "states") and demo.leaves[path].shape[:1] == (demo.num_steps,)
 
 
@@ -172,30 +173,30 @@ def _states_path(path: str) -> str:
     return SOURCE_STATES + path.removeprefix("states")
 
 
-def _narrow(leaf: np.ndarray) -> np.ndarray:
-    """float32 for any floats."""
+def _to_float32(leaf: np.ndarray) -> np.ndarray:
+    """Convert floats of any size to float32; other types are unchanged."""
     with np.errstate(over="ignore"):
         return leaf.astype(np.float32) if leaf.dtype.kind == "f" else leaf
 
 
-def _as_bool(demo: Demo, name: str, signal: np.ndarray) -> np.ndarray:
+def _to_bool(demo: Demo, name: str, signal: np.ndarray) -> np.ndarray:
     if signal.size != demo.num_steps or signal.dtype.kind not in "biuf" or not np.isin(signal, (0, 1)).all():
-        demo.refuse(f"{_INFO}/subtask_term_signals/{name}: is no signal of zeros and ones, shape (T,); {_PREPARE}")
+        demo.refuse(f"{_INFO}/subtask_term_signals/{name}: must have shape (T,) and values 0 and 1; {_ANNOTATE_FIRST}")
     return signal.reshape(demo.num_steps).astype(np.bool_)
 
 
 def _actions(demo: Demo, gripper: np.ndarray, flips: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Actions (T, A) and the gripper's part of them (T, G), float32.
+    """Actions, shape (T, A), and gripper actions, shape (T, G), float32.
 
-    Isaac Lab keeps no gripper actions beside the actions, so they must be what the actions end with.
+    Isaac Lab's layout has no separate gripper actions: they must be the last G entries of the actions.
     """
-    actions = _narrow(demo.leaves["actions"])
-    gripper = _narrow(gripper.reshape(demo.num_steps, -1))
+    actions = _to_float32(demo.leaves["actions"])
+    gripper = _to_float32(gripper.reshape(demo.num_steps, -1))
     num_entries = gripper.shape[1]
     if num_entries > actions.shape[1] or not np.allclose(actions[:, -num_entries:], gripper):
         demo.refuse(
-            f"{_INFO}/gripper_action: differs from the last {num_entries} entries of the actions, which are all that "
-            "generation reads; use demos whose actions end with the gripper's"
+            f"{_INFO}/gripper_action: differs from the last {num_entries} entries of the actions, which generation reads; "
+            "use demos whose actions end with the gripper actions"
         )
     if flips:
         actions = np.concatenate((actions[:, :-num_entries], -actions[:, -num_entries:]), axis=1)
@@ -204,9 +205,9 @@ def _actions(demo: Demo, gripper: np.ndarray, flips: bool) -> tuple[np.ndarray, 
 
 
 def _attributes(demo: Demo) -> dict[str, Any]:
-    """The demo's own, what has no row a step, and success where the rewards prove it."""
-    facts = [path for path in demo.leaves if "/" not in path and path != "states" and not _is_kept(demo, path)]
-    attributes: dict[str, Any] = {path: demo.leaves[path] for path in facts}
+    """Attributes of the demo, its datasets without one row per step, and `success` if the rewards are 0 and 1."""
+    moved = [path for path in demo.leaves if "/" not in path and path != "states" and not _is_kept(demo, path)]
+    attributes: dict[str, Any] = {path: demo.leaves[path] for path in moved}
     rewards = demo.leaves.get("rewards")
     if rewards is not None and set(np.unique(rewards)) in ({0.0, 1.0}, {1.0}):
         attributes["success"] = True
@@ -214,7 +215,7 @@ def _attributes(demo: Demo) -> dict[str, Any]:
 
 
 def _file_attributes(facts: FileFacts) -> dict[str, Any]:
-    """The observations of robosuite have quaternions in xyzw order, without saying so."""
+    """Attributes of the file. robosuite's observations have quaternions in xyzw order (format version 1)."""
     return {**facts.attributes, **({"format_version": 1} if _is_robosuite(facts) else {})}
 
 

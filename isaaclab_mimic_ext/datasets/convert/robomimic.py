@@ -1,4 +1,4 @@
-"""A dataset in robomimic's layout, with MimicGen's `datagen_info` where it is annotated."""
+"""Export a dataset to robomimic's layout; annotated demos get MimicGen's `datagen_info`."""
 
 # T steps of one demo, S columns of its states
 
@@ -18,12 +18,12 @@ from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, 
 _INFO = "datagen_info"
 _INITIAL = "initial_state"
 _ENV_TYPE = 2
-"""robomimic's number for environments that it makes by name."""
+"""robomimic's number of the environment type that is created by name."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and whether it has `datagen_info`."""
+    """Result of an export: counts, and whether the demos have `datagen_info`."""
 
     num_demos: int
     num_steps: int
@@ -38,15 +38,15 @@ def export_robomimic(
     compress: bool = False,
     overwrite: bool = False,
 ) -> Exported:
-    """Convert a dataset demo by demo; demos keep their names, and masks are kept.
+    """Convert a dataset demo by demo. Names of demos and masks are kept.
 
     Args:
-        next_obs: write `next_obs` too; its last row repeats that of `obs`, after which nothing was observed.
-        eef_name: whose poses go to `datagen_info`, which has room for one end effector; None: the only one.
+        next_obs: write `next_obs`, too. Its last row repeats the last row of `obs`: no later observation is recorded.
+        eef_name: end effector whose poses are written to `datagen_info`, which can store one; None: the only one.
 
     Raises:
-        ConfigError: `eef_name` is none of the file's, or is needed.
-        SourceDataError: the file is missing or damaged, or observations cannot be told apart.
+        ConfigError: `eef_name` is not in the file, or is required because the file has several end effectors.
+        SourceDataError: the file is missing or damaged, or two observations would get the same name.
         OutputError: the output exists or cannot be written.
     """
     facts = read_facts(path)
@@ -75,7 +75,7 @@ def _leaves(demo: Demo, next_obs: bool) -> dict[str, np.ndarray]:
     if next_obs and not demo.below("next_obs"):
         leaves |= {f"next_obs/{name}": np.concatenate((leaf[1:], leaf[-1:])) for name, leaf in observations.items()}
     is_last = np.arange(1, demo.num_steps + 1) == demo.num_steps
-    # Isaac Lab's own files have neither; a demo that succeeded has its reward at the end.
+    # Files written by Isaac Lab have neither rewards nor dones. A successful demo has reward 1 in its last step.
     leaves.setdefault("rewards", (is_last & bool(demo.success)).astype(np.float32))
     leaves.setdefault("dones", is_last)
     leaves["dones"] = leaves["dones"].astype(np.int64)
@@ -83,20 +83,20 @@ def _leaves(demo: Demo, next_obs: bool) -> dict[str, np.ndarray]:
 
 
 def _flat_observations(demo: Demo) -> dict[str, np.ndarray]:
-    """Name -> (T, ...); robomimic reads no groups of observations, so that `a/b` becomes `a_b`."""
+    """Observations, name -> (T, ...). robomimic does not read groups of observations: `a/b` is renamed to `a_b`."""
     observations: dict[str, np.ndarray] = {}
     for path, leaf in demo.below("obs").items():
         name = path.replace("/", "_")
         if path.startswith(f"{_INFO}/"):
             continue
         if name in observations:
-            demo.refuse(f"obs/{path}: would be called '{name}', as another is already; rename one of the two")
+            demo.refuse(f"obs/{path}: would be renamed to '{name}', which already exists; rename one of the two")
         observations[name] = leaf
     return observations
 
 
 def _states(demo: Demo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """`states` (T, S) float32 before each action, as robomimic has them, and what its columns are: path -> width."""
+    """States before each action, as in robomimic's layout, `states` (T, S) float32, and the width of each state by path."""
     source = {path: leaf for path, leaf in demo.leaves.items() if path.split("/")[0] == SOURCE_STATES}
     if source:
         return {"states" + path.removeprefix(SOURCE_STATES): leaf for path, leaf in source.items()}, {}
@@ -105,28 +105,27 @@ def _states(demo: Demo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         return {}, {}
     for path, leaf in first.items():
         if leaf.shape != (1, *after[path].shape[1:]):
-            demo.refuse(
-                f"{_INITIAL}/{path}: shape {leaf.shape}, expected {(1, *after[path].shape[1:])}; make the demo again"
-            )
-    # Isaac Lab's states[t] is the one after step t.
+            expected = (1, *after[path].shape[1:])
+            demo.refuse(f"{_INITIAL}/{path}: must have shape {expected} (got {leaf.shape}); create the demo again")
+    # In Isaac Lab's layout, states[t] is the state after step t.
     before = {path: np.concatenate((first[path], after[path][:-1])).reshape(demo.num_steps, -1) for path in sorted(after)}
     widths = {path: leaf.shape[1] for path, leaf in before.items()}
     return {"states": np.concatenate(list(before.values()), axis=1).astype(np.float32)}, widths
 
 
 def _datagen_info(demo: Demo, eef_name: str | None) -> dict[str, np.ndarray]:
-    """MimicGen's datasets by path, or nothing where the demo is not annotated."""
+    """MimicGen's `datagen_info`, path -> (T, ...); empty if the demo is not annotated."""
     targets = demo.below(f"obs/{_INFO}/target_eef_pose")
     if not targets:
         return {}
     name = _eef(demo, targets, eef_name)
     poses = demo.below(f"obs/{_INFO}/eef_pose")
     if name not in poses:
-        demo.refuse(f"obs/{_INFO}/eef_pose: the file has no end effector '{name}'; annotate it again")
+        demo.refuse(f"obs/{_INFO}/eef_pose: end effector '{name}' not found; annotate the file again")
     gripper = demo.below(f"obs/{_INFO}/gripper_action").get(name, demo.leaves["actions"][:, -1:])
     info = {"eef_pose": poses[name], "target_pose": targets[name], "gripper_action": gripper}
     info |= {f"object_poses/{key}": leaf for key, leaf in demo.below(f"obs/{_INFO}/object_pose").items()}
-    # MimicGen subtracts signals from each other, which booleans do not allow.
+    # MimicGen subtracts rows of signals, which numpy does not allow for booleans.
     signals = demo.below(f"obs/{_INFO}/subtask_term_signals")
     info |= {f"subtask_term_signals/{key}": leaf.astype(np.int64) for key, leaf in signals.items()}
     return {f"{_INFO}/{key}": leaf for key, leaf in info.items()}
@@ -134,10 +133,11 @@ def _datagen_info(demo: Demo, eef_name: str | None) -> dict[str, np.ndarray]:
 
 def _eef(demo: Demo, poses: Mapping[str, np.ndarray], eef_name: str | None) -> str:
     if eef_name is None and len(poses) > 1:
-        raise ConfigError(f"eef_name: {demo.place} has several end effectors, datagen_info takes one; {choices('', poses)}")
+        rule = f"must be set, {demo.place} has several end effectors and datagen_info can store one"
+        raise ConfigError(f"eef_name: {rule}; {choices('', poses)}")
     name = next(iter(poses)) if eef_name is None else eef_name
     if name not in poses:
-        raise ConfigError(f"eef_name: {demo.place} has no end effector '{name}'; {choices(name, poses)}")
+        raise ConfigError(f"eef_name: '{name}' is not an end effector of {demo.place}; {choices(name, poses)}")
     return name
 
 
