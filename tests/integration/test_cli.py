@@ -1,4 +1,4 @@
-"""The scripts as a user starts them: what a wrong command line gets, and what Hydra's own flags still do."""
+"""Scripts as a user starts them: messages about invalid command lines, exit codes, and flags of Hydra."""
 
 import json
 import re
@@ -94,7 +94,7 @@ BAD_INPUT = [
 
 
 @pytest.mark.parametrize(("script", "arguments", "words"), BAD_INPUT)
-def test_bad_input_gets_one_clear_line_and_exit_code_2(
+def test_invalid_input_is_reported_in_one_line_with_exit_code_2(
     script: str, arguments: list[str], words: list[str], tmp_path: Path
 ) -> None:
     done = run_script(script, *arguments, cwd=tmp_path)
@@ -112,20 +112,20 @@ def test_composed_configuration_is_shown_with_every_override(tmp_path: Path) -> 
         assert line in done.stdout
 
 
-def test_wide_preset_widens_the_ketchup_only(tmp_path: Path) -> None:
+def test_wide_preset_widens_only_the_range_of_the_ketchup(tmp_path: Path) -> None:
     done = run_script("generate", "--cfg", "job", "task=desktop_organizer_wide", "--package", "events", cwd=tmp_path)
     assert done.stdout.count("0.15") == 4
     assert done.stdout.count("0.05") == 4
 
 
 @pytest.mark.parametrize("script", ["generate", "record_demos", "annotate_demos", "split_dataset", "inspect_dataset"])
-def test_help_names_the_fields(script: str, tmp_path: Path) -> None:
+def test_help_lists_the_fields(script: str, tmp_path: Path) -> None:
     done = run_script(script, "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "_file:" in done.stdout
 
 
-def test_task_of_the_users_own_folder_is_checked_like_ours(tmp_path: Path) -> None:
+def test_user_task_is_checked_like_an_included_task(tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
     text = "# @package _global_\ndefaults: [desktop_organizer]\ndatagen_config: {generation_num_trials: 5}\n"
     (tmp_path / "task" / "mine.yaml").write_text(text)
@@ -134,7 +134,7 @@ def test_task_of_the_users_own_folder_is_checked_like_ours(tmp_path: Path) -> No
     assert "num_envs" in message_of(done)
 
 
-def test_sweep_goes_on_past_a_failing_job_and_says_so_in_its_exit_code(tmp_path: Path) -> None:
+def test_failing_job_sets_the_exit_code_of_a_sweep_without_ending_it(tmp_path: Path) -> None:
     done = run_script("generate", "-m", "num_envs=0,-1", cwd=tmp_path)
     assert done.returncode == 2
     assert "num_envs: must be >= 1 (got 0)" in done.stderr
@@ -149,7 +149,7 @@ def test_sweep_refuses_one_output_folder_for_two_jobs(tmp_path: Path) -> None:
 
 
 def probe(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `inspect_dataset` with a main of the test's own."""
+    """Run `inspect_dataset` with a replaced main."""
     script = tmp_path / "probe.py"
     script.write_text(
         "import json, signal, sys, types\n"
@@ -185,7 +185,7 @@ def test_unexpected_error_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in done.stderr and "Traceback" in done.stderr
 
 
-def test_default_is_the_shipped_source_and_a_dated_folder_under_datasets(tmp_path: Path) -> None:
+def test_defaults_are_the_included_source_demos_and_a_dated_folder_in_datasets(tmp_path: Path) -> None:
     done = probe(tmp_path, "print(json.dumps([cfg.input_file, cfg.output_dir]))")
     assert done.returncode == 0, done.stderr
     source, folder = json.loads(done.stdout.splitlines()[-1])
@@ -193,7 +193,7 @@ def test_default_is_the_shipped_source_and_a_dated_folder_under_datasets(tmp_pat
     assert re.fullmatch(r"datasets/desktop_organizer/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder)
 
 
-def test_each_job_of_a_sweep_has_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_each_job_of_a_sweep_has_its_own_folder(tmp_path: Path) -> None:
     done = probe(tmp_path, "print('folder', cfg.output_dir)", "-m", "seed=1,2,3")
     folders = {line for line in done.stdout.splitlines() if line.startswith("folder ")}
     assert done.returncode == 0, done.stderr

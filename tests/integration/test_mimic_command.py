@@ -53,13 +53,13 @@ def test_help_takes_less_than_a_second(tmp_path: Path) -> None:
     assert float(done.stderr) < 1.0
 
 
-def test_unknown_verb_names_the_nearest_one_and_exits_with_2(tmp_path: Path) -> None:
+def test_unknown_verb_is_refused_with_the_nearest_verb_and_exit_code_2(tmp_path: Path) -> None:
     done = mimic("genrate", "num_envs=3", cwd=tmp_path)
     assert done.returncode == 2
     assert "UsageError: 'genrate' is not a verb of mimic" in done.stderr and "did you mean 'generate'?" in done.stderr
 
 
-def test_no_verb_shows_the_help_and_exits_with_2(tmp_path: Path) -> None:
+def test_missing_verb_shows_the_help_with_exit_code_2(tmp_path: Path) -> None:
     done = mimic(cwd=tmp_path)
     assert done.returncode == 2 and "usage: mimic" in done.stdout
 

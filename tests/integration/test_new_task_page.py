@@ -63,14 +63,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_page_has_a_whole_task_in_less_than_a_hundred_lines() -> None:
+def test_page_contains_a_complete_task_in_less_than_100_lines() -> None:
     files = files_of_the_page()
     names = {Path(name).name for name in files}
     assert names == {"task.py", "mujoco_scene.py", "operator.py", "pick_cube.yaml", "bc.json"}
     assert sum(len(content.splitlines()) for content in files.values()) < MOST_LINES
 
 
-def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: Path) -> None:
+def test_task_of_the_page_records_annotates_checks_generates_and_replays(folder: Path) -> None:
     *commands, pipeline = commands_of_the_page()
     assert [command[1] for command in commands] == ["record", "annotate", "check", "generate"]
     assert pipeline[1] == "pipeline"
@@ -90,7 +90,7 @@ def test_the_pages_task_records_annotates_checks_generates_and_replays(folder: P
 
 
 @pytest.mark.train
-def test_the_pages_task_goes_through_the_pipeline(folder: Path) -> None:
+def test_task_of_the_page_runs_in_the_pipeline(folder: Path) -> None:
     requires.module("robomimic", "train")
     done = run(commands_of_the_page()[-1], folder)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -98,7 +98,7 @@ def test_the_pages_task_goes_through_the_pipeline(folder: Path) -> None:
     assert json.loads((folder / "out/evaluation/evaluation.json").read_text())["task"] == "pick_cube"
 
 
-def test_task_without_its_folder_is_refused_with_the_remedy(folder: Path) -> None:
+def test_user_task_without_its_folder_is_refused_with_the_remedy(folder: Path) -> None:
     words = ["mimic", "generate", "task.name=pick_cube", "output_dir=run"]
     done = run(words, folder)
     assert done.returncode == 2

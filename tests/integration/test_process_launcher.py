@@ -15,7 +15,7 @@ SWEEP = ("-m", "hydra/launcher=process", "sim=kinematic")
 
 
 def start(folder: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
-    """`generate.py` with a main of the test's own."""
+    """`generate.py` with a replaced main."""
     program = folder / "probe.py"
     program.write_text(
         "import os, sys, time, types\n"
@@ -36,7 +36,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, stdout, stderr
 
 
-def test_jobs_are_processes_with_folders_of_their_own(tmp_path: Path) -> None:
+def test_jobs_are_separate_processes_with_their_own_folders(tmp_path: Path) -> None:
     body = "print('JOB', os.getpid(), os.getcwd(), seed, cfg.output_dir, sep='|')"
     process = start(tmp_path, body, *SWEEP, "seed=1,2,3", "hydra.sweep.dir='my sweeps/a=b'", "num_envs=4")
     exit_code, stdout, stderr = end(process)
@@ -49,7 +49,7 @@ def test_jobs_are_processes_with_folders_of_their_own(tmp_path: Path) -> None:
     assert (tmp_path / "my sweeps" / "a=b" / "multirun.yaml").is_file()
 
 
-def test_folders_may_be_called_after_what_is_swept(tmp_path: Path) -> None:
+def test_names_of_folders_may_contain_the_swept_values(tmp_path: Path) -> None:
     name = "hydra.sweep.subdir=${hydra.job.num}-${hydra.job.override_dirname}"
     process = start(tmp_path, "print('JOB', cfg.output_dir)", *SWEEP, "seed=1,2", name)
     exit_code, stdout, stderr = end(process)
@@ -58,7 +58,7 @@ def test_folders_may_be_called_after_what_is_swept(tmp_path: Path) -> None:
     assert folders == [f"{number}-datagen_config.seed={number + 1},sim=kinematic" for number in (0, 1)]
 
 
-def test_job_that_fails_does_not_stop_the_others_and_the_first_failure_is_the_exit_code(tmp_path: Path) -> None:
+def test_failing_job_does_not_end_the_sweep_and_the_first_failure_is_its_exit_code(tmp_path: Path) -> None:
     fates = {
         1: "print('one')",
         2: "raise BudgetExhausted('25 in a row')",
@@ -75,7 +75,7 @@ def test_job_that_fails_does_not_stop_the_others_and_the_first_failure_is_the_ex
     assert "BudgetExhausted: 25 in a row" in stderr and "ZeroDivisionError" in stderr
 
 
-def test_jobs_that_would_write_to_one_place_are_refused_but_for_the_first(tmp_path: Path) -> None:
+def test_second_job_with_the_same_output_is_refused(tmp_path: Path) -> None:
     exit_code, stdout, stderr = end(start(tmp_path, "print('JOB')", *SWEEP, "seed=1,2", "output_dir=a"))
     assert exit_code == 2
     assert stdout.count("JOB") == 1
@@ -83,7 +83,7 @@ def test_jobs_that_would_write_to_one_place_are_refused_but_for_the_first(tmp_pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_reaches_the_job_and_ends_the_sweep(number: int, tmp_path: Path) -> None:
+def test_signal_is_forwarded_to_the_job_and_ends_the_sweep(number: int, tmp_path: Path) -> None:
     body = (
         "from isaaclab_mimic_ext.commands.signals import StopRequest\n"
         "    with StopRequest() as stop:\n"
@@ -105,7 +105,7 @@ def test_a_signal_reaches_the_job_and_ends_the_sweep(number: int, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_sweep_of_processes_is_reported_like_any_other(kinematic_source: Path, tmp_path: Path) -> None:
+def test_sweep_of_processes_can_be_reported(kinematic_source: Path, tmp_path: Path) -> None:
     script = [sys.executable, str(ROOT / "scripts" / "generate.py")]
     run = ("num_envs=4", "generation_num_trials=2", "generation_guarantee=false", "video=false", "progress=false")
     place = "hydra.sweep.dir=sweep"

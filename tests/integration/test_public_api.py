@@ -1,4 +1,4 @@
-"""The public names of the package: what they do together, and that importing the package stays fast."""
+"""Public names of the package in complete jobs, and the time of its import."""
 
 import ast
 import inspect
@@ -31,7 +31,7 @@ mimic.evaluate(env, policy, num_episodes=300).success       # 0.92 (0.88 to 0.95
 SMALL = {"num_envs=100": "num_envs=10", "num_trials=1000": "num_trials=12", "num_episodes=300": "num_episodes=10"}
 
 
-def test_every_public_name_can_be_imported_and_says_what_it_is() -> None:
+def test_every_public_name_can_be_imported_and_has_a_docstring() -> None:
     for name in mimic.__all__:
         value = getattr(mimic, name)
         assert callable(value), name
@@ -50,7 +50,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
         mimic.genrate  # noqa: B018
 
 
-def test_editors_find_every_lazy_name_where_it_is_loaded_from() -> None:
+def test_editors_find_the_definition_of_every_lazy_name() -> None:
     tree = ast.parse(Path(mimic.__file__).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     shown = {}
@@ -103,7 +103,7 @@ def test_generated_dataset_holds_the_successful_trials(run: mimic.RunResult) -> 
         assert len(file["data"]) == 8
 
 
-def test_finished_run_is_returned_as_it_is(run: mimic.RunResult, env: mimic.MimicEnv, annotated: Path) -> None:
+def test_finished_run_is_returned_unchanged(run: mimic.RunResult, env: mimic.MimicEnv, annotated: Path) -> None:
     demos, before = mimic.load_demos(annotated, env), dataset_digest(run.dataset)
     cfg = mimic.GenerationCfg(generation_num_trials=8, seed=3)
     again = mimic.generate(env, demos, cfg, output_dir=run.output_dir, resume=True)
@@ -149,7 +149,7 @@ def test_generation_settings_are_checked_by_name_and_type() -> None:
         mimic.GenerationCfg(num_trials=5, generation_num_trials=5)
 
 
-def test_task_brings_its_configuration_and_unknown_tasks_are_refused() -> None:
+def test_task_has_its_configuration_and_unknown_tasks_are_refused() -> None:
     task = mimic.load_task("desktop_organizer_wide")
     assert isinstance(task, mimic.Task) and isinstance(task.config, mimic.MimicEnvCfg)
     assert task.config.events["randomize_ketchup"].pose_range["x"] == [-0.15, 0.15]
@@ -158,7 +158,7 @@ def test_task_brings_its_configuration_and_unknown_tasks_are_refused() -> None:
         mimic.load_task("stack_cubes")
 
 
-def test_class_of_ones_own_needs_a_configuration(annotated: Path, tmp_path: Path) -> None:
+def test_user_task_class_requires_a_configuration(annotated: Path, tmp_path: Path) -> None:
     base = mimic.load_task("desktop_organizer")
 
     class Mine(type(base)):  # type: ignore[misc]
@@ -173,7 +173,7 @@ def test_class_of_ones_own_needs_a_configuration(annotated: Path, tmp_path: Path
     assert run.num_demos == 3
 
 
-def test_events_given_to_make_env_are_those_of_the_run(annotated: Path, tmp_path: Path) -> None:
+def test_events_passed_to_make_env_are_those_of_the_run(annotated: Path, tmp_path: Path) -> None:
     fixed = {"randomize_ketchup": mimic.EventCfg("ketchup", pose_range={"x": [0.0, 0.0]})}
     task = mimic.load_task("desktop_organizer")
     env = mimic.make_env(task, engine=mimic.SimCfg(engine="kinematic"), num_envs=2, events=fixed)
@@ -223,7 +223,7 @@ class Still:
         return torch.zeros(len(next(iter(observations.values()))), 7)
 
 
-def test_policy_of_ones_own_is_evaluated(env: mimic.MimicEnv) -> None:
+def test_user_policy_is_evaluated(env: mimic.MimicEnv) -> None:
     assert isinstance(Still(), mimic.Policy)
     result = mimic.evaluate(env, Still(), num_episodes=5, horizon=10, disturbances=mimic.Disturbances())
     assert isinstance(result, mimic.EvaluationResult)
@@ -236,7 +236,7 @@ def mimic_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
 
 
-def test_example_stands_in_the_readme() -> None:
+def test_example_is_in_the_readme() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert ast.dump(ast.parse(block)) == ast.dump(ast.parse(EXAMPLE))
 

@@ -64,7 +64,7 @@ def test_installed_package_is_the_one_that_runs(bin_dir: Path, tmp_path: Path) -
     assert all(Path(place).is_relative_to(bin_dir.parent) for place in places)
 
 
-def test_command_generates_from_what_is_in_the_wheel(bin_dir: Path, tmp_path: Path) -> None:
+def test_command_generates_with_the_files_in_the_wheel(bin_dir: Path, tmp_path: Path) -> None:
     installed = snapshot(bin_dir.parent)
     words = ("task=desktop_organizer", "generation_num_trials=5", "num_envs=5", "output_dir=run", *QUIET)
     run(bin_dir / "mimic", "generate", *words, cwd=tmp_path)

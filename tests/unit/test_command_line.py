@@ -1,4 +1,4 @@
-"""What the words of a command line become: Hydra's overrides, in whichever spelling they were given."""
+"""Translation of command lines into Hydra overrides."""
 
 import sys
 from pathlib import Path
@@ -19,31 +19,31 @@ KIT_2, KIT_3 = Installation(False, True, False), Installation(True, True, True)
 
 
 @pytest.mark.parametrize("words", [["--task", GYM_ID], [f"--task={GYM_ID}"], [f"task={GYM_ID}"]])
-def test_a_gym_id_means_a_task_of_isaaclabs_registry(words: list[str]) -> None:
+def test_gym_id_selects_a_task_registered_with_isaaclab(words: list[str]) -> None:
     assert translate(words, GENERATE) == ["task=isaaclab", f"task.id={GYM_ID}"]
 
 
-def test_a_module_may_stand_before_a_gym_id() -> None:
+def test_gym_id_may_begin_with_a_module() -> None:
     assert translate(["--task", "mine.tasks:My-Task-v2"], GENERATE) == ["task=isaaclab", "task.id=mine.tasks:My-Task-v2"]
 
 
 @pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube_mimicgen_d0", "mine-v2b"])
-def test_other_names_are_tasks_of_ours(task: str) -> None:
+def test_other_names_select_included_tasks(task: str) -> None:
     assert translate(["--task", task], GENERATE) == [f"task={task}"]
 
 
-def test_a_script_that_runs_no_scene_takes_a_gym_id_as_it_is() -> None:
+def test_script_without_a_scene_does_not_change_a_gym_id() -> None:
     assert translate(["--task", GYM_ID], SCRIPT_SCHEMAS["pipeline"]) == [f"task_name={GYM_ID}"]
 
 
-def test_hydras_flags_keep_their_meaning() -> None:
+def test_flags_of_hydra_are_passed_to_hydra() -> None:
     words = ["--info=config", "-m", "--cfg", "job", "-p", "sim", "--config-dir=x", "--multirun"]
     assert translate(words, GENERATE) == words
     assert translate(["--info", "seed=3"], GENERATE) == ["--info=all", "datagen_config.seed=3"]
     assert translate(["--info", "defaults", "num_envs=3"], GENERATE) == ["--info=defaults", "num_envs=3"]
 
 
-def test_flags_of_hydra_may_stand_among_overrides() -> None:
+def test_flags_of_hydra_may_be_between_overrides() -> None:
     words = ["num_envs=3", "--cfg", "job", "--headless", "sim=mujoco", "-p", "sim", "~events"]
     assert translate(words, GENERATE) == [
         "--cfg",
@@ -59,20 +59,20 @@ def test_flags_of_hydra_may_stand_among_overrides() -> None:
 
 @pytest.fixture
 def no_isaaclab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Python in which nothing is found beside the standard library."""
+    """Python that finds only the standard library."""
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     flags._parser.cache_clear()
 
 
 @pytest.mark.parametrize("flag", flags.KNOWN_FLAGS)
 @pytest.mark.usefixtures("no_isaaclab")
-def test_flags_of_the_launcher_say_whose_they_are_where_isaaclab_is_missing(flag: str) -> None:
+def test_launcher_flag_without_isaaclab_is_refused_with_its_origin(flag: str) -> None:
     with pytest.raises(SimulatorUnavailable, match=rf"^{flag}: a flag of Isaac Lab's launcher, .* or leave the flag out$"):
         translate([f"{flag}=1"], GENERATE)
 
 
 @pytest.mark.usefixtures("no_isaaclab")
-def test_unknown_flags_stay_errors_where_isaaclab_is_missing() -> None:
+def test_unknown_flag_without_isaaclab_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^--headles: generate has no such flag \(did you mean '--headless'\?\)$"):
         translate(["--headles"], GENERATE)
     with pytest.raises(ConfigError, match=r"^--viz: split has no such flag"):
@@ -91,21 +91,21 @@ def test_unknown_flags_stay_errors_where_isaaclab_is_missing() -> None:
         (KIT_3, [], False, False, []),
     ],
 )
-def test_window_or_none_is_said_as_each_release_wants_it(
+def test_launcher_arguments_for_a_window_follow_the_release(
     installation: Installation, launcher_args: list[str], headless: bool, needs_window: bool, expected: list[str]
 ) -> None:
     words = launcher_words(installation, launcher_args, "cpu", headless, True, needs_window)
     assert words == ["--device=cpu", "--enable_cameras", *expected]
 
 
-def test_a_window_that_is_both_wanted_and_not_is_refused() -> None:
+def test_contradicting_settings_of_the_window_are_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"^headless: must be false with --viz=kit, which opens a window \(got true\); remove one"
     ):
         launcher_words(KIT_3, ["--viz=kit"], "cpu", headless=True, enable_cameras=False)
 
 
-def test_without_isaac_sim_there_is_newton_only() -> None:
+def test_without_isaac_sim_only_newton_is_available() -> None:
     assert resolve_physics(Installation(True, False, True), "default") == "newton"
     assert resolve_physics(KIT_3, "default") == "default"
     assert resolve_physics(KIT_3, "newton") == "newton"
@@ -125,5 +125,5 @@ def test_without_isaac_sim_there_is_newton_only() -> None:
         (["seed=1"], False),
     ],
 )
-def test_sweeps_are_seen_before_hydra_sees_them(words: list[str], expected: bool) -> None:
+def test_sweeps_are_detected_before_hydra_runs(words: list[str], expected: bool) -> None:
     assert is_multirun(words) is expected

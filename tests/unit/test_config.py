@@ -1,4 +1,4 @@
-"""What a configuration may hold, and what is said where it may not."""
+"""Valid configurations, and the messages about invalid ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -108,7 +108,7 @@ WRONG_VALUES = [
 
 
 @pytest.mark.parametrize(("place", "value", "words"), WRONG_VALUES)
-def test_wrong_value_is_refused_by_place_value_and_remedy(place: str, value: Any, words: list[str]) -> None:
+def test_invalid_value_is_refused_with_place_value_and_remedy(place: str, value: Any, words: list[str]) -> None:
     cfg = generate_cfg()
     set_field(place, value)(cfg)
     with pytest.raises(ConfigError) as caught:
@@ -128,7 +128,7 @@ def test_wrong_value_is_refused_by_place_value_and_remedy(place: str, value: Any
         ({"nnk": 3}, ["nnk", "did you mean 'nn_k'?"]),
     ],
 )
-def test_wrong_argument_of_a_selection_strategy_is_refused(kwargs: dict[str, Any], words: list[str]) -> None:
+def test_invalid_argument_of_a_selection_strategy_is_refused(kwargs: dict[str, Any], words: list[str]) -> None:
     cfg = generate_cfg()
     cfg.subtask_configs["franka"][0].selection_strategy = "nearest_neighbor_object"
     cfg.subtask_configs["franka"][0].selection_strategy_kwargs = kwargs
@@ -137,13 +137,13 @@ def test_wrong_argument_of_a_selection_strategy_is_refused(kwargs: dict[str, Any
     assert [word for word in ["subtask_configs.franka.0 (reach)", *words] if word not in str(caught.value)] == []
 
 
-def test_override_can_choose_random_where_the_task_gives_neighbours() -> None:
+def test_override_can_select_random_instead_of_the_nearest_neighbor_of_the_task() -> None:
     overrides = ["subtask_configs.franka.0.selection_strategy=random", "subtask_configs.franka.0.object_ref=null"]
     subtask = load_config("generate", [*overrides, "output_dir=unused"]).subtask_configs["franka"][0]
     assert (subtask.selection_strategy, subtask.object_ref) == ("random", None)
 
 
-def test_nearest_object_needs_an_object() -> None:
+def test_nearest_neighbor_object_requires_an_object() -> None:
     cfg = generate_cfg()
     cfg.subtask_configs["franka"][1].object_ref = None
     cfg.subtask_configs["franka"][1].selection_strategy = "nearest_neighbor_object"
@@ -152,13 +152,13 @@ def test_nearest_object_needs_an_object() -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5, float("nan")])
-def test_split_that_leaves_a_side_empty_is_refused(ratio: float) -> None:
+def test_split_with_an_empty_part_is_refused(ratio: float) -> None:
     with pytest.raises(ConfigError, match="ratio"):
         validate(SplitDatasetCfg(input_file="a.hdf5", ratio=ratio))
 
 
 @pytest.mark.parametrize("schema", SCRIPT_SCHEMAS.values())
-def test_every_schema_is_one_that_omegaconf_accepts(schema: type) -> None:
+def test_omegaconf_accepts_every_schema(schema: type) -> None:
     OmegaConf.structured(schema)
 
 
@@ -169,7 +169,7 @@ def test_typed_configuration_has_tuples_for_offset_ranges() -> None:
     assert cfg.subtask_configs["franka"][0].subtask_term_offset_range == (3, 8)
 
 
-def test_field_added_past_the_schema_is_refused() -> None:
+def test_field_that_is_added_to_the_schema_is_refused() -> None:
     composed = OmegaConf.structured(generate_cfg())
     OmegaConf.update(composed, "datagen_config.generation_num_trails", 3, force_add=True)
     with pytest.raises(ConfigError, match="did you mean 'generation_num_trials'"):
@@ -208,12 +208,12 @@ def test_isaac_lab_flags_and_short_names_become_overrides(words: list[str], over
         (["--num_envs", "1", "num_envs=2"], "num_envs: is set twice"),
     ],
 )
-def test_flags_that_cannot_be_meant_are_refused(words: list[str], message: str) -> None:
+def test_invalid_flags_are_refused(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         translate(words, GenerateCfg)
 
 
-def test_script_takes_only_flags_of_its_own_fields() -> None:
+def test_script_accepts_only_flags_of_its_own_fields() -> None:
     words = ["--num_demos", "3", "--dataset_file", "a.hdf5"]
     assert translate(words, RecordDemosCfg) == ["num_demos=3", "output_file=a.hdf5"]
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The import law: who may import whom, and what must stay out of a light import."""
+"""Import rules: allowed imports between packages, and libraries that light imports must not load."""
 
 import ast
 import subprocess
@@ -106,14 +106,14 @@ def is_below(name: str, parts: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("part", MAY_IMPORT)
-def test_part_imports_only_what_lies_below_it(part: str) -> None:
+def test_package_imports_only_allowed_packages(part: str) -> None:
     for path in sources():
         if is_below(module_name(path), {part}):
             wrong = {name for name in parts_imported(path) if not is_below(name, MAY_IMPORT[part] | {part, "trees"})}
             assert not wrong, f"{path}: {part} may import {sorted(MAY_IMPORT[part])}, not {sorted(wrong)}"
 
 
-def test_tests_and_benchmarks_use_the_library_and_the_command_but_nothing_behind_the_command() -> None:
+def test_tests_and_benchmarks_import_no_internals_of_commands() -> None:
     for path in [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]:
         behind = {name for name in parts_imported(path) if name.startswith("commands.")}
         allowed = {"commands.main"} | PARTS_OF_COMMANDS.get(path.name, set())
@@ -147,7 +147,7 @@ def test_packages_import_each_other_without_cycles() -> None:
         pytest.fail(" imports ".join(reversed(error.args[1])), pytrace=False)
 
 
-def test_each_part_has_a_row() -> None:
+def test_each_package_has_a_row() -> None:
     without = set(imports_between_parts()) - {part_of(part) for part in MAY_IMPORT} - {"__init__", "__main__"}
     assert not without, f"add rows to MAY_IMPORT: {sorted(without)}"
 
@@ -165,7 +165,7 @@ def test_only_engines_and_scene_modules_import_a_simulator() -> None:
         assert not simulators or is_below(module_name(path), {"envs"}) or is_scene, f"{path} imports {simulators}"
 
 
-def test_simulators_are_imported_late() -> None:
+def test_simulators_are_not_imported_at_module_level() -> None:
     at_once = {module_name(path): imported(at_import_time(ast.parse(path.read_text()))) for path in sources()}
     bound = {name for name, names in at_once.items() if {other.split(".")[0] for other in names} & SIMULATORS}
     # A task's scene for Isaac Lab is imported after the launch, as a whole.
@@ -183,21 +183,21 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
+def test_import_of_the_package_loads_no_large_library() -> None:
     heavy = {"torch", "numpy", "warp", "h5py", "hydra", "omegaconf", "rich", "imageio", "matplotlib", "jinja2"} | SIMULATORS
     assert not loaded_by(f"import {PACKAGE}") & heavy
 
 
-def test_command_line_answers_without_torch() -> None:
+def test_command_line_does_not_import_torch() -> None:
     assert not loaded_by(f"import {PACKAGE}.commands.app") & ({"torch", "warp", "h5py"} | SIMULATORS)
 
 
-def test_planning_core_needs_torch_numpy_and_warp_only() -> None:
+def test_planning_core_imports_only_torch_numpy_and_warp() -> None:
     modules = ", ".join(f"{PACKAGE}.{name}" for name in ("math", "rng", "task", "envs.base", "plan.planner"))
     assert not loaded_by(f"import {modules}") & ({"hydra", "rich", "imageio", "scipy", "matplotlib"} | SIMULATORS)
 
 
-def test_engines_load_no_simulator_before_one_is_made() -> None:
+def test_engine_modules_do_not_import_a_simulator() -> None:
     assert not loaded_by(f"import {PACKAGE}.envs.factory, {PACKAGE}.envs.kinematic") & SIMULATORS
 
 

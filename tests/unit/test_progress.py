@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, lines in a log file, nothing where it is switched off."""
+"""Progress: a bar on a terminal, lines in a log file, nothing if it is disabled."""
 
 import io
 import logging
@@ -30,7 +30,7 @@ def show(clock: list[float], **options: object) -> None:
             bar.update(100 + 2 * second, 200, lambda: "80% success")
 
 
-def test_log_gets_a_line_every_few_seconds_with_count_figures_and_time_remaining(
+def test_log_has_a_line_per_period_with_count_figures_and_remaining_time(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, module.__name__):
@@ -41,7 +41,7 @@ def test_log_gets_a_line_every_few_seconds_with_count_figures_and_time_remaining
 
 
 @pytest.mark.parametrize("options", [{"enabled": False}, {"enabled": True, "log_period": None}])
-def test_nothing_is_logged_where_it_is_switched_off(
+def test_disabled_progress_logs_nothing(
     clock: list[float], caplog: pytest.LogCaptureFixture, options: dict[str, object]
 ) -> None:
     with caplog.at_level(logging.INFO, module.__name__):
@@ -50,7 +50,7 @@ def test_nothing_is_logged_where_it_is_switched_off(
 
 
 @pytest.mark.parametrize("log_period", [None, 10.0])
-def test_terminal_shows_the_bar_and_its_end(
+def test_terminal_shows_the_bar_and_its_last_state(
     clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, log_period: float | None
 ) -> None:
     terminal = Terminal()
@@ -66,7 +66,7 @@ def test_terminal_shows_the_bar_and_its_end(
     assert not caplog.records
 
 
-def test_time_remaining_follows_the_share_of_work_if_it_is_given(
+def test_remaining_time_follows_the_share_of_work_if_it_is_passed(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, module.__name__), ProgressBar("model_epoch_20", True, unit="episodes") as bar:

@@ -1,4 +1,4 @@
-"""Requirements of tests: what is missing skips, unless it must be met."""
+"""Requirements of tests: a missing requirement skips a test, or fails it if `MIMIC_TEST_REQUIRES` lists it."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def must_be_met(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return bool(request.param)
 
 
-def test_missing_requirement_skips_unless_it_must_be_met(must_be_met: bool) -> None:
+def test_missing_requirement_skips_unless_it_is_required(must_be_met: bool) -> None:
     expected = pytest.fail.Exception if must_be_met else pytest.skip.Exception
     with pytest.raises(expected, match=r"train \(robomimic .*no_such_module"):
         requires.module("no_such_module", "train")
@@ -25,7 +25,7 @@ def test_missing_requirement_skips_unless_it_must_be_met(must_be_met: bool) -> N
     assert requires.mark("train", False, "it is not there").args == (not must_be_met,)
 
 
-def test_other_requirements_still_skip(must_be_met: bool) -> None:
+def test_requirements_that_are_not_listed_skip(must_be_met: bool) -> None:
     with pytest.raises(pytest.skip.Exception):
         requires.missing("cuda", "no device")
     assert requires.mark("cuda", False, "no device").args == (True,)

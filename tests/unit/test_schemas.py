@@ -1,4 +1,4 @@
-"""The schema of a command holds what the command reads: more is refused, and the task files of all commands still load."""
+"""The schema of a command has the fields that the command reads; others are refused. Task files serve all commands."""
 
 import ast
 from collections.abc import Iterator
@@ -57,9 +57,7 @@ UNREAD = [
 
 
 @pytest.mark.parametrize(("script", "word", "message"), UNREAD)
-def test_field_that_a_command_does_not_read_is_refused_naming_the_command_that_has_it(
-    script: str, word: str, message: str
-) -> None:
+def test_unread_field_is_refused_with_the_commands_that_have_it(script: str, word: str, message: str) -> None:
     assert message in message_for(script, word, "output_file=unused")
 
 
@@ -72,7 +70,7 @@ def test_a_task_file_serves_every_command(script: str, task: str) -> None:
     assert isinstance(cfg, SCRIPT_SCHEMAS[script])
 
 
-def test_a_typing_error_in_a_task_file_is_refused_by_every_command(tmp_path: Path) -> None:
+def test_misspelled_field_in_a_task_file_is_refused_by_every_command(tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
     text = "# @package _global_\ndefaults: [desktop_organizer]\ndatagen_config: {generation_num_trails: 5}\n"
     (tmp_path / "task" / "mine.yaml").write_text(text)
