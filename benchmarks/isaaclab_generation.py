@@ -1,11 +1,11 @@
-r"""What generation costs beside `env.step` in Isaac Lab: ours, and Isaac Lab's own, on the same env and source file.
+r"""Time of generation in addition to `env.step` in Isaac Lab: this package and Isaac Lab's generator, same env and source.
 
     python benchmarks/isaaclab_generation.py --task-id Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0 --num-envs 4,16 \
         --input-file tasks/desktop_organizer/data/source_demos.hdf5 [--physics newton]
 
-Runs wherever Isaac Lab does. Each figure comes from a process of its own: `--steps` control steps of all envs, timed around
-`env.step` and `env.reset`; the rest is the generator. Isaac Lab's records its episodes within `env.step`: that part is timed
-too, and counted as beside it, as our recorder's is.
+Requires Isaac Lab. Each figure comes from a separate process: `--steps` control steps of all envs, with `env.step` and
+`env.reset` timed; the remaining time is that of the generator. Isaac Lab's generator records episodes within `env.step`.
+This time is measured and counted as time of the generator, as that of the recorder of this package.
 """
 
 import argparse
@@ -25,15 +25,15 @@ from common import Stages, integers, machine
 from isaaclab_mimic_ext.config import SimCfg
 
 WARM_UP_STEPS = 5
-"""Before the clock starts: kernels are compiled and trials begun in the first ones."""
+"""Steps before the measurement; the first steps compile kernels and begin trials."""
 
 
-class _Over(Exception):
-    """So many steps were made."""
+class _Finished(Exception):
+    """Raised when all measured steps are done."""
 
 
-def ours(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
-    """Figures of the batched generator."""
+def measure_package(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
+    """Measure the batched generator of this package."""
     from dataclasses import asdict
 
     from isaaclab_mimic_ext.config.compose import load_config
@@ -61,8 +61,8 @@ def ours(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: s
             return _figures(stages, time.perf_counter() - start, num_steps)
 
 
-def isaaclabs(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
-    """Figures of Isaac Lab's own generator, driven as its `generate_dataset.py` does."""
+def measure_isaaclab(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
+    """Measure Isaac Lab's generator, run as in its `generate_dataset.py`."""
     import asyncio
 
     import gymnasium
@@ -80,7 +80,7 @@ def isaaclabs(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_fi
     env_cfg.datagen_config.generation_num_trials = 10 * num_envs
     env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
     env.reset()
-    # Newton's frames are not numbers before the first step.
+    # Newton's frames are NaN before the first step.
     env.step(torch.zeros(env.action_space.shape))
     stages = Stages()
     for name in ("record_pre_step", "record_post_step", "record_post_physics_decimation_step"):
@@ -90,49 +90,49 @@ def isaaclabs(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_fi
     clock = _Clock(env, stages, num_steps)
     asyncio.set_event_loop(asyncio.new_event_loop())
     parts = setup_async_generation(env, num_envs, input_file, success_term)
-    with suppress(_Over):
+    with suppress(_Finished):
         env_loop(env, parts["reset_queue"], parts["action_queue"], parts["info_pool"], parts["event_loop"])
     return _figures(stages, clock.seconds, num_steps)
 
 
 class _Clock:
-    """Time between the warm-up steps of an env, which begin the first trials, and the last step; then the run is over."""
+    """Time [s] of `num_steps` steps of an env after the warm-up steps, which begin the first trials; then ends the run."""
 
     def __init__(self, env: Any, stages: Stages, num_steps: int):
         self._step: Callable[..., Any] = env.step
         self._stages, self._num_steps = stages, num_steps
-        self._made, self._start = 0, 0.0
+        self._num_done, self._start = 0, 0.0
         self.seconds = 0.0
         env.step = self._counted
 
     def _counted(self, actions: torch.Tensor) -> Any:
-        if self._made == WARM_UP_STEPS:
+        if self._num_done == WARM_UP_STEPS:
             self._stages.seconds.clear()
             self._start = time.perf_counter()
-        if self._made == WARM_UP_STEPS + self._num_steps:
+        if self._num_done == WARM_UP_STEPS + self._num_steps:
             self.seconds = time.perf_counter() - self._start
-            raise _Over
-        self._made += 1
+            raise _Finished
+        self._num_done += 1
         return self._step(actions)
 
 
 def _figures(stages: Stages, seconds: float, num_steps: int) -> dict[str, float]:
     step = stages.seconds["step"] - stages.seconds["recording"]
-    beside = seconds - step
+    generator = seconds - step
     return {
         "ms_env_step": 1e3 * step / num_steps,
-        "ms_beside": 1e3 * beside / num_steps,
+        "ms_beside": 1e3 * generator / num_steps,
         "ms_of_it_resets": 1e3 * stages.seconds["reset"] / num_steps,
         "ms_of_it_recording_in_env_step": 1e3 * stages.seconds["recording"] / num_steps,
-        "share_beside": beside / seconds,
+        "share_beside": generator / seconds,
     }
 
 
-GENERATORS = {"ours": ours, "isaaclab": isaaclabs}
+GENERATORS = {"ours": measure_package, "isaaclab": measure_isaaclab}
 
 
 def measure(name: str, options: argparse.Namespace, num_envs: int) -> dict[str, Any]:
-    """The figures of one generator, from a process of its own."""
+    """Measure one generator in a separate process."""
     words = [f"--task-id={options.task_id}", f"--physics={options.physics}", f"--steps={options.steps}", f"--only={name}"]
     words += [f"--num-envs={num_envs}", f"--input-file={options.input_file}"]
     done = subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True)
@@ -142,11 +142,13 @@ def measure(name: str, options: argparse.Namespace, num_envs: int) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task-id", required=True)
-    parser.add_argument("--input-file", required=True, help="annotated source demonstrations of the task")
+    parser.add_argument("--input-file", required=True, help="annotated source demos of the task")
     parser.add_argument("--num-envs", type=integers, default=[4, 16])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--physics", choices=("default", "newton"), default="newton")
-    parser.add_argument("--only", choices=GENERATORS, help="measure in this process, and print one line of JSON")
+    parser.add_argument(
+        "--only", choices=GENERATORS, help="measure one generator in this process and print one line of JSON"
+    )
     options = parser.parse_args()
     if options.only is not None:
         from isaaclab_mimic_ext.envs.isaaclab.launch import end_process, launch

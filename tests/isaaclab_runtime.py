@@ -1,4 +1,4 @@
-"""Isaac Lab for tests that step it, on Newton without Isaac Sim."""
+"""Isaac Lab envs for tests that step them, on Newton without Isaac Sim."""
 
 from importlib.util import find_spec
 
@@ -15,15 +15,15 @@ NEWTON = SimCfg(engine="isaaclab", physics="newton")
 
 
 def skip_without_newton() -> None:
-    """Skip the test where there is no Isaac Lab that runs on Newton."""
+    """Skip the test if Isaac Lab with Newton is not installed."""
     with requires.available("isaaclab", SimulatorUnavailable):
         installation = find_installation()
     missing = [name for name in ("newton", "isaaclab_tasks", "isaaclab_assets", "gymnasium") if find_spec(name) is None]
     if not installation.has_newton or missing:
-        requires.missing("isaaclab", f"no Newton physics; missing: {', '.join(missing) or 'isaaclab_newton'}")
+        requires.missing("isaaclab", f"Newton physics is not installed; missing: {', '.join(missing) or 'isaaclab_newton'}")
 
 
 def make_newton_env(task_name: str, num_envs: int) -> MimicEnv:
-    """A task of ours on Isaac Lab with Newton physics, randomized as its task file says."""
+    """Make an included task in Isaac Lab with Newton physics and the randomization of its task file."""
     skip_without_newton()
     return make_env(load_task(task_name), NEWTON, trial_events(task_name), num_envs)

@@ -1,4 +1,4 @@
-"""Isaac Lab for the contract tests that need more of it than its file handler."""
+"""Fixtures of the contract tests that run Isaac Lab in a separate process."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,11 +31,11 @@ def isaaclab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Isaac
 
 @pytest.fixture
 def both(isaaclab_process: IsaacLabProcess) -> Callable[[Task, list[Film]], list[tuple[Trial, Trial]]]:
-    """Runs the same trials with our planner and with Isaac Lab's generator."""
+    """Function that runs the same trials with the planner of this package and with Isaac Lab's generator."""
 
     def run(task: Task, films: list[Film]) -> list[tuple[Trial, Trial]]:
         planner, ours = run_planner(task, films)
-        theirs = isaaclab_process.ask("trials", "run", task.problem(films, planner))
+        theirs = isaaclab_process.call("trials", "run", task.problem(films, planner))
         return list(zip(ours, theirs, strict=True))
 
     return run

@@ -1,4 +1,4 @@
-"""One problem for Isaac Lab's generator and for our planner: the same source file, films, offsets and selections."""
+"""Problems for Isaac Lab's generator and for `TrialPlanner`, with the same source file, films, offsets and selections."""
 
 # N trials (and envs), E end effectors, D demos, S subtasks, T steps, F frames of a film, O objects
 
@@ -19,24 +19,24 @@ from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table
 from isaaclab_mimic_ext.rng import Draws, Stream
-from tests.contract.isaaclab_side.messages import Chance, Film, Problem, Trial
+from tests.contract.isaaclab_side.messages import Film, Problem, RandomNumbers, Trial
 from tests.golden import oracle
 from tests.golden.configs import source_demo
 from tests.golden.specs import OBJECTS, Spec, random_poses, random_spec
 
 DEVICE = torch.device("cpu")
 NUM_FRAMES = 17
-OURS_ALONE = {
+FIELDS_ISAACLAB_LACKS = {
     "max_total_failures", "max_trials", "max_time", "min_success_rate", "num_final_hold_steps", "num_success_steps",
     "success_rule", "compat_select", "stop_hopeless_trials", "action_noise_process", "action_noise_correlation_steps",
     "max_navigation_wait_steps", "transit_ramp_steps", "legacy_small_rotation", "num_settle_steps_before_gripper",
 }  # fmt: skip
-"""Fields of our configuration that Isaac Lab's has not."""
+"""Fields of the configuration that Isaac Lab's configuration does not have."""
 
 
 @dataclass
 class Task:
-    """What is generated, and from what."""
+    """Source file, subtasks and settings of a generation."""
 
     source: Path
     subtasks: dict[str, list[SubTaskConfig]]
@@ -46,9 +46,9 @@ class Task:
     gripper_columns: dict[str, tuple[int, int]]
 
     def demos(self) -> list[SourceDemo]:
-        signals = {str(s.subtask_term_signal) for of_eef in self.subtasks.values() for s in of_eef[:-1]}
-        every = [str(s.subtask_term_signal) for of_eef in self.subtasks.values() for s in of_eef]
-        starts = every if self.config.use_skillgen else ()
+        signals = {str(s.subtask_term_signal) for configs in self.subtasks.values() for s in configs[:-1]}
+        all_signals = [str(s.subtask_term_signal) for configs in self.subtasks.values() for s in configs]
+        starts = all_signals if self.config.use_skillgen else ()
         num_columns = max(last for _, last in self.gripper_columns.values())
         names = self.subtasks, self.object_names, sorted(signals)
         return load_source_demos(self.source, *names, num_columns, start_signal_names_needed=starts)
@@ -65,17 +65,17 @@ class Task:
         return TrialPlanner(self.pool(), table, constraints, self.config, num_envs)
 
     def problem(self, films: Sequence[Film] = (), planner: TrialPlanner | None = None) -> Problem:
-        """The same for Isaac Lab; trials with the numbers that the planner has drawn for them."""
+        """Make the same problem for Isaac Lab, with the random numbers that the planner drew for its trials."""
         return Problem(
             source=str(self.source),
-            datagen_config=_isaac_labs(self.config),
-            subtask_configs={eef: [_isaac_labs(c) for c in configs] for eef, configs in self.subtasks.items()},
+            datagen_config=_isaaclab_fields(self.config),
+            subtask_configs={eef: [_isaaclab_fields(c) for c in configs] for eef, configs in self.subtasks.items()},
             gripper_columns=self.gripper_columns,
-            constraint_configs=[_isaac_labs(config) for config in self.constraints],
-            trials=[] if planner is None else [(film, self._chance(planner, i)) for i, film in enumerate(films)],
+            constraint_configs=[_isaaclab_fields(config) for config in self.constraints],
+            trials=[] if planner is None else [(film, self._random_numbers(planner, i)) for i, film in enumerate(films)],
         )
 
-    def _chance(self, planner: TrialPlanner, trial: int) -> Chance:
+    def _random_numbers(self, planner: TrialPlanner, trial: int) -> RandomNumbers:
         integers = []
         for e, configs in enumerate(self.subtasks.values()):
             integers.append(planner.starts[trial, e, :, 0].numpy())
@@ -86,19 +86,19 @@ class Task:
             eef: [float(draws.uniform(Stream.SELECTION, (1,), step=s * num_eefs + e)[0, 0]) for s in range(len(configs))]
             for e, (eef, configs) in enumerate(self.subtasks.items())
         }
-        return Chance(integers, uniforms)
+        return RandomNumbers(integers, uniforms)
 
 
-def _isaac_labs(config: Any) -> dict[str, Any]:
-    return {field.name: getattr(config, field.name) for field in fields(config) if field.name not in OURS_ALONE}
+def _isaaclab_fields(config: Any) -> dict[str, Any]:
+    return {field.name: getattr(config, field.name) for field in fields(config) if field.name not in FIELDS_ISAACLAB_LACKS}
 
 
 def write_source(path: Path, demos: Sequence[SourceDemo]) -> Path:
-    """An annotated file of those demos."""
+    """Write an annotated file of demos; return its path."""
     file = DatasetFile(path, {"env_name": "contract", "type": 2})
     for demo in demos:
         info = "obs/datagen_info"
-        # Isaac Lab wants the group of the signals to be there, even where one subtask needs none.
+        # Isaac Lab requires the group of signals, also for a single subtask, which needs no signal.
         leaves = {"actions": demo.actions, f"{info}/subtask_term_signals/unused": np.zeros(demo.num_steps, dtype=bool)}
         for part in ("eef_pose", "target_eef_pose", "object_pose", "subtask_term_signals"):
             leaves |= {f"{info}/{part}/{name}": rows for name, rows in getattr(demo, part).items()}
@@ -109,13 +109,17 @@ def write_source(path: Path, demos: Sequence[SourceDemo]) -> Path:
 
 
 def random_task(seed: int, folder: Path, num_eefs: int = 1, **rules: Any) -> Task:
-    """Up to eight demos and five subtasks, with rules that Isaac Lab has too, and no constraints; `rules` win."""
+    """Make a task of up to 8 demos and 5 subtasks, without constraints, with rules that Isaac Lab also has.
+
+    Args:
+        rules: fields of `DataGenConfig` that replace the random ones.
+    """
     spec = random_spec(seed, num_eefs)
     config = replace(spec.config, legacy_small_rotation=True, num_final_hold_steps=0, compat_select="isaaclab")
     config = replace(config, **rules)
     subtasks = spec.configs
     for configs in subtasks.values():
-        # Isaac Lab never draws anything but the lower bound.
+        # Isaac Lab always draws the lower bound.
         first = configs[0].first_subtask_start_offset_range[0]
         configs[0] = replace(configs[0], first_subtask_start_offset_range=(first, first))
         configs[:] = [replace(config, num_settle_steps_before_gripper=0) for config in configs]
@@ -125,7 +129,7 @@ def random_task(seed: int, folder: Path, num_eefs: int = 1, **rules: Any) -> Tas
 
 
 def _with_plain_signals(demo: oracle.Demo, spec: Spec) -> oracle.Demo:
-    """Signals that rise once, where Isaac Lab and we find the same boundaries."""
+    """Replace the signals by signals that rise once, in which Isaac Lab finds the same boundaries."""
     signals = {}
     for eef in spec.eefs:
         ends = oracle.nominal_ends(demo, eef)[:-1]
@@ -134,7 +138,7 @@ def _with_plain_signals(demo: oracle.Demo, spec: Spec) -> oracle.Demo:
 
 
 def random_films(task: Task, num_films: int, seed: int, rotation: float = 0.6) -> list[Film]:
-    """End effectors and objects that jump about, and success by chance."""
+    """Make films with random poses and random success."""
     rng = np.random.default_rng([seed, 3])
 
     def frames() -> np.ndarray:
@@ -151,7 +155,7 @@ def random_films(task: Task, num_films: int, seed: int, rotation: float = 0.6) -
 
 
 def run_planner(task: Task, films: Sequence[Film]) -> tuple[TrialPlanner, list[Trial]]:
-    """Trial n in env n, all begun in the same step, until each has ended; `success` is left open."""
+    """Run trial n in env n until all trials have ended; all begin in the same step. `Trial.success` is not evaluated."""
     planner = task.planner(len(films))
     env_ids = torch.arange(len(films))
     eef, objects = _frame(task, films, 0)
@@ -161,8 +165,8 @@ def run_planner(task: Task, films: Sequence[Film]) -> tuple[TrialPlanner, list[T
     steps: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in films]
     active = np.ones(len(films), dtype=bool)
     for step in range(1, planner.horizon + 2):
-        told = planner.waypoints()
-        parts = told.target_eef_pose.numpy(), told.gripper_action.numpy(), told.noise_std[..., 0].numpy()
+        waypoints = planner.waypoints()
+        parts = waypoints.target_eef_pose.numpy(), waypoints.gripper_action.numpy(), waypoints.noise_std[..., 0].numpy()
         for n in np.flatnonzero(active):
             steps[n].append((parts[0][n].copy(), parts[1][n].copy(), parts[2][n].copy()))
         due, ended = (flags.numpy() for flags in planner.advance())
@@ -172,11 +176,11 @@ def run_planner(task: Task, films: Sequence[Film]) -> tuple[TrialPlanner, list[T
         places = np.nonzero(due & active[:, None])
         if len(places[0]):
             planner.begin_segments(*map(torch.from_numpy, places), *_frame(task, films, step))
-    raise AssertionError("trials that do not end within the horizon")
+    raise AssertionError("trials did not end within the horizon")
 
 
 def _frame(task: Task, films: Sequence[Film], step: int) -> tuple[Tensor, Tensor]:
-    """(N, E, 4, 4) and (N, O, 4, 4) after so many steps."""
+    """Poses of end effectors (N, E, 4, 4) and objects (N, O, 4, 4) after `step` steps."""
 
     def row(poses: dict[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
         return np.stack([poses[name][step % len(poses[name])] for name in names])
@@ -198,11 +202,11 @@ def _trial(task: Task, planner: TrialPlanner, n: int, rows: list[tuple[np.ndarra
 
 
 def every_subtask(task: Task, **changes: Any) -> Task:
-    """The task with the same changes to each of its subtasks."""
+    """Copy a task with the same changes in each subtask."""
     subtasks = {eef: [replace(subtask, **changes) for subtask in configs] for eef, configs in task.subtasks.items()}
     return replace(task, subtasks=subtasks)
 
 
 def differences(poses: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The largest difference of each step's poses (T, 4, 4), (T,)."""
+    """Largest difference of the entries of two poses in each step, (T,), of poses (T, 4, 4)."""
     return np.abs(poses - others).max((1, 2))

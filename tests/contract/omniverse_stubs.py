@@ -1,8 +1,8 @@
-"""Stand-ins for what Isaac Lab 2.3 imports and PyPI does not have, so that Isaac Lab itself is the real thing.
+"""Stubs for modules that Isaac Lab 2.3 imports and PyPI does not have. They allow tests to run the real Isaac Lab.
 
-A stand-in is a class with any attribute that is asked for, each a stand-in again; it can be called, subclassed and used as a
-type, and does nothing. They are for a process of their own (`tests/contract/isaaclab_side`), so that no test that needs the
-real `pxr` or `scipy` meets them.
+A stub is a class that has every attribute; each attribute is a stub again. A stub can be called, subclassed and used as a
+type, and does nothing. Stubs are installed only in a separate process (`tests/contract/isaaclab_side`), so that tests that
+need the real `pxr` or `scipy` are not affected.
 """
 
 import sys
@@ -15,20 +15,20 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 OMNIVERSE = ("carb", "isaacsim", "nvidia.srl", "omni", "pxr.PhysxSchema", "usdrt")
-"""Of Isaac Sim, which is not on PyPI."""
+"""Modules of Isaac Sim, which is not on PyPI."""
 OTHERS = (
     "cv2", "dex_retargeting", "flatdict", "hid", "IPython", "ipywidgets", "pink", "pinocchio", "scipy", "torchvision",
 )  # fmt: skip
-"""Of parts that no test here runs (devices, terrains, humanoids' inverse kinematics, notebooks); some do not install."""
+"""Modules of parts that no test runs (devices, terrains, IK of humanoids, notebooks); some cannot be installed."""
 
 
 class _Namespace(type):
-    """A class whose missing attributes are stand-ins."""
+    """Metaclass of stubs: missing attributes are stubs."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _stand_in(f"{cls.__qualname__}.{name}")
+        return _stub(f"{cls.__qualname__}.{name}")
 
     def __or__(cls, other: Any) -> Any:
         return cls
@@ -36,10 +36,10 @@ class _Namespace(type):
     __ror__ = __or__
 
 
-class _StandIn(metaclass=_Namespace):
+class _Stub(metaclass=_Namespace):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        answer = ANSWERS.get(cls.__qualname__)
-        return answer(*args, **kwargs) if answer else super().__new__(cls)
+        result = CALL_RESULTS.get(cls.__qualname__)
+        return result(*args, **kwargs) if result else super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any):
         pass
@@ -47,12 +47,12 @@ class _StandIn(metaclass=_Namespace):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _stand_in(f"{type(self).__qualname__}().{name}")
+        return _stub(f"{type(self).__qualname__}().{name}")
 
 
 @cache
-def _stand_in(name: str) -> Any:
-    return _Namespace(name.rpartition(".")[2], (_StandIn,), {"__qualname__": name})
+def _stub(name: str) -> Any:
+    return _Namespace(name.rpartition(".")[2], (_Stub,), {"__qualname__": name})
 
 
 class _Module(ModuleType):
@@ -61,7 +61,7 @@ class _Module(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _stand_in(f"{self.__name__}.{name}")
+        return _stub(f"{self.__name__}.{name}")
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -82,22 +82,22 @@ def _write_robot(urdf_output_path: str, **_: Any) -> None:
     Path(urdf_output_path).write_text("<robot name='stand_in'/>")
 
 
-ANSWERS: dict[str, Callable[..., Any]] = {
-    # Humanoids' configurations copy a URDF from NVIDIA's server, or have one made from a USD there.
-    "omni.client.stat": lambda url: (_stand_in("omni.client.Result.OK"),),
+CALL_RESULTS: dict[str, Callable[..., Any]] = {
+    # Configurations of humanoids copy a URDF from NVIDIA's server, or convert a USD file from there.
+    "omni.client.stat": lambda url: (_stub("omni.client.Result.OK"),),
     "omni.client.break_url": lambda url: SimpleNamespace(path=url),
-    "omni.client.copy": lambda *_: _stand_in("omni.client.Result.OK"),
+    "omni.client.copy": lambda *_: _stub("omni.client.Result.OK"),
     "nvidia.srl.from_usd.to_urdf.UsdToUrdf.init_from_file().save_to_file": _write_robot,
     "carb.settings.get_settings().get": lambda key: "omniverse://stand-in",
 }
-"""What a stand-in answers when it is called, where nothing would not do."""
+"""Results of calls of stubs, by qualified name, where returning a stub is not sufficient."""
 
 
 def install() -> None:
-    """From now on imports of these modules give stand-ins."""
+    """Make imports of these modules return stubs from now on."""
     sys.meta_path.insert(0, _Finder())
 
 
 def installed() -> Iterator[str]:
-    """The names of the stand-in modules that have been imported."""
+    """Names of the imported stub modules."""
     return (name for name, module in sys.modules.items() if isinstance(module, _Module))

@@ -1,4 +1,4 @@
-"""The tasks that come with the project, as `isaaclab_scenes` has tasks."""
+"""The included tasks as `isaaclab_scenes.Task`."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.contract.isaaclab_scenes import Task
 
 
 def shipped_task(name: str, source: Path | None = None) -> Task:
-    """A task that comes with the project, with its own source file or another."""
+    """Load an included task; `source` replaces its source file."""
     cfg = load_config("generate", [f"task={name}", "output_dir=unused"])
     scene = load_task(cfg.task.name)
     env = make_env(scene, SimCfg(engine="kinematic"), {}, 1)

@@ -1,8 +1,8 @@
-"""The actions of the Mimic envs that Isaac Lab 2.3 ships: our batched forms against their own one-env methods."""
+"""Batched action forms compared with the one-env methods of the Mimic envs in Isaac Lab 2.3."""
 
 import pytest
 
-from tests.contract.isaaclab_side.messages import Converted
+from tests.contract.isaaclab_side.messages import ConversionResult
 from tests.contract.isaaclab_side.process import IsaacLabProcess
 
 pytestmark = pytest.mark.isaaclab
@@ -22,20 +22,20 @@ ENVS = (
 
 
 @pytest.mark.parametrize(("place", "eef_names", "action_dim", "pose_dim"), ENVS, ids=lambda value: str(value).split(":")[-1])
-def test_actions_of_a_shipped_env_are_made_in_a_batch_and_are_its_own(
+def test_batched_actions_equal_those_of_the_envs_one_env_method(
     isaaclab_process: IsaacLabProcess, place: str, eef_names: tuple[str, ...], action_dim: int, pose_dim: int
 ) -> None:
-    found: Converted = isaaclab_process.ask("actions", "converted", (place, eef_names, action_dim))
+    found: ConversionResult = isaaclab_process.call("actions", "converted", (place, eef_names, action_dim))
     assert (found.method, found.pose_dims) == ("batched", (pose_dim,) * len(eef_names))
     assert found.error <= 1e-5
     assert found.moved == pytest.approx(0.25 * pose_dim * len(eef_names), abs=1e-4)
 
 
 @pytest.mark.parametrize(("place", "method"), [("unknown", "loop"), ("wrong_batched", "loop"), ("own_batched", "own")])
-def test_what_has_no_known_form_is_made_by_the_envs_own_method_and_a_wrong_batched_one_is_not_trusted(
+def test_unknown_forms_use_the_one_env_method_unless_a_batched_method_agrees_with_it(
     isaaclab_process: IsaacLabProcess, place: str, method: str
 ) -> None:
-    found: Converted = isaaclab_process.ask("actions", "converted", (place, ONE_ARM, 7))
+    found: ConversionResult = isaaclab_process.call("actions", "converted", (place, ONE_ARM, 7))
     assert (found.method, found.pose_dims) == (method, (6,))
     assert found.error <= 1e-5
     assert found.moved == pytest.approx(1.5, abs=1e-4)

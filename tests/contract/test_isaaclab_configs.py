@@ -1,4 +1,4 @@
-"""The Mimic configurations that Isaac Lab 2.3 ships, through our reader and our validation."""
+"""Mimic configurations of Isaac Lab 2.3, converted by `mimic_fields_of` and validated."""
 
 from dataclasses import asdict, fields
 from types import SimpleNamespace
@@ -41,13 +41,13 @@ SHIPPED = (
     "RmpFlowGalbotRightArmSuctionCubeStackRelMimicEnvCfg",
 )
 NUM_INSTANTIATED = 18
-"""The least number that must be there without Omniverse."""
-TWO_ARMED = 5
+"""Smallest number of configurations that must be instantiated without Omniverse."""
+NUM_TWO_ARMED = 5
 
 
 @pytest.fixture(scope="module")
 def shipped(isaaclab_process: IsaacLabProcess) -> dict[str, Shipped]:
-    return isaaclab_process.ask("configs", "shipped", None)
+    return isaaclab_process.call("configs", "shipped", None)
 
 
 def instantiated(shipped: dict[str, Shipped], name: str) -> Shipped:
@@ -58,15 +58,15 @@ def instantiated(shipped: dict[str, Shipped], name: str) -> Shipped:
 
 
 def merged(ours: dict[str, Any]) -> GenerateCfg:
-    """What is read, over the defaults of our schema, with its types checked."""
+    """Merge converted fields over the defaults of the schema, which checks their types."""
     schema = OmegaConf.structured(GenerateCfg(subtask_configs={eef: [] for eef in ours["subtask_configs"]}))
     given = {"task": {"name": "isaaclab"}, "input_file": "in.hdf5", "output_dir": "out"}
     return OmegaConf.to_object(OmegaConf.merge(schema, given, ours))
 
 
 def scene_of(cfg: GenerateCfg) -> Any:
-    """A scene that has what the configuration speaks of, and nothing else."""
-    subtasks = [subtask for of_eef in cfg.subtask_configs.values() for subtask in of_eef]
+    """Make a scene with exactly the end effectors, objects and signals that the configuration names."""
+    subtasks = [subtask for configs in cfg.subtask_configs.values() for subtask in configs]
     return SimpleNamespace(
         eef_names=tuple(cfg.subtask_configs),
         object_names=tuple({s.object_ref for s in subtasks if s.object_ref is not None}),
@@ -75,15 +75,15 @@ def scene_of(cfg: GenerateCfg) -> Any:
     )
 
 
-def test_every_shipped_configuration_is_known_and_enough_can_be_instantiated(shipped):
+def test_all_configurations_are_listed_and_enough_can_be_instantiated(shipped):
     problems = {name: found.problem for name, found in shipped.items() if found.problem is not None}
     assert len(shipped) - len(problems) >= NUM_INSTANTIATED, problems
     assert set(shipped) - set(problems) <= set(SHIPPED)
-    assert sum(len(found.original.get("subtask_configs", {})) == 2 for found in shipped.values()) >= TWO_ARMED
+    assert sum(len(found.original.get("subtask_configs", {})) == 2 for found in shipped.values()) >= NUM_TWO_ARMED
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_configuration_is_read_field_by_field(shipped, name):
+def test_each_field_of_a_configuration_is_converted(shipped, name):
     found = instantiated(shipped, name)
     assert found.warnings == []
     cfg = merged(found.ours)
@@ -97,7 +97,7 @@ def test_shipped_configuration_is_read_field_by_field(shipped, name):
 
 
 def compare(original: dict[str, Any], ours: dict[str, Any], schema: type) -> None:
-    """Every field of Isaac Lab's has its value here, or is one that is left out by name; what it lacks is our default."""
+    """Check that Isaac Lab's fields keep their values, except `UNUSED_FIELDS`, and that all other fields have defaults."""
     defaults = asdict(schema())
     for name, value in original.items():
         if name not in UNUSED_FIELDS:
@@ -110,7 +110,7 @@ def compare(original: dict[str, Any], ours: dict[str, Any], schema: type) -> Non
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_configuration_passes_our_validation_and_becomes_tables(shipped, name):
+def test_configuration_is_valid_and_can_be_converted_to_tables(shipped, name):
     cfg = merged(instantiated(shipped, name).ours)
     scene = scene_of(cfg)
     validate_task_cfg(cfg, scene)
@@ -123,22 +123,22 @@ def test_shipped_configuration_passes_our_validation_and_becomes_tables(shipped,
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_configuration_is_refused_for_a_scene_without_its_objects(shipped, name):
+def test_configuration_is_refused_for_a_scene_without_its_objects(shipped, name):
     cfg = merged(instantiated(shipped, name).ours)
     scene = scene_of(cfg)
-    scene.object_names = ("another",)
-    with pytest.raises(TaskSpecError, match=r"object_ref .* is not in the scene; choices: another"):
+    scene.object_names = ("other_object",)
+    with pytest.raises(TaskSpecError, match=r"object_ref .* is not in the scene; choices: other_object"):
         validate_task_cfg(cfg, scene)
 
 
-def test_skillgen_configuration_is_valid_with_its_flag_which_isaac_labs_script_sets(shipped):
+def test_skillgen_configuration_is_valid_with_the_flag_that_isaac_labs_script_sets(shipped):
     cfg = merged(instantiated(shipped, "FrankaCubeStackIKRelSkillgenEnvCfg").ours)
     assert not cfg.datagen_config.use_skillgen
     cfg.datagen_config.use_skillgen = True
     validate_task_cfg(cfg, scene_of(cfg))
 
 
-def test_constraints_of_isaac_labs_own_classes_are_read(isaaclab_process):
+def test_constraints_of_isaac_labs_classes_are_converted(isaaclab_process):
     pair = [("left", 0), ("right", 0)]
     given = [
         {"constraint_type": "SEQUENTIAL", "coordination_scheme": "REPLAY", "sequential_min_time_diff": 3},
@@ -154,7 +154,7 @@ def test_constraints_of_isaac_labs_own_classes_are_read(isaaclab_process):
         ),
     ]
     given = [{"eef_subtask_constraint_tuple": pair, **config} for config in given]
-    cfg = merged(isaaclab_process.ask("configs", "constraints", given))
+    cfg = merged(isaaclab_process.call("configs", "constraints", given))
     for ours, theirs in zip(cfg.task_constraint_configs, given, strict=True):
         found = asdict(ours)
         assert found.pop("eef_subtask_constraint_tuple") == [["left", 0], ["right", 0]]

@@ -1,7 +1,7 @@
-"""Our datasets through Isaac Lab's own file handler, and its datasets through our reader.
+"""Datasets of this package read by Isaac Lab's file handler, and datasets of Isaac Lab read by this package.
 
-`ISAACLAB_CONTRACT_PATH` names a folder made by `pip install --no-deps --target <folder> -r isaaclab_packages.txt`; no
-simulator is needed.
+`ISAACLAB_CONTRACT_PATH` is a folder created by `pip install --no-deps --target <folder> -r isaaclab_packages.txt`. No
+simulator is required.
 """
 
 import json
@@ -41,14 +41,14 @@ QUARTER_TURN_XYZW = (0.0, 0.0, HALF, HALF)
 
 @dataclass(frozen=True)
 class IsaacLab:
-    """What is used of Isaac Lab."""
+    """Modules and classes of Isaac Lab that the tests use."""
 
     file_handler: Any
     episode_data: Any
     math: Any
 
     def read(self, path: Path) -> dict[str, Any]:
-        """Episodes of a file by name, and everything that the handler says of the file."""
+        """Read a file with Isaac Lab's handler: the name of its env, the number of episodes, and episodes by name."""
         handler = self.file_handler()
         handler.open(str(path))
         names = list(handler.get_episode_names())
@@ -66,7 +66,7 @@ def isaaclab() -> Iterator[IsaacLab]:
     folder = requires.contract_site()
     source = folder / "isaaclab" / "source" / "isaaclab"
     before = list(sys.path)
-    # Behind our own packages, so that only what is missing comes from there; the wheel's outer `isaaclab` is not meant.
+    # At the end, so that installed packages have priority; `source` precedes the outer package `isaaclab` of the wheel.
     sys.path += [str(source), str(folder)]
     try:
         try:
@@ -84,7 +84,7 @@ def as_recorded(leaf: np.ndarray) -> np.ndarray:
     return leaf if leaf.dtype == bool else leaf.astype(np.float32)
 
 
-def write_with_ours(path: Path, format_version: int = 1) -> list[dict[str, np.ndarray]]:
+def write_with_package(path: Path, format_version: int = 1) -> list[dict[str, np.ndarray]]:
     file = DatasetFile(path, ENV_ARGS, {"note": "ours"}, format_version=format_version)
     demos = []
     for index, num_steps in enumerate((60, 73, 61)):
@@ -98,8 +98,8 @@ def write_with_ours(path: Path, format_version: int = 1) -> list[dict[str, np.nd
     return demos
 
 
-def test_our_file_reads_with_every_value_and_attribute(isaaclab, tmp_path):
-    demos = write_with_ours(tmp_path / "ours.hdf5")
+def test_isaac_lab_reads_all_values_and_attributes_of_a_dataset(isaaclab, tmp_path):
+    demos = write_with_package(tmp_path / "ours.hdf5")
     content = isaaclab.read(tmp_path / "ours.hdf5")
     assert content["env_name"] == "desktop_organizer"
     assert content["num_episodes"] == 3
@@ -116,8 +116,8 @@ def test_our_file_reads_with_every_value_and_attribute(isaaclab, tmp_path):
             np.testing.assert_array_equal(read[key].numpy(), leaf, err_msg=key)
 
 
-def test_our_totals_mean_what_isaac_labs_mean(isaaclab, tmp_path):
-    demos = write_with_ours(tmp_path / "ours.hdf5")
+def test_attributes_equal_those_that_isaac_lab_writes(isaaclab, tmp_path):
+    demos = write_with_package(tmp_path / "ours.hdf5")
     write_with_isaaclab(isaaclab, tmp_path / "theirs.hdf5", demos)
     with h5py.File(tmp_path / "ours.hdf5") as ours, h5py.File(tmp_path / "theirs.hdf5") as theirs:
         assert ours["data"].attrs["total"] == theirs["data"].attrs["total"]
@@ -127,7 +127,7 @@ def test_our_totals_mean_what_isaac_labs_mean(isaaclab, tmp_path):
                 assert ours["data"][name].attrs[attribute] == value, attribute
 
 
-def test_recorded_trials_read_with_the_values_that_were_recorded(isaaclab, tmp_path):
+def test_isaac_lab_reads_the_recorded_values_of_trials(isaaclab, tmp_path):
     path = tmp_path / "recorded.hdf5"
     expected = record_two_trials(path)
     content = isaaclab.read(path)
@@ -144,8 +144,8 @@ def test_recorded_trials_read_with_the_values_that_were_recorded(isaaclab, tmp_p
         assert {len(leaf) for key, leaf in read.items() if key.startswith("initial_state/")} == {1}
 
 
-def test_every_quaternion_recorded_in_format_version_0_is_the_same_rotation_in_isaac_lab(isaaclab, tmp_path):
-    """Of a bottle that stands a quarter turn from its default, and of everything else that has an orientation."""
+def test_isaac_lab_reads_all_recorded_quaternions_of_format_version_0_as_the_same_rotations(isaaclab, tmp_path):
+    """The bottle is rotated by 90 degrees from its default, so that a wrong order of quaternions is detected."""
     quarter_turn = (np.pi / 2, np.pi / 2)
     expected = record_two_trials(tmp_path / "new.hdf5", quarter_turn)[0]
     record_two_trials(tmp_path / "old.hdf5", quarter_turn, RecorderCfg(format_version=0))
@@ -168,7 +168,7 @@ def test_every_quaternion_recorded_in_format_version_0_is_the_same_rotation_in_i
 def record_two_trials(
     path: Path, yaw: tuple[float, float] = (-3.0, 3.0), recorder_cfg: RecorderCfg | None = None
 ) -> list[dict[str, np.ndarray]]:
-    """Four steps of two trials through the recorder; the leaves that each demo must have."""
+    """Record four steps of two trials; return the leaves that each demo must have."""
     task, env_ids = load_task("desktop_organizer"), torch.arange(2)
     events = {"randomize_ketchup": EventCfg(asset="ketchup", pose_range={"x": [-0.05, 0.05], "yaw": list(yaw)})}
     env = make_env(task, SimCfg(engine="kinematic"), events, 2, torch.device("cpu"))
@@ -209,15 +209,15 @@ def write_with_isaaclab(isaaclab: IsaacLab, path: Path, demos: list[dict[str, np
         for key, leaf in leaves.items():
             for row in leaf:
                 episode.add(key, torch.as_tensor(row))
-        # Isaac Lab 2.3 keeps lists while it records and makes them tensors at the end.
+        # Isaac Lab 2.3 records lists and converts them to tensors here.
         episode.pre_export()
         handler.write_episode(episode)
     handler.flush()
     handler.close()
 
 
-def test_isaac_labs_file_reads_with_equal_values(isaaclab, tmp_path):
-    demos = write_with_ours(tmp_path / "ours.hdf5")
+def test_source_reader_reads_equal_values_from_a_dataset_of_isaac_lab(isaaclab, tmp_path):
+    demos = write_with_package(tmp_path / "ours.hdf5")
     write_with_isaaclab(isaaclab, tmp_path / "theirs.hdf5", demos)
     names = (["franka"], OBJECT_NAMES, SIGNAL_NAMES, ACTION_DIM, ENV_ARGS["action"])
     sources = load_source_demos(tmp_path / "theirs.hdf5", *names)
@@ -235,7 +235,7 @@ def test_isaac_labs_file_reads_with_equal_values(isaaclab, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["states/rigid_object/ketchup/root_pose", "obs/ketchup_quat"])
-def test_quarter_turn_in_format_version_0_is_the_same_rotation_in_isaac_lab(isaaclab, tmp_path, key):
+def test_isaac_lab_reads_a_rotation_of_90_degrees_in_format_version_0(isaaclab, tmp_path, key):
     path = tmp_path / "old.hdf5"
     quat = np.tile(np.float32(QUARTER_TURN_XYZW), (5, 1))
     pos = np.tile(np.float32([0.1, 0.2, 0.3]), (5, 1))

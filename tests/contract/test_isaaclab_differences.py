@@ -1,4 +1,4 @@
-"""Where our algorithm and Isaac Lab 2.3's differ on purpose, with one end effector; both run the same scenes."""
+"""Intended differences from the algorithm of Isaac Lab 2.3, with one end effector; both run the same scenes."""
 
 from dataclasses import replace
 
@@ -13,22 +13,22 @@ pytestmark = pytest.mark.isaaclab
 TOLERANCE = 1e-5
 
 
-def test_upper_bound_of_the_first_start_is_never_drawn_by_isaac_lab(isaaclab_process, tmp_path):
+def test_isaac_lab_never_draws_the_upper_bound_of_the_first_start(isaaclab_process, tmp_path):
     task = random_task(4, tmp_path)
     first, *others = task.subtasks["franka"]
     task.subtasks["franka"] = [replace(first, first_subtask_start_offset_range=(0, 2)), *others]
     question = (task.problem(), 60)
-    theirs = isaaclab_process.ask("trials", "drawn_boundaries", question)["franka"]
+    theirs = isaaclab_process.call("trials", "drawn_boundaries", question)["franka"]
     planner, _ = run_planner(task, random_films(task, 60, seed=1))
     assert set(theirs[:, :, 0, 0].flat) == {0}
     assert set(planner.starts[:, 0, :, 0].flatten().tolist()) == {0, 1, 2}
 
 
-def test_both_bounds_of_an_end_are_drawn_by_both(isaaclab_process, tmp_path):
+def test_both_generators_draw_both_bounds_of_an_end(isaaclab_process, tmp_path):
     task = random_task(4, tmp_path)
     configs = task.subtasks["franka"]
     configs[:-1] = [replace(config, subtask_term_offset_range=(-1, 2)) for config in configs[:-1]]
-    theirs = isaaclab_process.ask("trials", "drawn_boundaries", (task.problem(), 60))["franka"]
+    theirs = isaaclab_process.call("trials", "drawn_boundaries", (task.problem(), 60))["franka"]
     planner, _ = run_planner(task, random_films(task, 60, seed=1))
     nominal = planner.pool.subtask_ends[0].numpy()
     assert len(configs) > 1
@@ -37,7 +37,7 @@ def test_both_bounds_of_an_end_are_drawn_by_both(isaaclab_process, tmp_path):
     assert (theirs[:, :, 1:, 0] == theirs[:, :, :-1, 1]).all()
 
 
-def test_small_turns_are_jumped_over_by_isaac_lab_and_interpolated_by_us(both, tmp_path):
+def test_isaac_lab_does_not_interpolate_small_rotations(both, tmp_path):
     num_jumps = 0
     for seed in range(6):
         task = every_subtask(random_task(seed, tmp_path, legacy_small_rotation=False), num_interpolation_steps=4)
@@ -50,7 +50,7 @@ def test_small_turns_are_jumped_over_by_isaac_lab_and_interpolated_by_us(both, t
     assert num_jumps > 2
 
 
-def test_isaac_lab_selects_once_a_trial_unless_it_selects_per_arm_too(both, tmp_path):
+def test_isaac_lab_selects_once_per_trial_unless_it_also_selects_per_arm(both, tmp_path):
     rules = {"generation_select_src_per_subtask": True, "generation_select_src_per_arm": False, "compat_select": "mimic"}
     several = set()
     for seed in range(6):
@@ -62,7 +62,7 @@ def test_isaac_lab_selects_once_a_trial_unless_it_selects_per_arm_too(both, tmp_
     assert max(several) > 1
 
 
-def test_trials_end_with_a_hold_which_isaac_lab_has_not(both, tmp_path):
+def test_trials_of_isaac_lab_have_no_final_hold(both, tmp_path):
     for seed in range(4):
         task = random_task(seed, tmp_path, num_final_hold_steps=10)
         for ours, theirs in both(task, random_films(task, 2, seed)):
@@ -73,7 +73,7 @@ def test_trials_end_with_a_hold_which_isaac_lab_has_not(both, tmp_path):
             assert (ours.noise["franka"][num_steps:] == 0.0).all()
 
 
-def test_one_successful_instant_is_enough_for_isaac_lab_and_not_for_us(isaaclab_process, tmp_path):
+def test_isaac_lab_accepts_success_in_any_step_where_held_success_is_required_here(isaaclab_process, tmp_path):
     task = random_task(3, tmp_path)
     films = random_films(task, 4, seed=3)
     for number, film in enumerate(films):
@@ -81,6 +81,6 @@ def test_one_successful_instant_is_enough_for_isaac_lab_and_not_for_us(isaaclab_
         film.success[2] = number != 0
         film.success[:] |= number == 3
     planner, _ = run_planner(task, films)
-    theirs = [trial.success for trial in isaaclab_process.ask("trials", "run", task.problem(films, planner))]
+    theirs = [trial.success for trial in isaaclab_process.call("trials", "run", task.problem(films, planner))]
     assert theirs == successes_of(task, films, success_rule="any_step") == [False, True, True, True]
     assert successes_of(task, films, success_rule="held") == [False, False, False, True]

@@ -1,7 +1,8 @@
-"""Our planner beside the real `DataGenerator` of Isaac Lab 2.3: one end effector, no constraints, whole trials.
+"""`TrialPlanner` compared with the real `DataGenerator` of Isaac Lab 2.3: complete trials, one end effector, no constraints.
 
-Both get the same source file, offsets, selections and film (where end effector and objects are after each step); ours gets
-`legacy_small_rotation`. There is no noise, only its deviation. Where we differ on purpose: `test_isaaclab_differences.py`.
+Both run with the same source file, offsets, selections and film (poses of end effector and objects after each step). The
+planner has `legacy_small_rotation`. Noise is not drawn; only its standard deviation is compared. Intended differences are in
+`test_isaaclab_differences.py`.
 """
 
 import numpy as np
@@ -18,15 +19,15 @@ pytestmark = pytest.mark.isaaclab
 NUM_TASKS = 40
 NUM_BLOCKS = 5
 NUM_SCENES = 8
-"""Of each task."""
+"""Number of scenes per task."""
 NUM_SHIPPED_SCENES = 3
 TOLERANCE = 1e-5
 
 
 def compare(task: Task, films: list[Film], process: IsaacLabProcess) -> int:
-    """Hold every step of every trial against Isaac Lab's; how many waypoints that were."""
+    """Compare each step of each trial with Isaac Lab's; return the number of waypoints."""
     planner, ours = run_planner(task, films)
-    theirs = process.ask("trials", "run", task.problem(films, planner))
+    theirs = process.call("trials", "run", task.problem(films, planner))
     (eef,) = task.subtasks
     for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
         compare_trial(f"{task.source.name}, trial {number}", mine, other, eef)
@@ -48,7 +49,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
 
 
 @pytest.mark.parametrize("block", range(NUM_BLOCKS))
-def test_waypoints_of_random_scenes_are_isaac_labs(block, isaaclab_process, tasks):
+def test_waypoints_of_random_scenes_equal_those_of_isaac_lab(block, isaaclab_process, tasks):
     per_block = NUM_TASKS // NUM_BLOCKS
     num_waypoints = 0
     for seed in range(block * per_block, (block + 1) * per_block):
@@ -56,7 +57,7 @@ def test_waypoints_of_random_scenes_are_isaac_labs(block, isaaclab_process, task
     assert num_waypoints > 10 * per_block * NUM_SCENES
 
 
-def test_random_scenes_reach_every_rule(tasks):
+def test_random_scenes_cover_all_rules(tasks):
     configs = [task.config for task in tasks]
     subtasks = [subtask for task in tasks for subtask in task.subtasks["franka"]]
     assert NUM_TASKS * NUM_SCENES >= 300
@@ -81,16 +82,16 @@ def test_random_scenes_reach_every_rule(tasks):
 
 
 @pytest.mark.parametrize("name", ["desktop_organizer", "stack_cube"])
-def test_waypoints_from_shipped_demonstrations_are_isaac_labs(name, isaaclab_process):
+def test_waypoints_from_included_source_demos_equal_those_of_isaac_lab(name, isaaclab_process):
     task = shipped_task(name)
     task.config.legacy_small_rotation = True
     task.config.num_final_hold_steps = 0
     task.config.compat_select = "isaaclab"
-    assert compare(task, films_about_the_source(task, NUM_SHIPPED_SCENES), isaaclab_process) > 200 * NUM_SHIPPED_SCENES
+    assert compare(task, films_near_source_demos(task, NUM_SHIPPED_SCENES), isaaclab_process) > 200 * NUM_SHIPPED_SCENES
 
 
-def films_about_the_source(task: Task, num_films: int) -> list[Film]:
-    """Objects and end effector jump about where they were in some source demo."""
+def films_near_source_demos(task: Task, num_films: int) -> list[Film]:
+    """Films with random poses near those of a source demo."""
     films = random_films(task, num_films, seed=1, rotation=0.5)
     demos = task.demos()
     for number, film in enumerate(films):
@@ -104,12 +105,12 @@ def films_about_the_source(task: Task, num_films: int) -> list[Film]:
     return films
 
 
-def test_success_at_any_step_counts_as_in_isaac_lab(isaaclab_process, tasks):
+def test_success_rule_any_step_judges_trials_as_isaac_lab_does(isaaclab_process, tasks):
     verdicts = []
     for seed in range(3):
         task, films = tasks[seed], random_films(tasks[seed], NUM_SCENES, seed)
         planner, _ = run_planner(task, films)
-        theirs = [trial.success for trial in isaaclab_process.ask("trials", "run", task.problem(films, planner))]
+        theirs = [trial.success for trial in isaaclab_process.call("trials", "run", task.problem(films, planner))]
         assert successes_of(task, films, success_rule="any_step") == theirs
         verdicts += theirs
     assert 0 < sum(verdicts) < len(verdicts)

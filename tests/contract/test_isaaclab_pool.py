@@ -1,4 +1,4 @@
-"""Annotated files in the real `DataGenInfoPool` of Isaac Lab 2.3 and in ours: the same boundaries, the same numbers."""
+"""`SourcePool` compared with the real `DataGenInfoPool` of Isaac Lab 2.3: same boundaries and values of a file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ SHIPPED = ("desktop_organizer", "desktop_organizer_cluttered", "stack_cube", "st
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two demos, recorded and annotated now, in the form of Isaac Lab 2.3; with start signals."""
+    """Dataset of two demos, recorded and annotated here in the format of Isaac Lab 2.3, with start signals."""
     folder = tmp_path_factory.mktemp("recorded")
     raw, annotated = folder / "raw.hdf5", folder / "annotated.hdf5"
     common = ("sim=kinematic", "recorder.format_version=0")
@@ -44,8 +44,8 @@ def task(request: pytest.FixtureRequest, recorded: Path) -> Task:
     return task
 
 
-def test_isaac_lab_finds_the_boundaries_poses_and_grippers_that_we_find(isaaclab_process, task):
-    boundaries, demos = isaaclab_process.ask("trials", "pool", task.problem())
+def test_boundaries_poses_and_gripper_actions_equal_those_of_isaac_lab(isaaclab_process, task):
+    boundaries, demos = isaaclab_process.call("trials", "pool", task.problem())
     pool = task.pool()
     assert len(demos) == pool.num_demos
     for e, (eef_name, configs) in enumerate(task.subtasks.items()):
@@ -61,7 +61,7 @@ def test_isaac_lab_finds_the_boundaries_poses_and_grippers_that_we_find(isaaclab
 
 
 def compare_boundaries(theirs: np.ndarray, pool: SourcePool, eef_id: int, num_subtasks: int) -> None:
-    """(D, S, 2) of an end effector against ours."""
+    """Compare boundaries of one end effector, (D, S, 2), with those of the pool."""
     ends = pool.subtask_ends[eef_id, :, :num_subtasks].numpy()
     starts = np.concatenate((np.zeros_like(ends[:, :1]), ends[:, :-1]), axis=1)
     if pool.subtask_starts is not None:
@@ -69,14 +69,14 @@ def compare_boundaries(theirs: np.ndarray, pool: SourcePool, eef_id: int, num_su
     np.testing.assert_array_equal(theirs, np.stack((starts, ends), axis=-1))
 
 
-def two_subtasks(source: Path) -> Task:
-    """Two subtasks about one object, ended by the signals `first` and `second`, with another one after them."""
+def task_of_three_subtasks(source: Path) -> Task:
+    """Three subtasks related to one object; the signals `first` and `second` end the first two."""
     subtasks = [SubTaskConfig("mug", signal) for signal in ("first", "second", None)]
     return Task(source, {"franka": subtasks}, ("mug",), DataGenConfig(), [], {"franka": (0, 1)})
 
 
 def demo_with(name: str = "demo_0", **signals: list[int]) -> SourceDemo:
-    """A demo of 30 steps at rest; signals change at the steps that are given."""
+    """Demo of 30 steps at rest; the value of each signal changes at the given steps."""
     poses = np.tile(np.eye(4, dtype=np.float32), (30, 1, 1))
     steps = np.arange(30)[:, None]
     return SourceDemo(
@@ -89,48 +89,46 @@ def demo_with(name: str = "demo_0", **signals: list[int]) -> SourceDemo:
     )
 
 
-def ends_by_both(isaaclab_process, source: Path) -> tuple[list[int], list[int]]:
-    task = two_subtasks(source)
-    theirs = isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"][0]
+def subtask_ends_of_both(isaaclab_process, source: Path) -> tuple[list[int], list[int]]:
+    task = task_of_three_subtasks(source)
+    theirs = isaaclab_process.call("trials", "pool", task.problem())[0]["franka"][0]
     return [end for _, end in theirs], task.pool().subtask_ends[0, 0].tolist()
 
 
-def test_rises_after_each_other_end_the_subtasks_one_step_later_in_both(isaaclab_process, tmp_path):
+def test_subtasks_end_one_step_after_the_first_rise_of_their_signals_in_both(isaaclab_process, tmp_path):
     source = write_source(tmp_path / "demos.hdf5", [demo_with(first=[8, 12, 15], second=[20])])
-    assert ends_by_both(isaaclab_process, source) == ([9, 21, 30], [9, 21, 30])
+    assert subtask_ends_of_both(isaaclab_process, source) == ([9, 21, 30], [9, 21, 30])
 
 
-def test_isaac_lab_takes_a_fall_for_the_end_where_we_refuse_a_signal_that_is_true_from_the_start(isaaclab_process, tmp_path):
+def test_signal_that_is_true_from_the_start_is_refused_where_isaac_lab_uses_its_fall(isaaclab_process, tmp_path):
     source = write_source(tmp_path / "demos.hdf5", [demo_with(first=[0, 5, 10], second=[20])])
-    task = two_subtasks(source)
-    theirs = isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"][0]
+    task = task_of_three_subtasks(source)
+    theirs = isaaclab_process.call("trials", "pool", task.problem())[0]["franka"][0]
     assert theirs[0] == (0, 6)
     with pytest.raises(SourceDataError, match="signal 'first' is already true at step 0"):
         task.pool()
 
 
-def test_isaac_lab_refuses_a_rise_before_the_previous_end_where_we_take_the_next_one(isaaclab_process, tmp_path):
+def test_rise_before_the_previous_end_is_skipped_where_isaac_lab_refuses_it(isaaclab_process, tmp_path):
     source = write_source(tmp_path / "demos.hdf5", [demo_with(first=[8], second=[3, 5, 20])])
-    task = two_subtasks(source)
+    task = task_of_three_subtasks(source)
     assert task.pool().subtask_ends[0, 0].tolist() == [9, 21, 30]
     with pytest.raises(AssertionError, match="subtask termination signal is not increasing: 4 should be greater than 9"):
-        isaaclab_process.ask("trials", "pool", task.problem())
+        isaaclab_process.call("trials", "pool", task.problem())
 
 
-def test_isaac_lab_takes_more_actions_than_poses_where_we_refuse_them(isaaclab_process, tmp_path):
+def test_more_actions_than_poses_are_refused_where_isaac_lab_accepts_them(isaaclab_process, tmp_path):
     demo = replace(demo_with(first=[8], second=[20]), actions=np.zeros((31, 1), np.float32))
-    task = two_subtasks(write_source(tmp_path / "demos.hdf5", [demo]))
-    assert isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"][0][-1] == (21, 31)
-    with pytest.raises(SourceDataError, match="demo has 31 actions"):
+    task = task_of_three_subtasks(write_source(tmp_path / "demos.hdf5", [demo]))
+    assert isaaclab_process.call("trials", "pool", task.problem())[0]["franka"][0][-1] == (21, 31)
+    with pytest.raises(SourceDataError, match="one row for each of the demo's 31 actions"):
         task.pool()
 
 
-def test_isaac_lab_numbers_demos_in_the_order_of_the_alphabet_where_ours_is_that_of_their_numbers(
-    isaaclab_process, tmp_path
-):
+def test_demos_are_ordered_by_number_where_isaac_lab_orders_them_alphabetically(isaaclab_process, tmp_path):
     demos = [demo_with(f"demo_{number}", first=[8 + number], second=[25]) for number in range(11)]
-    task = two_subtasks(write_source(tmp_path / "demos.hdf5", demos))
-    theirs = isaaclab_process.ask("trials", "pool", task.problem())[0]["franka"]
+    task = task_of_three_subtasks(write_source(tmp_path / "demos.hdf5", demos))
+    theirs = isaaclab_process.call("trials", "pool", task.problem())[0]["franka"]
     ours = task.pool().subtask_ends[0, :, 0].tolist()
     assert ours == list(range(9, 20))
     assert [demo[0][1] for demo in theirs] == [ours[i] for i in (0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9)]

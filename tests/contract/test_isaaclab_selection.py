@@ -1,4 +1,4 @@
-"""Our selection strategies beside those of Isaac Lab 2.3: the same demos, in the same order."""
+"""Selection strategies compared with those of Isaac Lab 2.3: the same demos, in the same order."""
 
 # D demos, R rows (here one selection each)
 
@@ -18,7 +18,8 @@ pytestmark = pytest.mark.isaaclab
 
 NUM_SCENES = 150
 ACOS_ERROR = 2e-3
-"""Isaac Lab's angles are arc cosines in single precision: near 0 and pi they are off by up to 5e-4 rad, here times 3."""
+"""Tolerance [rad]: Isaac Lab computes angles by `acos` in single precision, with errors up to 5e-4 rad near 0 and pi, here
+multiplied by a weight of up to 3."""
 
 
 def random_selections(strategy: str, rotation: float) -> list[Selection]:
@@ -38,7 +39,7 @@ def random_selections(strategy: str, rotation: float) -> list[Selection]:
 
 
 def our_order(selection: Selection) -> list[int]:
-    """The demo that each equal part of chance leads to."""
+    """Demos in the order of the random number: element i is selected by numbers in the i-th of equal intervals."""
     tensors = [torch.from_numpy(values)[None] for values in (selection.eef_pose, selection.object_pose)]
     eef_now, object_now = tensors
     demo_eef, demo_object = torch.from_numpy(selection.demo_eef_pose), torch.from_numpy(selection.demo_object_pose)[None]
@@ -57,7 +58,7 @@ def our_order(selection: Selection) -> list[int]:
 
 
 def distances(selection: Selection) -> list[float]:
-    """In double precision, by the oracle."""
+    """Distance of each demo in double precision, computed by the oracle."""
     found = []
     for eef, pose in zip(selection.demo_eef_pose.astype(float), selection.demo_object_pose.astype(float), strict=True):
         pair = pose, selection.object_pose.astype(float)
@@ -70,9 +71,9 @@ def distances(selection: Selection) -> list[float]:
 
 @pytest.mark.parametrize("rotation", [0.0, 0.6, 3.1])
 @pytest.mark.parametrize("strategy", ["nearest_neighbor_object", "nearest_neighbor_robot_distance"])
-def test_nearest_demos_are_isaac_labs_in_the_same_order(strategy, rotation, isaaclab_process):
+def test_nearest_demos_and_their_order_equal_those_of_isaac_lab(strategy, rotation, isaaclab_process):
     selections = random_selections(strategy, rotation)
-    theirs = isaaclab_process.ask("selections", "orders", selections)
+    theirs = isaaclab_process.call("selections", "orders", selections)
     num_ties = 0
     for selection, order in zip(selections, theirs, strict=True):
         ours = our_order(selection)
@@ -84,7 +85,7 @@ def test_nearest_demos_are_isaac_labs_in_the_same_order(strategy, rotation, isaa
     assert num_ties <= 0.03 * NUM_SCENES
 
 
-def test_random_chooses_among_all_demos_as_in_isaac_lab(isaaclab_process):
+def test_random_strategy_selects_among_all_demos_as_in_isaac_lab(isaaclab_process):
     selections = random_selections("random", 0.6)
-    assert [our_order(selection) for selection in selections] == isaaclab_process.ask("selections", "orders", selections)
+    assert [our_order(selection) for selection in selections] == isaaclab_process.call("selections", "orders", selections)
     assert {len(our_order(selection)) for selection in selections} == set(range(1, 12))

@@ -1,4 +1,4 @@
-"""Several end effectors beside Isaac Lab 2.3: where we go as it does, and where we differ on purpose."""
+"""Several end effectors compared with Isaac Lab 2.3: equal results and intended differences."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 
 def task_of_arms(seed: int, folder: Path, num_eefs: int = 2) -> Task:
-    """End effectors that select for themselves, without offsets: `franka`, `left`, `right`."""
+    """Task of the end effectors `franka`, `left`, `right`, each with its own selection and without offsets."""
     task = random_task(seed, folder, num_eefs, generation_select_src_per_arm=True)
     return every_subtask(task, subtask_term_offset_range=(0, 0))
 
@@ -40,7 +40,7 @@ def assert_same(ours: Trial, theirs: Trial) -> None:
         np.testing.assert_array_equal(ours.gripper[eef], theirs.gripper[eef])
 
 
-def test_arms_without_constraints_go_as_in_isaac_lab(both, tmp_path):
+def test_trials_without_constraints_equal_those_of_isaac_lab(both, tmp_path):
     for seed in range(6):
         task = task_of_arms(seed, tmp_path, num_eefs=2 + seed % 2)
         for ours, theirs in both(task, random_films(task, 3, seed)):
@@ -48,7 +48,7 @@ def test_arms_without_constraints_go_as_in_isaac_lab(both, tmp_path):
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
-def test_who_waits_before_its_end_waits_as_in_isaac_lab(both, tmp_path, num_steps):
+def test_arm_that_waits_before_its_end_waits_as_in_isaac_lab(both, tmp_path, num_steps):
     num_waits = 0
     for seed in range(6):
         task = task_of_arms(seed, tmp_path)
@@ -59,24 +59,24 @@ def test_who_waits_before_its_end_waits_as_in_isaac_lab(both, tmp_path, num_step
     assert num_waits > 5
 
 
-def test_sequential_constraint_with_zero_steps_does_nothing_in_isaac_lab_and_is_refused_here(isaaclab_process, tmp_path):
+def test_sequential_constraint_of_zero_steps_is_refused_where_isaac_lab_ignores_it(isaaclab_process, tmp_path):
     task = task_of_arms(1, tmp_path)
     films = random_films(task, 2, seed=1)
     planner, _ = run_planner(task, films)
-    free = isaaclab_process.ask("trials", "run", task.problem(films, planner))
+    free = isaaclab_process.call("trials", "run", task.problem(films, planner))
     task.constraints = [sequential(("franka", 0), ("left", 0), 0)]
-    bound = isaaclab_process.ask("trials", "run", task.problem(films, planner))
+    bound = isaaclab_process.call("trials", "run", task.problem(films, planner))
     for one, other in zip(free, bound, strict=True):
         np.testing.assert_array_equal(one.pose["left"], other.pose["left"])
     with pytest.raises(TaskSpecError, match=r"sequential_min_time_diff: must be -1 .*\(got 0\)"):
         check_constraints(task.constraints, task.subtasks)
 
 
-def test_a_path_is_moved_to_where_its_object_is_after_waiting_and_in_isaac_lab_to_where_it_was_before(both, tmp_path):
-    """Else an arm would reach for what it is handed where it was before it was handed over."""
+def test_segment_is_transformed_to_the_object_pose_after_waiting_where_isaac_lab_uses_the_pose_before(both, tmp_path):
+    """With the pose before waiting, an arm would reach for a handed-over object at its old place."""
     for seed in range(4):
         task = task_of_arms(seed, tmp_path)
-        # The last subtask alone, so that the last pose is of the segment that has waited.
+        # One subtask only, so that the last pose belongs to the segment that waited.
         task.subtasks["left"] = task.subtasks["left"][-1:]
         task = every_subtask(task, object_ref="mug", selection_strategy="random", selection_strategy_kwargs={})
         task.constraints = [sequential(("franka", 0), ("left", 0), -1)]
@@ -89,7 +89,7 @@ def test_a_path_is_moved_to_where_its_object_is_after_waiting_and_in_isaac_lab_t
 
 
 def last_poses(trials: list[tuple[Trial, Trial]]) -> tuple[np.ndarray, np.ndarray]:
-    """Of the second arm in each trial: ours, Isaac Lab's, (trials, 4, 4)."""
+    """Last poses of the second arm in each trial, of the planner and of Isaac Lab, each (trials, 4, 4)."""
     ours, theirs = zip(*trials, strict=True)
     return np.stack([t.pose["left"][-1] for t in ours]), np.stack([t.pose["left"][-1] for t in theirs])
 
@@ -98,25 +98,25 @@ def at_rest(film: Film) -> Film:
     return replace(film, object_pose={name: poses[:1] for name, poses in film.object_pose.items()})
 
 
-def test_who_waits_before_its_begin_holds_its_pose_and_in_isaac_lab_its_first_waypoint(both, tmp_path):
+def test_arm_that_waits_before_its_begin_holds_its_pose_where_isaac_lab_holds_the_first_waypoint(both, tmp_path):
     for seed in range(3):
         task = every_subtask(task_of_arms(seed, tmp_path), num_interpolation_steps=3)
         task.constraints = [sequential(("franka", 0), ("left", 0), -1)]
         films = random_films(task, 2, seed)
         for film, (ours, theirs) in zip(films, both(task, films), strict=True):
-            present = film.eef_pose["left"][0]
-            assert np.abs(ours.pose["left"][:3] - present).max() == 0.0
+            current = film.eef_pose["left"][0]
+            assert np.abs(ours.pose["left"][:3] - current).max() == 0.0
             assert differences(theirs.pose["left"][:3], theirs.pose["left"][[0]]).max() == 0.0
-            assert np.abs(theirs.pose["left"][0] - present).max() > 0.01
+            assert np.abs(theirs.pose["left"][0] - current).max() > 0.01
 
 
-def test_of_several_formers_all_are_waited_for_and_in_isaac_lab_the_first_that_finishes(both, tmp_path):
+def test_arm_waits_for_all_former_subtasks_where_isaac_lab_waits_for_the_first_to_finish(both, tmp_path):
     task = next(t for t in (task_of_arms(seed, tmp_path) for seed in range(20)) if len(t.subtasks["franka"]) > 2)
     early, late = (sequential(("franka", index), ("left", 0), -1) for index in (0, 2))
     films = random_films(task, 1, seed=1)
 
     def starts(*constraints: SubTaskConstraintConfig) -> tuple[int, int]:
-        """When the second arm leaves its first pose: ours, Isaac Lab's."""
+        """Step in which the second arm leaves its first pose, of the planner and of Isaac Lab."""
         (trials,) = both(replace(task, constraints=list(constraints)), films)
         ours, theirs = ((differences(t.pose["left"][1:], t.pose["left"][:-1]) > 0.0).argmax() for t in trials)
         return int(ours), int(theirs)
@@ -127,26 +127,26 @@ def test_of_several_formers_all_are_waited_for_and_in_isaac_lab_the_first_that_f
     assert starts(early, late) == starts(late, early) == (ours_late, theirs_early)
 
 
-def test_of_several_latters_all_go_on_and_in_isaac_lab_only_that_of_the_last_constraint(isaaclab_process, tmp_path):
+def test_all_latter_subtasks_continue_where_isaac_lab_continues_only_that_of_the_last_constraint(isaaclab_process, tmp_path):
     task = task_of_arms(2, tmp_path, num_eefs=3)
     task.constraints = [sequential(("franka", 0), (latter, 0), -1) for latter in ("left", "right")]
     films = random_films(task, 1, seed=1)
     planner, _ = run_planner(task, films)
     with pytest.raises(AssertionError, match="a trial of more than 600 steps"):
-        isaaclab_process.ask("trials", "run", task.problem(films, planner))
+        isaaclab_process.call("trials", "run", task.problem(films, planner))
 
 
-def test_coordination_by_transform_works_here_and_ends_isaac_labs_generator(isaaclab_process, tmp_path):
+def test_coordination_by_transform_works_where_isaac_labs_generator_fails(isaaclab_process, tmp_path):
     task = every_subtask(task_of_arms(2, tmp_path), object_ref="mug")
     task.constraints = [coordination(("franka", 0), ("left", 0), "transform")]
     films = random_films(task, 1, seed=1)
     planner, _ = run_planner(task, films)
     with pytest.raises(AssertionError, match="no attribute 'get_delta_object_pose'"):
-        isaaclab_process.ask("trials", "run", task.problem(films, planner))
+        isaaclab_process.call("trials", "run", task.problem(films, planner))
 
 
 @pytest.mark.parametrize("scheme", ["replay", "translate"])
-def test_coordinated_arms_arrive_together_and_in_isaac_lab_up_to_a_step_apart(both, tmp_path, scheme):
+def test_coordinated_arms_arrive_together_where_isaac_lab_is_up_to_one_step_apart(both, tmp_path, scheme):
     apart = []
     for seed in range(8):
         task = every_subtask(task_of_arms(seed, tmp_path), object_ref="mug")
@@ -160,5 +160,5 @@ def test_coordinated_arms_arrive_together_and_in_isaac_lab_up_to_a_step_apart(bo
 
 
 def arrival(poses: np.ndarray) -> int:
-    """The step at which the last pose is reached."""
+    """Step in which the last pose is reached."""
     return int(np.flatnonzero(differences(poses, poses[-1:]) > 0.0)[-1]) + 1

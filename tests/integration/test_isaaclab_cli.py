@@ -1,6 +1,6 @@
-"""One command line for Hydra's overrides and Isaac Lab's flags: what is launched, what is read, and how a process ends.
+"""Command lines with Hydra's overrides and Isaac Lab's flags: launch, configuration and end of the process.
 
-Isaac Lab and Isaac Sim are stood in for (`tests/isaaclab_standin`), and the script's `main` is the test's own.
+Isaac Lab and Isaac Sim are stubs (`tests/isaaclab_standin`); tests replace the `main` of the command.
 """
 
 import json
@@ -34,14 +34,14 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
 
 
 def config_of(done: Ended) -> dict[str, Any]:
-    """What `SHOW` has shown."""
+    """Configuration that `SHOW` printed."""
     assert done.exit_code == 0, done.stderr
     config: dict[str, Any] = json.loads(done.rest_of_line("CFG "))
     return config
 
 
 def start(folder: Path, packages: Path, body: str, *arguments: str) -> subprocess.Popen[str]:
-    """`generate.py` with a main of the test's own, as a process of its own."""
+    """Start `generate.py` in a separate process, with `body` as its `main`."""
     program = folder / "probe.py"
     program.write_text(
         "import os, sys, time, types\n"
@@ -56,7 +56,7 @@ def start(folder: Path, packages: Path, body: str, *arguments: str) -> subproces
     return subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=folder, env=environment)
 
 
-def test_flags_of_the_launcher_are_recorded_and_handed_on_with_ours(scripts: Scripts, isaaclab: Path) -> None:
+def test_launcher_flags_are_recorded_and_passed_to_the_launcher(scripts: Scripts, isaaclab: Path) -> None:
     words = [
         "sim=isaaclab",
         "--headless",
@@ -84,14 +84,14 @@ def test_flags_of_the_launcher_are_recorded_and_handed_on_with_ours(scripts: Scr
     assert flags == "['--verbose']"
 
 
-def test_embedded_engine_launches_nothing_and_says_that_flags_mean_nothing_to_it(scripts: Scripts, isaaclab: Path) -> None:
+def test_embedded_engine_launches_nothing_and_warns_about_launcher_flags(scripts: Scripts, isaaclab: Path) -> None:
     done = scripts.run(SHOW, "sim=kinematic", "--xr", packages=isaaclab)
     assert done.exit_code == 0
     assert "STARTED" not in done.stdout
     assert "sim.launcher_args: ignored by engine 'kinematic' (got --xr)" in done.stderr
 
 
-def test_auto_takes_isaaclab_where_it_can_run_and_has_the_task(scripts: Scripts, isaaclab: Path) -> None:
+def test_auto_selects_isaaclab_if_it_can_run_and_has_the_task(scripts: Scripts, isaaclab: Path) -> None:
     done = scripts.run(SHOW, packages=isaaclab)
     assert config_of(done)["sim"]["engine"] == "isaaclab"
     assert "sim=auto: running on Isaac Lab (with Isaac Sim)" in done.stderr
@@ -108,7 +108,7 @@ def test_auto_takes_isaaclab_where_it_can_run_and_has_the_task(scripts: Scripts,
         ("logging.getLogger('x').info('Saved 10 demos'); print('table')", 0, "Saved 10 demos"),
     ],
 )
-def test_exit_codes_and_last_words_survive_isaac_sim(
+def test_exit_codes_and_last_messages_are_kept_with_isaac_sim(
     body: str, exit_code: int, word: str, scripts: Scripts, isaaclab: Path
 ) -> None:
     done = scripts.run(body, "sim=isaaclab", packages=isaaclab)
@@ -118,7 +118,7 @@ def test_exit_codes_and_last_words_survive_isaac_sim(
     assert ("table" in done.stdout) == (exit_code == 0)
 
 
-def test_sigterm_is_ours_though_isaac_sim_would_end_with_success(isaaclab: Path, tmp_path: Path) -> None:
+def test_sigterm_ends_the_process_by_the_signal_although_isaac_sim_would_exit_with_0(isaaclab: Path, tmp_path: Path) -> None:
     process = start(tmp_path, isaaclab, "print('RUNNING', flush=True); time.sleep(100000)", "sim=isaaclab")
     assert process.stdout is not None
     while "RUNNING" not in process.stdout.readline():
@@ -128,7 +128,7 @@ def test_sigterm_is_ours_though_isaac_sim_would_end_with_success(isaaclab: Path,
     assert process.returncode == -signal.SIGTERM
 
 
-def test_registered_tasks_own_configuration_lies_below_the_overrides(scripts: Scripts, isaaclab: Path) -> None:
+def test_overrides_replace_values_of_the_registered_configuration(scripts: Scripts, isaaclab: Path) -> None:
     words = ["--task", MIMIC, "input_file=a.hdf5", "subtask_configs.gripper.0.action_noise=0.01", "seed=7"]
     config = config_of(scripts.run(SHOW, *words, packages=isaaclab))
     assert config["task"] == {"name": "isaaclab", "id": MIMIC}
@@ -141,14 +141,14 @@ def test_registered_tasks_own_configuration_lies_below_the_overrides(scripts: Sc
     assert config["output_dir"].startswith(f"datasets/{MIMIC}/")
 
 
-def test_task_file_of_the_users_own_may_stand_on_a_registered_task(scripts: Scripts, isaaclab: Path, tmp_path: Path) -> None:
+def test_task_file_of_the_user_can_be_based_on_a_registered_task(scripts: Scripts, isaaclab: Path, tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
-    (tmp_path / "task" / "mine.yaml").write_text(
+    (tmp_path / "task" / "user_task.yaml").write_text(
         f"# @package _global_\ndefaults: [isaaclab]\ntask: {{id: {MIMIC}}}\nall_subtasks: {{action_noise: 0.02}}\n"
     )
-    done = scripts.run(SHOW, "--config-dir", str(tmp_path), "task=mine", "input_file=a.hdf5", packages=isaaclab)
+    done = scripts.run(SHOW, "--config-dir", str(tmp_path), "task=user_task", "input_file=a.hdf5", packages=isaaclab)
     assert [subtask["action_noise"] for subtask in config_of(done)["subtask_configs"]["gripper"]] == [0.02, 0.02]
-    assert config_of(done)["output_dir"].startswith("datasets/mine/")
+    assert config_of(done)["output_dir"].startswith("datasets/user_task/")
 
 
 # fmt: off
@@ -195,7 +195,7 @@ BAD_INPUT = [
 
 
 @pytest.mark.parametrize(("words", "message"), BAD_INPUT)
-def test_bad_input_gets_one_clear_line(words: list[str], message: str, scripts: Scripts, isaaclab: Path) -> None:
+def test_invalid_input_is_reported_in_one_line(words: list[str], message: str, scripts: Scripts, isaaclab: Path) -> None:
     done = scripts.run(SHOW, *words, packages=isaaclab)
     assert done.message.startswith(message)
     assert done.exit_code == 2
@@ -220,7 +220,7 @@ NOT_INSTALLED = (
         (["sim.physics=newton"], f"SimulatorUnavailable: sim.engine: {NOT_INSTALLED} use sim=mujoco"),
     ],
 )
-def test_without_isaaclab_one_line_says_what_is_missing(words: list[str], message: str, scripts: Scripts) -> None:
+def test_missing_isaaclab_is_reported_in_one_line(words: list[str], message: str, scripts: Scripts) -> None:
     done = scripts.run(SHOW, *words)
     assert done.message == message
     assert done.exit_code == 2
@@ -234,7 +234,7 @@ def test_without_isaaclab_one_line_says_what_is_missing(words: list[str], messag
         (V3_0, "requires Isaac Sim, or isaaclab_newton and newton; install it"),
     ],
 )
-def test_isaaclab_that_cannot_run_is_refused_and_not_taken_by_auto(
+def test_isaaclab_that_cannot_run_is_refused_and_not_selected_by_auto(
     version: str, message: str, scripts: Scripts, tmp_path: Path
 ) -> None:
     packages = write_isaaclab(tmp_path / "packages", version, with_sim=False)
@@ -245,7 +245,7 @@ def test_isaaclab_that_cannot_run_is_refused_and_not_taken_by_auto(
     assert config_of(done)["sim"]["engine"] == "auto"
 
 
-def test_each_job_of_a_sweep_starts_isaac_sim_in_a_process_of_its_own(isaaclab: Path, tmp_path: Path) -> None:
+def test_each_job_of_a_sweep_starts_isaac_sim_in_a_separate_process(isaaclab: Path, tmp_path: Path) -> None:
     body = "print('JOB', os.getpid(), cfg.datagen_config.seed, cfg.output_dir, flush=True)"
     words = ["--task", MIMIC, "seed=1,2", "input_file=a.hdf5", "subtask_configs.gripper.0.action_noise=0.01"]
     process = start(tmp_path, isaaclab, body, "-m", *words)

@@ -1,4 +1,4 @@
-"""One command line on real Isaac Lab: the stock stack task is read, checked and shown; without Isaac Sim on Newton."""
+"""Command lines with the real Isaac Lab, on Newton without Isaac Sim: its stack task is read and checked."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ STOCK = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
 
 
 def has_isaaclab() -> bool:
-    """Whether there is one that can run, with its tasks."""
+    """Return whether Isaac Lab is installed, can run, and has its tasks."""
     try:
         find_installation()
     except SimulatorUnavailable:
@@ -33,7 +33,7 @@ def has_isaaclab() -> bool:
 pytestmark = [
     pytest.mark.isaaclab,
     pytest.mark.slow,
-    requires.mark("isaaclab", has_isaaclab(), "needs isaaclab_tasks, isaaclab_mimic and a simulator"),
+    requires.mark("isaaclab", has_isaaclab(), "requires isaaclab_tasks, isaaclab_mimic and a simulator"),
 ]
 
 
@@ -42,7 +42,7 @@ def generate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=HANG_S)
 
 
-def test_stock_task_is_read_below_overrides_and_flags(tmp_path: Path) -> None:
+def test_overrides_and_flags_replace_values_of_a_registered_task(tmp_path: Path) -> None:
     words = ["--task", STOCK, "--headless", "--device", "cpu", "--viz", "none", "num_envs=4", "input_file=a.hdf5"]
     done = generate(tmp_path, *words, "subtask_configs.franka.1.action_noise=0.01", "--cfg", "job", "--resolve")
     assert done.returncode == 0, done.stderr
@@ -67,7 +67,9 @@ def test_stock_task_is_read_below_overrides_and_flags(tmp_path: Path) -> None:
         (["--task", "Isaac-Cartpole-v0"], "is not a Mimic configuration: datagen_config and subtask_configs not found"),
     ],
 )
-def test_bad_input_gets_one_clear_line_and_nothing_is_written(words: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_input_is_reported_in_one_line_and_nothing_is_written(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
     done = generate(tmp_path, *words, "--device", "cpu", "--headless", "input_file=a.hdf5")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -76,12 +78,12 @@ def test_bad_input_gets_one_clear_line_and_nothing_is_written(words: list[str], 
     assert not list(tmp_path.iterdir())
 
 
-def test_launchers_own_parser_says_what_is_wrong_with_a_flag() -> None:
+def test_launchers_parser_reports_invalid_flags() -> None:
     with pytest.raises(ConfigError, match="--livestream: requires a value"):
         translate(["--livestream"], GenerateCfg)
     assert translate(["--livestream", "2", "--xr"], GenerateCfg) == ["sim.launcher_args=['--livestream=2','--xr']"]
 
 
-def test_auto_takes_isaaclab_for_tasks_that_have_a_scene_there() -> None:
+def test_auto_selects_isaaclab_for_tasks_with_a_scene_in_isaac_lab() -> None:
     assert choose_engine(SimCfg(), "desktop_organizer")[0] == "isaaclab"
     assert choose_engine(SimCfg(), "stack_cube") == ("mujoco", "the task has no scene for Isaac Lab")

@@ -1,4 +1,4 @@
-"""The desktop organizer on real Isaac Lab, kit-less on Newton: the scenes of the embedded engines, and grasps that hold."""
+"""Desktop organizer in the real Isaac Lab, on Newton without Kit: equal scenes as in embedded engines, grasps that hold."""
 
 # N envs, T steps of a source demo
 
@@ -38,7 +38,7 @@ def env() -> Iterator[MimicEnv]:
 
 @pytest.fixture
 def trials(env: MimicEnv) -> Draws:
-    """Draws whose trials have just begun in `env`."""
+    """Draws of the trials that have just begun in `env`."""
     draws = Draws(7, torch.arange(NUM_ENVS))
     env.reset(torch.arange(NUM_ENVS), draws)
     return draws
@@ -49,7 +49,7 @@ def follow(env: MimicEnv, target: Tensor, num_steps: int) -> None:
         env.step(env.target_eef_pose_to_action(target[:, None], OPEN))
 
 
-def test_trials_begin_as_on_the_embedded_engines(env, trials):
+def test_initial_observations_equal_those_of_the_embedded_engines(env, trials):
     other = make_env(load_task(NAME), SimCfg(engine="kinematic"), trial_events(NAME), NUM_ENVS)
     other.reset(torch.arange(NUM_ENVS), trials)
     ours, expected = env.observations(), other.observations()
@@ -58,11 +58,11 @@ def test_trials_begin_as_on_the_embedded_engines(env, trials):
         torch.testing.assert_close(ours[name], values, atol=2e-5, rtol=0.0, msg=name)
 
 
-def test_actions_are_made_by_the_envs_own_batched_method(env):
+def test_actions_are_computed_by_the_batched_method_of_the_env(env):
     assert (env.converter.method, env.gripper_dims, env.pose_dims) == ("own", (1,), (6,))
 
 
-def test_actions_lead_back_to_the_targets_that_they_were_made_for(env, trials):
+def test_actions_are_converted_back_to_their_targets(env, trials):
     eef_pose = env.eef_pose[:, 0]
     rot = matrix_from_axis_angle(torch.tensor([0.1, -0.2, 0.05])) @ eef_pose[:, :3, :3]
     target = pose_from_pos_rot(eef_pose[:, :3, 3] + torch.tensor([0.02, -0.03, 0.04]), rot)
@@ -70,7 +70,7 @@ def test_actions_lead_back_to_the_targets_that_they_were_made_for(env, trials):
     torch.testing.assert_close(env.action_to_target_eef_pose(actions)[:, 0], target, atol=1e-5, rtol=0.0)
 
 
-def test_hand_and_objects_stay_where_they_are(env, trials):
+def test_hand_and_objects_stay_at_rest(env, trials):
     eef_pose, objects = env.eef_pose[:, 0].clone(), {k: v.clone() for k, v in object_poses(env).items()}
     follow(env, eef_pose, 30)
     torch.testing.assert_close(env.eef_pose[:, 0], eef_pose, atol=5e-4, rtol=0.0)
@@ -78,7 +78,7 @@ def test_hand_and_objects_stay_where_they_are(env, trials):
         torch.testing.assert_close(pose, objects[name], atol=1e-3, rtol=0.0, msg=name)
 
 
-def test_hand_reaches_a_pose_beside_it_within_half_a_second(env, trials):
+def test_hand_reaches_a_pose_52_mm_away_within_half_a_second(env, trials):
     eef_pose = env.eef_pose[:, 0]
     rot = matrix_from_axis_angle(torch.tensor([0.0, 0.0, 0.2])) @ eef_pose[:, :3, :3]
     target = pose_from_pos_rot(eef_pose[:, :3, 3] + torch.tensor([0.03, 0.03, 0.03]), rot)
@@ -88,7 +88,7 @@ def test_hand_reaches_a_pose_beside_it_within_half_a_second(env, trials):
     assert rotation_angle(reached[:, :3, :3], rot).max() < 0.01
 
 
-def test_reset_of_one_env_leaves_the_others_where_they_are(env, trials):
+def test_reset_of_one_env_does_not_change_other_envs(env, trials):
     follow(env, env.eef_pose[:, 0], 2)
     before = {name: values.clone() for name, values in env.observations().items()}
     env.reset(torch.tensor([2]), Draws(7, torch.tensor([40])))
@@ -98,7 +98,7 @@ def test_reset_of_one_env_leaves_the_others_where_they_are(env, trials):
     assert (env.observations()["ketchup_pos"][2] - before["ketchup_pos"][2]).norm() > 1e-3
 
 
-def test_following_what_an_operator_did_on_mujoco_puts_the_bottle_into_the_basket(env):
+def test_replaying_targets_recorded_in_mujoco_puts_the_bottle_into_the_basket(env):
     with h5py.File(SOURCE) as file:
         demos = [file["data"][f"demo_{index}"] for index in range(NUM_ENVS)]
         length = max(len(demo["actions"]) for demo in demos)
@@ -112,7 +112,7 @@ def test_following_what_an_operator_did_on_mujoco_puts_the_bottle_into_the_baske
 
 
 def _padded(demos: list[h5py.Group], name: str, length: int) -> Tensor:
-    """(N, T, ...), the last row of shorter demos repeated."""
+    """Rows of demos, (N, T, ...); shorter demos repeat their last row."""
     rows = [torch.from_numpy(demo[name][:]) for demo in demos]
     return torch.stack([torch.cat((row, row[-1:].expand(length - len(row), *row.shape[1:]))) for row in rows])
 

@@ -1,6 +1,6 @@
-"""A stand-in for Isaac Lab 2.3 with Isaac Sim, as far as a launch goes: its launcher, its registry, how it ends a process.
+"""Stub packages of Isaac Lab 2.3 with Isaac Sim, for tests of the launch: launcher, registry, and end of the process.
 
-It stands in for what cannot be installed here. It has no physics: a script's `main` is a test's own.
+Isaac Sim cannot be installed in the tests. The stubs have no physics; tests replace the `main` of a command.
 """
 
 import shutil
@@ -8,11 +8,11 @@ from pathlib import Path
 
 _PACKAGES = Path(__file__).parent / "packages"
 V2_3, V2_2, V3_0 = "0.54.2", "0.45.9", "6.1.16"
-"""Versions of the extension `isaaclab` in Isaac Lab's releases."""
+"""Versions of the extension `isaaclab` in releases 2.3, 2.2 and 3.0."""
 
 
 def write_isaaclab(folder: Path, version: str = V2_3, with_sim: bool = True) -> Path:
-    """The folder that has to be on PYTHONPATH."""
+    """Write the stub packages; return the folder to add to PYTHONPATH."""
     shutil.copytree(_PACKAGES, folder, ignore=shutil.ignore_patterns("__pycache__"))
     if not with_sim:
         shutil.rmtree(folder / "isaacsim")

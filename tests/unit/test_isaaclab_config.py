@@ -1,4 +1,4 @@
-"""What Isaac Lab's configuration of a Mimic environment becomes here; small stand-ins, no Isaac Lab."""
+"""Conversion of Isaac Lab's Mimic configurations, tested with small objects instead of Isaac Lab."""
 
 import enum
 import logging
@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.errors import ConfigError
 
 
 class SubTaskConstraintType(enum.IntEnum):
-    """As in Isaac Lab 2.3 and 3.0."""
+    """The enum of Isaac Lab 2.3 and 3.0."""
 
     SEQUENTIAL = 0
     COORDINATION = 1
@@ -31,7 +31,7 @@ class CoordinationScheme(enum.IntEnum):
 
 
 class Attributes:
-    """An object with the attributes it is given: how configurations look from outside."""
+    """Object with the given attributes, in place of a configuration."""
 
     def __init__(self, **attributes: Any):
         vars(self).update(attributes)
@@ -55,7 +55,7 @@ def one_constraint(**attributes: Any) -> dict[str, Any]:
     ]
 
 
-def test_fields_keep_their_names_and_only_given_ones_are_there():
+def test_only_fields_of_the_configuration_are_converted_with_their_names():
     found = mimic_fields_of(StackMimicEnvCfg())
     assert found == {
         "datagen_config": {"generation_num_trials": 7},
@@ -64,14 +64,14 @@ def test_fields_keep_their_names_and_only_given_ones_are_there():
     }
 
 
-def test_what_is_read_merges_over_the_schema_and_under_overrides():
+def test_converted_fields_merge_over_the_schema_and_below_overrides():
     pair = (("left", 0), ("right", np.int64(1)))
-    of_arm = [
+    subtasks = [
         Attributes(subtask_term_signal="grasp", subtask_term_offset_range=(3, 8)),
         Attributes(subtask_term_signal=None),
     ]
     env_cfg = StackMimicEnvCfg(
-        subtask_configs={"left": of_arm, "right": of_arm},
+        subtask_configs={"left": subtasks, "right": subtasks},
         task_constraint_configs=[
             Attributes(eef_subtask_constraint_tuple=pair, constraint_type=SubTaskConstraintType.SEQUENTIAL)
         ],
@@ -99,22 +99,22 @@ def test_what_is_read_merges_over_the_schema_and_under_overrides():
         ((0.25, 0.5), [0.25, 0.5]),
     ],
 )
-def test_action_noise_is_one_number_or_one_for_each_pose_entry(given, expected, caplog):
+def test_action_noise_is_one_number_or_one_per_pose_entry(given, expected, caplog):
     assert one_subtask(action_noise=given)["action_noise"] == expected
     assert not caplog.records
 
 
-def test_action_noise_array_says_that_it_is_read_otherwise_than_in_isaac_lab(caplog):
+def test_action_noise_array_logs_a_warning_about_the_different_meaning_in_isaac_lab(caplog):
     assert one_subtask(action_noise=torch.full((7,), 0.5))["action_noise"] == [0.5] * 7
     assert "subtask_configs.franka.0.action_noise: has 7 numbers, used as one per pose entry" in caplog.text
 
 
-def test_none_is_the_default_where_we_have_no_none():
+def test_none_becomes_the_default_in_fields_that_cannot_be_none():
     found = one_subtask(object_ref=None, subtask_term_signal=None, selection_strategy_kwargs=None, description=None)
     assert found == {"object_ref": None, "subtask_term_signal": None}
 
 
-def test_missing_noise_is_left_to_validation():
+def test_missing_noise_is_kept_for_validation():
     assert one_subtask(action_noise=None) == {"action_noise": None}
 
 
@@ -127,7 +127,7 @@ def test_enums_become_names(given, scheme):
     }
 
 
-def test_every_member_of_the_enums_has_its_own_name():
+def test_all_members_of_the_enums_are_converted():
     found = [
         one_constraint(constraint_type=0, coordination_scheme=scheme)["coordination_scheme"] for scheme in CoordinationScheme
     ]
@@ -136,12 +136,12 @@ def test_every_member_of_the_enums_has_its_own_name():
     assert [one_constraint(constraint_type=kind)["constraint_type"] for kind in types] == ["sequential", "coordination"]
 
 
-def test_missing_coordination_scheme_is_left_at_our_default():
+def test_missing_coordination_scheme_keeps_its_default():
     assert "coordination_scheme" not in one_constraint(constraint_type=0, coordination_scheme=None)
 
 
 @pytest.mark.parametrize("given", [SubTaskConstraintType._SEQUENTIAL_FORMER, "_SEQUENTIAL_LATTER"])
-def test_constraint_types_of_isaac_labs_run_time_are_refused(given):
+def test_constraint_types_internal_to_isaac_lab_are_refused(given):
     with pytest.raises(
         ConfigError, match=r"task_constraint_configs\.0\.constraint_type: .* internal .* SEQUENTIAL, COORDINATION"
     ):
@@ -161,7 +161,7 @@ def test_constraint_without_a_type_is_refused():
         one_constraint(constraint_type=None)
 
 
-def test_unknown_fields_are_told_and_known_useless_ones_are_not(caplog):
+def test_unknown_fields_log_a_warning_and_unused_fields_do_not(caplog):
     env_cfg = StackMimicEnvCfg(
         datagen_config=Attributes(**dict.fromkeys(UNUSED_FIELDS, "value")),
         subtask_configs={"franka": [Attributes(speed_limit=0.5, next_subtask_description="Stack it")]},
@@ -176,7 +176,7 @@ def test_unknown_fields_are_told_and_known_useless_ones_are_not(caplog):
 
 
 @pytest.mark.parametrize("missing", ["datagen_config", "subtask_configs"])
-def test_configuration_of_another_kind_of_environment_is_refused(missing):
+def test_configuration_without_a_part_of_mimic_is_refused(missing):
     class ReachEnvCfg(StackMimicEnvCfg):
         pass
 
@@ -185,7 +185,7 @@ def test_configuration_of_another_kind_of_environment_is_refused(missing):
         mimic_fields_of(env_cfg)
 
 
-def test_configuration_that_has_nothing_of_mimic_names_all_that_is_missing():
+def test_configuration_without_any_part_of_mimic_names_all_missing_parts():
     with pytest.raises(ConfigError, match=r"Attributes, .* datagen_config and subtask_configs not found"):
         mimic_fields_of(Attributes(scene=None))
 

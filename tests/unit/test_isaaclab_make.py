@@ -1,4 +1,4 @@
-"""What generation changes in the configuration of an Isaac Lab env, and which ones it refuses."""
+"""Changes that generation makes in the configuration of an Isaac Lab env, and configurations that it refuses."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ SUCCESS = object()
 
 
 def env_cfg(num_substeps: int = 2, interval: int = 2) -> Any:
-    """What `prepare_env_cfg` reads and writes of one."""
+    """Configuration with the fields that `prepare_env_cfg` reads and writes."""
     solver = SimpleNamespace(update_data_interval=interval)
     physics = SimpleNamespace(num_substeps=num_substeps, solver_cfg=solver)
 
@@ -35,7 +35,7 @@ def env_cfg(num_substeps: int = 2, interval: int = 2) -> Any:
     )
 
 
-def test_the_success_term_is_taken_out_and_the_scene_is_sized() -> None:
+def test_success_term_is_removed_and_the_size_of_the_scene_is_set() -> None:
     cfg = env_cfg()
     sim = SimCfg(engine="isaaclab", physics="newton", robot_usd="arm.usd")
     assert prepare_env_cfg(cfg, ID, sim, 16, "cpu") is SUCCESS
@@ -45,22 +45,24 @@ def test_the_success_term_is_taken_out_and_the_scene_is_sized() -> None:
     assert cfg.scene.robot.spawn.usd_path == "arm.usd"
 
 
-def test_an_env_without_a_success_term_is_refused() -> None:
+def test_env_without_a_success_term_is_refused() -> None:
     cfg = env_cfg()
     cfg.terminations = SimpleNamespace(time_out=object())
     with pytest.raises(ConfigError, match=f"requires a task with a termination term 'success'.*{ID}"):
         prepare_env_cfg(cfg, ID, SimCfg(), 1, "cpu")
 
 
-def test_a_field_that_the_env_has_not_is_named() -> None:
+def test_unknown_field_of_the_env_is_named() -> None:
     with pytest.raises(ConfigError, match=r"env: .*Key not found under namespace: /scnee"):
         prepare_env_cfg(env_cfg(), ID, SimCfg(env={"scnee": {}}), 1, "cpu")
 
 
-@pytest.mark.parametrize(("num_substeps", "interval", "is_sound"), [(2, 2, True), (5, 1, True), (4, 2, True), (5, 2, False)])
-def test_newton_whose_solver_is_out_of_step_with_resets_is_refused(num_substeps: int, interval: int, is_sound: bool) -> None:
+@pytest.mark.parametrize(("num_substeps", "interval", "is_valid"), [(2, 2, True), (5, 1, True), (4, 2, True), (5, 2, False)])
+def test_substeps_that_are_not_a_multiple_of_the_update_interval_are_refused(
+    num_substeps: int, interval: int, is_valid: bool
+) -> None:
     cfg = env_cfg(num_substeps, interval)
-    if is_sound:
+    if is_valid:
         prepare_env_cfg(cfg, ID, SimCfg(), 1, "cpu")
         return
     with pytest.raises(ConfigError, match=r"a multiple of solver_cfg\.update_data_interval 2, .*\(got 5\); set env\.sim"):

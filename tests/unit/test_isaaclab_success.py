@@ -1,4 +1,4 @@
-"""Success terms of Isaac Lab outside of their manager: functions, and classes with a state."""
+"""Evaluation of Isaac Lab's success terms without their manager: functions, and classes with a state."""
 
 # N envs
 
@@ -14,7 +14,7 @@ NUM_ENVS = 3
 
 
 class Entity:
-    """As Isaac Lab's `SceneEntityCfg`: its names are looked up in the scene once."""
+    """Like Isaac Lab's `SceneEntityCfg`: its names are resolved in the scene once."""
 
     def __init__(self) -> None:
         self.scene: Any = None
@@ -24,7 +24,7 @@ class Entity:
 
 
 class HeldFor:
-    """As Isaac Lab's `ManagerTermBase`: solved when the env was so for `steps` evaluations since its reset."""
+    """Like Isaac Lab's `ManagerTermBase`: true if the env was solved in the last `steps` evaluations since its reset."""
 
     def __init__(self, cfg: Any, env: Any):
         self.count = torch.zeros(NUM_ENVS, dtype=torch.int64)
@@ -37,7 +37,7 @@ class HeldFor:
         return self.count >= steps
 
 
-def test_a_function_is_asked_with_its_parameters_which_are_resolved_once() -> None:
+def test_function_is_evaluated_with_its_resolved_parameters() -> None:
     entity = Entity()
     env = SimpleNamespace(scene=object(), solved=torch.tensor([[True], [False], [True]]))
 
@@ -50,7 +50,7 @@ def test_a_function_is_asked_with_its_parameters_which_are_resolved_once() -> No
     assert evaluate().tolist() == [True, False, True]
 
 
-def test_a_class_is_made_once_and_reset_with_its_envs_alone() -> None:
+def test_class_is_instantiated_once_and_reset_only_for_the_given_envs() -> None:
     env = SimpleNamespace(scene=object(), solved=torch.tensor([True, True, False]))
     evaluate, reset = success_rule(SimpleNamespace(func=HeldFor, params={"steps": 2}), env)
     assert evaluate().tolist() == [False, False, False]

@@ -1,1 +1,1 @@
-"""What runs in a process of its own, with the real Isaac Lab 2.3 in it, and what its answers are asked for with."""
+"""Code that runs the real Isaac Lab 2.3 in a separate process, and the interface of the tests to this process."""

@@ -1,4 +1,4 @@
-"""Answers requests with the real Isaac Lab 2.3: (module, function, argument) in, (error or None, result) out, pickled.
+"""Serve requests with the real Isaac Lab 2.3, pickled: (module, function, argument) in, (error or None, result) out.
 
 python -m tests.contract.isaaclab_side <folder of packages>
 """
@@ -17,30 +17,30 @@ PROJECTS = ("isaaclab", "isaaclab_assets", "isaaclab_contrib", "isaaclab_mimic",
 
 
 def main() -> None:
-    answers = _own_stdout()
+    output = _separate_stdout()
     site = Path(sys.argv[1])
-    # The wheel's outer package `isaaclab` holds the sources and must come behind them.
+    # The outer package `isaaclab` of the wheel contains the sources; it must come after them.
     sys.path += [*(str(site / "isaaclab" / "source" / project) for project in PROJECTS), str(site)]
     omniverse_stubs.install()
     while True:
         try:
             module, function, argument = pickle.load(sys.stdin.buffer)
         except EOFError:
-            # Taking down so many modules one by one takes seconds.
+            # A regular exit would take seconds to release all modules.
             os._exit(0)
         try:
             answer = (None, getattr(import_module(f"{__package__}.{module}"), function)(argument))
         except Exception:
             answer = (traceback.format_exc(), None)
-        pickle.dump(answer, answers)
-        answers.flush()
+        pickle.dump(answer, output)
+        output.flush()
 
 
-def _own_stdout() -> BinaryIO:
-    """Standard output for the answers alone; what Isaac Lab prints goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
+def _separate_stdout() -> BinaryIO:
+    """Stream to the original standard output, for results only; prints of Isaac Lab are redirected to standard error."""
+    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return answers
+    return output
 
 
 main()

@@ -1,4 +1,4 @@
-"""The Mimic envs that Isaac Lab ships, each asked for actions: by its own one-env method and by our converter."""
+"""Actions of the Mimic envs in Isaac Lab, by their one-env methods and by `ActionConverter`."""
 
 # N envs, A action entries
 
@@ -13,20 +13,20 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
-from tests.contract.isaaclab_side.messages import Converted
+from tests.contract.isaaclab_side.messages import ConversionResult
 
 NUM_ENVS = 3
 
 
-def converted(argument: tuple[str, tuple[str, ...], int]) -> Converted:
-    """How our converter makes the actions of an env class, and how far they are from the env's own.
+def converted(argument: tuple[str, tuple[str, ...], int]) -> ConversionResult:
+    """Compare the actions of `ActionConverter` with those of an env class.
 
     Args:
-        argument: `module:class` below `isaaclab_mimic.envs` or a name of `OF_TESTS`, its end effectors, A.
+        argument: `module:class` in `isaaclab_mimic.envs` or a name in `TEST_ENVS`; its end effectors; A.
     """
     place, eef_names, action_dim = argument
     module, _, name = place.partition(":")
-    cls = getattr(import_module(f"isaaclab_mimic.envs.{module}"), name) if name else OF_TESTS[place]
+    cls = getattr(import_module(f"isaaclab_mimic.envs.{module}"), name) if name else TEST_ENVS[place]
     generator = torch.Generator().manual_seed(5)
     env = _stub(cls, eef_names, generator)
     eef_poses = {eef: env.get_robot_eef_pose(eef) for eef in eef_names}
@@ -35,32 +35,32 @@ def converted(argument: tuple[str, tuple[str, ...], int]) -> Converted:
     error = 0.0
     for _ in range(50):
         targets = {eef: _poses(generator) @ pose for eef, pose in eef_poses.items()}
-        wanted_grippers = {eef: torch.rand(value.shape, generator=generator) for eef, value in grippers.items()}
-        actions = converter.actions(targets, eef_poses, wanted_grippers, None)
-        own = [_own_action(env, targets, wanted_grippers, index) for index in range(NUM_ENVS)]
+        gripper_actions = {eef: torch.rand(value.shape, generator=generator) for eef, value in grippers.items()}
+        actions = converter.actions(targets, eef_poses, gripper_actions, None)
+        own = [_own_action(env, targets, gripper_actions, index) for index in range(NUM_ENVS)]
         error = max(error, (actions - torch.stack(own)).abs().max().item())
     quarters = {eef: torch.full((NUM_ENVS, dim), 0.25) for eef, dim in zip(eef_names, converter.pose_dims, strict=True)}
     still = converter.actions(eef_poses, eef_poses, grippers, None)
     moved = converter.actions(eef_poses, eef_poses, grippers, quarters)
-    return Converted(converter.method, converter.pose_dims, error, (moved - still).abs().sum(-1).max().item())
+    return ConversionResult(converter.method, converter.pose_dims, error, (moved - still).abs().sum(-1).max().item())
 
 
 class UnknownForm(FrankaCubeStackIKRelMimicEnv):
-    """Actions of no known form: the cube of the usual ones."""
+    """Env with actions of no known form: the third power of the usual actions."""
 
     def target_eef_pose_to_action(self, *args: Any, **kwargs: Any) -> Tensor:
         return super().target_eef_pose_to_action(*args, **kwargs) ** 3
 
 
 class WrongBatchedMethod(UnknownForm):
-    """It has a batched method, which does something else."""
+    """Env with a batched method that does not agree with its one-env method."""
 
     def target_eef_poses_to_actions(self, targets: dict[str, Tensor], grippers: dict[str, Tensor], noise: Any) -> Tensor:
         return torch.zeros(NUM_ENVS, 7)
 
 
 class OwnBatchedMethod(UnknownForm):
-    """It has a batched method that does the same as its own one-env method, and adds the noise."""
+    """Env with a batched method that agrees with its one-env method and adds the noise."""
 
     def target_eef_poses_to_actions(self, targets: dict[str, Tensor], grippers: dict[str, Tensor], noise: Any) -> Tensor:
         actions = torch.stack([_own_action(self, targets, grippers, index) for index in range(NUM_ENVS)])
@@ -69,19 +69,19 @@ class OwnBatchedMethod(UnknownForm):
         return actions
 
 
-OF_TESTS = {"unknown": UnknownForm, "wrong_batched": WrongBatchedMethod, "own_batched": OwnBatchedMethod}
+TEST_ENVS = {"unknown": UnknownForm, "wrong_batched": WrongBatchedMethod, "own_batched": OwnBatchedMethod}
 
 
 def _own_action(env: Any, targets: dict[str, Tensor], grippers: dict[str, Tensor], env_id: int) -> Tensor:
     rows = [{eef: value[env_id].clone() for eef, value in part.items()} for part in (targets, grippers)]
     try:
         return env.target_eef_pose_to_action(*rows, dict.fromkeys(targets, 0.0), env_id=env_id).reshape(-1)
-    except TypeError:  # The older signature: one number.
+    except TypeError:  # The older signature takes one number.
         return env.target_eef_pose_to_action(*rows, noise=0.0, env_id=env_id).reshape(-1)
 
 
 def _stub(cls: type, eef_names: tuple[str, ...], generator: torch.Generator) -> Any:
-    """An env of that class without a simulation: its methods, and observations of random end effector poses."""
+    """Make an env of that class without a simulation: its methods, and observations of random end effector poses."""
     observations = {}
     for eef in eef_names:
         prefix = f"{eef}_" if len(eef_names) > 1 else ""
@@ -101,6 +101,6 @@ def _stub(cls: type, eef_names: tuple[str, ...], generator: torch.Generator) -> 
 
 
 def _poses(generator: torch.Generator) -> Tensor:
-    """(N, 4, 4), turned by less than a half turn."""
+    """Random poses (N, 4, 4), rotated by less than 180 degrees."""
     coordinates = torch.rand(NUM_ENVS, 6, generator=generator) - 0.5
     return pose_from_pos_rot(coordinates[:, :3], matrix_from_axis_angle(2.0 * coordinates[:, 3:]))

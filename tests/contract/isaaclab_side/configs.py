@@ -1,4 +1,4 @@
-"""Isaac Lab's Mimic configurations: as they are, and as our reader has them."""
+"""Isaac Lab's Mimic configurations, unchanged and converted by `mimic_fields_of`."""
 
 import logging
 import pkgutil
@@ -20,7 +20,7 @@ from tests.contract.isaaclab_side.messages import Shipped
 
 
 def shipped(_: None) -> dict[str, Shipped]:
-    """Every configuration class of `isaaclab_mimic.envs`, by name; of a module that cannot be imported its own name."""
+    """All configuration classes of `isaaclab_mimic.envs` by name. Modules that cannot be imported are listed by name."""
     found: dict[str, Shipped] = {}
     for module in pkgutil.walk_packages(envs.__path__, f"{envs.__name__}."):
         if not module.name.endswith("_cfg"):
@@ -62,7 +62,7 @@ def _flat(value: Any) -> Any:
 
 
 def constraints(configs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Constraints of Isaac Lab's own classes and enums, as our reader has them; the shipped configurations have none."""
+    """Convert constraints made of Isaac Lab's classes and enums; the configurations in Isaac Lab contain none."""
     env_cfg = MimicEnvCfg()
     env_cfg.subtask_configs = {"left": [SubTaskConfig()], "right": [SubTaskConfig()]}
     env_cfg.task_constraint_configs = [

@@ -1,4 +1,4 @@
-"""What is asked of the process with Isaac Lab, and what it answers: data, in a module that both sides can import."""
+"""Requests to the process with Isaac Lab and their results: plain data, in a module that both processes import."""
 
 # T steps of a trial, F frames of a film, D demos, S subtasks, G gripper entries
 
@@ -13,10 +13,10 @@ class Shipped:
     """One configuration class of `isaaclab_mimic.envs`.
 
     Attributes:
-        problem: why it cannot be instantiated; None if it can.
-        original: its three Mimic parts, enums by their names in lower case, everything else as it is.
-        ours: what `mimic_fields_of` makes of them.
-        warnings: that it gave.
+        problem: reason why it cannot be instantiated; None if it can.
+        original: its three Mimic parts; enums as their names in lower case, other values unchanged.
+        ours: the result of `mimic_fields_of`.
+        warnings: warnings logged by `mimic_fields_of`.
     """
 
     problem: str | None
@@ -27,7 +27,7 @@ class Shipped:
 
 @dataclass
 class Film:
-    """What there is to see in one trial, whatever the actions are: after t steps row t modulo F.
+    """Poses and success in one trial, independent of the actions: row t modulo F after t steps.
 
     Attributes:
         eef_pose, object_pose: name -> (F, 4, 4) float32, env frame [m].
@@ -40,13 +40,13 @@ class Film:
 
 
 @dataclass
-class Chance:
-    """What Isaac Lab's calls of random generators give.
+class RandomNumbers:
+    """Results of Isaac Lab's calls of random generators.
 
     Attributes:
-        integers: of `numpy.random.randint`, which draws the offsets: of each end effector those of the starts (D,), then
-            those of each subtask's ends (D,), one after the other.
-        uniforms: end effector -> of each subtask a number on (0, 1), by which `torch.randint` selects its demo.
+        integers: results of `numpy.random.randint`, which draws offsets [steps]: for each end effector those of the starts
+            (D,), then those of the ends (D,) of each subtask in turn.
+        uniforms: end effector -> one number in (0, 1) per subtask, by which `torch.randint` selects the demo.
     """
 
     integers: list[np.ndarray]
@@ -58,12 +58,12 @@ class Problem:
     """Trials to run with the real `DataGenerator`.
 
     Attributes:
-        source: the annotated file.
+        source: path of the annotated file.
         datagen_config: Isaac Lab's fields.
-        subtask_configs: end effector -> of each subtask Isaac Lab's fields.
-        constraint_configs: Isaac Lab's fields, enums by their names.
-        gripper_columns: end effector -> (first, last) of its entries in an action.
-        trials: what is seen in each, and its chance.
+        subtask_configs: end effector -> Isaac Lab's fields of each subtask.
+        gripper_columns: end effector -> (first, end) of its gripper entries in an action.
+        constraint_configs: Isaac Lab's fields of each constraint; enums as their names.
+        trials: film and random numbers of each trial.
     """
 
     source: str
@@ -71,19 +71,19 @@ class Problem:
     subtask_configs: dict[str, list[dict[str, Any]]]
     gripper_columns: dict[str, tuple[int, int]]
     constraint_configs: list[dict[str, Any]] = field(default_factory=list)
-    trials: list[tuple[Film, Chance]] = field(default_factory=list)
+    trials: list[tuple[Film, RandomNumbers]] = field(default_factory=list)
 
 
 @dataclass
 class Trial:
-    """What an env was told in one trial.
+    """Targets that an env received in one trial, and the result of the trial.
 
     Attributes:
         pose: end effector -> (T, 4, 4).
         gripper: end effector -> (T, G).
-        noise: end effector -> (T,), the deviation of the noise on its action.
-        demos: end effector -> of each of its subtasks the source demo.
-        success: whether it counts.
+        noise: end effector -> standard deviation of the noise on its action, (T,).
+        demos: end effector -> index of the source demo of each subtask.
+        success: whether the trial counts as a success.
     """
 
     pose: dict[str, np.ndarray]
@@ -95,12 +95,12 @@ class Trial:
 
 @dataclass
 class Selection:
-    """What a strategy chooses from, at the begin of a segment; env frames [m].
+    """Input of a selection strategy at the begin of a segment; poses in the env frame [m].
 
     Attributes:
         kwargs: `nn_k`, `pos_weight`, `rot_weight`.
-        eef_pose, object_pose: (4, 4) float32, now.
-        demo_eef_pose, demo_object_pose: (D, 4, 4) float32, in each demo.
+        eef_pose, object_pose: current poses, (4, 4) float32.
+        demo_eef_pose, demo_object_pose: poses in each demo, (D, 4, 4) float32.
     """
 
     strategy: str
@@ -112,14 +112,14 @@ class Selection:
 
 
 @dataclass
-class Converted:
-    """How our converter makes an env's actions.
+class ConversionResult:
+    """Actions of `ActionConverter` compared with those of the env.
 
     Attributes:
         method: `own`, `batched` or `loop`.
-        pose_dims: pose entries of each end effector's action.
-        error: the largest difference to the env's own one-env method.
-        moved: by how much noise of 0.25 on every pose entry moves an action, the sum over its entries.
+        pose_dims: number of pose entries of each end effector.
+        error: largest difference from the one-env method of the env.
+        moved: change of an action by noise of 0.25 on all pose entries, summed over its entries.
     """
 
     method: str

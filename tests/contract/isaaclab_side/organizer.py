@@ -1,4 +1,4 @@
-"""Our desktop organizer under Isaac Lab 2.3: its configuration, and the USD prims that it is made of."""
+"""Configuration and USD prims of the desktop organizer in Isaac Lab 2.3."""
 
 # B bodies; quaternions of pxr are (w, x, y, z)
 
@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.tasks.desktop_organizer.parts import OBJECT_PARTS
 
 
 def configuration(_: None) -> dict[str, Any]:
-    """What matters of the env's configuration, as plain data."""
+    """Compared parts of the env's configuration, as plain data."""
     cfg: Any = FrankaDesktopOrganizerIKRelMimicEnvCfg()
     robot, actions, policy = cfg.scene.robot, cfg.actions, cfg.observations.policy
     return {
@@ -37,7 +37,7 @@ def configuration(_: None) -> dict[str, Any]:
 
 
 def quaternions(quat_xyzw: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """As a state has them, (n, 4): the rotations (n, 3, 3) that Isaac Lab reads, and the tree that comes back to us."""
+    """Rotations (n, 3, 3) that Isaac Lab reads from converted quaternions (n, 4), and the quaternions converted back."""
     quat = torch.from_numpy(quat_xyzw)
     pose = torch.cat((torch.zeros(len(quat), 3), quat), dim=-1)
     tree = {"eef_quat": quat, "robot": {"root_pose": pose}, "object": torch.cat((pose, pose), dim=-1)}
@@ -56,21 +56,21 @@ def quaternions(quat_xyzw: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str,
 
 
 def panda(path: str) -> dict[str, Any]:
-    """The arm's file: `complaints` of USD's validators, `bodies` and `joints` by name."""
+    """Content of the arm's USD file: errors of USD's validators, bodies and joints by name."""
     stage = Usd.Stage.Open(str(write_panda_usd(path)))
     prims = {prim.GetName(): prim for prim in stage.Traverse()}
     bodies = {name: prim for name, prim in prims.items() if prim.HasAPI(UsdPhysics.RigidBodyAPI)}
     joints = {name: UsdPhysics.Joint(prim) for name, prim in prims.items() if prim.IsA(UsdPhysics.Joint)}
     return {
-        "complaints": _complaints(stage),
+        "validation_errors": _validation_errors(stage),
         "root_is_articulation": stage.GetDefaultPrim().HasAPI(UsdPhysics.ArticulationRootAPI),
         "bodies": {name: _body(prim) for name, prim in bodies.items()},
         "joints": {name: _joint(joint) for name, joint in joints.items()},
     }
 
 
-def _complaints(stage: Usd.Stage) -> list[str]:
-    """What USD's own validators find wrong, physics included."""
+def _validation_errors(stage: Usd.Stage) -> list[str]:
+    """Errors reported by USD's validators of geometry and physics."""
     registry = UsdValidation.ValidationRegistry()
     names = [
         data.name for data in registry.GetAllValidatorMetadata() if "physics" in data.name.lower() or "Geom" in data.name
@@ -81,7 +81,7 @@ def _complaints(stage: Usd.Stage) -> list[str]:
 
 
 def objects(_: None) -> dict[str, dict[str, Any]]:
-    """Masses of the objects, name -> as `panda` has a body's."""
+    """Mass, inertia and colliders of the objects, name -> the same entries as for a body of `panda`."""
     stage = Usd.Stage.CreateInMemory()
     return {
         name: _body(add_body(stage, f"/{name}", [Solid.from_part(part) for part in parts]))
@@ -96,7 +96,7 @@ def _body(prim: Usd.Prim) -> dict[str, Any]:
     pose = UsdGeom.Xformable(prim).GetLocalTransformation()
     return {
         "mass": api.GetMassAttr().Get(),
-        "centre": np.array(api.GetCenterOfMassAttr().Get()),
+        "center": np.array(api.GetCenterOfMassAttr().Get()),
         "inertia": rot @ np.diag(moments) @ rot.T,
         "pose": np.array(pose).T,
         "num_colliders": sum(child.HasAPI(UsdPhysics.CollisionAPI) for child in prim.GetChildren()),

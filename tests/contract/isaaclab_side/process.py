@@ -1,4 +1,4 @@
-"""The other end of `isaaclab_side`, in the process of the tests."""
+"""Client of `isaaclab_side` in the process of the tests."""
 
 import os
 import pickle
@@ -13,14 +13,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class IsaacLabProcess:
-    """Isaac Lab 2.3 beside the tests.
+    """Isaac Lab 2.3 in a separate process, with stubs for missing modules.
 
-    A process rather than stand-ins in `sys.modules` that are taken out again: what was imported while they were there (Isaac
-    Lab, gymnasium's registry, half of `pxr`) would keep them, and whoever looks for `scipy` meanwhile would find one.
+    Stubs in `sys.modules` of the test process are no alternative: modules imported in the meantime (Isaac Lab, gymnasium's
+    registry, parts of `pxr`) would keep references to them, and other code would import the stub of `scipy`.
 
     Args:
-        site: the folder of packages.
-        tmp_dir: for its log and what it writes.
+        site: folder of the packages.
+        tmp_dir: folder of its log and temporary files.
     """
 
     def __init__(self, site: Path, tmp_dir: Path):
@@ -35,11 +35,11 @@ class IsaacLabProcess:
                 stderr=log,
             )
 
-    def ask(self, module: str, function: str, argument: Any) -> Any:
-        """`function(argument)` of a module of `isaaclab_side`; arguments and results are plain data and NumPy's.
+    def call(self, module: str, function: str, argument: Any) -> Any:
+        """Call `function(argument)` of a module of `isaaclab_side`; arguments and results are plain data and NumPy arrays.
 
         Raises:
-            AssertionError: it failed there.
+            AssertionError: the function raised an error, or the process ended.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         try:

@@ -1,4 +1,4 @@
-"""Isaac Lab's selection strategies, called with what `DataGenerator` would give them."""
+"""Calls of Isaac Lab's selection strategies with the arguments that `DataGenerator` passes."""
 
 from typing import Any
 from unittest import mock
@@ -11,7 +11,7 @@ from tests.contract.isaaclab_side.messages import Selection
 
 
 def orders(selections: list[Selection]) -> list[list[int]]:
-    """For each selection the demos that can be chosen, in the order in which chance numbers them."""
+    """Demos that each selection can return, in the order of the random integer."""
     return [_order(selection) for selection in selections]
 
 

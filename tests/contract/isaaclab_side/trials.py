@@ -1,4 +1,4 @@
-"""Whole trials of the real `DataGenerator`, in an env that shows a film, with chance from outside."""
+"""Complete trials of the real `DataGenerator`, in an env that shows a film, with given random numbers."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -19,37 +19,37 @@ from isaaclab.envs.mimic_env_cfg import (
 from isaaclab_mimic.datagen.data_generator import DataGenerator
 from isaaclab_mimic.datagen.datagen_info_pool import DataGenInfoPool
 
-from tests.contract.isaaclab_side.messages import Chance, Film, Problem, Trial
+from tests.contract.isaaclab_side.messages import Film, Problem, RandomNumbers, Trial
 
 MAX_STEPS = 600
-"""A longer trial never ends."""
+"""Limit [steps] above which a trial is considered endless."""
 
 
 def run(problem: Problem) -> list[Trial]:
-    """The trials of a problem, one after the other."""
+    """Run the trials of a problem, one after the other."""
     env = FilmEnv(_configuration(problem), problem.gripper_columns)
     return asyncio.run(_run(env, _pool(env, problem.source), problem.trials))
 
 
-async def _run(env: "FilmEnv", pool: DataGenInfoPool, trials: Sequence[tuple[Film, Chance]]) -> list[Trial]:
+async def _run(env: "FilmEnv", pool: DataGenInfoPool, trials: Sequence[tuple[Film, RandomNumbers]]) -> list[Trial]:
     generator = _WatchedGenerator(env, pool)
     found = []
-    for film, chance in trials:
+    for film, numbers in trials:
         env.start(film)
         generator.demos = {eef: [] for eef in env.cfg.subtask_configs}
         term = SimpleNamespace(func=lambda env: env.success(), params={})
-        with _chance(chance, generator):
+        with _patched_random(numbers, generator):
             result = await generator.generate(0, term, env_reset_queue=_Resets(), env_action_queue=None)
         found.append(env.trial(generator.demos, bool(result["success"])))
     return found
 
 
 def pool(problem: Problem) -> tuple[dict[str, list[list[tuple[int, int]]]], list[dict[str, dict[str, np.ndarray]]]]:
-    """What the real pool makes of a file.
+    """Load a file into the real pool.
 
     Returns:
-        End effector -> demo -> subtask -> (start, end), before any offset.
-        Of each demo the poses and grippers by kind and name.
+        End effector -> demo -> subtask -> (start, end) without offsets.
+        Poses and gripper actions of each demo, by kind and name.
     """
     env = FilmEnv(_configuration(problem), problem.gripper_columns)
     found = _pool(env, problem.source)
@@ -66,7 +66,7 @@ def pool(problem: Problem) -> tuple[dict[str, list[list[tuple[int, int]]]], list
 
 
 def drawn_boundaries(question: tuple[Problem, int]) -> dict[str, np.ndarray]:
-    """End effector -> (draws, D, S, 2), drawn so many times by the real generator."""
+    """Boundaries drawn repeatedly by the real generator, end effector -> (draws, D, S, 2)."""
     problem, num_draws = question
     env = FilmEnv(_configuration(problem), problem.gripper_columns)
     generator = DataGenerator(env, _pool(env, problem.source))
@@ -104,9 +104,9 @@ def _constraint(config: dict[str, Any]) -> SubTaskConstraintConfig:
 
 
 @contextmanager
-def _chance(chance: Chance, generator: "_WatchedGenerator") -> Iterator[None]:
-    """Random integers as they were drawn on our side, and within the bounds that Isaac Lab asks for."""
-    integers = iter(chance.integers)
+def _patched_random(numbers: RandomNumbers, generator: "_WatchedGenerator") -> Iterator[None]:
+    """Replace random integers by those that `TrialPlanner` drew, and check Isaac Lab's bounds."""
+    integers = iter(numbers.integers)
 
     def of_numpy(low: int, high: int, size: int) -> np.ndarray:
         values = next(integers)
@@ -116,27 +116,27 @@ def _chance(chance: Chance, generator: "_WatchedGenerator") -> Iterator[None]:
 
     def of_torch(low: int, high: int, size: tuple[int, ...]) -> torch.Tensor:
         eef, subtask = generator.beginning
-        return torch.tensor([low + int(np.float32(chance.uniforms[eef][subtask]) * np.float32(high - low))])
+        return torch.tensor([low + int(np.float32(numbers.uniforms[eef][subtask]) * np.float32(high - low))])
 
     with mock.patch("numpy.random.randint", of_numpy), mock.patch("torch.randint", of_torch):
         yield
 
 
 class _WatchedGenerator(DataGenerator):
-    """Isaac Lab's generator; says which subtask it begins, and afterwards which demos it took."""
+    """Isaac Lab's generator; records the subtask that begins and the demos that were selected."""
 
     demos: dict[str, list[int]]
     beginning: tuple[str, int]
 
     def generate_eef_subtask_trajectory(self, env_id, eef_name, subtask_ind, bounds, constraints, selected):
         self.beginning = eef_name, subtask_ind
-        made = super().generate_eef_subtask_trajectory(env_id, eef_name, subtask_ind, bounds, constraints, selected)
+        trajectory = super().generate_eef_subtask_trajectory(env_id, eef_name, subtask_ind, bounds, constraints, selected)
         self.demos[eef_name].append(int(selected[eef_name]))
-        return made
+        return trajectory
 
 
 class _Resets:
-    """The queue of resets; a film needs none."""
+    """Queue of resets that does nothing; a film needs no reset."""
 
     async def put(self, env_id: int) -> None:
         pass
@@ -146,7 +146,7 @@ class _Resets:
 
 
 class FilmEnv:
-    """One env, of which the generator sees no more than this."""
+    """Env with only the members that the generator uses; its poses come from a film."""
 
     device = "cpu"
 
@@ -158,10 +158,10 @@ class FilmEnv:
 
     def start(self, film: Film) -> None:
         self._film, self._step = film, 0
-        self._told: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = []
+        self._targets: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = []
 
     def trial(self, demos: dict[str, list[int]], success: bool) -> Trial:
-        poses, grippers, noises = zip(*self._told, strict=True)
+        poses, grippers, noises = zip(*self._targets, strict=True)
 
         def by_eef(steps: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
             return {eef: np.stack([np.asarray(step[eef]) for step in steps]) for eef in self.cfg.subtask_configs}
@@ -180,7 +180,7 @@ class FilmEnv:
     def target_eef_pose_to_action(
         self, target_eef_pose_dict: Any, gripper_action_dict: Any, action_noise_dict: Any, env_id: int
     ) -> torch.Tensor:
-        self._told.append((dict(target_eef_pose_dict), dict(gripper_action_dict), dict(action_noise_dict)))
+        self._targets.append((dict(target_eef_pose_dict), dict(gripper_action_dict), dict(action_noise_dict)))
         return torch.zeros(1)
 
     def actions_to_gripper_actions(self, actions: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""A registry."""
+"""Registry of envs."""
 
 from types import SimpleNamespace
 from typing import Any

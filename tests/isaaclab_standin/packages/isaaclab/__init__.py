@@ -1,1 +1,1 @@
-"""Nothing is imported with it."""
+"""Package without imports."""

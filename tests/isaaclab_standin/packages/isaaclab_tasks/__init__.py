@@ -1,9 +1,9 @@
-"""Tasks of a registry: one for Mimic, one without success, one of another kind."""
+"""Registered tasks: two Mimic tasks, one without a success term, one that is not a Mimic task."""
 
 import gymnasium
 from isaacsim import SimulationApp
 
-assert SimulationApp.running, "imported before Isaac Sim runs"
+assert SimulationApp.running, "the tasks were imported before Isaac Sim runs"
 
 for gym_id, config in {
     "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0": "StackMimicEnvCfg",

@@ -1,4 +1,4 @@
-"""Configurations with the attributes that Isaac Lab's have."""
+"""Configurations with the attributes of Isaac Lab's configurations."""
 
 from types import SimpleNamespace
 

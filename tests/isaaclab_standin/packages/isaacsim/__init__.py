@@ -1,4 +1,4 @@
-"""Isaac Sim's application, which ends its process when it is closed."""
+"""Application of Isaac Sim, whose `close` ends the process."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ class SimulationApp:
         assert not SimulationApp.running, "started twice in one process"
         SimulationApp.running = True
         self.config = config
-        print("Isaac Sim speaks where nobody listens")
+        print("Isaac Sim prints to a redirected stdout")
         print("STARTED WITH", config, "FLAGS", sys.argv[1:], file=sys.__stdout__, flush=True)
         signal.signal(signal.SIGTERM, lambda *_: self.close())
 

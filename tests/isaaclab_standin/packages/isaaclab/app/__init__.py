@@ -1,4 +1,4 @@
-"""Isaac Lab's launcher: its flags, what it does to the process, and that it must be there before the tasks are imported."""
+"""Launcher of Isaac Lab: its flags and its effects on the process. It must run before the tasks are imported."""
 
 import argparse
 import atexit

@@ -1,4 +1,4 @@
-"""From a registry to configurations."""
+"""Loading of registered configurations."""
 
 from importlib import import_module
 from typing import Any
