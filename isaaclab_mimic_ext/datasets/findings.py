@@ -18,7 +18,7 @@ class Finding:
         check: name of the check, one to three words.
         place: demo and dataset, or part of the file.
         found, expected: content of the file, and valid content.
-        remedy: what the user can do.
+        remedy: action for the user.
     """
 
     level: str

@@ -174,7 +174,7 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
 
 
 def _create(part: Path, first: FileFacts) -> None:
-    # Nothing is ever removed from the file: HDF5 need not track free space.
+    # No data are removed from the file: HDF5 need not track free space.
     with h5py.File(part, "w", fs_strategy="aggregate") as file:
         for name, value in first.attributes.items():
             file.attrs[name] = value

@@ -101,7 +101,7 @@ def hold_out_sources(used: np.ndarray, ratio: float, seed: int) -> list[int]:
     Among sets of equal distance to `ratio`, a random one of the smallest is chosen.
 
     Args:
-        used: whether a demo has a segment of a source demo, shape (D, S) bool.
+        used: mask of the source demos that each demo has segments of, shape (D, S) bool.
 
     Returns:
         Indices of the source demos to hold out.
@@ -136,7 +136,7 @@ def _candidates(num_sources: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _sources_used(file: h5py.File, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Whether a demo has a segment of a source demo, shape (D, S) bool, and the names of the S source demos."""
+    """Mask of the source demos that each demo has segments of, shape (D, S) bool, and the names of the source demos."""
     indices = []
     for name in names:
         found = file["data"][name].attrs.get("source_demos")

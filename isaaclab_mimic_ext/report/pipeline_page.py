@@ -131,7 +131,7 @@ def _videos(folder: PipelineFolder, results: list[dict[str, Any]]) -> list[dict[
 
 
 def _media(*files: tuple[Path, str]) -> list[dict[str, Any]]:
-    """Those of the videos and pictures that exist, with their captions."""
+    """Existing videos and pictures with their captions."""
     media = ({"url": data_url(path), "caption": caption, "moves": path.suffix == ".mp4"} for path, caption in files)
     return [medium for medium in media if medium["url"]]
 

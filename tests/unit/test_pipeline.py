@@ -234,7 +234,7 @@ def test_error_text_is_the_complete_error_message(output, expected):
 def test_second_pipeline_in_the_same_folder_is_refused(tmp_path):
     with (
         PipelineFolder(tmp_path).lock.hold(),
-        pytest.raises(OutputError, match=r"in use by process \d+ on .* \(a pipeline, or a step"),
+        pytest.raises(OutputError, match=r"in use by process \d+ on .* \(a pipeline, or one of its steps"),
         PipelineFolder(tmp_path).lock.hold(),
     ):
         pass
@@ -246,7 +246,10 @@ def test_step_that_outlives_its_pipeline_keeps_the_folder_locked(tmp_path):
     with PipelineFolder(tmp_path).lock.hold() as lock:
         step = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
     try:
-        with pytest.raises(OutputError, match="a step that it left running"), PipelineFolder(tmp_path).lock.hold():
+        with (
+            pytest.raises(OutputError, match="one of its steps that is still running"),
+            PipelineFolder(tmp_path).lock.hold(),
+        ):
             pass
     finally:
         step.kill()
@@ -367,5 +370,5 @@ def test_page_shows_the_figures_of_every_step(tmp_path):
     assert "training (3 demos)" in page and "validation (2 demos)" in page
     assert "90.0 % (80.0 to 100.0)" in page and "85.0 %</b><span>policy success" in page
     assert "never &lt;grasped&gt;" in page and "The first failures of seed_1/model_epoch_9" in page
-    assert "2 min 5 s" in page and ">trainings<" in page
-    assert ">training<" in render_pipeline_page(make_cfg(seeds=[1]), folder, {})
+    assert "2 min 5 s" in page and ">training runs<" in page
+    assert ">training run<" in render_pipeline_page(make_cfg(seeds=[1]), folder, {})

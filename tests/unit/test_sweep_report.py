@@ -81,7 +81,7 @@ def test_report_is_replaced_only_with_overwrite(tmp_path: Path, capsys: pytest.C
     found = json.loads((tmp_path / "sweep.json").read_text())
     assert [outcome["generation"]["rate"] for outcome in found["outcomes"]] == pytest.approx([0.8, 0.6])
     assert found["outcomes"][1]["policy"] is None
-    with pytest.raises(OutputError, match=r"sweep.json exists; .*overwrite=true"):
+    with pytest.raises(OutputError, match=r"sweep.json already exists; .*overwrite=true"):
         command("sweep-report", SweepReportCfg(str(tmp_path)))
     command("sweep-report", SweepReportCfg(str(tmp_path), overwrite=True))
 
@@ -100,7 +100,7 @@ def test_folders_without_a_valid_sweep_are_refused(tmp_path: Path) -> None:
         read_jobs(tmp_path)
     add_job(tmp_path, 0, config(0.0, 1), (8, 10), None)
     add_job(tmp_path, 1, config(0.0, 2), (8, 10), None)
-    with pytest.raises(SourceDataError, match="differ in nothing but seeds"):
+    with pytest.raises(SourceDataError, match="differ in a parameter other than the seed"):
         command("sweep-report", SweepReportCfg(str(tmp_path)))
     (tmp_path / "1/important_stats.json").write_text("{")
     with pytest.raises(SourceDataError, match=r"important_stats.json: is not valid JSON"):

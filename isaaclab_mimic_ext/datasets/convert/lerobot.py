@@ -114,8 +114,8 @@ def _lerobot_dataset() -> Any:
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
     except ImportError as error:
         raise DependencyMissing(
-            f"format: lerobot requires the lerobot library, which cannot be imported ({error}); install it in a separate "
-            'environment, because it requires an older torch: pip install -e ".[lerobot]" (in the checkout)'
+            f"format: lerobot requires the lerobot library, which cannot be imported ({error}); install with "
+            '`pip install -e ".[lerobot]"` (in the checkout) in a separate environment, because it requires an older torch'
         ) from error
     disable_progress_bars()  # They would write one line per episode to a log.
     return LeRobotDataset
