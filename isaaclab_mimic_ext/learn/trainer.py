@@ -103,7 +103,7 @@ _SAVE_PERIOD = 30.0
 """Time between two writes of `last.pth` [s]; a killed run loses at most this time and one epoch."""
 _VALID_SEED_OFFSET = 2**32
 _MAX_EPOCHS = 2**20
-"""The seed of an epoch is `seed * _MAX_EPOCHS + epoch`, so that no two epochs of two seeds share it."""
+"""The seed of an epoch is `seed * _MAX_EPOCHS + epoch`, which differs for all epochs of all seeds."""
 
 
 @dataclass(frozen=True)
