@@ -68,5 +68,5 @@ def test_driving_base_without_an_end_effector_of_that_name_is_refused():
 
 def test_driving_base_in_an_env_that_says_nothing_of_it_is_refused(tmp_path: Path):
     cfg = generate_cfg(tmp_path, tmp_path, "datagen_config.use_navigation_controller=true")
-    with pytest.raises(ConfigError, match=r"no navigation state \(get_navigation_state\(\) is None\)"):
+    with pytest.raises(ConfigError, match=r"no navigation state \(get_navigation_state\(\) is None; got true\)"):
         check_navigation(cfg.datagen_config, make_kinematic_env(1))
