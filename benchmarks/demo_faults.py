@@ -1,4 +1,4 @@
-"""Whether the doctor's errors predict failure: plant a fault into every source demo, ask the doctor, generate all the same.
+"""Compare the findings of `mimic check` with the success rate: plant a fault into every source demo, check, generate.
 
 python benchmarks/demo_faults.py --trials 40 [--faults "targets 2 cm off,cropped end"]
 """
@@ -43,13 +43,13 @@ FAULTS: dict[str, planted.PlantInDemo] = {
 }
 
 
-def ask(path: Path) -> DoctorReport:
+def check(path: Path) -> DoctorReport:
     cfg = load_config("check_demos", [f"input_file={path}"])
     return examine(path, load_task(cfg.task.name), cfg, cfg.num_draws).report
 
 
 def generate(path: Path, num_trials: int) -> str:
-    """The part of the trials that succeed, or that generation refuses the file."""
+    """Success rate of generation from a file, or `refused` with the error."""
     settings = [f"input_file={path}", "datagen_config.generation_guarantee=false", "datagen_config.max_num_failures=null"]
     try:
         with generator([*settings, "num_envs=40", f"datagen_config.generation_num_trials={num_trials}"]) as (run, _):
@@ -68,12 +68,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in args.faults.split(","):
             path = planted.planted_file(SOURCE, Path(folder) / f"{name.replace(' ', '_')}.hdf5", FAULTS[name])
-            report = ask(path)
-            told = {
+            report = check(path)
+            checks = {
                 level: ", ".join(sorted(Counter(f.check for f in report.findings if f.level == level)))
                 for level in ("error", "warning")
             }
-            print(f"{name} | {generate(path, args.trials)} | {told['error']} | {told['warning']}", flush=True)
+            print(f"{name} | {generate(path, args.trials)} | {checks['error']} | {checks['warning']}", flush=True)
 
 
 if __name__ == "__main__":

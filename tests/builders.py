@@ -16,7 +16,7 @@ EEF_NAME = "franka"
 OBJECT_NAMES = ("ketchup", "basket", "orange_juice", "cream_cheese")
 SIGNAL_NAMES = ("reach", "grasp", "lift", "place")
 SIGNAL_FRACTIONS = (0.30, 0.45, 0.65, 0.90)
-"""Where in a demo each signal rises; far enough apart for offsets of (3, 8) from 60 steps on."""
+"""Fraction of a demo at which each signal rises; far enough apart for offsets of (3, 8) from 60 steps on."""
 ACTION_DIM = 7
 ACTION_SPEC = {"type": "ik_rel", "pos_scale": 0.05, "rot_scale": 0.25, "dim": ACTION_DIM}
 ENV_ARGS = {
@@ -113,7 +113,7 @@ def _standing_pose(rng: np.random.Generator, name: str, num_steps: int, yaw: flo
 def _pick_and_place(
     rng: np.random.Generator, ketchup: NDArray[np.float64], basket: NDArray[np.float64], num_steps: int
 ) -> NDArray[np.float64]:
-    """A gripper that points down and moves between way points with a smooth speed profile, (T, 4, 4) [m]."""
+    """A gripper that points down and moves between waypoints with a smooth speed profile, (T, 4, 4) [m]."""
     home = np.array([0.45, 0.0, 0.45]) + rng.uniform(-0.02, 0.02, 3)
     up = np.array([0.0, 0.0, 0.15])
     grasp, drop = ketchup[:3, 3], basket[:3, 3] + up

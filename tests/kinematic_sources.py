@@ -1,6 +1,6 @@
 """Annotated source demonstrations by a short script on the kinematic engine, and configurations to generate from them."""
 
-# N demos side by side, T steps
+# N demos in parallel, T steps
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ EEF = "franka"
 NUM_DEMOS = 6
 OPEN, CLOSE = 1.0, -1.0
 ABOVE, LIFTED, OVER, IN, AWAY = 0.12, 0.20, 0.25, 0.08, 0.25
-"""Heights of the script's way points above the ketchup or the basket [m]."""
+"""Heights of the script's waypoints above the ketchup or the basket [m]."""
 
 
 def generate_cfg(source: Path, output_dir: Path, *overrides: str) -> GenerateCfg:
@@ -63,7 +63,7 @@ def write_source_file(path: Path, num_demos: int = NUM_DEMOS, seed: int = 77) ->
         data.attrs["env_args"] = json.dumps(env.env_args())
         for index in range(num_demos):
             demo = data.create_group(f"demo_{index}")
-            # Lengths differ, by the last steps of the way back.
+            # Lengths differ by the number of steps of the return motion.
             num_steps = len(rows["actions"]) - index % 4
             demo.attrs.update({"num_samples": num_steps, "success": True})
             for name, steps in rows.items():

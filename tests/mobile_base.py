@@ -1,4 +1,4 @@
-"""A small kinematic robot: a base that a controller drives to where it is sent, and a hand that obeys at once."""
+"""A small kinematic robot: a controller drives the base to its target; the hand reaches its target in one step."""
 
 # N envs, A = 8 action entries: position and gripper of base and hand, T steps of the source demo
 
@@ -27,9 +27,9 @@ from isaaclab_mimic_ext.run.writer import EpisodeWriter
 
 EEFS = ("body", "hand")
 NEAR = 0.01
-"""A base so near to its target is there [m]."""
+"""Distance at which the base has reached its target [m]."""
 NUM_DRIVE, NUM_WORK = 12, 6
-"""How long the demonstration drives, and then works [steps]."""
+"""Numbers of steps in which the source demo drives, and then works."""
 DEMO_GOAL = (1.0, 0.0, 0.0)
 
 
@@ -116,7 +116,7 @@ class MobileBaseEnv:
 
 
 def source_demo() -> SourceDemo:
-    """The base is sent to the goal, and is there when the drive is over; then the hand reaches 30 cm beyond it."""
+    """The base drives to the goal and arrives at the end of the drive; then the hand reaches 30 cm beyond the goal."""
     num_steps = NUM_DRIVE + NUM_WORK
     goal = torch.tensor(DEMO_GOAL)
     fraction = torch.arange(num_steps)[:, None] / NUM_DRIVE

@@ -35,7 +35,7 @@ def standing_at(x: float, y: float, z: float, yaw: float = 0.0) -> torch.Tensor:
 def query(
     start: torch.Tensor, goal: torch.Tensor, objects: torch.Tensor, attached: int = -1, eef: torch.Tensor | None = None
 ) -> MotionQuery:
-    """Of rows (R, 4, 4), or of one (4, 4), with the hand at the start; objects (..., O, 4, 4)."""
+    """Planning query of rows (R, 4, 4), or of one (4, 4), with the hand at the start; objects (..., O, 4, 4)."""
     if start.dim() == 2:
         start, goal, objects = start[None], goal[None], objects[None]
     rows = torch.arange(len(start))

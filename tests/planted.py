@@ -1,4 +1,4 @@
-"""Faults that people's demonstrations have, planted into a copy of a source file."""
+"""Typical faults of human demos, planted into a copy of a source file."""
 
 # T steps of a demo
 
@@ -25,7 +25,7 @@ PlantInDemo = Callable[[h5py.Group], None]
 
 
 def planted_file(clean: Path, path: Path, plant: PlantInDemo, names: list[str] | None = None) -> Path:
-    """A copy of `clean` with the fault in the demos `names` (None: all), and without digests, which would tell."""
+    """A copy of `clean` with the fault in the demos `names` (None: all), and without digests, which would detect it."""
     shutil.copyfile(clean, path)
     with h5py.File(path, "r+") as file:
         for name, demo in file["data"].items():
@@ -36,14 +36,14 @@ def planted_file(clean: Path, path: Path, plant: PlantInDemo, names: list[str] |
 
 
 def rewrite(demo: h5py.Group, path: str, values: np.ndarray) -> None:
-    """Put other values, of any length, in the place of a dataset."""
+    """Replace a dataset by values of any length."""
     dtype = demo[path].dtype
     del demo[path]
     demo[path] = values.astype(dtype)
 
 
 def scale_targets(factor: float) -> PlantInDemo:
-    """Targets `factor` times as far from the arm as they were: metres for normalised actions, or the reverse."""
+    """Targets `factor` times as far from the arm as they were: meters for normalized actions, or the reverse."""
 
     def plant(demo: h5py.Group) -> None:
         target, achieved = demo[TARGET][()], demo[ACHIEVED][()]
@@ -78,7 +78,7 @@ def shift_targets(offset: tuple[float, float, float]) -> PlantInDemo:
 
 
 def read_actions_as_positions(demo: h5py.Group) -> None:
-    """Relative actions taken for absolute ones: every target lies near the env's origin."""
+    """Relative actions read as absolute: every target is near the env's origin."""
     target = demo[TARGET][()]
     target[:, :3, 3] = demo["actions"][:, :3]
     rewrite(demo, TARGET, target)
@@ -92,7 +92,7 @@ def misread_quaternions(demo: h5py.Group) -> None:
 
 
 def move_gripper(num_steps: int) -> PlantInDemo:
-    """The gripper's commands so many steps later (or earlier, if negative) than they were."""
+    """Shift the gripper commands by a number of steps; negative: earlier."""
 
     def plant(demo: h5py.Group) -> None:
         actions = demo["actions"][()]
@@ -160,7 +160,7 @@ def move_from(paths: tuple[str, ...], step: int, offset: tuple[float, float, flo
 
 
 def stand_still(step: int, num_steps: int) -> PlantInDemo:
-    """The step repeated so many times, without motion."""
+    """Repeat a step several times, without motion."""
 
     def plant(demo: h5py.Group) -> None:
         paths = list(trees.flatten(demo))

@@ -1,4 +1,4 @@
-"""What the oracle is given, as the package is given it: configurations and source demonstrations."""
+"""Configurations and source demos of the package, built from those of the oracle."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ Subtasks = dict[str, list[oracle.Subtask]]
 def constraint_configs(
     sequentials: Sequence[oracle.Sequential], coordinations: Sequence[oracle.Coordination]
 ) -> list[SubTaskConstraintConfig]:
-    """The constraints as they are configured."""
+    """Constraint configurations of a spec."""
     return [
         *(
             SubTaskConstraintConfig(
@@ -39,7 +39,7 @@ def constraint_configs(
 
 
 def subtask_configs(subtasks: Subtasks, rules: oracle.Rules) -> dict[str, list[SubTaskConfig]]:
-    """The subtasks as they are configured."""
+    """Subtask configurations of a spec."""
     return {
         eef: [
             _subtask_config(

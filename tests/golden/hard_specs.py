@@ -1,4 +1,4 @@
-"""Random tasks at the edges of `specs`: four end effectors, chains of coordination, segments of one step, long waits."""
+"""Random edge cases of `specs`: four end effectors, chains of coordination, segments of one step, long waits."""
 
 # T steps of a demo
 
@@ -20,7 +20,7 @@ Constraints = tuple[list[oracle.Sequential], list[oracle.Coordination]]
 
 
 def random_hard_spec(seed: int) -> tuple[Spec, list[Constraints]]:
-    """A task of two to four end effectors, and constraints beside its own that no order of events meets."""
+    """A task of two to four end effectors, and additional constraints that would cause a deadlock."""
     rng = np.random.default_rng([seed, 4])
     spec = random_spec(seed, num_eefs=int(rng.choice([2, 3, 4], p=[0.2, 0.3, 0.5])))
     rules = replace(spec.rules, start_offsets=dict.fromkeys(spec.eefs, (0, 0)))
@@ -71,7 +71,7 @@ def _random_constraints(rng: np.random.Generator, spec: Spec) -> Iterator[oracle
 
 
 def _random_demo(rng: np.random.Generator, counts: dict[str, int], rate: float) -> oracle.Demo:
-    """Segments of one step to five; the gripper closes at `rate` of the steps."""
+    """Segments of one to five steps; the gripper closes at a fraction `rate` of the steps."""
     ends = {eef: (rng.integers(1, 6, count).cumsum() + 1).tolist() for eef, count in counts.items()}
     num_steps = max(of_eef[-1] for of_eef in ends.values())
     return oracle.Demo(
@@ -79,6 +79,6 @@ def _random_demo(rng: np.random.Generator, counts: dict[str, int], rate: float) 
         target={eef: random_poses(rng, (num_steps,), 0.6) for eef in counts},
         gripper={eef: rng.choice([-1.0, 1.0], (num_steps, GRIPPER_DIM), p=[1.0 - rate, rate]) for eef in counts},
         objects={name: random_poses(rng, (num_steps,), 0.6) for name in OBJECTS},
-        # A signal rises in the last step of its subtask; a demo's first step is no rise.
+        # A signal rises in the last step of its subtask; the first step of a demo does not count as a rise.
         signals={eef: [np.arange(num_steps) >= end - 1 for end in of_eef[:-1]] for eef, of_eef in ends.items()},
     )

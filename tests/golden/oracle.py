@@ -1,8 +1,8 @@
-"""The parts of one trial, plainly in float64: spans, selection, transform, segments. `oracle_trial` puts them together.
+"""Parts of one trial in plain float64: spans, selection, transform, segments. `oracle_trial` combines them.
 
 Written from the algorithm's description (MimicGen, arXiv 2310.17596, as Isaac Lab Mimic and DexMimicGen, arXiv 2410.24185,
-extended it), not from the planner. It shares no code with it. Chance comes in as numbers on (0, 1); everything else is
-computed here.
+extended it), not from the planner, and without shared code. Random numbers on (0, 1) are inputs; all else is computed
+here.
 """
 
 # T steps of a demo, S subtasks, D demos, G gripper entries
@@ -16,7 +16,7 @@ import numpy as np
 Pose = np.ndarray
 """(4, 4) float64 [m]."""
 SMALL_ROTATION = 0.05
-"""What Isaac Lab and MimicGen jump over [rad]."""
+"""Rotation below which Isaac Lab and MimicGen do not interpolate [rad]."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Demo:
 @dataclass(frozen=True)
 class Rules:
     start_offsets: dict[str, tuple[int, int]]
-    """Of each end effector's first subtask."""
+    """End effector -> range of the start offset of its first subtask [steps]."""
     select_per_subtask: bool
     select_per_arm: bool
     compat_select: str
@@ -66,12 +66,12 @@ class Rules:
     num_success_steps: int
     success_rule: str
     skillgen: bool = False
-    """Skills start where their own signals say; the ways to them are planned."""
+    """Skills start at their start signals; the transits to them are planned."""
 
 
 @dataclass(frozen=True)
 class Waypoint:
-    """Where an end effector should be; it holds still where `noise_std` does not apply because it waits or is done."""
+    """Target of one end effector in one step; `holds`: it waits or has finished, so that `noise_std` does not apply."""
 
     pose: Pose
     gripper: np.ndarray
@@ -83,7 +83,7 @@ class Waypoint:
 
 @dataclass(frozen=True)
 class Sequential:
-    """The latter begins after the former's end, or waits so many steps before its own end for it."""
+    """The latter begins after the end of the former, or waits for it `min_time_diff` steps before its own end."""
 
     former: tuple[str, int]
     latter: tuple[str, int]
@@ -101,7 +101,7 @@ class Coordination:
 
 @dataclass(frozen=True)
 class Chance:
-    """The numbers on (0, 1) that one trial is made of."""
+    """Random numbers on (0, 1) of one trial."""
 
     start: dict[str, np.ndarray]
     """End effector -> (D,), for the start of each demo's first subtask."""
@@ -116,7 +116,7 @@ class Chance:
 
 
 Scene = Callable[[], tuple[dict[str, Pose], dict[str, Pose]]]
-"""Every end effector's and every object's pose at this moment."""
+"""Present poses of all end effectors and all objects."""
 Span = tuple[int, int]
 
 
@@ -184,7 +184,7 @@ def integer(low: int, high: int, chance: float) -> int:
 
 
 def selects_again(rules: Rules) -> bool:
-    """Whether subtasks after the first choose their own demo. Isaac Lab does only with `select_src_per_arm`."""
+    """Return whether subtasks after the first select their own demo. Isaac Lab does only with `select_src_per_arm`."""
     if rules.compat_select == "isaaclab":
         return rules.select_per_subtask and rules.select_per_arm
     return rules.select_per_subtask
@@ -267,7 +267,7 @@ def rotation_vector(rot: np.ndarray) -> np.ndarray:
 
 
 def succeeded(success: Sequence[bool], rules: Rules) -> bool:
-    """Whether a trial counts, from its success at every step."""
+    """Return whether a trial succeeds, from the success of each of its steps."""
     if rules.success_rule == "any_step":
         return any(success)
     return len(success) >= rules.num_success_steps and all(success[-rules.num_success_steps :])

@@ -1,4 +1,4 @@
-"""One trial of several end effectors, step by step and one after the other: what the batched planner must agree with."""
+"""One trial of several end effectors, step by step and one after the other: the reference of the batched planner."""
 
 # T steps of a demo, D demos
 
@@ -26,15 +26,15 @@ from tests.golden.oracle import (
     to_now,
 )
 
-Who = tuple[str, int]
+SubtaskOf = tuple[str, int]
 """An end effector and the index of one of its subtasks."""
 Motion = Callable[[str, Pose, Pose], list[Pose]]
-"""The planned way of an end effector from one pose to another, the last included (SkillGen)."""
+"""Transit of an end effector from one pose to another, the last one included (SkillGen)."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a trial is made from; end effectors act in the order of `subtasks`."""
+    """Inputs of a trial; end effectors are processed in the order of `subtasks`."""
 
     demos: Sequence[Demo]
     subtasks: Mapping[str, Sequence[Subtask]]
@@ -46,7 +46,7 @@ class Problem:
 
 @dataclass
 class Arm:
-    """One end effector in the course of a trial."""
+    """State of one end effector during a trial."""
 
     name: str
     last: Waypoint
@@ -57,17 +57,17 @@ class Arm:
     is_done: bool = False
 
     @property
-    def who(self) -> Who:
+    def who(self) -> SubtaskOf:
         return self.name, self.index
 
     @property
     def remaining(self) -> float:
-        """Waypoints of the present subtask that are still to come."""
+        """Number of waypoints of the current subtask that have not been executed."""
         return math.inf if self.plan is None else len(self.plan) - self.executed
 
 
 class Trial:
-    """Runs one trial; `scene` is asked whenever a segment begins."""
+    """Runs one trial; `scene` is called at the begin of each segment."""
 
     def __init__(self, problem: Problem, chance: Chance, scene: Scene):
         self.problem, self.chance, self.scene = problem, chance, scene
@@ -84,10 +84,10 @@ class Trial:
         self.demo_of_index: dict[int, int] = {}
         self.demo_of_group: dict[int, int] = {}
         self.transform_of_group: dict[int, Pose] = {}
-        self.demos_used: dict[Who, int] = {}
+        self.demos_used: dict[SubtaskOf, int] = {}
 
     def run(self) -> Iterator[dict[str, Waypoint]]:
-        """Every end effector's waypoint, step for step."""
+        """Waypoints of all end effectors, step by step."""
         while not all(arm.is_done for arm in self.arms.values()):
             self.begin_segments()
             waiting = self.waiting()
@@ -117,18 +117,18 @@ class Trial:
         else:
             arm.index += 1
 
-    def is_over(self, who: Who) -> bool:
+    def is_over(self, who: SubtaskOf) -> bool:
         arm = self.arms[who[0]]
         return arm.index > who[1] or (arm.index == who[1] and arm.is_done)
 
-    # Who begins
+    # Begin of segments
 
     def begin_segments(self) -> None:
         for arm in [arm for arm in self.arms.values() if self.is_ready(arm, frozenset())]:
             self.begin_segment(arm)
 
-    def is_ready(self, arm: Arm, asked: frozenset[str]) -> bool:
-        """Whether it may begin, given that those `asked` would begin with it."""
+    def is_ready(self, arm: Arm, assumed_ready: frozenset[str]) -> bool:
+        """Return whether `arm` may begin, if the arms in `assumed_ready` begin with it."""
         if arm.is_done or arm.plan is not None:
             return False
         for constraint in self.problem.sequentials:
@@ -138,8 +138,8 @@ class Trial:
             if constraint.synchronize_start and arm.who in constraint.members:
                 partner = other_member(constraint, arm.who)
                 partner_arm = self.arms[partner[0]]
-                if partner[0] not in asked and (
-                    partner_arm.who != partner or not self.is_ready(partner_arm, asked | {arm.name})
+                if partner[0] not in assumed_ready and (
+                    partner_arm.who != partner or not self.is_ready(partner_arm, assumed_ready | {arm.name})
                 ):
                     return False
         return True
@@ -172,7 +172,7 @@ class Trial:
         arm.plan += [Waypoint(pose, grip, std, arm.index, chosen, holds=False) for pose, grip, std in waypoints]
         arm.executed = 0
 
-    # From which demo, and moved how
+    # Source demo and transform
 
     def choose(self, arm: Arm, eef_now: Pose, objects_now: dict[str, Pose]) -> int:
         rules, group = self.problem.rules, self.group_of(arm.who)
@@ -230,9 +230,9 @@ class Trial:
         delta[:3, :3] = rotation(constraint.rot_noise * (2.0 * numbers[3:] - 1.0)) @ delta[:3, :3]
         return delta
 
-    def group_of(self, who: Who) -> int | None:
-        """Which group of coordinated subtasks it belongs to, in the order in which they are first mentioned."""
-        found: list[set[Who]] = []
+    def group_of(self, who: SubtaskOf) -> int | None:
+        """Number of the group of coordinated subtasks of a subtask, in the order of the constraints; None if it has none."""
+        found: list[set[SubtaskOf]] = []
         for constraint in self.problem.coordinations:
             if any(constraint.members[0] in group for group in found):
                 continue
@@ -244,7 +244,7 @@ class Trial:
             found.append(group)
         return next((number for number, group in enumerate(found) if who in group), None)
 
-    # Who waits
+    # Waiting
 
     def waiting(self) -> set[str]:
         waiting: set[str] = set()
@@ -270,7 +270,7 @@ class Trial:
         return arm.remaining <= constraint.min_time_diff and not self.is_over(constraint.former)
 
     def waits_for_partner(self, arm: Arm, constraint: Coordination, waiting: set[str]) -> bool:
-        """Both go their last steps, as many as the shorter source segment has, in step."""
+        """Both execute their last steps in lockstep, as many as the shorter source segment has."""
         partner = other_member(constraint, arm.who)
         partner_arm = self.arms[partner[0]]
         partner_remaining = partner_arm.remaining if partner_arm.who == partner else math.inf
@@ -281,5 +281,5 @@ class Trial:
         return arm.remaining < partner_remaining or (arm.remaining == partner_remaining and partner[0] in waiting)
 
 
-def other_member(constraint: Coordination, who: Who) -> Who:
+def other_member(constraint: Coordination, who: SubtaskOf) -> SubtaskOf:
     return constraint.members[1] if constraint.members[0] == who else constraint.members[0]

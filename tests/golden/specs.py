@@ -1,4 +1,4 @@
-"""Random tasks and source demonstrations, as the oracle and as the planner take them."""
+"""Random tasks and source demonstrations, for the oracle and for the planner."""
 
 # T steps of a demo, D demos, S subtasks, O objects, N envs
 
@@ -69,7 +69,7 @@ class Spec:
         return TrialPlanner(self.pool(device), table, constraint_table, self.config, num_envs, motion_planner)
 
     def chance(self, trial: int) -> oracle.Chance:
-        """A trial's numbers, from the streams and steps that they are documented to come from."""
+        """Random numbers of a trial, from the documented streams and steps."""
         draws = Draws(self.config.seed, torch.tensor([trial]))
         num_eefs, num_demos = len(self.eefs), len(self.demos)
         num_subtasks = max(len(items) for items in self.subtasks.values())
@@ -117,7 +117,7 @@ def random_spec(seed: int, num_eefs: int | None = None) -> Spec:
 
 
 def random_skill_spec(seed: int) -> Spec:
-    """A task whose skills have starts of their own (SkillGen); otherwise like `random_spec`."""
+    """A task with start signals of skills (SkillGen); otherwise like `random_spec`."""
     spec = random_spec(seed)
     rng = np.random.default_rng([seed, 2])
     rules = replace(spec.rules, skillgen=True, start_offsets=dict.fromkeys(spec.eefs, (0, 0)))
@@ -210,7 +210,7 @@ def _random_subtask(rng: np.random.Generator, is_last: bool) -> oracle.Subtask:
 def _random_demo(
     rng: np.random.Generator, num_subtasks: dict[str, int], rotation: float, shortest: int = 4, with_starts: bool = False
 ) -> oracle.Demo:
-    # Four steps a segment: what is left of it under the worst offsets of -1 and 2 is one step.
+    # At least four steps per segment: with the worst offsets of -1 and 2, one step remains.
     ends = {eef: np.cumsum(rng.integers(shortest, shortest + 5, count)).tolist() for eef, count in num_subtasks.items()}
     num_steps = max(of_eef[-1] for of_eef in ends.values())
     signals = {

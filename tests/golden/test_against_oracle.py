@@ -49,7 +49,7 @@ class PlannerBesideOracle:
         return self.spec.problem
 
     def move_world(self) -> None:
-        # Drawing new poses at every step is most of what the test would cost.
+        # New poses are not drawn in each step, because that would take most of the test's time.
         self.eef = self.poses[self.rng.integers(0, NUM_POSES, (NUM_ENVS, len(self.spec.eefs)))]
         self.objects = self.poses[self.rng.integers(0, NUM_POSES, (NUM_ENVS, len(OBJECTS)))]
 
@@ -61,7 +61,7 @@ class PlannerBesideOracle:
             self.advance()
 
     def start_trials(self) -> None:
-        """A trial in every idle env whose wait is over."""
+        """Begin a trial in each idle env that has waited long enough."""
         idle = self.trials < 0
         room = NUM_ENVS * TRIALS_PER_ENV - self.num_started
         env_ids = np.flatnonzero(idle & (self.wait <= 0))[:room]
@@ -104,7 +104,7 @@ class PlannerBesideOracle:
         for env_id in np.flatnonzero(self.trials >= 0):
             place = f"seed {self.seed}, trial {self.trials[env_id]}, step {self.steps[env_id]}"
             step = next(self.plans[env_id], None)
-            assert step is not None, f"{place}: the planner goes on, the oracle has ended"
+            assert step is not None, f"{place}: the planner continues, the oracle has ended"
             for eef_id, (eef, expected) in enumerate(step.items()):
                 self.compare(f"{place}, {eef}", {name: rows[env_id, eef_id] for name, rows in found.items()}, expected)
             self.steps[env_id] += 1
@@ -124,7 +124,7 @@ class PlannerBesideOracle:
         active = self.trials >= 0
         for env_id in np.flatnonzero(ended & active):
             place = f"seed {self.seed}, trial {self.trials[env_id]}, step {self.steps[env_id]}"
-            assert next(self.plans[env_id], None) is None, f"{place}: the planner has ended, the oracle goes on"
+            assert next(self.plans[env_id], None) is None, f"{place}: the planner has ended, the oracle continues"
             assert self.steps[env_id] <= self.planner.horizon, f"{place}: longer than the horizon"
             self.trials[env_id] = -1
             self.wait[env_id] = self.rng.integers(0, 4)
@@ -146,7 +146,7 @@ def test_planner_follows_the_oracle_waypoint_for_waypoint(block: int, device: to
 
 
 @pytest.mark.slow
-def test_specs_reach_every_rule() -> None:
+def test_specs_cover_every_rule() -> None:
     specs: list[Spec] = [random_spec(seed) for seed in range(NUM_SPECS)]
     subtasks = [subtask for spec in specs for of_eef in spec.subtasks.values() for subtask in of_eef]
     assert {len(spec.demos) for spec in specs} == set(range(1, 9))
@@ -160,7 +160,7 @@ def test_specs_reach_every_rule() -> None:
 
 
 @pytest.mark.slow
-def test_specs_reach_every_kind_of_constraint() -> None:
+def test_specs_cover_every_kind_of_constraint() -> None:
     specs: list[Spec] = [random_spec(seed) for seed in range(NUM_SPECS)]
     coordinations = [constraint for spec in specs for constraint in spec.coordinations]
     assert {len(spec.eefs) for spec in specs} == {1, 2, 3}

@@ -1,4 +1,4 @@
-"""The generation loop around a stub env, against the oracle: what the env is told, how each trial is judged."""
+"""The generation loop around a stub env, against the oracle: actions passed to the env, and success of each trial."""
 
 # N envs, O objects, E end effectors,
 # A action entries: 16 of the target pose, one of the gripper, 6 of the noise for each of them
@@ -22,7 +22,7 @@ NUM_SPECS = 14
 
 
 class _StubEnv:
-    """Its world is a film: what there is to see at some step of a trial is drawn from the trial's number."""
+    """Env without dynamics: the state at each step of a trial is drawn from the trial's number."""
 
     object_names = OBJECTS
 
@@ -76,7 +76,7 @@ class _StubEnv:
 class _Film:
     def __init__(self, trial: int, spec: Spec, is_doomed: bool):
         rng = np.random.default_rng([trial, 7])
-        # Poses repeat after a while; drawing them is most of what the test costs.
+        # Poses repeat periodically, because drawing them takes most of the test's time.
         num_eefs = len(spec.eefs)
         self.eefs = np.resize(random_poses(rng, (11, num_eefs), spec.rotation), (NUM_WORLD_STEPS, num_eefs, 4, 4))
         self.objects = np.resize(random_poses(rng, (11, len(OBJECTS)), spec.rotation), (NUM_WORLD_STEPS, len(OBJECTS), 4, 4))
@@ -84,7 +84,7 @@ class _Film:
 
 
 class _StubRecorder:
-    """Keeps every trial's actions and how it was judged; refuses what the real buffers could not hold."""
+    """Stores actions and success of each trial; refuses more steps than the real buffers hold."""
 
     def __init__(self, num_envs: int, horizon: int):
         self.horizon = horizon
@@ -117,7 +117,7 @@ class _StubRecorder:
 def _generate(
     seed: int, num_envs: int, num_trials: int, guarantee: bool, num_doomed: int = 0
 ) -> tuple[Spec, _StubEnv, _StubRecorder, Generator]:
-    """Run a random spec; the first `num_doomed` trials see no success at all, the rest by chance."""
+    """Run a random spec; the first `num_doomed` trials never succeed, the others at random."""
     spec = random_spec(seed)
     spec.config.generation_num_trials = num_trials
     spec.config.generation_guarantee = guarantee
@@ -134,7 +134,7 @@ def _generate(
 
 
 def _expected(spec: Spec, env: _StubEnv, trial: int) -> tuple[np.ndarray, bool]:
-    """What the oracle says of a trial: its actions (T, A) and whether it counts."""
+    """Actions (T, A) of a trial by the oracle, and whether it succeeds."""
     film, actions = env.film(trial), []
 
     def scene() -> tuple[dict[str, oracle.Pose], dict[str, oracle.Pose]]:
@@ -156,7 +156,7 @@ def _expected(spec: Spec, env: _StubEnv, trial: int) -> tuple[np.ndarray, bool]:
 
 
 @pytest.mark.parametrize("seed", first_in_check(range(NUM_SPECS), 4))
-def test_generated_trials_are_the_oracles(seed: int) -> None:
+def test_generated_trials_agree_with_the_oracle(seed: int) -> None:
     spec, env, recorder, generator = _generate(1000 + seed, num_envs=1 + seed % 6, num_trials=5, guarantee=bool(seed % 3))
     assert generator.ledger.is_over
     for trial, (actions, success, length) in recorder.episodes.items():
@@ -169,8 +169,8 @@ def test_generated_trials_are_the_oracles(seed: int) -> None:
     assert generator.ledger.num_successes == sum(outcomes)
 
 
-def test_envs_that_idle_while_failed_trials_are_repeated_stay_within_the_buffers() -> None:
-    """More envs than trials needed: some never start, while others fail and run again and again."""
+def test_idle_envs_do_not_exceed_the_buffers_while_trials_are_repeated() -> None:
+    """More envs than required trials: some never start a trial, others fail repeatedly."""
     _, _, recorder, generator = _generate(seed=1003, num_envs=9, num_trials=3, guarantee=True, num_doomed=10)
     assert len(recorder.episodes) >= 13
     assert generator.ledger.is_over

@@ -1,4 +1,4 @@
-"""The batched planner against the oracle where constraints are many, segments short and waits long."""
+"""The batched planner against the oracle: many constraints, short segments and long waits."""
 
 # N envs, E end effectors
 
@@ -17,7 +17,7 @@ from tests.tiers import first_in_check
 NUM_SPECS = 60
 NUM_BLOCKS = 6
 NUM_STEPS = 1000
-"""More than any trial of these specs takes."""
+"""Upper bound of the number of steps of any trial of these specs."""
 
 
 class HardTrialsBesideOracle(PlannerBesideOracle):
@@ -38,8 +38,8 @@ def test_planner_follows_the_oracle_through_chains_of_constraints(block: int, de
 
 
 @pytest.mark.slow
-def test_what_is_refused_as_a_deadlock_never_ends() -> None:
-    """No task is refused that a trial could run to its end."""
+def test_tasks_refused_as_deadlocks_never_end_in_the_oracle() -> None:
+    """Refused tasks must not include a task that a trial can complete."""
     poses = random_poses(np.random.default_rng(0), (8,), 0.3)
     num_refused = 0
     for seed in range(NUM_SPECS):
@@ -54,7 +54,7 @@ def test_what_is_refused_as_a_deadlock_never_ends() -> None:
 
 
 @pytest.mark.slow
-def test_hard_specs_reach_the_edges() -> None:
+def test_hard_specs_cover_the_edge_cases() -> None:
     specs = [random_hard_spec(seed)[0] for seed in range(NUM_SPECS)]
     assert {len(spec.eefs) for spec in specs} == {2, 3, 4}
     assert {c.min_time_diff for spec in specs for c in spec.sequentials} == set(WAITS)

@@ -1,4 +1,4 @@
-"""The batched planner with SkillGen against the oracle, waypoint for waypoint, with a motion planner of the test's own."""
+"""The batched planner with SkillGen against the oracle, waypoint for waypoint, with a motion planner of this test."""
 
 # N envs, E end effectors, R rows, L steps of the longest path
 
@@ -23,16 +23,16 @@ NUM_SPECS = 60
 NUM_BLOCKS = 6
 MAX_LENGTH = 2 + 3 * (len(EEFS) - 1) + len(OBJECTS)
 BUMP = 0.02
-"""By how much a way rises in its middle parts [m]."""
+"""Height of a path above the straight line in its middle part [m]."""
 
 
 def num_steps(eef_id: int, attached: int) -> int:
-    """Steps of a way: they differ by who goes, and with what."""
+    """Number of steps of a path; depends on the end effector and the attached object."""
     return 2 + 3 * eef_id + attached + 1
 
 
 class BumpPlanner:
-    """Straight ways with a bump; those of the rows in `doomed` (env, eef) fail."""
+    """Straight paths with a bump; planning fails for the rows (env, eef) in `doomed`."""
 
     max_length = MAX_LENGTH
 
@@ -53,7 +53,7 @@ class BumpPlanner:
 
 
 class SkillsBesideOracle(PlannerBesideOracle):
-    """What each gripper holds is random, and stays so."""
+    """The object in each gripper is random and does not change."""
 
     def make_spec(self) -> Spec:
         return random_skill_spec(self.seed)
@@ -79,7 +79,7 @@ class SkillsBesideOracle(PlannerBesideOracle):
 
 
 @pytest.mark.parametrize("block", first_in_check(range(NUM_BLOCKS)))
-def test_planner_of_skills_follows_the_oracle_waypoint_for_waypoint(block: int, device: torch.device) -> None:
+def test_planner_with_skills_follows_the_oracle_waypoint_for_waypoint(block: int, device: torch.device) -> None:
     per_block = NUM_SPECS // NUM_BLOCKS
     for seed in range(block * per_block, (block + 1) * per_block):
         pair = SkillsBesideOracle(seed, device)
@@ -88,7 +88,7 @@ def test_planner_of_skills_follows_the_oracle_waypoint_for_waypoint(block: int, 
 
 
 @pytest.mark.slow
-def test_specs_reach_gaps_between_skills_and_starts_at_every_offset() -> None:
+def test_specs_cover_gaps_between_skills_and_every_start_offset() -> None:
     specs = [random_skill_spec(seed) for seed in range(NUM_SPECS)]
     spans = [oracle.nominal_skills(demo, eef) for spec in specs for demo in spec.demos for eef in spec.eefs]
     gaps = {start - end for of_eef in spans for (_, end), (start, _) in pairwise(of_eef)}
@@ -99,14 +99,14 @@ def test_specs_reach_gaps_between_skills_and_starts_at_every_offset() -> None:
     assert any(spec.sequentials for spec in specs) and any(spec.coordinations for spec in specs)
 
 
-def test_offsets_that_break_random_skills_are_refused() -> None:
+def test_offsets_that_make_random_skills_invalid_are_refused() -> None:
     spec = random_skill_spec(3)
     wide = {eef: [replace(s, skill_start_offsets=(0, 40)) for s in items] for eef, items in spec.subtasks.items()}
     with pytest.raises(TaskSpecError, match="would then have no steps"):
         replace(spec, subtasks=wide).pool(torch.device("cpu"))
 
 
-def test_way_that_cannot_be_planned_fails_its_trial_alone(device: torch.device) -> None:
+def test_failed_transit_fails_only_its_own_trial(device: torch.device) -> None:
     spec = random_skill_spec(1)
     num_envs, num_eefs = 3, len(spec.eefs)
     assert num_eefs == 2
@@ -122,7 +122,7 @@ def test_way_that_cannot_be_planned_fails_its_trial_alone(device: torch.device) 
     planner.begin_segments(*rows, eef, objects)
     assert planner.failure is not None
     assert planner.failure.tolist() == [0, int(MotionFailure.OBSTRUCTED), 0]
-    # A way that is found afterwards does not make up for the one that was not.
+    # A later successful transit does not clear the failure of the trial.
     motion_planner.doomed = ()
     planner.begin_segments(*rows, eef, objects)
     assert planner.failure.tolist() == [0, int(MotionFailure.OBSTRUCTED), 0]

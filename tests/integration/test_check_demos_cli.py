@@ -1,4 +1,4 @@
-"""`scripts/check_demos.py` as a user starts it: exit codes, and what stands where."""
+"""`scripts/check_demos.py` as a user runs it: exit codes and output."""
 
 import json
 import subprocess
@@ -19,14 +19,14 @@ def check_demos(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=HANG_S)
 
 
-def test_healthy_demos_end_with_0_and_a_picture(tmp_path: Path) -> None:
+def test_healthy_demos_exit_with_0_and_write_a_picture(tmp_path: Path) -> None:
     done = check_demos(tmp_path, "picture_file=pictures/demos.html")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "0 errors, 0 warnings, 0 notes: ready to generate"
     assert (tmp_path / "pictures/demos.html").exists()
 
 
-def test_ill_demos_end_with_1_and_json_stays_json(tmp_path: Path) -> None:
+def test_faulty_demos_exit_with_1_and_print_valid_json(tmp_path: Path) -> None:
     planted.planted_file(CLEAN, tmp_path / "ill.hdf5", planted.keep_steps(0, -45), ["demo_2"])
     done = check_demos(tmp_path, "input_file=ill.hdf5", "--json")
     assert done.returncode == 1
@@ -45,7 +45,7 @@ def test_ill_demos_end_with_1_and_json_stays_json(tmp_path: Path) -> None:
         (["subtask_configs.franka.0.object_ref=ketchop"], "did you mean 'ketchup'?"),
     ],
 )
-def test_bad_input_ends_with_2_and_one_line(arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_bad_input_exits_with_2_and_a_single_line(arguments: list[str], words: str, tmp_path: Path) -> None:
     done = check_demos(tmp_path, *arguments)
     assert done.returncode == 2
     assert words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

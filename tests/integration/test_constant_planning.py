@@ -1,4 +1,4 @@
-"""Planning for several end effectors under constraints costs the same Python whatever the number of envs."""
+"""Planning for several end effectors under constraints executes the same Python work for any number of envs."""
 
 # N envs, E end effectors
 
@@ -43,9 +43,9 @@ def _count_trial(spec: Spec, num_envs: int) -> list[tuple[Counter[Any], Counter[
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_planning_a_step_executes_as_many_lines_and_calls_whatever_the_number_of_envs(seed: int) -> None:
+def test_python_work_of_planning_does_not_depend_on_the_number_of_envs(seed: int) -> None:
     spec = random_spec(seed)
-    _count_trial(spec, 2)  # What is done only once, such as loading kernels.
+    _count_trial(spec, 2)  # Work that is done only once, such as loading kernels.
     narrow, wide = (_count_trial(spec, num_envs) for num_envs in (NARROW, WIDE))
     assert len(narrow) == len(wide) > 20
     for step, (few, many) in enumerate(zip(narrow, wide, strict=True)):

@@ -1,4 +1,4 @@
-"""A step costs the same Python whatever the number of envs: lines executed and C functions called are counted."""
+"""A step executes the same Python work for any number of envs: lines executed and C functions called are counted."""
 
 # N envs
 
@@ -73,7 +73,7 @@ def _cfg(engine: str, num_envs: int, source: Path, parent: Path) -> GenerateCfg:
 
 
 def _count_steps(cfg: GenerateCfg, folder: RunFolder) -> dict[str, _Count]:
-    """What the first step of each kind executes, until every env has begun its second trial."""
+    """Lines and calls of the first step of each kind, until every env has begun its second trial."""
     env = make_env(load_task(TASK), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
     counts: dict[str, _Count] = {}
     with open_run(folder, {}, resume=False) as session:
@@ -110,13 +110,11 @@ def lone_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["kinematic", "mujoco"])
-def test_a_step_executes_as_many_lines_and_calls_whatever_the_number_of_envs(
-    engine: str, lone_source: Path, tmp_path: Path
-) -> None:
+def test_python_work_of_a_step_does_not_depend_on_the_number_of_envs(engine: str, lone_source: Path, tmp_path: Path) -> None:
     if engine == "mujoco":
         requires.module("mujoco.batch", "mujoco")
     narrow_width, wide_width = WIDTHS[engine]
-    # A first run does what is done only once, such as loading kernels.
+    # The first run includes work that is done only once, such as loading kernels.
     _, narrow, wide = (
         _count_steps(_cfg(engine, num_envs, lone_source, tmp_path), RunFolder(tmp_path / str(num_envs)))
         for num_envs in (2, narrow_width, wide_width)

@@ -41,7 +41,7 @@ def test_planned_trials_do_not_depend_on_the_number_of_envs(tmp_path: Path) -> N
 
 
 def carried_between(folder: Path) -> list[np.ndarray]:
-    """Where the hand of each demo is from the lift to the basket, (T, 3) [m]."""
+    """Positions of the hand of each demo from the lift to the basket, (T, 3) [m]."""
     ways = []
     with h5py.File(folder / "demo.hdf5") as file:
         for demo in file["data"].values():
@@ -51,7 +51,7 @@ def carried_between(folder: Path) -> list[np.ndarray]:
     return ways
 
 
-def test_hand_with_the_bottle_keeps_clear_of_what_stands_in_its_way(tmp_path: Path) -> None:
+def test_hand_with_the_bottle_avoids_obstacles(tmp_path: Path) -> None:
     quiet = [f"subtask_configs.franka.{i}.action_noise=0" for i in range(4)]
     run(tmp_path, CLUTTERED, *quiet)
     with h5py.File(tmp_path / "demo.hdf5") as file:
@@ -64,7 +64,7 @@ def test_hand_with_the_bottle_keeps_clear_of_what_stands_in_its_way(tmp_path: Pa
     assert all(len(way) for way in carried_between(tmp_path))
 
 
-def test_hand_is_never_sent_faster_than_it_can_follow(tmp_path: Path) -> None:
+def test_targets_never_exceed_the_speed_of_the_hand(tmp_path: Path) -> None:
     run(tmp_path, CLUTTERED)
     assert Speed().distance < 0.5 * POS_SCALE
     with h5py.File(tmp_path / "demo.hdf5") as file:
@@ -73,15 +73,15 @@ def test_hand_is_never_sent_faster_than_it_can_follow(tmp_path: Path) -> None:
             assert np.linalg.norm(np.diff(hand, axis=0), axis=-1).max() < POS_SCALE
 
 
-def test_interpolated_ways_of_the_same_trials_go_elsewhere(tmp_path: Path) -> None:
+def test_interpolation_of_the_same_trials_gives_different_paths(tmp_path: Path) -> None:
     run(tmp_path / "planned", CLUTTERED)
     run(tmp_path / "interpolated", CLUTTERED, "datagen_config.use_skillgen=false")
     heights = [max(way[:, 2].max() for way in carried_between(tmp_path / name)) for name in ("planned", "interpolated")]
     assert heights[0] > heights[1] + 0.03
 
 
-def test_trials_without_a_way_fail_alone_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below so low a ceiling there is no way over things, and rarely one between them."""
+def test_trials_without_a_path_fail_separately_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a low height limit, no path over objects exists, and rarely one between them."""
     monkeypatch.setattr(skillgen, "MAX_HEIGHT", 0.30)
     stats = run(tmp_path, CLUTTERED, "datagen_config.generation_num_trials=12", "datagen_config.generation_keep_failed=true")
     reasons = stats["failures"]

@@ -1,4 +1,4 @@
-"""Boundaries against definitions that try everything."""
+"""Subtask boundaries and offsets, compared with exhaustive definitions."""
 
 from itertools import pairwise, product
 
@@ -31,7 +31,7 @@ def some_draw_breaks(ends: list[int], offsets: list[tuple[int, int]], start: tup
 
 
 @given(offset_cases())
-def test_offsets_are_refused_exactly_where_some_draw_breaks_a_segment(case):
+def test_offsets_are_refused_exactly_if_a_draw_can_make_a_segment_invalid(case):
     ends, offsets, start = case
     subtasks = [SubTaskConfig(subtask_term_offset_range=offset) for offset in offsets]
     subtasks[0].first_subtask_start_offset_range = start
@@ -46,7 +46,7 @@ def test_offsets_are_refused_exactly_where_some_draw_breaks_a_segment(case):
 
 
 def slow_ends(signals: list[list[bool]], num_steps: int) -> list[int] | None:
-    """The definition, step by step; None where the demo is to be refused."""
+    """Ends by their definition, step by step; None if the demo must be refused."""
     ends: list[int] = []
     for values in signals:
         if values[0]:

@@ -1,4 +1,4 @@
-"""The doctor and generation agree: on which marks cut a demo, and on which demos are taken."""
+"""Agreement of `mimic check` with generation: on valid boundaries, and on selected demos."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ START_OFFSETS = st.tuples(st.integers(0, 2), st.integers(0, 2)).map(lambda pair:
     st.lists(OFFSETS, min_size=3, max_size=3),
     START_OFFSETS,
 )
-def test_marks_are_faulty_exactly_where_generation_would_refuse_them(
+def test_boundaries_are_errors_exactly_if_generation_refuses_them(
     rows: list[list[bool]], offsets: list[tuple[int, int]], start: tuple[int, int]
 ) -> None:
     demo = demo_of({name: np.array(row) for name, row in zip(SIGNALS, rows, strict=True)})
@@ -72,7 +72,7 @@ def test_marks_are_faulty_exactly_where_generation_would_refuse_them(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["nearest_neighbor_object", "random"])
-def test_simulated_selection_is_that_of_real_trials(strategy: str, kinematic_source: Path, tmp_path: Path) -> None:
+def test_simulated_selection_agrees_with_real_trials(strategy: str, kinematic_source: Path, tmp_path: Path) -> None:
     chosen = [f"subtask_configs.franka.{index}.selection_strategy={strategy}" for index in range(4)]
     cfg = generate_cfg(
         kinematic_source, tmp_path / "run", "num_envs=20", "datagen_config.generation_guarantee=false",
@@ -92,5 +92,5 @@ def test_simulated_selection_is_that_of_real_trials(strategy: str, kinematic_sou
     assert counts.sum() == 4 * NUM_TRIALS
     different = 0.5 * np.abs(simulated - counts / NUM_TRIALS).sum(-1)
     assert different[0] < 1e-6
-    # Offsets and noise move a carried object a little: a few trials choose otherwise.
+    # Offsets and noise change the pose of a carried object slightly, so that a few trials select a different demo.
     assert different.max() < 0.1, (simulated, counts / NUM_TRIALS)

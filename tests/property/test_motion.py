@@ -58,7 +58,7 @@ def excused(pose: np.ndarray, end: np.ndarray) -> bool:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.floats(0.004, 0.05), st.floats(0.02, 0.25), st.integers(1, 12))
-def test_every_path_keeps_to_its_speed_and_ends_at_its_goal(seed, distance, angle, window):
+def test_every_path_keeps_its_speed_limit_and_ends_at_its_goal(seed, distance, angle, window):
     problem = random_query(seed, num_rows=3, num_objects=len(OBJECTS), held=False)
     speed = Speed(distance, angle, window)
     plan = planner(OBJECTS, speed=speed, max_length=400).plan(problem)
@@ -73,8 +73,8 @@ def test_every_path_keeps_to_its_speed_and_ends_at_its_goal(seed, distance, angl
         assert (plan.path[row, : int(plan.length[row]) - 1] != problem.goal[row]).any()
 
 
-def test_most_of_these_scenes_have_a_way():
-    """Or the tests above would say nothing."""
+def test_most_random_scenes_have_a_path():
+    """Otherwise the tests above would check nothing."""
     plans = [planner(OBJECTS).plan(random_query(seed, 8, len(OBJECTS), held=True)) for seed in range(10)]
     rate = float(torch.cat([plan.success for plan in plans]).float().mean())
     assert rate == pytest.approx(1.0, abs=0.4)

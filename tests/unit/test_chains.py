@@ -1,4 +1,4 @@
-"""Chains of end effectors: how far a wait, and a choice, pass on within one step."""
+"""Chains of end effectors: waits and choices spread through the whole chain within one step."""
 
 # R rows (an env and an end effector), E = 4 end effectors
 
@@ -26,7 +26,7 @@ def coordinated(*pairs: tuple[str, str]) -> ConstraintTable:
 
 @pytest.mark.parametrize("waiting", range(4))
 @pytest.mark.parametrize("pairs", [("a0 b0", "b0 c0", "c0 d0"), ("c0 d0", "b0 c0", "a0 b0"), ("a0 b0", "a0 c0", "a0 d0")])
-def test_one_that_waits_makes_all_wait_that_are_in_step_with_it(pairs: tuple[str, ...], waiting: int) -> None:
+def test_waiting_end_effector_makes_all_wait_that_are_in_lockstep_with_it(pairs: tuple[str, ...], waiting: int) -> None:
     constraints = Constraints(coordinated(*(tuple(pair.split()) for pair in pairs)))
     zeros = torch.zeros(2, 4, dtype=torch.int64)
     progress = Progress(zeros, zeros == 0, zeros > 0, zeros + 3)
@@ -36,8 +36,8 @@ def test_one_that_waits_makes_all_wait_that_are_in_step_with_it(pairs: tuple[str
     assert found.tolist() == [[True] * 4, [False] * 4]
 
 
-def test_choice_passes_through_groups_and_indices_in_turn() -> None:
-    """d1 moves as c0, which has the demo of index 0, which b0 chose: that of a1, with which it moves."""
+def test_selected_demo_spreads_through_groups_and_subtask_indices() -> None:
+    """d1 shares the demo of c0 (same group), c0 that of b0 (same index), and b0 that of a1 (same group)."""
     shared = SharedChoices(coordinated(("a1", "b0"), ("c0", "d1")), num_envs=2, num_subtasks=2, by_index=True)
     env_ids, eef_ids = torch.arange(2).repeat_interleave(4), torch.arange(4).repeat(2)
     sharing_rows = shared.sharing_rows(env_ids, eef_ids, torch.tensor([1, 0, 0, 1]).repeat(2))

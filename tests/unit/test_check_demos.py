@@ -1,4 +1,4 @@
-"""What the doctor finds: each fault is planted into one of the shipped demos, and must be named with its demo and step."""
+"""Check of source demos: each fault, planted into one included demo, must be found with its demo and step."""
 
 import json
 from collections.abc import Callable
@@ -133,14 +133,14 @@ FAULTS: dict[str, tuple[PlantInDemo, str, str, FrameOf | None]] = {
 
 
 @pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube", "two_arm_lift_tray"])
-def test_the_shipped_demos_have_no_findings(task: str) -> None:
+def test_included_demos_have_no_findings(task: str) -> None:
     report = check(TASKS / task / "data/source_demos.hdf5", f"task={task}").report
     assert report.findings == (), report.as_text()
     assert report.is_healthy
     assert len(report.demos) >= 10
 
 
-def test_cluttered_demos_are_noted_to_stand_where_the_clutter_is_not() -> None:
+def test_initial_poses_outside_of_the_cluttered_ranges_are_a_note() -> None:
     task = "desktop_organizer_cluttered"
     report = check(TASKS / task / "data/source_demos.hdf5", f"task={task}").report
     assert {(finding.level, finding.check) for finding in report.findings} == {("note", "outside range")}
@@ -166,7 +166,7 @@ def test_fault_of_one_arm_names_that_arm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", first_in_check(FAULTS, 5))
-def test_a_planted_fault_is_named_with_its_demo_and_step_and_no_other_demo_is(fault: str, tmp_path: Path) -> None:
+def test_planted_fault_is_found_only_in_its_demo_and_at_its_step(fault: str, tmp_path: Path) -> None:
     plant, level, name, frame_of = FAULTS[fault]
     examination = check_planted(tmp_path, plant)
     found = [finding for finding in examination.report.findings if finding.check == name and finding.level == level]
@@ -179,7 +179,7 @@ def test_a_planted_fault_is_named_with_its_demo_and_step_and_no_other_demo_is(fa
             assert found[0].frame == frame_of(file["data"][ILL])
 
 
-def test_step_of_a_wrong_target_is_one_at_which_it_is_wrong(tmp_path: Path) -> None:
+def test_finding_of_a_wrong_target_names_a_step_with_a_wrong_target(tmp_path: Path) -> None:
     finding = only(check_planted(tmp_path, planted.shift_targets((0.03, 0, 0))), "error", "action space")
     with h5py.File(tmp_path / "ill.hdf5") as file:
         off = file["data"][ILL][TARGET][finding.frame, :3, 3] - file["data"][ILL][ACHIEVED][finding.frame, :3, 3]
@@ -187,7 +187,7 @@ def test_step_of_a_wrong_target_is_one_at_which_it_is_wrong(tmp_path: Path) -> N
     assert "(+0.030, " in finding.found
 
 
-def test_every_fault_of_a_file_is_told_not_the_first_only(tmp_path: Path) -> None:
+def test_all_faults_of_a_file_are_found(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "a.hdf5", break_value(TARGET, 50, np.nan), ["demo_1"])
     path = planted_file(path, tmp_path / "b.hdf5", planted.shift_signal("lift", at(40)), ["demo_4"])
     path = planted_file(path, tmp_path / "c.hdf5", planted.keep_steps(0, -45), ["demo_8"])
@@ -195,7 +195,7 @@ def test_every_fault_of_a_file_is_told_not_the_first_only(tmp_path: Path) -> Non
     assert found == [("demo_1", "unreadable"), ("demo_4", "subtask order"), ("demo_8", "cropped end")]
 
 
-def test_every_colliding_pair_of_boundaries_is_told() -> None:
+def test_every_colliding_pair_of_boundaries_is_found() -> None:
     wide = [f"subtask_configs.franka.{index}.subtask_term_offset_range=[-60,60]" for index in (0, 1, 2)]
     found = {(finding.demo, finding.found[:9]) for finding in check(CLEAN, *wide).report.findings}
     assert {("demo_0", "subtask 1"), ("demo_0", "subtask 2"), ("demo_9", "subtask 1"), ("demo_9", "subtask 2")} <= found
@@ -207,7 +207,7 @@ def test_gripper_that_settles_is_a_note(tmp_path: Path) -> None:
     assert {finding.level for finding in findings if finding.check == "gripper moving"} == {"note"}
 
 
-def test_file_for_other_actions_is_an_error_of_the_file(tmp_path: Path) -> None:
+def test_file_with_a_different_action_space_is_an_error_of_the_file(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "other.hdf5", lambda demo: None)
     with h5py.File(path, "r+") as file:
         env_args = json.loads(file["data"].attrs["env_args"])
@@ -234,19 +234,19 @@ def test_objects_drawn_far_from_all_demos_are_a_note_of_the_file() -> None:
     assert finding.found.startswith("ketchup")
 
 
-def test_damaged_digest_is_told(tmp_path: Path) -> None:
+def test_damaged_digest_is_found(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "flipped.hdf5", lambda demo: demo.attrs.create("digest", "0" * 64), [ILL])
     assert "digest" in only(check(path), "error", "unreadable").found
 
 
-def test_selected_parts_of_the_trials_add_up() -> None:
+def test_fractions_of_selected_demos_sum_to_one() -> None:
     selected = check(CLEAN).report.selected[EEF]
     assert len(selected) == 4
     for parts in selected:
         assert sum(parts.values()) == pytest.approx(1.0)
 
 
-def test_app_reports_as_json_and_ends_with_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_reports_json_and_raises_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.shift_targets((0.03, 0, 0)), [ILL])
     with pytest.raises(InvalidDataset, match="1 error, 1 warning, 0 notes: not ready to generate, errors in 1 of 10 demos"):
         command("check", config(f"input_file={path}", "json=true"))
@@ -255,7 +255,7 @@ def test_app_reports_as_json_and_ends_with_an_error(tmp_path: Path, capsys: pyte
     assert report["findings"][1]["demo"] == ILL
 
 
-def test_text_tells_demo_step_fault_remedy_and_verdict(tmp_path: Path) -> None:
+def test_text_contains_demo_step_fault_remedies_and_summary(tmp_path: Path) -> None:
     lines = check_planted(tmp_path, planted.shift_signal("lift", at(40))).report.as_text().splitlines()
     assert lines[1] == ILL
     assert "step 40" in lines[2] and "'lift' rises at step 40, before 'grasp' at step 92" in lines[2]
@@ -263,13 +263,13 @@ def test_text_tells_demo_step_fault_remedy_and_verdict(tmp_path: Path) -> None:
     assert lines[-1].startswith("1 error, 0 warnings, 0 notes: not ready")
 
 
-def test_missing_file_is_bad_input(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceDataError, match="not found"):
         check(tmp_path / "none.hdf5")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".html"])
-def test_picture_shows_every_demo_and_is_not_written_over(suffix: str, tmp_path: Path) -> None:
+def test_picture_shows_every_demo_and_is_not_overwritten(suffix: str, tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.move_gripper(-20), [ILL])
     picture = tmp_path / f"demos{suffix}"
     command("check", config(f"input_file={path}", f"picture_file={picture}"))

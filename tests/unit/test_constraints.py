@@ -1,4 +1,4 @@
-"""Constraints between end effectors: what is refused, and how groups, orders and longest times come out."""
+"""Constraints between end effectors: refused constraints, groups, order of events and longest times."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ FEASIBLE = {
 
 
 @pytest.mark.parametrize("name", FEASIBLE)
-def test_constraints_that_can_be_met_are_taken(name: str) -> None:
+def test_constraints_that_can_be_met_are_accepted(name: str) -> None:
     check_constraints(FEASIBLE[name], SUBTASKS)
 
 
@@ -121,7 +121,7 @@ def test_one_group_cannot_have_two_schemes() -> None:
     check_constraints(apart, SUBTASKS)
 
 
-def test_groups_come_in_the_order_of_their_first_mention() -> None:
+def test_groups_are_in_the_order_of_their_first_constraint() -> None:
     a, b, c, d, e = [("left", i) for i in range(5)]
     assert groups([]) == []
     assert groups([(a, b), (a, b)]) == [[a, b]]
@@ -147,7 +147,7 @@ def test_the_longest_time_follows_the_longest_chain_of_waits() -> None:
     assert longest(together(("left", 1), ("right", 0), coordination_synchronize_start=True)) == 10 + 20 + 4
 
 
-def test_coordinated_subtasks_wait_for_the_pauses_of_all() -> None:
+def test_longest_time_includes_the_pauses_of_all_coordinated_subtasks() -> None:
     chain = [together(("left", 0), ("right", 0)), together(("right", 0), ("third", 0))]
     order = EventOrder({"left": 1, "right": 1, "third": 1}, chain)
     pauses = {("left", 0): 5, ("right", 0): 7, ("third", 0): 1}

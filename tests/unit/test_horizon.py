@@ -1,4 +1,4 @@
-"""The most steps that a trial can take: as many as one takes where nothing is left to chance."""
+"""Horizon of a trial: without random offsets, the exact number of its steps."""
 
 # D demos, T steps, S subtasks
 
@@ -16,7 +16,7 @@ from tests.golden.test_skills_against_oracle import MAX_LENGTH, BumpPlanner
 CPU = torch.device("cpu")
 HOLD = 3
 LENGTHS = (6, 9)
-"""Of the two segments [steps]."""
+"""Lengths of the two segments [steps]."""
 CLOSES_AT = 6
 """With the first step of the second segment."""
 
@@ -50,7 +50,7 @@ def spec_of(settle: int = 0, offsets: tuple[int, int] = (0, 0)) -> Spec:
 
 
 def num_steps_of(planner: TrialPlanner, spec: Spec, trial: int = 0) -> int:
-    """How long a trial is; nothing moves."""
+    """Number of steps of a trial in a scene that does not move."""
     pose, row = torch.eye(4).expand(1, 1, 4, 4), torch.zeros(1, dtype=torch.int64)
     objects, attached = pose.expand(1, len(OBJECTS), 4, 4), torch.full((1, 1), len(OBJECTS) - 1)
     planner.begin_trials(row, Draws(spec.config.seed, row + trial), pose)
@@ -66,22 +66,22 @@ def num_steps_of(planner: TrialPlanner, spec: Spec, trial: int = 0) -> int:
 
 
 @pytest.mark.parametrize("settle", [0, 1, 7])
-def test_horizon_is_the_length_of_a_trial_without_chance(settle: int) -> None:
+def test_horizon_is_the_length_of_a_trial_without_random_offsets(settle: int) -> None:
     spec = spec_of(settle)
     planner = spec.planner(1, CPU)
     assert planner.horizon == num_steps_of(planner, spec) == sum(LENGTHS) + 2 + 1 + 2 + 2 * settle + HOLD
 
 
-def test_horizon_is_for_the_latest_ends_that_are_drawn() -> None:
+def test_horizon_covers_the_latest_ends_that_can_be_drawn() -> None:
     spec = spec_of(offsets=(-2, 3))
     planner = spec.planner(1, CPU)
     lengths = {num_steps_of(planner, spec, trial) for trial in range(20)}
-    # What the one segment loses the other gains: together they are as long. The horizon is for the worst of each.
+    # An offset shortens one segment and extends the other by the same number. The horizon uses the longest of each.
     assert lengths == {sum(LENGTHS) + 5 + HOLD}
     assert planner.horizon == sum(LENGTHS) + 3 + 2 + 5 + HOLD
 
 
-def test_horizon_has_room_for_the_longest_planned_ways() -> None:
+def test_horizon_covers_the_longest_transits() -> None:
     spec = random_skill_spec(0)
     planner = spec.planner(1, CPU, BumpPlanner())
     num_subtasks = len(spec.subtasks[spec.eefs[0]])

@@ -1,4 +1,4 @@
-"""The planner of ways between skills: which way it takes, and what it says where there is none."""
+"""Planner of transits: selected routes, and failures where no path exists."""
 
 import dataclasses
 
@@ -21,11 +21,11 @@ def highest(plan: MotionPlan) -> float:
 
 
 def widest(plan: MotionPlan) -> float:
-    """How far the path leaves the plane through start and goal."""
+    """Largest distance of the path from the vertical plane through start and goal [m]."""
     return float((plan.path[..., 0, 3] - 0.5).abs().max())
 
 
-def test_way_without_obstacles_is_straight():
+def test_path_without_obstacles_is_straight():
     plan = planner([BLOCK]).plan(query(START, GOAL, FAR[None]))
     assert bool(plan.success)
     assert highest(plan) <= 0.15 + 1e-6
@@ -42,7 +42,7 @@ def test_path_ends_at_the_goal_and_stays_there():
     assert torch.equal(after, GOAL.expand_as(after))
 
 
-def test_way_that_is_no_way_takes_one_step():
+def test_path_from_a_pose_to_itself_takes_one_step():
     plan = planner([BLOCK]).plan(query(START, START, FAR[None]))
     assert bool(plan.success) and int(plan.length) == 1
 
@@ -58,27 +58,27 @@ def test_no_step_is_longer_than_allowed():
     assert float(distance[:2].max()) < 0.4 * SLOW.distance, "it starts with a jolt"
 
 
-def test_long_low_obstacle_is_passed_over_no_higher_than_needed():
+def test_path_over_a_low_obstacle_is_no_higher_than_needed():
     plan = planner([WALL]).plan(query(START, GOAL, standing_at(0.5, 0.0, 0.1)[None]))
     assert bool(plan.success)
     top, fingers = 0.2, 0.01
     assert top + fingers + 0.015 <= highest(plan) <= top + fingers + 0.015 + 0.03 + 1e-5
 
 
-def test_tall_narrow_obstacle_is_passed_at_its_side():
+def test_path_goes_around_a_tall_narrow_obstacle():
     plan = planner([POLE]).plan(query(START, GOAL, standing_at(0.5, 0.0, 0.25)[None]))
     assert bool(plan.success)
     assert highest(plan) <= 0.15 + 1e-6
     assert 0.1 < widest(plan) < 0.25
 
 
-def test_higher_of_two_obstacles_decides_the_height_of_the_way_over():
+def test_higher_of_two_obstacles_determines_the_height_of_the_path():
     low, high = standing_at(0.5, -0.07, 0.05), standing_at(0.5, 0.05, 0.1)
     plan = planner([(0.5, 0.02, 0.05), WALL]).plan(query(START, GOAL, torch.stack((low, high))))
     assert bool(plan.success) and highest(plan) >= 0.2 + 0.025
 
 
-def test_what_is_held_counts_to_the_hand():
+def test_attached_object_moves_with_the_hand():
     """The bottle reaches 8 cm below the end effector, the fingers 1 cm."""
     bottle = START @ down_at(0.0, 0.0, 0.03)
     objects = torch.stack((standing_at(0.5, 0.0, 0.1), bottle))
@@ -90,13 +90,13 @@ def test_what_is_held_counts_to_the_hand():
     assert highest(carried) >= 0.2 + 0.08 + 0.015 - 1e-6
 
 
-def test_what_is_held_is_no_obstacle():
+def test_attached_object_is_not_an_obstacle():
     bottle = START @ down_at(0.0, 0.0, 0.03)
     plan = planner([(0.025, 0.025, 0.05)]).plan(query(START, GOAL, bottle[None], attached=0))
     assert bool(plan.success) and highest(plan) <= 0.15 + 1e-6
 
 
-def test_thing_at_the_goal_may_be_touched_there_but_is_come_to_from_above():
+def test_object_at_the_goal_may_be_touched_and_is_approached_from_above():
     goal = down_at(0.5, 0.2, 0.06)
     thing = standing_at(0.5, 0.2, 0.05)
     plan = planner([(0.04, 0.04, 0.05)]).plan(query(down_at(0.5, -0.2, 0.05), goal, thing[None]))
@@ -108,14 +108,14 @@ def test_thing_at_the_goal_may_be_touched_there_but_is_come_to_from_above():
     assert not bool((beside & low & near).any())
 
 
-def test_short_descent_onto_a_thing_is_straight():
+def test_short_descent_onto_an_object_is_straight():
     goal, start = down_at(0.5, 0.2, 0.06), down_at(0.5, 0.2, 0.15)
     plan = planner([(0.025, 0.025, 0.05)]).plan(query(start, goal, standing_at(0.5, 0.2, 0.05)[None]))
     assert bool(plan.success) and highest(plan) <= 0.15 + 1e-6
 
 
-def test_thing_that_was_let_go_is_left_upwards_even_if_the_goal_is_beside_it():
-    """Fingers about a cube that would go to another 8 cm aside, at the same height: not through the cube."""
+def test_released_object_is_left_upwards_even_if_the_goal_is_next_to_it():
+    """The fingers surround a cube; the goal is 8 cm to the side. The path must not cross the cube."""
     cube, start, goal = standing_at(0.5, 0.0, 0.023), down_at(0.5, 0.0, 0.03), down_at(0.58, 0.0, 0.03)
     plan = planner([(0.023, 0.023, 0.023)]).plan(query(start, goal, cube[None]))
     assert bool(plan.success)
@@ -126,8 +126,8 @@ def test_thing_that_was_let_go_is_left_upwards_even_if_the_goal_is_beside_it():
     assert highest(plan) > 0.05
 
 
-def test_hand_gets_away_from_a_neighbour_that_is_nearer_than_the_clearance():
-    """A tower 8 mm beside the palm of a hand whose fingers are about a cube: straight up past it, then on."""
+def test_hand_can_leave_an_object_that_is_nearer_than_the_clearance():
+    """A tower is 8 mm from the palm, and the fingers surround a cube: the path begins vertically."""
     cube, tower = standing_at(0.5, 0.0, 0.023), standing_at(0.5, 0.055 + 0.008 + 0.03, 0.15)
     boxes = planner([(0.023, 0.023, 0.023), (0.03, 0.03, 0.03)])
     plan = boxes.plan(query(down_at(0.5, 0.0, 0.03), down_at(0.5, -0.2, 0.3), torch.stack((cube, tower))))
@@ -148,7 +148,7 @@ def test_goal_behind_a_wall_that_is_too_high_is_refused():
     assert torch.equal(plan.path[0], START.expand_as(plan.path[0]))
 
 
-def test_goal_under_a_roof_has_no_clear_way():
+def test_goal_under_a_roof_has_no_clear_path():
     roof, walls = (0.3, 0.1, 0.01), (0.3, 0.01, 0.5)
     goal = down_at(0.5, 0.2, 0.1)
     objects = torch.stack((standing_at(0.5, 0.28, 0.3), standing_at(0.5, 0.12, 0.5)))
@@ -156,13 +156,13 @@ def test_goal_under_a_roof_has_no_clear_way():
     assert failure_of(plan) == MotionFailure.OBSTRUCTED
 
 
-def test_way_that_takes_too_many_steps_is_refused():
+def test_path_with_too_many_steps_is_refused():
     plan = planner([BLOCK], max_length=20).plan(query(START, GOAL, FAR[None]))
     assert failure_of(plan) == MotionFailure.TOO_LONG
     assert plan.path.shape[1] == 20
 
 
-def test_row_that_fails_leaves_the_others_alone():
+def test_failed_row_does_not_change_the_other_rows():
     objects = torch.stack((standing_at(0.5, 0.0, 0.5), FAR))[:, None]
     both = query(START.expand(2, 4, 4), GOAL.expand(2, 4, 4), objects)
     plan = planner([(1.0, 0.02, 0.5)]).plan(both)
@@ -170,7 +170,7 @@ def test_row_that_fails_leaves_the_others_alone():
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_what_is_planned_for_a_row_does_not_depend_on_the_others(held):
+def test_path_of_a_row_does_not_depend_on_the_other_rows(held):
     problem = random_query(3, num_rows=11, num_objects=4, held=held)
     boxes = planner([(0.03, 0.03, 0.05), (0.05, 0.1, 0.1), BLOCK, (0.02, 0.15, 0.12)])
     together = boxes.plan(problem)
@@ -195,7 +195,7 @@ class _Count(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_planning_takes_as_many_operations_for_many_rows_as_for_few():
+def test_number_of_operations_does_not_depend_on_the_number_of_rows():
     boxes = planner([(0.03, 0.03, 0.05), BLOCK])
     totals = []
     for num_rows in (2, boxes.batch_size):
@@ -206,7 +206,7 @@ def test_planning_takes_as_many_operations_for_many_rows_as_for_few():
     assert totals[0] == totals[1] > 100
 
 
-def test_boxes_that_only_stand_near_each_other_do_not_touch():
+def test_boxes_near_each_other_do_not_touch():
     boxes = planner([BLOCK])
     poses = torch.stack((down_at(0.0, 0.03 + 0.102 + 0.019, 0.0), down_at(0.0, 0.03 + 0.102 + 0.021, 0.0)))
     thing = standing_at(0.0, 0.0, 0.05)[None, None]

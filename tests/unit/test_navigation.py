@@ -1,4 +1,4 @@
-"""A base that takes its own time: everybody waits until it is there, and skips what the demonstration took longer."""
+"""Mobile base: all end effectors wait for a late base, and skip the rest of the drive if the base is early."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.mobile_base import NUM_DRIVE, NUM_WORK, MobileBaseEnv, make_generator
 
 HOLD = 3
 NOMINAL = 1 + NUM_DRIVE + NUM_WORK + HOLD
-"""Steps of a trial that neither waits nor skips: the pose where the demonstration began comes first."""
+"""Number of steps of a trial without waiting or skipping; the first waypoint is the initial pose of the demo."""
 
 
 def run(tmp_path: Path, speed: list[float], num_trials: int | None = None, **settings: Any) -> RunResult:
@@ -47,7 +47,7 @@ def test_slow_base_is_waited_for(tmp_path):
     assert report.num_successes == 1
     episode = episodes(tmp_path)[0]
     num_steps = len(episode["actions"])
-    # It drives for about 50 steps, where the demonstration takes 12.
+    # The base drives for about 50 steps; 12 in the source demo.
     assert 40 + NUM_WORK + HOLD < num_steps < 70 + NUM_WORK + HOLD
     target = episode["actions"][NUM_DRIVE + 2 : -NUM_WORK - HOLD - 2, :3]
     np.testing.assert_array_equal(target, np.broadcast_to(target[0], target.shape))
@@ -55,19 +55,19 @@ def test_slow_base_is_waited_for(tmp_path):
     np.testing.assert_array_equal(hand, np.broadcast_to(hand[0], hand.shape))
 
 
-def test_base_that_is_not_waited_for_is_not_there_when_the_hand_works(tmp_path):
+def test_without_waiting_the_base_is_late(tmp_path):
     report = run(tmp_path, [0.02], use_navigation_controller=False)
     assert report.num_successes == 0
     assert len(episodes(tmp_path, "failed.hdf5")[0]["actions"]) == NOMINAL
 
 
-def test_fast_base_lets_everybody_skip_the_rest_of_the_drive(tmp_path):
+def test_early_base_lets_all_end_effectors_skip_the_rest_of_the_drive(tmp_path):
     report = run(tmp_path, [0.5])
     assert report.num_successes == 1
     assert len(episodes(tmp_path)[0]["actions"]) < NOMINAL - 4
 
 
-def test_base_that_does_not_arrive_fails_its_trial_alone_with_the_reason(tmp_path):
+def test_base_that_does_not_arrive_fails_only_its_own_trial_with_the_reason(tmp_path):
     report = run(tmp_path, [0.05, 0.0, 0.1], max_navigation_wait_steps=40)
     assert report.num_successes == 2
     assert report.failures == {f"the planner failed: {MISSED_GOAL}": 1}
@@ -75,7 +75,7 @@ def test_base_that_does_not_arrive_fails_its_trial_alone_with_the_reason(tmp_pat
     assert len(episodes(tmp_path, "failed.hdf5")[1]["actions"]) == NUM_DRIVE + 40 + 1
 
 
-def test_envs_wait_for_their_own_base_only(tmp_path):
+def test_envs_wait_only_for_their_own_base(tmp_path):
     speeds = [0.02, 0.04, 0.08]
     run(tmp_path, speeds)
     lengths = {trial: len(episode["actions"]) for trial, episode in episodes(tmp_path).items()}
@@ -86,8 +86,8 @@ def test_envs_wait_for_their_own_base_only(tmp_path):
     np.testing.assert_array_equal(episodes(alone)[0]["actions"], episodes(tmp_path)[0]["actions"])
 
 
-def test_trials_one_after_the_other_are_those_side_by_side(tmp_path):
-    """Each waits for about 40 steps, which none inherits from the one before."""
+def test_sequential_trials_equal_parallel_trials(tmp_path):
+    """Each trial waits for about 40 steps, which must not carry over to the next trial."""
     alone = tmp_path / "alone"
     alone.mkdir()
     for folder, speed in ((tmp_path, [0.02] * 3), (alone, [0.02])):
@@ -96,7 +96,7 @@ def test_trials_one_after_the_other_are_those_side_by_side(tmp_path):
         np.testing.assert_array_equal(episodes(alone)[trial]["actions"], episode["actions"])
 
 
-def test_new_trial_knows_nothing_of_the_last_drive():
+def test_new_trial_resets_the_navigation_state():
     navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
     at, last = torch.tensor([[3, 3]], dtype=torch.int32), torch.tensor([[9, 9]], dtype=torch.int32)
     driving, arrived = torch.tensor([True]), torch.tensor([False])
@@ -108,7 +108,7 @@ def test_new_trial_knows_nothing_of_the_last_drive():
 
 
 def test_base_that_stays_at_its_goal_arrives_once():
-    """Its flags may go on saying so: that is no reason to skip what its next subtask does."""
+    """The env may keep reporting the arrival, which must not skip waypoints of the next subtask."""
     navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
     begun, last, yes = torch.ones(1, 2, dtype=torch.bool), torch.tensor([[9, 9]], dtype=torch.int32), torch.tensor([True])
     cursors = []
@@ -120,8 +120,8 @@ def test_base_that_stays_at_its_goal_arrives_once():
     assert cursors == [3, 8, 3, 3]
 
 
-def test_flags_stay_the_envs_own():
-    """An env may hand out buffers that it writes in place; a new trial does not write them."""
+def test_flags_of_the_env_are_not_modified():
+    """An env may return buffers that it writes in place; a new trial must not write them."""
     navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
     state = {"is_navigating": torch.tensor([True]), "navigation_goal_reached": torch.tensor([False])}
     cursor, last = torch.tensor([[3, 3]], dtype=torch.int32), torch.tensor([[9, 9]], dtype=torch.int32)
@@ -136,7 +136,7 @@ def test_flags_stay_the_envs_own():
 
 @pytest.mark.parametrize(("cursor", "expected"), [([3, 3], [8, 8]), ([3, 5], [8, 8]), ([9, 2], [9, 2]), ([8, 2], [8, 2])])
 def test_skipping_stops_before_the_last_waypoint_of_each(cursor, expected):
-    """The next waypoint is then the base's last one; another end effector skips no farther than to its own."""
+    """The next waypoint of the base is then its last one; other end effectors skip at most to their own last one."""
     navigation = Navigation(body=0, max_wait=5, num_envs=1, device=torch.device("cpu"))
     at, last = torch.tensor([cursor], dtype=torch.int32), torch.tensor([[9, 9]], dtype=torch.int32)
     for is_navigating in (True, False):

@@ -1,4 +1,4 @@
-"""What SkillGen and a driving base refuse of a configuration."""
+"""Configurations that SkillGen and the navigation controller refuse."""
 
 from pathlib import Path
 
@@ -40,11 +40,11 @@ def test_subtasks_that_cannot_be_skills_are_refused(overrides, words):
     assert [word for word in words if word not in str(caught.value)] == []
 
 
-def test_what_only_skillgen_refuses_is_taken_without_it():
+def test_configuration_that_only_skillgen_refuses_is_accepted_without_it():
     config(f"{PLACE}.subtask_term_signal=null", f"{REACH}.first_subtask_start_offset_range=[0,2]")
 
 
-def test_way_that_speeds_up_over_no_steps_is_refused():
+def test_smoothing_window_of_0_steps_is_refused():
     with pytest.raises(ConfigError, match=r"transit_ramp_steps: must be >= 1 \(got 0\)"):
         config("datagen_config.transit_ramp_steps=0")
 
@@ -59,14 +59,14 @@ def test_source_file_without_start_signals_is_refused_with_the_remedy(tmp_path: 
     assert not (tmp_path / "run" / "demo.hdf5").exists()
 
 
-def test_driving_base_without_an_end_effector_of_that_name_is_refused():
+def test_navigation_without_an_end_effector_body_is_refused():
     with pytest.raises(ConfigError, match=r"requires an end effector 'body' .got franka"):
         config("datagen_config.use_navigation_controller=true")
     with pytest.raises(ConfigError, match=r"max_navigation_wait_steps: must be >= 0 \(got -1\)"):
         config("datagen_config.max_navigation_wait_steps=-1")
 
 
-def test_driving_base_in_an_env_that_says_nothing_of_it_is_refused(tmp_path: Path):
+def test_navigation_in_an_env_without_navigation_state_is_refused(tmp_path: Path):
     cfg = generate_cfg(tmp_path, tmp_path, "datagen_config.use_navigation_controller=true")
     with pytest.raises(ConfigError, match=r"no navigation state \(get_navigation_state\(\) is None; got true\)"):
         check_navigation(cfg.datagen_config, make_kinematic_env(1))
