@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.session import RunFolder
-from tests.faults import Killed, Nursery, kill_and_resume, open_nursery
+from tests.faults import ForkServer, Killed, kill_and_resume, open_fork_server
 
 SOURCE = conf_dir().parent / "tasks/desktop_organizer/data/source_demos.hdf5"
 
@@ -70,7 +70,7 @@ def num_misplaced(path: Path) -> int:
     return missing + sum(later <= earlier for earlier, later in pairwise(trials))
 
 
-def measure(nursery: Nursery, parent: Path, args: argparse.Namespace) -> Counts:
+def measure(fork_server: ForkServer, parent: Path, args: argparse.Namespace) -> Counts:
     arguments = [
         *("sim=kinematic", f"input_file={SOURCE}", "video=false", "progress=false"),
         *(f"num_envs={args.num_envs}", f"generation_num_trials={args.demos}", *args.overrides),
@@ -78,14 +78,14 @@ def measure(nursery: Nursery, parent: Path, args: argparse.Namespace) -> Counts:
     undisturbed = RunFolder(parent / "undisturbed")
     for _ in range(2):  # The first run compiles kernels and fills caches.
         start = time.perf_counter()
-        exit_code, message = nursery.finish(undisturbed, *arguments, "overwrite=true")
+        exit_code, message = fork_server.finish(undisturbed, *arguments, "overwrite=true")
         seconds = time.perf_counter() - start
     assert exit_code == 0, message
     digest, counts, rng = dataset_digest(undisturbed.demos), Counts(), random.Random(args.seed)
     while counts.runs_killed < args.runs:
         with tempfile.TemporaryDirectory(dir=parent) as temporary:
             folder = RunFolder(Path(temporary))
-            killed = kill_and_resume(nursery, folder, arguments, seconds, rng.randint(1, args.kills), rng)
+            killed = kill_and_resume(fork_server, folder, arguments, seconds, rng.randint(1, args.kills), rng)
             counts.add(killed, folder, digest)
         if counts.runs % 10 == 0:
             print(f"Counts until now: {asdict(counts)}", file=sys.stderr, flush=True)
@@ -105,8 +105,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         notes = Path(temporary) / "notes"
         notes.mkdir()
-        with open_nursery(notes) as nursery:
-            counts = measure(nursery, Path(temporary), args)
+        with open_fork_server(notes) as fork_server:
+            counts = measure(fork_server, Path(temporary), args)
     if args.json:
         print(json.dumps({"machine": machine(), **asdict(counts)}, indent=2))
     else:

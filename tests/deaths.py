@@ -1,10 +1,10 @@
-"""Where a process of a run is to die, to the statement and the byte: armed in it before it begins.
+"""Points at which a process of a run kills itself, exact to the statement and the byte; set before the process starts.
 
-`RunStore:commit:before:2`      at the second call of a method, `before` or `after` it
-`statement:COMMIT:before:3`     at the third SQL statement that begins so
-`statement:VACUUM:within:40`    so many steps of SQLite's virtual machine, in tens, into the first such statement
-`torn:1000000`                  in the middle of the write that would make any file larger than that
-`torn:100000:PRAGMA wal`        the same from the first statement that begins so
+`RunStore:commit:before:2`      `before` or `after` the second call of a method
+`statement:COMMIT:before:3`     before the third SQL statement that begins with this text
+`statement:VACUUM:within:40`    within the first such statement, after 40 x 10 steps of SQLite's virtual machine
+`torn:1000000`                  during the write that would make any file larger than this size [bytes]
+`torn:100000:PRAGMA wal`        the same, after the first statement that begins with this text
 """
 
 import os
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 _STEPS = 10
-"""Of SQLite's virtual machine between two looks."""
+"""Number of steps of SQLite's virtual machine between two calls of the progress handler."""
 
 
 def arm(point: str) -> None:
-    """Let this process die at `point`."""
+    """Make this process kill itself at `point`."""
     kind, *rest = point.split(":")
     if kind == "statement":
         _at_statement(*rest)
@@ -75,7 +75,7 @@ def _at_statement(beginning: str, when: str, count: str) -> None:
 
 def _in_a_write(size: str, beginning: str = "") -> None:
     def limit(_: Any = None) -> None:
-        # Python ignores this signal; as the system has it, it ends a process within the write.
+        # Python ignores this signal. The default action of the system ends the process during the write.
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
@@ -87,7 +87,7 @@ def _in_a_write(size: str, beginning: str = "") -> None:
 
 
 def _watch_statements(beginning: str, look: Callable[[Any], None]) -> None:
-    """Call `look` with the connection at the start of each statement that begins so."""
+    """Call `look` with the connection at the start of each statement that begins with `beginning`."""
     from isaaclab_mimic_ext.run.store import RunStore
 
     init = RunStore.__init__

@@ -1,6 +1,6 @@
-"""Runs of `scripts/generate.py` that can be started in a tenth of a second and killed at any instant, wherever they are.
+"""Runs of `scripts/generate.py` that start in 0.1 s and can be killed at any instant.
 
-A process that has imported everything forks for each run. What a run reported as saved is noted beside its output.
+A process that has already imported everything forks for each run. The saved trials that a run reports are written to a file.
 """
 
 import fcntl
@@ -24,32 +24,32 @@ from tests.processes import HANG_S
 
 ROOT = Path(__file__).resolve().parents[1]
 _DEATH = "import os; from tests.deaths import arm; arm(os.environ['DEATH_POINT'])"
-"""A `sitecustomize` of the writer's process."""
+"""Source of `sitecustomize` in the writer process."""
 
 
 _TORN, _AT_END = 0.3, 0.25
-"""How many kills tear a write, and how many are aimed at the end; the others hit at any time."""
+"""Share of kills during a write, and share of kills at the end of a run; all others are at random times."""
 _TORN_SIZES = 16.2, 23.0
-"""Of the file whose growth is torn, as powers of two [bytes]: from the store's second page to a whole run of 60 demos."""
+"""Range of the file size at which a write is interrupted, as log2 of bytes: from 2 pages of the store to 60 demos."""
 
 
 @dataclass
 class Run:
-    """A run under way.
+    """A running or ended process of `generate.py`.
 
     Attributes:
-        said: what it wrote to its standard error.
-        saved: the numbers of its `Saved` messages, one a line.
+        stderr: file with its standard error.
+        saved: file with the numbers of its `Saved` messages, one per line.
     """
 
-    nursery: "Nursery"
+    fork_server: "ForkServer"
     folder: RunFolder
     pid: int
-    said: Path
+    stderr: Path
     saved: Path
 
     def writer_pid(self) -> int | None:
-        """Its writer's process, once there is one."""
+        """Process id of its writer; None if the writer is not running."""
         with suppress(OSError):
             for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
                 if b"writer_process" in Path(f"/proc/{child}/cmdline").read_bytes():
@@ -57,7 +57,7 @@ class Run:
         return None
 
     def kill(self, generator: bool = True, writer: bool = True) -> bool:
-        """SIGKILL to either or both; True if anything was hit that still lived."""
+        """Send SIGKILL to generator and writer; return whether any of these processes was still running."""
         pids = [self.writer_pid()] if writer else []
         pids += [self.pid] if generator else []
         hit = False
@@ -68,11 +68,11 @@ class Run:
         return hit
 
     def wait(self) -> int:
-        """Its exit code, negative for a signal."""
-        return self.nursery.ask({"wait": self.pid})
+        """Wait for the end of the process, and return its exit code (negative for a signal)."""
+        return self.fork_server.ask({"wait": self.pid})
 
     def until(self, condition: Callable[[], bool], timeout: float = HANG_S) -> bool:
-        """Wait as closely as can be until something holds; False where the run ends, or the time, before."""
+        """Poll every 0.5 ms until the condition is true; return False if the run or the time ends before."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if condition():
@@ -83,19 +83,19 @@ class Run:
         return False
 
     def num_saved(self) -> int:
-        """The trials that its last `Saved` message covered."""
+        """Number of saved trials in its last `Saved` message."""
         lines = self.saved.read_text().split() if self.saved.exists() else []
         return int(lines[-1]) if lines else 0
 
     def message(self) -> str:
-        """The line that names its error."""
-        lines = [line for line in self.said.read_text().splitlines() if line and not line.startswith("[")]
+        """Last line of its standard error that is not a log line."""
+        lines = [line for line in self.stderr.read_text().splitlines() if line and not line.startswith("[")]
         return lines[-1] if lines else ""
 
 
 @dataclass
-class Nursery:
-    """The process that forks runs; `open_nursery` makes one."""
+class ForkServer:
+    """Process that forks runs; created by `open_fork_server`."""
 
     process: subprocess.Popen[str]
     folder: Path
@@ -113,20 +113,20 @@ class Nursery:
         """Start `generate.py` into a folder.
 
         Args:
-            death_point: where the writer is to die (`tests.deaths`).
-            own_death_point: where the generator is to.
-            limit: of the size of files [bytes].
-            signal_at_save: number of a signal that the generator sends itself at its first `Saved` message; 0: none.
+            death_point: point at which the writer kills itself (`tests.deaths`).
+            own_death_point: point at which the generator kills itself.
+            limit: maximum size of files [bytes].
+            signal_at_save: number of the signal that the generator sends to itself at its first `Saved` message; 0: none.
         """
         self.num_started += 1
         run = Run(self, folder, 0, self.folder / f"{self.num_started}.err", self.folder / f"{self.num_started}.saved")
-        order = {"said": str(run.said), "saved": str(run.saved), "limit": limit, "signal_at_save": int(signal_at_save)}
+        order = {"stderr": str(run.stderr), "saved": str(run.saved), "limit": limit, "signal_at_save": int(signal_at_save)}
         order |= {"death_point": death_point, "own_death_point": own_death_point}
         run.pid = self.ask(order | {"arguments": [f"output_dir={folder.path}", *arguments]})
         return run
 
     def finish(self, folder: RunFolder, *arguments: str, **faults: Any) -> tuple[int, str]:
-        """Start a run and wait for it: exit code and error message."""
+        """Run to the end, and return exit code and error message."""
         run = self.start(folder, *arguments, **faults)
         return run.wait(), run.message()
 
@@ -138,18 +138,18 @@ class Nursery:
 
 
 @contextmanager
-def open_nursery(folder: Path) -> Iterator[Nursery]:
-    """A nursery that keeps its notes in `folder`."""
+def open_fork_server(folder: Path) -> Iterator[ForkServer]:
+    """Start a process that forks runs, with its files in `folder`."""
     (folder / "sitecustomize.py").write_text(_DEATH)
     process = subprocess.Popen([sys.executable, "-m", "tests.faults", str(folder)], cwd=ROOT, text=True, stdin=-1, stdout=-1)
     try:
-        yield Nursery(process, folder)
+        yield ForkServer(process, folder)
     finally:
         process.communicate()
 
 
 def trials_in_store(folder: RunFolder) -> dict[int, bool]:
-    """Trial -> success, of all that is durable."""
+    """Success of each durable trial, by number."""
     if not folder.store.exists():
         return {}
     store = RunStore(folder.store)
@@ -160,11 +160,13 @@ def trials_in_store(folder: RunFolder) -> dict[int, bool]:
 
 @dataclass
 class Killed:
-    """What killing one run at random instants did, before it was let finish.
+    """Result of a run that was killed at random instants, then finished.
 
     Attributes:
-        kills: how many hit a living process.
-        lost: trials that were reported as saved, or seen in the store, and are gone or have turned round.
+        kills: number of kills that hit a running process.
+        lost: number of trials that were reported as saved or were in the store, and are missing or have a different outcome.
+        exit_code: exit code of the last session.
+        message: error message of the last session.
     """
 
     kills: int = 0
@@ -174,12 +176,12 @@ class Killed:
 
 
 def kill_and_resume(
-    nursery: Nursery, folder: RunFolder, arguments: list[str], seconds: float, max_kills: int, rng: random.Random
+    fork_server: ForkServer, folder: RunFolder, arguments: list[str], seconds: float, max_kills: int, rng: random.Random
 ) -> Killed:
-    """Kill a run up to `max_kills` times, each time resume it, at last let it finish.
+    """Kill a run up to `max_kills` times, resume it each time, and finish it at the end.
 
     Args:
-        seconds: how long it takes undisturbed.
+        seconds: duration of an undisturbed run [s].
     """
     found = Killed()
     known: dict[int, bool] = {}
@@ -187,37 +189,37 @@ def kill_and_resume(
         aim = rng.random()
         if aim < _TORN:
             torn = f"torn:{int(2 ** rng.uniform(*_TORN_SIZES))}"
-            run = nursery.start(folder, *arguments, "resume=true", death_point=torn)
+            run = fork_server.start(folder, *arguments, "resume=true", death_point=torn)
             found.kills += run.wait() != 0
         else:
-            run = nursery.start(folder, *arguments, "resume=true")
+            run = fork_server.start(folder, *arguments, "resume=true")
             found.kills += _kill_at_random(run, aim < _TORN + _AT_END, seconds, rng)
         wait_for_the_lock(folder)
         now = trials_in_store(folder)
         found.lost += sum(now.get(trial) != success for trial, success in known.items())
         found.lost += max(0, run.num_saved() - (len(now) - len(known)))
         known = now
-    found.exit_code, found.message = nursery.finish(folder, *arguments, "resume=true")
+    found.exit_code, found.message = fork_server.finish(folder, *arguments, "resume=true")
     now = trials_in_store(folder)
     found.lost += sum(now.get(trial) != success for trial, success in known.items())
     return found
 
 
 def _kill_at_random(run: Run, at_end: bool, seconds: float, rng: random.Random) -> bool:
-    if at_end:  # The datasets are finished, or have just got their names.
+    if at_end:  # The datasets are complete, or have just been renamed.
         last = rng.choice([run.folder.demos, run.folder.stats])
         run.until(last.exists)
         time.sleep(rng.uniform(0.0, 0.02))
     else:
         time.sleep(rng.uniform(0.1, 0.9) * seconds)
-    who = rng.choice([(True, True), (True, False), (False, True)])
-    hit = run.kill(generator=who[0], writer=who[1])
+    generator, writer = rng.choice([(True, True), (True, False), (False, True)])
+    hit = run.kill(generator, writer)
     run.wait()
     return hit
 
 
 def wait_for_the_lock(folder: RunFolder, timeout: float = HANG_S) -> None:
-    """Wait until the last process of a killed run has gone: a writer whose generator died ends by itself."""
+    """Wait until the last process of a killed run has ended: a writer without generator ends by itself."""
     end = time.monotonic() + timeout
     while folder.lock.exists() and time.monotonic() < end:
         with open(folder.lock) as file:
@@ -235,10 +237,10 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _be_nursery(folder: str) -> None:
+def _serve_forks(folder: str) -> None:
     import torch
 
-    import isaaclab_mimic_ext.run.generate  # noqa: F401  # Imported for the runs to come.
+    import isaaclab_mimic_ext.run.generate  # noqa: F401  # Imported once for all forked runs.
 
     torch.set_num_threads(1)
     for line in sys.stdin:
@@ -248,23 +250,23 @@ def _be_nursery(folder: str) -> None:
         else:
             answer = os.fork()
             if answer == 0:
-                _be_run(order, folder)
+                _run_generation(order, folder)
         print(answer, flush=True)
 
 
-def _be_run(order: dict[str, Any], folder: str) -> None:
+def _run_generation(order: dict[str, Any], folder: str) -> None:
     import resource
 
     from isaaclab_mimic_ext.commands.main import run_script
     from isaaclab_mimic_ext.run.writer import EpisodeWriter
 
-    os.dup2(os.open(order["said"], os.O_WRONLY | os.O_CREAT), 2)
+    os.dup2(os.open(order["stderr"], os.O_WRONLY | os.O_CREAT), 2)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.setpgid(0, 0)
     answer, saved = EpisodeWriter._answer, os.open(order["saved"], os.O_WRONLY | os.O_CREAT)
 
-    def noted(self: EpisodeWriter) -> Any:
+    def answer_and_note(self: EpisodeWriter) -> Any:
         summary = answer(self)
         if summary is None:
             os.write(saved, f"{self.num_saved}\n".encode())
@@ -272,7 +274,7 @@ def _be_run(order: dict[str, Any], folder: str) -> None:
                 os.kill(os.getpid(), number)
         return summary
 
-    EpisodeWriter._answer = noted  # type: ignore[method-assign]
+    EpisodeWriter._answer = answer_and_note  # type: ignore[method-assign]
     if order["death_point"]:
         os.environ["DEATH_POINT"] = order["death_point"]
         sys.path.append(folder)
@@ -293,4 +295,4 @@ def _be_run(order: dict[str, Any], folder: str) -> None:
 
 
 if __name__ == "__main__":
-    _be_nursery(sys.argv[1])
+    _serve_forks(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Jobs from composed configurations: generation through the library, everything else as the command does it."""
+"""Run jobs from composed configurations: generation through the library, all other jobs as their command does."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ from isaaclab_mimic_ext.run.result import RunResult
 
 
 def run_generation(cfg: GenerateCfg) -> RunResult:
-    """The report of a run.
+    """Run a generation and return its result.
 
     Raises:
-        BudgetExhausted: a budget ended it.
+        BudgetExhausted: a budget ended the run.
     """
-    report = generate_run(cfg)
-    if not report.target_reached:
-        raise BudgetExhausted(report.stop_reason)
-    return report
+    result = generate_run(cfg)
+    if not result.target_reached:
+        raise BudgetExhausted(result.stop_reason)
+    return result
 
 
 def run_annotation(cfg: AnnotateDemosCfg) -> list[Annotation]:
-    """The annotations of a file's demos, replayed three at a time."""
+    """Annotate the demos of a file, replayed three at a time."""
     env = make_scene(cfg, 3)
     try:
         return annotate_file(

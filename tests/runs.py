@@ -1,4 +1,4 @@
-"""Runs that tests start, end, and start again, and what they come to."""
+"""Helpers for tests that start, end and resume runs, and compare their datasets."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from isaaclab_mimic_ext.errors import BudgetExhausted
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder
-from tests.faults import Nursery, Run
+from tests.faults import ForkServer, Run
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 
@@ -38,18 +38,18 @@ def run(source: Path, folder: RunFolder, *overrides: str) -> RunResult:
 
 
 def begin(source: Path, folder: RunFolder, num_trials: int = 9) -> None:
-    """Leave a run that can be continued."""
+    """Start a run that a budget ends, so that it can be resumed."""
     with pytest.raises(BudgetExhausted):
         run(source, folder, f"datagen_config.max_trials={num_trials}")
 
 
 def contents(folder: RunFolder) -> dict[str, tuple[int, int]]:
-    """Name -> size and time of change of every file."""
+    """Size and modification time of every file, by name."""
     return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.path.iterdir()}
 
 
 def assert_same_dataset(folder: RunFolder, undisturbed: RunFolder) -> None:
-    """The same demos under the same numbers, each of the same trial, and nothing left over."""
+    """Check that both datasets have the same demos of the same trials in the same order, and that no `.part` file exists."""
     assert dataset_digest(folder.demos) == dataset_digest(undisturbed.demos)
     assert trials_of(folder) == trials_of(undisturbed)
     assert not list(folder.path.glob("*.part"))
@@ -61,12 +61,12 @@ def trials_of(folder: RunFolder) -> list[int]:
 
 
 def replaced(arguments: list[str], argument: str) -> list[str]:
-    """A command line may give a field only once."""
+    """Replace the argument of a field: a command line may set a field only once."""
     return [*(other for other in arguments if other.partition("=")[0] != argument.partition("=")[0]), argument]
 
 
-def under_way(nursery: Nursery, folder: RunFolder, *arguments: str) -> Run:
-    """A run that has some trials saved, and many to go."""
-    run = nursery.start(folder, *arguments)
+def under_way(fork_server: ForkServer, folder: RunFolder, *arguments: str) -> Run:
+    """Start a run, and wait until its first trials are saved."""
+    run = fork_server.start(folder, *arguments)
     assert run.until(lambda: run.num_saved() > 0), run.message()
     return run

@@ -2,7 +2,7 @@
 
     python -m tests.signalled SIGTERM 2 "Evaluating" scripts/train.py ...
 
-The signal comes with the second message that contains the words: at the same place of the run on any machine.
+The signal is sent at the second message that contains the words, which is the same point of the run on any machine.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main(number: str, count: str, words: str, script: str) -> None:
-    """Run `script` as `__main__`, with a signal to itself at the message number `count` that contains `words`."""
+    """Run `script` as `__main__`, and send the signal at its `count`-th message that contains `words`."""
     make_record, left = logging.getLogRecordFactory(), [int(count)]
 
     def watched(*args: Any, **kwargs: Any) -> logging.LogRecord:

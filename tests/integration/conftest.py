@@ -7,7 +7,7 @@ import pytest
 
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.session import RunFolder
-from tests.faults import Nursery, open_nursery
+from tests.faults import ForkServer, open_fork_server
 from tests.runs import PATIENT, SHAKY, TARGET, run
 
 
@@ -24,8 +24,8 @@ def arguments(kinematic_source: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with open_nursery(tmp_path_factory.mktemp("nursery")) as opened:
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with open_fork_server(tmp_path_factory.mktemp("fork_server")) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""Every reason that the desktop organizer knows, planted into a running trial and named; hopeless trials stopped early."""
+"""Every reason of failure of the desktop organizer is detected when its fault is planted; hopeless trials end early."""
 
 # N envs
 
@@ -32,7 +32,7 @@ PLANNED_TO_FAIL = 20
 
 
 def run_spoiled(source: Path, folder: Path, fault: Fault) -> TrialRecord:
-    """Trial 0 alone, without noise, with a fault; its record."""
+    """Run only trial 0, without noise and with a fault, and return its record."""
     one = ("num_envs=1", "datagen_config.generation_num_trials=1", "datagen_config.generation_guarantee=false")
     cfg = generate_cfg(source, folder, *one, *QUIET)
     env = start_env(cfg)
@@ -65,7 +65,7 @@ def in_basket(generator: Generator) -> bool:
 
 @pytest.fixture(scope="module")
 def clean(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> TrialRecord:
-    """The trial as it is without any fault."""
+    """Record of the trial without a fault."""
     record = run_spoiled(kinematic_source, tmp_path_factory.mktemp("clean"), lambda generator, step, actions: None)
     assert record.success and record.reason == ""
     return record
@@ -85,7 +85,7 @@ def slips(generator: Generator, step: int, actions: torch.Tensor) -> None:
 
 
 def basket_gone(generator: Generator, step: int, actions: torch.Tensor) -> None:
-    """Once the way to it is planned."""
+    """Remove the basket after the transit to it is planned."""
     is_there = float(generator.env.scene.object_pose[0, BASKET, 0, 3]) < 0.6  # type: ignore[attr-defined]
     if is_there and int(generator.planner.subtask[0, 0]) == 3:
         move_object(generator, BASKET, (0.25, -0.2, 0.0))
@@ -131,13 +131,13 @@ def no_plan(generator: Generator, step: int, actions: torch.Tensor) -> None:
         (no_plan, "the planner failed: "),
     ],
 )
-def test_a_planted_fault_is_named(fault: Fault, reason: str, kinematic_source: Path, tmp_path: Path) -> None:
+def test_planted_fault_is_reported_as_its_reason(fault: Fault, reason: str, kinematic_source: Path, tmp_path: Path) -> None:
     record = run_spoiled(kinematic_source, tmp_path / "run", fault)
     assert not record.success
     assert record.reason.startswith(reason)
 
 
-def test_a_drop_has_happened_when_the_gripper_lost_the_bottle(
+def test_step_of_a_drop_is_the_step_in_which_the_gripper_lost_the_bottle(
     clean: TrialRecord, kinematic_source: Path, tmp_path: Path
 ) -> None:
     record = run_spoiled(kinematic_source, tmp_path / "run", slips)
@@ -145,18 +145,18 @@ def test_a_drop_has_happened_when_the_gripper_lost_the_bottle(
     assert lifted < record.notes["step"] < clean.notes["reached"][3]
 
 
-def test_physics_broke_at_the_step_that_gave_the_first_bad_number(kinematic_source: Path, tmp_path: Path) -> None:
+def test_step_of_diverged_physics_is_the_first_step_that_is_not_finite(kinematic_source: Path, tmp_path: Path) -> None:
     record = run_spoiled(kinematic_source, tmp_path / "run", breaks)
     assert record.notes["step"] in (30, 31)
 
 
-def test_a_planner_that_fails_ends_its_trial_at_once(kinematic_source: Path, tmp_path: Path) -> None:
+def test_planner_failure_ends_its_trial_immediately(kinematic_source: Path, tmp_path: Path) -> None:
     record = run_spoiled(kinematic_source, tmp_path / "run", no_plan)
     assert record.length == PLANNED_TO_FAIL + 1
     assert record.notes["stopped"]
 
 
-def test_a_trial_that_ends_when_a_segment_is_due_leaves_nothing_to_the_next_one(
+def test_trial_that_ends_when_a_segment_is_due_does_not_affect_the_next_trial(
     kinematic_source: Path, tmp_path: Path
 ) -> None:
     """Its env begins a new trial in that very step; what was due belonged to the old one."""
@@ -193,7 +193,7 @@ def test_a_trial_that_ends_when_a_segment_is_due_leaves_nothing_to_the_next_one(
     ("above", "first_open", "last_open", "reason"),
     [(0.0, 0, 2, TOO_LATE), (0.15, 4, 0, NOT_HELD), (0.15, 8, 2, FLICKERED)],
 )
-def test_success_that_is_not_held_is_told_apart(
+def test_success_that_is_not_held_has_its_own_reason(
     above: float, first_open: int, last_open: int, reason: str, clean: TrialRecord, kinematic_source: Path, tmp_path: Path
 ) -> None:
     """Once the bottle lies in the basket and the hand is above a height, its fingers are open in some steps only."""
@@ -246,7 +246,9 @@ def test_stopping_hopeless_trials_keeps_the_same_demos(kinematic_source: Path, t
     assert Counter(record.reason for record in stopped)["never grasped"]
 
 
-def test_where_any_step_of_success_counts_stopping_keeps_the_same_demos(kinematic_source: Path, tmp_path: Path) -> None:
+def test_stopping_hopeless_trials_keeps_the_same_demos_with_success_in_any_step(
+    kinematic_source: Path, tmp_path: Path
+) -> None:
     overrides = ("datagen_config.generation_num_trials=60", "datagen_config.success_rule=any_step")
     _check_that_stopping_keeps_the_same_demos(kinematic_source, tmp_path, *SHAKY, *overrides)
 
@@ -263,7 +265,7 @@ def test_stopping_hopeless_trials_keeps_the_same_demos_with_physics(tmp_path: Pa
     _check_that_stopping_keeps_the_same_demos(source, tmp_path, *noise, *overrides)
 
 
-def test_no_trial_of_the_sources_scene_is_hopeless_before_it_has_grasped() -> None:
+def test_no_trial_in_the_scene_of_a_source_demo_is_hopeless_before_its_grasp() -> None:
     """The bottle stands on the table, and the hand is far away: only that the grasp is over makes this hopeless."""
     env = start_env(generate_cfg(Path(), Path(), "num_envs=8"))
     over = {"grasp": torch.zeros(8, dtype=torch.bool)}
@@ -273,7 +275,7 @@ def test_no_trial_of_the_sources_scene_is_hopeless_before_it_has_grasped() -> No
     env.close()
 
 
-def test_a_record_says_where_objects_began_and_what_was_chosen(clean: TrialRecord) -> None:
+def test_record_contains_initial_places_and_selected_source_demos(clean: TrialRecord) -> None:
     notes = clean.notes
     task = load_task(TASK)
     scene = np.array(notes["scene"])

@@ -1,4 +1,4 @@
-"""Whole runs on the kinematic engine: the dataset depends on the trials alone, agrees with itself, is never half there."""
+"""Complete runs on the kinematic engine: the dataset depends only on the trials, is consistent, and is never incomplete."""
 
 # T steps of a demo, K trials that count
 
@@ -79,12 +79,12 @@ def failed_dataset(datasets: dict[int, RunFolder]) -> Path:
     return datasets[7].failed_demos
 
 
-def test_the_number_of_envs_does_not_change_a_byte(datasets: dict[int, RunFolder]) -> None:
+def test_dataset_does_not_depend_on_the_number_of_envs(datasets: dict[int, RunFolder]) -> None:
     assert len({dataset_digest(run.demos) for run in datasets.values()}) == 1
     assert len({dataset_digest(run.failed_demos) for run in datasets.values()}) == 1
 
 
-def test_another_seed_gives_another_dataset(kinematic_source: Path, folder: RunFolder, dataset: Path) -> None:
+def test_different_seed_gives_a_different_dataset(kinematic_source: Path, folder: RunFolder, dataset: Path) -> None:
     targets = ("num_envs=64", f"datagen_config.generation_num_trials={NUM_SUCCESSES}", SHAKY)
     run(kinematic_source, folder, *targets, "datagen_config.seed=2")
     actions = [[leaves["actions"] for _, _, leaves in demos_of(path)] for path in (dataset, folder.demos)]
@@ -100,7 +100,7 @@ def test_demos_are_numbered_in_the_order_of_their_trials(dataset: Path, failed_d
         assert trials == sorted(set(trials))
 
 
-def test_both_files_together_hold_every_trial_once(dataset: Path, failed_dataset: Path) -> None:
+def test_both_files_together_contain_every_trial_once(dataset: Path, failed_dataset: Path) -> None:
     succeeded, failed = demos_of(dataset), demos_of(failed_dataset)
     assert len(succeeded) == NUM_SUCCESSES
     assert failed, "the test needs failures; shake more"
@@ -129,7 +129,7 @@ def test_counts_lengths_rewards_and_dones_agree(dataset: Path, failed_dataset: P
             assert bool(attributes["success"]) == bool((leaves["rewards"][-5:] == 1.0).all()), name
 
 
-def test_what_is_observed_is_the_state_that_the_step_before_left(dataset: Path) -> None:
+def test_observation_shows_the_state_after_the_previous_step(dataset: Path) -> None:
     for name, _, leaves in demos_of(dataset):
         for obj in ("ketchup", "basket", "orange_juice", "cream_cheese"):
             pose = leaves[f"states/rigid_object/{obj}/root_pose"]
@@ -148,7 +148,7 @@ def test_what_is_observed_is_the_state_that_the_step_before_left(dataset: Path) 
         assert not leaves["obs/actions"][0].any(), name
 
 
-def test_the_first_observation_is_of_the_initial_state(dataset: Path) -> None:
+def test_first_observation_shows_the_initial_state(dataset: Path) -> None:
     for name, _, leaves in demos_of(dataset):
         for obj in ("ketchup", "basket", "orange_juice", "cream_cheese"):
             pose = leaves[f"initial_state/rigid_object/{obj}/root_pose"][0]
@@ -158,7 +158,7 @@ def test_the_first_observation_is_of_the_initial_state(dataset: Path) -> None:
         assert np.array_equal(leaves["obs/eef_pos"][0], eef[:3]), name
 
 
-def test_actions_are_commands_that_the_action_space_allows(dataset: Path) -> None:
+def test_actions_are_within_the_action_space(dataset: Path) -> None:
     for name, _, leaves in demos_of(dataset):
         assert np.abs(leaves["actions"][:, :6]).max() <= 1.0, name
         assert set(np.unique(leaves["actions"][:, 6]).tolist()) <= {-1.0, 1.0}, name
@@ -179,14 +179,14 @@ def test_replaying_actions_from_the_initial_state_gives_the_recorded_states(data
             assert np.abs(state["articulation"]["robot"]["joint_position"][0].numpy() - robot).max() < 1e-4, (name, step)
 
 
-def test_failed_trials_are_not_kept_unasked(kinematic_source: Path, folder: RunFolder) -> None:
+def test_failed_trials_are_not_kept_by_default(kinematic_source: Path, folder: RunFolder) -> None:
     report = run(kinematic_source, folder, *QUICK)
     assert report.num_demos == 3
     assert [path.name for path in folder.path.glob("*.hdf5*")] == ["demo.hdf5"]
 
 
 @pytest.mark.parametrize("limit", ["max_num_failures=4", "max_total_failures=4"])
-def test_an_exhausted_budget_leaves_a_valid_file(kinematic_source: Path, folder: RunFolder, limit: str) -> None:
+def test_exhausted_budget_leaves_a_valid_dataset(kinematic_source: Path, folder: RunFolder, limit: str) -> None:
     overrides = (*QUICK, HOPELESS, "datagen_config.generation_keep_failed=true", f"datagen_config.{limit}")
     with pytest.raises(BudgetExhausted, match=limit.split("=")[0]) as raised:
         run(kinematic_source, folder, *overrides)
@@ -198,13 +198,15 @@ def test_an_exhausted_budget_leaves_a_valid_file(kinematic_source: Path, folder:
     assert not list(folder.path.glob("*.part"))
 
 
-def test_without_guarantee_a_hopeless_run_ends_after_that_many_trials(kinematic_source: Path, folder: RunFolder) -> None:
+def test_without_guarantee_a_run_without_success_ends_after_the_target_number_of_trials(
+    kinematic_source: Path, folder: RunFolder
+) -> None:
     report = run(kinematic_source, folder, *QUICK, HOPELESS, "datagen_config.generation_guarantee=false")
     assert (report.num_attempts, report.num_successes, report.num_demos) == (3, 0, 0)
     assert sum(report.failures.values()) == 3
 
 
-def test_success_is_counted_by_both_rules_whichever_the_run_goes_by(
+def test_success_is_counted_by_both_rules(
     kinematic_source: Path, folder: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     never_held = (*QUICK, "datagen_config.num_success_steps=1000", "datagen_config.generation_guarantee=false")
@@ -215,7 +217,7 @@ def test_success_is_counted_by_both_rules_whichever_the_run_goes_by(
     assert f"0 by success_rule=held, {report.num_attempts} by success_rule=any_step" in caplog.text
 
 
-def test_a_signal_keeps_every_finished_demo(
+def test_signal_keeps_every_finished_demo(
     kinematic_source: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -245,8 +247,8 @@ def test_a_signal_keeps_every_finished_demo(
 
 
 @pytest.mark.parametrize("name", ["demo.hdf5", "demo_failed.hdf5", "demo.hdf5.part"])
-def test_a_folder_that_holds_a_run_is_refused_and_left_alone(kinematic_source: Path, folder: RunFolder, name: str) -> None:
-    """A finished one, or what a killed one left."""
+def test_folder_that_contains_a_run_is_refused_and_unchanged(kinematic_source: Path, folder: RunFolder, name: str) -> None:
+    """A finished run, or the files of a killed run."""
     folder.path.mkdir()
     (folder.path / name).write_text("precious")
     with pytest.raises(OutputError, match=rf"already contains a run \({name}\); .* overwrite=true"):
@@ -267,13 +269,13 @@ def test_overwriting_replaces_the_whole_run(kinematic_source: Path, folder: RunF
     assert (folder.path / "notes.txt").read_text() == "not ours"
 
 
-def test_more_envs_than_fit_are_refused_before_they_are_made(kinematic_source: Path, folder: RunFolder) -> None:
+def test_too_many_envs_for_memory_are_refused_before_they_are_created(kinematic_source: Path, folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match=r"num_envs: 100000000 envs need .* use num_envs <= \d"):
         run(kinematic_source, folder, "num_envs=100000000", "datagen_config.generation_num_trials=3")
     assert folder.present() == []
 
 
-def test_a_run_that_cannot_begin_leaves_nothing(kinematic_source: Path, folder: RunFolder) -> None:
+def test_run_that_cannot_start_leaves_no_files(kinematic_source: Path, folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match="pose_range"):
         run(kinematic_source, folder, *QUICK, "events.randomize_ketchup.pose_range.x=[1.0,2.0]")
     assert folder.present() == []
@@ -299,7 +301,7 @@ if __name__ == "__main__":
 
 @requires.mark("linux", hasattr(resource, "RLIMIT_FSIZE"), "the system has no limit on file sizes")
 @pytest.mark.parametrize(("limit", "num_trials"), [(700_000, 20), (4_000_000, 300), (1_500_000, 20)])
-def test_a_writer_that_runs_out_of_space_ends_the_run_in_one_message(
+def test_full_disk_of_the_writer_ends_the_run_with_one_message(
     kinematic_source: Path, folder: RunFolder, tmp_path: Path, limit: int, num_trials: int
 ) -> None:
     """In the first demos, in the middle of a run, and in its last demos."""
@@ -320,7 +322,7 @@ def _with_repository_on_the_path() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def test_the_source_is_what_the_demos_say_it_is(dataset: Path, kinematic_source: Path) -> None:
+def test_demos_name_the_source_demo_that_they_were_generated_from(dataset: Path, kinematic_source: Path) -> None:
     with h5py.File(kinematic_source) as file:
         num_sources = len(file["data"])
     for name, attributes, _ in demos_of(dataset):

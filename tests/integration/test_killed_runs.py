@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, or finished, and what they come to when they go on."""
+"""Runs that are killed, stopped or finished, and their result when they are resumed."""
 
 import json
 import random
@@ -13,17 +13,17 @@ from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
-from tests.faults import Nursery, kill_and_resume
+from tests.faults import ForkServer, kill_and_resume
 from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of
 
 pytestmark = requires.mark("linux", Path("/proc/self/task").is_dir(), "finds the writer's process through /proc")
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_run_killed_at_random_instants_comes_to_the_same_dataset(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, seed: int
+def test_run_killed_at_random_instants_gives_the_same_dataset(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, seed: int
 ) -> None:
-    found = kill_and_resume(nursery, folder, arguments, seconds=2.0, max_kills=3, rng=random.Random(seed))
+    found = kill_and_resume(fork_server, folder, arguments, seconds=2.0, max_kills=3, rng=random.Random(seed))
     assert (found.exit_code, found.lost) == (0, 0), found
     assert_same_dataset(folder, undisturbed)
 
@@ -42,7 +42,7 @@ DEATHS = [
     "torn:400000",
     "torn:1000000",
     "torn:1900000",
-    # While the store gives its space back.
+    # While the store releases its disk space.
     "statement:DELETE FROM episodes:within:5",
     "statement:VACUUM:before:1",
     "statement:VACUUM:within:5",
@@ -51,39 +51,39 @@ DEATHS = [
 
 
 @pytest.mark.parametrize("death_point", DEATHS)
-def test_a_writer_that_is_killed_ends_the_run_with_one_message_and_loses_nothing(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
+def test_killed_writer_ends_the_run_with_one_message_and_without_loss(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
 ) -> None:
     """As the kernel does when memory runs out."""
-    exit_code, message = nursery.finish(folder, *arguments, death_point=death_point)
+    exit_code, message = fork_server.finish(folder, *arguments, death_point=death_point)
     assert exit_code == 1
     assert message.startswith("RecorderError: the writer's process was killed by signal ")
     assert ("possibly out of memory" in message) == ("torn" not in death_point)
     assert "run.sqlite; continue with resume=true" in message
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert fork_server.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)
 
 
 @pytest.mark.parametrize(
     "death_point", ["reports:write_text:before:1", "reports:write_text:after:1", "RunStore:set_facts:before:2"]
 )
-def test_a_run_that_is_killed_before_its_statistics_gets_them_when_it_is_resumed(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
+def test_run_killed_before_its_statistics_gets_them_when_resumed(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str
 ) -> None:
-    exit_code, _ = nursery.finish(folder, *arguments, own_death_point=death_point)
+    exit_code, _ = fork_server.finish(folder, *arguments, own_death_point=death_point)
     assert exit_code == -signal.SIGKILL
     assert_same_dataset(folder, undisturbed)
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert fork_server.finish(folder, *arguments, RESUME) == (0, "")
     found, expected = (json.loads(path.stats.read_text()) for path in (folder, undisturbed))
     for timed in ("time", "time spent (hrs)", "demos_per_hour", "generation_path"):
         assert (found.pop(timed) is None) == (expected.pop(timed) is None)
     assert found == expected
     before = contents(folder)
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert fork_server.finish(folder, *arguments, RESUME) == (0, "")
     assert contents(folder) == before, "there was nothing left to do"
 
 
-def test_a_finished_run_gets_its_video_when_it_is_asked_for(
+def test_finished_run_gets_a_video_that_is_requested_later(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
 ) -> None:
     shutil.copytree(undisturbed.path, folder.path)
@@ -92,25 +92,25 @@ def test_a_finished_run_gets_its_video_when_it_is_asked_for(
     assert drawn or "pictures cannot be rendered" in folder.log.read_text()
 
 
-def test_a_finished_run_goes_on_to_a_larger_target(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, tmp_path: Path
+def test_finished_run_continues_to_a_larger_target(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, tmp_path: Path
 ) -> None:
-    """Also when it is killed on the way, and for failed demos; and then it is what it would have been at once."""
+    """Also after a kill, and for failed demos. The dataset equals the dataset of a single session."""
     more = (*replaced(arguments, "datagen_config.generation_num_trials=35"), "datagen_config.generation_keep_failed=true")
     at_once = RunFolder(tmp_path / "at_once")
-    assert nursery.finish(at_once, *more) == (0, "")
-    assert nursery.finish(folder, *arguments, "datagen_config.generation_keep_failed=true") == (0, "")
+    assert fork_server.finish(at_once, *more) == (0, "")
+    assert fork_server.finish(folder, *arguments, "datagen_config.generation_keep_failed=true") == (0, "")
     assert dataset_digest(folder.demos) == dataset_digest(undisturbed.demos)
-    exit_code, _ = nursery.finish(folder, *more, RESUME, death_point="DatasetFile:add_demo:before:9")
+    exit_code, _ = fork_server.finish(folder, *more, RESUME, death_point="DatasetFile:add_demo:before:9")
     assert exit_code == 1
-    assert nursery.finish(folder, *more, RESUME) == (0, "")
+    assert fork_server.finish(folder, *more, RESUME) == (0, "")
     assert_same_dataset(folder, at_once)
     assert dataset_digest(folder.failed_demos) == dataset_digest(at_once.failed_demos)
-    assert nursery.finish(folder, *arguments, "datagen_config.generation_keep_failed=true", RESUME) == (0, "")
+    assert fork_server.finish(folder, *arguments, "datagen_config.generation_keep_failed=true", RESUME) == (0, "")
     assert_same_dataset(folder, at_once)
 
 
-def test_a_finished_demo_that_changed_on_the_disk_is_not_taken_over(
+def test_finished_demo_that_changed_on_the_disk_is_not_copied(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
 ) -> None:
     shutil.copytree(undisturbed.path, folder.path)
@@ -120,49 +120,49 @@ def test_a_finished_demo_that_changed_on_the_disk_is_not_taken_over(
         run(kinematic_source, folder, RESUME, "datagen_config.generation_num_trials=25")
 
 
-def test_resuming_a_finished_run_touches_nothing(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
+def test_resuming_a_finished_run_changes_no_file(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
 ) -> None:
     shutil.copytree(undisturbed.path, folder.path)
     before = contents(folder)
-    run = nursery.start(folder, *arguments, RESUME)
+    run = fork_server.start(folder, *arguments, RESUME)
     assert run.wait() == 0
-    assert f"is finished, with {NUM_DEMOS} demos" in run.said.read_text()
+    assert f"is already finished ({NUM_DEMOS} demos)" in run.stderr.read_text()
     assert contents(folder) == before
 
 
-def test_a_finished_run_needs_its_source_no_longer(kinematic_source: Path, undisturbed: RunFolder, tmp_path: Path) -> None:
+def test_finished_run_does_not_need_its_source_file(kinematic_source: Path, undisturbed: RunFolder, tmp_path: Path) -> None:
     assert run(tmp_path / "gone.hdf5", undisturbed, RESUME) is None
 
 
-def test_a_finished_run_without_its_demos_is_refused(
+def test_finished_run_without_its_dataset_is_refused(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
 ) -> None:
-    """What they were made of is gone from the store: an empty dataset would pass for the whole one."""
+    """The store has deleted the episodes, so a resumed run would otherwise write an empty dataset."""
     shutil.copytree(undisturbed.path, folder.path)
     folder.demos.unlink()
     with pytest.raises(OutputError, match=r"is finished, but demo\.hdf5 is missing; restore the file"):
         run(kinematic_source, folder, RESUME)
 
 
-def test_a_stopped_run_ends_soon_and_goes_on(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
+def test_stopped_run_ends_soon_and_can_be_resumed(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder
 ) -> None:
-    first = nursery.start(folder, *replaced(arguments, "num_envs=1"), signal_at_save=signal.SIGTERM)
+    first = fork_server.start(folder, *replaced(arguments, "num_envs=1"), signal_at_save=signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
     assert "to continue, use resume=true" in first.message()
     assert 0 < len(trials_of(folder)) < NUM_DEMOS
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert fork_server.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)
 
 
 @pytest.mark.parametrize("limit", [900_000, 1_900_000])
-def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_space(
-    nursery: Nursery, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, limit: int
+def test_run_ended_by_a_full_disk_can_be_resumed_when_there_is_space(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, limit: int
 ) -> None:
-    exit_code, message = nursery.finish(folder, *arguments, limit=limit)
+    exit_code, message = fork_server.finish(folder, *arguments, limit=limit)
     assert exit_code == 1
     assert message.startswith("RecorderError: ") and "cannot be written: " in message and "resume=true" in message, message
     assert not folder.demos.exists()
-    assert nursery.finish(folder, *arguments, RESUME) == (0, "")
+    assert fork_server.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)

@@ -67,13 +67,13 @@ def record(path: Path, num_demos: int, gives_up: tuple[int, ...] = ()) -> Person
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long there was to wait after each step; nobody waits."""
+    """Times that the recording would sleep after each step [s]; the test does not sleep."""
     times: list[float] = []
     monkeypatch.setattr(teleoperate_live.time, "sleep", times.append)
     return times
 
 
-def test_what_a_person_solves_is_recorded_step_by_step(tmp_path: Path, slept: list[float]) -> None:
+def test_successful_attempt_of_a_person_is_recorded_step_by_step(tmp_path: Path, slept: list[float]) -> None:
     record(tmp_path / "raw.hdf5", 2)
     with h5py.File(tmp_path / "raw.hdf5") as file:
         demos = list(file["data"].values())
@@ -87,7 +87,7 @@ def test_what_a_person_solves_is_recorded_step_by_step(tmp_path: Path, slept: li
     assert min(slept) >= 0.0
 
 
-def test_an_attempt_that_is_given_up_is_no_demo(tmp_path: Path) -> None:
+def test_aborted_attempt_is_not_recorded(tmp_path: Path) -> None:
     person = record(tmp_path / "raw.hdf5", 1, gives_up=(0, 1))
     assert person.attempt == 2
     with h5py.File(tmp_path / "raw.hdf5") as file:
@@ -95,7 +95,7 @@ def test_an_attempt_that_is_given_up_is_no_demo(tmp_path: Path) -> None:
         assert demo.attrs["trial"] == 2
 
 
-def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
+def test_live_device_is_refused_for_two_arms(tmp_path: Path) -> None:
     env = make_env(load_task("two_arm_lift_tray"), SimCfg(engine="kinematic"), {}, 1)
     env.reset(torch.zeros(1, dtype=torch.int64), Draws(SEED, torch.tensor([0])))
     path = tmp_path / "raw.hdf5"
@@ -118,7 +118,7 @@ def test_one_device_cannot_move_two_arms(tmp_path: Path) -> None:
         (["headless=true"], "teleop_device: 'keyboard' requires a window, but headless is true; omit --headless"),
     ],
 )
-def test_keyboard_is_refused_where_there_is_no_window(words: list[str], message: str, tmp_path: Path) -> None:
+def test_keyboard_is_refused_without_a_window(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         words = ["teleop_device=keyboard", f"output_file={tmp_path / 'raw.hdf5'}", *words]
         command("record", load_config("record_demos", words))

@@ -27,12 +27,12 @@ def count(output: Path) -> int:
         return len(file["data"])
 
 
-def test_as_many_demos_are_recorded_as_were_asked_for(tmp_path: Path) -> None:
+def test_requested_number_of_demos_is_recorded(tmp_path: Path) -> None:
     assert record(tmp_path / "raw.hdf5", "num_demos=3") == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_every_finished_demo(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_keeps_every_finished_demo(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output, step, num_steps = tmp_path / "raw.hdf5", KinematicEnv.step, 0
 
     def step_and_signal(env: KinematicEnv, *arguments: Any) -> None:
@@ -54,7 +54,7 @@ def test_a_signal_keeps_every_finished_demo(number: int, tmp_path: Path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["raw.hdf5"]
 
 
-def test_an_operator_that_always_fails_ends_at_the_budget(tmp_path: Path) -> None:
+def test_operator_that_always_fails_ends_at_the_budget(tmp_path: Path) -> None:
     hopeless = ("datagen_config.num_success_steps=1000", "datagen_config.max_num_failures=4")
     with pytest.raises(BudgetExhausted, match="4 trials in a row failed; 0 demos are in"):
         record(tmp_path / "raw.hdf5", "num_demos=4", *hopeless)

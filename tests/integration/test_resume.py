@@ -1,4 +1,4 @@
-"""Runs that are refused, starved, or ended by a budget, and what they come to when they go on."""
+"""Runs that are refused, interrupted or ended by a budget, and their result when they are resumed."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run import generate as library
 from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
-from tests.faults import Nursery, trials_in_store
+from tests.faults import ForkServer, trials_in_store
 from tests.jobs import command
 from tests.kinematic_sources import read_tree, write_source_file
 from tests.runs import NUM_DEMOS, OVERWRITE, RESUME, assert_same_dataset, begin, contents, replaced, run, run_cfg, under_way
@@ -25,7 +25,7 @@ from tests.runs import NUM_DEMOS, OVERWRITE, RESUME, assert_same_dataset, begin,
 pytestmark = requires.mark("linux", Path("/proc/self/task").is_dir(), "finds the writer's process through /proc")
 
 
-def test_another_number_of_envs_and_threads_may_finish_a_run(
+def test_run_can_be_resumed_with_a_different_number_of_envs_and_threads(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
 ) -> None:
     begin(kinematic_source, folder)
@@ -41,7 +41,7 @@ BUDGETS = ["max_num_failures=2", "max_total_failures=3", "max_trials=7", "max_ti
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_a_budget_ends_a_run_in_order_and_without_it_the_run_goes_on(
+def test_run_ended_by_a_budget_can_be_resumed_without_the_budget(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, budget: str
 ) -> None:
     with pytest.raises(BudgetExhausted, match=budget.partition("=")[0]) as raised:
@@ -55,7 +55,7 @@ def test_a_budget_ends_a_run_in_order_and_without_it_the_run_goes_on(
     assert_same_dataset(folder, undisturbed)
 
 
-def test_a_larger_budget_gives_what_it_would_have_given_at_once(
+def test_resuming_with_a_larger_budget_gives_the_dataset_of_one_session(
     kinematic_source: Path, folder: RunFolder, tmp_path: Path
 ) -> None:
     at_once = RunFolder(tmp_path / "at_once")
@@ -67,7 +67,7 @@ def test_a_larger_budget_gives_what_it_would_have_given_at_once(
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_resuming_nothing_starts_a_run(
+def test_resume_in_an_empty_folder_starts_a_run(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, exists: bool
 ) -> None:
     if exists:
@@ -76,7 +76,7 @@ def test_resuming_nothing_starts_a_run(
     assert_same_dataset(folder, undisturbed)
 
 
-def test_a_run_is_not_started_over_another(kinematic_source: Path, folder: RunFolder) -> None:
+def test_existing_run_is_not_overwritten_by_default(kinematic_source: Path, folder: RunFolder) -> None:
     begin(kinematic_source, folder)
     before = contents(folder)
     with pytest.raises(OutputError, match=r"already contains a run .* continue it with resume=true") as raised:
@@ -85,7 +85,7 @@ def test_a_run_is_not_started_over_another(kinematic_source: Path, folder: RunFo
     assert contents(folder) == before
 
 
-def test_another_run_is_refused_naming_all_that_differs(
+def test_resuming_with_a_different_configuration_lists_all_differences(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, tmp_path: Path
 ) -> None:
     source = write_source_file(tmp_path / "other.hdf5", seed=78)
@@ -101,10 +101,10 @@ def test_another_run_is_refused_naming_all_that_differs(
         assert dataset_digest(path.demos) == before
 
 
-def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
+def test_run_that_another_process_finished_meanwhile_is_unchanged(
     kinematic_source: Path, folder: RunFolder, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It starts and finishes while this one, having looked at the folder, builds its envs."""
+    """The other run starts and finishes after this run has checked the folder, while this run creates its envs."""
     start_env = library.start_env
 
     def overtaken(cfg: object) -> object:
@@ -123,24 +123,24 @@ def test_a_run_that_another_process_finished_meanwhile_is_left_alone(
         shutil.rmtree(folder.path)
 
 
-def test_a_folder_in_use_is_refused_and_free_once_its_process_is_killed(
-    nursery: Nursery, arguments: list[str], folder: RunFolder
+def test_folder_in_use_is_refused_and_free_after_its_process_is_killed(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder
 ) -> None:
     endless = replaced(arguments, "datagen_config.generation_num_trials=100000")
-    first = under_way(nursery, folder, *endless)
+    first = under_way(fork_server, folder, *endless)
     for overrides in ((RESUME,), (), (OVERWRITE,)):
-        exit_code, message = nursery.finish(folder, *endless, *overrides)
+        exit_code, message = fork_server.finish(folder, *endless, *overrides)
         assert exit_code == 2
         assert f"is in use by process {first.pid} on" in message
     # The writer outlives its generator for a moment; the next run waits for it.
     assert first.kill(writer=False)
     assert first.wait() == -signal.SIGKILL
-    exit_code, message = nursery.finish(folder, *endless, RESUME, "datagen_config.max_trials=1")
+    exit_code, message = fork_server.finish(folder, *endless, RESUME, "datagen_config.max_trials=1")
     assert (exit_code, message[:27]) == (3, "BudgetExhausted: max_trials")
 
 
-def test_a_folder_that_cannot_be_written_is_refused(nursery: Nursery, arguments: list[str]) -> None:
-    exit_code, message = nursery.finish(RunFolder(Path("/proc/run")), *arguments, RESUME)
+def test_a_folder_that_cannot_be_written_is_refused(fork_server: ForkServer, arguments: list[str]) -> None:
+    exit_code, message = fork_server.finish(RunFolder(Path("/proc/run")), *arguments, RESUME)
     assert exit_code == 2
     assert message.startswith("OutputError: output_dir: /proc/run cannot be written")
 
@@ -181,7 +181,7 @@ def _another_schema(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garbage, _half, _empty, _wrong_facts, _wrong_trials, _another_schema])
-def test_a_damaged_store_is_refused(kinematic_source: Path, folder: RunFolder, damage: object) -> None:
+def test_damaged_store_is_refused(kinematic_source: Path, folder: RunFolder, damage: object) -> None:
     begin(kinematic_source, folder)
     before = dataset_digest(folder.demos)
     damage(folder.store)  # type: ignore[operator]
@@ -190,9 +190,7 @@ def test_a_damaged_store_is_refused(kinematic_source: Path, folder: RunFolder, d
     assert dataset_digest(folder.demos) == before
 
 
-def test_a_trial_whose_record_is_damaged_is_run_again(
-    kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
-) -> None:
+def test_trial_with_a_damaged_episode_runs_again(kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder) -> None:
     begin(kinematic_source, folder)
     with sqlite3.connect(folder.store) as database:
         trial, found = database.execute("SELECT trial, rows FROM episodes ORDER BY trial LIMIT 1").fetchone()
@@ -207,10 +205,10 @@ def test_a_trial_whose_record_is_damaged_is_run_again(
 
 
 @pytest.mark.parametrize("name", ["eef_pose", "root_velocity"])
-def test_numbers_that_are_not_finite_fail_the_trials_of_their_env_alone(
+def test_values_that_are_not_finite_fail_only_the_trials_of_their_env(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Where the arm is, which breaks the trial, and a velocity, which success does not ask for."""
+    """The values are the pose of the arm, which makes the trial fail, and a velocity, which success does not depend on."""
     advance = KinematicEnv._advance
     steps = [0]
 

@@ -127,7 +127,7 @@ EVERYTHING = ("datagen_config.action_noise_process=ornstein_uhlenbeck", "datagen
         ("desktop_organizer_cluttered", "kinematic"),
     ],
 )
-def test_steps_stay_on_the_device_but_for_the_marked_lines(
+def test_steps_stay_on_the_device_except_for_marked_lines(
     task: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if engine == "mujoco":

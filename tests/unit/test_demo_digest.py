@@ -1,4 +1,4 @@
-"""A demo says what it was when it was written, and whoever reads it compares."""
+"""A demo contains the digest of its data, and readers compare the data with it."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def write(path: Path, **options: object) -> Path:
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip"}, {"format_version": 0}])
-def test_what_was_written_has_its_digest_whatever_the_format(tmp_path: Path, options: dict[str, object]) -> None:
+def test_written_demo_matches_its_digest_in_every_format(tmp_path: Path, options: dict[str, object]) -> None:
     with h5py.File(write(tmp_path / "demo.hdf5", **options)) as file:
         for demo in file["data"].values():
             assert demo.attrs["digest"].decode() == demo_digest(demo)
@@ -43,7 +43,7 @@ def inspect_whole(path: Path) -> DatasetSummary:
 
 @pytest.mark.parametrize("read", [read_demos, inspect_whole, lambda path: list(stream_demos(path))])
 @pytest.mark.parametrize("leaf", LEAVES)
-def test_a_flipped_bit_is_noticed(tmp_path: Path, read: object, leaf: str) -> None:
+def test_flipped_bit_is_detected(tmp_path: Path, read: object, leaf: str) -> None:
     path = write(tmp_path / "demo.hdf5")
     read(path)  # type: ignore[operator]
     with h5py.File(path) as file:
@@ -56,7 +56,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, read: object, leaf: str) -> No
 
 
 @pytest.mark.parametrize("read", [read_demos, inspect_whole, lambda path: list(stream_demos(path))])
-def test_a_digest_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path, read: object) -> None:
+def test_unreadable_digest_is_not_treated_as_missing(tmp_path: Path, read: object) -> None:
     path = write(tmp_path / "demo.hdf5")
     data = bytearray(path.read_bytes())
     named = data.index(b"digest\0\0")  # Of the first demo; the text's type and length come after its name.
@@ -68,7 +68,9 @@ def test_a_digest_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path, read
 
 
 @pytest.mark.parametrize("position", range(14))
-def test_a_damaged_name_of_the_format_does_not_turn_rotations(tmp_path: Path, position: int) -> None:
+def test_damaged_name_of_the_format_attribute_does_not_change_the_order_of_quaternions(
+    tmp_path: Path, position: int
+) -> None:
     path = write(tmp_path / "demo.hdf5")
     data = bytearray(path.read_bytes())
     data[data.index(b"format_version") + position] ^= 1
@@ -77,7 +79,7 @@ def test_a_damaged_name_of_the_format_does_not_turn_rotations(tmp_path: Path, po
         read_demos(path)
 
 
-def test_a_file_of_another_program_needs_no_digest(tmp_path: Path) -> None:
+def test_file_of_a_different_program_needs_no_digest(tmp_path: Path) -> None:
     path = write(tmp_path / "demo.hdf5")
     with h5py.File(path, "r+") as file:
         for demo in file["data"].values():
@@ -87,7 +89,7 @@ def test_a_file_of_another_program_needs_no_digest(tmp_path: Path) -> None:
 
 
 def test_long_texts_have_a_fixed_length(tmp_path: Path) -> None:
-    """Those of any length lie in a heap; HDF5 was seen to read on in a damaged one for ever."""
+    """Texts of variable length are stored in a heap; HDF5 may hang when it reads a damaged heap."""
     with h5py.File(write(tmp_path / "demo.hdf5")) as file:
         for name in ("env_args", "versions"):
             assert not file["data"].attrs.get_id(name).get_type().is_variable_str()

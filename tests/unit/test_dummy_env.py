@@ -1,7 +1,7 @@
-"""The environment protocol by example: the smallest environment that demonstrations can be generated in.
+"""The environment protocol by example: the smallest environment in which demos can be generated.
 
-`DummyEnv` implements `MimicEnv` with plain tensors. Actions move its hand at once; the task is to touch a cube.
-`make_generator` puts together what a run consists of, and the tests run it to its end.
+`DummyEnv` implements `MimicEnv` with plain tensors. Actions move its hand in one step; the task is to touch a cube.
+`make_generator` builds the parts of a run, and the tests run it to its end.
 """
 
 # N envs, n of them addressed, E = 1 end effector, O = 1 object, A = 4 action entries: position [m] and gripper, T steps
@@ -42,7 +42,7 @@ class DummyEnv:
         self.num_envs, self.reach = num_envs, reach
         self.eef_pose, self.object_pose = (torch.eye(4).repeat(num_envs, 1, 1, 1) for _ in range(2))
 
-    # A trial begins: what is random comes from its draws, so that it is the same in any env.
+    # Begin trials. Random numbers come from the draws of the trial, so they do not depend on the env.
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
         self.eef_pose[env_ids] = torch.eye(4)
         self.object_pose[env_ids, 0, :2, 3] = draws.uniform(Stream.OBJECT_POSE, (2,))
@@ -51,7 +51,7 @@ class DummyEnv:
         rows = slice(None) if env_ids is None else env_ids
         self.eef_pose[rows, 0, :3, 3] = actions[rows, :3].clamp(max=self.reach)
 
-    # Targets become actions, and back.
+    # Convert target poses to actions, and back.
     def target_eef_pose_to_action(
         self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor | None = None
     ) -> Tensor:
@@ -66,14 +66,14 @@ class DummyEnv:
     def actions_to_gripper_actions(self, actions: Tensor) -> Tensor:
         return actions[..., None, 3:]
 
-    # The task, asked after every step.
+    # The task, evaluated after every step.
     def success(self) -> Tensor:
         return (self.eef_pose - self.object_pose)[:, 0, :3, 3].norm(dim=1) < 0.05
 
     def failure_conditions(self) -> dict[str, Tensor]:
         return {"touches": self.success()}
 
-    # What is recorded.
+    # Recorded data.
     def observations(self) -> dict[str, Any]:
         return {"hand_pos": self.eef_pose[:, 0, :3, 3], "cube_pos": self.object_pose[:, 0, :3, 3]}
 
@@ -83,7 +83,7 @@ class DummyEnv:
     def env_args(self) -> dict[str, Any]:
         return {"env_name": "dummy", "type": 2}
 
-    # Not used here: restoring states, subtask signals, SkillGen, a driving base, early stops.
+    # Not used here: restoring states, subtask signals, SkillGen, a mobile base, hopeless trials.
     def reset_to(self, state: dict[str, Any], env_ids: Tensor) -> None:
         self.object_pose[env_ids, 0, :3, 3] = state["rigid_object"]["cube"]["root_pose"]
 
@@ -121,23 +121,23 @@ def make_generator(env: MimicEnv, config: DataGenConfig, dataset: Path) -> Gener
     # The source demo, cut into subtasks: here one, whose motion relates to the cube.
     subtasks = {"hand": [SubTaskConfig("cube", action_noise=0.01)]}
     pool = build_pool([straight_to_the_cube()], subtasks, env.object_names, env.actions_to_gripper_actions, env.device)
-    # The plan: where each env's hand is to go in this step.
+    # The planner computes the target pose of each env's hand in every step.
     table, constraints = (
         build_table(subtasks, env.object_names, env.pose_dims, env.device),
         build_constraints([], subtasks, env.device),
     )
     planner = TrialPlanner(pool, table, constraints, config, env.num_envs)
-    # The watch judges trials, the ledger counts them, the recorder hands their episodes to the writer.
+    # The watch judges trials, the ledger counts them, the recorder passes their episodes to the writer.
     watch, ledger = TrialWatch(env, config, signals=[[None]]), TrialLedger(config)
     recorder = EpisodeRecorder(env, planner.horizon, EpisodeWriter(Output(dataset), episode_format(env)))
     return Generator(env, planner, recorder, ledger, watch, config)
 
 
-def test_the_dummy_implements_the_protocol() -> None:
+def test_dummy_env_implements_the_protocol() -> None:
     assert isinstance(DummyEnv(1), MimicEnv)
 
 
-def test_a_run_ends_when_it_has_its_demos(tmp_path: Path) -> None:
+def test_run_ends_when_it_has_its_demos(tmp_path: Path) -> None:
     generator = make_generator(DummyEnv(num_envs=4), DataGenConfig(generation_num_trials=10), tmp_path / "demo.hdf5")
     generator.run()
     result = generator.close()
@@ -148,7 +148,7 @@ def test_a_run_ends_when_it_has_its_demos(tmp_path: Path) -> None:
     assert np.linalg.norm(hand - cube) < 0.05
 
 
-def test_a_budget_ends_a_run_in_which_many_cubes_are_out_of_reach(tmp_path: Path) -> None:
+def test_budget_ends_a_run_in_which_many_cubes_are_out_of_reach(tmp_path: Path) -> None:
     config = DataGenConfig(generation_num_trials=10, max_trials=6)
     generator = make_generator(DummyEnv(num_envs=4, reach=0.6), config, tmp_path / "demo.hdf5")
     generator.run()

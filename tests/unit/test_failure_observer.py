@@ -1,4 +1,4 @@
-"""Why a trial failed, told from conditions that were watched: against a plain reading of the same steps."""
+"""Reasons of failure from observed conditions, compared with a plain loop over the same steps."""
 
 # N envs, T steps
 
@@ -54,7 +54,7 @@ LOST = FailureReason("lost a", "a", "lost")
         (LOST, [0, 0, 0, 0], (NEVER_SOLVED, 3)),
     ],
 )
-def test_a_reason_holds_as_its_kind_says_and_happened_when_it_says(
+def test_reason_holds_at_the_step_that_its_kind_defines(
     reason: FailureReason, steps: list[int], expected: tuple[str, int]
 ) -> None:
     assert observe([reason], {"a": steps}, [0] * 4) == expected
@@ -64,18 +64,18 @@ def test_a_reason_holds_as_its_kind_says_and_happened_when_it_says(
     ("when", "expected"),
     [("ever", ("b then a", 3)), ("never", (NEVER_SOLVED, 4)), ("lost", ("b then a", 4))],
 )
-def test_what_counts_only_after_something_else_does_not_count_before(when: str, expected: tuple[str, int]) -> None:
+def test_condition_with_after_does_not_count_before_the_other_condition(when: str, expected: tuple[str, int]) -> None:
     reason = FailureReason("b then a", "a", when, after="b")  # type: ignore[arg-type]
     assert observe([reason], {"a": [1, 0, 0, 1, 0], "b": [0, 1, 0, 0, 0]}, [0] * 5) == expected
 
 
 @pytest.mark.parametrize("when", ["never", "ever", "lost"])
-def test_a_reason_does_not_hold_where_what_it_comes_after_never_was(when: str) -> None:
+def test_reason_with_after_does_not_hold_if_the_other_condition_was_never_true(when: str) -> None:
     reason = FailureReason("b then a", "a", when, after="b")  # type: ignore[arg-type]
     assert observe([reason], {"a": [0, 1, 0], "b": [0, 0, 0]}, [0] * 3)[0] == NEVER_SOLVED
 
 
-def test_the_first_reason_in_the_tasks_order_is_the_trials() -> None:
+def test_first_reason_in_the_order_of_the_task_wins() -> None:
     conditions = {"a": [0, 0, 0], "b": [0, 1, 0]}
     reasons = [FailureReason("once b", "b", "ever"), NEVER]
     assert observe(reasons, conditions, [0] * 3)[0] == "once b"
@@ -92,11 +92,11 @@ def test_the_first_reason_in_the_tasks_order_is_the_trials() -> None:
         ([1, 0, 0, 0], (NOT_HELD, 1)),
     ],
 )
-def test_success_itself_decides_where_no_reason_of_the_task_holds(success: list[int], expected: tuple[str, int]) -> None:
+def test_success_determines_the_reason_if_no_reason_of_the_task_holds(success: list[int], expected: tuple[str, int]) -> None:
     assert observe([NEVER], {"a": [1] * 4}, success) == expected
 
 
-def test_broken_physics_and_a_failed_planner_come_before_all_else() -> None:
+def test_diverged_physics_and_planner_failures_take_precedence() -> None:
     messages = ("no clear path", "out of reach")
     assert observe([NEVER], {"a": [0] * 4}, [0] * 4, broken=2) == (DIVERGED, 2)
     assert observe([NEVER], {"a": [0] * 4}, [0] * 4, messages, 2) == ("the planner failed: out of reach", 3)
@@ -128,8 +128,8 @@ def _expected(reasons: Sequence[FailureReason], rows: dict[str, np.ndarray], suc
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_many_trials_side_by_side_end_as_each_of_them_read_alone(seed: int) -> None:
-    """Random tables, trials of different lengths, begun anew in the same envs."""
+def test_parallel_trials_have_the_same_reasons_as_single_trials(seed: int) -> None:
+    """Random conditions, trials of different lengths, several trials per env."""
     rng = np.random.default_rng(seed)
     reasons = [
         FailureReason(
@@ -147,7 +147,7 @@ def test_many_trials_side_by_side_end_as_each_of_them_read_alone(seed: int) -> N
         lengths = rng.integers(1, most + 1, num_envs)
         observer.begin(torch.arange(num_envs))
         for step in range(most):
-            # Envs whose trial is over are not asked any more; what they are told then must not matter.
+            # The conditions of idle envs must not change the result.
             ended = torch.from_numpy(np.flatnonzero(lengths == step))
             _compare(observer, reasons, ended, rows, success, lengths)
             present = {name: torch.from_numpy(values[:, step]) for name, values in rows.items()}
@@ -172,7 +172,7 @@ def _compare(
         assert first[place].tolist() == [int(of_env[n].argmax()) if of_env[n].any() else -1 for n in NAMES]
 
 
-def test_a_reason_that_speaks_of_what_is_not_there_is_refused() -> None:
+def test_reason_with_an_unknown_condition_is_refused() -> None:
     conditions = {"grasp": torch.zeros(2, dtype=torch.bool)}
     for reason in (FailureReason("x", "gasp"), FailureReason("x", "grasp", "ever", after="gasp")):
         with pytest.raises(

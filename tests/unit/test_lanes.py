@@ -1,4 +1,4 @@
-"""Lanes: trials begin in free lanes, count their own steps and successes, and leave nothing to the next trial."""
+"""Lanes: trials begin in free lanes and count their steps and successes; the next trial starts from zero."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_trials_begin_in_the_first_free_lanes() -> None:
     assert lanes.trial.tolist() == [10, 13, 12, 14]
 
 
-def test_envs_to_step_are_none_where_all_lanes_are_active() -> None:
+def test_env_ids_are_none_if_all_lanes_are_active() -> None:
     lanes = lanes_with(0, 1, 2)
     assert lanes.env_ids is not None and lanes.env_ids.tolist() == [0, 1, 2]
     lanes.begin(np.array([3]))
@@ -75,7 +75,7 @@ def test_successes_count_in_a_row() -> None:
     assert lanes.step.tolist() == [4, 4]
 
 
-def test_an_ended_lane_keeps_its_success_until_its_next_trial_begins() -> None:
+def test_ended_lane_keeps_its_success_counter_until_its_next_trial() -> None:
     lanes = lanes_with(0, 1, num_envs=2)
     lanes.advance(mask(1, 1))
     lanes.end(np.array([0]))
@@ -86,7 +86,7 @@ def test_an_ended_lane_keeps_its_success_until_its_next_trial_begins() -> None:
     assert lanes.step.tolist() == [0, 2]
 
 
-def test_idle_lanes_are_never_among_those_that_end() -> None:
+def test_idle_lanes_never_end() -> None:
     lanes = lanes_with(0, 1)
     assert lanes.active_among(mask(0, 1, 1, 1)).tolist() == [1]
 
@@ -96,7 +96,7 @@ def test_more_trials_than_free_lanes_are_refused() -> None:
         lanes_with(*range(5))
 
 
-def test_counters_follow_the_trial_tensor_that_others_hold() -> None:
+def test_trial_tensor_is_written_in_place() -> None:
     """Draws keep the tensor of trial numbers: it is written in place."""
     lanes = Lanes(2, "cpu")
     trial = lanes.trial

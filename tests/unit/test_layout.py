@@ -35,7 +35,7 @@ def assert_same(found: np.ndarray, expected: torch.Tensor) -> None:
     assert np.array_equal(found, kept.numpy())
 
 
-def test_a_tree_survives_packing_with_images_and_bools() -> None:
+def test_tree_with_images_and_bools_survives_packing() -> None:
     tree = random_tree(0)
     layout = RowLayout("before", tree)
     rows = {name: row.numpy() for name, row in layout.pack(tree).items()}
@@ -46,12 +46,12 @@ def test_a_tree_survives_packing_with_images_and_bools() -> None:
         assert_same(found[path], leaf)
 
 
-def test_rows_of_each_dtype_have_a_name_of_the_layouts_own() -> None:
+def test_names_of_rows_contain_the_layout_and_the_dtype() -> None:
     names = set(RowLayout("before", random_tree(0)).widths) | set(RowLayout("after", random_tree(0)).widths)
     assert len(names) == 2 * len({"float32", "uint8", "bool", "int64"})
 
 
-def test_an_episode_survives_the_buffer_with_every_env_at_a_step_of_its_own() -> None:
+def test_episode_survives_the_buffer_with_different_steps_per_env() -> None:
     recorded = [random_tree(seed) for seed in range(NUM_STEPS)]
     layout = RowLayout("before", recorded[0])
     buffer = RowBuffer(layout, NUM_ENVS, NUM_STEPS, torch.device("cpu"))
@@ -67,7 +67,7 @@ def test_an_episode_survives_the_buffer_with_every_env_at_a_step_of_its_own() ->
             assert_same(values, torch.stack([trees.flatten(recorded[index])[path][env_id] for index in order]))
 
 
-def test_writing_some_envs_leaves_the_others_alone() -> None:
+def test_writing_some_envs_does_not_change_the_others() -> None:
     first, second = random_tree(1), random_tree(2)
     layout = RowLayout("initial", first)
     buffer = RowBuffer(layout, NUM_ENVS, 1, torch.device("cpu"))
@@ -80,7 +80,7 @@ def test_writing_some_envs_leaves_the_others_alone() -> None:
         assert_same(values, torch.where(written.view(-1, *(1,) * (a.dim() - 1)), b, a))
 
 
-def test_what_was_taken_does_not_change_when_the_buffer_does() -> None:
+def test_taken_rows_do_not_change_with_the_buffer() -> None:
     tree = random_tree(3)
     layout = RowLayout("before", tree)
     buffer = RowBuffer(layout, NUM_ENVS, NUM_STEPS, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Where a run ends: the same trials count whatever order they end in."""
+"""The end of a run: the same trials count in whatever order trials end."""
 
 # K the number of trials that the result consists of
 
@@ -17,7 +17,7 @@ NUM_REASONS = 3
 
 @dataclass
 class Ending:
-    """What a run came to."""
+    """End of a run according to the ledger."""
 
     num_attempts: int
     num_successes: int
@@ -25,7 +25,7 @@ class Ending:
 
 
 def one_after_another(config: DataGenConfig, outcomes: np.ndarray) -> Ending:
-    """The result by definition: trials one at a time, in order, until the first rule is met."""
+    """Result by definition: trials run one at a time, in order, until the first rule is met."""
     successes = failures = in_row = 0
     for index, success in enumerate(outcomes.tolist()):
         successes, failures = successes + success, failures + (not success)
@@ -87,7 +87,7 @@ def random_config(rng: np.random.Generator) -> DataGenConfig:
 
 
 @pytest.mark.parametrize("block", range(10))
-def test_the_result_is_that_of_trials_run_one_after_another(block: int) -> None:
+def test_result_equals_the_result_of_trials_run_one_after_another(block: int) -> None:
     for seed in range(30 * block, 30 * block + 30):
         rng = np.random.default_rng(seed)
         config = random_config(rng)
@@ -104,7 +104,7 @@ def test_the_result_is_that_of_trials_run_one_after_another(block: int) -> None:
             assert sum(ledger.failures("abc").values()) == ledger.num_failures
 
 
-def test_short_failures_do_not_crowd_out_long_successes() -> None:
+def test_short_failures_do_not_displace_long_successes() -> None:
     """Trial 0 succeeds slowly; 3 quick successes after it would make the target without it."""
     ledger = TrialLedger(DataGenConfig(generation_num_trials=3, max_num_failures=None))
     assert ledger.start(3).tolist() == [0, 1, 2]
@@ -117,7 +117,7 @@ def test_short_failures_do_not_crowd_out_long_successes() -> None:
     assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (4, True, "target reached")
 
 
-def test_trials_beyond_the_target_are_dropped() -> None:
+def test_trials_beyond_the_target_do_not_count() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=2, max_num_failures=None))
     ledger.start(2)
     ledger.end(np.array([0]), np.where([False], SUCCEEDED, [1]))
@@ -131,7 +131,7 @@ def test_trials_beyond_the_target_are_dropped() -> None:
     assert ledger.failures(["never grasped", "dropped", "tilted"]) == {"dropped": 1, "tilted": 1}
 
 
-def test_failures_count_in_the_order_of_trials_not_of_endings() -> None:
+def test_failures_in_a_row_follow_the_numbers_of_the_trials_not_the_order_of_ends() -> None:
     """1 and 3, then 4 fail before 2 has ended; only 3 and 4 follow each other in the order of their numbers."""
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=2))
     ledger.start(5)
@@ -146,7 +146,7 @@ def test_failures_count_in_the_order_of_trials_not_of_endings() -> None:
     assert "max_num_failures: 2 trials in a row failed" in str(ledger.stop_reason)
 
 
-def test_failures_of_earlier_commits_count_on() -> None:
+def test_failures_in_a_row_continue_across_commits() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=3))
     for trial in range(3):
         assert not ledger.is_over
@@ -155,7 +155,7 @@ def test_failures_of_earlier_commits_count_on() -> None:
     assert ledger.is_over and not ledger.target_reached
 
 
-def test_the_total_of_failures_ends_a_run() -> None:
+def test_maximum_of_total_failures_ends_a_run() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_total_failures=2))
     ledger.start(4)
     ledger.end(np.arange(4), np.where([False, True, False, True], SUCCEEDED, 0))
@@ -164,7 +164,7 @@ def test_the_total_of_failures_ends_a_run() -> None:
     assert "max_total_failures" in str(ledger.stop_reason)
 
 
-def test_without_guarantee_that_many_trials_run() -> None:
+def test_without_guarantee_the_target_is_a_number_of_trials() -> None:
     ledger = TrialLedger(DataGenConfig(generation_guarantee=False, generation_num_trials=4, max_num_failures=None))
     assert ledger.start(3).tolist() == [0, 1, 2]
     ledger.end(np.arange(3), np.zeros(3, dtype=int))
@@ -174,7 +174,7 @@ def test_without_guarantee_that_many_trials_run() -> None:
     assert ledger.num_successes == 1
 
 
-def test_a_target_reached_in_the_trial_that_exhausts_a_budget_is_reached() -> None:
+def test_target_reached_in_the_same_trial_as_a_budget_counts_as_reached() -> None:
     config = DataGenConfig(generation_guarantee=False, generation_num_trials=2, max_num_failures=2)
     ledger = TrialLedger(config)
     ledger.start(2)
@@ -182,7 +182,7 @@ def test_a_target_reached_in_the_trial_that_exhausts_a_budget_is_reached() -> No
     assert ledger.target_reached
 
 
-def test_the_ledger_holds_more_trials_than_it_began_with_room_for() -> None:
+def test_ledger_grows_beyond_its_initial_capacity() -> None:
     config = DataGenConfig(generation_num_trials=5000, max_num_failures=None)
     outcomes = np.arange(20000) % 3 == 0
     ledger, running = side_by_side(config, outcomes, np.ones(20000, dtype=int), 3000)
@@ -192,7 +192,7 @@ def test_the_ledger_holds_more_trials_than_it_began_with_room_for() -> None:
 
 
 @pytest.mark.parametrize("block", range(5))
-def test_whatever_had_ended_before_a_kill_the_result_is_that_of_one_session(block: int) -> None:
+def test_restored_ledger_gives_the_result_of_an_uninterrupted_session(block: int) -> None:
     for seed in range(30 * block, 30 * block + 30):
         rng = np.random.default_rng(seed)
         config = random_config(rng)
@@ -207,7 +207,7 @@ def test_whatever_had_ended_before_a_kill_the_result_is_that_of_one_session(bloc
         assert found == expected, f"seed {seed}, {config}"
 
 
-def test_trials_that_did_not_end_run_again_before_new_ones() -> None:
+def test_unfinished_trials_run_again_before_new_trials() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None))
     ledger.restore(np.array([0, 3, 5]), np.where([True, False, True], SUCCEEDED, [0, 1, 0]))
     assert (ledger.committed, ledger.num_ended, ledger.num_ended_successes) == (1, 3, 2)
@@ -215,21 +215,21 @@ def test_trials_that_did_not_end_run_again_before_new_ones() -> None:
     assert ledger.start(3).tolist() == [4, 6, 7]
 
 
-def test_a_run_that_was_over_is_over_when_it_is_restored() -> None:
+def test_run_that_is_over_stays_over_when_restored() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=2, max_num_failures=None))
     ledger.restore(np.array([0, 1, 4]), np.where([True, True, True], SUCCEEDED, 0))
     assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (2, True, "target reached")
     assert ledger.start(5).tolist() == []
 
 
-def test_the_number_of_trials_ends_a_run_and_no_more_are_started() -> None:
+def test_maximum_of_trials_ends_a_run_and_no_further_trials_start() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None, max_trials=4))
     assert ledger.start(9).tolist() == [0, 1, 2, 3]
     ledger.end(np.arange(4), np.where([True, False, True, True], SUCCEEDED, 0))
     assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (4, False, "max_trials: 4 trials were made")
 
 
-def test_a_run_is_stopped_with_the_trials_that_are_committed_and_for_the_first_reason_given() -> None:
+def test_stopped_run_counts_the_committed_trials_and_keeps_its_first_stop_reason() -> None:
     ledger = TrialLedger(DataGenConfig(generation_num_trials=10, max_num_failures=None))
     ledger.start(4)
     ledger.end(np.array([0, 1, 3]), np.full(3, SUCCEEDED))
@@ -238,7 +238,7 @@ def test_a_run_is_stopped_with_the_trials_that_are_committed_and_for_the_first_r
     assert (ledger.committed, ledger.target_reached, ledger.stop_reason) == (2, False, "max_time: 1 h have passed")
 
 
-def test_a_success_rate_that_is_too_low_for_sure_ends_a_run() -> None:
+def test_success_rate_that_is_surely_too_low_ends_a_run() -> None:
     config = DataGenConfig(generation_num_trials=1000, max_num_failures=None, min_success_rate=0.5)
     ledger, _ = side_by_side(config, np.arange(2000) % 5 == 0, np.ones(2000, dtype=int), 10)
     assert "min_success_rate" in str(ledger.stop_reason)
@@ -246,7 +246,7 @@ def test_a_success_rate_that_is_too_low_for_sure_ends_a_run() -> None:
 
 
 @pytest.mark.parametrize("rate", first_in_check([0.1, 0.5, 0.9, 0.99]))
-def test_one_run_in_a_hundred_is_stopped_whose_true_success_rate_is_the_bound(rate: float) -> None:
+def test_about_one_percent_of_runs_with_a_true_success_rate_at_the_bound_are_stopped(rate: float) -> None:
     """Asked after every one of 2000 trials, of 1000 runs; and of runs that are clearly below it, all are stopped."""
     rng, trials = np.random.default_rng(0), np.arange(1, 2001)
 
@@ -258,6 +258,6 @@ def test_one_run_in_a_hundred_is_stopped_whose_true_success_rate_is_the_bound(ra
     assert stopped(0.5 * rate) > 0.95
 
 
-def test_whoever_asks_for_nothing_but_successes_is_stopped_by_the_first_failure() -> None:
+def test_minimum_success_rate_of_one_ends_a_run_at_the_first_failure() -> None:
     assert is_surely_below(np.array([5, 5]), np.array([5, 6]), 1.0).tolist() == [False, True]
     assert not is_surely_below(np.array([0, 0]), np.array([1, 1000]), 0.0).any()

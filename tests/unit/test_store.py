@@ -1,4 +1,4 @@
-"""The run's database: what was committed is there again, what was not never was."""
+"""Store of a run: committed data is found when the store is opened again, other data is not."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def store(path: Path) -> Iterator[RunStore]:
     opened.close()
 
 
-def test_what_was_committed_is_there_again_and_the_rest_is_not(store: RunStore, path: Path) -> None:
+def test_only_committed_data_is_found_when_reopened(store: RunStore, path: Path) -> None:
     store.set_reasons(REASONS)
     store.add(4, SUCCEEDED, 90)
     store.add(1, 2, 80)
@@ -44,7 +44,7 @@ def test_what_was_committed_is_there_again_and_the_rest_is_not(store: RunStore, 
     again.close()
 
 
-def test_an_episode_reads_as_it_was_kept(store: RunStore) -> None:
+def test_episode_is_read_as_it_was_stored(store: RunStore) -> None:
     store.add(3, SUCCEEDED, 4)
     store.add_episode(3, ROWS, ATTRIBUTES)
     episode = store.episode(3)
@@ -55,20 +55,20 @@ def test_an_episode_reads_as_it_was_kept(store: RunStore) -> None:
         np.testing.assert_array_equal(episode.rows[name], rows)
 
 
-def test_a_trial_that_ran_twice_counts_once(store: RunStore) -> None:
+def test_trial_that_ran_twice_counts_once(store: RunStore) -> None:
     for reason in (1, SUCCEEDED):
         store.add(3, reason, 4)
         store.add_episode(3, ROWS, ATTRIBUTES)
     assert store.outcomes().success.tolist() == [True]
 
 
-def test_a_new_store_is_empty(store: RunStore) -> None:
+def test_new_store_is_empty(store: RunStore) -> None:
     assert len(store.outcomes().trials) == 0
     assert store.facts() == {}
     assert store.episode(0) is None
 
 
-def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore, path: Path) -> None:
+def test_dropping_episodes_releases_their_space_and_keeps_outcomes(store: RunStore, path: Path) -> None:
     for trial in range(20):
         store.add(trial, SUCCEEDED, 4)
         store.add_episode(trial, {"low": np.zeros((100, 1000), np.float32)}, {})
@@ -79,7 +79,7 @@ def test_episodes_are_dropped_with_their_space_and_outcomes_stay(store: RunStore
     assert path.stat().st_size < 1_000_000
 
 
-def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
+def test_episodes_are_required_only_of_kept_trials(store: RunStore) -> None:
     store.add(0, SUCCEEDED, 4)
     store.add(1, 0, 4)
     assert [store.requires_episode(trial, keeps_failed=False) for trial in range(3)] == [True, False, False]
@@ -87,7 +87,7 @@ def test_only_what_had_to_be_kept_is_missed(store: RunStore) -> None:
 
 
 @pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
-def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(store: RunStore, position: float) -> None:
+def test_damaged_episode_is_refused_and_its_trial_deleted(store: RunStore, position: float) -> None:
     for trial in range(2):
         store.add(trial, SUCCEEDED, 4)
         store.add_episode(trial, {"low": np.ones((50, 50), np.float32)}, {})
@@ -101,7 +101,7 @@ def test_a_damaged_record_is_refused_and_forgotten_so_that_its_trial_runs_again(
     assert store.episode(0) is not None
 
 
-def test_a_run_that_is_not_to_be_continued_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = RunStore(IN_MEMORY)
     store.add(0, SUCCEEDED, 4)
@@ -110,7 +110,7 @@ def test_a_run_that_is_not_to_be_continued_leaves_no_file(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_record_of_a_trial_reads_as_it_was_noted_with_null_for_what_is_no_number(store: RunStore, path: Path) -> None:
+def test_record_is_read_as_it_was_stored_with_null_for_values_that_are_not_finite(store: RunStore, path: Path) -> None:
     noted = {"step": np.int64(41), "scene": np.array([[0.1234567, 2.0, -1.0]]), "stopped": np.True_}
     store.set_reasons(REASONS)
     store.add(5, 1, 60, noted | {"tracking": np.array([[0.5, np.nan], [np.inf, 1.0]])})
@@ -121,7 +121,7 @@ def test_the_record_of_a_trial_reads_as_it_was_noted_with_null_for_what_is_no_nu
     assert record.notes == {"step": 41, "scene": scene, "stopped": True, "tracking": [[0.5, None], [None, 1.0]]}
 
 
-def test_trials_keep_their_reason_by_name_when_the_task_names_others(store: RunStore) -> None:
+def test_trials_keep_their_reason_by_name_when_the_reasons_change(store: RunStore) -> None:
     store.set_reasons(REASONS)
     for trial, reason in enumerate((0, 1, 2, 3, SUCCEEDED)):
         store.add(trial, reason, 60)
@@ -131,7 +131,7 @@ def test_trials_keep_their_reason_by_name_when_the_task_names_others(store: RunS
 
 
 @pytest.mark.parametrize(("layout", "made_by"), [(0, "an older"), (LAYOUT + 1, "a newer")])
-def test_a_store_of_another_layout_is_refused_with_what_can_be_done(path: Path, layout: int, made_by: str) -> None:
+def test_store_with_a_different_layout_is_refused_with_a_remedy(path: Path, layout: int, made_by: str) -> None:
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE trials (trial INTEGER PRIMARY KEY, success INTEGER, stage INTEGER, length INTEGER)")
     database.execute(f"PRAGMA user_version = {layout}")

@@ -1,4 +1,4 @@
-"""Tracking errors summed up on the device, against a plain loop over envs and steps."""
+"""Tracking errors computed on the device, compared with a plain loop over envs and steps."""
 
 # N envs, E end effectors, S subtasks, T steps
 
@@ -26,7 +26,7 @@ def angle_between(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.arctan2(sine, (np.trace(rot) - 1) / 2))
 
 
-def test_means_and_maxima_by_subtask_are_those_of_a_plain_loop() -> None:
+def test_means_and_maxima_by_subtask_equal_a_plain_loop() -> None:
     generator = torch.Generator().manual_seed(3)
     tracking = TrackingError(NUM_ENVS, NUM_EEFS, NUM_SUBTASKS, CPU)
     env_ids = torch.arange(NUM_ENVS)
@@ -52,7 +52,7 @@ def test_means_and_maxima_by_subtask_are_those_of_a_plain_loop() -> None:
             np.testing.assert_allclose(summary[place], expected, rtol=2e-3, atol=2e-6)
 
 
-def test_a_half_turn_is_a_half_turn() -> None:
+def test_error_of_a_half_turn_is_pi() -> None:
     tracking = TrackingError(1, 1, 1, CPU)
     tracking.begin(torch.tensor([0]))
     target = torch.eye(4).expand(1, 1, 4, 4)
@@ -61,7 +61,7 @@ def test_a_half_turn_is_a_half_turn() -> None:
     np.testing.assert_allclose(tracking.summary(torch.tensor([0])).flatten(), [0, 0, np.pi, np.pi], atol=1e-6)
 
 
-def test_beginning_a_trial_leaves_those_of_other_envs_alone() -> None:
+def test_beginning_a_trial_does_not_change_other_envs() -> None:
     tracking = TrackingError(2, 1, 1, CPU)
     off = torch.eye(4).repeat(2, 1, 1, 1)
     off[..., 0, 3] = 0.5

@@ -17,7 +17,7 @@ def test_leaves_are_named_by_their_paths_in_the_order_of_the_dicts() -> None:
     assert list(trees.flatten(TREE, separator=".")) == ["b.y", "b.x.deep", "a"]
 
 
-def test_flattening_is_undone_by_unflattening() -> None:
+def test_unflatten_is_the_inverse_of_flatten() -> None:
     found = trees.unflatten(trees.flatten(TREE))
     assert list(found) == ["b", "a"] and list(found["b"]) == ["y", "x"]
     assert found["b"]["x"]["deep"] is TREE["b"]["x"]["deep"]
@@ -46,12 +46,12 @@ def test_hdf5_groups_are_trees_of_datasets(tmp_path: Path) -> None:
         }
 
 
-def test_subtree_keeps_the_leaves_of_one_group_only() -> None:
+def test_subtree_keeps_only_the_leaves_of_one_group() -> None:
     leaves = {"states/a": 1, "states_old/b": 2, "states": 3, "states/c/d": 4}
     assert trees.subtree(leaves, "states") == {"a": 1, "c/d": 4}
 
 
-def test_map_takes_the_leaves_of_all_trees_at_the_same_path() -> None:
+def test_map_combines_leaves_at_the_same_path() -> None:
     one, other = {"a": {"b": 1}, "c": 2}, {"c": 20, "a": {"b": 10}}
     assert trees.map(lambda x, y: x + y, one, other) == {"a": {"b": 11}, "c": 22}
     with pytest.raises(KeyError):
@@ -65,13 +65,13 @@ def test_map_with_path_names_each_leaf() -> None:
     }
 
 
-def test_take_gives_rows_of_every_leaf() -> None:
+def test_take_returns_rows_of_every_leaf() -> None:
     assert trees.take(TREE, 1)["b"]["x"]["deep"].tolist() == [2, 3]
     assert trees.take(TREE, slice(1))["a"].tolist() == [7]
     assert trees.take(TREE, torch.tensor([2, 0]))["a"].tolist() == [9, 7]
 
 
-def test_stacking_the_rows_gives_the_tree_back() -> None:
+def test_stacking_all_rows_restores_the_tree() -> None:
     found = trees.stack([trees.take(TREE, row) for row in range(trees.num_rows(TREE))])
     for path, leaf in trees.flatten(TREE).items():
         assert torch.equal(trees.flatten(found)[path], leaf), path

@@ -1,4 +1,4 @@
-"""What waits for the writer is bounded, and only waiting for room counts as a stall."""
+"""The queue of the writer is bounded, and only waiting for space in it counts as stalled."""
 
 import os
 import signal
@@ -18,12 +18,12 @@ from tests.processes import wait_until
 
 NUM_STEPS, WIDTH = 64, 4096
 NUM_BATCHES = 12
-"""Of 1 MiB each."""
+"""Number of batches of 1 MiB."""
 
 
 @pytest.fixture(params=[15.0])
 def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[EpisodeWriter]:
-    """One with room for 2 MiB, whose process stands still; the parameter is its `seconds_to_write`."""
+    """Writer with a queue of 2 MiB whose process is stopped; the parameter is `seconds_to_write`."""
     fields = (Field("actions", (WIDTH,), "low", 0, WIDTH),)
     path, store = tmp_path / "demo.hdf5", tmp_path / "run.sqlite"
     output = Output(path, overwrite=True, queue_megabytes=2, store_path=store, seconds_to_write=request.param)
@@ -44,7 +44,7 @@ def interrupted(writer: EpisodeWriter) -> RunResult:
     return RunResult(writer.output.path, 0, 0, INTERRUPTED, target_reached=False, target=NUM_BATCHES)
 
 
-def test_generation_waits_once_the_queue_is_full_and_nothing_is_lost(writer: EpisodeWriter) -> None:
+def test_generation_waits_while_the_queue_is_full_and_loses_no_episode(writer: EpisodeWriter) -> None:
     most, begun = [], []
 
     def put_all() -> None:
@@ -57,7 +57,7 @@ def test_generation_waits_once_the_queue_is_full_and_nothing_is_lost(writer: Epi
     putting.start()
     wait_until(lambda: writer.queue_depth == 2 and len(begun) > len(most), "the queue does not fill")
     putting.join(timeout=1.5)
-    assert putting.is_alive(), "nothing held generation back"
+    assert putting.is_alive(), "generation did not wait for the writer"
     assert writer.queue_depth == 2
     os.kill(writer._process.pid, signal.SIGCONT)
     putting.join()
@@ -70,7 +70,7 @@ def test_generation_waits_once_the_queue_is_full_and_nothing_is_lost(writer: Epi
     assert found == list(range(NUM_BATCHES))
 
 
-def test_handing_over_is_no_stall_while_there_is_room(writer: EpisodeWriter) -> None:
+def test_put_does_not_count_as_stalled_while_the_queue_has_space(writer: EpisodeWriter) -> None:
     writer.put(batch(0))
     assert writer.seconds_stalled == 0
     os.kill(writer._process.pid, signal.SIGCONT)
@@ -78,7 +78,7 @@ def test_handing_over_is_no_stall_while_there_is_room(writer: EpisodeWriter) -> 
 
 
 @pytest.mark.parametrize("writer", [-1.0], indirect=True)
-def test_a_signal_leaves_no_time_for_datasets_but_the_store_has_all(writer: EpisodeWriter) -> None:
+def test_interruption_without_time_for_datasets_keeps_all_trials_in_the_store(writer: EpisodeWriter) -> None:
     earlier = writer.output.path
     earlier.write_text("of an earlier session")
     for trial in range(2):
