@@ -57,7 +57,7 @@ def test_killed_writer_ends_the_run_with_one_message_and_without_loss(
     """As the kernel does when memory runs out."""
     exit_code, message = fork_server.finish(folder, *arguments, death_point=death_point)
     assert exit_code == 1
-    assert message.startswith("RecorderError: the writer's process was killed by signal ")
+    assert message.startswith("RecorderError: the writer process was killed by signal ")
     assert ("possibly out of memory" in message) == ("torn" not in death_point)
     assert "run.sqlite; continue with resume=true" in message
     assert fork_server.finish(folder, *arguments, RESUME) == (0, "")

@@ -100,7 +100,7 @@ def test_child_of_a_dead_holder_keeps_the_lock_until_the_child_ends(tmp_path: Pa
     script = (
         "import subprocess, sys; from pathlib import Path; from isaaclab_mimic_ext.files.lock import FolderLock\n"
         "with FolderLock(Path(sys.argv[1])).hold() as lock:\n"
-        "    print(subprocess.Popen(['sleep', '2'], pass_fds=(lock,), stdout=subprocess.DEVNULL).pid, flush=True)\n"
+        "    print(subprocess.Popen(['sleep', '2'], pass_fds=(lock,), stdout=-3, stderr=-3).pid, flush=True)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True)
     lock = FolderLock(path, dead_holder_timeout=timeout)
