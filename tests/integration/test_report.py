@@ -177,7 +177,7 @@ def test_trials_that_run_again_have_the_same_states_and_reasons(run: RunFolder, 
 
 def test_page_has_no_pictures_if_trials_cannot_be_run_again(run: RunFolder, records: RunRecords, tmp_path: Path) -> None:
     identity = {**records.facts["identity"], "content of input_file (sha256)": "another"}
-    with pytest.raises(SourceDataError, match="this has changed: content of input_file"):
+    with pytest.raises(SourceDataError, match="changed: content of input_file"):
         rerun_trials(run, identity, [0])
     copy = RunFolder(tmp_path / "copy")
     copy.path.mkdir()
