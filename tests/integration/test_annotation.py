@@ -11,7 +11,7 @@ import pytest
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.annotate import Annotation
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
-from tests.integration.test_cli import ROOT
+from tests.forked_scripts import ROOT
 from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
 from tests.processes import HANG_S

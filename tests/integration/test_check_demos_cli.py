@@ -2,21 +2,18 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests import planted
-from tests.processes import HANG_S
+from tests.forked_scripts import ROOT, run_script
 
-ROOT = Path(__file__).resolve().parents[2]
 CLEAN = ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"
 
 
 def check_demos(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts/check_demos.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=HANG_S)
+    return run_script("check_demos", *arguments, cwd=folder)
 
 
 def test_healthy_demos_exit_with_0_and_write_a_picture(tmp_path: Path) -> None:

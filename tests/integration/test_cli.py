@@ -3,28 +3,11 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import HANG_S
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run_script(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
-
-
-def message_of(done: subprocess.CompletedProcess[str]) -> str:
-    """The line that names the error; what was logged before it begins with the time in brackets."""
-    assert "Traceback" not in done.stderr, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line and not line.startswith("[")]
-    assert len(lines) == 1, done.stderr
-    return lines[0]
-
+from tests.forked_scripts import ROOT, message_of, run_script
 
 # fmt: off
 BAD_INPUT = [
@@ -149,19 +132,8 @@ def test_sweep_refuses_one_output_folder_for_two_jobs(tmp_path: Path) -> None:
 
 
 def probe(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `inspect_dataset` with a replaced main."""
-    script = tmp_path / "probe.py"
-    script.write_text(
-        "import json, signal, sys, types\n"
-        "from isaaclab_mimic_ext.commands.main import run_script\n"
-        "from isaaclab_mimic_ext.errors import *\n"
-        f"def main(cfg):\n    {body}\n"
-        "app = types.ModuleType('isaaclab_mimic_ext.commands.generate'); app.main = main\n"
-        "sys.modules[app.__name__] = app\n"
-        "if __name__ == '__main__': run_script('generate')\n"
-    )
-    command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=HANG_S)
+    """Run `generate` with a replaced main."""
+    return run_script("generate", *arguments, cwd=tmp_path, body=body)
 
 
 @pytest.mark.parametrize(

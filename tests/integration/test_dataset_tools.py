@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.builders import make_source_file
-from tests.integration.test_cli import message_of, run_script
+from tests.forked_scripts import message_of, run_script
 from tests.jobs import command, run_generation
 from tests.kinematic_sources import generate_cfg
 

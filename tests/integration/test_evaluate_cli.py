@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import requires
-from tests.integration.test_cli import ROOT, message_of
+from tests.forked_scripts import ROOT, message_of, run_script
 from tests.processes import HANG_S
 
 POLICY = "policy=tests.small_policies:"
@@ -18,21 +18,16 @@ FAST = ("sim=kinematic", "num_envs=4", "num_episodes=6", "horizon=150", "video=f
 DEMOS = ROOT / "tasks/desktop_organizer/data/source_demos.hdf5"
 
 
-def start(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "scripts/evaluate.py"), *arguments]
-    if limit is not None:
-        # A limit on the size of files simulates a full disk.
-        command = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *command]
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run_script("evaluate", *arguments, cwd=cwd)
+
+
+def run_limited(*arguments: str, cwd: Path, limit: int) -> subprocess.CompletedProcess[str]:
+    """Run with files of at most `limit` KiB: the limit simulates a full disk."""
+    command = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env=environment
-    )  # fmt: skip
-
-
-def run(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
-    process = start(*arguments, cwd=cwd, limit=limit)
-    out, err = process.communicate(timeout=HANG_S)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    script = [sys.executable, str(ROOT / "scripts/evaluate.py"), *arguments]
+    return subprocess.run([*command, *script], capture_output=True, text=True, cwd=cwd, env=environment, timeout=HANG_S)
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -120,7 +115,7 @@ def test_several_checkpoints_are_evaluated_in_the_same_scenes(tmp_path: Path) ->
 
 
 def test_full_disk_is_reported_in_one_line_before_the_first_episode(tmp_path: Path) -> None:
-    done = run(POLICY + "expert", "output_dir=a", *FAST, cwd=tmp_path, limit=1)
+    done = run_limited(POLICY + "expert", "output_dir=a", *FAST, cwd=tmp_path, limit=1)
     assert "evaluation.json cannot be written" in message_of(done)
     assert "free some space" in message_of(done)
     assert done.returncode == 1
@@ -160,12 +155,10 @@ def test_report_of_an_included_sweep_names_the_swept_field(tmp_path: Path) -> No
         "video=false",
         "progress=false",
     )
-    script = [sys.executable, str(ROOT / "scripts/generate.py"), *arguments]
-    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=HANG_S)
+    done = run_script("generate", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "sweeps/settling").iterdir()
-    script = [sys.executable, str(ROOT / "scripts/sweep_report.py"), f"sweep_dir={folder}"]
-    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=HANG_S)
+    done = run_script("sweep_report", f"sweep_dir={folder}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "num_settle_steps_before_gripper" in done.stdout
     values = [outcome["values"] for outcome in json.loads((folder / "sweep.json").read_text())["outcomes"]]

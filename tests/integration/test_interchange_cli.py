@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.integration.test_cli import message_of, run_script
+from tests.forked_scripts import message_of, run_script
 from tests.interchange_files import make_image_dataset, make_mimicgen_file
 
 # fmt: off

@@ -87,7 +87,7 @@ def test_finished_run_gets_a_video_that_is_requested_later(
     kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder
 ) -> None:
     shutil.copytree(undisturbed.path, folder.path)
-    assert run(kinematic_source, folder, RESUME, "video=true", "num_video_demos=1") is None
+    assert run(kinematic_source, folder, RESUME, "video=true", "num_video_demos=1").target_reached
     drawn = folder.video.exists()
     assert drawn or "pictures cannot be rendered" in folder.log.read_text()
 

@@ -4,16 +4,14 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import pytest
 
 from tests import requires
-from tests.processes import HANG_S
+from tests.forked_scripts import ROOT, run_mimic
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/new_task.md"
 MOST_LINES = 100
 SHORTER = {
@@ -50,8 +48,7 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     assert program == "mimic"
     changed = {override.split("=")[0] for override in SHORTER.get(verb, [])}
     kept = [argument for argument in arguments if argument.split("=")[0] not in changed]
-    words = [sys.executable, "-m", "isaaclab_mimic_ext", verb, *kept, *SHORTER.get(verb, [])]
-    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
+    return run_mimic(verb, *kept, *SHORTER.get(verb, []), cwd=cwd)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked_scripts import ROOT, run_script
 from tests.processes import HANG_S
 
-ROOT = Path(__file__).resolve().parents[2]
 SWEEP = ("-m", "hydra/launcher=process", "sim=kinematic")
 
 
@@ -111,8 +111,8 @@ def test_sweep_of_processes_can_be_reported(kinematic_source: Path, tmp_path: Pa
     place = "hydra.sweep.dir=sweep"
     words = [*SWEEP, f"input_file={kinematic_source}", *run, place, "++all_subtasks.action_noise=0.0,0.01"]
     subprocess.run([*script, *words], cwd=tmp_path, check=True, timeout=HANG_S, capture_output=True)
-    report = [sys.executable, str(ROOT / "scripts" / "sweep_report.py"), "sweep_dir=sweep"]
-    subprocess.run(report, cwd=tmp_path, check=True, timeout=HANG_S, capture_output=True)
+    done = run_script("sweep_report", "sweep_dir=sweep", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
     assert [parameter["name"] for parameter in content["parameters"]] == ["action_noise"]
     assert [outcome["values"]["action_noise"] for outcome in content["outcomes"]] == [0.0, 0.01]

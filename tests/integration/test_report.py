@@ -4,8 +4,6 @@
 
 import base64
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -24,11 +22,11 @@ from isaaclab_mimic_ext.run.session import RunFolder, locked
 from isaaclab_mimic_ext.run.store import RunStore
 from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
 from tests import requires
+from tests.forked_scripts import run_script
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
 from tests.pages import charts_of, check_page
 
-ROOT = Path(__file__).parents[2]
 NUM_TRIALS = 90
 LARGE_NOISE = [f"subtask_configs.franka.{index}.action_noise={noise}" for index, noise in enumerate((0.25, 0.5, 0.3, 0.3))]
 
@@ -268,8 +266,7 @@ def test_number_of_drawn_failures_must_be_positive() -> None:
 
 def test_script_writes_the_page_to_the_folder_of_the_run(run: RunFolder) -> None:
     run.report.unlink(missing_ok=True)
-    command = [sys.executable, str(ROOT / "scripts" / "report.py"), f"output_dir={run.path}", "pictures=false"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script("report", f"output_dir={run.path}", "pictures=false", cwd=run.path)
     assert done.returncode == 0, done.stderr
     assert str(run.report) in done.stdout
     check_page(run.report.read_text())

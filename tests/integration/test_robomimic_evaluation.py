@@ -1,9 +1,7 @@
 """Evaluations of policies from `scripts/train.py`; `make train-env` installs the requirements of these tests."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import torch
 from isaaclab_mimic_ext.errors import DependencyMissing
 from isaaclab_mimic_ext.learn.robomimic import require_robomimic
 from tests import requires
-from tests.integration.test_cli import ROOT, message_of
-from tests.processes import HANG_S
+from tests.forked_scripts import message_of, run_script
 from tests.train_files import make_train_file
 
 pytestmark = pytest.mark.train
@@ -27,8 +24,7 @@ FAST = ("sim=kinematic", "num_envs=4", "num_episodes=6", "horizon=20", "video=fa
 
 
 def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S, env=os.environ)
+    return run_script(script, *arguments, cwd=cwd, needs_robomimic=True)
 
 
 @pytest.fixture(scope="module")

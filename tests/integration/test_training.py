@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.learn.checkpoint import load_checkpoint
 from isaaclab_mimic_ext.learn.policies import load_policy
 from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, require_robomimic
 from tests import requires
-from tests.integration.test_cli import ROOT, message_of
+from tests.forked_scripts import ROOT, message_of, run_script
 from tests.processes import HANG_S, wait_until
 from tests.train_files import make_train_file
 
@@ -34,17 +34,21 @@ FAST = ("agent.experiment.epoch_every_n_steps=4", "agent.train.batch_size=16", "
 
 
 def command(dataset: Path, output: Path, *arguments: str, algo: str = "bc") -> list[str]:
-    script = [sys.executable, str(ROOT / "scripts/train.py"), f"dataset={dataset}", f"output_dir={output}", f"algo={algo}"]
-    return [*script, *FAST, *([SMALL[algo]] if algo in SMALL else []), *arguments]
+    """Words that start a new process; `train` starts most of the runs faster."""
+    return [sys.executable, str(ROOT / "scripts/train.py"), *overrides(dataset, output, *arguments, algo=algo)]
 
 
-def train(
-    dataset: Path, output: Path, *arguments: str, algo: str = "bc", limit: int | None = None
-) -> subprocess.CompletedProcess[str]:
-    words = command(dataset, output, *arguments, algo=algo)
-    if limit is not None:
-        # A limit on the size of files simulates a full disk.
-        words = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *words]
+def overrides(dataset: Path, output: Path, *arguments: str, algo: str = "bc") -> list[str]:
+    words = [f"dataset={dataset}", f"output_dir={output}", f"algo={algo}", *FAST]
+    return [*words, *([SMALL[algo]] if algo in SMALL else []), *arguments]
+
+
+def train(dataset: Path, output: Path, *arguments: str, algo: str = "bc") -> subprocess.CompletedProcess[str]:
+    words = overrides(dataset, output, *arguments, algo=algo)
+    return run_script("train", *words, cwd=output.parent, needs_robomimic=True)
+
+
+def in_new_process(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
 
 
@@ -67,7 +71,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("runs") / "bc"
-    done = train(dataset, output, "epochs=6", "save_every=2")
+    # A new process, so that the runs compared with this one are runs of different interpreters.
+    done = in_new_process(command(dataset, output, "epochs=6", "save_every=2"))
     assert done.returncode == 0, done.stderr
     return output
 
@@ -241,7 +246,9 @@ def test_resume_is_refused_with_a_different_dataset_or_agent(dataset, trained, t
 
 def test_a_full_disk_is_one_error_and_leaves_no_incomplete_checkpoint(dataset, tmp_path):
     agent = ROOT / "tasks/desktop_organizer/agents/robomimic/bc.json"  # Its checkpoints have 4 MB.
-    done = train(dataset, tmp_path / "run", "epochs=4", algo=str(agent), limit=1000)
+    words = command(dataset, tmp_path / "run", "epochs=4", algo=str(agent))
+    # A limit on the size of files simulates a full disk.
+    done = in_new_process(["bash", "-c", 'ulimit -f 1000; trap "" XFSZ; exec "$@"', "bash", *words])
     assert done.returncode == 1, done.stderr
     assert "cannot be written" in message_of(done) and "free some space" in message_of(done)
     assert list((tmp_path / "run" / "models").iterdir()) == []
