@@ -129,7 +129,7 @@ def run_mimic(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def _serve() -> None:
     import torch
 
-    for name in ("app", "check", "datasets", "evaluate", "generate", "report", "train"):
+    for name in ("main", "app", "check", "datasets", "evaluate", "generate", "report", "train"):
         importlib.import_module(f"isaaclab_mimic_ext.commands.{name}")
     torch.set_num_threads(1)
     for line in sys.stdin:

@@ -165,7 +165,7 @@ def test_fault_of_one_arm_names_that_arm(tmp_path: Path) -> None:
         assert not any(finding.eef == "left" for finding in report.findings), report.as_text()
 
 
-@pytest.mark.parametrize("fault", first_in_check(FAULTS, 5))
+@pytest.mark.parametrize("fault", first_in_check(FAULTS, 3))
 def test_planted_fault_is_found_only_in_its_demo_and_at_its_step(fault: str, tmp_path: Path) -> None:
     plant, level, name, frame_of = FAULTS[fault]
     examination = check_planted(tmp_path, plant)
@@ -268,6 +268,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
         check(tmp_path / "none.hdf5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".html"])
 def test_picture_shows_every_demo_and_is_not_overwritten(suffix: str, tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.move_gripper(-20), [ILL])

@@ -1,9 +1,10 @@
 """Import rules: allowed imports between packages, and libraries that light imports must not load."""
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -66,6 +67,11 @@ def sources() -> list[Path]:
     return sorted([*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / "tasks").rglob("*.py")])
 
 
+@functools.cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def module_name(path: Path) -> str:
     """Dotted name below the package: `plan.select`, `tasks.desktop_organizer.task`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -97,7 +103,7 @@ def at_import_time(tree: ast.Module) -> Iterator[ast.AST]:
 
 def parts_imported(path: Path) -> set[str]:
     """The modules of this package that a file imports, below the package."""
-    names = imported(ast.walk(ast.parse(path.read_text())))
+    names = imported(ast.walk(parse(path)))
     return {name.removeprefix(f"{PACKAGE}.") for name in names if name.startswith(f"{PACKAGE}.")}
 
 
@@ -160,13 +166,13 @@ def test_kernels_are_called_only_from_plan_rng_and_engines() -> None:
 
 def test_only_engines_and_scene_modules_import_a_simulator() -> None:
     for path in sources():
-        simulators = {name.split(".")[0] for name in imported(ast.walk(ast.parse(path.read_text())))} & SIMULATORS
+        simulators = {name.split(".")[0] for name in imported(ast.walk(parse(path)))} & SIMULATORS
         is_scene = path.parts[-2] == "isaaclab" or path.stem == "mujoco_scene"
         assert not simulators or is_below(module_name(path), {"envs"}) or is_scene, f"{path} imports {simulators}"
 
 
 def test_simulators_are_not_imported_at_module_level() -> None:
-    at_once = {module_name(path): imported(at_import_time(ast.parse(path.read_text()))) for path in sources()}
+    at_once = {module_name(path): imported(at_import_time(parse(path))) for path in sources()}
     bound = {name for name, names in at_once.items() if {other.split(".")[0] for other in names} & SIMULATORS}
     # A task's scene for Isaac Lab is imported after the launch, as a whole.
     bound |= {name for name in at_once if name.startswith("tasks.") and name.split(".")[2:3] == ["isaaclab"]}
@@ -176,31 +182,30 @@ def test_simulators_are_not_imported_at_module_level() -> None:
             assert not wrong, f"{name} imports {sorted(wrong)}, which import a simulator, when it is imported itself"
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Top-level modules in a fresh interpreter after a statement."""
-    code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+def loaded_after(*steps: Sequence[str]) -> list[set[str]]:
+    """Top-level modules of a fresh interpreter after each step, which imports modules of the package."""
+    show = "print(*{name.split('.')[0] for name in sys.modules})"
+    lines = [f"import {', '.join(f'{PACKAGE}.{name}' if name else PACKAGE for name in step)}\n{show}" for step in steps]
+    code = "\n".join(["import sys", *lines])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.anchor)
-    return set(done.stdout.splitlines()[-1].split())
-
-
-def test_import_of_the_package_loads_no_large_library() -> None:
-    heavy = {"torch", "numpy", "warp", "h5py", "hydra", "omegaconf", "rich", "imageio", "matplotlib", "jinja2"} | SIMULATORS
-    assert not loaded_by(f"import {PACKAGE}") & heavy
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
 def test_command_line_does_not_import_torch() -> None:
-    assert not loaded_by(f"import {PACKAGE}.commands.app") & ({"torch", "warp", "h5py"} | SIMULATORS)
+    (command_line,) = loaded_after(["commands.app"])
+    assert not command_line & ({"torch", "warp", "h5py"} | SIMULATORS)
 
 
-def test_planning_core_imports_only_torch_numpy_and_warp() -> None:
-    modules = ", ".join(f"{PACKAGE}.{name}" for name in ("math", "rng", "task", "envs.base", "plan.planner"))
-    assert not loaded_by(f"import {modules}") & ({"hydra", "rich", "imageio", "scipy", "matplotlib"} | SIMULATORS)
-
-
-def test_engine_modules_do_not_import_a_simulator() -> None:
-    assert not loaded_by(f"import {PACKAGE}.envs.factory, {PACKAGE}.envs.kinematic") & SIMULATORS
-
-
-def test_drawing_libraries_are_imported_when_something_is_drawn() -> None:
-    modules = ", ".join(f"{PACKAGE}.report.{name}" for name in ("run_page", "pipeline_page", "timeline", "curves"))
-    assert not loaded_by(f"import {modules}") & {"matplotlib", "PIL"}
+def test_modules_import_large_libraries_only_where_they_need_them() -> None:
+    """In one interpreter, whose start takes most of the time: each step also loads what the steps before it load."""
+    package, planning_core, engines, drawing = loaded_after(
+        [""],
+        ["math", "rng", "task", "envs.base", "plan.planner"],
+        ["envs.factory", "envs.kinematic"],
+        [f"report.{name}" for name in ("run_page", "pipeline_page", "timeline", "curves")],
+    )
+    heavy = {"torch", "numpy", "warp", "h5py", "hydra", "omegaconf", "rich", "imageio", "matplotlib", "jinja2"}
+    assert not package & (heavy | SIMULATORS)
+    assert not planning_core & ({"hydra", "rich", "imageio", "scipy", "matplotlib"} | SIMULATORS)
+    assert not engines & SIMULATORS
+    assert not drawing & {"matplotlib", "PIL"}
