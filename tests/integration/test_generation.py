@@ -313,7 +313,7 @@ def test_full_disk_of_the_writer_ends_the_run_with_one_message(
         capture_output=True, text=True, timeout=HANG_S, cwd=Path(__file__).parents[2], env=_with_repository_on_the_path(),
     )  # fmt: skip
     assert ended.returncode == 1, ended.stderr
-    assert ended.stdout.startswith("RecorderError writing"), ended.stdout + ended.stderr
+    assert ended.stdout.startswith(f"RecorderError {folder.demos} cannot be written: "), ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr, ended.stdout + ended.stderr
     assert not folder.demos.exists()
 
