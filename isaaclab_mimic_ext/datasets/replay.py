@@ -265,7 +265,7 @@ class StateHistory:
         self._is_complete |= step < len(self._states)
         if not self._is_complete:
             self._states.append(trees.map(lambda leaf: leaf[: self._num_demos].cpu().clone(), self._env.get_state()))
-            self._running.append(running[: self._num_demos].cpu())
+            self._running.append(running[: self._num_demos].cpu().clone())  # The mask changes in place.
 
     def demos(self) -> list[dict[str, Any]]:
         """Recorded states, one tree per demo with leaves (T, ...) float32."""
