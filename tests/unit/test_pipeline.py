@@ -146,11 +146,11 @@ def test_override_of_the_user_replaces_the_override_of_the_task_for_the_same_fie
 
 
 def test_overrides_of_a_task_for_an_unknown_step_are_refused(tmp_path, monkeypatch):
-    (tmp_path / "mine" / "agents").mkdir(parents=True)
-    (tmp_path / "mine" / "agents" / "pipeline.json").write_text(json.dumps({"trane": []}))
+    (tmp_path / "task_with_a_typo" / "agents").mkdir(parents=True)
+    (tmp_path / "task_with_a_typo" / "agents" / "pipeline.json").write_text(json.dumps({"trane": []}))
     monkeypatch.setattr(pipeline_steps, "task_dir", lambda name: tmp_path / name)
     with pytest.raises(ConfigError, match=r"'trane' is not a step.*did you mean 'train'"):
-        build_steps(make_cfg(task_name="mine"), PipelineFolder(Path("out")))
+        build_steps(make_cfg(task_name="task_with_a_typo"), PipelineFolder(Path("out")))
 
 
 def test_a_preset_uses_the_pipeline_overrides_of_its_task():
