@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 import torch
 
 from isaaclab_mimic_ext.config import EventCfg, EventsCfg, MimicEnvCfg, SceneCfg, SimCfg
+from isaaclab_mimic_ext.config.bounds import device_fault
 from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation, isaaclab_module, resolve_physics
@@ -114,9 +116,10 @@ def make_env(
         device: device of the tensors: `cpu`, `cuda` or `cuda:<index>`.
 
     Raises:
-        ConfigError: the engine is unknown, or `events` or `num_envs` are invalid.
+        ConfigError: the engine is unknown, or `task`, `events`, `num_envs` or `device` are invalid.
         SimulatorUnavailable: the engine's simulator is not installed.
     """
+    _check_arguments(task, num_envs, device)
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
     if sim.engine not in _ENGINES:
         raise ConfigError(f"sim.engine: '{sim.engine}' is not a valid engine; {choices(sim.engine, _ENGINES)}")
@@ -127,6 +130,16 @@ def make_env(
         task = copy(task)
         task.config = replace(task.config, events=dict(events))
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
+
+
+def _check_arguments(task: Any, num_envs: Any, device: Device) -> None:
+    if not isinstance(task, Task):
+        remedy = "use load_task(<name>), or an instance of your own subclass of Task"
+        raise ConfigError(f"task: must be a Task (got {task!r}); {remedy}")
+    if not isinstance(num_envs, int) or num_envs < 1:
+        raise ConfigError(f"num_envs: must be an integer >= 1 (got {num_envs!r})")
+    if (fault := device_fault(str(device))) is not None:
+        raise ConfigError(f"device: {fault}")
 
 
 def config_of(env: MimicEnv) -> MimicEnvCfg:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
-from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.errors import ConfigError, RecorderError
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.run.build import (
@@ -75,11 +76,21 @@ def generate(
         UsageError: an argument is wrong, or the folder contains a different run; no file was written.
         RecorderError: writing failed; finished trials are kept.
     """
+    _check_arguments(demos, config, output_dir)
     path = Path(dated_dir(DATASETS_DIR / env_task(env).name) if output_dir is None else output_dir)
     cfg = run_config(env, demos, config or GenerationCfg(), path)
     cfg = replace(cfg, resume=resume, overwrite=overwrite, recorder=recorder or RecorderCfg(), video=video)
     validate(cfg, getattr(env, "task", None))
     return generate_run(cfg, lambda: nullcontext(should_stop or (lambda progress: False)), env, demos)
+
+
+def _check_arguments(demos: Any, config: Any, output_dir: Any) -> None:
+    if not isinstance(demos, SourceDemos):
+        raise ConfigError(f"demos: must be SourceDemos (got {demos!r}); use load_demos(<file>, env)")
+    if not isinstance(config, GenerationCfg | None):
+        raise ConfigError(f"config: must be a GenerationCfg (got {config!r}); use GenerationCfg(num_trials=1000)")
+    if not isinstance(output_dir, str | Path | None) or output_dir == "":
+        raise ConfigError(f"output_dir: must be the path of a folder, e.g. datasets/my_run (got {output_dir!r})")
 
 
 def run_config(env: MimicEnv, demos: SourceDemos, config: GenerationCfg, output_dir: Path) -> GenerateCfg:

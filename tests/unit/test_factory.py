@@ -36,3 +36,17 @@ def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "mujoco", None)
     with pytest.raises(SimulatorUnavailable, match=r"pip install isaaclab-mimic-ext\[mujoco\]"):
         make_env(TASK, SimCfg(engine="mujoco"), {}, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "stack_cube"}, r"task: must be a Task \(got 'stack_cube'\); use load_task"),
+        ({"num_envs": "3"}, r"num_envs: must be an integer >= 1 \(got '3'\)"),
+        ({"num_envs": 2.5}, r"num_envs: must be an integer >= 1 \(got 2.5\)"),
+        ({"device": "abc"}, r"device: 'abc' is not a valid device; choices: cpu, cuda"),
+    ],
+)
+def test_wrong_argument_of_make_env_is_refused_with_its_name_and_value(arguments: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_env(**{"task": TASK, "engine": "kinematic", **arguments})

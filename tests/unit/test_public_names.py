@@ -131,3 +131,20 @@ def test_missing_tasks_and_files_raise_public_errors(tmp_path: Path) -> None:
 def test_every_public_name_is_used_by_a_test() -> None:
     text = "\n".join(path.read_text() for path in TESTS.rglob("test_*.py") if "mimic_ext as mimic" in path.read_text())
     assert [name for name in mimic.__all__ if f"mimic.{name}" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"demos": "source.hdf5"}, r"demos: must be SourceDemos \(got 'source.hdf5'\); use load_demos"),
+        ({"config": {"seed": 3}}, r"config: must be a GenerationCfg \(got {'seed': 3}\)"),
+        ({"output_dir": ""}, r"output_dir: must be the path of a folder, e.g. datasets/my_run \(got ''\)"),
+    ],
+)
+def test_wrong_argument_of_generate_is_refused_with_its_name_and_value(
+    arguments: dict, message: str, tmp_path: Path
+) -> None:
+    env = mimic.make_env(mimic.load_task("desktop_organizer"), engine="kinematic")
+    demos = mimic.SourceDemos(tmp_path / "source.hdf5", ())
+    with pytest.raises(mimic.ConfigError, match=message):
+        mimic.generate(**{"env": env, "demos": demos, "output_dir": tmp_path / "run", **arguments})
