@@ -3,6 +3,7 @@
 This module must be fast to import: each verb imports its code when it runs.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -187,13 +188,11 @@ def main() -> NoReturn:
     """Run `mimic` with the command line of this process, and exit with the exit code of the verb."""
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
-        print(help_text())
-        sys.exit(0 if words else USAGE_ERROR)
+        _print_and_exit(help_text(), 0 if words else USAGE_ERROR)
     if words[0] == "--version":
         from isaaclab_mimic_ext import __version__
 
-        print(__version__)
-        sys.exit(0)
+        _print_and_exit(__version__, 0)
     name = words[0]
     if name not in VERBS:
         print(f"UsageError: '{name}' is not a verb of mimic; {choices(name, VERBS)}; see mimic --help", file=sys.stderr)
@@ -202,6 +201,15 @@ def main() -> NoReturn:
     sys.argv[1:] = _with_defaults(words[1:], verb.defaults)
     # -P: modules in the working directory must not shadow installed modules.
     _run(verb, (sys.executable, "-P", "-m", "isaaclab_mimic_ext", name))
+
+
+def _print_and_exit(text: str, exit_code: int) -> NoReturn:
+    """Print a text and exit; a reader that has ended (`| head`) is not an error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Prevents a second error at exit.
+    sys.exit(exit_code)
 
 
 def run_script(config: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """The command `mimic`: its verbs and help. The scripts accept the same command line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,13 @@ def test_demo_is_generate_with_defaults_that_can_be_overridden(tmp_path: Path) -
     done = mimic("demo", "--cfg", "job", "--num_envs", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "num_envs: 5" in done.stdout and "headless: true" in done.stdout and "name: desktop_organizer" in done.stdout
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_a_reader_that_ends_early_is_not_an_error(flag: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "isaaclab_mimic_ext", flag]
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # The first write of the command fails.
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=120)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "")
