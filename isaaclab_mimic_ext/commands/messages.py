@@ -1,7 +1,7 @@
 """One-line messages for errors of Hydra and OmegaConf: the field, the error, and the remedy or choices."""
 
 import re
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -15,6 +15,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import unknown_field
 from isaaclab_mimic_ext.errors import choices
 
@@ -27,6 +28,8 @@ def explain(error: Exception, script: str) -> str:
     if isinstance(error, OverrideParseException):
         remedy = "use field=value, with special characters in quotes inside those of the shell: \"field='a value (1)'\""
         return f"'{error.override}' is not an override; {remedy}"
+    if deleted := re.search(r"Could not delete from config\. '([^']+)' does not exist", str(error)):
+        return unknown_field(script, deleted[1], [field.name for field in fields(SCRIPT_SCHEMAS[script])])
     if cause is None:
         return "; ".join(_lines(str(error)))
     # Hydra's message contains the complete name; OmegaConf's name ends at the first unknown part.
@@ -86,8 +89,13 @@ def _explain_unknown(error: OmegaConfBaseException, script: str, place: str, ove
 
 
 def _container_remedy(error: ValidationError, place: str) -> str | None:
-    """Return the fault and remedy if a single value is in the place of a list or a mapping, else None."""
-    wanted = re.search(r" is not a ListConfig| to (Dict)\[", error.msg or "")
+    """Return the fault and remedy if null or a single value is in the place of a list, a mapping or a group, else None."""
+    message = error.msg or ""
+    if "is not Optional" in message:
+        return "must not be null; leave it out to keep its default"
+    if "Invalid type assigned" in message:
+        return f"{error.value!r} is not a group of fields; set its fields: {place}.<field>=<value>"
+    wanted = re.search(r" is not a ListConfig| to (Dict)\[", message)
     if wanted is None:
         return None
     if not wanted[1]:

@@ -55,6 +55,22 @@ UNREAD = [
 ]
 # fmt: on
 
+NOT_A_VALUE = [
+    ("datagen_config=null", "datagen_config: must not be null; leave it out to keep its default"),
+    ("input_file=null", "input_file: must not be null; leave it out to keep its default"),
+    ("datagen_config=3", "datagen_config: 3 is not a group of fields; set its fields: datagen_config.<field>=<value>"),
+    (
+        "subtask_configs.franka.0=3",
+        "subtask_configs.franka.0: 3 is not a group of fields; set its fields: subtask_configs.franka.0.<field>=<value>",
+    ),
+    ("~sed", "sed: generate has no such field (did you mean 'seed'?)"),
+]
+
+
+@pytest.mark.parametrize(("word", "message"), NOT_A_VALUE)
+def test_null_single_value_or_unknown_name_in_the_place_of_a_group_is_refused_with_a_remedy(word: str, message: str) -> None:
+    assert message_for("generate", "task=desktop_organizer", word).startswith(message)
+
 
 @pytest.mark.parametrize(("script", "word", "message"), UNREAD)
 def test_unread_field_is_refused_with_the_commands_that_have_it(script: str, word: str, message: str) -> None:
