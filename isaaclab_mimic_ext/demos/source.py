@@ -23,9 +23,9 @@ ROTATION_TOLERANCE = 1e-3
 
 _INFO = "obs/datagen_info"
 _STARTS = "subtask_start_signals"
-_ANNOTATE = "annotate the file with scripts/annotate_demos.py"
+_ANNOTATE = "annotate the file with `mimic annotate`"
 _ANNOTATE_STARTS = (
-    "annotate it again with scripts/annotate_demos.py annotate_subtask_start_signals=true (by hand: marks_file=<yaml>), "
+    "annotate it again with `mimic annotate annotate_subtask_start_signals=true` (by hand: marks_file=<yaml>), "
     "or set datagen_config.use_skillgen=false"
 )
 _REPLACE = "record the demo again, or leave out the demo"
