@@ -4,7 +4,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -18,7 +17,7 @@ import numpy as np
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
-from isaaclab_mimic_ext.files.writing import check_output, part_path
+from isaaclab_mimic_ext.files.writing import check_output, part_path, publish, sync
 
 DIGEST = "digest"
 """Name of the attribute of a demo that contains `leaves_digest` of its datasets."""
@@ -132,21 +131,11 @@ class DatasetFile:
             self._data.attrs[name] = value
         self._file.flush()
         self._file.close()
-        _sync(self.part_path)
+        sync(self.part_path)
 
     def publish(self) -> None:
-        """Rename the finished file to `path`."""
-        os.replace(self.part_path, self.path)
-        _sync(self.path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Write a file, or the entries of a folder, to the disk (fsync): after that the store deletes the episodes."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        """Rename the finished file to `path`, durably: after that the store deletes the episodes."""
+        publish(self.part_path, self.path)
 
 
 def leaves_digest(leaves: Mapping[str, Any]) -> str:

@@ -17,13 +17,15 @@ FREE_SPACE = "free some space and run again"
 """Default remedy: most writes that fail after a successful start fail because the disk is full."""
 
 
-def part_path(path: Path, keep_suffix: bool = False) -> Path:
+def part_path(path: Path, keep_suffix: bool = False, several_writers: bool = False) -> Path:
     """Path under which a file is written until it is complete.
 
     Args:
         keep_suffix: end with the suffix of `path`, for libraries that choose the format by the suffix.
+        several_writers: contain the number of this process, for a file that several processes may write at the same time.
     """
-    return path.with_name(f"{path.stem}.part{path.suffix}" if keep_suffix else f"{path.name}.part")
+    part = f"part{os.getpid()}" if several_writers else "part"
+    return path.with_name(f"{path.stem}.{part}{path.suffix}" if keep_suffix else f"{path.name}.{part}")
 
 
 def unwritable(
@@ -71,23 +73,27 @@ def replacing(
     kind: type[MimicError] = RecorderError,
     errors: tuple[type[Exception], ...] = (OSError,),
     keep_suffix: bool = False,
+    several_writers: bool = False,
 ) -> Iterator[Path]:
     """Replace `path` atomically: the block writes a file or folder at the yielded path, which is renamed at the end.
 
     The content is on the disk (fsync) before the renaming. If the block raises, `path` is unchanged and the yielded path
     is removed.
 
+    Args:
+        keep_suffix, several_writers: as in `part_path`; the others as in `write_errors`.
+
     Raises:
         MimicError: of type `kind`: the file cannot be written.
     """
-    part = part_path(path, keep_suffix)
+    part = part_path(path, keep_suffix, several_writers)
     try:
         with write_errors(path, field, remedy, kind, errors):
             yield part
             if part.is_dir():
                 shutil.rmtree(path, ignore_errors=True)  # `os.replace` with a folder requires that the target is empty.
             else:
-                _sync(part)
+                sync(part)
             os.replace(part, path)
     except BaseException:
         _remove(part)
@@ -113,11 +119,9 @@ def write_text(
     write_bytes(path, content.encode(), field, remedy, kind)
 
 
-def write_json(
-    path: Path, content: Any, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
-) -> None:
+def write_json(path: Path, content: Any, kind: type[MimicError] = RecorderError) -> None:
     """Write a JSON file atomically; errors as `write_bytes`."""
-    write_text(path, json.dumps(content, indent=2) + "\n", field, remedy, kind)
+    write_text(path, json.dumps(content, indent=2) + "\n", kind=kind)
 
 
 def check_output(path: Path, overwrite: bool) -> None:
@@ -144,22 +148,32 @@ def check_output(path: Path, overwrite: bool) -> None:
             part.unlink()
 
 
-def _reason(error: BaseException) -> str:
-    """Reason of the system; extracted from HDF5's long message, or the first line of a library's message."""
+def system_reason(error: BaseException) -> str | None:
+    """Reason of the system, also from HDF5's long message; None if the system did not raise the error."""
     link: BaseException | None = error
     while link is not None:
         quoted = re.search(r"error message = '([^']*)'", str(link))
         if quoted:
             return quoted[1]
         link = link.__cause__ or link.__context__
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    return error.strerror if isinstance(error, OSError) else None
+
+
+def _reason(error: BaseException) -> str:
+    """Reason of the system, or the first line of a library's message."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return first[:200]
+    return system_reason(error) or first[:200]
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
+def publish(part: Path, path: Path) -> None:
+    """Give a complete file its name. When this returns, the name is on the disk as well."""
+    os.replace(part, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Write a file, or the entries of a folder, to the disk (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

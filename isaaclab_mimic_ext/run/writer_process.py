@@ -5,7 +5,6 @@
 
 import math
 import os
-import re
 import signal
 import sqlite3
 import sys
@@ -14,12 +13,14 @@ import traceback
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isaaclab_mimic_ext.errors import MimicError, RecorderError
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.writing import FREE_SPACE, system_reason, unwritable
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Output, Saved, receive_message, unpack
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import IN_MEMORY, Episode, RunStore
@@ -53,18 +54,17 @@ def main(connection: Connection) -> None:
         os._exit(1)
 
 
-def _failure(output: Output | None, error: BaseException) -> RecorderError:
+def _failure(output: Output | None, error: BaseException) -> MimicError:
     if isinstance(error, MimicError):
         return RecorderError(str(error))
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError) and output:
         return RecorderError(f"{output.store_path} is damaged ({error}); start again with overwrite=true")
-    path = output.path if output else "a dataset"
-    # HDF5 quotes the message of the system within a long text.
-    reason = re.search(r"error message = '([^']+)'", str(error))
-    if reason is not None or isinstance(error, OSError | sqlite3.Error):
-        message = reason[1] if reason is not None else getattr(error, "strerror", None) or str(error)
-        remedy = "" if output is None or output.store_path == IN_MEMORY else f"; {_RECOVERY.format(output.store_path)}"
-        return RecorderError(f"{path} cannot be written: {message}{remedy}")
+    path = output.path if output else Path("a dataset")
+    if isinstance(error, OSError | sqlite3.Error) or system_reason(error):
+        remedy = FREE_SPACE
+        if output and output.store_path != IN_MEMORY:
+            remedy = _RECOVERY.format(output.store_path)
+        return unwritable(path, error, remedy=remedy)
     return RecorderError(f"{path} cannot be written:\n{traceback.format_exc()}")
 
 

@@ -6,7 +6,6 @@ Isaac Lab's Franka is stored on NVIDIA's servers. This file is created locally, 
 # Frames: link i is the Denavit-Hartenberg frame of joint i; hand: z points out of the palm, the left finger slides along y
 
 import math
-import os
 from pathlib import Path
 
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics
@@ -31,6 +30,8 @@ from isaaclab_mimic_ext.envs.panda.shape import (
     TORQUE_LIMIT,
     WHITE,
 )
+from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.files.writing import replacing
 
 _ROOT = "/panda"
 _BASE_MASS = 3.0
@@ -57,10 +58,8 @@ def write_panda_usd(path: str | Path) -> Path:
     UsdGeom.Scope.Define(stage, f"{_ROOT}/joints")
     _add_arm(stage)
     _add_hand(stage)
-    # Several processes may write the file at the same time, so each writes a separate file and renames it.
-    unfinished = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
-    stage.GetRootLayer().Export(str(unfinished))
-    os.replace(unfinished, path)
+    with replacing(path, kind=OutputError, keep_suffix=True, several_writers=True) as part:
+        stage.GetRootLayer().Export(str(part))
     return path
 
 
