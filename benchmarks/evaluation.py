@@ -22,7 +22,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.learn.checkpoints import find_checkpoints
+from isaaclab_mimic_ext.learn.checkpoint_files import find_checkpoints
 from isaaclab_mimic_ext.learn.evaluate import build_disturbances, build_policy, build_rules, make_evaluation_env
 from isaaclab_mimic_ext.learn.evaluator import Evaluator, Rules
 from isaaclab_mimic_ext.learn.history import History

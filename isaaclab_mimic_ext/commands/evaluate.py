@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.files.writing import write_json, write_text
-from isaaclab_mimic_ext.learn.checkpoints import EvaluationFolder, find_checkpoints
+from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
 from isaaclab_mimic_ext.learn.disturbances import scale_events
 from isaaclab_mimic_ext.learn.evaluate import (
     build_disturbances,

@@ -15,7 +15,7 @@ import numpy as np
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.playback import TileOptions, write_states_video
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
-from isaaclab_mimic_ext.run.records import RunRecords
+from isaaclab_mimic_ext.run.trial_records import RunRecords
 from isaaclab_mimic_ext.task.definition import Task
 
 _WIDTH, _HEIGHT = 240, 180

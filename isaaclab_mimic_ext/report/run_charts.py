@@ -26,8 +26,8 @@ from isaaclab_mimic_ext.report.charts import (
     shorten,
     text_color,
 )
-from isaaclab_mimic_ext.run.records import RunRecords, Subtask
 from isaaclab_mimic_ext.run.summary import Bins, Stage, place_bins, yaw_bins
+from isaaclab_mimic_ext.run.trial_records import RunRecords, Subtask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from isaaclab_mimic_ext.report.charts import FEW_TRIALS, colors_of, count_bars, 
 from isaaclab_mimic_ext.report.pages import render
 from isaaclab_mimic_ext.report.pictures import Pictures
 from isaaclab_mimic_ext.report.run_charts import episode_lengths, placement, progress, tracking_errors
-from isaaclab_mimic_ext.run.records import RunRecords, Subtask
 from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, stages_of
+from isaaclab_mimic_ext.run.trial_records import RunRecords, Subtask
 
 _MAX_DEMOS = 40
 _MAX_NUMBERS = 12

@@ -32,9 +32,9 @@ from isaaclab_mimic_ext.run.build import (
     task_of,
 )
 from isaaclab_mimic_ext.run.generator import Generator
-from isaaclab_mimic_ext.run.reports import draw_run, mark_reported, write_missing_reports, write_stats
 from isaaclab_mimic_ext.run.result import Progress, RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, RunSession, check_free, finished_run, identity_of, open_run
+from isaaclab_mimic_ext.run.stats_and_videos import draw_run, mark_reported, write_missing_reports, write_stats
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.run.failures import TRACKING
-from isaaclab_mimic_ext.run.records import RunRecords, Subtask
+from isaaclab_mimic_ext.run.trial_records import RunRecords, Subtask
 
 _TRIALS_PER_BIN = 8
 _MAX_BINS = 8

@@ -65,7 +65,8 @@ def test_killed_writer_ends_the_run_with_one_message_and_without_loss(
 
 
 @pytest.mark.parametrize(
-    "death_point", ["reports:write_text:before:1", "reports:write_text:after:1", "RunStore:set_facts:before:2"]
+    "death_point",
+    ["stats_and_videos:write_text:before:1", "stats_and_videos:write_text:after:1", "RunStore:set_facts:before:2"],
 )
 def test_run_killed_before_its_statistics_gets_them_when_resumed(
     fork_server: ForkServer, arguments: list[str], folder: RunFolder, undisturbed: RunFolder, death_point: str

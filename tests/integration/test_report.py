@@ -16,11 +16,11 @@ from isaaclab_mimic_ext.config import ReportCfg, validate
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.report.report import report_run
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
-from isaaclab_mimic_ext.run.records import RunRecords, read_records
 from isaaclab_mimic_ext.run.rerun import rerun_trials
 from isaaclab_mimic_ext.run.session import RunFolder, locked
 from isaaclab_mimic_ext.run.store import RunStore
 from isaaclab_mimic_ext.run.summary import count_reasons, demo_counts, place_bins, summarize, yaw_bins
+from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
 from tests import requires
 from tests.forked_scripts import run_script
 from tests.jobs import run_generation

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.learn.checkpoints import EvaluationFolder, find_checkpoints
+from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
 from isaaclab_mimic_ext.learn.disturbances import ObservationNoise, scale_events
 from isaaclab_mimic_ext.learn.policies import PolicyRequest, check_fits, find_policy_factory, make_policy
 from isaaclab_mimic_ext.learn.results import (

@@ -10,10 +10,10 @@ from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import write_text
-from isaaclab_mimic_ext.run.records import read_records
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, locked, run_facts
 from isaaclab_mimic_ext.run.summary import summarize
+from isaaclab_mimic_ext.run.trial_records import read_records
 from isaaclab_mimic_ext.task.definition import Task, load_task
 
 log = logging.getLogger(__name__)
