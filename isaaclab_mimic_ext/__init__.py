@@ -134,7 +134,9 @@ _PUBLIC = {
     "BudgetExhausted": "errors:BudgetExhausted",
     "Interrupted": "errors:Interrupted",
 }
-"""Public name -> `<module in this package>:<name in the module>`."""
+"""Public name -> `<module in this package>:<name in the module>`.
+
+Type checkers read the imports above and a literal `__all__`; a test compares the three lists."""
 
 __all__ = [
     "Arm",

@@ -501,47 +501,31 @@ class PrepareDatasetCfg:
     """Crop `img_key` to a square of this width and height around the center [pixels]."""
 
 
-SCRIPT_SCHEMAS: dict[str, type] = {
-    "record_demos": RecordDemosCfg,
-    "annotate_demos": AnnotateDemosCfg,
-    "check_demos": CheckDemosCfg,
-    "generate": GenerateCfg,
-    "report": ReportCfg,
-    "split_dataset": SplitDatasetCfg,
-    "merge_datasets": MergeDatasetsCfg,
-    "inspect_dataset": InspectDatasetCfg,
-    "validate_dataset": ValidateDatasetCfg,
-    "replay_demos": ReplayDemosCfg,
-    "import_dataset": ImportDatasetCfg,
-    "export_dataset": ExportDatasetCfg,
-    "prepare_dataset": PrepareDatasetCfg,
-    "train": TrainCfg,
-    "evaluate": EvaluateCfg,
-    "pipeline": PipelineCfg,
-    "sweep_report": SweepReportCfg,
-}
-"""Name of a script, and of its file in `conf/` -> schema."""
+_COMMANDS: tuple[tuple[str, str, type], ...] = (
+    ("record", "record_demos", RecordDemosCfg),
+    ("annotate", "annotate_demos", AnnotateDemosCfg),
+    ("check", "check_demos", CheckDemosCfg),
+    ("generate", "generate", GenerateCfg),
+    ("report", "report", ReportCfg),
+    ("split", "split_dataset", SplitDatasetCfg),
+    ("merge", "merge_datasets", MergeDatasetsCfg),
+    ("inspect", "inspect_dataset", InspectDatasetCfg),
+    ("validate", "validate_dataset", ValidateDatasetCfg),
+    ("replay", "replay_demos", ReplayDemosCfg),
+    ("import", "import_dataset", ImportDatasetCfg),
+    ("export", "export_dataset", ExportDatasetCfg),
+    ("prepare", "prepare_dataset", PrepareDatasetCfg),
+    ("train", "train", TrainCfg),
+    ("evaluate", "evaluate", EvaluateCfg),
+    ("pipeline", "pipeline", PipelineCfg),
+    ("sweep-report", "sweep_report", SweepReportCfg),
+)
+"""Verb of `mimic`, name of its script and of its file in `conf/`, and schema, in the order in which a user needs them."""
 
-SCRIPT_VERBS = {
-    "record_demos": "record",
-    "annotate_demos": "annotate",
-    "check_demos": "check",
-    "generate": "generate",
-    "report": "report",
-    "split_dataset": "split",
-    "merge_datasets": "merge",
-    "inspect_dataset": "inspect",
-    "validate_dataset": "validate",
-    "replay_demos": "replay",
-    "import_dataset": "import",
-    "export_dataset": "export",
-    "prepare_dataset": "prepare",
-    "train": "train",
-    "evaluate": "evaluate",
-    "pipeline": "pipeline",
-    "sweep_report": "sweep-report",
-}
-"""Name of a script -> verb of `mimic`, in the order in which a user needs them."""
+SCRIPT_SCHEMAS = {script: schema for _, script, schema in _COMMANDS}
+"""Name of a script -> schema."""
+SCRIPT_VERBS = {script: verb for verb, script, _ in _COMMANDS}
+"""Name of a script -> verb of `mimic`."""
 
 
 def subtask_type(schema: Any) -> Any:
