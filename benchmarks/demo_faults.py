@@ -12,7 +12,7 @@ from pathlib import Path
 from common import generator
 
 from isaaclab_mimic_ext.checks.examine import examine
-from isaaclab_mimic_ext.checks.findings import DoctorReport
+from isaaclab_mimic_ext.checks.findings import CheckReport
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.task.definition import load_task
@@ -43,7 +43,7 @@ FAULTS: dict[str, planted.PlantInDemo] = {
 }
 
 
-def check(path: Path) -> DoctorReport:
+def check(path: Path) -> CheckReport:
     cfg = load_config("check_demos", [f"input_file={path}"])
     return examine(path, load_task(cfg.task.name), cfg, cfg.num_draws).report
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.checks import action_space, marks, motion, scene, usage
-from isaaclab_mimic_ext.checks.findings import DemoFinding, DemoFindings, DoctorReport
+from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR
@@ -38,7 +38,7 @@ _BATCH_SIZE = 1000
 class Examination:
     """Report of a file, and its readable demos."""
 
-    report: DoctorReport
+    report: CheckReport
     views: tuple[DemoView, ...]
 
 
@@ -80,7 +80,7 @@ def examine(
             on_progress(index + 1, len(names))
     selected = _check_all(of_file, of_demo, views, task, cfg, placement, num_draws)
     every = [finding for findings in of_demo.values() for finding in _by_step(findings.items)]
-    report = DoctorReport(str(path), num_steps, (*every, *of_file.items), selected, num_draws)
+    report = CheckReport(str(path), num_steps, (*every, *of_file.items), selected, num_draws)
     return Examination(report, tuple(views))
 
 
@@ -237,7 +237,7 @@ def _check_all(
     }
 
 
-def check_demos(path: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> DoctorReport:
+def check_demos(path: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> CheckReport:
     """Find all faults in source demos that would make generation fail, or lower its success rate.
 
     Args:

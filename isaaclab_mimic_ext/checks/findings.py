@@ -62,7 +62,7 @@ class DemoFindings:
 
 
 @dataclass(frozen=True)
-class DoctorReport:
+class CheckReport:
     """Result of the check of a file of source demos.
 
     Attributes:

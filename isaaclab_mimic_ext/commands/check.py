@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from isaaclab_mimic_ext.checks.examine import examine
-from isaaclab_mimic_ext.checks.findings import DoctorReport
+from isaaclab_mimic_ext.checks.findings import CheckReport
 from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.errors import InvalidDataset
@@ -11,7 +11,7 @@ from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
 
 
-def main(cfg: CheckDemosCfg) -> DoctorReport:
+def main(cfg: CheckDemosCfg) -> CheckReport:
     """Check source demos as configured, print the report, and draw the picture if one is configured.
 
     Raises:

@@ -26,7 +26,7 @@ def load_config(
     registered: Mapping[str, Any] | None = None,
     config_dirs: Sequence[Path] = (),
 ) -> Any:
-    """Compose and check the configuration of the command line `scripts/<script>.py <overrides>`.
+    """Compose and check the configuration of the command line `mimic <verb> <overrides>`.
 
     Args:
         script: name of the script and of its file in `conf/`.

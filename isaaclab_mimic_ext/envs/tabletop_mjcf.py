@@ -22,7 +22,6 @@ from isaaclab_mimic_ext.task.definition import Task
 TIMESTEP = 0.002
 """Duration of a physics substep [s]."""
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
-ELLIPSOID = mujoco.mjtGeom.mjGEOM_ELLIPSOID
 _AIR_DAMPING = 5e-4
 """Damping of the free motion of objects [N s/m, N m s]. Negligible in a grasp, but stops fallen bottles from rolling."""
 

@@ -16,8 +16,6 @@ from torch import Tensor
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, replacing
 
-ACTION_SCALES = ("min_max", "none")
-
 _STD_FLOOR = 1e-3
 """Added to each standard deviation, as robomimic does, so that nearly constant observations are not amplified."""
 _OUTPUT_LIMIT = 0.999999

@@ -100,7 +100,7 @@ def has_split(path: str | Path) -> bool:
 
 
 def _mask(file: h5py.File, name: str, demos: set[str]) -> list[str]:
-    remedy = f"split the dataset with `python scripts/split_dataset.py input_file={file.filename}`"
+    remedy = f"split the dataset with `mimic split input_file={file.filename}`"
     if f"mask/{name}" not in file:
         raise SourceDataError(f"{file.filename}: mask/{name} not found; {remedy}")
     found = [text_of(item) for item in np.atleast_1d(file["mask"][name][()])]

@@ -230,7 +230,7 @@ def count_bars(counts: Mapping[str, int], colors: Mapping[str, str], label: str,
     """
     if not counts:
         return ""
-    with _named_bars(list(counts), label) as (board, axes):
+    with _named_bars(list(counts)) as (board, axes):
         bars = axes.barh(range(len(counts)), list(counts.values()), height=0.62, color=[colors.get(n, BAD) for n in counts])
         axes.set_xlim(0, 1.25 * max(counts.values()))
         for row, (bar, (name, count)) in enumerate(zip(bars, counts.items(), strict=True)):
@@ -250,7 +250,7 @@ def rate_bars(rates: Sequence[tuple[str, float, float, float]], label: str) -> s
     """
     if not rates:
         return ""
-    with _named_bars([name for name, *_ in rates], label, foot=28.0) as (board, axes):
+    with _named_bars([name for name, *_ in rates], foot=28.0) as (board, axes):
         rows, middle = range(len(rates)), [100 * rate for _, rate, _, _ in rates]
         bars = axes.barh(rows, middle, height=0.62, color=GOOD)
         ends = error_bar_lengths([rate for _, *rate in rates])
@@ -265,7 +265,7 @@ def rate_bars(rates: Sequence[tuple[str, float, float, float]], label: str) -> s
 
 
 @contextmanager
-def _named_bars(names: Sequence[str], label: str, foot: float = 4.0) -> Iterator[tuple[Canvas, "Axes"]]:
+def _named_bars(names: Sequence[str], foot: float = 4.0) -> Iterator[tuple[Canvas, "Axes"]]:
     """Make a canvas and axes for horizontal bars in rows of equal height, with their names on the left."""
     row, left, right = 27.0, 250.0, 200.0
     with canvas(WIDTH, row * len(names) + foot) as board:

@@ -86,8 +86,8 @@ def test_simulated_selection_agrees_with_real_trials(strategy: str, kinematic_so
             for demo in file["data"].values():
                 counts[np.arange(4), demo.attrs["source_demos"][0]] += 1
     task = load_task("desktop_organizer")
-    doctor_cfg = replace(load_config("check_demos"), subtask_configs=cfg.subtask_configs, events=cfg.events)
-    selected = examine(kinematic_source, task, doctor_cfg, NUM_TRIALS).report.selected["franka"]
+    check_cfg = replace(load_config("check_demos"), subtask_configs=cfg.subtask_configs, events=cfg.events)
+    selected = examine(kinematic_source, task, check_cfg, NUM_TRIALS).report.selected["franka"]
     simulated = np.array([list(parts.values()) for parts in selected])
     assert counts.sum() == 4 * NUM_TRIALS
     different = 0.5 * np.abs(simulated - counts / NUM_TRIALS).sum(-1)

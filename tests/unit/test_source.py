@@ -121,7 +121,7 @@ def test_error_for_a_file_without_annotations_names_the_script_to_run(source_fil
         del file[f"data/demo_1/{INFO}"]
     message = refusal(source_file)
     assert "demo_1" in message
-    assert "annotate_demos.py" in message
+    assert "mimic annotate" in message
 
 
 def test_error_for_a_missing_object_lists_the_objects_of_the_file(source_file):

@@ -51,7 +51,7 @@ def ramp_demos(lengths: list[int]) -> data.Demos:
 def test_a_dataset_without_masks_is_refused_with_the_command_that_splits_it(dataset):
     with h5py.File(dataset, "r+") as file:
         del file["mask"]
-    with pytest.raises(SourceDataError, match=rf"{dataset}: mask/train not found; .*split_dataset.py input_file={dataset}"):
+    with pytest.raises(SourceDataError, match=rf"{dataset}: mask/train not found; .*mimic split input_file={dataset}"):
         data.read_facts(dataset)
 
 

@@ -80,14 +80,12 @@ def env_indices(env_ids: Tensor) -> Tensor:
     return env_ids.to(torch.int32 if quat_is_xyzw() else torch.int64)
 
 
-def import_tasks(module: str | None = None) -> None:
-    """Import the modules that register tasks with gymnasium: those of Isaac Lab, and `module`."""
+def import_tasks() -> None:
+    """Import Isaac Lab's modules that register tasks with gymnasium."""
     import isaaclab_tasks  # noqa: F401
 
     if find_spec("isaaclab_mimic") is not None:
         import isaaclab_mimic.envs  # noqa: F401
-    if module is not None:
-        __import__(module)
 
 
 def load_env_cfg(task_id: str, physics: str) -> Any:

@@ -18,8 +18,6 @@ OTHER_ENGINE = "use sim=mujoco"
 
 HOW_TO_INSTALL = f"install it as described at https://isaac-sim.github.io/IsaacLab, or {OTHER_ENGINE}"
 
-PHYSICS = ("default", "newton")
-
 _OLDEST = (0, 47)
 """Version of the extension `isaaclab` in release 2.3.0. In release 3.0 the extension has versions from 1.0 on."""
 
