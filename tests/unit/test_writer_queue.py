@@ -34,10 +34,11 @@ def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[EpisodeWr
     opened._process.wait()
 
 
-def batch(trial: int) -> EpisodeBatch:
+def batch(trial: int, committed: int | None = None) -> EpisodeBatch:
+    """Batch of one trial; by default, the trial and all earlier trials may be written to the dataset."""
     rows = {"low": np.full((1, NUM_STEPS, WIDTH), trial, np.float32)}
     outcomes = TrialOutcomes(np.array([trial]), reason=np.array([SUCCEEDED]), lengths=np.array([NUM_STEPS]))
-    return EpisodeBatch(outcomes, np.ones(1, dtype=bool), rows, {}, committed=trial + 1)
+    return EpisodeBatch(outcomes, np.ones(1, dtype=bool), rows, {}, trial + 1 if committed is None else committed)
 
 
 def interrupted(writer: EpisodeWriter) -> RunResult:
@@ -81,8 +82,9 @@ def test_put_does_not_count_as_stalled_while_the_queue_has_space(writer: Episode
 def test_interruption_without_time_for_datasets_keeps_all_trials_in_the_store(writer: EpisodeWriter) -> None:
     earlier = writer.output.path
     earlier.write_text("of an earlier session")
-    for trial in range(2):
-        writer.put(batch(trial))
+    # Trial 0 has not ended. Otherwise the writer could write the datasets before it receives the interruption.
+    for trial in (1, 2):
+        writer.put(batch(trial, committed=0))
     os.kill(writer._process.pid, signal.SIGCONT)
     assert not writer.close(interrupted(writer)).is_written
     assert earlier.read_text() == "of an earlier session"
