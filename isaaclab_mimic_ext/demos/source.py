@@ -23,7 +23,7 @@ ROTATION_TOLERANCE = 1e-3
 
 _INFO = "obs/datagen_info"
 _STARTS = "subtask_start_signals"
-_ANNOTATE = "annotate the file with `mimic annotate`"
+_ANNOTATE = "annotate the file with `mimic annotate input_file=<recorded file> output_file=<new file>`"
 _ANNOTATE_STARTS = (
     "annotate it again with `mimic annotate annotate_subtask_start_signals=true` (by hand: marks_file=<yaml>), "
     "or set datagen_config.use_skillgen=false"

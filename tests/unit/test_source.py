@@ -116,12 +116,12 @@ def test_file_without_demos_is_refused(tmp_path):
     assert "no demos" in refusal(make_source_file(tmp_path / "none.hdf5", num_demos=0))
 
 
-def test_error_for_a_file_without_annotations_names_the_script_to_run(source_file):
+def test_error_for_a_file_without_annotations_names_the_command(source_file):
     with h5py.File(source_file, "r+") as file:
         del file[f"data/demo_1/{INFO}"]
     message = refusal(source_file)
     assert "demo_1" in message
-    assert "mimic annotate" in message
+    assert "`mimic annotate input_file=<recorded file> output_file=<new file>`" in message
 
 
 def test_error_for_a_missing_object_lists_the_objects_of_the_file(source_file):
