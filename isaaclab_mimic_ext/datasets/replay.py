@@ -36,9 +36,11 @@ _REPLAYED_GROUPS = ("actions", "initial_state", "states")
 
 
 def make_recorded_env(
-    env_args: Mapping[str, Any], sim: SimCfg, num_envs: int, device: str | torch.device = "cpu"
+    path: str | Path, env_args: Mapping[str, Any], sim: SimCfg, num_envs: int, device: str | torch.device = "cpu"
 ) -> MimicEnv:
     """Make an env of the task named in `env_args`, on the engine of `sim`; with `auto`, on the engine named in `env_args`.
+
+    `path` is the file of `env_args`, for messages.
 
     Tasks of Isaac Lab's registry are identified by their gym id. Their files may also name a task of this package.
 
@@ -49,7 +51,7 @@ def make_recorded_env(
     """
     name = env_args.get("env_name")
     if not isinstance(name, str):
-        raise SourceDataError(f"env_args.env_name: must be the name of a task (got {name!r}); create the file again")
+        raise SourceDataError(f"{path}: env_args.env_name: must be the name of a task (got {name!r}); create the file again")
     sim, task = replace(sim, engine=recorded_engine(env_args, sim)), str(env_args.get("task", name))
     if sim.engine == "isaaclab" and task not in available_tasks() and GYM_ID.fullmatch(name):
         env = make_registered(name, sim, num_envs, device)
@@ -59,7 +61,7 @@ def make_recorded_env(
     if found != wanted:
         env.close()
         raise SourceDataError(
-            f"env_args.action: the demos have a different action space (got {found}, the env has {wanted}); "
+            f"{path}: env_args.action: the demos have a different action space (got {found}, the env has {wanted}); "
             "replay them in the environment that they were recorded in"
         )
     return env

@@ -79,7 +79,7 @@ def replay_dataset(
     with open_hdf5(path) as file:
         names = demo_names(file)[:num_demos]
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
-    env = make_recorded_env(facts.env_args, sim, min(num_envs, len(names)), torch.device(device))
+    env = make_recorded_env(path, facts.env_args, sim, min(num_envs, len(names)), torch.device(device))
     demos: list[Replayed] = []
     try:
         history = StateHistory(env, num_video_demos if video_file is not None else 0)

@@ -223,7 +223,7 @@ def _check_total(findings: Findings, data: h5py.Group, num_steps: int) -> None:
 
 
 def _check_masks(findings: Findings, file: h5py.File, names: list[str]) -> None:
-    masks, known, remedy = file.get("mask"), {*names}, "split the file again (split_dataset)"
+    masks, known, remedy = file.get("mask"), {*names}, f"split the file again with `mimic split input_file={file.filename}`"
     if masks is None:
         return
     if not isinstance(masks, h5py.Group):
@@ -256,7 +256,7 @@ def _replay_demos(
         return None, f"env_args.engine: must be {' or '.join(EMBEDDED)} for a replay during validation ({found})"
     chosen = np.random.default_rng(seed).permutation(len(names))[:num_replays]
     try:
-        env = make_recorded_env(env_args, SimCfg(), len(chosen))
+        env = make_recorded_env(path, env_args, SimCfg(), len(chosen))
         try:
             results = list(replay_file(env, path, [names[index] for index in sorted(chosen)], _NUM_SUCCESS_STEPS))
         finally:
@@ -266,6 +266,6 @@ def _replay_demos(
     for result in results:
         if result.recorded_success and not result.success:
             distance = "" if result.object_error is None else f" (object error {result.object_error:.2g} m)"
-            remedy = "watch a video of it (replay_demos with video_file)"
+            remedy = f"watch a video of it: `mimic replay input_file={path} video_file=replay.mp4`"
             findings.warning("replay", result.name, f"fails when replayed{distance}", "success, as recorded", remedy)
     return summary(results), None

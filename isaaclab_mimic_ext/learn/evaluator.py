@@ -48,7 +48,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Disturbances:
-    """Disturbances of the episodes; None: without this disturbance."""
+    """Disturbances during the episodes. A field that is None disables its disturbance."""
 
     noise: ObservationNoise | None = None
     object_pushes: ObjectPushes | None = None

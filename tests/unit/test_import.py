@@ -148,6 +148,13 @@ def test_damaged_demo_is_named_and_no_file_is_written(source, output, damage, me
     assert {path.name for path in output.parent.iterdir()} == {"square.hdf5"}
 
 
+def test_invalid_converted_file_is_reported_under_the_name_of_the_source(source, output):
+    with h5py.File(source, "r+") as file:
+        _replace("datagen_info/target_pose", lambda values: values * 2)(file["data/demo_1"])
+    with pytest.raises(SourceDataError, match=f"^{source}: the converted file is not valid: demo_1: "):
+        import_mimicgen(source, output, ImportOptions())
+
+
 @pytest.mark.parametrize("part", ["eef_pose", "target_pose", "gripper_action", "object_poses", "subtask_term_signals"])
 def test_part_that_all_demos_lack_is_reported_with_a_remedy(source, output, part):
     with h5py.File(source, "r+") as file:

@@ -1,6 +1,7 @@
 """Validation: each fault, planted into a generated file, must be reported with its place."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from isaaclab_mimic_ext.config import ValidateDatasetCfg
 from isaaclab_mimic_ext.datasets.findings import ValidationReport
+from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import InvalidDataset, SourceDataError
 from tests.builders import make_source_file
@@ -305,6 +307,18 @@ def test_report_states_why_a_file_cannot_be_replayed(dataset: Path, env_args: di
     report = validate_dataset(dataset, num_replays=1)
     assert report.replays is None
     assert reason in str(report.replay_note)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [({"env_name": None}, "env_args.env_name: must be"), ({"action": {"type": "joint"}}, "env_args.action: the demos")],
+)
+def test_file_that_cannot_be_replayed_is_named(dataset: Path, changes: dict[str, object], fault: str) -> None:
+    with h5py.File(dataset, "r+") as file:
+        env_args = json.loads(file["data"].attrs["env_args"])
+        file["data"].attrs["env_args"] = json.dumps(env_args | {"engine": "kinematic"} | changes)
+    with pytest.raises(SourceDataError, match=f"^{re.escape(f'{dataset}: {fault}')}"):
+        replay_dataset(dataset)
 
 
 def test_command_prints_the_report_and_fails_on_faults(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,8 @@ def import_mimicgen(
         try:
             load_source_demos(part, [options.eef_name], objects, signals, action_dim)
         except SourceDataError as error:
-            raise SourceDataError(f"{path}, converted: {str(error).removeprefix(f'{part}: ')}") from error
+            fault = str(error).removeprefix(f"{part}: ")
+            raise SourceDataError(f"{path}: the converted file is not valid: {fault}") from error
 
     with new_dataset(facts, output, compress, overwrite, check) as sink:
         for demo in stream_demos(path):
