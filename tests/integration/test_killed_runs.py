@@ -133,7 +133,7 @@ def test_resuming_a_finished_run_changes_no_file(
 
 
 def test_finished_run_does_not_need_its_source_file(kinematic_source: Path, undisturbed: RunFolder, tmp_path: Path) -> None:
-    assert run(tmp_path / "gone.hdf5", undisturbed, RESUME) is None
+    assert run(tmp_path / "gone.hdf5", undisturbed, RESUME).num_demos == NUM_DEMOS
 
 
 def test_finished_run_without_its_dataset_is_refused(
