@@ -100,8 +100,8 @@ class EmbeddedEnv(ABC):
     def _reset_to(
         self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
     ) -> None:
-        self._last_action[env_ids] = 0.0
-        self._violated[env_ids] = False
+        self._last_action.index_fill_(0, env_ids, 0.0)
+        self._violated.index_fill_(0, env_ids, False)
         self._write_state(env_ids, joint_pos, joint_vel, root_pose, root_velocity)
 
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:

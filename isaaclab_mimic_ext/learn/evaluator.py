@@ -161,7 +161,7 @@ class Evaluator:
         self._num_started += len(numbers)
         env_ids = self._lanes.begin(numbers)
         self.env.reset(env_ids, Draws(self.rules.seed, self._lanes.trial[env_ids], Domain.EVALUATION))
-        self._had_non_finite_action[env_ids] = False
+        self._had_non_finite_action.index_fill_(0, env_ids, False)
         self._observer.begin(env_ids)
         self.policy.reset(env_ids)
         self._scenes.update(zip(numbers.tolist(), self._scene_poses(env_ids), strict=True))

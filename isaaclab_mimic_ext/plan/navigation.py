@@ -41,8 +41,8 @@ class Navigation:
     def begin_trials(self, env_ids: Tensor) -> None:
         """Clear the state of the previous trials of `env_ids` (n,)."""
         for flags in (self.holds, self._was_navigating, self._is_navigating):
-            flags[env_ids] = False
-        self._num_waited[env_ids] = 0
+            flags.index_fill_(0, env_ids, False)
+        self._num_waited.index_fill_(0, env_ids, 0)
 
     def observe(self, state: Mapping[str, Tensor]) -> None:
         """Store the state of the bases after a step, as returned by `MimicEnv.get_navigation_state`."""

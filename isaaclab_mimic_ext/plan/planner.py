@@ -147,12 +147,13 @@ class TrialPlanner:
         """
         self.starts[env_ids], self.ends[env_ids] = draw_spans(self.pool, self.table, draws)
         self.trials[env_ids] = draws.trials
-        self.subtask[env_ids] = 0
-        self.begun[env_ids] = self.finished[env_ids] = False
-        self.steps_held[env_ids] = 0
-        self._steps_waited[env_ids] = 0
-        self.chosen_demos[env_ids] = -1
-        self.segments.cursor[env_ids] = -1
+        self.subtask.index_fill_(0, env_ids, 0)
+        self.begun.index_fill_(0, env_ids, False)
+        self.finished.index_fill_(0, env_ids, False)
+        self.steps_held.index_fill_(0, env_ids, 0)
+        self._steps_waited.index_fill_(0, env_ids, 0)
+        self.chosen_demos.index_fill_(0, env_ids, -1)
+        self.segments.cursor.index_fill_(0, env_ids, -1)
         self._reader.target[env_ids] = eef_pose[env_ids]
         self._reader.gripper[env_ids] = self.pool.gripper_action[:, 0, 0]
         if self._shared is not None:

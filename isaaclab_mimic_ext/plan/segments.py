@@ -175,8 +175,8 @@ class SharedChoices:
 
     def reset(self, env_ids: Tensor) -> None:
         """Forget the choices of the previous trials of `env_ids` (n,)."""
-        self._demo_of_index[env_ids] = -1
-        self.demo_of_group[env_ids] = -1
+        self._demo_of_index.index_fill_(0, env_ids, -1)
+        self.demo_of_group.index_fill_(0, env_ids, -1)
 
     def sharing_rows(self, env_ids: Tensor, eef_ids: Tensor, subtask: Tensor) -> SharingRows:
         """Find the groups and leaders of rows (R,)."""

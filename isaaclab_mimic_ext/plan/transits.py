@@ -30,7 +30,7 @@ class Transits:
 
     def begin_trials(self, env_ids: Tensor) -> None:
         """Clear the failures of the previous trials of `env_ids` (n,)."""
-        self.failure[env_ids] = 0
+        self.failure.index_fill_(0, env_ids, 0)
 
     def plan(
         self,

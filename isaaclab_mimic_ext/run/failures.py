@@ -65,10 +65,10 @@ class FailureObserver:
 
     def begin(self, env_ids: Tensor) -> None:
         """Clear the notes of `env_ids` (n,) for new trials."""
-        self._first[env_ids] = _NEVER
-        self._end[env_ids] = -1
-        self._num_rises[env_ids] = 0
-        self._planner_failure[env_ids] = 0
+        self._first.index_fill_(0, env_ids, _NEVER)
+        self._end.index_fill_(0, env_ids, -1)
+        self._num_rises.index_fill_(0, env_ids, 0)
+        self._planner_failure.index_fill_(0, env_ids, 0)
 
     def watch(self, step: Tensor, conditions: Mapping[str, Tensor], success: Tensor) -> None:
         """Note the conditions and success after one step of all envs.
@@ -182,8 +182,8 @@ class TrackingError:
 
     def begin(self, env_ids: Tensor) -> None:
         """Clear the sums of `env_ids` (n,) for new trials."""
-        self._sum[env_ids] = 0.0
-        self._max[env_ids] = 0.0
+        self._sum.index_fill_(0, env_ids, 0.0)
+        self._max.index_fill_(0, env_ids, 0.0)
 
     def add(self, target_pose: Tensor, eef_pose: Tensor, subtask: Tensor) -> None:
         """Add the errors of one step of all envs.

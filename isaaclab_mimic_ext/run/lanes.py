@@ -59,9 +59,9 @@ class Lanes:
         self.active[lane_ids] = True
         self._active_ids = None
         self.trial[env_ids] = self.upload(trials)
-        self.step[env_ids] = 0
-        self.num_success_steps[env_ids] = 0
-        self.is_active[env_ids] = True
+        self.step.index_fill_(0, env_ids, 0)
+        self.num_success_steps.index_fill_(0, env_ids, 0)
+        self.is_active.index_fill_(0, env_ids, True)
         return env_ids
 
     def advance(self, success: Tensor) -> None:
@@ -85,10 +85,10 @@ class Lanes:
         self.active[lane_ids] = False
         self._active_ids = None
         env_ids = self.upload(lane_ids)
-        self.is_active[env_ids] = False
+        self.is_active.index_fill_(0, env_ids, False)
         # Recording continues in idle lanes, but only into step 0, which the next trial overwrites.
-        self.step[env_ids] = 0
+        self.step.index_fill_(0, env_ids, 0)
 
     def upload(self, array: np.ndarray) -> Tensor:
         """Copy an array to the device of the lanes."""
-        return torch.from_numpy(array).to(self._device)
+        return torch.from_numpy(array).to(self._device)  # sync: when trials begin or end, or lanes become idle

@@ -53,7 +53,7 @@ class TrialWatch:
     def begin(self, env_ids: Tensor, object_pose: Tensor) -> None:
         """Begin to observe trials in `env_ids` (n,); `object_pose` (N, O, 4, 4): poses of all objects after the reset."""
         self._failures.begin(env_ids)
-        self.stopped[env_ids] = False
+        self.stopped.index_fill_(0, env_ids, False)
         self._tracking.begin(env_ids)
         self._object_pose[env_ids] = object_pose[env_ids]
 

@@ -24,7 +24,8 @@ from isaaclab_mimic_ext.run.session import RunFolder, open_run
 from tests import requires
 
 NUM_ENVS = 3
-CREATES = {"scalar_tensor", "lift_fresh", "full", "full_like"}
+UPLOADS = {"scalar_tensor", "lift_fresh"}
+CREATES = UPLOADS | {"full", "full_like"}
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2"}
 ON_THE_HOST = {"tensor", "as_tensor", "new_tensor", "cpu", "cuda", "numpy", "tolist", "item"}
 ON_THE_HOST |= {"__bool__", "__int__", "__float__"}
@@ -49,10 +50,14 @@ def check(operation: str) -> None:
 class Operations(TorchDispatchMode):
     """Sees what torch itself creates, such as the tensor that `torch.where(mask, values, 0)` makes of the number."""
 
+    def __init__(self, creates: set[str]):
+        super().__init__()
+        self._refused = creates | READS
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
         by_mask = name in ("index", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
-        if name in CREATES | READS or by_mask:
+        if name in self._refused or by_mask:
             check(name)
         return func(*args, **(kwargs or {}))
 
@@ -67,14 +72,14 @@ class Calls(TorchFunctionMode):
 
 
 @contextmanager
-def on_the_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def on_the_device(monkeypatch: pytest.MonkeyPatch, creates: set[str] = CREATES) -> Iterator[None]:
     from_numpy = torch.from_numpy
 
     def checked(array: Any) -> Tensor:
         check("from_numpy")
         return from_numpy(array)
 
-    with monkeypatch.context() as patch, Calls(), Operations():
+    with monkeypatch.context() as patch, Calls(), Operations(creates):
         patch.setattr(torch, "from_numpy", checked)
         yield
 
@@ -134,6 +139,20 @@ def test_steps_stay_on_the_device_except_for_marked_lines(
         requires.module("mujoco.batch", "mujoco")
     with generator_of(tmp_path / "run", task, engine, *EVERYTHING) as generator:
         run_checked(generator, monkeypatch)
+
+
+@pytest.mark.parametrize("task", ["two_arm_lift_tray", "stack_cube_skillgen"])
+def test_trials_begin_without_uploads_except_for_marked_lines(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With thousands of envs, trials begin in almost every step."""
+    with generator_of(tmp_path / "run", task, "kinematic", *EVERYTHING) as generator:
+        generator.begin_trials()
+        generator.lanes.end(np.arange(NUM_ENVS))
+        generator.ledger.num_started = 0
+        with on_the_device(monkeypatch, UPLOADS):
+            generator.begin_trials()
+        assert generator.lanes.num_active == NUM_ENVS
 
 
 PLANTED = (

@@ -110,10 +110,10 @@ class IsaacLabEnv:
 
     def _begin(self, env_ids: Tensor) -> None:
         refresh_sensors(self._env)
-        self._violated[env_ids] = False
+        self._violated.index_fill_(0, env_ids, False)
         # Success is not evaluated here: a success term with a state counts evaluations as steps, also for the other envs.
         self._reset_success(env_ids)
-        self._success[env_ids] = False
+        self._success.index_fill_(0, env_ids, False)
         self._refresh()
 
     def _refresh(self) -> None:
