@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
+from isaaclab_mimic_ext.config.generation import SETTINGS
 from isaaclab_mimic_ext.config.help import nearest_field, owners_text
 from isaaclab_mimic_ext.config.hydra import warn_deprecated
 from isaaclab_mimic_ext.config.task import DEPRECATED_FIELDS, GYM_ID
@@ -32,9 +33,9 @@ _TASK_FIELDS = tuple(field.name for field in fields(MimicEnvCfg))
 def translate(argv: list[str], schema: type) -> list[str]:
     """Translate a command line into arguments of Hydra.
 
-    The command line may contain flags of Isaac Lab, `--task <gym id>`, `seed=3` for `datagen_config.seed=3`, and
-    `task.events.x=...` for `events.x=...`. Flags of Isaac Lab's launcher that are not fields of the schema are added to
-    `sim.launcher_args`.
+    The command line may contain flags of Isaac Lab, `--task <gym id>`, `seed=3` for `datagen_config.seed=3`, `num_trials=9`
+    for `datagen_config.generation_num_trials=9`, and `task.events.x=...` for `events.x=...`. Flags of Isaac Lab's launcher
+    that are not fields of the schema are added to `sim.launcher_args`.
 
     Raises:
         ConfigError: a flag is unknown or has no value, or a field is set twice to different values.
@@ -79,6 +80,7 @@ def flags_of(schema: type) -> dict[str, tuple[str, str]]:
     """
     hints = get_type_hints(schema)
     named = {**get_type_hints(hints.get(_DATAGEN, object)), **hints}
+    named |= {short: named[name] for short, name in SETTINGS.items() if name in named}
     kinds = {name: _flag_kind(kind) for name, kind in named.items()}
     if kinds.keys() & {"task", "task_name"}:
         kinds["task"] = "option"
@@ -178,6 +180,7 @@ def _unknown_flag(name: str, schema: type, of_launcher: Iterable[str] = ()) -> s
 def _full_key(key: str, schema: type) -> str:
     """Return the full name of a field: `datagen_config.seed` for `seed`, `events.x` for `task.events.x`.
 
+    The prefix `generation_` may be omitted, as in `GenerationCfg`: `num_trials` for `generation_num_trials`.
     `env.x` (as in Isaac Lab's scripts) becomes `sim.env.x`. `task` becomes `task_name` if the schema has only that field.
     """
     names, head = _names(schema), key.split(".", 1)[0]
@@ -185,8 +188,12 @@ def _full_key(key: str, schema: type) -> str:
         return "task_name"
     if head == "env" and "sim" in names:
         return f"sim.{key}"
-    if head not in names and head in get_type_hints(get_type_hints(schema).get(_DATAGEN, object)):
+    settings = get_type_hints(get_type_hints(schema).get(_DATAGEN, object))
+    if head not in names and head in settings:
         return f"{_DATAGEN}.{key}"
+    setting = SETTINGS.get(key.removeprefix(f"{_DATAGEN}."))
+    if head in {_DATAGEN, *({key} - names)} and setting in settings:
+        return f"{_DATAGEN}.{setting}"
     rest = key.removeprefix("task.")
     if rest != key and rest.split(".", 1)[0] in _TASK_FIELDS:
         return rest

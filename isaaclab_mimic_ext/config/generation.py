@@ -10,8 +10,8 @@ from isaaclab_mimic_ext.config.task import DataGenConfig
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 _PREFIX = "generation_"
-_NAMES = {field.name.removeprefix(_PREFIX): field.name for field in fields(DataGenConfig)}
-"""Short name of a setting -> field of `DataGenConfig`."""
+SETTINGS = {field.name.removeprefix(_PREFIX): field.name for field in fields(DataGenConfig)}
+"""Short name of a setting, in Python and on the command line -> field of `DataGenConfig`."""
 
 
 class GenerationCfg:
@@ -31,9 +31,9 @@ class GenerationCfg:
         self.settings: dict[str, Any] = {}
         """Field of `DataGenConfig` -> value."""
         for name, value in settings.items():
-            field = _NAMES.get(name, name)
-            if field not in _NAMES.values():
-                raise ConfigError(f"GenerationCfg: '{name}' is not a setting; {choices(name, _NAMES)}")
+            field = SETTINGS.get(name, name)
+            if field not in SETTINGS.values():
+                raise ConfigError(f"GenerationCfg: '{name}' is not a setting; {choices(name, SETTINGS)}")
             if field in self.settings:
                 short = name.removeprefix(_PREFIX)
                 raise ConfigError(f"GenerationCfg: '{short}' and '{field}' are the same setting; pass one of them")

@@ -14,6 +14,7 @@ from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.bounds import bounds_of, names_like
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, SCRIPT_VERBS, subtask_type
+from isaaclab_mimic_ext.config.generation import SETTINGS
 
 _WIDTH = 120
 _DATAGEN = "datagen_config"
@@ -23,7 +24,8 @@ _DATAGEN = "datagen_config"
 def has_field(schema: Any, name: str) -> bool:
     """Return whether a schema has a field, by a dotted name such as `subtask_configs.franka.0.action_noise` or `seed`."""
     path = name.split(".")
-    return _has(schema, path) or (path[0] != _DATAGEN and _has(schema, [_DATAGEN, *path]))
+    setting = SETTINGS.get(name.removeprefix(f"{_DATAGEN}."), "")
+    return _has(schema, path) or any(_has(schema, [_DATAGEN, *rest]) for rest in (path, [setting]))
 
 
 def _has(kind: Any, path: list[str]) -> bool:
@@ -42,7 +44,7 @@ def _has(kind: Any, path: list[str]) -> bool:
 def nearest_field(script: str, name: str) -> str | None:
     """Return the field of a command with the name nearest to an unknown name, both without groups; None if none is near."""
     known = dict(_leaves(SCRIPT_SCHEMAS[script]))
-    meant = [field.name for field in known.values() if name in names_like(field)]
+    meant = [field.name for field in known.values() if {name, SETTINGS.get(name, name)} & {*names_like(field)}]
     short = {dotted.rpartition(".")[2]: dotted for dotted in known}
     return next(iter(meant or get_close_matches(name, short, n=1)), None)
 
@@ -88,7 +90,7 @@ def field_help(script: str) -> str:
     schema = SCRIPT_SCHEMAS[script]
     blocks = [inspect.cleandoc(schema.__doc__ or ""), ""]
     if _DATAGEN in get_type_hints(schema):
-        blocks += [f"The prefix `{_DATAGEN}.` may be omitted: `num_success_steps=5`.", ""]
+        blocks += [f"The prefix `{_DATAGEN}.` may be omitted: `num_success_steps=5`.{_short_names(schema)}", ""]
     blocks += _blocks(schema, "")
     if (subtask := subtask_type(schema)) is not None:
         blocks += _blocks(subtask, "subtask_configs.<end effector>.<index>.")
@@ -97,6 +99,11 @@ def field_help(script: str) -> str:
     if "events" in get_type_hints(schema):
         blocks += _blocks(get_args(get_type_hints(schema)["events"])[1], "events.<event>.")
     return "\n".join(blocks).replace("$", "$$")
+
+
+def _short_names(schema: type) -> str:
+    has_short_name = any(short != name and has_field(schema, name) for short, name in SETTINGS.items())
+    return " The prefix `generation_` too: `num_trials=1000`." if has_short_name else ""
 
 
 def _blocks(schema: type, prefix: str) -> list[str]:

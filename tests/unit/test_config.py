@@ -183,6 +183,11 @@ SPELLINGS = [
     (["--device=cpu", "-m", "seed=1,2"], ["-m", "device=cpu", "datagen_config.seed=1,2"]),
     (["--task", "desktop_organizer", "--num_envs", "7"], ["task=desktop_organizer", "num_envs=7"]),
     (["--generation_num_trials", "50"], ["datagen_config.generation_num_trials=50"]),
+    (["num_trials=50"], ["datagen_config.generation_num_trials=50"]),
+    (["datagen_config.num_trials=50"], ["datagen_config.generation_num_trials=50"]),
+    (["--num_trials", "50", "--guarantee=false"],
+     ["datagen_config.generation_num_trials=50", "datagen_config.generation_guarantee=false"]),
+    (["datagen_config.seed=3"], ["datagen_config.seed=3"]),
     (["--use_skillgen"], ["datagen_config.use_skillgen=true"]),
     (["--output_dir", "a b=(1)"], ["output_dir='a b=(1)'"]),
     (["--cfg", "job", "--config-dir=conf"], ["--cfg", "job", "--config-dir=conf"]),
@@ -206,6 +211,7 @@ def test_isaac_lab_flags_and_short_names_become_overrides(words: list[str], over
         (["--num_envs"], "requires a value"),
         (["seed=1", "datagen_config.seed=2"], "datagen_config.seed: is set twice, to 1 and to 2"),
         (["--num_envs", "1", "num_envs=2"], "num_envs: is set twice"),
+        (["num_trials=1", "generation_num_trials=2"], "datagen_config.generation_num_trials: is set twice, to 1 and to 2"),
     ],
 )
 def test_invalid_flags_are_refused(words: list[str], message: str) -> None:

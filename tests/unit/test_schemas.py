@@ -36,6 +36,7 @@ UNREAD = [
      "generation_num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
     ("record_demos", "datagen_config.generation_num_trials=5",
      "datagen_config.generation_num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
+    ("record_demos", "num_trials=5", "num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
     ("record_demos", "max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
     ("record_demos", "++max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
     ("annotate_demos", "seed=3",
