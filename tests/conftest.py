@@ -37,6 +37,14 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
+@pytest.fixture(params=["kinematic", "mujoco"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine that needs no extra environment."""
+    if request.param == "mujoco":
+        requires.module("mujoco.batch", "mujoco")
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def kinematic_source(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
     """Annotated source demonstrations from the kinematic engine, on which nearly every trial succeeds."""

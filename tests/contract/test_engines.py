@@ -64,13 +64,6 @@ def stack_cube(engine: str) -> Setup:
     return Setup(engine, load_task("stack_cube"), events, "cube_2", 0.012, 0.2)
 
 
-@pytest.fixture(params=["kinematic", "mujoco"])
-def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "mujoco":
-        requires.module("mujoco.batch", "mujoco")
-    return request.param
-
-
 @pytest.fixture(params=[desktop_organizer, stack_cube])
 def setup(request: pytest.FixtureRequest, engine: str) -> Setup:
     return request.param(engine)

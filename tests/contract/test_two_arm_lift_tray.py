@@ -25,13 +25,6 @@ EEFS = ("left", "right")
 OPEN = 1.0
 
 
-@pytest.fixture(params=["kinematic", "mujoco"])
-def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "mujoco":
-        requires.module("mujoco.batch", "mujoco")
-    return request.param
-
-
 def build(engine: str, num_envs: int) -> MimicEnv:
     """Envs in which env i is reset to trial i."""
     events = load_config("generate", [f"task={TASK.name}", "output_dir=unused"]).events

@@ -35,13 +35,6 @@ OBJECTS = ("ketchup", "basket", "orange_juice", "cream_cheese")
 SEED = 5
 
 
-@pytest.fixture(params=["kinematic", "mujoco"])
-def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "mujoco":
-        requires.module("mujoco.batch", "mujoco")
-    return request.param
-
-
 def build(engine: str, num_envs: int) -> MimicEnv:
     env = make_env(TASK, SimCfg(engine=engine, num_threads=1), EVENTS, num_envs)
     env.reset(torch.arange(num_envs), Draws(SEED, torch.arange(num_envs), Domain.EVALUATION))
