@@ -19,10 +19,16 @@ from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.compose import to_typed
 from isaaclab_mimic_ext.config.hydra import conf_dir, register
 from isaaclab_mimic_ext.errors import Interrupted, MimicError, OutputError
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
 _LAUNCH = "isaaclab_mimic_ext.envs.isaaclab.launch"
+
+
+_failed_writes: list[MimicError] = []
+"""Errors of files that could not be written. HDF5 may crash the process when the objects of such a file are freed. The
+errors keep their frames alive, and the process ends without freeing them."""
 
 
 class _Stop(BaseException):
@@ -51,6 +57,10 @@ def run_command(name: str, main: Main, program: Sequence[str]) -> NoReturn:
     exit_code = _exit_code_of(name, main, program)
     if (launched := sys.modules.get(_LAUNCH)) is not None:
         launched.end_process(exit_code)
+    if _failed_writes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
     sys.exit(exit_code)
 
 
@@ -161,5 +171,7 @@ def _discard_stdout() -> None:
 
 
 def _report(error: MimicError) -> int:
+    if isinstance(error.__cause__, HDF5_ERRORS):
+        _failed_writes.append(error)
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
     return error.exit_code

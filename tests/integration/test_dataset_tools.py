@@ -1,6 +1,7 @@
 """Scripts for datasets, started as a user starts them: exit codes, messages, replays, memory."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,26 @@ def test_merged_dataset_can_be_validated_split_and_inspected(generated: Path, tm
         assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads(done.stdout)
     assert (summary["num_demos"], sum(summary["masks"].values())) == (14, 14)
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields"),
+    [("prepare", ["add_rtgs=true"]), ("export", ["format=robomimic"]), ("merge", [])],
+)
+def test_full_disk_ends_a_tool_with_one_line_and_without_a_crash(
+    verb: str, fields: list[str], generated: Path, tmp_path: Path
+) -> None:
+    """HDF5 crashes the process when the objects of a file that cannot be written are freed."""
+    other = shutil.copy(generated, tmp_path / "other.hdf5")
+    source = f"[{generated},{other}]" if verb == "merge" else generated
+    words = [verb, f"input_file={source}", f"output_file={tmp_path / 'output.hdf5'}", *fields]
+    limit = generated.stat().st_size // 2
+    code = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+    code += f"from isaaclab_mimic_ext.commands.main import main; sys.argv[1:] = {words!r}; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert "output.hdf5 cannot be written: File too large; free some space" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["other.hdf5"]
 
 
 def replay_cfg(path: Path, **fields: object) -> ReplayDemosCfg:
