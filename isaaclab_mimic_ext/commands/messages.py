@@ -28,8 +28,8 @@ def explain(error: Exception, script: str) -> str:
     if isinstance(error, OverrideParseException):
         remedy = "use field=value, with special characters in quotes inside those of the shell: \"field='a value (1)'\""
         return f"'{error.override}' is not an override; {remedy}"
-    if deleted := re.search(r"Could not delete from config\. '([^']+)' does not exist", str(error)):
-        return unknown_field(script, deleted[1], [field.name for field in fields(SCRIPT_SCHEMAS[script])])
+    if unknown := re.search(r"delete from config\. '([^']+)' does not exist|override '([^']+)'\. No match", str(error)):
+        return unknown_field(script, unknown[1] or unknown[2], [field.name for field in fields(SCRIPT_SCHEMAS[script])])
     if cause is None:
         return "; ".join(_lines(str(error)))
     # Hydra's message contains the complete name; OmegaConf's name ends at the first unknown part.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import chain
+from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -38,13 +39,15 @@ def translate(argv: list[str], schema: type) -> list[str]:
     that are not fields of the schema are added to `sim.launcher_args`.
 
     Raises:
-        ConfigError: a flag is unknown or has no value, or a field is set twice to different values.
+        ConfigError: a flag is unknown or has no value, a word has no field, or a field is set twice to different values.
         SimulatorUnavailable: a flag is for Isaac Lab's launcher, which is not installed.
     """
     given: dict[str, str] = {}
     result = []
     for word in _with_registered_task(_overrides_for_flags(argv, schema), schema):
         match = _OVERRIDE.fullmatch(word)
+        if word.startswith("="):
+            raise ConfigError(f"'{word}' is not an override; use field=value")
         if word.startswith("-") or match is None:
             result.append(word)
             continue
@@ -115,8 +118,11 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
             words = words if topic is None or topic in _INFO_TOPICS else chain([topic], words)
         elif name in _HYDRA_OPTIONS or name in _HYDRA_SHORT_OPTIONS:
             yield word
-            if not has_value and (following := next(words, None)) is not None:
+            following = None if has_value else next(words, None)
+            if following is not None:
                 yield following
+            if name == "--experimental-rerun" and not Path(config := value or following or "").is_file():
+                raise ConfigError(f"{name}: '{config}' not found; use the config.pickle of an earlier job")
         elif name in _HYDRA_SWITCHES or re.match("-[^-]", word):
             yield word
         elif not word.startswith("-"):

@@ -127,3 +127,16 @@ def test_without_isaac_sim_only_newton_is_available() -> None:
 )
 def test_sweeps_are_detected_before_hydra_runs(words: list[str], expected: bool) -> None:
     assert is_multirun(words) is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["=3"], "'=3' is not an override; use field=value"),
+        (["--experimental-rerun", "no.pickle"], "--experimental-rerun: 'no.pickle' not found; use the config.pickle"),
+        (["--experimental-rerun"], "--experimental-rerun: '' not found; use the config.pickle"),
+    ],
+)
+def test_word_without_a_field_or_file_is_refused_with_a_remedy(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        translate(words, GENERATE)
