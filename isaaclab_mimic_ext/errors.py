@@ -73,6 +73,12 @@ class Interrupted(MimicError):
         super().__init__(message)
         self.exit_code = 128 + signal_number
 
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[str, int]]:
+        return type(self), (
+            str(self),
+            self.exit_code - 128,
+        )  # Exceptions are pickled with the arguments of their base class.
+
 
 def choices(value: str, valid: Iterable[str]) -> str:
     """Return the end of an error message: the valid names, and the name closest to `value`."""

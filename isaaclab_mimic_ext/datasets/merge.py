@@ -83,11 +83,13 @@ def merge_datasets(
     compares all demos of a file.
 
     Raises:
-        ConfigError: fewer than two files, or the same file twice.
+        ConfigError: not a list, fewer than two files, or the same file twice.
         SourceDataError: a file cannot be read, or differs from the first in format, environment or datasets.
         OutputError: `output` is one of the inputs, exists (without `overwrite`), or cannot be written.
     """
     output = Path(output)
+    if isinstance(paths, str | Path):
+        raise ConfigError(f"input_file: must be a list of files (got {str(paths)!r}); use [<file>, <file>]")
     _check_files([Path(path) for path in paths], output)
     check_output(output, overwrite)
     inputs, source_names = _number_inputs([_read_input(path) for path in paths])

@@ -58,10 +58,15 @@ def evaluate(
 
     Raises:
         SourceDataError: a checkpoint is missing or damaged, or was trained for a different task.
-        ConfigError: `horizon` is None and the task has no source demos.
+        ConfigError: `policy` is not a policy, or `horizon` is None and the task has no source demos.
     """
     task, config = env_task(env), config_of(env).datagen_config
     name = "policy"
+    if not isinstance(policy, str | Path) and not (hasattr(policy, "reset") and hasattr(policy, "act")):
+        raise ConfigError(
+            f"policy: must have the methods reset and act, or be the path of a checkpoint (got {policy!r}); "
+            "use load_policy(<file>)"
+        )
     if isinstance(policy, str | Path):
         policy = load_policy(policy, env.device)
     all_env_ids = torch.arange(env.num_envs, device=env.device)

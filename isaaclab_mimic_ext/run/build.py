@@ -1,6 +1,6 @@
 """Build the parts of a generation run from its configuration: environment, source pool, planner, recorder, generator."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
 from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
 from isaaclab_mimic_ext.envs.rendering import add_cameras
-from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError
+from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError, choices
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
 from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
@@ -146,6 +146,7 @@ def build_source_pool(cfg: MimicEnvCfg, env: MimicEnv, demos: Sequence[SourceDem
         TaskSpecError: boundaries collide under the offset ranges, or the noise does not fit the environment's actions.
     """
     subtasks = _subtasks(cfg, env)
+    _check_fits(demos, subtasks, env)
     check_noise(subtasks, env.pose_dims)
     use_skillgen = cfg.datagen_config.use_skillgen
     needed = set(start_signal_names(cfg.datagen_config, subtasks))
@@ -155,6 +156,28 @@ def build_source_pool(cfg: MimicEnvCfg, env: MimicEnv, demos: Sequence[SourceDem
             f"{demos[0].place}: start signals {names} were not read; use load_demos(..., use_skillgen=True)"
         )
     return build_pool(demos, subtasks, env.object_names, env.actions_to_gripper_actions, env.device, use_skillgen)
+
+
+def _check_fits(demos: Sequence[SourceDemo], subtasks: Mapping[str, list[SubTaskConfig]], env: MimicEnv) -> None:
+    """Check that source demos, which may have been read for a different environment, have the data that this one needs.
+
+    Raises:
+        SourceDataError: there are no demos, or data are missing.
+    """
+    if not demos:
+        raise SourceDataError("demos: must not be empty; use load_demos(<file>, env)")
+    demo = demos[0]
+    signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
+    for kind, needed, present in (
+        ("end effector", env.eef_names, demo.eef_pose),
+        ("object", env.object_names, demo.object_pose),
+        ("term signal", signals, demo.subtask_term_signals),
+    ):
+        if missing := [name for name in needed if name not in present]:
+            raise SourceDataError(
+                f"{demo.place}: {kind} '{missing[0]}' not found; {choices(missing[0], present)}; the demos were read for a "
+                "different task; read them with load_demos(<file>, env)"
+            )
 
 
 def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:

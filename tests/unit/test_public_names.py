@@ -1,6 +1,7 @@
 """Public names as a user writes them, `isaaclab_mimic_ext.<name>`; `tests/integration/test_public_api.py` has the jobs."""
 
 import importlib.util
+import pickle
 import signal
 from pathlib import Path
 
@@ -118,7 +119,15 @@ def test_every_error_is_a_mimic_error_with_an_exit_code(error: type[mimic.MimicE
 
 
 def test_exit_code_of_an_interrupted_run_is_that_of_its_signal() -> None:
-    assert mimic.Interrupted("interrupted", signal.SIGTERM).exit_code == 128 + signal.SIGTERM
+    error = mimic.Interrupted("interrupted", signal.SIGTERM)
+    assert error.exit_code == 128 + signal.SIGTERM
+    copied = pickle.loads(pickle.dumps(error))  # As a process pool does.
+    assert (str(copied), copied.exit_code) == ("interrupted", error.exit_code)
+
+
+def test_merge_refuses_a_single_path_in_place_of_a_list(tmp_path: Path) -> None:
+    with pytest.raises(mimic.ConfigError, match=r"input_file: must be a list of files \(got 'a.hdf5'\)"):
+        mimic.merge("a.hdf5", tmp_path / "out.hdf5")
 
 
 def test_missing_tasks_and_files_raise_public_errors(tmp_path: Path) -> None:
@@ -148,3 +157,23 @@ def test_wrong_argument_of_generate_is_refused_with_its_name_and_value(
     demos = mimic.SourceDemos(tmp_path / "source.hdf5", ())
     with pytest.raises(mimic.ConfigError, match=message):
         mimic.generate(**{"env": env, "demos": demos, "output_dir": tmp_path / "run", **arguments})
+
+
+def test_generation_refuses_demos_that_were_read_for_a_different_task(tmp_path: Path) -> None:
+    env = mimic.make_env(mimic.load_task("desktop_organizer"), engine="kinematic")
+    source = TESTS.parent / "tasks/desktop_organizer/data/source_demos.hdf5"
+    demos = mimic.load_demos(source, env)
+    other = mimic.make_env(mimic.load_task("stack_cube"), engine="kinematic")
+    with pytest.raises(
+        mimic.SourceDataError, match=r"demo_0: object 'cube_1' not found; choices: .*; read them with load_demos"
+    ):
+        mimic.generate(other, demos, output_dir=tmp_path / "run")
+    with pytest.raises(mimic.SourceDataError, match="demos: must not be empty"):
+        mimic.generate(env, mimic.SourceDemos(source, ()), output_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_refuses_an_object_that_is_not_a_policy() -> None:
+    env = mimic.make_env(mimic.load_task("desktop_organizer"), engine="kinematic")
+    with pytest.raises(mimic.ConfigError, match=r"policy: must have the methods reset and act.*\(got None\)"):
+        mimic.evaluate(env, None)
