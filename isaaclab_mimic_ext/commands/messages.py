@@ -17,6 +17,7 @@ from omegaconf.errors import (
 
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import unknown_field
+from isaaclab_mimic_ext.config.value_types import type_fault
 from isaaclab_mimic_ext.errors import choices
 
 
@@ -75,7 +76,7 @@ def _explain_field(error: OmegaConfBaseException, script: str, override: str) ->
     if isinstance(error, ValidationError) and (remedy := _container_remedy(error, place)):
         return f"{place}: {remedy}"
     if isinstance(error, ValidationError):
-        return f"{place}: {reason}{_expected(error)}"
+        return f"{place}: {type_fault(error) or f'{reason}{_expected(error)}'}"
     return f"{place}: {reason}"
 
 

@@ -195,10 +195,9 @@ def _full_key(key: str, schema: type) -> str:
     if head == "env" and "sim" in names:
         return f"sim.{key}"
     settings = get_type_hints(get_type_hints(schema).get(_DATAGEN, object))
-    if head not in names and head in settings:
-        return f"{_DATAGEN}.{key}"
-    setting = SETTINGS.get(key.removeprefix(f"{_DATAGEN}."))
-    if head in {_DATAGEN, *({key} - names)} and setting in settings:
+    name = key.removeprefix(f"{_DATAGEN}.")
+    setting = SETTINGS.get(name, name)
+    if (head == _DATAGEN or head not in names) and setting.split(".", 1)[0] in settings:
         return f"{_DATAGEN}.{setting}"
     rest = key.removeprefix("task.")
     if rest != key and rest.split(".", 1)[0] in _TASK_FIELDS:

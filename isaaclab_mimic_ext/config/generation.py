@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from isaaclab_mimic_ext.config.task import DataGenConfig
+from isaaclab_mimic_ext.config.value_types import type_fault
 from isaaclab_mimic_ext.errors import ConfigError, choices
 
 _PREFIX = "generation_"
@@ -59,7 +60,7 @@ class GenerationCfg:
             try:
                 OmegaConf.update(merged, name, value)
             except OmegaConfBaseException as error:
-                reason = (error.msg or str(error)).splitlines()[0]
+                reason = type_fault(error) or (error.msg or str(error)).splitlines()[0]
                 raise ConfigError(f"GenerationCfg: {name}: {reason}") from error
         changed: DataGenConfig = OmegaConf.to_object(merged)  # type: ignore[assignment]
         return changed

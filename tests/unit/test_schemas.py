@@ -74,6 +74,30 @@ def test_null_single_value_or_unknown_name_in_the_place_of_a_group_is_refused_wi
     assert message_for("generate", "task=desktop_organizer", word).startswith(message)
 
 
+WRONG_TYPES = [
+    ("generate", "num_envs=abc", "num_envs: must be an integer (got 'abc')"),
+    ("generate", "num_envs=1.5", "num_envs: must be an integer (got 1.5)"),
+    ("generate", "num_envs=[1]", "num_envs: must be an integer (got [1])"),
+    ("generate", "num_envs={a: 1}", "num_envs: must be an integer (got {'a': 1})"),
+    ("evaluate", "horizon=long", "horizon: must be an integer (got 'long')"),
+    ("evaluate", "randomization_scale=abc", "randomization_scale: must be a number (got 'abc')"),
+    ("generate", "overwrite=maybe", "overwrite: must be true or false (got 'maybe')"),
+    ("generate", "device=[1]", "device: must be a text (got [1])"),
+    ("pipeline", "seeds=[1,two]", "seeds.1: must be an integer (got 'two')"),
+    ("generate", "all_subtasks.num_fixed_steps=a", "subtask_configs.franka.0.num_fixed_steps: must be an integer (got 'a')"),
+    (
+        "generate",
+        "events.randomize_ketchup.pose_range.x=[a,1]",
+        "events.randomize_ketchup.pose_range.x.0: must be a number (got 'a')",
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "word", "message"), WRONG_TYPES)
+def test_value_of_the_wrong_type_is_refused_with_the_expected_type(script: str, word: str, message: str) -> None:
+    assert message_for(script, word) == message
+
+
 @pytest.mark.parametrize(("script", "word", "message"), UNREAD)
 def test_unread_field_is_refused_with_the_commands_that_have_it(script: str, word: str, message: str) -> None:
     assert message in message_for(script, word, "output_file=unused")
