@@ -1,7 +1,7 @@
 """GPU-parallel, vectorized generation of robot demos for Isaac Lab.
 
     import isaaclab_mimic_ext as mimic
-    task = mimic.load_task("stack_cube")
+    task = mimic.load_task("desktop_organizer")
     env = mimic.make_env(task, engine="mujoco", num_envs=100)
     demos = mimic.load_demos("annotated.hdf5", env)
     run = mimic.generate(env, demos, mimic.GenerationCfg(num_trials=1000, seed=3), output_dir="run", resume=True)
