@@ -131,6 +131,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         SourceDataError: the file is missing, damaged, not a checkpoint, or written by a newer version.
     """
     path = Path(path)
+    if path.is_dir():
+        raise SourceDataError(f"checkpoint: {path} is a folder; give the path of a .pth file in it")
     if not path.is_file():
         raise SourceDataError(f"checkpoint: {path} not found; give the path of a .pth file")
     content = _read(path)

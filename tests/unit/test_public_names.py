@@ -177,3 +177,8 @@ def test_evaluation_refuses_an_object_that_is_not_a_policy() -> None:
     env = mimic.make_env(mimic.load_task("desktop_organizer"), engine="kinematic")
     with pytest.raises(mimic.ConfigError, match=r"policy: must have the methods reset and act.*\(got None\)"):
         mimic.evaluate(env, None)
+
+
+def test_loading_a_policy_from_a_folder_asks_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(mimic.SourceDataError, match=r"checkpoint: .* is a folder; give the path of a .pth file in it"):
+        mimic.load_policy(tmp_path)
