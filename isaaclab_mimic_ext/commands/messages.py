@@ -16,7 +16,7 @@ from omegaconf.errors import (
 )
 
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
-from isaaclab_mimic_ext.config.help import unknown_field
+from isaaclab_mimic_ext.config.help import example_of, field_of_path, unknown_field
 from isaaclab_mimic_ext.config.value_types import type_fault
 from isaaclab_mimic_ext.errors import choices
 
@@ -27,6 +27,8 @@ def explain(error: Exception, script: str) -> str:
     if isinstance(error, MissingConfigException):
         return _explain_missing_config(error)
     if isinstance(error, OverrideParseException):
+        if (meant := field_of_path(script, error.override)) is not None:
+            return f"'{error.override}' is not an override; did you mean {meant}?"
         remedy = "use field=value, with special characters in quotes inside those of the shell: \"field='a value (1)'\""
         return f"'{error.override}' is not an override; {remedy}"
     if unknown := re.search(r"delete from config\. '([^']+)' does not exist|override '([^']+)'\. No match", str(error)):
@@ -72,7 +74,7 @@ def _explain_field(error: OmegaConfBaseException, script: str, override: str) ->
     if isinstance(error, ConfigIndexError) or past_the_end:
         return f"{place}: not found; {choices(str(error.key), _keys(error))}"
     if isinstance(error, MissingMandatoryValue):
-        return f"{place}: must be set, e.g. {place}=<value>"
+        return f"{place}: must be set, e.g. {place}={example_of(script, place)}"
     if isinstance(error, ValidationError) and (remedy := _container_remedy(error, place)):
         return f"{place}: {remedy}"
     if isinstance(error, ValidationError):

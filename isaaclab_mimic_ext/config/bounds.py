@@ -29,6 +29,7 @@ class Bounds:
         rule: any other condition on the value.
         unit: unit appended to the limits in messages.
         remedy: appended to every message about the field.
+        example: valid value, shown if a field without default is not set.
     """
 
     at_least: float | None = None
@@ -38,6 +39,7 @@ class Bounds:
     rule: Rule | None = None
     unit: str = ""
     remedy: str = ""
+    example: str = ""
 
     def fault(self, value: Any) -> str | None:
         """Return the reason why a value is refused, with the remedy; None if the value is valid."""
@@ -131,20 +133,24 @@ def _format_limit(limit: float) -> str:
     return next((f"2**{power} - 1" for power in (32, 64) if limit == 2**power - 1), f"{limit}")
 
 
-def file_rule(example: str) -> Rule:
-    """Make a rule: the value must be the path of a file, which need not exist."""
+def file_rule(example: str) -> dict[str, Any]:
+    """Make bounds: the value must be the path of a file, which need not exist."""
 
     def rule(value: str) -> str | None:
         if value and not Path(value).is_dir():
             return None
         return f"must be the path of a file, e.g. {example} (got '{value}')"
 
-    return rule
+    return {"rule": rule, "example": example}
 
 
-def folder_rule(example: str) -> Rule:
-    """Make a rule: the value must be the path of a folder, which need not exist."""
-    return lambda value: None if value else f"must be the path of a folder, e.g. {example} (got '')"
+def folder_rule(example: str) -> dict[str, Any]:
+    """Make bounds: the value must be the path of a folder, which need not exist."""
+
+    def rule(value: str) -> str | None:
+        return None if value else f"must be the path of a folder, e.g. {example} (got '')"
+
+    return {"rule": rule, "example": example}
 
 
 def range_fault(value: Sequence[float]) -> str | None:

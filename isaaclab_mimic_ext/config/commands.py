@@ -48,7 +48,7 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     """Number of environments that are simulated at the same time."""
     input_file: str = MISSING
     """Dataset of annotated source demos."""
-    output_dir: str = bounded(MISSING, rule=folder_rule("datasets/my_run"), like=("output_file",))
+    output_dir: str = bounded(MISSING, **folder_rule("datasets/my_run"), like=("output_file",))
     """Output folder of the run: demos, statistics, log, configuration, videos."""
     overwrite: bool = False
     """Replace a run that exists in `output_dir`."""
@@ -79,7 +79,7 @@ class RecordDemosCfg(EventsCfg, SceneCfg):
     """Operator: `scripted`, `scripted_fluent` (scripted, without pauses) or `keyboard` (Isaac Lab only)."""
     num_demos: int = bounded(10, at_least=1, like=("generation_num_trials", "num_episodes", "num_envs"))
     """Number of demos to record. Failed attempts are not recorded."""
-    output_file: str = bounded(MISSING, rule=file_rule("datasets/demos.hdf5"), like=("output_dir",))
+    output_file: str = bounded(MISSING, **file_rule("datasets/demos.hdf5"), like=("output_dir",))
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
@@ -105,7 +105,7 @@ class AnnotateDemosCfg(SceneCfg):
     """YAML file with the step in which each signal rises: `demo_0: {term: {lift: 116}, start: {lift: 106}}`."""
     input_file: str = MISSING
     """Dataset of recorded demos."""
-    output_file: str = bounded(MISSING, rule=file_rule("datasets/demos.hdf5"), like=("output_dir",))
+    output_file: str = bounded(MISSING, **file_rule("datasets/demos.hdf5"), like=("output_dir",))
     """Output dataset of annotated demos."""
     overwrite: bool = False
     """Replace an existing output file."""
@@ -170,7 +170,7 @@ class TrainCfg(EventsCfg, SceneCfg):
     datagen_config: EvaluationDataGenCfg = field(default_factory=EvaluationDataGenCfg)
     algo: str = "bc"
     """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
-    dataset: str = bounded(MISSING, rule=file_rule("datasets/run/demo.hdf5"), like=("input_file",))
+    dataset: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"), like=("input_file",))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
     epochs: int | None = bounded(None, at_least=1, remedy="null uses the agent settings")
     """Number of epochs; null: as in the agent settings."""
@@ -191,7 +191,7 @@ class TrainCfg(EventsCfg, SceneCfg):
     """Number of episodes per evaluation, on scenes that neither `mimic generate` nor `mimic evaluate` uses."""
     num_eval_envs: int = bounded(50, at_least=1, like=("num_envs",))
     """Number of environments in evaluations."""
-    output_dir: str = bounded(MISSING, rule=folder_rule("logs/robomimic/mine"), like=("output_file",))
+    output_dir: str = bounded(MISSING, **folder_rule("logs/robomimic/mine"), like=("output_file",))
     """Output folder of the training: checkpoints, TensorBoard logs, configuration."""
     overwrite: bool = False
     """Replace a training that exists in `output_dir`."""
@@ -239,7 +239,7 @@ class EvaluateCfg(EventsCfg, SceneCfg):
     """Probability per step that an arm is pushed."""
     arm_push_distance: float = bounded(0.0, at_least=0)
     """Distance by which a push shifts the target of an arm for one step, in a random direction [m]."""
-    output_dir: str = bounded(MISSING, rule=folder_rule("logs/evaluation/mine"), like=("output_file",))
+    output_dir: str = bounded(MISSING, **folder_rule("logs/evaluation/mine"), like=("output_file",))
     """Output folder: `evaluation.json`, plot, videos."""
     overwrite: bool = False
     """Replace an evaluation that exists in `output_dir`."""
@@ -261,7 +261,7 @@ class EvaluateCfg(EventsCfg, SceneCfg):
 class SweepReportCfg:
     """Report the results of a sweep as a table and a plot."""
 
-    sweep_dir: str = MISSING
+    sweep_dir: str = bounded(MISSING, example="datasets/sweep")
     """Folder of the sweep, with one folder per job. `sweep.json` and `sweep.png` are written to it."""
     overwrite: bool = False
     """Replace an existing report."""
@@ -303,7 +303,7 @@ class PipelineCfg:
     """Overrides of the step `train`."""
     evaluate: list[str] = field(default_factory=list)
     """Overrides of the step `evaluate`."""
-    output_dir: str = bounded(MISSING, rule=folder_rule("datasets/pipeline/mine"))
+    output_dir: str = bounded(MISSING, **folder_rule("datasets/pipeline/mine"))
     """Output folder of all steps. Steps whose outputs are up to date are skipped."""
 
 
@@ -311,7 +311,7 @@ class PipelineCfg:
 class SplitDatasetCfg:
     """Split a dataset into training and validation demos: write `mask/train` and `mask/valid` into the file."""
 
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to split. The file is changed."""
     ratio: float = 0.8
     """Fraction of the demos in `mask/train`, > 0 and < 1."""
@@ -325,7 +325,7 @@ class SplitDatasetCfg:
 class InspectDatasetCfg:
     """Show the contents of a dataset."""
 
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
     digest: bool = False
     """Compute a SHA-256 digest of all data. This reads the complete file: a minute instead of seconds for 10,000 demos."""
@@ -337,7 +337,7 @@ class InspectDatasetCfg:
 class ValidateDatasetCfg:
     """Check the structure and values of a dataset, and replay some of its demos."""
 
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
     strict: bool = False
     """Exit with 1 also for warnings, instead of only for errors."""
@@ -357,9 +357,9 @@ class ValidateDatasetCfg:
 class MergeDatasetsCfg:
     """Merge several datasets of the same task into one."""
 
-    input_file: list[str] = MISSING
+    input_file: list[str] = bounded(MISSING, example="[a.hdf5,b.hdf5]")
     """Datasets to merge: `input_file=[a.hdf5,b.hdf5]`."""
-    output_file: str = bounded(MISSING, rule=file_rule("datasets/demos.hdf5"))
+    output_file: str = bounded(MISSING, **file_rule("datasets/demos.hdf5"))
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
@@ -374,7 +374,7 @@ class ReplayDemosCfg:
     `sim.engine=auto` uses the engine that the dataset was recorded with, if it is MuJoCo or the kinematic engine.
     """
 
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to replay."""
     sim: SimCfg = field(default_factory=SimCfg)
     num_demos: int | None = bounded(None, at_least=1, remedy="null replays all")
@@ -403,7 +403,7 @@ class ReplayDemosCfg:
 class ReportCfg:
     """Write an HTML page about a run: success by subtask, reasons of failure."""
 
-    output_dir: str = MISSING
+    output_dir: str = bounded(MISSING, example="datasets/run")
     """Folder of the run, finished or in progress."""
     report_file: str | None = None
     """Output page; null: `report.html` in the folder of the run. An existing page is replaced."""
@@ -429,9 +429,9 @@ class RenameCfg:
 class ImportDatasetCfg:
     """Import source demos of MimicGen: convert them to annotated source demos in Isaac Lab's layout."""
 
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, example="datasets/mimicgen.hdf5")
     """Source dataset of MimicGen (robomimic layout with `datagen_info`)."""
-    output_file: str = MISSING
+    output_file: str = bounded(MISSING, example="datasets/source_demos.hdf5")
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
@@ -448,9 +448,9 @@ class ImportDatasetCfg:
 class ExportDatasetCfg:
     """Export a dataset to robomimic's (MimicGen's) layout or as a LeRobot dataset."""
 
-    format: str = MISSING
+    format: str = bounded(MISSING, example="robomimic")
     """Format of the output: `robomimic` or `lerobot`."""
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
     output_file: str | None = None
     """robomimic: output file."""
@@ -481,9 +481,9 @@ class ExportDatasetCfg:
 class PrepareDatasetCfg:
     """Prepare a dataset for the training of large models: add returns-to-go or sparse rewards, drop or crop images."""
 
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
-    output_file: str = MISSING
+    output_file: str = bounded(MISSING, example="datasets/prepared.hdf5")
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""

@@ -2,12 +2,14 @@
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING
@@ -47,6 +49,27 @@ def nearest_field(script: str, name: str) -> str | None:
     meant = [field.name for field in known.values() if {name, SETTINGS.get(name, name)} & {*names_like(field)}]
     short = {dotted.rpartition(".")[2]: dotted for dotted in known}
     return next(iter(meant or get_close_matches(name, short, n=1)), None)
+
+
+def example_of(script: str, name: str) -> str:
+    """Return a valid value of a field of a command, by its dotted name; `<value>` if the schema has no example."""
+    field = dict(_leaves(SCRIPT_SCHEMAS[script])).get(name)
+    bounds = None if field is None else bounds_of(field)
+    return (bounds.example if bounds is not None else "") or "<value>"
+
+
+def field_of_path(script: str, path: str) -> str | None:
+    """Return the override that an existing path without a field may mean, `input_file=run/demo.hdf5`, or None.
+
+    Paths that need quotes have no such override.
+    """
+    hints = get_type_hints(SCRIPT_SCHEMAS[script])
+    if not re.fullmatch(r"[\w./-]+", path) or not Path(path).exists():
+        return None
+    names = ("sweep_dir", "checkpoint", "output_dir") if Path(path).is_dir() else ("dataset", "input_file")
+    names = ("checkpoint",) if path.endswith(".pth") else names
+    name = next((name for name in names if name in hints), None)
+    return name and (f"{name}=[{path}]" if get_origin(hints[name]) is list else f"{name}={path}")
 
 
 def unknown_field(script: str, place: str, siblings: list[str], full_name: str = "") -> str:

@@ -38,7 +38,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     path = Path(path)
     if not path.exists():
-        raise SourceDataError(f"{path}: not found; check input_file")
+        raise SourceDataError(f"{path}: not found; use the path of an existing HDF5 file")
     if path.is_dir():
         raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")
     try:

@@ -93,6 +93,39 @@ WRONG_TYPES = [
 ]
 
 
+NOT_SET = [
+    ("train", "dataset: must be set, e.g. dataset=datasets/run/demo.hdf5"),
+    ("inspect_dataset", "input_file: must be set, e.g. input_file=datasets/run/demo.hdf5"),
+    ("merge_datasets", "input_file: must be set, e.g. input_file=[a.hdf5,b.hdf5]"),
+    ("sweep_report", "sweep_dir: must be set, e.g. sweep_dir=datasets/sweep"),
+]
+
+
+@pytest.mark.parametrize(("script", "message"), NOT_SET)
+def test_field_that_must_be_set_is_reported_with_an_example(script: str, message: str) -> None:
+    assert message_for(script) == message
+
+
+WITHOUT_FIELD = [
+    ("inspect_dataset", "demo.hdf5", "input_file=demo.hdf5"),
+    ("merge_datasets", "demo.hdf5", "input_file=[demo.hdf5]"),
+    ("train", "demo.hdf5", "dataset=demo.hdf5"),
+    ("report", "run", "output_dir=run"),
+    ("evaluate", "best.pth", "checkpoint=best.pth"),
+]
+
+
+@pytest.mark.parametrize(("script", "path", "meant"), WITHOUT_FIELD)
+def test_path_without_a_field_is_refused_with_the_field_that_it_may_mean(
+    script: str, path: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo.hdf5", "best.pth"):
+        Path(name).touch()
+    Path("run").mkdir()
+    assert message_for(script, path) == f"'{path}' is not an override; did you mean {meant}?"
+
+
 @pytest.mark.parametrize(("script", "word", "message"), WRONG_TYPES)
 def test_value_of_the_wrong_type_is_refused_with_the_expected_type(script: str, word: str, message: str) -> None:
     assert message_for(script, word) == message

@@ -89,7 +89,7 @@ def test_actions_in_double_precision_are_accepted(source_file):
 
 
 def test_missing_file_is_refused(tmp_path):
-    assert "not found" in refusal(tmp_path / "nothing.hdf5")
+    assert "nothing.hdf5: not found; use the path of an existing HDF5 file" in refusal(tmp_path / "nothing.hdf5")
 
 
 def test_folder_is_refused(tmp_path):
