@@ -66,8 +66,8 @@ def field_of_path(script: str, path: str) -> str | None:
     hints = get_type_hints(SCRIPT_SCHEMAS[script])
     if not re.fullmatch(r"[\w./-]+", path) or not Path(path).exists():
         return None
-    names = ("sweep_dir", "checkpoint", "output_dir") if Path(path).is_dir() else ("dataset", "input_file")
-    names = ("checkpoint",) if path.endswith(".pth") else names
+    of_files = ["checkpoint"] if path.endswith(".pth") else ["dataset", "input_file"]
+    names = ["sweep_dir", "checkpoint", "output_dir"] if Path(path).is_dir() else of_files
     name = next((name for name in names if name in hints), None)
     return name and (f"{name}=[{path}]" if get_origin(hints[name]) is list else f"{name}={path}")
 
