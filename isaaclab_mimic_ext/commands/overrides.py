@@ -55,6 +55,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
         if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
             warn_deprecated(key)
             continue
+        if key in ("task", "sim", "preset") and re.fullmatch(r"null|true|false|[\d.]+", value):
+            raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
         if given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)

@@ -132,6 +132,8 @@ def test_sweeps_are_detected_before_hydra_runs(words: list[str], expected: bool)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["sim=null"], r"sim: must be a name \(got null\); leave it out"),
+        (["task=3"], r"task: must be a name \(got 3\); leave it out"),
         (["=3"], "'=3' is not an override; use field=value"),
         (["--experimental-rerun", "no.pickle"], "--experimental-rerun: 'no.pickle' not found; use the config.pickle"),
         (["--experimental-rerun"], "--experimental-rerun: '' not found; use the config.pickle"),
