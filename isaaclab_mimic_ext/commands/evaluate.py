@@ -154,6 +154,7 @@ class Evaluation:
         demos, task = history.demos(success), load_task(self.cfg.task.name)
         if not demos:
             return
+        log.info("Rendering %s (%d episodes); video=false skips this", path.name, len(demos))
         try:
             write_states_video(demos, path, task, overwrite=True, captions=history.captions(success))
             log.info("Saved a video of %d episodes to %s", len(demos), path)

@@ -90,6 +90,7 @@ def replay_dataset(
     finally:
         env.close()
     if video_file is not None and task is not None:
+        log.info("Rendering %s (%d demos)", video_file, min(num_video_demos, len(demos)))
         write_states_video(history.demos(), str(video_file), task, overwrite=overwrite)
         log.info("Saved the video to %s", video_file)
     return ReplayResult(used_engine, demos)

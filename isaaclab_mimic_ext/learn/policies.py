@@ -129,6 +129,9 @@ class CheckpointPolicy(TrainedPolicy):
         self.path = Path(checkpoint.path)
         self.task_name, self.action_dim, self.facts = checkpoint.task_name, checkpoint.action_dim, checkpoint.facts
 
+    def __repr__(self) -> str:
+        return f"CheckpointPolicy(path='{self.path}', task_name='{self.task_name}', action_dim={self.action_dim})"
+
 
 def load_policy(path: str | Path, device: str | torch.device = "cpu") -> CheckpointPolicy:
     """Load the policy of a checkpoint.

@@ -218,7 +218,7 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     mark_reported(folder)
     log.info("Saved %d demos to %s", result.num_demos, folder.demos)
-    log.info("Show success per subtask, place and source demo, and failures: mimic report output_dir=%s", folder.path)
+    log.info("To see success per subtask, initial object position and source demo: mimic report output_dir=%s", folder.path)
 
 
 def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:

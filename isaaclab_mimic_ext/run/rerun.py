@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.run.build import build_planner, load_pool, start_env, te
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
-from isaaclab_mimic_ext.run.session import FREE_TO_CHANGE, RunFolder, identity_of
+from isaaclab_mimic_ext.run.session import RunFolder, changed_fields, identity_of
 from isaaclab_mimic_ext.run.watch import TrialWatch
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
@@ -131,6 +131,5 @@ def _run_config(folder: RunFolder) -> GenerateCfg:
 
 
 def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    changed = sorted(name for name in {*then, *now} - FREE_TO_CHANGE if then.get(name) != now.get(name))
-    if changed:
+    if changed := changed_fields(then, now):
         raise SourceDataError(f"trials cannot be run again with the same motion; changed: {', '.join(changed[:5])}")

@@ -40,7 +40,7 @@ class RunResult:
     failures: dict[str, int] = field(default_factory=dict)
     env_steps: int = 0
     elapsed: float = 0.0
-    lengths: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list, repr=False)
     is_written: bool = True
 
     @property

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
@@ -16,6 +18,7 @@ from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import Outcomes, RunStore
+from isaaclab_mimic_ext.task.definition import available_tasks
 
 
 class RunFolder(OutputFolder):
@@ -186,11 +189,26 @@ def check_free(folder: RunFolder) -> None:
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a configuration that the trials depend on: path of the field -> value."""
     leaves = trees.flatten(config, ".", lambda value: isinstance(value, Mapping | list | tuple) and bool(value))
-    return {
+    settings = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in leaves.items()
         if name not in FREE_TO_CHANGE
     }
+    return _with_engine(settings)
+
+
+def _with_engine(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the engine that `sim.engine: auto` selects on this machine."""
+    if settings.get("sim.engine") != "auto" or settings["task.name"] not in (*available_tasks(), "isaaclab"):
+        return dict(settings)
+    sim = SimCfg(physics=settings["sim.physics"], robot_usd=settings["sim.robot_usd"])
+    return {**settings, "sim.engine": choose_engine(sim, settings["task.name"])[0]}
+
+
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Names of the entries in which two identities differ, sorted, without those that may change (`FREE_TO_CHANGE`)."""
+    old, new = _with_engine(old), _with_engine(new)
+    return sorted(name for name in {*old, *new} - FREE_TO_CHANGE if old.get(name) != new.get(name))
 
 
 def _is_setting(name: str) -> bool:
@@ -244,8 +262,7 @@ def _damaged(folder: RunFolder, error: Exception) -> OutputError:
 
 
 def _check_identity(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    names = sorted(name for name in {*old, *new} - FREE_TO_CHANGE if old.get(name) != new.get(name))
-    if names:
+    if names := changed_fields(old, new):
         shown = [f"{name}: {_short(old.get(name))}, now {_short(new.get(name))}" for name in names[:8]]
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         raise OutputError(

@@ -71,23 +71,25 @@ def draw_run(folder: RunFolder, task: Task, num_demos: int) -> None:
     """
     from isaaclab_mimic_ext.envs.playback import write_scene_picture, write_video
 
-    if _has_demos(folder.demos):
+    if _num_demos(folder.demos):
         _draw(write_scene_picture, folder.demos, folder.picture, task, num_demos)
         _draw(write_video, folder.demos, folder.video, task, num_demos)
-    if _has_demos(folder.failed_demos):
+    if _num_demos(folder.failed_demos):
         _draw(write_video, folder.failed_demos, folder.failed_video, task, num_demos)
 
 
-def _has_demos(path: Path) -> bool:
+def _num_demos(path: Path) -> int:
     import h5py
 
     if not path.exists():
-        return False
+        return 0
     with h5py.File(path, "r") as file:
-        return len(file["data"]) > 0
+        return len(file["data"])
 
 
 def _draw(draw: Callable[..., None], dataset: Path, picture: Path, task: Task, num_demos: int) -> None:
+    num_drawn = min(num_demos, _num_demos(dataset))
+    log.info("Rendering %s (%d demos); video=false skips this", picture.name, num_drawn)
     try:
         draw(dataset, picture, task, num_demos=num_demos)
         log.info("Saved %s", picture)

@@ -105,7 +105,9 @@ class RunStore:
     def __init__(self, path: Path | str, read_only: bool = False):
         self._path = path
         if read_only:
-            self._database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+            # While no process writes, there is no WAL file, and `immutable` does not leave one.
+            mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+            self._database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?{mode}", uri=True)
             return
         self._database = sqlite3.connect(path)
         self._database.executescript("PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")

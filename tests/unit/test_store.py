@@ -138,3 +138,11 @@ def test_store_with_a_different_layout_is_refused_with_a_remedy(path: Path, layo
     database.close()
     with pytest.raises(OutputError, match=f"run.sqlite was written by {made_by} version .* overwrite=true"):
         RunStore(path).outcomes()
+
+
+def test_reading_leaves_no_files_beside_the_store(path: Path) -> None:
+    RunStore(path).close()
+    reader = RunStore(path, read_only=True)
+    assert list(reader.records()) == []
+    reader.close()
+    assert list(path.parent.iterdir()) == [path]

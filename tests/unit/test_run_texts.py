@@ -1,0 +1,44 @@
+"""Runs: identity, short representations, and the announcement of slow rendering."""
+
+import logging
+from pathlib import Path
+
+import h5py
+import pytest
+
+from isaaclab_mimic_ext.learn.policies import CheckpointPolicy
+from isaaclab_mimic_ext.run import stats_and_videos
+from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.session import RunFolder, changed_fields
+from isaaclab_mimic_ext.task.definition import load_task
+
+AUTO = {"sim.engine": "auto", "sim.physics": "default", "sim.robot_usd": None, "task.name": "stack_cube"}
+
+
+def test_auto_equals_the_engine_that_it_selects() -> None:
+    """The task has no scene for Isaac Lab, so `auto` selects MuJoCo on every machine."""
+    assert changed_fields(AUTO, AUTO | {"sim.engine": "mujoco"}) == []
+    assert changed_fields(AUTO | {"sim.engine": "kinematic"}, AUTO) == ["sim.engine"]
+
+
+def test_representations_are_short_and_contain_the_path() -> None:
+    run = RunResult(Path("run/demo.hdf5"), 1000, 1000, "target reached", True, 1000, lengths=[123] * 1000)
+    assert "run/demo.hdf5" in repr(run) and "123" not in repr(run)
+    policy = object.__new__(CheckpointPolicy)
+    policy.path, policy.task_name, policy.action_dim = Path("last.pth"), "stack_cube", 7
+    assert repr(policy) == "CheckpointPolicy(path='last.pth', task_name='stack_cube', action_dim=7)"
+
+
+def test_rendering_is_announced_with_its_size_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder(tmp_path)
+    with h5py.File(folder.demos, "w") as file:
+        for name in ("demo_0", "demo_1"):
+            file.create_group(f"data/{name}")
+    for name in ("write_video", "write_scene_picture"):
+        monkeypatch.setattr(f"isaaclab_mimic_ext.envs.playback.{name}", lambda *_, **__: logging.warning("drawing"))
+    with caplog.at_level(logging.INFO):
+        stats_and_videos.draw_run(folder, load_task("stack_cube"), 6)
+    announced = "Rendering playback.mp4 (2 demos); video=false skips this"
+    assert caplog.messages[-3:] == [announced, "drawing", f"Saved {folder.video}"]
