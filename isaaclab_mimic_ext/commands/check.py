@@ -4,9 +4,9 @@ from pathlib import Path
 
 from isaaclab_mimic_ext.checks.examine import examine
 from isaaclab_mimic_ext.checks.findings import CheckReport
-from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.errors import InvalidDataset
+from isaaclab_mimic_ext.progress import ProgressBar
 from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
 

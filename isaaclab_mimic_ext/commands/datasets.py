@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from isaaclab_mimic_ext import config
-from isaaclab_mimic_ext.commands.progress import ProgressBar
 from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
 from isaaclab_mimic_ext.datasets.convert.mimicgen import Imported, ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.convert.prepare import Prepared, PrepareOptions, prepare_dataset
@@ -20,6 +19,7 @@ from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import ConfigError, InvalidDataset, choices
 from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.progress import ProgressBar
 
 FORMATS = ("robomimic", "lerobot")
 

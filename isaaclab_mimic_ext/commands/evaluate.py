@@ -11,7 +11,6 @@ import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from isaaclab_mimic_ext.commands.progress import ProgressBar, evaluation_figures
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -31,6 +30,7 @@ from isaaclab_mimic_ext.learn.history import History
 from isaaclab_mimic_ext.learn.policies import Policy, find_policy_factory
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.learn.sweep import result_table
+from isaaclab_mimic_ext.progress import ProgressBar
 from isaaclab_mimic_ext.report.curves import plot_success
 from isaaclab_mimic_ext.task.definition import load_task
 
@@ -118,7 +118,7 @@ class Evaluation:
         with ProgressBar(checkpoint.name, self.cfg.progress, unit="episodes") as bar:
 
             def should_stop(progress: EvaluationProgress) -> bool:
-                bar.update(progress.num_ended, progress.num_episodes, lambda: evaluation_figures(progress), progress.share)
+                bar.update(progress.num_ended, progress.num_episodes, progress.figures, progress.share)
                 return stop.requested
 
             evaluator.run(should_stop)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from isaaclab_mimic_ext.commands.progress import ProgressBar, generation_figures
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted
 from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
-from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run
-from isaaclab_mimic_ext.run.result import Progress, RunResult
+from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder
 
 
@@ -30,12 +29,7 @@ def main(cfg: GenerateCfg) -> RunResult:
 
     @contextmanager
     def monitor() -> Iterator[ShouldStop]:
-        with stop, ProgressBar("generating", cfg.progress) as bar:
-
-            def should_stop(progress: Progress) -> bool:
-                bar.update(progress.num_done, progress.num_target, lambda: generation_figures(progress))
-                return stop.requested
-
+        with stop, progress_bar(cfg.progress, lambda progress: stop.requested) as should_stop:
             yield should_stop
 
     result = generate_run(cfg, monitor)

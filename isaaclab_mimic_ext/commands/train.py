@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from isaaclab_mimic_ext.commands.progress import ProgressBar, training_figures
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import TrainCfg
-from isaaclab_mimic_ext.learn.train import TrainingHooks, train_run
+from isaaclab_mimic_ext.learn.train import TrainingHooks, progress_bar, train_run
 from isaaclab_mimic_ext.learn.trainer import TrainingReport
 
 
@@ -22,12 +21,9 @@ def main(cfg: TrainCfg) -> TrainingReport:
 
     @contextmanager
     def monitor(num_epochs: int) -> Iterator[TrainingHooks]:
-        with stop, ProgressBar("training", cfg.progress, unit="epochs", log_period=20.0) as bar:
-
-            def on_epoch(report: TrainingReport) -> None:
-                bar.update(report.epoch, num_epochs, lambda: training_figures(report))
-
-            yield TrainingHooks(on_epoch, lambda: stop.requested)
+        hooks = TrainingHooks(should_stop=lambda: stop.requested)
+        with stop, progress_bar(num_epochs, cfg.progress, hooks) as shown:
+            yield shown
 
     report = train_run(cfg, monitor)
     if stop.requested:

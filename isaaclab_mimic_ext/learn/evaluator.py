@@ -72,6 +72,11 @@ class EvaluationProgress:
     elapsed: float
     share: float
 
+    def figures(self) -> str:
+        """Format success rate and steps per second."""
+        success = f"{self.num_successes / self.num_ended:.0%} success, " if self.num_ended else ""
+        return f"{success}{self.env_steps / max(self.elapsed, 1e-9):,.0f} steps/s"
+
 
 class Evaluator:
     """Runs episodes 0 .. K-1 of a policy, each in the next free env.

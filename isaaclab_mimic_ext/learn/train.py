@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -74,6 +74,7 @@ def train(
     device: str = "cpu",
     resume: bool = False,
     overwrite: bool = False,
+    progress: bool = False,
     hooks: TrainingHooks | None = None,
     **settings: Any,
 ) -> CheckpointPolicy:
@@ -91,6 +92,7 @@ def train(
         device: `cpu`, `cuda` or `cuda:<index>`.
         resume: resume the training in `output_dir`; start a new one if the folder is empty.
         overwrite: replace an existing training.
+        progress: show a progress bar; without a terminal, a line in the log every 20 s.
         hooks: functions to call during the training.
         settings: other fields of `TrainCfg`: `save_every`, `evaluate_every`, `normalize_actions`, ...
 
@@ -109,7 +111,7 @@ def train(
     arguments = {"events": task_config.events, "datagen_config": EvaluationDataGenCfg(**success_rule)}
     arguments |= {"agent": dict(agent or {})}
     arguments |= {"algo": algo, "dataset": str(dataset), "epochs": epochs, "seed": seed, "device": device}
-    arguments |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": False}
+    arguments |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": progress}
     known = [field.name for field in fields(TrainCfg)]
     if unknown := sorted(set(settings) - set(known)):
         raise ConfigError(f"train: '{unknown[0]}' is not a field of TrainCfg; {choices(unknown[0], known)}")
@@ -117,8 +119,22 @@ def train(
     validate(cfg)
     if not data.has_split(dataset):
         split_dataset(str(dataset), ratio, seed)
-    train_run(cfg, lambda num_epochs: nullcontext(hooks or TrainingHooks()))
+    train_run(cfg, lambda num_epochs: progress_bar(num_epochs, progress, hooks or TrainingHooks()))
     return load_policy(TrainFolder(Path(folder)).last, device)
+
+
+@contextmanager
+def progress_bar(num_epochs: int, is_shown: bool, hooks: TrainingHooks) -> Iterator[TrainingHooks]:
+    """Monitor of a training that shows a progress bar, and otherwise calls `hooks`."""
+    from isaaclab_mimic_ext.progress import ProgressBar
+
+    with ProgressBar("training", is_shown, unit="epochs", log_period=20.0) as bar:
+
+        def on_epoch(report: TrainingReport) -> None:
+            bar.update(report.epoch, num_epochs, report.figures)
+            hooks.on_epoch(report)
+
+        yield TrainingHooks(on_epoch, hooks.should_stop)
 
 
 def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:

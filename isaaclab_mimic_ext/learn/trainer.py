@@ -142,6 +142,11 @@ class TrainingReport:
     best_success: float | None
     seconds: float
 
+    def figures(self) -> str:
+        """Format the losses, and the best success rate until now."""
+        best = f", best success {self.best_success:.0%}" if self.best_success is not None else ""
+        return f"loss {self.train_loss:.5f}, valid {self.valid_loss:.5f}{best}"
+
 
 class Trainer:
     """Trains a learner. A resumed training has the same result as an uninterrupted one.

@@ -54,6 +54,7 @@ def generate(
     overwrite: bool = False,
     recorder: RecorderCfg | None = None,
     video: bool = False,
+    progress: bool = False,
     should_stop: ShouldStop | None = None,
 ) -> RunResult:
     """Generate demos from source demos, and write them to `<output_dir>/demo.hdf5`.
@@ -67,6 +68,7 @@ def generate(
         overwrite: replace the run in `output_dir`.
         recorder: file options; None: uncompressed, quaternions as xyzw.
         video: render `playback.mp4` and `scene.png` (only for tasks of this package).
+        progress: show a progress bar; without a terminal, a line in the log every 10 s.
         should_stop: called after every step with the current progress; returning True stops the run, which can be resumed.
 
     Returns:
@@ -81,7 +83,21 @@ def generate(
     cfg = run_config(env, demos, config or GenerationCfg(), path)
     cfg = replace(cfg, resume=resume, overwrite=overwrite, recorder=recorder or RecorderCfg(), video=video)
     validate(cfg, getattr(env, "task", None))
-    return generate_run(cfg, lambda: nullcontext(should_stop or (lambda progress: False)), env, demos)
+    return generate_run(cfg, lambda: progress_bar(progress, should_stop or (lambda progress: False)), env, demos)
+
+
+@contextmanager
+def progress_bar(is_shown: bool, should_stop: ShouldStop) -> Iterator[ShouldStop]:
+    """Monitor of a run that shows a progress bar, and otherwise calls `should_stop`."""
+    from isaaclab_mimic_ext.progress import ProgressBar
+
+    with ProgressBar("generating", is_shown) as bar:
+
+        def show(progress: Progress) -> bool:
+            bar.update(progress.num_done, progress.num_target, progress.figures, progress.share)
+            return should_stop(progress)
+
+        yield show
 
 
 def _check_arguments(demos: Any, config: Any, output_dir: Any) -> None:

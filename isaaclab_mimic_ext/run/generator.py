@@ -50,6 +50,8 @@ class Generator:
         self.ledger, self.watch = ledger, watch
         self.lanes = Lanes(env.num_envs, env.device)
         self.env_steps = 0
+        self._ended_steps = 0
+        """Number of control steps of the trials that ended in this session."""
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
         self._draws = Draws(config.seed, self.lanes.trial)
@@ -66,7 +68,7 @@ class Generator:
             self.step()
             if self._is_out_of_time():
                 self.ledger.stop(f"max_time: {self.config.max_time} h have passed")
-            if self.ledger.is_over or should_stop():
+            if should_stop() or self.ledger.is_over:
                 return
 
     def _is_out_of_time(self) -> bool:
@@ -114,10 +116,10 @@ class Generator:
     def progress(self) -> Progress:
         """Return the current progress."""
         ledger, config = self.ledger, self.config
-        done = ledger.num_successes if config.generation_guarantee else ledger.committed
+        done = ledger.num_ended_successes if config.generation_guarantee else ledger.num_ended
         writer = self.recorder.writer
         return Progress(
-            num_done=done,
+            num_done=min(done, config.generation_num_trials),
             num_target=config.generation_num_trials,
             num_successes=ledger.num_ended_successes,
             num_ended=ledger.num_ended,
@@ -127,7 +129,19 @@ class Generator:
             num_unsaved=ledger.num_ended - self._num_ended_before - writer.num_saved,
             queue_depth=writer.queue_depth,
             seconds_stalled=writer.seconds_stalled,
+            share=self._share(),
         )
+
+    def _share(self) -> float:
+        """Estimate the finished fraction of this session's control steps, 0 to 1."""
+        if self.ledger.is_over:
+            return 1.0
+        expected, num_ended = self.ledger.expected_trials(), self.ledger.num_ended - self._num_ended_before
+        num_lanes = min(self.env.num_envs, num_ended + expected)
+        # The first trials that end are short. Until every lane has ended a trial, the horizon counts for the other lanes.
+        assumed_steps = max(num_lanes - num_ended, 0.0) * self.planner.horizon
+        length = (self._ended_steps + assumed_steps) / max(num_ended, num_lanes)
+        return min(self.env_steps / (self._ended_steps + expected * length), 0.99)
 
     def result(self) -> RunResult:
         """Return the current result, without the fields that are known only when the writer is closed."""
@@ -173,5 +187,6 @@ class Generator:
         outcomes.notes["source_demos"] = source_demos
         # The ledger is first, because it determines which trials the writer may write, including these.
         self.ledger.end(outcomes.trials, outcomes.reason)
+        self._ended_steps += int(outcomes.lengths.sum())
         self.recorder.end(env_ids, outcomes, self.ledger.committed)
         self.lanes.end(lane_ids)

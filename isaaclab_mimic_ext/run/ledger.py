@@ -14,6 +14,8 @@ from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 _RUNNING = -2
 """Reason code of a trial that has not ended."""
+_NUM_ASSUMED = 5
+"""Number of successes that are added to the trials in an estimate of the success rate: failed trials may end first."""
 _MAX_ERROR_PROBABILITY = 0.01
 """Maximum probability that `min_success_rate` ends a run of any length whose true success rate is not below it."""
 
@@ -108,6 +110,19 @@ class TrialLedger:
             target=self.config.generation_num_trials,
             failures=self.failures(reasons),
         )
+
+    def expected_trials(self) -> float:
+        """Expected number of trials that have yet to end, if trials succeed as often as until now."""
+        if self.is_over:
+            return 0.0
+        config, num_running = self.config, self.num_started - self.num_ended
+        needed = float(config.generation_num_trials - self.num_ended)
+        if config.generation_guarantee:
+            rate = (self.num_ended_successes + _NUM_ASSUMED) / (self.num_ended + _NUM_ASSUMED)
+            needed = (config.generation_num_trials - self.num_ended_successes) / rate
+        if config.max_trials is not None:
+            needed = min(needed, config.max_trials - self.num_ended)
+        return max(needed, num_running)
 
     def _num_needed(self) -> int:
         if self.is_over:

@@ -115,7 +115,7 @@ class Progress:
     """Progress of a run after a step.
 
     Attributes:
-        num_done: number of successes (of trials without `generation_guarantee`) that count towards `num_target`.
+        num_done: number of successes (of trials without `generation_guarantee`) until now, at most `num_target`.
         num_target: target of the run, `generation_num_trials`.
         num_successes, num_ended: numbers of successful and of ended trials in all sessions, whether they count or not.
         num_successes_now, env_steps_now: successes and control steps in this session.
@@ -123,6 +123,7 @@ class Progress:
         num_unsaved: number of ended trials that are not durable yet.
         queue_depth: number of batches that wait for the writer.
         seconds_stalled: time that generation has waited for the writer [s].
+        share: estimated fraction of this session's control steps that are finished, 0 to 1.
     """
 
     num_done: int
@@ -135,6 +136,22 @@ class Progress:
     num_unsaved: int
     queue_depth: int
     seconds_stalled: float
+    share: float
+
+    def figures(self) -> str:
+        """Format success rate, speed and trials that are not saved yet; figures without a meaning yet are left out."""
+        elapsed = max(self.elapsed_now, 1e-9)
+        stalled = self.seconds_stalled / elapsed
+        parts = (
+            (self.num_ended, f"{self.num_successes / max(self.num_ended, 1):.0%} success"),
+            (True, f"{self.env_steps_now / elapsed:,.0f} steps/s"),
+            (self.num_successes_now, f"{3600 * self.num_successes_now / elapsed:,.0f} demos/h"),
+            (self.num_ended, f"{self.num_ended:,} trials"),
+            (self.num_unsaved > 0, f"{self.num_unsaved} unsaved"),
+            (self.queue_depth, f"queue {self.queue_depth}"),
+            (stalled > 0.05, f"waiting for the disk {stalled:.0%} of the time"),
+        )
+        return ", ".join(text for is_shown, text in parts if is_shown)
 
 
 class Clock:

@@ -17,6 +17,7 @@ SIMULATORS = {"mujoco", "mujoco_warp", "isaaclab", "isaacsim", "omni", "pxr"}
 MAY_IMPORT = {
     "errors": set(),
     "trees": set(),
+    "progress": set(),
     "math": set(),
     "kernels": {"math"},
     "rng": {"errors", "kernels"},
@@ -26,10 +27,10 @@ MAY_IMPORT = {
     "envs": {"config", "errors", "files", "kernels", "math", "rng", "task", "tasks"},
     "demos": {"config", "errors", "files", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
-    "run": {"config", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
+    "run": {"config", "demos", "envs", "errors", "files", "math", "plan", "progress", "rng", "task"},
     "datasets": {"config", "demos", "envs", "errors", "files", "run", "task"},
     "checks": {"config", "datasets", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
-    "learn": {"config", "datasets", "envs", "errors", "files", "rng", "run", "task"},
+    "learn": {"config", "datasets", "envs", "errors", "files", "progress", "rng", "run", "task"},
     "report": {"checks", "config", "datasets", "demos", "envs", "errors", "files", "learn", "run", "task"},
     "commands": {
         "__version__",
@@ -40,6 +41,7 @@ MAY_IMPORT = {
         "errors",
         "files",
         "learn",
+        "progress",
         "report",
         "run",
         "task",
@@ -55,7 +57,6 @@ PARTS_OF_COMMANDS = {
     "test_config.py": {"commands.overrides"},
     "test_isaaclab_launch.py": {"commands.overrides"},
     "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_steps"},
-    "test_progress.py": {"commands.progress"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
 }
 """Tests of parts of the command line -> these parts."""

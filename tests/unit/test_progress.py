@@ -2,13 +2,15 @@
 
 import io
 import logging
+import re
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from isaaclab_mimic_ext.commands import progress as module
-from isaaclab_mimic_ext.commands.progress import ProgressBar
+from isaaclab_mimic_ext import progress as module
+from isaaclab_mimic_ext.progress import ProgressBar
+from isaaclab_mimic_ext.run.result import Progress
 
 
 class Terminal(io.StringIO):
@@ -72,4 +74,25 @@ def test_remaining_time_follows_the_share_of_work_if_it_is_passed(
     with caplog.at_level(logging.INFO, module.__name__), ProgressBar("model_epoch_20", True, unit="episodes") as bar:
         clock[0] = 12.0
         bar.update(0, 300, lambda: "- success", share=0.25)
-    assert caplog.messages == ["model_epoch_20: 0/300 episodes, - success, 36 s remaining"]
+    assert caplog.messages == ["model_epoch_20: 0/300 episodes, 25%, - success, 36 s remaining"]
+
+
+def test_count_and_remaining_time_are_complete_at_80_columns(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(970, 1000, 970, 12345, 970, 242_000, 1000.0, 60, 2, 0.0, share=0.5)
+    with ProgressBar("generating", True) as bar:
+        clock[0] = 1000.0
+        bar.update(970, 1000, progress.figures, progress.share)
+    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    line = [part for part in re.split("[\r\n]+", shown) if part.strip()][-1]
+    assert len(line) <= 80 and re.match("generating .*━.* 970/1000 1000 s remaining 8% success, 242 steps/s", line)
+
+
+def test_figures_without_a_meaning_yet_are_left_out() -> None:
+    assert Progress(0, 100, 0, 0, 0, 500, 2.0, 0, 0, 0.0, share=0.1).figures() == "250 steps/s"
+    progress = Progress(1, 100, 1, 2, 1, 500, 2.0, 2, 3, 1.0, share=0.1)
+    counts = "50% success, 250 steps/s, 1,800 demos/h, 2 trials, 2 unsaved, queue 3"
+    assert progress.figures() == f"{counts}, waiting for the disk 50% of the time"

@@ -1,0 +1,100 @@
+"""Progress of a job: a bar on a terminal, or a line every few seconds in the log."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
+
+log = logging.getLogger(__name__)
+
+_BAR_PERIOD = 0.1
+"""Minimum time between two drawings of the bar [s]."""
+
+
+_WIDE = 100
+"""Width from which the terminal shows the elapsed time [characters]."""
+
+
+class _Figures(ProgressColumn):
+    """Figures on one line. Only this column is cut where the terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["figures"], no_wrap=True, overflow="ellipsis")
+
+
+class ProgressBar:
+    """Progress bar with count and remaining time. If standard error is not a terminal, lines in the log replace the bar.
+
+    Args:
+        title: name in front of the bar and of each line.
+        enabled: False shows nothing.
+        unit: noun for the counted items, in log lines.
+        log_period: time between two log lines [s]; None writes no lines.
+    """
+
+    def __init__(self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = 10.0):
+        self._title, self._unit = title, unit
+        self._is_terminal = sys.stderr.isatty()
+        self._period = _BAR_PERIOD if self._is_terminal else log_period
+        self._is_shown = enabled and self._period is not None
+        self._begin = time.perf_counter()
+        self._first: int | None = None
+        self._next = self._begin + (0.0 if self._is_terminal else self._period or 0.0)
+        console = Console(stderr=True)
+        width = min(max(console.width // 6, 8), 40)
+        columns: list[ProgressColumn] = [
+            TextColumn("[bold]{task.description}"),
+            BarColumn(width, table_column=Column(no_wrap=True, min_width=width)),
+            *(TextColumn(f"{{task.fields[{name}]}}") for name in ("count", "remaining")),
+            _Figures(),
+        ]
+        if console.width >= _WIDE:
+            columns.insert(3, TimeElapsedColumn(Column(no_wrap=True)))
+        is_drawn = self._is_shown and self._is_terminal
+        self._bar = Progress(*columns, console=console, disable=not is_drawn, auto_refresh=False)
+        self._task = self._bar.add_task(title, total=None, count="", figures="", remaining="")
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.refresh()
+        self._bar.stop()
+
+    def update(self, done: int, total: int, figures: Callable[[], str] = str, share: float | None = None) -> None:
+        """Show the current state, at most once per period. This may be called in every step.
+
+        Args:
+            done: number of finished items.
+            total: number of all items.
+            figures: returns the text next to the count, such as rate and success; called only when it is shown.
+            share: finished fraction of the work of this session, 0 to 1, for bar and remaining time; None: from items.
+        """
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = done
+        is_over = done == total and self._is_terminal
+        if not self._is_shown or (now < self._next and not is_over):
+            return
+        self._next = now + (self._period or 0.0)
+        percent = f"{share:.0%}" if share is not None else ""
+        if share is None:
+            share = (done - self._first) / max(total - self._first, 1)
+        if done == total:
+            share = 1.0
+        remaining = f"{(now - self._begin) * (1 / share - 1):.0f} s remaining" if share > 0 else ""
+        if self._is_terminal:
+            before = self._first / max(total, 1)
+            self._bar.update(
+                self._task, completed=before + (1 - before) * share, total=1.0, count=f"{done}/{total}", figures=figures(),
+                remaining=remaining, refresh=True,
+            )  # fmt: skip
+            return
+        parts = [f"{done}/{total} {self._unit}", percent, figures(), remaining]
+        log.info("%s: %s", self._title, ", ".join(part for part in parts if part))
