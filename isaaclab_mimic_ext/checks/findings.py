@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 
@@ -95,7 +96,10 @@ class CheckReport:
         return json.dumps({"healthy": self.is_healthy, **counts, **asdict(self)}, indent=2)
 
     def as_text(self) -> str:
-        """Report as text: one line per finding, then the remedies, then the summary."""
+        """Report as text: one line per finding, then the remedies, then the summary.
+
+        Consecutive demos with the same findings share their lines.
+        """
         return "\n".join(self._lines())
 
     def summary(self) -> str:
@@ -108,16 +112,19 @@ class CheckReport:
         return f"{counts}: not ready to generate, errors {where}"
 
     def _lines(self) -> Iterator[str]:
-        yield f"{self.path}: {_count(len(self.demos), 'demo')}, {sum(self.demos.values())} steps"
+        num_unreadable = sum(num_steps == 0 for num_steps in self.demos.values())
+        unreadable = f" ({num_unreadable} unreadable)" if num_unreadable else ""
+        yield f"{self.path}: {_count(len(self.demos), 'demo')}{unreadable}, {sum(self.demos.values())} steps"
         width = max((len(finding.check) for finding in self.findings), default=0)
-        for demo in (*self.demos, None):
-            found = [finding for finding in self.findings if finding.demo == demo]
-            if found:
-                yield demo or "all demos"
-            for finding in found:
-                yield f"  {finding.level:7}  {_frames(finding):13}  {finding.check:{width}}  {_sentence(finding)}"
+        for found, demos in groupby(self.demos, self._findings_of):
+            yield from _block(_demos_text([*demos]), found, width)
+        yield from _block("all demos", self._findings_of(None), width)
         yield from self._remedies()
         yield self.summary()
+
+    def _findings_of(self, demo: str | None) -> list[DemoFinding]:
+        """Findings of a demo or, if None, of the file; without the name of the demo, to compare demos."""
+        return [replace(finding, demo=None) for finding in self.findings if finding.demo == demo]
 
     def _remedies(self) -> Iterator[str]:
         remedies = Counter((finding.check, finding.remedy) for finding in self.findings)
@@ -125,6 +132,17 @@ class CheckReport:
             yield "remedies"
         for (check, remedy), count in remedies.items():
             yield f"  {check}{f' ({count} times)' if count > 1 else ''}: {remedy}"
+
+
+def _block(heading: str, found: list[DemoFinding], width: int) -> Iterator[str]:
+    if found:
+        yield heading
+    for finding in found:
+        yield f"  {finding.level:7}  {_frames(finding):13}  {finding.check:{width}}  {_sentence(finding)}"
+
+
+def _demos_text(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)} demos)"
 
 
 def _sentence(finding: DemoFinding) -> str:

@@ -1,5 +1,6 @@
 """`mimic check`: find faults of source demos that would make generation fail."""
 
+import logging
 from pathlib import Path
 
 from isaaclab_mimic_ext.checks.examine import examine
@@ -9,6 +10,8 @@ from isaaclab_mimic_ext.errors import InvalidDataset
 from isaaclab_mimic_ext.progress import ProgressBar
 from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
+
+log = logging.getLogger(__name__)
 
 
 def main(cfg: CheckDemosCfg) -> CheckReport:
@@ -24,7 +27,10 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
     report = examination.report
     if cfg.picture_file is not None:
         write_timeline(examination, Path(cfg.picture_file), cfg.overwrite)
+        log.info("Saved the picture to %s", cfg.picture_file)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_healthy:
-        raise InvalidDataset(f"{cfg.input_file}: {report.summary()}; the report contains remedies")
+        # The text ends with the summary; the JSON object does not contain it.
+        fault = report.summary() if cfg.json else "not ready to generate"
+        raise InvalidDataset(f"{cfg.input_file}: {fault}; the report contains remedies")
     return report

@@ -1,6 +1,8 @@
 """Check of source demos: each fault, planted into one included demo, must be found with its demo and step."""
 
 import json
+import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -263,6 +265,20 @@ def test_text_contains_demo_step_fault_remedies_and_summary(tmp_path: Path) -> N
     assert lines[-1].startswith("1 error, 0 warnings, 0 notes: not ready")
 
 
+def test_demos_with_the_same_findings_share_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(shutil.copyfile(CLEAN, tmp_path / "raw.hdf5"))
+    with h5py.File(path, "r+") as file:
+        for demo in file["data"].values():
+            del demo["obs/datagen_info"]
+            demo.attrs.pop("digest", None)
+    with pytest.raises(InvalidDataset, match=r"raw.hdf5: not ready to generate; the report contains remedies$"):
+        command("check", config(f"input_file={path}"))
+    text = capsys.readouterr().out
+    assert text.startswith(f"{path}: 10 demos (10 unreadable), 0 steps\ndemo_0 to demo_9 (10 demos)\n  error")
+    assert text.count("the demo is not annotated") == 1
+    assert text.count("not ready to generate") == 1 and "unreadable (10 times): annotate the file" in text
+
+
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceDataError, match="not found"):
         check(tmp_path / "none.hdf5")
@@ -270,10 +286,14 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".html"])
-def test_picture_shows_every_demo_and_is_not_overwritten(suffix: str, tmp_path: Path) -> None:
+def test_picture_shows_every_demo_and_is_not_overwritten(
+    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.move_gripper(-20), [ILL])
     picture = tmp_path / f"demos{suffix}"
-    command("check", config(f"input_file={path}", f"picture_file={picture}"))
+    with caplog.at_level(logging.INFO):
+        command("check", config(f"input_file={path}", f"picture_file={picture}"))
+    assert f"Saved the picture to {picture}" in caplog.messages
     content = picture.read_bytes()
     if suffix == ".html":
         assert all(f">demo_{index}<".encode() in content for index in range(10))
