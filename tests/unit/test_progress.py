@@ -9,7 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from isaaclab_mimic_ext import progress as module
+from isaaclab_mimic_ext.learn import train
+from isaaclab_mimic_ext.learn.trainer import TrainingReport
 from isaaclab_mimic_ext.progress import ProgressBar
+from isaaclab_mimic_ext.run import generate
 from isaaclab_mimic_ext.run.result import Progress
 
 
@@ -96,3 +99,23 @@ def test_figures_without_a_meaning_yet_are_left_out() -> None:
     progress = Progress(1, 100, 1, 2, 1, 500, 2.0, 2, 3, 1.0, share=0.1)
     counts = "50% success, 250 steps/s, 1,800 demos/h, 2 trials, 2 unsaved, queue 3"
     assert progress.figures() == f"{counts}, waiting for the disk 50% of the time"
+
+
+def test_python_functions_show_progress_and_call_the_hooks_of_their_caller(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    report, stopped, epochs = TrainingReport(3, 0.5, 0.25, None, 9.0), [], []
+    progress = Progress(4, 8, 4, 5, 4, 40, 20.0, 0, 0, 0.0, share=0.5)
+    with caplog.at_level(logging.INFO, module.__name__):
+        with generate.progress_bar(True, lambda state: bool(stopped.append(state))) as should_stop:
+            clock[0] = 20.0
+            assert not should_stop(progress)
+        with train.progress_bar(6, True, train.TrainingHooks(epochs.append, lambda: True)) as hooks:
+            clock[0] = 50.0
+            hooks.on_epoch(report)
+            assert hooks.should_stop()
+    assert (stopped, epochs) == ([progress], [report])
+    assert caplog.messages == [
+        "generating: 4/8 demos, 50%, 80% success, 2 steps/s, 720 demos/h, 5 trials, 20 s remaining",
+        "training: 3/6 epochs, loss 0.50000, valid 0.25000",
+    ]
