@@ -30,6 +30,7 @@ class Bounds:
         unit: unit appended to the limits in messages.
         remedy: appended to every message about the field.
         example: valid value, shown if a field without default is not set.
+        computed: description of the default that the files in `conf/` compute, for help.
     """
 
     at_least: float | None = None
@@ -40,6 +41,7 @@ class Bounds:
     unit: str = ""
     remedy: str = ""
     example: str = ""
+    computed: str = ""
 
     def fault(self, value: Any) -> str | None:
         """Return the reason why a value is refused, with the remedy; None if the value is valid."""

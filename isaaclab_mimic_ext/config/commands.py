@@ -46,9 +46,11 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     recorder: RecorderCfg = field(default_factory=RecorderCfg)
     num_envs: int = bounded(100, at_least=1)
     """Number of environments that are simulated at the same time."""
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos."""
-    output_dir: str = bounded(MISSING, **folder_rule("datasets/my_run"), like=("output_file",))
+    output_dir: str = bounded(
+        MISSING, computed="datasets/<task>/<date>", **folder_rule("datasets/my_run"), like=("output_file",)
+    )
     """Output folder of the run: demos, statistics, log, configuration, videos."""
     overwrite: bool = False
     """Replace a run that exists in `output_dir`."""
@@ -79,7 +81,9 @@ class RecordDemosCfg(EventsCfg, SceneCfg):
     """Operator: `scripted`, `scripted_fluent` (scripted, without pauses) or `keyboard` (Isaac Lab only)."""
     num_demos: int = bounded(10, at_least=1, like=("generation_num_trials", "num_episodes", "num_envs"))
     """Number of demos to record. Failed attempts are not recorded."""
-    output_file: str = bounded(MISSING, **file_rule("datasets/demos.hdf5"), like=("output_dir",))
+    output_file: str = bounded(
+        MISSING, computed="datasets/<task>_raw.hdf5", **file_rule("datasets/demos.hdf5"), like=("output_dir",)
+    )
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
@@ -103,9 +107,11 @@ class AnnotateDemosCfg(SceneCfg):
     """Also write start signals, which SkillGen (`datagen_config.use_skillgen`) requires."""
     marks_file: str | None = None
     """YAML file with the step in which each signal rises: `demo_0: {term: {lift: 116}, start: {lift: 106}}`."""
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, computed="datasets/<task>_raw.hdf5")
     """Dataset of recorded demos."""
-    output_file: str = bounded(MISSING, **file_rule("datasets/demos.hdf5"), like=("output_dir",))
+    output_file: str = bounded(
+        MISSING, computed="datasets/<task>_annotated.hdf5", **file_rule("datasets/demos.hdf5"), like=("output_dir",)
+    )
     """Output dataset of annotated demos."""
     overwrite: bool = False
     """Replace an existing output file."""
@@ -141,7 +147,7 @@ class CheckDemosCfg(CheckedTaskCfg):
     """Check annotated source demos for faults before generation."""
 
     task: TaskRef = field(default_factory=TaskRef)
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos."""
     num_draws: int = bounded(1000, at_least=1)
     """Number of random scenes in which the selection of source demos is simulated."""
@@ -191,7 +197,9 @@ class TrainCfg(EventsCfg, SceneCfg):
     """Number of episodes per evaluation, on scenes that neither `mimic generate` nor `mimic evaluate` uses."""
     num_eval_envs: int = bounded(50, at_least=1, like=("num_envs",))
     """Number of environments in evaluations."""
-    output_dir: str = bounded(MISSING, **folder_rule("logs/robomimic/mine"), like=("output_file",))
+    output_dir: str = bounded(
+        MISSING, computed="logs/robomimic/<task>/<algo>/<date>", **folder_rule("logs/robomimic/mine"), like=("output_file",)
+    )
     """Output folder of the training: checkpoints, TensorBoard logs, configuration."""
     overwrite: bool = False
     """Replace a training that exists in `output_dir`."""
@@ -219,7 +227,7 @@ class EvaluateCfg(EventsCfg, SceneCfg):
     """Number of episodes per checkpoint. All checkpoints are evaluated on the same scenes."""
     horizon: int | None = None
     """Largest number of steps of an episode; null: 1.5 times the longest demo in `input_file`."""
-    input_file: str = MISSING
+    input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset from which the horizon is computed if `horizon=null`."""
     stop_at_success: bool = True
     """true: end an episode at held success. false: run it to the horizon, and judge its last `num_success_steps` steps."""
@@ -239,7 +247,9 @@ class EvaluateCfg(EventsCfg, SceneCfg):
     """Probability per step that an arm is pushed."""
     arm_push_distance: float = bounded(0.0, at_least=0)
     """Distance by which a push shifts the target of an arm for one step, in a random direction [m]."""
-    output_dir: str = bounded(MISSING, **folder_rule("logs/evaluation/mine"), like=("output_file",))
+    output_dir: str = bounded(
+        MISSING, computed="logs/evaluation/<task>/<date>", **folder_rule("logs/evaluation/mine"), like=("output_file",)
+    )
     """Output folder: `evaluation.json`, plot, videos."""
     overwrite: bool = False
     """Replace an evaluation that exists in `output_dir`."""

@@ -22,6 +22,12 @@ _WIDTH = 120
 _DATAGEN = "datagen_config"
 """Group whose fields may be set without the name of the group: `seed=3`."""
 
+_FIRST = (
+    *("task.name", "task_name", "format", "dataset", "checkpoint", "input_file", "output_file", "output_dir", "num_envs"),
+    *("num_demos", "num_episodes", f"{_DATAGEN}.generation_num_trials", "epochs", "seed", f"{_DATAGEN}.seed"),
+)
+"""Fields that help shows first, in this order."""
+
 
 def has_field(schema: Any, name: str) -> bool:
     """Return whether a schema has a field, by a dotted name such as `subtask_configs.franka.0.action_noise` or `seed`."""
@@ -114,7 +120,7 @@ def field_help(script: str) -> str:
     blocks = [inspect.cleandoc(schema.__doc__ or ""), ""]
     if _DATAGEN in get_type_hints(schema):
         blocks += [f"The prefix `{_DATAGEN}.` may be omitted: `num_success_steps=5`.{_short_names(schema)}", ""]
-    blocks += _blocks(schema, "")
+    blocks += sorted(_blocks(schema, ""), key=lambda block: _rank(block.split(":")[0].strip()))
     if (subtask := subtask_type(schema)) is not None:
         blocks += _blocks(subtask, "subtask_configs.<end effector>.<index>.")
     if "task_constraint_configs" in get_type_hints(schema):
@@ -124,13 +130,17 @@ def field_help(script: str) -> str:
     return "\n".join(blocks).replace("$", "$$")
 
 
+def _rank(name: str) -> int:
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
+
+
 def _short_names(schema: type) -> str:
     has_short_name = any(short != name and has_field(schema, name) for short, name in SETTINGS.items())
     return " The prefix `generation_` too: `num_trials=1000`." if has_short_name else ""
 
 
 def _blocks(schema: type, prefix: str) -> list[str]:
-    """Return two paragraphs per field: `<name>: <type> = <default>  (<bounds>)`, and its docstring."""
+    """Return a text per field: `<name>: <type> = <default>  (<bounds>)`, and its docstring in the lines below."""
     blocks, hints, docs = [], get_type_hints(schema), field_docs(schema)
     for field in sorted(fields(schema), key=lambda field: is_dataclass(hints[field.name])):  # Groups come last.
         kind = hints[field.name]
@@ -139,10 +149,11 @@ def _blocks(schema: type, prefix: str) -> list[str]:
             continue
         bounds = bounds_of(field)
         suffix = f"  ({bounds})" if bounds is not None and str(bounds) else ""
-        blocks.append(f"  {prefix}{field.name}: {_type_name(kind)}{_default_text(field)}{suffix}")
+        lines = [f"  {prefix}{field.name}: {_type_name(kind)}{_default_text(field)}{suffix}"]
         indent = " " * 6
         if text := docs.get(field.name):
-            blocks.append(textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent))
+            lines.append(textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent))
+        blocks.append("\n".join(lines))
     return blocks
 
 
@@ -154,7 +165,8 @@ def _type_name(kind: Any) -> str:
 def _default_text(field: "Field[Any]") -> str:
     default = field.default if field.default_factory is NO_DEFAULT else field.default_factory()
     if default is NO_DEFAULT or default == MISSING:
-        return ""
+        bounds = bounds_of(field)
+        return f" = {bounds.computed}" if bounds is not None and bounds.computed else ""
     return f" = {'null' if default is None else str(default).lower() if isinstance(default, bool) else default}"
 
 

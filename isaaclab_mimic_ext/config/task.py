@@ -299,7 +299,7 @@ class RecorderCfg(FileCfg):
 class TaskRef:
     """Task, set by `task=<name>`."""
 
-    name: str = MISSING
+    name: str = bounded(MISSING, computed="desktop_organizer")
     """Name of a folder in `tasks/`, or `isaaclab` for a Mimic task registered with Isaac Lab; `task=<name>` sets it."""
     id: str | None = None
     """Gym id of the task that is registered with Isaac Lab; `task=<gym id>` sets it."""

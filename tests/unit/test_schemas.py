@@ -205,6 +205,19 @@ def test_help_shows_every_field(script: str) -> None:
         assert f"  {field.name}" in text
 
 
+def test_help_begins_with_the_fields_that_users_set_most_and_their_computed_defaults() -> None:
+    lines = [line.strip() for line in field_help("generate").splitlines() if line.startswith("  ") and line[2] != " "]
+    assert lines[:6] == [
+        "task.name: str = desktop_organizer",
+        "input_file: str = source demos of the task",
+        "output_dir: str = datasets/<task>/<date>",
+        "num_envs: int = 100  (>= 1)",
+        "datagen_config.generation_num_trials: int = 100  (>= 1)",
+        "datagen_config.seed: int = 1  (>= 0 and <= 2**64 - 1)",
+    ]
+    assert "output_dir: str = logs/evaluation/<task>/<date>" in field_help("evaluate")
+
+
 @pytest.mark.parametrize("script", SCRIPT_SCHEMAS)
 def test_every_value_with_bounds_has_a_docstring(script: str) -> None:
     for schema, field in schema_fields(SCRIPT_SCHEMAS[script]):
