@@ -198,6 +198,9 @@ def main() -> NoReturn:
         print(f"UsageError: '{name}' is not a verb of mimic; {choices(name, VERBS)}; see mimic --help", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     verb = VERBS[name]
+    if verb.defaults and "--help" in words:
+        defaults = " ".join(f"{field}={value}" for field, value in verb.defaults)
+        print(f"mimic {name} is mimic {verb.config} with {defaults}.\n")
     sys.argv[1:] = _with_defaults(words[1:], verb.defaults)
     # -P: modules in the working directory must not shadow installed modules.
     _run(verb, (sys.executable, "-P", "-m", "isaaclab_mimic_ext", name))

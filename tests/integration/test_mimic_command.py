@@ -72,6 +72,14 @@ def test_help_of_a_verb_lists_its_fields(verb: str, tmp_path: Path) -> None:
     assert "overwrite:" in done.stdout or "input_file:" in done.stdout
 
 
+def test_help_of_demo_shows_its_defaults_and_only_end_effectors_with_subtasks(tmp_path: Path) -> None:
+    text = mimic("demo", "--help", "output_dir=run", cwd=tmp_path).stdout
+    first = "mimic demo is mimic generate with task=desktop_organizer num_envs=100 headless=true.\n"
+    assert text.startswith(first), text[:500]
+    assert "\n  franka:\n" in text and "left:" not in text and "${" not in text
+    assert "/desktop_organizer/data/source_demos.hdf5\n" in text and "output_dir: run\n" in text
+
+
 def test_every_schema_has_a_verb_and_a_script() -> None:
     assert {verb.config for verb in VERBS.values()} == set(SCRIPT_SCHEMAS)
     assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == set(SCRIPT_SCHEMAS)
