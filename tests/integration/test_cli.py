@@ -17,7 +17,7 @@ BAD_INPUT = [
     ("generate", ["num_envs=0"], ["num_envs: must be >= 1 (got 0)"]),
     ("generate", ["num_envs=1.5"], ["num_envs: must be an integer (got 1.5)"]),
     ("generate", ["overwrite=maybe"], ["overwrite: must be true or false (got 'maybe')"]),
-    ("generate", ["input_file=null"], ["input_file", "str"]),
+    ("generate", ["input_file=null"], ["input_file: must not be null; leave it out to keep its default"]),
     ("generate", ["output_dir=${foo}"], ["output_dir", "'foo'"]),
     ("generate", ["task=desktop_orgnizer"], ["'desktop_orgnizer' not found", "did you mean 'desktop_organizer'?"]),
     ("generate", ["--task", "desktop_orgnizer"], ["'desktop_orgnizer' not found", "desktop_organizer_wide"]),
