@@ -27,7 +27,7 @@ BAD_INPUT = [
     ("generate", ["sim=isaaclab"], ["SimulatorUnavailable: sim.engine: Isaac Lab is not installed"]),
     ("generate", ["recorder.compression=gzp"], ["recorder.compression", "did you mean 'gzip'?"]),
     ("generate", ["datagen_config.seeds=1"], ["datagen_config.seeds", "did you mean 'seed'?"]),
-    ("generate", ["datagen_config=3"], ["datagen_config", "DataGenConfig"]),
+    ("generate", ["datagen_config=3"], ["datagen_config: 3 is not a group of fields", "datagen_config.<field>=<value>"]),
     ("generate", ["seed=-1"], ["datagen_config.seed", "-1"]),
     ("generate", ["seed=1", "datagen_config.seed=2"], ["datagen_config.seed", "is set twice"]),
     ("generate", ["seed=1,2"], ["datagen_config.seed=1,2", "--multirun"]),
