@@ -171,7 +171,7 @@ def test_files_are_merged_only_if_their_quaternions_have_the_same_order(tmp_path
     if format_version:
         merge_datasets([first, second], tmp_path / "merged.hdf5")
         return
-    with pytest.raises(SourceDataError, match="quaternion_columns is none"):
+    with pytest.raises(SourceDataError, match="quaternion_columns is missing"):
         merge_datasets([first, second], tmp_path / "merged.hdf5")
 
 
