@@ -82,5 +82,5 @@ def test_pictures_do_not_depend_on_the_number_of_envs_and_show_motion(renderer: 
 def test_run_with_pictures_cannot_be_resumed_without_them(renderer: Renderer, tmp_path: Path) -> None:
     with pytest.raises(BudgetExhausted):
         run_generation(configuration(tmp_path / "run", "datagen_config.max_time=1e-9"))
-    with pytest.raises(OutputError, match="enable_cameras: True -> False"):
+    with pytest.raises(OutputError, match="enable_cameras: True, now False"):
         run_generation(configuration(tmp_path / "run", "enable_cameras=false", "resume=true"))
