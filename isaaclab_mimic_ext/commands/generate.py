@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted
@@ -24,7 +22,6 @@ def main(cfg: GenerateCfg) -> RunResult:
         Interrupted: a signal ended the run; the demos are in the output folder.
         MimicError: the run failed.
     """
-    torch.set_num_threads(1)  # The tensor operations are small; physics and the writer need the cores.
     stop = StopRequest()
 
     @contextmanager
