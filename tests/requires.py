@@ -27,7 +27,7 @@ REQUIREMENTS = {
     "lerobot": "lerobot (make test-lerobot)",
     "cuda": "a CUDA device",
     "linux": "/proc and limits on file sizes",
-    "unprivileged": "a user who is not root",
+    "unprivileged": "a user without root privileges",
     "no-isaaclab": "an environment without Isaac Lab",
     "no-lerobot": "an environment without lerobot",
 }

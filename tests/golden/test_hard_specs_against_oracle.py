@@ -30,6 +30,7 @@ class HardTrialsBesideOracle(PlannerBesideOracle):
         super().compare_waypoints()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", first_in_check(range(NUM_BLOCKS)))
 def test_planner_follows_the_oracle_through_chains_of_constraints(block: int, device: torch.device) -> None:
     per_block = NUM_SPECS // NUM_BLOCKS

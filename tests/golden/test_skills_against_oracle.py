@@ -78,6 +78,7 @@ class SkillsBesideOracle(PlannerBesideOracle):
         self.planner.begin_segments(self.tensor(env_ids), self.tensor(eef_ids), eef, objects, self.tensor(self.attached))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", first_in_check(range(NUM_BLOCKS)))
 def test_planner_with_skills_follows_the_oracle_waypoint_for_waypoint(block: int, device: torch.device) -> None:
     per_block = NUM_SPECS // NUM_BLOCKS

@@ -38,6 +38,7 @@ OFFSETS = st.tuples(st.integers(-2, 3), st.integers(0, 2)).map(lambda pair: (pai
 START_OFFSETS = st.tuples(st.integers(0, 2), st.integers(0, 2)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     st.integers(2, 14).flatmap(lambda length: st.lists(rows_of(length), min_size=3, max_size=3)),

@@ -85,6 +85,7 @@ def _moved_demos(spec: Spec, motion: np.ndarray) -> Spec:
     return replace(spec, demos=demos)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["random", "nearest_neighbor_robot_distance"])
 def test_plan_moves_with_the_scene(strategy: str) -> None:
     for seed in range(15):
@@ -94,6 +95,7 @@ def test_plan_moves_with_the_scene(strategy: str) -> None:
         assert np.abs(motion @ here - there).max() <= TOLERANCE, f"seed {seed}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["random", "nearest_neighbor_robot_distance"])
 def test_plan_does_not_depend_on_where_the_source_was_recorded(strategy: str) -> None:
     for seed in range(15):
@@ -113,6 +115,7 @@ def test_plan_moves_with_source_and_scene_together(strategy: str) -> None:
         assert np.abs(motion @ here - there).max() <= TOLERANCE, f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_plan_does_not_depend_on_unrelated_objects() -> None:
     for seed in range(15):
         spec = random_spec(5000 + seed, num_eefs=1)

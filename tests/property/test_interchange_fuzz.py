@@ -66,6 +66,7 @@ def damage_attribute(path: Path, rng: random.Random) -> None:
         place.attrs[name] = rng.choice(("text", "[1]", env_args, 7, np.array([1, 2]), np.nan))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", first_in_check(JOBS))
 @pytest.mark.parametrize("damage", [flip_bits, truncate, replace_item, damage_attribute])
 def test_damaged_file_is_refused_or_converted(tmp_path, job, damage):

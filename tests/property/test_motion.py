@@ -27,6 +27,7 @@ def inside(points: np.ndarray, pose: np.ndarray, half_size: np.ndarray) -> np.nd
     return (np.abs(local) < half_size).all(-1)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.booleans())
 def test_no_point_of_hand_or_load_enters_a_box_except_near_the_ends(seed, held):
@@ -56,6 +57,7 @@ def excused(pose: np.ndarray, end: np.ndarray) -> bool:
     return bool(np.linalg.norm(offset[:2]) < 0.015 and offset[2] > -0.015)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.floats(0.004, 0.05), st.floats(0.02, 0.25), st.integers(1, 12))
 def test_every_path_keeps_its_speed_limit_and_ends_at_its_goal(seed, distance, angle, window):

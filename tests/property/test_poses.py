@@ -48,6 +48,7 @@ def _close(a: Tensor, b: Tensor, tolerance: float = 1e-9) -> bool:
     return bool((a - b).abs().max() <= tolerance)
 
 
+@pytest.mark.slow
 @QUICK
 @given(poses(), poses(), poses())
 def test_poses_satisfy_the_group_axioms(a: Tensor, b: Tensor, c: Tensor) -> None:

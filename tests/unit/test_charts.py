@@ -129,6 +129,7 @@ def test_threads_draw_the_same_charts() -> None:
         assert list(again) == charts
 
 
+@pytest.mark.slow
 def test_drawing_needs_no_display_and_no_home_and_prints_nothing(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("backend: tkagg\ntext.usetex: True\nfont.size: 30\n")
     code = (

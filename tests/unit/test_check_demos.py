@@ -142,12 +142,14 @@ def test_included_demos_have_no_findings(task: str) -> None:
     assert len(report.demos) >= 10
 
 
+@pytest.mark.slow
 def test_initial_poses_outside_of_the_cluttered_ranges_are_a_note() -> None:
     task = "desktop_organizer_cluttered"
     report = check(TASKS / task / "data/source_demos.hdf5", f"task={task}").report
     assert {(finding.level, finding.check) for finding in report.findings} == {("note", "outside range")}
 
 
+@pytest.mark.slow
 def test_fault_of_one_arm_names_that_arm(tmp_path: Path) -> None:
     def shift_right(demo: h5py.Group) -> None:
         path = f"{INFO}/target_eef_pose/right"
@@ -167,6 +169,7 @@ def test_fault_of_one_arm_names_that_arm(tmp_path: Path) -> None:
         assert not any(finding.eef == "left" for finding in report.findings), report.as_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", first_in_check(FAULTS, 3))
 def test_planted_fault_is_found_only_in_its_demo_and_at_its_step(fault: str, tmp_path: Path) -> None:
     plant, level, name, frame_of = FAULTS[fault]
@@ -181,6 +184,7 @@ def test_planted_fault_is_found_only_in_its_demo_and_at_its_step(fault: str, tmp
             assert found[0].frame == frame_of(file["data"][ILL])
 
 
+@pytest.mark.slow
 def test_finding_of_a_wrong_target_names_a_step_with_a_wrong_target(tmp_path: Path) -> None:
     finding = only(check_planted(tmp_path, planted.shift_targets((0.03, 0, 0))), "error", "action space")
     with h5py.File(tmp_path / "ill.hdf5") as file:
@@ -189,6 +193,7 @@ def test_finding_of_a_wrong_target_names_a_step_with_a_wrong_target(tmp_path: Pa
     assert "(+0.030, " in finding.found
 
 
+@pytest.mark.slow
 def test_all_faults_of_a_file_are_found(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "a.hdf5", break_value(TARGET, 50, np.nan), ["demo_1"])
     path = planted_file(path, tmp_path / "b.hdf5", planted.shift_signal("lift", at(40)), ["demo_4"])
@@ -197,18 +202,21 @@ def test_all_faults_of_a_file_are_found(tmp_path: Path) -> None:
     assert found == [("demo_1", "unreadable"), ("demo_4", "subtask order"), ("demo_8", "cropped end")]
 
 
+@pytest.mark.slow
 def test_every_colliding_pair_of_boundaries_is_found() -> None:
     wide = [f"subtask_configs.franka.{index}.subtask_term_offset_range=[-60,60]" for index in (0, 1, 2)]
     found = {(finding.demo, finding.found[:9]) for finding in check(CLEAN, *wide).report.findings}
     assert {("demo_0", "subtask 1"), ("demo_0", "subtask 2"), ("demo_9", "subtask 1"), ("demo_9", "subtask 2")} <= found
 
 
+@pytest.mark.slow
 def test_gripper_that_settles_is_a_note(tmp_path: Path) -> None:
     settle = [f"subtask_configs.franka.{index}.num_settle_steps_before_gripper=6" for index in range(4)]
     findings = check_planted(tmp_path, planted.move_gripper(-20), *settle).report.findings
     assert {finding.level for finding in findings if finding.check == "gripper moving"} == {"note"}
 
 
+@pytest.mark.slow
 def test_file_with_a_different_action_space_is_an_error_of_the_file(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "other.hdf5", lambda demo: None)
     with h5py.File(path, "r+") as file:
@@ -220,6 +228,7 @@ def test_file_with_a_different_action_space_is_an_error_of_the_file(tmp_path: Pa
     assert "pos_scale" in finding.found
 
 
+@pytest.mark.slow
 def test_copied_demo_is_similar_to_the_one_before_it(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "copied.hdf5", lambda demo: None)
     with h5py.File(path, "r+") as file:
@@ -230,17 +239,20 @@ def test_copied_demo_is_similar_to_the_one_before_it(tmp_path: Path) -> None:
     assert (finding.demo, "demo_2" in finding.found) == ("demo_6", True)
 
 
+@pytest.mark.slow
 def test_objects_drawn_far_from_all_demos_are_a_note_of_the_file() -> None:
     finding = only(check(CLEAN, "task=desktop_organizer_wide"), "note", "far draws")
     assert finding.demo is None
     assert finding.found.startswith("ketchup")
 
 
+@pytest.mark.slow
 def test_damaged_digest_is_found(tmp_path: Path) -> None:
     path = planted_file(CLEAN, tmp_path / "flipped.hdf5", lambda demo: demo.attrs.create("digest", "0" * 64), [ILL])
     assert "digest" in only(check(path), "error", "unreadable").found
 
 
+@pytest.mark.slow
 def test_fractions_of_selected_demos_sum_to_one() -> None:
     selected = check(CLEAN).report.selected[EEF]
     assert len(selected) == 4
@@ -248,6 +260,7 @@ def test_fractions_of_selected_demos_sum_to_one() -> None:
         assert sum(parts.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_command_reports_json_and_raises_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.shift_targets((0.03, 0, 0)), [ILL])
     with pytest.raises(InvalidDataset, match="1 error, 1 warning, 0 notes: not ready to generate, errors in 1 of 10 demos"):
@@ -257,6 +270,7 @@ def test_command_reports_json_and_raises_an_error(tmp_path: Path, capsys: pytest
     assert report["findings"][1]["demo"] == ILL
 
 
+@pytest.mark.slow
 def test_text_contains_demo_step_fault_remedies_and_summary(tmp_path: Path) -> None:
     lines = check_planted(tmp_path, planted.shift_signal("lift", at(40))).report.as_text().splitlines()
     assert lines[1] == ILL

@@ -32,6 +32,7 @@ def test_names_are_sorted_by_their_numbers():
         assert sorted(names, key=natural_key) == expected
 
 
+@pytest.mark.slow
 def test_digest_depends_only_on_the_data(tmp_path, dataset):
     digest = dataset_digest(dataset)
     with h5py.File(dataset, "r+") as file:
@@ -48,6 +49,7 @@ def _copy_compressed(file: h5py.File, name: str, item: h5py.Group | h5py.Dataset
         file.create_dataset(name, data=item[()], compression="gzip")
 
 
+@pytest.mark.slow
 def test_digest_changes_with_a_value_a_dtype_a_shape_and_a_name(dataset):
     digests = {dataset_digest(dataset)}
     with h5py.File(dataset, "r+") as file:

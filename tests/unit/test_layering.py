@@ -197,6 +197,7 @@ def test_command_line_does_not_import_torch() -> None:
     assert not command_line & ({"torch", "warp", "h5py"} | SIMULATORS)
 
 
+@pytest.mark.slow
 def test_modules_import_large_libraries_only_where_they_need_them() -> None:
     """In one interpreter, whose start takes most of the time: each step also loads what the steps before it load."""
     package, planning_core, engines, drawing = loaded_after(

@@ -245,6 +245,7 @@ def test_success_rate_that_is_surely_too_low_ends_a_run() -> None:
     assert ledger.committed < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", first_in_check([0.1, 0.5, 0.9, 0.99]))
 def test_about_one_percent_of_runs_with_a_true_success_rate_at_the_bound_are_stopped(rate: float) -> None:
     """Asked after every one of 2000 trials, of 1000 runs; and of runs that are clearly below it, all are stopped."""

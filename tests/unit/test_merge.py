@@ -45,6 +45,7 @@ def edit(path: Path, change: Callable[[h5py.File], object]) -> None:
         change(file)
 
 
+@pytest.mark.slow
 def test_demos_are_unchanged_and_in_the_order_of_the_files(inputs: list[Path], output: Path) -> None:
     merged = merge_datasets(inputs, output)
     number = 0

@@ -195,6 +195,7 @@ class _Count(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_number_of_operations_does_not_depend_on_the_number_of_rows():
     boxes = planner([(0.03, 0.03, 0.05), BLOCK])
     totals = []

@@ -75,6 +75,7 @@ def test_base_that_does_not_arrive_fails_only_its_own_trial_with_the_reason(tmp_
     assert len(episodes(tmp_path, "failed.hdf5")[1]["actions"]) == NUM_DRIVE + 40 + 1
 
 
+@pytest.mark.slow
 def test_envs_wait_only_for_their_own_base(tmp_path):
     speeds = [0.02, 0.04, 0.08]
     run(tmp_path, speeds)
@@ -86,6 +87,7 @@ def test_envs_wait_only_for_their_own_base(tmp_path):
     np.testing.assert_array_equal(episodes(alone)[0]["actions"], episodes(tmp_path)[0]["actions"])
 
 
+@pytest.mark.slow
 def test_sequential_trials_equal_parallel_trials(tmp_path):
     """Each trial waits for about 40 steps, which must not carry over to the next trial."""
     alone = tmp_path / "alone"

@@ -82,6 +82,7 @@ def test_folder_that_cannot_be_created_is_reported() -> None:
         Folder(Path("/proc/survey")).create()
 
 
+@pytest.mark.slow
 def test_error_of_a_lock_names_its_holder_and_the_lock_is_free_afterwards(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path / "survey.lock", note=" (a survey)")
     lock.check_free()
@@ -94,6 +95,7 @@ def test_error_of_a_lock_names_its_holder_and_the_lock_is_free_afterwards(tmp_pa
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout", [0.0, 30.0])
 def test_child_of_a_dead_holder_keeps_the_lock_until_the_child_ends(tmp_path: Path, timeout: float) -> None:
     path = tmp_path / "survey.lock"

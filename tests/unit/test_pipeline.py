@@ -186,6 +186,7 @@ INVALID_STEPS = [
 # fmt: on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "message"), INVALID_STEPS)
 def test_invalid_override_of_a_step_is_refused_before_any_step_runs(changes, message):
     steps = [step for step in build_steps(make_cfg(**changes), PipelineFolder(Path("out"))) if step.verb != "train"]
@@ -348,6 +349,7 @@ def checkpoint_result(name: str, num_successes: int, reasons: dict[str, int]) ->
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_page_shows_the_figures_of_every_step(tmp_path):
     folder = PipelineFolder(tmp_path)
     make_source_file(folder.annotated, num_demos=3)

@@ -185,6 +185,7 @@ def test_error_for_missing_ffmpeg_contains_the_install_command(painted, tmp_path
         write_video(dataset, tmp_path / "play.mp4", TASK, tiles=SMALL)
 
 
+@pytest.mark.slow
 def test_real_renderer_draws_the_scene(tmp_path, dataset):
     with requires.available("opengl", SimulatorUnavailable):
         write_scene_picture(dataset, tmp_path / "scene.png", TASK, num_demos=2, tiles=TileOptions(96, 64))

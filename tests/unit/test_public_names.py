@@ -67,6 +67,7 @@ def test_constraint_is_part_of_a_configuration() -> None:
     assert config.task_constraint_configs[0].coordination_scheme == "replay"
 
 
+@pytest.mark.slow
 def test_recorder_settings_set_the_format_of_a_recording(tmp_path: Path) -> None:
     env = mimic.make_env(mimic.load_task("desktop_organizer"), engine="kinematic", num_envs=1)
     recorder = mimic.RecorderCfg(compression="gzip", format_version=0)
@@ -142,6 +143,7 @@ def test_every_public_name_is_used_by_a_test() -> None:
     assert [name for name in mimic.__all__ if f"mimic.{name}" not in text] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -159,6 +161,7 @@ def test_wrong_argument_of_generate_is_refused_with_its_name_and_value(
         mimic.generate(**{"env": env, "demos": demos, "output_dir": tmp_path / "run", **arguments})
 
 
+@pytest.mark.slow
 def test_generation_refuses_demos_that_were_read_for_a_different_task(tmp_path: Path) -> None:
     env = mimic.make_env(mimic.load_task("desktop_organizer"), engine="kinematic")
     source = TESTS.parent / "tasks/desktop_organizer/data/source_demos.hdf5"

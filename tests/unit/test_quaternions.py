@@ -106,6 +106,7 @@ def matrix_from_quat_wxyz(quat: np.ndarray) -> np.ndarray:
     return rot.reshape(-1, 3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_name", ["stack_cube", "two_arm_lift_tray"])
 def test_format_0_stores_the_same_rotations_as_wxyz(tmp_path: Path, task_name: str) -> None:
     task = load_task(task_name)
@@ -125,6 +126,7 @@ def test_format_0_stores_the_same_rotations_as_wxyz(tmp_path: Path, task_name: s
     assert num_quaternions == declared + 5 * len(task.arms) + 3 * len(task.objects)
 
 
+@pytest.mark.slow
 def test_files_of_format_0_and_1_are_read_the_same(tmp_path: Path) -> None:
     new, old = (read_demos(record(tmp_path / f"{version}.hdf5", "stack_cube", version)) for version in (1, 0))
     for new_demo, old_demo in zip(new, old, strict=True):
@@ -156,6 +158,7 @@ def test_env_args_contain_the_declared_quaternions() -> None:
         assert declared == ({name: list(first) for name, first in task.quaternion_columns.items()} or None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("declared", ["no table", {"object": 3}, {"object": [-1]}, {"object": ["3"]}, {"object": [36]}])
 def test_invalid_quaternion_columns_are_refused(tmp_path: Path, declared: object) -> None:
     path = edit_env_args(record(tmp_path / "0.hdf5", "stack_cube"), quaternion_columns=declared)
@@ -163,6 +166,7 @@ def test_invalid_quaternion_columns_are_refused(tmp_path: Path, declared: object
         read_demos(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_version", [0, 1])
 def test_files_are_merged_only_if_their_quaternions_have_the_same_order(tmp_path: Path, format_version: int) -> None:
     first, second = (record(tmp_path / name, "stack_cube", format_version) for name in ("a.hdf5", "b.hdf5"))

@@ -69,6 +69,7 @@ NOT_A_VALUE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("word", "message"), NOT_A_VALUE)
 def test_null_single_value_or_unknown_name_in_the_place_of_a_group_is_refused_with_a_remedy(word: str, message: str) -> None:
     assert message_for("generate", "task=desktop_organizer", word).startswith(message)
@@ -115,6 +116,7 @@ WITHOUT_FIELD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "path", "meant"), WITHOUT_FIELD)
 def test_path_without_a_field_is_refused_with_the_field_that_it_may_mean(
     script: str, path: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -126,6 +128,7 @@ def test_path_without_a_field_is_refused_with_the_field_that_it_may_mean(
     assert message_for(script, path) == f"'{path}' is not an override; did you mean {meant}?"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "word", "message"), WRONG_TYPES)
 def test_value_of_the_wrong_type_is_refused_with_the_expected_type(script: str, word: str, message: str) -> None:
     assert message_for(script, word) == message
@@ -136,6 +139,7 @@ def test_unread_field_is_refused_with_the_commands_that_have_it(script: str, wor
     assert message in message_for(script, word, "output_file=unused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube_skillgen", "two_arm_lift_tray"])
 @pytest.mark.parametrize("script", SCENE_COMMANDS)
 def test_a_task_file_serves_every_command(script: str, task: str) -> None:
@@ -153,6 +157,7 @@ def test_misspelled_field_in_a_task_file_is_refused_by_every_command(tmp_path: P
         load_config("record_demos", ["task=mine", "output_file=x"], config_dirs=[tmp_path])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCENE_COMMANDS)
 def test_deprecated_field_is_accepted_with_a_warning(script: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Isaac Lab's `datagen_config.name`: a field of the last release without effect."""

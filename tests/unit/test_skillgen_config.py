@@ -22,6 +22,7 @@ def test_task_of_the_desktop_can_be_run_with_skillgen():
     assert config("datagen_config.use_skillgen=true").datagen_config.use_skillgen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -59,6 +60,7 @@ def test_source_file_without_start_signals_is_refused_with_the_remedy(tmp_path: 
     assert not (tmp_path / "run" / "demo.hdf5").exists()
 
 
+@pytest.mark.slow
 def test_navigation_without_an_end_effector_body_is_refused():
     with pytest.raises(ConfigError, match=r"requires an end effector 'body' .got franka"):
         config("datagen_config.use_navigation_controller=true")

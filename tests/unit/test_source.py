@@ -278,6 +278,7 @@ def test_missing_part_of_the_annotation_is_refused(source_file, part):
     assert "not fully annotated" in refusal(source_file)
 
 
+@pytest.mark.slow
 def test_damaged_bytes_raise_only_source_data_errors(tmp_path):
     # Without action_spec: HDF5 itself can loop indefinitely on a damaged heap of variable-length strings.
     path = make_source_file(tmp_path / "source.hdf5", num_demos=2, length=10)

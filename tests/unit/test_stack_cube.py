@@ -251,6 +251,7 @@ def step_to(env: KinematicEnv, pos: Tensor, gripper: float, num_steps: int = 10)
         env.step(env.target_eef_pose_to_action(target[:, None], torch.full((env.num_envs, 1, 1), gripper)))
 
 
+@pytest.mark.slow
 def test_kinematic_gripper_stacks_the_cubes() -> None:
     events = {name: EventCfg(name, pose_range={"yaw": [-1.0, 1.0]}) for name in TASK.object_names}
     env = KinematicEnv(TASK, events, 3)

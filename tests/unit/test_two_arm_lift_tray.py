@@ -201,6 +201,7 @@ def boundaries() -> Tensor:
     return torch.tensor(rows)
 
 
+@pytest.mark.slow
 def test_boundaries_of_included_demos_fit_the_configuration_and_differ() -> None:
     ends = boundaries()
     assert ends.shape == (10, 12)

@@ -147,6 +147,7 @@ def test_generated_file_has_no_findings(dataset: Path) -> None:
     assert report.num_demos == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_version", [0, 1])
 def test_both_quaternion_orders_are_valid(tmp_path: Path, format_version: int) -> None:
     path = make_source_file(tmp_path / "source.hdf5", format_version=format_version)
@@ -250,6 +251,7 @@ def damage_heap(path: Path, item: str, content: bytes) -> None:
         file.write(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", first_in_check(["data/demo_1/obs", "/", "data", "data/demo_1", "data/demo_1/actions"]))
 def test_file_that_hdf5_reads_indefinitely_is_reported_as_damaged(dataset: Path, item: str) -> None:
     damage_heap(dataset, item, bytes(16))  # Free space of size 0: HDF5 continues at the same place.
@@ -292,6 +294,7 @@ def test_success_that_fails_when_replayed_is_a_warning(dataset: Path) -> None:
     assert report.counts["warning: replay"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env_args", "reason"),
     [
@@ -321,6 +324,7 @@ def test_file_that_cannot_be_replayed_is_named(dataset: Path, changes: dict[str,
         replay_dataset(dataset)
 
 
+@pytest.mark.slow
 def test_command_prints_the_report_and_fails_on_faults(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = ValidateDatasetCfg(input_file=str(dataset), num_replays=0, json=True)
     command("validate", cfg)

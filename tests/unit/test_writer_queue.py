@@ -45,6 +45,7 @@ def interrupted(writer: EpisodeWriter) -> RunResult:
     return RunResult(writer.output.path, 0, 0, INTERRUPTED, target_reached=False, target=NUM_BATCHES)
 
 
+@pytest.mark.slow
 def test_generation_waits_while_the_queue_is_full_and_loses_no_episode(writer: EpisodeWriter) -> None:
     most, begun = [], []
 
