@@ -83,6 +83,8 @@ class Interrupted(MimicError):
 def choices(value: str, valid: Iterable[str]) -> str:
     """Return the end of an error message: the valid names, and the name closest to `value`."""
     names = [str(name) for name in valid]
+    if not names:
+        return "there are none to choose from"
     close = get_close_matches(str(value), names, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
-    return f"choices: {', '.join(names) or 'none'}{hint}"
+    return f"choices: {', '.join(names)}{hint}"

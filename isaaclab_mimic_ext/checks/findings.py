@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
+from isaaclab_mimic_ext.texts import counted
 
 NOTE = "note"
 LEVELS = (ERROR, WARNING, NOTE)
@@ -104,17 +105,17 @@ class CheckReport:
 
     def summary(self) -> str:
         """Summary in one line: number of findings of each level, and whether the file is ready for generation."""
-        counts = ", ".join(_count(self.count(level), level) for level in LEVELS)
+        counts = ", ".join(counted(self.count(level), level) for level in LEVELS)
         faulty = {finding.demo for finding in self.findings if finding.level == ERROR and finding.demo is not None}
         if self.is_healthy:
             return f"{counts}: ready to generate"
-        where = f"in {len(faulty)} of {len(self.demos)} demos" if faulty else "in the file as a whole"
+        where = f"in {len(faulty)} of {counted(len(self.demos), 'demo')}" if faulty else "in the file as a whole"
         return f"{counts}: not ready to generate, errors {where}"
 
     def _lines(self) -> Iterator[str]:
         num_unreadable = sum(num_steps == 0 for num_steps in self.demos.values())
         unreadable = f" ({num_unreadable} unreadable)" if num_unreadable else ""
-        yield f"{self.path}: {_count(len(self.demos), 'demo')}{unreadable}, {sum(self.demos.values())} steps"
+        yield f"{self.path}: {counted(len(self.demos), 'demo')}{unreadable}, {counted(sum(self.demos.values()), 'step')}"
         width = max((len(finding.check) for finding in self.findings), default=0)
         for found, demos in groupby(self.demos, self._findings_of):
             yield from _block(_demos_text([*demos]), found, width)
@@ -142,7 +143,7 @@ def _block(heading: str, found: list[DemoFinding], width: int) -> Iterator[str]:
 
 
 def _demos_text(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)} demos)"
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({counted(len(names), 'demo')})"
 
 
 def _sentence(finding: DemoFinding) -> str:
@@ -154,7 +155,3 @@ def _frames(finding: DemoFinding) -> str:
     if finding.frame is None:
         return ""
     return f"step {finding.frame}" + ("" if finding.last_frame is None else f"-{finding.last_frame}")
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.demos.boundaries import check_offsets, rising_steps, sub
 from isaaclab_mimic_ext.demos.skills import Span, check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
+from isaaclab_mimic_ext.texts import counted
 
 MIN_SEGMENT = 5
 """Smallest number of steps of a segment (0.25 s at 20 Hz). A shorter one has fewer steps than its interpolation, which has 5
@@ -133,7 +134,7 @@ def _check_lengths(findings: DemoFindings, eef_name: str, subtasks: Sequence[Sub
         earliest = subtasks[index].subtask_term_offset_range[0]
         shortest = int(length) - _range_of_begin(subtasks, index)[1] + earliest
         if 0 < shortest < MIN_SEGMENT:
-            found = f"offsets can shorten subtask {index} from {length} to {shortest} steps"
+            found = f"offsets can shorten subtask {index} from {length} to {counted(shortest, 'step')}"
             remedy = "narrow the offset ranges, or merge the subtask with the previous or next one"
             frame = (0, *ends)[index]
             findings.add(

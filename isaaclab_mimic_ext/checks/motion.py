@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.skills import Span
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.math import rotation_angle
+from isaaclab_mimic_ext.texts import counted
 
 Floats = NDArray[np.float64]
 
@@ -205,7 +206,7 @@ def check_jumps(findings: DemoFindings, view: EefView) -> None:
         if len(jumps):
             frame = int(jumps[0])
             found = f"the {subject} jumps by {speed[frame] * view.step_dt:.2f} m and {turning[frame] * view.step_dt:.2f} rad"
-            found += f", and in {len(jumps) - 1} more steps" if len(jumps) > 1 else ""
+            found += f", and in {counted(len(jumps) - 1, 'more step')}" if len(jumps) > 1 else ""
             expected = f"at most {MAX_SPEED * view.step_dt:.2g} m and {MAX_TURNING_SPEED * view.step_dt:.2g} rad per step"
             remedy = "leave out the demo, or cut it before the jump; check the tracking and dropped frames of the recording"
             findings.add(ERROR, "jump", found, expected, remedy, eef=view.name, frame=frame + 1)

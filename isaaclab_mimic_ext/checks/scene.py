@@ -11,6 +11,7 @@ from isaaclab_mimic_ext.checks.motion import DemoView, Floats, step_sizes
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.task.definition import SceneState, Task
+from isaaclab_mimic_ext.texts import counted
 
 MAX_OUTSIDE = 0.005
 """Largest distance of an initial position from its range [m]; objects settle by 1 or 2 mm after a reset."""
@@ -117,10 +118,10 @@ def check_success(findings: DemoFindings, view: DemoView, task: Task, num_succes
     end = "the gripper is still closed" if never_opens else "the task is not solved"
     remedy = "record until the task is solved and the hand rests, or leave out the demo"
     if held == 0:
-        expected = f"the task solved in the last {num_success_steps} steps"
+        expected = f"the task solved in the last {counted(num_success_steps, 'step')}"
         findings.add(ERROR, "cropped end", f"at the last step {end}", expected, remedy, frame=last)
     else:
-        found = f"the task is solved only in the last {held} steps"
+        found = f"the task is solved only in the last {counted(held, 'step')}"
         findings.add(WARNING, "cropped end", found, f"at least {num_success_steps}", remedy, frame=last)
 
 

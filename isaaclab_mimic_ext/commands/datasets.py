@@ -20,8 +20,13 @@ from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import ConfigError, InvalidDataset, choices
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.progress import ProgressBar
+from isaaclab_mimic_ext.texts import counted
 
 FORMATS = ("robomimic", "lerobot")
+
+
+def _size(num_demos: int, num_steps: int) -> str:
+    return f"{counted(num_demos, 'demo')}, {counted(num_steps, 'step')}"
 
 
 def split(cfg: config.SplitDatasetCfg) -> Split:
@@ -32,7 +37,7 @@ def split(cfg: config.SplitDatasetCfg) -> Split:
     """
     split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo)
     verb = "Replaced the split of" if split.replaced else "Split"
-    print(f"{verb} {cfg.input_file}: {len(split.train)} demos in mask/train, {len(split.valid)} in mask/valid")
+    print(f"{verb} {cfg.input_file}: {counted(len(split.train), 'demo')} in mask/train, {len(split.valid)} in mask/valid")
     if split.held_out:
         print(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was generated from them")
     return split
@@ -47,9 +52,9 @@ def merge(cfg: config.MergeDatasetsCfg) -> Merged:
     """
     with ProgressBar("merging", cfg.progress, log_period=None) as bar:
         merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, bar.update)
-    print(f"Merged {len(cfg.input_file)} files: {merged.num_demos} demos, {merged.num_steps} steps in {cfg.output_file}")
+    print(f"Merged {counted(len(cfg.input_file), 'file')}: {_size(merged.num_demos, merged.num_steps)} in {cfg.output_file}")
     for name, count in merged.masks.items():
-        print(f"  mask/{name}: {count} demos")
+        print(f"  mask/{name}: {counted(count, 'demo')}")
     for name in merged.dropped_masks:
         print(f"  mask/{name}: left out, not all files have it")
     return merged
@@ -78,7 +83,8 @@ def validate(cfg: config.ValidateDatasetCfg) -> ValidationReport:
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_valid(cfg.strict):
         raise InvalidDataset(
-            f"{cfg.input_file}: {report.num_errors} errors, {report.num_warnings} warnings; see the remedies in the report"
+            f"{cfg.input_file}: {counted(report.num_errors, 'error')}, {counted(report.num_warnings, 'warning')}; "
+            "see the remedies in the report"
         )
     return report
 
@@ -115,7 +121,7 @@ def _replay_json(report: dict[str, Any], results: list[Replayed]) -> str:
 
 
 def _replay_text(report: dict[str, Any], results: list[Replayed]) -> str:
-    rate = f"{report['num_successes']} of {report['num_demos']} demos succeed ({report['success_rate']:.1%})"
+    rate = f"{report['num_successes']} of {counted(report['num_demos'], 'demo')} succeed ({report['success_rate']:.1%})"
     lines = [f"{report['path']}: replayed on {report['engine']}: {rate}"]
     if report["largest_object_error"] is not None:
         largest, mean = report["largest_object_error"], report["mean_object_error"]
@@ -137,7 +143,7 @@ def import_(cfg: config.ImportDatasetCfg) -> Imported:
     """
     options = ImportOptions(cfg.eef_name, cfg.rename.objects, cfg.rename.signals, cfg.gripper_sign)
     done = import_mimicgen(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
-    print(f"Imported {done.num_demos} demos, {done.num_steps} steps; saved to {cfg.output_file}")
+    print(f"Imported {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}")
     print(f"Objects: {', '.join(done.object_names)}; signals: {', '.join(done.signal_names)}")
     if done.gripper_flipped:
         print(
@@ -168,7 +174,7 @@ def export(cfg: config.ExportDatasetCfg) -> None:
 
 def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
     done = export_robomimic(cfg.input_file, output, cfg.next_obs, cfg.eef_name, cfg.compress, cfg.overwrite)
-    print(f"Exported {done.num_demos} demos, {done.num_steps} steps; saved to {output}")
+    print(f"Exported {_size(done.num_demos, done.num_steps)}; saved to {output}")
     print("With datagen_info" if done.has_info else "Without datagen_info: the file is not annotated")
 
 
@@ -177,7 +183,8 @@ def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
         tuple(cfg.state_keys) if cfg.state_keys is not None else None, cfg.instruction, cfg.fps, cfg.repo_id, cfg.videos
     )
     done = export_lerobot(cfg.input_file, output, options, cfg.overwrite)
-    print(f"Exported {done.num_episodes} episodes, {done.num_frames} frames at {done.fps} fps; saved to {output}")
+    episodes, frames = counted(done.num_episodes, "episode"), counted(done.num_frames, "frame")
+    print(f"Exported {episodes}, {frames} at {done.fps} fps; saved to {output}")
     print("Features: " + ", ".join(done.features))
     print(f"Read it: LeRobotDataset('{done.repo_id}', root='{output}')")
 
@@ -190,6 +197,6 @@ def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
     """
     options = PrepareOptions(cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim)
     done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
-    print(f"Prepared {done.num_demos} demos, {done.num_steps} steps; saved to {cfg.output_file}")
+    print(f"Prepared {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}")
     print("Observations: " + ", ".join(done.obs_keys))
     return done

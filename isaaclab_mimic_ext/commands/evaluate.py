@@ -33,6 +33,7 @@ from isaaclab_mimic_ext.learn.sweep import result_table
 from isaaclab_mimic_ext.progress import ProgressBar
 from isaaclab_mimic_ext.report.curves import plot_success
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,9 @@ class Evaluation:
         self.folder.create()
         self._write(complete=False)
         write_text(self.folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(self.cfg))))
-        log.info("Evaluating %d checkpoint(s) with %d episodes each in %d envs; the horizon is %d steps",
-                 len(checkpoints), self.rules.num_episodes, self.env.num_envs, self.rules.horizon)  # fmt: skip
+        log.info("Evaluating %s with %s each in %s; the horizon is %s",
+                 counted(len(checkpoints), "checkpoint"), counted(self.rules.num_episodes, "episode"),
+                 counted(self.env.num_envs, "env"), counted(self.rules.horizon, "step"))  # fmt: skip
         with StopRequest() as stop:
             for checkpoint in checkpoints:
                 self._evaluate(checkpoint, policy or build_policy(self.cfg, self.env, checkpoint), stop)
@@ -109,7 +111,7 @@ class Evaluation:
                     break
         self._print_report()
         if stop.requested:
-            stop.raise_interrupted(f"interrupted; the episodes that ended before are in {self.folder.report}")
+            stop.raise_interrupted(f"the episodes that ended before are in {self.folder.report}")
         self._draw_plot_and_videos()
 
     def _evaluate(self, checkpoint: Checkpoint, policy: Policy, stop: StopRequest) -> None:
@@ -127,7 +129,7 @@ class Evaluation:
         self.results.append(result)
         if history is not None and self._gets_video(result):
             self.histories[checkpoint.name] = history
-        log.info("Success rate of %s: %s of %d episodes", checkpoint.name, result.success, result.num_episodes)
+        log.info("Success rate of %s: %s of %s", checkpoint.name, result.success, counted(result.num_episodes, "episode"))
 
     def _gets_video(self, result: CheckpointResult) -> bool:
         """Return whether the result gets videos, unless a later one replaces it; drops the histories that it replaces."""
@@ -154,15 +156,15 @@ class Evaluation:
         demos, task = history.demos(success), load_task(self.cfg.task.name)
         if not demos:
             return
-        log.info("Rendering %s (%d episodes); video=false skips this", path.name, len(demos))
+        log.info("Rendering %s (%s); video=false skips this", path.name, counted(len(demos), "episode"))
         try:
             write_states_video(demos, path, task, overwrite=True, captions=history.captions(success))
-            log.info("Saved a video of %d episodes to %s", len(demos), path)
+            log.info("Saved a video of %s to %s", counted(len(demos), "episode"), path)
         except MimicError as error:
             log.warning("%s was not drawn: %s", path, error)
 
     def _title(self) -> str:
-        return f"{self.cfg.task.name}: {self.rules.num_episodes} episodes, seed {self.rules.seed}"
+        return f"{self.cfg.task.name}: {counted(self.rules.num_episodes, 'episode')}, seed {self.rules.seed}"
 
     def _print_report(self) -> None:
         if self.cfg.json:

@@ -11,6 +11,7 @@ from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
 from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder
+from isaaclab_mimic_ext.texts import counted
 
 
 def main(cfg: GenerateCfg) -> RunResult:
@@ -35,7 +36,7 @@ def main(cfg: GenerateCfg) -> RunResult:
         stop.raise_interrupted(_interrupted(folder, result))
     if not result.target_reached:
         raise BudgetExhausted(
-            f"{result.stop_reason}; {result.num_demos} demos are in {folder.demos}; to continue, use resume=true with a "
+            f"{result.stop_reason}; {_demos_are(result.num_demos)} in {folder.demos}; to continue, use resume=true with a "
             "larger budget"
         )
     return result
@@ -43,6 +44,10 @@ def main(cfg: GenerateCfg) -> RunResult:
 
 def _interrupted(folder: RunFolder, result: RunResult) -> str:
     if result.is_written:
-        return f"interrupted; {result.num_demos} finished demos are in {folder.demos}; to continue, use resume=true"
+        return f"{_demos_are(result.num_demos)} in {folder.demos}; to continue, use resume=true"
     reason = f"writing {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
-    return f"interrupted; {result.num_successes} demos are in {folder.store} ({reason}); to continue, use resume=true"
+    return f"{_demos_are(result.num_successes)} in {folder.store} ({reason}); to continue, use resume=true"
+
+
+def _demos_are(number: int) -> str:
+    return counted(number, "demo is", "demos are")

@@ -58,7 +58,7 @@ def main(cfg: PipelineCfg) -> None:
                 else:
                     _run(step, record, folder.log(step.name), stop, lock)
                 if stop.requested:
-                    stop.raise_interrupted(f"interrupted in step '{step.name}'; run the same command again to resume")
+                    stop.raise_interrupted(f"step '{step.name}' was running; run the same command again to resume")
         page = render_pipeline_page(cfg, folder, {step.name: record.seconds(step) for step in steps})
         write_text(folder.page, page, kind=OutputError)
     log.info("All steps are up to date; saved the results to %s", folder.page)

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from isaaclab_mimic_ext.commands.overrides import quoted
 from isaaclab_mimic_ext.errors import Interrupted, MimicError
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +74,13 @@ class ProcessLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        log.info("Launching %d jobs, each in a separate process", len(job_overrides))
+        log.info("Launching %s, each in a separate process", counted(len(job_overrides), "job"))
         returns = []
         with _ForwardedSignals() as signals:
             for number, overrides in enumerate(job_overrides, initial_job_idx):
                 exit_code = self._run(number, overrides, signals)
                 if signals.received:
-                    raise Interrupted(f"interrupted in job {number} of the sweep", signals.received)
+                    raise Interrupted(f"job {number} of the sweep was running", signals.received)
                 if exit_code != 0:
                     log.info("\t#%d failed: exit code %d", number, exit_code)
                     self.sweep.note_failure(exit_code)

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.run.record import load_operator, record
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.teleoperation import LiveDevice, Operator
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.texts import counted
 
 KEYBOARD = "keyboard"
 MAX_NUM_ENVS = 64
@@ -54,9 +55,11 @@ def main(cfg: RecordDemosCfg) -> RunResult:
     finally:
         env.close()
     if result.is_interrupted:
-        stop.raise_interrupted(f"interrupted; {result.num_demos} finished demos are in {result.dataset}")
+        stop.raise_interrupted(f"{counted(result.num_demos, 'demo is', 'demos are')} in {result.dataset}")
     if not result.target_reached:
-        raise BudgetExhausted(f"{result.stop_reason}; {result.num_demos} demos are in {result.dataset}")
+        raise BudgetExhausted(
+            f"{result.stop_reason}; {counted(result.num_demos, 'demo is', 'demos are')} in {result.dataset}"
+        )
     return result
 
 

@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.learn.sweep import Outcome, outcomes, read_jobs, sweep_table, swept_parameters
 from isaaclab_mimic_ext.report.curves import plot_sweep
 from isaaclab_mimic_ext.report.report import RunReport, report_run
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def main(cfg: ReportCfg) -> RunReport:
     report = report_run(
         cfg.output_dir, cfg.report_file, pictures=cfg.pictures, num_failures=cfg.num_failures, clips=cfg.clips
     )
-    print(f"Saved the report to {report.path}: {report.num_trials} trials, {report.num_failed} failed")
+    print(f"Saved the report to {report.path}: {counted(report.num_trials, 'trial')}, {report.num_failed} failed")
     return report
 
 
@@ -48,7 +49,7 @@ def sweep(cfg: SweepReportCfg) -> list[Outcome]:
     parameters = swept_parameters(jobs)
     if not parameters:
         rule = "must contain jobs that differ in a parameter other than the seed"
-        raise SourceDataError(f"sweep_dir: {folder}: {rule} (got {len(jobs)} jobs with equal parameters)")
+        raise SourceDataError(f"sweep_dir: {folder}: {rule} (got {counted(len(jobs), 'job')} with equal parameters)")
     results = outcomes(jobs, parameters)
     content = {"parameters": [asdict(parameter) for parameter in parameters], "outcomes": [asdict(o) for o in results]}
     write_json(report, content, kind=OutputError)

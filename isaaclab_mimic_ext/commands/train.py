@@ -28,6 +28,6 @@ def main(cfg: TrainCfg) -> TrainingReport:
     report = train_run(cfg, monitor)
     if stop.requested:
         stop.raise_interrupted(
-            f"interrupted after epoch {report.epoch}; resume with output_dir={cfg.output_dir} resume=true"
+            f"training ended after epoch {report.epoch}; resume with output_dir={cfg.output_dir} resume=true"
         )
     return report

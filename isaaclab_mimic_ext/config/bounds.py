@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
+from isaaclab_mimic_ext.texts import counted
 
 Rule = Callable[[Any], str | None]
 """Function that returns the fault of a value, such as `must be a folder (got '')`, or None if the value is valid."""
@@ -174,5 +175,5 @@ def device_fault(value: str) -> str | None:
         return f"'{value}' is not supported; choices: cpu, cuda, cuda:<index>"
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if (device.index or 0) >= count:
-        return f"'{value}' does not exist: this machine has {count} CUDA device(s); use device=cpu"
+        return f"'{value}' does not exist: this machine has {counted(count, 'CUDA device')}; use device=cpu"
     return None

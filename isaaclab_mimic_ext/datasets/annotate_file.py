@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.files.quaternions import ENTRY, as_entry
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +72,13 @@ def annotate_file(
         _log_annotation(annotation)
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
     if not accepted:
-        raise MimicError(f"{input_file}: all {len(demos)} demos were rejected (reasons above); no file was written")
+        raise MimicError(
+            f"{input_file}: {counted(len(demos), 'demo was', 'demos were')} rejected (reasons above); no file was written"
+        )
     attributes = {**read_provenance(input_file), "annotated_from": Path(input_file).name}
     file_options = attributes, options.compression, options.format_version, overwrite
     _write(accepted, DatasetFile(output, _env_args(env, input_file), *file_options))
-    log.info("Annotated %d of %d demos; saved to %s", len(accepted), len(demos), output)
+    log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(demos), "demo"), output)
     return annotations
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from isaaclab_mimic_ext.texts import counted
+
 ERROR, WARNING = "error", "warning"
 
 
@@ -97,8 +99,8 @@ class ValidationReport:
 
     def _lines(self) -> Iterator[str]:
         verdict = "valid" if self.is_valid() else "not valid"
-        faults = f"{self.num_errors} errors, {self.num_warnings} warnings"
-        yield f"{self.path}: {verdict}: {self.num_demos} demos, {self.num_steps} steps, {faults}"
+        faults = f"{counted(self.num_errors, 'error')}, {counted(self.num_warnings, 'warning')}"
+        yield f"{self.path}: {verdict}: {counted(self.num_demos, 'demo')}, {counted(self.num_steps, 'step')}, {faults}"
         num_shown: Counter[str] = Counter()
         for finding in self.findings:
             yield f"  {finding}"
@@ -108,7 +110,7 @@ class ValidationReport:
                 yield f"  {check}: {count - num_shown[check]} more"
         if self.replays is not None:
             yield (
-                f"  replayed {self.replays['num_demos']} demos: {self.replays['success_rate']:.0%} successful"
+                f"  replayed {counted(self.replays['num_demos'], 'demo')}: {self.replays['success_rate']:.0%} successful"
                 + _error_text(self.replays["largest_object_error"])
             )
         if self.replay_note is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5, plain_value
+from isaaclab_mimic_ext.texts import counted
 
 Range = tuple[float, float]
 
@@ -100,7 +101,7 @@ def summary_as_text(summary: DatasetSummary) -> str:
 def _lines(summary: DatasetSummary) -> Iterator[str]:
     lengths, success = summary.lengths, summary.success
     size = summary.size_bytes / 1e6
-    yield f"{summary.path}: {summary.num_demos} demos, {summary.num_steps} steps, {size:.1f} MB"
+    yield f"{summary.path}: {counted(summary.num_demos, 'demo')}, {counted(summary.num_steps, 'step')}, {size:.1f} MB"
     yield f"  lengths  min {lengths['min']:.0f}, mean {lengths['mean']:.1f}, max {lengths['max']:.0f} steps"
     yield "  success  " + ", ".join(f"{count} {name}" for name, count in success.items() if count)
     if summary.masks:

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.envs.playback import check_picture, write_states_video
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def replay_dataset(
     finally:
         env.close()
     if video_file is not None and task is not None:
-        log.info("Rendering %s (%d demos)", video_file, min(num_video_demos, len(demos)))
+        log.info("Rendering %s (%s)", video_file, counted(min(num_video_demos, len(demos)), "demo"))
         write_states_video(history.demos(), str(video_file), task, overwrite=overwrite)
         log.info("Saved the video to %s", video_file)
     return ReplayResult(used_engine, demos)

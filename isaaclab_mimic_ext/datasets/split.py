@@ -13,6 +13,7 @@ import numpy as np
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import unwritable
+from isaaclab_mimic_ext.texts import counted
 
 _MAX_SOURCES = 12
 """Largest number of source demos of which all subsets are tried. With more, a random sample of subsets is tried."""
@@ -118,7 +119,7 @@ def hold_out_sources(used: np.ndarray, ratio: float, seed: int) -> list[int]:
     usable = np.flatnonzero((num_train > 0) & (num_train < len(used)))
     if not len(usable):
         raise ConfigError(
-            f"by_source_demo: holding out any of the {used.shape[1]} source demos leaves train or valid empty; "
+            f"by_source_demo: holding out any of {counted(used.shape[1], 'source demo')} leaves train or valid empty; "
             "use by_source_demo=false, or generate from more source demos"
         )
     distance = np.abs(num_train[usable] - ratio * len(used))
@@ -162,7 +163,7 @@ def _check_ratio(ratio: float) -> None:
 def _ratio_remedy(num_demos: int) -> str:
     if num_demos < 2:
         return f"a split requires at least two demos (the file has {num_demos})"
-    return f"with {num_demos} demos, use {1 / num_demos:.3g} to {1 - 1 / num_demos:.3g}"
+    return f"with {counted(num_demos, 'demo')}, use {1 / num_demos:.3g} to {1 - 1 / num_demos:.3g}"
 
 
 def _write_masks(file: h5py.File, masks: dict[str, tuple[str, ...]]) -> bool:

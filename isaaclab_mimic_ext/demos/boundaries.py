@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from isaaclab_mimic_ext.config import SubTaskBoundsCfg
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.errors import SourceDataError, TaskSpecError
+from isaaclab_mimic_ext.texts import counted
 
 _REMEDY = "annotate the demo again, or leave out the demo"
 
@@ -71,7 +72,8 @@ def first_rise(place: str, signal: NDArray[np.bool_], begin: int, begins_at: str
     if len(usable) == 0:
         found = f"rises at step {', '.join(map(str, rises[:5]))}" if len(rises) else "false in all steps"
         where = f" at or after step {begin}, {begins_at}" if begin else ""
-        raise SourceDataError(f"{place} never rises{where} ({found}; the demo has {len(signal)} steps); {_REMEDY}")
+        length = counted(len(signal), "step")
+        raise SourceDataError(f"{place} never rises{where} ({found}; the demo has {length}); {_REMEDY}")
     return int(usable[0])
 
 
@@ -111,7 +113,8 @@ def check_offsets(eef_name: str, subtasks: Sequence[SubTaskBoundsCfg], ends: Map
     labels = [subtask_label(index, config) for index, config in enumerate(subtasks)]
     for place, demo_ends in ends.items():
         if len(demo_ends) != len(subtasks):
-            reason = f"must have one end per subtask of {eef_name} (got {len(demo_ends)} ends for {len(subtasks)} subtasks)"
+            found = counted(len(demo_ends), "end")
+            reason = f"must have one end per subtask of {eef_name} (got {found} for {counted(len(subtasks), 'subtask')})"
             raise TaskSpecError(f"{place}: {reason}; pass the result of subtask_ends")
         _check_demo(f"{place}, {eef_name}", [0, *map(int, demo_ends)], ranges, labels)
 

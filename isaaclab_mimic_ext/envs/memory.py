@@ -5,6 +5,7 @@ import os
 import torch
 
 from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.texts import counted
 
 _GIGA = 1e9
 _USABLE_SHARE = 0.75
@@ -26,8 +27,9 @@ def check_memory(num_envs: int, bytes_per_env: int, purpose: str, device: torch.
         return
     max_envs = int(_USABLE_SHARE * free / bytes_per_env)
     if num_envs > max_envs:
+        need = counted(num_envs, "env needs", "envs need")
         raise ConfigError(
-            f"num_envs: {num_envs} envs need {num_envs * bytes_per_env / _GIGA:,.1f} GB for {purpose}, "
+            f"num_envs: {need} {num_envs * bytes_per_env / _GIGA:,.1f} GB for {purpose}, "
             f"{free / _GIGA:,.1f} GB are free; use num_envs <= {max_envs}"
         )
 

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.learn.results import Episode
 from isaaclab_mimic_ext.run.episodes import unpack
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
+from isaaclab_mimic_ext.texts import counted
 
 
 class History:
@@ -69,5 +70,5 @@ class History:
 
 def _caption(episode: Episode) -> str:
     if episode.reason is None:
-        return f"episode {episode.episode}: success, {episode.length} steps"
+        return f"episode {episode.episode}: success, {counted(episode.length, 'step')}"
     return f"episode {episode.episode}: {episode.reason} (step {episode.failed_at})"

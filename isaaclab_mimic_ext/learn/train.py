@@ -37,6 +37,7 @@ from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, version
 from isaaclab_mimic_ext.learn.trainer import Metrics, Schedule, Trainer, TrainingReport, checkpoint_bytes
 from isaaclab_mimic_ext.learn.training_evaluation import TrainingEvaluation
 from isaaclab_mimic_ext.learn.training_folder import TrainFolder, check_same_run, identity_of
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -258,15 +259,16 @@ class _Training:
                 trainer.restore(last)
                 log.info("Resuming %s after epoch %d of %d", folder.path, trainer.epoch, self.schedule.epochs)
             log.info(
-                "Training %s on %d demos (%d steps) of %s; %d demos for validation; robomimic %s; device %s", cfg.algo,
-                len(self.facts.masks["train"]), len(self.train_batches.demos), cfg.dataset, len(self.facts.masks["valid"]),
+                "Training %s on %s (%d steps) of %s; %s for validation; robomimic %s; device %s", cfg.algo,
+                counted(len(self.facts.masks["train"]), "demo"), len(self.train_batches.demos), cfg.dataset,
+                counted(len(self.facts.masks["valid"]), "demo"),
                 version(), self.device,
             )  # fmt: skip
             report = self._run_trainer(trainer, hooks)
         if not hooks.should_stop():
             log.info(
-                "Trained %d epochs in %.0f s: training loss %.5f, validation loss %.5f; checkpoints in %s",
-                report.epoch, report.seconds, report.train_loss, report.valid_loss, folder.models,
+                "Trained %s in %.0f s: training loss %.5f, validation loss %.5f; checkpoints in %s",
+                counted(report.epoch, "epoch"), report.seconds, report.train_loss, report.valid_loss, folder.models,
             )  # fmt: skip
         return report
 

@@ -12,6 +12,7 @@ from isaaclab_mimic_ext.learn.evaluator import Evaluator, Rules
 from isaaclab_mimic_ext.learn.policies import Policy, PolicyRequest, check_fits
 from isaaclab_mimic_ext.learn.results import Checkpoint, horizon_from_demos
 from isaaclab_mimic_ext.rng import Domain, Draws
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,17 @@ class TrainingEvaluation:
 
     def success_rate(self, should_stop: Callable[[], bool]) -> float | None:
         """Success rate of the current policy; None if `should_stop`, called after each step, returned True."""
-        log.info("Evaluating the policy: %d episodes of at most %d steps", self._rules.num_episodes, self._rules.horizon)
+        log.info(
+            "Evaluating the policy: %s of at most %d steps",
+            counted(self._rules.num_episodes, "episode"),
+            self._rules.horizon,
+        )
         evaluator = Evaluator(self.env, self._make_policy(), self._rules)
         evaluator.run(lambda progress: should_stop())
         if should_stop():
             return None
         result = evaluator.result(Checkpoint("training"))
-        log.info("Success rate of the policy: %s of %d episodes", result.success, result.num_episodes)
+        log.info("Success rate of the policy: %s of %s", result.success, counted(result.num_episodes, "episode"))
         return result.success.rate
 
     def close(self) -> None:

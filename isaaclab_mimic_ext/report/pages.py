@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isaaclab_mimic_ext.report.charts import printable, rate_color, text_color
+from isaaclab_mimic_ext.texts import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,6 +27,7 @@ def _environment() -> "Environment":
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["counted"] = counted
     environment.globals |= {"rate_color": rate_color, "text_color": text_color}
     return environment
 

@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.learn.trainer import read_metrics
 from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
 from isaaclab_mimic_ext.report.curves import loss_curves
 from isaaclab_mimic_ext.report.pages import data_url, duration, render
+from isaaclab_mimic_ext.texts import counted
 
 
 class PipelineFolder(OutputFolder):
@@ -56,9 +57,10 @@ def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapp
     for result in results:
         reasons.update(result["reasons"])
     rates = [(result["name"], result["success_rate"], *result["interval"]) for result in results]
+    sizes = counted(cfg.num_sources, "source"), counted(cfg.num_demos, "demo"), counted(cfg.epochs, "epoch")
     return render(
         "pipeline.html",
-        title=f"{cfg.task_name}: {cfg.num_sources} sources, {cfg.num_demos} demos, {cfg.epochs} epochs",
+        title=f"{cfg.task_name}: {', '.join(sizes)}",
         figures=_figures(cfg, stats, results),
         sources=_sources(folder),
         generation=_generation(stats),
@@ -82,9 +84,13 @@ def _figures(cfg: PipelineCfg, stats: dict[str, Any], results: list[dict[str, An
     low, high = wilson_interval(successes, episodes)
     return [
         (f"{100 * successes / max(episodes, 1):.1f} %", "policy success", f"95 %: {100 * low:.1f} to {100 * high:.1f}"),
-        (f"{stats.get('success_rate', 0):.1f} %", "generation success", f"of {stats.get('num_attempts', 0)} trials"),
+        (
+            f"{stats.get('success_rate', 0):.1f} %",
+            "generation success",
+            f"of {counted(stats.get('num_attempts', 0), 'trial')}",
+        ),
         (str(stats.get("num_success", 0)), "demos", f"{stats.get('ep_length_mean', 0):.0f} steps each"),
-        (str(len(cfg.seeds)), "training run" + "s" * (len(cfg.seeds) > 1), f"{cfg.algo}, {cfg.epochs} epochs"),
+        (str(num_runs), counted(num_runs, "training run").partition(" ")[2], f"{cfg.algo}, {counted(cfg.epochs, 'epoch')}"),
     ]
 
 

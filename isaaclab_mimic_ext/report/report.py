@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.run.result import INTERRUPTED
 from isaaclab_mimic_ext.run.session import RunFolder, check_free, stored_result
 from isaaclab_mimic_ext.run.summary import count_reasons
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def _rerun_and_draw(folder: RunFolder, records: RunRecords, rows: Sequence[int],
 
     trials = records.trials[list(rows)].tolist()
     task = load_task(records.facts["identity"]["task.name"])
-    log.info("Running %d failed trials again to draw them", len(rows))
+    log.info("Running %s again to draw them", counted(len(rows), "failed trial"))
     films: list[RecordedMotion]
     try:
         films = rerun_trials(folder, records.facts["identity"], trials)

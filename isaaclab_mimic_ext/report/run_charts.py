@@ -28,6 +28,7 @@ from isaaclab_mimic_ext.report.charts import (
 )
 from isaaclab_mimic_ext.run.summary import Bins, Stage, place_bins, yaw_bins
 from isaaclab_mimic_ext.run.trial_records import RunRecords, Subtask
+from isaaclab_mimic_ext.texts import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -283,7 +284,7 @@ def episode_lengths(records: RunRecords, step_dt: float) -> str:
         for name, color, count, base in zip(("succeeded", "failed"), (GOOD, BAD), counts, bases, strict=True):
             bars = axes.bar(edges[:-1], count, 0.94 * width, base, align="edge", color=color, label=name)
             for bar, number, start in zip(bars, count, edges, strict=False):
-                board.add_tooltip(bar, f"{number} {name}, {start} to {start + width - 1} steps")
+                board.add_tooltip(bar, f"{number} {name}, {start} to {counted(int(start + width) - 1, 'step')}")
         axes.locator_params(axis="both", integer=True)
         axes.set(xlabel=f"steps of {step_dt:g} s", ylabel="trials")
         axes.grid(axis="y")

@@ -35,6 +35,7 @@ from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.result import Progress, RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, RunSession, check_free, finished_run, identity_of, open_run
 from isaaclab_mimic_ext.run.stats_and_videos import draw_run, mark_reported, write_missing_reports, write_stats
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ def _finished_run(cfg: GenerateCfg) -> RunResult | None:
 
 
 def _log_finished(result: RunResult) -> RunResult:
-    log.info("The run in %s is already finished (%d demos)", result.dataset.parent, result.num_demos)
+    log.info("The run in %s is already finished (%s)", result.dataset.parent, counted(result.num_demos, "demo"))
     return result
 
 
@@ -204,12 +205,12 @@ def _session(cfg: GenerateCfg, folder: RunFolder) -> AbstractContextManager[RunS
 
 def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
     write_text(session.folder.config, config_yaml(cfg))
-    log.info("Loaded %d source demos from dataset %s", pool.num_demos, cfg.input_file)
+    log.info("Loaded %s from dataset %s", counted(pool.num_demos, "source demo"), cfg.input_file)
     generator = build_generator(cfg, env, pool, session)
     if generator.ledger.num_ended:
         ended, successful = generator.ledger.num_ended, generator.ledger.num_ended_successes
-        log.info("Resuming with %d finished trials (%d successful)", ended, successful)
-    log.info("Starting generation with %d parallel environments...", env.num_envs)
+        log.info("Resuming with %s (%d successful)", counted(ended, "finished trial"), successful)
+    log.info("Starting generation with %s...", counted(env.num_envs, "parallel environment"))
     return generator
 
 
@@ -233,15 +234,15 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
     if cfg.video and not cfg.task.is_registered:
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     mark_reported(folder)
-    log.info("Saved %d demos to %s", result.num_demos, folder.demos)
+    log.info("Saved %s to %s", counted(result.num_demos, "demo"), folder.demos)
     log.info("To see success per subtask, initial object position and source demo: mimic report output_dir=%s", folder.path)
 
 
 def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:
     log.info(
-        "Generated %d successful demos out of %d trials (%.1f%% success rate) in %.1f s: %s demos/h",
-        result.num_successes,
-        result.num_attempts,
+        "Generated %s out of %s (%.1f%% success rate) in %.1f s: %s demos/h",
+        counted(result.num_successes, "successful demo"),
+        counted(result.num_attempts, "trial"),
         100 * result.success_rate,
         result.elapsed,
         f"{result.demos_per_hour:,.0f}",

@@ -11,6 +11,7 @@ import numpy as np
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
+from isaaclab_mimic_ext.texts import counted
 
 _RUNNING = -2
 """Reason code of a trial that has not ended."""
@@ -172,16 +173,17 @@ class TrialLedger:
     def _met_rules(self, successes: np.ndarray, attempts: np.ndarray, in_row: np.ndarray) -> list[tuple[int, bool, str]]:
         """Return per rule that is met: index of the first trial that meets it, whether it is the target, its text."""
         config = self.config
-        counted = successes if config.generation_guarantee else attempts
-        rules = [(counted >= config.generation_num_trials, True, "target reached")]
+        reached = successes if config.generation_guarantee else attempts
+        rules = [(reached >= config.generation_num_trials, True, "target reached")]
         if config.max_num_failures is not None:
-            reason = f"max_num_failures: {config.max_num_failures} trials in a row failed"
+            reason = f"max_num_failures: {counted(config.max_num_failures, 'trial')} in a row failed"
             rules.append((in_row >= config.max_num_failures, False, reason))
         if config.max_total_failures is not None:
-            reason = f"max_total_failures: {config.max_total_failures} trials failed"
+            reason = f"max_total_failures: {counted(config.max_total_failures, 'trial')} failed"
             rules.append((attempts - successes >= config.max_total_failures, False, reason))
         if config.max_trials is not None:
-            rules.append((attempts >= config.max_trials, False, f"max_trials: {config.max_trials} trials were made"))
+            made = counted(config.max_trials, "trial was made", "trials were made")
+            rules.append((attempts >= config.max_trials, False, f"max_trials: {made}"))
         if config.min_success_rate is not None:
             reason = f"min_success_rate: the success rate is below {config.min_success_rate} with 99 % confidence"
             rules.append((is_surely_below(successes, attempts, config.min_success_rate), False, reason))

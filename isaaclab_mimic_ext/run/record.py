@@ -27,6 +27,7 @@ from isaaclab_mimic_ext.run.teleoperation import (
 )
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def record(
             record_demos(env, operator, buffers, ledger, seed, rules.num_success_steps, should_stop)
     finally:
         result = writer.close(ledger.result(output, OPERATOR_REASONS))
-    log.info("Saved %d demos of %d attempts to %s", result.num_demos, result.num_attempts, output)
+    demos, attempts = counted(result.num_demos, "demo"), counted(result.num_attempts, "attempt")
+    log.info("Saved %s of %s to %s", demos, attempts, output)
     return result
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.task.reasons import DIVERGED
+from isaaclab_mimic_ext.texts import counted
 
 INTERRUPTED = "interrupted"
 """Stop reason of a run that was ended neither by its target nor by a budget."""
@@ -146,7 +147,7 @@ class Progress:
             (self.num_ended, f"{self.num_successes / max(self.num_ended, 1):.0%} success"),
             (True, f"{self.env_steps_now / elapsed:,.0f} steps/s"),
             (self.num_successes_now, f"{3600 * self.num_successes_now / elapsed:,.0f} demos/h"),
-            (self.num_ended, f"{self.num_ended:,} trials"),
+            (self.num_ended, counted(self.num_ended, "trial")),
             (self.num_unsaved > 0, f"{self.num_unsaved} unsaved"),
             (self.queue_depth, f"queue {self.queue_depth}"),
             (stalled > 0.05, f"waiting for the disk {stalled:.0%} of the time"),

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.run.session import RunFolder, locked, run_facts
 from isaaclab_mimic_ext.run.summary import summarize
 from isaaclab_mimic_ext.run.trial_records import read_records
 from isaaclab_mimic_ext.task.definition import Task, load_task
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def _num_demos(path: Path) -> int:
 
 def _draw(draw: Callable[..., None], dataset: Path, picture: Path, task: Task, num_demos: int) -> None:
     num_drawn = min(num_demos, _num_demos(dataset))
-    log.info("Rendering %s (%d demos); video=false skips this", picture.name, num_drawn)
+    log.info("Rendering %s (%s); video=false skips this", picture.name, counted(num_drawn, "demo"))
     try:
         draw(dataset, picture, task, num_demos=num_demos)
         log.info("Saved %s", picture)

@@ -125,7 +125,7 @@ def test_interrupted_evaluation_keeps_the_episodes_that_ended(tmp_path: Path) ->
     arguments = ("sim=kinematic", "num_envs=2", "num_episodes=100000", "horizon=150", "video=false", "output_dir=a")
     done = run(POLICY + "interrupting_expert", *arguments, cwd=tmp_path)
     assert done.returncode == 143, done.stderr
-    assert "Interrupted: interrupted; the episodes that ended before are in a/evaluation.json" in done.stderr
+    assert "Interrupted: the episodes that ended before are in a/evaluation.json" in done.stderr
     found = report(tmp_path / "a")
     assert not found["complete"]
     assert 0 < found["checkpoints"][0]["num_episodes"] < 100000

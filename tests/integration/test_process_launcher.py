@@ -90,7 +90,7 @@ def test_signal_is_forwarded_to_the_job_and_ends_the_sweep(number: int, tmp_path
         "        print('RUNNING', flush=True)\n"
         "        while not stop.requested: time.sleep(0.05)\n"
         "    print('SAVED', flush=True)\n"
-        "    stop.raise_interrupted('interrupted; 9 demos')"
+        "    stop.raise_interrupted('9 demos')"
     )
     process = start(tmp_path, body, *SWEEP, "seed=1,2,3")
     assert process.stdout is not None
@@ -100,8 +100,8 @@ def test_signal_is_forwarded_to_the_job_and_ends_the_sweep(number: int, tmp_path
     exit_code, stdout, stderr = end(process)
     assert exit_code == 128 + number
     assert stdout.count("SAVED") == 1 and "RUNNING" not in stdout
-    assert "Interrupted: interrupted; 9 demos" in stderr
-    assert "Interrupted: interrupted in job 0 of the sweep" in stderr
+    assert "Interrupted: 9 demos" in stderr
+    assert "Interrupted: job 0 of the sweep was running" in stderr
 
 
 @pytest.mark.slow

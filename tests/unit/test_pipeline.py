@@ -319,7 +319,7 @@ def test_finished_pipeline_runs_no_step_and_writes_the_page_again(pipeline_cfg, 
 
 def test_interrupted_pipeline_resumes_at_the_interrupted_step(pipeline_cfg, commands):
     commands.signaled = "generate"
-    with pytest.raises(Interrupted, match="interrupted in step 'generate'; run the same command again"):
+    with pytest.raises(Interrupted, match="step 'generate' was running; run the same command again"):
         pipeline.main(pipeline_cfg)
     commands.signaled = ""
     commands.runs.clear()

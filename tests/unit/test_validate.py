@@ -332,5 +332,5 @@ def test_command_prints_the_report_and_fails_on_faults(dataset: Path, capsys: py
     with h5py.File(dataset, "r+") as file:
         file["data/demo_1"].attrs["success"] = False
     command("validate", cfg)
-    with pytest.raises(InvalidDataset, match="0 errors, 1 warnings"):
+    with pytest.raises(InvalidDataset, match="0 errors, 1 warning;"):
         command("validate", ValidateDatasetCfg(input_file=str(dataset), num_replays=0, strict=True))
