@@ -82,13 +82,10 @@ def _figures(cfg: PipelineCfg, stats: dict[str, Any], results: list[dict[str, An
     """Figures at the top of the page: (value, name, note)."""
     successes, episodes = (sum(result[name] for result in results) for name in ("num_successes", "num_episodes"))
     low, high = wilson_interval(successes, episodes)
+    num_runs, trials = len(cfg.seeds), counted(stats.get("num_attempts", 0), "trial")
     return [
         (f"{100 * successes / max(episodes, 1):.1f} %", "policy success", f"95 %: {100 * low:.1f} to {100 * high:.1f}"),
-        (
-            f"{stats.get('success_rate', 0):.1f} %",
-            "generation success",
-            f"of {counted(stats.get('num_attempts', 0), 'trial')}",
-        ),
+        (f"{stats.get('success_rate', 0):.1f} %", "generation success", f"of {trials}"),
         (str(stats.get("num_success", 0)), "demos", f"{stats.get('ep_length_mean', 0):.0f} steps each"),
         (str(num_runs), counted(num_runs, "training run").partition(" ")[2], f"{cfg.algo}, {counted(cfg.epochs, 'epoch')}"),
     ]
