@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isaaclab_mimic_ext.checks.findings import NOTE, DemoFindings
 from isaaclab_mimic_ext.config import SubTaskDemoCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
+from isaaclab_mimic_ext.demos.ends import MAX_SPEED_AT_ENDS, NUM_STEPS_AT_ENDS
 from isaaclab_mimic_ext.demos.skills import Span
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.math import rotation_angle
@@ -122,9 +123,6 @@ def true_intervals(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-MAX_SPEED_AT_ENDS = 0.05
-"""Largest speed of the hand in the first and last steps [m/s]. This is 1/6 of its largest speed in a demo (0.23 to 0.32 in
-the included demos, 0.007 at their ends). A faster hand means that the demo began or ended during a motion."""
 MAX_SPEED_AT_GRIPPER = 0.05
 """Largest speed of the hand when the gripper command changes [m/s]. At this speed, the hand moves 1 cm in the 0.2 s that a
 Panda's fingers need to close, with which 1 in 7 grasps fails (see `action_space`). At most 0.022 in the included demos."""
@@ -140,7 +138,6 @@ MAX_SATURATED = 0.2
 """Largest fraction of clipped steps among the moving steps; 0 in the included demos, whose largest entry is 0.48."""
 _IDLE_SPEED, _IDLE_TURNING = 0.005, 0.05
 """Speeds below which a hand is idle [m/s, rad/s]; the tremor of a resting hand is slower."""
-_END_STEPS = 2
 _FINGER_TIME = 1.0
 """Time after a gripper command in which a resting hand is not idle [s]."""
 
@@ -148,9 +145,9 @@ _FINGER_TIME = 1.0
 def check_ends(findings: DemoFindings, view: EefView) -> None:
     """Check that the hand rests at the first and the last step."""
     expected = f"at most {MAX_SPEED_AT_ENDS} m/s"
-    if view.num_steps <= 2 * _END_STEPS:
+    if view.num_steps <= 2 * NUM_STEPS_AT_ENDS:
         return
-    start, end = view.speed[:_END_STEPS].max(), view.speed[-_END_STEPS:].max()
+    start, end = view.speed[:NUM_STEPS_AT_ENDS].max(), view.speed[-NUM_STEPS_AT_ENDS:].max()
     if start > MAX_SPEED_AT_ENDS:
         remedy = "begin the recording before the hand moves, or trim the demo to a step where the hand rests"
         findings.add(

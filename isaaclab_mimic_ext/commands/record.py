@@ -10,9 +10,10 @@ from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
 from isaaclab_mimic_ext.files.writing import check_output
+from isaaclab_mimic_ext.run.live import LiveDevice
 from isaaclab_mimic_ext.run.record import load_operator, record
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.teleoperation import LiveDevice, Operator
+from isaaclab_mimic_ext.run.teleoperation import Operator
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.texts import counted
 

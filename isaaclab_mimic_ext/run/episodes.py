@@ -150,6 +150,7 @@ class Output:
         lock: file descriptor of the run's lock, which the writer process inherits.
         elapsed: time of the earlier sessions of the run [s].
         facts: facts about the run that the store keeps from the start.
+        commits_at_once: make each batch durable when it arrives, instead of once per second.
         seconds_to_write: time for writing the datasets after an interruption [s]; the store contains all episodes.
     """
 
@@ -164,4 +165,5 @@ class Output:
     lock: int | None = None
     elapsed: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    commits_at_once: bool = False
     seconds_to_write: float = SECONDS_TO_WRITE

@@ -15,16 +15,11 @@ from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.run.build import first_reset
 from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.live import LIVE_REASONS, MAX_STEPS, LiveDevice, LiveRecording
+from isaaclab_mimic_ext.run.live_state import LiveLog, LiveMonitor
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.teleoperation import (
-    MAX_STEPS,
-    OPERATOR_REASONS,
-    LiveDevice,
-    Operator,
-    record_demos,
-    record_live_demos,
-)
+from isaaclab_mimic_ext.run.teleoperation import OPERATOR_REASONS, Operator, record_demos
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
@@ -46,6 +41,7 @@ def record(
     recorder: RecorderCfg | None = None,
     overwrite: bool = False,
     operator_name: str | None = None,
+    monitor: LiveMonitor | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
     """Record successful demos of an operator.
@@ -61,6 +57,7 @@ def record(
         recorder: file options; None: uncompressed, quaternions as xyzw.
         overwrite: replace an existing file.
         operator_name: name of the operator in the file; None: the name of `operator`.
+        monitor: display of a recording with a live device; None: lines in the log.
         should_stop: called after every step; returning True ends the recording.
 
     Raises:
@@ -73,20 +70,24 @@ def record(
     if isinstance(operator, str):
         operator_name = operator_name or operator
         operator = load_operator(env_task(env), operator)
-    name = operator_name or getattr(operator, "__name__", type(operator).__name__)
+    name = str(operator_name or getattr(operator, "__name__", type(operator).__name__))
     ledger = TrialLedger(rules)
     first_reset(env, rules)
-    attributes = {"teleop_device": name, "seed": seed}
-    file = Output(output, attributes=attributes, overwrite=overwrite, **asdict(options))
+    attributes: dict[str, int | str] = {"teleop_device": name, "seed": seed}
+    is_live = isinstance(operator, LiveDevice)
+    file = Output(output, attributes=attributes, overwrite=overwrite, commits_at_once=is_live, **asdict(options))
     writer = EpisodeWriter(file, episode_format(env))
-    buffers = EpisodeRecorder(env, MAX_STEPS if isinstance(operator, LiveDevice) else MAX_PLAN_STEPS, writer)
+    buffers = EpisodeRecorder(env, MAX_STEPS if is_live else MAX_PLAN_STEPS, writer)
     try:
         if isinstance(operator, LiveDevice):
-            record_live_demos(env, operator, buffers, ledger, seed, rules.num_success_steps, should_stop)
+            live = LiveRecording(
+                env, operator, buffers, ledger, attributes, rules.num_success_steps, monitor or LiveLog(), should_stop
+            )
+            live.run(seed)
         else:
             record_demos(env, operator, buffers, ledger, seed, rules.num_success_steps, should_stop)
     finally:
-        result = writer.close(ledger.result(output, OPERATOR_REASONS))
+        result = writer.close(ledger.result(output, LIVE_REASONS if is_live else OPERATOR_REASONS))
     demos, attempts = counted(result.num_demos, "demo"), counted(result.num_attempts, "attempt")
     log.info("Saved %s of %s to %s", demos, attempts, output)
     return result

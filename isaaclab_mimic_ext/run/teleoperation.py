@@ -1,19 +1,16 @@
-"""Record demos of a scripted operator in many scenes at once, or of a person with a live device in one scene."""
+"""Record demos of a scripted operator in many scenes at once."""
 
 # N envs, D of them with a demo that began together, E end effectors, G gripper entries, T frames of the longest demo
-# A action entries; with a live device N = D = E = 1
+# A action entries
 
-import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
-from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.math import matrix_from_axis_angle
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
 from isaaclab_mimic_ext.run.lanes import Lanes
@@ -21,8 +18,10 @@ from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
+NOT_SOLVED = 0
+"""Code of the reason of a failed attempt of a scripted operator."""
 OPERATOR_REASONS = ("the operator did not solve the task",)
-"""Names of the reasons of failed attempts, by code."""
+"""Names of the reasons of failed attempts of a scripted operator, by code."""
 
 
 class OperatorPlan(Protocol):
@@ -94,14 +93,30 @@ def end_demos(
     lanes: Lanes, lane_ids: np.ndarray, recorder: EpisodeRecorder, ledger: TrialLedger, seed: int, num_success_steps: int
 ) -> None:
     """Judge the attempts that end in the lanes with these indices (n,), and pass their episodes to the recorder."""
-    if not len(lane_ids):
-        return
+    if len(lane_ids):
+        has_held = lanes.has_held(num_success_steps)[lanes.upload(lane_ids)].cpu().numpy()
+        end_attempts(lanes, lane_ids, np.where(has_held, SUCCEEDED, NOT_SOLVED), recorder, ledger, {"seed": seed})
+
+
+def end_attempts(
+    lanes: Lanes,
+    lane_ids: np.ndarray,
+    reason: np.ndarray,
+    recorder: EpisodeRecorder,
+    ledger: TrialLedger,
+    attributes: Mapping[str, int | str],
+) -> None:
+    """Pass the attempts that end in the lanes with these indices (n,) to the ledger and the recorder.
+
+    Args:
+        reason: (n,), code of the reason of failure; `SUCCEEDED` if the attempt succeeded.
+        attributes: attributes of the demos.
+    """
     env_ids = lanes.upload(lane_ids)
     trials, lengths = lanes.trial[env_ids].cpu().numpy(), lanes.step[env_ids].cpu().numpy()
-    reason = np.where(lanes.has_held(num_success_steps)[env_ids].cpu().numpy(), SUCCEEDED, 0)
     ledger.end(trials, reason)
-    outcomes = TrialOutcomes(trials, reason, lengths, {"seed": np.full(len(trials), seed)})
-    recorder.end(env_ids, outcomes, ledger.committed)
+    of_demos = {name: np.full(len(trials), value) for name, value in attributes.items()}
+    recorder.end(env_ids, TrialOutcomes(trials, reason, lengths, of_demos), ledger.committed)
     lanes.end(lane_ids)
 
 
@@ -123,87 +138,3 @@ def _frames(env: MimicEnv, plan: OperatorPlan) -> Iterator[tuple[Tensor, Tensor]
     for frame in range(int(plan.length.max())):
         target[:num_demos], gripper[:num_demos] = target_pose[:, frame], gripper_action[:, frame]
         yield target, gripper
-
-
-MAX_STEPS = 3000
-"""Horizon of attempts with a live device [steps]."""
-
-
-@runtime_checkable
-class LiveDevice(Protocol):
-    """Input device of a person, such as a keyboard."""
-
-    def command(self) -> Tensor:
-        """Motion of the hand in one step, (7,): translation [m], rotation vector [rad], gripper (1 open, -1 closed)."""
-
-    def wants_reset(self) -> bool:
-        """Return whether the person has aborted the attempt since the last call."""
-
-    def reset(self) -> None:
-        """Reset the device for a new attempt: no key is pressed, the gripper is open."""
-
-
-def record_live_demos(
-    env: MimicEnv,
-    device: LiveDevice,
-    recorder: EpisodeRecorder,
-    ledger: TrialLedger,
-    seed: int,
-    num_success_steps: int,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Record attempts of a person until the ledger ends the recording.
-
-    Args:
-        env: environment with one scene (N = 1) and one end effector.
-        num_success_steps: an attempt succeeds and ends when the task is solved in this many steps in a row.
-        should_stop: called after every step; returning True ends the recording and discards the running attempt.
-
-    Raises:
-        ConfigError: the scene has several end effectors.
-    """
-    if len(env.eef_names) != 1:
-        raise ConfigError(
-            f"teleop_device: a live device requires a task with one end effector (got {len(env.eef_names)}: "
-            f"{', '.join(env.eef_names)}); use a scripted operator"
-        )
-    lanes = Lanes(1, env.device)
-    while not ledger.is_over:
-        env_ids = lanes.begin(ledger.start(1))
-        env.reset(env_ids, Draws(seed, lanes.trial))
-        recorder.begin(env_ids)
-        device.reset()
-        _attempt(env, device, recorder, lanes, num_success_steps, should_stop)
-        if should_stop():
-            return
-        end_demos(lanes, np.array([0]), recorder, ledger, seed, num_success_steps)
-
-
-def _attempt(
-    env: MimicEnv,
-    device: LiveDevice,
-    recorder: EpisodeRecorder,
-    lanes: Lanes,
-    num_success_steps: int,
-    should_stop: Callable[[], bool],
-) -> None:
-    """Step until the task is solved, the person aborts, or the horizon is reached; at most in real time."""
-    next_step_at = time.monotonic()
-    for _ in range(MAX_STEPS):
-        command = device.command().to(env.device)
-        target_pose = _moved(env.eef_pose, command)
-        advance_demos(env, lanes, recorder, env.target_eef_pose_to_action(target_pose, command[None, None, 6:]))
-        is_solved = bool(lanes.has_held(num_success_steps))  # sync: a person is slower.
-        if is_solved or device.wants_reset() or should_stop():
-            return
-        now = time.monotonic()
-        next_step_at = max(next_step_at + env.step_dt, now)  # Do not catch up after slow steps.
-        time.sleep(next_step_at - now)
-
-
-def _moved(pose: Tensor, command: Tensor) -> Tensor:
-    """Move and rotate a pose (1, 1, 4, 4) by a command, about the axes of the env frame as Isaac Lab's relative actions."""
-    target = pose.clone()
-    target[..., :3, 3] += command[:3]
-    target[..., :3, :3] = matrix_from_axis_angle(command[3:6]) @ pose[..., :3, :3]
-    return target

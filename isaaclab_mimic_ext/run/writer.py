@@ -62,6 +62,7 @@ class EpisodeWriter:
     def __init__(self, output: Output, contents: EpisodeFormat):
         self.num_saved = 0
         """Number of trials of this session that are durable."""
+        self._num_queued = 0
         self.output = output
         self._send_error: Exception | None = None
         self.seconds_stalled = 0.0
@@ -90,6 +91,18 @@ class EpisodeWriter:
             RecorderError: the writer failed.
         """
         self._put(batch)
+        self._num_queued += len(batch.outcomes.trials)
+
+    def wait_until_durable(self) -> None:
+        """Wait until all queued trials are durable.
+
+        Raises:
+            RecorderError: the writer failed.
+        """
+        while self.num_saved < self._num_queued:
+            self._check_sent()
+            if self._connection.poll(_POLL_PERIOD):
+                self._answer()
 
     def close(self, result: RunResult) -> RunResult:
         """Wait until all files are complete, and return `result` with the fields that the writer determines.
@@ -101,8 +114,7 @@ class EpisodeWriter:
         """
         self._put(result)
         while not self._connection.poll(_POLL_PERIOD) or (written := self._answer()) is None:
-            if self._send_error is not None:
-                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._recovery()}")
+            self._check_sent()
         self._process.wait()
         return written
 
@@ -112,8 +124,7 @@ class EpisodeWriter:
         while True:
             while self._connection.poll():
                 self._answer()
-            if self._send_error is not None:
-                raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._recovery()}")
+            self._check_sent()
             try:
                 self._queue.put(message, timeout=_POLL_PERIOD)
                 break
@@ -121,6 +132,10 @@ class EpisodeWriter:
                 continue
         if is_full:
             self.seconds_stalled += time.perf_counter() - started
+
+    def _check_sent(self) -> None:
+        if self._send_error is not None:
+            raise RecorderError(f"episodes could not be sent to the writer: {self._send_error!r}; {self._recovery()}")
 
     @property
     def queue_depth(self) -> int:

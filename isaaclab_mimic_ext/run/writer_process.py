@@ -78,6 +78,8 @@ def _write_all(output: Output, contents: EpisodeFormat, connection: Connection) 
             if isinstance(message, RunResult):
                 return files.close(message)
             files.store_batch(message)
+            if output.commits_at_once:
+                files.commit(connection)
         if not has_message or files.is_behind:
             files.write_until(time.monotonic() + _WRITE_PERIOD)
         if time.monotonic() >= files.next_commit:

@@ -1,0 +1,84 @@
+"""State of a live recording for display, and its display as lines in the log."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Attempt that begins or has ended.
+
+    Attributes:
+        trial: number of the attempt.
+        num_demos: number of durable demos.
+        num_wanted: number of demos to record.
+        step_dt: duration of a step [s].
+    """
+
+    trial: int
+    num_demos: int
+    num_wanted: int
+    step_dt: float
+
+
+@dataclass(frozen=True)
+class LiveState:
+    """State after a step of an attempt.
+
+    Attributes:
+        step: number of steps of the attempt.
+        signals: name -> value of each term signal of the task; empty if the task defines none.
+        num_solved_steps: number of latest steps in a row in which the task was solved.
+        is_complete: whether the demo ends with this step.
+    """
+
+    step: int
+    signals: Mapping[str, bool]
+    num_solved_steps: int
+    is_complete: bool
+
+
+class LiveMonitor(Protocol):
+    """Display of a live recording."""
+
+    def begin(self, attempt: Attempt) -> None:
+        """Show that an attempt begins."""
+
+    def step(self, state: LiveState) -> None:
+        """Show the state after a step."""
+
+    def end(self, attempt: Attempt, num_steps: int, failure: str) -> None:
+        """Show the outcome of an attempt; `failure` is empty if it became a demo."""
+
+
+class LiveLog:
+    """Reports a live recording in the log: each change, not each step."""
+
+    def begin(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._reached: set[str] = set()
+        self._was_solved = False
+        log.info("Demo %d of %d: solve the task, then hold still", attempt.num_demos + 1, attempt.num_wanted)
+
+    def step(self, state: LiveState) -> None:
+        seconds = state.step * self._attempt.step_dt
+        for name in (name for name, value in state.signals.items() if value and name not in self._reached):
+            self._reached.add(name)
+            log.info("  %.1f s: %s is done", seconds, name)
+        is_solved = state.num_solved_steps > 0
+        if is_solved and not self._was_solved:
+            log.info("  %.1f s: solved; hold still until the demo is saved", seconds)
+        elif self._was_solved and not is_solved:
+            log.info("  %.1f s: no longer solved", seconds)
+        self._was_solved = is_solved
+
+    def end(self, attempt: Attempt, num_steps: int, failure: str) -> None:
+        if failure:
+            log.warning("Attempt not saved: %s (%.1f s); the next scene begins", failure, num_steps * attempt.step_dt)
+        else:
+            seconds = num_steps * attempt.step_dt
+            log.info("Saved demo %d of %d (%d steps, %.1f s)", attempt.num_demos, attempt.num_wanted, num_steps, seconds)
