@@ -4,11 +4,14 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Column
 from rich.text import Text
+
+from isaaclab_mimic_ext.texts import duration
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +38,19 @@ class ProgressBar:
         enabled: False shows nothing.
         unit: noun for the counted items, in log lines.
         log_period: time between two log lines [s]; None writes no lines.
+        delay: time until the bar appears, so that quick jobs show none [s].
     """
 
-    def __init__(self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = 10.0):
+    def __init__(self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = 10.0, delay: float = 0.0):
         self._title, self._unit = title, unit
         self._is_terminal = sys.stderr.isatty()
         self._period = _BAR_PERIOD if self._is_terminal else log_period
         self._is_shown = enabled and self._period is not None
         self._begin = time.perf_counter()
         self._first: int | None = None
-        self._next = self._begin + (0.0 if self._is_terminal else self._period or 0.0)
+        self._next = self._begin + (delay if self._is_terminal else self._period or 0.0)
+        self._is_started = False
+        self._redirected: list[logging.StreamHandler[Any]] = []
         console = Console(stderr=True)
         width = min(max(console.width // 6, 8), 40)
         columns: list[ProgressColumn] = [
@@ -60,26 +66,41 @@ class ProgressBar:
         self._task = self._bar.add_task(title, total=None, count="", figures="", remaining="")
 
     def __enter__(self) -> "ProgressBar":
-        self._bar.start()
+        if self._next <= self._begin:
+            self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._is_started:
+            return
         self._bar.refresh()
         self._bar.stop()
+        for handler in self._redirected:
+            handler.setStream(sys.stderr)
 
-    def update(self, done: int, total: int, figures: Callable[[], str] = str, share: float | None = None) -> None:
+    def _start(self) -> None:
+        """Show the bar. Lines of the log appear above it."""
+        terminal, self._is_started = sys.stderr, True
+        self._bar.start()
+        streams = (handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler))
+        self._redirected = [handler for handler in streams if handler.stream is terminal]
+        for handler in self._redirected:
+            handler.setStream(sys.stderr)  # While the bar is shown, this is the bar's stream.
+
+    def update(self, done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:
         """Show the current state, at most once per period. This may be called in every step.
 
         Args:
             done: number of finished items.
             total: number of all items.
-            figures: returns the text next to the count, such as rate and success; called only when it is shown.
+            figures: returns the text next to the count, such as rate and success; called only when it is shown. None: the
+                rate.
             share: finished fraction of the work of this session, 0 to 1, for bar and remaining time; None: from items.
         """
         now = time.perf_counter()
         if self._first is None:
             self._first = done
-        is_over = done == total and self._is_terminal
+        is_over = done == total and self._is_started
         if not self._is_shown or (now < self._next and not is_over):
             return
         self._next = now + (self._period or 0.0)
@@ -88,13 +109,22 @@ class ProgressBar:
             share = (done - self._first) / max(total - self._first, 1)
         if done == total:
             share = 1.0
-        remaining = f"{(now - self._begin) * (1 / share - 1):.0f} s remaining" if share > 0 else ""
+        remaining = f"{duration((now - self._begin) * (1 / share - 1))} remaining" if share > 0 else ""
+        text = figures() if figures is not None else self._rate((done - self._first) / max(now - self._begin, 1e-9))
         if self._is_terminal:
-            before = self._first / max(total, 1)
-            self._bar.update(
-                self._task, completed=before + (1 - before) * share, total=1.0, count=f"{done}/{total}", figures=figures(),
-                remaining=remaining, refresh=True,
-            )  # fmt: skip
+            self._draw(done, total, share, remaining, text)
             return
-        parts = [f"{done}/{total} {self._unit}", percent, figures(), remaining]
+        parts = [f"{done}/{total} {self._unit}", percent, text, remaining]
         log.info("%s: %s", self._title, ", ".join(part for part in parts if part))
+
+    def _rate(self, rate: float) -> str:
+        return f"{rate:,.0f} {self._unit}/s" if rate >= 10 else (f"{rate:.2g} {self._unit}/s" if rate > 0 else "")
+
+    def _draw(self, done: int, total: int, share: float, remaining: str, figures: str) -> None:
+        if not self._is_started:
+            self._start()
+        before = (self._first or 0) / max(total, 1)
+        self._bar.update(
+            self._task, completed=before + (1 - before) * share, total=1.0, count=f"{done}/{total}", figures=figures,
+            remaining=remaining, refresh=True,
+        )  # fmt: skip

@@ -17,10 +17,12 @@ from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.learn.disturbances import ArmPushes, ObjectPushes, ObservationNoise
 from isaaclab_mimic_ext.learn.history import History
 from isaaclab_mimic_ext.learn.policies import Policy
+from isaaclab_mimic_ext.learn.remaining import ExpectedLengths
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, Episode
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.run.failures import FailureObserver
 from isaaclab_mimic_ext.run.lanes import Lanes
+from isaaclab_mimic_ext.run.share import ShareOfSteps, Steps
 
 NON_FINITE_ACTIONS = "the policy returned actions that are not finite"
 """Reason of failure."""
@@ -103,6 +105,8 @@ class Evaluator:
         self._ended: dict[int, Episode] = {}
         self._scenes: dict[int, dict[str, list[float]]] = {}
         self._lanes = Lanes(env.num_envs, env.device)
+        self._lengths = ExpectedLengths(rules.horizon, rules.stop_at_success)
+        self._share = ShareOfSteps(self._remaining_steps)
         self._draws = Draws(rules.seed, self._lanes.trial, Domain.EVALUATION)
         self._had_non_finite_action = torch.zeros_like(self._lanes.is_active)
         self._observer = FailureObserver(env.failure_reasons, env.failure_conditions(), env.num_envs, env.device)
@@ -138,16 +142,21 @@ class Evaluator:
 
     def progress(self) -> EvaluationProgress:
         num_ended, num_episodes = len(self._ended), self.rules.num_episodes
-        # The mean length is only representative after every env has ended an episode.
-        length = self.env_steps / max(num_ended, 1) if num_ended >= self.env.num_envs else self.rules.horizon
+        is_over = num_ended == num_episodes
         return EvaluationProgress(
             num_ended=num_ended,
             num_episodes=num_episodes,
             num_successes=sum(episode.success for episode in self._ended.values()),
             env_steps=self.env_steps,
             elapsed=time.perf_counter() - self._start,
-            share=min(self.env_steps / (num_episodes * length), 1.0),
+            share=1.0 if is_over else self._share.after(Steps(self.env_steps, self._lanes.num_steps)),
         )
+
+    def _remaining_steps(self) -> Steps:
+        """Expected number of control steps of running episodes, and of episodes that have yet to begin."""
+        num_waiting = self.rules.num_episodes - self._num_started
+        total, longest = self._lengths.remaining(self._lanes.active_steps, num_waiting)
+        return Steps(total, max(longest, total / self.env.num_envs))
 
     def result(self, checkpoint: Checkpoint) -> CheckpointResult:
         """Result of episodes 0 .. K-1, with K the first episode that has not ended.
@@ -214,6 +223,8 @@ class Evaluator:
         columns = (lanes.trial[env_ids], success, held, any_step, lengths, codes, steps, is_policy_fault)
         episodes = [self._episode(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         self._ended |= {episode.episode: episode for episode in episodes}
+        for episode in episodes:
+            self._lengths.add(episode.length)
         if self.history is not None:
             self.history.end(env_ids, episodes)
         lanes.end(ended)

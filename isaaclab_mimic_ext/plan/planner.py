@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.math import invert_pose
 from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Progress, shared_transform
 from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionPlanner
 from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
+from isaaclab_mimic_ext.plan.remaining import ExpectedSteps
 from isaaclab_mimic_ext.plan.segments import (
     SegmentRows,
     SharedChoices,
@@ -91,6 +92,7 @@ class TrialPlanner:
             body, max_wait = constraints.eef_names.index(BODY), config.max_navigation_wait_steps
             self.navigation = Navigation(body, max_wait, num_envs, device)
             self.horizon += max_wait + 1
+        self._expected = ExpectedSteps(pool, table, constraints)
         self._allocate(num_demos, num_subtasks, device)
         self._eef_ids = torch.arange(num_eefs, device=device)
         self._demo_ids = torch.arange(num_demos, device=device)
@@ -203,6 +205,10 @@ class TrialPlanner:
         # The first segment begins with its own gripper action, so that settling does not apply to the first waypoint.
         first_gripper = self.pool.gripper_action[eef_ids, demo, rows.starts[chosen]]
         self._reader.gripper[place] = torch.where(is_first[:, None], first_gripper, self._reader.gripper[place])
+
+    def remaining_steps(self, step: Tensor) -> Tensor:
+        """Expected number of steps until the end of each trial, (N,), after `step` (N,) steps."""
+        return self._expected.remaining(self, step)
 
     def _rows(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> SegmentRows:
         """Gather the candidates of the segments that begin in rows (R,); see `begin_segments`."""

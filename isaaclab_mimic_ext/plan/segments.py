@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.config.constraints import SubtaskId
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.math import rotation_angle
 from isaaclab_mimic_ext.plan.constraints import ConstraintTable
@@ -53,21 +54,25 @@ def longest_trial(
     starts, latest = widest_spans(pool, table)
     lead_in = table.num_interpolation if transit_length is None else transit_length
     longest = (latest - starts).amax(1) + lead_in + table.num_fixed + 1
-    settling = table.num_settle * (1 + _gripper_changes(pool, starts, latest).amax(1))
-    subtasks = {
-        (eef_name, index): (eef, index)
+    settling = table.num_settle * (1 + gripper_changes(pool, starts, latest).amax(1))
+    durations, pauses = (subtask_durations(constraints, table, steps) for steps in (longest, settling))
+    return constraints.order.longest_time(durations, pauses)
+
+
+def subtask_durations(constraints: ConstraintTable, table: SubtaskTable, steps: Tensor) -> dict[SubtaskId, int]:
+    """Durations (E, S) [steps] by end effector and index of the subtask, for `constraints.order`."""
+    return {
+        (eef_name, index): int(steps[eef, index])
         for eef, eef_name in enumerate(constraints.eef_names)
         for index in range(int(table.num_subtasks[eef]))
     }
-    durations, pauses = ({name: int(steps[at]) for name, at in subtasks.items()} for steps in (longest, settling))
-    return constraints.order.longest_time(durations, pauses)
 
 
 def _bounds(low: Tensor, high: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     return low[:, None].expand_as(like), high[:, None].expand_as(like)
 
 
-def _gripper_changes(pool: SourcePool, starts: Tensor, ends: Tensor) -> Tensor:
+def gripper_changes(pool: SourcePool, starts: Tensor, ends: Tensor) -> Tensor:
     """Number of gripper changes within [starts, ends), all (E, D, S); 0 for subtasks that an end effector does not have."""
     is_open = pool.gripper_action > 0
     changes = (is_open[:, :, 1:] != is_open[:, :, :-1]).any(-1).cumsum(-1)

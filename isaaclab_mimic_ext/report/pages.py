@@ -37,10 +37,3 @@ def data_url(path: Path) -> str:
     if not path.is_file():
         return ""
     return f"data:{_MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def duration(seconds: float) -> str:
-    """Duration as text: "3 h 5 min", "2 min 5 s", "7 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else (f"{minutes} min {rest} s" if minutes else f"{rest} s")

@@ -15,8 +15,8 @@ from isaaclab_mimic_ext.learn.results import wilson_interval
 from isaaclab_mimic_ext.learn.trainer import read_metrics
 from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
 from isaaclab_mimic_ext.report.curves import loss_curves
-from isaaclab_mimic_ext.report.pages import data_url, duration, render
-from isaaclab_mimic_ext.texts import counted
+from isaaclab_mimic_ext.report.pages import data_url, render
+from isaaclab_mimic_ext.texts import counted, duration
 
 
 class PipelineFolder(OutputFolder):

@@ -8,14 +8,13 @@ from typing import Any
 
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_text
-from isaaclab_mimic_ext.report.pages import duration
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.run.result import INTERRUPTED
 from isaaclab_mimic_ext.run.session import RunFolder, check_free, stored_result
 from isaaclab_mimic_ext.run.summary import count_reasons
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
-from isaaclab_mimic_ext.texts import counted
+from isaaclab_mimic_ext.texts import counted, duration
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.run.result import Clock, Progress, RunResult
+from isaaclab_mimic_ext.run.share import ShareOfSteps, Steps
 from isaaclab_mimic_ext.run.watch import TrialWatch
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,7 @@ class Generator:
         self.ledger, self.watch = ledger, watch
         self.lanes = Lanes(env.num_envs, env.device)
         self.env_steps = 0
-        self._ended_steps = 0
-        """Number of control steps of the trials that ended in this session."""
+        self._share = ShareOfSteps(self._remaining_steps)
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
         self._draws = Draws(config.seed, self.lanes.trial)
@@ -129,19 +129,23 @@ class Generator:
             num_unsaved=ledger.num_ended - self._num_ended_before - writer.num_saved,
             queue_depth=writer.queue_depth,
             seconds_stalled=writer.seconds_stalled,
-            share=self._share(),
+            share=self.share(),
         )
 
-    def _share(self) -> float:
-        """Estimate the finished fraction of this session's control steps, 0 to 1."""
-        if self.ledger.is_over:
-            return 1.0
-        expected, num_ended = self.ledger.expected_trials(), self.ledger.num_ended - self._num_ended_before
-        num_lanes = min(self.env.num_envs, num_ended + expected)
-        # The first trials that end are short. Until every lane has ended a trial, the horizon counts for the other lanes.
-        assumed_steps = max(num_lanes - num_ended, 0.0) * self.planner.horizon
-        length = (self._ended_steps + assumed_steps) / max(num_ended, num_lanes)
-        return min(self.env_steps / (self._ended_steps + expected * length), 0.99)
+    def share(self) -> float:
+        """Estimated fraction of this session's control steps that are finished, 0 to 1."""
+        return 1.0 if self.ledger.is_over else self._share.after(Steps(self.env_steps, self.lanes.num_steps))
+
+    def _remaining_steps(self) -> Steps:
+        """Expected number of control steps of running trials, and of trials that have yet to begin."""
+        running = self.planner.remaining_steps(self.lanes.step) * self.lanes.is_active
+        total, longest = float(running.sum()), float(running.max())
+        num_known = self.ledger.num_ended - self._num_ended_before + self.lanes.num_active
+        mean_length = (self.env_steps + total) / max(num_known, 1)
+        waiting = max(self.ledger.expected_trials() - self.lanes.num_active, 0.0)
+        total += waiting * mean_length
+        # Lanes do not end together: the last trials take half a trial longer than an even share.
+        return Steps(total, max(longest, total / self.env.num_envs + min(waiting, 0.5) * mean_length))
 
     def result(self) -> RunResult:
         """Return the current result, without the fields that are known only when the writer is closed."""
@@ -187,6 +191,5 @@ class Generator:
         outcomes.notes["source_demos"] = source_demos
         # The ledger is first, because it determines which trials the writer may write, including these.
         self.ledger.end(outcomes.trials, outcomes.reason)
-        self._ended_steps += int(outcomes.lengths.sum())
         self.recorder.end(env_ids, outcomes, self.ledger.committed)
         self.lanes.end(lane_ids)

@@ -19,6 +19,7 @@ class Lanes:
         num_success_steps: (N,) int64, number of latest steps in a row in which the task was solved.
         is_active: (N,) bool, lanes that run a trial.
         active: (N,) bool, the same on the host (NumPy).
+        num_steps: number of steps of the batch.
     """
 
     def __init__(self, num_envs: int, device: torch.device | str):
@@ -28,12 +29,19 @@ class Lanes:
         self.num_success_steps = torch.zeros_like(self.trial)
         self.is_active = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self.active = np.zeros(num_envs, dtype=bool)
+        self.num_steps = 0
+        self._begun_at = np.zeros(num_envs, dtype=np.int64)
         self._active_ids: Tensor | None = None
 
     @property
     def num_active(self) -> int:
         """Number of lanes that run a trial."""
         return int(np.count_nonzero(self.active))
+
+    @property
+    def active_steps(self) -> np.ndarray:
+        """Number of steps that the trial of each active lane has made, (n,), on the host."""
+        return (self.num_steps - self._begun_at)[self.active]
 
     @property
     def num_free(self) -> int:
@@ -57,6 +65,7 @@ class Lanes:
         if not len(trials):
             return env_ids
         self.active[lane_ids] = True
+        self._begun_at[lane_ids] = self.num_steps
         self._active_ids = None
         self.trial[env_ids] = self.upload(trials)
         self.step.index_fill_(0, env_ids, 0)
@@ -69,6 +78,7 @@ class Lanes:
         counted = (self.num_success_steps + 1) * success
         self.num_success_steps = torch.where(self.is_active, counted, self.num_success_steps)
         self.step += self.is_active
+        self.num_steps += 1
 
     def has_held(self, num_steps: int) -> Tensor:
         """Return whether the task was solved in each of the last `num_steps` steps, (N,) bool."""

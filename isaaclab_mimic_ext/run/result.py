@@ -148,8 +148,7 @@ class Progress:
             (True, f"{self.env_steps_now / elapsed:,.0f} steps/s"),
             (self.num_successes_now, f"{3600 * self.num_successes_now / elapsed:,.0f} demos/h"),
             (self.num_ended, counted(self.num_ended, "trial")),
-            (self.num_unsaved > 0, f"{self.num_unsaved} unsaved"),
-            (self.queue_depth, f"queue {self.queue_depth}"),
+            (self.num_unsaved > 0, f"{self.num_unsaved} not saved yet"),
             (stalled > 0.05, f"waiting for the disk {stalled:.0%} of the time"),
         )
         return ", ".join(text for is_shown, text in parts if is_shown)

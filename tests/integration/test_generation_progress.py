@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from isaaclab_mimic_ext.run import share
 from isaaclab_mimic_ext.run.generate import generate_run
 from isaaclab_mimic_ext.run.result import Progress
 from tests.kinematic_sources import generate_cfg
@@ -40,3 +41,16 @@ def test_progress_counts_all_ended_trials_and_ends_at_100_percent(
     assert 0.2 < first[-1].share < 0.8
     assert second[0].num_done >= 5
     assert (second[-1].num_done, second[-1].share) == (12, 1.0)
+
+
+def test_share_is_right_before_the_first_of_the_trials_that_run_together_has_ended(
+    kinematic_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many envs as trials, all trials end in the last steps of the run."""
+    monkeypatch.setattr(share, "_PERIOD", 0.0)
+    seen = progress_of(
+        kinematic_source, tmp_path, "num_envs=12", "datagen_config.generation_num_trials=12",
+        "datagen_config.generation_guarantee=false",
+    )  # fmt: skip
+    for progress in seen[len(seen) // 4 : -1]:
+        assert abs(progress.share - progress.env_steps_now / seen[-1].env_steps_now) < 0.06

@@ -23,7 +23,8 @@ from isaaclab_mimic_ext.report.charts import (
     text_color,
 )
 from isaaclab_mimic_ext.report.curves import loss_curves, plot_success, round_values
-from isaaclab_mimic_ext.report.pages import duration, render
+from isaaclab_mimic_ext.report.pages import render
+from isaaclab_mimic_ext.texts import duration
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = ['<script>alert("1")</script>', "$\\frac{1}$", "$a$ & $b$", "_hidden", "\x00\x1b[31m\ud800", "字 é 🤖", "a\nb", ""]

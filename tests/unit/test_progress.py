@@ -91,13 +91,13 @@ def test_count_and_remaining_time_are_complete_at_80_columns(clock: list[float],
         bar.update(970, 1000, progress.figures, progress.share)
     shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     line = [part for part in re.split("[\r\n]+", shown) if part.strip()][-1]
-    assert len(line) <= 80 and re.match("generating .*━.* 970/1000 1000 s remaining 8% success, 242 steps/s", line)
+    assert len(line) <= 80 and re.match("generating .*━.* 970/1000 16 min 40 s remaining 8% success, 2", line)
 
 
 def test_figures_without_a_meaning_yet_are_left_out() -> None:
     assert Progress(0, 100, 0, 0, 0, 500, 2.0, 0, 0, 0.0, share=0.1).figures() == "250 steps/s"
     progress = Progress(1, 100, 1, 2, 1, 500, 2.0, 2, 3, 1.0, share=0.1)
-    counts = "50% success, 250 steps/s, 1,800 demos/h, 2 trials, 2 unsaved, queue 3"
+    counts = "50% success, 250 steps/s, 1,800 demos/h, 2 trials, 2 not saved yet"
     assert progress.figures() == f"{counts}, waiting for the disk 50% of the time"
 
 
@@ -119,3 +119,35 @@ def test_python_functions_show_progress_and_call_the_hooks_of_their_caller(
         "generating: 4/8 demos, 50%, 80% success, 2 steps/s, 720 demos/h, 5 trials, 20 s remaining",
         "training: 3/6 epochs, loss 0.50000, valid 0.25000",
     ]
+
+
+def test_quick_job_shows_no_bar_and_a_longer_one_shows_its_rate(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    for seconds, is_shown in ((0.4, False), (4.0, True)):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        with ProgressBar("merging", True, log_period=None, delay=1.0) as bar:
+            for done in range(1, 5):
+                clock[0] += seconds / 4
+                bar.update(done, 4)
+        assert (terminal.getvalue() != "") == is_shown
+    assert "merging" in terminal.getvalue() and "0.75 demos/s" in terminal.getvalue()
+
+
+def test_log_lines_do_not_share_a_line_with_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    handler = logging.StreamHandler(terminal)
+    logging.getLogger().addHandler(handler)
+    try:
+        with ProgressBar("training", True) as bar:
+            bar.update(1, 3)
+            logging.getLogger().warning("Evaluating the policy")
+            bar.update(3, 3)
+        assert handler.stream is terminal
+    finally:
+        logging.getLogger().removeHandler(handler)
+    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "Evaluating the policy" in re.split("[\r\n]+", shown)
