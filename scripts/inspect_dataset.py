@@ -1,8 +1,8 @@
 """Show the contents of a dataset: groups, number and lengths of demos, ranges of object poses.
 
     python scripts/inspect_dataset.py input_file=generated.hdf5
-    python scripts/inspect_dataset.py input_file=generated.hdf5 --json
-    python scripts/inspect_dataset.py input_file=generated.hdf5 --digest
+    python scripts/inspect_dataset.py input_file=generated.hdf5 json=true
+    python scripts/inspect_dataset.py input_file=generated.hdf5 digest=true
 
 `--help` shows all fields. The same as `mimic inspect`.
 """

@@ -1,8 +1,8 @@
 """Write an HTML page about a run, finished or in progress: success by subtask, place and source demo, reasons of failure.
 
-    python scripts/report.py output_dir=run
-    python scripts/report.py output_dir=run num_failures=5 report_file=/tmp/report.html
-    python scripts/report.py output_dir=run pictures=false
+    python scripts/report.py input_dir=run
+    python scripts/report.py input_dir=run num_failures=5 output_file=/tmp/report.html
+    python scripts/report.py input_dir=run pictures=false
 
 `--help` shows all fields. The same as `mimic report`.
 """

@@ -1,7 +1,7 @@
 """Report the results of a sweep as a table and a plot: success of generation and policies for each swept value.
 
     python scripts/generate.py +sweep=action_noise
-    python scripts/sweep_report.py sweep_dir=sweeps/action_noise/<date>
+    python scripts/sweep_report.py input_dir=sweeps/action_noise/<date>
 
 `--help` shows all fields. The same as `mimic sweep-report`.
 """

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.checks import action_space, marks, motion, scene, usage
 from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.findings import ERROR
 from isaaclab_mimic_ext.demos.source import RequiredData, check_action_spec, source_demo
 from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
@@ -237,11 +238,12 @@ def _check_all(
     }
 
 
-def check_demos(path: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> CheckReport:
+@renamed_arguments(path="input_file")
+def check_demos(input_file: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> CheckReport:
     """Find all faults in source demos that would make generation fail, or lower its success rate.
 
     Args:
-        path: annotated source demos.
+        input_file: annotated source demos.
         task: the task of the demos, from `load_task`.
         config: subtasks and randomization; None: those of the task.
         num_draws: number of scenes drawn to find out which demos generation would select.
@@ -253,4 +255,4 @@ def check_demos(path: str | Path, task: Task, config: MimicEnvCfg | None = None,
         SourceDataError: the file is missing, not an HDF5 file, or has no demos.
         ConfigError: the randomization leaves no room for the objects, or the task has no configuration.
     """
-    return examine(path, task, config or task_config(task), num_draws).report
+    return examine(input_file, task, config or task_config(task), num_draws).report

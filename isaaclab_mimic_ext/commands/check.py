@@ -7,6 +7,7 @@ from isaaclab_mimic_ext.checks.examine import examine
 from isaaclab_mimic_ext.checks.findings import CheckReport
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.errors import InvalidDataset
+from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.progress import ProgressBar
 from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
@@ -22,12 +23,14 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
         SourceDataError: the file cannot be read.
         OutputError: the picture cannot be written.
     """
+    if cfg.output_file is not None:
+        check_output(Path(cfg.output_file), cfg.overwrite)
     with ProgressBar("examining", cfg.progress, log_period=None) as bar:
         examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, bar.update)
     report = examination.report
-    if cfg.picture_file is not None:
-        write_timeline(examination, Path(cfg.picture_file), cfg.overwrite)
-        log.info("Saved the picture to %s", cfg.picture_file)
+    if cfg.output_file is not None:
+        write_timeline(examination, Path(cfg.output_file), cfg.overwrite)
+        log.info("Saved the picture to %s", cfg.output_file)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_healthy:
         # The text ends with the summary; the JSON object does not contain it.

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from isaaclab_mimic_ext import config
+from isaaclab_mimic_ext.commands.results import print_result
 from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
 from isaaclab_mimic_ext.datasets.convert.mimicgen import Imported, ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.convert.prepare import Prepared, PrepareOptions, prepare_dataset
@@ -37,9 +38,10 @@ def split(cfg: config.SplitDatasetCfg) -> Split:
     """
     split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo)
     verb = "Replaced the split of" if split.replaced else "Split"
-    print(f"{verb} {cfg.input_file}: {counted(len(split.train), 'demo')} in mask/train, {len(split.valid)} in mask/valid")
+    lines = [f"{verb} {cfg.input_file}: {counted(len(split.train), 'demo')} in mask/train, {len(split.valid)} in mask/valid"]
     if split.held_out:
-        print(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was generated from them")
+        lines.append(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was generated from them")
+    print_result(cfg.json, {"input_file": cfg.input_file}, split, lines)
     return split
 
 
@@ -52,11 +54,12 @@ def merge(cfg: config.MergeDatasetsCfg) -> Merged:
     """
     with ProgressBar("merging", cfg.progress, log_period=None) as bar:
         merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, bar.update)
-    print(f"Merged {counted(len(cfg.input_file), 'file')}: {_size(merged.num_demos, merged.num_steps)} in {cfg.output_file}")
-    for name, count in merged.masks.items():
-        print(f"  mask/{name}: {counted(count, 'demo')}")
-    for name in merged.dropped_masks:
-        print(f"  mask/{name}: left out, not all files have it")
+    lines = [
+        f"Merged {counted(len(cfg.input_file), 'file')}: {_size(merged.num_demos, merged.num_steps)} in {cfg.output_file}"
+    ]
+    lines += [f"  mask/{name}: {counted(count, 'demo')}" for name, count in merged.masks.items()]
+    lines += [f"  mask/{name}: left out, not all files have it" for name in merged.dropped_masks]
+    print_result(cfg.json, {"input_file": list(cfg.input_file), "output_file": cfg.output_file}, merged, lines)
     return merged
 
 
@@ -106,7 +109,7 @@ def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
             num_envs=cfg.num_envs,
             device=cfg.device,
             num_success_steps=cfg.num_success_steps,
-            video_file=cfg.video_file,
+            output_file=cfg.output_file,
             num_video_demos=cfg.num_video_demos,
             overwrite=cfg.overwrite,
             on_progress=bar.update,
@@ -143,13 +146,16 @@ def import_(cfg: config.ImportDatasetCfg) -> Imported:
     """
     options = ImportOptions(cfg.eef_name, cfg.rename.objects, cfg.rename.signals, cfg.gripper_sign)
     done = import_mimicgen(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
-    print(f"Imported {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}")
-    print(f"Objects: {', '.join(done.object_names)}; signals: {', '.join(done.signal_names)}")
+    lines = [
+        f"Imported {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}",
+        f"Objects: {', '.join(done.object_names)}; signals: {', '.join(done.signal_names)}",
+    ]
     if done.gripper_flipped:
-        print(
+        lines.append(
             "Flipped the sign of gripper actions: +1 closes in robosuite and opens in Isaac Lab; "
             "gripper_sign=keep disables this"
         )
+    print_result(cfg.json, _paths(cfg), done, lines)
     return done
 
 
@@ -174,8 +180,9 @@ def export(cfg: config.ExportDatasetCfg) -> None:
 
 def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
     done = export_robomimic(cfg.input_file, output, cfg.next_obs, cfg.eef_name, cfg.compress, cfg.overwrite)
-    print(f"Exported {_size(done.num_demos, done.num_steps)}; saved to {output}")
-    print("With datagen_info" if done.has_info else "Without datagen_info: the file is not annotated")
+    info = "With datagen_info" if done.has_info else "Without datagen_info: the file is not annotated"
+    lines = [f"Exported {_size(done.num_demos, done.num_steps)}; saved to {output}", info]
+    print_result(cfg.json, _paths(cfg), done, lines)
 
 
 def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
@@ -184,9 +191,12 @@ def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
     )
     done = export_lerobot(cfg.input_file, output, options, cfg.overwrite)
     episodes, frames = counted(done.num_episodes, "episode"), counted(done.num_frames, "frame")
-    print(f"Exported {episodes}, {frames} at {done.fps} fps; saved to {output}")
-    print("Features: " + ", ".join(done.features))
-    print(f"Read it: LeRobotDataset('{done.repo_id}', root='{output}')")
+    lines = [
+        f"Exported {episodes}, {frames} at {done.fps} fps; saved to {output}",
+        "Features: " + ", ".join(done.features),
+        f"Read it: LeRobotDataset('{done.repo_id}', root='{output}')",
+    ]
+    print_result(cfg.json, {"input_file": cfg.input_file, "output_dir": output}, done, lines)
 
 
 def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
@@ -197,6 +207,13 @@ def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
     """
     options = PrepareOptions(cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim)
     done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
-    print(f"Prepared {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}")
-    print("Observations: " + ", ".join(done.obs_keys))
+    lines = [
+        f"Prepared {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}",
+        "Observations: " + ", ".join(done.obs_keys),
+    ]
+    print_result(cfg.json, _paths(cfg), done, lines)
     return done
+
+
+def _paths(cfg: config.ImportDatasetCfg | config.ExportDatasetCfg | config.PrepareDatasetCfg) -> dict[str, str | None]:
+    return {"input_file": cfg.input_file, "output_file": cfg.output_file}

@@ -10,15 +10,17 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
+from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name, warn_deprecated
 from isaaclab_mimic_ext.config.generation import SETTINGS
 from isaaclab_mimic_ext.config.help import nearest_field, owners_text
-from isaaclab_mimic_ext.config.hydra import warn_deprecated
-from isaaclab_mimic_ext.config.task import DEPRECATED_FIELDS, GYM_ID
+from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENGINE, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
 """Flags of Isaac Lab's scripts whose names differ from those of our fields."""
+_OTHER_NAMES_OF = {script: {"--dataset_file": "input_file"} for script in ("replay_demos", "check_demos")}
+"""Name of a script -> flags that have a different meaning than in `_OTHER_NAMES`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
 _HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
@@ -35,8 +37,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
     """Translate a command line into arguments of Hydra.
 
     The command line may contain flags of Isaac Lab, `--task <gym id>`, `seed=3` for `datagen_config.seed=3`, `num_trials=9`
-    for `datagen_config.generation_num_trials=9`, and `task.events.x=...` for `events.x=...`. Flags of Isaac Lab's launcher
-    that are not fields of the schema are added to `sim.launcher_args`.
+    for `datagen_config.generation_num_trials=9`, `task.events.x=...` for `events.x=...`, and old names of fields. Flags of
+    Isaac Lab's launcher that are not fields of the schema are added to `sim.launcher_args`.
 
     Raises:
         ConfigError: a flag is unknown or has no value, a word has no field, or a field is set twice to different values.
@@ -51,7 +53,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
         if word.startswith("-") or match is None:
             result.append(word)
             continue
-        prefix, key, value = match["prefix"] or "", _full_key(match["key"], schema), match["value"]
+        name = current_name(_script_of(schema), match["key"])
+        prefix, key, value = match["prefix"] or "", _full_key(name, schema), match["value"]
         if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
             warn_deprecated(key)
             continue
@@ -74,6 +77,10 @@ def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
             yield word
 
 
+def _script_of(schema: type) -> str:
+    return next(script for script, own in SCRIPT_SCHEMAS.items() if own is schema)
+
+
 def _names(schema: type) -> set[str]:
     return {field.name for field in fields(schema)}
 
@@ -90,7 +97,8 @@ def flags_of(schema: type) -> dict[str, tuple[str, str]]:
     if kinds.keys() & {"task", "task_name"}:
         kinds["task"] = "option"
     flags = {f"--{name}": (name, kind) for name, kind in kinds.items() if kind is not None}
-    return flags | {flag: (name, "option") for flag, name in _OTHER_NAMES.items() if kinds.get(name) is not None}
+    others = _OTHER_NAMES | _OTHER_NAMES_OF.get(_script_of(schema), {})
+    return flags | {flag: (name, "option") for flag, name in others.items() if kinds.get(name) is not None}
 
 
 def _flag_kind(kind: Any) -> str | None:
@@ -114,6 +122,8 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
     flags = flags_of(schema)
     while (word := next(words, None)) is not None:
         name, has_value, value = word.partition("=")
+        if name.startswith("--"):
+            name = f"--{current_name(_script_of(schema), name[2:])}"
         if word == "--info":
             topic = next(words, None)
             yield f"--info={topic if topic in _INFO_TOPICS else 'all'}"
@@ -179,7 +189,7 @@ def _launcher_takes_value(name: str, schema: type) -> bool:
 def _unknown_flag(name: str, schema: type, of_launcher: Iterable[str] = ()) -> str:
     """Return an error message with the nearest flag, or else all flags, and the commands that have the unknown flag."""
     ours = dict.fromkeys((*flags_of(schema), *_HYDRA_SWITCHES, *_HYDRA_OPTIONS, *of_launcher))
-    script, field = next(script for script, own in SCRIPT_SCHEMAS.items() if own is schema), name.removeprefix("--")
+    script, field = _script_of(schema), name.removeprefix("--")
     near = next(iter(get_close_matches(name, ours, n=1)), None) or f"--{nearest_field(script, field)}"
     hint = f" (did you mean '{near}'?)" if near in ours else f"; flags: {', '.join(ours)}"
     return f"{name}: {SCRIPT_VERBS[script]} has no such flag{hint}{owners_text(field, script)}"

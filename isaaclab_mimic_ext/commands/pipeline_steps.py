@@ -138,8 +138,9 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
 def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, split: Step, extra: tuple[str, ...]) -> Step:
     run = folder.training(seed)
     last = run / "models" / "last.pth"
-    settings = (f"algo={cfg.algo}", f"dataset={folder.demos}", f"epochs={cfg.epochs}", f"seed={seed}", f"output_dir={run}")
-    return Step("train", (f"task={cfg.task_name}", *settings, *extra), last, (split,), resumes_from=last, seed=seed)
+    places = (f"input_file={folder.demos}", f"output_dir={run}")
+    settings = (f"algo={cfg.algo}", f"epochs={cfg.epochs}", f"seed={seed}")
+    return Step("train", (f"task={cfg.task_name}", *places, *settings, *extra), last, (split,), resumes_from=last, seed=seed)
 
 
 def _evaluation(

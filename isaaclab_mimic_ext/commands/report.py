@@ -1,5 +1,6 @@
 """`mimic report` and `mimic sweep-report`: the page of a run, and the table and plot of a sweep."""
 
+import json
 import logging
 import sys
 from dataclasses import asdict
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from isaaclab_mimic_ext.commands.results import print_result
 from isaaclab_mimic_ext.config import ReportCfg, SweepReportCfg
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.writing import write_json
@@ -28,9 +30,15 @@ def main(cfg: ReportCfg) -> RunReport:
         OutputError: the page cannot be written.
     """
     report = report_run(
-        cfg.output_dir, cfg.report_file, pictures=cfg.pictures, num_failures=cfg.num_failures, clips=cfg.clips
+        cfg.input_dir,
+        cfg.output_file,
+        pictures=cfg.pictures,
+        num_failures=cfg.num_failures,
+        clips=cfg.clips,
+        overwrite=cfg.overwrite,
     )
-    print(f"Saved the report to {report.path}: {counted(report.num_trials, 'trial')}, {report.num_failed} failed")
+    line = f"Saved the report to {report.path}: {counted(report.num_trials, 'trial')}, {report.num_failed} failed"
+    print_result(cfg.json, {"input_dir": cfg.input_dir}, report, [line])
     return report
 
 
@@ -41,20 +49,23 @@ def sweep(cfg: SweepReportCfg) -> list[Outcome]:
         SourceDataError: the folder does not contain a sweep, or its jobs differ only in seeds.
         OutputError: a report already exists, or cannot be written.
     """
-    folder = Path(cfg.sweep_dir)
+    folder = Path(cfg.input_dir)
     report, picture = folder / "sweep.json", folder / "sweep.png"
     jobs = read_jobs(folder)
     if report.exists() and not cfg.overwrite:
-        raise OutputError(f"sweep_dir: {report} already exists; use overwrite=true to replace it")
+        raise OutputError(f"input_dir: {report} already exists; use overwrite=true to replace it")
     parameters = swept_parameters(jobs)
     if not parameters:
         rule = "must contain jobs that differ in a parameter other than the seed"
-        raise SourceDataError(f"sweep_dir: {folder}: {rule} (got {counted(len(jobs), 'job')} with equal parameters)")
+        raise SourceDataError(f"input_dir: {folder}: {rule} (got {counted(len(jobs), 'job')} with equal parameters)")
     results = outcomes(jobs, parameters)
     content = {"parameters": [asdict(parameter) for parameter in parameters], "outcomes": [asdict(o) for o in results]}
     write_json(report, content, kind=OutputError)
-    console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
-    console.print(sweep_table(results, parameters, str(folder)))
+    if cfg.json:
+        print(json.dumps(content, indent=2))
+    else:
+        console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
+        console.print(sweep_table(results, parameters, str(folder)))
     plot_sweep(results, parameters, picture, folder.name)
     log.info("Saved the plot to %s", picture)
     return results

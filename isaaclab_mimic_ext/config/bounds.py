@@ -156,6 +156,17 @@ def folder_rule(example: str) -> dict[str, Any]:
     return {"rule": rule, "example": example}
 
 
+def suffix_rule(*suffixes: str) -> Rule:
+    """Make a rule: the path of a file must end with one of `suffixes`."""
+
+    def rule(value: str) -> str | None:
+        if Path(value).suffix.lower() in suffixes:
+            return None
+        return f"must end with {' or '.join(suffixes)} (got '{value}')"
+
+    return rule
+
+
 def range_fault(value: Sequence[float]) -> str | None:
     """Return the fault of a range, which must be [lowest, highest] with finite bounds; None if it is valid."""
     if len(value) == 2 and all(map(math.isfinite, value)) and value[0] <= value[1]:

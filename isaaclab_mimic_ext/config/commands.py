@@ -1,12 +1,11 @@
 """One schema per command, with the fields that the command reads. Fields of the task are at the top level."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING
 
-from isaaclab_mimic_ext.config.bounds import bounded, device_fault, file_rule, folder_rule
+from isaaclab_mimic_ext.config.bounds import bounded, device_fault, file_rule, folder_rule, suffix_rule
 from isaaclab_mimic_ext.config.task import (
     MAX_SEED,
     BudgetCfg,
@@ -135,13 +134,6 @@ class CheckedTaskCfg(EventsCfg):
     """Values that replace those of all subtasks of all end effectors."""
 
 
-def _picture_fault(value: str) -> str | None:
-    suffixes = (".png", ".html")
-    if Path(value).suffix in suffixes:
-        return None
-    return f"must end with {' or '.join(suffixes)} (got '{value}')"
-
-
 @dataclass
 class CheckDemosCfg(CheckedTaskCfg):
     """Check annotated source demos for faults before generation."""
@@ -151,10 +143,10 @@ class CheckDemosCfg(CheckedTaskCfg):
     """Dataset of annotated source demos."""
     num_draws: int = bounded(1000, at_least=1)
     """Number of random scenes in which the selection of source demos is simulated."""
-    picture_file: str | None = bounded(None, rule=_picture_fault)
+    output_file: str | None = bounded(None, rule=suffix_rule(".png", ".html"))
     """Output picture with a timeline of each demo, `.png` or `.html`; null: none."""
     overwrite: bool = False
-    """Replace an existing picture."""
+    """Replace an existing output file."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True
@@ -176,7 +168,7 @@ class TrainCfg(EventsCfg, SceneCfg):
     datagen_config: EvaluationDataGenCfg = field(default_factory=EvaluationDataGenCfg)
     algo: str = "bc"
     """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
-    dataset: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"), like=("input_file",))
+    input_file: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
     epochs: int | None = bounded(None, at_least=1, remedy="null uses the agent settings")
     """Number of epochs; null: as in the agent settings."""
@@ -271,10 +263,12 @@ class EvaluateCfg(EventsCfg, SceneCfg):
 class SweepReportCfg:
     """Report the results of a sweep as a table and a plot."""
 
-    sweep_dir: str = bounded(MISSING, example="datasets/sweep")
+    input_dir: str = bounded(MISSING, **folder_rule("datasets/sweep"))
     """Folder of the sweep, with one folder per job. `sweep.json` and `sweep.png` are written to it."""
     overwrite: bool = False
     """Replace an existing report."""
+    json: bool = False
+    """Print JSON instead of a table."""
 
 
 @dataclass
@@ -329,6 +323,8 @@ class SplitDatasetCfg:
     """Seed of the split."""
     by_source_demo: bool = False
     """Hold out source demos: all demos generated from them are in `mask/valid`, all others in `mask/train`."""
+    json: bool = False
+    """Print JSON instead of text."""
 
 
 @dataclass
@@ -373,6 +369,8 @@ class MergeDatasetsCfg:
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
+    json: bool = False
+    """Print JSON instead of text."""
     progress: bool = True
     """Show a progress bar."""
 
@@ -393,12 +391,12 @@ class ReplayDemosCfg:
     """Number of demos that are replayed at the same time."""
     num_success_steps: int = bounded(5, at_least=1)
     """The task must be solved in each of the last `num_success_steps` steps of a replayed demo."""
-    video_file: str | None = None
+    output_file: str | None = bounded(None, rule=suffix_rule(".mp4"))
     """Output video (.mp4) of the first replayed demos; null: none."""
     num_video_demos: int = bounded(6, at_least=1)
     """Number of demos shown side by side in the video."""
     overwrite: bool = False
-    """Replace an existing video."""
+    """Replace an existing output file."""
     device: str = bounded("cpu", rule=device_fault)
     """Device of all tensors: `cpu`, `cuda` or `cuda:<index>`."""
     headless: bool = False
@@ -413,16 +411,20 @@ class ReplayDemosCfg:
 class ReportCfg:
     """Write an HTML page about a run: success by subtask, reasons of failure."""
 
-    output_dir: str = bounded(MISSING, example="datasets/run")
+    input_dir: str = bounded(MISSING, **folder_rule("datasets/run"))
     """Folder of the run, finished or in progress."""
-    report_file: str | None = None
-    """Output page; null: `report.html` in the folder of the run. An existing page is replaced."""
+    output_file: str | None = bounded(None, rule=suffix_rule(".html"))
+    """Output page (.html); null: `report.html` in the folder of the run, which is replaced."""
+    overwrite: bool = False
+    """Replace an existing output file."""
     pictures: bool = True
     """Run some failed trials again, and show pictures of them."""
     num_failures: int = bounded(3, at_least=1, remedy="pictures=false draws none")
     """Number of failed trials with pictures per reason of failure."""
     clips: bool = True
     """Show videos of these trials in addition to pictures."""
+    json: bool = False
+    """Print JSON instead of text."""
 
 
 @dataclass
@@ -452,6 +454,8 @@ class ImportDatasetCfg:
     """Sign of gripper actions: `keep`, `flip`, or `auto` (flip robosuite's, where +1 closes; Isaac Lab's +1 opens)."""
     compress: bool = False
     """Compress the output with gzip."""
+    json: bool = False
+    """Print JSON instead of text."""
 
 
 @dataclass
@@ -485,6 +489,8 @@ class ExportDatasetCfg:
     """lerobot: name of the dataset, `<user>/<name>`; null: `local/<folder>`."""
     videos: bool = True
     """lerobot: true: encode images as videos (lossy). false: write them as PNG."""
+    json: bool = False
+    """Print JSON instead of text."""
 
 
 @dataclass
@@ -509,6 +515,8 @@ class PrepareDatasetCfg:
     """Name of the image observation to keep; all other images are dropped."""
     crop_dim: int | None = None
     """Crop `img_key` to a square of this width and height around the center [pixels]."""
+    json: bool = False
+    """Print JSON instead of text."""
 
 
 _COMMANDS: tuple[tuple[str, str, type], ...] = (

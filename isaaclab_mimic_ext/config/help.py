@@ -23,7 +23,7 @@ _DATAGEN = "datagen_config"
 """Group whose fields may be set without the name of the group: `seed=3`."""
 
 _FIRST = (
-    *("task.name", "task_name", "format", "dataset", "checkpoint", "input_file", "output_file", "output_dir", "num_envs"),
+    *("task.name", "task_name", "format", "checkpoint", "input_file", "input_dir", "output_file", "output_dir", "num_envs"),
     *("num_demos", "num_episodes", f"{_DATAGEN}.generation_num_trials", "epochs", "seed", f"{_DATAGEN}.seed"),
 )
 """Fields that help shows first, in this order."""
@@ -72,8 +72,8 @@ def field_of_path(script: str, path: str) -> str | None:
     hints = get_type_hints(SCRIPT_SCHEMAS[script])
     if not re.fullmatch(r"[\w./-]+", path) or not Path(path).exists():
         return None
-    of_files = ["checkpoint"] if path.endswith(".pth") else ["dataset", "input_file"]
-    names = ["sweep_dir", "checkpoint", "output_dir"] if Path(path).is_dir() else of_files
+    of_files = ["checkpoint"] if path.endswith(".pth") else ["input_file"]
+    names = ["input_dir", "checkpoint", "output_dir"] if Path(path).is_dir() else of_files
     name = next((name for name in names if name in hints), None)
     return name and (f"{name}=[{path}]" if get_origin(hints[name]) is list else f"{name}={path}")
 

@@ -1,6 +1,5 @@
 """Registration of schemas and resolvers with Hydra, and reading of task files with the schema of a command."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from datetime import datetime
@@ -15,10 +14,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type
+from isaaclab_mimic_ext.config.deprecated import drop_deprecated, rename_fields
 from isaaclab_mimic_ext.config.help import field_help
-from isaaclab_mimic_ext.config.task import DEPRECATED_FIELDS, MimicEnvCfg
-
-log = logging.getLogger(__name__)
+from isaaclab_mimic_ext.config.task import MimicEnvCfg
 
 DATASETS_DIR = Path("datasets")
 LOGS_DIR = Path("logs")
@@ -63,11 +61,11 @@ def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, 
             # OmegaConf converts items of a list in a dict to their class only if the list exists before a file is merged.
             node = schema(subtask_configs={eef_name: [] for eef_name in eef_names})
         store.store(name=f"{name}_schema", node=node)
-    _read_task_files_for(SCRIPT_SCHEMAS[script])
+    _read_files_for(script)
 
 
-def _read_task_files_for(schema: type) -> None:
-    """Let Hydra drop the fields of task files that `schema` does not have.
+def _read_files_for(script: str) -> None:
+    """Let Hydra rename fields with old names, and drop the fields of task files that the schema of `script` does not have.
 
     A task file serves all commands, and each command reads a part of it. Fields that are not in the schema of a task
     are kept, and refused later. Values from other places are not filtered: unread fields on the command line are refused.
@@ -76,30 +74,16 @@ def _read_task_files_for(schema: type) -> None:
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
     from hydra._internal.sources_registry import SourcesRegistry
 
-    class TaskFileSource(FileConfigSource):
+    class CommandFileSource(FileConfigSource):
         def load_config(self, config_path: str) -> Any:
             result = super().load_config(config_path)
+            rename_fields(result.config, script)
             if config_path.startswith("task/"):
                 drop_deprecated(result.config)
-                drop_unread(result.config, schema, MimicEnvCfg)
+                drop_unread(result.config, SCRIPT_SCHEMAS[script], MimicEnvCfg)
             return result
 
-    SourcesRegistry.instance().types["file"] = TaskFileSource
-
-
-def drop_deprecated(config: Any) -> None:
-    """Remove, in place and with a warning, the fields of `config` that are deprecated."""
-    for name in DEPRECATED_FIELDS:
-        group, _, field = name.rpartition(".")
-        node = OmegaConf.select(config, group) if isinstance(config, DictConfig) else None
-        if isinstance(node, DictConfig) and field in node:
-            warn_deprecated(name)
-            del node[field]
-
-
-def warn_deprecated(name: str) -> None:
-    """Log a warning about a field in `DEPRECATED_FIELDS`."""
-    log.warning("%s is deprecated: %s; remove it, the next release refuses it", name, DEPRECATED_FIELDS[name])
+    SourcesRegistry.instance().types["file"] = CommandFileSource
 
 
 def drop_unread(config: Any, schema: Any, of_task: Any) -> None:

@@ -22,8 +22,6 @@ SELECTION_STRATEGIES = ("random", "nearest_neighbor_object", "nearest_neighbor_r
 CONSTRAINT_TYPES = ("sequential", "coordination")
 COORDINATION_SCHEMES = ("replay", "transform", "translate")
 MAX_SEED = 2**64 - 1
-DEPRECATED_FIELDS = {"datagen_config.name": "it has no effect, `task` selects the task"}
-"""Fields of the last release that are accepted with a warning, and refused in the next release -> the reason."""
 
 
 @dataclass

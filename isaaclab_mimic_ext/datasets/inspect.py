@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5, plain_value
 from isaaclab_mimic_ext.texts import counted
@@ -52,28 +53,29 @@ class DatasetSummary:
     tree: dict[str, str]
 
 
-def inspect_dataset(path: str | Path, with_digest: bool = False) -> DatasetSummary:
+@renamed_arguments(path="input_file", with_digest="digest")
+def inspect_dataset(input_file: str | Path, digest: bool = False) -> DatasetSummary:
     """Summarize a dataset.
 
     Args:
-        with_digest: compute the digest, and compare the data of each demo with its own digest. This reads all data.
+        digest: compute the digest, and compare the data of each demo with its own digest. This reads all data.
             Otherwise only attributes, shapes and the first pose of each object are read.
 
     Raises:
         SourceDataError: the file is missing or damaged, has no demos, or data differ from the digest of a demo.
     """
-    digest = dataset_digest(path) if with_digest else None
-    with open_hdf5(path) as file:
+    computed = dataset_digest(input_file) if digest else None
+    with open_hdf5(input_file) as file:
         names = demo_names(file)
         demos = [file["data"][name] for name in names]
-        for demo in demos if with_digest else ():
+        for demo in demos if digest else ():
             check_demo_digest(demo)
         lengths = [_num_steps(demo) for demo in demos]
         first = demos[0]
         return DatasetSummary(
-            path=str(path),
-            size_bytes=Path(path).stat().st_size,
-            digest=digest,
+            path=str(input_file),
+            size_bytes=Path(input_file).stat().st_size,
+            digest=computed,
             num_demos=len(demos),
             num_steps=sum(lengths),
             lengths={"min": min(lengths), "mean": float(np.mean(lengths)), "max": max(lengths)},

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import fixed
@@ -73,10 +74,14 @@ class _Input:
     first_source: int = 0
 
 
+@renamed_arguments(paths="input_file", output="output_file")
 def merge_datasets(
-    paths: Sequence[str | Path], output: str | Path, overwrite: bool = False, on_progress: OnProgress = lambda *_: None
+    input_file: Sequence[str | Path],
+    output_file: str | Path,
+    overwrite: bool = False,
+    on_progress: OnProgress = lambda *_: None,
 ) -> Merged:
-    """Copy the demos of several files into one file, renumbered as `demo_0`, `demo_1`, ... in the order of `paths`.
+    """Copy the demos of several files into one file, renumbered as `demo_0`, `demo_1`, ... in the order of `input_file`.
 
     Each demo gets the attribute `merged_from` (file and name). `data` gets a JSON list `merged_from` with the attributes
     in which the inputs differ. Only the first demo of each file is compared with the first file; `validate_dataset`
@@ -85,19 +90,19 @@ def merge_datasets(
     Raises:
         ConfigError: not a list, fewer than two files, or the same file twice.
         SourceDataError: a file cannot be read, or differs from the first in format, environment or datasets.
-        OutputError: `output` is one of the inputs, exists (without `overwrite`), or cannot be written.
+        OutputError: `output_file` is one of the inputs, exists (without `overwrite`), or cannot be written.
     """
-    output = Path(output)
-    if isinstance(paths, str | Path):
-        raise ConfigError(f"input_file: must be a list of files (got {str(paths)!r}); use [<file>, <file>]")
-    _check_files([Path(path) for path in paths], output)
-    check_output(output, overwrite)
-    inputs, source_names = _number_inputs([_read_input(path) for path in paths])
+    output_file = Path(output_file)
+    if isinstance(input_file, str | Path):
+        raise ConfigError(f"input_file: must be a list of files (got {str(input_file)!r}); use [<file>, <file>]")
+    _check_files([Path(path) for path in input_file], output_file)
+    check_output(output_file, overwrite)
+    inputs, source_names = _number_inputs([_read_input(path) for path in input_file])
     for other in inputs[1:]:
         _check_compatible(inputs[0], other)
     num_demos = sum(len(each.names) for each in inputs)
     remedy = "free some space, or use another output_file"
-    with replacing(output, "output_file", remedy, OutputError, HDF5_ERRORS) as part:
+    with replacing(output_file, "output_file", remedy, OutputError, HDF5_ERRORS) as part:
         _create(part, inputs[0].facts)
         num_steps = sum(_copy_demos(each, part, lambda done: on_progress(done, num_demos)) for each in inputs)
         masks, dropped = _join_masks(inputs)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, make_recorded_env, replay_file, summary
 from isaaclab_mimic_ext.envs.playback import check_picture, write_states_video
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
@@ -43,15 +44,16 @@ class ReplayResult:
         return error
 
 
+@renamed_arguments(path="input_file", video_file="output_file")
 def replay_dataset(
-    path: str | Path,
+    input_file: str | Path,
     engine: str | SimCfg = "auto",
     *,
     num_demos: int | None = None,
     num_envs: int = 50,
     device: str | torch.device = "cpu",
     num_success_steps: int = 5,
-    video_file: str | Path | None = None,
+    output_file: str | Path | None = None,
     num_video_demos: int = 6,
     overwrite: bool = False,
     on_progress: Callable[[int, int], Any] = lambda done, total: None,
@@ -59,12 +61,12 @@ def replay_dataset(
     """Replay the recorded actions of a dataset from the recorded initial states.
 
     Args:
-        path: the dataset.
+        input_file: the dataset.
         engine: name of an engine, or its settings; `auto`: the engine that the file was recorded on.
         num_demos: number of demos to replay, from the first one of the file; None: all.
         num_envs: number of demos that are replayed at a time.
         num_success_steps: the task must be solved in each of this many last steps.
-        video_file: mp4 file for a video of the first `num_video_demos` demos; None: no video.
+        output_file: mp4 file for a video of the first `num_video_demos` demos; None: no video.
         overwrite: replace an existing video.
         on_progress: called after each demo with the number of replayed demos and of all demos.
 
@@ -73,25 +75,25 @@ def replay_dataset(
         OutputError: the video cannot be written.
         SimulatorUnavailable: the engine is not installed.
     """
-    facts, task = read_facts(path), None
-    if video_file is not None:
-        check_picture(str(video_file), ".mp4", overwrite)
+    facts, task = read_facts(input_file), None
+    if output_file is not None:
+        check_picture(str(output_file), ".mp4", overwrite)
         task = load_task(facts.env_args.get("task", facts.env_args["env_name"]))
-    with open_hdf5(path) as file:
+    with open_hdf5(input_file) as file:
         names = demo_names(file)[:num_demos]
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
-    env = make_recorded_env(path, facts.env_args, sim, min(num_envs, len(names)), torch.device(device))
+    env = make_recorded_env(input_file, facts.env_args, sim, min(num_envs, len(names)), torch.device(device))
     demos: list[Replayed] = []
     try:
-        history = StateHistory(env, num_video_demos if video_file is not None else 0)
-        for result in replay_file(env, path, names, num_success_steps, history.after_step):
+        history = StateHistory(env, num_video_demos if output_file is not None else 0)
+        for result in replay_file(env, input_file, names, num_success_steps, history.after_step):
             demos.append(result)
             on_progress(len(demos), len(names))
         used_engine = str(env.env_args().get("engine"))
     finally:
         env.close()
-    if video_file is not None and task is not None:
-        log.info("Rendering %s (%s)", video_file, counted(min(num_video_demos, len(demos)), "demo"))
-        write_states_video(history.demos(), str(video_file), task, overwrite=overwrite)
-        log.info("Saved the video to %s", video_file)
+    if output_file is not None and task is not None:
+        log.info("Rendering %s (%s)", output_file, counted(min(num_video_demos, len(demos)), "demo"))
+        write_states_video(history.demos(), str(output_file), task, overwrite=overwrite)
+        log.info("Saved the video to %s", output_file)
     return ReplayResult(used_engine, demos)

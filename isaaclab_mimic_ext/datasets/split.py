@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import unwritable
@@ -37,7 +38,8 @@ class Split:
     held_out: tuple[str, ...] = ()
 
 
-def split_dataset(path: str | Path, ratio: float = 0.8, seed: int = 1, by_source_demo: bool = False) -> Split:
+@renamed_arguments(path="input_file")
+def split_dataset(input_file: str | Path, ratio: float = 0.8, seed: int = 1, by_source_demo: bool = False) -> Split:
     """Draw a random split and write it into the file. An existing split is replaced, other masks are kept.
 
     Args:
@@ -52,7 +54,7 @@ def split_dataset(path: str | Path, ratio: float = 0.8, seed: int = 1, by_source
         OutputError: the file cannot be written, or the disk is full; the file is unchanged.
     """
     held_out: tuple[str, ...] = ()
-    with open_hdf5(path) as file:
+    with open_hdf5(input_file) as file:
         names = demo_names(file)
         if by_source_demo:
             used, source_names = _sources_used(file, names)
@@ -64,12 +66,12 @@ def split_dataset(path: str | Path, ratio: float = 0.8, seed: int = 1, by_source
         valid = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if is_valid)
     else:
         train, valid = draw_split(names, ratio, seed)
-    _check_free_space(Path(path))
+    _check_free_space(Path(input_file))
     try:
-        with h5py.File(path, "r+") as file:
+        with h5py.File(input_file, "r+") as file:
             replaced = _write_masks(file, {"train": train, "valid": valid})
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise unwritable(Path(path), error, remedy="check permissions and disk space", kind=OutputError) from error
+        raise unwritable(Path(input_file), error, remedy="check permissions and disk space", kind=OutputError) from error
     return Split(train, valid, replaced, held_out)
 
 

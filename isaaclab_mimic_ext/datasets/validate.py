@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.demo_checks import DemoChecker
 from isaaclab_mimic_ext.datasets.findings import Findings, ValidationReport
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
@@ -50,8 +51,9 @@ class _CheckedFile:
     env_args: dict[str, Any]
 
 
+@renamed_arguments(path="input_file")
 def validate_dataset(
-    path: str | Path,
+    input_file: str | Path,
     num_replays: int = 0,
     seed: int = 1,
     on_progress: OnProgress = lambda *_: None,
@@ -71,12 +73,14 @@ def validate_dataset(
     Raises:
         SourceDataError: the file cannot be read: it is missing, damaged, not HDF5, of a newer format, or has no demos.
     """
-    checked = _check_file(path, on_progress) if time_limit is None else _check_in_child(path, on_progress, time_limit)
+    checked = (
+        _check_file(input_file, on_progress) if time_limit is None else _check_in_child(input_file, on_progress, time_limit)
+    )
     findings, replays, note = checked.findings, None, None
     if num_replays:
-        replays, note = _replay_demos(findings, path, checked.names, checked.env_args, num_replays, seed)
+        replays, note = _replay_demos(findings, input_file, checked.names, checked.env_args, num_replays, seed)
     return ValidationReport(
-        path=str(path),
+        path=str(input_file),
         num_demos=len(checked.names),
         num_steps=checked.num_steps,
         num_errors=findings.number("error"),
@@ -266,6 +270,6 @@ def _replay_demos(
     for result in results:
         if result.recorded_success and not result.success:
             distance = "" if result.object_error is None else f" (object error {result.object_error:.2g} m)"
-            remedy = f"watch a video of it: `mimic replay input_file={path} video_file=replay.mp4`"
+            remedy = f"watch a video of it: `mimic replay input_file={path} output_file=replay.mp4`"
             findings.warning("replay", result.name, f"fails when replayed{distance}", "success, as recorded", remedy)
     return summary(results), None

@@ -31,7 +31,7 @@ _USED_SETTINGS = (
 """Settings that our training loop uses. All others are used by robomimic's own training script only."""
 _FIELD_OF_SETTING = {
     "train.seed": "seed",
-    "train.data": "dataset",
+    "train.data": "input_file",
     "train.cuda": "device",
     "experiment.save": "save_every",
     "experiment.rollout": "evaluate_every",

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, device
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.learn.checkpoint import Affine, Checkpoint, load_checkpoint
 from isaaclab_mimic_ext.learn.robomimic import Learner, read_config
@@ -133,14 +134,15 @@ class CheckpointPolicy(TrainedPolicy):
         return f"CheckpointPolicy(path='{self.path}', task_name='{self.task_name}', action_dim={self.action_dim})"
 
 
-def load_policy(path: str | Path, device: str | torch.device = "cpu") -> CheckpointPolicy:
+@renamed_arguments(path="checkpoint")
+def load_policy(checkpoint: str | Path, device: str | torch.device = "cpu") -> CheckpointPolicy:
     """Load the policy of a checkpoint.
 
     Raises:
         SourceDataError: the file is missing, damaged, or not a checkpoint.
         DependencyMissing: robomimic is not installed.
     """
-    return CheckpointPolicy(load_checkpoint(path), torch.device(device))
+    return CheckpointPolicy(load_checkpoint(checkpoint), torch.device(device))
 
 
 def make_robomimic_policy(request: PolicyRequest) -> Policy:

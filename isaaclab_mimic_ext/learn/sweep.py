@@ -82,13 +82,13 @@ def read_jobs(folder: Path) -> list[Job]:
     """
     if not folder.is_dir():
         raise SourceDataError(
-            f"sweep_dir: {folder} is not a folder; give the folder of a sweep, e.g. multirun/<date>/<time>"
+            f"input_dir: {folder} is not a folder; give the folder of a sweep, e.g. multirun/<date>/<time>"
         )
     paths = sorted((path for path in folder.iterdir() if path.is_dir()), key=_natural_key)
     jobs = [job for job in map(_read_job, paths) if job is not None]
     if not jobs:
         raise SourceDataError(
-            f"sweep_dir: {folder} contains no job with {CONFIG} and {GENERATION} or {EVALUATION}; give the folder of a sweep"
+            f"input_dir: {folder} contains no job with {CONFIG} and {GENERATION} or {EVALUATION}; give the folder of a sweep"
         )
     return jobs
 

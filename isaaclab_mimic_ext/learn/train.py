@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.config.commands import EvaluationDataGenCfg
 from isaaclab_mimic_ext.config.compose import load_task_config
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.hydra import LOGS_DIR, dated_dir
 from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import TaskRef
@@ -62,8 +63,9 @@ Monitor = Callable[[int], AbstractContextManager[TrainingHooks]]
 """Builds a context for a number of epochs, in which the policy is trained: with a progress bar and signal handlers."""
 
 
+@renamed_arguments(dataset="input_file")
 def train(
-    dataset: str | Path,
+    input_file: str | Path,
     algo: str = "bc",
     *,
     task: str | None = None,
@@ -82,7 +84,7 @@ def train(
     """Train a policy on a dataset, with robomimic.
 
     Args:
-        dataset: HDF5 file of generated demos. If it has no masks `train` and `valid`, it is split first, in place.
+        input_file: HDF5 file of generated demos. If it has no masks `train` and `valid`, it is split first, in place.
         algo: name of an agent of the task (`tasks/<task>/agents/robomimic/<algo>.json`), or path of a .json file.
         task: name of the task; None: the task named in the dataset.
         epochs: number of epochs; None: from the settings of the agent.
@@ -104,22 +106,22 @@ def train(
         UsageError: an argument is wrong; no training has been started.
         DependencyMissing: robomimic is not installed.
     """
-    env_args = read_facts(dataset).env_args
+    env_args = read_facts(input_file).env_args
     name = task or str(env_args.get("task", env_args.get("env_name", "")))
     folder = dated_dir(LOGS_DIR / "robomimic" / name / Path(algo).stem) if output_dir is None else str(output_dir)
     task_name, task_config = load_task_config(name)
     success_rule = {field.name: getattr(task_config.datagen_config, field.name) for field in fields(EvaluationDataGenCfg)}
     arguments = {"events": task_config.events, "datagen_config": EvaluationDataGenCfg(**success_rule)}
     arguments |= {"agent": dict(agent or {})}
-    arguments |= {"algo": algo, "dataset": str(dataset), "epochs": epochs, "seed": seed, "device": device}
+    arguments |= {"algo": algo, "input_file": str(input_file), "epochs": epochs, "seed": seed, "device": device}
     arguments |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": progress}
     known = [field.name for field in fields(TrainCfg)]
     if unknown := sorted(set(settings) - set(known)):
         raise ConfigError(f"train: '{unknown[0]}' is not a field of TrainCfg; {choices(unknown[0], known)}")
     cfg = TrainCfg(task=TaskRef(task_name), **{**arguments, **settings})
     validate(cfg)
-    if not data.has_split(dataset):
-        split_dataset(str(dataset), ratio, seed)
+    if not data.has_split(input_file):
+        split_dataset(str(input_file), ratio, seed)
     train_run(cfg, lambda num_epochs: progress_bar(num_epochs, progress, hooks or TrainingHooks()))
     return load_policy(TrainFolder(Path(folder)).last, device)
 
@@ -150,7 +152,7 @@ def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
     """
     folder = TrainFolder(Path(cfg.output_dir))
     folder.check(cfg.overwrite, cfg.resume)
-    facts = data.read_facts(cfg.dataset)
+    facts = data.read_facts(cfg.input_file)
     data.check_task(facts, cfg.task.name)
     settings = load_settings(cfg)
     data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
@@ -201,7 +203,7 @@ class _Training:
     def _add_fields(self, settings: agents.Settings) -> agents.Settings:
         """Add fields of the command line to the settings, so that the configuration in checkpoints is complete."""
         cfg = self.cfg
-        train: dict[str, Any] = {"data": str(cfg.dataset), "seed": cfg.seed, "cuda": self.device.type == "cuda"}
+        train: dict[str, Any] = {"data": str(cfg.input_file), "seed": cfg.seed, "cuda": self.device.type == "cuda"}
         if cfg.epochs is not None:
             train["num_epochs"] = cfg.epochs
         experiment: dict[str, Any] = {"save": {"every_n_epochs": cfg.save_every or None}}
@@ -260,7 +262,7 @@ class _Training:
                 log.info("Resuming %s after epoch %d of %d", folder.path, trainer.epoch, self.schedule.epochs)
             log.info(
                 "Training %s on %s (%d steps) of %s; %s for validation; robomimic %s; device %s", cfg.algo,
-                counted(len(self.facts.masks["train"]), "demo"), len(self.train_batches.demos), cfg.dataset,
+                counted(len(self.facts.masks["train"]), "demo"), len(self.train_batches.demos), cfg.input_file,
                 counted(len(self.facts.masks["valid"]), "demo"),
                 version(), self.device,
             )  # fmt: skip
@@ -307,7 +309,7 @@ class _Training:
         """Metadata in the checkpoints."""
         return {
             "task": self.cfg.task.name,
-            "dataset": str(self.cfg.dataset),
+            "dataset": str(self.cfg.input_file),
             "dataset_digest": identity["dataset"],
             "num_train_demos": len(self.facts.masks["train"]),
             "seed": self.cfg.seed,

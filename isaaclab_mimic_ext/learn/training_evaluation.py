@@ -50,7 +50,7 @@ class TrainingEvaluation:
         self._rules = Rules(
             seed=seed,
             num_episodes=cfg.num_eval_episodes,
-            horizon=horizon_from_demos(cfg.dataset),
+            horizon=horizon_from_demos(cfg.input_file),
             num_success_steps=cfg.datagen_config.num_success_steps,
             any_step=cfg.datagen_config.success_rule == "any_step",
         )

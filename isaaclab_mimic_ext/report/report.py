@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
-from isaaclab_mimic_ext.files.writing import write_text
+from isaaclab_mimic_ext.files.writing import check_output, write_text
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
 from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
 from isaaclab_mimic_ext.run.result import INTERRUPTED
@@ -38,29 +39,34 @@ class RunReport:
     num_failed: int
 
 
+@renamed_arguments(output_dir="input_dir", report_file="output_file")
 def report_run(
-    output_dir: str | Path,
-    report_file: str | Path | None = None,
+    input_dir: str | Path,
+    output_file: str | Path | None = None,
     *,
     pictures: bool = True,
     num_failures: int = 3,
     clips: bool = True,
+    overwrite: bool = False,
 ) -> RunReport:
     """Write a page about a run, finished or in progress: success by subtask, place and source demo, failure reasons.
 
     Args:
-        output_dir: folder of the run.
-        report_file: file of the page; None: `report.html` in the folder of the run. An existing page is replaced.
+        input_dir: folder of the run.
+        output_file: file of the page; None: `report.html` in the folder of the run, which is replaced.
         pictures: run some failed trials again and draw them.
         num_failures: number of trials that are drawn per failure reason.
         clips: draw a video of each of these trials, too.
+        overwrite: replace an existing `output_file`.
 
     Raises:
         SourceDataError: the folder does not contain a run, or its store cannot be read.
-        OutputError: the page cannot be written.
+        OutputError: the page exists (without `overwrite`), or cannot be written.
     """
-    folder = RunFolder(Path(output_dir))
-    path = Path(report_file) if report_file is not None else folder.report
+    folder = RunFolder(Path(input_dir))
+    path = folder.report if output_file is None else Path(output_file)
+    if output_file is not None:
+        check_output(path, overwrite)
     records = read_records(folder.store)
     state = _state(folder, records.facts)
     if state not in STATES_WITHOUT_RESULT:
@@ -136,4 +142,4 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
 
 
 def _write(path: Path, page: str) -> None:
-    write_text(path, page, "report_file", "use a writable folder", OutputError)
+    write_text(path, page, "output_file", "use a writable folder", OutputError)

@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.boundaries import rising_steps
 from isaaclab_mimic_ext.errors import OutputError
-from isaaclab_mimic_ext.files.writing import write_errors, write_text
+from isaaclab_mimic_ext.files.writing import check_output, write_text
 from isaaclab_mimic_ext.report.charts import (
     CELL_INK,
     GRID,
@@ -55,14 +55,10 @@ def write_timeline(examination: Examination, path: Path, overwrite: bool = False
     Raises:
         OutputError: the file exists, or cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise OutputError(f"picture_file: '{path}' already exists; use another file, or overwrite=true")
-    remedy = "use a writable folder"
-    with write_errors(path, "picture_file", remedy, OutputError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    check_output(path, overwrite)
     if path.suffix == ".html":
         page = render("timeline.html", title=f"check_demos: {examination.report.path}", chart=_draw(examination, None))
-        write_text(path, page, "picture_file", remedy, OutputError)
+        write_text(path, page, "output_file", kind=OutputError)
     else:
         _draw(examination, path)
 

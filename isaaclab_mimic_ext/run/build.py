@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg, MimicEnvCfg, SubTaskConfig
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -87,11 +88,12 @@ class SourceDemos(Sequence[SourceDemo]):
         return len(self.demos)
 
 
-def load_demos(path: str | Path, env: MimicEnv, use_skillgen: bool | None = None) -> SourceDemos:
+@renamed_arguments(path="input_file")
+def load_demos(input_file: str | Path, env: MimicEnv, use_skillgen: bool | None = None) -> SourceDemos:
     """Read annotated source demos, and check that trials in `env` can be generated from them.
 
     Args:
-        path: file written by `annotate`, Isaac Lab Mimic or `import_mimicgen`.
+        input_file: file written by `annotate`, Isaac Lab Mimic or `import_mimicgen`.
         env: environment of `make_env`; its task defines the required objects and signals.
         use_skillgen: also read the start signals of subtasks, for SkillGen; None: if the task uses SkillGen.
 
@@ -102,7 +104,7 @@ def load_demos(path: str | Path, env: MimicEnv, use_skillgen: bool | None = None
     task = config_of(env)
     uses_skillgen = task.datagen_config.use_skillgen if use_skillgen is None else use_skillgen
     task = replace(task, datagen_config=replace(task.datagen_config, use_skillgen=uses_skillgen))
-    demos = SourceDemos(Path(path), tuple(_read_demos(path, task, env)))
+    demos = SourceDemos(Path(input_file), tuple(_read_demos(input_file, task, env)))
     build_source_pool(task, env, demos)
     return demos
 

@@ -235,7 +235,7 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     mark_reported(folder)
     log.info("Saved %s to %s", counted(result.num_demos, "demo"), folder.demos)
-    log.info("To see success per subtask, initial object position and source demo: mimic report output_dir=%s", folder.path)
+    log.info("To see success per subtask, initial object position and source demo: mimic report input_dir=%s", folder.path)
 
 
 def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:

@@ -17,7 +17,7 @@ def check_demos(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def test_healthy_demos_exit_with_0_and_write_a_picture(tmp_path: Path) -> None:
-    done = check_demos(tmp_path, "picture_file=pictures/demos.html")
+    done = check_demos(tmp_path, "output_file=pictures/demos.html")
     (line,) = done.stderr.splitlines()
     assert done.returncode == 0 and line.endswith("] Saved the picture to pictures/demos.html")
     assert done.stdout.splitlines()[-1] == "0 errors, 0 warnings, 0 notes: ready to generate"
@@ -37,7 +37,7 @@ def test_faulty_demos_exit_with_1_and_print_valid_json(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["input_file=none.hdf5"], "none.hdf5: not found"),
-        (["picture_file=demos.jpg"], "picture_file: must end with .png or .html (got 'demos.jpg')"),
+        (["output_file=demos.jpg"], "output_file: must end with .png or .html (got 'demos.jpg')"),
         (["num_draws=0"], "num_draws: must be >= 1 (got 0)"),
         (["num_draw=5"], "did you mean 'num_draws'?"),
         (["subtask_configs.franka.0.object_ref=ketchop"], "did you mean 'ketchup'?"),

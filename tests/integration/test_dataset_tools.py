@@ -48,7 +48,7 @@ BAD_INPUT = [
     ("split_dataset", ["input_file=good.hdf5", "--by_source_demo"], ["good.hdf5", "demo_0", "source_demos"]),
     ("replay_demos", ["input_file=good.hdf5", "num_envs=0"], ["num_envs", "0"]),
     ("replay_demos", ["input_file=good.hdf5", "sim=isaaclab"], ["SimulatorUnavailable: sim.engine: Isaac Lab is not"]),
-    ("replay_demos", ["input_file=good.hdf5", "video_file=a.gif"], ["a.gif", "'.mp4'"]),
+    ("replay_demos", ["input_file=good.hdf5", "output_file=a.gif"], ["a.gif", ".mp4"]),
     ("replay_demos", ["input_file=newer.hdf5"], ["newer.hdf5", "format_version is 2"]),
 ]
 # fmt: on
@@ -160,7 +160,7 @@ def test_video_shows_the_replayed_states(generated: Path, tmp_path: Path, monkey
     shown = []
     monkeypatch.setattr(replaying, "write_states_video", lambda demos, *_, **__: shown.extend(demos))
     video = str(tmp_path / "a.mp4")
-    replay_dataset(generated, num_envs=3, video_file=video, num_video_demos=2)
+    replay_dataset(generated, num_envs=3, output_file=video, num_video_demos=2)
     with h5py.File(generated) as file:
         for index, demo in enumerate(shown):
             recorded = file[f"data/demo_{index}/states/rigid_object/ketchup/root_pose"][()]
@@ -173,7 +173,7 @@ def test_replay_refuses_existing_videos_other_actions_and_unknown_tasks(generate
     path.write_bytes(generated.read_bytes())
     (tmp_path / "there.mp4").touch()
     with pytest.raises(OutputError, match="exists"):
-        command("replay", replay_cfg(path, video_file=str(tmp_path / "there.mp4")))
+        command("replay", replay_cfg(path, output_file=str(tmp_path / "there.mp4")))
     with h5py.File(path, "r+") as file:
         env_args = json.loads(file["data"].attrs["env_args"])
         file["data"].attrs["env_args"] = json.dumps(env_args | {"action": {"type": "joint"}})

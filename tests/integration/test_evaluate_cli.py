@@ -158,7 +158,7 @@ def test_report_of_an_included_sweep_names_the_swept_field(tmp_path: Path) -> No
     done = run_script("generate", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "sweeps/settling").iterdir()
-    done = run_script("sweep_report", f"sweep_dir={folder}", cwd=tmp_path)
+    done = run_script("sweep_report", f"input_dir={folder}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "num_settle_steps_before_gripper" in done.stdout
     values = [outcome["values"] for outcome in json.loads((folder / "sweep.json").read_text())["outcomes"]]

@@ -111,7 +111,7 @@ def test_sweep_of_processes_can_be_reported(kinematic_source: Path, tmp_path: Pa
     place = "hydra.sweep.dir=sweep"
     words = [*SWEEP, f"input_file={kinematic_source}", *run, place, "++all_subtasks.action_noise=0.0,0.01"]
     subprocess.run([*script, *words], cwd=tmp_path, check=True, timeout=HANG_S, capture_output=True)
-    done = run_script("sweep_report", "sweep_dir=sweep", cwd=tmp_path)
+    done = run_script("sweep_report", "input_dir=sweep", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
     assert [parameter["name"] for parameter in content["parameters"]] == ["action_noise"]

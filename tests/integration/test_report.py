@@ -206,7 +206,7 @@ def test_run_without_failures_has_a_page(kinematic_source: Path, tmp_path: Path)
 
 def test_run_in_progress_has_a_page_with_or_without_ended_trials(run: RunFolder, tmp_path: Path) -> None:
     with locked(run):
-        page = write_page(run, pictures=False, report_file=str(tmp_path / "page.html"))
+        page = write_page(run, pictures=False, output_file=str(tmp_path / "page.html"))
     check_page(page)
     assert "in progress" in page
     empty = RunFolder(tmp_path / "empty")
@@ -255,18 +255,28 @@ def test_damaged_store_is_refused(run: RunFolder, tmp_path: Path, damage: Callab
 
 
 def test_page_that_cannot_be_written_is_reported(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"report_file: .* cannot be written"):
-        write_page(run, pictures=False, report_file=str(tmp_path / "nowhere" / "page.html"))
+    (tmp_path / "nowhere").touch()
+    with pytest.raises(OutputError, match=r"output_file: .* cannot be written"):
+        write_page(run, pictures=False, output_file=str(tmp_path / "nowhere" / "page.html"))
+
+
+def test_given_page_is_replaced_only_with_overwrite(run: RunFolder, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("notes")
+    with pytest.raises(OutputError, match=r"output_file: .* already exists; use another output_file, or overwrite=true"):
+        write_page(run, pictures=False, output_file=str(page))
+    assert page.read_text() == "notes"
+    assert "<html" in write_page(run, pictures=False, output_file=str(page), overwrite=True)
 
 
 def test_number_of_drawn_failures_must_be_positive() -> None:
     with pytest.raises(ConfigError, match=r"num_failures: must be >= 1 \(got 0\); pictures=false draws none"):
-        validate(ReportCfg(output_dir="run", num_failures=0))
+        validate(ReportCfg(input_dir="run", num_failures=0))
 
 
 def test_script_writes_the_page_to_the_folder_of_the_run(run: RunFolder) -> None:
     run.report.unlink(missing_ok=True)
-    done = run_script("report", f"output_dir={run.path}", "pictures=false", cwd=run.path)
+    done = run_script("report", f"input_dir={run.path}", "pictures=false", cwd=run.path)
     assert done.returncode == 0, done.stderr
     assert str(run.report) in done.stdout
     check_page(run.report.read_text())

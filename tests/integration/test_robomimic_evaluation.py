@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a training of two epochs, with a checkpoint for each epoch."""
     folder = tmp_path_factory.mktemp("training")
     dataset = make_train_file(folder / "demo.hdf5")
-    done = run("train", f"dataset={dataset}", "output_dir=run", "epochs=2", "save_every=1", *SMALL, cwd=folder)
+    done = run("train", f"input_file={dataset}", "output_dir=run", "epochs=2", "save_every=1", *SMALL, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"
 

@@ -39,7 +39,7 @@ def command(dataset: Path, output: Path, *arguments: str, algo: str = "bc") -> l
 
 
 def overrides(dataset: Path, output: Path, *arguments: str, algo: str = "bc") -> list[str]:
-    words = [f"dataset={dataset}", f"output_dir={output}", f"algo={algo}", *FAST]
+    words = [f"input_file={dataset}", f"output_dir={output}", f"algo={algo}", *FAST]
     return [*words, *([SMALL[algo]] if algo in SMALL else []), *arguments]
 
 

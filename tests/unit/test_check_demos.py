@@ -306,7 +306,7 @@ def test_picture_shows_every_demo_and_is_not_overwritten(
     path = planted_file(CLEAN, tmp_path / "ill.hdf5", planted.move_gripper(-20), [ILL])
     picture = tmp_path / f"demos{suffix}"
     with caplog.at_level(logging.INFO):
-        command("check", config(f"input_file={path}", f"picture_file={picture}"))
+        command("check", config(f"input_file={path}", f"output_file={picture}"))
     assert f"Saved the picture to {picture}" in caplog.messages
     content = picture.read_bytes()
     if suffix == ".html":
@@ -315,5 +315,5 @@ def test_picture_shows_every_demo_and_is_not_overwritten(
         check_page(content.decode())
     else:
         assert content.startswith(b"\x89PNG")
-    with pytest.raises(OutputError, match="already exists; use another file, or overwrite=true"):
-        command("check", config(f"input_file={path}", f"picture_file={picture}"))
+    with pytest.raises(OutputError, match="already exists; use another output_file, or overwrite=true"):
+        command("check", config(f"input_file={path}", f"output_file={picture}"))

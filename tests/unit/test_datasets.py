@@ -166,7 +166,7 @@ def test_summary_counts_demos_steps_successes_and_masks(dataset):
         data["demo_0"].attrs["source_demos"] = np.array([[0, 0, 1]])
         data["demo_1"].attrs["source_demos"] = np.array([[1, 1, 1]])
     split_dataset(dataset, 0.75, seed=1)
-    summary = inspect_dataset(dataset, with_digest=True)
+    summary = inspect_dataset(dataset, digest=True)
     assert (summary.num_demos, summary.num_steps) == (12, sum(lengths))
     assert summary.lengths == {"min": min(lengths), "mean": pytest.approx(np.mean(lengths)), "max": max(lengths)}
     assert summary.success == {"true": 10, "false": 1, "unknown": 1}
@@ -246,7 +246,7 @@ def test_damaged_datatype_that_declares_references_is_refused(tmp_path: Path) ->
     content[header + 56] = 0x19
     path.write_bytes(content)
     with pytest.raises(SourceDataError, match=r"grasp: values of variable length need \d+ bytes \(got \d+\)"):
-        inspect_dataset(path, with_digest=True)
+        inspect_dataset(path, digest=True)
 
 
 def test_values_of_variable_length_are_read(tmp_path: Path) -> None:
@@ -256,4 +256,4 @@ def test_values_of_variable_length_are_read(tmp_path: Path) -> None:
         file["data/demo_0/words"] = ["of", "any", "length"]
         file["data/demo_0/none"] = h5py.Empty(h5py.string_dtype())
         file.create_dataset("data/demo_0/unset", (5,), h5py.vlen_dtype(np.int32))
-    inspect_dataset(path, with_digest=True)
+    inspect_dataset(path, digest=True)

@@ -38,7 +38,7 @@ def test_written_demo_matches_its_digest_in_every_format(tmp_path: Path, options
 
 
 def inspect_whole(path: Path) -> DatasetSummary:
-    return inspect_dataset(path, with_digest=True)
+    return inspect_dataset(path, digest=True)
 
 
 @pytest.mark.parametrize("read", [read_demos, inspect_whole, lambda path: list(stream_demos(path))])

@@ -56,6 +56,7 @@ files <- task <- config <- envs, demos <- plan <- run <- datasets <- checks, lea
 PARTS_OF_COMMANDS = {
     "test_command_line.py": {"commands.launch", "commands.overrides"},
     "test_config.py": {"commands.overrides"},
+    "test_common_names.py": {"commands.overrides"},
     "test_isaaclab_launch.py": {"commands.overrides"},
     "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_steps"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},

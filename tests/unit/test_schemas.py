@@ -95,10 +95,10 @@ WRONG_TYPES = [
 
 
 NOT_SET = [
-    ("train", "dataset: must be set, e.g. dataset=datasets/run/demo.hdf5"),
+    ("train", "input_file: must be set, e.g. input_file=datasets/run/demo.hdf5"),
     ("inspect_dataset", "input_file: must be set, e.g. input_file=datasets/run/demo.hdf5"),
     ("merge_datasets", "input_file: must be set, e.g. input_file=[a.hdf5,b.hdf5]"),
-    ("sweep_report", "sweep_dir: must be set, e.g. sweep_dir=datasets/sweep"),
+    ("sweep_report", "input_dir: must be set, e.g. input_dir=datasets/sweep"),
 ]
 
 
@@ -110,8 +110,8 @@ def test_field_that_must_be_set_is_reported_with_an_example(script: str, message
 WITHOUT_FIELD = [
     ("inspect_dataset", "demo.hdf5", "input_file=demo.hdf5"),
     ("merge_datasets", "demo.hdf5", "input_file=[demo.hdf5]"),
-    ("train", "demo.hdf5", "dataset=demo.hdf5"),
-    ("report", "run", "output_dir=run"),
+    ("train", "demo.hdf5", "input_file=demo.hdf5"),
+    ("report", "run", "input_dir=run"),
     ("evaluate", "best.pth", "checkpoint=best.pth"),
 ]
 
@@ -144,7 +144,7 @@ def test_unread_field_is_refused_with_the_commands_that_have_it(script: str, wor
 @pytest.mark.parametrize("script", SCENE_COMMANDS)
 def test_a_task_file_serves_every_command(script: str, task: str) -> None:
     output = {"check_demos": [], "record_demos": ["output_file=x"], "annotate_demos": ["input_file=x", "output_file=x"]}
-    needed = [*output.get(script, ["output_dir=x"]), *(["dataset=x"] if script == "train" else [])]
+    needed = [*output.get(script, ["output_dir=x"]), *(["input_file=x"] if script == "train" else [])]
     cfg = load_config(script, [f"task={task}", *needed])
     assert isinstance(cfg, SCRIPT_SCHEMAS[script])
 
@@ -165,7 +165,7 @@ def test_deprecated_field_is_accepted_with_a_warning(script: str, tmp_path: Path
     text = "# @package _global_\ndefaults: [desktop_organizer]\ndatagen_config: {name: demo}\n"
     (tmp_path / "task" / "mine.yaml").write_text(text)
     needed = {"check_demos": [], "annotate_demos": ["input_file=x", "output_file=x"], "record_demos": ["output_file=x"]}
-    words = [*needed.get(script, ["output_dir=x"]), *(["dataset=x"] if script == "train" else [])]
+    words = [*needed.get(script, ["output_dir=x"]), *(["input_file=x"] if script == "train" else [])]
     load_config(script, ["task=mine", *words], config_dirs=[tmp_path])
     assert translate(["datagen_config.name=demo", "num_demos=3"], SCRIPT_SCHEMAS[script]) == ["num_demos=3"]
     assert [record.message.partition(":")[0] for record in caplog.records] == ["datagen_config.name is deprecated"] * 2

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
 from isaaclab_mimic_ext.files.demo import Demo, is_image, is_rgb
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts, stream_demos
@@ -71,10 +72,13 @@ class _Columns:
     scalars: tuple[str, ...]
 
 
-def export_lerobot(path: str | Path, output: str | Path, options: LeRobotOptions, overwrite: bool = False) -> LeRobotExport:
-    """Convert a dataset, demo by demo, to a LeRobot dataset in the folder `output`.
+@renamed_arguments(path="input_file", output="output_dir")
+def export_lerobot(
+    input_file: str | Path, output_dir: str | Path, options: LeRobotOptions, overwrite: bool = False
+) -> LeRobotExport:
+    """Convert a dataset, demo by demo, to a LeRobot dataset in the folder `output_dir`.
 
-    The folder has the name `<output>.part` until it is complete.
+    The folder has the name `<output_dir>.part` until it is complete.
 
     Raises:
         DependencyMissing: `lerobot` cannot be imported.
@@ -83,21 +87,21 @@ def export_lerobot(path: str | Path, output: str | Path, options: LeRobotOptions
         OutputError: the folder exists or cannot be written.
     """
     dataset_class = _lerobot_dataset()
-    facts = read_facts(path)
-    first = next(stream_demos(path))
+    facts = read_facts(input_file)
+    first = next(stream_demos(input_file))
     columns = _columns(first, options.state_keys)
     features = _features(first, columns, facts.is_xyzw, options.videos)
-    fps, output = _fps(facts, options.fps), Path(output)
-    repo_id = options.repo_id or f"local/{output.resolve().name}"
+    fps, output_dir = _fps(facts, options.fps), Path(output_dir)
+    repo_id = options.repo_id or f"local/{output_dir.resolve().name}"
     eef_names = facts.env_args.get("eef_names")
     robot = "_".join(map(str, eef_names)) if isinstance(eef_names, list) and eef_names else None
-    instruction = options.instruction or str(facts.env_args.get("env_name") or Path(path).stem).replace("_", " ")
-    with _new_folder(output, overwrite) as part:
+    instruction = options.instruction or str(facts.env_args.get("env_name") or Path(input_file).stem).replace("_", " ")
+    with _new_folder(output_dir, overwrite) as part:
         dataset = dataset_class.create(
             repo_id=repo_id, fps=fps, features=features, root=part, robot_type=robot, use_videos=options.videos
         )
         try:
-            for demo in stream_demos(path):
+            for demo in stream_demos(input_file):
                 for frame in _frames(demo, columns):
                     dataset.add_frame(frame | {"task": instruction})
                 dataset.save_episode()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo
@@ -57,8 +58,9 @@ class Imported:
     gripper_flipped: bool
 
 
+@renamed_arguments(path="input_file", output="output_file")
 def import_mimicgen(
-    path: str | Path, output: str | Path, options: ImportOptions, compress: bool = False, overwrite: bool = False
+    input_file: str | Path, output_file: str | Path, options: ImportOptions, compress: bool = False, overwrite: bool = False
 ) -> Imported:
     """Convert a file demo by demo. `load_source_demos` checks the result before it gets its name.
 
@@ -68,7 +70,7 @@ def import_mimicgen(
         OutputError: the output exists or cannot be written.
     """
     _check_options(options)
-    facts = read_facts(path)
+    facts = read_facts(input_file)
     flips = _flips_gripper(facts, options.gripper_sign)
     objects: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
@@ -79,10 +81,10 @@ def import_mimicgen(
             load_source_demos(part, [options.eef_name], objects, signals, action_dim)
         except SourceDataError as error:
             fault = str(error).removeprefix(f"{part}: ")
-            raise SourceDataError(f"{path}: the converted file is not valid: {fault}") from error
+            raise SourceDataError(f"{input_file}: the converted file is not valid: {fault}") from error
 
-    with new_dataset(facts, output, compress, overwrite, check) as sink:
-        for demo in stream_demos(path):
+    with new_dataset(facts, output_file, compress, overwrite, check) as sink:
+        for demo in stream_demos(input_file):
             names = _info_names(demo)
             if not sink.num_demos:
                 objects = tuple(_renamed(names["object_poses"], options.objects, "objects"))

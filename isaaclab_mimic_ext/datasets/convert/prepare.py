@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo, is_image
 from isaaclab_mimic_ext.files.stream import new_dataset, read_facts, stream_demos
@@ -45,8 +46,9 @@ class Prepared:
     obs_keys: tuple[str, ...]
 
 
+@renamed_arguments(path="input_file", output="output_file")
 def prepare_dataset(
-    path: str | Path, output: str | Path, options: PrepareOptions, compress: bool = False, overwrite: bool = False
+    input_file: str | Path, output_file: str | Path, options: PrepareOptions, compress: bool = False, overwrite: bool = False
 ) -> Prepared:
     """Copy a dataset, demo by demo, with `options` applied.
 
@@ -58,10 +60,10 @@ def prepare_dataset(
         OutputError: the output exists or cannot be written.
     """
     _check(options)
-    facts = read_facts(path)
+    facts = read_facts(input_file)
     keys: tuple[str, ...] = ()
-    with new_dataset(facts, output, compress, overwrite) as sink:
-        for demo in stream_demos(path):
+    with new_dataset(facts, output_file, compress, overwrite) as sink:
+        for demo in stream_demos(input_file):
             leaves = prepare_demo(demo, options)
             keys = keys or observation_keys(leaves)
             sink.add_demo(demo.name, leaves, demo.attributes)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.convert.mimicgen import SOURCE_STATES
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo
@@ -30,9 +31,10 @@ class Exported:
     has_info: bool
 
 
+@renamed_arguments(path="input_file", output="output_file")
 def export_robomimic(
-    path: str | Path,
-    output: str | Path,
+    input_file: str | Path,
+    output_file: str | Path,
     next_obs: bool = False,
     eef_name: str | None = None,
     compress: bool = False,
@@ -49,12 +51,12 @@ def export_robomimic(
         SourceDataError: the file is missing or damaged, or two observations would get the same name.
         OutputError: the output exists or cannot be written.
     """
-    facts = read_facts(path)
+    facts = read_facts(input_file)
     interface = {"env_interface_name": str(facts.env_args.get("env_name", "")), "env_interface_type": "isaaclab"}
     columns: dict[str, int] = {}
     has_info = False
-    with new_dataset(facts, output, compress, overwrite) as sink:
-        for demo in stream_demos(path):
+    with new_dataset(facts, output_file, compress, overwrite) as sink:
+        for demo in stream_demos(input_file):
             info = _datagen_info(demo, eef_name)
             states, columns = _states(demo)
             leaves = _leaves(demo, next_obs) | states | info
