@@ -24,6 +24,10 @@ class TaskSpecError(ConfigError):
     """A subtask, object, signal or constraint of a task definition is wrong."""
 
 
+class TaskCodeError(TaskSpecError):
+    """The Python code of a task raises an error, lacks a function, or returns a wrong value."""
+
+
 class SourceDataError(UsageError):
     """A dataset to read is missing, damaged, or made for a different task.
 

@@ -18,11 +18,14 @@ from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.compose import to_typed
 from isaaclab_mimic_ext.config.hydra import conf_dir, register
-from isaaclab_mimic_ext.errors import Interrupted, MimicError, OutputError
+from isaaclab_mimic_ext.errors import Interrupted, MimicError, OutputError, TaskCodeError
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+DEBUG = "MIMIC_DEBUG"
+"""Environment variable that `--debug` sets: show tracebacks of all errors."""
+_DEBUG_FLAG = "--debug"
 _LAUNCH = "isaaclab_mimic_ext.envs.isaaclab.launch"
 
 
@@ -93,6 +96,9 @@ def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
 
 def _run(name: str, job: "_Job") -> int:
     schema = SCRIPT_SCHEMAS[name]
+    if _DEBUG_FLAG in sys.argv:
+        sys.argv = [word for word in sys.argv if word != _DEBUG_FLAG]
+        os.environ[DEBUG] = "1"  # Also in the processes of a sweep.
     sys.argv[1:] = translate(sys.argv[1:], schema)
     config_dirs = [conf_dir(), *_config_dirs(sys.argv)]
     register(name, config_dirs)
@@ -173,5 +179,9 @@ def _discard_stdout() -> None:
 def _report(error: MimicError) -> int:
     if isinstance(error.__cause__, HDF5_ERRORS):
         _failed_writes.append(error)
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+        return error.exit_code
+    hint = f"; {_DEBUG_FLAG} shows the traceback" if isinstance(error, TaskCodeError) and error.__cause__ else ""
+    print(f"{type(error).__name__}: {error}{hint}", file=sys.stderr)
     return error.exit_code

@@ -14,16 +14,21 @@ from omegaconf.errors import (
     OmegaConfBaseException,
     ValidationError,
 )
+from yaml import YAMLError
 
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import example_of, field_of_path, unknown_field
 from isaaclab_mimic_ext.config.value_types import type_fault
 from isaaclab_mimic_ext.errors import choices
+from isaaclab_mimic_ext.task.folders import own_task_hint
+from isaaclab_mimic_ext.task.user_code import shown_path
 
 
 def explain(error: Exception, script: str) -> str:
     """Return a one-line message for an error of Hydra or OmegaConf in the composition of the configuration of `script`."""
     cause = _omegaconf_cause(error)
+    if isinstance(error, YAMLError):
+        return _explain_yaml(error)
     if isinstance(error, MissingConfigException):
         return _explain_missing_config(error)
     if isinstance(error, OverrideParseException):
@@ -41,8 +46,8 @@ def explain(error: Exception, script: str) -> str:
 
 
 def is_config_error(error: Exception) -> bool:
-    """Return whether Hydra or OmegaConf raised an error."""
-    return isinstance(error, HydraException | OmegaConfBaseException)
+    """Return whether Hydra or OmegaConf raised an error, or a file is not valid YAML."""
+    return isinstance(error, HydraException | OmegaConfBaseException | YAMLError)
 
 
 def _omegaconf_cause(error: BaseException) -> OmegaConfBaseException | None:
@@ -56,11 +61,19 @@ def _omegaconf_cause(error: BaseException) -> OmegaConfBaseException | None:
     return found
 
 
+def _explain_yaml(error: YAMLError) -> str:
+    """Return a message with the file and line of an error in YAML."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+    place = f"{shown_path(mark.name)}:{mark.line + 1}: " if mark is not None else ""
+    return f"{place}is not valid YAML: {'; '.join(_lines(problem))}; check colons, quotes and indentation"
+
+
 def _explain_missing_config(error: MissingConfigException) -> str:
     name = error.missing_cfg_file or ""
     group, _, option = name.rpartition("/")
     if group and error.options is not None:
-        return f"{group}: '{option}' not found; {choices(option, error.options)}"
+        hint = own_task_hint() if group == "task" else ""
+        return f"{group}: '{option}' not found; {choices(option, error.options)}{hint}"
     return "; ".join(_lines(str(error)))
 
 

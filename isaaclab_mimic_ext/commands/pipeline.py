@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, 
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.learn.train import load_settings
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
-from isaaclab_mimic_ext.task.definition import task_dirs
+from isaaclab_mimic_ext.task.folders import task_dirs
 
 log = logging.getLogger(__name__)
 

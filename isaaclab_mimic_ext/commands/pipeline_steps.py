@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder
-from isaaclab_mimic_ext.task.definition import task_dir, task_dirs
+from isaaclab_mimic_ext.task.folders import task_dir, task_dirs
 
 STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
 """Verbs that a pipeline runs; `PipelineCfg` has a field of overrides for each."""

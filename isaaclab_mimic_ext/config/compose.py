@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.config.hydra import conf_dir, register
 from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.task.folders import own_task_hint
 
 if TYPE_CHECKING:
     from isaaclab_mimic_ext.task.definition import Task
@@ -59,7 +60,7 @@ def load_task_config(name: str, config_dirs: Sequence[Path] = ()) -> tuple[str, 
     folders = [conf_dir(), *config_dirs]
     names = sorted({path.stem for folder in folders for path in (folder / "task").glob("*.yaml")} - {"isaaclab"})
     if name not in names:
-        raise ConfigError(f"task: '{name}' not found; {choices(name, names)}")
+        raise ConfigError(f"task: '{name}' not found; {choices(name, names)}{own_task_hint()}")
     cfg = load_config("generate", [f"task={name}", "input_file=none", "output_dir=none"], config_dirs=config_dirs)
     return cfg.task.name, MimicEnvCfg(**{field.name: getattr(cfg, field.name) for field in fields(MimicEnvCfg)})
 

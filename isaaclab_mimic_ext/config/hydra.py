@@ -17,6 +17,8 @@ from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type
 from isaaclab_mimic_ext.config.deprecated import drop_deprecated, rename_fields
 from isaaclab_mimic_ext.config.help import field_help
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
+from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.task.user_code import shown_path
 
 DATASETS_DIR = Path("datasets")
 LOGS_DIR = Path("logs")
@@ -79,11 +81,26 @@ def _read_files_for(script: str) -> None:
             result = super().load_config(config_path)
             rename_fields(result.config, script)
             if config_path.startswith("task/"):
+                _check_task_file(Path(self.path) / self._normalize_file_name(config_path), result)
                 drop_deprecated(result.config)
                 drop_unread(result.config, SCRIPT_SCHEMAS[script], MimicEnvCfg)
             return result
 
     SourcesRegistry.instance().types["file"] = CommandFileSource
+
+
+def _check_task_file(path: Path, result: Any) -> None:
+    """Check the package and the task of a task file.
+
+    Raises:
+        ConfigError: the file lacks the line with its package, or the name of its task.
+    """
+    place = shown_path(path)
+    if result.header.get("package") != "_global_":
+        raise ConfigError(f"{place}: the first line must be '# @package _global_', because a task sets fields of all groups")
+    has_base = isinstance(result.config, DictConfig) and "defaults" in result.config
+    if not has_base and not OmegaConf.select(result.config, "task.name"):
+        raise ConfigError(f"{place}: task.name must be set; add the line 'task: {{name: <folder of the task>}}'")
 
 
 def drop_unread(config: Any, schema: Any, of_task: Any) -> None:

@@ -22,7 +22,8 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.run.lanes import Lanes
-from isaaclab_mimic_ext.task.definition import available_tasks, load_task
+from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.folders import available_tasks
 
 EMBEDDED = ("mujoco", "kinematic")
 """Engines that need only this package and its extras."""

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation, isaaclab_module, resolve_physics
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
+from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ def _check_arguments(task: Any, num_envs: Any, device: Device) -> None:
     if not isinstance(task, Task):
         remedy = "use load_task(<name>), or an instance of your own subclass of Task"
         raise ConfigError(f"task: must be a Task (got {task!r}); {remedy}")
+    check_definition(task)
     if not isinstance(num_envs, int) or num_envs < 1:
         raise ConfigError(f"num_envs: must be an integer >= 1 (got {num_envs!r})")
     if (fault := device_fault(str(device))) is not None:

@@ -5,8 +5,6 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.memory import check_memory
+from isaaclab_mimic_ext.envs.mujoco_model import arm_joints, build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import (
     FINGER_OPEN,
     JOINT_LIMITS,
@@ -23,7 +22,7 @@ from isaaclab_mimic_ext.envs.panda.kinematics import (
     point_jacobian,
     pose_error,
 )
-from isaaclab_mimic_ext.errors import ConfigError, SimulationError, SimulatorUnavailable
+from isaaclab_mimic_ext.errors import ConfigError, SimulationError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -183,51 +182,6 @@ _QPOS_OF_POSE_XYZW = (0, 1, 2, 4, 5, 6, 3)
 """Index into a free joint's qpos (position, quaternion wxyz) of each entry of a pose (position, quaternion xyzw)."""
 
 
-def import_mujoco(with_batches: bool = False) -> ModuleType:
-    """Import MuJoCo. Rendering also works with older versions, such as the one installed with Isaac Lab's Newton.
-
-    Args:
-        with_batches: also import `mujoco.batch`, which the engine needs.
-
-    Raises:
-        SimulatorUnavailable: MuJoCo is not installed, is too old, or cannot be imported.
-    """
-    try:
-        import mujoco
-
-        if with_batches:
-            import mujoco.batch
-    except ImportError as error:
-        raise SimulatorUnavailable(
-            f"mujoco: requires MuJoCo >= 3.17 ({error}); install with `pip install isaaclab-mimic-ext[mujoco]`"
-        ) from error
-    except Exception as error:  # The import loads the OpenGL bindings of MUJOCO_GL, which raise many types of errors.
-        raise SimulatorUnavailable(
-            f"mujoco: cannot be imported: {error}; unset MUJOCO_GL, or set it to a backend that works: egl, glfw, osmesa"
-        ) from error
-    return mujoco
-
-
-def build_model(task: Task) -> Any:
-    """Compile the `mujoco.MjModel` of a task's scene.
-
-    Raises:
-        SimulatorUnavailable: MuJoCo is not installed, or the task has no MuJoCo scene.
-    """
-    import_mujoco()
-    name = f"isaaclab_mimic_ext.tasks.{task.name}.mujoco_scene"
-    try:
-        scene = import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise SimulatorUnavailable(
-            f"sim.engine: task '{task.name}' has no scene for MuJoCo; define build_spec(task) in "
-            f"tasks/{task.name}/mujoco_scene.py"
-        ) from error
-    return scene.build_spec(task).compile()
-
-
 @dataclass(frozen=True)
 class SceneLayout:
     """Indices into MuJoCo's arrays, int64.
@@ -254,8 +208,7 @@ class SceneLayout:
     @classmethod
     def from_model(cls, model: Any, task: Task) -> "SceneLayout":
         """Indices of the task's arms and objects in a `mujoco.MjModel`."""
-        arm_joints = [f"joint{index + 1}" for index in range(NUM_ARM_JOINTS)]
-        names = [[f"{arm.name}/{joint}" for joint in (*arm_joints, "finger1", "finger2")] for arm in task.arms]
+        names = [arm_joints(arm.name) for arm in task.arms]
         joints = _ids(model.joint, names)
         roots = _ids(model.joint, task.object_names)
         qpos, dof = torch.from_numpy(model.jnt_qposadr).long(), torch.from_numpy(model.jnt_dofadr).long()

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
-from isaaclab_mimic_ext.envs.mujoco import SceneLayout, build_model, import_mujoco
+from isaaclab_mimic_ext.envs.mujoco import SceneLayout
+from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import JOINT_LIMITS, NUM_ARM_JOINTS, joint_step, point_jacobian, pose_error
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.envs.panda.shape import (
     Part,
     table_legs,
 )
+from isaaclab_mimic_ext.errors import TaskSpecError, choices
 from isaaclab_mimic_ext.task.definition import Task
 
 TIMESTEP = 0.002
@@ -31,7 +32,11 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
 
     Args:
         builders: for each of the task's objects: name -> function that adds geoms to its body.
+
+    Raises:
+        TaskSpecError: the names of `builders` differ from those of the task's objects.
     """
+    _check_builders(task, builders)
     spec = mujoco.MjSpec()
     spec.modelname = task.name
     spec.compiler.degree = False
@@ -45,6 +50,15 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
         joint.damping = (_AIR_DAMPING, 0.0, 0.0)
         builders[obj.name](body)
     return spec
+
+
+def _check_builders(task: Task, builders: Mapping[str, object]) -> None:
+    for name in task.object_names:
+        if name not in builders:
+            raise TaskSpecError(f"builders: no builder for object '{name}'; add '{name}': <function of its body>")
+    for name in builders:
+        if name not in task.object_names:
+            raise TaskSpecError(f"builders: '{name}' is not an object of the task; {choices(name, task.object_names)}")
 
 
 def add_parts(body: mujoco.MjsBody, parts: Sequence[Part]) -> None:

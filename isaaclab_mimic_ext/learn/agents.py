@@ -8,7 +8,7 @@ from typing import Any
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.task.definition import task_dir
+from isaaclab_mimic_ext.task.folders import task_dir
 
 Settings = dict[str, Any]
 """Configuration of an algorithm in robomimic's layout, as nested dicts."""

@@ -25,7 +25,8 @@ from isaaclab_mimic_ext.learn.policies import (
 )
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, horizon_from_demos
 from isaaclab_mimic_ext.rng import Domain, Draws
-from isaaclab_mimic_ext.task.definition import Task, task_dir
+from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.folders import task_dir
 
 
 def evaluate(

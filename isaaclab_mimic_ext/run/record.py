@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
@@ -17,17 +15,16 @@ from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.live import LIVE_REASONS, MAX_STEPS, LiveDevice, LiveRecording
 from isaaclab_mimic_ext.run.live_state import LiveLog, LiveMonitor
+from isaaclab_mimic_ext.run.operator_plan import MAX_PLAN_STEPS
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.teleoperation import OPERATOR_REASONS, Operator, record_demos
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.user_code import find_task_module, task_function
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
-
-MAX_PLAN_STEPS = 1000
-"""Horizon of demos of a scripted operator [steps]."""
 
 
 def record(
@@ -101,15 +98,17 @@ def load_operator(task: Task, teleop_device: str) -> Operator:
 
     Raises:
         UsageError: the task does not have this operator.
+        TaskCodeError: the module of the operator has an error.
     """
-    module = f"isaaclab_mimic_ext.tasks.{task.name}.operator"
-    if find_spec(module) is None:
+    module = find_task_module(task.name, "operator")
+    if module is None:
         raise UsageError(
             f"teleop_device: scripted operator of task '{task.name}' not found; "
             f"add tasks/{task.name}/operator.py, or use another teleop_device"
         )
-    name = "plan_demos" if teleop_device == "scripted" else "plan_fluent_demos"
-    planner = getattr(import_module(module), name, None)
+    if teleop_device == "scripted":
+        return task_function(module, "plan_demos", "object_poses, eef_pose, draws")
+    planner = getattr(module, "plan_fluent_demos", None)
     if planner is None:
         raise UsageError(f"teleop_device: '{teleop_device}' is not an operator of task '{task.name}'; choices: scripted")
     return planner

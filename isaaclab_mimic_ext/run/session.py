@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import Outcomes, RunStore
-from isaaclab_mimic_ext.task.definition import available_tasks
+from isaaclab_mimic_ext.task.folders import available_tasks
 
 
 class RunFolder(OutputFolder):

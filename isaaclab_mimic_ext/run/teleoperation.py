@@ -15,8 +15,10 @@ from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.operator_plan import plan_fault
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
+from isaaclab_mimic_ext.task.user_code import call_task_code, wrong_result
 
 NOT_SOLVED = 0
 """Code of the reason of a failed attempt of a scripted operator."""
@@ -124,7 +126,10 @@ def _plan(env: MimicEnv, operator: Operator, draws: Draws) -> OperatorPlan:
     num_demos = len(draws.trials)
     eef_pose = env.eef_pose[:num_demos]
     object_poses = by_name(env.object_names, env.object_pose[:num_demos])
-    return operator(object_poses, eef_pose[:, 0] if len(env.eef_names) == 1 else eef_pose, draws)
+    plan = call_task_code(operator, object_poses, eef_pose[:, 0] if len(env.eef_names) == 1 else eef_pose, draws)
+    if fault := plan_fault(plan, num_demos, env):
+        raise wrong_result(operator, fault)
+    return plan
 
 
 def _frames(env: MimicEnv, plan: OperatorPlan) -> Iterator[tuple[Tensor, Tensor]]:

@@ -6,15 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
+from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
+from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
 
 _GRIP_MARGIN = 0.01
 """Largest distance between an object's box and the end effector that holds the object [m]."""
@@ -123,6 +124,10 @@ class Task(ABC):
     config: Any = None
     """The task's `MimicEnvCfg` (subtasks, constraints, generation settings, randomization); set by `mimic.load_task`."""
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        guard_functions(cls)
+
     @cached_property
     def eef_names(self) -> tuple[str, ...]:
         return tuple(arm.eef_name for arm in self.arms)
@@ -207,34 +212,25 @@ class Task(ABC):
         return torch.zeros_like(scene.object_pose[:, self.object_id(object_name), 2, 3])
 
 
-def task_dirs() -> list[Path]:
-    """Folders that contain tasks: `tasks/`, then those of `--config-dir`."""
-    import isaaclab_mimic_ext.tasks as package
-
-    return [Path(folder) for folder in package.__path__]
-
-
-def task_dir(name: str) -> Path:
-    """Folder of a task; it need not exist."""
-    folders = [folder / name for folder in task_dirs()]
-    return next((folder for folder in folders if (folder / "task.py").is_file()), folders[0])
-
-
-def available_tasks() -> list[str]:
-    """Names of the available tasks, sorted: folders with a `task.py`."""
-    return sorted({path.parent.name for folder in task_dirs() for path in folder.glob("*/task.py")})
-
-
 def load_task(name: str) -> Task:
     """Create the task with this name.
 
     Raises:
         ConfigError: the task is not found.
+        TaskCodeError: the code of the task has an error.
     """
     if name not in available_tasks():
-        own = "; for your own task, use --config-dir <folder>"
-        raise ConfigError(f"task: '{name}' not found; {choices(name, available_tasks())}{own}")
-    return import_module(f"isaaclab_mimic_ext.tasks.{name}.task").make_task()
+        raise ConfigError(f"task: '{name}' not found; {choices(name, available_tasks())}{own_task_hint()}")
+    module = find_task_module(name, "task")
+    assert module is not None
+    make_task = task_function(module, "make_task", "")
+    task = call_task_code(make_task)
+    if not isinstance(task, Task):
+        raise wrong_result(make_task, f"must return an instance of a subclass of Task (got {task!r})")
+    check_definition(task)
+    if task.name != name:
+        raise wrong_result(make_task, f"the task must have the name of its folder, '{name}' (got '{task.name}')")
+    return task
 
 
 @cache

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.errors import TaskSpecError
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, yaw_matrix
 from isaaclab_mimic_ext.rng import Draws, Stream
 
@@ -84,12 +85,16 @@ class Hand:
         return hand_pose(self._coordinates + tremor)
 
     def plan(self, tremor: Tensor) -> HandPlan:
-        """Plan of all strokes up to the current frame, with `tremor` (D, F, C) added."""
+        """Plan of all strokes up to the current frame, with `tremor` (D, F, C) added.
+
+        Raises:
+            TaskSpecError: the strokes take more frames than `max_frames`, or a closed gripper is not opened again.
+        """
+        self._check()
         closed = torch.zeros_like(self._frame, dtype=torch.bool)
         for close_frame, open_frame in zip(self._close_frames, self._open_frames, strict=True):
             closed = closed | ((self._frame >= close_frame[:, None]) & (self._frame < open_frame[:, None]))
-        length = self.now.clamp(max=len(self._frame))
-        longest = int(length.max())
+        length, longest = self.now, int(self.now.max())
         return HandPlan(
             target_eef_pose=hand_pose((self._coordinates + tremor)[:, :longest]),
             gripper_action=torch.where(closed, -1.0, 1.0)[:, :longest, None],
@@ -97,6 +102,14 @@ class Hand:
             close_frames=torch.stack(self._close_frames, dim=1),
             open_frames=torch.stack(self._open_frames, dim=1),
         )
+
+    def _check(self) -> None:
+        longest, num_frames = int(self.now.max()), len(self._frame)
+        if longest > num_frames:
+            raise TaskSpecError(f"Hand: max_frames must be >= {longest}, the frames of all strokes (got {num_frames})")
+        if len(self._close_frames) != len(self._open_frames):
+            counts = f"got {len(self._close_frames)} close() and {len(self._open_frames)} open()"
+            raise TaskSpecError(f"Hand: each close() must be followed by an open() ({counts})")
 
     def _phase(self, duration: Tensor) -> Tensor:
         return ((self._frame - self.now[:, None] + 1) / duration[:, None]).clamp(0.0, 1.0)[..., None]

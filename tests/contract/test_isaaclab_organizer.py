@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.isaaclab.make import task_yaml, trial_events
-from isaaclab_mimic_ext.envs.mujoco import build_model
+from isaaclab_mimic_ext.envs.mujoco_model import build_model
 from isaaclab_mimic_ext.envs.panda.kinematics import EEF_OFFSET, FINGER_OPEN, HOME, JOINT_LIMITS, forward_kinematics
 from isaaclab_mimic_ext.envs.panda.shape import FIRST_COLLIDING_LINK, STIFFNESS
 from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE, STEP_DT

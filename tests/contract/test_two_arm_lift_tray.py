@@ -161,7 +161,7 @@ def test_trial_with_a_tilted_tray_cannot_succeed_until_the_next_reset(engine: st
 
 def test_arms_collide_with_objects_and_each_other_but_not_with_themselves() -> None:
     requires.module("mujoco.batch", "mujoco")
-    from isaaclab_mimic_ext.envs.mujoco import build_model
+    from isaaclab_mimic_ext.envs.mujoco_model import build_model
 
     def bits(name: str) -> dict[str, set[tuple[int, int]]]:
         model = build_model(load_task(name))

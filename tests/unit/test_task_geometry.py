@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from isaaclab_mimic_ext.envs.mujoco import build_model
+from isaaclab_mimic_ext.envs.mujoco_model import build_model
 from isaaclab_mimic_ext.envs.panda.kinematics import FINGER_OPEN, HAND_BOXES
 from isaaclab_mimic_ext.errors import TaskSpecError
 from isaaclab_mimic_ext.math import pose_from_pos_rot
 from isaaclab_mimic_ext.run.build import build_motion_planner
-from isaaclab_mimic_ext.task.definition import SceneObject, SceneState, available_tasks, load_task
+from isaaclab_mimic_ext.task.definition import SceneObject, SceneState, load_task
+from isaaclab_mimic_ext.task.folders import available_tasks
 from isaaclab_mimic_ext.tasks.desktop_organizer.task import DesktopOrganizer
 
 TOLERANCE = 1e-3

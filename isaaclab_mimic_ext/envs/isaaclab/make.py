@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.env import IsaacLabEnv
 from isaaclab_mimic_ext.envs.isaaclab.installation import PINOCCHIO, isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.task.definition import available_tasks
+from isaaclab_mimic_ext.task.folders import available_tasks
 
 log = logging.getLogger(__name__)
 

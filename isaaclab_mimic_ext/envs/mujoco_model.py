@@ -1,0 +1,148 @@
+"""MuJoCo model of a task's scene: `build_spec` of the task, checked for parts that the engine does not support."""
+
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from isaaclab_mimic_ext.envs.panda.kinematics import NUM_ARM_JOINTS
+from isaaclab_mimic_ext.envs.tabletop import STEP_DT
+from isaaclab_mimic_ext.errors import SimulatorUnavailable, choices
+from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
+
+_JOINT_TYPES = {"mjJNT_FREE": "free joint", "mjJNT_BALL": "ball joint", "mjJNT_SLIDE": "slide", "mjJNT_HINGE": "hinge"}
+
+
+def import_mujoco(with_batches: bool = False) -> ModuleType:
+    """Import MuJoCo. Rendering also works with older versions, such as the one installed with Isaac Lab's Newton.
+
+    Args:
+        with_batches: also import `mujoco.batch`, which the engine needs.
+
+    Raises:
+        SimulatorUnavailable: MuJoCo is not installed, is too old, or cannot be imported.
+    """
+    try:
+        import mujoco
+
+        if with_batches:
+            import mujoco.batch
+    except ImportError as error:
+        raise SimulatorUnavailable(
+            f"mujoco: requires MuJoCo >= 3.17 ({error}); install with `pip install isaaclab-mimic-ext[mujoco]`"
+        ) from error
+    except Exception as error:  # The import loads the OpenGL bindings of MUJOCO_GL, which raise many types of errors.
+        raise SimulatorUnavailable(
+            f"mujoco: cannot be imported: {error}; unset MUJOCO_GL, or set it to a backend that works: egl, glfw, osmesa"
+        ) from error
+    return mujoco
+
+
+def build_model(task: Task) -> Any:
+    """Compile the `mujoco.MjModel` of a task's scene.
+
+    Raises:
+        SimulatorUnavailable: MuJoCo is not installed, or the task has no MuJoCo scene.
+        TaskCodeError: `build_spec` of the task has an error, or its scene has parts that are not supported.
+    """
+    mujoco = import_mujoco()
+    scene = find_task_module(task.name, "mujoco_scene")
+    if scene is None:
+        raise SimulatorUnavailable(
+            f"sim.engine: task '{task.name}' has no scene for MuJoCo; define build_spec(task) in "
+            f"tasks/{task.name}/mujoco_scene.py"
+        )
+    build_spec = task_function(scene, "build_spec", "task")
+    spec = call_task_code(build_spec, task)
+    if not isinstance(spec, mujoco.MjSpec):
+        raise wrong_result(build_spec, f"must return a mujoco.MjSpec, as build_tabletop does (got {type(spec).__name__})")
+    for fault in _faults(spec, task):
+        raise wrong_result(build_spec, fault)
+    try:
+        return spec.compile()
+    except ValueError as error:
+        raise wrong_result(build_spec, f"the scene cannot be compiled: {_compile_fault(error, spec)}") from error
+
+
+def arm_joints(arm_name: str) -> list[str]:
+    """Names of the joints of an arm and its fingers, which are also the names of their actuators."""
+    return [f"{arm_name}/{joint}" for joint in (*(f"joint{index + 1}" for index in range(NUM_ARM_JOINTS)), *_FINGERS)]
+
+
+_FINGERS = ("finger1", "finger2")
+
+
+def _faults(spec: Any, task: Task) -> Iterator[str]:
+    """Faults of a scene: parts that are missing, and parts that are not supported."""
+    yield from _arm_faults(spec, task)
+    yield from _object_faults(spec, task)
+    of_arms = {joint for arm in task.arms for joint in arm_joints(arm.name)}
+    for joint in spec.joints:
+        if joint.name not in of_arms:
+            yield from _joint_faults(joint, task)
+    for actuator in spec.actuators:
+        if actuator.name not in of_arms:
+            yield f"actuator '{actuator.name}' is not supported, only the arms are commanded; remove it"
+    num_substeps = STEP_DT / spec.option.timestep
+    if abs(num_substeps - round(num_substeps)) > 1e-6 * num_substeps:
+        yield f"option.timestep: must divide the control step of {STEP_DT} s (got {spec.option.timestep}); use 0.002"
+
+
+def _arm_faults(spec: Any, task: Task) -> Iterator[str]:
+    for arm in task.arms:
+        wanted = [("joint", name, spec.joint) for name in arm_joints(arm.name)]
+        wanted += [("actuator", name, spec.actuator) for name in arm_joints(arm.name)]
+        for kind, name, find in [*wanted, ("site", f"{arm.name}/eef", spec.site)]:
+            if find(name) is None:
+                yield f"arm '{arm.name}': {kind} '{name}' not found; use build_tabletop, which adds the arms"
+
+
+def _object_faults(spec: Any, task: Task) -> Iterator[str]:
+    bodies = [body.name for body in spec.bodies]
+    for name in task.object_names:
+        body = spec.body(name)
+        if body is None:
+            yield f"body of object '{name}' not found; {choices(name, [body for body in bodies if body])}"
+            continue
+        joints = [joint for joint in body.joints if _kind(joint) == "free joint"]
+        if len(joints) > 1:
+            yield f"object '{name}' has {len(joints)} free joints ({_names(joints)}); it must have one, named '{name}'"
+        elif not joints or joints[0].name != name:
+            found = "none" if not joints else f"'{joints[0].name}'"
+            yield f"object '{name}' must have a free joint named '{name}' (got {found}); use add_freejoint(name='{name}')"
+
+
+def _joint_faults(joint: Any, task: Task) -> Iterator[str]:
+    """Faults of a joint that does not belong to an arm."""
+    body, kind = joint.parent.name, _kind(joint)
+    if kind != "free joint":
+        place = f"body '{body}' has joint '{joint.name}' ({kind})"
+        yield (
+            f"{place}: parts that move on joints are not supported yet, because their state would not be recorded; "
+            "remove the joint, which fixes the body to its parent"
+        )
+    elif body not in task.object_names:
+        yield (
+            f"body '{body}' has free joint '{joint.name}', but is not one of the task's objects; add a SceneObject to "
+            "`objects`, or remove the joint, which fixes the body"
+        )
+
+
+def _kind(joint: Any) -> str:
+    return _JOINT_TYPES[joint.type.name]
+
+
+def _names(items: list[Any]) -> str:
+    return ", ".join(f"'{item.name}'" for item in items)
+
+
+def _compile_fault(error: ValueError, spec: Any) -> str:
+    """Text of an error of MuJoCo's compiler in one line, with the body of a geom without a name."""
+    text, _, element = str(error).removeprefix("Error: ").partition("\n")
+    found = re.match(r"Element name '(.*)', id (\d+)", element)
+    if found is None:
+        return " ".join(f"{text} {element}".split())
+    bodies = [geom.parent.name for geom in spec.geoms if geom.id == int(found[2]) and " geom" in text]
+    owner = f"of body '{bodies[0]}'" if bodies else f"'{found[1]}'"
+    return f"{text} ({'geom ' if bodies else ''}{owner})"
