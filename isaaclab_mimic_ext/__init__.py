@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         SimulationError,
         SimulatorUnavailable,
         SourceDataError,
+        TaskCodeError,
         TaskSpecError,
         UsageError,
     )
@@ -123,6 +124,7 @@ _PUBLIC = {
     "MimicError": "errors:MimicError",
     "UsageError": "errors:UsageError",
     "ConfigError": "errors:ConfigError",
+    "TaskCodeError": "errors:TaskCodeError",
     "TaskSpecError": "errors:TaskSpecError",
     "SourceDataError": "errors:SourceDataError",
     "OutputError": "errors:OutputError",
@@ -173,6 +175,7 @@ __all__ = [
     "SubTaskConfig",
     "SubTaskConstraintConfig",
     "Task",
+    "TaskCodeError",
     "TaskSpecError",
     "UsageError",
     "annotate",

@@ -14,7 +14,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
     ValidationError,
 )
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import example_of, field_of_path, unknown_field

@@ -10,9 +10,9 @@ import h5py
 import pytest
 
 from tests import requires
-from tests.forked_scripts import ROOT, run_mimic
+from tests.forked_scripts import run_mimic
+from tests.own_task import PAGE, files_of_the_page, write_task
 
-PAGE = ROOT / "docs/new_task.md"
 MOST_LINES = 100
 SHORTER = {
     "record": ["num_demos=4"],
@@ -32,12 +32,6 @@ SHORTER = {
 """Overrides of the commands on the page that make the test cheaper."""
 
 
-def files_of_the_page() -> dict[str, str]:
-    """Path -> content of all blocks that follow the name of their file."""
-    blocks = re.findall(r"^`(my_tasks/\S+)`\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return dict(blocks)
-
-
 def commands_of_the_page() -> list[list[str]]:
     blocks = re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return [shlex.split(line) for block in blocks for line in block.splitlines()]
@@ -53,10 +47,7 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, content in files_of_the_page().items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+    write_task(tmp_path)
     return tmp_path
 
 

@@ -102,6 +102,7 @@ ERRORS = {
     mimic.MimicError: 1,
     mimic.UsageError: 2,
     mimic.ConfigError: 2,
+    mimic.TaskCodeError: 2,
     mimic.TaskSpecError: 2,
     mimic.SourceDataError: 2,
     mimic.OutputError: 2,
