@@ -9,9 +9,10 @@ from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
-from isaaclab_mimic_ext.files.writing import check_output
+from isaaclab_mimic_ext.files.writing import store_path
 from isaaclab_mimic_ext.run.live import LiveDevice
 from isaaclab_mimic_ext.run.record import load_operator, record
+from isaaclab_mimic_ext.run.recording import RecordingFiles
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.teleoperation import Operator
 from isaaclab_mimic_ext.task.definition import load_task
@@ -32,7 +33,7 @@ def main(cfg: RecordDemosCfg) -> RunResult:
         MimicError: the recording failed.
     """
     torch.set_num_threads(1)
-    check_output(Path(cfg.output_file), cfg.overwrite)
+    RecordingFiles(Path(cfg.output_file)).check(cfg.overwrite, cfg.resume)
     operator = None
     if cfg.teleop_device == KEYBOARD:
         _check_window(cfg)
@@ -50,18 +51,24 @@ def main(cfg: RecordDemosCfg) -> RunResult:
                 config=DataGenConfig(**asdict(cfg.datagen_config)),
                 recorder=cfg.recorder,
                 overwrite=cfg.overwrite,
+                resume=cfg.resume,
                 operator_name=cfg.teleop_device,
                 should_stop=lambda: stop.requested,
             )
     finally:
         env.close()
     if result.is_interrupted:
-        stop.raise_interrupted(f"{counted(result.num_demos, 'demo is', 'demos are')} in {result.dataset}")
+        running = "; the running attempt was discarded" if operator is None else ""
+        stop.raise_interrupted(f"{_kept(result)}{running}; to continue, use resume=true")
     if not result.target_reached:
-        raise BudgetExhausted(
-            f"{result.stop_reason}; {counted(result.num_demos, 'demo is', 'demos are')} in {result.dataset}"
-        )
+        raise BudgetExhausted(f"{result.stop_reason}; {_kept(result)}; to continue, use resume=true with a larger budget")
     return result
+
+
+def _kept(result: RunResult) -> str:
+    if result.is_written:
+        return f"{counted(result.num_demos, 'demo is', 'demos are')} in {result.dataset}"
+    return f"{counted(result.num_successes, 'demo is', 'demos are')} in {store_path(result.dataset)}"
 
 
 def _check_window(cfg: RecordDemosCfg) -> None:

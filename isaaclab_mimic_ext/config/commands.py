@@ -86,6 +86,8 @@ class RecordDemosCfg(EventsCfg, SceneCfg):
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
+    resume: bool = False
+    """Continue the recording in `output_file`, whether it was killed or is finished; start it if there is none."""
     enable_cameras: bool = False
     """Isaac Lab: render the cameras of the env."""
 

@@ -57,12 +57,13 @@ def _check_generate(cfg: GenerateCfg) -> None:
     _check_resume(cfg)
 
 
-def _check_resume(cfg: GenerateCfg | TrainCfg) -> None:
+def _check_resume(cfg: GenerateCfg | RecordDemosCfg | TrainCfg) -> None:
     if cfg.resume and cfg.overwrite:
         raise ConfigError("resume, overwrite: must not both be true; set one of them, to resume or to replace the run")
 
 
 def _check_record(cfg: RecordDemosCfg) -> None:
+    _check_resume(cfg)
     if cfg.teleop_device == "keyboard" and cfg.headless:
         raise ConfigError("teleop_device: 'keyboard' requires a window, but headless is true; omit --headless")
 

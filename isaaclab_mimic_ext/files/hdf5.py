@@ -13,6 +13,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.quaternions import ENTRY
+from isaaclab_mimic_ext.files.writing import store_path
 
 DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 """Errors that h5py raises for damaged files; which one depends on the place of the damage."""
@@ -38,6 +39,11 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     path = Path(path)
     if not path.exists():
+        if (store := store_path(path)).exists():
+            raise SourceDataError(
+                f"{path}: not found; its recording is unfinished, and its demos are in {store}; finish it with "
+                "`mimic record` and resume=true"
+            )
         raise SourceDataError(f"{path}: not found; use the path of an existing HDF5 file")
     if path.is_dir():
         raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")

@@ -1,4 +1,4 @@
-"""Lock a folder so that only one process at a time works in it."""
+"""Lock a folder or a file so that only one process at a time works on it."""
 
 import errno
 import fcntl
@@ -25,34 +25,59 @@ class FolderLock:
     """Lock file that contains the id and host of the process that holds the lock.
 
     The lock ends with the last process that has its file descriptor open. A child process that inherits the descriptor
-    (`pass_fds`) keeps the folder locked after its parent was killed. The file is never deleted.
+    (`pass_fds`) keeps the folder locked after its parent was killed.
 
     Attributes:
         path: path of the lock file; the lock applies to its folder.
         dead_holder_timeout: time to wait for the child of a holder that was killed [s].
         note: clause for the error message, after the name of the holder.
+        file: file that the lock applies to; None: the folder. When the lock ends, the lock file of a file is deleted, and
+            that of a folder is not.
     """
 
     path: Path
     dead_holder_timeout: float = 30.0
     note: str = ""
+    file: Path | None = None
+
+    @property
+    def _field(self) -> str:
+        return "output_dir" if self.file is None else "output_file"
 
     @contextmanager
     def hold(self) -> Iterator[int]:
-        """Lock the folder during the block, and yield the file descriptor of the lock.
+        """Lock during the block, and yield the file descriptor of the lock.
 
         Raises:
             OutputError: another process holds the lock, or the lock file cannot be written or locked.
         """
-        with write_errors(self.path, "output_dir", "use another output_dir", OutputError):
-            lock = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        while not self._is_current(lock := self._open_and_acquire()):
+            os.close(lock)  # The last holder deleted this file while this process waited for the lock.
         try:
-            self._acquire(lock, fcntl.LOCK_EX)
             os.ftruncate(lock, 0)
             os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             yield lock
         finally:
+            if self.file is not None:
+                self.path.unlink(missing_ok=True)
             os.close(lock)
+
+    def _open_and_acquire(self) -> int:
+        with write_errors(self.path, self._field, f"use another {self._field}", OutputError):
+            lock = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._acquire(lock, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+    def _is_current(self, lock: int) -> bool:
+        """Return whether the path still is the locked file."""
+        try:
+            return os.path.samestat(os.fstat(lock), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     def check_free(self) -> None:
         """Check that no process holds the lock at this moment, without changing files.
@@ -79,15 +104,16 @@ class FolderLock:
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     raise OutputError(
-                        f"output_dir: {self.path} cannot be locked: {error.strerror}; use an output_dir on another disk"
+                        f"{self._field}: {self.path} cannot be locked: {error.strerror}; use an {self._field} on another "
+                        "disk"
                     ) from error
                 holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
                 # A child of a killed holder may still be closing its files.
                 timeout = self.dead_holder_timeout if _is_dead(holder) else _LIVE_HOLDER_TIMEOUT
                 if time.monotonic() - start > timeout:
                     raise OutputError(
-                        f"output_dir: {self.path.parent} is in use by {holder}{self.note}; wait until it has ended, or "
-                        "use another output_dir"
+                        f"{self._field}: {self.file or self.path.parent} is in use by {holder}{self.note}; wait until it "
+                        f"has ended, or use another {self._field}"
                     ) from error
             time.sleep(_POLL_PERIOD)
 

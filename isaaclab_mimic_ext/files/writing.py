@@ -28,6 +28,11 @@ def part_path(path: Path, keep_suffix: bool = False, several_writers: bool = Fal
     return path.with_name(f"{path.stem}.{part}{path.suffix}" if keep_suffix else f"{path.name}.{part}")
 
 
+def store_path(path: Path) -> Path:
+    """Path of the store that makes the demos of an unfinished recording durable, next to its dataset `path`."""
+    return path.with_name(f"{path.name}.sqlite")
+
+
 def unwritable(
     path: Path, error: BaseException, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
 ) -> MimicError:

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task
 from isaaclab_mimic_ext.errors import UsageError
-from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.run.build import first_reset
 from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.ledger import TrialLedger
@@ -17,6 +16,7 @@ from isaaclab_mimic_ext.run.live import LIVE_REASONS, MAX_STEPS, LiveDevice, Liv
 from isaaclab_mimic_ext.run.live_state import LiveLog, LiveMonitor
 from isaaclab_mimic_ext.run.operator_plan import MAX_PLAN_STEPS
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
+from isaaclab_mimic_ext.run.recording import EarlierAttempts, RecordingFiles, identity_of
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.teleoperation import OPERATOR_REASONS, Operator, record_demos
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
@@ -37,6 +37,7 @@ def record(
     config: DataGenConfig | None = None,
     recorder: RecorderCfg | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     operator_name: str | None = None,
     monitor: LiveMonitor | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -48,11 +49,12 @@ def record(
         output_file: path of the dataset; `annotate` adds the subtask boundaries later.
         operator: `scripted` or `scripted_fluent` (without pauses), from `tasks/<task>/operator.py`; a function of type
             `Operator`; or a device (`LiveDevice`) whose `command()` returns the motion of one step.
-        num_demos: number of successful demos to record.
+        num_demos: number of successful demos in the file; a continued recording keeps all its demos.
         seed: seed of scenes and operator.
         config: budgets and `num_success_steps`; None: 25 failures in a row end the recording.
         recorder: file options; None: uncompressed, quaternions as xyzw.
-        overwrite: replace an existing file.
+        overwrite: replace an existing file or an unfinished recording.
+        resume: continue the recording of the file, whether it was killed or is finished; start it if there is none.
         operator_name: name of the operator in the file; None: the name of `operator`.
         monitor: display of a recording with a live device; None: lines in the log.
         should_stop: called after every step; returning True ends the recording.
@@ -61,33 +63,96 @@ def record(
         UsageError: an argument is wrong; no file was written.
         RecorderError: writing failed.
     """
-    output, options = Path(output_file), recorder or RecorderCfg()
+    files, options = RecordingFiles(Path(output_file)), recorder or RecorderCfg()
     rules = replace(config or DataGenConfig(), seed=seed, generation_guarantee=True, generation_num_trials=num_demos)
-    check_output(output, overwrite)
+    files.check(overwrite, resume)
     if isinstance(operator, str):
         operator_name = operator_name or operator
         operator = load_operator(env_task(env), operator)
     name = str(operator_name or getattr(operator, "__name__", type(operator).__name__))
-    ledger = TrialLedger(rules)
     first_reset(env, rules)
-    attributes: dict[str, int | str] = {"teleop_device": name, "seed": seed}
-    is_live = isinstance(operator, LiveDevice)
-    file = Output(output, attributes=attributes, overwrite=overwrite, commits_at_once=is_live, **asdict(options))
-    writer = EpisodeWriter(file, episode_format(env))
-    buffers = EpisodeRecorder(env, MAX_STEPS if is_live else MAX_PLAN_STEPS, writer)
-    try:
-        if isinstance(operator, LiveDevice):
-            live = LiveRecording(
-                env, operator, buffers, ledger, attributes, rules.num_success_steps, monitor or LiveLog(), should_stop
-            )
-            live.run(seed)
-        else:
-            record_demos(env, operator, buffers, ledger, seed, rules.num_success_steps, should_stop)
-    finally:
-        result = writer.close(ledger.result(output, LIVE_REASONS if is_live else OPERATOR_REASONS))
+    session = _Session(env, operator, name, rules, options, files, monitor or LiveLog(), should_stop)
+    identity = identity_of(env, name, rules, options)
+    with files.opened(identity, session.reasons, overwrite, resume) as recording:
+        ledger = _continued_ledger(rules, recording.earlier)
+        if recording.earlier.is_written and ledger.target_reached:
+            files.delete_store()
+            log.info("The recording in %s is already finished (%s)", files.path, counted(ledger.num_successes, "demo"))
+            lengths = recording.earlier.lengths[recording.earlier.outcomes.success].tolist()
+            return replace(ledger.result(files.path, session.reasons), lengths=lengths)
+        result = session.run(ledger, recording.lock)
     demos, attempts = counted(result.num_demos, "demo"), counted(result.num_attempts, "attempt")
-    log.info("Saved %s of %s to %s", demos, attempts, output)
+    log.info("Saved %s of %s to %s", demos, attempts, files.path)
     return result
+
+
+def _continued_ledger(rules: DataGenConfig, earlier: EarlierAttempts) -> TrialLedger:
+    """Return the ledger after the earlier attempts. All their demos are kept, even if `rules` wants fewer."""
+    num_demos = int(earlier.outcomes.success.sum())
+    ledger = TrialLedger(replace(rules, generation_num_trials=max(rules.generation_num_trials, num_demos)))
+    ledger.restore(earlier.outcomes.trials, earlier.outcomes.reason)
+    if earlier.identity:
+        log.info("Continuing the recording with %s", counted(num_demos, "finished demo"))
+    return ledger
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One session of a recording; attributes as the arguments of `record`."""
+
+    env: MimicEnv
+    operator: Operator | LiveDevice
+    name: str
+    rules: DataGenConfig
+    options: RecorderCfg
+    files: RecordingFiles
+    monitor: LiveMonitor
+    should_stop: Callable[[], bool]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Names of the reasons of failed attempts, by code."""
+        return LIVE_REASONS if isinstance(self.operator, LiveDevice) else OPERATOR_REASONS
+
+    def run(self, ledger: TrialLedger, lock: int) -> RunResult:
+        """Run the missing attempts and write the dataset. The store is deleted if it contains nothing else.
+
+        Args:
+            lock: file descriptor of the lock of the files.
+        """
+        writer = self._make_writer(lock)
+        try:
+            self._run_attempts(ledger, writer)
+        finally:
+            result = writer.close(ledger.result(self.files.path, self.reasons))
+            # Only an interrupted scripted operator leaves attempts that ended after a running one; the store keeps them.
+            if result.is_written and result.num_attempts == ledger.committed:
+                self.files.delete_store()
+        return result
+
+    def _make_writer(self, lock: int) -> EpisodeWriter:
+        output = Output(
+            self.files.path,
+            attributes={"teleop_device": self.name, "seed": self.rules.seed},
+            overwrite=True,  # `RecordingFiles.check` has checked it.
+            store_path=self.files.store,
+            lock=lock,
+            commits_at_once=isinstance(self.operator, LiveDevice),
+            **asdict(self.options),
+        )
+        return EpisodeWriter(output, episode_format(self.env))
+
+    def _run_attempts(self, ledger: TrialLedger, writer: EpisodeWriter) -> None:
+        env, operator, seed, num_success_steps = self.env, self.operator, self.rules.seed, self.rules.num_success_steps
+        if isinstance(operator, LiveDevice):
+            recorder = EpisodeRecorder(env, MAX_STEPS, writer)
+            of_demos: dict[str, int | str] = {"seed": seed, "teleop_device": self.name}
+            LiveRecording(env, operator, recorder, ledger, of_demos, num_success_steps, self.monitor, self.should_stop).run(
+                seed
+            )
+        else:
+            recorder = EpisodeRecorder(env, MAX_PLAN_STEPS, writer)
+            record_demos(env, operator, recorder, ledger, seed, num_success_steps, self.should_stop)
 
 
 def load_operator(task: Task, teleop_device: str) -> Operator:

@@ -79,7 +79,7 @@ class RunSession:
         Raises:
             OutputError: the store is damaged, or cannot be written to.
         """
-        with _opened_store(self.folder) as store:
+        with opened_store(self.folder.store) as store:
             store.set_reasons(reasons)
             store.commit()
             return store.outcomes()
@@ -100,7 +100,7 @@ def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> 
     """
     if not folder.store.exists():
         return None
-    with _opened_store(folder) as store:
+    with opened_store(folder.store) as store:
         facts = store.facts()
         reached = _reached(folder, facts)
         if reached is None or config["datagen_config"]["generation_num_trials"] > reached.target:
@@ -134,10 +134,10 @@ def open_run(
         folder.check(overwrite, resume)
         if not resume:
             folder.clear()
-        with _opened_store(folder) as store:
+        with opened_store(folder.store) as store:
             facts = store.facts()
             if "identity" not in facts and folder.demos.exists():
-                raise _damaged(folder, ValueError("it does not contain the run of the existing demos"))
+                raise _damaged(folder.store, "output_dir", ValueError("it does not contain the run of the existing demos"))
             _check_identity(folder, facts.get("identity", identity), identity)
             reached = _reached(folder, facts)
             if reached is not None:
@@ -170,7 +170,7 @@ def run_facts(folder: RunFolder, **noted: Any) -> dict[str, Any]:
     Raises:
         OutputError: the store is damaged, or cannot be written to.
     """
-    with _opened_store(folder) as store:
+    with opened_store(folder.store) as store:
         if noted:
             store.set_facts(**noted)
             store.commit()
@@ -238,9 +238,17 @@ def _check_demos(folder: RunFolder) -> None:
 
 
 @contextmanager
-def _opened_store(folder: RunFolder) -> Iterator[RunStore]:
+def opened_store(path: Path, field: str = "output_dir", read_only: bool = False) -> Iterator[RunStore]:
+    """Open a store during the block; it is created if it does not exist.
+
+    Args:
+        field: configuration field that contains the path.
+
+    Raises:
+        OutputError: the store is damaged, or cannot be written to.
+    """
     try:
-        store = RunStore(folder.store)
+        store = RunStore(path, read_only)
         try:
             store.check_layout()
             yield store
@@ -248,27 +256,29 @@ def _opened_store(folder: RunFolder) -> Iterator[RunStore]:
             store.close()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
-            raise _damaged(folder, error) from error
-        remedy = "free some space, or use another output_dir"
-        raise unwritable(folder.store, error, "output_dir", remedy, OutputError) from error
+            raise _damaged(path, field, error) from error
+        remedy = f"free some space, or use another {field}"
+        raise unwritable(path, error, field, remedy, OutputError) from error
     except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise _damaged(folder, error) from error
+        raise _damaged(path, field, error) from error
 
 
-def _damaged(folder: RunFolder, error: Exception) -> OutputError:
-    return OutputError(
-        f"output_dir: {folder.store} is damaged ({error}); use another output_dir, or start again with overwrite=true"
-    )
+def _damaged(path: Path, field: str, error: Exception) -> OutputError:
+    return OutputError(f"{field}: {path} is damaged ({error}); use another {field}, or start again with overwrite=true")
 
 
 def _check_identity(folder: RunFolder, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     if names := changed_fields(old, new):
-        shown = [f"{name}: {_short(old.get(name))}, now {_short(new.get(name))}" for name in names[:8]]
-        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         raise OutputError(
-            f"output_dir: the run in {folder.path} was started with a different configuration ({'; '.join(shown)}{more}); "
-            "use the old values, or another output_dir"
+            f"output_dir: the run in {folder.path} was started with a different configuration "
+            f"({values_of(names, old, new)}); use the old values, or another output_dir"
         )
+
+
+def values_of(names: Sequence[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return the old and new values of changed fields, for a message."""
+    shown = [f"{name}: {_short(old.get(name))}, now {_short(new.get(name))}" for name in names[:8]]
+    return "; ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _short(value: Any) -> str:

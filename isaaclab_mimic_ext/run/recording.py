@@ -1,0 +1,214 @@
+"""Files of a recording, and how an unfinished recording continues.
+
+While a recording runs, its finished demos are in a store next to the dataset, `<name>.hdf5.sqlite`. At its end, the dataset
+is written and the store is deleted. A killed recording leaves the store, and `resume=true` continues from it. Without a
+store, `resume=true` continues the recording of a dataset that is written.
+"""
+
+# F attempts that ended
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.errors import ConfigError, OutputError
+from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.lock import FolderLock
+from isaaclab_mimic_ext.files.writing import check_output, part_path, store_path
+from isaaclab_mimic_ext.run.session import changed_fields, opened_store, values_of
+from isaaclab_mimic_ext.run.store import Outcomes
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
+from isaaclab_mimic_ext.texts import counted
+
+
+@dataclass(frozen=True)
+class EarlierAttempts:
+    """Attempts of the earlier sessions of a recording, F of them.
+
+    Attributes:
+        identity: everything that must not change when the recording continues; empty for a new recording.
+        outcomes: outcomes of the attempts.
+        lengths: (F,), numbers of steps; 0 for failed attempts, whose length a dataset does not contain.
+        is_written: whether the dataset contains all demos.
+    """
+
+    identity: Mapping[str, Any]
+    outcomes: Outcomes
+    lengths: np.ndarray
+    is_written: bool
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Recording that is locked for this process.
+
+    Attributes:
+        lock: file descriptor of the lock.
+        earlier: attempts of earlier sessions.
+    """
+
+    lock: int
+    earlier: EarlierAttempts
+
+
+@dataclass(frozen=True)
+class RecordingFiles:
+    """Files of a recording.
+
+    Attributes:
+        path: path of the dataset.
+    """
+
+    path: Path
+
+    @property
+    def store(self) -> Path:
+        """Path of the store, which exists while the recording is unfinished."""
+        return store_path(self.path)
+
+    def check(self, overwrite: bool, resume: bool) -> None:
+        """Check that the recording can be started or continued, without changing files.
+
+        Raises:
+            ConfigError: both `overwrite` and `resume` are set.
+            OutputError: the dataset or an unfinished recording exists and neither is set, or the path cannot be written to.
+        """
+        if overwrite and resume:
+            raise ConfigError("resume, overwrite: must not both be true; set one of them")
+        if not overwrite and not resume:
+            if self.store.exists():
+                raise OutputError(
+                    f"output_file: {self.store} contains an unfinished recording with {self._num_stored()}; continue or "
+                    "finish it with resume=true, or replace it with overwrite=true"
+                )
+            if self.path.is_file():
+                raise OutputError(
+                    f"output_file: {self.path} already exists; continue it with resume=true, use another output_file, or "
+                    "overwrite=true"
+                )
+        check_output(self.path, overwrite or resume)
+
+    def _num_stored(self) -> str:
+        with opened_store(self.store, "output_file", read_only=True) as store:
+            return counted(int(store.outcomes().success.sum()), "demo")
+
+    @contextmanager
+    def opened(
+        self, identity: Mapping[str, Any], reasons: Sequence[str], overwrite: bool, resume: bool
+    ) -> Iterator[Recording]:
+        """Start the recording, or continue it. The files are locked until the end of the block.
+
+        Args:
+            identity: everything that must not change when the recording continues (`identity_of`).
+            reasons: names of the reasons of failure, by code.
+
+        Raises:
+            OutputError: another process records to the file, the files are damaged or cannot be written, or the recording
+                was started with a different configuration.
+        """
+        lock_path = self.path.with_name(f"{self.path.name}.lock")
+        with FolderLock(lock_path, file=self.path).hold() as lock:
+            self.check(overwrite, resume)  # Another process may have recorded in the meantime.
+            if overwrite:
+                self.delete_store()
+                part_path(self.path).unlink(missing_ok=True)
+            earlier = self._earlier(resume)
+            self._check_identity(earlier.identity, identity)
+            self._start_store(earlier, identity, reasons)
+            yield Recording(lock, earlier)
+
+    def _earlier(self, resume: bool) -> EarlierAttempts:
+        if resume and self.store.exists():
+            with opened_store(self.store, "output_file") as store:
+                facts, outcomes = store.facts(), store.outcomes()
+            if "identity" in facts:  # Otherwise, the first session was killed before it began.
+                return EarlierAttempts(facts["identity"], outcomes, np.zeros(0), is_written=False)
+        if resume and self.path.exists():
+            return self._written()
+        none = np.zeros(0, dtype=np.int64)
+        return EarlierAttempts({}, Outcomes(none, none), none, is_written=False)
+
+    def _written(self) -> EarlierAttempts:
+        """Read the attempts of a dataset that is written.
+
+        Raises:
+            OutputError: the dataset is not a recording.
+            SourceDataError: the dataset is damaged.
+        """
+        with open_hdf5(self.path) as file:
+            attributes = file["data"].attrs if "data" in file else {}
+            if not {"env_args", "seed", "teleop_device", "num_attempts"} <= set(attributes):
+                raise OutputError(
+                    f"output_file: {self.path} is not a recording of `mimic record`, so it cannot be continued; use another "
+                    "output_file, or overwrite=true"
+                )
+            demos = list(file["data"].values())
+            if any("obs/datagen_info" in demo for demo in demos):
+                raise OutputError(
+                    f"output_file: {self.path} is annotated, so it cannot be continued; continue the file that was annotated"
+                )
+            env_args = json.loads(text_of(attributes["env_args"]))
+            values = {name: plain_value(attributes[name]) for name in ("seed", "teleop_device")}
+            identity = _identity(env_args, {**values, "recorder.format_version": format_version(file)})
+            lengths = {int(demo.attrs["trial"]): int(demo.attrs["num_samples"]) for demo in demos}
+            trials = np.union1d(np.arange(int(attributes["num_attempts"])), np.array(list(lengths), dtype=np.int64))
+        reason = np.where(np.isin(trials, list(lengths)), SUCCEEDED, 0)
+        length = np.array([lengths.get(int(trial), 0) for trial in trials], dtype=np.int64)
+        return EarlierAttempts(identity, Outcomes(trials, reason), length, is_written=True)
+
+    def _check_identity(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Compare the values of the recording with those of this session; a dataset contains fewer of them than a store."""
+        if names := changed_fields(old, {name: new.get(name) for name in old}):
+            raise OutputError(
+                f"output_file: the recording in {self.path} was started with a different configuration "
+                f"({values_of(names, old, new)}); use the old values, or another output_file"
+            )
+
+    def _start_store(self, earlier: EarlierAttempts, identity: Mapping[str, Any], reasons: Sequence[str]) -> None:
+        """Write what is known before the first attempt, in one transaction: a store with an identity has all outcomes."""
+        with opened_store(self.store, "output_file") as store:
+            if earlier.is_written:
+                outcomes = earlier.outcomes
+                for trial, reason, length in zip(outcomes.trials, outcomes.reason, earlier.lengths, strict=True):
+                    store.add(int(trial), int(reason), int(length))
+            store.set_reasons(reasons)
+            store.set_facts(identity=dict(identity))
+            store.commit()
+
+    def delete_store(self) -> None:
+        """Delete the store, after its demos were written to the dataset."""
+        for suffix in ("-wal", "-shm", ""):
+            self.store.with_name(self.store.name + suffix).unlink(missing_ok=True)
+
+
+def identity_of(env: MimicEnv, operator_name: str, config: DataGenConfig, recorder: RecorderCfg) -> dict[str, Any]:
+    """Collect everything that must not change when a recording continues: name -> value of JSON.
+
+    Args:
+        env: environment after its first reset.
+    """
+    task = getattr(env, "task", None)
+    events = {} if task is None or task.config is None else {name: asdict(e) for name, e in task.config.events.items()}
+    values = {
+        "seed": config.seed,
+        "teleop_device": operator_name,
+        "recorder.format_version": recorder.format_version,
+        "datagen_config.num_success_steps": config.num_success_steps,
+        **trees.flatten(events, ".", prefix="events."),
+    }
+    return _identity(env.env_args(), values)
+
+
+def _identity(env_args: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the description of the environment, without the number of environments, and convert all values to JSON types."""
+    described = {**env_args, "sim_args": {k: v for k, v in env_args.get("sim_args", {}).items() if k != "num_envs"}}
+    identity: dict[str, Any] = json.loads(json.dumps({**trees.flatten(described, ".", prefix="env_args."), **values}))
+    return identity
