@@ -15,10 +15,11 @@ from omegaconf import DictConfig
 from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
+from isaaclab_mimic_ext.commands.sweeps import register_sweeps
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.compose import to_typed
 from isaaclab_mimic_ext.config.hydra import conf_dir, register
-from isaaclab_mimic_ext.errors import Interrupted, MimicError, OutputError, TaskCodeError
+from isaaclab_mimic_ext.errors import Interrupted, MimicError, TaskCodeError
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS
 
 USAGE_ERROR = 2
@@ -104,7 +105,8 @@ def _run(name: str, job: "_Job") -> int:
     register(name, config_dirs)
     if registered := registered_fields(name, schema, sys.argv[1:], config_dirs):
         register(name, config_dirs, registered)
-    if is_multirun(sys.argv[1:]) or "hydra/launcher=process" in sys.argv:
+    register_sweeps()
+    if is_multirun(sys.argv[1:]):
         prepare_sweep(sys.argv)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors, instead of printing them and exiting.
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job.run)()
@@ -117,15 +119,11 @@ class _Job:
     def __init__(self, script: str, main: Main, program: Sequence[str]):
         self.script, self.main, self.program = script, main, program
         self.exit_code = 0
-        self.outputs: set[str] = set()
 
     def run(self, composed: DictConfig) -> None:
         try:
             cfg = to_typed(composed, self.script)
             validate(cfg)
-            for field in ("output_file", "output_dir"):
-                if (output := getattr(cfg, field, None)) is not None:
-                    self.claim(field, output)
             start_engine(cfg)
             self.main(cfg)
         except MimicError as error:
@@ -139,19 +137,6 @@ class _Job:
                 self._fail(1, True)
             print(f"ConfigError: {explain(error, self.script)}", file=sys.stderr)
             self._fail(USAGE_ERROR, False)
-
-    def claim(self, field: str, output: str) -> None:
-        """Reserve an output for a job of a sweep.
-
-        Raises:
-            OutputError: an earlier job has the same output.
-        """
-        if output in self.outputs:
-            raise OutputError(
-                f"{field}: '{output}' belongs to an earlier job of this sweep; omit {field} (each job then writes to its "
-                "own folder), or sweep it too"
-            )
-        self.outputs.add(output)
 
     def _fail(self, exit_code: int, ends_sweep: bool) -> None:
         if ends_sweep or HydraConfig.get().mode == RunMode.RUN:

@@ -62,9 +62,6 @@ def is_multirun(argv: Sequence[str]) -> bool:
 
 def prepare_sweep(argv: list[str]) -> None:
     """Run each job of a sweep in a separate process if Isaac Lab may be the engine and the command line sets no launcher."""
-    from isaaclab_mimic_ext.commands.process_launcher import register_process_launcher
-
-    register_process_launcher()
     if _may_run_isaaclab(argv) and not any(word.startswith(("hydra/launcher=", "hydra/sweeper=")) for word in argv):
         argv[1:] = [_to_single_value_sweep(word) for word in argv[1:]]
         argv += ["hydra/launcher=process", "hydra/sweeper=process"]

@@ -28,6 +28,8 @@ _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "search
 _HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
 _HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
+_INTERPOLATION = re.compile(r"\$\{(\w+)\}")
+"""Value of another field in a value: `output_dir=runs/seed_${seed}`."""
 _DATAGEN = "datagen_config"
 """Group whose fields may be set without the name of the group: `seed=3`."""
 _TASK_FIELDS = tuple(field.name for field in fields(MimicEnvCfg))
@@ -37,8 +39,9 @@ def translate(argv: list[str], schema: type) -> list[str]:
     """Translate a command line into arguments of Hydra.
 
     The command line may contain flags of Isaac Lab, `--task <gym id>`, `seed=3` for `datagen_config.seed=3`, `num_trials=9`
-    for `datagen_config.generation_num_trials=9`, `task.events.x=...` for `events.x=...`, and old names of fields. Flags of
-    Isaac Lab's launcher that are not fields of the schema are added to `sim.launcher_args`.
+    for `datagen_config.generation_num_trials=9`, `task.events.x=...` for `events.x=...`, and old names of fields. Short
+    names may also be in values: `${seed}`. Flags of Isaac Lab's launcher that are not fields of the schema are added to
+    `sim.launcher_args`.
 
     Raises:
         ConfigError: a flag is unknown or has no value, a word has no field, or a field is set twice to different values.
@@ -54,7 +57,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
             result.append(word)
             continue
         name = current_name(_script_of(schema), match["key"])
-        prefix, key, value = match["prefix"] or "", _full_key(name, schema), match["value"]
+        prefix, key = match["prefix"] or "", _full_key(name, schema)
+        value = _INTERPOLATION.sub(lambda found: f"${{{_full_key(found[1], schema)}}}", match["value"])
         if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
             warn_deprecated(key)
             continue

@@ -11,31 +11,24 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from importlib import import_module
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any, Protocol
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from isaaclab_mimic_ext.commands.overrides import quoted
-from isaaclab_mimic_ext.errors import Interrupted, MimicError
+from isaaclab_mimic_ext.errors import Interrupted
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
-_NAMESPACE = "hydra_plugins"
-_PLUGINS = f"{_NAMESPACE}.isaaclab_mimic_ext"
-"""Hydra accepts plugins only from this namespace. All Hydra programs in the environment would load an installed package."""
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONLY_FOR_SWEEP = ("hydra.mode=", "hydra.run", "hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper")
 """Beginnings of Hydra overrides that are for the sweep, and are not passed to its jobs."""
-_OUTPUTS = ("output_dir", "output_file")
 _FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 
 
@@ -47,9 +40,6 @@ class Sweep(Protocol):
     """
 
     program: Sequence[str]
-
-    def claim(self, field: str, output: str) -> None:
-        """Reserve an output; raises an OutputError if an earlier job has the same output."""
 
     def note_failure(self, exit_code: int) -> None:
         """Keep the exit code of the first failure as that of the sweep."""
@@ -89,13 +79,6 @@ class ProcessLauncher(Launcher):
 
     def _run(self, number: int, overrides: Sequence[str], signals: "_ForwardedSignals") -> int:
         log.info("\t#%d : %s", number, " ".join(overrides))
-        try:
-            for field, _, output in (word.partition("=") for word in overrides):
-                if field in _OUTPUTS and "$" not in output:
-                    self.sweep.claim(field, output)
-        except MimicError as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            return error.exit_code
         sys.stdout.flush()
         # A separate session, so that the signal of Ctrl-C reaches the job only once, forwarded by this process.
         process = subprocess.Popen(self._command(number, overrides), start_new_session=True)
@@ -165,42 +148,6 @@ class _ForwardedSignals:
         self.received = self.received or number
         if self._process is not None:
             self._process.send_signal(number)
-
-
-def register_process_launcher() -> None:
-    """Register `hydra/launcher=process` and its sweeper with Hydra."""
-    plugins = Plugins.instance()
-    # Plugins.instance() imports Hydra's plugins again, so the base class must be imported after it.
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    class UncheckedSweeper(BasicSweeper):
-        """Sweeper without a check of overrides: the process of each job checks them, as it knows registered tasks."""
-
-        def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-            """Accept all overrides."""
-
-    settings: dict[str, dict[str, Any]] = {"launcher": {}, "sweeper": {"max_batch_size": None, "params": {}}}
-    for kind, plugin in (("launcher", ProcessLauncher), ("sweeper", UncheckedSweeper)):
-        # Hydra locates a plugin by these two names; the sweeper is defined in this function.
-        plugin.__module__, plugin.__qualname__ = _PLUGINS, plugin.__name__
-        setattr(_plugins_module(), plugin.__name__, plugin)
-        plugins.register(plugin)
-        node = {"_target_": f"{_PLUGINS}.{plugin.__name__}", **settings[kind]}
-        ConfigStore.instance().store(group=f"hydra/{kind}", name="process", node=node)
-
-
-def _plugins_module() -> ModuleType:
-    """Return the module in which Hydra searches for plugins of this package."""
-    try:
-        namespace = import_module(_NAMESPACE)
-    except ModuleNotFoundError:
-        namespace = sys.modules[_NAMESPACE] = ModuleType(_NAMESPACE)
-        namespace.__path__ = []
-    name = _PLUGINS.rpartition(".")[2]
-    if not hasattr(namespace, name):
-        setattr(namespace, name, ModuleType(_PLUGINS))
-    module: ModuleType = getattr(namespace, name)
-    return module
 
 
 def _flags(argv: Sequence[str]) -> list[str]:

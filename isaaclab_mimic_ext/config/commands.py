@@ -309,7 +309,7 @@ class PipelineCfg:
     """Overrides of the step `train`."""
     evaluate: list[str] = field(default_factory=list)
     """Overrides of the step `evaluate`."""
-    output_dir: str = bounded(MISSING, **folder_rule("datasets/pipeline/mine"))
+    output_dir: str = bounded(MISSING, computed="datasets/pipeline/<task>_<preset>", **folder_rule("datasets/pipeline/mine"))
     """Output folder of all steps. Steps whose outputs are up to date are skipped."""
 
 

@@ -46,6 +46,7 @@ def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, 
     OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
     OmegaConf.register_new_resolver("task_label", _task_label, replace=True)
     OmegaConf.register_new_resolver("output", _output, replace=True)
+    OmegaConf.register_new_resolver("fixed_dir", _fixed_dir, replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("log_dir", _log_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("composed_text", _composed_text, replace=True)
@@ -182,6 +183,11 @@ def _composed_text(*, _root_: DictConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(content), resolve=True).replace("$", "$$")
 
 
+def _fixed_dir(path: str) -> str:
+    """`${fixed_dir:<path>}`: a folder with the same name in each run; in a sweep, the folder of the job."""
+    return str(HydraConfig.get().runtime.output_dir) if is_sweep_job() else path
+
+
 def _run_dir(name: str) -> str:
     """`${run_dir:<name>}`: dated folder in `datasets/<name>/`; in a sweep, the folder of the job."""
     return dated_dir(DATASETS_DIR / name)
@@ -196,7 +202,8 @@ def dated_dir(folder: Path) -> str:
     """Return the path of a folder in `folder`, named after the current time; in a sweep, the folder of the job."""
     if is_sweep_job():
         return str(HydraConfig.get().runtime.output_dir)
-    return str(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    # Milliseconds: runs that a shell starts together have different folders.
+    return str(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")[:-3])
 
 
 def is_sweep_job() -> bool:

@@ -75,13 +75,6 @@ def test_failing_job_does_not_end_the_sweep_and_the_first_failure_is_its_exit_co
     assert "BudgetExhausted: 25 in a row" in stderr and "ZeroDivisionError" in stderr
 
 
-def test_second_job_with_the_same_output_is_refused(tmp_path: Path) -> None:
-    exit_code, stdout, stderr = end(start(tmp_path, "print('JOB')", *SWEEP, "seed=1,2", "output_dir=a"))
-    assert exit_code == 2
-    assert stdout.count("JOB") == 1
-    assert "OutputError: output_dir: 'a' belongs to an earlier job of this sweep" in stderr
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_is_forwarded_to_the_job_and_ends_the_sweep(number: int, tmp_path: Path) -> None:
     body = (
