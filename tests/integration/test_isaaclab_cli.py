@@ -180,7 +180,7 @@ BAD_INPUT = [
     (["task.name=isaaclab", f"task.id={MIMIC}"],
      "ConfigError: task.name: must not be 'isaaclab'; use task=isaaclab, which reads a registered configuration"),
     (["--task", MIMIC, "device=cuda:99"],
-     "ConfigError: device: 'cuda:99' does not exist: this machine has 0 CUDA device(s); use device=cpu"),
+     "ConfigError: device: 'cuda:99' does not exist: this machine has 0 CUDA devices; use device=cpu"),
     (["task=stack_cube", "sim=isaaclab"],
      "SimulatorUnavailable: sim.engine: task 'stack_cube' has no scene for Isaac Lab (tasks/stack_cube/isaaclab/); use "
      "sim=mujoco"),
