@@ -7,6 +7,7 @@ import torch
 
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
 from isaaclab_mimic_ext.files.writing import store_path
@@ -45,7 +46,7 @@ def main(cfg: RecordDemosCfg) -> RunResult:
             result = record(
                 env,
                 cfg.output_file,
-                _keyboard(cfg) if operator is None else operator,
+                _keyboard(cfg, env) if operator is None else operator,
                 cfg.num_demos,
                 seed=cfg.datagen_config.seed,
                 config=DataGenConfig(**asdict(cfg.datagen_config)),
@@ -81,10 +82,10 @@ def _check_window(cfg: RecordDemosCfg) -> None:
         )
 
 
-def _keyboard(cfg: RecordDemosCfg) -> LiveDevice:
+def _keyboard(cfg: RecordDemosCfg, env: MimicEnv) -> LiveDevice:
     from isaaclab_mimic_ext.envs.isaaclab.keyboard import Keyboard
 
-    return Keyboard(cfg.device)
+    return Keyboard(cfg.device, env.step_dt, env.eef_names)
 
 
 def _scripted_operator(cfg: RecordDemosCfg) -> Operator:

@@ -58,7 +58,13 @@ class LiveMonitor(Protocol):
 class LiveLog:
     """Reports a live recording in the log: each change, not each step."""
 
+    def __init__(self) -> None:
+        self._has_begun = False
+
     def begin(self, attempt: Attempt) -> None:
+        if not self._has_begun:
+            log.info("Each demo is saved when it ends. Ctrl-C ends the recording and discards only the running attempt")
+        self._has_begun = True
         self._attempt = attempt
         self._reached: set[str] = set()
         self._was_solved = False

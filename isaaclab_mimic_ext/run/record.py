@@ -91,7 +91,7 @@ def _continued_ledger(rules: DataGenConfig, earlier: EarlierAttempts) -> TrialLe
     num_demos = int(earlier.outcomes.success.sum())
     ledger = TrialLedger(replace(rules, generation_num_trials=max(rules.generation_num_trials, num_demos)))
     ledger.restore(earlier.outcomes.trials, earlier.outcomes.reason)
-    if earlier.identity:
+    if earlier.identity and not ledger.target_reached:
         log.info("Continuing the recording with %s", counted(num_demos, "finished demo"))
     return ledger
 

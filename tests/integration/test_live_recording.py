@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext import record
 from isaaclab_mimic_ext.config import DataGenConfig, SimCfg
 from isaaclab_mimic_ext.config.compose import load_config
@@ -21,6 +22,7 @@ from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.run import live
 from isaaclab_mimic_ext.task.definition import load_task
+from tests import requires
 from tests.jobs import command
 from tests.kinematic_sources import make_kinematic_env
 from tests.people import Person
@@ -141,6 +143,7 @@ def test_log_reports_signals_success_and_saved_demos(tmp_path: Path, caplog: pyt
     caplog.set_level(logging.INFO)
     (demo,) = record_by_hand(tmp_path / "raw.hdf5", Person(make_kinematic_env(1)), 1)
     lines = [record.message for record in caplog.records if record.name.endswith("live_state")]
+    assert lines.pop(0).startswith("Each demo is saved when it ends.")
     assert lines[0] == "Demo 1 of 1: solve the task, then hold still"
     assert [line.split(": ")[1] for line in lines[1:-1]] == [
         *(f"{name} is done" for name in ("reach", "grasp", "lift", "place")),
@@ -148,6 +151,23 @@ def test_log_reports_signals_success_and_saved_demos(tmp_path: Path, caplog: pyt
     ]
     num_steps = len(demo["actions"])
     assert lines[-1] == f"Saved demo 1 of 1 ({num_steps} steps, {0.05 * num_steps:.1f} s)"
+
+
+@pytest.mark.slow
+def test_demos_of_a_person_on_mujoco_pass_the_check_and_generate(tmp_path: Path) -> None:
+    requires.module("mujoco.batch", "mujoco")
+    raw, annotated = tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5"
+    task = mimic.load_task("desktop_organizer")
+    env = mimic.make_env(task, "mujoco", num_envs=1)
+    mimic.record(env, raw, Person(env), 2, seed=SEED)
+    mimic.annotate(raw, annotated, env)
+    report = mimic.check(annotated, task)
+    assert not report.findings
+    envs = mimic.make_env(task, "mujoco", num_envs=4)
+    demos = mimic.load_demos(annotated, envs)
+    run = mimic.generate(envs, demos, mimic.GenerationCfg(num_trials=4), tmp_path / "run")
+    assert run.num_demos == 4
+    assert run.num_attempts <= 6
 
 
 def two_arms() -> MimicEnv:

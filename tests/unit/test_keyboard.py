@@ -1,0 +1,104 @@
+"""The keyboard device, on a stand-in for the part of Isaac Lab that receives the keys."""
+
+# E end effectors
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.isaaclab import keyboard
+from isaaclab_mimic_ext.envs.isaaclab.keyboard import Keyboard
+from isaaclab_mimic_ext.errors import ConfigError
+
+
+@dataclass
+class KeyboardCfg:
+    sim_device: str
+    pos_sensitivity: float
+    rot_sensitivity: float
+
+
+class HeldKeys:
+    """Isaac Lab's `Se3Keyboard` with two of its keys."""
+
+    def __init__(self, cfg: KeyboardCfg):
+        self.cfg, self.callbacks = cfg, dict[str, Callable[[], None]]()
+        self._motion, self._is_closed = torch.zeros(6), False
+
+    def add_callback(self, key: str, function: Callable[[], None]) -> None:
+        self.callbacks[key] = function
+
+    def press(self, key: str) -> None:
+        self._motion[0] += self.cfg.pos_sensitivity * (key == "W")
+        self._is_closed ^= key == "K"
+        self.callbacks.get(key, lambda: None)()
+
+    def release(self) -> None:
+        self._motion[0] -= self.cfg.pos_sensitivity
+
+    def advance(self) -> Tensor:
+        return torch.cat((self._motion, torch.tensor([-1.0 if self._is_closed else 1.0])))
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = SimpleNamespace(Se3Keyboard=HeldKeys, Se3KeyboardCfg=KeyboardCfg)
+    monkeypatch.setitem(sys.modules, "isaaclab", SimpleNamespace(devices=devices))
+    monkeypatch.setitem(sys.modules, "isaaclab.devices", devices)
+    monkeypatch.setattr(keyboard, "has_window", lambda: True)
+
+
+def opened(*eef_names: str) -> tuple[Keyboard, HeldKeys]:
+    device = Keyboard("cpu", 0.05, eef_names)
+    return device, device._keyboard
+
+
+def test_pressed_key_moves_the_hand_at_a_quarter_of_a_meter_per_second(window: None) -> None:
+    device, keys = opened("franka")
+    keys.press("W")
+    assert device.command().tolist() == [pytest.approx([0.0125, 0, 0, 0, 0, 0, 1.0])]
+    keys.release()
+    assert device.command().tolist() == [[0, 0, 0, 0, 0, 0, 1.0]]
+
+
+def test_keys_command_one_hand_at_a_time_and_each_gripper_keeps_its_state(window: None) -> None:
+    device, keys = opened("left", "right")
+    keys.press("K")
+    assert device.command()[:, 6].tolist() == [-1.0, 1.0]
+    keys.press("N")
+    keys.press("W")
+    assert device.command()[:, 0].tolist() == pytest.approx([0.0, 0.0125])
+    keys.press("K")
+    assert device.command()[:, 6].tolist() == [-1.0, -1.0]
+    keys.press("K")
+    assert device.command()[:, 6].tolist() == [-1.0, 1.0]
+    keys.press("N")
+    assert device.command()[:, 0].tolist() == pytest.approx([0.0125, 0.0])
+
+
+def test_new_attempt_begins_with_the_first_hand_open_grippers_and_no_request(window: None) -> None:
+    device, keys = opened("left", "right")
+    for key in ("K", "N", "W", "R"):
+        keys.press(key)
+    device.command()
+    device.reset()
+    assert not device.wants_reset()
+    keys.release()
+    assert device.command().tolist() == [[0, 0, 0, 0, 0, 0, 1.0]] * 2, "a key that was pressed at the reset is released"
+
+
+def test_reset_key_discards_the_attempt_once(window: None) -> None:
+    device, keys = opened("franka")
+    keys.press("R")
+    assert (device.wants_reset(), device.wants_reset()) == (True, False)
+
+
+def test_keyboard_without_a_window_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyboard, "has_window", lambda: False)
+    with pytest.raises(ConfigError, match="requires Isaac Sim's window"):
+        Keyboard("cpu", 0.05, ("franka",))
