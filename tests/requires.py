@@ -26,6 +26,7 @@ REQUIREMENTS = {
     "isaaclab": "an Isaac Lab that can run",
     "lerobot": "lerobot (make test-lerobot)",
     "cuda": "a CUDA device",
+    "git": "git",
     "linux": "/proc and limits on file sizes",
     "unprivileged": "a user without root privileges",
     "no-isaaclab": "an environment without Isaac Lab",

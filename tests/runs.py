@@ -8,6 +8,7 @@ import pytest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted
 from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder
 from tests.faults import ForkServer, Run
@@ -55,8 +56,8 @@ def assert_same_dataset(folder: RunFolder, undisturbed: RunFolder) -> None:
     assert not list(folder.path.glob("*.part"))
 
 
-def trials_of(folder: RunFolder) -> list[int]:
-    with h5py.File(folder.demos) as file:
+def trials_of(folder: RunFolder, is_finished: bool = True) -> list[int]:
+    with h5py.File(folder.demos if is_finished else part_path(folder.demos)) as file:
         return [int(file["data"][f"demo_{index}"].attrs["trial"]) for index in range(len(file["data"]))]
 
 

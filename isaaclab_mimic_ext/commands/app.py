@@ -18,9 +18,9 @@ from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.sweeps import register_sweeps
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.compose import to_typed
-from isaaclab_mimic_ext.config.hydra import conf_dir, register
+from isaaclab_mimic_ext.config.hydra import conf_dir, is_sweep_job, register
 from isaaclab_mimic_ext.errors import Interrupted, MimicError, TaskCodeError
-from isaaclab_mimic_ext.files.writing import HDF5_ERRORS
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, remove_folders
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -139,6 +139,8 @@ class _Job:
             self._fail(USAGE_ERROR, False)
 
     def _fail(self, exit_code: int, ends_sweep: bool) -> None:
+        if is_sweep_job():
+            remove_folders([Path(HydraConfig.get().runtime.output_dir)])  # Hydra has created it; it may be empty.
         if ends_sweep or HydraConfig.get().mode == RunMode.RUN:
             raise _Stop(exit_code)
         self.note_failure(exit_code)

@@ -20,7 +20,7 @@ def main(cfg: GenerateCfg) -> RunResult:
     Raises:
         UsageError: the configuration is not valid; no file was written.
         BudgetExhausted: a budget ended the run; the demos are in the output folder.
-        Interrupted: a signal ended the run; the demos are in the output folder.
+        Interrupted: a signal ended the run; the demos are in the output folder, in an unfinished file.
         MimicError: the run failed.
     """
     stop = StopRequest()
@@ -44,7 +44,8 @@ def main(cfg: GenerateCfg) -> RunResult:
 
 def _interrupted(folder: RunFolder, result: RunResult) -> str:
     if result.is_written:
-        return f"{_demos_are(result.num_demos)} in {folder.demos}; to continue, use resume=true"
+        remedy = f"to continue, use resume=true, which writes {folder.demos.name}"
+        return f"{_demos_are(result.num_demos)} in {result.dataset}, which other commands can read; {remedy}"
     reason = f"writing {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
     return f"{_demos_are(result.num_successes)} in {folder.store} ({reason}); to continue, use resume=true"
 

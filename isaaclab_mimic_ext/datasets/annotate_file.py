@@ -93,7 +93,6 @@ def _write(accepted: list[Annotation], file: DatasetFile) -> None:
     except RecorderError:
         with suppress(OSError, RuntimeError):
             file.discard()
-        file.part_path.unlink(missing_ok=True)
         raise
 
 

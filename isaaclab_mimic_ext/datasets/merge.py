@@ -27,7 +27,7 @@ from isaaclab_mimic_ext.files.hdf5 import (
 )
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
-from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacing
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of copied demos and the number of all demos."""
@@ -102,7 +102,10 @@ def merge_datasets(
         _check_compatible(inputs[0], other)
     num_demos = sum(len(each.names) for each in inputs)
     remedy = "free some space, or use another output_file"
-    with replacing(output_file, "output_file", remedy, OutputError, HDF5_ERRORS) as part:
+    with (
+        created_folder(output_file.parent, "output_file", remedy, OutputError),
+        replacing(output_file, "output_file", remedy, OutputError, HDF5_ERRORS) as part,
+    ):
         _create(part, inputs[0].facts)
         num_steps = sum(_copy_demos(each, part, lambda done: on_progress(done, num_demos)) for each in inputs)
         masks, dropped = _join_masks(inputs)

@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
-from isaaclab_mimic_ext.files.writing import replacing
+from isaaclab_mimic_ext.files.writing import create_folder, created_folder, remove_folders, replacing
 from isaaclab_mimic_ext.task.definition import Task
 
 Frame = NDArray[np.uint8]
@@ -96,6 +96,7 @@ def write_states_video(
     lengths = [trees.num_rows(demo) for demo in demos]
     with (
         _open_renderer(task, tiles or TileOptions(shadows=False)) as renderer,
+        created_folder(video_path.parent, remedy="use another path", kind=OutputError),
         replacing(video_path, remedy="use another path", kind=OutputError, keep_suffix=True) as part,
         # Even sizes are sufficient. By default imageio stretches the picture to multiples of 16.
         imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
@@ -131,6 +132,7 @@ def write_scene_picture(
         demos = [demo_states(file, name, task) for name in demo_names(file)[:num_demos]]
     with (
         _open_renderer(task, tiles or TileOptions()) as renderer,
+        created_folder(picture_path.parent, remedy="use another path", kind=OutputError),
         replacing(picture_path, remedy="use another path", kind=OutputError, keep_suffix=True) as part,
     ):
         imageio.imwrite(part, tile([renderer.frame(trees.take(demo, 0)) for demo in demos]))
@@ -223,7 +225,7 @@ def _import_imageio(video: bool) -> ModuleType:
 
 
 def check_picture(path: str | Path, ending: str, overwrite: bool) -> Path:
-    """Check that a picture or video can be written to a path, and create its folder.
+    """Check that a picture or video can be written to a path, without changing files or folders.
 
     Raises:
         OutputError: the path does not end in `ending`, exists without `overwrite`, or its folder cannot be created.
@@ -236,7 +238,7 @@ def check_picture(path: str | Path, ending: str, overwrite: bool) -> Path:
     if path.exists() and not overwrite:
         raise OutputError(f"{path}: already exists; use another path, or overwrite=true")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_folders(create_folder(path.parent))
     except OSError as error:
         raise OutputError(f"{path}: folder cannot be created: {error.strerror}; use another path") from error
     return path

@@ -17,7 +17,7 @@ import numpy as np
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
-from isaaclab_mimic_ext.files.writing import check_output, part_path, publish, sync
+from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, publish, remove_folders, sync
 
 DIGEST = "digest"
 """Name of the attribute of a demo that contains `leaves_digest` of its datasets."""
@@ -60,6 +60,7 @@ class DatasetFile:
         self.part_path = part_path(path)
         self.lengths: list[int] = []
         self._finished: tuple[h5py.Group | None, dict[int, str]] | None = None
+        self._created = create_folder(path.parent)
         # Objects are never deleted from the file, so HDF5 does not need to keep its list of free space in memory.
         self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
         if format_version:
@@ -120,9 +121,12 @@ class DatasetFile:
         return self._finished
 
     def discard(self) -> None:
-        """Close and delete the unfinished file. A file at `path` stays unchanged."""
-        self._file.close()
-        self.part_path.unlink(missing_ok=True)
+        """Close and delete the unfinished file, and its folder if it was created. A file at `path` stays unchanged."""
+        try:
+            self._file.close()
+        finally:
+            self.part_path.unlink(missing_ok=True)
+            remove_folders(self._created)
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
         """Write the totals and final attributes, and close the file, which is still `<path>.part`."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.quaternions import ENTRY
-from isaaclab_mimic_ext.files.writing import store_path
+from isaaclab_mimic_ext.files.writing import part_path, store_path
 
 DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 """Errors that h5py raises for damaged files; which one depends on the place of the damage."""
@@ -26,6 +26,10 @@ _REFERENCE_BYTES = 16
 """Size of a reference to a value of variable length [bytes]."""
 _METADATA_CACHE_BYTES = 128 * 2**10
 """Size of HDF5's metadata cache [bytes]. The default of 32 MB is slower, and takes hundreds of MB with its overhead."""
+
+
+_UNFINISHED = "it is being written, or its run was killed; wait, or finish the run with resume=true"
+"""Remedy for a file without its final name."""
 
 
 @contextmanager
@@ -44,6 +48,8 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
                 f"{path}: not found; its recording is unfinished, and its demos are in {store}; finish it with "
                 "`mimic record` and resume=true"
             )
+        if (part := part_path(path)).exists():
+            raise SourceDataError(f"{path}: not found, but {part.name} exists; {_UNFINISHED}")
         raise SourceDataError(f"{path}: not found; use the path of an existing HDF5 file")
     if path.is_dir():
         raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")
@@ -54,7 +60,8 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     except PermissionError as error:
         raise SourceDataError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
     except DAMAGE as error:
-        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); copy or create the file again") from error
+        remedy = _UNFINISHED if path.suffix == part_path(path).suffix else "copy or create the file again"
+        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); {remedy}") from error
 
 
 def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:

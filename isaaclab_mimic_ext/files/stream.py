@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, create_dataset, fixed, leaves_digest
 from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5
-from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, replacing
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,10 @@ def new_dataset(
     check_output(output, overwrite)
     if output.exists() and output.samefile(facts.path):
         raise OutputError(f"output_file: must differ from input_file (got {output}); use another output_file")
-    with replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part:
+    with (
+        created_folder(output.parent, "output_file", kind=OutputError),
+        replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part,
+    ):
         with h5py.File(part, "w") as file:
             yield DatasetSink(file, "gzip" if compress else "none")
         if check is not None:

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,38 @@ def replacing(
         raise
 
 
+@contextmanager
+def created_folder(
+    path: Path, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
+) -> Iterator[None]:
+    """Create a folder and its parents for the files of the block. If the block raises, those that are empty are removed.
+
+    Raises:
+        MimicError: of type `kind`: the folder cannot be created.
+    """
+    with write_errors(path, field, remedy, kind):
+        created = create_folder(path)
+    try:
+        yield
+    except BaseException:
+        remove_folders(created)
+        raise
+
+
+def create_folder(path: Path) -> list[Path]:
+    """Create a folder and its parents. Return those that did not exist, for `remove_folders`."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_folders(folders: list[Path]) -> None:
+    """Remove folders of `create_folder` that are empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
 def write_bytes(
     path: Path, content: bytes, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
 ) -> None:
@@ -130,7 +162,7 @@ def write_json(path: Path, content: Any, kind: type[MimicError] = RecorderError)
 
 
 def check_output(path: Path, overwrite: bool) -> None:
-    """Check that a dataset can be written to `path`, without changing existing files; creates the folder.
+    """Check that a file can be written to `path`, without changing files or folders.
 
     Raises:
         OutputError: the file exists and `overwrite` is not set, or its folder cannot be written to.
@@ -145,12 +177,14 @@ def check_output(path: Path, overwrite: bool) -> None:
             f"output_file: {part} already exists: another run is writing it, or was killed; remove it, or {remedy}"
         )
     with write_errors(path, "output_file", "use another output_file", OutputError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        existed = part.exists()
-        with open(part, "ab"):
-            pass
-        if not existed:
-            part.unlink()
+        created, existed = create_folder(path.parent), part.exists()
+        try:
+            with open(part, "ab"):
+                pass
+            if not existed:
+                part.unlink()
+        finally:
+            remove_folders(created)
 
 
 def system_reason(error: BaseException) -> str | None:

@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.boundaries import rising_steps
 from isaaclab_mimic_ext.errors import OutputError
-from isaaclab_mimic_ext.files.writing import check_output, write_text
+from isaaclab_mimic_ext.files.writing import check_output, created_folder, write_text
 from isaaclab_mimic_ext.report.charts import (
     CELL_INK,
     GRID,
@@ -56,11 +56,12 @@ def write_timeline(examination: Examination, path: Path, overwrite: bool = False
         OutputError: the file exists, or cannot be written.
     """
     check_output(path, overwrite)
-    if path.suffix == ".html":
-        page = render("timeline.html", title=f"check_demos: {examination.report.path}", chart=_draw(examination, None))
-        write_text(path, page, "output_file", kind=OutputError)
-    else:
-        _draw(examination, path)
+    with created_folder(path.parent, "output_file", kind=OutputError):
+        if path.suffix == ".html":
+            page = render("timeline.html", title=f"check_demos: {examination.report.path}", chart=_draw(examination, None))
+            write_text(path, page, "output_file", kind=OutputError)
+        else:
+            _draw(examination, path)
 
 
 def _draw(examination: Examination, path: Path | None) -> str:

@@ -201,6 +201,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         store_path=folder.store,
         lock=session.lock,
         elapsed=session.elapsed,
+        names_interrupted=False,
         facts={"trials": _names_in_records(cfg, env, pool)},
         **asdict(cfg.recorder),
     )

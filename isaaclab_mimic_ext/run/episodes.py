@@ -152,6 +152,8 @@ class Output:
         facts: facts about the run that the store keeps from the start.
         commits_at_once: make each batch durable when it arrives, instead of once per second.
         seconds_to_write: time for writing the datasets after an interruption [s]; the store contains all episodes.
+        names_interrupted: give the datasets of an interrupted run their final names; False: they keep the name of an
+            unfinished file (`<name>.part`).
     """
 
     path: Path
@@ -167,3 +169,4 @@ class Output:
     facts: Mapping[str, Any] = field(default_factory=dict)
     commits_at_once: bool = False
     seconds_to_write: float = SECONDS_TO_WRITE
+    names_interrupted: bool = True

@@ -19,7 +19,7 @@ class RunResult:
     """Result of a run that has ended: trials 0 .. `num_attempts` - 1 count, in the order of their numbers.
 
     Attributes:
-        dataset: file of the successful demos.
+        dataset: file of the successful demos; `<name>.part` if a generation was interrupted.
         num_attempts: number of trials that count; after an interruption, all trials that have ended.
         num_successes: number of successful trials among them.
         stop_reason: "target reached", the budget that ended the run, or `INTERRUPTED`.

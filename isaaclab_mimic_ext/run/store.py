@@ -105,9 +105,7 @@ class RunStore:
     def __init__(self, path: Path | str, read_only: bool = False):
         self._path = path
         if read_only:
-            # While no process writes, there is no WAL file, and `immutable` does not leave one.
-            mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
-            self._database = sqlite3.connect(f"{Path(path).absolute().as_uri()}?{mode}", uri=True)
+            self._database = _connect_to_read(Path(path))
             return
         self._database = sqlite3.connect(path)
         self._database.executescript("PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
@@ -240,6 +238,16 @@ class RunStore:
     def close(self) -> None:
         """Close the database. Changes that were not committed are lost."""
         self._database.close()
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a database for reading. SQLite's journals (`-wal`, `-shm`) do not exist afterwards, unless a process writes."""
+    # While no process writes, there is no journal, and `immutable` does not create one. Otherwise the connection must be
+    # able to write: the last connection that is closed transfers the journal of a killed run to the database.
+    mode = "mode=rw" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+    database.execute("PRAGMA query_only = ON")
+    return database
 
 
 def _plain(value: np.ndarray) -> Any:

@@ -157,8 +157,11 @@ class _OutputFiles:
             return self._store_result(replace(result, lengths=self.files[True].lengths, is_written=False))
         for file in self.files.values():
             file.finish(result.dataset_attributes())
-        for file in self.files.values():
-            file.publish()
+        if result.is_interrupted and not self.output.names_interrupted:
+            result = replace(result, dataset=self.files[True].part_path)
+        else:
+            for file in self.files.values():
+                file.publish()
         return self._store_result(replace(result, lengths=self.files[True].lengths))
 
     def _write_rest(self, result: RunResult) -> bool:

@@ -123,6 +123,7 @@ def test_failing_job_sets_the_exit_code_of_a_sweep_without_ending_it(tmp_path: P
     assert "num_envs: must be >= 1 (got 0)" in done.stderr
     assert "num_envs: must be >= 1 (got -1)" in done.stderr
     assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.glob("multirun/*/*/*")] == ["multirun.yaml"]  # No empty folders of jobs.
 
 
 def probe(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:

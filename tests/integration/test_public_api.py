@@ -108,6 +108,8 @@ def test_stopped_run_is_resumed_to_the_same_dataset(run: mimic.RunResult, env: m
     folder = Path(run.output_dir).with_name("stopped")
     stopped = mimic.generate(env, demos, cfg, folder, should_stop=lambda progress: progress.num_ended >= 3)
     assert not stopped.target_reached and stopped.stop_reason == "interrupted"
+    assert stopped.dataset == folder / "demo.hdf5.part"
+    assert mimic.inspect(stopped.dataset).num_demos == stopped.num_demos >= 1
     resumed = mimic.generate(env, demos, cfg, folder, resume=True)
     assert dataset_digest(resumed.dataset) == dataset_digest(run.dataset)
 

@@ -1,5 +1,6 @@
 """Store of a run: committed data is found when the store is opened again, other data is not."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,3 +147,41 @@ def test_reading_leaves_no_files_beside_the_store(path: Path) -> None:
     assert list(reader.records()) == []
     reader.close()
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_reading_the_store_of_a_killed_run_leaves_no_journals_and_keeps_its_trials(path: Path, tmp_path: Path) -> None:
+    store = RunStore(path)
+    store.set_reasons(["dropped"])
+    store.add(0, SUCCEEDED, 5)
+    store.commit()
+    killed = tmp_path / "killed" / path.name
+    killed.parent.mkdir()
+    for file in path.parent.glob(f"{path.name}*"):  # As a killed process leaves them.
+        shutil.copy(file, killed.parent)
+    assert (killed.parent / f"{path.name}-wal").exists()
+    for _ in range(2):
+        reader = RunStore(killed, read_only=True)
+        assert [record.trial for record in reader.records()] == [0]
+        reader.close()
+        assert list(killed.parent.iterdir()) == [killed]
+    store.close()
+
+
+def test_reader_that_outlives_the_writer_leaves_no_journals(path: Path) -> None:
+    store = RunStore(path)
+    reader = RunStore(path, read_only=True)
+    store.add(0, SUCCEEDED, 5)
+    store.commit()
+    store.close()
+    assert reader.facts() == {}
+    reader.close()
+    assert list(path.parent.glob(f"{path.name}*")) == [path]
+
+
+def test_store_that_is_opened_for_reading_cannot_be_changed(path: Path) -> None:
+    store = RunStore(path)
+    reader = RunStore(path, read_only=True)
+    with pytest.raises(sqlite3.OperationalError):
+        reader.add(0, SUCCEEDED, 5)
+    reader.close()
+    store.close()

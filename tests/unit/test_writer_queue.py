@@ -26,7 +26,9 @@ def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[EpisodeWr
     """Writer with a queue of 2 MiB whose process is stopped; the parameter is `seconds_to_write`."""
     fields = (Field("actions", (WIDTH,), "low", 0, WIDTH),)
     path, store = tmp_path / "demo.hdf5", tmp_path / "run.sqlite"
-    output = Output(path, overwrite=True, queue_megabytes=2, store_path=store, seconds_to_write=request.param)
+    output = Output(
+        path, overwrite=True, queue_megabytes=2, store_path=store, seconds_to_write=request.param, names_interrupted=False
+    )
     opened = EpisodeWriter(output, EpisodeFormat({}, fields))
     os.kill(opened._process.pid, signal.SIGSTOP)
     yield opened
@@ -67,7 +69,7 @@ def test_generation_waits_while_the_queue_is_full_and_loses_no_episode(writer: E
     assert result.lengths == [NUM_STEPS] * NUM_BATCHES
     assert max(most) <= 2
     assert writer.seconds_stalled > 0.1
-    with h5py.File(writer.output.path) as file:
+    with h5py.File(result.dataset) as file:
         found = [file["data"][f"demo_{index}/actions"][0, 0] for index in range(NUM_BATCHES)]
     assert found == list(range(NUM_BATCHES))
 

@@ -7,8 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.errors import OutputError, RecorderError
-from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, replacing, write_bytes, write_json, write_text
+from isaaclab_mimic_ext.envs.playback import check_picture
+from isaaclab_mimic_ext.errors import OutputError, RecorderError, SourceDataError
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5
+from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.files.writing import (
+    HDF5_ERRORS,
+    check_output,
+    created_folder,
+    part_path,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -72,3 +85,38 @@ def test_path_in_a_folder_that_does_not_exist_is_reported(tmp_path: Path) -> Non
 def test_errors_of_a_library_that_are_not_about_writing_pass(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="renderer"), replacing(tmp_path / "film.mp4"):
         raise RuntimeError("renderer")
+
+
+def test_checking_an_output_leaves_no_folder(tmp_path: Path) -> None:
+    check_output(tmp_path / "new" / "folder" / "demos.hdf5", overwrite=False)
+    check_picture(tmp_path / "new" / "folder" / "film.mp4", ".mp4", overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_created_folders_are_removed_after_an_error_unless_they_contain_files(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with pytest.raises(ValueError, match="too early"), created_folder(folder):
+        assert folder.is_dir()
+        raise ValueError("too early")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="too late"), created_folder(folder):
+        (folder.parent / "file").touch()
+        raise ValueError("too late")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+
+
+def test_unfinished_dataset_is_named_by_readers_of_its_final_name(tmp_path: Path) -> None:
+    path = tmp_path / "demo.hdf5"
+    part_path(path).write_bytes(b"")
+    named = r"demo.hdf5: not found, but demo.hdf5.part exists; .* resume=true"
+    with pytest.raises(SourceDataError, match=named), open_hdf5(path):
+        pass
+    with pytest.raises(SourceDataError, match=r"demo.hdf5.part: .*; it is being written, or .* resume=true"):
+        read_facts(part_path(path))
+
+
+def test_discarded_dataset_leaves_no_folder(tmp_path: Path) -> None:
+    file = DatasetFile(tmp_path / "new" / "demo.hdf5", {})
+    assert file.part_path.exists()
+    file.discard()
+    assert not list(tmp_path.iterdir())

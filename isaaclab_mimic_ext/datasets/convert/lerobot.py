@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
 from isaaclab_mimic_ext.files.demo import Demo, is_image, is_rgb
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts, stream_demos
-from isaaclab_mimic_ext.files.writing import part_path, replacing
+from isaaclab_mimic_ext.files.writing import created_folder, part_path, replacing
 
 _STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."
 _SCALARS = {"rewards": ("next.reward", np.float32), "dones": ("next.done", np.bool_)}
@@ -219,7 +219,6 @@ def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
             note = "" if is_lerobot else " and is not a LeRobot dataset, so it is never replaced"
             remedy = "use another output_dir" + (", or overwrite=true" if is_lerobot else "")
             raise OutputError(f"output_dir: {folder} already exists{note}; {remedy}")
-    with replacing(output, "output_dir", kind=OutputError):
+    with created_folder(output.parent, "output_dir", kind=OutputError), replacing(output, "output_dir", kind=OutputError):
         shutil.rmtree(part, ignore_errors=True)
-        part.parent.mkdir(parents=True, exist_ok=True)
         yield part
