@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task
-from isaaclab_mimic_ext.errors import UsageError
+from isaaclab_mimic_ext.errors import RecorderError, UsageError
 from isaaclab_mimic_ext.run.build import first_reset
 from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.ledger import TrialLedger
@@ -123,11 +124,17 @@ class _Session:
         writer = self._make_writer(lock)
         try:
             self._run_attempts(ledger, writer)
-        finally:
-            result = writer.close(ledger.result(self.files.path, self.reasons))
-            # Only an interrupted scripted operator leaves attempts that ended after a running one; the store keeps them.
-            if result.is_written and result.num_attempts == ledger.committed:
-                self.files.delete_store()
+        except BaseException:
+            with suppress(RecorderError):  # The writer may be the cause of the failure.
+                self._close(ledger, writer)
+            raise
+        return self._close(ledger, writer)
+
+    def _close(self, ledger: TrialLedger, writer: EpisodeWriter) -> RunResult:
+        result = writer.close(ledger.result(self.files.path, self.reasons))
+        # Only an interrupted scripted operator leaves attempts that ended after a running one; the store keeps them.
+        if result.is_written and result.num_attempts == ledger.committed:
+            self.files.delete_store()
         return result
 
     def _make_writer(self, lock: int) -> EpisodeWriter:

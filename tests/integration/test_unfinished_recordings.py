@@ -3,6 +3,7 @@
 # N = 1 env for a person, 4 envs for the scripted operator
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import pytest
 
 from isaaclab_mimic_ext import record
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, OutputError, SourceDataError
+from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, OutputError, RecorderError, SourceDataError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.run import live
 from isaaclab_mimic_ext.run.result import RunResult
+from tests import requires
 from tests.forked_scripts import ROOT
 from tests.jobs import command
 from tests.kinematic_sources import make_kinematic_env
@@ -170,6 +172,20 @@ def test_second_recorder_of_a_file_is_refused(output: Path) -> None:
 
     assert record_by_hand(output, 1, should_stop=start_another).num_demos == 1
     assert len(refused) == 1
+    assert files(output) == ["raw.hdf5"]
+
+
+@requires.mark("linux", hasattr(resource, "RLIMIT_FSIZE"), "the system has no limit on file sizes")
+def test_full_disk_is_reported_and_the_recording_continues(output: Path) -> None:
+    """The second demo exceeds the largest size of a file, which Linux reports like a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, limits[1]))
+    try:
+        with pytest.raises(RecorderError, match=r"cannot be written: .*; free some space, and continue"):
+            record_by_hand(output, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert record_by_hand(output, 2, resume=True).num_demos == 2
     assert files(output) == ["raw.hdf5"]
 
 
