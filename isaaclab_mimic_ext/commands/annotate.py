@@ -1,13 +1,17 @@
 """`mimic annotate`: replay recorded demos and add subtask signals."""
 
+import logging
 from pathlib import Path
 
+from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation
 from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import check_output
+
+log = logging.getLogger(__name__)
 
 
 def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
@@ -22,7 +26,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         num_demos = len(demo_names(file))
     env = make_scene(cfg, num_demos)
     try:
-        return annotate_file(
+        annotations = annotate_file(
             cfg.input_file,
             cfg.output_file,
             env,
@@ -35,3 +39,5 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         )
     finally:
         env.close()
+    log.info("Next, check the demos: %s", next_command("check", input_file=Path(cfg.output_file)))
+    return annotations

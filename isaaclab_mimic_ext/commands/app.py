@@ -1,6 +1,7 @@
 """Run a command: compose its configuration from the command line, call its function, exit with its exit code."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,9 +13,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from isaaclab_mimic_ext import command_lines
+from isaaclab_mimic_ext.command_lines import in_quotes
 from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
+from isaaclab_mimic_ext.commands.recorded import find_config_dirs
 from isaaclab_mimic_ext.commands.sweeps import register_sweeps
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
 from isaaclab_mimic_ext.config.compose import to_typed
@@ -22,6 +26,8 @@ from isaaclab_mimic_ext.config.hydra import conf_dir, is_sweep_job, register
 from isaaclab_mimic_ext.errors import Interrupted, MimicError, TaskCodeError
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, remove_folders
 
+_SCENE = re.compile(r"\+{0,2}(task|sim|device|headless)(\.[\w.]+)?=.*", re.DOTALL)
+"""Overrides that select the task and the engine."""
 USAGE_ERROR = 2
 INTERRUPTED = 130
 DEBUG = "MIMIC_DEBUG"
@@ -101,7 +107,7 @@ def _run(name: str, job: "_Job") -> int:
         sys.argv = [word for word in sys.argv if word != _DEBUG_FLAG]
         os.environ[DEBUG] = "1"  # Also in the processes of a sweep.
     sys.argv[1:] = translate(sys.argv[1:], schema)
-    config_dirs = [conf_dir(), *_config_dirs(sys.argv)]
+    config_dirs = [conf_dir(), *_use_config_dirs()]
     register(name, config_dirs)
     if registered := registered_fields(name, schema, sys.argv[1:], config_dirs):
         register(name, config_dirs, registered)
@@ -121,6 +127,9 @@ class _Job:
         self.exit_code = 0
 
     def run(self, composed: DictConfig) -> None:
+        words = [word for word in HydraConfig.get().overrides.task if not word.startswith("+sweep=")]
+        command_lines.program.arguments = tuple(words)
+        command_lines.program.scene = tuple(word for word in words if _SCENE.fullmatch(word))
         try:
             cfg = to_typed(composed, self.script)
             validate(cfg)
@@ -150,12 +159,35 @@ class _Job:
         self.exit_code = self.exit_code or exit_code
 
 
-def _config_dirs(argv: list[str]) -> list[Path]:
-    """Return the folders of `--config-dir`."""
-    pairs = zip(argv, [*argv[1:], ""], strict=True)
-    separate = [value for word, value in pairs if word in ("--config-dir", "-cd")]
-    joined = [word.partition("=")[2] for word in argv if word.startswith("--config-dir=")]
-    return [Path(folder) for folder in separate + joined if folder]
+def _use_config_dirs() -> list[Path]:
+    """Return the folders with the user's own tasks: those of `--config-dir`, and those that the command's files record.
+
+    Hydra accepts one `--config-dir`; all other folders are added to its search path.
+
+    Raises:
+        SourceDataError: a recorded folder no longer has the task.
+    """
+    sys.argv[1:], given = _without_config_dirs(sys.argv[1:])
+    command_lines.program.config_dirs = tuple(folder.absolute() for folder in given)
+    folders = [*given, *find_config_dirs(sys.argv, [conf_dir(), *given])]
+    if folders:
+        sys.argv[1:1] = ["--config-dir", str(folders[0])]
+    if len(folders) > 1 and not any(word.startswith("hydra.searchpath=") for word in sys.argv):
+        others = ",".join(in_quotes(f"file://{folder.absolute()}") for folder in folders[1:])
+        sys.argv.append(f"hydra.searchpath=[{others}]")
+    return folders
+
+
+def _without_config_dirs(words: Sequence[str]) -> tuple[tuple[str, ...], list[Path]]:
+    """Return the words of a command line without `--config-dir`, and the folders of `--config-dir`."""
+    kept, folders, rest = [], [], iter(words)
+    for word in rest:
+        flag, has_value, value = word.partition("=")
+        if flag not in ("--config-dir", "-cd"):
+            kept.append(word)
+        elif folder := value if has_value else next(rest, ""):
+            folders.append(Path(folder))
+    return tuple(kept), folders
 
 
 def _discard_stdout() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from isaaclab_mimic_ext.checks.examine import examine
 from isaaclab_mimic_ext.checks.findings import CheckReport
+from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.errors import InvalidDataset
 from isaaclab_mimic_ext.files.writing import check_output
@@ -36,4 +37,5 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
         # The text ends with the summary; the JSON object does not contain it.
         fault = report.summary() if cfg.json else "not ready to generate"
         raise InvalidDataset(f"{cfg.input_file}: {fault}; the report contains remedies")
+    log.info("Next, generate demos: %s", next_command("generate", input_file=Path(cfg.input_file)))
     return report

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from isaaclab_mimic_ext.command_lines import same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted
@@ -36,18 +37,22 @@ def main(cfg: GenerateCfg) -> RunResult:
         stop.raise_interrupted(_interrupted(folder, result))
     if not result.target_reached:
         raise BudgetExhausted(
-            f"{result.stop_reason}; {_demos_are(result.num_demos)} in {folder.demos}; to continue, use resume=true with a "
-            "larger budget"
+            f"{result.stop_reason}; {_demos_are(result.num_demos)} in {folder.demos}; to continue, "
+            f"give a larger budget to: {_same_run(folder)}"
         )
     return result
 
 
 def _interrupted(folder: RunFolder, result: RunResult) -> str:
     if result.is_written:
-        remedy = f"to continue, use resume=true, which writes {folder.demos.name}"
+        remedy = f"to write {folder.demos.name}, continue with: {_same_run(folder)}"
         return f"{_demos_are(result.num_demos)} in {result.dataset}, which other commands can read; {remedy}"
     reason = f"writing {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
-    return f"{_demos_are(result.num_successes)} in {folder.store} ({reason}); to continue, use resume=true"
+    return f"{_demos_are(result.num_successes)} in {folder.store} ({reason}); continue with: {_same_run(folder)}"
+
+
+def _same_run(folder: RunFolder) -> str:
+    return same_command_line("generate", output_dir=folder.path, overwrite=None, resume=True)
 
 
 def _demos_are(number: int) -> str:

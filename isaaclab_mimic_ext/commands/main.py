@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from isaaclab_mimic_ext.command_lines import command_line, program
+from isaaclab_mimic_ext.commands.program import find_program
 from isaaclab_mimic_ext.config import SCRIPT_VERBS
 from isaaclab_mimic_ext.errors import choices
 
@@ -187,6 +189,7 @@ VERBS = {"demo": Verb("generate", generate, tuple(DEMO.items()))} | {
 def main() -> NoReturn:
     """Run `mimic` with the command line of this process, and exit with the exit code of the verb."""
     words = sys.argv[1:]
+    program.words = find_program()
     if not words or words[0] in ("-h", "--help", "help"):
         _print_and_exit(help_text(), 0 if words else USAGE_ERROR)
     if words[0] == "--version":
@@ -218,13 +221,14 @@ def _print_and_exit(text: str, exit_code: int) -> NoReturn:
 def run_script(config: str) -> NoReturn:
     """Run `scripts/<config>.py` with the command line of this process, and exit with the exit code of the verb."""
     verb = next(verb for verb in VERBS.values() if verb.config == config and not verb.defaults)
+    program.words = find_program()
     _run(verb, (sys.executable, sys.argv[0]))
 
 
-def _run(verb: Verb, program: Sequence[str]) -> NoReturn:
+def _run(verb: Verb, words: Sequence[str]) -> NoReturn:
     from isaaclab_mimic_ext.commands.app import run_command
 
-    run_command(verb.config, verb.run, program)
+    run_command(verb.config, verb.run, words)
 
 
 def _with_defaults(words: Sequence[str], defaults: Sequence[tuple[str, str]]) -> list[str]:
@@ -244,7 +248,7 @@ def help_text() -> str:
             "",
             *lines,
             "",
-            "mimic <verb> --help shows the fields of a verb with their types, defaults and bounds. Example:",
-            "  mimic generate task=stack_cube num_envs=100 generation_num_trials=1000 seed=3",
+            "mimic <verb> --help shows the fields of a verb with their defaults and choices. Example:",
+            f"  {command_line('generate', task='stack_cube', num_envs=100, generation_num_trials=1000, seed=3)}",
         )
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from isaaclab_mimic_ext.command_lines import in_quotes, quoted
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
 from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name, warn_deprecated
 from isaaclab_mimic_ext.config.generation import SETTINGS
@@ -150,7 +151,7 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
             launcher_args.append(f"{name}={_value_of(name, has_value, value, words)}" if takes_value else word)
     yield from overrides
     if launcher_args:
-        yield f"sim.launcher_args=[{','.join(map(_in_quotes, launcher_args))}]"
+        yield f"sim.launcher_args=[{','.join(map(in_quotes, launcher_args))}]"
 
 
 def _override_for(name: str, has_value: str, value: str, words: Iterator[str], flag: tuple[str, str]) -> str:
@@ -219,13 +220,3 @@ def _full_key(key: str, schema: type) -> str:
     if rest != key and rest.split(".", 1)[0] in _TASK_FIELDS:
         return rest
     return key
-
-
-def quoted(text: str) -> str:
-    """Quote a value for Hydra's grammar, if it contains characters such as spaces, '=' and brackets."""
-    return text if re.fullmatch(r"[\w./:-]+", text) else _in_quotes(text)
-
-
-def _in_quotes(text: str) -> str:
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return f"'{escaped}'"

@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from isaaclab_mimic_ext.commands.overrides import quoted
+from isaaclab_mimic_ext.command_lines import quoted
 from isaaclab_mimic_ext.errors import Interrupted
 from isaaclab_mimic_ext.texts import counted
 

@@ -1,10 +1,13 @@
 """`mimic record`: record source demos of an operator."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from isaaclab_mimic_ext.command_lines import same_command_line
+from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -18,6 +21,8 @@ from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.teleoperation import Operator
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.texts import counted
+
+log = logging.getLogger(__name__)
 
 KEYBOARD = "keyboard"
 MAX_NUM_ENVS = 64
@@ -60,10 +65,19 @@ def main(cfg: RecordDemosCfg) -> RunResult:
         env.close()
     if result.is_interrupted:
         running = "; the running attempt was discarded" if operator is None else ""
-        stop.raise_interrupted(f"{_kept(result)}{running}; to continue, use resume=true")
+        stop.raise_interrupted(f"{_kept(result)}{running}; continue with: {_same_recording(cfg)}")
     if not result.target_reached:
-        raise BudgetExhausted(f"{result.stop_reason}; {_kept(result)}; to continue, use resume=true with a larger budget")
+        raise BudgetExhausted(
+            f"{result.stop_reason}; {_kept(result)}; to continue, give a larger budget to: {_same_recording(cfg)}"
+        )
+    raw = Path(cfg.output_file)
+    annotated = raw.with_stem(f"{raw.stem.removesuffix('_raw')}_annotated")
+    log.info("Next, mark the subtasks: %s", next_command("annotate", input_file=raw, output_file=annotated))
     return result
+
+
+def _same_recording(cfg: RecordDemosCfg) -> str:
+    return same_command_line("record", output_file=Path(cfg.output_file), overwrite=None, resume=True)
 
 
 def _kept(result: RunResult) -> str:

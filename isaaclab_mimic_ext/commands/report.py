@@ -38,7 +38,8 @@ def main(cfg: ReportCfg) -> RunReport:
         overwrite=cfg.overwrite,
     )
     line = f"Saved the report to {report.path}: {counted(report.num_trials, 'trial')}, {report.num_failed} failed"
-    print_result(cfg.json, {"input_dir": cfg.input_dir}, report, [line])
+    lines = [line, *([f"No pictures of failed trials: {report.no_pictures}"] if report.no_pictures else [])]
+    print_result(cfg.json, {"input_dir": cfg.input_dir}, report, lines)
     return report
 
 

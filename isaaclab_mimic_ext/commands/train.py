@@ -1,12 +1,18 @@
 """`mimic train`: train a policy on a dataset, with robomimic."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from isaaclab_mimic_ext.command_lines import same_command_line
+from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.learn.train import TrainingHooks, progress_bar, train_run
 from isaaclab_mimic_ext.learn.trainer import TrainingReport
+
+log = logging.getLogger(__name__)
 
 
 def main(cfg: TrainCfg) -> TrainingReport:
@@ -28,6 +34,9 @@ def main(cfg: TrainCfg) -> TrainingReport:
     report = train_run(cfg, monitor)
     if stop.requested:
         stop.raise_interrupted(
-            f"training ended after epoch {report.epoch}; resume with output_dir={cfg.output_dir} resume=true"
+            f"training ended after epoch {report.epoch}; continue with: "
+            + same_command_line("train", output_dir=Path(cfg.output_dir), overwrite=None, resume=True)
         )
+    places = {"checkpoint": Path(cfg.output_dir), "input_file": Path(cfg.input_file)}
+    log.info("Next, evaluate the policy: %s", next_command("evaluate", **places))
     return report

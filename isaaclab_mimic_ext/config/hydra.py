@@ -42,7 +42,7 @@ def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, 
     config_dirs = list(config_dirs)
     for folder in config_dirs:
         if folder != conf_dir():
-            _find_tasks_in(folder)
+            find_tasks_in(folder)
     OmegaConf.register_new_resolver("task_data", _task_data, replace=True)
     OmegaConf.register_new_resolver("task_label", _task_label, replace=True)
     OmegaConf.register_new_resolver("output", _output, replace=True)
@@ -127,7 +127,7 @@ def _keys(config: DictConfig, name: str) -> list[str]:
     return [str(key) for key in config.get(name) or ()]
 
 
-def _find_tasks_in(config_dir: Path) -> None:
+def find_tasks_in(config_dir: Path) -> None:
     """Make the tasks in `config_dir` (`<config_dir>/<task>/task.py`) importable in the same way as those in `tasks/`."""
     import isaaclab_mimic_ext.tasks as package
 

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
@@ -54,6 +55,7 @@ def make_recorded_env(
     if not isinstance(name, str):
         raise SourceDataError(f"{path}: env_args.env_name: must be the name of a task (got {name!r}); create the file again")
     sim, task = replace(sim, engine=recorded_engine(env_args, sim)), str(env_args.get("task", name))
+    find_recorded_task(task, env_args, path)
     if sim.engine == "isaaclab" and task not in available_tasks() and GYM_ID.fullmatch(name):
         env = make_registered(name, sim, num_envs, device)
     else:

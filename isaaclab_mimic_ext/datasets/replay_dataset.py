@@ -10,6 +10,7 @@ import torch
 
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, make_recorded_env, replay_file, summary
 from isaaclab_mimic_ext.envs.playback import check_picture, write_states_video
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
@@ -78,7 +79,9 @@ def replay_dataset(
     facts, task = read_facts(input_file), None
     if output_file is not None:
         check_picture(str(output_file), ".mp4", overwrite)
-        task = load_task(facts.env_args.get("task", facts.env_args["env_name"]))
+        task_name = str(facts.env_args.get("task", facts.env_args["env_name"]))
+        find_recorded_task(task_name, facts.env_args, input_file)
+        task = load_task(task_name)
     with open_hdf5(input_file) as file:
         names = demo_names(file)[:num_demos]
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.demo_checks import DemoChecker
 from isaaclab_mimic_ext.datasets.findings import Findings, ValidationReport
@@ -227,7 +228,8 @@ def _check_total(findings: Findings, data: h5py.Group, num_steps: int) -> None:
 
 
 def _check_masks(findings: Findings, file: h5py.File, names: list[str]) -> None:
-    masks, known, remedy = file.get("mask"), {*names}, f"split the file again with `mimic split input_file={file.filename}`"
+    masks, known = file.get("mask"), {*names}
+    remedy = f"split the file again with `{command_line('split', input_file=Path(file.filename))}`"
     if masks is None:
         return
     if not isinstance(masks, h5py.Group):
@@ -270,6 +272,8 @@ def _replay_demos(
     for result in results:
         if result.recorded_success and not result.success:
             distance = "" if result.object_error is None else f" (object error {result.object_error:.2g} m)"
-            remedy = f"watch a video of it: `mimic replay input_file={path} output_file=replay.mp4`"
+            video = Path(path).with_name("replay.mp4")
+            command = command_line("replay", input_file=Path(path), output_file=video)
+            remedy = f"watch a video of the demos: `{command}`"
             findings.warning("replay", result.name, f"fails when replayed{distance}", "success, as recorded", remedy)
     return summary(results), None

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
 from isaaclab_mimic_ext.files.hdf5 import attribute, demo_names, open_hdf5
@@ -23,11 +24,6 @@ ROTATION_TOLERANCE = 1e-3
 
 _INFO = "obs/datagen_info"
 _STARTS = "subtask_start_signals"
-_ANNOTATE = "annotate the file with `mimic annotate input_file=<recorded file> output_file=<new file>`"
-_ANNOTATE_STARTS = (
-    "annotate it again with `mimic annotate annotate_subtask_start_signals=true` (by hand: marks_file=<yaml>), "
-    "or set datagen_config.use_skillgen=false"
-)
 _REPLACE = "record the demo again, or leave out the demo"
 
 
@@ -177,7 +173,7 @@ class _DemoReader:
 
     def check_annotated(self) -> None:
         if not self._demo.below(_INFO):
-            self._refuse(_INFO, "not found, the demo is not annotated", _ANNOTATE)
+            self._refuse(_INFO, "not found, the demo is not annotated", self._annotate())
 
     def poses(self, part: str, kind: str, names: tuple[str, ...], num_steps: int) -> dict[str, NDArray[np.float32]]:
         """Name -> rigid poses, (T, 4, 4) float32."""
@@ -185,7 +181,7 @@ class _DemoReader:
         poses = {}
         for name in names:
             key = f"{_INFO}/{part}/{name}"
-            dataset = self._dataset(key, _ANNOTATE)
+            dataset = self._dataset(key, self._annotate())
             self._check_shape(key, dataset, (num_steps, 4, 4))
             poses[name] = self._floats(key, dataset)
             self._check_rigid(key, poses[name])
@@ -198,7 +194,7 @@ class _DemoReader:
         if missing:
             found = choices(missing[0], present) if present else "the demo has no start signals"
             reason = f"start signal '{missing[0]}' not found, which SkillGen requires; {found}"
-            self._refuse(f"{_INFO}/{_STARTS}", reason, _ANNOTATE_STARTS)
+            self._refuse(f"{_INFO}/{_STARTS}", reason, self._annotate_starts())
         return self.signals(_STARTS, names, num_steps) if names else {}
 
     def signals(self, part: str, names: tuple[str, ...], num_steps: int) -> dict[str, NDArray[np.bool_]]:
@@ -207,21 +203,21 @@ class _DemoReader:
         signals = {}
         for name in names:
             key = f"{_INFO}/{part}/{name}"
-            dataset = self._dataset(key, _ANNOTATE)
+            dataset = self._dataset(key, self._annotate())
             if dataset.shape != (num_steps, 1):
                 self._check_shape(key, dataset, (num_steps,))
             if dataset.dtype.kind not in "biuf":
-                self._refuse(key, f"must have the dtype bool (got {dataset.dtype})", _ANNOTATE)
+                self._refuse(key, f"must have the dtype bool (got {dataset.dtype})", self._annotate())
             values = dataset[()].reshape(num_steps)
             if not np.isin(values, (0, 1)).all():
-                self._refuse(key, "must contain only false and true (got other values)", _ANNOTATE)
+                self._refuse(key, "must contain only false and true (got other values)", self._annotate())
             signals[name] = values.astype(np.bool_)
         return signals
 
     def _check_names(self, part: str, kind: str, names: tuple[str, ...]) -> None:
         present = sorted(self._demo.below(f"{_INFO}/{part}"))
         if names and not present:
-            self._refuse(f"{_INFO}/{part}", "not found, the demo is not fully annotated", _ANNOTATE)
+            self._refuse(f"{_INFO}/{part}", "not found, the demo is not fully annotated", self._annotate())
         for name in names:
             if name not in present:
                 reason = f"{kind} '{name}' not found; {choices(name, present)}"
@@ -242,7 +238,7 @@ class _DemoReader:
         reason = f"must have the shape {expected}"
         if dataset.shape[:1] != expected[:1]:
             reason += f", with one row for each of the demo's {expected[0]} actions"
-        self._refuse(key, f"{reason} (got {dataset.shape})", _ANNOTATE)
+        self._refuse(key, f"{reason} (got {dataset.shape})", self._annotate())
 
     def _floats(self, key: str, dataset: Any) -> NDArray[np.float32]:
         if dataset.dtype.kind != "f":
@@ -270,6 +266,17 @@ class _DemoReader:
         found += ", mirrored" if mirrored[step] else ""
         reason = f"must be a rigid pose, but is not at step {step} ({found})"
         self._refuse(key, reason, "annotate again with an env that returns homogeneous matrices", step)
+
+    def _annotate(self) -> str:
+        return f"annotate the file with `{self._annotation_command()}`"
+
+    def _annotate_starts(self) -> str:
+        command = self._annotation_command(annotate_subtask_start_signals=True)
+        return f"annotate it again with `{command}` (by hand: marks_file=<yaml>), or set datagen_config.use_skillgen=false"
+
+    def _annotation_command(self, **fields: Any) -> str:
+        path = Path(self._demo.file)
+        return command_line("annotate", input_file=path, output_file=path.with_stem(f"{path.stem}_annotated"), **fields)
 
     def _refuse(self, key: str, reason: str, remedy: str, step: int | None = None) -> NoReturn:
         self._demo.refuse(f"{key}: {reason}; {remedy}", step)

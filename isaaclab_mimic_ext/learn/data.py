@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
@@ -100,7 +101,7 @@ def has_split(path: str | Path) -> bool:
 
 
 def _mask(file: h5py.File, name: str, demos: set[str]) -> list[str]:
-    remedy = f"split the dataset with `mimic split input_file={file.filename}`"
+    remedy = f"split the dataset with `{command_line('split', input_file=Path(file.filename))}`"
     if f"mask/{name}" not in file:
         raise SourceDataError(f"{file.filename}: mask/{name} not found; {remedy}")
     found = [text_of(item) for item in np.atleast_1d(file["mask"][name][()])]

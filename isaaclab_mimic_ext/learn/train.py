@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.config.commands import EvaluationDataGenCfg
 from isaaclab_mimic_ext.config.compose import load_task_config
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.hydra import LOGS_DIR, dated_dir
+from isaaclab_mimic_ext.config.recorded_task import own_dirs
 from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import TaskRef
 from isaaclab_mimic_ext.datasets.split import split_dataset
@@ -309,6 +310,7 @@ class _Training:
         """Metadata in the checkpoints."""
         return {
             "task": self.cfg.task.name,
+            **own_dirs(self.cfg.task.name),
             "dataset": str(self.cfg.input_file),
             "dataset_digest": identity["dataset"],
             "num_train_demos": len(self.facts.masks["train"]),

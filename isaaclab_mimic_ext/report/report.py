@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import check_output, write_text
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
@@ -32,11 +33,13 @@ class RunReport:
         path: the HTML file.
         num_trials: number of trials that the page covers.
         num_failed: number of them that failed.
+        no_pictures: reason why the page has no pictures of failed trials; empty if it has them, or if no trial failed.
     """
 
     path: Path
     num_trials: int
     num_failed: int
+    no_pictures: str = ""
 
 
 @renamed_arguments(output_dir="input_dir", report_file="output_file")
@@ -74,20 +77,21 @@ def report_run(
     drawn, no_pictures = _draw_failures(folder, records, num_failures if pictures else 0, clips)
     page = render_run_page(_heading(folder, records.facts, state), records, drawn, no_pictures)
     _write(path, page)
-    return RunReport(path, len(records), int((~records.success).sum()))
+    return RunReport(path, len(records), int((~records.success).sum()), no_pictures)
 
 
 def _draw_failures(
     folder: RunFolder, records: RunRecords, num_failures: int, clips: bool
 ) -> tuple[dict[int, Pictures], str]:
-    """Draw failed trials. Return their pictures, and the reason if drawing failed."""
-    rows = choose_failures(records, list(count_reasons(records)), num_failures) if num_failures else []
+    """Draw failed trials. Return their pictures, and the reason if there are none."""
+    rows = choose_failures(records, list(count_reasons(records)), max(num_failures, 1))
     if not rows:
         return {}, ""
+    if not num_failures:
+        return {}, "pictures=false"
     try:
         return _rerun_and_draw(folder, records, rows, clips), ""
     except MimicError as error:  # The page is also useful without pictures.
-        log.warning("The page has no pictures of failed trials: %s", error)
         return {}, str(error)
 
 
@@ -98,7 +102,9 @@ def _rerun_and_draw(folder: RunFolder, records: RunRecords, rows: Sequence[int],
     from isaaclab_mimic_ext.task.definition import load_task
 
     trials = records.trials[list(rows)].tolist()
-    task = load_task(records.facts["identity"]["task.name"])
+    task_name = records.facts["identity"]["task.name"]
+    find_recorded_task(task_name, records.facts, folder.store)
+    task = load_task(task_name)
     log.info("Running %s again to draw them", counted(len(rows), "failed trial"))
     films: list[RecordedMotion]
     try:

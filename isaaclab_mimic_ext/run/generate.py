@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config import GenerateCfg, MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 from isaaclab_mimic_ext.config.generation import GenerationCfg
 from isaaclab_mimic_ext.config.hydra import DATASETS_DIR, dated_dir
@@ -235,7 +236,9 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     mark_reported(folder)
     log.info("Saved %s to %s", counted(result.num_demos, "demo"), folder.demos)
-    log.info("To see success per subtask, initial object position and source demo: mimic report input_dir=%s", folder.path)
+    log.info("To see success by subtask and reasons of failure: %s", command_line("report", input_dir=folder.path))
+    if result.num_demos > 1:
+        log.info("Next, split the demos for training: %s", command_line("split", input_file=folder.demos))
 
 
 def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.texts import counted
 
 MAX_PLAN_STEPS = 1000
 """Horizon of demos of a scripted operator [steps]."""
@@ -26,7 +27,8 @@ def _faults(plan: Any, num_demos: int, env: MimicEnv) -> Iterator[str]:
     num_eefs, num_frames = len(env.eef_names), plan.target_eef_pose.shape[1] if plan.target_eef_pose.ndim > 1 else 0
     leading = (num_demos, num_frames) if num_eefs == 1 else (num_demos, num_frames, num_eefs)
     letters = "D, T" if num_eefs == 1 else "D, T, E"
-    counts = f"D = {num_demos} demos, T = {num_frames} frames" + (f", E = {num_eefs} end effectors" if num_eefs > 1 else "")
+    counts = f"D = {counted(num_demos, 'demo')}, T = {counted(num_frames, 'frame')}"
+    counts += f", E = {num_eefs} end effectors" if num_eefs > 1 else ""
     num_entries = max(env.gripper_dims)
     for name, shape, expected in (
         ("target_eef_pose", (*leading, 4, 4), f"({letters}, 4, 4)"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.config.recorded_task import own_dirs
 from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
@@ -147,7 +148,7 @@ def open_run(
                     store.delete_from(reached.num_attempts)
                     reached = None
             if reached is None:
-                store.set_facts(identity=dict(identity), result=None)
+                store.set_facts(identity=dict(identity), result=None, **own_dirs(str(identity.get("task.name"))))
                 store.commit()
         yield RunSession(folder, lock, facts.get("elapsed", 0.0), reached)
 

@@ -126,7 +126,7 @@ def read_records(store_path: Path, num_trials: int | None = None) -> RunRecords:
         OutputError: a different version of this package wrote the store.
     """
     if not store_path.is_file():
-        raise SourceDataError(f"{store_path}: not found; use the output_dir of a generation run")
+        raise SourceDataError(f"{store_path}: not found; give the folder of a generation run")
     try:
         facts, found = _read(store_path)
         if "trials" in facts:

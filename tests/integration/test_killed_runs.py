@@ -151,8 +151,8 @@ def test_stopped_run_ends_soon_and_can_be_resumed(
 ) -> None:
     first = fork_server.start(folder, *replaced(arguments, "num_envs=1"), signal_at_save=signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
-    assert "demo.hdf5.part, which other commands can read; to continue, use resume=true" in first.message()
-    assert not folder.demos.exists()
+    assert "demo.hdf5.part, which other commands can read; to write demo.hdf5, continue with: " in first.message()
+    assert first.message().endswith("resume=true") and not folder.demos.exists()
     assert 0 < len(trials_of(folder, is_finished=False)) < NUM_DEMOS
     assert fork_server.finish(folder, *arguments, RESUME) == (0, "")
     assert_same_dataset(folder, undisturbed)

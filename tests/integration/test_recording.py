@@ -45,7 +45,9 @@ def test_signal_keeps_every_finished_demo(number: int, tmp_path: Path, monkeypat
     monkeypatch.setattr(KinematicEnv, "step", step_and_signal)
     monkeypatch.setattr("isaaclab_mimic_ext.commands.record.MAX_NUM_ENVS", 4)
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match=r"4 demos are in .*raw.hdf5; to continue, use resume=true") as raised:
+    with pytest.raises(
+        Interrupted, match=r"4 demos are in .*raw.hdf5; continue with: mimic record .*raw.hdf5 resume=true"
+    ) as raised:
         record(output, "num_demos=20")
     assert raised.value.exit_code == 128 + number
     assert signal.getsignal(number) is before

@@ -231,7 +231,7 @@ def test_page_of_a_run_that_a_budget_ended_covers_the_trials_of_the_result(kinem
 
 
 def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceDataError, match=r"run.sqlite: not found; use the output_dir"):
+    with pytest.raises(SourceDataError, match=r"run.sqlite: not found; give the folder of a generation run"):
         write_page(RunFolder(tmp_path))
 
 

@@ -214,7 +214,7 @@ def test_interrupted_scripted_recording_continues_with_the_same_digest(
 
 def test_larger_budget_continues_a_recording_that_a_budget_ended(output: Path) -> None:
     hopeless = ("num_demos=1", "datagen_config.num_success_steps=1000")
-    with pytest.raises(BudgetExhausted, match="to continue, use resume=true with a larger budget"):
+    with pytest.raises(BudgetExhausted, match=r"to continue, give a larger budget to: mimic record .*resume=true$"):
         record_scripted(output, *hopeless, "datagen_config.max_trials=1")
     with pytest.raises(BudgetExhausted, match="max_trials: 2 trials were made"):
         record_scripted(output, *hopeless, "datagen_config.max_trials=2", "resume=true")

@@ -120,8 +120,9 @@ def test_error_for_a_file_without_annotations_names_the_command(source_file):
     with h5py.File(source_file, "r+") as file:
         del file[f"data/demo_1/{INFO}"]
     message = refusal(source_file)
+    output = source_file.with_stem(f"{source_file.stem}_annotated")
     assert "demo_1" in message
-    assert "`mimic annotate input_file=<recorded file> output_file=<new file>`" in message
+    assert f"`mimic annotate input_file={source_file} output_file={output}`" in message
 
 
 def test_error_for_a_missing_object_lists_the_objects_of_the_file(source_file):

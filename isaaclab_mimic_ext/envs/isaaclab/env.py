@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from isaaclab_mimic_ext.config.recorded_task import own_dirs
 from isaaclab_mimic_ext.envs.base import NestedTensors, by_name
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.envs.isaaclab.compat import (
@@ -232,6 +233,7 @@ class IsaacLabEnv:
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
             **as_entry(self._quaternion_columns),
+            **own_dirs(self._task_id if self._task is None else self._task.name),
         }
 
     def close(self) -> None:

@@ -1,0 +1,84 @@
+"""Command lines in messages: complete, so that they can be pasted into a shell, in any folder."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PATH_FIELDS = re.compile(r"(checkpoint|dataset|\w+_(file|dir)|sim\.robot_usd)=(?P<path>[^\[{'\"$]+)", re.DOTALL)
+"""Override of a field whose value is a path."""
+
+
+@dataclass
+class Program:
+    """The program in command lines; the command that is running sets it.
+
+    Attributes:
+        words: function from a verb of `mimic` to the words that start it.
+        config_dirs: folders of `--config-dir`, absolute.
+        arguments: overrides of the command that is running.
+        scene: overrides of this process that select the task and the engine.
+    """
+
+    words: Callable[[str], Sequence[str]] = lambda verb: ("mimic", verb)
+    config_dirs: tuple[Path, ...] = ()
+    arguments: tuple[str, ...] = ()
+    scene: tuple[str, ...] = ()
+
+
+program = Program()
+
+
+def command_line(verb: str, *overrides: str, **fields: Any) -> str:
+    """Return a command line with the program that is running.
+
+    Args:
+        verb: verb of `mimic`.
+        *overrides: words in Hydra's grammar.
+        **fields: values of the fields of the command. Paths become absolute; None leaves the field out.
+    """
+    values = (f"{name}={_value_text(value)}" for name, value in fields.items() if value is not None)
+    return _shell_line([*_start_of(verb), *overrides, *values])
+
+
+def same_command_line(verb: str, **fields: Any) -> str:
+    """Return the command line of the command that is running, with other values of some fields; None leaves a field out."""
+    kept = [word for word in program.arguments if word.lstrip("+").partition("=")[0] not in fields]
+    changed = [f"{name}={_value_text(value)}" for name, value in fields.items() if value is not None]
+    return _shell_line([*_start_of(verb), *map(_with_absolute_path, kept), *changed])
+
+
+def _shell_line(words: Iterable[str]) -> str:
+    """Return a line whose words the shell reads unchanged; double quotes are used where they are shorter."""
+    return " ".join(f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word) for word in words)
+
+
+def _start_of(verb: str) -> list[str]:
+    flags = (word for folder in program.config_dirs for word in ("--config-dir", str(folder)))
+    return [*program.words(verb), *flags]
+
+
+def _with_absolute_path(word: str) -> str:
+    match = _PATH_FIELDS.fullmatch(word)
+    return word if match is None else f"{match[1]}={quoted(str(Path(match['path']).absolute()))}"
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_value_text, value))}]"
+    return quoted(str(value.absolute() if isinstance(value, Path) else value))
+
+
+def quoted(text: str) -> str:
+    """Quote a value for Hydra's grammar, if it contains characters such as spaces, '=' and brackets."""
+    return text if re.fullmatch(r"[A-Za-z0-9_./:-]+", text) else in_quotes(text)
+
+
+def in_quotes(text: str) -> str:
+    """Quote a value for Hydra's grammar."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return f"'{escaped}'"
