@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,11 +15,11 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
 from isaaclab_mimic_ext.files.writing import store_path
+from isaaclab_mimic_ext.run.attempts import FailedAttempt, Operator, draw_attempt
 from isaaclab_mimic_ext.run.live import LiveDevice
-from isaaclab_mimic_ext.run.record import load_operator, record
+from isaaclab_mimic_ext.run.record import failures_text, load_operator, record
 from isaaclab_mimic_ext.run.recording import RecordingFiles
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.teleoperation import Operator
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.texts import counted
 
@@ -59,6 +60,7 @@ def main(cfg: RecordDemosCfg) -> RunResult:
                 overwrite=cfg.overwrite,
                 resume=cfg.resume,
                 operator_name=cfg.teleop_device,
+                on_failure=partial(_draw_failure, cfg) if cfg.video else None,
                 should_stop=lambda: stop.requested,
             )
     finally:
@@ -67,9 +69,9 @@ def main(cfg: RecordDemosCfg) -> RunResult:
         running = "; the running attempt was discarded" if operator is None else ""
         stop.raise_interrupted(f"{_kept(result)}{running}; continue with: {_same_recording(cfg)}")
     if not result.target_reached:
-        raise BudgetExhausted(
-            f"{result.stop_reason}; {_kept(result)}; to continue, give a larger budget to: {_same_recording(cfg)}"
-        )
+        remedy = f"; to continue, give a larger budget to: {_same_recording(cfg)}" if result.num_demos else ""
+        reasons = f"; reasons: {failures_text(result.failures)}" if result.failures else ""
+        raise BudgetExhausted(f"{result.stop_reason}{reasons}; {_kept(result)}{remedy}")
     raw = Path(cfg.output_file)
     annotated = raw.with_stem(f"{raw.stem.removesuffix('_raw')}_annotated")
     log.info("Next, mark the subtasks: %s", next_command("annotate", input_file=raw, output_file=annotated))
@@ -80,7 +82,14 @@ def _same_recording(cfg: RecordDemosCfg) -> str:
     return same_command_line("record", output_file=Path(cfg.output_file), overwrite=None, resume=True)
 
 
+def _draw_failure(cfg: RecordDemosCfg, attempt: FailedAttempt) -> None:
+    output = Path(cfg.output_file)
+    draw_attempt(attempt, output.with_name(f"{output.stem}_failed.mp4"), load_task(cfg.task.name))
+
+
 def _kept(result: RunResult) -> str:
+    if result.is_written and not result.num_demos:
+        return "no demo was recorded, so no file was written"
     if result.is_written:
         return f"{counted(result.num_demos, 'demo is', 'demos are')} in {result.dataset}"
     return f"{counted(result.num_successes, 'demo is', 'demos are')} in {store_path(result.dataset)}"

@@ -88,6 +88,8 @@ class RecordDemosCfg(EventsCfg, SceneCfg):
     """Replace an existing output file."""
     resume: bool = False
     """Continue the recording in `output_file`, whether it was killed or is finished; start it if there is none."""
+    video: bool = True
+    """Render a video of a failed attempt, `<output file>_failed.mp4`, if a scripted operator does not reach `num_demos`."""
     enable_cameras: bool = False
     """Isaac Lab: render the cameras of the env."""
 

@@ -151,6 +151,7 @@ class Output:
         elapsed: time of the earlier sessions of the run [s].
         facts: facts about the run that the store keeps from the start.
         commits_at_once: make each batch durable when it arrives, instead of once per second.
+        keeps_empty: write a dataset that has no demos; False: no file is written, and an earlier one stays unchanged.
         seconds_to_write: time for writing the datasets after an interruption [s]; the store contains all episodes.
         names_interrupted: give the datasets of an interrupted run their final names; False: they keep the name of an
             unfinished file (`<name>.part`).
@@ -168,5 +169,6 @@ class Output:
     elapsed: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
     commits_at_once: bool = False
+    keeps_empty: bool = True
     seconds_to_write: float = SECONDS_TO_WRITE
     names_interrupted: bool = True

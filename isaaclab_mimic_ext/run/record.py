@@ -1,7 +1,7 @@
 """Record source demos: a scripted operator plans them, or a person commands the robot step by step."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task
 from isaaclab_mimic_ext.errors import RecorderError, UsageError
+from isaaclab_mimic_ext.run.attempts import AttemptWatch, FailedAttempt, Operator, rerun_attempt
 from isaaclab_mimic_ext.run.build import first_reset
 from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.ledger import TrialLedger
@@ -19,7 +20,7 @@ from isaaclab_mimic_ext.run.operator_plan import MAX_PLAN_STEPS
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.recording import EarlierAttempts, RecordingFiles, identity_of
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.teleoperation import OPERATOR_REASONS, Operator, record_demos
+from isaaclab_mimic_ext.run.teleoperation import record_demos
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.user_code import find_task_module, task_function
@@ -41,6 +42,7 @@ def record(
     resume: bool = False,
     operator_name: str | None = None,
     monitor: LiveMonitor | None = None,
+    on_failure: Callable[[FailedAttempt], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
     """Record successful demos of an operator.
@@ -58,10 +60,15 @@ def record(
         resume: continue the recording of the file, whether it was killed or is finished; start it if there is none.
         operator_name: name of the operator in the file; None: the name of `operator`.
         monitor: display of a recording with a live device; None: lines in the log.
+        on_failure: called with a failed attempt if a scripted operator does not reach `num_demos`, to show it.
         should_stop: called after every step; returning True ends the recording.
+
+    Returns:
+        The result. A recording without a demo writes no file.
 
     Raises:
         UsageError: an argument is wrong; no file was written.
+        TaskCodeError: the operator or the task has an error; demos that were finished before are in the file.
         RecorderError: writing failed.
     """
     files, options = RecordingFiles(Path(output_file)), recorder or RecorderCfg()
@@ -72,7 +79,8 @@ def record(
         operator = load_operator(env_task(env), operator)
     name = str(operator_name or getattr(operator, "__name__", type(operator).__name__))
     first_reset(env, rules)
-    session = _Session(env, operator, name, rules, options, files, monitor or LiveLog(), should_stop)
+    watch = None if isinstance(operator, LiveDevice) else AttemptWatch(env)
+    session = _Session(env, operator, watch, name, rules, options, files, monitor or LiveLog(), should_stop)
     identity = identity_of(env, name, rules, options)
     with files.opened(identity, session.reasons, overwrite, resume) as recording:
         ledger = _continued_ledger(rules, recording.earlier)
@@ -83,8 +91,19 @@ def record(
             return replace(ledger.result(files.path, session.reasons), lengths=lengths)
         result = session.run(ledger, recording.lock)
     demos, attempts = counted(result.num_demos, "demo"), counted(result.num_attempts, "attempt")
-    log.info("Saved %s of %s to %s", demos, attempts, files.path)
+    if result.num_demos:
+        log.info("Saved %s of %s to %s", demos, attempts, files.path)
+    if result.failures and result.target_reached:
+        log.info("Failed attempts by reason: %s", failures_text(result.failures))
+    if on_failure is not None and not result.target_reached and not result.is_interrupted:
+        session.report_failure(result, on_failure)
     return result
+
+
+def failures_text(failures: Mapping[str, int]) -> str:
+    """Format numbers of failed attempts by reason, most frequent first."""
+    ordered = sorted(failures.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{reason} ({count})" for reason, count in ordered)
 
 
 def _continued_ledger(rules: DataGenConfig, earlier: EarlierAttempts) -> TrialLedger:
@@ -99,10 +118,11 @@ def _continued_ledger(rules: DataGenConfig, earlier: EarlierAttempts) -> TrialLe
 
 @dataclass(frozen=True)
 class _Session:
-    """One session of a recording; attributes as the arguments of `record`."""
+    """One session of a recording; attributes as the arguments of `record`. `watch` is None for a live device."""
 
     env: MimicEnv
     operator: Operator | LiveDevice
+    watch: AttemptWatch | None
     name: str
     rules: DataGenConfig
     options: RecorderCfg
@@ -113,7 +133,7 @@ class _Session:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Names of the reasons of failed attempts, by code."""
-        return LIVE_REASONS if isinstance(self.operator, LiveDevice) else OPERATOR_REASONS
+        return LIVE_REASONS if self.watch is None else self.watch.reasons
 
     def run(self, ledger: TrialLedger, lock: int) -> RunResult:
         """Run the missing attempts and write the dataset. The store is deleted if it contains nothing else.
@@ -137,6 +157,14 @@ class _Session:
             self.files.delete_store()
         return result
 
+    def report_failure(self, result: RunResult, on_failure: Callable[[FailedAttempt], None]) -> None:
+        """Run an attempt with the most frequent reason of failure of this session again, and pass it on."""
+        if isinstance(self.operator, LiveDevice) or self.watch is None or not self.watch.failed:
+            return
+        code = max(self.watch.failed, key=lambda code: result.failures.get(self.reasons[code], 0))
+        trial, reason = self.watch.failed[code], self.reasons[code]
+        on_failure(rerun_attempt(self.env, self.operator, self.rules.seed, trial, reason))
+
     def _make_writer(self, lock: int) -> EpisodeWriter:
         output = Output(
             self.files.path,
@@ -145,6 +173,7 @@ class _Session:
             store_path=self.files.store,
             lock=lock,
             commits_at_once=isinstance(self.operator, LiveDevice),
+            keeps_empty=False,
             **asdict(self.options),
         )
         return EpisodeWriter(output, episode_format(self.env))
@@ -157,9 +186,9 @@ class _Session:
             LiveRecording(env, operator, recorder, ledger, of_demos, num_success_steps, self.monitor, self.should_stop).run(
                 seed
             )
-        else:
+        elif self.watch is not None:
             recorder = EpisodeRecorder(env, MAX_PLAN_STEPS, writer)
-            record_demos(env, operator, recorder, ledger, seed, num_success_steps, self.should_stop)
+            record_demos(env, operator, self.watch, recorder, ledger, seed, num_success_steps, self.should_stop)
 
 
 def load_operator(task: Task, teleop_device: str) -> Operator:

@@ -155,12 +155,13 @@ class _OutputFiles:
             for file in self.files.values():
                 file.discard()
             return self._store_result(replace(result, lengths=self.files[True].lengths, is_written=False))
+        kept = [file for file in self.files.values() if file.lengths or self.output.keeps_empty]
         for file in self.files.values():
-            file.finish(result.dataset_attributes())
+            file.finish(result.dataset_attributes()) if file in kept else file.discard()
         if result.is_interrupted and not self.output.names_interrupted:
             result = replace(result, dataset=self.files[True].part_path)
         else:
-            for file in self.files.values():
+            for file in kept:
                 file.publish()
         return self._store_result(replace(result, lengths=self.files[True].lengths))
 

@@ -15,8 +15,8 @@ from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.attempts import Operator
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.teleoperation import Operator
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.strokes import HandPlan
 from isaaclab_mimic_ext.tasks.stack_cube.operator import MAX_FRAMES, plan_demos, plan_fluent_demos
