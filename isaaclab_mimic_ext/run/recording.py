@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.files.lock import FolderLock
-from isaaclab_mimic_ext.files.writing import check_output, part_path, store_path
+from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, remove_folders, store_path
 from isaaclab_mimic_ext.run.session import changed_fields, opened_store, values_of
 from isaaclab_mimic_ext.run.store import Outcomes
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
@@ -115,7 +115,7 @@ class RecordingFiles:
                 was started with a different configuration.
         """
         lock_path = self.path.with_name(f"{self.path.name}.lock")
-        with FolderLock(lock_path, file=self.path).hold() as lock:
+        with _existing_folder(self.path.parent), FolderLock(lock_path, file=self.path).hold() as lock:
             self.check(overwrite, resume)  # Another process may have recorded in the meantime.
             if overwrite:
                 self.delete_store()
@@ -187,6 +187,16 @@ class RecordingFiles:
         """Delete the store, after its demos were written to the dataset."""
         for suffix in ("-wal", "-shm", ""):
             self.store.with_name(self.store.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _existing_folder(folder: Path) -> Iterator[None]:
+    """Create a folder for the block, and remove it if it is empty at the end."""
+    created = create_folder(folder)
+    try:
+        yield
+    finally:
+        remove_folders(created)
 
 
 def identity_of(env: MimicEnv, operator_name: str, config: DataGenConfig, recorder: RecorderCfg) -> dict[str, Any]:

@@ -60,6 +60,14 @@ def test_video_shows_the_failed_attempt_with_the_scene_that_it_started_from(env:
     np.testing.assert_allclose(shown, started, atol=1e-6)
 
 
+def test_recording_creates_the_folder_of_its_file_and_removes_it_if_no_demo_is_recorded(env: Any, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "raw.hdf5"
+    run(env, path, stand_still)
+    assert not list(tmp_path.iterdir())
+    assert run(env, path, load_operator(env.task, "scripted")).num_demos == 2
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_failed_recording_with_overwrite_keeps_the_earlier_file(env: Any, tmp_path: Path) -> None:
     path = tmp_path / "raw.hdf5"
     run(env, path, load_operator(env.task, "scripted"))

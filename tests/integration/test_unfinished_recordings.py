@@ -214,7 +214,9 @@ def test_interrupted_scripted_recording_continues_with_the_same_digest(
 
 def test_larger_budget_continues_a_recording_that_a_budget_ended(output: Path) -> None:
     words = ("num_demos=3", "video=false")
-    with pytest.raises(BudgetExhausted, match=r"1 demo is in .*; to continue, give a larger budget to: mimic record .*resume=true$"):
+    with pytest.raises(
+        BudgetExhausted, match=r"1 demo is in .*; to continue, give a larger budget to: mimic record .*=true$"
+    ):
         record_scripted(output, *words, "datagen_config.max_trials=1")
-    with pytest.raises(BudgetExhausted, match="max_trials: 2 trials were made; .*2 demos are in"):
+    with pytest.raises(BudgetExhausted, match=r"max_trials: 2 trials were made; .*2 demos are in"):
         record_scripted(output, *words, "datagen_config.max_trials=2", "resume=true")
