@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.files.digest import check_demo_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, quaternion_columns
 
 _ONE_ROW = "initial_state/"
-_STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions")
+_STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions", "actions_clean")
 """Leaves outside of groups that have one row per action. All leaves in groups other than `initial_state` have too."""
 
 

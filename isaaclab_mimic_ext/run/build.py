@@ -205,7 +205,8 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         facts={"trials": _names_in_records(cfg, env, pool)},
         **asdict(cfg.recorder),
     )
-    recorder = EpisodeRecorder(env, planner.horizon, EpisodeWriter(output, episode_format(env)))
+    writer = EpisodeWriter(output, episode_format(env, with_clean_actions=True))
+    recorder = EpisodeRecorder(env, planner.horizon, writer, with_clean_actions=True)
     return Generator(env, planner, recorder, ledger, watch, cfg.datagen_config, session.elapsed)
 
 

@@ -76,11 +76,11 @@ class Generator:
 
     def step(self) -> None:
         """Make one control step in every active lane; then end, begin and continue trials and segments."""
-        actions, target_eef_pose = self._next_actions()
+        actions, clean_actions, target_eef_pose = self._next_actions()
         self.recorder.before_step(self.lanes.step)
         self.env.step(actions, self.lanes.env_ids)
         success = self.env.success()
-        self.recorder.after_step(self.lanes.step, actions, success)
+        self.recorder.after_step(self.lanes.step, actions, success, clean_actions)
         self.watch.after_step(self.lanes.step, success, target_eef_pose, self.env.eef_pose, self.planner.subtask)
         self.lanes.advance(success)
         self.env_steps += self.lanes.num_active
@@ -165,12 +165,13 @@ class Generator:
         attached = self.env.get_attached_objects() if self.planner.plans_motion else None
         self.planner.begin_segments(env_ids, eef_ids, self.env.eef_pose, self.env.object_pose, attached)
 
-    def _next_actions(self) -> tuple[Tensor, Tensor]:
-        """Compute the actions (N, A) and their target poses (N, E, 4, 4), env frame [m]."""
+    def _next_actions(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the actions with and without noise, (N, A), and their target poses (N, E, 4, 4), env frame [m]."""
         waypoints = self.planner.waypoints()
         noise = self._noise.sample(self._draws, self.lanes.step) * waypoints.noise_std
-        target = waypoints.target_eef_pose
-        return self.env.target_eef_pose_to_action(target, waypoints.gripper_action, noise), target
+        target, gripper = waypoints.target_eef_pose, waypoints.gripper_action
+        actions = self.env.target_eef_pose_to_action(target, gripper, noise)
+        return actions, self.env.target_eef_pose_to_action(target, gripper), target
 
     def _observe_navigation(self) -> None:
         navigation = self.planner.navigation

@@ -18,12 +18,13 @@ class EpisodeRecorder:
         env: environment after its first reset, which defines the layout of observations and states.
         horizon: largest number of steps of an episode.
         writer: writer of the episodes, created for the `episode_format` of `env`.
+        with_clean_actions: also record the actions before noise was added (`actions_clean`).
     """
 
-    def __init__(self, env: MimicEnv, horizon: int, writer: EpisodeWriter):
-        self._env, self.writer = env, writer
+    def __init__(self, env: MimicEnv, horizon: int, writer: EpisodeWriter, with_clean_actions: bool = False):
+        self._env, self.writer, self._with_clean_actions = env, writer, with_clean_actions
         self._keeps_failed = writer.output.failed_path is not None
-        before, after, initial = _layouts(env)
+        before, after, initial = _layouts(env, with_clean_actions)
         self._before = RowBuffer(before, env.num_envs, horizon, env.device)
         self._after = RowBuffer(after, env.num_envs, horizon, env.device)
         self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
@@ -36,9 +37,14 @@ class EpisodeRecorder:
         """Record the observations at `step` (N,) of each env's episode."""
         self._before.write(step, {"obs": self._env.observations()})
 
-    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
-        """Record actions (N, A), the states after them, and success (N,) bool, at `step` (N,)."""
-        self._after.write(step, _after_step(self._env, actions, success))
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor, clean_actions: Tensor | None = None) -> None:
+        """Record executed actions (N, A), the states after them, and success (N,) bool, at `step` (N,).
+
+        Args:
+            clean_actions: (N, A), the actions before noise was added; None: they had no noise.
+        """
+        clean = (actions if clean_actions is None else clean_actions) if self._with_clean_actions else None
+        self._after.write(step, _after_step(self._env, actions, success, clean))
 
     def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         """First step with recorded values that are not finite, in the episodes of `env_ids` (n,), (n,); -1 if none.
@@ -68,28 +74,30 @@ class EpisodeRecorder:
         self.writer.put(EpisodeBatch(outcomes, kept, rows, self._initial.take(kept_ids, 1), committed))
 
 
-def episode_format(env: MimicEnv) -> EpisodeFormat:
+def episode_format(env: MimicEnv, with_clean_actions: bool = False) -> EpisodeFormat:
     """Return the layout of the recorded episodes of an environment after its first reset."""
-    before, after, initial = _layouts(env)
+    before, after, initial = _layouts(env, with_clean_actions)
     return EpisodeFormat(env.env_args(), before.fields + after.fields, initial.fields)
 
 
 def bytes_per_env(env: MimicEnv, horizon: int) -> int:
     """Size of the buffers of one environment for episodes of at most `horizon` steps [bytes]."""
-    before, after, initial = _layouts(env)
+    before, after, initial = _layouts(env, with_clean_actions=True)
     return horizon * (before.num_bytes + after.num_bytes) + initial.num_bytes
 
 
-def _layouts(env: MimicEnv) -> tuple[RowLayout, RowLayout, RowLayout]:
+def _layouts(env: MimicEnv, with_clean_actions: bool) -> tuple[RowLayout, RowLayout, RowLayout]:
     """Layouts of the rows that are recorded before a step, after a step, and at the start of an episode."""
     actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
-    after = _after_step(env, actions, torch.zeros(env.num_envs, device=env.device))
+    after = _after_step(env, actions, torch.zeros(env.num_envs, device=env.device), actions if with_clean_actions else None)
     initial = {"initial_state": env.get_state()}
     return RowLayout("before", {"obs": env.observations()}), RowLayout("after", after), RowLayout("initial", initial)
 
 
-def _after_step(env: MimicEnv, actions: Tensor, success: Tensor) -> NestedTensors:
+def _after_step(env: MimicEnv, actions: Tensor, success: Tensor, clean_actions: Tensor | None) -> NestedTensors:
     tree: NestedTensors = {"actions": actions, "rewards": success.float(), "states": env.get_state()}
+    if clean_actions is not None:
+        tree["actions_clean"] = clean_actions
     processed = env.processed_actions()
     if processed is not None:
         tree["processed_actions"] = processed

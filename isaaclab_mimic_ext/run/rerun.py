@@ -105,7 +105,7 @@ class _StateRecorder:
     def before_step(self, step: Tensor) -> None:
         pass
 
-    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor, clean_actions: Tensor | None = None) -> None:
         self._steps.append(trees.map(Tensor.clone, self._env.get_state()))
 
     def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
