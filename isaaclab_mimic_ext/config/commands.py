@@ -170,7 +170,7 @@ class TrainCfg(EventsCfg, SceneCfg):
     """
 
     datagen_config: EvaluationDataGenCfg = field(default_factory=EvaluationDataGenCfg)
-    algo: str = "bc"
+    algo: str = "bc_chunk"
     """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
     input_file: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
@@ -183,6 +183,9 @@ class TrainCfg(EventsCfg, SceneCfg):
     """Seed of the initial weights and of the order of batches."""
     normalize_actions: str = bounded("min_max", choices=("min_max", "none"))
     """`min_max` (scale the range of each action entry in the training demos to [-1, 1]) or `none`."""
+    action_key: str | None = bounded(None, choices=("actions", "actions_clean"), remedy="null uses the default")
+    """What the policy learns to predict: `actions` (as executed, with noise) or `actions_clean` (without noise); null:
+    `actions_clean` for bc_chunk if the dataset has it, otherwise `actions`."""
     agent: dict[str, Any] = field(default_factory=dict)
     """Values that replace agent settings: `agent.train.batch_size=256`."""
     save_every: int = bounded(50, at_least=0)
@@ -291,7 +294,7 @@ class PipelineCfg:
     """Number of demos to generate."""
     epochs: int = bounded(MISSING, at_least=1)
     """Number of epochs per training."""
-    algo: str = "bc"
+    algo: str = "bc_chunk"
     """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
     seeds: list[int] = field(default_factory=lambda: [1])
     """Seeds of the trainings, one training per seed."""

@@ -13,13 +13,15 @@ from isaaclab_mimic_ext.task.folders import task_dir
 Settings = dict[str, Any]
 """Configuration of an algorithm in robomimic's layout, as nested dicts."""
 
-ALGORITHMS = ("bc",)
-"""Supported algorithms of robomimic. `bc` is behavior cloning, with or without a recurrent network.
+ALGORITHMS = ("bc", "bc_chunk")
+"""Supported algorithms: `bc` is robomimic's behavior cloning, with or without a recurrent network; `bc_chunk` predicts chunks.
 
 Other algorithms need data that training does not read from datasets, e.g. rewards or goals.
 """
 
-_AT_LEAST_1 = ("train.batch_size", "train.seq_length", "train.num_epochs", "experiment.epoch_every_n_steps")
+_AT_LEAST_1 = (
+    "train.batch_size", "train.seq_length", "train.frame_stack", "train.num_epochs", "experiment.epoch_every_n_steps",
+)  # fmt: skip
 _TYPE_CHECKED = ("algo.", "train.", "experiment.", "observation.modalities.")
 _MAY_BE_NONE = "experiment."
 """Prefix of settings where None means "never", or one pass over all training steps."""
@@ -60,7 +62,7 @@ def check_settings(settings: Mapping[str, Any], known: Mapping[str, Any], place:
             raise ConfigError(f"{place}.{name}: must be [] (got {list(value)!r}); policies receive only 'obs'")
         if name.endswith(".epoch_schedule"):
             _check_epochs(values, name, place)
-    _check_recurrence(values, place)
+    _check_memory(values, place)
 
 
 def _check_epochs(values: Mapping[str, Any], name: str, place: str) -> None:
@@ -68,22 +70,30 @@ def _check_epochs(values: Mapping[str, Any], name: str, place: str) -> None:
     epochs, kind = values[name], values.get(f"{name.rpartition('.')[0]}.scheduler_type")
     if not all(_is_positive_int(epoch) for epoch in epochs):
         raise ConfigError(f"{place}.{name}: must be a list of whole numbers >= 1, e.g. [100] (got {list(epochs)!r})")
-    if kind == "linear" and len(epochs) != 1:
+    if kind == "linear" and len(epochs) > 1:
         raise ConfigError(
-            f"{place}.{name}: must be a single epoch, where the schedule ends, for scheduler_type 'linear' "
+            f"{place}.{name}: must be one epoch, where the schedule ends, or empty for the last epoch, for scheduler_type 'linear' "
             f"(got {list(epochs)!r}); give epoch_schedule=['${{epochs}}'] for the last epoch"
         )
 
 
-def _check_recurrence(values: Mapping[str, Any], place: str) -> None:
-    """Check settings of memory: no transformer, no stacked frames, and sequences as long as the horizon of the network."""
+def _check_memory(values: Mapping[str, Any], place: str) -> None:
+    """Check settings of history, chunks and recurrence."""
     if values.get("algo.transformer.enabled"):
-        raise ConfigError(f"{place}.algo.transformer.enabled: transformers are not supported; use algo=bc or algo=bc_rnn")
+        raise ConfigError(f"{place}.algo.transformer.enabled: transformers are not supported; use algo=bc_chunk or algo=bc_rnn")
+    num_executed, length = values.get("algo.chunk.num_executed"), values.get("train.seq_length", 1)
+    if num_executed is not None:
+        if not 1 <= num_executed <= length:
+            raise ConfigError(
+                f"{place}.algo.chunk.num_executed: must be between 1 and train.seq_length, which is {length} actions (got "
+                f"{num_executed})"
+            )
+        return
     if values.get("train.frame_stack", 1) != 1:
         raise ConfigError(
-            f"{place}.train.frame_stack: must be 1 (got {values['train.frame_stack']}); only transformers use it"
+            f"{place}.train.frame_stack: must be 1 (got {values['train.frame_stack']}); only algo=bc_chunk uses a history"
         )
-    length, horizon = values.get("train.seq_length", 1), values.get("algo.rnn.horizon")
+    horizon = values.get("algo.rnn.horizon")
     if values.get("algo.rnn.enabled") and horizon is not None and length != horizon:
         raise ConfigError(
             f"{place}.train.seq_length: must equal algo.rnn.horizon, which is {horizon} steps (got {length}); give both the "
@@ -185,6 +195,17 @@ def override_settings(settings: Mapping[str, Any], overrides: Mapping[str, Any])
     for key, value in overrides.items():
         is_branch = isinstance(value, Mapping) and isinstance(result.get(key), dict)
         result[key] = override_settings(result[key], value) if is_branch else deepcopy(value)
+    return result
+
+
+def end_linear_schedules(settings: Settings) -> Settings:
+    """Let linear schedules of the learning rate end at the last epoch if their agent gives no epoch."""
+    num_epochs = settings.get("train", {}).get("num_epochs")
+    result = deepcopy(settings)
+    for params in result.get("algo", {}).get("optim_params", {}).values():
+        rate = params.get("learning_rate", {})
+        if rate.get("scheduler_type") == "linear" and not rate.get("epoch_schedule") and num_epochs is not None:
+            rate["epoch_schedule"] = [num_epochs]
     return result
 
 

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.command_lines import command_line
-from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
+from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import demo_names, each_demo, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.learn.checkpoint import Affine
 
 MASKS = ("train", "valid")
+CLEAN_ACTIONS = "actions_clean"
+"""Dataset of a generated demo: the actions before noise was added. `actions` are the executed ones."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,34 @@ def check_keys(facts: DatasetFacts, keys: Sequence[str], place: str) -> None:
         )
 
 
-def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
-    """Read actions and the observations `keys` of the demos `names`; quaternions are converted to xyzw.
+def choose_action_key(path: Path, wanted: str | None, prefers_clean: bool) -> str:
+    """Name of the dataset of a demo that a policy learns to predict: `wanted`, or the default if that is None.
+
+    Args:
+        prefers_clean: the default is `actions_clean` if the demos have it, not `actions`.
+
+    Raises:
+        ConfigError: the demos do not have the dataset `wanted`.
+    """
+    with open_hdf5(path) as file:
+        demo = file["data"][demo_names(file)[0]]
+        names = [name for name in ("actions", CLEAN_ACTIONS) if name in demo]
+    if wanted is None:
+        return CLEAN_ACTIONS if prefers_clean and CLEAN_ACTIONS in names else "actions"
+    if wanted not in names:
+        raise ConfigError(f"action_key: '{wanted}' not found in {path}; {choices(wanted, names)}")
+    return wanted
+
+
+def read_demos(path: Path, names: Sequence[str], keys: Sequence[str], action_key: str = "actions") -> Demos:
+    """Read the actions in `action_key` and the observations `keys` of the demos `names`; quaternions are converted to xyzw.
 
     Raises:
         SourceDataError: the file is damaged, a value is not finite, or the datasets of demos differ.
     """
     obs: dict[str, list[np.ndarray]] = {key: [] for key in keys}
     actions: list[np.ndarray] = []
-    wanted = ["actions", *(f"obs/{key}" for key in keys)]
+    wanted = ["actions", action_key, *(f"obs/{key}" for key in keys)]
     for name, group in each_demo(path, names):
         # The digest covers all datasets of a demo; only some are read here, so it is not verified.
         demo = read_demo(group.file, name, wanted, as_xyzw=True, verify=False)
@@ -164,8 +185,8 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str]) -> Demos:
         demo.check_lengths()
         for key in keys:
             obs[key].append(demo.leaves[f"obs/{key}"].astype(np.float32))
-        actions.append(demo.leaves["actions"].astype(np.float32))
-        for term, parts in {**obs, "actions": actions}.items():
+        actions.append(demo.leaves[action_key].astype(np.float32))
+        for term, parts in {**obs, action_key: actions}.items():
             _check_values(f"{demo.place}: '{term}'", parts)
     lengths = torch.tensor([len(each) for each in actions])
     last = lengths.cumsum(0) - 1

@@ -76,7 +76,8 @@ class TrainedPolicy:
         learner.begin_acting()
 
     def reset(self, env_ids: Tensor) -> None:
-        """Clear the hidden state of the envs `env_ids`, (n,) int64, in which new episodes begin."""
+        """Clear the state of the envs `env_ids`, (n,) int64, in which new episodes begin."""
+        self._learner.begin_episodes(env_ids)
         if self._num_steps is not None:
             self._num_steps[env_ids.to(self._device)] = 0
 

@@ -1,4 +1,4 @@
-"""Adapter for robomimic 0.3, 0.4 and 0.5. No other module imports robomimic."""
+"""Adapter for robomimic 0.3, 0.4 and 0.5. Only this module and `bc_chunk` import robomimic."""
 
 # B sequences per batch, T steps per sequence, A action entries, L layers, H hidden units of a recurrent network
 
@@ -46,6 +46,7 @@ def require_robomimic() -> ModuleType:
         _import_torchvision()
         with _log_prints():
             importlib.import_module("robomimic.algo")
+            importlib.import_module("isaaclab_mimic_ext.learn.bc_chunk")
             return importlib.import_module("robomimic")
     except ImportError as error:
         raise DependencyMissing(f"{_MISSING} ({error})") from error
@@ -224,6 +225,11 @@ class Learner:
         """Switch to inference: disable dropout and clear the hidden state."""
         self.algo.set_eval()
         self.algo.reset()
+
+    def begin_episodes(self, env_ids: Tensor) -> None:
+        """Clear the history and the chunk of actions of the envs `env_ids`, (n,) int64, if the algorithm has them."""
+        if hasattr(self.algo, "chunks"):
+            self.algo.chunks.reset(env_ids)
 
     @property
     def rnn_horizon(self) -> int | None:

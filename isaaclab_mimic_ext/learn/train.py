@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ Monitor = Callable[[int], AbstractContextManager[TrainingHooks]]
 @renamed_arguments(dataset="input_file")
 def train(
     input_file: str | Path,
-    algo: str = "bc",
+    algo: str = "bc_chunk",
     *,
     task: str | None = None,
     epochs: int | None = None,
@@ -156,6 +156,7 @@ def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
     facts = data.read_facts(cfg.input_file)
     data.check_task(facts, cfg.task.name)
     settings = load_settings(cfg)
+    cfg = replace(cfg, action_key=data.choose_action_key(facts.path, cfg.action_key, settings["algo_name"] == "bc_chunk"))
     data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
     return _Training(cfg, folder, settings, facts, monitor).run()
@@ -191,7 +192,9 @@ class _Training:
         self.settings = self._add_fields(settings)
         torch.manual_seed(cfg.seed)
         self.config = build_config(self.settings)
-        train, valid = (data.read_demos(facts.path, facts.masks[mask], self.keys) for mask in data.MASKS)
+        train, valid = (
+            data.read_demos(facts.path, facts.masks[mask], self.keys, cfg.action_key or "actions") for mask in data.MASKS
+        )
         self.obs_shapes = {key: tuple(rows.shape[1:]) for key, rows in train.obs.items()}
         normalizes = bool(self.config.train.hdf5_normalize_obs)
         self.obs_scales = {key: observation_scale(rows.numpy()) for key, rows in train.obs.items() if normalizes}
@@ -210,7 +213,8 @@ class _Training:
         experiment: dict[str, Any] = {"save": {"every_n_epochs": cfg.save_every or None}}
         if cfg.full_pass:
             experiment["epoch_every_n_steps"] = None
-        return agents.override_settings(settings, {"train": train, "experiment": experiment})
+        settings = agents.override_settings(settings, {"train": train, "experiment": experiment})
+        return agents.end_linear_schedules(settings)
 
     def _schedule(self) -> Schedule:
         cfg, config = self.cfg, self.config
@@ -262,9 +266,9 @@ class _Training:
                 trainer.restore(last)
                 log.info("Resuming %s after epoch %d of %d", folder.path, trainer.epoch, self.schedule.epochs)
             log.info(
-                "Training %s on %s (%d steps) of %s; %s for validation; robomimic %s; device %s", cfg.algo,
-                counted(len(self.facts.masks["train"]), "demo"), len(self.train_batches.demos), cfg.input_file,
-                counted(len(self.facts.masks["valid"]), "demo"),
+                "Training %s on %s of %s (%d steps) in %s; %s for validation; robomimic %s; device %s", cfg.algo,
+                cfg.action_key, counted(len(self.facts.masks["train"]), "demo"), len(self.train_batches.demos),
+                cfg.input_file, counted(len(self.facts.masks["valid"]), "demo"),
                 version(), self.device,
             )  # fmt: skip
             report = self._run_trainer(trainer, hooks)

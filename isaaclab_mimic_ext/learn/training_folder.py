@@ -25,6 +25,7 @@ def identity_of(settings: Mapping[str, Any], cfg: TrainCfg, dataset_digest: str)
         "task": cfg.task.name,
         "dataset": dataset_digest,
         "normalize_actions": cfg.normalize_actions,
+        **({} if cfg.action_key == "actions" else {"action_key": cfg.action_key}),
         **{f"agent.{name}": value for name, value in sorted(values.items())},
     }
 
