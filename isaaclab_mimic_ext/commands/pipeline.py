@@ -77,7 +77,7 @@ def check_steps(steps: Sequence[Step]) -> None:
             overrides = translate(list(step.arguments), SCRIPT_SCHEMAS[command])
             cfg = load_config(command, overrides, config_dirs=task_dirs()[1:])
             if isinstance(cfg, TrainCfg):
-                load_settings(cfg)
+                load_settings(cfg, observations={})
         except UsageError as error:
             raise type(error)(f"step '{step.name}': {error}") from error
         except Exception as error:

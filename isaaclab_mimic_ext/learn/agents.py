@@ -1,7 +1,7 @@
 """Settings of an agent: loading, overriding, and checking against robomimic's names and types."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from isaaclab_mimic_ext.task.folders import task_dir
 Settings = dict[str, Any]
 """Configuration of an algorithm in robomimic's layout, as nested dicts."""
 
-ALGORITHMS = ("bc", "bc_chunk")
-"""Supported algorithms: `bc` is robomimic's behavior cloning, with or without a recurrent network; `bc_chunk` predicts chunks.
+CHUNKED = "bc_chunk"
+ALGORITHMS = ("bc", CHUNKED)
+"""Supported algorithms. `bc` is robomimic's behavior cloning, with or without a recurrent network; `bc_chunk` is ours.
 
 Other algorithms need data that training does not read from datasets, e.g. rewards or goals.
 """
@@ -72,15 +73,17 @@ def _check_epochs(values: Mapping[str, Any], name: str, place: str) -> None:
         raise ConfigError(f"{place}.{name}: must be a list of whole numbers >= 1, e.g. [100] (got {list(epochs)!r})")
     if kind == "linear" and len(epochs) > 1:
         raise ConfigError(
-            f"{place}.{name}: must be one epoch, where the schedule ends, or empty for the last epoch, for scheduler_type 'linear' "
-            f"(got {list(epochs)!r}); give epoch_schedule=['${{epochs}}'] for the last epoch"
+            f"{place}.{name}: must be one epoch for scheduler_type 'linear', its end (got {list(epochs)!r}); "
+            "give epoch_schedule=[] for the last epoch"
         )
 
 
 def _check_memory(values: Mapping[str, Any], place: str) -> None:
     """Check settings of history, chunks and recurrence."""
     if values.get("algo.transformer.enabled"):
-        raise ConfigError(f"{place}.algo.transformer.enabled: transformers are not supported; use algo=bc_chunk or algo=bc_rnn")
+        raise ConfigError(
+            f"{place}.algo.transformer.enabled: transformers are not supported; use algo=bc_chunk or algo=bc_rnn"
+        )
     num_executed, length = values.get("algo.chunk.num_executed"), values.get("train.seq_length", 1)
     if num_executed is not None:
         if not 1 <= num_executed <= length:
@@ -198,15 +201,35 @@ def override_settings(settings: Mapping[str, Any], overrides: Mapping[str, Any])
     return result
 
 
-def end_linear_schedules(settings: Settings) -> Settings:
-    """Let linear schedules of the learning rate end at the last epoch if their agent gives no epoch."""
-    num_epochs = settings.get("train", {}).get("num_epochs")
-    result = deepcopy(settings)
-    for params in result.get("algo", {}).get("optim_params", {}).values():
-        rate = params.get("learning_rate", {})
-        if rate.get("scheduler_type") == "linear" and not rate.get("epoch_schedule") and num_epochs is not None:
-            rate["epoch_schedule"] = [num_epochs]
-    return result
+def linear_schedules_to_end(config: Mapping[str, Any]) -> Settings:
+    """Settings that let linear schedules of the learning rate without a given epoch end at the last epoch.
+
+    Args:
+        config: complete configuration.
+    """
+    last = [config["train"]["num_epochs"]]
+    rates = {name: params["learning_rate"] for name, params in config["algo"]["optim_params"].items()}
+    ending = {
+        name: {"learning_rate": {"epoch_schedule": last}}
+        for name, rate in rates.items()
+        if rate.get("scheduler_type") == "linear" and not rate["epoch_schedule"]
+    }
+    return {"algo": {"optim_params": ending}} if ending else {}
+
+
+def has_agent(task_name: str, algo: str) -> bool:
+    """Return whether a task has an agent, or `algo` is the path of a file."""
+    return algo.endswith(".json") or (agents_dir(task_name) / f"{algo}.json").is_file()
+
+
+def default_agent(observations: Mapping[str, Sequence[int]]) -> Settings:
+    """Agent of tasks without one for `bc_chunk`: it uses all observations but the last action and images.
+
+    Args:
+        observations: names of the observations in the dataset -> shape of one step.
+    """
+    used = sorted(name for name, shape in observations.items() if name != "actions" and len(shape) == 1)
+    return {"algo_name": CHUNKED, "observation": {"modalities": {"obs": {"low_dim": used}}}}
 
 
 def low_dim_keys(settings: Mapping[str, Any], algo: str) -> list[str]:

@@ -1,7 +1,7 @@
 """`bc_chunk`, an algorithm for robomimic: behavior cloning that predicts chunks of actions.
 
-The network is an MLP. From the last `train.frame_stack` observations it predicts the next `train.seq_length` actions, of which
-`algo.chunk.num_executed` are executed. The loss is the mean absolute error (Zhao et al., ACT, arXiv 2304.13705).
+The network is an MLP. From the last `train.frame_stack` observations it predicts the next `train.seq_length` actions;
+`algo.chunk.num_executed` of them are executed. The loss is the mean absolute error (Zhao et al., ACT, arXiv 2304.13705).
 Importing this module adds the algorithm to robomimic's registry.
 """
 
@@ -18,33 +18,34 @@ from robomimic.models.obs_nets import MIMO_MLP
 from robomimic.utils.obs_utils import obs_encoder_kwargs_from_config
 from torch import Tensor
 
+from isaaclab_mimic_ext.learn.agents import CHUNKED
 from isaaclab_mimic_ext.learn.chunks import ActionChunks
-
-NAME = "bc_chunk"
 
 
 class BCChunkConfig(BaseConfig):
-    """Default settings."""
+    """Default settings. The learning rate falls linearly to 0 at the last epoch."""
 
-    ALGO_NAME = NAME
+    ALGO_NAME = CHUNKED
+
+    def experiment_config(self) -> None:
+        super().experiment_config()
+        self.experiment.name = CHUNKED
+        self.experiment.epoch_every_n_steps = 100
 
     def train_config(self) -> None:
         super().train_config()
-        self.train.hdf5_load_next_obs = False
-        self.train.seq_length = 32
-        self.train.frame_stack = 6
+        train = self.train
+        train.seq_length, train.frame_stack, train.batch_size, train.num_epochs = 32, 6, 256, 100
+        train.hdf5_normalize_obs, train.hdf5_load_next_obs = True, False
 
     def algo_config(self) -> None:
         policy = self.algo.optim_params.policy
-        policy.optimizer_type = "adamw"
-        policy.learning_rate.initial = 1e-3
-        policy.learning_rate.decay_factor = 0.0
-        policy.learning_rate.epoch_schedule = []
-        policy.learning_rate.scheduler_type = "multistep"
-        policy.regularization.L2 = 1e-4
+        policy.optimizer_type, policy.regularization.L2 = "adamw", 1e-4
+        rate = policy.learning_rate
+        rate.initial, rate.scheduler_type, rate.decay_factor, rate.epoch_schedule = 1e-3, "linear", 0.0, []
         self.algo.loss.l1_weight, self.algo.loss.l2_weight = 1.0, 0.0
         self.algo.actor_layer_dims = (512, 512, 512)
-        self.algo.chunk.num_executed = 8
+        self.algo.chunk.num_executed = 16
 
 
 class BCChunk(BC):
@@ -90,7 +91,7 @@ class BCChunk(BC):
         self.chunks.clear()
 
 
-@register_algo_factory_func(NAME)
+@register_algo_factory_func(CHUNKED)
 def algo_class(algo_config: Any) -> tuple[type[BCChunk], dict[str, Any]]:
     """Return the class of the algorithm and its extra arguments, as robomimic asks for them."""
     return BCChunk, {}

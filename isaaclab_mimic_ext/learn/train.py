@@ -1,7 +1,7 @@
 """Train policies on datasets, with robomimic."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -155,21 +155,30 @@ def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
     folder.check(cfg.overwrite, cfg.resume)
     facts = data.read_facts(cfg.input_file)
     data.check_task(facts, cfg.task.name)
-    settings = load_settings(cfg)
-    cfg = replace(cfg, action_key=data.choose_action_key(facts.path, cfg.action_key, settings["algo_name"] == "bc_chunk"))
+    settings = load_settings(cfg, facts.obs_shapes)
+    cfg = replace(
+        cfg, action_key=data.choose_action_key(facts.path, cfg.action_key, settings["algo_name"] == agents.CHUNKED)
+    )
     data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
     return _Training(cfg, folder, settings, facts, monitor).run()
 
 
-def load_settings(cfg: TrainCfg) -> agents.Settings:
+def load_settings(cfg: TrainCfg, observations: Mapping[str, Sequence[int]]) -> agents.Settings:
     """Load the settings of the agent, apply the overrides `cfg.agent`, and check the result.
+
+    Args:
+        observations: names of the observations in the dataset -> shape of one step.
 
     Raises:
         ConfigError: the agent is not found, or cannot be trained with these settings.
         DependencyMissing: robomimic is not installed.
     """
-    settings = agents.override_settings(agents.load_agent(cfg.task.name, cfg.algo), cfg.agent)
+    if cfg.algo == agents.CHUNKED and not agents.has_agent(cfg.task.name, cfg.algo):
+        agent = agents.default_agent(observations)
+    else:
+        agent = agents.load_agent(cfg.task.name, cfg.algo)
+    settings = agents.override_settings(agent, cfg.agent)
     build_config(settings)
     agents.check_overrides(cfg.agent, cfg.epochs)
     return settings
@@ -214,7 +223,7 @@ class _Training:
         if cfg.full_pass:
             experiment["epoch_every_n_steps"] = None
         settings = agents.override_settings(settings, {"train": train, "experiment": experiment})
-        return agents.end_linear_schedules(settings)
+        return agents.override_settings(settings, agents.linear_schedules_to_end(build_config(settings)))
 
     def _schedule(self) -> Schedule:
         cfg, config = self.cfg, self.config

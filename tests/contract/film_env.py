@@ -92,7 +92,7 @@ class _Verdicts:
     def before_step(self, step: Tensor) -> None:
         pass
 
-    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor, clean_actions: Tensor | None = None) -> None:
         pass
 
     def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:

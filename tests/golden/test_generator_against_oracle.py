@@ -100,7 +100,7 @@ class _StubRecorder:
         assert int(step.max()) < self.horizon, "a step beyond the recorder's buffers"
         assert int(step.min()) >= 0
 
-    def after_step(self, step: Tensor, actions: Tensor, success: Tensor) -> None:
+    def after_step(self, step: Tensor, actions: Tensor, success: Tensor, clean_actions: Tensor | None = None) -> None:
         for rows, row in zip(self.rows, actions.numpy(), strict=True):
             rows.append(row.copy())
 
