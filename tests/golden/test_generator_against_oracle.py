@@ -69,8 +69,9 @@ class _StubEnv:
     def success(self) -> Tensor:
         return self._frames("success")
 
-    def target_eef_pose_to_action(self, target: Tensor, gripper: Tensor, noise: Tensor) -> Tensor:
-        return torch.cat((target.flatten(2), gripper, noise), dim=-1).flatten(1)
+    def target_eef_pose_to_action(self, target: Tensor, gripper: Tensor, noise: Tensor | None = None) -> Tensor:
+        added = target.new_zeros(*target.shape[:2], 6) if noise is None else noise
+        return torch.cat((target.flatten(2), gripper, added), dim=-1).flatten(1)
 
 
 class _Film:

@@ -164,6 +164,17 @@ def test_actions_are_within_the_action_space(dataset: Path) -> None:
         assert set(np.unique(leaves["actions"][:, 6]).tolist()) <= {-1.0, 1.0}, name
 
 
+def test_clean_actions_are_the_executed_ones_without_noise(kinematic_source: Path, folder: RunFolder, dataset: Path) -> None:
+    noisy = [leaves for _, _, leaves in demos_of(dataset)]
+    difference = np.concatenate([leaves["actions"] - leaves["actions_clean"] for leaves in noisy])
+    assert not difference[:, 6:].any()
+    std = difference[:, :6][difference[:, :6] != 0].std()
+    assert std == pytest.approx(0.03, abs=0.005)
+    run(kinematic_source, folder, *QUICK, "all_subtasks.action_noise=0")
+    for _, _, leaves in demos_of(folder.demos):
+        np.testing.assert_array_equal(leaves["actions"], leaves["actions_clean"])
+
+
 def test_replaying_actions_from_the_initial_state_gives_the_recorded_states(dataset: Path, failed_dataset: Path) -> None:
     for name, _, leaves in demos_of(dataset)[:3] + demos_of(failed_dataset)[:1]:
         env = make_kinematic_env(1)

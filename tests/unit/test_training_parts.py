@@ -205,7 +205,7 @@ def test_every_task_has_agents_and_no_agent_observes_the_last_action(task, algo)
 
 
 def test_an_unknown_algo_is_refused_with_the_choices():
-    with pytest.raises(ConfigError, match=r"no agent 'bc_rn'.*choices: bc, bc_rnn \(did you mean 'bc_rnn'\?\)"):
+    with pytest.raises(ConfigError, match=r"no agent 'bc_rn'.*choices: bc, bc_chunk, bc_rnn \(did you mean 'bc_rnn'\?\)"):
         agents.load_agent("desktop_organizer", "bc_rn")
 
 
