@@ -112,7 +112,8 @@ def _continued_ledger(rules: DataGenConfig, earlier: EarlierAttempts) -> TrialLe
     ledger = TrialLedger(replace(rules, generation_num_trials=max(rules.generation_num_trials, num_demos)))
     ledger.restore(earlier.outcomes.trials, earlier.outcomes.reason)
     if earlier.identity and not ledger.target_reached:
-        log.info("Continuing the recording with %s", counted(num_demos, "finished demo"))
+        lost = "" if earlier.is_written else "; attempts that had not ended are lost, and begin again"
+        log.info("Continuing the recording with %s%s", counted(num_demos, "finished demo"), lost)
     return ledger
 
 

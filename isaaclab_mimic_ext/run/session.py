@@ -251,7 +251,7 @@ def opened_store(path: Path, field: str = "output_dir", read_only: bool = False)
     try:
         store = RunStore(path, read_only)
         try:
-            store.check_layout()
+            store.check_layout(field)
             yield store
         finally:
             store.close()

@@ -201,8 +201,11 @@ class RunStore:
         for trial, reason, length, notes in self._database.execute("SELECT * FROM trials ORDER BY trial"):
             yield TrialRecord(trial, names[reason], length, json.loads(notes))
 
-    def check_layout(self) -> None:
+    def check_layout(self, field: str = "output_dir") -> None:
         """Check that this version of the package can read the tables.
+
+        Args:
+            field: configuration field that contains the path of the store.
 
         Raises:
             OutputError: a different version wrote them.
@@ -211,7 +214,7 @@ class RunStore:
         if layout != LAYOUT:
             version = f"{'an older' if layout < LAYOUT else 'a newer'} version (layout {layout}, expected {LAYOUT})"
             raise OutputError(
-                f"output_dir: {self._path} was written by {version}; resume the run with the version that started it, or "
+                f"{field}: {self._path} was written by {version}; resume the run with the version that started it, or "
                 "start again with overwrite=true"
             )
 

@@ -95,6 +95,18 @@ def test_error_of_a_lock_names_its_holder_and_the_lock_is_free_afterwards(tmp_pa
         pass
 
 
+def test_lock_of_a_file_is_deleted_and_a_waiting_process_locks_the_new_one(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path / "fields.hdf5.lock", file=tmp_path / "fields.hdf5")
+    with lock.hold():
+        with pytest.raises(OutputError, match=r"output_file: .*fields.hdf5 is in use by process"):
+            lock.hold().__enter__()
+        # As if the holder deleted the file between opening and locking by the other process.
+        lock.path.unlink()
+        with lock.hold() as fresh:
+            assert os.path.samestat(os.fstat(fresh), lock.path.stat())
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("timeout", [0.0, 30.0])
 def test_child_of_a_dead_holder_keeps_the_lock_until_the_child_ends(tmp_path: Path, timeout: float) -> None:
