@@ -1,33 +1,32 @@
-"""Progress of a job: a bar on a terminal, or a line every few seconds in the log."""
+"""Progress of a job: a bar on a terminal, or a line every few seconds in the log.
+
+Functions of the library report their progress with `phase` or `tracked`, as they write to the log. Whether it is shown is
+decided by the command, or by a caller in Python, with `shown`.
+"""
 
 import logging
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
-from rich.table import Column
-from rich.text import Text
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from isaaclab_mimic_ext.texts import duration
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 _BAR_PERIOD = 0.1
 """Minimum time between two drawings of the bar [s]."""
-
-
+_PHASE_DELAY = 1.0
+"""Time until the bar of a phase appears [s]."""
 _WIDE = 100
 """Width from which the terminal shows the elapsed time [characters]."""
-
-
-class _Figures(ProgressColumn):
-    """Figures on one line. Only this column is cut where the terminal is narrow."""
-
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["figures"], no_wrap=True, overflow="ellipsis")
 
 
 class ProgressBar:
@@ -51,27 +50,19 @@ class ProgressBar:
         self._next = self._begin + (delay if self._is_terminal else self._period or 0.0)
         self._is_started = False
         self._redirected: list[logging.StreamHandler[Any]] = []
-        console = Console(stderr=True)
-        width = min(max(console.width // 6, 8), 40)
-        columns: list[ProgressColumn] = [
-            TextColumn("[bold]{task.description}"),
-            BarColumn(width, table_column=Column(no_wrap=True, min_width=width)),
-            *(TextColumn(f"{{task.fields[{name}]}}") for name in ("count", "remaining")),
-            _Figures(),
-        ]
-        if console.width >= _WIDE:
-            columns.insert(3, TimeElapsedColumn(Column(no_wrap=True)))
-        is_drawn = self._is_shown and self._is_terminal
-        self._bar = Progress(*columns, console=console, disable=not is_drawn, auto_refresh=False)
-        self._task = self._bar.add_task(title, total=None, count="", figures="", remaining="")
+        self._is_drawn = self._is_shown and self._is_terminal
+        self._bar: Progress | None = None
+        self._task: Any = None
+        if self._is_drawn:
+            self._bar, self._task = _make_bar(title)
 
     def __enter__(self) -> "ProgressBar":
-        if self._next <= self._begin:
+        if self._is_drawn and self._next <= self._begin:
             self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._is_started:
+        if self._bar is None or not self._is_started:
             return
         self._bar.refresh()
         self._bar.stop()
@@ -80,6 +71,7 @@ class ProgressBar:
 
     def _start(self) -> None:
         """Show the bar. Lines of the log appear above it."""
+        assert self._bar is not None
         terminal, self._is_started = sys.stderr, True
         self._bar.start()
         streams = (handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler))
@@ -123,8 +115,108 @@ class ProgressBar:
     def _draw(self, done: int, total: int, share: float, remaining: str, figures: str) -> None:
         if not self._is_started:
             self._start()
+        assert self._bar is not None
         before = (self._first or 0) / max(total, 1)
         self._bar.update(
             self._task, completed=before + (1 - before) * share, total=1.0, count=f"{done}/{total}", figures=figures,
             remaining=remaining, refresh=True,
         )  # fmt: skip
+
+
+def _make_bar(title: str) -> "tuple[Progress, Any]":
+    """Build a bar of rich and its only task. Late import: most processes show no bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+    from rich.text import Text
+
+    class Figures(ProgressColumn):
+        """Figures on one line. Only this column is cut where the terminal is narrow."""
+
+        def render(self, task: Task) -> Text:
+            return Text(task.fields["figures"], no_wrap=True, overflow="ellipsis")
+
+    console = Console(stderr=True)
+    width = min(max(console.width // 6, 8), 40)
+    columns: list[ProgressColumn] = [
+        TextColumn("[bold]{task.description}"),
+        BarColumn(width, table_column=Column(no_wrap=True, min_width=width)),
+        *(TextColumn(f"{{task.fields[{name}]}}") for name in ("count", "remaining")),
+        Figures(),
+    ]
+    if console.width >= _WIDE:
+        columns.insert(3, TimeElapsedColumn(Column(no_wrap=True)))
+    bar = Progress(*columns, console=console, auto_refresh=False)
+    return bar, bar.add_task(title, total=None, count="", figures="", remaining="")
+
+
+class Update(Protocol):
+    """Reports the state of a phase; arguments as in `ProgressBar.update`. This may be called in every step."""
+
+    def __call__(
+        self, done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None
+    ) -> None: ...
+
+
+class _Phases:
+    """Bars of the phases of a job. A phase that begins ends the phase before it."""
+
+    def __init__(self) -> None:
+        self._bar: ProgressBar | None = None
+
+    def phase(self, title: str, unit: str) -> Update:
+        own: list[ProgressBar] = []
+
+        def update(done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:
+            if not own:
+                self.end()
+                self._bar = ProgressBar(title, True, unit, log_period=None, delay=_PHASE_DELAY).__enter__()
+                own.append(self._bar)
+            own[0].update(done, total, figures, share)
+
+        return update
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__()
+            self._bar = None
+
+
+_phases: ContextVar[_Phases | None] = ContextVar("phases", default=None)
+
+
+@contextmanager
+def shown(is_shown: bool = True) -> Iterator[None]:
+    """Show the progress of all phases that are reported within the block, on a terminal; False: show none."""
+    phases = _Phases() if is_shown else None
+    token = _phases.set(phases)
+    try:
+        yield
+    finally:
+        if phases is not None:
+            phases.end()
+        _phases.reset(token)
+
+
+def phase(title: str, unit: str = "demos") -> Update:
+    """Return a function that reports the progress of a phase of a job. Its bar appears if the phase takes a second.
+
+    Args:
+        title: what is done, for example `merging`.
+        unit: noun for the counted items.
+    """
+    phases = _phases.get()
+    return _ignore if phases is None else phases.phase(title, unit)
+
+
+def tracked(items: Iterable[Item], title: str, total: int, unit: str = "demos") -> Iterator[Item]:
+    """Yield items, and report how many of them the caller has processed as a phase (`phase`)."""
+    update = phase(title, unit)
+    update(0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        update(done, total)
+
+
+def _ignore(done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:
+    """Report nothing."""

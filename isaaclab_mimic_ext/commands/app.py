@@ -25,6 +25,7 @@ from isaaclab_mimic_ext.config.compose import to_typed
 from isaaclab_mimic_ext.config.hydra import conf_dir, is_sweep_job, register
 from isaaclab_mimic_ext.errors import Interrupted, MimicError, TaskCodeError
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, remove_folders
+from isaaclab_mimic_ext.progress import shown
 
 _SCENE = re.compile(r"\+{0,2}(task|sim|device|headless)(\.[\w.]+)?=.*", re.DOTALL)
 """Overrides that select the task and the engine."""
@@ -134,7 +135,8 @@ class _Job:
             cfg = to_typed(composed, self.script)
             validate(cfg)
             start_engine(cfg)
-            self.main(cfg)
+            with shown(getattr(cfg, "progress", True)):
+                self.main(cfg)
         except MimicError as error:
             self._fail(_report(error), isinstance(error, Interrupted))
         except BrokenPipeError:

@@ -9,7 +9,7 @@ from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.errors import InvalidDataset
 from isaaclab_mimic_ext.files.writing import check_output
-from isaaclab_mimic_ext.progress import ProgressBar
+from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
 
@@ -26,8 +26,7 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
     """
     if cfg.output_file is not None:
         check_output(Path(cfg.output_file), cfg.overwrite)
-    with ProgressBar("examining", cfg.progress, log_period=None) as bar:
-        examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, bar.update)
+    examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, phase("examining"))
     report = examination.report
     if cfg.output_file is not None:
         write_timeline(examination, Path(cfg.output_file), cfg.overwrite)

@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import ConfigError, InvalidDataset, choices
 from isaaclab_mimic_ext.files.stream import read_facts
-from isaaclab_mimic_ext.progress import ProgressBar
+from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.texts import counted
 
 FORMATS = ("robomimic", "lerobot")
@@ -57,8 +57,7 @@ def merge(cfg: config.MergeDatasetsCfg) -> Merged:
         UsageError: the files differ in format, environment or datasets, or the output cannot be written; no file is
             written.
     """
-    with ProgressBar("merging", cfg.progress, log_period=None) as bar:
-        merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, bar.update)
+    merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, phase("merging"))
     lines = [
         f"Merged {counted(len(cfg.input_file), 'file')}: {_size(merged.num_demos, merged.num_steps)} in {cfg.output_file}"
     ]
@@ -86,8 +85,7 @@ def validate(cfg: config.ValidateDatasetCfg) -> ValidationReport:
         InvalidDataset: the dataset has errors or, with `strict`, warnings.
         SourceDataError: the file cannot be read.
     """
-    with ProgressBar("checking", cfg.progress, log_period=None) as bar:
-        report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, bar.update, cfg.time_limit)
+    report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, phase("checking"), cfg.time_limit)
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_valid(cfg.strict):
         raise InvalidDataset(
@@ -106,19 +104,17 @@ def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
     env_args = read_facts(cfg.input_file).env_args
     if recorded_engine(env_args, cfg.sim) == "isaaclab":
         cfg.sim = launch(cfg.sim, cfg.device, cfg.headless, enable_cameras=False)
-    with ProgressBar("replaying", cfg.progress, log_period=None) as bar:
-        results = replay_dataset(
-            cfg.input_file,
-            cfg.sim,
-            num_demos=cfg.num_demos,
-            num_envs=cfg.num_envs,
-            device=cfg.device,
-            num_success_steps=cfg.num_success_steps,
-            output_file=cfg.output_file,
-            num_video_demos=cfg.num_video_demos,
-            overwrite=cfg.overwrite,
-            on_progress=bar.update,
-        )
+    results = replay_dataset(
+        cfg.input_file,
+        cfg.sim,
+        num_demos=cfg.num_demos,
+        num_envs=cfg.num_envs,
+        device=cfg.device,
+        num_success_steps=cfg.num_success_steps,
+        output_file=cfg.output_file,
+        num_video_demos=cfg.num_video_demos,
+        overwrite=cfg.overwrite,
+    )
     report = {"path": cfg.input_file, "engine": results.engine, **summary(results.demos)}
     print(_replay_json(report, results.demos) if cfg.json else _replay_text(report, results.demos))
     return results.demos

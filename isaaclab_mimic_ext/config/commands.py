@@ -92,6 +92,8 @@ class RecordDemosCfg(EventsCfg, SceneCfg):
     """Render a video of a failed attempt, `<output file>_failed.mp4`, if a scripted operator does not reach `num_demos`."""
     enable_cameras: bool = False
     """Isaac Lab: render the cameras of the env."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -120,6 +122,8 @@ class AnnotateDemosCfg(SceneCfg):
     """Replace an existing output file."""
     enable_cameras: bool = False
     """Isaac Lab: render the cameras of the env."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -316,6 +320,8 @@ class PipelineCfg:
     """Overrides of the step `evaluate`."""
     output_dir: str = bounded(MISSING, computed="datasets/pipeline/<task>_<preset>", **folder_rule("datasets/pipeline/mine"))
     """Output folder of all steps. Steps whose outputs are up to date are skipped."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -332,6 +338,8 @@ class SplitDatasetCfg:
     """Hold out source demos: all demos generated from them are in `mask/valid`, all others in `mask/train`."""
     json: bool = False
     """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -344,6 +352,8 @@ class InspectDatasetCfg:
     """Compute a SHA-256 digest of all data. This reads the complete file: a minute instead of seconds for 10,000 demos."""
     json: bool = False
     """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -432,6 +442,8 @@ class ReportCfg:
     """Show videos of these trials in addition to pictures."""
     json: bool = False
     """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -463,6 +475,8 @@ class ImportDatasetCfg:
     """Compress the output with gzip."""
     json: bool = False
     """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -498,6 +512,8 @@ class ExportDatasetCfg:
     """lerobot: true: encode images as videos (lossy). false: write them as PNG."""
     json: bool = False
     """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 @dataclass
@@ -524,6 +540,8 @@ class PrepareDatasetCfg:
     """Crop `img_key` to a square of this width and height around the center [pixels]."""
     json: bool = False
     """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
 
 
 _COMMANDS: tuple[tuple[str, str, type], ...] = (

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SubTaskBoundsCfg
-from isaaclab_mimic_ext.datasets.replay import replay
+from isaaclab_mimic_ext.datasets.replay import AfterStep, replay
 from isaaclab_mimic_ext.demos.boundaries import check_offsets, subtask_ends
 from isaaclab_mimic_ext.demos.skills import check_skill_offsets, skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo
@@ -159,6 +159,7 @@ def annotate(
     subtasks: Mapping[str, Sequence[SubTaskBoundsCfg]],
     num_success_steps: int,
     source: SignalSource,
+    after_step: AfterStep = lambda *_: None,
 ) -> list[Annotation]:
     """Replay one demo per env, and record poses, targets and signals before each step.
 
@@ -166,6 +167,7 @@ def annotate(
         demos: N demos.
         subtasks: subtasks of each end effector.
         num_success_steps: the task must be solved in each of this many last steps.
+        after_step: see `AfterStep`.
 
     Raises:
         SourceDataError: the actions of a demo do not fit the env.
@@ -178,7 +180,7 @@ def annotate(
     def record_info(step: Tensor, actions: Tensor) -> None:
         buffer.write(step, {"obs": {"datagen_info": _datagen_info(env, actions, source)}})
 
-    steps_successful = replay(env, demos, record_info).tolist()
+    steps_successful = replay(env, demos, record_info, after_step).tolist()
     annotations = []
     for index, demo in enumerate(demos):
         rows = buffer.take(torch.tensor([index], device=env.device), demo.num_steps)

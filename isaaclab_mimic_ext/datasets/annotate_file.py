@@ -8,6 +8,7 @@ from typing import Any
 from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate, read_marks
 from isaaclab_mimic_ext.datasets.replay import read_demos, read_provenance
+from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
@@ -63,11 +64,13 @@ def annotate_file(
     source = SignalSource(auto, start_signals, marks)
     num_success_steps = config.datagen_config.num_success_steps
     annotations: list[Annotation] = []
+    progress = ReplayProgress([demo.num_steps for demo in demos], env.num_envs)
     for start in range(0, len(demos), env.num_envs):
         batch = demos[start : start + env.num_envs]
         # Unused envs repeat the last demo.
         padded = batch + [batch[-1]] * (env.num_envs - len(batch))
-        annotations += annotate(env, padded, config.subtask_configs, num_success_steps, source)[: len(batch)]
+        found = annotate(env, padded, config.subtask_configs, num_success_steps, source, progress.after_step)
+        annotations += found[: len(batch)]
     for annotation in annotations:
         _log_annotation(annotation)
     accepted = [annotation for annotation in annotations if annotation.rejection is None]

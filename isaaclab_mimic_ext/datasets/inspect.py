@@ -13,6 +13,7 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5, plain_value
+from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
 
 Range = tuple[float, float]
@@ -68,7 +69,7 @@ def inspect_dataset(input_file: str | Path, digest: bool = False) -> DatasetSumm
     with open_hdf5(input_file) as file:
         names = demo_names(file)
         demos = [file["data"][name] for name in names]
-        for demo in demos if digest else ():
+        for demo in tracked(demos, "comparing digests", len(demos)) if digest else ():
             check_demo_digest(demo)
         lengths = [_num_steps(demo) for demo in demos]
         first = demos[0]

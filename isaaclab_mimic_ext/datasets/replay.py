@@ -17,6 +17,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.config.task import GYM_ID
+from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress, demo_lengths
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
 from isaaclab_mimic_ext.errors import SourceDataError
@@ -149,6 +150,7 @@ def replay_file(
         SourceDataError: the file cannot be read, or the actions or states of a demo do not fit the env.
         ConfigError: the initial state of a demo lacks an object or arm of the scene.
     """
+    progress = ReplayProgress(demo_lengths(path, names), env.num_envs)
     for start in range(0, len(names), env.num_envs):
         demos = read_demos(path, names[start : start + env.num_envs], _REPLAYED_GROUPS)
         # Unused envs repeat the last demo.
@@ -158,6 +160,7 @@ def replay_file(
 
         def compare(step: int, running: Tensor, recorded: Tensor | None = recorded, error: Tensor = error) -> None:
             after_step(step, running)
+            progress.after_step(step, running)
             if recorded is not None:
                 distance = (_positions(env) - recorded[:, step]).norm(dim=-1).amax(-1)
                 error.copy_(torch.where(running, torch.maximum(error, distance), error))

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import unwritable
+from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
 
 _MAX_SOURCES = 12
@@ -141,7 +142,7 @@ def _candidates(num_sources: int, rng: np.random.Generator) -> np.ndarray:
 def _sources_used(file: h5py.File, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Mask of the source demos that each demo has segments of, shape (D, S) bool, and the names of the source demos."""
     indices = []
-    for name in names:
+    for name in tracked(names, "reading", len(names)):
         found = file["data"][name].attrs.get("source_demos")
         if found is None or np.asarray(found).dtype.kind not in "iu":
             raise SourceDataError(

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavail
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import create_folder, created_folder, remove_folders, replacing
+from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.task.definition import Task
 
 Frame = NDArray[np.uint8]
@@ -101,7 +102,8 @@ def write_states_video(
         # Even sizes are sufficient. By default imageio stretches the picture to multiples of 16.
         imageio.get_writer(part, fps=fps, codec="libx264", macro_block_size=2) as writer,
     ):
-        for frame in _video_frames(renderer, demos, lengths, stride, captions or [""] * len(demos)):
+        frames = _video_frames(renderer, demos, lengths, stride, captions or [""] * len(demos))
+        for frame in tracked(frames, f"rendering {video_path.name}", len(_steps(lengths, stride)), "frames"):
             writer.append_data(frame)
 
 
@@ -156,13 +158,17 @@ def _grid(count: int) -> tuple[int, int]:
     return min(wide, key=lambda shape: (shape[0] * shape[1] - count, abs(shape[1] / shape[0] - 2)))
 
 
+def _steps(lengths: list[int], stride: int) -> list[int]:
+    """Steps of the frames of a video; the last step of the longest demo always has a frame."""
+    return [*range(0, max(lengths) - 1, stride), max(lengths) - 1]
+
+
 def _video_frames(
     renderer: Any, demos: Sequence[dict[str, Any]], lengths: list[int], stride: int, captions: Sequence[str]
 ) -> Iterator[Frame]:
     """Yield the tiled frames of a video. The last frame of a demo is rendered once and reused."""
-    steps = [*range(0, max(lengths) - 1, stride), max(lengths) - 1]
     shown: list[tuple[int, Frame] | None] = [None] * len(demos)
-    for step in steps:
+    for step in _steps(lengths, stride):
         for index, (demo, length) in enumerate(zip(demos, lengths, strict=True)):
             row, last = min(step, length - 1), shown[index]
             if last is None or last[0] != row:

@@ -10,6 +10,7 @@ import numpy as np
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, leaves_digest
 from isaaclab_mimic_ext.files.hdf5 import attribute, datasets_below, open_hdf5
+from isaaclab_mimic_ext.progress import phase
 
 _BLOCK_BYTES = 16 * 2**20
 """Amount of data that is read at a time [bytes]."""
@@ -23,12 +24,16 @@ def dataset_digest(path: str | Path) -> str:
     Raises:
         SourceDataError: the file is missing or damaged.
     """
+    update, demos = phase("reading"), set()
     with open_hdf5(path) as file:
-        digest = hashlib.sha256()
+        digest, num_demos = hashlib.sha256(), len(file.get("data", ()))
         for name, dataset in datasets_below(file):
+            demos.add("/".join(name.split("/")[:2]))
+            update(min(len(demos) - 1, num_demos), num_demos)
             digest.update(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode())
             for block in _blocks(dataset):
                 digest.update(block)
+        update(num_demos, num_demos)
         return digest.hexdigest()
 
 

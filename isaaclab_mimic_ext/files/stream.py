@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.files.dataset_file import DIGEST, create_dataset, fixed,
 from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
+from isaaclab_mimic_ext.progress import phase
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ def stream_demos(path: str | Path) -> Iterator[Demo]:
 class DatasetSink:
     """Dataset file that is being written. Demos keep their names, so masks stay valid."""
 
-    def __init__(self, file: h5py.File, compression: str):
+    def __init__(self, file: h5py.File, compression: str, num_expected: int):
         self.num_demos = self.num_steps = 0
+        self._num_expected, self._update = num_expected, phase("writing")
         self._file, self._compression = file, compression
         self._data = file.create_group("data")
 
@@ -96,6 +98,7 @@ class DatasetSink:
         _set_attributes(demo, {**attributes, **own})
         self.num_demos += 1
         self.num_steps += len(leaves["actions"])
+        self._update(self.num_demos, self._num_expected)
 
     def set_group_attributes(self, path: str, attributes: Mapping[str, Any]) -> None:
         """Set attributes of an existing group, given by its path below `data`."""
@@ -136,7 +139,7 @@ def new_dataset(
         replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part,
     ):
         with h5py.File(part, "w") as file:
-            yield DatasetSink(file, "gzip" if compress else "none")
+            yield DatasetSink(file, "gzip" if compress else "none", len(facts.demo_names))
         if check is not None:
             check(part)
 

@@ -15,6 +15,7 @@ import numpy as np
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.playback import TileOptions, write_states_video
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
+from isaaclab_mimic_ext.progress import shown, tracked
 from isaaclab_mimic_ext.run.trial_records import RunRecords
 from isaaclab_mimic_ext.task.definition import Task
 
@@ -64,13 +65,14 @@ def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], cl
 
     drawn = {}
     with Renderer(task, _WIDTH, _HEIGHT, shadows=False) as renderer:
-        for trial, step, states in films:
+        for trial, step, states in tracked(films, "drawing pictures", len(films), "trials"):
             steps = strip_steps(step, trees.num_rows(states))
             strip = np.concatenate([renderer.frame(trees.take(states, index)) for index in steps], axis=1)
             drawn[trial] = Pictures(trial, _jpeg(strip), "", steps)
     if clips:
         drawn = {
-            trial: Pictures(trial, drawn[trial].strip, _mp4(task, states), drawn[trial].steps) for trial, _, states in films
+            trial: Pictures(trial, drawn[trial].strip, _mp4(task, states), drawn[trial].steps)
+            for trial, _, states in tracked(films, "drawing videos", len(films), "trials")
         }
     return drawn
 
@@ -100,5 +102,6 @@ def _mp4(task: Task, states: dict[str, Any]) -> str:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         tiles = TileOptions(_WIDTH, _HEIGHT, shadows=False)
-        write_states_video([states], path, task, stride=3, tiles=tiles)
+        with shown(False):
+            write_states_video([states], path, task, stride=3, tiles=tiles)
         return base64.b64encode(path.read_bytes()).decode()

@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.playback import demo_states
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.run.build import build_planner, load_pool, start_env, term_signals
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
 from isaaclab_mimic_ext.run.generator import Generator
@@ -70,7 +71,14 @@ def rerun_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequenc
         others = np.setdiff1d(np.arange(max(trials) + 1), trials)
         ledger = TrialLedger(rules)
         ledger.restore(others, np.full(len(others), SUCCEEDED))
-        Generator(env, planner, recorder, ledger, watch, rules).run()  # type: ignore[arg-type]
+        generator = Generator(env, planner, recorder, ledger, watch, rules)  # type: ignore[arg-type]
+        update, num_before = phase("running failed trials again", "trials"), len(others)
+
+        def report() -> bool:
+            update(ledger.num_ended - num_before, len(trials), share=generator.share())
+            return False
+
+        generator.run(report)
     finally:
         env.close()
     names = dict(enumerate(watch.reasons)) | {SUCCEEDED: ""}

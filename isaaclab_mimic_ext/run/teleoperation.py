@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.attempts import AttemptWatch, Operator, frames_of, plan_attempts
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.run.share import ShareOfSteps, Steps
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 
@@ -37,6 +39,7 @@ def record_demos(
         should_stop: called after every step; returning True ends the recording and discards the running attempts.
     """
     lanes = Lanes(env.num_envs, env.device)
+    progress = _RecordingProgress(lanes, ledger)
     while not ledger.is_over:
         # The operator plans for scenes that begin together, so the next attempts begin when all current ones have ended.
         env_ids = lanes.begin(ledger.start(lanes.num_free))
@@ -47,6 +50,7 @@ def record_demos(
         plan = plan_attempts(env, operator, draws)
         length = torch.zeros_like(lanes.step)
         length[env_ids] = plan.length
+        progress.lengths = plan.length.cpu().numpy()
         for target_pose, gripper_action in frames_of(env, plan):
             advance_demos(env, lanes, recorder, env.target_eef_pose_to_action(target_pose, gripper_action), watch)
             if should_stop():
@@ -55,6 +59,35 @@ def record_demos(
             if len(lane_ids):
                 reason = _judge(lanes, lane_ids, watch, num_success_steps)
                 end_attempts(lanes, lane_ids, reason, recorder, ledger, {"seed": seed})
+            progress.after_step()
+
+
+class _RecordingProgress:
+    """Reports the control steps of a recording, for a progress bar.
+
+    Attributes:
+        lengths: (D,), numbers of frames of the demos that began together, in the first D lanes.
+    """
+
+    def __init__(self, lanes: Lanes, ledger: TrialLedger):
+        self._lanes, self._ledger = lanes, ledger
+        self._env_steps = 0
+        self._update, self._share = phase("recording"), ShareOfSteps(self._remaining_steps)
+        self.lengths = np.zeros(0, dtype=np.int64)
+
+    def after_step(self) -> None:
+        """Report a step of the batch."""
+        ledger = self._ledger
+        self._env_steps += self._lanes.num_active
+        share = self._share.after(Steps(self._env_steps, self._lanes.num_steps))
+        self._update(ledger.num_ended_successes, ledger.config.generation_num_trials, share=share)
+
+    def _remaining_steps(self) -> Steps:
+        """Planned steps of the running attempts, and expected steps of attempts that have yet to begin."""
+        active = self._lanes.active[: len(self.lengths)]
+        running = self.lengths[active] - self._lanes.active_steps
+        waiting = max(self._ledger.expected_trials() - len(running), 0.0) * float(self.lengths.mean())
+        return Steps(float(running.sum()) + waiting, float(running.max(initial=0)) + waiting / len(self._lanes.active))
 
 
 def advance_demos(

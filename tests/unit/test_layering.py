@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "isaaclab_mimic_ext"
 SIMULATORS = {"mujoco", "mujoco_warp", "isaaclab", "isaacsim", "omni", "pxr"}
 
-BELOW_ALL = {"command_lines", "texts", "trees"}
+BELOW_ALL = {"progress", "command_lines", "texts", "trees"}
 MAY_IMPORT = {
     "errors": set(),
     "texts": set(),
@@ -30,10 +30,10 @@ MAY_IMPORT = {
     "envs": {"config", "errors", "files", "kernels", "math", "rng", "task", "tasks"},
     "demos": {"config", "errors", "files", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
-    "run": {"config", "demos", "envs", "errors", "files", "math", "plan", "progress", "rng", "task"},
+    "run": {"config", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
     "datasets": {"config", "demos", "envs", "errors", "files", "run", "task"},
     "checks": {"config", "datasets", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
-    "learn": {"config", "datasets", "envs", "errors", "files", "progress", "rng", "run", "task"},
+    "learn": {"config", "datasets", "envs", "errors", "files", "rng", "run", "task"},
     "report": {"checks", "config", "datasets", "demos", "envs", "errors", "files", "learn", "run", "task"},
     "commands": {
         "__version__",
@@ -44,7 +44,6 @@ MAY_IMPORT = {
         "errors",
         "files",
         "learn",
-        "progress",
         "report",
         "run",
         "task",

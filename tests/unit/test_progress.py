@@ -4,11 +4,14 @@ import io
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
 from isaaclab_mimic_ext import progress as module
+from isaaclab_mimic_ext.datasets import replay_progress
+from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
 from isaaclab_mimic_ext.learn import train
 from isaaclab_mimic_ext.learn.trainer import TrainingReport
 from isaaclab_mimic_ext.progress import ProgressBar
@@ -151,3 +154,34 @@ def test_log_lines_do_not_share_a_line_with_the_bar(monkeypatch: pytest.MonkeyPa
         logging.getLogger().removeHandler(handler)
     shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "Evaluating the policy" in re.split("[\r\n]+", shown)
+
+
+@pytest.mark.parametrize(
+    ("show", "is_shown"), [(module.shown, True), (lambda: module.shown(False), False), (nullcontext, False)]
+)
+def test_phases_follow_each_other_and_are_shown_only_if_a_command_shows_them(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, show: Callable[[], AbstractContextManager[None]], is_shown: bool
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with show():
+        for title in ("checking", "replaying"):
+            for _ in module.tracked(range(5), title, 5):
+                clock[0] += 1.0
+    shown = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    finished = dict.fromkeys(re.findall(r"(checking|replaying)[^\r\n]* 5/5", shown))
+    assert list(finished) == (["checking", "replaying"] if is_shown else [])
+    assert is_shown or not shown
+
+
+def test_replay_reports_the_steps_of_all_batches(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int, float]] = []
+    monkeypatch.setattr(
+        replay_progress, "phase", lambda title: lambda done, total, share: calls.append((done, total, round(share, 2)))
+    )
+    progress = ReplayProgress([2, 4, 4], num_envs=2)
+    for step in (0, 1, 2, 3, 0, 1, 2, 3):
+        progress.after_step(step)
+    assert [done for done, _, _ in calls] == [0, 1, 1, 2, 2, 2, 2, 3]
+    assert [share for _, _, share in calls] == [round(step / 8, 2) for step in range(1, 9)]

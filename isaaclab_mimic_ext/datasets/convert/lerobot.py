@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputErro
 from isaaclab_mimic_ext.files.demo import Demo, is_image, is_rgb
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts, stream_demos
 from isaaclab_mimic_ext.files.writing import created_folder, part_path, replacing
+from isaaclab_mimic_ext.progress import tracked
 
 _STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."
 _SCALARS = {"rewards": ("next.reward", np.float32), "dones": ("next.done", np.bool_)}
@@ -101,7 +102,7 @@ def export_lerobot(
             repo_id=repo_id, fps=fps, features=features, root=part, robot_type=robot, use_videos=options.videos
         )
         try:
-            for demo in stream_demos(input_file):
+            for demo in tracked(stream_demos(input_file), "exporting", len(facts.demo_names)):
                 for frame in _frames(demo, columns):
                     dataset.add_frame(frame | {"task": instruction})
                 dataset.save_episode()
