@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from isaaclab_mimic_ext import command_lines
 from isaaclab_mimic_ext.command_lines import in_quotes
+from isaaclab_mimic_ext.commands.inputs import check_inputs
 from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
@@ -134,6 +135,7 @@ class _Job:
         try:
             cfg = to_typed(composed, self.script)
             validate(cfg)
+            check_inputs(cfg)
             start_engine(cfg)
             with shown(getattr(cfg, "progress", True)):
                 self.main(cfg)

@@ -43,12 +43,13 @@ def main(cfg: PipelineCfg) -> None:
         MimicError: a step failed.
     """
     folder = PipelineFolder(Path(cfg.output_dir))
+    folder.check(overwrite=True)  # The record decides which steps are up to date.
     steps = build_steps(cfg, folder)
     record = Record(folder.record)
     # The last step may start hours from now: refuse wrong command lines first.
     check_steps([step for step in steps if not record.is_up_to_date(step)])
-    with write_errors(folder.path, "output_dir", "give another output_dir", OutputError):
-        (folder.path / "logs").mkdir(parents=True, exist_ok=True)
+    with write_errors(folder.path, "output_dir", "use another output_dir", OutputError):
+        folder.logs.mkdir(parents=True, exist_ok=True)
     with folder.lock.hold() as lock:
         record = Record(folder.record)  # A pipeline in this folder may have finished in the meantime.
         with StopRequest() as stop:

@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, make_reco
 from isaaclab_mimic_ext.envs.playback import check_picture, write_states_video
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.texts import counted
 
@@ -78,6 +79,7 @@ def replay_dataset(
     """
     facts, task = read_facts(input_file), None
     if output_file is not None:
+        check_output(Path(output_file), overwrite)
         check_picture(str(output_file), ".mp4", overwrite)
         task_name = str(facts.env_args.get("task", facts.env_args["env_name"]))
         find_recorded_task(task_name, facts.env_args, input_file)

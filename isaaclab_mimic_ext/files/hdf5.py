@@ -42,6 +42,24 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         SourceDataError: the file is missing, damaged, or not an HDF5 file.
     """
     path = Path(path)
+    check_is_file(path)
+    try:
+        with h5py.File(path, "r") as file:
+            limit_cache(file)
+            yield file
+    except PermissionError as error:
+        raise SourceDataError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
+    except DAMAGE as error:
+        remedy = _UNFINISHED if path.suffix == part_path(path).suffix else "copy or create the file again"
+        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); {remedy}") from error
+
+
+def check_is_file(path: Path) -> None:
+    """Check that an HDF5 file to read exists.
+
+    Raises:
+        SourceDataError: the path does not exist, or is a folder.
+    """
     if not path.exists():
         if (store := store_path(path)).exists():
             raise SourceDataError(
@@ -53,15 +71,6 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         raise SourceDataError(f"{path}: not found; use the path of an existing HDF5 file")
     if path.is_dir():
         raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")
-    try:
-        with h5py.File(path, "r") as file:
-            limit_cache(file)
-            yield file
-    except PermissionError as error:
-        raise SourceDataError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
-    except DAMAGE as error:
-        remedy = _UNFINISHED if path.suffix == part_path(path).suffix else "copy or create the file again"
-        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); {remedy}") from error
 
 
 def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:

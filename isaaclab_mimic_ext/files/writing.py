@@ -45,7 +45,9 @@ def unwritable(
         kind: `RecorderError` for a run that fails, `OutputError` for a path that the user has to change.
     """
     place = f"{field}: " if field else ""
-    return kind(f"{place}{path} cannot be written: {_reason(error)}; {remedy}")
+    blocking = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
+    reason = _reason(error) if blocking is None else f"{blocking} is a file, not a folder"
+    return kind(f"{place}{path} cannot be written: {reason}; {remedy}")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def horizon_from_demos(path: str) -> int:
         with open_hdf5(path) as file:
             longest = max((len(file["data"][name]["actions"]) for name in demo_names(file)), default=0)
     except SourceDataError as error:
-        raise SourceDataError(f"{error}; or give horizon=<steps>, which requires no demos") from error
+        raise SourceDataError(f"{error}; or set horizon=<steps>, which requires no demos") from error
     if longest == 0:
         raise SourceDataError(f"{path}: contains no demos to compute the horizon from; give horizon=<steps>")
     return _HORIZON_MULTIPLE * ceil(_HORIZON_FACTOR * longest / _HORIZON_MULTIPLE)

@@ -69,7 +69,7 @@ class TrainFolder(OutputFolder):
 
     def create(self) -> None:
         super().create()
-        with write_errors(self.models, "output_dir", "give another output_dir", OutputError):
+        with write_errors(self.models, "output_dir", "use another output_dir", OutputError):
             self.models.mkdir(exist_ok=True)
 
     def has_results(self) -> bool:

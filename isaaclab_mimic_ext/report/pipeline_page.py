@@ -31,18 +31,20 @@ class PipelineFolder(OutputFolder):
     evaluation = OutputFile("evaluation")
     page = OutputFile("report.html")
     record = OutputFile("steps.json")
+    logs = OutputFile("logs", is_kept=True)
+    lock_file = OutputFile("pipeline.lock", is_kept=True)
 
     @property
     def lock(self) -> FolderLock:
         """Lock of the pipeline and of the step that it runs. A step that outlives the pipeline is not waited for."""
         note = " (a pipeline, or one of its steps that is still running)"
-        return FolderLock(self.path / "pipeline.lock", dead_holder_timeout=0.0, note=note)
+        return FolderLock(self.lock_file, dead_holder_timeout=0.0, note=note)
 
     def training(self, seed: int) -> Path:
         return self.path / "training" / f"seed_{seed}"
 
     def log(self, step: str) -> Path:
-        return self.path / "logs" / f"{step.replace(' ', '_')}.txt"
+        return self.logs / f"{step.replace(' ', '_')}.txt"
 
 
 def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapping[str, float | None]) -> str:
