@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 NO_EXTRA := -m "not contract and not lerobot"
 
 help:
-	@echo "make demo           install $(VENV) and generate 100 demos in datasets/"
+	@echo "make demo           install $(VENV) and generate 100 demos in datasets/demo"
 	@echo "make train-env      add training dependencies (robomimic, torchvision) to $(VENV)"
 	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality"
 	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext import config
 
 USAGE_ERROR = 2
-DEMO = {"task": "desktop_organizer", "num_envs": "100", "headless": "true"}
-"""Default arguments of `mimic demo`."""
+_OWN_FOLDER = {"output_dir": "datasets/demo", "resume": "true"}
+DEMO = {"task": "desktop_organizer", "num_envs": "100", "headless": "true", **_OWN_FOLDER}
+"""Default arguments of `mimic demo`. A second demo returns the result of the first one."""
 
 
 def record(cfg: "config.RecordDemosCfg") -> None:
@@ -232,7 +233,12 @@ def _run(verb: Verb, words: Sequence[str]) -> NoReturn:
 
 
 def _with_defaults(words: Sequence[str], defaults: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the words with the defaults of the fields that they do not set."""
     given = {word.lstrip("-+").partition("=")[0] for word in words}
+    if "overwrite" in given:
+        given.add("resume")
+    if given & {"m", "multirun"} or any(name.startswith("hydra.") for name in given):
+        given.update(_OWN_FOLDER)  # Each job of a sweep has its own folder.
     return [*(f"{key}={value}" for key, value in defaults if key not in given), *words]
 
 

@@ -135,7 +135,7 @@ def progress_bar(num_epochs: int, is_shown: bool, hooks: TrainingHooks) -> Itera
     with ProgressBar("training", is_shown, unit="epochs", log_period=20.0) as bar:
 
         def on_epoch(report: TrainingReport) -> None:
-            bar.update(report.epoch, num_epochs, report.figures)
+            bar.update(report.epoch, num_epochs, report.figures, report.share)
             hooks.on_epoch(report)
 
         yield TrainingHooks(on_epoch, hooks.should_stop)

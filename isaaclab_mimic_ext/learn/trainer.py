@@ -134,6 +134,7 @@ class TrainingReport:
         train_loss, valid_loss: mean losses of the last epoch.
         best_success: best success rate of all evaluations; None without evaluation.
         seconds: time since the start of this run [s].
+        share: estimated fraction of this run's time that has passed, evaluations included, 0 to 1; None if it is unknown.
     """
 
     epoch: int
@@ -141,6 +142,7 @@ class TrainingReport:
     valid_loss: float
     best_success: float | None
     seconds: float
+    share: float | None = None
 
     def figures(self) -> str:
         """Format the losses, and the best success rate until now."""
@@ -171,10 +173,12 @@ class Trainer:
         self.learner, self.schedule, self.folder = learner, schedule, folder
         self._train, self._valid, self._evaluate = train, valid, evaluate
         self._content, self._facts = dict(content), dict(facts)
-        self.epoch = 0
+        self.epoch = self._first_epoch = 0
         self._best_success: float | None = None
         self._losses = {"train_loss": float("nan"), "valid_loss": float("nan")}
         self._saved_at, self._saved_epoch = time.perf_counter(), 0
+        self._evaluation_times: list[float] = []
+        """Durations of the evaluations of this run [s]."""
 
     def restore(self, last: Checkpoint) -> None:
         """Restore parameters, optimizers and epoch from `last.pth`."""
@@ -192,7 +196,7 @@ class Trainer:
             RecorderError: a file cannot be written.
             MimicError: the loss is not finite.
         """
-        start = time.perf_counter()
+        start, self._first_epoch = time.perf_counter(), self.epoch
         stopped = False
         if self.epoch == 0:
             self._save_last()  # A run that is killed in its first epoch can be resumed.
@@ -237,7 +241,9 @@ class Trainer:
 
     def _evaluate_policy(self, evaluate: Callable[[], float | None]) -> float | None:
         """Success rate of the current policy; writes `best.pth` if no earlier rate is higher."""
+        start = time.perf_counter()
         success = evaluate()
+        self._evaluation_times.append(time.perf_counter() - start)
         if success is None:
             return None
         if self._best_success is None or success >= self._best_success:
@@ -262,13 +268,24 @@ class Trainer:
         save_checkpoint(path, content, {**self._facts, "epoch": self.epoch})
 
     def _report(self, start: float) -> TrainingReport:
-        return TrainingReport(
-            self.epoch,
-            self._losses["train_loss"],
-            self._losses["valid_loss"],
-            self._best_success,
-            time.perf_counter() - start,
-        )
+        seconds = time.perf_counter() - start
+        losses = self._losses["train_loss"], self._losses["valid_loss"]
+        return TrainingReport(self.epoch, *losses, self._best_success, seconds, self._share(seconds))
+
+    def _share(self, seconds: float) -> float | None:
+        """Fraction of the time of this run that has passed after `seconds` [s], if epochs and evaluations last as before."""
+        schedule, num_trained = self.schedule, self.epoch - self._first_epoch
+        if not num_trained:
+            return None
+        evaluating = sum(self._evaluation_times)
+        remaining = (seconds - evaluating) / num_trained * (schedule.epochs - self.epoch)
+        if self._evaluation_times:
+            due = (
+                _is_due(epoch, schedule.evaluate_every, schedule.epochs)
+                for epoch in range(self.epoch + 1, schedule.epochs + 1)
+            )
+            remaining += evaluating / len(self._evaluation_times) * sum(due)
+        return seconds / max(seconds + remaining, 1e-9)
 
 
 def checkpoint_bytes(learner: Learner, schedule: Schedule) -> int:

@@ -196,6 +196,7 @@ def _finished_run(cfg: GenerateCfg) -> RunResult | None:
 
 def _log_finished(result: RunResult) -> RunResult:
     log.info("The run in %s is already finished (%s)", result.dataset.parent, counted(result.num_demos, "demo"))
+    _log_next_commands(RunFolder(result.dataset.parent), result)
     return result
 
 
@@ -236,6 +237,10 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     mark_reported(folder)
     log.info("Saved %s to %s", counted(result.num_demos, "demo"), folder.demos)
+    _log_next_commands(folder, result)
+
+
+def _log_next_commands(folder: RunFolder, result: RunResult) -> None:
     log.info("To see success by subtask and reasons of failure: %s", command_line("report", input_dir=folder.path))
     if result.num_demos > 1:
         log.info("Next, split the demos for training: %s", command_line("split", input_file=folder.demos))

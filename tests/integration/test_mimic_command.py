@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.commands.main import VERBS
+from isaaclab_mimic_ext.commands.main import VERBS, _with_defaults
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,8 +74,8 @@ def test_help_of_a_verb_lists_its_fields(verb: str, tmp_path: Path) -> None:
 
 def test_help_of_demo_shows_its_defaults_and_only_end_effectors_with_subtasks(tmp_path: Path) -> None:
     text = mimic("demo", "--help", "output_dir=run", cwd=tmp_path).stdout
-    first = "mimic demo is mimic generate with task=desktop_organizer num_envs=100 headless=true.\n"
-    assert text.startswith(first), text[:500]
+    defaults = "task=desktop_organizer num_envs=100 headless=true output_dir=datasets/demo resume=true"
+    assert text.startswith(f"mimic demo is mimic generate with {defaults}.\n"), text[:500]
     assert "\n  franka:\n" in text and "left:" not in text and "${" not in text
     assert "/desktop_organizer/data/source_demos.hdf5\n" in text and "output_dir: run\n" in text
 
@@ -97,6 +97,22 @@ def test_demo_is_generate_with_defaults_that_can_be_overridden(tmp_path: Path) -
     done = mimic("demo", "--cfg", "job", "--num_envs", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "num_envs: 5" in done.stdout and "headless: true" in done.stdout and "name: desktop_organizer" in done.stdout
+    assert "output_dir: datasets/demo\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "added"),
+    [
+        ([], ["output_dir=datasets/demo", "resume=true"]),
+        (["output_dir=run"], ["resume=true"]),
+        (["--overwrite"], ["output_dir=datasets/demo"]),
+        (["-m", "seed=1,2"], []),
+        (["hydra.run.dir=multirun/0", "hydra.job.num=0"], []),
+    ],
+)
+def test_demo_has_its_own_folder_except_in_a_sweep(words: list[str], added: list[str]) -> None:
+    completed = _with_defaults(words, VERBS["demo"].defaults)
+    assert [word for word in completed if word.startswith(("output_dir", "resume")) and word not in words] == added
 
 
 @pytest.mark.parametrize("flag", ["--help", "--version"])

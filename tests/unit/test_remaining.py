@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.learn.remaining import ExpectedLengths
+from isaaclab_mimic_ext.learn.trainer import Schedule, Trainer
 from isaaclab_mimic_ext.run import share
 from isaaclab_mimic_ext.run.share import ShareOfSteps, Steps
 
@@ -63,3 +64,13 @@ def test_share_of_steps_never_decreases_and_stays_below_one(monkeypatch: pytest.
 
 def test_a_step_of_few_envs_takes_more_than_their_share_of_a_full_step() -> None:
     assert Steps(1, 1).work > 0.1 * Steps(40, 1).work
+
+
+def test_share_of_a_training_includes_the_evaluations_that_are_left() -> None:
+    """Ten epochs of 1 s with two evaluations of 20 s: after half of the epochs, half of the time has passed."""
+    trainer = Trainer.__new__(Trainer)
+    trainer.schedule = Schedule(epochs=10, steps_per_epoch=1, save_every=0, evaluate_every=5, seed=1)
+    trainer.epoch, trainer._first_epoch, trainer._evaluation_times = 5, 0, [20.0]
+    assert trainer._share(25.0) == pytest.approx(0.5)
+    trainer._first_epoch = 5
+    assert trainer._share(0.1) is None
