@@ -170,7 +170,7 @@ class _Phases:
         def update(done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:
             if not own:
                 self.end()
-                self._bar = ProgressBar(title, True, unit, log_period=None, delay=_PHASE_DELAY).__enter__()
+                self._bar = ProgressBar(title, True, unit, delay=_PHASE_DELAY).__enter__()
                 own.append(self._bar)
             own[0].update(done, total, figures, share)
 
@@ -187,7 +187,7 @@ _phases: ContextVar[_Phases | None] = ContextVar("phases", default=None)
 
 @contextmanager
 def shown(is_shown: bool = True) -> Iterator[None]:
-    """Show the progress of all phases that are reported within the block, on a terminal; False: show none."""
+    """Show the progress of all phases that are reported within the block; False: show none."""
     phases = _Phases() if is_shown else None
     token = _phases.set(phases)
     try:
@@ -200,6 +200,8 @@ def shown(is_shown: bool = True) -> Iterator[None]:
 
 def phase(title: str, unit: str = "demos") -> Update:
     """Return a function that reports the progress of a phase of a job. Its bar appears if the phase takes a second.
+
+    Without a terminal, the log has a line every 10 s.
 
     Args:
         title: what is done, for example `merging`.

@@ -1,11 +1,12 @@
 """`mimic pipeline`: record, annotate, generate, split, train and evaluate, then write a page with the results."""
 
 import logging
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.learn.train import load_settings
+from isaaclab_mimic_ext.progress import Update, phase
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
 from isaaclab_mimic_ext.task.folders import task_dirs
 
@@ -30,7 +32,11 @@ _ERROR_NAMES = {name for name, kind in vars(errors).items() if isinstance(kind, 
 _AFTER_ERROR = ("Exception ignored", "Traceback")
 """Starts of lines that Python prints after the error, when the interpreter exits."""
 _POLL = 0.2
-"""Time between two checks for a signal [s]."""
+"""Time between two checks for a signal and for progress [s]."""
+_TAIL_BYTES = 2000
+"""Size of the end of a log that contains its last line of progress [bytes]."""
+_PROGRESS = re.compile(r"^\[[\d:]+\] [\w. ]+: (\d+)/(\d+) \w+(?:, (\d+)%)?(?:, (.*))?$", re.MULTILINE)
+"""Line of progress in a log: finished and all items, percentage of the work, and figures."""
 
 
 def main(cfg: PipelineCfg) -> None:
@@ -100,7 +106,8 @@ def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: in
     with write_errors(log_path, kind=OutputError):
         output = log_path.open("w")
     with output:
-        exit_code = _run_command(arguments, output, stop, lock)
+        update = phase(step.name)
+        exit_code = _run_command(arguments, output, stop, lock, lambda: _show_progress(log_path, update))
     if not exit_code:
         seconds = time.perf_counter() - start
         record.finish(step, seconds)
@@ -111,7 +118,20 @@ def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: in
         raise kinds.get(exit_code, MimicError)(f"step '{step.name}' failed: {reason} (complete log: {log_path})")
 
 
-def _run_command(arguments: Sequence[str], output: IO[str], stop: StopRequest, lock: int) -> int:
+def _show_progress(log_path: Path, update: Update) -> None:
+    """Show the last line of progress in the log of a step."""
+    with log_path.open("rb") as file:
+        file.seek(max(log_path.stat().st_size - _TAIL_BYTES, 0))
+        found = _PROGRESS.findall(file.read().decode(errors="replace"))
+    if found:
+        done, total, percent, figures = found[-1]
+        share = int(percent) / 100 if percent else None
+        update(int(done), int(total), lambda: re.sub(r",? ?[^,]* remaining$", "", figures), share)
+
+
+def _run_command(
+    arguments: Sequence[str], output: IO[str], stop: StopRequest, lock: int, on_poll: Callable[[], None] = lambda: None
+) -> int:
     """Run `mimic` in a new process and return its exit code.
 
     A signal is forwarded to the process. The process inherits the lock, so that the folder stays locked if the process
@@ -128,6 +148,7 @@ def _run_command(arguments: Sequence[str], output: IO[str], stop: StopRequest, l
         try:
             return process.wait(timeout=_POLL)
         except subprocess.TimeoutExpired:
+            on_poll()
             if stop.requested and not is_signaled:
                 process.send_signal(signal.SIGTERM)
                 is_signaled = True

@@ -10,7 +10,7 @@ import pytest
 
 from isaaclab_mimic_ext.commands import pipeline, pipeline_steps
 from isaaclab_mimic_ext.commands.overrides import translate
-from isaaclab_mimic_ext.commands.pipeline import check_steps, error_text
+from isaaclab_mimic_ext.commands.pipeline import _show_progress, check_steps, error_text
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.config.compose import load_config
@@ -275,7 +275,7 @@ class FakeCommands:
         self.signaled = ""
         self.runs: list[str] = []
 
-    def run(self, arguments, output, stop, lock) -> int:
+    def run(self, arguments, output, stop, lock, *_) -> int:
         verb = arguments[0]
         self.runs.append(f"{verb} {arguments[-1]}" if verb == "generate" else verb)
         path = self.outputs[verb]
@@ -374,3 +374,20 @@ def test_page_shows_the_figures_of_every_step(tmp_path):
     assert "never &lt;grasped&gt;" in page and "The first failures of seed_1/model_epoch_9" in page
     assert "2 min 5 s" in page and ">training runs<" in page
     assert ">training run<" in render_pipeline_page(make_cfg(seeds=[1]), folder, {})
+
+
+def test_progress_of_a_step_is_read_from_its_log(tmp_path):
+    path, seen = tmp_path / "generate.txt", []
+
+    def update(done, total, figures, share):
+        seen.append((done, total, figures(), share))
+
+    for line in (
+        "[08:03:18] Starting generation with 20 parallel environments...",
+        "[08:03:28] generating: 0/20 demos, 21%, 120 steps/s, 38 s remaining",
+        "[08:03:38] training: 3/6 epochs, loss 0.50000, valid 0.25000",
+        "[08:03:48] model_epoch_20: 2/300 episodes, 1 min 3 s remaining",
+    ):
+        path.write_text((path.read_text() if path.exists() else "") + line + "\n")
+        _show_progress(path, update)
+    assert seen == [(0, 20, "120 steps/s", 0.21), (3, 6, "loss 0.50000, valid 0.25000", None), (2, 300, "", None)]
