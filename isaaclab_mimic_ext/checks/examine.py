@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding, DemoFin
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.datasets.findings import ERROR
 from isaaclab_mimic_ext.demos.source import RequiredData, check_action_spec, source_demo
 from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
@@ -24,6 +25,7 @@ from isaaclab_mimic_ext.envs.factory import make_env, task_config
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
 from isaaclab_mimic_ext.files.hdf5 import DAMAGE, demo_names, open_hdf5
+from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
@@ -60,9 +62,10 @@ def examine(
         on_progress: called after each demo.
 
     Raises:
-        SourceDataError: the file is missing, is not an HDF5 file, or has no demos.
+        SourceDataError: the file is missing, is not an HDF5 file, has no demos, or was recorded for a different task.
         ConfigError: the randomization leaves no room for the objects.
     """
+    check_recorded_task(path, read_env_args(path), task)
     placement = PlacementSampler(task, cfg.events, torch.device("cpu"))
     env = make_env(task, SimCfg(engine="kinematic"), cfg.events, 1)
     of_file, of_demo = DemoFindings(), {}

@@ -1,5 +1,6 @@
 """Run a command: compose its configuration from the command line, call its function, exit with its exit code."""
 
+import logging
 import os
 import re
 import sys
@@ -19,9 +20,9 @@ from isaaclab_mimic_ext.commands.inputs import check_inputs
 from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
-from isaaclab_mimic_ext.commands.recorded import find_config_dirs
+from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files
 from isaaclab_mimic_ext.commands.sweeps import register_sweeps
-from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, validate
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, TaskRef, validate
 from isaaclab_mimic_ext.config.compose import to_typed
 from isaaclab_mimic_ext.config.hydra import conf_dir, is_sweep_job, register
 from isaaclab_mimic_ext.errors import Interrupted, MimicError, TaskCodeError
@@ -30,6 +31,8 @@ from isaaclab_mimic_ext.progress import shown
 
 _SCENE = re.compile(r"\+{0,2}(task|sim|device|headless)(\.[\w.]+)?=.*", re.DOTALL)
 """Overrides that select the task and the engine."""
+log = logging.getLogger(__name__)
+
 USAGE_ERROR = 2
 INTERRUPTED = 130
 DEBUG = "MIMIC_DEBUG"
@@ -109,6 +112,8 @@ def _run(name: str, job: "_Job") -> int:
         sys.argv = [word for word in sys.argv if word != _DEBUG_FLAG]
         os.environ[DEBUG] = "1"  # Also in the processes of a sweep.
     sys.argv[1:] = translate(sys.argv[1:], schema)
+    task, job.task_file = task_of_files(sys.argv[1:], schema)
+    sys.argv += task
     config_dirs = [conf_dir(), *_use_config_dirs()]
     register(name, config_dirs)
     if registered := registered_fields(name, schema, sys.argv[1:], config_dirs):
@@ -127,6 +132,8 @@ class _Job:
     def __init__(self, script: str, main: Main, program: Sequence[str]):
         self.script, self.main, self.program = script, main, program
         self.exit_code = 0
+        self.task_file = ""
+        """File that the task was taken from; empty if none."""
 
     def run(self, composed: DictConfig) -> None:
         words = [word for word in HydraConfig.get().overrides.task if not word.startswith("+sweep=")]
@@ -134,6 +141,10 @@ class _Job:
         command_lines.program.scene = tuple(word for word in words if _SCENE.fullmatch(word))
         try:
             cfg = to_typed(composed, self.script)
+            if isinstance(task := getattr(cfg, "task", None), TaskRef):
+                task.preset = HydraConfig.get().runtime.choices.get("task")
+                if self.task_file:
+                    log.info("Using task '%s', as recorded in %s", task.preset, self.task_file)
             validate(cfg)
             check_inputs(cfg)
             start_engine(cfg)

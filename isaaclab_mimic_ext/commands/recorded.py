@@ -1,30 +1,62 @@
-"""Folders of the user's own tasks for a command whose files record them: then `--config-dir` may be left out."""
+"""The task of a command from the files that it reads: then `task=` and `--config-dir` may be left out."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.config.recorded_task import missing_task, recorded_dirs
-from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.command_lines import quoted
+from isaaclab_mimic_ext.config.recorded_task import missing_task, recorded_dirs, recorded_preset
+from isaaclab_mimic_ext.errors import MimicError, SourceDataError
+
+_FIELDS = ("checkpoint", "input_file")
+"""Fields whose files record their task, the decisive one first."""
+_TASK = re.compile(r"\+{0,2}task(\.\w+)?=")
+"""Start of an override that selects a task."""
+
+
+def task_of_files(words: Sequence[str], schema: type) -> tuple[list[str], str]:
+    """Return the override of the task that the files of a command line record, and the file.
+
+    Both are empty if the command has no task, the command line selects one, or no file records one.
+    """
+    names = {field.name for field in fields(schema)}
+    if "task" not in names or any(_TASK.match(word) for word in words):
+        return [], ""
+    values = _values(words)
+    for field in _FIELDS:
+        if field in names and field in values and (preset := recorded_preset(_facts(field, values[field]))) is not None:
+            return [f"task={quoted(preset)}"], values[field]
+    return [], ""
 
 
 def find_config_dirs(words: Sequence[str], known: Sequence[Path]) -> list[Path]:
     """Return the folders that the files of a command line record, if none of the `known` folders has its task.
 
     Raises:
-        SourceDataError: a file records folders of the task, but none of them has it any longer.
+        SourceDataError: a file records folders of the task, but none of them has it any longer; or it records no folder,
+            and the task is not in the known folders.
     """
-    values = {name: value for name, _, value in (word.partition("=") for word in words)}
+    values = _values(words)
     task = values.get("task")
     if task is None or any(_has_task(folder, task) for folder in known):
         return []
-    for field in ("input_file", "checkpoint"):
-        folders = recorded_dirs(_facts(field, values[field])) if field in values else []
+    for field in _FIELDS:
+        facts = _facts(field, values[field]) if field in values else {}
+        folders = recorded_dirs(facts)
+        if not folders and recorded_preset(facts) == task:
+            remedy = f"give the folder that contains task/{task}.yaml with --config-dir <folder>"
+            raise SourceDataError(f"{values[field]}: was recorded for task '{task}', which is not found; {remedy}")
         if folders and not any(_has_task(folder, task) for folder in folders):
             raise missing_task(task, folders, values[field])
         if folders:
             return [folder for folder in folders if folder.is_dir()]
     return []
+
+
+def _values(words: Sequence[str]) -> dict[str, str]:
+    return {name.lstrip("+"): value for name, _, value in (word.partition("=") for word in words)}
 
 
 def _has_task(folder: Path, task: str) -> bool:
@@ -35,13 +67,14 @@ def _facts(field: str, value: str) -> Mapping[str, Any]:
     """Return what a file records; empty if it cannot be read, which the command reports later."""
     try:
         if field == "input_file":
-            from isaaclab_mimic_ext.files.stream import read_facts
+            from isaaclab_mimic_ext.files.stream import read_env_args
 
-            return read_facts(value.strip("'\"")).env_args
+            return read_env_args(value.strip("'\""))
         from isaaclab_mimic_ext.learn.checkpoint import load_checkpoint
         from isaaclab_mimic_ext.learn.checkpoint_files import find_checkpoints
 
         first = value.strip("[]").split(",")[0].strip("'\"")
-        return load_checkpoint(str(find_checkpoints(first)[0].path)).facts
+        checkpoint = load_checkpoint(str(find_checkpoints(first)[0].path))
+        return {**checkpoint.content["env_metadata"], **checkpoint.facts}
     except MimicError:
         return {}

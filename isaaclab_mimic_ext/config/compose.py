@@ -83,7 +83,7 @@ def load_task(name: str, config_dir: str | Path | None = None) -> "Task":
 
     task_name, config = load_task_config(name, [] if config_dir is None else [Path(config_dir)])
     loaded = definition.load_task(task_name)
-    loaded.config = config
+    loaded.config, loaded.preset = config, name
     return loaded
 
 

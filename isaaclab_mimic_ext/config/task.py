@@ -301,6 +301,8 @@ class TaskRef:
     """Name of a folder in `tasks/`, or `isaaclab` for a Mimic task registered with Isaac Lab; `task=<name>` sets it."""
     id: str | None = None
     """Gym id of the task that is registered with Isaac Lab; `task=<gym id>` sets it."""
+    preset: str | None = None
+    """Name of the task file that was composed; `task=<name>` sets it, other values are ignored."""
 
     @property
     def is_registered(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
+from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate, read_marks
 from isaaclab_mimic_ext.datasets.replay import read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
@@ -15,6 +16,7 @@ from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.files.quaternions import ENTRY, as_entry
+from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
 from isaaclab_mimic_ext.texts import counted
 
@@ -57,6 +59,8 @@ def annotate_file(
         raise ConfigError("auto: false requires a marks_file with the steps at which subtasks end; set it, or use auto=true")
     config, options, output = config or config_of(env), recorder or FileCfg(), Path(output_file)
     check_output(output, overwrite)
+    if (task := getattr(env, "task", None)) is not None:
+        check_recorded_task(input_file, read_env_args(input_file), task)
     demos = read_demos(input_file)
     marks = {}
     if marks_file is not None:

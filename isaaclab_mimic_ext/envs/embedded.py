@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.config.recorded_task import own_dirs
+from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.envs.tabletop import (
@@ -194,6 +194,7 @@ class EmbeddedEnv(ABC):
             "object_names": list(self.object_names),
             **as_entry(self.task.quaternion_columns),
             **own_dirs(self.task.name),
+            **own_preset(self.task.name, self.task.preset),
         }
 
     def close(self) -> None:

@@ -190,7 +190,9 @@ def make_scene(cfg: SceneCfg, num_envs: int) -> MimicEnv:
     """
     if not cfg.task.is_registered:
         events = cfg.events if isinstance(cfg, EventsCfg) else {}
-        return make_env(load_task(cfg.task.name), cfg.sim, events, num_envs, cfg.device)
+        task = load_task(cfg.task.name)
+        task.preset = cfg.task.preset
+        return make_env(task, cfg.sim, events, num_envs, cfg.device)
     env = make_registered(cfg.task.id or "", cfg.sim, num_envs, cfg.device)
     try:
         check_scene_names(getattr(cfg, "subtask_configs", {}), env.object_names, tuple(env.get_subtask_term_signals()))

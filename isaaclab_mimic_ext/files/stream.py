@@ -60,6 +60,14 @@ def read_facts(path: str | Path) -> FileFacts:
         return FileFacts(Path(path), names, version >= 1, checked_attributes(file), data_attributes, env_args, values)
 
 
+def read_env_args(path: str | Path) -> dict[str, Any]:
+    """Read the env_args of a dataset file; empty if the file cannot be read, which the reader of its demos reports."""
+    try:
+        return read_facts(path).env_args
+    except SourceDataError:
+        return {}
+
+
 def stream_demos(path: str | Path) -> Iterator[Demo]:
     """Yield the demos of a file in natural order, each read completely.
 

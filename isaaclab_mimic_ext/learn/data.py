@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.command_lines import command_line
+from isaaclab_mimic_ext.config.recorded_task import different_task, recorded_preset, recorded_task
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
@@ -120,13 +121,8 @@ def check_task(facts: DatasetFacts, task_name: str) -> None:
     Raises:
         SourceDataError: the dataset names a different task.
     """
-    dataset_task = facts.env_args.get("task", facts.env_args.get("env_name", task_name))
-    # Files of Isaac Lab contain a gym id instead of the name of a task.
-    if dataset_task != task_name and "engine" in facts.env_args:
-        raise SourceDataError(
-            f"{facts.path}: was recorded for task '{dataset_task}', not '{task_name}'; use task={dataset_task}, or a "
-            f"dataset of '{task_name}'"
-        )
+    if recorded_task(facts.env_args) not in (None, task_name):
+        raise SourceDataError(different_task(facts.path, str(recorded_preset(facts.env_args)), task_name))
 
 
 def check_keys(facts: DatasetFacts, keys: Sequence[str], place: str) -> None:

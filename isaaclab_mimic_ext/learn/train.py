@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.config.commands import EvaluationDataGenCfg
 from isaaclab_mimic_ext.config.compose import load_task_config
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.hydra import LOGS_DIR, dated_dir
-from isaaclab_mimic_ext.config.recorded_task import own_dirs
+from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset, recorded_preset
 from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import TaskRef
 from isaaclab_mimic_ext.datasets.split import split_dataset
@@ -108,7 +108,7 @@ def train(
         DependencyMissing: robomimic is not installed.
     """
     env_args = read_facts(input_file).env_args
-    name = task or str(env_args.get("task", env_args.get("env_name", "")))
+    name = task or recorded_preset(env_args) or str(env_args.get("task", env_args.get("env_name", "")))
     folder = dated_dir(LOGS_DIR / "robomimic" / name / Path(algo).stem) if output_dir is None else str(output_dir)
     task_name, task_config = load_task_config(name)
     success_rule = {field.name: getattr(task_config.datagen_config, field.name) for field in fields(EvaluationDataGenCfg)}
@@ -119,7 +119,7 @@ def train(
     known = [field.name for field in fields(TrainCfg)]
     if unknown := sorted(set(settings) - set(known)):
         raise ConfigError(f"train: '{unknown[0]}' is not a field of TrainCfg; {choices(unknown[0], known)}")
-    cfg = TrainCfg(task=TaskRef(task_name), **{**arguments, **settings})
+    cfg = TrainCfg(task=TaskRef(task_name, preset=name), **{**arguments, **settings})
     validate(cfg)
     if not data.has_split(input_file):
         split_dataset(str(input_file), ratio, seed)
@@ -324,6 +324,7 @@ class _Training:
         return {
             "task": self.cfg.task.name,
             **own_dirs(self.cfg.task.name),
+            **own_preset(self.cfg.task.name, self.cfg.task.preset),
             "dataset": str(self.cfg.input_file),
             "dataset_digest": identity["dataset"],
             "num_train_demos": len(self.facts.masks["train"]),

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg, MimicEnvCfg, SubTaskConfig
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -18,6 +19,7 @@ from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
 from isaaclab_mimic_ext.envs.rendering import add_cameras
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError, choices
+from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
 from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
@@ -127,6 +129,9 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
 
 
 def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv) -> list[SourceDemo]:
+    task: Task | None = getattr(env, "task", None)
+    if task is not None:
+        check_recorded_task(path, read_env_args(path), task)
     subtasks = _subtasks(cfg, env)
     boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
     return load_source_demos(

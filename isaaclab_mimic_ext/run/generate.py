@@ -123,7 +123,7 @@ def run_config(env: MimicEnv, demos: SourceDemos, config: GenerationCfg, output_
         subtask_configs=task.subtask_configs,
         task_constraint_configs=task.task_constraint_configs,
         events=task.events,
-        task=TaskRef(env_task(env).name),
+        task=TaskRef(env_task(env).name, preset=env_task(env).preset),
         sim=SimCfg(engine=str(env.env_args().get("engine"))),
         device=str(env.device),
         num_envs=env.num_envs,

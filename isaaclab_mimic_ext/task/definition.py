@@ -124,6 +124,9 @@ class Task(ABC):
     config: Any = None
     """The task's `MimicEnvCfg` (subtasks, constraints, generation settings, randomization); set by `mimic.load_task`."""
 
+    preset: str | None = None
+    """Name of the task file with this configuration, `conf/task/<preset>.yaml`; set by `mimic.load_task`."""
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         guard_functions(cls)

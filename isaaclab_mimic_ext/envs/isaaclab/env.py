@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from isaaclab_mimic_ext.config.recorded_task import own_dirs
+from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.base import NestedTensors, by_name
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.envs.isaaclab.compat import (
@@ -229,7 +229,7 @@ class IsaacLabEnv:
                 "num_envs": self.num_envs,
             },
             **({} if spec is None else {"action": spec}),
-            **({} if self._task is None else {"task": self._task.name}),
+            **({} if self._task is None else {"task": self._task.name, **own_preset(self._task.name, self._task.preset)}),
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
             **as_entry(self._quaternion_columns),
