@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
@@ -15,7 +16,7 @@ from isaaclab_mimic_ext import errors
 from isaaclab_mimic_ext.commands.main import VERBS
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
-from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps
+from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, default_algo, task_of
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, PipelineCfg, TrainCfg
 from isaaclab_mimic_ext.config.compose import load_config
@@ -48,6 +49,7 @@ def main(cfg: PipelineCfg) -> None:
         Interrupted: a signal ended the pipeline; the same command resumes it.
         MimicError: a step failed.
     """
+    cfg = replace(cfg, algo=cfg.algo or default_algo(task_of(cfg.task_name)))
     folder = PipelineFolder(Path(cfg.output_dir))
     folder.check(overwrite=True)  # The record decides which steps are up to date.
     steps = build_steps(cfg, folder)

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.writing import write_json
+from isaaclab_mimic_ext.learn.agents import CHUNKED, has_agent
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder
 from isaaclab_mimic_ext.task.folders import task_dir, task_dirs
 
@@ -161,6 +162,11 @@ def _overridden(own: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
 
 def _field(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
+
+
+def default_algo(task: str) -> str:
+    """Algorithm of a pipeline: `bc`, for which the settings of the included tasks are made, if the task has this agent."""
+    return "bc" if has_agent(task, "bc") else CHUNKED
 
 
 def task_of(preset: str) -> str:

@@ -175,7 +175,8 @@ class TrainCfg(EventsCfg, SceneCfg):
 
     datagen_config: EvaluationDataGenCfg = field(default_factory=EvaluationDataGenCfg)
     algo: str = "bc_chunk"
-    """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
+    """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file. A task
+    without a file for `bc_chunk` uses its defaults and all low-dimensional observations."""
     input_file: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
     epochs: int | None = bounded(None, at_least=1, remedy="null uses the agent settings")
@@ -298,8 +299,8 @@ class PipelineCfg:
     """Number of demos to generate."""
     epochs: int = bounded(MISSING, at_least=1)
     """Number of epochs per training."""
-    algo: str = "bc_chunk"
-    """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file."""
+    algo: str | None = None
+    """Agent settings, as in `mimic train`; null: bc if the task has this agent, otherwise bc_chunk."""
     seeds: list[int] = field(default_factory=lambda: [1])
     """Seeds of the trainings, one training per seed."""
     num_episodes: int = bounded(300, at_least=1)
