@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from isaaclab_mimic_ext import command_lines
+from isaaclab_mimic_ext import __version__, command_lines
 from isaaclab_mimic_ext.command_lines import in_quotes
 from isaaclab_mimic_ext.commands.inputs import check_inputs
 from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, registered_fields, start_engine
@@ -108,6 +108,9 @@ def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
 
 def _run(name: str, job: "_Job") -> int:
     schema = SCRIPT_SCHEMAS[name]
+    if "--version" in sys.argv:
+        print(__version__)
+        return 0
     if _DEBUG_FLAG in sys.argv:
         sys.argv = [word for word in sys.argv if word != _DEBUG_FLAG]
         os.environ[DEBUG] = "1"  # Also in the processes of a sweep.

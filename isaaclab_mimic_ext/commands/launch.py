@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ENGINE = "isaaclab"
 _LAUNCH_OVERRIDES = re.compile(r"\+{0,2}(task|sim|device|headless|enable_cameras|teleop_device)(\.[\w.]+)?=.*", re.DOTALL)
 """Overrides of the fields that a launch depends on."""
-_HELP_FLAGS = ("--help", "-h", "--hydra-help", "--version")
+_HELP_FLAGS = ("--help", "-h")
 """Flags that Hydra answers without a configuration."""
 _CONFIG_NAME_FLAGS = ("--config-name", "-cn")
 

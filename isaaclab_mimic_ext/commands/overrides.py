@@ -1,7 +1,7 @@
 """Translation of the command line into Hydra overrides: flags as in Isaac Lab's scripts, and short names of fields."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import chain
@@ -12,11 +12,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 from isaaclab_mimic_ext.command_lines import in_quotes, quoted
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
 from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name, warn_deprecated
+from isaaclab_mimic_ext.config.flags import OPTIONS, SHORT, SWITCHES
 from isaaclab_mimic_ext.config.generation import SETTINGS
+from isaaclab_mimic_ext.config.groups import ADDED, all_groups, groups_of
 from isaaclab_mimic_ext.config.help import nearest_field, owners_text
+from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENGINE, launcher_flags
-from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 
 _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
 """Flags of Isaac Lab's scripts whose names differ from those of our fields."""
@@ -24,10 +27,7 @@ _OTHER_NAMES_OF = {script: {"--dataset_file": "input_file"} for script in ("repl
 """Name of a script -> flags that have a different meaning than in `_OTHER_NAMES`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
-_HYDRA_SWITCHES = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--info")
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_HYDRA_OPTIONS = ("--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun")
-_HYDRA_SHORT_OPTIONS = ("-c", "-p", "-cp", "-cn", "-cd")
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _INTERPOLATION = re.compile(r"\$\{(\w+)\}")
 """Value of another field in a value: `output_dir=runs/seed_${seed}`."""
@@ -67,9 +67,32 @@ def translate(argv: list[str], schema: type) -> list[str]:
             raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
         if given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
+        prefix = _group_prefix(prefix, key, value, schema)
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
+
+
+def _group_prefix(prefix: str, key: str, value: str, schema: type) -> str:
+    """Return the prefix of an override, which Hydra requires only for a group that the command does not have by default.
+
+    Raises:
+        ConfigError: the command does not have the group, or the option is for other commands.
+    """
+    folders, script = [conf_dir()], _script_of(schema)
+    if prefix == "~" or key in _names(schema) or key not in all_groups(folders):
+        return prefix
+    groups = groups_of(script, folders)
+    owners = [verb for other, verb in SCRIPT_VERBS.items() if key in groups_of(other, folders)]
+    if key not in groups:
+        raise ConfigError(f"{key}: {SCRIPT_VERBS[script]} has no such group; {' and '.join(owners)} {_have(owners)} it")
+    if value not in groups[key] and (folders[0] / key / f"{value}.yaml").is_file():
+        raise ConfigError(f"{key}: '{value}' is for other commands; {choices(value, groups[key])}")
+    return "+" if key in ADDED else ""
+
+
+def _have(owners: Sequence[str]) -> str:
+    return "has" if len(owners) == 1 else "have"
 
 
 def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
@@ -129,18 +152,18 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
         name, has_value, value = word.partition("=")
         if name.startswith("--"):
             name = f"--{current_name(_script_of(schema), name[2:])}"
-        if word == "--info":
+        if SHORT.get(word, word) == "--info":
             topic = next(words, None)
             yield f"--info={topic if topic in _INFO_TOPICS else 'all'}"
             words = words if topic is None or topic in _INFO_TOPICS else chain([topic], words)
-        elif name in _HYDRA_OPTIONS or name in _HYDRA_SHORT_OPTIONS:
+        elif SHORT.get(name, name) in OPTIONS:
             yield word
             following = None if has_value else next(words, None)
             if following is not None:
                 yield following
             if name == "--experimental-rerun" and not Path(config := value or following or "").is_file():
                 raise ConfigError(f"{name}: '{config}' not found; use the config.pickle of an earlier job")
-        elif name in _HYDRA_SWITCHES or re.match("-[^-]", word):
+        elif SHORT.get(word, word) in SWITCHES:
             yield word
         elif not word.startswith("-"):
             overrides.append(word)
@@ -193,7 +216,7 @@ def _launcher_takes_value(name: str, schema: type) -> bool:
 
 def _unknown_flag(name: str, schema: type, of_launcher: Iterable[str] = ()) -> str:
     """Return an error message with the nearest flag, or else all flags, and the commands that have the unknown flag."""
-    ours = dict.fromkeys((*flags_of(schema), *_HYDRA_SWITCHES, *_HYDRA_OPTIONS, *of_launcher))
+    ours = dict.fromkeys((*flags_of(schema), *SWITCHES, *OPTIONS, *SHORT, *of_launcher))
     script, field = _script_of(schema), name.removeprefix("--")
     near = next(iter(get_close_matches(name, ours, n=1)), None) or f"--{nearest_field(script, field)}"
     hint = f" (did you mean '{near}'?)" if near in ours else f"; flags: {', '.join(ours)}"

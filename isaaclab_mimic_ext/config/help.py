@@ -1,30 +1,26 @@
-"""Help for the fields of a schema, and messages about unknown fields: the nearest field, and the commands that have it."""
+"""Names and descriptions of fields, and messages about unknown fields: the nearest field, the commands that have it."""
 
 import ast
 import inspect
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from omegaconf import MISSING
-
 from isaaclab_mimic_ext.config.bounds import bounds_of, names_like
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, SCRIPT_VERBS, subtask_type
 from isaaclab_mimic_ext.config.generation import SETTINGS
 
-_WIDTH = 120
-_DATAGEN = "datagen_config"
+DATAGEN = "datagen_config"
 """Group whose fields may be set without the name of the group: `seed=3`."""
 
-_FIRST = (
+FIRST_FIELDS = (
     *("task.name", "task_name", "format", "checkpoint", "input_file", "input_dir", "output_file", "output_dir", "num_envs"),
-    *("num_demos", "num_episodes", f"{_DATAGEN}.generation_num_trials", "epochs", "seed", f"{_DATAGEN}.seed"),
+    *("num_demos", "num_episodes", f"{DATAGEN}.generation_num_trials", "epochs", "seed", f"{DATAGEN}.seed"),
 )
 """Fields that help shows first, in this order."""
 
@@ -32,8 +28,8 @@ _FIRST = (
 def has_field(schema: Any, name: str) -> bool:
     """Return whether a schema has a field, by a dotted name such as `subtask_configs.franka.0.action_noise` or `seed`."""
     path = name.split(".")
-    setting = SETTINGS.get(name.removeprefix(f"{_DATAGEN}."), "")
-    return _has(schema, path) or any(_has(schema, [_DATAGEN, *rest]) for rest in (path, [setting]))
+    setting = SETTINGS.get(name.removeprefix(f"{DATAGEN}."), "")
+    return _has(schema, path) or any(_has(schema, [DATAGEN, *rest]) for rest in (path, [setting]))
 
 
 def _has(kind: Any, path: list[str]) -> bool:
@@ -112,62 +108,6 @@ def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]
             yield from _leaves(kind, f"{prefix}{field.name}.")
         else:
             yield f"{prefix}{field.name}", field
-
-
-def field_help(script: str) -> str:
-    """Return a template for Hydra's `--help`: all fields of a command with type, default, bounds and description."""
-    schema = SCRIPT_SCHEMAS[script]
-    blocks = [inspect.cleandoc(schema.__doc__ or ""), ""]
-    if _DATAGEN in get_type_hints(schema):
-        blocks += [f"The prefix `{_DATAGEN}.` may be omitted: `num_success_steps=5`.{_short_names(schema)}", ""]
-    blocks += sorted(_blocks(schema, ""), key=lambda block: _rank(block.split(":")[0].strip()))
-    if (subtask := subtask_type(schema)) is not None:
-        blocks += _blocks(subtask, "subtask_configs.<end effector>.<index>.")
-    if "task_constraint_configs" in get_type_hints(schema):
-        blocks += _blocks(get_args(get_type_hints(schema)["task_constraint_configs"])[0], "task_constraint_configs.<index>.")
-    if "events" in get_type_hints(schema):
-        blocks += _blocks(get_args(get_type_hints(schema)["events"])[1], "events.<event>.")
-    return "\n".join(blocks).replace("$", "$$")
-
-
-def _rank(name: str) -> int:
-    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
-
-
-def _short_names(schema: type) -> str:
-    has_short_name = any(short != name and has_field(schema, name) for short, name in SETTINGS.items())
-    return " The prefix `generation_` too: `num_trials=1000`." if has_short_name else ""
-
-
-def _blocks(schema: type, prefix: str) -> list[str]:
-    """Return a text per field: `<name>: <type> = <default>  (<bounds>)`, and its docstring in the lines below."""
-    blocks, hints, docs = [], get_type_hints(schema), field_docs(schema)
-    for field in sorted(fields(schema), key=lambda field: is_dataclass(hints[field.name])):  # Groups come last.
-        kind = hints[field.name]
-        if is_dataclass(kind) and isinstance(kind, type):
-            blocks += _blocks(kind, f"{prefix}{field.name}.")
-            continue
-        bounds = bounds_of(field)
-        suffix = f"  ({bounds})" if bounds is not None and str(bounds) else ""
-        lines = [f"  {prefix}{field.name}: {_type_name(kind)}{_default_text(field)}{suffix}"]
-        indent = " " * 6
-        if text := docs.get(field.name):
-            lines.append(textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent))
-        blocks.append("\n".join(lines))
-    return blocks
-
-
-def _type_name(kind: Any) -> str:
-    name = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
-    return name.replace("typing.", "").replace("isaaclab_mimic_ext.config.task.", "")
-
-
-def _default_text(field: "Field[Any]") -> str:
-    default = field.default if field.default_factory is NO_DEFAULT else field.default_factory()
-    if default is NO_DEFAULT or default == MISSING:
-        bounds = bounds_of(field)
-        return f" = {bounds.computed}" if bounds is not None and bounds.computed else ""
-    return f" = {'null' if default is None else str(default).lower() if isinstance(default, bool) else default}"
 
 
 @cache

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, subtask_type
 from isaaclab_mimic_ext.config.deprecated import drop_deprecated, rename_fields
-from isaaclab_mimic_ext.config.help import field_help
+from isaaclab_mimic_ext.config.help_text import help_text
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.task.user_code import shown_path
@@ -49,8 +49,7 @@ def register(script: str, config_dirs: Iterable[Path], registered: Mapping[str, 
     OmegaConf.register_new_resolver("fixed_dir", _fixed_dir, replace=True)
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("log_dir", _log_dir, replace=True, use_cache=True)
-    OmegaConf.register_new_resolver("composed_text", _composed_text, replace=True)
-    OmegaConf.register_new_resolver("field_help", lambda: field_help(script), replace=True)
+    OmegaConf.register_new_resolver("help", lambda *, _root_: help_text(script, _root_, config_dirs), replace=True)
     of_task = OmegaConf.create(dict(registered or {}))
     drop_unread(of_task, SCRIPT_SCHEMAS[script], MimicEnvCfg)
     eef_names = sorted(
@@ -168,19 +167,6 @@ def _output(file_name: str) -> str:
     if is_sweep_job():
         return str(Path(HydraConfig.get().runtime.output_dir) / file_name)
     return str(DATASETS_DIR / file_name)
-
-
-def _composed_text(*, _root_: DictConfig) -> str:
-    """`${composed_text:}`: composed configuration for Hydra's `--help`, without empty end effectors.
-
-    The schema contains an empty list of subtasks for each end effector of other tasks.
-    """
-    content = OmegaConf.to_container(_root_, resolve=False)
-    assert isinstance(content, dict)
-    content = {name: value for name, value in content.items() if name != "hydra"}
-    if subtasks := content.get("subtask_configs"):
-        content["subtask_configs"] = {eef_name: items for eef_name, items in subtasks.items() if items}
-    return OmegaConf.to_yaml(OmegaConf.create(content), resolve=True).replace("$", "$$")
 
 
 def _fixed_dir(path: str) -> str:
