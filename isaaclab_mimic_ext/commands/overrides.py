@@ -80,7 +80,7 @@ def _group_prefix(prefix: str, key: str, value: str, schema: type) -> str:
         ConfigError: the command does not have the group, or the option is for other commands.
     """
     folders, script = [conf_dir()], _script_of(schema)
-    if prefix == "~" or key in _names(schema) or key not in all_groups(folders):
+    if prefix == "~" or key not in all_groups(folders):
         return prefix
     groups = groups_of(script, folders)
     owners = [verb for other, verb in SCRIPT_VERBS.items() if key in groups_of(other, folders)]
