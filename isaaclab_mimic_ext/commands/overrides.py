@@ -1,7 +1,7 @@
 """Translation of the command line into Hydra overrides: flags as in Isaac Lab's scripts, and short names of fields."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import chain
@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name
 from isaaclab_mimic_ext.config.flags import OPTIONS, SHORT, SWITCHES
 from isaaclab_mimic_ext.config.generation import SETTINGS
 from isaaclab_mimic_ext.config.groups import ADDED, all_groups, groups_of
-from isaaclab_mimic_ext.config.help import nearest_field, owners_text
+from isaaclab_mimic_ext.config.help import nearest_field, owners_have_it, owners_text
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENGINE, launcher_flags
@@ -85,14 +85,10 @@ def _group_prefix(prefix: str, key: str, value: str, schema: type) -> str:
     groups = groups_of(script, folders)
     owners = [verb for other, verb in SCRIPT_VERBS.items() if key in groups_of(other, folders)]
     if key not in groups:
-        raise ConfigError(f"{key}: {SCRIPT_VERBS[script]} has no such group; {' and '.join(owners)} {_have(owners)} it")
+        raise ConfigError(f"{key}: {SCRIPT_VERBS[script]} has no such group; {owners_have_it(owners)}")
     if value not in groups[key] and (folders[0] / key / f"{value}.yaml").is_file():
         raise ConfigError(f"{key}: '{value}' is for other commands; {choices(value, groups[key])}")
     return "+" if key in ADDED else ""
-
-
-def _have(owners: Sequence[str]) -> str:
-    return "has" if len(owners) == 1 else "have"
 
 
 def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:

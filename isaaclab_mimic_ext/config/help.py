@@ -4,7 +4,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -93,10 +93,13 @@ def unknown_field(script: str, place: str, siblings: list[str], full_name: str =
 def owners_text(name: str, script: str) -> str:
     """Return the end of a message about a field that a command does not have: `; generate and check have it`, or empty."""
     owners = [SCRIPT_VERBS[other] for other, schema in SCRIPT_SCHEMAS.items() if other != script and has_field(schema, name)]
-    if not owners:
-        return ""
+    return f"; {owners_have_it(owners)}" if owners else ""
+
+
+def owners_have_it(owners: Sequence[str]) -> str:
+    """Return `generate has it`, or `record, check and generate have it`."""
     listed = " and ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
-    return f"; {listed} {'has' if len(owners) == 1 else 'have'} it"
+    return f"{listed} {'has' if len(owners) == 1 else 'have'} it"
 
 
 def _leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, "Field[Any]"]]:
