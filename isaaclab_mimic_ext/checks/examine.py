@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.checks import action_space, marks, motion, scene, usage
+from isaaclab_mimic_ext.checks import action_space, imitation, marks, motion, scene, usage
 from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
@@ -82,6 +82,7 @@ def examine(
                 views.append(view)
                 _check_demo(of_demo[name], view, task, cfg, placement)
             on_progress(index + 1, len(names))
+    imitation.find_pausing(of_file, views)
     selected = _check_all(of_file, of_demo, views, task, cfg, placement, num_draws)
     every = [finding for findings in of_demo.values() for finding in _by_step(findings.items)]
     report = CheckReport(str(path), num_steps, (*every, *of_file.items), selected, num_draws)

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.checks.findings import NOTE, DemoFindings
 from isaaclab_mimic_ext.config import SubTaskDemoCfg
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.ends import MAX_SPEED_AT_ENDS, NUM_STEPS_AT_ENDS
+from isaaclab_mimic_ext.demos.pauses import gripper_transitions
 from isaaclab_mimic_ext.demos.skills import Span
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.math import rotation_angle
@@ -60,9 +61,7 @@ class EefView:
     @cached_property
     def gripper_transitions(self) -> list[int]:
         """Steps in which the gripper command differs from that of the previous step, ascending."""
-        low, high = self.gripper_action.min(0), self.gripper_action.max(0)
-        is_high = self.gripper_action > 0.5 * (low + high)
-        return (np.flatnonzero((is_high[1:] != is_high[:-1]).any(-1)) + 1).tolist()
+        return gripper_transitions(self.gripper_action)
 
     def is_closed(self, frame: int) -> bool:
         """Return whether the gripper command closes at a step; the command of the first step counts as open."""

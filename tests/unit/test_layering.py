@@ -31,9 +31,9 @@ MAY_IMPORT = {
     "demos": {"config", "errors", "files", "math"},
     "plan": {"config", "demos", "errors", "kernels", "math", "rng"},
     "run": {"config", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
-    "datasets": {"config", "demos", "envs", "errors", "files", "run", "task"},
+    "datasets": {"config", "demos", "envs", "errors", "files", "math", "run", "task"},
     "checks": {"config", "datasets", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
-    "learn": {"config", "datasets", "envs", "errors", "files", "rng", "run", "task"},
+    "learn": {"config", "datasets", "demos", "envs", "errors", "files", "rng", "run", "task"},
     "report": {"checks", "config", "datasets", "demos", "envs", "errors", "files", "learn", "run", "task"},
     "commands": {
         "__version__",
