@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.files.writing import write_json, write_text
+from isaaclab_mimic_ext.learn.advice import Conditions, Training, advise
 from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
 from isaaclab_mimic_ext.learn.disturbances import scale_events
 from isaaclab_mimic_ext.learn.evaluate import (
@@ -27,7 +28,7 @@ from isaaclab_mimic_ext.learn.evaluate import (
 )
 from isaaclab_mimic_ext.learn.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.learn.history import History
-from isaaclab_mimic_ext.learn.policies import Policy, find_policy_factory
+from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, Policy, find_policy_factory
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.learn.sweep import result_table
 from isaaclab_mimic_ext.progress import ProgressBar
@@ -126,6 +127,7 @@ class Evaluation:
             evaluator.run(should_stop)
         result = evaluator.result(with_epoch(checkpoint, policy))
         result.facts = {"training": {k: v for k, v in getattr(policy, "facts", {}).items() if not isinstance(v, dict)}}
+        result.advice = advise(result, _training_of(policy), Conditions(self.rules.horizon, _harder(self.cfg)))
         self.results.append(result)
         if history is not None and self._gets_video(result):
             self.histories[checkpoint.name] = history
@@ -169,10 +171,12 @@ class Evaluation:
     def _print_report(self) -> None:
         if self.cfg.json:
             print(json.dumps(self._report(complete=True), indent=2))
-            return
-        # A file or pipe has no width of its own.
-        console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
-        console.print(result_table(self.results, self._title()))
+        else:
+            # A file or pipe has no width of its own.
+            console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
+            console.print(result_table(self.results, self._title()))
+        for line in best_of(self.results).advice if self.results else ():
+            log.warning(line)
         log.info("Saved the report to %s", self.folder.report)
 
     def _write(self, complete: bool) -> None:
@@ -193,3 +197,17 @@ class Evaluation:
             "by_epoch": by_epoch(self.results),
             "checkpoints": [result.as_dict() for result in self.results],
         }
+
+
+def _training_of(policy: Policy) -> Training | None:
+    """Properties of the training of a policy; None if its checkpoint does not contain them."""
+    if not isinstance(policy, CheckpointPolicy) or not policy.facts:
+        return None
+    return Training(policy.algo_name, policy.config, policy.facts)
+
+
+def _harder(cfg: EvaluateCfg) -> list[str]:
+    """Overrides that make the evaluation harder than the demos."""
+    values = {name: getattr(cfg, name) for name in ("observation_noise", "push_probability", "arm_push_probability")}
+    scaled = [f"randomization_scale={cfg.randomization_scale:g}"] if cfg.randomization_scale > 1 else []
+    return [*scaled, *(f"{name}={value:g}" for name, value in values.items() if value > 0)]

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.learn.history import History
 from isaaclab_mimic_ext.learn.policies import Policy
 from isaaclab_mimic_ext.learn.remaining import ExpectedLengths
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, Episode
+from isaaclab_mimic_ext.learn.stillness import Stillness
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.run.failures import FailureObserver
 from isaaclab_mimic_ext.run.lanes import Lanes
@@ -110,6 +111,7 @@ class Evaluator:
         self._draws = Draws(rules.seed, self._lanes.trial, Domain.EVALUATION)
         self._had_non_finite_action = torch.zeros_like(self._lanes.is_active)
         self._observer = FailureObserver(env.failure_reasons, env.failure_conditions(), env.num_envs, env.device)
+        self._stillness = Stillness(env.eef_pose, env.step_dt)
         self._start = time.perf_counter()
 
     def run(self, should_stop: Callable[[EvaluationProgress], bool] = lambda progress: False) -> None:
@@ -131,6 +133,7 @@ class Evaluator:
             self.history.after_step(lanes.step)
         success = self.env.success()
         self._observer.watch(lanes.step, self.env.failure_conditions(), success)
+        self._stillness.watch(lanes.step, self.env.eef_pose)
         lanes.advance(success)
         self.env_steps += lanes.num_active
         ended = lanes.active_among(
@@ -177,6 +180,7 @@ class Evaluator:
         self.env.reset(env_ids, Draws(self.rules.seed, self._lanes.trial[env_ids], Domain.EVALUATION))
         self._had_non_finite_action.index_fill_(0, env_ids, False)
         self._observer.begin(env_ids)
+        self._stillness.begin(env_ids, self.env.eef_pose)
         self.policy.reset(env_ids)
         self._scenes.update(zip(numbers.tolist(), self._scene_poses(env_ids), strict=True))
 
@@ -220,7 +224,8 @@ class Evaluator:
         success = (any_step if self.rules.any_step else held) & is_finite
         # If the observations are not finite either, the physics diverged first.
         is_policy_fault = self._had_non_finite_action[env_ids] & is_finite
-        columns = (lanes.trial[env_ids], success, held, any_step, lengths, codes, steps, is_policy_fault)
+        still_from = self._stillness.still_from(env_ids, lengths)
+        columns = (lanes.trial[env_ids], success, held, any_step, lengths, codes, steps, is_policy_fault, still_from)
         episodes = [self._episode(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         self._ended |= {episode.episode: episode for episode in episodes}
         for episode in episodes:
@@ -239,6 +244,7 @@ class Evaluator:
         code: int,
         step: int,
         is_policy_fault: bool,
+        still_from: int,
     ) -> Episode:
         return Episode(
             episode=number,
@@ -249,6 +255,7 @@ class Evaluator:
             reason=None if success else (NON_FINITE_ACTIONS if is_policy_fault else self._observer.names[code]),
             failed_at=None if success else step,
             scene=self._scenes.pop(number),
+            still_from=None if still_from < 0 else still_from,
         )
 
     def _is_finite(self, env_ids: Tensor) -> Tensor:

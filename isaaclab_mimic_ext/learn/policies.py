@@ -2,6 +2,7 @@
 
 # N envs, n of them selected, A action entries, L layers, H hidden units of a recurrent network
 
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -112,6 +113,8 @@ class CheckpointPolicy(TrainedPolicy):
         task_name: name of the task that the policy was trained for.
         action_dim: number of action entries A.
         facts: metadata of the training (dataset, seed, epoch, ...).
+        algo_name: name of the algorithm.
+        config: complete configuration of robomimic, as nested dicts.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device):
@@ -130,6 +133,7 @@ class CheckpointPolicy(TrainedPolicy):
         super().__init__(learner, checkpoint.obs_shapes, checkpoint.obs_scales, checkpoint.action_scale, device)
         self.path = Path(checkpoint.path)
         self.task_name, self.action_dim, self.facts = checkpoint.task_name, checkpoint.action_dim, checkpoint.facts
+        self.algo_name, self.config = checkpoint.algo_name, json.loads(checkpoint.content["config"])
 
     def __repr__(self) -> str:
         return f"CheckpointPolicy(path='{self.path}', task_name='{self.task_name}', action_dim={self.action_dim})"

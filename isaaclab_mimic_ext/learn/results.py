@@ -48,6 +48,7 @@ class Episode:
         reason: reason of failure; None for a success.
         failed_at: step at which the episode failed; None for a success.
         scene: object -> x, y, z [m] and yaw [rad] at the start, env frame.
+        still_from: step from which no hand moved until the end; None if the hands moved in the last 20 steps.
     """
 
     episode: int
@@ -58,6 +59,7 @@ class Episode:
     reason: str | None
     failed_at: int | None
     scene: dict[str, list[float]]
+    still_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class CheckpointResult:
         env_steps: control steps of all envs together.
         seconds: time from the first reset to the last step [s].
         facts: metadata of the policy, included in `as_dict`.
+        advice: what to change first, if few episodes succeeded; one sentence per line.
     """
 
     checkpoint: Checkpoint
@@ -110,6 +113,7 @@ class CheckpointResult:
     env_steps: int = 0
     seconds: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
+    advice: Sequence[str] = ()
 
     @property
     def num_episodes(self) -> int:
@@ -154,6 +158,7 @@ class CheckpointResult:
             "mean_length": self.mean_length(of_successes=False),
             "mean_length_of_successes": self.mean_length(of_successes=True),
             "reasons": self.reasons,
+            "advice": list(self.advice),
             "env_steps": self.env_steps,
             "seconds": self.seconds,
             "episodes": [asdict(episode) for episode in self.episodes],

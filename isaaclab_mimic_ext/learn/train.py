@@ -37,6 +37,7 @@ from isaaclab_mimic_ext.learn.checkpoint import (
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, TrainedPolicy, load_policy
 from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, version
 from isaaclab_mimic_ext.learn.trainer import Metrics, Schedule, Trainer, TrainingReport, checkpoint_bytes
+from isaaclab_mimic_ext.learn.training_data import Memory, examine_training_data, pause_warning
 from isaaclab_mimic_ext.learn.training_evaluation import TrainingEvaluation
 from isaaclab_mimic_ext.learn.training_folder import TrainFolder, check_same_run, identity_of
 from isaaclab_mimic_ext.texts import counted
@@ -204,6 +205,7 @@ class _Training:
         train, valid = (
             data.read_demos(facts.path, facts.masks[mask], self.keys, cfg.action_key or "actions") for mask in data.MASKS
         )
+        self.data = examine_training_data(facts.path, cfg.task.name, facts.masks["train"])
         self.obs_shapes = {key: tuple(rows.shape[1:]) for key, rows in train.obs.items()}
         normalizes = bool(self.config.train.hdf5_normalize_obs)
         self.obs_scales = {key: observation_scale(rows.numpy()) for key, rows in train.obs.items() if normalizes}
@@ -280,6 +282,8 @@ class _Training:
                 cfg.input_file, counted(len(self.facts.masks["valid"]), "demo"),
                 version(), self.device,
             )  # fmt: skip
+            if warning := pause_warning(cfg.algo, Memory.of(self.config.algo_name, self.config), self.data):
+                log.warning(warning)
             report = self._run_trainer(trainer, hooks)
         if not hooks.should_stop():
             log.info(
@@ -328,6 +332,8 @@ class _Training:
             "dataset": str(self.cfg.input_file),
             "dataset_digest": identity["dataset"],
             "num_train_demos": len(self.facts.masks["train"]),
+            "action_key": self.cfg.action_key,
+            "data": self.data.as_facts(),
             "seed": self.cfg.seed,
             "identity": identity,
             "versions": {**installed_versions(), "robomimic": version()},
