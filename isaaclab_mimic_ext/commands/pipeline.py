@@ -16,6 +16,7 @@ from isaaclab_mimic_ext import errors
 from isaaclab_mimic_ext.commands.main import VERBS
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
+from isaaclab_mimic_ext.commands.pipeline_settings import changed_settings, settings_line
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, default_algo, task_of
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, PipelineCfg, TrainCfg
@@ -56,6 +57,9 @@ def main(cfg: PipelineCfg) -> None:
     record = Record(folder.record)
     # The last step may start hours from now: refuse wrong command lines first.
     check_steps([step for step in steps if not record.is_up_to_date(step)])
+    settings = changed_settings(cfg, steps)
+    if settings:
+        log.info(settings_line(settings, cfg.task_name, folder.page))
     with write_errors(folder.path, "output_dir", "use another output_dir", OutputError):
         folder.logs.mkdir(parents=True, exist_ok=True)
     with folder.lock.hold() as lock:
@@ -68,7 +72,8 @@ def main(cfg: PipelineCfg) -> None:
                     _run(step, record, folder.log(step.name), stop, lock)
                 if stop.requested:
                     stop.raise_interrupted(f"step '{step.name}' was running; run the same command again to resume")
-        page = render_pipeline_page(cfg, folder, {step.name: record.seconds(step) for step in steps})
+        rows = [(", ".join(each.steps), each.field, each.default, each.value, each.reason) for each in settings]
+        page = render_pipeline_page(cfg, folder, {step.name: record.seconds(step) for step in steps}, rows)
         write_text(folder.page, page, kind=OutputError)
     log.info("All steps are up to date; saved the results to %s", folder.page)
 

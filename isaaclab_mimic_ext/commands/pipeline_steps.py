@@ -21,6 +21,9 @@ from isaaclab_mimic_ext.task.folders import task_dir, task_dirs
 STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
 """Verbs that a pipeline runs; `PipelineCfg` has a field of overrides for each."""
 
+_REASONS = "why"
+"""Key of the reasons in a task's `pipeline.json`."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -187,14 +190,31 @@ def task_overrides(task: str) -> Mapping[str, Sequence[str]]:
     Raises:
         ConfigError: the file of the task is not valid JSON, or names an unknown step.
     """
+    return {verb: overrides for verb, overrides in _pipeline_file(task).items() if verb != _REASONS}
+
+
+def task_reasons(task: str) -> Mapping[str, str]:
+    """Reasons of a task's overrides: pattern of fields, such as `subtask_configs.*.action_noise` -> reason.
+
+    Raises:
+        ConfigError: the file of the task is not valid.
+    """
+    return _pipeline_file(task).get(_REASONS, {})
+
+
+def _pipeline_file(task: str) -> dict[str, Any]:
+    """Content of a task's `agents/pipeline.json`; empty if the task has none."""
     path = task_dir(task) / "agents" / "pipeline.json"
     if not path.is_file():
         return {}
     try:
-        overrides = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except ValueError as error:
         raise ConfigError(f"task: {path} is not valid JSON ({error}); correct it") from error
-    for verb in overrides:
-        if verb not in STEPS:
-            raise ConfigError(f"task: {path}: '{verb}' is not a step; {choices(verb, STEPS)}")
-    return overrides
+    for name in content:
+        if name not in (*STEPS, _REASONS):
+            raise ConfigError(f"task: {path}: '{name}' is not a step; {choices(name, STEPS)}")
+    reasons = content.get(_REASONS, {})
+    if not isinstance(reasons, dict) or not all(isinstance(reason, str) for reason in reasons.values()):
+        raise ConfigError(f"task: {path}: '{_REASONS}' must be an object of fields and reasons (got {reasons!r})")
+    return content

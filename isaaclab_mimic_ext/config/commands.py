@@ -299,6 +299,8 @@ class PipelineCfg:
     """Number of demos to generate."""
     epochs: int = bounded(MISSING, at_least=1)
     """Number of epochs per training."""
+    size_reason: str = ""
+    """Reason for the numbers of demos and epochs, for the report; each preset has one."""
     algo: str | None = None
     """Agent settings, as in `mimic train`; null: bc if the task has this agent, otherwise bc_chunk."""
     seeds: list[int] = field(default_factory=lambda: [1])

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,16 @@ class PipelineFolder(OutputFolder):
         return self.logs / f"{step.replace(' ', '_')}.txt"
 
 
-def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapping[str, float | None]) -> str:
+def render_pipeline_page(
+    cfg: PipelineCfg,
+    folder: PipelineFolder,
+    seconds: Mapping[str, float | None],
+    settings: Sequence[tuple[str, str, str, str, str]] = (),
+) -> str:
     """Render the page. Results of unfinished steps are left out.
 
     Args:
+        settings: settings that differ from the defaults of the commands: steps, field, default, value, reason.
         seconds: step -> duration [s]; None if unknown.
     """
     stats, evaluation = _read(folder.generation / "important_stats.json"), _read(folder.evaluation / "evaluation.json")
@@ -64,6 +70,8 @@ def render_pipeline_page(cfg: PipelineCfg, folder: PipelineFolder, seconds: Mapp
         "pipeline.html",
         title=f"{cfg.task_name}: {', '.join(sizes)}",
         figures=_figures(cfg, stats, results),
+        settings=settings,
+        advice=[(result["name"], line) for result in results for line in result.get("advice", [])],
         sources=_sources(folder),
         generation=_generation(stats),
         generation_media=_media(

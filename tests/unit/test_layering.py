@@ -60,7 +60,7 @@ PARTS_OF_COMMANDS = {
     "test_config.py": {"commands.overrides"},
     "test_common_names.py": {"commands.overrides"},
     "test_isaaclab_launch.py": {"commands.overrides"},
-    "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_steps"},
+    "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_settings", "commands.pipeline_steps"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_task_of_file.py": {"commands.recorded"},
 }

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import signal
 import subprocess
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from isaaclab_mimic_ext.commands import pipeline, pipeline_steps
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.pipeline import _show_progress, check_steps, error_text
-from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of
+from isaaclab_mimic_ext.commands.pipeline_settings import Setting, changed_settings, settings_line
+from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of, task_overrides, task_reasons
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, MimicError, OutputError, UsageError
@@ -19,6 +21,8 @@ from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipel
 from tests.builders import make_source_file
 from tests.pages import check_page
 from tests.train_files import make_train_file
+
+SETTING = Setting(("record", "generate"), "events.cup.yaw", "[-1,1]", "[0,0]", "cups are round")
 
 
 def make_cfg(**changes) -> PipelineCfg:
@@ -151,6 +155,57 @@ def test_overrides_of_a_task_for_an_unknown_step_are_refused(tmp_path, monkeypat
     monkeypatch.setattr(pipeline_steps, "task_dir", lambda name: tmp_path / name)
     with pytest.raises(ConfigError, match=r"'trane' is not a step.*did you mean 'train'"):
         build_steps(make_cfg(task_name="task_with_a_typo"), PipelineFolder(Path("out")))
+
+
+def settings_of(**changes) -> dict[str, Setting]:
+    cfg = make_cfg(algo="bc", **changes)
+    return {each.field: each for each in changed_settings(cfg, build_steps(cfg, PipelineFolder(Path("out"))))}
+
+
+@pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube"])
+def test_every_setting_of_a_task_has_a_reason_and_every_reason_a_setting(task):
+    fields = [override.partition("=")[0] for overrides in task_overrides(task).values() for override in overrides]
+    reasons = task_reasons(task)
+    assert [field for field in fields if not any(fnmatchcase(field, pattern) for pattern in reasons)] == []
+    assert [pattern for pattern in reasons if not any(fnmatchcase(field, pattern) for field in fields)] == []
+
+
+def test_settings_that_differ_from_the_defaults_are_listed_once_with_default_and_reason():
+    settings = settings_of(size_reason="small", evaluate=["stop_at_success=true", "horizon=300"])
+    yaw = settings["events.randomize_ketchup.pose_range.yaw"]
+    assert (yaw.steps, yaw.default, yaw.value) == (("record", "generate"), "[-3.14159265,3.14159265]", "[0,0]")
+    assert yaw.reason.startswith("the bottle is round")
+    demos = settings["datagen_config.generation_num_trials"]
+    assert (demos.steps, demos.default, demos.value, demos.reason) == (("generate",), "100", "50", "small")
+    assert (settings["all_subtasks.action_noise"].default, settings["algo"].default) == ("0.03", "bc_chunk")
+    assert settings["horizon"].reason == "given on the command line"
+    # These have their default values, or connect the steps.
+    assert not {"num_demos", "num_envs", "stop_at_success", "seed", "task", "input_file"} & set(settings)
+    assert all(setting.reason for setting in settings.values())
+
+
+def test_settings_without_a_recorded_reason_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "desktop_organizer" / "agents").mkdir(parents=True)
+    content = json.dumps({"record": ["teleop_device=scripted_fluent"]})
+    (tmp_path / "desktop_organizer" / "agents" / "pipeline.json").write_text(content)
+    monkeypatch.setattr(pipeline_steps, "task_dir", lambda name: tmp_path / name)
+    setting = settings_of()["teleop_device"]
+    assert (setting.default, setting.value, setting.reason) == ("scripted", "scripted_fluent", "")
+
+
+def test_reasons_that_are_not_texts_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "task" / "agents").mkdir(parents=True)
+    (tmp_path / "task" / "agents" / "pipeline.json").write_text(json.dumps({"why": ["fluent"]}))
+    monkeypatch.setattr(pipeline_steps, "task_dir", lambda name: tmp_path / name)
+    with pytest.raises(ConfigError, match=r"'why' must be an object of fields and reasons \(got \['fluent'\]\)"):
+        task_reasons("task")
+
+
+def test_terminal_line_counts_the_settings_and_names_the_page():
+    assert settings_line([SETTING, SETTING], "cups", Path("out/report.html")) == (
+        "2 settings of record, generate differ from the defaults of these commands for task=cups; out/report.html lists "
+        "them with their reasons"
+    )
 
 
 def test_a_preset_uses_the_pipeline_overrides_of_its_task():
@@ -301,6 +356,7 @@ def commands(pipeline_cfg, monkeypatch) -> FakeCommands:
     fake = FakeCommands(pipeline_cfg)
     monkeypatch.setattr(pipeline, "_run_command", fake.run)
     monkeypatch.setattr(pipeline, "check_steps", lambda steps: None)
+    monkeypatch.setattr(pipeline, "changed_settings", lambda cfg, steps: [SETTING])
     return fake
 
 
@@ -314,7 +370,7 @@ def test_finished_pipeline_runs_no_step_and_writes_the_page_again(pipeline_cfg, 
     page = PipelineFolder(Path(pipeline_cfg.output_dir)).page
     page.unlink()
     pipeline.main(pipeline_cfg)
-    assert commands.runs == [] and page.is_file()
+    assert commands.runs == [] and SETTING.reason in page.read_text()
 
 
 def test_interrupted_pipeline_resumes_at_the_interrupted_step(pipeline_cfg, commands):
@@ -339,6 +395,7 @@ def test_page_is_self_contained_even_without_outputs_of_steps(tmp_path):
     page = render_pipeline_page(make_cfg(), PipelineFolder(tmp_path), {"record": 3.0, "evaluate": None})
     check_page(page)
     assert "http" not in page and "desktop_organizer: 10 sources" in page
+    assert "Settings that differ" not in page
 
 
 def checkpoint_result(name: str, num_successes: int, reasons: dict[str, int]) -> dict:
@@ -357,7 +414,7 @@ def test_page_shows_the_figures_of_every_step(tmp_path):
     make_train_file(folder.demos, num_demos=5)
     results = [
         checkpoint_result("seed_1/model_epoch_9", 9, {"never <grasped>": 1}),
-        checkpoint_result("seed_2/model_epoch_9", 8, {"dropped": 2}),
+        checkpoint_result("seed_2/model_epoch_9", 8, {"dropped": 2}) | {"advice": ["Change first: <algo>"]},
     ]
     (folder.evaluation / "videos").mkdir(parents=True)
     (folder.evaluation / "evaluation.json").write_text(json.dumps({"checkpoints": results}))
@@ -372,6 +429,7 @@ def test_page_shows_the_figures_of_every_step(tmp_path):
     assert "training (3 demos)" in page and "validation (2 demos)" in page
     assert "90.0 % (80.0 to 100.0)" in page and "85.0 %</b><span>policy success" in page
     assert "never &lt;grasped&gt;" in page and "The first failures of seed_1/model_epoch_9" in page
+    assert "Change first: &lt;algo&gt;" in page and "What to look at first" in page
     assert "2 min 5 s" in page and ">training runs<" in page
     assert ">training run<" in render_pipeline_page(make_cfg(seeds=[1]), folder, {})
 
