@@ -18,8 +18,9 @@ def check_demos(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def test_healthy_demos_exit_with_0_and_write_a_picture(tmp_path: Path) -> None:
     done = check_demos(tmp_path, "output_file=pictures/demos.html")
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 0 and line.endswith("] Saved the picture to pictures/demos.html")
+    *_, saved, hint = done.stderr.splitlines()
+    assert done.returncode == 0 and saved.endswith("] Saved the picture to pictures/demos.html")
+    assert "] Next, generate demos: " in hint
     assert done.stdout.splitlines()[-1] == "0 errors, 0 warnings, 1 note: ready to generate"
     assert (tmp_path / "pictures/demos.html").exists()
 
