@@ -80,5 +80,5 @@ def quoted(text: str) -> str:
 
 def in_quotes(text: str) -> str:
     """Quote a value for Hydra's grammar."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return f"'{escaped}'"
+    closed = re.sub(r"(\\+)('|\Z)", r"\1\1\2", text)  # In Hydra's grammar, `\\` is a backslash only before a quote.
+    return "'" + closed.replace("'", r"\'") + "'"

@@ -14,7 +14,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from isaaclab_mimic_ext import command_lines
-from isaaclab_mimic_ext.command_lines import Program, command_line, program, same_command_line
+from isaaclab_mimic_ext.command_lines import Program, command_line, in_quotes, program, same_command_line
 from isaaclab_mimic_ext.commands.program import find_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +44,12 @@ def test_shell_and_hydra_read_any_path_unchanged(name: str, tmp_path: Path) -> N
     echoed = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True).stdout
     assert echoed.split("\0")[:-1] == shlex.split(line)
     assert str(values_of(line)["input_file"]) == str(path)
+
+
+@pytest.mark.parametrize("text", ["a\\", "a\\\\", "\\", "\\'", "a\\\\'b\\", "'", "a\\b", "a\\\\b", ""])
+def test_hydra_reads_backslashes_and_quotes_unchanged(text: str) -> None:
+    overrides = OverridesParser.create().parse_overrides([f"a={in_quotes(text)}", f"b=[{in_quotes(text)},x]"])
+    assert [str(overrides[0].value()), str(overrides[1].value()[0])] == [text, text]
 
 
 def test_relative_paths_become_absolute_and_none_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
