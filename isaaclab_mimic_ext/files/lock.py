@@ -32,7 +32,7 @@ class FolderLock:
         dead_holder_timeout: time to wait for the child of a holder that was killed [s].
         note: clause for the error message, after the name of the holder.
         file: file that the lock applies to; None: the folder. When the lock ends, the lock file of a file is deleted, and
-            that of a folder is not.
+            that of a folder is not. It is also kept when the holder is interrupted: a child may still hold the lock.
     """
 
     path: Path
@@ -57,10 +57,17 @@ class FolderLock:
             os.ftruncate(lock, 0)
             os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             yield lock
+        except Exception:
+            self._delete()
+            raise
+        else:
+            self._delete()
         finally:
-            if self.file is not None:
-                self.path.unlink(missing_ok=True)
             os.close(lock)
+
+    def _delete(self) -> None:
+        if self.file is not None:
+            self.path.unlink(missing_ok=True)
 
     def _open_and_acquire(self) -> int:
         with write_errors(self.path, self._field, f"use another {self._field}", OutputError):

@@ -107,6 +107,19 @@ def test_lock_of_a_file_is_deleted_and_a_waiting_process_locks_the_new_one(tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_child_of_an_interrupted_holder_keeps_the_lock_of_a_file(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path / "fields.hdf5.lock", file=tmp_path / "fields.hdf5")
+    with pytest.raises(KeyboardInterrupt), lock.hold() as descriptor:
+        child = os.dup(descriptor)
+        raise KeyboardInterrupt
+    with pytest.raises(OutputError, match=r"fields.hdf5 is in use by process"), lock.hold():
+        pass
+    os.close(child)
+    with lock.hold():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("timeout", [0.0, 30.0])
 def test_child_of_a_dead_holder_keeps_the_lock_until_the_child_ends(tmp_path: Path, timeout: float) -> None:
