@@ -8,6 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from isaaclab_mimic_ext.errors import ConfigError
+
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -45,10 +47,18 @@ def drop_deprecated(config: Any) -> None:
 
 
 def rename_fields(config: Any, script: str) -> None:
-    """Rename, in place and with a warning, the fields at the top level of a configuration file that have old names."""
+    """Rename, in place and with a warning, the fields at the top level of a configuration file that have old names.
+
+    Raises:
+        ConfigError: a field is set by its old name and by its name.
+    """
     if not isinstance(config, DictConfig):
         return
-    for old in [name for name in RENAMED_FIELDS.get(script, {}) if name in config]:
+    for old, new in RENAMED_FIELDS.get(script, {}).items():
+        if old not in config:
+            continue
+        if new in config:
+            raise ConfigError(f"{new}: is set twice, as {old} and as {new}; remove {old}")
         with open_dict(config):
             config._set_item_impl(current_name(script, old), config._get_node(old))
             del config[old]

@@ -46,6 +46,14 @@ def test_old_name_in_a_configuration_file_sets_the_field_with_one_warning(
     assert caplog.messages == ["dataset is renamed to input_file; use input_file, the next release refuses dataset"]
 
 
+def test_old_and_new_name_in_a_configuration_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    text = "# @package _global_\ndefaults: [desktop_organizer]\ndataset: a.hdf5\ninput_file: b.hdf5\n"
+    (tmp_path / "task" / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="input_file: is set twice, as dataset and as input_file; remove dataset"):
+        load_config("train", ["task=mine", "output_dir=x"], config_dirs=[tmp_path])
+
+
 def test_old_name_of_an_argument_is_accepted_with_one_warning(tmp_path: Path) -> None:
     path = write_source_file(tmp_path / "a.hdf5", num_demos=4)
     with pytest.warns(DeprecationWarning, match="path is renamed to input_file; use input_file") as caught:
