@@ -4,8 +4,8 @@
 
 import numpy as np
 
-_DEMOS_TO_HORIZON = 1.5
-"""Default horizon, in lengths of a demo: until the first success, successes are expected to be as long as a demo."""
+from isaaclab_mimic_ext.learn.results import HORIZON_FACTOR
+
 _NUM_REVISIONS = 2
 """Number of times that the success rate is revised by the running episodes."""
 _SPREAD = 0.1
@@ -24,7 +24,8 @@ class ExpectedLengths:
         self._horizon = horizon
         self._successes: list[int] = []
         self._num_ended = 0
-        self._first_guess = horizon / _DEMOS_TO_HORIZON if stop_at_success else float(horizon)
+        # Until the first success, successes are expected to be as long as a demo.
+        self._first_guess = horizon / HORIZON_FACTOR if stop_at_success else float(horizon)
 
     def add(self, length: int) -> None:
         """Note the length of an episode that has ended."""

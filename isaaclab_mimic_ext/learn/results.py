@@ -9,7 +9,7 @@ from typing import Any
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 
-_HORIZON_FACTOR = 1.5
+HORIZON_FACTOR = 1.5
 """Horizon of an episode divided by the length of the longest demo; policies are slower than their demos."""
 _HORIZON_MULTIPLE = 50
 
@@ -27,7 +27,7 @@ def horizon_from_demos(path: str) -> int:
         raise SourceDataError(f"{error}; or set horizon=<steps>, which requires no demos") from error
     if longest == 0:
         raise SourceDataError(f"{path}: contains no demos to compute the horizon from; give horizon=<steps>")
-    return _HORIZON_MULTIPLE * ceil(_HORIZON_FACTOR * longest / _HORIZON_MULTIPLE)
+    return _HORIZON_MULTIPLE * ceil(HORIZON_FACTOR * longest / _HORIZON_MULTIPLE)
 
 
 CONFIDENCE = 0.95
