@@ -78,10 +78,8 @@ class Interrupted(MimicError):
         self.exit_code = 128 + signal_number
 
     def __reduce__(self) -> tuple[type["Interrupted"], tuple[str, int]]:
-        return type(self), (
-            str(self),
-            self.exit_code - 128,
-        )  # Exceptions are pickled with the arguments of their base class.
+        # Exceptions are pickled with the arguments of their base class.
+        return type(self), (str(self), self.exit_code - 128)
 
 
 def choices(value: str, valid: Iterable[str]) -> str:

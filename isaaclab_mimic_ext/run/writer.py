@@ -179,6 +179,5 @@ class EpisodeWriter:
         except OSError:
             return  # The writer process has ended; the next `put` reports the cause.
         except Exception as error:
-            self._send_error = (
-                error  # Usually out of memory. Without this, the queue would fill and `put` would block forever.
-            )
+            # Usually out of memory. Without this, the queue would fill and `put` would block forever.
+            self._send_error = error
