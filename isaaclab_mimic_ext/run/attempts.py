@@ -35,7 +35,7 @@ class OperatorPlan(Protocol):
         target_eef_pose: (D, T, 4, 4), env frame [m]; (D, T, E, 4, 4) if the scene has several end effectors. The last
             pose is repeated after the end of a demo.
         gripper_action: (D, T, G); (D, T, E, G) if the scene has several end effectors.
-        length: (D,) int64, number of frames of each demo.
+        length: (D,) int64 or int32, number of frames of each demo.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Plans of scripted operators: load an operator, and check what it plans."""
+"""Plans of scripted operators: check the shape, dtype and values of a plan."""
 
 # D demos, T frames of the longest demo, E end effectors, G gripper entries
 
@@ -39,10 +39,11 @@ def _faults(plan: Any, num_demos: int, env: MimicEnv) -> Iterator[str]:
         if found != shape:
             yield f"{name} must have the shape {expected}, {counts} (got {found})"
     if plan.length.dtype not in (torch.int64, torch.int32):
-        yield f"length must be int64, in frames (got {str(plan.length.dtype).removeprefix('torch.')})"
+        yield f"length must be int64 or int32, in frames (got {str(plan.length.dtype).removeprefix('torch.')})"
     shortest, longest = int(plan.length.min()), int(plan.length.max())
     if not 1 <= shortest <= longest <= min(num_frames, MAX_PLAN_STEPS):
         limit = f"the number of frames, {num_frames}" if num_frames <= MAX_PLAN_STEPS else str(MAX_PLAN_STEPS)
         yield f"length must be from 1 to {limit} (got {shortest} to {longest})"
-    if not bool(torch.isfinite(plan.target_eef_pose).all()):
-        yield "target_eef_pose must be finite (got NaN or infinity)"
+    for name in ("target_eef_pose", "gripper_action"):
+        if not bool(torch.isfinite(getattr(plan, name)).all()):
+            yield f"{name} must be finite (got NaN or infinity)"

@@ -49,7 +49,7 @@ def record_demos(
         watch.begin(env_ids)
         plan = plan_attempts(env, operator, draws)
         length = torch.zeros_like(lanes.step)
-        length[env_ids] = plan.length
+        length[env_ids] = plan.length.to(length)
         progress.lengths = plan.length.cpu().numpy()
         for target_pose, gripper_action in frames_of(env, plan):
             advance_demos(env, lanes, recorder, env.target_eef_pose_to_action(target_pose, gripper_action), watch)

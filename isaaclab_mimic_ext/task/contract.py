@@ -110,6 +110,8 @@ def _guarded(function: Callable[..., Any], check: Check, scene_at: int) -> Calla
     def guarded(task: "Task", *arguments: Any, **named: Any) -> Any:
         try:
             value = function(task, *arguments, **named)
+        except (TaskCodeError, MemoryError):
+            raise
         except Exception as error:
             raise call_error(error, function) from error
         scene = named["scene"] if "scene" in named else arguments[scene_at]
@@ -210,6 +212,8 @@ def _evaluated(task: "Task", name: str) -> Any:
     """Value of a property of a task."""
     try:
         return getattr(task, name)
+    except (TaskCodeError, MemoryError):
+        raise
     except Exception as error:
         raise task_code_error(error, _file(type(task)), name) from error
 

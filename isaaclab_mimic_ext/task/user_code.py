@@ -53,14 +53,14 @@ def call_task_code(function: Callable[..., Any], *arguments: Any) -> Any:
     """
     try:
         return function(*arguments)
+    except (TaskCodeError, MemoryError):
+        raise
     except Exception as error:
         raise call_error(error, function) from error
 
 
-def call_error(error: Exception, function: Callable[..., Any]) -> Exception:
+def call_error(error: Exception, function: Callable[..., Any]) -> TaskCodeError:
     """Error for users, of an error that a function of a task raised."""
-    if isinstance(error, TaskCodeError | MemoryError):
-        return error
     path, line = place_of(function)
     return task_code_error(error, path, getattr(function, "__name__", repr(function)), line)
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,12 +204,13 @@ PLAN = {
         ({"length": None}, "must return a plan with a tensor 'length'"),
         ({"target_eef_pose": torch.eye(4).expand(2, 4, 4)}, r"target_eef_pose must have the shape \(D, T, 4, 4\)"),
         ({"gripper_action": torch.ones(2, 30)}, r"gripper_action must have the shape \(D, T, 1\), D = 2 demos, T = 30"),
-        ({"length": torch.full((2,), 30.0)}, "length must be int64, in frames .got float32"),
+        ({"length": torch.full((2,), 30.0)}, "length must be int64 or int32, in frames .got float32"),
         ({"length": torch.full((2,), 31)}, "length must be from 1 to the number of frames, 30 .got 31 to 31"),
         ({"target_eef_pose": torch.full((2, 30, 4, 4), torch.nan)}, "target_eef_pose must be finite"),
+        ({"gripper_action": torch.full((2, 30, 1), torch.inf)}, "gripper_action must be finite"),
     ],
 )
-def test_plan_with_a_wrong_shape_is_named(changed: dict[str, Any], message: str) -> None:
+def test_plan_that_cannot_be_executed_is_refused_with_its_fault(changed: dict[str, Any], message: str) -> None:
     env: Any = SimpleNamespace(eef_names=("franka",), gripper_dims=(1,))
     assert plan_fault(SimpleNamespace(**PLAN), 2, env) is None
     fault = plan_fault(SimpleNamespace(**PLAN | changed), 2, env)
@@ -245,6 +247,16 @@ def test_command_reports_a_mistake_in_one_line_and_its_traceback_with_debug(tmp_
     debugged = record(tmp_path, "--config-dir", "my_tasks", "--debug")
     assert debugged.returncode == 2
     assert "Traceback" in debugged.stderr and "return on_plat &" in debugged.stderr
+
+
+def test_error_in_nested_functions_of_a_task_has_one_place_and_the_users_error_as_cause(tmp_path: Path) -> None:
+    env = mimic.make_env(load(write_task(tmp_path, {TASK: ("return on_plate", "return on_plat")})), "kinematic")
+    env.reset(torch.arange(1), Draws(1, torch.arange(1)))
+    with pytest.raises(TaskCodeError, match=r"success raises NameError: name 'on_plat' is not defined$") as raised:
+        call_task_code(lambda: call_task_code(env.success))
+    cause = raised.value.__cause__
+    assert isinstance(cause, NameError) and cause.__cause__ is None
+    assert "return on_plat &" in "".join(traceback.format_exception(raised.value))  # As shown by --debug.
 
 
 def test_command_reports_the_line_of_broken_yaml(tmp_path: Path) -> None:
