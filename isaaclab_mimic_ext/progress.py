@@ -48,7 +48,7 @@ class ProgressBar:
         self._begin = time.perf_counter()
         self._first: int | None = None
         self._next = self._begin + (delay if self._is_terminal else self._period or 0.0)
-        self._is_started = False
+        self._is_started = self._is_ended = False
         self._redirected: list[logging.StreamHandler[Any]] = []
         self._is_drawn = self._is_shown and self._is_terminal
         self._bar: Progress | None = None
@@ -62,7 +62,8 @@ class ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is None or not self._is_started:
+        was_shown, self._is_ended = self._is_started and not self._is_ended, True
+        if self._bar is None or not was_shown:
             return
         self._bar.refresh()
         self._bar.stop()
@@ -70,8 +71,10 @@ class ProgressBar:
             handler.setStream(sys.stderr)
 
     def _start(self) -> None:
-        """Show the bar. Lines of the log appear above it."""
+        """Show the bar. Lines of the log appear above it. Only one bar is shown: the bar of a phase ends before it."""
         assert self._bar is not None
+        if phases := _phases.get():
+            phases.end_before(self)
         terminal, self._is_started = sys.stderr, True
         self._bar.start()
         streams = (handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler))
@@ -81,6 +84,8 @@ class ProgressBar:
 
     def update(self, done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:
         """Show the current state, at most once per period. This may be called in every step.
+
+        After its end, the bar shows nothing.
 
         Args:
             done: number of finished items.
@@ -93,7 +98,7 @@ class ProgressBar:
         if self._first is None:
             self._first = done
         is_over = done == total and self._is_started
-        if not self._is_shown or (now < self._next and not is_over):
+        if self._is_ended or not self._is_shown or (now < self._next and not is_over):
             return
         self._next = now + (self._period or 0.0)
         percent = f"{share:.0%}" if share is not None else ""
@@ -159,27 +164,42 @@ class Update(Protocol):
 
 
 class _Phases:
-    """Bars of the phases of a job. A phase that begins ends the phase before it."""
+    """Bars of the phases of a job. A phase that begins ends the phase before it, permanently."""
 
     def __init__(self) -> None:
         self._bar: ProgressBar | None = None
 
-    def phase(self, title: str, unit: str) -> Update:
-        own: list[ProgressBar] = []
+    def begin(self, title: str, unit: str) -> ProgressBar:
+        self.end()
+        self._bar = ProgressBar(title, True, unit, delay=_PHASE_DELAY).__enter__()
+        return self._bar
 
-        def update(done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:
-            if not own:
-                self.end()
-                self._bar = ProgressBar(title, True, unit, delay=_PHASE_DELAY).__enter__()
-                own.append(self._bar)
-            own[0].update(done, total, figures, share)
-
-        return update
+    def end_before(self, bar: ProgressBar) -> None:
+        """End the current phase before `bar` appears, unless `bar` is its own."""
+        if self._bar is not bar:
+            self.end()
 
     def end(self) -> None:
         if self._bar is not None:
             self._bar.__exit__()
             self._bar = None
+
+
+class _Phase:
+    """Phase of a job; begins with its first update."""
+
+    def __init__(self, phases: _Phases, title: str, unit: str):
+        self._phases, self._title, self._unit = phases, title, unit
+        self._bar: ProgressBar | None = None
+
+    def __call__(self, done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:
+        if self._bar is None:
+            self._bar = self._phases.begin(self._title, self._unit)
+        self._bar.update(done, total, figures, share)
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__()
 
 
 _phases: ContextVar[_Phases | None] = ContextVar("phases", default=None)
@@ -208,7 +228,7 @@ def phase(title: str, unit: str = "demos") -> Update:
         unit: noun for the counted items.
     """
     phases = _phases.get()
-    return _ignore if phases is None else phases.phase(title, unit)
+    return _ignore if phases is None else _Phase(phases, title, unit)
 
 
 def tracked(items: Iterable[Item], title: str, total: int, unit: str = "demos") -> Iterator[Item]:
@@ -218,6 +238,8 @@ def tracked(items: Iterable[Item], title: str, total: int, unit: str = "demos") 
     for done, item in enumerate(items, 1):
         yield item
         update(done, total)
+    if isinstance(update, _Phase):
+        update.end()
 
 
 def _ignore(done: int, total: int, figures: Callable[[], str] | None = None, share: float | None = None) -> None:

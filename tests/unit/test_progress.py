@@ -3,9 +3,10 @@
 import io
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 
@@ -173,6 +174,40 @@ def test_phases_follow_each_other_and_are_shown_only_if_a_command_shows_them(
     finished = dict.fromkeys(re.findall(r"(checking|replaying)[^\r\n]* 5/5", shown))
     assert list(finished) == (["checking", "replaying"] if is_shown else [])
     assert is_shown or not shown
+
+
+@contextmanager
+def shown_on_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with module.shown():
+        yield terminal
+
+
+def test_phase_ends_permanently_before_another_bar_appears(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    with shown_on_terminal(monkeypatch) as terminal:
+        update = module.phase("checking")
+        for done in range(3):
+            clock[0] += 1.0
+            update(done, 4)
+        assert "checking" in terminal.getvalue()
+        with ProgressBar("training", True) as bar:
+            clock[0] += 1.0
+            bar.update(1, 2)
+            update(4, 4)
+        assert "checking" not in terminal.getvalue().partition("training")[2]
+        assert sys.stderr is terminal
+
+
+def test_bar_of_a_loop_ends_with_the_loop(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    with shown_on_terminal(monkeypatch) as terminal:
+        for _ in module.tracked(range(3), "checking", 3):
+            clock[0] += 1.0
+        text = terminal.getvalue()
+        assert "3/3" in text
+        assert sys.stderr is terminal, "the bar replaces the stream while it is shown"
+    assert terminal.getvalue() == text
 
 
 def test_replay_reports_the_steps_of_all_batches(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
