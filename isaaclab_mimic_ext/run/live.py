@@ -66,7 +66,7 @@ class LiveRecording:
         should_stop: called after every step; returning True ends the recording and discards the running attempt.
 
     Raises:
-        ConfigError: an end effector of the scene cannot be commanded by a live device.
+        ConfigError: the environment has several scenes, or an end effector cannot be commanded by a live device.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class LiveRecording:
         monitor: LiveMonitor,
         should_stop: Callable[[], bool] = lambda: False,
     ):
+        if env.num_envs != 1:
+            raise ConfigError(f"num_envs: must be 1 for a live device (got {env.num_envs}); use make_env(..., num_envs=1)")
         if any(dim != 1 for dim in env.gripper_dims):
             found = ", ".join(f"{name}: {dim}" for name, dim in zip(env.eef_names, env.gripper_dims, strict=True))
             raise ConfigError(
@@ -148,12 +150,15 @@ class LiveRecording:
         """Command (1, E, 7) of the person.
 
         Raises:
-            ConfigError: the command does not have the shape that the scene requires.
+            ConfigError: the command does not have the shape that the scene requires, or is not finite.
         """
-        command, num_eefs = self._device.command().to(self._env.device), len(self._env.eef_names)
-        if command.shape not in ((num_eefs, _COMMAND_DIM), (_COMMAND_DIM,) * (num_eefs == 1)):
+        command, num_eefs = self._device.command().to(self._env.device, torch.float32), len(self._env.eef_names)
+        shapes = [(num_eefs, _COMMAND_DIM)] + [(_COMMAND_DIM,)] * (num_eefs == 1)
+        if tuple(command.shape) not in shapes:
             raise ConfigError(
-                f"teleop_device: command() must return ({num_eefs}, {_COMMAND_DIM}), one row for each of "
+                f"teleop_device: command() must return {' or '.join(map(str, shapes))}, one row for each of "
                 f"{', '.join(self._env.eef_names)} (got {tuple(command.shape)})"
             )
+        if not bool(torch.isfinite(command).all()):
+            raise ConfigError("teleop_device: command() must return finite values (got NaN or infinity)")
         return command.reshape(1, num_eefs, _COMMAND_DIM)

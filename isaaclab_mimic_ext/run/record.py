@@ -132,6 +132,11 @@ class _Session:
     should_stop: Callable[[], bool]
 
     @property
+    def is_live(self) -> bool:
+        """Return whether a person commands the robot."""
+        return self.watch is None
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Names of the reasons of failed attempts, by code."""
         return LIVE_REASONS if self.watch is None else self.watch.reasons
@@ -173,7 +178,7 @@ class _Session:
             overwrite=True,  # `RecordingFiles.check` has checked it.
             store_path=self.files.store,
             lock=lock,
-            commits_at_once=isinstance(self.operator, LiveDevice),
+            commits_at_once=self.is_live,
             keeps_empty=False,
             **asdict(self.options),
         )
@@ -183,10 +188,11 @@ class _Session:
         env, operator, seed, num_success_steps = self.env, self.operator, self.rules.seed, self.rules.num_success_steps
         if isinstance(operator, LiveDevice):
             recorder = EpisodeRecorder(env, MAX_STEPS, writer)
-            of_demos: dict[str, int | str] = {"seed": seed, "teleop_device": self.name}
-            LiveRecording(env, operator, recorder, ledger, of_demos, num_success_steps, self.monitor, self.should_stop).run(
-                seed
+            attributes: dict[str, int | str] = {"seed": seed, "teleop_device": self.name}
+            live = LiveRecording(
+                env, operator, recorder, ledger, attributes, num_success_steps, self.monitor, self.should_stop
             )
+            live.run(seed)
         elif self.watch is not None:
             recorder = EpisodeRecorder(env, MAX_PLAN_STEPS, writer)
             record_demos(env, operator, self.watch, recorder, ledger, seed, num_success_steps, self.should_stop)
