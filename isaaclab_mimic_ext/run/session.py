@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.store import Outcomes, RunStore
+from isaaclab_mimic_ext.run.store import Outcomes, RunStore, reading
 from isaaclab_mimic_ext.task.folders import available_tasks
 
 
@@ -108,7 +108,8 @@ def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> 
             return None
         wanted = _settings(config) | ({_CONTENT: _sha256(source)} if source.is_file() else {})
         # No further trials are run, so package versions and a deleted source file do not matter.
-        stored = {name: value for name, value in facts["identity"].items() if name in wanted or _is_setting(name)}
+        with reading():
+            stored = {name: value for name, value in facts["identity"].items() if name in wanted or _is_setting(name)}
         _check_identity(folder, stored, wanted)
         _check_demos(folder)
         return reached
@@ -139,7 +140,9 @@ def open_run(
             facts = store.facts()
             if "identity" not in facts and folder.demos.exists():
                 raise _damaged(folder.store, "output_dir", ValueError("it does not contain the run of the existing demos"))
-            _check_identity(folder, facts.get("identity", identity), identity)
+            with reading():
+                stored = dict(facts.get("identity", identity))
+            _check_identity(folder, stored, identity)
             reached = _reached(folder, facts)
             if reached is not None:
                 _check_demos(folder)
@@ -223,7 +226,8 @@ def stored_result(facts: Mapping[str, Any]) -> RunResult | None:
 
 def _reached(folder: RunFolder, facts: Mapping[str, Any]) -> RunResult | None:
     """Result of a run that has reached its target, else None."""
-    result = stored_result(facts)
+    with reading():
+        result = stored_result(facts)
     if result is None or not result.target_reached:
         return None
     return replace(result, dataset=folder.demos)  # The folder may have been moved.
@@ -260,7 +264,7 @@ def opened_store(path: Path, field: str = "output_dir", read_only: bool = False)
             raise _damaged(path, field, error) from error
         remedy = f"free some space, or use another {field}"
         raise unwritable(path, error, field, remedy, OutputError) from error
-    except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+    except sqlite3.Error as error:
         raise _damaged(path, field, error) from error
 
 

@@ -11,6 +11,7 @@ import json
 import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,8 @@ class RunStore:
         """
         self.check_layout()
         found = self._database.execute("SELECT trial, reason FROM trials ORDER BY trial").fetchall()
-        return Outcomes(*np.array(found, dtype=np.int64).reshape(-1, 2).T)
+        with reading():
+            return Outcomes(*np.array(found, dtype=np.int64).reshape(-1, 2).T)
 
     def records(self) -> Iterator[TrialRecord]:
         """Yield the record of every ended trial, in the order of their numbers.
@@ -199,7 +201,9 @@ class RunStore:
         self.check_layout()
         names = dict(self._database.execute("SELECT code, name FROM reasons")) | {SUCCEEDED: ""}
         for trial, reason, length, notes in self._database.execute("SELECT * FROM trials ORDER BY trial"):
-            yield TrialRecord(trial, names[reason], length, json.loads(notes))
+            with reading():
+                record = TrialRecord(trial, names[reason], length, json.loads(notes))
+            yield record
 
     def check_layout(self, field: str = "output_dir") -> None:
         """Check that this version of the package can read the tables.
@@ -220,7 +224,8 @@ class RunStore:
 
     def facts(self) -> dict[str, Any]:
         """Read all facts about the run."""
-        return {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM facts")}
+        with reading():
+            return {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM facts")}
 
     def set_facts(self, **facts: Any) -> None:
         """Write facts about the run; durable after `commit`."""
@@ -241,6 +246,19 @@ class RunStore:
     def close(self) -> None:
         """Close the database. Changes that were not committed are lost."""
         self._database.close()
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raise errors that stored content causes in the block as errors of the database: the store is damaged.
+
+    Raises:
+        sqlite3.DatabaseError: the content has a wrong type, or is incomplete.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        raise sqlite3.DatabaseError(str(error)) from error
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:

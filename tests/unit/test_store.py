@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.run.session import opened_store
 from isaaclab_mimic_ext.run.store import IN_MEMORY, LAYOUT, RunStore
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
@@ -139,6 +140,27 @@ def test_store_with_a_different_layout_is_refused_with_a_remedy(path: Path, layo
     database.close()
     with pytest.raises(OutputError, match=f"run.sqlite was written by {made_by} version .* overwrite=true"):
         RunStore(path).outcomes()
+
+
+def test_error_of_the_caller_is_not_reported_as_damage(path: Path) -> None:
+    for error in (ValueError, TypeError, KeyError, AttributeError):
+        with pytest.raises(error, match="of the caller"), opened_store(path):
+            raise error("of the caller")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE facts SET value = '{'", "UPDATE trials SET reason = 'lift'"],
+)
+def test_damaged_content_is_reported_with_a_remedy(store: RunStore, path: Path, damage: str) -> None:
+    store.add(3, SUCCEEDED, 4)
+    store.set_facts(identity={"seed": 1})
+    store.commit()
+    with sqlite3.connect(path) as database:
+        database.execute(damage)
+    with pytest.raises(OutputError, match=r"run.sqlite is damaged .* overwrite=true"), opened_store(path) as opened:
+        opened.facts()
+        opened.outcomes()
 
 
 def test_reading_leaves_no_files_beside_the_store(path: Path) -> None:
