@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.run.store import IN_MEMORY
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
@@ -37,8 +38,23 @@ class Field:
 
 
 def unpack(fields: Iterable[Field], rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Split rows (T, W), given by name, into leaves (T, *shape) by path."""
-    return {f.path: rows[f.rows][:, f.start : f.stop].reshape(-1, *f.shape) for f in fields}
+    """Split rows (T, W), given by name, into leaves (T, *shape) by path.
+
+    Raises:
+        RecorderError: the rows do not contain all columns of a field.
+    """
+    return {f.path: _columns(f, rows).reshape(-1, *f.shape) for f in fields}
+
+
+def _columns(leaf: Field, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    found = rows.get(leaf.rows)
+    width = 0 if found is None else found.shape[1]
+    if found is None or width < leaf.stop:
+        raise RecorderError(
+            f"{leaf.path}: columns {leaf.start} to {leaf.stop - 1} must be in the rows {leaf.rows} ({width} columns); "
+            "start again with overwrite=true"
+        )
+    return found[:, leaf.start : leaf.stop]
 
 
 def send_message(connection: Connection, message: Any) -> None:

@@ -23,8 +23,8 @@ from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 IN_MEMORY = ":memory:"
 """Path of a store that is not written to disk."""
-LAYOUT = 3
-"""Version of the tables."""
+LAYOUT = 4
+"""Version of the tables and of the rows in them."""
 _NUM_DECIMALS = 6
 """Decimal places of the notes of a trial: 1 micrometer for lengths."""
 _SCHEMA = f"""

@@ -3,6 +3,7 @@
 `run/writer.py` starts it as a separate program, so that the user's main module is not imported a second time.
 """
 
+import json
 import math
 import os
 import signal
@@ -11,7 +12,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ class _OutputFiles:
     def __init__(self, output: Output, contents: EpisodeFormat):
         self.output, self.contents = output, contents
         self.store = RunStore(output.store_path)
+        self._check_fields()
         self.store.set_facts(**output.facts)
         paths = {True: output.path} if output.failed_path is None else {True: output.path, False: output.failed_path}
         options = contents.env_args, output.attributes, output.compression, output.format_version, output.overwrite
@@ -103,6 +105,17 @@ class _OutputFiles:
         self._backlog_trials = self._backlog_bytes = 0
         """Number and size of the trials that were stored since the last time without backlog."""
         self._num_stored = self._num_saved = 0
+
+    def _check_fields(self) -> None:
+        """Store the columns of the rows, or compare them with those of the stored rows."""
+        fields = [asdict(each) for each in (*self.contents.fields, *self.contents.initial_fields)]
+        fields = json.loads(json.dumps(fields))
+        if self.store.facts().get("fields", fields) != fields:
+            raise RecorderError(
+                f"{self.output.store_path}: was started with different recorded values; resume with the version that "
+                "started it, or start again with overwrite=true"
+            )
+        self.store.set_facts(fields=fields)
 
     @property
     def has_backlog(self) -> bool:

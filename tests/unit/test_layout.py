@@ -3,11 +3,13 @@
 # N envs, T steps
 
 import numpy as np
+import pytest
 import torch
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import NestedTensors
-from isaaclab_mimic_ext.run.episodes import unpack
+from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.run.episodes import Field, unpack
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 
 NUM_ENVS, NUM_STEPS = 5, 7
@@ -44,6 +46,13 @@ def test_tree_with_images_and_bools_survives_packing() -> None:
     assert list(found) == list(trees.flatten(tree))
     for path, leaf in trees.flatten(tree).items():
         assert_same(found[path], leaf)
+
+
+def test_field_beyond_the_rows_is_refused() -> None:
+    fields = (Field("actions", (2,), "low", 3, 5),)
+    for rows in ({"low": np.zeros((4, 4))}, {}):
+        with pytest.raises(RecorderError, match=r"actions: columns 3 to 4 must be in the rows low .* overwrite=true"):
+            unpack(fields, rows)
 
 
 def test_names_of_rows_contain_the_layout_and_the_dtype() -> None:

@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
 from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.run.writer_process import _OutputFiles
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 from tests.processes import wait_until
 
@@ -92,3 +94,17 @@ def test_interruption_without_time_for_datasets_keeps_all_trials_in_the_store(wr
     assert not writer.close(interrupted(writer)).is_written
     assert earlier.read_text() == "of an earlier session"
     assert not earlier.with_name("demo.hdf5.part").exists()
+
+
+def test_store_with_other_fields_is_refused(tmp_path: Path) -> None:
+    def files(name: str) -> _OutputFiles:
+        output = Output(tmp_path / "demo.hdf5", overwrite=True, store_path=tmp_path / "run.sqlite")
+        return _OutputFiles(output, EpisodeFormat({}, (Field(name, (2,), "low", 0, 2),)))
+
+    for _ in range(2):
+        opened = files("actions")
+        opened.store.commit()
+        opened.store.close()
+        opened.files[True].discard()
+    with pytest.raises(RecorderError, match=r"run.sqlite: was started with different recorded values; .* overwrite=true"):
+        files("actions_clean")
