@@ -155,6 +155,15 @@ class RecordingFiles:
                 raise OutputError(
                     f"output_file: {self.path} is annotated, so it cannot be continued; continue the file that was annotated"
                 )
+            if "merged_from" in attributes or len({int(demo.attrs["trial"]) for demo in demos}) < len(demos):
+                raise OutputError(
+                    f"output_file: {self.path} is merged, so it cannot be continued; continue one of the merged files"
+                )
+            if "mask" in file:
+                raise OutputError(
+                    f"output_file: {self.path} is split, so it cannot be continued; record to another file, and merge "
+                    "both files"
+                )
             env_args = json.loads(text_of(attributes["env_args"]))
             values = {name: plain_value(attributes[name]) for name in ("seed", "teleop_device")}
             identity = _identity(env_args, {**values, "recorder.format_version": format_version(file)})
