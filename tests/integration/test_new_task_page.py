@@ -14,9 +14,11 @@ from tests.forked_scripts import run_mimic
 from tests.own_task import PAGE, files_of_the_page, write_task
 
 MOST_LINES = 100
+BEFORE_TRAINING = ("record", "annotate", "check", "generate")
+TRAINING = ("generate", "split", "train", "evaluate")
 SHORTER = {
     "record": ["num_demos=4"],
-    "generate": ["generation_num_trials=4", "num_envs=4", "video=false", "progress=false", "sim.num_threads=1"],
+    "generate": ["num_trials=4", "num_envs=4", "video=false", "progress=false", "sim.num_threads=1"],
     "pipeline": [
         "num_sources=4",
         "num_demos=4",
@@ -28,6 +30,8 @@ SHORTER = {
         "generate=['video=false']",
         "evaluate=['video=false','horizon=5']",
     ],
+    "train": ["epochs=1", "agent.algo.actor_layer_dims=[8,8]", "agent.experiment.epoch_every_n_steps=2"],
+    "evaluate": ["num_envs=4", "num_episodes=4", "horizon=5", "video=false"],
 }
 """Overrides of the commands on the page that make the test cheaper."""
 
@@ -54,15 +58,14 @@ def folder(tmp_path: Path) -> Path:
 def test_page_contains_a_complete_task_in_less_than_100_lines() -> None:
     files = files_of_the_page()
     names = {Path(name).name for name in files}
-    assert names == {"task.py", "mujoco_scene.py", "operator.py", "pick_cube.yaml", "bc.json"}
+    assert names == {"task.py", "mujoco_scene.py", "operator.py", "pick_cube.yaml"}
     assert sum(len(content.splitlines()) for content in files.values()) < MOST_LINES
 
 
 def test_task_of_the_page_records_annotates_checks_generates_and_replays(folder: Path) -> None:
-    *commands, pipeline = commands_of_the_page()
-    assert [command[1] for command in commands] == ["record", "annotate", "check", "generate"]
-    assert pipeline[1] == "pipeline"
-    for command in commands:
+    commands = commands_of_the_page()
+    assert [command[1] for command in commands] == [*BEFORE_TRAINING, *TRAINING, "pipeline"]
+    for command in commands[: len(BEFORE_TRAINING)]:
         done = run(command, folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         if command[1] == "check":
@@ -75,6 +78,18 @@ def test_task_of_the_page_records_annotates_checks_generates_and_replays(folder:
     assert stats["success_rate"] >= 50, stats  # per cent
     replay = ["mimic", "replay", "--config-dir", "my_tasks", "input_file=raw.hdf5", "num_demos=2"]
     assert run(replay, folder).returncode == 0
+
+
+@pytest.mark.train
+def test_task_of_the_page_trains_a_policy_without_an_agent(folder: Path) -> None:
+    requires.module("robomimic", "train")
+    commands = commands_of_the_page()
+    for command in [*commands[:2], *commands[len(BEFORE_TRAINING) : -1]]:
+        done = run(command, folder)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    settings = json.loads((folder / "policy/config.json").read_text())
+    assert settings["algo_name"] == "bc_chunk"
+    assert "cube_pos" in settings["observation"]["modalities"]["obs"]["low_dim"]
 
 
 @pytest.mark.train

@@ -239,7 +239,9 @@ def test_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     requires.module("robomimic", "train")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "annotated.hdf5").symlink_to(ROOT / "tasks/desktop_organizer/data/source_demos.hdf5")
-    code = readme_example().replace('algo="bc"', 'algo="bc", epochs=1, agent={"experiment": {"epoch_every_n_steps": 5}}')
+    code = readme_example().replace(
+        'algo="bc_chunk"', 'algo="bc_chunk", epochs=1, agent={"experiment": {"epoch_every_n_steps": 5}}'
+    )
     for text, small in SMALL.items():
         assert text in code
         code = code.replace(text, small)
@@ -247,4 +249,4 @@ def test_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     exec(code.replace("mimic.evaluate(", "result = mimic.evaluate("), names)
     assert names["run"].num_demos == 12  # type: ignore[attr-defined]
     assert 0 <= names["result"].rate <= 1  # type: ignore[attr-defined]
-    assert (tmp_path / "logs" / "robomimic" / "desktop_organizer" / "bc").is_dir()
+    assert (tmp_path / "logs" / "robomimic" / "desktop_organizer" / "bc_chunk").is_dir()
