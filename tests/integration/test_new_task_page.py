@@ -30,6 +30,7 @@ SHORTER = {
         "generate=['video=false']",
         "evaluate=['video=false','horizon=5']",
     ],
+    "split": ["ratio=0.5"],
     "train": ["epochs=1", "agent.algo.actor_layer_dims=[8,8]", "agent.experiment.epoch_every_n_steps=2"],
     "evaluate": ["num_envs=4", "num_episodes=4", "horizon=5", "video=false"],
 }
