@@ -35,7 +35,7 @@ class BCChunkConfig(BaseConfig):
     def train_config(self) -> None:
         super().train_config()
         train = self.train
-        train.seq_length, train.frame_stack, train.batch_size, train.num_epochs = 32, 6, 256, 100
+        train.seq_length, train.frame_stack, train.batch_size, train.num_epochs = 32, 12, 256, 100
         train.hdf5_normalize_obs, train.hdf5_load_next_obs = True, False
 
     def algo_config(self) -> None:
@@ -45,7 +45,7 @@ class BCChunkConfig(BaseConfig):
         rate.initial, rate.scheduler_type, rate.decay_factor, rate.epoch_schedule = 1e-3, "linear", 0.0, []
         self.algo.loss.l1_weight, self.algo.loss.l2_weight = 1.0, 0.0
         self.algo.actor_layer_dims = (512, 512, 512)
-        self.algo.chunk.num_executed = 16
+        self.algo.chunk.num_executed = 8
 
 
 class BCChunk(BC):
