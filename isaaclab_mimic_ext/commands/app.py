@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from isaaclab_mimic_ext import __version__, command_lines
 from isaaclab_mimic_ext.command_lines import in_quotes
@@ -139,7 +139,9 @@ class _Job:
         """File that the task was taken from; empty if none."""
 
     def run(self, composed: DictConfig) -> None:
-        words = [word for word in HydraConfig.get().overrides.task if not word.startswith("+sweep=")]
+        # Not resolved: an override may contain an interpolation that fails, which the composition reports.
+        overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        words = [word for word in overrides if not word.startswith("+sweep=")]
         command_lines.program.arguments = tuple(words)
         command_lines.program.scene = tuple(word for word in words if _SCENE.fullmatch(word))
         try:

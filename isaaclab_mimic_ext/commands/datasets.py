@@ -8,6 +8,7 @@ from typing import Any
 from isaaclab_mimic_ext import config
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.commands.results import print_result
+from isaaclab_mimic_ext.config.recorded_task import recorded_preset
 from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
 from isaaclab_mimic_ext.datasets.convert.mimicgen import Imported, ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.convert.prepare import Prepared, PrepareOptions, prepare_dataset
@@ -44,7 +45,7 @@ def split(cfg: config.SplitDatasetCfg) -> Split:
     if split.held_out:
         lines.append(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was generated from them")
     env_args = read_facts(cfg.input_file).env_args
-    task = env_args.get("task", env_args.get("env_name"))
+    task = recorded_preset(env_args) or env_args.get("task", env_args.get("env_name"))
     lines.append(f"Next, train a policy: {command_line('train', task=task, input_file=Path(cfg.input_file))}")
     print_result(cfg.json, {"input_file": cfg.input_file}, split, lines)
     return split

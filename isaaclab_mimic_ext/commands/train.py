@@ -32,7 +32,7 @@ def main(cfg: TrainCfg) -> TrainingReport:
             yield shown
 
     report = train_run(cfg, monitor)
-    if stop.requested:
+    if stop.requested and not report.is_complete:
         stop.raise_interrupted(
             f"training ended after epoch {report.epoch}; continue with: "
             + same_command_line("train", output_dir=Path(cfg.output_dir), overwrite=None, resume=True)

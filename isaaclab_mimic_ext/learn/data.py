@@ -84,13 +84,29 @@ def read_facts(path: str | Path) -> DatasetFacts:
         names = demo_names(file)
         masks = {name: _mask(file, name, set(names)) for name in MASKS}
         demo = file["data"][names[0]]
-        if "obs" not in demo or "actions" not in demo:
-            raise SourceDataError(f"{path}: {names[0]}: 'obs' or 'actions' not found; generate the dataset again")
-        shapes = {key: tuple(leaf.shape[1:]) for key, leaf in demo["obs"].items() if isinstance(leaf, h5py.Dataset)}
+        shapes = _shapes(demo)
         env_args = plain_value(file["data"].attrs.get("env_args", "{}"))
         return DatasetFacts(
             Path(path), masks, shapes, demo["actions"].shape[1], env_args if isinstance(env_args, dict) else {}
         )
+
+
+def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Read the name of each observation -> shape of one step, from the first demo of a dataset, split or not.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+    """
+    with open_hdf5(path) as file:
+        return _shapes(file["data"][demo_names(file)[0]])
+
+
+def _shapes(demo: h5py.Group) -> dict[str, tuple[int, ...]]:
+    if "obs" not in demo or "actions" not in demo:
+        raise SourceDataError(
+            f"{demo.file.filename}: {demo.name.rpartition('/')[2]}: 'obs' or 'actions' not found; generate the dataset again"
+        )
+    return {key: tuple(leaf.shape[1:]) for key, leaf in demo["obs"].items() if isinstance(leaf, h5py.Dataset)}
 
 
 def has_split(path: str | Path) -> bool:

@@ -122,6 +122,9 @@ def train(
         raise ConfigError(f"train: '{unknown[0]}' is not a field of TrainCfg; {choices(unknown[0], known)}")
     cfg = TrainCfg(task=TaskRef(task_name, preset=name), **{**arguments, **settings})
     validate(cfg)
+    # The input file changes only if the training can start.
+    TrainFolder(Path(folder)).check(overwrite, resume)
+    load_settings(cfg, data.read_shapes(input_file))
     if not data.has_split(input_file):
         split_dataset(str(input_file), ratio, seed)
     train_run(cfg, lambda num_epochs: progress_bar(num_epochs, progress, hooks or TrainingHooks()))
@@ -285,7 +288,7 @@ class _Training:
             if warning := pause_warning(cfg.algo, Memory.of(self.config.algo_name, self.config), self.data):
                 log.warning(warning)
             report = self._run_trainer(trainer, hooks)
-        if not hooks.should_stop():
+        if report.is_complete:
             log.info(
                 "Trained %s in %.0f s: training loss %.5f, validation loss %.5f; checkpoints in %s",
                 counted(report.epoch, "epoch"), report.seconds, report.train_loss, report.valid_loss, folder.models,

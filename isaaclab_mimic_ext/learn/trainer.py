@@ -135,6 +135,7 @@ class TrainingReport:
         best_success: best success rate of all evaluations; None without evaluation.
         seconds: time since the start of this run [s].
         share: estimated fraction of this run's time that has passed, evaluations included, 0 to 1; None if it is unknown.
+        is_complete: whether the training has reached its last epoch.
     """
 
     epoch: int
@@ -143,6 +144,7 @@ class TrainingReport:
     best_success: float | None
     seconds: float
     share: float | None = None
+    is_complete: bool = False
 
     def figures(self) -> str:
         """Format the losses, and the best success rate until now."""
@@ -207,7 +209,7 @@ class Trainer:
                 success = self._evaluate_policy(self._evaluate)
                 if success is None:
                     # The evaluation was stopped: resuming repeats this epoch and its evaluation.
-                    return replace(self._report(start), epoch=self._saved_epoch)
+                    return replace(self._report(start), epoch=self._saved_epoch, is_complete=False)
                 values["success_rate"] = success
             metrics.add(self.epoch, values)
             stopped = on_epoch(self._report(start))
@@ -270,7 +272,8 @@ class Trainer:
     def _report(self, start: float) -> TrainingReport:
         seconds = time.perf_counter() - start
         losses = self._losses["train_loss"], self._losses["valid_loss"]
-        return TrainingReport(self.epoch, *losses, self._best_success, seconds, self._share(seconds))
+        is_complete = self.epoch == self.schedule.epochs
+        return TrainingReport(self.epoch, *losses, self._best_success, seconds, self._share(seconds), is_complete)
 
     def _share(self, seconds: float) -> float | None:
         """Fraction of the time of this run that has passed after `seconds` [s], if epochs and evaluations last as before."""

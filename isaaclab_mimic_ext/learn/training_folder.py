@@ -13,7 +13,10 @@ from isaaclab_mimic_ext.files.writing import write_errors
 from isaaclab_mimic_ext.learn.agents import flatten_settings
 
 _MAY_CHANGE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save", "experiment.name")
-"""Settings that may change when a training is resumed: length, path of the dataset, device, saving, name."""
+"""Settings that may change when a training is resumed: length, path of the dataset, device, saving, name.
+
+The length may not change if the learning rate falls to 0 at the last epoch."""
+_END_OF_SCHEDULE = ".learning_rate.epoch_schedule"
 
 
 def identity_of(settings: Mapping[str, Any], cfg: TrainCfg, dataset_digest: str) -> dict[str, Any]:
@@ -40,6 +43,12 @@ def check_same_run(started: Mapping[str, Any], requested: Mapping[str, Any], fol
         OutputError: a value differs; the message names the first one.
     """
     different = [name for name in {**started, **requested} if started.get(name) != requested.get(name)]
+    if different and all(name.endswith(_END_OF_SCHEDULE) for name in different):
+        (then, now) = (values[different[0]][0] for values in (started, requested))
+        raise OutputError(
+            f"epochs: must be {then} to resume {folder}, because its learning rate is 0 after epoch {then} (got {now}); use "
+            f"epochs={then}, or another output_dir"
+        )
     if different:
         name = different[0]
         raise OutputError(

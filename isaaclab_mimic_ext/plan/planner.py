@@ -82,6 +82,7 @@ class TrialPlanner:
         device = pool.lengths.device
         num_eefs, num_demos, num_subtasks = pool.subtask_ends.shape
         self.pool, self.table, self.config = pool, table, config
+        self.has_noise = bool(table.noise_std.any())
         self.num_envs, self.num_eefs, self.seed = num_envs, num_eefs, config.seed
         self.first_eefs = constraints.first_eefs
         self._transits = None if motion_planner is None else Transits(motion_planner, num_envs, num_eefs, device)

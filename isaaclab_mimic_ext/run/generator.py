@@ -56,6 +56,7 @@ class Generator:
         self.clock = Clock(elapsed)
         self._draws = Draws(config.seed, self.lanes.trial)
         self._first_eefs = torch.tensor(planner.first_eefs, dtype=torch.int64, device=env.device)
+        self._has_noise = planner.has_noise
         self._noise = ActionNoise(config, (env.num_envs, len(env.eef_names), max(env.pose_dims)), env.device)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -171,7 +172,8 @@ class Generator:
         noise = self._noise.sample(self._draws, self.lanes.step) * waypoints.noise_std
         target, gripper = waypoints.target_eef_pose, waypoints.gripper_action
         actions = self.env.target_eef_pose_to_action(target, gripper, noise)
-        return actions, self.env.target_eef_pose_to_action(target, gripper), target
+        clean_actions = self.env.target_eef_pose_to_action(target, gripper) if self._has_noise else actions
+        return actions, clean_actions, target
 
     def _observe_navigation(self) -> None:
         navigation = self.planner.navigation

@@ -31,7 +31,7 @@ def test_faulty_demos_exit_with_1_and_print_valid_json(tmp_path: Path) -> None:
     assert done.returncode == 1
     finding = next(finding for finding in json.loads(done.stdout)["findings"] if finding["level"] == "error")
     assert (finding["demo"], finding["check"]) == ("demo_2", "cropped end")
-    assert done.stderr.startswith("InvalidDataset: ill.hdf5: 1 error")
+    assert done.stderr.splitlines()[-1].startswith("InvalidDataset: ill.hdf5: 1 error")
 
 
 @pytest.mark.parametrize(
