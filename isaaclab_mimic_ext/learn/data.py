@@ -103,9 +103,8 @@ def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
 
 def _shapes(demo: h5py.Group) -> dict[str, tuple[int, ...]]:
     if "obs" not in demo or "actions" not in demo:
-        raise SourceDataError(
-            f"{demo.file.filename}: {demo.name.rpartition('/')[2]}: 'obs' or 'actions' not found; generate the dataset again"
-        )
+        place = f"{demo.file.filename}: {demo.name.removeprefix('/data/')}"
+        raise SourceDataError(f"{place}: 'obs' or 'actions' not found; generate the dataset again")
     return {key: tuple(leaf.shape[1:]) for key, leaf in demo["obs"].items() if isinstance(leaf, h5py.Dataset)}
 
 
