@@ -42,15 +42,15 @@ INVALID = [
     (learning_rate(epoch_schedule=50), r"epoch_schedule: must have the type .*\(got 50\)"),
     (learning_rate(epoch_schedule=["50"]), r"epoch_schedule: must be a list of whole numbers >= 1.*\(got \['50'\]\)"),
     (
-        learning_rate(scheduler_type="linear"),
-        r"epoch_schedule: must be a single epoch.* for scheduler_type 'linear' \(got \[\]\)",
+        learning_rate(scheduler_type="linear", epoch_schedule=[50, 60]),
+        r"epoch_schedule: must be one epoch for scheduler_type 'linear', its end \(got \[50, 60\]\)",
     ),
     ({"algo": {"rnn": {"enabled": True}}}, r"seq_length: must equal algo.rnn.horizon, which is 10 steps \(got 1\)"),
     ({"observation": {"modalities": {"obs": {"low_dim": "eef_pos"}}}}, r"low_dim: must have the type .*\(got 'eef_pos'\)"),
     ({"observation": {"modalities": {"goal": {"low_dim": ["eef_pos"]}}}}, "policies receive only 'obs'"),
     (learning_rate(epoch_schedule=[None]), r"epoch_schedule: must be a list of .*\(got \[None\]\)"),
     ({"algo": {"rnn": {"enabled": True, "horizon": 10}}}, r"seq_length: must equal algo.rnn.horizon, which is 10 .*got 1"),
-    ({"train": {"frame_stack": 3}}, r"frame_stack: must be 1 \(got 3\); only transformers use it"),
+    ({"train": {"frame_stack": 3}}, r"frame_stack: must be 1 \(got 3\); only algo=bc_chunk uses a history"),
 ]
 
 
