@@ -185,7 +185,7 @@ def test_a_training_that_was_ended_by_a_signal_resumes(dataset, tmp_path):
     _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 143
     message = message_of(subprocess.CompletedProcess(process.args, process.returncode, "", err))
-    assert "resume with" in message and "resume=true" in message
+    assert "continue with: " in message and message.endswith(" resume=true")
     epoch = load_checkpoint(output / "models" / "last.pth").facts["epoch"]
     assert train(dataset, output, f"epochs={epoch + 1}", "resume=true").returncode == 0
     assert load_checkpoint(output / "models" / "last.pth").facts["epoch"] == epoch + 1
