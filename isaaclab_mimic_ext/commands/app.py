@@ -100,6 +100,8 @@ def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
         elif isinstance(error, OSError):
             # _Job.run handles the errors of the command. Here, Hydra failed to create the folder of the job.
             print(f"OutputError: hydra.run.dir: cannot be written: {error}; use another folder", file=sys.stderr)
+        elif "can be specified" in str(error):  # Hydra's check of its own flags.
+            print(f"ConfigError: {error}", file=sys.stderr)
         else:
             traceback.print_exc()
             return 1
