@@ -19,6 +19,7 @@ from tests.isaaclab_standin import V2_2, V3_0, write_isaaclab
 from tests.processes import HANG_S
 
 MIMIC = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
+SOURCE = ROOT / "tasks/stack_cube/data/source_demos.hdf5"
 SHOW = "print('CFG', json.dumps(dataclasses.asdict(cfg)), flush=True)"
 
 
@@ -129,9 +130,9 @@ def test_sigterm_ends_the_process_by_the_signal_although_isaac_sim_would_exit_wi
 
 
 def test_overrides_replace_values_of_the_registered_configuration(scripts: Scripts, isaaclab: Path) -> None:
-    words = ["--task", MIMIC, "input_file=a.hdf5", "subtask_configs.gripper.0.action_noise=0.01", "seed=7"]
+    words = ["--task", MIMIC, f"input_file={SOURCE}", "subtask_configs.gripper.0.action_noise=0.01", "seed=7"]
     config = config_of(scripts.run(SHOW, *words, packages=isaaclab))
-    assert config["task"] == {"name": "isaaclab", "id": MIMIC}
+    assert config["task"] == {"name": "isaaclab", "id": MIMIC, "preset": "isaaclab"}
     assert config["sim"]["engine"] == "isaaclab"
     assert (config["datagen_config"]["seed"], config["datagen_config"]["generation_num_trials"]) == (7, 10)
     assert list(config["subtask_configs"]) == ["gripper"]
@@ -146,7 +147,7 @@ def test_task_file_of_the_user_can_be_based_on_a_registered_task(scripts: Script
     (tmp_path / "task" / "user_task.yaml").write_text(
         f"# @package _global_\ndefaults: [isaaclab]\ntask: {{id: {MIMIC}}}\nall_subtasks: {{action_noise: 0.02}}\n"
     )
-    done = scripts.run(SHOW, "--config-dir", str(tmp_path), "task=user_task", "input_file=a.hdf5", packages=isaaclab)
+    done = scripts.run(SHOW, "--config-dir", str(tmp_path), "task=user_task", f"input_file={SOURCE}", packages=isaaclab)
     assert [subtask["action_noise"] for subtask in config_of(done)["subtask_configs"]["gripper"]] == [0.02, 0.02]
     assert config_of(done)["output_dir"].startswith("datasets/user_task/")
 
@@ -247,7 +248,7 @@ def test_isaaclab_that_cannot_run_is_refused_and_not_selected_by_auto(
 
 def test_each_job_of_a_sweep_starts_isaac_sim_in_a_separate_process(isaaclab: Path, tmp_path: Path) -> None:
     body = "print('JOB', os.getpid(), cfg.datagen_config.seed, cfg.output_dir, flush=True)"
-    words = ["--task", MIMIC, "seed=1,2", "input_file=a.hdf5", "subtask_configs.gripper.0.action_noise=0.01"]
+    words = ["--task", MIMIC, "seed=1,2", f"input_file={SOURCE}", "subtask_configs.gripper.0.action_noise=0.01"]
     process = start(tmp_path, isaaclab, body, "-m", *words)
     stdout, stderr = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, stderr
