@@ -250,12 +250,13 @@ def test_signal_keeps_every_finished_demo(
         command("generate", generate_cfg(kinematic_source, folder.path, *words))
     assert raised.value.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is before
-    demos = demos_of(folder.demos)
+    unfinished = part_path(folder.demos)
+    demos = demos_of(unfinished)
     assert len(demos) == seen[-1] >= 8
     trials = [int(attributes["trial"]) for _, attributes, _ in demos]
     assert trials == sorted(trials)
-    assert not bool(attributes_of(folder.demos)["complete"])
-    assert not part_path(folder.demos).exists()
+    assert not bool(attributes_of(unfinished)["complete"])
+    assert not folder.demos.exists()
 
 
 @pytest.mark.parametrize("name", ["demo.hdf5", "demo_failed.hdf5", "demo.hdf5.part"])
