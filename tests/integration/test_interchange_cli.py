@@ -53,7 +53,7 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(script, arguments, words,
 def test_help_names_the_fields(script, tmp_path):
     done = run_script(script, "--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "input_file:" in done.stdout
+    assert "\n  input_file = " in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_demos_of_a_person_on_mujoco_pass_the_check_and_generate(tmp_path: Path)
     mimic.record(env, raw, Person(env), 2, seed=SEED)
     mimic.annotate(raw, annotated, env)
     report = mimic.check(annotated, task)
-    assert not report.findings
+    assert [finding.check for finding in report.findings] == ["pauses"]
     envs = mimic.make_env(task, "mujoco", num_envs=4)
     demos = mimic.load_demos(annotated, envs)
     run = mimic.generate(envs, demos, mimic.GenerationCfg(num_trials=4), tmp_path / "run")
