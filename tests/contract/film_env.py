@@ -76,7 +76,7 @@ class _FilmEnv:
     def hopeless(self, over: dict[str, Tensor]) -> None:
         return None
 
-    def target_eef_pose_to_action(self, target: Tensor, gripper: Tensor, noise: Tensor) -> Tensor:
+    def target_eef_pose_to_action(self, target: Tensor, gripper: Tensor, noise: Tensor | None = None) -> Tensor:
         return torch.zeros(self.num_envs, 0)
 
 

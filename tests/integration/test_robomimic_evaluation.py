@@ -66,7 +66,7 @@ def change_metadata(trained: Path, tmp_path: Path, **replaced: Any) -> Path:
 
 def test_checkpoint_for_a_different_task_is_refused_before_a_file_is_written(trained: Path, tmp_path: Path) -> None:
     path = change_metadata(trained, tmp_path, task="stack_cube")
-    done = run("evaluate", f"checkpoint={path}", "output_dir=a", *FAST, cwd=tmp_path)
+    done = run("evaluate", "task=desktop_organizer", f"checkpoint={path}", "output_dir=a", *FAST, cwd=tmp_path)
     assert "trained for task 'stack_cube', not 'desktop_organizer'" in message_of(done)
     assert done.returncode == 2
     assert not (tmp_path / "a").exists()

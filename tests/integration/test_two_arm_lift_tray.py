@@ -183,6 +183,6 @@ def test_source_with_a_different_number_of_arms_is_refused_before_files_are_writ
         f"input_file={source(other)}",
         f"output_dir={tmp_path / 'run'}",
     ]
-    with pytest.raises(SourceDataError, match="was recorded with a different action space"):
+    with pytest.raises(SourceDataError, match=f"was recorded for task '{other}', not '{task}'"):
         run_generation(load_config("generate", settings))
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
