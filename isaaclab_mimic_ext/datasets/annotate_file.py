@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.files.quaternions import ENTRY, as_entry
 from isaaclab_mimic_ext.files.stream import read_env_args
@@ -66,15 +67,7 @@ def annotate_file(
     if marks_file is not None:
         marks = read_marks(str(marks_file), [demo.name for demo in demos], _signal_names(env, config))
     source = SignalSource(auto, start_signals, marks)
-    num_success_steps = config.datagen_config.num_success_steps
-    annotations: list[Annotation] = []
-    progress = ReplayProgress([demo.num_steps for demo in demos], env.num_envs)
-    for start in range(0, len(demos), env.num_envs):
-        batch = demos[start : start + env.num_envs]
-        # Unused envs repeat the last demo.
-        padded = batch + [batch[-1]] * (env.num_envs - len(batch))
-        found = annotate(env, padded, config.subtask_configs, num_success_steps, source, progress.after_step)
-        annotations += found[: len(batch)]
+    annotations = _annotate_batches(env, demos, config, source)
     for annotation in annotations:
         _log_annotation(annotation)
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
@@ -86,6 +79,22 @@ def annotate_file(
     file_options = attributes, options.compression, options.format_version, overwrite
     _write(accepted, DatasetFile(output, _env_args(env, input_file), *file_options))
     log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(demos), "demo"), output)
+    return annotations
+
+
+def _annotate_batches(
+    env: MimicEnv, demos: list[Demo], config: MimicEnvCfg | AnnotateDemosCfg, source: SignalSource
+) -> list[Annotation]:
+    """Replay and annotate demos, N at a time; one annotation per demo."""
+    annotations: list[Annotation] = []
+    progress = ReplayProgress([demo.num_steps for demo in demos], env.num_envs)
+    num_success_steps = config.datagen_config.num_success_steps
+    for start in range(0, len(demos), env.num_envs):
+        batch = demos[start : start + env.num_envs]
+        # Unused envs repeat the last demo.
+        padded = batch + [batch[-1]] * (env.num_envs - len(batch))
+        found = annotate(env, padded, config.subtask_configs, num_success_steps, source, progress.after_step)
+        annotations += found[: len(batch)]
     return annotations
 
 

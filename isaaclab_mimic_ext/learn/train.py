@@ -108,20 +108,17 @@ def train(
         UsageError: an argument is wrong; no training has been started.
         DependencyMissing: robomimic is not installed.
     """
-    env_args = read_facts(input_file).env_args
-    name = task or recorded_preset(env_args) or str(env_args.get("task", env_args.get("env_name", "")))
+    name = task or _task_of(input_file)
     folder = dated_dir(LOGS_DIR / "robomimic" / name / Path(algo).stem) if output_dir is None else str(output_dir)
-    task_name, task_config = load_task_config(name)
-    success_rule = {field.name: getattr(task_config.datagen_config, field.name) for field in fields(EvaluationDataGenCfg)}
-    arguments = {"events": task_config.events, "datagen_config": EvaluationDataGenCfg(**success_rule)}
-    arguments |= {"agent": dict(agent or {})}
-    arguments |= {"algo": algo, "input_file": str(input_file), "epochs": epochs, "seed": seed, "device": device}
+    arguments: dict[str, Any] = {
+        "algo": algo,
+        "input_file": str(input_file),
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+    }
     arguments |= {"output_dir": folder, "resume": resume, "overwrite": overwrite, "progress": progress}
-    known = [field.name for field in fields(TrainCfg)]
-    if unknown := sorted(set(settings) - set(known)):
-        raise ConfigError(f"train: '{unknown[0]}' is not a field of TrainCfg; {choices(unknown[0], known)}")
-    cfg = TrainCfg(task=TaskRef(task_name, preset=name), **{**arguments, **settings})
-    validate(cfg)
+    cfg = _build_cfg(name, {**arguments, "agent": dict(agent or {}), **settings})
     # The input file changes only if the training can start.
     TrainFolder(Path(folder)).check(overwrite, resume)
     load_settings(cfg, data.read_shapes(input_file))
@@ -129,6 +126,29 @@ def train(
         split_dataset(str(input_file), ratio, seed)
     train_run(cfg, lambda num_epochs: progress_bar(num_epochs, progress, hooks or TrainingHooks()))
     return load_policy(TrainFolder(Path(folder)).last, device)
+
+
+def _task_of(input_file: str | Path) -> str:
+    """Name or preset of the task that a dataset was recorded for; empty if it names none."""
+    env_args = read_facts(input_file).env_args
+    return recorded_preset(env_args) or str(env_args.get("task", env_args.get("env_name", "")))
+
+
+def _build_cfg(task: str, arguments: Mapping[str, Any]) -> TrainCfg:
+    """Build the configuration of a training from fields of `TrainCfg`, with the events and the success rule of the task.
+
+    Raises:
+        ConfigError: a field does not exist, or a value is wrong.
+    """
+    known = [field.name for field in fields(TrainCfg)]
+    if unknown := sorted(set(arguments) - set(known)):
+        raise ConfigError(f"train: '{unknown[0]}' is not a field of TrainCfg; {choices(unknown[0], known)}")
+    task_name, task_config = load_task_config(task)
+    success_rule = {field.name: getattr(task_config.datagen_config, field.name) for field in fields(EvaluationDataGenCfg)}
+    own: dict[str, Any] = {"events": task_config.events, "datagen_config": EvaluationDataGenCfg(**success_rule)}
+    cfg = TrainCfg(task=TaskRef(task_name, preset=task), **{**own, **arguments})
+    validate(cfg)
+    return cfg
 
 
 @contextmanager

@@ -90,14 +90,18 @@ def record(
             lengths = recording.earlier.lengths[recording.earlier.outcomes.success].tolist()
             return replace(ledger.result(files.path, session.reasons), lengths=lengths)
         result = session.run(ledger, recording.lock)
-    demos, attempts = counted(result.num_demos, "demo"), counted(result.num_attempts, "attempt")
-    if result.num_demos:
-        log.info("Saved %s of %s to %s", demos, attempts, files.path)
-    if result.failures and result.target_reached:
-        log.info("Failed attempts by reason: %s", failures_text(result.failures))
+    _log_result(result, files.path)
     if on_failure is not None and not result.target_reached and not result.is_interrupted:
         session.report_failure(result, on_failure)
     return result
+
+
+def _log_result(result: RunResult, path: Path) -> None:
+    demos, attempts = counted(result.num_demos, "demo"), counted(result.num_attempts, "attempt")
+    if result.num_demos:
+        log.info("Saved %s of %s to %s", demos, attempts, path)
+    if result.failures and result.target_reached:
+        log.info("Failed attempts by reason: %s", failures_text(result.failures))
 
 
 def failures_text(failures: Mapping[str, int]) -> str:

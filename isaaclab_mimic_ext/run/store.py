@@ -263,8 +263,8 @@ def reading() -> Iterator[None]:
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
     """Open a database for reading. SQLite's journals (`-wal`, `-shm`) do not exist afterwards, unless a process writes."""
-    # While no process writes, there is no journal, and `immutable` does not create one. Otherwise the connection must be
-    # able to write: the last connection that is closed transfers the journal of a killed run to the database.
+    # While no process writes, these files do not exist, and `immutable` does not create them. Otherwise the connection must
+    # be able to write: the last connection that is closed transfers them to the database.
     mode = "mode=rw" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
     database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
     database.execute("PRAGMA query_only = ON")

@@ -33,7 +33,7 @@ def test_remaining_steps_of_episodes_that_run_together_are_right_after_the_usual
 
 
 def test_remaining_steps_of_successful_episodes_do_not_grow_to_the_horizon() -> None:
-    """Of 100 episodes that all succeed, a third has ended: the others need 10 steps each, and not the 150 of a failure."""
+    """A third of 100 successful episodes has ended: the others need 10 steps each, and not the 150 of a failure."""
     lengths = np.random.default_rng(0).normal(150, 8, 100).round().astype(int)
     estimated, actual = expected_at(lengths, 146)
     to_the_horizon = float((HORIZON - 146) * (lengths > 146).sum())
