@@ -170,6 +170,7 @@ def test_every_setting_of_a_task_has_a_reason_and_every_reason_a_setting(task):
     assert [pattern for pattern in reasons if not any(fnmatchcase(field, pattern) for field in fields)] == []
 
 
+@pytest.mark.slow
 def test_settings_that_differ_from_the_defaults_are_listed_once_with_default_and_reason():
     settings = settings_of(size_reason="small", evaluate=["stop_at_success=true", "horizon=300"])
     yaw = settings["events.randomize_ketchup.pose_range.yaw"]
@@ -184,6 +185,7 @@ def test_settings_that_differ_from_the_defaults_are_listed_once_with_default_and
     assert all(setting.reason for setting in settings.values())
 
 
+@pytest.mark.slow
 def test_settings_without_a_recorded_reason_are_listed(tmp_path, monkeypatch):
     (tmp_path / "desktop_organizer" / "agents").mkdir(parents=True)
     content = json.dumps({"record": ["teleop_device=scripted_fluent"]})

@@ -236,6 +236,7 @@ def record(folder: Path, *arguments: str) -> Any:
     return run_mimic("record", *words, *arguments, cwd=folder)
 
 
+@pytest.mark.slow
 def test_command_reports_a_mistake_in_one_line_and_its_traceback_with_debug(tmp_path: Path) -> None:
     write_task(tmp_path, {TASK: ("return on_plate", "return on_plat")})
     done = record(tmp_path, "--config-dir", "my_tasks")
@@ -259,6 +260,7 @@ def test_error_in_nested_functions_of_a_task_has_one_place_and_the_users_error_a
     assert "return on_plat &" in "".join(traceback.format_exception(raised.value))  # As shown by --debug.
 
 
+@pytest.mark.slow
 def test_command_reports_the_line_of_broken_yaml(tmp_path: Path) -> None:
     write_task(tmp_path, {YAML: ("  franka:", "  franka")})
     done = record(tmp_path, "--config-dir", "my_tasks")
@@ -266,6 +268,7 @@ def test_command_reports_the_line_of_broken_yaml(tmp_path: Path) -> None:
     assert message_of(done).startswith(f"ConfigError: {YAML}:5: is not valid YAML: mapping values are not allowed here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "hint"),
     [

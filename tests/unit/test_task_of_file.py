@@ -124,6 +124,7 @@ def raw_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_command_annotates_a_recording_without_naming_its_task(raw_file: Path, tmp_path: Path) -> None:
     words = ("sim=kinematic", f"input_file={raw_file}", "output_file=annotated.hdf5")
     done = run_mimic("annotate", *words, cwd=tmp_path)
@@ -139,6 +140,7 @@ def test_command_annotates_a_recording_without_naming_its_task(raw_file: Path, t
 QUICK = ("num_envs=2", "generation_num_trials=2", "generation_guarantee=false", "max_num_failures=null", "video=false")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["annotate", "generate", "check"])
 def test_command_refuses_a_file_of_a_different_task_with_both_names(verb: str, raw_file: Path, tmp_path: Path) -> None:
     words = ["task=desktop_organizer", f"input_file={raw_file}"]
