@@ -1,4 +1,6 @@
-"""Parts of messages: counts with their nouns."""
+"""Parts of messages: counts with their nouns, lists of names, durations."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -8,6 +10,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         plural: plural of the noun; empty: the noun and an s.
     """
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """Return at most `limit` names with commas, and the number of the others: `a, b and 3 more`."""
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
 def duration(seconds: float) -> str:

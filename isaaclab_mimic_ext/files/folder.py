@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import part_path, write_errors
+from isaaclab_mimic_ext.texts import listed
 
 
 class OutputFile:
@@ -119,8 +120,7 @@ class OutputFolder:
 
 
 def _names(paths: list[Path]) -> str:
-    names = [path.name for path in paths]
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return listed([path.name for path in paths])
 
 
 @contextmanager

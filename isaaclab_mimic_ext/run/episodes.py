@@ -149,6 +149,11 @@ class EpisodeFormat:
     fields: tuple[Field, ...]
     initial_fields: tuple[Field, ...] = ()
 
+    @property
+    def datasets(self) -> dict[str, tuple[int, ...]]:
+        """Path of each dataset of a demo -> shape of one step."""
+        return {each.path: each.shape for each in (*self.fields, *self.initial_fields)} | {"dones": ()}
+
 
 @dataclass(frozen=True)
 class Output:

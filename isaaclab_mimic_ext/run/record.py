@@ -82,7 +82,8 @@ def record(
     watch = None if isinstance(operator, LiveDevice) else AttemptWatch(env)
     session = _Session(env, operator, watch, name, rules, options, files, monitor or LiveLog(), should_stop)
     identity = identity_of(env, name, rules, options)
-    with files.opened(identity, session.reasons, overwrite, resume) as recording:
+    datasets = episode_format(env).datasets
+    with files.opened(identity, datasets, session.reasons, overwrite, resume) as recording:
         ledger = _continued_ledger(rules, recording.earlier)
         if recording.earlier.is_written and ledger.target_reached:
             files.delete_store()

@@ -14,19 +14,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
-from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, remove_folders, store_path
 from isaaclab_mimic_ext.run.session import changed_fields, opened_store, values_of
 from isaaclab_mimic_ext.run.store import Outcomes
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
-from isaaclab_mimic_ext.texts import counted
+from isaaclab_mimic_ext.texts import counted, listed
 
 
 @dataclass(frozen=True)
@@ -102,17 +103,23 @@ class RecordingFiles:
 
     @contextmanager
     def opened(
-        self, identity: Mapping[str, Any], reasons: Sequence[str], overwrite: bool, resume: bool
+        self,
+        identity: Mapping[str, Any],
+        datasets: Mapping[str, tuple[int, ...]],
+        reasons: Sequence[str],
+        overwrite: bool,
+        resume: bool,
     ) -> Iterator[Recording]:
         """Start the recording, or continue it. The files are locked until the end of the block.
 
         Args:
             identity: everything that must not change when the recording continues (`identity_of`).
+            datasets: path of each dataset of a recorded demo -> shape of one step.
             reasons: names of the reasons of failure, by code.
 
         Raises:
-            OutputError: another process records to the file, the files are damaged or cannot be written, or the recording
-                was started with a different configuration.
+            OutputError: another process records to the file, the files are damaged or cannot be written, the recording was
+                started with a different configuration, or the dataset cannot be continued.
         """
         lock_path = self.path.with_name(f"{self.path.name}.lock")
         with _existing_folder(self.path.parent), FolderLock(lock_path, file=self.path).hold() as lock:
@@ -120,58 +127,41 @@ class RecordingFiles:
             if overwrite:
                 self.delete_store()
                 part_path(self.path).unlink(missing_ok=True)
-            earlier = self._earlier(resume)
+            earlier = self._earlier(resume, datasets)
             self._check_identity(earlier.identity, identity)
             self._start_store(earlier, identity, reasons)
             yield Recording(lock, earlier)
 
-    def _earlier(self, resume: bool) -> EarlierAttempts:
+    def _earlier(self, resume: bool, datasets: Mapping[str, tuple[int, ...]]) -> EarlierAttempts:
         if resume and self.store.exists():
             with opened_store(self.store, "output_file") as store:
                 facts, outcomes = store.facts(), store.outcomes()
             if "identity" in facts:  # Otherwise, the first session was killed before it began.
                 return EarlierAttempts(facts["identity"], outcomes, np.zeros(0), is_written=False)
         if resume and self.path.exists():
-            return self._written()
+            return self._written(datasets)
         none = np.zeros(0, dtype=np.int64)
         return EarlierAttempts({}, Outcomes(none, none), none, is_written=False)
 
-    def _written(self) -> EarlierAttempts:
+    def _written(self, datasets: Mapping[str, tuple[int, ...]]) -> EarlierAttempts:
         """Read the attempts of a dataset that is written.
 
         Raises:
-            OutputError: the dataset is not a recording.
+            OutputError: the dataset cannot be continued.
             SourceDataError: the dataset is damaged.
         """
         with open_hdf5(self.path) as file:
-            attributes = file["data"].attrs if "data" in file else {}
-            if not {"env_args", "seed", "teleop_device", "num_attempts"} <= set(attributes):
-                raise OutputError(
-                    f"output_file: {self.path} is not a recording of `mimic record`, so it cannot be continued; use another "
-                    "output_file, or overwrite=true"
-                )
-            demos = list(file["data"].values())
-            if any("obs/datagen_info" in demo for demo in demos):
-                raise OutputError(
-                    f"output_file: {self.path} is annotated, so it cannot be continued; continue the file that was annotated"
-                )
-            if "merged_from" in attributes or len({int(demo.attrs["trial"]) for demo in demos}) < len(demos):
-                raise OutputError(
-                    f"output_file: {self.path} is merged, so it cannot be continued; continue one of the merged files"
-                )
-            if "mask" in file:
-                raise OutputError(
-                    f"output_file: {self.path} is split, so it cannot be continued; record to another file, and merge "
-                    "both files"
-                )
-            env_args = json.loads(text_of(attributes["env_args"]))
+            if reason := _obstacle(file, datasets):
+                raise OutputError(f"output_file: {self.path} {reason}")
+            attributes = file["data"].attrs
             values = {name: plain_value(attributes[name]) for name in ("seed", "teleop_device")}
-            identity = _identity(env_args, {**values, "recorder.format_version": format_version(file)})
-            lengths = {int(demo.attrs["trial"]): int(demo.attrs["num_samples"]) for demo in demos}
+            values["recorder.format_version"] = format_version(file)
+            identity = _identity(json.loads(text_of(attributes["env_args"])), values)
+            lengths = {int(demo.attrs["trial"]): int(demo.attrs["num_samples"]) for demo in file["data"].values()}
             trials = np.union1d(np.arange(int(attributes["num_attempts"])), np.array(list(lengths), dtype=np.int64))
-        reason = np.where(np.isin(trials, list(lengths)), SUCCEEDED, 0)
+        reason_ids = np.where(np.isin(trials, list(lengths)), SUCCEEDED, 0)
         length = np.array([lengths.get(int(trial), 0) for trial in trials], dtype=np.int64)
-        return EarlierAttempts(identity, Outcomes(trials, reason), length, is_written=True)
+        return EarlierAttempts(identity, Outcomes(trials, reason_ids), length, is_written=True)
 
     def _check_identity(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         """Compare the values of the recording with those of this session; a dataset contains fewer of them than a store."""
@@ -206,6 +196,36 @@ def _existing_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         remove_folders(created)
+
+
+def _obstacle(file: h5py.File, datasets: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Reason and remedy if a dataset cannot be continued: demos or masks would be lost, or demos would differ; else None."""
+    if not _is_recording(data := file.get("data")):
+        return "is not a recording of `mimic record`, so it cannot be continued; use another output_file, or overwrite=true"
+    demos = list(data.values())
+    if any("obs/datagen_info" in demo for demo in demos):
+        return "is annotated, so it cannot be continued; continue the file that was annotated"
+    if "merged_from" in data.attrs or len({int(demo.attrs["trial"]) for demo in demos}) < len(demos):
+        return "is merged, so it cannot be continued; continue one of the merged files"
+    if "mask" in file:
+        return "is split, so it cannot be continued; record to another file, and merge both files"
+    for demo in demos:
+        found = {path: dataset.shape[1:] for path, dataset in datasets_below(demo)}
+        if names := sorted(path for path in {*found, *datasets} if found.get(path) != datasets.get(path)):
+            return (
+                f"contains different datasets than this recording would add ({listed(names)}), so it cannot be continued; "
+                "use the task with which it was recorded, or another output_file"
+            )
+    return None
+
+
+def _is_recording(data: Any) -> bool:
+    """Return whether the group `data` of a file, None if there is none, and its demos have the attributes of a recording."""
+    return (
+        isinstance(data, h5py.Group)
+        and {"env_args", "seed", "teleop_device", "num_attempts"} <= set(data.attrs)
+        and all({"trial", "num_samples"} <= set(demo.attrs) for demo in data.values())
+    )
 
 
 def identity_of(env: MimicEnv, operator_name: str, config: DataGenConfig, recorder: RecorderCfg) -> dict[str, Any]:
