@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, regis
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files
+from isaaclab_mimic_ext.commands.sweep_outputs import SweepOutputs
 from isaaclab_mimic_ext.commands.sweeps import register_sweeps
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, TaskRef, validate
 from isaaclab_mimic_ext.config.compose import to_typed
@@ -136,6 +137,7 @@ class _Job:
 
     def __init__(self, script: str, main: Main, program: Sequence[str]):
         self.script, self.main, self.program = script, main, program
+        self.outputs = SweepOutputs(script)
         self.exit_code = 0
         self.task_file = ""
         """File that the task was taken from; empty if none."""
@@ -168,10 +170,12 @@ class _Job:
                 self._fail(1, True)
             print(f"ConfigError: {explain(error, self.script)}", file=sys.stderr)
             self._fail(USAGE_ERROR, False)
+        finally:
+            if is_sweep_job():
+                # Hydra has created the folder; it is empty if the job writes to another folder, or has failed.
+                remove_folders([Path(HydraConfig.get().runtime.output_dir)])
 
     def _fail(self, exit_code: int, ends_sweep: bool) -> None:
-        if is_sweep_job():
-            remove_folders([Path(HydraConfig.get().runtime.output_dir)])  # Hydra has created it; it may be empty.
         if ends_sweep or HydraConfig.get().mode == RunMode.RUN:
             raise _Stop(exit_code)
         self.note_failure(exit_code)

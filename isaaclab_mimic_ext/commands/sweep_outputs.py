@@ -41,25 +41,42 @@ class SweptJob:
     outputs: dict[str, str]
 
 
-def check_outputs(script: str, config: DictConfig, jobs: Sequence[Sequence[str]], compose: Compose, strict: bool) -> None:
-    """Check that no two jobs of a sweep have the same output.
+class SweepOutputs:
+    """Outputs of the jobs of a sweep, checked before the jobs start: all at once, or one job after the other.
 
     Args:
-        config: configuration of the sweep.
-        jobs: overrides of each job.
-        compose: composes the configuration of a job.
-        strict: raise errors of the composition. Otherwise, such a job has the outputs that its overrides contain.
-
-    Raises:
-        OutputError: two jobs have the same output.
+        script: name of the script that the jobs run.
     """
-    owners: dict[str, SweptJob] = {}
-    for number, overrides in enumerate(jobs):
-        named = dict(_name_and_value(word) for word in overrides)
-        job = SweptJob(number, named, _outputs(script, config, number, overrides, compose, strict))
-        for field, path in job.outputs.items():
-            if (owner := owners.setdefault(path, job)) is not job:
-                raise OutputError(_fault(script, field, owner, job))
+
+    def __init__(self, script: str):
+        self._script = script
+        self._owners: dict[str, SweptJob] = {}
+        self._checked: set[tuple[int, tuple[str, ...]]] = set()
+
+    def check(
+        self, config: DictConfig, jobs: Sequence[Sequence[str]], first_number: int, compose: Compose, strict: bool
+    ) -> None:
+        """Check that no job has the same output as an earlier one. Jobs that were checked before are skipped.
+
+        Args:
+            config: configuration of the sweep.
+            jobs: overrides of each job.
+            first_number: number of the first of these jobs.
+            compose: composes the configuration of a job.
+            strict: raise errors of the composition. Otherwise, such a job has the outputs that its overrides contain.
+
+        Raises:
+            OutputError: two jobs have the same output.
+        """
+        for number, overrides in enumerate(jobs, first_number):
+            if (key := (number, tuple(overrides))) in self._checked:
+                continue
+            named = dict(_name_and_value(word) for word in overrides)
+            job = SweptJob(number, named, _outputs(self._script, config, number, overrides, compose, strict))
+            for field, path in job.outputs.items():
+                if (owner := self._owners.setdefault(path, job)) is not job:
+                    raise OutputError(_fault(self._script, field, owner, job))
+            self._checked.add(key)
 
 
 def _outputs(

@@ -70,6 +70,52 @@ def test_jobs_of_pipelines_have_their_own_folders_by_default(tmp_path: Path) -> 
     assert outputs(run_script("pipeline", cwd=tmp_path, body=SHOW)) == {"datasets/pipeline/desktop_organizer_quick"}
 
 
+def test_sweep_with_its_own_outputs_leaves_no_empty_folders(tmp_path: Path) -> None:
+    words = ["-m", "seed=1,2", "sim=kinematic", "output_dir='run_${seed}'"]
+    done = run_script("generate", *words, cwd=tmp_path, body="os.mkdir(cfg.output_dir)")
+    assert done.returncode == 0, done.stderr
+    folders = [path.name for path in tmp_path.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert sorted(folders) == ["run_1", "run_2"]
+    assert len(list(tmp_path.rglob("multirun.yaml"))) == 1
+
+
+SWEEPER = """
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+
+
+class AskingSweeper(Sweeper):
+    def setup(self, *, hydra_context, task_function, config):
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments):
+        for number in range(3):
+            self.launcher.launch([[*arguments, f"datagen_config.seed={number}"]], initial_job_idx=number)
+
+
+node = {"_target_": f"{__name__}.AskingSweeper"}
+ConfigStore.instance().store(group="hydra/sweeper", name="asking", node=node, provider="asking")
+"""
+"""Sweeper of another package, which knows a job only after the result of the one before it."""
+
+
+@pytest.mark.parametrize(("output", "seeds"), [("runs", ["0"]), ("'runs/seed_${seed}'", ["0", "1", "2"])])
+def test_jobs_of_a_sweeper_of_another_package_are_checked_one_by_one(output: str, seeds: list[str], tmp_path: Path) -> None:
+    plugin = tmp_path / "packages" / "hydra_plugins" / "asking.py"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text(SWEEPER)
+    words = ["-m", "hydra/sweeper=asking", "sim=kinematic", f"output_dir={output}"]
+    body = "print('SEED', cfg.datagen_config.seed)"
+    done = run_script("generate", *words, cwd=tmp_path, body=body, packages=str(tmp_path / "packages"))
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("SEED")] == seeds, done.stderr
+    if len(seeds) < 3:
+        expected = "OutputError: output_dir: jobs 0 and 1 of this sweep would write to 'runs'; "
+        assert message_of(done).startswith(expected) and done.returncode == 2
+
+
 def test_runs_started_in_the_same_second_have_different_default_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     starts = iter([datetime(2026, 1, 31, 12, 0, 0, 41_000), datetime(2026, 1, 31, 12, 0, 0, 42_000)])
     monkeypatch.setattr(config_of_hydra, "datetime", type("Clock", (), {"now": staticmethod(lambda: next(starts))}))
