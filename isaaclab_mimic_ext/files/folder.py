@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from isaaclab_mimic_ext.errors import OutputError
-from isaaclab_mimic_ext.files.writing import part_path, write_errors
+from isaaclab_mimic_ext.files.writing import create_folder, part_path, write_errors
 from isaaclab_mimic_ext.texts import listed
 
 
@@ -96,14 +96,14 @@ class OutputFolder:
                 f"output_dir: {self.path} contains other files ({_names(others)}); use a new or an empty folder"
             )
 
-    def create(self) -> None:
-        """Create the folder.
+    def create(self) -> list[Path]:
+        """Create the folder and its parents. Return those that did not exist, for `remove_folders`.
 
         Raises:
             OutputError: the folder cannot be written to.
         """
         with write_errors(self.path, "output_dir", "use another output_dir", OutputError):
-            self.path.mkdir(parents=True, exist_ok=True)
+            return create_folder(self.path)
 
     def clear(self) -> None:
         """Remove the declared files.

@@ -76,10 +76,11 @@ class TrainFolder(OutputFolder):
         """Path of the checkpoint of an epoch."""
         return self.models / f"model_epoch_{epoch}.pth"
 
-    def create(self) -> None:
-        super().create()
+    def create(self) -> list[Path]:
+        created = super().create()
         with write_errors(self.models, "output_dir", "use another output_dir", OutputError):
             self.models.mkdir(exist_ok=True)
+        return created
 
     def has_results(self) -> bool:
         # A training that was killed before its first checkpoint has no results to protect.

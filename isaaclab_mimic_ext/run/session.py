@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
 from isaaclab_mimic_ext.files.lock import FolderLock
-from isaaclab_mimic_ext.files.writing import unwritable
+from isaaclab_mimic_ext.files.writing import remove_folders, unwritable
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import Outcomes, RunStore, reading
 from isaaclab_mimic_ext.task.folders import available_tasks
@@ -121,6 +121,8 @@ def open_run(
 ) -> Iterator[RunSession]:
     """Start a run in `folder`, or resume the run in it. The folder is locked until the end of the block.
 
+    If the block fails before a trial has ended, all files of the run and folders that were created are removed.
+
     Args:
         identity: everything that the trials depend on (`identity_of`).
         resume: resume the run in the folder, if there is one.
@@ -131,6 +133,7 @@ def open_run(
         OutputError: another process works in the folder, the folder cannot be written to, or its run was started with a
             different configuration.
     """
+    created = folder.create()
     with locked(folder) as lock:
         # Check again: another process may have worked in the folder between the first check and the lock.
         folder.check(overwrite, resume)
@@ -153,7 +156,22 @@ def open_run(
             if reached is None:
                 store.set_facts(identity=dict(identity), result=None, **own_dirs(str(identity.get("task.name"))))
                 store.commit()
-        yield RunSession(folder, lock, facts.get("elapsed", 0.0), reached)
+        try:
+            yield RunSession(folder, lock, facts.get("elapsed", 0.0), reached)
+        except Exception:
+            with suppress(OutputError):  # The store may be the cause of the failure.
+                _remove_without_trials(folder, created)
+            raise
+
+
+def _remove_without_trials(folder: RunFolder, created: list[Path]) -> None:
+    """Remove the files of a run if none of its trials has ended, and the folders `created` for it if they are empty."""
+    with opened_store(folder.store) as store:
+        if len(store.outcomes().trials):
+            return
+    folder.clear()
+    folder.lock.unlink(missing_ok=True)
+    remove_folders(created)
 
 
 @contextmanager
