@@ -8,6 +8,7 @@ from typing import Any
 
 from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
 
+from isaaclab_mimic_ext.command_lines import program
 from isaaclab_mimic_ext.commands.main import VERBS
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.pipeline_steps import Step, task_of, task_reasons
@@ -18,8 +19,19 @@ from isaaclab_mimic_ext.texts import counted
 
 _PLACES = ("task", "input_file", "output_file", "output_dir", "checkpoint")
 """Fields that connect the steps."""
-_SIZES = {"num_demos": "record", "datagen_config.generation_num_trials": "generate", "epochs": "train"}
-"""Fields that a preset sets -> the verb of their step."""
+_SIZES = {
+    ("record", "num_demos"): "num_sources",
+    ("generate", "datagen_config.generation_num_trials"): "num_demos",
+    ("train", "epochs"): "epochs",
+}
+"""Verb and field of a step -> field of the pipeline that sets it, and that a preset sets."""
+_PASSED_ON = _SIZES | {
+    ("train", "algo"): "algo",
+    ("generate", "num_envs"): "num_envs",
+    ("evaluate", "num_envs"): "num_envs",
+    ("evaluate", "num_episodes"): "num_episodes",
+}
+"""Verb and field of a step -> field of the pipeline that sets it."""
 _OF_SEED = "seed"
 _UNKNOWN = object()
 
@@ -70,9 +82,10 @@ def _changes(step: Step) -> Iterator[tuple[str, str, str]]:
 
 def _reason(cfg: PipelineCfg, verb: str, field: str, reasons: Mapping[str, str]) -> str:
     given = {_field(override) for override in translate(list(getattr(cfg, verb)), SCRIPT_SCHEMAS[VERBS[verb].config])}
-    if field in given:
+    given_to_pipeline = {_field(override) for override in program.arguments}
+    if field in given or _PASSED_ON.get((verb, field)) in given_to_pipeline:
         return "given on the command line"
-    if _SIZES.get(field) == verb:
+    if (verb, field) in _SIZES:
         return cfg.size_reason
     if (verb, field) == ("train", "algo"):
         return "the other settings of this pipeline are made for this algorithm"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from isaaclab_mimic_ext.commands import pipeline, pipeline_steps
+from isaaclab_mimic_ext.commands import pipeline, pipeline_settings, pipeline_steps
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.pipeline import _show_progress, check_steps, error_text
 from isaaclab_mimic_ext.commands.pipeline_settings import Setting, changed_settings, settings_line
@@ -183,6 +183,23 @@ def test_settings_that_differ_from_the_defaults_are_listed_once_with_default_and
     # These have their default values, or connect the steps.
     assert not {"num_demos", "num_envs", "stop_at_success", "seed", "task", "input_file"} & set(settings)
     assert all(setting.reason for setting in settings.values())
+
+
+@pytest.mark.parametrize(
+    ("verb", "field", "argument"),
+    [
+        ("record", "num_demos", "num_sources=5"),
+        ("generate", "datagen_config.generation_num_trials", "num_demos=20"),
+        ("train", "epochs", "epochs=7"),
+        ("train", "algo", "algo=bc_rnn"),
+        ("evaluate", "num_episodes", "num_episodes=10"),
+    ],
+)
+def test_reason_of_a_preset_is_not_that_of_a_value_from_the_command_line(verb, field, argument, monkeypatch):
+    cfg = make_cfg(size_reason="small")
+    of_preset = pipeline_settings._reason(cfg, verb, field, {})
+    monkeypatch.setattr(pipeline_settings.program, "arguments", ("preset=quick", argument))
+    assert pipeline_settings._reason(cfg, verb, field, {}) == "given on the command line" != of_preset
 
 
 @pytest.mark.slow
