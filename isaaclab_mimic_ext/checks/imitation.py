@@ -26,5 +26,9 @@ def find_pausing(findings: DemoFindings, views: Sequence[DemoView]) -> None:
     summaries = summarize_pauses(pauses)
     if summaries:
         findings.add(
-            NOTE, "pauses", pauses_text(summaries, subject), "no pauses for a policy without memory (algo=bc)", _REMEDY
+            NOTE,
+            "pauses",
+            pauses_text(summaries, subject),
+            "no pauses for a policy without memory (`mimic train algo=bc`)",
+            _REMEDY,
         )

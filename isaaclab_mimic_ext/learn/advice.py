@@ -118,16 +118,17 @@ def _changes(training: Training) -> Iterator[str]:
     yield from _change_of_epochs(training)
     num_demos = training.facts.get("num_train_demos")
     if num_demos is not None and num_demos < _USED_FRACTION * MANY_DEMOS:
-        yield f"more demos: generation_num_trials={MANY_DEMOS} (this policy was trained on {num_demos})"
+        yield f"more demos: mimic generate generation_num_trials={MANY_DEMOS} (this policy was trained on {num_demos})"
     yield from _change_of_noise(training)
 
 
 def _change_of_algorithm(training: Training) -> Iterator[str]:
     if training.data.longest_pause > training.memory.num_steps:
         if training.memory.plans_ahead:
-            yield f"predict more actions than a pause is long: agent.train.seq_length={2 * training.data.longest_pause}"
+            num_actions = 2 * training.data.longest_pause
+            yield f"predict more actions than a pause is long: mimic train agent.train.seq_length={num_actions}"
         else:
-            yield f"algo={CHUNKED} ({_name(training)} {training.memory.text}, and {training.data.pauses})"
+            yield f"mimic train algo={CHUNKED} ({_name(training)} {training.memory.text}, and {training.data.pauses})"
 
 
 def _change_of_epochs(training: Training) -> Iterator[str]:
@@ -136,7 +137,7 @@ def _change_of_epochs(training: Training) -> Iterator[str]:
     if epoch is not None and epoch < num_epochs:
         yield f"evaluate the last epoch (this is epoch {epoch} of {num_epochs})"
     elif epoch is not None and steps and epoch * steps < _FEW_GRADIENT_STEPS:
-        yield f"train longer: epochs={ceil(_GRADIENT_STEPS / steps)} (this policy was trained for {epoch})"
+        yield f"train longer: mimic train epochs={ceil(_GRADIENT_STEPS / steps)} (this policy was trained for {epoch})"
 
 
 def _change_of_noise(training: Training) -> Iterator[str]:
@@ -145,12 +146,12 @@ def _change_of_noise(training: Training) -> Iterator[str]:
     # With noise in the labels, plain behavior cloning fails: first change the algorithm, or keep the noise.
     chunked = training.algo_name == CHUNKED or data.longest_pause > training.memory.num_steps
     if noise is not None and chunked and noise < usual:
-        yield f"more noise: generation=policy (action_noise is {usual:g} there, {noise:g} in these demos)"
+        yield f"more noise: mimic generate generation=policy (action_noise is {usual:g} there, {noise:g} in these demos)"
     elif noise == 0:
-        yield "noise, so that the demos show how to recover: all_subtasks.action_noise=0.03"
+        yield "noise, so that the demos show how to recover: mimic generate all_subtasks.action_noise=0.03"
     is_noisy = noise is not None and noise > 0 and (training.algo_name == CHUNKED or noise >= _LARGE_NOISE)
     if key == "actions" and data.has_clean_actions and is_noisy:
-        yield f"labels without noise: action_key={CLEAN_ACTIONS}"
+        yield f"labels without noise: mimic train action_key={CLEAN_ACTIONS}"
 
 
 def _next_training(training: Training) -> Iterator[str]:

@@ -60,9 +60,13 @@ def test_a_policy_without_memory_on_demos_with_pauses_is_advised_chunks_then_dem
     dataset.touch()
     *_, changes, command = advise(result(0), training(dataset=str(dataset)), CONDITIONS)
     algorithm, demos, noise = changes.removeprefix("Change first: ").split("; ")
-    assert algorithm.startswith("algo=bc_chunk (bc acts on one observation, and the hand rests before the gripper closes")
-    assert demos == "more demos: generation_num_trials=1000 (this policy was trained on 80)"
-    assert noise.startswith("more noise: generation=policy (action_noise is ") and "0.03 in these demos" in noise
+    assert algorithm.startswith(
+        "mimic train algo=bc_chunk (bc acts on one observation, and the hand rests before the gripper closes"
+    )
+    assert demos == "more demos: mimic generate generation_num_trials=1000 (this policy was trained on 80)"
+    assert (
+        noise.startswith("more noise: mimic generate generation=policy (action_noise is ") and "0.03 in these demos" in noise
+    )
     assert command.startswith("On the same demos: ") and f"input_file={dataset} algo=bc_chunk" in command
 
 
@@ -88,7 +92,7 @@ def test_more_noise_is_not_advised_for_plain_cloning_that_needs_no_chunks() -> N
 
 
 def test_short_and_unfinished_trainings_are_named() -> None:
-    assert "train longer: epochs=100 (this policy was trained for 20)" in changes("bc_chunk", FLUENT, 20)
+    assert "train longer: mimic train epochs=100 (this policy was trained for 20)" in changes("bc_chunk", FLUENT, 20)
     assert "evaluate the last epoch (this is epoch 50 of 200)" in changes(epoch=50)
     assert "epoch" not in changes()
 
@@ -108,7 +112,7 @@ def test_no_advice_is_given_unless_the_interval_is_below_one_half(num_successes:
 def test_advice_without_a_recorded_training_names_the_failures_only() -> None:
     assert len(advise(result(0), None, CONDITIONS)) == 1
     (_, known) = advise(result(0), training(data=TrainingData()), CONDITIONS)
-    assert known == "Change first: more demos: generation_num_trials=1000 (this policy was trained on 80)"
+    assert known == "Change first: more demos: mimic generate generation_num_trials=1000 (this policy was trained on 80)"
 
 
 def test_training_warns_only_about_pauses_that_are_longer_than_the_memory() -> None:
