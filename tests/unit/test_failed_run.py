@@ -42,6 +42,7 @@ def test_run_that_fails_after_a_trial_has_ended_can_be_resumed(tmp_path: Path) -
         assert session.outcomes([]).trials.tolist() == [0]
 
 
+@pytest.mark.slow
 def test_mistake_in_the_first_step_of_a_task_leaves_no_folder(kinematic_source: Path, tmp_path: Path) -> None:
     cfg = generate_cfg(kinematic_source, tmp_path / "run", "num_envs=2")
     env = start_env(cfg)
