@@ -15,6 +15,7 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from isaaclab_mimic_ext.command_lines import in_quotes
 from isaaclab_mimic_ext.config import SimCfg, TaskRef
 from isaaclab_mimic_ext.config.bounds import device_fault
 from isaaclab_mimic_ext.config.hydra import REGISTERED_GROUP, conf_dir
@@ -142,7 +143,7 @@ def _compose_registered(script: str, schema: type, argv: Sequence[str], config_d
 def _compose(config_name: str, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig:
     """Compose the configuration with the overrides that a launch depends on."""
     # Folders that do not exist are left out: Hydra reports them when it composes all fields.
-    searchpath = [f"file://{folder.resolve()}" for folder in config_dirs[1:] if folder.is_dir()]
+    searchpath = [in_quotes(f"file://{folder.resolve()}") for folder in config_dirs[1:] if folder.is_dir()]
     overrides = [word for word in argv if _LAUNCH_OVERRIDES.fullmatch(word)]
     if searchpath:
         overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")

@@ -31,6 +31,10 @@ _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "search
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _INTERPOLATION = re.compile(r"\$\{(\w+)\}")
 """Value of another field in a value: `output_dir=runs/seed_${seed}`."""
+_WORD = re.compile(r"(?:\$\{[^{}]*\}|[^\s,\[\]{}])(?:\$\{[^{}]*\}|[^,\[\]{}])*")
+"""Item of a list or of a sweep, without quotes."""
+_NOT_WORDS = re.compile(r"['\"()]|(?<!\$)\{")
+"""Character of a value that contains quotes, functions or mappings of Hydra's grammar."""
 _DATAGEN = "datagen_config"
 """Group whose fields may be set without the name of the group: `seed=3`."""
 _TASK_FIELDS = tuple(field.name for field in fields(MimicEnvCfg))
@@ -60,6 +64,7 @@ def translate(argv: list[str], schema: type) -> list[str]:
         name = current_name(_script_of(schema), match["key"])
         prefix, key = match["prefix"] or "", _full_key(name, schema)
         value = _INTERPOLATION.sub(lambda found: f"${{{_full_key(found[1], schema)}}}", match["value"])
+        value = _with_letters_in_quotes(value)
         if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
             warn_deprecated(key)
             continue
@@ -71,6 +76,13 @@ def translate(argv: list[str], schema: type) -> list[str]:
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
+
+
+def _with_letters_in_quotes(value: str) -> str:
+    """Put the words that contain letters such as 'é' in quotes: Hydra's grammar knows only those of ASCII without quotes."""
+    if value.isascii() or _NOT_WORDS.search(value):
+        return value
+    return _WORD.sub(lambda word: word[0] if word[0].isascii() else in_quotes(word[0]), value)
 
 
 def _group_prefix(prefix: str, key: str, value: str, schema: type) -> str:
@@ -153,12 +165,13 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
             yield f"--info={topic if topic in _INFO_TOPICS else 'all'}"
             words = words if topic is None or topic in _INFO_TOPICS else chain([topic], words)
         elif SHORT.get(name, name) in OPTIONS:
-            yield word
             following = None if has_value else next(words, None)
-            if following is not None:
-                yield following
-            if name == "--experimental-rerun" and not Path(config := value or following or "").is_file():
+            config = following or value
+            if name == "--experimental-rerun" and not Path(config).is_file():
                 raise ConfigError(f"{name}: '{config}' not found; use the config.pickle of an earlier job")
+            if not has_value and following is None:
+                raise ConfigError(f"{name}: requires a value, e.g. {name} <value>")
+            yield from (word,) if following is None else (word, following)
         elif SHORT.get(word, word) in SWITCHES:
             yield word
         elif not word.startswith("-"):

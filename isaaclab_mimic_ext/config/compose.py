@@ -10,6 +10,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from isaaclab_mimic_ext.command_lines import in_quotes
 from isaaclab_mimic_ext.config.help import unknown_field
 from isaaclab_mimic_ext.config.hydra import conf_dir, register
 from isaaclab_mimic_ext.config.rules import validate
@@ -40,7 +41,7 @@ def load_config(
         ConfigError: a value is not valid. For wrong names and types, Hydra and OmegaConf raise their own errors.
     """
     register(script, [conf_dir(), *config_dirs], registered)
-    user_dirs = ",".join(f"file://{folder.resolve()}" for folder in config_dirs)
+    user_dirs = ",".join(in_quotes(f"file://{folder.resolve()}") for folder in config_dirs)
     with _fresh_hydra(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = hydra.compose(script, [*overrides, *([f"hydra.searchpath=[{user_dirs}]"] if user_dirs else [])])
         cfg = to_typed(composed, script)

@@ -49,7 +49,8 @@ def nearest_field(script: str, name: str) -> str | None:
     """Return the field of a command with the name nearest to an unknown name, both without groups; None if none is near."""
     known = dict(_leaves(SCRIPT_SCHEMAS[script]))
     meant = [field.name for field in known.values() if {name, SETTINGS.get(name, name)} & {*names_like(field)}]
-    short = {dotted.rpartition(".")[2]: dotted for dotted in known}
+    names = {dotted.rpartition(".")[2] for dotted in known}
+    short = [*names, *(setting for setting, name in SETTINGS.items() if name in names)]
     return next(iter(meant or get_close_matches(name, short, n=1)), None)
 
 

@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from isaaclab_mimic_ext.commands.launch import is_multirun
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
+from isaaclab_mimic_ext.config.help import nearest_field
 from isaaclab_mimic_ext.envs.isaaclab import installation as flags
 from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, resolve_physics
 from isaaclab_mimic_ext.envs.isaaclab.launch import launcher_words
@@ -142,3 +144,32 @@ def test_sweeps_are_detected_before_hydra_runs(words: list[str], expected: bool)
 def test_word_without_a_field_or_file_is_refused_with_a_remedy(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         translate(words, GENERATE)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("input_file=dé mo/dé.hdf5", "input_file='dé mo/dé.hdf5'"),
+        ("output_dir=läufe/seed_${seed}", "output_dir='läufe/seed_${datagen_config.seed}'"),
+        ("output_dir=é,ü,c", "output_dir='é','ü',c"),
+        ("output_dir='é'", "output_dir='é'"),
+        ("output_dir=plain/run", "output_dir=plain/run"),
+    ],
+)
+def test_paths_with_letters_outside_ascii_are_put_in_quotes(word: str, expected: str) -> None:
+    assert translate([word], GENERATE) == [expected]
+    OverridesParser.create().parse_overrides([expected])
+
+
+def test_items_of_lists_with_letters_outside_ascii_are_put_in_quotes() -> None:
+    merge = SCRIPT_SCHEMAS["merge_datasets"]
+    assert translate(["input_file=[dé.hdf5, b.hdf5]"], merge) == ["input_file=['dé.hdf5', b.hdf5]"]
+
+
+def test_flag_of_hydra_without_its_value_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--cfg: requires a value"):
+        translate(["seed=3", "--cfg"], GENERATE)
+
+
+def test_nearest_field_may_be_a_short_name() -> None:
+    assert nearest_field("generate", "num_trails") == "num_trials"
