@@ -2,6 +2,7 @@
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
 
+import inspect
 from collections.abc import Mapping
 
 import torch
@@ -18,6 +19,7 @@ from isaaclab_mimic_ext.math import (
 )
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import SceneState, Task
+from isaaclab_mimic_ext.task.user_code import wrong_result
 
 POS_SCALE = 0.05
 """Distance of the target from the end effector for an action of 1 [m]."""
@@ -99,7 +101,11 @@ class Observer:
         for name, root_pose in zip(self._task.object_names, scene.root_pose.unbind(1), strict=True):
             terms[f"{name}_pos"] = root_pose[:, :3]
             terms[f"{name}_quat"] = root_pose[:, 3:]
-        return {**terms, **self._task.observations(scene)}
+        own = self._task.observations(scene)
+        if taken := next((name for name in own if name in terms), None):
+            function = inspect.unwrap(type(self._task).observations)
+            raise wrong_result(function, f"'{taken}' is the name of an observation that all tasks have; use another name")
+        return {**terms, **own}
 
 
 class ResetSampler:

@@ -78,6 +78,8 @@ def _are_observations(task: "Task", scene: "SceneState", value: Any) -> str | No
         return f"must be a dict, name -> (N, ...) (got {_found(value)})"
     num_envs = len(scene.object_pose)
     for name, each in value.items():
+        if not isinstance(name, str) or not name or "/" in name:
+            return f"{name!r} must be a name, a text without '/'"
         if not isinstance(each, Tensor) or each.ndim < 1 or len(each) != num_envs:
             return f"'{name}' must be a tensor (N, ...), N = {num_envs} (got {_found(each)})"
     return None

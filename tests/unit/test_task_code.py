@@ -13,6 +13,7 @@ import torch
 
 import isaaclab_mimic_ext as mimic
 import isaaclab_mimic_ext.tasks as tasks
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.mujoco_model import build_model
 from isaaclab_mimic_ext.errors import ConfigError, TaskCodeError
 from isaaclab_mimic_ext.rng import Draws
@@ -112,6 +113,10 @@ MISTAKES: list[tuple[str, str, str, Callable[[Path], Any], str]] = [
      "task.py:29: observations raises Attr"),
     (TASK, *added("    def observations(self, scene):\n        return {'x': 3}"), step,
      "observations: 'x' must be a tensor .*got int"),
+    (TASK, *added("    def observations(self, scene):\n        return {'eef_pos': scene.eef_pose[:, 0, :3, 3]}"), step,
+     "task.py:28: observations: 'eef_pos' is the name of an observation that all tasks have"),
+    (TASK, *added("    def observations(self, scene):\n        return {'a/b': scene.eef_pose[:, 0, :3, 3]}"), step,
+     "task.py:28: observations: 'a/b' must be a name, a text without '/'"),
     (TASK, *added("    def violates(self, scene):\n        return scene.root_pose < 0"), step, "violates: must be .*bool"),
     (TASK, *added("    def conditions(self, scene):\n        return {'near': scene.eef_pose}"), step,
      "conditions: 'near' must be"),
@@ -283,3 +288,11 @@ def test_task_that_is_not_found_is_reported_with_the_folder_to_use(given: list[s
     done = record(tmp_path, *given)
     assert done.returncode == 2
     assert re.search(hint.format(tmp_path).replace("?", "[?]"), message_of(done))
+
+
+@pytest.mark.parametrize("name", ["my tâches", "my (old), tasks=1"])
+def test_folder_of_tasks_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = write_task(tmp_path).rename(tmp_path / name)
+    assert load_config("record_demos", ["task=pick_cube", "output_file=x"], config_dirs=[folder]).task.name == "pick_cube"
+    done = run_mimic("record", "--config-dir", str(folder), "task=pick_cube", "num_demos=0", cwd=tmp_path)
+    assert message_of(done) == "ConfigError: num_demos: must be >= 1 (got 0)"
