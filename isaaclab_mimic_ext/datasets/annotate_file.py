@@ -77,7 +77,10 @@ def annotate_file(
         )
     attributes = {**read_provenance(input_file), "annotated_from": Path(input_file).name}
     file_options = attributes, options.compression, options.format_version, overwrite
-    _write(accepted, DatasetFile(output, _env_args(env, input_file), *file_options))
+    env_args = _env_args(env, input_file)
+    with write_errors(output, errors=HDF5_ERRORS):
+        file = DatasetFile(output, env_args, *file_options)
+    _write(accepted, file)
     log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(demos), "demo"), output)
     return annotations
 

@@ -62,7 +62,12 @@ class DatasetFile:
         self._finished: tuple[h5py.Group | None, dict[int, str]] | None = None
         self._created = create_folder(path.parent)
         # Objects are never deleted from the file, so HDF5 does not need to keep its list of free space in memory.
-        self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
+        try:
+            self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
+        except OSError:
+            self.part_path.unlink(missing_ok=True)
+            remove_folders(self._created)
+            raise
         if format_version:
             self._file.attrs["format_version"] = format_version
         self._data = self._file.create_group("data")

@@ -43,10 +43,20 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     path = Path(path)
     check_is_file(path)
+    with damage_errors(path), h5py.File(path, "r") as file:
+        limit_cache(file)
+        yield file
+
+
+@contextmanager
+def damage_errors(path: Path) -> Iterator[None]:
+    """Convert the errors that h5py raises within the block, while it reads a file, to errors that name the file.
+
+    Raises:
+        SourceDataError: the file is damaged, or must not be read.
+    """
     try:
-        with h5py.File(path, "r") as file:
-            limit_cache(file)
-            yield file
+        yield
     except PermissionError as error:
         raise SourceDataError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
     except DAMAGE as error:
@@ -75,6 +85,8 @@ def check_is_file(path: Path) -> None:
 
 def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:
     """Yield the name and the group of each demo. The memory in use does not grow with the number of demos.
+
+    Errors of h5py in the body of the caller's loop are not converted: `damage_errors` does that.
 
     Raises:
         SourceDataError: the file is missing or damaged.

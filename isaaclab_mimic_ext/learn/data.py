@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.config.recorded_task import different_task, recorded_pre
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
-from isaaclab_mimic_ext.files.hdf5 import demo_names, each_demo, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.hdf5 import damage_errors, demo_names, each_demo, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.learn.checkpoint import Affine
 
 MASKS = ("train", "valid")
@@ -189,11 +189,15 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str], action_key
     wanted = ["actions", action_key, *(f"obs/{key}" for key in keys)]
     for name, group in each_demo(path, names):
         # The digest covers all datasets of a demo; only some are read here, so it is not verified.
-        demo = read_demo(group.file, name, wanted, as_xyzw=True, verify=False)
+        with damage_errors(path):
+            demo = read_demo(group.file, name, wanted, as_xyzw=True, verify=False)
         missing = [each for each in wanted if each not in demo.leaves]
         if missing:
             demo.refuse(f"dataset '{missing[0]}' not found, other demos have it; generate the dataset again")
         demo.check_lengths()
+        texts = [each for each in wanted if demo.leaves[each].dtype.kind not in "biuf"]
+        if texts:
+            demo.refuse(f"dataset '{texts[0]}' must contain numbers; generate the dataset again")
         for key in keys:
             obs[key].append(demo.leaves[f"obs/{key}"].astype(np.float32))
         actions.append(demo.leaves[action_key].astype(np.float32))

@@ -16,6 +16,7 @@ _MAY_CHANGE = ("train.num_epochs", "train.data", "train.cuda", "experiment.save"
 """Settings that may change when a training is resumed: length, path of the dataset, device, saving, name.
 
 The length may not change if the learning rate falls to 0 at the last epoch."""
+_ALGORITHM = "agent.algo_name"
 _END_OF_SCHEDULE = ".learning_rate.epoch_schedule"
 
 
@@ -40,7 +41,7 @@ def check_same_run(started: Mapping[str, Any], requested: Mapping[str, Any], fol
         started, requested: identities, from `identity_of`.
 
     Raises:
-        OutputError: a value differs; the message names the first one.
+        OutputError: a value differs; the message names one of them, the algorithm first.
     """
     different = [name for name in {**started, **requested} if started.get(name) != requested.get(name)]
     if different and all(name.endswith(_END_OF_SCHEDULE) for name in different):
@@ -50,7 +51,8 @@ def check_same_run(started: Mapping[str, Any], requested: Mapping[str, Any], fol
             f"epochs={then}, or another output_dir"
         )
     if different:
-        name = different[0]
+        # All other settings of an agent follow from its algorithm, and a schedule from the number of epochs.
+        name = min(different, key=lambda each: (each != _ALGORITHM, each.endswith(_END_OF_SCHEDULE)))
         raise OutputError(
             f"output_dir: {folder} was started with a different configuration ({name}: {started.get(name)!r}, now "
             f"{requested.get(name)!r}); use the old value, another output_dir, or overwrite=true"

@@ -1,5 +1,6 @@
 """Annotation with start signals and with a marks file, from the configuration to the annotated file."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.annotate import Annotation
-from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError, SourceDataError
 from tests.forked_scripts import ROOT
 from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
@@ -142,3 +143,15 @@ def test_annotation_without_auto_requires_a_marks_file(recorded, tmp_path):
 def test_file_without_accepted_demos_is_refused(recorded, tmp_path):
     with pytest.raises(MimicError, match="2 demos were rejected"):
         annotate(recorded, tmp_path / "out.hdf5", "auto=false", write_marks(tmp_path / "marks.yaml", "{}"))
+
+
+def test_full_disk_is_reported_when_the_output_is_created(recorded, tmp_path, monkeypatch):
+    def on_full_disk(*arguments, **options):
+        Path(arguments[0]).touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    real = h5py.File
+    monkeypatch.setattr(h5py, "File", lambda *words, **options: (on_full_disk if "w" in words else real)(*words, **options))
+    with pytest.raises(RecorderError, match=r"out\.hdf5 cannot be written: No space left on device; free some space"):
+        annotate(recorded, tmp_path / "new/out.hdf5")
+    assert not (tmp_path / "new").exists()

@@ -342,3 +342,34 @@ def test_a_training_resumes_only_with_the_same_identity(tmp_path):
     check_same_run({"dataset": "a"}, {"dataset": "a"}, tmp_path)
     with pytest.raises(OutputError, match=r"different configuration \(dataset: 'a', now 'b'\)"):
         check_same_run({"dataset": "a"}, {"dataset": "b"}, tmp_path)
+
+
+def test_a_changed_algorithm_is_named_before_the_settings_that_follow_from_it(tmp_path):
+    started = {"action_key": "actions_clean", "agent.algo_name": "bc_chunk", "agent.x": 1}
+    with pytest.raises(OutputError, match=r"\(agent.algo_name: 'bc_chunk', now 'bc'\)"):
+        check_same_run(started, {"agent.algo_name": "bc", "agent.x": 2}, tmp_path)
+
+
+def test_a_changed_seed_is_named_before_the_schedule_of_another_number_of_epochs(tmp_path):
+    schedule = "agent.algo.optim_params.policy.learning_rate.epoch_schedule"
+    with pytest.raises(OutputError, match=r"\(agent.train.seed: 1, now 8\)"):
+        check_same_run({schedule: [2], "agent.train.seed": 1}, {schedule: [1], "agent.train.seed": 8}, tmp_path)
+
+
+def test_an_observation_of_texts_is_refused_with_its_demo(dataset):
+    with h5py.File(dataset, "r+") as file:
+        obs = file["data/demo_1/obs"]
+        num_steps = len(obs["eef_pos"])
+        del obs["eef_pos"]
+        obs["eef_pos"] = np.array([b"a"] * num_steps)
+    with pytest.raises(SourceDataError, match=r"demo_1: dataset 'obs/eef_pos' must contain numbers"):
+        data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
+
+
+def test_damage_that_is_met_while_a_demo_is_read_is_reported_with_the_file(dataset, monkeypatch):
+    def read_damaged(*arguments, **options):
+        raise RuntimeError("Unable to get group info (bad symbol table node signature)")
+
+    monkeypatch.setattr(data, "read_demo", read_damaged)
+    with pytest.raises(SourceDataError, match=r"the file is damaged or incomplete .*copy or create the file again"):
+        data.read_demos(dataset, ["demo_0"], ["eef_pos"])
