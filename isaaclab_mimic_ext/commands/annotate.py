@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
+from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.datasets.annotate import Annotation
 from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
 from isaaclab_mimic_ext.envs.factory import make_scene

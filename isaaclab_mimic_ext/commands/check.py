@@ -5,8 +5,8 @@ from pathlib import Path
 
 from isaaclab_mimic_ext.checks.examine import examine
 from isaaclab_mimic_ext.checks.findings import CheckReport
-from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.config import CheckDemosCfg
+from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.errors import InvalidDataset
 from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.progress import phase

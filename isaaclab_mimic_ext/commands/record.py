@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from isaaclab_mimic_ext.command_lines import same_command_line
-from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
+from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError

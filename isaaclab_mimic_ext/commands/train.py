@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from isaaclab_mimic_ext.command_lines import same_command_line
-from isaaclab_mimic_ext.commands.next_step import next_command
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import TrainCfg
+from isaaclab_mimic_ext.config.next_step import evaluate_command
 from isaaclab_mimic_ext.learn.train import TrainingHooks, progress_bar, train_run
 from isaaclab_mimic_ext.learn.trainer import TrainingReport
 
@@ -37,6 +37,6 @@ def main(cfg: TrainCfg) -> TrainingReport:
             f"training ended after epoch {report.epoch}; continue with: "
             + same_command_line("train", output_dir=Path(cfg.output_dir), overwrite=None, resume=True)
         )
-    places = {"checkpoint": Path(cfg.output_dir), "input_file": Path(cfg.input_file)}
-    log.info("Next, evaluate the policy: %s", next_command("evaluate", **places))
+    command = evaluate_command(cfg.task.name, Path(cfg.output_dir), Path(cfg.input_file))
+    log.info("Next, evaluate the policy: %s", command)
     return report

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config import GenerateCfg, MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 from isaaclab_mimic_ext.config.generation import GenerationCfg
 from isaaclab_mimic_ext.config.hydra import DATASETS_DIR, dated_dir
+from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
 from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -164,7 +166,7 @@ def generate_run(
         folder = RunFolder(Path(cfg.output_dir))
         session = stack.enter_context(_session(cfg, folder))
         if session.finished is not None:  # Another process has finished the run in the meantime.
-            return _log_finished(session.finished)
+            return _log_finished(cfg, session.finished)
         stack.enter_context(log_file(folder.log))
         generator = _start_generator(cfg, env, pool, session)
         with monitor() as should_stop, _closed_after_failure(generator):
@@ -191,12 +193,12 @@ def _finished_run(cfg: GenerateCfg) -> RunResult | None:
     if finished is None:
         return None
     write_missing_reports(cfg, folder, finished)
-    return _log_finished(finished)
+    return _log_finished(cfg, finished)
 
 
-def _log_finished(result: RunResult) -> RunResult:
+def _log_finished(cfg: GenerateCfg, result: RunResult) -> RunResult:
     log.info("The run in %s is already finished (%s)", result.dataset.parent, counted(result.num_demos, "demo"))
-    _log_next_commands(RunFolder(result.dataset.parent), result)
+    _log_next_commands(cfg.task.name, RunFolder(result.dataset.parent), result)
     return result
 
 
@@ -237,13 +239,19 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     mark_reported(folder)
     log.info("Saved %s to %s", counted(result.num_demos, "demo"), folder.demos)
-    _log_next_commands(folder, result)
+    _log_next_commands(cfg.task.name, folder, result)
 
 
-def _log_next_commands(folder: RunFolder, result: RunResult) -> None:
+def _log_next_commands(task_name: str, folder: RunFolder, result: RunResult) -> None:
     log.info("To see success by subtask and reasons of failure: %s", command_line("report", input_dir=folder.path))
-    if result.num_demos > 1:
-        log.info("Next, split the demos for training: %s", command_line("split", input_file=folder.demos))
+    if result.num_demos < 2 or result.is_interrupted:
+        return
+    policy = folder.path / "policy"
+    log.info("Next, split the demos for training: %s", command_line("split", input_file=folder.demos))
+    if find_spec("robomimic") is None:
+        log.info("Then install robomimic, in the folder of this package: make train-env")
+    log.info("Then train a policy: %s", next_command("train", input_file=folder.demos, output_dir=policy))
+    log.info("Then evaluate the policy: %s", evaluate_command(task_name, policy, folder.demos))
 
 
 def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import h5py
 import pytest
 
+from isaaclab_mimic_ext.config.next_step import evaluate_command
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy
-from isaaclab_mimic_ext.run import stats_and_videos
+from isaaclab_mimic_ext.run import generate, stats_and_videos
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, changed_fields
 from isaaclab_mimic_ext.task.definition import load_task
@@ -19,6 +20,30 @@ def test_auto_equals_the_engine_that_it_selects() -> None:
     """The task has no scene for Isaac Lab, so `auto` selects MuJoCo on every machine."""
     assert changed_fields(AUTO, AUTO | {"sim.engine": "mujoco"}) == []
     assert changed_fields(AUTO | {"sim.engine": "kinematic"}, AUTO) == ["sim.engine"]
+
+
+@pytest.mark.parametrize(("robomimic", "verbs"), [(True, []), (False, ["make train-env"])])
+def test_finished_run_names_all_commands_to_an_evaluated_policy(
+    robomimic: bool, verbs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(generate, "find_spec", lambda name: robomimic or None)
+    run = RunResult(tmp_path / "demo.hdf5", 2, 2, "target reached", True, 2, lengths=[9, 9])
+    with caplog.at_level(logging.INFO):
+        generate._log_next_commands("desktop_organizer", RunFolder(tmp_path), run)
+    commands = [message.partition(": ")[2] for message in caplog.messages]
+    assert commands == [
+        f"mimic report input_dir={tmp_path}",
+        f"mimic split input_file={tmp_path}/demo.hdf5",
+        *verbs,
+        f"mimic train input_file={tmp_path}/demo.hdf5 output_dir={tmp_path}/policy",
+        f"mimic evaluate checkpoint={tmp_path}/policy/models/last.pth",
+    ]
+
+
+def test_horizon_of_a_task_without_source_demos_is_computed_from_the_demos(tmp_path: Path) -> None:
+    demos = tmp_path / "demo.hdf5"
+    assert evaluate_command("pick_cube", tmp_path, demos).endswith(f"models/last.pth input_file={demos}")
+    assert evaluate_command("stack_cube", tmp_path, demos).endswith("models/last.pth")
 
 
 def test_representations_are_short_and_contain_the_path() -> None:
