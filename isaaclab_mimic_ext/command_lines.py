@@ -50,14 +50,29 @@ def same_command_line(verb: str, **fields: Any) -> str:
     return _shell_line([*_start_of(verb), *map(_with_absolute_path, kept), *changed])
 
 
+def as_comment(verb: str) -> str:
+    """Return the command that is running as the first line of a YAML file, for `words_in_comment`; empty without one."""
+    words = list(map(_with_absolute_path, program.arguments))
+    return f"# {_shell_line(['mimic', verb, *_config_dir_flags(), *words])}\n" if words else ""
+
+
+def words_in_comment(text: str) -> list[str]:
+    """Return the flags and overrides in the line of `as_comment` with which a file begins; empty if the file has none."""
+    line = text.partition("\n")[0]
+    return shlex.split(line)[3:] if line.startswith("# mimic ") else []
+
+
 def _shell_line(words: Iterable[str]) -> str:
     """Return a line whose words the shell reads unchanged; double quotes are used where they are shorter."""
     return " ".join(f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word) for word in words)
 
 
 def _start_of(verb: str) -> list[str]:
-    flags = (word for folder in program.config_dirs for word in ("--config-dir", str(folder)))
-    return [*program.words(verb), *flags]
+    return [*program.words(verb), *_config_dir_flags()]
+
+
+def _config_dir_flags() -> list[str]:
+    return [word for folder in program.config_dirs for word in ("--config-dir", str(folder))]
 
 
 def _with_absolute_path(word: str) -> str:

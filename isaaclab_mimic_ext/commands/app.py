@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, regis
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files
+from isaaclab_mimic_ext.commands.resumed import words_of_resumed
 from isaaclab_mimic_ext.commands.sweep_outputs import SweepOutputs
 from isaaclab_mimic_ext.commands.sweeps import register_sweeps
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, TaskRef, validate
@@ -118,6 +119,8 @@ def _run(name: str, job: "_Job") -> int:
         sys.argv = [word for word in sys.argv if word != _DEBUG_FLAG]
         os.environ[DEBUG] = "1"  # Also in the processes of a sweep.
     sys.argv[1:] = translate(sys.argv[1:], schema)
+    if not is_multirun(sys.argv[1:]):
+        sys.argv += words_of_resumed(sys.argv[1:], schema)
     task, job.task_file = task_of_files(sys.argv[1:], schema)
     sys.argv += task
     config_dirs = [conf_dir(), *_use_config_dirs()]

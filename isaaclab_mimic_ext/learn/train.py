@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from isaaclab_mimic_ext.command_lines import as_comment
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.config.commands import EvaluationDataGenCfg
 from isaaclab_mimic_ext.config.compose import load_task_config
@@ -288,7 +289,7 @@ class _Training:
 
     def _train(self, identity: dict[str, Any], last: Any, evaluate: Evaluate | None) -> TrainingReport:
         cfg, folder = self.cfg, self.folder
-        write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
+        write_text(folder.config, as_comment("train") + OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
         write_text(folder.robomimic_config, str(self.config.dump()) + "\n")
         with self.monitor(self.schedule.epochs) as hooks:
             trainer = Trainer(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from isaaclab_mimic_ext.command_lines import command_line
+from isaaclab_mimic_ext.command_lines import as_comment, command_line
 from isaaclab_mimic_ext.config import GenerateCfg, MimicEnvCfg, RecorderCfg, SimCfg, TaskRef
 from isaaclab_mimic_ext.config.generation import GenerationCfg
 from isaaclab_mimic_ext.config.hydra import DATASETS_DIR, dated_dir
@@ -208,7 +208,7 @@ def _session(cfg: GenerateCfg, folder: RunFolder) -> AbstractContextManager[RunS
 
 
 def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
-    write_text(session.folder.config, config_yaml(cfg))
+    write_text(session.folder.config, as_comment("generate") + config_yaml(cfg))
     log.info("Loaded %s from dataset %s", counted(pool.num_demos, "source demo"), cfg.input_file)
     generator = build_generator(cfg, env, pool, session)
     if generator.ledger.num_ended:

@@ -62,6 +62,7 @@ PARTS_OF_COMMANDS = {
     "test_isaaclab_launch.py": {"commands.overrides"},
     "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_settings", "commands.pipeline_steps"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
+    "test_resumed.py": {"commands.resumed"},
     "test_task_of_file.py": {"commands.recorded"},
 }
 """Tests of parts of the command line -> these parts."""

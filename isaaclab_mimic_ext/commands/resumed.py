@@ -1,0 +1,71 @@
+"""The settings of a run or training that is resumed, from its folder: then `resume=true output_dir=...` is sufficient."""
+
+from collections.abc import Sequence, Set
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from isaaclab_mimic_ext.command_lines import quoted, words_in_comment
+from isaaclab_mimic_ext.errors import OutputError
+
+_FILES = ("config.yaml", "train.yaml")
+"""Configuration that `generate` and `train` write to their folders."""
+_OF_ONE_SESSION = {"output_dir", "overwrite", "resume", "progress"} | {
+    f"datagen_config.{name}"
+    for name in ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
+}
+"""Fields that a resumed run does not take from its folder: the folder itself, and limits of one session."""
+_CONFIG_DIR = "--config-dir"
+
+
+def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
+    """Return the flags and overrides with which the run in `output_dir` was started, except for fields that the words set.
+
+    Empty if the words do not resume a run, or if the folder contains no run.
+
+    Args:
+        words: translated words of the command line.
+        schema: schema of the command.
+
+    Raises:
+        OutputError: the words select a different task than that of the run.
+    """
+    given = {_key(word): word.partition("=")[2] for word in words if "=" in word}
+    names = {field.name for field in fields(schema)}
+    if given.get("resume") != "true" or "output_dir" not in given or not {"resume", "output_dir"} <= names:
+        return []
+    folder = Path(given["output_dir"].strip("'\""))
+    text = next((path.read_text() for name in _FILES if (path := folder / name).is_file()), "")
+    started = words_in_comment(text) or _task_and_file(text)
+    task = next((word.partition("=")[2] for word in started if _key(word) == "task"), None)
+    if None not in (task, given.get("task")) and task != given["task"]:
+        raise OutputError(
+            f"output_dir: {folder} was started with task '{task}', not '{given['task']}'; leave out task=, or use another "
+            "output_dir"
+        )
+    return _without(started, given.keys() | _OF_ONE_SESSION, any(_key(word) == _CONFIG_DIR for word in words))
+
+
+def _without(started: Sequence[str], fields: Set[str], has_config_dir: bool) -> list[str]:
+    """Return the words that do not set these fields, and without folders of tasks if the command line has its own."""
+    kept, words = [], iter(started)
+    for word in words:
+        if word == _CONFIG_DIR:
+            folder = next(words)
+            kept += [] if has_config_dir else [word, folder]
+        elif _key(word) not in fields:
+            kept.append(word)
+    return kept
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
+
+
+def _task_and_file(text: str) -> list[str]:
+    """Overrides of the task and the source file in a configuration that Python code has written."""
+    content: Any = yaml.safe_load(text) or {}
+    task, path = content.get("task", {}).get("preset"), content.get("input_file")
+    return [f"{name}={quoted(value)}" for name, value in (("task", task), ("input_file", path)) if value]
