@@ -86,7 +86,9 @@ def unknown_field(script: str, place: str, siblings: list[str], full_name: str =
     """
     full_name = full_name or place
     name = place.rpartition(".")[2]
-    near = next(iter(get_close_matches(name, siblings, n=1)), None) or nearest_field(script, name)
+    near = next(iter(get_close_matches(name, siblings, n=1)), None)
+    if near is None and full_name == place:  # The name of a field, not of a group.
+        near = nearest_field(script, name)
     hint = f" (did you mean '{near}'?)" if near else f"; fields: {', '.join(siblings) or 'none'}"
     return f"{full_name}: {SCRIPT_VERBS[script]} has no such field{hint}{owners_text(full_name, script)}"
 
