@@ -72,7 +72,7 @@ def measure_isaaclab(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, i
     from isaaclab_mimic_ext.envs.isaaclab import compat
     from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, prepare_env_cfg
 
-    env_cfg = compat.load_env_cfg(import_registered(task_id, sim), sim.physics)
+    env_cfg = compat.load_env_cfg(import_registered(task_id, sim), sim)
     success_term = prepare_env_cfg(env_cfg, task_id, sim, num_envs, "cpu")
     env_cfg.recorders = ActionStateRecorderManagerCfg()
     env_cfg.recorders.dataset_export_dir_path = tempfile.mkdtemp()
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--input-file", required=True, help="annotated source demos of the task")
     parser.add_argument("--num-envs", type=integers, default=[4, 16])
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--physics", choices=("default", "newton"), default="newton")
+    parser.add_argument("--physics", default="default", help="value of sim.physics, e.g. ovphysx or newton")
     parser.add_argument(
         "--only", choices=GENERATORS, help="measure one generator in this process and print one line of JSON"
     )

@@ -1,9 +1,12 @@
 """Command lines in messages: complete, so that they can be pasted into a shell, in any folder."""
 
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +100,43 @@ def in_quotes(text: str) -> str:
     """Quote a value for Hydra's grammar."""
     closed = re.sub(r"(\\+)('|\Z)", r"\1\1\2", text)  # In Hydra's grammar, `\\` is a backslash only before a quote.
     return "'" + closed.replace("'", r"\'") + "'"
+
+
+_MAX_ANCESTORS = 6
+"""Number of parent processes among which Isaac Lab's launcher is searched for: it may start other launchers."""
+
+
+def isaaclab_launcher() -> tuple[str, ...]:
+    """Words that start a script as this process was started: `isaaclab.sh -p` (sources) or `isaaclab -p` (package of PyPI).
+
+    Empty if Isaac Lab did not start this process. Programs that the shell finds have their names, others absolute paths.
+    """
+    found: tuple[str, ...] = ()
+    pid = os.getppid()
+    for _ in range(_MAX_ANCESTORS):
+        process = Path(f"/proc/{pid}")
+        try:
+            words = (process / "cmdline").read_text(errors="replace").split("\0")
+            folder = os.readlink(process / "cwd")
+            pid = int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        except OSError:
+            break
+        for index, (word, following) in enumerate(pairwise(words)):
+            if Path(word).name in ("isaaclab.sh", "isaaclab") and following in ("-p", "--python"):
+                found = (*_launcher_words(words[: index + 1], folder), "-p")
+                break
+    return found
+
+
+def _launcher_words(words: Sequence[str], folder: str) -> tuple[str, ...]:
+    """Words that start a launcher, of the words `interpreter launcher` or `interpreter -m launcher` in a folder."""
+    if words[-2:-1] == ["-m"]:
+        return _program_name(words[0], folder), *words[-2:]
+    return (_program_name(words[-1], folder),)
+
+
+def _program_name(word: str, folder: str) -> str:
+    """Name of a program if the shell finds it by its name, otherwise its absolute path."""
+    path = os.path.abspath(os.path.join(folder, word))
+    is_found = os.path.abspath(shutil.which(os.path.basename(word)) or "") == path
+    return os.path.basename(word) if is_found or not os.path.exists(path) else path

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.datasets.replay import Replayed, recorded_engine, summar
 from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset
 from isaaclab_mimic_ext.datasets.split import Split, split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import ConfigError, InvalidDataset, choices
 from isaaclab_mimic_ext.files.stream import read_facts
@@ -103,7 +104,8 @@ def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
         UsageError: the file cannot be replayed on this engine, or the video cannot be written.
     """
     env_args = read_facts(cfg.input_file).env_args
-    if recorded_engine(env_args, cfg.sim) == "isaaclab":
+    if (engine := recorded_engine(env_args, cfg.sim)) == "isaaclab":
+        cfg.device = resolve_device(cfg.device, engine)[0]
         cfg.sim = launch(cfg.sim, cfg.device, cfg.headless, enable_cameras=False)
     results = replay_dataset(
         cfg.input_file,

@@ -15,12 +15,12 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from isaaclab_mimic_ext.command_lines import in_quotes
+from isaaclab_mimic_ext.command_lines import in_quotes, isaaclab_launcher
 from isaaclab_mimic_ext.config import SimCfg, TaskRef
-from isaaclab_mimic_ext.config.bounds import device_fault
+from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.hydra import REGISTERED_GROUP, conf_dir
-from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation
-from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
+from isaaclab_mimic_ext.envs.devices import resolve_device
+from isaaclab_mimic_ext.errors import ConfigError, choices
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def registered_fields(script: str, schema: type, argv: Sequence[str], config_dir
     composed = None if is_multirun(argv) else _compose_registered(script, schema, argv, config_dirs)
     if composed is None:
         return {}
-    if fault := device_fault(composed.device):
+    if fault := scene_device_fault(composed.device):
         raise ConfigError(f"device: {fault}")
     sim = OmegaConf.to_object(composed.sim)
     assert isinstance(sim, SimCfg)
@@ -78,40 +78,34 @@ def _to_single_value_sweep(word: str) -> str:
 
 
 def _may_run_isaaclab(argv: Sequence[str]) -> bool:
-    if any(re.match(r"\+{0,2}(task|sim|sim\.engine)=.*isaaclab|\+{0,2}task\.id=", word) for word in argv):
+    if any(re.match(r"\+{0,2}(task|sim|sim\.engine)=.*isaaclab|\+{0,2}(task\.id|sim\.physics)=", word) for word in argv):
         return True
     engines = [word.partition("=")[2] for word in argv if re.match(r"\+{0,2}sim(\.engine)?=", word)]
-    if engines and not any("auto" in engine for engine in engines):
-        return False
-    try:
-        find_installation()
-    except SimulatorUnavailable:
-        return False
-    return True
+    return bool(isaaclab_launcher()) and all("auto" in engine for engine in engines)
 
 
 def start_engine(cfg: Any) -> None:
-    """Launch Isaac Lab if the command's scene runs on it, and set `cfg.sim` to the resolved engine and physics."""
+    """Launch Isaac Lab if the command's scene runs on it, and set `cfg.sim` and `cfg.device` to their resolved values."""
     task, sim = getattr(cfg, "task", None), getattr(cfg, "sim", None)
     if not isinstance(task, TaskRef) or not isinstance(sim, SimCfg):
         return
-    from isaaclab_mimic_ext.envs.factory import choose_engine, isaaclab_scene
+    from isaaclab_mimic_ext.envs.factory import ENGINE_TITLES, choose_engine, isaaclab_scene
 
     engine, reason = choose_engine(sim, task.name)
+    cfg.device, device_reason = resolve_device(cfg.device, engine)
     if engine == ENGINE:
         if not task.is_registered:
             isaaclab_scene(task.name)  # Fails before the launch, which takes long.
-        if sim.engine != ENGINE:
-            log.info("sim=auto: running on Isaac Lab (%s)", reason)
         cfg.sim = _launch(cfg, sim)
-        if cfg.sim.physics != sim.physics:
-            log.info("Running Isaac Lab on Newton (sim.physics=newton), because Isaac Sim is not installed")
     elif sim.launcher_args:
         log.warning(
             "sim.launcher_args: ignored by engine '%s' (got %s); remove these flags, or use sim=isaaclab",
             engine,
             " ".join(sim.launcher_args),
         )
+    physics = f", physics {cfg.sim.physics}" if engine == ENGINE else ""
+    title = ENGINE_TITLES.get(engine, engine)
+    log.info("Running on %s (%s)%s, device %s (%s)", title, reason, physics, cfg.device, device_reason)
 
 
 def _launch(cfg: Any, sim: SimCfg) -> SimCfg:
@@ -119,7 +113,8 @@ def _launch(cfg: Any, sim: SimCfg) -> SimCfg:
     from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 
     needs_window = getattr(cfg, "teleop_device", None) == "keyboard"
-    return launch(sim, cfg.device, cfg.headless, getattr(cfg, "enable_cameras", False), needs_window)
+    device = resolve_device(cfg.device, ENGINE)[0]
+    return launch(sim, device, cfg.headless, getattr(cfg, "enable_cameras", False), needs_window)
 
 
 def _compose_registered(script: str, schema: type, argv: Sequence[str], config_dirs: Sequence[Path]) -> DictConfig | None:

@@ -18,7 +18,8 @@ from isaaclab_mimic_ext.config.groups import ADDED, all_groups, groups_of
 from isaaclab_mimic_ext.config.help import nearest_field, owners_have_it, owners_text
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.task import GYM_ID
-from isaaclab_mimic_ext.envs.isaaclab.installation import KNOWN_FLAGS, OTHER_ENGINE, launcher_flags
+from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE
+from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import KNOWN_FLAGS, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 
 _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
@@ -27,6 +28,8 @@ _OTHER_NAMES_OF = {script: {"--dataset_file": "input_file"} for script in ("repl
 """Name of a script -> flags that have a different meaning than in `_OTHER_NAMES`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
+_ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
+"""Words that select presets in Isaac Lab's own commands: `physics=newton_mjwarp renderer=ovrtx presets=rgb,depth`."""
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _INTERPOLATION = re.compile(r"\$\{(\w+)\}")
@@ -72,6 +75,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
             raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
         if given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
+        if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
+            value = f"[{value}]"
         prefix = _group_prefix(prefix, key, value, schema)
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
@@ -241,7 +246,7 @@ def _full_key(key: str, schema: type) -> str:
     names, head = _names(schema), key.split(".", 1)[0]
     if key == "task" and "task_name" in names:
         return "task_name"
-    if head == "env" and "sim" in names:
+    if "sim" in names and (head == "env" or key in _ISAACLAB_SELECTORS):
         return f"sim.{key}"
     settings = get_type_hints(get_type_hints(schema).get(_DATAGEN, object))
     name = key.removeprefix(f"{_DATAGEN}.")

@@ -7,13 +7,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
+from isaaclab_mimic_ext.command_lines import isaaclab_launcher
 from isaaclab_mimic_ext.config import SCRIPT_VERBS
-
-_MAX_ANCESTORS = 4
-"""Number of parent processes among which `isaaclab.sh` is searched for: it may start Isaac Sim's own launcher script."""
 
 
 def find_program() -> Callable[[str], Sequence[str]]:
@@ -32,25 +29,8 @@ def find_program() -> Callable[[str], Sequence[str]]:
 
 
 def _interpreter() -> tuple[str, ...]:
-    if launcher := _isaaclab_sh():
-        return launcher, "-p"
+    if launcher := isaaclab_launcher():
+        return launcher
     names = (name for name in ("python", "python3") if shutil.which(name))
     is_found = (name for name in names if os.path.abspath(shutil.which(name) or "") == sys.executable)
     return (next(is_found, sys.executable),)
-
-
-def _isaaclab_sh() -> str | None:
-    """Return the path of the `isaaclab.sh -p` that started this process, None if the process was started differently."""
-    pid = os.getppid()
-    for _ in range(_MAX_ANCESTORS):
-        process = Path(f"/proc/{pid}")
-        try:
-            words = (process / "cmdline").read_text(errors="replace").split("\0")
-            folder = os.readlink(process / "cwd")
-            pid = int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-        except OSError:
-            return None
-        for word, following in pairwise(words):
-            if Path(word).name == "isaaclab.sh" and following in ("-p", "--python"):
-                return os.path.abspath(os.path.join(folder, word))
-    return None

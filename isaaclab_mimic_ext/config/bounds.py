@@ -174,6 +174,15 @@ def range_fault(value: Sequence[float]) -> str | None:
     return f"must be [lowest, highest] (got {list(value)})"
 
 
+AUTO = "auto"
+"""Device of a scene: a CUDA device if the engine and the machine have one, otherwise the CPU."""
+
+
+def scene_device_fault(value: str) -> str | None:
+    """Return the fault of the device of a scene: `auto`, or the name of a torch device."""
+    return None if value == AUTO else device_fault(value)
+
+
 def device_fault(value: str) -> str | None:
     """Return the fault of the name of a torch device, which must exist on this machine; None if it is valid."""
     import torch

@@ -5,7 +5,7 @@ from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING
 
-from isaaclab_mimic_ext.config.bounds import bounded, device_fault, file_rule, folder_rule, suffix_rule
+from isaaclab_mimic_ext.config.bounds import AUTO, bounded, file_rule, folder_rule, scene_device_fault, suffix_rule
 from isaaclab_mimic_ext.config.task import (
     MAX_SEED,
     BudgetCfg,
@@ -32,8 +32,8 @@ class SceneCfg:
 
     task: TaskRef = field(default_factory=TaskRef)
     sim: SimCfg = field(default_factory=SimCfg)
-    device: str = bounded("cpu", rule=device_fault)
-    """Device of all tensors: `cpu`, `cuda` or `cuda:<index>`."""
+    device: str = bounded(AUTO, rule=scene_device_fault)
+    """Device of all tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if the engine and the machine have it)."""
     headless: bool = False
     """Isaac Lab: open no window. The other engines never open one."""
 
@@ -417,8 +417,8 @@ class ReplayDemosCfg:
     """Number of demos shown side by side in the video."""
     overwrite: bool = False
     """Replace an existing output file."""
-    device: str = bounded("cpu", rule=device_fault)
-    """Device of all tensors: `cpu`, `cuda` or `cuda:<index>`."""
+    device: str = bounded(AUTO, rule=scene_device_fault)
+    """Device of all tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if the engine and the machine have it)."""
     headless: bool = False
     """Isaac Lab: open no window. The other engines never open one."""
     json: bool = False

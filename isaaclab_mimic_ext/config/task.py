@@ -259,12 +259,17 @@ class SimCfg:
     """Engine that simulates the scene."""
 
     engine: str = "auto"
-    """`mujoco`, `kinematic` (no physics), `isaaclab`, or `auto` (`isaaclab` if it is installed and has
-    the task, else `mujoco`)."""
+    """`mujoco`, `kinematic` (no physics), `isaaclab`, or `auto` (`isaaclab` if `isaaclab -p` started the
+    process, else `mujoco`)."""
     num_threads: int = bounded(0, at_least=0, remedy="0 means one per core")
     """MuJoCo: number of physics threads; 0: one per core."""
     physics: str = "default"
-    """Isaac Lab: `default` (physics engine of the env's configuration) or `newton` (runs without Isaac Sim)."""
+    """Isaac Lab: `default` (that of the env's configuration with Isaac Sim, `ovphysx` without), `ovphysx` (PhysX without
+    Isaac Sim), `newton` (without Isaac Sim), or another physics preset of the env; `physics=ovphysx` is short for it."""
+    renderer: str | None = None
+    """Isaac Lab 3: renderer preset of the env's cameras; `renderer=newton_renderer` is short for it."""
+    presets: list[str] = field(default_factory=list)
+    """Isaac Lab 3: other presets of the env; `presets=rgb,depth` is short for it."""
     robot_usd: str | None = None
     """Isaac Lab: local USD file of the robot; null: the file on NVIDIA's servers."""
     env: dict[str, Any] = field(default_factory=dict)

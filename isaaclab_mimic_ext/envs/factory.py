@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from isaaclab_mimic_ext.command_lines import isaaclab_launcher
 from isaaclab_mimic_ext.config import EventCfg, EventsCfg, MimicEnvCfg, SceneCfg, SimCfg
-from isaaclab_mimic_ext.config.bounds import device_fault
+from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.isaaclab.installation import find_installation, isaaclab_module, resolve_physics
+from isaaclab_mimic_ext.envs.devices import resolve_device
+from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
@@ -48,8 +50,8 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
     engine, reason = choose_engine(sim, task.name)
-    log.info("sim=auto: running on %s (%s)", _ENGINE_TITLES[engine], reason)
-    return _ENGINES[engine](task, sim, events, num_envs, device)
+    log.info("sim=auto: running on %s (%s)", ENGINE_TITLES[engine], reason)
+    return _ENGINES[engine](task, sim, events, num_envs, resolve_device(str(device), engine)[0])
 
 
 _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
@@ -60,29 +62,30 @@ _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
 }
 
 
-_ENGINE_TITLES = {"mujoco": "MuJoCo", "isaaclab": "Isaac Lab"}
+ENGINE_TITLES = {"mujoco": "MuJoCo", "isaaclab": "Isaac Lab", "kinematic": "kinematic engine"}
 
 
 def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
-    """Engine for a task, and the reason. `auto` selects Isaac Lab if it can run and has the task, else MuJoCo.
+    """Engine for a task, and the reason.
 
-    Raises:
-        SimulatorUnavailable: `sim` contains a setting that only Isaac Lab has, and Isaac Lab cannot run.
+    `auto` selects Isaac Lab if `isaaclab.sh -p` or `isaaclab -p` started this process, or if the task or a setting of `sim`
+    is for Isaac Lab; otherwise MuJoCo.
     """
     if sim.engine != "auto":
         return sim.engine, f"sim={sim.engine}"
     if task_name == "isaaclab":
         return "isaaclab", "the task is registered with Isaac Lab"
-    if isaaclab_module(task_name) is None:
-        return "mujoco", "the task has no scene for Isaac Lab"
-    try:
-        installation = find_installation()
-        physics = resolve_physics(installation, sim.physics)
-    except SimulatorUnavailable as error:
-        if sim.physics != "default" or sim.robot_usd is not None:
-            raise
-        return "mujoco", str(error).removeprefix("sim.engine: ").partition("; ")[0]
-    return "isaaclab", "with Isaac Sim" if installation.needs_kit(physics) else "on Newton, without Isaac Sim"
+    if launcher := isaaclab_launcher():
+        return "isaaclab", f"started by `{' '.join(launcher)}`"
+    if settings := _isaaclab_settings(sim):
+        return "isaaclab", f"{settings[0]} is set, which only Isaac Lab has"
+    return "mujoco", "not started by `isaaclab -p`"
+
+
+def _isaaclab_settings(sim: SimCfg) -> list[str]:
+    """Fields of `sim` that only Isaac Lab has and that differ from their defaults."""
+    names = ("physics", "renderer", "presets", "robot_usd")
+    return [f"sim.{name}" for name in names if getattr(sim, name) != getattr(SimCfg(), name)]
 
 
 def isaaclab_scene(task_name: str) -> str:
@@ -110,11 +113,11 @@ def make_env(
 
     Args:
         task: a task from `load_task`, or an instance of your own subclass of `Task`.
-        engine: `auto` (Isaac Lab if it can run and has the task, else MuJoCo), `mujoco`, `kinematic` (no physics),
-            `isaaclab`, or the settings of an engine.
+        engine: `auto` (Isaac Lab if the process was started by `isaaclab -p`, else MuJoCo), `mujoco`, `kinematic` (no
+            physics), `isaaclab`, or the settings of an engine.
         events: randomization at each reset, name -> `EventCfg`; None: the randomization of the task's configuration.
         num_envs: N.
-        device: device of the tensors: `cpu`, `cuda` or `cuda:<index>`.
+        device: device of the tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if engine and machine have it).
 
     Raises:
         ConfigError: the engine is unknown, or `task`, `events`, `num_envs` or `device` are invalid.
@@ -130,6 +133,8 @@ def make_env(
         # The task of the env must contain the randomization that the env uses.
         task = copy(task)
         task.config = replace(task.config, events=dict(events))
+    if sim.engine != "auto":
+        device = resolve_device(str(device), sim.engine)[0]
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
 
 
@@ -140,7 +145,7 @@ def _check_arguments(task: Any, num_envs: Any, device: Device) -> None:
     check_definition(task)
     if not isinstance(num_envs, int) or num_envs < 1:
         raise ConfigError(f"num_envs: must be an integer >= 1 (got {num_envs!r})")
-    if (fault := device_fault(str(device))) is not None:
+    if (fault := scene_device_fault(str(device))) is not None:
         raise ConfigError(f"device: {fault}")
 
 
@@ -212,11 +217,12 @@ def make_registered(task_id: str, sim: SimCfg, num_envs: int, device: Device = "
     sim = _launch_isaaclab(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, make_isaaclab_env
 
-    return make_isaaclab_env(import_registered(task_id, sim), sim, num_envs, str(device))
+    device = resolve_device(str(device), "isaaclab")[0]
+    return make_isaaclab_env(import_registered(task_id, sim), sim, num_envs, device)
 
 
 def _launch_isaaclab(sim: SimCfg, device: Device) -> SimCfg:
     """Launch Isaac Lab and return its resolved settings. If a script has already launched it, nothing is launched."""
     from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 
-    return launch(sim, str(device), headless=True, enable_cameras=False)
+    return launch(sim, resolve_device(str(device), "isaaclab")[0], headless=True, enable_cameras=False)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -29,8 +30,10 @@ def import_mujoco(with_batches: bool = False) -> ModuleType:
         if with_batches:
             import mujoco.batch
     except ImportError as error:
+        # Newton 1.6 of Isaac Lab 3.0 requires MuJoCo 3.12.
+        place = " in an environment without Isaac Lab 3.0" if find_spec("isaaclab_newton") is not None else ""
         raise SimulatorUnavailable(
-            f"mujoco: requires MuJoCo >= 3.17 ({error}); install with `pip install isaaclab-mimic-ext[mujoco]`"
+            f"mujoco: requires MuJoCo >= 3.17 ({error}); install with `pip install isaaclab-mimic-ext[mujoco]`{place}"
         ) from error
     except Exception as error:  # The import loads the OpenGL bindings of MUJOCO_GL, which raise many types of errors.
         raise SimulatorUnavailable(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.forked_scripts import ROOT, Ended, Scripts, open_scripts
-from tests.isaaclab_standin import V2_2, V3_0, write_isaaclab
+from tests.isaaclab_standin import V2_2, write_isaaclab
 from tests.processes import HANG_S
 
 MIMIC = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
@@ -92,12 +92,10 @@ def test_embedded_engine_launches_nothing_and_warns_about_launcher_flags(scripts
     assert "sim.launcher_args: ignored by engine 'kinematic' (got --xr)" in done.stderr
 
 
-def test_auto_selects_isaaclab_if_it_can_run_and_has_the_task(scripts: Scripts, isaaclab: Path) -> None:
+def test_auto_selects_mujoco_although_isaaclab_is_installed(scripts: Scripts, isaaclab: Path) -> None:
     done = scripts.run(SHOW, packages=isaaclab)
-    assert config_of(done)["sim"]["engine"] == "isaaclab"
-    assert "sim=auto: running on Isaac Lab (with Isaac Sim)" in done.stderr
-    done = scripts.run(SHOW, "task=stack_cube", packages=isaaclab)
     assert (config_of(done)["sim"]["engine"], "STARTED" in done.stdout) == ("auto", False)
+    assert "Running on MuJoCo (not started by `isaaclab -p`), device cpu" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -185,8 +183,9 @@ BAD_INPUT = [
     (["task=stack_cube", "sim=isaaclab"],
      "SimulatorUnavailable: sim.engine: task 'stack_cube' has no scene for Isaac Lab (tasks/stack_cube/isaaclab/); use "
      "sim=mujoco"),
-    (["sim=isaaclab", "sim.physics=newton"],
-     "ConfigError: sim.physics: 'newton' requires Isaac Lab 3 (got 2.3); use sim.physics=default"),
+    (["sim=isaaclab", "physics=newton_mjwarp"],
+     "ConfigError: sim.physics: 'newton_mjwarp' requires Isaac Lab 3 (got 2.3); use sim.physics=default"),
+    (["sim=isaaclab", "presets=rgb"], "ConfigError: sim.presets: requires Isaac Lab 3 (got 2.3); remove it"),
     (["sim=isaaclab", "--rendering_mode", "nice"],
      "ConfigError: sim.launcher_args: argument --rendering_mode: invalid choice: 'nice'"),
     (["--rendering_mod", "nice"], "ConfigError: --rendering_mod: generate has no such flag"),
@@ -230,9 +229,11 @@ def test_missing_isaaclab_is_reported_in_one_line(words: list[str], message: str
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (V2_2, "must be 2.3 or later (got extension 0.45.9); update it, or use sim=mujoco"),
+        (
+            V2_2,
+            "is not a supported release (found extension 0.45.9); supported: 2.3 and 3.x; install one of them, or use",
+        ),
         ("0.54.2", "Isaac Lab is installed without a simulator: requires Isaac Sim; install it"),
-        (V3_0, "requires Isaac Sim, or isaaclab_newton and newton; install it"),
     ],
 )
 def test_isaaclab_that_cannot_run_is_refused_and_not_selected_by_auto(

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 _PACKAGES = Path(__file__).parent / "packages"
-V2_3, V2_2, V3_0 = "0.54.2", "0.45.9", "6.1.16"
-"""Versions of the extension `isaaclab` in releases 2.3, 2.2 and 3.0."""
+V2_3, V2_2 = "0.54.2", "0.45.9"
+"""Versions of the extension `isaaclab` in releases 2.3 and 2.2."""
 
 
 def write_isaaclab(folder: Path, version: str = V2_3, with_sim: bool = True) -> Path:

@@ -10,8 +10,8 @@ from isaaclab_mimic_ext.commands.launch import is_multirun
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import nearest_field
-from isaaclab_mimic_ext.envs.isaaclab import installation as flags
-from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, resolve_physics
+from isaaclab_mimic_ext.envs.isaaclab import launcher_flags as flags
+from isaaclab_mimic_ext.envs.isaaclab.installation import Installation
 from isaaclab_mimic_ext.envs.isaaclab.launch import launcher_words
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
@@ -32,6 +32,13 @@ def test_gym_id_may_begin_with_a_module() -> None:
 @pytest.mark.parametrize("task", ["desktop_organizer", "stack_cube_mimicgen_d0", "mine-v2b"])
 def test_other_names_select_included_tasks(task: str) -> None:
     assert translate(["--task", task], GENERATE) == [f"task={task}"]
+
+
+def test_selectors_of_isaaclabs_commands_select_presets() -> None:
+    words = ["physics=newton_mjwarp", "renderer=ovrtx", "presets=rgb,depth"]
+    assert translate(words, GENERATE) == ["sim.physics=newton_mjwarp", "sim.renderer=ovrtx", "sim.presets=[rgb,depth]"]
+    assert translate(["sim.presets=rgb"], GENERATE) == ["sim.presets=[rgb]"]
+    assert translate(["presets=[rgb]"], GENERATE) == ["sim.presets=[rgb]"]
 
 
 def test_script_without_a_scene_does_not_change_a_gym_id() -> None:
@@ -105,15 +112,6 @@ def test_contradicting_settings_of_the_window_are_refused() -> None:
         ConfigError, match=r"^headless: must be false with --viz=kit, which opens a window \(got true\); remove one"
     ):
         launcher_words(KIT_3, ["--viz=kit"], "cpu", headless=True, enable_cameras=False)
-
-
-def test_without_isaac_sim_only_newton_is_available() -> None:
-    assert resolve_physics(Installation(True, False, True), "default") == "newton"
-    assert resolve_physics(KIT_3, "default") == "default"
-    assert resolve_physics(KIT_3, "newton") == "newton"
-    assert not KIT_3.needs_kit("newton")
-    with pytest.raises(SimulatorUnavailable, match="isaaclab_newton and newton, which are not installed"):
-        resolve_physics(Installation(True, True, False), "newton")
 
 
 @pytest.mark.parametrize(

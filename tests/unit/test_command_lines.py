@@ -92,21 +92,38 @@ def test_module_and_scripts_keep_their_interpreter(monkeypatch: pytest.MonkeyPat
     assert find_program()("split")[0] in ("python", "python3")
 
 
-def test_launcher_of_isaaclab_is_kept(tmp_path: Path) -> None:
-    """The launcher starts Python as a child: it is found among the ancestors of the process."""
-    launcher = tmp_path / "isaaclab.sh"
-    launcher.write_text(f'#!/bin/bash\nshift\n"{sys.executable}" "$@"\nexit $?\n')
+LAUNCHER = f'#!/bin/bash\nshift\n"{sys.executable}" "$@"\nexit $?\n'
+"""Starts Python as a child, as Isaac Lab's launchers do: they are found among the ancestors of the process."""
+
+
+def printed_by(command: list[str], folder: Path) -> list[str]:
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    return done.stdout.strip().split("|")
+
+
+@pytest.mark.parametrize("name", ["isaaclab.sh", "isaaclab"])
+def test_launcher_of_isaaclab_is_kept(name: str, tmp_path: Path) -> None:
+    launcher = tmp_path / name
+    launcher.write_text(LAUNCHER)
     launcher.chmod(stat.S_IRWXU)
     code = "import sys; sys.argv[0] = 'scripts/train.py'; from isaaclab_mimic_ext.commands.program import find_program as f"
-    shown = subprocess.run(
-        ["./isaaclab.sh", "-p", "-c", f"{code}; print(*f()('report'), sep='|')"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ).stdout
-    assert shown.strip().split("|") == [str(launcher), "-p", str(tmp_path / "scripts" / "report.py")]
+    shown = printed_by([f"./{name}", "-p", "-c", f"{code}; print(*f()('report'), sep='|')"], tmp_path)
+    assert shown == [str(launcher), "-p", str(tmp_path / "scripts" / "report.py")]
+
+
+@pytest.mark.parametrize("name", ["isaaclab.sh", "isaaclab"])
+def test_auto_selects_isaaclab_if_its_launcher_started_the_process(name: str, tmp_path: Path) -> None:
+    launcher = tmp_path / name
+    launcher.write_text(LAUNCHER)
+    launcher.chmod(stat.S_IRWXU)
+    code = (
+        "from isaaclab_mimic_ext.envs.factory import choose_engine as c; from isaaclab_mimic_ext.config import SimCfg as S; "
+        "print(*c(S(), 'stack_cube'), *c(S(engine='kinematic'), 'stack_cube'), sep='|')"
+    )
+    shown = printed_by([f"./{name}", "-p", "-c", code], tmp_path)
+    assert shown == ["isaaclab", f"started by `{launcher} -p`", "kinematic", "sim=kinematic"]
 
 
 def test_messages_build_their_command_lines() -> None:

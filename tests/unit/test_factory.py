@@ -6,7 +6,8 @@ from importlib.util import find_spec
 import pytest
 
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.devices import resolve_device
+from isaaclab_mimic_ext.envs.factory import choose_engine, make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
@@ -23,6 +24,37 @@ def test_unknown_engine_names_the_choices() -> None:
 def test_isaaclab_is_said_to_be_missing() -> None:
     with pytest.raises(SimulatorUnavailable, match=r"Isaac Lab is not installed.*or use sim=mujoco"):
         make_env(TASK, SimCfg(engine="isaaclab"), {}, 1)
+
+
+@pytest.mark.parametrize(
+    ("sim", "task_name", "engine", "reason"),
+    [
+        (SimCfg(), "desktop_organizer", "mujoco", "not started by `isaaclab -p`"),
+        (SimCfg(), "isaaclab", "isaaclab", "the task is registered with Isaac Lab"),
+        (SimCfg(physics="ovphysx"), "desktop_organizer", "isaaclab", "sim.physics is set, which only Isaac Lab has"),
+        (SimCfg(presets=["rgb"]), "desktop_organizer", "isaaclab", "sim.presets is set, which only Isaac Lab has"),
+        (SimCfg(engine="kinematic", physics="newton"), "desktop_organizer", "kinematic", "sim=kinematic"),
+    ],
+)
+def test_engine_of_auto_follows_from_the_command(sim: SimCfg, task_name: str, engine: str, reason: str) -> None:
+    assert choose_engine(sim, task_name) == (engine, reason)
+
+
+@pytest.mark.parametrize(
+    ("device", "engine", "has_cuda", "expected"),
+    [
+        ("auto", "isaaclab", True, ("cuda:0", "this machine has a CUDA device")),
+        ("auto", "isaaclab", False, ("cpu", "this machine has no CUDA device")),
+        ("auto", "mujoco", True, ("cpu", "this engine runs on the CPU")),
+        ("cpu", "isaaclab", True, ("cpu", "device=cpu")),
+        ("cuda:1", "mujoco", True, ("cuda:1", "device=cuda:1")),
+    ],
+)
+def test_device_is_the_gpu_if_engine_and_machine_have_one(
+    device: str, engine: str, has_cuda: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_cuda)
+    assert resolve_device(device, engine) == expected
 
 
 def test_a_task_without_a_scene_for_isaaclab_is_said_to_have_none() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.isaaclab.compat import without_unset_fields
 from isaaclab_mimic_ext.envs.isaaclab.make import prepare_env_cfg
 from isaaclab_mimic_ext.errors import ConfigError
 
@@ -67,3 +68,12 @@ def test_substeps_that_are_not_a_multiple_of_the_update_interval_are_refused(
         return
     with pytest.raises(ConfigError, match=r"a multiple of solver_cfg\.update_data_interval 2, .*\(got 5\); set env\.sim"):
         prepare_env_cfg(cfg, ID, SimCfg(), 1, "cpu")
+
+
+def test_fields_that_are_none_are_set_and_others_are_checked_by_isaaclab() -> None:
+    """Isaac Lab refuses all values for such a field, e.g. the stiffness of the Franka's hand in release 3."""
+    hand = SimpleNamespace(stiffness=None, damping=4.0)
+    cfg = SimpleNamespace(robot=SimpleNamespace(actuators={"hand": hand}), tag=None)
+    values = {"robot": {"actuators": {"hand": {"stiffness": 1000.0, "damping": 5.0}}}, "tag": "a", "other": 1}
+    assert without_unset_fields(cfg, values) == {"robot": {"actuators": {"hand": {"damping": 5.0}}}, "other": 1}
+    assert (hand.stiffness, hand.damping, cfg.tag) == (1000.0, 4.0, "a")

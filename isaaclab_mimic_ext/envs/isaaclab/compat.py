@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.isaaclab.physics import select_presets
+from isaaclab_mimic_ext.errors import SimulatorUnavailable
 from isaaclab_mimic_ext.files.quaternions import WIDTH, Columns, first_columns
-
-NEWTON_PRESET = "newton_mjwarp"
-"""Name of the preset with the settings for Newton in the tasks of Isaac Lab 3."""
 
 
 @cache
@@ -75,6 +75,13 @@ def tensor(data: Any) -> Tensor:
     return data if isinstance(data, Tensor) else data.torch
 
 
+def listed_envs(env_ids: Any, num_envs: int, device: str) -> Tensor:
+    """Indices of envs (n,) int64 that Isaac Lab passes to a term: a tensor, or in release 3 a slice; None means all envs."""
+    if env_ids is None or isinstance(env_ids, slice):
+        return torch.arange(num_envs, device=device)[env_ids or slice(None)]
+    return torch.as_tensor(env_ids, device=device).long()
+
+
 def env_indices(env_ids: Tensor) -> Tensor:
     """Indices of envs (n,) in the integer type that Isaac Lab uses: int64 in 2.3, int32 in 3.0."""
     return env_ids.to(torch.int32 if quat_is_xyzw() else torch.int64)
@@ -88,17 +95,73 @@ def import_tasks() -> None:
         import isaaclab_mimic.envs  # noqa: F401
 
 
-def load_env_cfg(task_id: str, physics: str) -> Any:
-    """Registered configuration of a task, with presets resolved for `physics` (`default` or `newton`)."""
+def load_env_cfg(task_id: str, sim: SimCfg) -> Any:
+    """Registered configuration of a task, with the presets that `sim`, which is resolved, selects.
+
+    Raises:
+        ConfigError: the configuration does not have a selected preset.
+        SimulatorUnavailable: the configuration requires a package that is not installed.
+    """
     from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
 
-    with redirect_stdout(StringIO()):  # It prints the entry point that it reads.
-        env_cfg = load_cfg_from_registry(task_id, "env_cfg_entry_point")
-    if not quat_is_xyzw():
-        return env_cfg
-    from isaaclab_tasks.utils.hydra import resolve_presets
+    try:
+        with redirect_stdout(StringIO()):  # It prints the entry point that it reads.
+            env_cfg = load_cfg_from_registry(task_id, "env_cfg_entry_point")
+    except ImportError as error:
+        reason = str(error).split(". ")[0]
+        raise SimulatorUnavailable(f"task.id: '{task_id}' requires a package that is not installed: {reason}") from error
+    return select_presets(env_cfg, task_id, sim) if quat_is_xyzw() else env_cfg
 
-    return resolve_presets(env_cfg, (NEWTON_PRESET,) if physics == "newton" else ())
+
+def without_unset_fields(cfg: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Set the fields of a configuration that are None, and return the other `values`, for `from_dict`.
+
+    `from_dict` accepts for a field only the type of its present value, so it refuses all values for None.
+    """
+    rest: dict[str, Any] = {}
+    fields = cfg if isinstance(cfg, dict) else getattr(cfg, "__dict__", {})
+    for name, value in values.items():
+        field = fields.get(name, value)
+        if field is None and isinstance(cfg, dict):
+            cfg[name] = value
+        elif field is None:
+            setattr(cfg, name, value)
+        else:
+            rest[name] = without_unset_fields(field, value) if isinstance(value, Mapping) else value
+    return rest
+
+
+def set_spawn_property(properties: Any, name: str, value: Any) -> None:
+    """Set a property in the configuration of a spawner; in release 3, properties are a list of parts, one per engine."""
+    for part in properties if isinstance(properties, list) else [properties]:
+        if hasattr(part, name):
+            setattr(part, name, value)
+
+
+def rigid_body_properties(**values: Any) -> Any:
+    """Configuration of a rigid body's PhysX properties for a spawner."""
+    import isaaclab.sim as sim_utils
+
+    if not quat_is_xyzw():
+        return sim_utils.RigidBodyPropertiesCfg(**values)
+    from isaaclab_physx.sim.schemas import PhysxRigidBodyCfg
+
+    return PhysxRigidBodyCfg(**values)
+
+
+def apply_rigid_body_properties(prim_path: str, properties: Any) -> None:
+    """Write the properties of a spawner's configuration to a rigid body."""
+    from isaaclab.sim import schemas
+
+    if quat_is_xyzw():
+        schemas.apply_rigid_body_properties(prim_path, properties if isinstance(properties, list) else [properties])
+    else:
+        schemas.modify_rigid_body_properties(prim_path, properties)
+
+
+def joint_effort_limit(limit: Any) -> dict[str, Any]:
+    """Argument of an actuator's configuration for the largest effort of its joints in simulation [N m, N]."""
+    return {"joint_effort_limit" if quat_is_xyzw() else "effort_limit_sim": limit}
 
 
 def refresh_sensors(env: Any) -> None:
@@ -144,7 +207,7 @@ def write_joints(arm: Any, position: Tensor, velocity: Tensor, joint_ids: list[i
     if hasattr(arm, "write_joint_state_to_sim_index"):
         ids = {"joint_ids": joint_ids, "env_ids": env_ids.to(torch.int32)}
         arm.write_joint_state_to_sim_index(position=position, velocity=velocity, **ids)
-        arm.set_joint_position_target_index(target=position, **ids)
+        arm.actuators.target_command.set_position_index(value=position, **ids)
     else:
         arm.write_joint_state_to_sim(position, velocity, joint_ids, env_ids)
         arm.set_joint_position_target(position, joint_ids, env_ids)

@@ -1,7 +1,6 @@
 """Launch of Isaac Lab, once per process and before its modules are imported, and the end of a process that runs it.
 
-With Isaac Sim, the launch starts its application, Kit. Release 3 with Newton physics runs without Kit; there Isaac Lab's
-launcher would fail and is not called.
+With Isaac Sim, the launch starts its application, Kit. Release 3 runs without Kit on OvPhysX and on Newton.
 """
 
 import logging
@@ -10,20 +9,23 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.envs.isaaclab.installation import (
-    Installation,
-    find_installation,
-    parse_launcher_args,
-    replaced_command_line,
+from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, find_installation, is_installed
+from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import parse_launcher_args, replaced_command_line
+from isaaclab_mimic_ext.envs.isaaclab.physics import (
+    OVPHYSX,
+    launcher_physics,
+    needs_kit,
     resolve_physics,
+    use_ordinary_memory,
 )
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
+log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -32,6 +34,8 @@ class _Process:
 
     sim: SimCfg | None = None
     app: Any = None
+    runtime = ExitStack()
+    """Release 3: what its launcher started. Ends with the process."""
 
 
 def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, needs_window: bool = False) -> SimCfg:
@@ -41,13 +45,13 @@ def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, needs
         needs_window: a window that receives key presses is required; release 3 opens a window only on request.
 
     Raises:
-        SimulatorUnavailable: Isaac Lab is not installed, is too old, or does not start.
+        SimulatorUnavailable: Isaac Lab, or a part of it that `sim` requests, is not installed or does not start.
         ConfigError: this release does not support `sim`, or `headless` contradicts `sim.launcher_args`.
     """
     if _Process.sim is not None:
         return _Process.sim
     installation = find_installation()
-    resolved = replace(sim, engine="isaaclab", physics=resolve_physics(installation, sim.physics))
+    resolved = replace(sim, engine="isaaclab", physics=resolve_physics(installation, sim))
     if needs_window and not installation.has_sim:
         raise SimulatorUnavailable(
             "teleop_device: 'keyboard' requires Isaac Sim, whose window receives the keys, and Isaac Sim is not installed; "
@@ -55,17 +59,37 @@ def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, needs
         )
     words = launcher_words(installation, sim.launcher_args, device, headless, enable_cameras, needs_window)
     arguments = parse_launcher_args(words)
-    uses_kit_window = "kit" in (getattr(arguments, "visualizer", None) or ())
-    if uses_kit_window and not installation.has_sim:
-        raise SimulatorUnavailable(
-            "sim.launcher_args: --viz=kit requires Isaac Sim, which is not installed; choices: none, newton, rerun, viser"
+    visualizers = getattr(arguments, "visualizer", None) or ()
+    check_visualizers(visualizers)
+    uses_kit = needs_kit(installation, resolved.physics) or "kit" in visualizers
+    if uses_kit and resolved.physics == OVPHYSX:
+        raise ConfigError(
+            "sim.launcher_args: --viz=kit must not be combined with sim.physics=ovphysx, which runs without Isaac Sim; "
+            "use sim.physics=isaacsim_physx"
         )
-    if installation.needs_kit(resolved.physics) or uses_kit_window:
-        _Process.app = _start_kit(arguments, sim.launcher_args)
+    if installation.is_3:
+        _Process.app = _start_release_3(arguments, sim.launcher_args, resolved.physics, uses_kit)
     else:
-        _prepare_without_kit(arguments)
+        _Process.app = _start_release_2_3(arguments, sim.launcher_args)
     _Process.sim = resolved
     return resolved
+
+
+_VISUALIZERS = {
+    "kit": ("isaacsim", "Isaac Sim, which is not installed; choices: newton_gl, none, rerun, viser"),
+    "rerun": ("rerun", 'rerun, which is not installed; install with `pip install "isaaclab[rerun]==3.0.0"`'),
+    "viser": ("viser", 'viser, which is not installed; install with `pip install "isaaclab[viser]==3.0.0"`'),
+    "newton_gl": ("pyglet", "pyglet, which is not installed; install with `pip install pyglet imgui-bundle`"),
+    "newton_rtx": ("ovrtx", 'ovrtx, which is not installed; install with `pip install "isaaclab[ovrtx]==3.0.0"`'),
+}
+"""Visualizer -> package that it requires, and the end of the message if the package is missing."""
+
+
+def check_visualizers(names: Sequence[str]) -> None:
+    for name in names:
+        package, message = _VISUALIZERS.get(name, (None, ""))
+        if package is not None and not is_installed(package):
+            raise SimulatorUnavailable(f"sim.launcher_args: --viz={name} requires {message}")
 
 
 def launcher_words(
@@ -111,21 +135,56 @@ def end_process(exit_code: int) -> None:
     sys.stderr.flush()
     if exit_code == 0:
         _Process.app.close()
+        _Process.runtime.close()
     os._exit(exit_code)
 
 
-def _start_kit(arguments: Namespace, launcher_args: Sequence[str]) -> Any:
+def has_kit() -> bool:
+    """Return whether Isaac Sim's application runs in this process."""
+    return _Process.app is not None
+
+
+def _start_release_2_3(arguments: Namespace, launcher_args: Sequence[str]) -> Any:
     if getattr(arguments, "enable_pinocchio", False):
         import pinocchio  # type: ignore[import-not-found]  # noqa: F401  # Must be imported before Isaac Sim's copy.
-    try:
+    with _starting(launcher_args):
         from isaaclab.app import AppLauncher
 
-        # Isaac Sim reads these two flags from the command line.
-        read_by_kit = [word for word in launcher_args if word in ("--verbose", "--info")]
+        return AppLauncher(arguments).app
+
+
+def _start_release_3(arguments: Namespace, launcher_args: Sequence[str], physics: str, uses_kit: bool) -> Any:
+    """Start Kit and return its application; or prepare Isaac Lab without Kit for `physics`, and return None."""
+    for flag in sorted({word.partition("=")[0] for word in launcher_args} & {"--rendering_mode", "--enable_pinocchio"}):
+        log.warning("%s: ignored, because Isaac Lab 3 does not have this flag; remove it", flag)
+    values = {name: value for name, value in vars(arguments).items() if name not in ("rendering_mode", "enable_pinocchio")}
+    with _starting(launcher_args):
+        from isaaclab.app import launch_simulation
+
+        if uses_kit:
+            _Process.runtime.enter_context(launch_simulation(None, {**values, "require_kit": True}))
+            import omni.kit.app
+
+            return omni.kit.app.get_app()
+        from isaaclab.physics import PhysicsCfg
+
+        use_ordinary_memory()
+        _Process.runtime.enter_context(launch_simulation(PhysicsCfg(), {**values, "physics": launcher_physics(physics)}))
+        return None
+
+
+@contextmanager
+def _starting(launcher_args: Sequence[str]) -> Iterator[None]:
+    """Report errors of the launcher in one line, and pass the two flags that Isaac Sim reads from the command line."""
+    read_by_kit = [word for word in launcher_args if word in ("--verbose", "--info")]
+    try:
         with _preserved_handlers(), replaced_command_line(read_by_kit):
-            return AppLauncher(arguments).app
+            yield
     except (ImportError, KeyError, ValueError, RuntimeError) as error:
-        raise SimulatorUnavailable(f"sim.engine: Isaac Sim cannot be started: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise SimulatorUnavailable(f"sim.engine: Isaac Lab cannot be started: {reason}") from error
+    except SystemExit as ended:
+        raise SimulatorUnavailable("sim.engine: Isaac Sim cannot be started; its log above has the reason") from ended
 
 
 @contextmanager
@@ -141,16 +200,3 @@ def _preserved_handlers() -> Iterator[None]:
             signal.signal(number, handler)
         root.handlers[:] = root_handlers
         root.setLevel(level)
-
-
-def _prepare_without_kit(arguments: Namespace) -> None:
-    """Write the settings that Isaac Lab's launcher would write: Kit does not run, and the selected visualizers."""
-    from isaaclab.app import AppLauncher
-    from isaaclab.app.settings_manager import get_settings_manager
-
-    settings = get_settings_manager()
-    for name in ("needs_kit", "has_kit_cameras", "has_kit_visualizer", "has_ovrtx_renderer"):
-        settings.set_bool(f"/isaaclab/runtime/{name}", False)
-    if getattr(arguments, "visualizer_explicit", False):
-        disable_all = arguments.visualizer is None
-        AppLauncher.sync_visualizer_cli_settings_to_carb({**vars(arguments), "visualizer_disable_all": disable_all})

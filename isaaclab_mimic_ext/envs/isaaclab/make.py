@@ -16,8 +16,12 @@ from isaaclab_mimic_ext.config import EventCfg, SimCfg
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.isaaclab import mimic_fields_of
 from isaaclab_mimic_ext.envs.isaaclab import compat
+from isaaclab_mimic_ext.envs.isaaclab.assets import missing_assets
 from isaaclab_mimic_ext.envs.isaaclab.env import IsaacLabEnv
-from isaaclab_mimic_ext.envs.isaaclab.installation import PINOCCHIO, isaaclab_module
+from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
+from isaaclab_mimic_ext.envs.isaaclab.launch import has_kit
+from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import PINOCCHIO
+from isaaclab_mimic_ext.envs.isaaclab.physics import DEFAULT, ISAACSIM, check_runtime
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.task.folders import available_tasks
 
@@ -36,12 +40,19 @@ def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, eve
     import gymnasium  # Isaac Lab installs it.
     from isaaclab.envs import ManagerBasedRLMimicEnv
 
-    env_cfg = compat.load_env_cfg(task_id, sim.physics)
+    env_cfg = compat.load_env_cfg(task_id, sim)
     success_term = prepare_env_cfg(env_cfg, task_id, sim, num_envs, device)
     if events is not None and hasattr(env_cfg, "trial_events"):
         env_cfg.trial_events = events
-    with redirect_stdout(sys.stderr):  # Isaac Lab prints tables; stdout may have to be valid JSON.
-        env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
+    if compat.quat_is_xyzw():
+        check_runtime(env_cfg, task_id, has_kit())
+    try:
+        with redirect_stdout(sys.stderr):  # Isaac Lab prints tables; stdout may have to be valid JSON.
+            env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
+    except (OSError, ImportError, RuntimeError) as error:
+        if (fault := missing_assets(env_cfg.scene, task_id)) is None:
+            raise
+        raise fault from error
     if not isinstance(env, ManagerBasedRLMimicEnv):
         env.close()
         raise ConfigError(
@@ -64,11 +75,11 @@ def prepare_env_cfg(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, devi
     env_cfg.sim.device = device
     if sim.robot_usd is not None:
         env_cfg.scene.robot.spawn.usd_path = sim.robot_usd
-    if sim.physics == "newton":
-        # Otherwise Newton searches for the scenes at wrong prim paths.
+    if sim.physics not in (DEFAULT, ISAACSIM):
+        # Otherwise OvPhysX has the objects once for all scenes, and Newton searches for the scenes at wrong prim paths.
         env_cfg.scene.replicate_physics = True
     try:
-        env_cfg.from_dict(sim.env)
+        env_cfg.from_dict(compat.without_unset_fields(env_cfg, sim.env))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"env: not valid for '{task_id}': {error.args[0] if error.args else error}") from error
     _check_substeps(env_cfg.sim, task_id)
@@ -116,13 +127,12 @@ def registered_fields(task_id: str, sim: SimCfg) -> dict[str, Any]:
     """`datagen_config`, `subtask_configs` and `task_constraint_configs` of a registered Mimic task, as plain containers.
 
     Raises:
-        ConfigError: the task is not registered, is not a Mimic task, has no success term, or does not support `sim.physics`.
+        ConfigError: the task is not registered, is not a Mimic task, or has no success term or selected preset.
     """
     gym_id = import_registered(task_id, sim)
-    env_cfg = compat.load_env_cfg(gym_id, sim.physics)
+    env_cfg = compat.load_env_cfg(gym_id, sim)
     fields = mimic_fields_of(env_cfg)
     success_term_of(env_cfg, gym_id)
-    _check_physics(env_cfg, gym_id, sim)
     return fields
 
 
@@ -148,14 +158,24 @@ def import_registered(task_id: str, sim: SimCfg) -> str:
         _import_user_module(module)
     if not gym_id:
         raise ConfigError(f"task.id: must be the gym id of a Mimic task (got no value); choices: {', '.join(mimic_ids())}")
-    if gym_id not in _registry():
+    if gym_id in _registry():
+        return gym_id
+    if (current := _renamed(gym_id)) is None:
         raise ConfigError(f"task.id: '{gym_id}' is not registered with Isaac Lab; {choices(gym_id, mimic_ids())}")
-    return gym_id
+    log.info("task.id: '%s' has the name '%s' in this release of Isaac Lab", gym_id, current)
+    return current
+
+
+def _renamed(gym_id: str) -> str | None:
+    """Id of a task of release 2.3 in release 3, where most ids lost `-v0` and some begin with `IsaacContrib`."""
+    stem = gym_id.removesuffix("-v0")
+    names = (stem, stem.replace("Isaac-", "IsaacContrib-", 1))
+    return next((name for name in names if name in _registry()), None)
 
 
 def mimic_ids() -> list[str]:
-    """Gym ids of the registered Mimic tasks: the ids that contain `Mimic`."""
-    return sorted(gym_id for gym_id in _registry() if "Mimic" in gym_id)
+    """Gym ids of the registered Mimic tasks: the ids that contain `Mimic` or `Skillgen`."""
+    return sorted(gym_id for gym_id in _registry() if "Mimic" in gym_id or "Skillgen" in gym_id)
 
 
 def _registry() -> dict[str, Any]:
@@ -174,15 +194,6 @@ def _import_user_module(module: str) -> None:
             f"task.id: module '{module}' not found in {', '.join(sys.path[:3])}, ...; check its name, or add its folder to "
             "PYTHONPATH"
         ) from error
-
-
-def _check_physics(env_cfg: Any, gym_id: str, sim: SimCfg) -> None:
-    physics = type(getattr(env_cfg.sim, "physics", None)).__name__
-    if sim.physics == "newton" and not physics.startswith("Newton"):
-        raise ConfigError(
-            f"sim.physics: 'newton' requires a task with settings for Newton, and '{gym_id}' has none; use "
-            "sim.physics=default, which requires Isaac Sim"
-        )
 
 
 def task_yaml(name: str) -> dict[str, Any]:

@@ -16,7 +16,12 @@ from isaaclab.utils import configclass
 from isaaclab_assets.robots.franka import FRANKA_PANDA_HIGH_PD_CFG
 
 from isaaclab_mimic_ext.envs.isaaclab import tabletop_mdp as mdp
-from isaaclab_mimic_ext.envs.isaaclab.compat import quat_is_xyzw
+from isaaclab_mimic_ext.envs.isaaclab.compat import (
+    joint_effort_limit,
+    quat_is_xyzw,
+    rigid_body_properties,
+    set_spawn_property,
+)
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import (
     ARM_JOINTS,
     FINGER_JOINTS,
@@ -146,7 +151,8 @@ def panda_cfg(arm: Arm) -> Any:
     """Configuration of a Panda with the controller gains of the MuJoCo model, so that it follows targets equally."""
     robot = FRANKA_PANDA_HIGH_PD_CFG.replace(prim_path="{ENV_REGEX_NS}/" + arm.name.capitalize())
     robot.spawn.func = spawn_panda
-    robot.spawn.articulation_props.enabled_self_collisions = False
+    for name in ("enabled_self_collisions", "self_collision_enabled"):  # PhysX, Newton
+        set_spawn_property(robot.spawn.articulation_props, name, False)
     joint_pos = dict(zip((*ARM_JOINTS, *FINGER_JOINTS), HOME, strict=True))
     robot.init_state = ArticulationCfg.InitialStateCfg(pos=arm.base_pos, joint_pos=joint_pos)
     robot.actuators = {
@@ -154,15 +160,15 @@ def panda_cfg(arm: Arm) -> Any:
             joint_names_expr=list(ARM_JOINTS),
             stiffness=dict(zip(ARM_JOINTS, STIFFNESS, strict=True)),
             damping={name: DAMPING_TIME * stiffness for name, stiffness in zip(ARM_JOINTS, STIFFNESS, strict=True)},
-            effort_limit_sim=dict(zip(ARM_JOINTS, TORQUE_LIMIT, strict=True)),
             armature=ARMATURE,
+            **joint_effort_limit(dict(zip(ARM_JOINTS, TORQUE_LIMIT, strict=True))),
         ),
         "panda_hand": ImplicitActuatorCfg(
             joint_names_expr=list(FINGER_JOINTS),
             stiffness=FINGER_STIFFNESS,
             damping=FINGER_DAMPING,
-            effort_limit_sim=FINGER_FORCE,
             armature=ARMATURE,
+            **joint_effort_limit(FINGER_FORCE),
         ),
     }
     return robot
@@ -188,7 +194,7 @@ def _add_actions(actions: Any, arm: Arm, prefix: str) -> None:
 
 
 def _object_cfg(obj: SceneObject, parts: Sequence[Part]) -> Any:
-    rigid_props = sim_utils.RigidBodyPropertiesCfg(
+    rigid_props = rigid_body_properties(
         solver_position_iteration_count=16, solver_velocity_iteration_count=1, max_depenetration_velocity=5.0
     )
     spawn = PartsCfg(parts=tuple(parts), rigid_props=rigid_props)
@@ -205,7 +211,7 @@ NEWTON_SUBSTEPS = 2
 
 
 def set_physics(sim: Any) -> None:
-    """Set the physics of an Isaac Lab `SimulationCfg` for table-top tasks; in 3.0 `physics=newton_mjwarp` selects Newton."""
+    """Set the physics of an Isaac Lab `SimulationCfg` for table-top tasks; in release 3 `physics=<preset>` selects it."""
     sim.dt = PHYSICS_DT
     sim.render_interval = DECIMATION
     if quat_is_xyzw():
@@ -220,16 +226,20 @@ def _physx_settings() -> dict[str, float]:
 
 
 def _presets() -> Any:
+    from isaaclab.physics.physics_manager_cfg import PhysxAutoCfg
     from isaaclab.utils import configclass
+    from isaaclab_ov.physics import OvPhysxCfg
     from isaaclab_physx.physics import PhysxCfg
     from isaaclab_tasks.utils import PresetCfg
 
-    physx_cfg = PhysxCfg(**_physx_settings())
+    automatic = PhysxAutoCfg(isaacsim_physx=PhysxCfg(**_physx_settings()), ovphysx=OvPhysxCfg())
 
     @configclass
     class TabletopPhysicsCfg(PresetCfg):
-        default: Any = physx_cfg
-        physx: Any = physx_cfg
+        default: Any = automatic
+        physx: Any = automatic
+        isaacsim_physx: Any = automatic.isaacsim_physx
+        ovphysx: Any = automatic.ovphysx
         newton_mjwarp: Any = _newton()
 
     return TabletopPhysicsCfg()

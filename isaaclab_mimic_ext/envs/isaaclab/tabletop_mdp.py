@@ -81,9 +81,9 @@ class PlaceObjects(ManagerTermBase):
         task = cached_task(cfg.params["task_name"])
         self.sampler = reset_sampler(env, task)
 
-    def __call__(self, env: Any, env_ids: Tensor, task_name: str) -> None:
+    def __call__(self, env: Any, env_ids: Tensor | slice | None, task_name: str) -> None:
         seed = int(torch.randint(2**62, ()))
-        env_ids = env_ids.long()
+        env_ids = compat.listed_envs(env_ids, env.num_envs, env.device)
         draws = Draws(seed, torch.arange(len(env_ids), device=env.device))
         scene_reader(env, task_name).write(env_ids, *self.sampler.sample(draws))
 

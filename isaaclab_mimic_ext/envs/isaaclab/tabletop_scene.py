@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from isaaclab.sim import SimulationContext, schemas
+from isaaclab.sim import SimulationContext
 from isaaclab.sim.spawners.from_files import UsdFileCfg, spawn_from_usd
 from isaaclab.sim.spawners.spawner_cfg import RigidObjectSpawnerCfg
 from isaaclab.sim.utils import clone, get_current_stage
@@ -21,6 +21,7 @@ from pxr import Usd, UsdGeom
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.isaaclab import compat
+from isaaclab_mimic_ext.envs.isaaclab.assets import is_readable
 from isaaclab_mimic_ext.envs.isaaclab.compat import quat_is_xyzw
 from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
 from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body, add_shapes, set_pose
@@ -126,7 +127,7 @@ def _spawn_primitives(prim_path: str, cfg: Any, translation: Any = None, orienta
     x, y, z, w = _xyzw(orientation)
     set_pose(prim, tuple(translation or (0.0, 0.0, 0.0)), (w, x, y, z))
     if cfg.rigid_props is not None:
-        schemas.modify_rigid_body_properties(prim_path, cfg.rigid_props)
+        compat.apply_rigid_body_properties(prim_path, cfg.rigid_props)
     return prim
 
 
@@ -152,29 +153,20 @@ class PartsCfg(RigidObjectSpawnerCfg):
 
 
 def spawn_panda(prim_path: str, cfg: Any, translation: Any = None, orientation: Any = None, **kwargs: Any) -> Usd.Prim:
-    """Spawn the arm in `cfg.usd_path`. If NVIDIA's arm is not reachable, or on Newton, use the arm of primitives instead.
+    """Spawn the arm in `cfg.usd_path`. If NVIDIA's arm is not reachable, or without Isaac Sim, use the arm of primitives.
 
     Newton compensates gravity only for bodies whose USD file sets gravity compensation, and NVIDIA's file does not.
     """
-    if cfg.usd_path == NVIDIA_PANDA_USD and (_runs_on_newton() or not _is_reachable(cfg.usd_path)):
+    if cfg.usd_path == NVIDIA_PANDA_USD and (not _runs_in_isaac_sim() or not is_readable(cfg.usd_path)):
         local = write_panda_usd(_cache_folder() / "panda.usda")
         log.info("Using the arm of primitives, %s, instead of %s", local, cfg.usd_path)
         cfg.usd_path = str(local)
     return spawn_from_usd(prim_path, cfg, translation, orientation, **kwargs)
 
 
-def _runs_on_newton() -> bool:
+def _runs_in_isaac_sim() -> bool:
     physics = getattr(SimulationContext.instance().cfg, "physics", None)
-    return type(physics).__name__ == "NewtonCfg"
-
-
-def _is_reachable(usd_path: str) -> bool:
-    from isaaclab.utils.assets import check_file_path
-
-    try:
-        return bool(check_file_path(usd_path))
-    except (ImportError, OSError):
-        return False
+    return physics is None or type(physics).__name__ == "PhysxCfg"
 
 
 def _cache_folder() -> Path:

@@ -151,8 +151,6 @@ def _make_collider(shape: Usd.Prim, solid: Solid, material: UsdShade.Material) -
     UsdPhysics.CollisionAPI.Apply(shape)
     UsdShade.MaterialBindingAPI.Apply(shape).Bind(material, UsdShade.Tokens.weakerThanDescendants, "physics")
     # Attributes of Newton, which PhysX does not read.
-    _set(shape, "newton:contact_ke", 1.0 / _CONTACT_TIME**2)
-    _set(shape, "newton:contact_kd", 2.0 / _CONTACT_TIME)
     _set(shape, "newton:contactGap", _GRIP_GAP if solid.grips else _GAP)
     shape.CreateAttribute("mjc:condim", Sdf.ValueTypeNames.Int, custom=True).Set(4 if solid.grips else 3)
 
@@ -163,6 +161,9 @@ def _grip_material(stage: Usd.Stage, path: str) -> UsdShade.Material:
     physics.CreateStaticFrictionAttr(_FRICTION)
     physics.CreateDynamicFrictionAttr(_FRICTION)
     physics.CreateRestitutionAttr(0.0)
+    material.GetPrim().AddAppliedSchema("NewtonMaterialAPI")
+    _set(material.GetPrim(), "newton:contactStiffness", 1.0 / _CONTACT_TIME**2)
+    _set(material.GetPrim(), "newton:contactDamping", 2.0 / _CONTACT_TIME)
     _set(material.GetPrim(), "newton:torsionalFriction", _TORSIONAL_FRICTION)
     _set(material.GetPrim(), "newton:rollingFriction", _ROLLING_FRICTION)
     return material
