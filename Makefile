@@ -9,17 +9,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 preset := quick
 CONTRACT := .venv-contract
+ISAACLAB := .venv-isaaclab
 LEROBOT := .venv-lerobot
 PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline check test test-all test-contract test-lerobot durations lint format clean
+.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot durations lint format clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
-NO_EXTRA := -m "not contract and not lerobot"
+NO_EXTRA := -m "not contract and not isaaclab and not lerobot"
 
 help:
 	@echo "make demo           install $(VENV) and generate 100 demos in datasets/demo"
@@ -27,8 +28,9 @@ help:
 	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality"
 	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"
 	@echo "make test           install $(VENV) and run all tests that need no extra environment"
-	@echo "make test-all       also run test-contract and test-lerobot"
+	@echo "make test-all       also run test-contract, isaaclab-test and test-lerobot"
 	@echo "make test-contract  install $(CONTRACT) (250 MB, Python 3.11) and compare with Isaac Lab 2.3"
+	@echo "make isaaclab-test  install $(ISAACLAB) (2.4 GB, Python 3.11) and run the tests with Isaac Lab 3.0 on OvPhysX and Newton"
 	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of the LeRobot export"
 	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
@@ -50,10 +52,14 @@ check: $(VENV)/.dev
 test: $(VENV)/.dev $(VENV)/.train
 	$(PYTEST) $(NO_EXTRA) $(PYTEST_ARGS)
 
-test-all: test test-contract test-lerobot
+test-all: test test-contract isaaclab-test test-lerobot
 
 test-contract: $(VENV)/.dev $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(PYTEST) -m contract tests/contract $(PYTEST_ARGS)
+
+# One process, because a process runs one Isaac Lab: parallel ones only compete for the cores. A missing requirement fails.
+isaaclab-test: $(ISAACLAB)/.done
+	MIMIC_TEST_REQUIRES=isaaclab $(ISAACLAB)/bin/python -m pytest -m isaaclab tests/isaaclab $(PYTEST_ARGS)
 
 test-lerobot: $(LEROBOT)/.done
 	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py $(PYTEST_ARGS)
@@ -72,7 +78,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(CONTRACT) $(LEROBOT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CONTRACT) $(ISAACLAB) $(LEROBOT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The version is checked before anything is created.
@@ -106,6 +112,15 @@ $(CONTRACT)/.done: tests/contract/isaaclab_packages.txt | $(VENV)/.dev
 	@rm -rf $(CONTRACT)/site
 	$(PIP) install --quiet --no-deps --target $(CONTRACT)/site -r $< \
 		|| { rm -rf $(CONTRACT)/site; echo "make: Isaac Lab cannot be installed; its contract tests will skip" >&2; }
+	@touch $@
+
+# Isaac Lab 3.0 without Isaac Sim: only the packages that are imported, and the PyTorch of constraints.txt. By its metadata,
+# Isaac Lab requires Python 3.12 and PyTorch 2.11; it also runs with these, so its metadata is not checked.
+$(ISAACLAB)/.done: tests/isaaclab/packages.txt $(PACKAGING)
+	rm -rf $(ISAACLAB)
+	$(PYTHON) -m venv $(ISAACLAB)
+	$(ISAACLAB)/bin/python -m pip --disable-pip-version-check install -c constraints.txt torch
+	$(ISAACLAB)/bin/python -m pip --disable-pip-version-check install --no-deps --ignore-requires-python -r $< -e .
 	@touch $@
 
 # lerobot needs an older torch and numpy than constraints.txt, so it has a separate environment.

@@ -23,7 +23,7 @@ REQUIREMENTS = {
     "opengl": "EGL or OSMesa, for pictures and videos",
     "train": "robomimic (make train-env)",
     "contract": "Isaac Lab 2.3's wheel, without a simulator (make test-contract)",
-    "isaaclab": "an Isaac Lab that can run",
+    "isaaclab": "Isaac Lab 3.0 with OvPhysX and Newton (make isaaclab-test)",
     "lerobot": "lerobot (make test-lerobot)",
     "cuda": "a CUDA device",
     "git": "git",

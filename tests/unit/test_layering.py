@@ -57,10 +57,10 @@ files <- task <- config <- envs, demos <- plan <- run <- datasets <- checks, lea
 PARTS_OF_COMMANDS = {
     "test_command_line.py": {"commands.launch", "commands.overrides"},
     "test_command_lines.py": {"commands.program"},
-    "test_config.py": {"commands.overrides"},
     "test_common_names.py": {"commands.overrides"},
-    "test_isaaclab_launch.py": {"commands.overrides"},
+    "test_config.py": {"commands.overrides"},
     "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_settings", "commands.pipeline_steps"},
+    "test_registered_tasks.py": {"commands.overrides"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_resumed.py": {"commands.resumed"},
     "test_task_of_file.py": {"commands.recorded"},

@@ -1,0 +1,71 @@
+"""Commands with Isaac Lab, each in its own process, started as users start them."""
+
+from pathlib import Path
+
+import h5py
+import pytest
+
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.files.stream import read_facts
+from tests.forked_scripts import run_mimic
+from tests.isaaclab.conftest import Run
+
+ORGANIZER = "task=desktop_organizer"
+QUIET = ("--headless", "video=false", "progress=false")
+
+
+@pytest.fixture(scope="module")
+def annotated(launcher: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two demos of the organizer, recorded and annotated on OvPhysX."""
+    folder = tmp_path_factory.mktemp("recorded")
+    recorded = launcher("record_demos", ORGANIZER, "num_demos=2", "output_file=raw.hdf5", "--headless", cwd=folder)
+    assert "Running on Isaac Lab (started by `" in recorded.stderr
+    assert "isaaclab -p`), physics ovphysx, device " in recorded.stderr
+    launcher("annotate_demos", "input_file=raw.hdf5", "output_file=annotated.hdf5", "--headless", cwd=folder)
+    return folder / "annotated.hdf5"
+
+
+@pytest.fixture(scope="module")
+def generated(launcher: Run, annotated: Path) -> Path:
+    """Four demos generated from the recorded ones by the command in the README."""
+    words = (ORGANIZER, "num_envs=4", "num_trials=4", f"input_file={annotated}", "output_dir=run", *QUIET)
+    done = launcher("generate", *words, cwd=annotated.parent)
+    assert "Generated 4 successful demos" in done.stderr
+    return annotated.parent / "run" / "demo.hdf5"
+
+
+def demos_of(path: Path) -> list[set[str]]:
+    """Names of the observations of each demo in a file."""
+    with h5py.File(path) as file:
+        return [set(demo["obs"]) for demo in file["data"].values()]
+
+
+def test_recorded_demos_are_annotated(annotated: Path) -> None:
+    assert ["datagen_info" in names for names in demos_of(annotated)] == [True, True]
+
+
+def test_generated_demos_are_valid_and_name_their_engine(generated: Path) -> None:
+    assert validate_dataset(generated).is_valid(strict=True)
+    assert read_facts(generated).env_args["engine"] == "isaaclab"
+
+
+def test_generated_demos_succeed_when_replayed(generated: Path) -> None:
+    done = run_mimic("replay", f"input_file={generated}", cwd=generated.parent)
+    assert done.returncode == 0, done.stderr
+    assert "replayed on isaaclab: 4 of 4 demos succeed" in done.stdout
+
+
+def test_each_job_of_a_sweep_runs_isaaclab_in_a_separate_process(tmp_path: Path) -> None:
+    words = ("-m", ORGANIZER, "sim=isaaclab", "seed=1,2", "num_envs=2", "num_trials=1", *QUIET)
+    done = run_mimic("generate", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = sorted(tmp_path.rglob("demo.hdf5"))
+    assert [len(demos_of(file)) for file in files] == [1, 1]
+
+
+def test_organizer_succeeds_on_newton(tmp_path: Path) -> None:
+    words = (ORGANIZER, "sim=isaaclab", "physics=newton_mjwarp", "num_envs=2", "num_trials=2", "output_dir=run", *QUIET)
+    done = run_mimic("generate", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "physics newton, device " in done.stderr
+    assert "Generated 2 successful demos out of 2 trials" in done.stderr
