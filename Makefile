@@ -96,7 +96,7 @@ $(VENV)/.mujoco: $(PACKAGING) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
-	$(PIP) install -c constraints.txt -e '.[mujoco,dev]'
+	$(PIP) install -c constraints.txt -e '.[mujoco,gpu,dev]'
 	@touch $@ $(VENV)/.mujoco
 
 # Installed without their own dependencies; the extra `train` in pyproject.toml has the reason.

@@ -1,6 +1,7 @@
 """Fixtures of several suites, and settings of all tests."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -37,12 +38,33 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
-@pytest.fixture(params=["kinematic", "mujoco"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine that needs no extra environment."""
-    if request.param == "mujoco":
-        requires.module("mujoco.batch", "mujoco")
-    return request.param
+EXACT_ENGINES = ("kinematic", "mujoco", "mujoco_warp")
+"""Engines in which an env has the same bits for any number of envs. On a GPU, threads add up forces in any order."""
+
+
+@pytest.fixture(params=[*EXACT_ENGINES, pytest.param("mujoco_warp on cuda", marks=pytest.mark.gpu)])
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each engine that needs no extra environment. New tensors of the test are on the engine's device."""
+    with started_engine(request.param) as name:
+        yield name
+
+
+@pytest.fixture(params=EXACT_ENGINES)
+def exact_engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each of `EXACT_ENGINES`."""
+    with started_engine(request.param) as name:
+        yield name
+
+
+@contextmanager
+def started_engine(title: str) -> Iterator[str]:
+    name, _, device = title.partition(" on ")
+    if name != "kinematic":
+        requires.module("mujoco.batch" if name == "mujoco" else name, name)
+    if device == "cuda" and not torch.cuda.is_available():
+        requires.missing("cuda", "torch.cuda.is_available() is False")
+    with torch.device(device or "cpu"):
+        yield name
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,9 @@ class MobileBaseEnv:
     def failure_conditions(self) -> dict[str, Tensor]:
         return self.get_subtask_term_signals()
 
+    def check(self) -> None:
+        pass
+
     def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
         return None
 

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.errors import MimicError, choices
 VARIABLE = "MIMIC_TEST_REQUIRES"
 REQUIREMENTS = {
     "mujoco": "MuJoCo with `mujoco.batch`",
+    "mujoco_warp": "MuJoCo Warp, which simulates on a GPU, and on a CPU for tests",
     "opengl": "EGL or OSMesa, for pictures and videos",
     "train": "robomimic (make train-env)",
     "contract": "Isaac Lab 2.3's wheel, without a simulator (make test-contract)",

@@ -259,10 +259,16 @@ class SimCfg:
     """Engine that simulates the scene."""
 
     engine: str = "auto"
-    """`mujoco`, `kinematic` (no physics), `isaaclab`, or `auto` (`isaaclab` if `isaaclab -p` started the
-    process, else `mujoco`)."""
+    """`mujoco`, `mujoco_warp` (on a GPU), `kinematic` (no physics), `isaaclab`, or `auto` (`isaaclab` if
+    `isaaclab -p` started the process, else `mujoco`)."""
     num_threads: int = bounded(0, at_least=0, remedy="0 means one per core")
     """MuJoCo: number of physics threads; 0: one per core."""
+    contacts: int | None = bounded(None, at_least=1)
+    """MuJoCo Warp: buffer of contacts per env, shared by the envs; null: from the task's scene."""
+    constraints: int | None = bounded(None, at_least=1)
+    """MuJoCo Warp: largest number of constraint rows of an env; null: from the task's scene."""
+    convex_contacts: int | None = bounded(None, at_least=1)
+    """MuJoCo Warp: buffer of pairs of convex shapes per env, shared by the envs; null: from the task's scene."""
     physics: str = "default"
     """Isaac Lab: `default` (that of the env's configuration with Isaac Sim, `ovphysx` without), `ovphysx` (PhysX without
     Isaac Sim), `newton` (without Isaac Sim), or another physics preset of the env; `physics=ovphysx` is short for it."""

@@ -27,7 +27,7 @@ from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
 
-EMBEDDED = ("mujoco", "kinematic")
+EMBEDDED = ("mujoco", "mujoco_warp", "kinematic")
 """Engines that need only this package and its extras."""
 
 BeforeStep = Callable[[Tensor, Tensor], None]

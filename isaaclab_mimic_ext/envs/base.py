@@ -55,6 +55,15 @@ class MimicEnv(Protocol):
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
         """Advance all envs, or only `env_ids` (sorted), by one control step. `actions` is (N, A) in both cases."""
 
+    def check(self) -> None:
+        """Raise the failure of earlier steps, if the host knows of one. Called before episodes are recorded.
+
+        For engines whose steps end on the device later than the call of `step`. Does not wait for them.
+
+        Raises:
+            SimulationError: the states of a step are wrong, for example because a buffer was too small.
+        """
+
     @property
     def eef_pose(self) -> Tensor:
         """Current poses of the end effectors, (N, E, 4, 4), env frame [m]."""

@@ -2,7 +2,7 @@
 
 from isaaclab_mimic_ext.config.bounds import AUTO
 
-GPU_ENGINES = ("isaaclab",)
+GPU_ENGINES = ("isaaclab", "mujoco_warp")
 """Engines that simulate on a GPU."""
 
 

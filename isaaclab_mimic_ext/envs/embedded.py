@@ -42,7 +42,7 @@ class EmbeddedEnv(ABC):
             raise ConfigError(f"num_envs: must be >= 1 (got {num_envs})")
         self.task = task
         self.num_envs = num_envs
-        self.device = torch.device(device)
+        self.device = _with_index(torch.device(device))
         self.step_dt = STEP_DT
         self.eef_names = task.eef_names
         self.object_names = task.object_names
@@ -116,6 +116,9 @@ class EmbeddedEnv(ABC):
         violates = self.task.violates(self.scene)
         if violates is not None:
             self._violated |= violates
+
+    def check(self) -> None:
+        pass
 
     @property
     def eef_pose(self) -> Tensor:
@@ -199,6 +202,11 @@ class EmbeddedEnv(ABC):
 
     def close(self) -> None:
         """Release the resources of the engine."""
+
+
+def _with_index(device: torch.device) -> torch.device:
+    """Device with the index of the GPU that `cuda` stands for."""
+    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
 
 
 def _base_pose_quat(arm: Arm, device: torch.device) -> Tensor:

@@ -32,6 +32,14 @@ def _make_mujoco(task: Task, sim: SimCfg, events: Events, num_envs: int, device:
     return MujocoEnv(task, events, num_envs, device, num_threads=sim.num_threads)
 
 
+def _make_mujoco_warp(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
+    from isaaclab_mimic_ext.envs.mujoco_warp import MujocoWarpEnv
+    from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes
+
+    sizes = Sizes(sim.contacts, sim.constraints, sim.convex_contacts)
+    return MujocoWarpEnv(task, events, num_envs, device, sizes)
+
+
 def _make_kinematic(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
     from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 
@@ -57,12 +65,13 @@ def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: D
 _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
     "auto": _make_auto,
     "mujoco": _make_mujoco,
+    "mujoco_warp": _make_mujoco_warp,
     "kinematic": _make_kinematic,
     "isaaclab": _make_isaaclab,
 }
 
 
-ENGINE_TITLES = {"mujoco": "MuJoCo", "isaaclab": "Isaac Lab", "kinematic": "kinematic engine"}
+ENGINE_TITLES = {"mujoco": "MuJoCo", "mujoco_warp": "MuJoCo Warp", "isaaclab": "Isaac Lab", "kinematic": "kinematic engine"}
 
 
 def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
@@ -113,8 +122,8 @@ def make_env(
 
     Args:
         task: a task from `load_task`, or an instance of your own subclass of `Task`.
-        engine: `auto` (Isaac Lab if the process was started by `isaaclab -p`, else MuJoCo), `mujoco`, `kinematic` (no
-            physics), `isaaclab`, or the settings of an engine.
+        engine: `auto` (Isaac Lab if the process was started by `isaaclab -p`, else MuJoCo), `mujoco`, `mujoco_warp`
+            (on a GPU), `kinematic` (no physics), `isaaclab`, or the settings of an engine.
         events: randomization at each reset, name -> `EventCfg`; None: the randomization of the task's configuration.
         num_envs: N.
         device: device of the tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if engine and machine have it).

@@ -26,8 +26,9 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulationError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
-_DAMPING = 0.05
-_POSTURE_GAIN = 0.05
+DAMPING = 0.05
+"""Damping of the inverse kinematics [m, rad]: bounds the joint steps near singular postures."""
+POSTURE_GAIN = 0.05
 """Fraction of the distance to the home posture that the redundant joint moves per control step."""
 
 
@@ -127,8 +128,8 @@ class MujocoEnv(EmbeddedEnv):
         step = joint_step(
             point_jacobian(point, anchor, axis),
             pose_error(target_eef_pose.double().flatten(0, 1), pose),
-            (_POSTURE_GAIN * (self._posture - joint_pos)).flatten(0, 1),
-            _DAMPING,
+            (POSTURE_GAIN * (self._posture - joint_pos)).flatten(0, 1),
+            DAMPING,
         )
         return (joint_pos + step.unflatten(0, shape)).clamp(self._joint_low, self._joint_high)
 

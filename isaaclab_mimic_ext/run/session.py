@@ -46,6 +46,7 @@ _BUDGETS = ("max_num_failures", "max_total_failures", "max_trials", "max_time", 
 FREE_TO_CHANGE = frozenset(
     {
         *("num_envs", "headless", "sim.num_threads", "recorder.queue_megabytes"),
+        *("sim.contacts", "sim.constraints", "sim.convex_contacts"),
         *("task.preset", "input_file", "output_dir", "overwrite", "resume", "progress", "video", "num_video_demos"),
         *(f"datagen_config.{name}" for name in (*_BUDGETS, "generation_num_trials")),
     }

@@ -73,6 +73,9 @@ class _FilmEnv:
     def failure_conditions(self) -> dict[str, Tensor]:
         return dict.fromkeys(self.signals, self.success())
 
+    def check(self) -> None:
+        pass
+
     def hopeless(self, over: dict[str, Tensor]) -> None:
         return None
 

@@ -12,12 +12,12 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import SceneState, load_task
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.task import TwoArmLiftTray
 from tests import requires
+from tests.engines import make_on_default_device
 from tests.named_poses import object_poses
 
 TASK = load_task("two_arm_lift_tray")
@@ -28,7 +28,7 @@ OPEN = 1.0
 def build(engine: str, num_envs: int) -> MimicEnv:
     """Envs in which env i is reset to trial i."""
     events = load_config("generate", [f"task={TASK.name}", "output_dir=unused"]).events
-    env = make_env(TASK, SimCfg(engine=engine, num_threads=1), events, num_envs)
+    env = make_on_default_device(TASK, SimCfg(engine=engine, num_threads=1), events, num_envs)
     env.reset(torch.arange(num_envs), draws(num_envs))
     return env
 
@@ -108,8 +108,8 @@ def test_actions_and_targets_are_inverse_for_both_arms(engine: str) -> None:
     torch.testing.assert_close(again, actions, atol=1e-4, rtol=0)
 
 
-def test_env_depends_neither_on_the_number_of_envs_nor_on_which_envs_step(engine: str) -> None:
-    few, many = build(engine, 3), build(engine, 8)
+def test_env_depends_neither_on_the_number_of_envs_nor_on_which_envs_step(exact_engine: str) -> None:
+    few, many = build(exact_engine, 3), build(exact_engine, 8)
     untouched = outputs(many)
     for step in range(30):
         few.step(random_actions(3, step))
@@ -144,7 +144,7 @@ class AlwaysSolved(TwoArmLiftTray):
 
 
 def test_trial_with_a_tilted_tray_cannot_succeed_until_the_next_reset(engine: str) -> None:
-    env = make_env(AlwaysSolved(), SimCfg(engine=engine, num_threads=1), {}, 2)
+    env = make_on_default_device(AlwaysSolved(), SimCfg(engine=engine, num_threads=1), {}, 2)
     env.reset(torch.arange(2), draws(2))
     level = env.get_state()
     tray = level["rigid_object"]["tray"]

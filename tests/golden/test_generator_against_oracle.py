@@ -63,6 +63,9 @@ class _StubEnv:
     def failure_conditions(self) -> dict[str, Tensor]:
         return {"done": self._frames("success")}
 
+    def check(self) -> None:
+        pass
+
     def hopeless(self, over: dict[str, Tensor]) -> None:
         return None
 

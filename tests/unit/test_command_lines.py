@@ -127,10 +127,13 @@ def test_auto_selects_isaaclab_if_its_launcher_started_the_process(name: str, tm
 
 
 def test_messages_build_their_command_lines() -> None:
-    """Only `command_line` knows the program and the folders of own tasks."""
+    """Only `command_line` knows the program and folders of own tasks. Advice names a setting of a command, not a line."""
+    advice = {"advice.py", "imitation.py"}
     written = re.compile(r"\bmimic [a-z-]+ [\w.]+=")
     wrong = []
     for path in sorted(Path(command_lines.__file__).parent.rglob("*.py")):
+        if path.name in advice:
+            continue
         tree = ast.parse(path.read_text())
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings)

@@ -83,9 +83,12 @@ class DummyEnv:
     def env_args(self) -> dict[str, Any]:
         return {"env_name": "dummy", "type": 2}
 
-    # Not used here: restoring states, subtask signals, SkillGen, a mobile base, hopeless trials.
+    # Not used here: failures of the physics, restoring states, subtask signals, SkillGen, a mobile base, hopeless trials.
     def reset_to(self, state: dict[str, Any], env_ids: Tensor) -> None:
         self.object_pose[env_ids, 0, :3, 3] = state["rigid_object"]["cube"]["root_pose"]
+
+    def check(self) -> None:
+        pass
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
         return {}

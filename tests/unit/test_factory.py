@@ -16,7 +16,7 @@ TASK = load_task("desktop_organizer")
 
 
 def test_unknown_engine_names_the_choices() -> None:
-    with pytest.raises(ConfigError, match=r"sim.engine.*'mojoco'.*mujoco, kinematic.*did you mean 'mujoco'"):
+    with pytest.raises(ConfigError, match=r"sim.engine.*'mojoco'.*mujoco, mujoco_warp, kinematic.*did you mean 'mujoco'"):
         make_env(TASK, SimCfg(engine="mojoco"), {}, 1)
 
 

@@ -40,7 +40,7 @@ def test_met_requirement_neither_skips_nor_fails(must_be_met: bool) -> None:
 
 def test_unknown_requirement_is_refused_with_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(requires.VARIABLE, "train,robomimick")
-    with pytest.raises(pytest.UsageError, match="'robomimick' is not a requirement; choices: mujoco, opengl"):
+    with pytest.raises(pytest.UsageError, match="'robomimick' is not a requirement; choices: mujoco, mujoco_warp, opengl"):
         requires.required()
 
 

@@ -136,6 +136,9 @@ class IsaacLabEnv:
         self._success = self._succeeds()
         self._refresh()
 
+    def check(self) -> None:
+        pass
+
     def _hold_idle_envs(self, actions: Tensor, env_ids: Tensor) -> Tensor:
         """Actions (N, A) in which envs without a trial hold their pose: Isaac Lab steps all envs."""
         held = self.target_eef_pose_to_action(self.eef_pose, self._gripper)

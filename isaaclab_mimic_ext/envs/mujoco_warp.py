@@ -1,0 +1,210 @@
+"""MuJoCo Warp engine: N scenes stepped together by GPU kernels. The same kernels run on a CPU, for tests."""
+
+# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
+from isaaclab_mimic_ext.envs.memory import check_memory
+from isaaclab_mimic_ext.envs.mujoco import SceneLayout
+from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
+from isaaclab_mimic_ext.envs.mujoco_warp_arrays import Arrays
+from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, overflow_message
+from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
+from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.texts import counted
+
+log = logging.getLogger(__name__)
+
+_SLOW_START = 5.0
+"""Seconds of compiling after which the duration is logged."""
+
+
+class MujocoWarpEnv(EmbeddedEnv):
+    """`EmbeddedEnv` with the physics of MuJoCo Warp, in float32, on `device`.
+
+    A control step is one graph: commands, substeps, and the transfer to `scene`. Only kernels run; nothing is copied to the
+    host but the bits that report overflows, one step later. On a CPU device, scene `i` does not depend on the number of
+    scenes. On a GPU it does, within rounding: threads find contacts in any order, and sums depend on the order.
+
+    Args:
+        sizes: buffers of contacts and constraints per env; None values: from the task's scene.
+    """
+
+    engine = "mujoco_warp"
+
+    def __init__(
+        self,
+        task: Task,
+        events: Mapping[str, EventCfg],
+        num_envs: int,
+        device: str | torch.device = "cpu",
+        sizes: Sizes | None = None,
+    ):
+        super().__init__(task, events, num_envs, device)
+        self._mjw = mjw = import_mujoco_warp()
+        self.model = _adapted_model(task)
+        self._num_substeps = round(STEP_DT / self.model.opt.timestep)
+        self._sizes = (sizes or Sizes()).completed(self.model, len(task.arms))
+        self._wp_device = wp.device_from_torch(self.device)
+        with wp.ScopedDevice(self._wp_device):
+            self._mjw_model = self._put_model()
+            num_bytes = bytes_per_env(mjw, self.model, self._sizes)
+            check_memory(num_envs, num_bytes, "the simulation's state", self.device)
+            self._data = mjw.make_data(self.model, nworld=num_envs, **self._sizes.arguments)
+        log.info(
+            "MuJoCo Warp on %s: %d contacts and %d constraint rows per env, %.2f GB for %s",
+            self._wp_device.name, self._sizes.contacts, self._sizes.constraints, num_envs * num_bytes / 1e9,
+            counted(num_envs, "env", "envs"),
+        )  # fmt: skip
+        self._arrays = Arrays(self._data, SceneLayout.from_model(self.model, task), task, self.device)
+        self._before = [torch.empty_like(tensor) for tensor in self._arrays.state]
+        self._active = torch.ones(num_envs, dtype=torch.bool, device=self.device)
+        self._compile()
+        self.scene = self._arrays.scene()
+
+    def env_args(self) -> dict[str, Any]:
+        args = super().env_args()
+        args["sim_args"].update(
+            dt=self.model.opt.timestep, decimation=self._num_substeps, render_interval=self._num_substeps
+        )
+        return args
+
+    def processed_actions(self) -> Tensor:
+        return self._arrays.commands()
+
+    def check(self) -> None:
+        """Raise the failure of a step that has ended on the device. Does not wait for the device.
+
+        Raises:
+            SimulationError: a buffer of contacts or constraints was too small.
+        """
+        bits = self._arrays.overflow_seen()
+        message = overflow_message(bits, self._data, self._sizes) if bits else None
+        if message is not None:
+            raise SimulationError(message)
+
+    def _put_model(self) -> Any:
+        try:
+            model = self._mjw.put_model(self.model)
+        except NotImplementedError as error:
+            raise SimulatorUnavailable(
+                f"sim.engine: MuJoCo Warp cannot simulate the scene of task '{self.task.name}': {error}; use sim=mujoco"
+            ) from error
+        model.opt.warn_overflow = False  # `check` reports overflows.
+        return model
+
+    def _compile(self) -> None:
+        """Compile the kernels by a step, then record the graphs. Ends in the state before the step."""
+        start = time.perf_counter()
+        log.info("Compiling the kernels of MuJoCo Warp; the first time this takes a few minutes")
+        self._save()
+        wp.synchronize_device(self._wp_device)
+        self._run_step(num_substeps=1)
+        wp.synchronize_device(self._wp_device)
+        for tensor, before in zip(self._arrays.state, self._before, strict=True):
+            tensor.copy_(before)
+        self._read_graph = self._record(self._run_read)
+        self._step_graph = self._record(self._run_step)
+        self._launch(self._read_graph)
+        if (seconds := time.perf_counter() - start) > _SLOW_START:
+            log.info("Compiled in %.0f s; the kernels are cached in %s", seconds, wp.config.kernel_cache_dir)
+
+    def _record(self, run: Callable[[], None]) -> Any:
+        """Record the kernels that `run` launches as a graph."""
+        gc.collect()
+        wp.synchronize_device(self._wp_device)
+        gc.disable()  # A collection that frees device memory would end the recording.
+        try:
+            with wp.ScopedCapture(self._wp_device, force_module_load=False) as capture:
+                run()
+        finally:
+            gc.enable()
+        return capture.graph
+
+    def _launch(self, graph: Any) -> None:
+        """Launch a graph on torch's current stream, so that it runs in order with torch operations."""
+        wp.capture_launch(graph, stream=wp.stream_from_torch(self.device) if self.device.type == "cuda" else None)
+
+    def _run_step(self, num_substeps: int | None = None) -> None:
+        """Launch the kernels of a control step; of fewer substeps, when they are only to be compiled."""
+        with wp.ScopedDevice(self._wp_device):
+            self._arrays.command()
+            for _ in range(num_substeps or self._num_substeps):
+                self._mjw.step(self._mjw_model, self._data)
+        self._run_read()
+
+    def _run_read(self) -> None:
+        with wp.ScopedDevice(self._wp_device):
+            self._mjw.kinematics(self._mjw_model, self._data)
+            self._arrays.read()
+
+    def _write_state(
+        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+    ) -> None:
+        self._arrays.write(env_ids, joint_pos, joint_vel, root_pose, root_velocity)
+        self._launch(self._read_graph)
+        self.scene = self._arrays.scene()
+
+    def _advance(self, target_eef_pose: Tensor, open_gripper: Tensor, env_ids: Tensor | None) -> None:
+        self.check()
+        self._arrays.set_targets(target_eef_pose, open_gripper)
+        if env_ids is None:
+            self._launch(self._step_graph)
+        else:
+            self._save()
+            self._launch(self._step_graph)
+            self._restore_all_but(env_ids)
+        self._arrays.watch_overflow()
+        self.scene = self._arrays.scene()
+
+    def _save(self) -> None:
+        for tensor, before in zip(self._arrays.state, self._before, strict=True):
+            before.copy_(tensor)
+
+    def _restore_all_but(self, env_ids: Tensor) -> None:
+        """Undo the last step in all envs but `env_ids`: the physics steps all of them."""
+        active = self._active.fill_(False).index_fill_(0, env_ids, True)
+        for tensor, before in zip(self._arrays.state, self._before, strict=True):
+            torch.where(active.view(-1, *[1] * (tensor.dim() - 1)), tensor, before, out=tensor)
+        self._launch(self._read_graph)
+
+
+def import_mujoco_warp() -> ModuleType:
+    """Import MuJoCo Warp.
+
+    Raises:
+        SimulatorUnavailable: MuJoCo Warp is not installed, or does not fit the installed MuJoCo.
+    """
+    import_mujoco()
+    try:
+        import mujoco_warp
+    except ImportError as error:
+        raise SimulatorUnavailable(
+            f"sim.engine: mujoco_warp requires MuJoCo Warp >= 4.0 ({error}); "
+            "install with `pip install isaaclab-mimic-ext[gpu]`"
+        ) from error
+    return mujoco_warp
+
+
+def _adapted_model(task: Task) -> Any:
+    """Model of the task's scene with the options that MuJoCo Warp supports.
+
+    With dense Jacobians a world's bits do not depend on the number of worlds.
+    """
+    mujoco = import_mujoco()
+    model = build_model(task)
+    # Without automatic resets is the only behavior that MuJoCo Warp has, so it does not know the flag.
+    model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    model.opt.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
+    return model

@@ -1,0 +1,143 @@
+"""Exchange of data between torch and MuJoCo Warp: arms and objects in its arrays, as tensors."""
+
+# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.mujoco import DAMPING, POSTURE_GAIN, SceneLayout
+from isaaclab_mimic_ext.envs.panda.kinematics import FINGER_OPEN, HOME, JOINT_LIMITS, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.kernels import launch, scenes
+from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
+from isaaclab_mimic_ext.task.definition import SceneState, Task
+
+_CTRL = 2
+"""Index of `ctrl` in `Arrays.state`."""
+
+
+class Arrays:
+    """Tensors that exchange data with MuJoCo Warp's arrays. Graphs refer to their memory, so they are never replaced.
+
+    Attributes:
+        state: tensors (N, ...) that contain all that a world keeps from one step to the next.
+    """
+
+    def __init__(self, data: Any, layout: SceneLayout, task: Task, device: torch.device):
+        num_envs, num_arms, num_objects = data.nworld, len(task.arms), len(task.objects)
+        self._data, self._device = data, device
+        kept = (data.qpos, data.qvel, data.ctrl, data.qacc_warmstart, data.time)
+        self.state = [wp.to_torch(array) for array in kept]
+        self._ctrl_columns = layout.ctrl[:, : NUM_ARM_JOINTS + 1].to(device)
+        self._index = {field.name: wp.from_torch(getattr(layout, field.name).int().to(device)) for field in fields(layout)}
+        self._arm_qpos = wp.from_torch(layout.joint_qpos[:, :NUM_ARM_JOINTS].int().contiguous().to(device))
+        self._limits: Any = wp.array(JOINT_LIMITS, dtype=wp.vec2, device=wp.device_from_torch(device))
+        self._posture: Any = wp.array(HOME[:NUM_ARM_JOINTS], dtype=wp.float32, device=wp.device_from_torch(device))
+        self._target_pose = torch.eye(4, device=device).repeat(num_envs, num_arms, 1, 1)
+        self._open_gripper = torch.ones(num_envs, num_arms, dtype=torch.bool, device=device)
+        self._arm_target = torch.zeros(num_envs, num_arms, NUM_ARM_JOINTS, device=device)
+        num_joints = layout.joint_qpos.shape[1]
+        self._shapes = {
+            "joint_pos": (num_envs, num_arms, num_joints),
+            "joint_vel": (num_envs, num_arms, num_joints),
+            "eef_pose": (num_envs, num_arms, 4, 4),
+            "object_pose": (num_envs, num_objects, 4, 4),
+            "root_pose": (num_envs, num_objects, 7),
+            "root_velocity": (num_envs, num_objects, 6),
+        }
+        self._scene = torch.zeros(sum(math.prod(shape) for shape in self._shapes.values()), device=device)
+        self._views = self._split(self._scene)
+        self._overflow = torch.zeros(1, dtype=torch.int32, device=device)
+        self._overflow_on_host = torch.zeros(1, dtype=torch.int32, pin_memory=device.type == "cuda")
+
+    def _split(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = flat.split([math.prod(shape) for shape in self._shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
+
+    def scene(self) -> SceneState:
+        """Copy of the state that the last graph read."""
+        return SceneState(**self._split(self._scene.clone()))
+
+    def commands(self) -> Tensor:
+        """Commanded positions of arm joints and one finger, (N, E * 8) [rad, m]."""
+        return self.state[_CTRL][:, self._ctrl_columns].flatten(1)
+
+    def set_targets(self, target_eef_pose: Tensor, open_gripper: Tensor) -> None:
+        """Set the inputs of the next step: target poses (N, E, 4, 4), env frame [m]; open grippers (N, E) bool."""
+        self._target_pose.copy_(target_eef_pose)
+        self._open_gripper.copy_(open_gripper)
+
+    def command(self) -> None:
+        """Launch the kernels that turn target poses into joint commands."""
+        data, index = self._data, self._index
+        joints = wp.from_torch(self._arm_target)
+        wp.launch(
+            joint_target_kernel,
+            dim=self._target_pose.shape[:2],
+            inputs=[
+                wp.from_torch(self._target_pose, dtype=wp.mat44), data.qpos, data.site_xpos, data.site_xmat,
+                data.xanchor, data.xaxis, index["eef_site"], index["arm_joint"], self._arm_qpos, self._limits,
+                self._posture, POSTURE_GAIN, DAMPING,
+            ],
+            outputs=[joints],
+        )  # fmt: skip
+        wp.launch(
+            scenes.command_kernel,
+            dim=tuple(self._views["joint_pos"].shape),
+            inputs=[joints, wp.from_torch(self._open_gripper), FINGER_OPEN, index["ctrl"]],
+            outputs=[data.ctrl],
+        )
+
+    def read(self) -> None:
+        """Launch the kernels that read the scene, and combine the overflow bits of all worlds."""
+        data, index, views = self._data, self._index, self._views
+        outputs = {
+            name: wp.from_torch(view, dtype=wp.mat44 if view.shape[-2:] == (4, 4) else None) for name, view in views.items()
+        }
+        wp.launch(
+            scenes.read_arms_kernel,
+            dim=views["eef_pose"].shape[:2],
+            inputs=[
+                data.qpos, data.qvel, data.site_xpos, data.site_xmat,
+                index["joint_qpos"], index["joint_dof"], index["eef_site"],
+            ],
+            outputs=[outputs["joint_pos"], outputs["joint_vel"], outputs["eef_pose"]],
+        )  # fmt: skip
+        wp.launch(
+            scenes.read_objects_kernel,
+            dim=views["object_pose"].shape[:2],
+            inputs=[data.qpos, data.qvel, data.xpos, data.xmat, index["body"], index["root_qpos"], index["root_dof"]],
+            outputs=[outputs["object_pose"], outputs["root_pose"], outputs["root_velocity"]],
+        )
+        combined = wp.from_torch(self._overflow)
+        combined.zero_()
+        wp.launch(scenes.overflow_kernel, dim=data.nworld, inputs=[data.overflow], outputs=[combined])
+
+    def write(self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor) -> None:
+        """Set the envs `env_ids` (n,) to a state, and clear what they keep of earlier trials."""
+        data, index, ids = self._data, self._index, wp.from_torch(env_ids)
+        arms = [wp.from_torch(tensor.contiguous()) for tensor in (joint_pos, joint_vel)]
+        objects = [wp.from_torch(tensor.contiguous()) for tensor in (root_pose, root_velocity)]
+        places = [index[name] for name in ("joint_qpos", "joint_dof", "ctrl")]
+        launch(
+            scenes.write_arms_kernel, tuple(joint_pos.shape), [ids, *arms, *places], [data.qpos, data.qvel, data.ctrl],
+            self._device,
+        )  # fmt: skip
+        places = [index["root_qpos"], index["root_dof"]]
+        launch(
+            scenes.write_objects_kernel, tuple(root_pose.shape[:2]), [ids, *objects, *places], [data.qpos, data.qvel],
+            self._device,
+        )  # fmt: skip
+        launch(scenes.clear_kernel, len(env_ids), [ids], [data.time, data.overflow, data.qacc_warmstart], self._device)
+
+    def watch_overflow(self) -> None:
+        """Start to copy the overflow bits to the host."""
+        self._overflow_on_host.copy_(self._overflow, non_blocking=True)
+
+    def overflow_seen(self) -> int:
+        """Overflow bits of all steps whose results have reached the host."""
+        return int(self._overflow_on_host[0])

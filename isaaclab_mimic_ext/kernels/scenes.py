@@ -1,0 +1,147 @@
+"""Transfers between the state of MuJoCo Warp and the tensors of `SceneState`, one thread per arm or object."""
+
+# N worlds (envs), n of them addressed, E arms of an env, O objects, J joints of an arm, fingers included
+
+import warp as wp
+
+
+@wp.kernel(enable_backward=False)
+def read_arms_kernel(
+    qpos: wp.array(dtype=wp.float32, ndim=2),
+    qvel: wp.array(dtype=wp.float32, ndim=2),
+    site_pos: wp.array(dtype=wp.vec3, ndim=2),
+    site_rot: wp.array(dtype=wp.mat33, ndim=2),
+    joint_qpos: wp.array(dtype=wp.int32, ndim=2),
+    joint_dof: wp.array(dtype=wp.int32, ndim=2),
+    site: wp.array(dtype=wp.int32),
+    joint_pos: wp.array(dtype=wp.float32, ndim=3),
+    joint_vel: wp.array(dtype=wp.float32, ndim=3),
+    eef_pose: wp.array(dtype=wp.mat44, ndim=2),
+):
+    """Joint positions and velocities (N, E, J) and end effector poses (N, E)."""
+    n, e = wp.tid()
+    for j in range(joint_qpos.shape[1]):
+        joint_pos[n, e, j] = qpos[n, joint_qpos[e, j]]
+        joint_vel[n, e, j] = qvel[n, joint_dof[e, j]]
+    eef_pose[n, e] = _pose(site_pos[n, site[e]], site_rot[n, site[e]])
+
+
+@wp.kernel(enable_backward=False)
+def read_objects_kernel(
+    qpos: wp.array(dtype=wp.float32, ndim=2),
+    qvel: wp.array(dtype=wp.float32, ndim=2),
+    body_pos: wp.array(dtype=wp.vec3, ndim=2),
+    body_rot: wp.array(dtype=wp.mat33, ndim=2),
+    body: wp.array(dtype=wp.int32),
+    root_qpos: wp.array(dtype=wp.int32, ndim=2),
+    root_dof: wp.array(dtype=wp.int32, ndim=2),
+    object_pose: wp.array(dtype=wp.mat44, ndim=2),
+    root_pose: wp.array(dtype=wp.float32, ndim=3),
+    root_velocity: wp.array(dtype=wp.float32, ndim=3),
+):
+    """Poses of the bodies (N, O); poses (N, O, 7) and velocities (N, O, 6) of their free joints, in the env frame."""
+    n, o = wp.tid()
+    rot = body_rot[n, body[o]]
+    object_pose[n, o] = _pose(body_pos[n, body[o]], rot)
+    for i in range(7):
+        root_pose[n, o, i] = qpos[n, root_qpos[o, i]]
+    for i in range(3):
+        root_velocity[n, o, i] = qvel[n, root_dof[o, i]]
+    angular = rot * wp.vec3(qvel[n, root_dof[o, 3]], qvel[n, root_dof[o, 4]], qvel[n, root_dof[o, 5]])
+    for i in range(3):
+        root_velocity[n, o, 3 + i] = angular[i]
+
+
+@wp.kernel(enable_backward=False)
+def write_arms_kernel(
+    env_ids: wp.array(dtype=wp.int64),
+    joint_pos: wp.array(dtype=wp.float32, ndim=3),
+    joint_vel: wp.array(dtype=wp.float32, ndim=3),
+    joint_qpos: wp.array(dtype=wp.int32, ndim=2),
+    joint_dof: wp.array(dtype=wp.int32, ndim=2),
+    actuator: wp.array(dtype=wp.int32, ndim=2),
+    qpos: wp.array(dtype=wp.float32, ndim=2),
+    qvel: wp.array(dtype=wp.float32, ndim=2),
+    ctrl: wp.array(dtype=wp.float32, ndim=2),
+):
+    """Write joint positions and velocities (n, E, J), with the positions as commands, to the worlds `env_ids`."""
+    i, e, j = wp.tid()
+    n = int(env_ids[i])
+    qpos[n, joint_qpos[e, j]] = joint_pos[i, e, j]
+    qvel[n, joint_dof[e, j]] = joint_vel[i, e, j]
+    ctrl[n, actuator[e, j]] = joint_pos[i, e, j]
+
+
+@wp.kernel(enable_backward=False)
+def write_objects_kernel(
+    env_ids: wp.array(dtype=wp.int64),
+    root_pose: wp.array(dtype=wp.float32, ndim=3),
+    root_velocity: wp.array(dtype=wp.float32, ndim=3),
+    root_qpos: wp.array(dtype=wp.int32, ndim=2),
+    root_dof: wp.array(dtype=wp.int32, ndim=2),
+    qpos: wp.array(dtype=wp.float32, ndim=2),
+    qvel: wp.array(dtype=wp.float32, ndim=2),
+):
+    """Write root poses (n, O, 7) and velocities (n, O, 6), env frame, to the free joints of the worlds `env_ids`."""
+    i, o = wp.tid()
+    n = int(env_ids[i])
+    for k in range(7):
+        qpos[n, root_qpos[o, k]] = root_pose[i, o, k]
+    quat = wp.normalize(wp.quat(root_pose[i, o, 3], root_pose[i, o, 4], root_pose[i, o, 5], root_pose[i, o, 6]))
+    angular = wp.vec3(root_velocity[i, o, 3], root_velocity[i, o, 4], root_velocity[i, o, 5])
+    local = wp.quat_rotate_inv(quat, angular)
+    for k in range(3):
+        qvel[n, root_dof[o, k]] = root_velocity[i, o, k]
+        qvel[n, root_dof[o, 3 + k]] = local[k]
+
+
+@wp.kernel(enable_backward=False)
+def command_kernel(
+    arm_target: wp.array(dtype=wp.float32, ndim=3),
+    open_gripper: wp.array(dtype=wp.bool, ndim=2),
+    open_pos: wp.float32,
+    actuator: wp.array(dtype=wp.int32, ndim=2),
+    ctrl: wp.array(dtype=wp.float32, ndim=2),
+):
+    """Write the targets of arm joints (N, E, J - 2) and of two fingers to the commands."""
+    n, e, j = wp.tid()
+    target = 0.0
+    if j < arm_target.shape[2]:
+        target = arm_target[n, e, j]
+    elif open_gripper[n, e]:
+        target = open_pos
+    ctrl[n, actuator[e, j]] = target
+
+
+@wp.kernel(enable_backward=False)
+def clear_kernel(
+    env_ids: wp.array(dtype=wp.int64),
+    time: wp.array(dtype=wp.float32),
+    overflow: wp.array(dtype=wp.int32),
+    warm_start: wp.array(dtype=wp.float32, ndim=2),
+):
+    """Clear everything else that a world keeps between steps: a trial must not depend on earlier trials in its world."""
+    i = wp.tid()
+    n = int(env_ids[i])
+    time[n] = 0.0
+    overflow[n] = 0
+    for k in range(warm_start.shape[1]):
+        warm_start[n, k] = 0.0
+
+
+@wp.kernel(enable_backward=False)
+def overflow_kernel(overflow: wp.array(dtype=wp.int32), every: wp.array(dtype=wp.int32)):
+    """Combine the overflow bits of all worlds."""
+    n = wp.tid()
+    if overflow[n] != 0:
+        wp.atomic_or(every, 0, overflow[n])
+
+
+@wp.func
+def _pose(pos: wp.vec3, rot: wp.mat33) -> wp.mat44:
+    return wp.mat44(
+        rot[0, 0], rot[0, 1], rot[0, 2], pos[0],
+        rot[1, 0], rot[1, 1], rot[1, 2], pos[1],
+        rot[2, 0], rot[2, 1], rot[2, 2], pos[2],
+        0.0, 0.0, 0.0, 1.0,
+    )  # fmt: skip

@@ -1,0 +1,30 @@
+"""Whole runs on MuJoCo Warp, on its CPU device."""
+
+from pathlib import Path
+
+import pytest
+
+from isaaclab_mimic_ext.config.compose import load_config
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.run.generate import generate_run
+from tests import requires
+
+pytestmark = pytest.mark.slow
+
+
+def run(output: Path, num_envs: int) -> Path:
+    settings = [
+        "sim=mujoco_warp",
+        f"num_envs={num_envs}",
+        "datagen_config.generation_num_trials=3",
+        "video=false",
+        "progress=false",
+    ]
+    result = generate_run(load_config("generate", [*settings, f"output_dir={output}"]))
+    assert result.success_rate == 1.0
+    return result.dataset
+
+
+def test_dataset_does_not_depend_on_the_number_of_envs(tmp_path: Path) -> None:
+    requires.module("mujoco_warp", "mujoco_warp")
+    assert dataset_digest(run(tmp_path / "one", 3)) == dataset_digest(run(tmp_path / "other", 2))
