@@ -96,6 +96,15 @@ def test_reset_of_one_env_does_not_change_other_envs(env, trials):
     assert (env.observations()["ketchup_pos"][2] - before["ketchup_pos"][2]).norm() > 1e-3
 
 
+def test_reset_by_isaaclabs_own_programs_places_the_objects(env, trials):
+    """They reset all envs without a list of indices: in release 3, events then receive a slice."""
+    before = object_poses(env)["ketchup"].clone()
+    env._env.reset()
+    env._begin(torch.arange(NUM_ENVS))
+    moved = (object_poses(env)["ketchup"][:, :2, 3] - before[:, :2, 3]).norm(dim=-1)
+    assert (moved > 1e-3).all()
+
+
 def test_replaying_targets_recorded_in_mujoco_puts_the_bottle_into_the_basket(env):
     with h5py.File(SOURCE) as file:
         demos = [file["data"][f"demo_{index}"] for index in range(NUM_ENVS)]
