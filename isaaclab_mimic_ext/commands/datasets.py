@@ -104,8 +104,9 @@ def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
         UsageError: the file cannot be replayed on this engine, or the video cannot be written.
     """
     env_args = read_facts(cfg.input_file).env_args
-    if (engine := recorded_engine(env_args, cfg.sim)) == "isaaclab":
-        cfg.device = resolve_device(cfg.device, engine)[0]
+    engine = recorded_engine(env_args, cfg.sim)
+    cfg.device = resolve_device(cfg.device, engine)[0]
+    if engine == "isaaclab":
         cfg.sim = launch(cfg.sim, cfg.device, cfg.headless, enable_cameras=False)
     results = replay_dataset(
         cfg.input_file,

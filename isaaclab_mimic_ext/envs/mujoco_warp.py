@@ -63,8 +63,8 @@ class MujocoWarpEnv(EmbeddedEnv):
             check_memory(num_envs, num_bytes, "the simulation's state", self.device)
             self._data = mjw.make_data(self.model, nworld=num_envs, **self._sizes.arguments)
         log.info(
-            "MuJoCo Warp on %s: %d contacts and %d constraint rows per env, %.2f GB for %s",
-            self._wp_device.name, self._sizes.contacts, self._sizes.constraints, num_envs * num_bytes / 1e9,
+            "MuJoCo Warp on %s: %d contacts and %d constraint rows per env, %.1f MB for %s",
+            self._wp_device.name, self._sizes.contacts, self._sizes.constraints, num_envs * num_bytes / 1e6,
             counted(num_envs, "env", "envs"),
         )  # fmt: skip
         self._arrays = Arrays(self._data, SceneLayout.from_model(self.model, task), task, self.device)
