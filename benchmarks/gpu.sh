@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All measurements of docs/gpu.md, on a machine with one NVIDIA GPU and a Python that has torch. Offline if WHEELS is set.
 #
-#     [WHEELS=folder] [OUT=folder] bash benchmarks/gpu.sh [stage ...]        stages: see benchmarks/gpu.py
+#     [WHEELS=folder] [OUT=folder] [NUM_ENVS=64,1024] bash benchmarks/gpu.sh [stage ...]        stages: see benchmarks/gpu.py
 #
 # WHEELS contains the wheels of mujoco, mujoco-core, mujoco-warp, warp-lang, hydra-core, omegaconf and of what the machine's
 # Python lacks of their dependencies. A wheel may be cut into pieces (split -b 55M -d x.whl x.whl.part), which are joined here.
@@ -14,6 +14,7 @@ mkdir -p "$out"
 
 if [ -n "${WHEELS:-}" ]; then
     site=$(mktemp -d)
+    trap 'rm -rf "$site"' EXIT
     for first in "$WHEELS"/*.part00; do
         [ -e "$first" ] && cat "${first%00}"?? > "$site/$(basename "${first%.part00}")"
     done
@@ -33,7 +34,7 @@ test_contract() { "$python" -P -m pytest -q -o pythonpath= -p no:cacheprovider -
 for stage in ${@:-machine contract generation physics rates digests profile cameras}; do
     case $stage in
         contract) test_contract | tee "$out/contract.txt" || true ;;
-        generation | physics) measure "$stage" --num-envs 64,256,1024,2048,4096,8192 ;;
+        generation | physics) measure "$stage" --num-envs "${NUM_ENVS:-64,256,1024,2048,4096,8192}" ;;
         *) measure "$stage" ;;
     esac
 done
