@@ -66,6 +66,7 @@ def test_default_sizes_leave_room_for_grasps() -> None:
     assert sizes.constraints is not None and 80 <= sizes.constraints <= 256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "size"), [("contacts", 4), ("constraints", 8)])
 def test_buffer_that_is_too_small_is_reported_with_the_setting_and_a_size_that_suffices(setting: str, size: int) -> None:
     requires.module("mujoco_warp", "mujoco_warp")

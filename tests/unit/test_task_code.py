@@ -140,6 +140,7 @@ MISTAKES: list[tuple[str, str, str, Callable[[Path], Any], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "text", "mistake", "use", "message"), MISTAKES)
 def test_mistake_is_reported_at_its_place_with_the_expected_result(
     file: str,
