@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.files.stream import read_facts
-from tests.forked_scripts import run_mimic
+from tests.forked_scripts import ROOT, run_mimic
 from tests.isaaclab.conftest import Run
 
 ORGANIZER = "task=desktop_organizer"
+SOURCES = f"input_file={ROOT / 'tasks/desktop_organizer/data/source_demos.hdf5'}"
+CAMERA_TASK = "tests.isaaclab.camera_task:Test-Desktop-Organizer-Camera-Mimic-v0"
 QUIET = ("--headless", "video=false", "progress=false")
 
 
@@ -69,3 +72,22 @@ def test_organizer_succeeds_on_newton(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "physics newton, device " in done.stderr
     assert "Generated 2 successful demos out of 2 trials" in done.stderr
+
+
+def test_cameras_of_a_users_task_are_recorded_with_newtons_renderer(tmp_path: Path) -> None:
+    words = ("--task", CAMERA_TASK, SOURCES, "num_envs=1", "num_trials=1", "--enable_cameras", *QUIET)
+    done = run_mimic("generate", *words, "output_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "physics ovphysx, device " in done.stderr
+    with h5py.File(tmp_path / "run" / "demo.hdf5") as file:
+        images = file["data/demo_0/obs/front"]
+        assert images.shape[1:] == (48, 64, 3)
+        first, second, last = (images[index].astype(int) for index in (0, 1, -1))
+    below_the_hand = slice(30, None)
+    assert share_changed(first[below_the_hand], second[below_the_hand]) == 0, "the first picture shows objects of this trial"
+    assert 0.01 < share_changed(first, last) < 0.5, "the bottle and the arm move, the background does not"
+
+
+def share_changed(before: np.ndarray, after: np.ndarray) -> float:
+    """Share of the pixels that differ."""
+    return float((np.abs(after - before).max(axis=-1) > 20).mean())

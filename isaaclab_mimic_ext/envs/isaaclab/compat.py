@@ -165,19 +165,23 @@ def joint_effort_limit(limit: Any) -> dict[str, Any]:
 
 
 def refresh_sensors(env: Any) -> None:
-    """Update frame sensors and observations after a reset.
+    """Update frame sensors of Newton, cameras and observations after a reset, of all envs.
 
-    Newton updates its sensors only in a step. Without this function, an end effector keeps its pose of the previous trial.
+    Newton updates its frames only in a step, and cameras show the scene before objects are placed. Without this function,
+    an end effector keeps its pose of the previous trial, and the first picture of a trial shows objects at other places.
     """
-    manager = env.sim.physics_manager if quat_is_xyzw() else None
-    frames = getattr(manager, "_newton_frame_transform_sensors", None)
-    if manager is None or not frames:
+    if not quat_is_xyzw():
         return
+    manager = env.sim.physics_manager
+    frames = getattr(manager, "_newton_frame_transform_sensors", None) or ()
     for frame in frames:
         frame.update(manager.get_state_0())
-    for sensor in env.scene.sensors.values():
+    sensors = env.scene.sensors.values()
+    stale = sensors if frames else [sensor for sensor in sensors if hasattr(sensor.cfg, "renderer_cfg")]
+    for sensor in stale:
         sensor.update(0.0, force_recompute=True)
-    env.obs_buf = env.observation_manager.compute()
+    if stale:
+        env.obs_buf = env.observation_manager.compute()
 
 
 def success_rule(term: Any, env: Any) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]]:

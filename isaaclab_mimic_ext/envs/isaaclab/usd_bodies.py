@@ -81,20 +81,17 @@ def add_body(
 def add_shapes(prim: Usd.Prim, solids: Sequence[Solid]) -> None:
     """Define the shapes of solids below a prim, with colliders for those that collide.
 
-    Of a body, Newton draws colliders only if the body has no other shapes; of scenery, it draws only colliders. Therefore a
-    solid that collides has two shapes in a body (one drawn, one collider) and one shape in scenery.
+    Newton's renderer does not draw colliders of prims that have other shapes. So a solid that collides has two shapes: one
+    is drawn, the other one is the collider.
     """
     stage, path = prim.GetStage(), str(prim.GetPath())
-    is_body = prim.HasAPI(UsdPhysics.RigidBodyAPI)
     material = _grip_material(stage, f"{path}/material") if any(solid.collides for solid in solids) else None
     for index, solid in enumerate(solids):
         name = f"{path}/{solid.kind}_{index}"
         if solid.rgba is not None:
-            shape = _add_geom(stage, name, solid)
-        if solid.collides and is_body:
-            shape = _add_geom(stage, f"{name}_collider", replace(solid, rgba=None))
+            _add_geom(stage, name, solid)
         if solid.collides:
-            _make_collider(shape, solid, material)
+            _make_collider(_add_geom(stage, f"{name}_collider", replace(solid, rgba=None)), solid, material)
 
 
 def set_pose(prim: Usd.Prim, pos: Vec3, quat_wxyz: Sequence[float], scale: Vec3 | None = None) -> None:
