@@ -12,7 +12,7 @@ from isaaclab_mimic_ext.commands.results import print_result
 from isaaclab_mimic_ext.config import ReportCfg, SweepReportCfg
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.writing import write_json
-from isaaclab_mimic_ext.learn.sweep import Outcome, outcomes, read_jobs, sweep_table, swept_parameters
+from isaaclab_mimic_ext.learn.sweep import Outcome, outcomes, read_jobs, sweep_table, sweep_title, swept_parameters
 from isaaclab_mimic_ext.report.curves import plot_sweep
 from isaaclab_mimic_ext.report.report import RunReport, report_run
 from isaaclab_mimic_ext.texts import counted
@@ -67,6 +67,6 @@ def sweep(cfg: SweepReportCfg) -> list[Outcome]:
     else:
         console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
         console.print(sweep_table(results, parameters, str(folder)))
-    plot_sweep(results, parameters, picture, folder.name)
+    plot_sweep(results, parameters, picture, sweep_title(jobs, parameters))
     log.info("Saved the plot to %s", picture)
     return results

@@ -235,6 +235,13 @@ def _reasons(result: CheckpointResult) -> str:
     return ", ".join([*named, f"{others} other"] if others else named)
 
 
+def sweep_title(jobs: Sequence[Job], parameters: Sequence[Parameter]) -> str:
+    """Title of the plot of a sweep: its tasks and parameters."""
+    tasks = dict.fromkeys(str(name) for job in jobs if (name := job.config.get("task.name")) is not None)
+    against = f"success against {', '.join(parameter.name for parameter in parameters)}"
+    return f"{', '.join(tasks)}: {against}" if tasks else against
+
+
 def sweep_table(outcomes: Sequence[Outcome], parameters: Sequence[Parameter], title: str) -> Table:
     """Table with one row per combination of values."""
     table = Table(title=title, title_justify="left")

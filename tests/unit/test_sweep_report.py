@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import SweepReportCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
-from isaaclab_mimic_ext.learn.sweep import outcomes, read_jobs, swept_parameters
+from isaaclab_mimic_ext.learn.sweep import Job, Parameter, outcomes, read_jobs, sweep_title, swept_parameters
 from tests.jobs import command
 
 
@@ -110,3 +110,11 @@ def test_folders_without_a_valid_sweep_are_refused(tmp_path: Path) -> None:
 def test_all_subtasks_override_sets_the_field_of_every_subtask() -> None:
     cfg = load_config("generate", ["++all_subtasks.action_noise=0.2", "output_dir=unused"])
     assert {subtask.action_noise for subtask in cfg.subtask_configs["franka"]} == {0.2}
+
+
+def test_title_of_a_sweep_names_task_and_parameters() -> None:
+    """Not the folder: its name is a date."""
+    jobs = [Job(str(number), {"task.name": "stack_cube"}, None, None) for number in range(2)]
+    parameters = [Parameter("action_noise", ()), Parameter("seed", ())]
+    assert sweep_title(jobs, parameters) == "stack_cube: success against action_noise, seed"
+    assert sweep_title([Job("0", {}, None, None)], parameters[:1]) == "success against action_noise"
