@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import translate
 from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files
 from isaaclab_mimic_ext.commands.resumed import words_of_resumed
+from isaaclab_mimic_ext.commands.signals import Terminated, end_by_sigterm, raising_terminated
 from isaaclab_mimic_ext.commands.sweep_outputs import SweepOutputs
 from isaaclab_mimic_ext.commands.sweeps import register_sweeps
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, TaskRef, validate
@@ -71,7 +72,14 @@ def run_command(name: str, main: Main, program: Sequence[str]) -> NoReturn:
     with a traceback for an unexpected error. A failing job does not end a sweep; the exit code of the sweep is that of its
     first failure.
     """
-    exit_code = _exit_code_of(name, main, program)
+    try:
+        with raising_terminated():
+            exit_code = _exit_code_of(name, main, program)
+    except Terminated:
+        print("Interrupted.", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        end_by_sigterm()
     if (launched := sys.modules.get(_LAUNCH)) is not None:
         launched.end_process(exit_code)
     if _failed_writes:
@@ -88,6 +96,8 @@ def _exit_code_of(name: str, main: Main, program: Sequence[str]) -> int:
         return stop.exit_code
     except SystemExit as ended:  # Raised by Hydra after its own flags.
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except Terminated:
+        raise
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED

@@ -1,12 +1,41 @@
 """Orderly end of a run on SIGINT or SIGTERM."""
 
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
 from isaaclab_mimic_ext.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM outside of a `StopRequest`, raised like Ctrl-C, so that blocks that write files remove their parts."""
+
+
+@contextmanager
+def raising_terminated() -> Iterator[None]:
+    """Raise `Terminated` in the block at the first SIGTERM; a second signal has its usual effect."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(number, before)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def end_by_sigterm() -> None:
+    """End the process as SIGTERM does without a handler."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class StopRequest:
