@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
-from isaaclab_mimic_ext.files.writing import write_json, write_text
+from isaaclab_mimic_ext.files.writing import remove_folders, write_json, write_text
 from isaaclab_mimic_ext.learn.advice import Conditions, Training, advise
 from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
 from isaaclab_mimic_ext.learn.disturbances import scale_events
@@ -97,23 +99,38 @@ class Evaluation:
         # Load the first policy now: its errors must precede the first file.
         policy: Policy | None = build_policy(self.cfg, self.env, checkpoints[0])
         self.folder.clear()
-        self.folder.create()
+        with self._created_folder(), StopRequest() as stop:
+            self._evaluate_all(checkpoints, policy, stop)
+        self._print_report()
+        if stop.requested:
+            stop.raise_interrupted(f"the episodes that ended before are in {self.folder.report}")
+        self._draw_plot_and_videos()
+
+    @contextmanager
+    def _created_folder(self) -> Iterator[None]:
+        """Create the output folder; remove it if the block fails before the first result."""
+        created = self.folder.create()
+        try:
+            yield
+        except Exception:
+            if not self.results:
+                self.folder.clear()
+                remove_folders(created)
+            raise
+
+    def _evaluate_all(self, checkpoints: list[Checkpoint], policy: Policy | None, stop: StopRequest) -> None:
+        """Evaluate the checkpoints, the first one with the loaded `policy`, until a signal arrives."""
         self._write(complete=False)
         write_text(self.folder.config, OmegaConf.to_yaml(OmegaConf.create(asdict(self.cfg))))
         log.info("Evaluating %s with %s each in %s; the horizon is %s",
                  counted(len(checkpoints), "checkpoint"), counted(self.rules.num_episodes, "episode"),
                  counted(self.env.num_envs, "env"), counted(self.rules.horizon, "step"))  # fmt: skip
-        with StopRequest() as stop:
-            for checkpoint in checkpoints:
-                self._evaluate(checkpoint, policy or build_policy(self.cfg, self.env, checkpoint), stop)
-                policy = None
-                self._write(complete=len(self.results) == len(checkpoints) and not stop.requested)
-                if stop.requested:
-                    break
-        self._print_report()
-        if stop.requested:
-            stop.raise_interrupted(f"the episodes that ended before are in {self.folder.report}")
-        self._draw_plot_and_videos()
+        for checkpoint in checkpoints:
+            self._evaluate(checkpoint, policy or build_policy(self.cfg, self.env, checkpoint), stop)
+            policy = None
+            self._write(complete=len(self.results) == len(checkpoints) and not stop.requested)
+            if stop.requested:
+                break
 
     def _evaluate(self, checkpoint: Checkpoint, policy: Policy, stop: StopRequest) -> None:
         history = History(self.env, self.rules.horizon, self.cfg.num_video_episodes) if self.cfg.video else None
@@ -129,17 +146,10 @@ class Evaluation:
         result.facts = {"training": {k: v for k, v in getattr(policy, "facts", {}).items() if not isinstance(v, dict)}}
         result.advice = advise(result, _training_of(policy), Conditions(self.rules.horizon, _harder(self.cfg)))
         self.results.append(result)
-        if history is not None and self._gets_video(result):
+        if history is not None:
+            history.release()
             self.histories[checkpoint.name] = history
         log.info("Success rate of %s: %s of %s", checkpoint.name, result.success, counted(result.num_episodes, "episode"))
-
-    def _gets_video(self, result: CheckpointResult) -> bool:
-        """Return whether the result gets videos, unless a later one replaces it; drops the histories that it replaces."""
-        if self.cfg.video_of != "all":
-            if self.cfg.video_of == "best" and best_of(self.results) is not result:
-                return False
-            self.histories.clear()
-        return True
 
     def _draw_plot_and_videos(self) -> None:
         """Draw the plot and the videos; failures are logged as warnings."""
@@ -148,9 +158,15 @@ class Evaluation:
             log.info("Saved the plot of success rates to %s", self.folder.plot)
         except MimicError as error:
             log.warning("%s was not drawn: %s", self.folder.plot, error)
+        of_successes = self._with_videos_of_successes()
         for name, history in self.histories.items():
-            for success in (True, False):
+            for success in (True, False) if name in of_successes else (False,):
                 self._draw_video(self.folder.video(name, success), history, success)
+
+    def _with_videos_of_successes(self) -> set[str]:
+        """Names of the checkpoints whose successes are drawn (`video_of`); failures are drawn of every checkpoint."""
+        chosen = {"best": [best_of(self.results)], "last": self.results[-1:], "all": self.results}[self.cfg.video_of]
+        return {result.checkpoint.name for result in chosen}
 
     def _draw_video(self, path: Path, history: History, success: bool) -> None:
         from isaaclab_mimic_ext.envs.playback import write_states_video

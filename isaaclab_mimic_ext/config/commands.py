@@ -260,7 +260,7 @@ class EvaluateCfg(EventsCfg, SceneCfg):
     video: bool = True
     """Render videos of successes and failures."""
     video_of: str = bounded("best", choices=("best", "last", "all"))
-    """Checkpoints with videos: `best`, `last` or `all`."""
+    """Checkpoints with a video of successes: `best`, `last` or `all`. Failures are shown of every checkpoint."""
     num_video_episodes: int = bounded(6, at_least=1, like=("num_video_demos",))
     """Number of episodes shown side by side in a video."""
     enable_cameras: bool = False

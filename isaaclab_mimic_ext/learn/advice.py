@@ -118,7 +118,7 @@ def _changes(training: Training) -> Iterator[str]:
     yield from _change_of_epochs(training)
     num_demos = training.facts.get("num_train_demos")
     if num_demos is not None and num_demos < _USED_FRACTION * MANY_DEMOS:
-        yield f"more demos: mimic generate generation_num_trials={MANY_DEMOS} (this policy was trained on {num_demos})"
+        yield f"more demos: mimic generate num_trials={MANY_DEMOS} (this policy was trained on {num_demos})"
     yield from _change_of_noise(training)
 
 

@@ -29,7 +29,8 @@ class History:
     def __init__(self, env: MimicEnv, horizon: int, num_kept: int):
         self._env = env
         self._num_kept = num_kept
-        self._buffer = RowBuffer(RowLayout("state", {"state": env.get_state()}), env.num_envs, horizon, env.device)
+        self._layout = RowLayout("state", {"state": env.get_state()})
+        self._buffer = RowBuffer(self._layout, env.num_envs, horizon, env.device)
         self._kept: dict[bool, dict[int, dict[str, np.ndarray]]] = {True: {}, False: {}}
         self._episodes: dict[int, Episode] = {}
 
@@ -53,6 +54,10 @@ class History:
             if len(kept) > self._num_kept:
                 del kept[max(kept)]
 
+    def release(self) -> None:
+        """Free the memory of the running episodes after the last step. Kept episodes stay."""
+        del self._buffer
+
     def demos(self, success: bool) -> list[dict[str, Any]]:
         """States of the kept successes or failures, sorted by episode number: trees with the layout of `get_state`.
 
@@ -65,7 +70,7 @@ class History:
         return [_caption(self._episodes[number]) for number in sorted(self._kept[success])]
 
     def _tree(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        return trees.unflatten(unpack(self._buffer.layout.fields, rows))["state"]
+        return trees.unflatten(unpack(self._layout.fields, rows))["state"]
 
 
 def _caption(episode: Episode) -> str:
