@@ -255,6 +255,6 @@ def help_text() -> str:
             *lines,
             "",
             "mimic <verb> --help shows the fields of a verb with their defaults and choices. Example:",
-            f"  {command_line('generate', task='stack_cube', num_envs=100, generation_num_trials=1000, seed=3)}",
+            f"  {command_line('generate', task='stack_cube', num_envs=100, num_trials=1000, seed=3)}",
         )
     )

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name
 from isaaclab_mimic_ext.config.flags import OPTIONS, SHORT, SWITCHES
 from isaaclab_mimic_ext.config.generation import SETTINGS
 from isaaclab_mimic_ext.config.groups import ADDED, all_groups, groups_of
-from isaaclab_mimic_ext.config.help import nearest_field, owners_have_it, owners_text
+from isaaclab_mimic_ext.config.help import field_of_path, nearest_field, owners_have_it, owners_text
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE
@@ -26,6 +26,8 @@ _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes
 """Flags of Isaac Lab's scripts whose names differ from those of our fields."""
 _OTHER_NAMES_OF = {script: {"--dataset_file": "input_file"} for script in ("replay_demos", "check_demos")}
 """Name of a script -> flags that have a different meaning than in `_OTHER_NAMES`."""
+_OF_ONE_PATH = ("inspect_dataset", "validate_dataset", "replay_demos", "report", "sweep_report")
+"""Commands that accept the path of their input without the name of its field: `mimic report run`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
 _ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
@@ -61,6 +63,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
         match = _OVERRIDE.fullmatch(word)
         if word.startswith("="):
             raise ConfigError(f"'{word}' is not an override; use field=value")
+        if match is None and _script_of(schema) in _OF_ONE_PATH and (meant := field_of_path(_script_of(schema), word)):
+            match = _OVERRIDE.fullmatch(meant)
         if word.startswith("-") or match is None:
             result.append(word)
             continue

@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, UsageError
-from isaaclab_mimic_ext.files.writing import store_path
+from isaaclab_mimic_ext.files.writing import annotated_path, store_path
 from isaaclab_mimic_ext.run.attempts import FailedAttempt, Operator, draw_attempt
 from isaaclab_mimic_ext.run.live import LiveDevice
 from isaaclab_mimic_ext.run.record import failures_text, load_operator, record
@@ -73,8 +73,7 @@ def main(cfg: RecordDemosCfg) -> RunResult:
         reasons = f"; reasons: {failures_text(result.failures)}" if result.failures else ""
         raise BudgetExhausted(f"{result.stop_reason}{reasons}; {_kept(result)}{remedy}")
     raw = Path(cfg.output_file)
-    annotated = raw.with_stem(f"{raw.stem.removesuffix('_raw')}_annotated")
-    log.info("Next, mark the subtasks: %s", next_command("annotate", input_file=raw, output_file=annotated))
+    log.info("Next, mark the subtasks: %s", next_command("annotate", input_file=raw, output_file=annotated_path(raw)))
     return result
 
 

@@ -23,6 +23,9 @@ from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
+_ANNOTATED_FROM = "annotated_from"
+"""Attribute of an annotated file: the name of the recording."""
+
 
 def annotate_file(
     input_file: str | Path,
@@ -63,6 +66,10 @@ def annotate_file(
     if (task := getattr(env, "task", None)) is not None:
         check_recorded_task(input_file, read_env_args(input_file), task)
     demos = read_demos(input_file)
+    if (recording := read_provenance(input_file).get(_ANNOTATED_FROM)) is not None:
+        log.warning(
+            "%s is already annotated (from %s); annotating it again is needed only for other signals", input_file, recording
+        )
     marks = {}
     if marks_file is not None:
         marks = read_marks(str(marks_file), [demo.name for demo in demos], _signal_names(env, config))
@@ -75,7 +82,7 @@ def annotate_file(
         raise MimicError(
             f"{input_file}: {counted(len(demos), 'demo was', 'demos were')} rejected (reasons above); no file was written"
         )
-    attributes = {**read_provenance(input_file), "annotated_from": Path(input_file).name}
+    attributes = {**read_provenance(input_file), _ANNOTATED_FROM: Path(input_file).name}
     file_options = attributes, options.compression, options.format_version, overwrite
     env_args = _env_args(env, input_file)
     with write_errors(output, errors=HDF5_ERRORS):

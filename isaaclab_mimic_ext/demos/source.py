@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
 from isaaclab_mimic_ext.files.hdf5 import attribute, demo_names, open_hdf5
+from isaaclab_mimic_ext.files.writing import annotated_path
 
 MAX_STEPS = 1_000_000
 """Largest number of steps of a demo; more would not fit in memory and indicate a damaged file."""
@@ -276,7 +277,7 @@ class _DemoReader:
 
     def _annotation_command(self, **fields: Any) -> str:
         path = Path(self._demo.file)
-        return command_line("annotate", input_file=path, output_file=path.with_stem(f"{path.stem}_annotated"), **fields)
+        return command_line("annotate", input_file=path, output_file=annotated_path(path), **fields)
 
     def _refuse(self, key: str, reason: str, remedy: str, step: int | None = None) -> NoReturn:
         self._demo.refuse(f"{key}: {reason}; {remedy}", step)

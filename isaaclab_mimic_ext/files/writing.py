@@ -33,6 +33,12 @@ def store_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sqlite")
 
 
+def annotated_path(raw: Path) -> Path:
+    """Path of the annotated demos of a recording in messages: `annotated.hdf5` for `raw.hdf5`, else `<name>_annotated`."""
+    name = raw.stem.removesuffix("raw").removesuffix("_")
+    return raw.with_stem(f"{name}_annotated" if name else "annotated")
+
+
 def unwritable(
     path: Path, error: BaseException, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
 ) -> MimicError:

@@ -255,7 +255,8 @@ def _details(finding: DemoFinding) -> str:
 
 def _label(eef: EefView, index: int) -> str:
     config = eef.subtasks[index]
-    return config.subtask_term_signal or config.description or f"subtask {index}"
+    unnamed = "last subtask" if index == len(eef.subtasks) - 1 else f"subtask {index}"
+    return config.subtask_term_signal or config.description or unnamed
 
 
 def _color(index: int) -> str:

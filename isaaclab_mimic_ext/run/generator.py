@@ -131,6 +131,7 @@ class Generator:
             queue_depth=writer.queue_depth,
             seconds_stalled=writer.seconds_stalled,
             share=self.share(),
+            num_running=self.lanes.num_active,
         )
 
     def share(self) -> float:

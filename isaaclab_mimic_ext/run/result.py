@@ -125,6 +125,7 @@ class Progress:
         queue_depth: number of batches that wait for the writer.
         seconds_stalled: time that generation has waited for the writer [s].
         share: estimated fraction of this session's control steps that are finished, 0 to 1.
+        num_running: number of running trials.
     """
 
     num_done: int
@@ -138,12 +139,14 @@ class Progress:
     queue_depth: int
     seconds_stalled: float
     share: float
+    num_running: int = 0
 
     def figures(self) -> str:
         """Format success rate, speed and trials that are not saved yet; figures without a meaning yet are left out."""
         elapsed = max(self.elapsed_now, 1e-9)
         stalled = self.seconds_stalled / elapsed
         parts = (
+            (not self.num_ended and self.num_running, f"{counted(self.num_running, 'trial')} running"),
             (self.num_ended, f"{self.num_successes / max(self.num_ended, 1):.0%} success"),
             (True, f"{self.env_steps_now / elapsed:,.0f} steps/s"),
             (self.num_successes_now, f"{3600 * self.num_successes_now / elapsed:,.0f} demos/h"),

@@ -59,6 +59,13 @@ def test_start_signals_are_added_without_other_changes(recorded, tmp_path):
     assert both[f"{STARTS}/reach"].dtype == bool
 
 
+def test_annotation_of_an_annotated_file_is_reported(recorded, tmp_path, caplog):
+    annotate(recorded, tmp_path / "annotated.hdf5")
+    assert "already annotated" not in caplog.text
+    annotate(tmp_path / "annotated.hdf5", tmp_path / "again.hdf5")
+    assert "annotated.hdf5 is already annotated (from raw.hdf5)" in caplog.text
+
+
 def test_full_disk_gives_one_clear_error_and_leaves_no_file(recorded, tmp_path):
     script = [sys.executable, str(ROOT / "scripts/annotate_demos.py"), *_arguments(recorded, tmp_path / "annotated.hdf5")]
     # A limit on the size of files replaces a full disk.

@@ -63,7 +63,7 @@ def test_a_policy_without_memory_on_demos_with_pauses_is_advised_chunks_then_dem
     assert algorithm.startswith(
         "mimic train algo=bc_chunk (bc acts on one observation, and the hand rests before the gripper closes"
     )
-    assert demos == "more demos: mimic generate generation_num_trials=1000 (this policy was trained on 80)"
+    assert demos == "more demos: mimic generate num_trials=1000 (this policy was trained on 80)"
     assert (
         noise.startswith("more noise: mimic generate generation=policy (action_noise is ") and "0.03 in these demos" in noise
     )
@@ -112,7 +112,7 @@ def test_no_advice_is_given_unless_the_interval_is_below_one_half(num_successes:
 def test_advice_without_a_recorded_training_names_the_failures_only() -> None:
     assert len(advise(result(0), None, CONDITIONS)) == 1
     (_, known) = advise(result(0), training(data=TrainingData()), CONDITIONS)
-    assert known == "Change first: more demos: mimic generate generation_num_trials=1000 (this policy was trained on 80)"
+    assert known == "Change first: more demos: mimic generate num_trials=1000 (this policy was trained on 80)"
 
 
 def test_training_warns_only_about_pauses_that_are_longer_than_the_memory() -> None:

@@ -171,3 +171,18 @@ def test_flag_of_hydra_without_its_value_is_refused() -> None:
 
 def test_nearest_field_may_be_a_short_name() -> None:
     assert nearest_field("generate", "num_trails") == "num_trials"
+
+
+def test_readers_of_one_input_accept_its_path_without_the_name_of_the_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/demo.hdf5").touch()
+    for script in ("inspect_dataset", "validate_dataset", "replay_demos"):
+        assert translate(["run/demo.hdf5", "json=true"], SCRIPT_SCHEMAS[script])[0] == "input_file=run/demo.hdf5"
+    for script in ("report", "sweep_report"):
+        assert translate(["run"], SCRIPT_SCHEMAS[script]) == ["input_dir=run"]
+    assert translate(["run/demo.hdf5"], SCRIPT_SCHEMAS["split_dataset"]) == ["run/demo.hdf5"]  # Changes the file.
+    with pytest.raises(ConfigError, match="input_file: is set twice"):
+        translate(["run/demo.hdf5", "input_file=other.hdf5"], SCRIPT_SCHEMAS["inspect_dataset"])

@@ -100,6 +100,8 @@ def test_count_and_remaining_time_are_complete_at_80_columns(clock: list[float],
 
 def test_figures_without_a_meaning_yet_are_left_out() -> None:
     assert Progress(0, 100, 0, 0, 0, 500, 2.0, 0, 0, 0.0, share=0.1).figures() == "250 steps/s"
+    first = Progress(0, 100, 0, 0, 0, 500, 2.0, 0, 0, 0.0, share=0.1, num_running=100)
+    assert first.figures() == "100 trials running, 250 steps/s"
     progress = Progress(1, 100, 1, 2, 1, 500, 2.0, 2, 3, 1.0, share=0.1)
     counts = "50% success, 250 steps/s, 1,800 demos/h, 2 trials, 2 not saved yet"
     assert progress.figures() == f"{counts}, waiting for the disk 50% of the time"

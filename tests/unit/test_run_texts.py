@@ -7,6 +7,7 @@ import h5py
 import pytest
 
 from isaaclab_mimic_ext.config.next_step import evaluate_command
+from isaaclab_mimic_ext.files.writing import annotated_path
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy
 from isaaclab_mimic_ext.run import generate, stats_and_videos
 from isaaclab_mimic_ext.run.result import RunResult
@@ -44,6 +45,14 @@ def test_horizon_of_a_task_without_source_demos_is_computed_from_the_demos(tmp_p
     demos = tmp_path / "demo.hdf5"
     assert evaluate_command("pick_cube", tmp_path, demos).endswith(f"models/last.pth input_file={demos}")
     assert evaluate_command("stack_cube", tmp_path, demos).endswith("models/last.pth")
+
+
+@pytest.mark.parametrize(
+    ("recording", "annotated"),
+    [("raw.hdf5", "annotated.hdf5"), ("a/tea_raw.hdf5", "a/tea_annotated.hdf5"), ("tea.hdf5", "tea_annotated.hdf5")],
+)
+def test_annotated_demos_are_named_as_in_the_documentation(recording: str, annotated: str) -> None:
+    assert annotated_path(Path(recording)) == Path(annotated)
 
 
 def test_representations_are_short_and_contain_the_path() -> None:

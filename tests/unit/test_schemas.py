@@ -108,10 +108,10 @@ def test_field_that_must_be_set_is_reported_with_an_example(script: str, message
 
 
 WITHOUT_FIELD = [
-    ("inspect_dataset", "demo.hdf5", "input_file=demo.hdf5"),
+    ("split_dataset", "demo.hdf5", "input_file=demo.hdf5"),
     ("merge_datasets", "demo.hdf5", "input_file=[demo.hdf5]"),
     ("train", "demo.hdf5", "input_file=demo.hdf5"),
-    ("report", "run", "input_dir=run"),
+    ("generate", "run", "output_dir=run"),
     ("evaluate", "best.pth", "checkpoint=best.pth"),
 ]
 
