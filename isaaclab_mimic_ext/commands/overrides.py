@@ -18,13 +18,18 @@ from isaaclab_mimic_ext.config.groups import ADDED, all_groups, groups_of
 from isaaclab_mimic_ext.config.help import field_of_path, nearest_field, owners_have_it, owners_text
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.task import GYM_ID
-from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE
+from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE, can_run
 from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import KNOWN_FLAGS, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
+from isaaclab_mimic_ext.task.folders import task_of_gym_id
 
 _OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
 """Flags of Isaac Lab's scripts whose names differ from those of our fields."""
-_OTHER_NAMES_OF = {script: {"--dataset_file": "input_file"} for script in ("replay_demos", "check_demos")}
+_OTHER_NAMES_OF = {
+    **{script: {"--dataset_file": "input_file"} for script in ("replay_demos", "check_demos")},
+    "annotate_demos": {"--dataset_file": "input_file", "--dataset": "input_file", "--output": "output_file"},
+    "train": {"--dataset": "input_file"},
+}
 """Name of a script -> flags that have a different meaning than in `_OTHER_NAMES`."""
 _OF_ONE_PATH = ("inspect_dataset", "validate_dataset", "replay_demos", "report", "sweep_report")
 """Commands that accept the path of their input without the name of its field: `mimic report run`."""
@@ -113,10 +118,22 @@ def _group_prefix(prefix: str, key: str, value: str, schema: type) -> str:
 
 
 def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
-    """Yield the same words, with a gym id as task replaced by the overrides for a task registered with Isaac Lab."""
+    """Yield the same words, with a gym id as task replaced by the overrides for its task.
+
+    The ids of an included task select the task on any engine; the engine is Isaac Lab if it can run and the command line
+    selects no engine. Other ids select a task registered with Isaac Lab.
+    """
+    words = list(words)
+    selects_engine = any(re.match(r"\+{0,2}sim(\.engine)?=", word) for word in words)
     for word in words:
         key, _, value = word.partition("=")
-        if key == "task" and "sim" in _names(schema) and GYM_ID.fullmatch(value):
+        if key != "task" or GYM_ID.fullmatch(value) is None:
+            yield word
+        elif (included := task_of_gym_id(value)) is not None:
+            yield f"task={included}"
+            if "sim" in _names(schema) and not selects_engine and can_run():
+                yield "sim=isaaclab"
+        elif "sim" in _names(schema):
             yield from ("task=isaaclab", f"task.id={value}")
         else:
             yield word
@@ -165,9 +182,10 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
     overrides: list[str] = []
     launcher_args: list[str] = []
     flags = flags_of(schema)
+    others = _OTHER_NAMES_OF.get(_script_of(schema), {})
     while (word := next(words, None)) is not None:
         name, has_value, value = word.partition("=")
-        if name.startswith("--"):
+        if name.startswith("--") and name not in others:
             name = f"--{current_name(_script_of(schema), name[2:])}"
         if SHORT.get(word, word) == "--info":
             topic = next(words, None)
@@ -186,7 +204,9 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
         elif not word.startswith("-"):
             overrides.append(word)
         elif name in flags:
-            overrides.append(_override_for(name, has_value, value, words, flags[name]))
+            first = _first_value(name, has_value, value, words, flags[name])
+            items, words = _further_items(words) if flags[name][1] == "list" else ([], words)
+            overrides.append(_override_for(first, items, flags[name]))
         else:
             takes_value = _launcher_takes_value(name, schema)
             launcher_args.append(f"{name}={_value_of(name, has_value, value, words)}" if takes_value else word)
@@ -195,12 +215,26 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
         yield f"sim.launcher_args=[{','.join(map(in_quotes, launcher_args))}]"
 
 
-def _override_for(name: str, has_value: str, value: str, words: Iterator[str], flag: tuple[str, str]) -> str:
+def _first_value(name: str, has_value: str, value: str, words: Iterator[str], flag: tuple[str, str]) -> str:
+    """Return the value of a flag; a switch needs none."""
+    if flag[1] == "switch":
+        return value if has_value else "true"
+    return _value_of(name, has_value, value, words)
+
+
+def _further_items(words: Iterator[str]) -> tuple[list[str], Iterator[str]]:
+    """Return the words up to the next flag or override, which are further items of a list, and the rest of the words."""
+    rest = list(words)
+    number = next((index for index, word in enumerate(rest) if word.startswith("-") or "=" in word), len(rest))
+    return rest[:number], iter(rest[number:])
+
+
+def _override_for(value: str, items: list[str], flag: tuple[str, str]) -> str:
+    """Return the override for a flag; a list is written as `[a,b]` or, as in Isaac Lab's commands, as `a b`."""
     field, kind = flag
-    if kind == "switch":
-        return f"{field}={value if has_value else 'true'}"
-    text = _value_of(name, has_value, value, words)
-    return f"{field}={text if kind == 'list' else quoted(text)}"
+    if kind == "list" and (items or re.fullmatch(r"[\w./-]+", value)):
+        return f"{field}={value}" if value == "null" else f"{field}=[{','.join(map(quoted, (value, *items)))}]"
+    return f"{field}={value if kind in ('switch', 'list') else quoted(value)}"
 
 
 def _value_of(name: str, has_value: str, value: str, words: Iterator[str]) -> str:

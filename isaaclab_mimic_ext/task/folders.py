@@ -1,5 +1,6 @@
 """Folders that contain tasks."""
 
+import re
 from pathlib import Path
 
 
@@ -33,3 +34,14 @@ def own_task_hint() -> str:
             return f"; --config-dir: folder '{folder}' has no folder 'task' with the task's .yaml file{hint}"
     folders = ", ".join(map(str, given))
     return f"; --config-dir: {folders} has no such task" if given else "; for your own task, use --config-dir <folder>"
+
+
+def task_of_gym_id(gym_id: str) -> str | None:
+    """Name of the included task whose Isaac Lab scene is registered under a gym id; None if there is none."""
+    return next((name for name in available_tasks() if gym_id in gym_ids(name)), None)
+
+
+def gym_ids(task_name: str) -> list[str]:
+    """Gym ids that `<task>/isaaclab/__init__.py` registers, read from its source: importing it requires Isaac Lab."""
+    module = task_dir(task_name) / "isaaclab" / "__init__.py"
+    return sorted(set(re.findall(r'"(Isaac-[\w-]+-v\d+)"', module.read_text()))) if module.is_file() else []

@@ -58,6 +58,15 @@ def find_installation() -> Installation:
     return Installation(is_3, has_sim, has_newton, has_ovphysx)
 
 
+def can_run() -> bool:
+    """Return whether this Python has an Isaac Lab that can run."""
+    try:
+        find_installation()
+    except SimulatorUnavailable:
+        return False
+    return True
+
+
 def is_installed(*packages: str) -> bool:
     """Return whether all packages are installed in this Python."""
     return all(_package(name) is not None for name in packages)
