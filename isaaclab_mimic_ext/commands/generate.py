@@ -1,5 +1,6 @@
 """`mimic generate`: generate demos from annotated source demos."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,14 @@ from isaaclab_mimic_ext.command_lines import same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted
+from isaaclab_mimic_ext.files.writing import check_output, link_file
 from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
 from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.texts import counted
+
+log = logging.getLogger(__name__)
 
 
 def main(cfg: GenerateCfg) -> RunResult:
@@ -24,6 +28,8 @@ def main(cfg: GenerateCfg) -> RunResult:
         Interrupted: a signal ended the run; the demos are in the output folder, in an unfinished file.
         MimicError: the run failed.
     """
+    if cfg.output_file is not None:
+        check_output(Path(cfg.output_file), cfg.overwrite or cfg.resume)
     stop = StopRequest()
 
     @contextmanager
@@ -33,6 +39,9 @@ def main(cfg: GenerateCfg) -> RunResult:
 
     result = generate_run(cfg, monitor)
     folder = RunFolder(Path(cfg.output_dir))
+    if cfg.output_file is not None and folder.demos.exists():
+        link_file(folder.demos, Path(cfg.output_file), "output_file")
+        log.info("Saved to %s, a second name of %s", cfg.output_file, folder.demos)
     if result.is_interrupted:
         stop.raise_interrupted(_interrupted(folder, result))
     if not result.target_reached:

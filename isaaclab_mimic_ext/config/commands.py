@@ -23,7 +23,9 @@ from isaaclab_mimic_ext.config.task import (
     TaskRef,
 )
 
-TELEOP_DEVICES = ("scripted", "scripted_fluent", "keyboard")
+LIVE_DEVICES = ("keyboard", "spacemouse", "gamepad")
+"""Devices of a person."""
+TELEOP_DEVICES = ("scripted", "scripted_fluent", *LIVE_DEVICES)
 
 
 @dataclass
@@ -47,10 +49,11 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     """Number of environments that are simulated at the same time."""
     input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos."""
-    output_dir: str = bounded(
-        MISSING, computed="datasets/<task>/<date>", **folder_rule("datasets/my_run"), like=("output_file",)
-    )
-    """Output folder of the run: demos, statistics, log, configuration, videos."""
+    output_dir: str = bounded(MISSING, computed="datasets/<task>/<date>", **folder_rule("datasets/my_run"))
+    """Output folder of the run: demos, statistics, log, configuration, videos. With `output_file`: its name without
+    `.hdf5`."""
+    output_file: str | None = bounded(None, rule=suffix_rule(".hdf5"))
+    """Second name of the dataset `demo.hdf5` in `output_dir`; null: none."""
     overwrite: bool = False
     """Replace a run that exists in `output_dir`."""
     resume: bool = False
@@ -77,7 +80,10 @@ class RecordDemosCfg(EventsCfg, SceneCfg):
     datagen_config: RecordDataGenCfg = field(default_factory=RecordDataGenCfg)
     recorder: RecorderCfg = field(default_factory=RecorderCfg)
     teleop_device: str = bounded("scripted", choices=TELEOP_DEVICES)
-    """Operator: `scripted`, `scripted_fluent` (scripted, without pauses) or `keyboard` (Isaac Lab only)."""
+    """Operator: `scripted`, `scripted_fluent` (scripted, without pauses), `keyboard` (in the terminal, or in Isaac Sim's
+    window), or a device of Isaac Lab: `spacemouse`, `gamepad` (Isaac Sim)."""
+    step_hz: float | None = bounded(None, above=0, unit="Hz", remedy="null records in real time")
+    """Largest number of steps per second with a device of a person; null: real time."""
     num_demos: int = bounded(10, at_least=1, like=("generation_num_trials", "num_episodes", "num_envs"))
     """Number of demos to record. Failed attempts are not recorded."""
     output_file: str = bounded(

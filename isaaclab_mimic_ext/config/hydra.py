@@ -174,9 +174,12 @@ def _fixed_dir(path: str) -> str:
     return str(HydraConfig.get().runtime.output_dir) if is_sweep_job() else path
 
 
-def _run_dir(name: str) -> str:
-    """`${run_dir:<name>}`: dated folder in `datasets/<name>/`; in a sweep, the folder of the job."""
-    return dated_dir(DATASETS_DIR / name)
+def _run_dir(name: str, output_file: str | None = None) -> str:
+    """`${run_dir:<name>,<file>}`: folder next to `<file>` with its name, or else a dated folder in `datasets/<name>/`.
+
+    Without `<file>`, it is in a sweep the folder of the job.
+    """
+    return str(Path(output_file).with_suffix("")) if output_file else dated_dir(DATASETS_DIR / name)
 
 
 def _log_dir(name: str) -> str:

@@ -169,6 +169,22 @@ def write_json(path: Path, content: Any, kind: type[MimicError] = RecorderError)
     write_text(path, json.dumps(content, indent=2) + "\n", kind=kind)
 
 
+def link_file(source: Path, path: Path, field: str) -> None:
+    """Give a file a second name, which replaces an existing file; the content is copied where the file system has no links.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with write_errors(path, field, f"use another {field}", OutputError):
+        create_folder(path.parent)
+    with replacing(path, field, f"use another {field}", OutputError) as part:
+        part.unlink(missing_ok=True)
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
+
+
 def check_output(path: Path, overwrite: bool) -> None:
     """Check that a file can be written to `path`, without changing files or folders.
 

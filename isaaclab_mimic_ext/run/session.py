@@ -47,7 +47,8 @@ FREE_TO_CHANGE = frozenset(
     {
         *("num_envs", "headless", "sim.num_threads", "recorder.queue_megabytes"),
         *("sim.contacts", "sim.constraints", "sim.convex_contacts"),
-        *("task.preset", "input_file", "output_dir", "overwrite", "resume", "progress", "video", "num_video_demos"),
+        *("task.preset", "input_file", "output_dir", "output_file", "overwrite", "resume"),
+        *("progress", "video", "num_video_demos"),
         *(f"datagen_config.{name}" for name in (*_BUDGETS, "generation_num_trials")),
     }
 )
