@@ -112,7 +112,7 @@ def _launch(cfg: Any, sim: SimCfg) -> SimCfg:
     """Launch Isaac Lab with the fields of a command's configuration, which may be composed in part."""
     from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 
-    needs_window = getattr(cfg, "teleop_device", None) == "keyboard"
+    needs_window = getattr(cfg, "teleop_device", None) in ("keyboard", "gamepad") and not cfg.headless
     device = resolve_device(cfg.device, ENGINE)[0]
     return launch(sim, device, cfg.headless, getattr(cfg, "enable_cameras", False), needs_window)
 

@@ -1,6 +1,9 @@
 """`mimic record`: record source demos of an operator."""
 
 import logging
+import math
+import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,6 +13,7 @@ import torch
 from isaaclab_mimic_ext.command_lines import same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
+from isaaclab_mimic_ext.config.commands import LIVE_DEVICES
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
@@ -25,7 +29,7 @@ from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
-KEYBOARD = "keyboard"
+_KEYBOARD = "keyboard"
 MAX_NUM_ENVS = 64
 """Largest number of environments that a scripted operator controls at the same time."""
 
@@ -41,18 +45,29 @@ def main(cfg: RecordDemosCfg) -> RunResult:
     """
     torch.set_num_threads(1)
     RecordingFiles(Path(cfg.output_file)).check(cfg.overwrite, cfg.resume)
-    operator = None
-    if cfg.teleop_device == KEYBOARD:
-        _check_window(cfg)
-    else:
-        operator = _scripted_operator(cfg)
+    is_live = cfg.teleop_device in LIVE_DEVICES
+    if is_live:
+        _check_device(cfg)
+    operator = None if is_live else _scripted_operator(cfg)
+    stop = StopRequest()
+    result = _record(cfg, operator, stop)
+    _check_end(cfg, result, stop)
+    raw = Path(cfg.output_file)
+    log.info("Next, mark the subtasks: %s", next_command("annotate", input_file=raw, output_file=annotated_path(raw)))
+    return result
+
+
+def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -> RunResult:
+    """Record in a new environment; without an operator, a person at a device acts in one scene."""
     env = make_scene(cfg, 1 if operator is None else min(cfg.num_demos, MAX_NUM_ENVS))
     try:
-        with StopRequest() as stop:
-            result = record(
+        with stop, ExitStack() as stack:
+            device = _device(cfg, env, stack) if operator is None else None
+            has_ended = getattr(device, "wants_end", lambda: False)
+            return record(
                 env,
                 cfg.output_file,
-                _keyboard(cfg, env) if operator is None else operator,
+                operator or device,
                 cfg.num_demos,
                 seed=cfg.datagen_config.seed,
                 config=DataGenConfig(**asdict(cfg.datagen_config)),
@@ -61,20 +76,27 @@ def main(cfg: RecordDemosCfg) -> RunResult:
                 resume=cfg.resume,
                 operator_name=cfg.teleop_device,
                 on_failure=partial(_draw_failure, cfg) if cfg.video else None,
-                should_stop=lambda: stop.requested,
+                should_stop=lambda: stop.requested or has_ended(),
+                step_hz=_step_hz(cfg, device),
             )
     finally:
         env.close()
+
+
+def _check_end(cfg: RecordDemosCfg, result: RunResult, stop: StopRequest) -> None:
+    """Raise the error for a recording with fewer demos than requested, unless a person has ended it."""
+    running = "; the running attempt was discarded" if cfg.teleop_device in LIVE_DEVICES else ""
+    continued = f"{_kept(result)}{running}; continue with: {_same_recording(cfg)}"
+    if stop.requested:
+        stop.raise_interrupted(continued)
+    if result.is_interrupted and not result.num_demos:
+        raise BudgetExhausted(f"recording ended at the keyboard; {continued}")
     if result.is_interrupted:
-        running = "; the running attempt was discarded" if operator is None else ""
-        stop.raise_interrupted(f"{_kept(result)}{running}; continue with: {_same_recording(cfg)}")
-    if not result.target_reached:
+        log.info("Recording ended at the keyboard; %s", continued)
+    elif not result.target_reached:
         remedy = f"; to continue, give a larger budget to: {_same_recording(cfg)}" if result.num_demos else ""
         reasons = f"; reasons: {failures_text(result.failures)}" if result.failures else ""
         raise BudgetExhausted(f"{result.stop_reason}{reasons}; {_kept(result)}{remedy}")
-    raw = Path(cfg.output_file)
-    log.info("Next, mark the subtasks: %s", next_command("annotate", input_file=raw, output_file=annotated_path(raw)))
-    return result
 
 
 def _same_recording(cfg: RecordDemosCfg) -> str:
@@ -94,25 +116,47 @@ def _kept(result: RunResult) -> str:
     return f"{counted(result.num_successes, 'demo is', 'demos are')} in {store_path(result.dataset)}"
 
 
-def _check_window(cfg: RecordDemosCfg) -> None:
-    """Refuse the keyboard if the engine has no window."""
+def _check_device(cfg: RecordDemosCfg) -> None:
+    """Refuse a device of Isaac Lab on other engines, and one that requires Isaac Sim without it."""
     engine, _ = choose_engine(cfg.sim, cfg.task.name)
+    if cfg.teleop_device == _KEYBOARD:
+        return
     if engine != "isaaclab":
         raise ConfigError(
-            f"teleop_device: '{KEYBOARD}' requires the window of Isaac Lab, but the engine is '{engine}'; choices: "
-            "scripted, scripted_fluent"
+            f"teleop_device: '{cfg.teleop_device}' is a device of Isaac Lab, but the engine is '{engine}'; choices: "
+            f"scripted, scripted_fluent, {_KEYBOARD}"
+        )
+    from isaaclab_mimic_ext.envs.isaaclab.launch import has_window
+
+    if cfg.teleop_device == "gamepad" and not has_window():
+        raise ConfigError(
+            "teleop_device: 'gamepad' requires Isaac Sim's window, and Isaac Sim does not run; choices: scripted, "
+            f"scripted_fluent, {_KEYBOARD}, spacemouse"
         )
 
 
-def _keyboard(cfg: RecordDemosCfg, env: MimicEnv) -> LiveDevice:
-    from isaaclab_mimic_ext.envs.isaaclab.keyboard import Keyboard
+def _device(cfg: RecordDemosCfg, env: MimicEnv, stack: ExitStack) -> LiveDevice:
+    """Open a device; the keyboard is that of Isaac Sim's window if there is one, otherwise that of the terminal."""
+    if env.env_args().get("engine") == "isaaclab":
+        from isaaclab_mimic_ext.envs.isaaclab.devices import IsaacLabDevice
+        from isaaclab_mimic_ext.envs.isaaclab.launch import has_window
 
-    return Keyboard(cfg.device, env.step_dt, env.eef_names)
+        if cfg.teleop_device != _KEYBOARD or has_window():
+            return IsaacLabDevice(cfg.teleop_device, cfg.device, env.step_dt, env.eef_names)
+    from isaaclab_mimic_ext.run.terminal_keyboard import Keys, TerminalKeyboard
+
+    return TerminalKeyboard(env, stack.enter_context(Keys(sys.stdin).opened()))
+
+
+def _step_hz(cfg: RecordDemosCfg, device: LiveDevice | None) -> float | None:
+    """Largest number of steps per second; not limited for keys from a file."""
+    return math.inf if cfg.step_hz is None and getattr(device, "is_typed", True) is False else cfg.step_hz
 
 
 def _scripted_operator(cfg: RecordDemosCfg) -> Operator:
     if cfg.task.is_registered:
         raise UsageError(
-            f"teleop_device: '{cfg.teleop_device}' is not available for tasks registered with Isaac Lab; choices: {KEYBOARD}"
+            f"teleop_device: '{cfg.teleop_device}' is not available for tasks registered with Isaac Lab; choices: "
+            f"{', '.join(LIVE_DEVICES)}"
         )
     return load_operator(load_task(cfg.task.name), cfg.teleop_device)

@@ -64,8 +64,8 @@ def _check_resume(cfg: GenerateCfg | RecordDemosCfg | TrainCfg) -> None:
 
 def _check_record(cfg: RecordDemosCfg) -> None:
     _check_resume(cfg)
-    if cfg.teleop_device == "keyboard" and cfg.headless:
-        raise ConfigError("teleop_device: 'keyboard' requires a window, but headless is true; omit --headless")
+    if cfg.teleop_device == "gamepad" and cfg.headless:
+        raise ConfigError("teleop_device: 'gamepad' requires a window, but headless is true; omit --headless")
 
 
 def _check_split(cfg: SplitDatasetCfg) -> None:

@@ -64,6 +64,7 @@ class LiveRecording:
         num_success_steps: number of solved steps at the end of a demo that the check of source demos requires.
         monitor: receives the state of each step, for display.
         should_stop: called after every step; returning True ends the recording and discards the running attempt.
+        step_hz: largest number of steps per second; None: real time.
 
     Raises:
         ConfigError: the environment has several scenes, or an end effector cannot be commanded by a live device.
@@ -79,6 +80,7 @@ class LiveRecording:
         num_success_steps: int,
         monitor: LiveMonitor,
         should_stop: Callable[[], bool] = lambda: False,
+        step_hz: float | None = None,
     ):
         if env.num_envs != 1:
             raise ConfigError(f"num_envs: must be 1 for a live device (got {env.num_envs}); use make_env(..., num_envs=1)")
@@ -91,6 +93,7 @@ class LiveRecording:
         self._attributes, self._num_success_steps = attributes, num_success_steps
         self._monitor, self._should_stop = monitor, should_stop
         self._lanes = Lanes(1, env.device)
+        self._period = env.step_dt if step_hz is None else 1.0 / step_hz
 
     def run(self, seed: int) -> None:
         """Record attempts; `seed` is the seed of the scenes."""
@@ -113,7 +116,7 @@ class LiveRecording:
         return Attempt(int(self._lanes.trial), ledger.num_successes, ledger.config.generation_num_trials, self._env.step_dt)
 
     def _run_attempt(self) -> int | None:
-        """Step until the attempt ends, at most in real time. Return its reason (`SUCCEEDED`: a demo); None if stopped."""
+        """Step until the attempt ends, at most at `step_hz`. Return its reason (`SUCCEEDED`: a demo); None if stopped."""
         env = self._env
         target, end = LeashedTarget(env.eef_pose), DemoEnd(env.eef_pose, env.step_dt)
         next_step_at = time.monotonic()
@@ -132,7 +135,7 @@ class LiveRecording:
             if self._device.wants_reset():
                 return DISCARDED
             now = time.monotonic()
-            next_step_at = max(next_step_at + env.step_dt, now)  # Do not catch up after slow steps.
+            next_step_at = max(next_step_at + self._period, now)  # Do not catch up after slow steps.
             time.sleep(next_step_at - now)
         return TOO_LONG
 

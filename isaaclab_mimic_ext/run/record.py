@@ -44,6 +44,7 @@ def record(
     monitor: LiveMonitor | None = None,
     on_failure: Callable[[FailedAttempt], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    step_hz: float | None = None,
 ) -> RunResult:
     """Record successful demos of an operator.
 
@@ -62,6 +63,7 @@ def record(
         monitor: display of a recording with a live device; None: lines in the log.
         on_failure: called with a failed attempt if a scripted operator does not reach `num_demos`, to show it.
         should_stop: called after every step; returning True ends the recording.
+        step_hz: largest number of steps per second with a live device; None: real time.
 
     Returns:
         The result. A recording without a demo writes no file.
@@ -80,7 +82,7 @@ def record(
     name = str(operator_name or getattr(operator, "__name__", type(operator).__name__))
     first_reset(env, rules)
     watch = None if isinstance(operator, LiveDevice) else AttemptWatch(env)
-    session = _Session(env, operator, watch, name, rules, options, files, monitor or LiveLog(), should_stop)
+    session = _Session(env, operator, watch, name, rules, options, files, monitor or LiveLog(), should_stop, step_hz)
     identity = identity_of(env, name, rules, options)
     datasets = episode_format(env).datasets
     with files.opened(identity, datasets, session.reasons, overwrite, resume) as recording:
@@ -135,6 +137,7 @@ class _Session:
     files: RecordingFiles
     monitor: LiveMonitor
     should_stop: Callable[[], bool]
+    step_hz: float | None
 
     @property
     def is_live(self) -> bool:
@@ -194,9 +197,8 @@ class _Session:
         if isinstance(operator, LiveDevice):
             recorder = EpisodeRecorder(env, MAX_STEPS, writer)
             attributes: dict[str, int | str] = {"seed": seed, "teleop_device": self.name}
-            live = LiveRecording(
-                env, operator, recorder, ledger, attributes, num_success_steps, self.monitor, self.should_stop
-            )
+            rules = (attributes, num_success_steps)
+            live = LiveRecording(env, operator, recorder, ledger, *rules, self.monitor, self.should_stop, self.step_hz)
             live.run(seed)
         elif self.watch is not None:
             recorder = EpisodeRecorder(env, MAX_PLAN_STEPS, writer)

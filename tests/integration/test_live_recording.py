@@ -191,15 +191,29 @@ def test_command_for_one_hand_is_refused_for_two_arms(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (
-            ["sim=mujoco"],
-            "teleop_device: 'keyboard' requires the window of Isaac Lab, but the engine is 'mujoco'; choices: "
-            "scripted, scripted_fluent",
+            ["teleop_device=spacemouse", "sim=mujoco"],
+            "teleop_device: 'spacemouse' is a device of Isaac Lab, but the engine is 'mujoco'; choices: scripted, "
+            "scripted_fluent, keyboard",
         ),
-        (["headless=true"], "teleop_device: 'keyboard' requires a window, but headless is true; omit --headless"),
+        (
+            ["teleop_device=gamepad", "headless=true"],
+            "teleop_device: 'gamepad' requires a window, but headless is true; omit --headless",
+        ),
     ],
 )
-def test_keyboard_is_refused_without_a_window(words: list[str], message: str, tmp_path: Path) -> None:
+def test_device_of_isaaclab_is_refused_without_it(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
-        words = ["teleop_device=keyboard", f"output_file={tmp_path / 'raw.hdf5'}", *words]
-        command("record", load_config("record_demos", words))
+        command("record", load_config("record_demos", [f"output_file={tmp_path / 'raw.hdf5'}", *words]))
     assert str(raised.value) == message
+
+
+def test_steps_are_not_faster_than_step_hz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(live.time, "sleep", waits.append)
+    monkeypatch.setattr(live.time, "monotonic", lambda: 0.0)
+    env = make_kinematic_env(1)
+    record(env, tmp_path / "raw.hdf5", Person(env), 1, seed=SEED, step_hz=10.0)
+    assert waits[:3] == pytest.approx([0.1, 0.2, 0.3])
+    waits.clear()
+    record(env, tmp_path / "real_time.hdf5", Person(env), 1, seed=SEED)
+    assert waits[:3] == pytest.approx([0.05, 0.1, 0.15])

@@ -1,4 +1,4 @@
-"""The keyboard device, on a stand-in for the part of Isaac Lab that receives the keys."""
+"""Isaac Lab's devices, on a stand-in for the part of Isaac Lab that receives the keys."""
 
 # E end effectors
 
@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.envs.isaaclab import keyboard
-from isaaclab_mimic_ext.envs.isaaclab.keyboard import Keyboard
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.envs.isaaclab import devices as isaaclab_devices
+from isaaclab_mimic_ext.envs.isaaclab.devices import IsaacLabDevice
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 
 @dataclass
@@ -45,17 +45,26 @@ class HeldKeys:
         return torch.cat((self._motion, torch.tensor([-1.0 if self._is_closed else 1.0])))
 
 
+class Unplugged:
+    """Isaac Lab's `Se3SpaceMouse` on a computer without one."""
+
+    def __init__(self, cfg: KeyboardCfg):
+        raise OSError("No device found by SpaceMouse. Is the device connected?")
+
+
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = SimpleNamespace(Se3Keyboard=HeldKeys, Se3KeyboardCfg=KeyboardCfg)
+    devices = SimpleNamespace(
+        Se3Keyboard=HeldKeys, Se3KeyboardCfg=KeyboardCfg, Se3SpaceMouse=Unplugged, Se3SpaceMouseCfg=KeyboardCfg
+    )
     monkeypatch.setitem(sys.modules, "isaaclab", SimpleNamespace(devices=devices))
     monkeypatch.setitem(sys.modules, "isaaclab.devices", devices)
-    monkeypatch.setattr(keyboard, "has_window", lambda: True)
+    monkeypatch.setattr(isaaclab_devices, "has_window", lambda: True)
 
 
-def opened(*eef_names: str) -> tuple[Keyboard, HeldKeys]:
-    device = Keyboard("cpu", 0.05, eef_names)
-    return device, device._keyboard
+def opened(*eef_names: str, name: str = "keyboard") -> tuple[IsaacLabDevice, HeldKeys]:
+    device = IsaacLabDevice(name, "cpu", 0.05, eef_names)
+    return device, device._device
 
 
 def test_pressed_key_moves_the_hand_at_a_quarter_of_a_meter_per_second(window: None) -> None:
@@ -99,6 +108,24 @@ def test_reset_key_discards_the_attempt_once(window: None) -> None:
 
 
 def test_keyboard_without_a_window_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyboard, "has_window", lambda: False)
+    monkeypatch.setattr(isaaclab_devices, "has_window", lambda: False)
     with pytest.raises(ConfigError, match="requires Isaac Sim's window"):
-        Keyboard("cpu", 0.05, ("franka",))
+        IsaacLabDevice("keyboard", "cpu", 0.05, ("franka",))
+
+
+def test_device_that_is_not_connected_is_refused_in_one_sentence(window: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isaaclab_devices, "has_window", lambda: False)
+    with pytest.raises(ConfigError, match=r"^teleop_device: 'spacemouse' cannot be opened: No device found .*; connect it"):
+        opened("franka", name="spacemouse")
+
+
+def test_missing_driver_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutDriver:
+        def __getattr__(self, name: str) -> None:
+            raise ModuleNotFoundError("No module named 'hid'", name="hid")
+
+    monkeypatch.setitem(sys.modules, "isaaclab", SimpleNamespace(devices=WithoutDriver()))
+    with pytest.raises(
+        SimulatorUnavailable, match=r"not installed: No module named 'hid'; install with `pip install hidapi`$"
+    ):
+        IsaacLabDevice("spacemouse", "cpu", 0.05, ("franka",))

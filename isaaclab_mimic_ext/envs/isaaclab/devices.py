@@ -1,4 +1,4 @@
-"""Keyboard in Isaac Sim's window (Isaac Lab's `Se3Keyboard`), a device for recording demos."""
+"""Isaac Lab's devices for recording demos: keyboard and gamepad in Isaac Sim's window, SpaceMouse also without Isaac Sim."""
 
 # E end effectors
 
@@ -10,55 +10,67 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.isaaclab.launch import has_window
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 log = logging.getLogger(__name__)
 
 _SPEED, _TURNING_SPEED = 0.25, 1.0
-"""Speeds of the hand while a key is pressed [m/s, rad/s]; the included demos move at 0.23 to 0.32 m/s."""
+"""Speeds of the hand at the full motion of a device [m/s, rad/s]; the included demos move at 0.23 to 0.32 m/s."""
 _DISCARD_KEY, _NEXT_HAND_KEY = "R", "N"
-_HELP = """Keys in Isaac Sim's window:
+_NAMES = {"keyboard": "Se3Keyboard", "gamepad": "Se3Gamepad", "spacemouse": "Se3SpaceMouse"}
+"""Name of a device -> class in `isaaclab.devices`; the class of its configuration ends in `Cfg`."""
+_HELP = {
+    "keyboard": """Keys in Isaac Sim's window:
   W/S, A/D, Q/E   move along x, y, z
   Z/X, T/G, C/V   turn about x, y, z
   K               open or close the gripper
-  R               discard the attempt"""
+  R               discard the attempt""",
+    "gamepad": """Gamepad:
+  left stick, right stick up and down   move along x, y, z
+  D-pad, right stick left and right     turn about x, y, z
+  X   open or close the gripper
+  B   discard the attempt""",
+    "spacemouse": """SpaceMouse:
+  left button    open or close the gripper
+  right button   discard the attempt; hold it and press the left button to switch between moving and turning""",
+}
 _NEXT_HAND_HELP = """
   N               command the next hand (first: {})"""
 
 
-class Keyboard:
-    """Keyboard device. The keys command one hand at a time; N selects the next hand.
+class IsaacLabDevice:
+    """Device of Isaac Lab. It commands one hand at a time; N on the keyboard selects the next hand.
 
     Args:
+        name: `keyboard`, `gamepad` or `spacemouse`.
         sim_device: device of the commands.
         step_dt: duration of a step [s].
         eef_names: names of the E end effectors.
 
     Raises:
-        ConfigError: Isaac Lab was launched without a window.
+        ConfigError: Isaac Lab was launched without a window, which keyboard and gamepad require, or the device is not
+            connected.
+        SimulatorUnavailable: a package that the device requires is not installed.
     """
 
-    def __init__(self, sim_device: str, step_dt: float, eef_names: Sequence[str]):
-        if not has_window():
-            raise ConfigError(
-                "teleop_device: 'keyboard' requires Isaac Sim's window, which receives the keys; remove --headless"
-            )
-        from isaaclab.devices import Se3Keyboard, Se3KeyboardCfg
-
-        speeds = {"pos_sensitivity": _SPEED * step_dt, "rot_sensitivity": _TURNING_SPEED * step_dt}
-        self._keyboard: Any = Se3Keyboard(Se3KeyboardCfg(sim_device=sim_device, **speeds))
-        self._keyboard.add_callback(_DISCARD_KEY, self._request_reset)
-        self._keyboard.add_callback(_NEXT_HAND_KEY, self._select_next_hand)
+    def __init__(self, name: str, sim_device: str, step_dt: float, eef_names: Sequence[str]):
+        if name != "spacemouse" and not has_window():
+            raise ConfigError(f"teleop_device: '{name}' requires Isaac Sim's window; remove --headless")
+        self._device: Any = _open_device(name, sim_device, step_dt)
+        self._device.add_callback(_discard_key(name), self._request_reset)
+        if name == "keyboard":
+            self._device.add_callback(_NEXT_HAND_KEY, self._select_next_hand)
         self._eef_names = tuple(eef_names)
         self._commands = torch.zeros(len(self._eef_names), 7, device=sim_device)
         self._gripper_key = 1.0
         self._hand, self._reset_requested = 0, False
         self.reset()
-        log.info("%s%s", _HELP, _NEXT_HAND_HELP.format(self._eef_names[0]) if len(self._eef_names) > 1 else "")
+        has_next_hand = name == "keyboard" and len(self._eef_names) > 1
+        log.info("%s%s", _HELP[name], _NEXT_HAND_HELP.format(self._eef_names[0]) if has_next_hand else "")
 
     def command(self) -> Tensor:
         """Motion and gripper of each hand in one step, (E, 7)."""
-        keys = self._keyboard.advance()
+        keys = self._device.advance()
         self._commands[:, :6] = 0.0
         self._commands[self._hand, :6] = keys[:6]
         if self._gripper_key != float(keys[6]):
@@ -87,3 +99,32 @@ class Keyboard:
         if len(self._eef_names) > 1:
             self._hand = (self._hand + 1) % len(self._eef_names)
             log.info("  Commanding %s", self._eef_names[self._hand])
+
+
+def _open_device(name: str, sim_device: str, step_dt: float) -> Any:
+    try:
+        from isaaclab import devices
+
+        make, configure = getattr(devices, _NAMES[name]), getattr(devices, f"{_NAMES[name]}Cfg")
+    except ImportError as error:
+        remedy = "; install with `pip install hidapi`" if error.name == "hid" else ""
+        raise SimulatorUnavailable(
+            f"teleop_device: '{name}' requires a package that is not installed: {error}{remedy}"
+        ) from error
+    speeds = {"pos_sensitivity": _SPEED * step_dt, "rot_sensitivity": _TURNING_SPEED * step_dt}
+    try:
+        return make(configure(sim_device=sim_device, **speeds))
+    except OSError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"teleop_device: '{name}' cannot be opened: {reason}; connect it, or use another device"
+        ) from error
+
+
+def _discard_key(name: str) -> Any:
+    """Key or button that discards the attempt, as the device names it."""
+    if name == "gamepad":
+        import carb
+
+        return carb.input.GamepadInput.B
+    return _DISCARD_KEY

@@ -42,7 +42,7 @@ def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, needs
     """Launch Isaac Lab and return `sim` with the resolved engine and physics. Later calls in the process only return it.
 
     Args:
-        needs_window: a window that receives key presses is required; release 3 opens a window only on request.
+        needs_window: Isaac Sim, if it starts, opens a window that receives key presses; release 3 does so only on request.
 
     Raises:
         SimulatorUnavailable: Isaac Lab, or a part of it that `sim` requests, is not installed or does not start.
@@ -52,11 +52,7 @@ def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, needs
         return _Process.sim
     installation = find_installation()
     resolved = replace(sim, engine="isaaclab", physics=resolve_physics(installation, sim))
-    if needs_window and not installation.has_sim:
-        raise SimulatorUnavailable(
-            "teleop_device: 'keyboard' requires Isaac Sim, whose window receives the keys, and Isaac Sim is not installed; "
-            "choices: scripted, scripted_fluent"
-        )
+    needs_window = needs_window and needs_kit(installation, resolved.physics)
     words = launcher_words(installation, sim.launcher_args, device, headless, enable_cameras, needs_window)
     arguments = parse_launcher_args(words)
     visualizers = getattr(arguments, "visualizer", None) or ()

@@ -1,0 +1,153 @@
+"""Keyboard in the terminal, a device for recording demos on all engines, without a window."""
+
+# E end effectors, O objects
+
+import logging
+import os
+import re
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.base import MimicEnv
+
+log = logging.getLogger(__name__)
+
+_MOTION, _TURN = 0.01, 0.05
+"""Motion of the target per key, at most once per step [m, rad]; a key that is held moves it at 0.2 m/s at 20 Hz."""
+_FINE = 0.2
+"""Factor of the motion while Shift is held."""
+_AXES = {
+    **{"w": (0, 1.0), "s": (0, -1.0), "a": (1, 1.0), "d": (1, -1.0), "q": (2, 1.0), "e": (2, -1.0)},
+    **{"z": (3, 1.0), "x": (3, -1.0), "t": (4, 1.0), "g": (4, -1.0), "c": (5, 1.0), "v": (5, -1.0)},
+}
+"""Key -> index in the motion (translation, rotation vector), and sign. The keys are those of Isaac Lab's `Se3Keyboard`."""
+_GRIPPER_KEYS, _DISCARD_KEY, _NEXT_HAND_KEY, _END_KEY = " k", "r", "n", "\x1b"
+_HELP = """Keys in this terminal:
+  W/S, A/D, Q/E   move along x, y, z (with Shift: 2 mm instead of 1 cm)
+  Z/X, T/G, C/V   turn about x, y, z
+  Space or K      open or close the gripper
+  R               discard the attempt
+  Esc             end the recording and keep its demos"""
+_NEXT_HAND_HELP = """
+  N               command the next hand (first: {})"""
+_STEPS_PER_LINE = 5
+"""Steps between two updates of the line with the distances to the objects."""
+
+
+class Keys:
+    """Keys typed since the last call. A terminal passes all of them; a pipe or a file passes one per step.
+
+    Args:
+        source: standard input, or another open file.
+    """
+
+    def __init__(self, source: TextIO):
+        self._file = source.fileno()
+        self.is_terminal = os.isatty(self._file)
+        self.has_ended = False
+
+    @contextmanager
+    def opened(self) -> Iterator["Keys"]:
+        """Context in which the terminal passes each key at once and does not show it. Ctrl-C keeps its effect."""
+        if not self.is_terminal:
+            yield self
+            return
+        before = termios.tcgetattr(self._file)
+        tty.setcbreak(self._file)
+        try:
+            yield self
+        finally:
+            termios.tcsetattr(self._file, termios.TCSADRAIN, before)
+
+    def read(self) -> str:
+        """Return the keys of one step; empty if none was typed."""
+        if self.has_ended or (self.is_terminal and not select.select([self._file], [], [], 0)[0]):
+            return ""
+        typed = os.read(self._file, 64 if self.is_terminal else 1)
+        self.has_ended = not typed
+        return typed.decode(errors="ignore")
+
+
+class TerminalKeyboard:
+    """Device for the keys in a terminal, or in a file: one key per step, any other character is a step without a key.
+
+    The keys command one hand at a time. While the terminal is shown, a line reports the position of each object relative to
+    the hand.
+
+    Args:
+        env: environment whose hands are commanded.
+        keys: source of the keys, opened.
+        line: file to which the line is written; None: it is not written.
+
+    Attributes:
+        is_typed: whether a person types the keys.
+    """
+
+    def __init__(self, env: MimicEnv, keys: Keys, line: TextIO | None = sys.stderr):
+        self._env, self._keys = env, keys
+        self.is_typed = keys.is_terminal
+        self._line = line if line is not None and line.isatty() else None
+        self._commands = torch.zeros(len(env.eef_names), 7, device=env.device)
+        self._hand, self._step = 0, 0
+        self._reset_requested, self._end_requested = False, False
+        self.reset()
+        log.info("%s%s", _HELP, _NEXT_HAND_HELP.format(env.eef_names[0]) if len(env.eef_names) > 1 else "")
+
+    def command(self) -> Tensor:
+        """Motion and gripper of each hand in one step, (E, 7)."""
+        motion = [0.0] * 6
+        keys = self._keys.read()
+        # The terminal sends an arrow key as Esc, '[' and a letter.
+        for key in re.sub(r"\x1b\[.", "", keys):
+            if key == _END_KEY:
+                self._end_requested = True
+            elif (axis := _AXES.get(key.lower())) is not None:
+                index, sign = axis
+                motion[index] = sign * (_FINE if key.isupper() else 1.0)
+            elif key.lower() in _GRIPPER_KEYS:
+                self._commands[self._hand, 6] *= -1.0
+            elif key.lower() == _DISCARD_KEY:
+                self._reset_requested = True
+            elif key.lower() == _NEXT_HAND_KEY:
+                self._hand = (self._hand + 1) % len(self._env.eef_names)
+        self._commands[:, :6] = 0.0
+        self._commands[self._hand, :3] = _MOTION * torch.tensor(motion[:3])
+        self._commands[self._hand, 3:6] = _TURN * torch.tensor(motion[3:])
+        self._show_objects()
+        return self._commands
+
+    def wants_reset(self) -> bool:
+        """Return whether the person has discarded the attempt since the last call."""
+        requested, self._reset_requested = self._reset_requested, False
+        return requested
+
+    def wants_end(self) -> bool:
+        """Return whether the person has ended the recording, or the file with the keys has ended."""
+        return self._end_requested or self._keys.has_ended
+
+    def reset(self) -> None:
+        """Select the first hand, and open the grippers."""
+        self._reset_requested, self._hand = False, 0
+        self._commands[:, 6] = 1.0
+
+    def _show_objects(self) -> None:
+        self._step += 1
+        if self._line is None or self._step % _STEPS_PER_LINE:
+            return
+        offsets = self._env.object_pose[0, :, :3, 3] - self._env.eef_pose[0, self._hand, :3, 3]
+        parts = (
+            f"{name} {x:+.1f} {y:+.1f} {z:+.1f}"
+            for name, (x, y, z) in zip(self._env.object_names, (100.0 * offsets).tolist(), strict=True)
+        )
+        text = f"from {self._env.eef_names[self._hand]} along x y z [cm]: {', '.join(parts)}"
+        width = os.get_terminal_size(self._line.fileno()).columns
+        self._line.write(f"\r\x1b[K{text[: width - 1]}\r")
+        self._line.flush()
