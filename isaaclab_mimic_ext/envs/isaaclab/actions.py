@@ -15,7 +15,7 @@ The first two are used only if they agree with the one-env method on random targ
 import inspect
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ BATCHED_METHOD = "target_eef_poses_to_actions"
 
 _TOLERANCE = 1e-5
 _NUM_CHECKS = 32
+_MAX_CHECKED_ENVS = 4
+"""Number of envs in which the one-env method is called for each check: the first, the last, and others between them."""
 _SMALL, _LARGE = (0.05, 0.3), (3.0, 3.1)
 """Largest position and rotation offsets of check targets from the end effector [m, rad].
 
@@ -108,11 +110,10 @@ class OneEnvMethod:
             noise = {"action_noise_dict": dict.fromkeys(targets, 0.0)}
         return self._method(dict(targets), dict(grippers), env_id=env_id, **noise).reshape(-1)
 
-    def actions(self, targets: Poses, grippers: Poses, num_envs: int) -> Tensor:
-        """Actions (N, A) of all envs, computed one env after the other."""
+    def actions(self, targets: Poses, grippers: Poses, env_ids: Sequence[int]) -> Tensor:
+        """Actions (n, A) of the envs `env_ids`, computed one env after the other, for targets and grippers of all envs."""
         rows = (
-            self.action({k: v[i] for k, v in targets.items()}, {k: v[i] for k, v in grippers.items()}, i)
-            for i in range(num_envs)
+            self.action({k: v[i] for k, v in targets.items()}, {k: v[i] for k, v in grippers.items()}, i) for i in env_ids
         )
         return torch.stack(list(rows))
 
@@ -136,7 +137,8 @@ class ActionConverter:
         self._env, self._eef_names, self._num_envs = env, eef_names, env.num_envs
         self._one_env = OneEnvMethod(env)
         checks = list(_check_targets(eef_poses, gripper_dims))
-        expected = [self._one_env.actions(*check, self._num_envs) for check in checks]
+        self._checked = checked_envs(self._num_envs)
+        expected = [self._one_env.actions(*check, self._checked) for check in checks]
         self.form = self._find_form(checks, expected, eef_poses)
         columns = _pose_columns(self._one_env, eef_poses, checks[0][1])
         self.pose_dims = tuple(len(columns[name]) for name in eef_names)
@@ -145,14 +147,29 @@ class ActionConverter:
 
     def _find_form(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor], eef_poses: Poses) -> ActionForm | None:
         def agrees(form: ActionForm) -> bool:
-            return _agrees(lambda targets, grippers: form.actions(targets, eef_poses, grippers, None), checks, expected)
+            return self._agrees(lambda targets, grippers: form.actions(targets, eef_poses, grippers, None), checks, expected)
 
         return next(filter(agrees, action_forms(self._eef_names)), None)
+
+    def _agrees(
+        self,
+        convert: Callable[[Poses, Poses], Tensor],
+        checks: list[tuple[Poses, Poses]],
+        expected: list[Tensor],
+    ) -> bool:
+        """Return whether a batched method returns the actions `expected` for the checked envs."""
+        for check, wanted in zip(checks, expected, strict=True):
+            actions = convert(*check)
+            if actions.shape != (self._num_envs, wanted.shape[-1]):
+                return False
+            if not torch.allclose(actions[self._checked], wanted, atol=_TOLERANCE, rtol=0.0):
+                return False
+        return True
 
     def _choose_method(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor]) -> str:
         own: Callable[..., Tensor] | None = getattr(self._env, BATCHED_METHOD, None)
         if own is not None:
-            if _agrees(lambda targets, grippers: own(targets, grippers, None), checks, expected):
+            if self._agrees(lambda targets, grippers: own(targets, grippers, None), checks, expected):
                 return "own"
             log.warning("The env's %s is not used: it does not agree with target_eef_pose_to_action", BATCHED_METHOD)
         if self.form is not None:
@@ -171,19 +188,16 @@ class ActionConverter:
             return getattr(self._env, BATCHED_METHOD)(targets, grippers, noise)
         if self.form is not None:
             return self.form.actions(targets, eef_poses, grippers, noise)
-        actions = self._one_env.actions(targets, grippers, self._num_envs)
+        actions = self._one_env.actions(targets, grippers, range(self._num_envs))
         if noise is not None:
             for name, columns in self._columns.items():
                 actions[:, columns] += noise[name]
         return actions
 
 
-def _agrees(convert: Callable[[Poses, Poses], Tensor], checks: list[tuple[Poses, Poses]], expected: list[Tensor]) -> bool:
-    for check, wanted in zip(checks, expected, strict=True):
-        actions = convert(*check)
-        if actions.shape != wanted.shape or not torch.allclose(actions, wanted, atol=_TOLERANCE, rtol=0.0):
-            return False
-    return True
+def checked_envs(num_envs: int) -> list[int]:
+    """Envs whose one-env method is called to check batched actions: at most `_MAX_CHECKED_ENVS`, evenly spread."""
+    return torch.linspace(0, num_envs - 1, min(num_envs, _MAX_CHECKED_ENVS)).round().long().tolist()
 
 
 def _check_targets(eef_poses: Poses, gripper_dims: Mapping[str, int]) -> Iterator[tuple[Poses, Poses]]:

@@ -53,6 +53,8 @@ class IsaacLabEnv:
     def __init__(self, env: Any, success_term: Any, task_id: str):
         self._env, self._task_id = env, task_id
         self.task: Task | None = None
+        self.task_module = ""
+        """Module that registers the task, as in `module:id`; datasets record it, so that they can be replayed."""
         self.num_envs: int = env.num_envs
         self.device = torch.device(env.device)
         self.step_dt: float = env.step_dt
@@ -62,6 +64,9 @@ class IsaacLabEnv:
         all_envs = torch.arange(self.num_envs, device=self.device)
         self._violated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._success = torch.zeros_like(self._violated)
+        self._has_acted = torch.zeros_like(self._violated)
+        self._last_actions: Tensor | None = None
+        self._idle_action = _idle_action(env.cfg, self.action_dim, self.device)
         env.reset(env_ids=env_indices(all_envs))
         self._begin(all_envs)
         self.object_names: tuple[str, ...] = tuple(env.get_object_poses())
@@ -115,6 +120,7 @@ class IsaacLabEnv:
         # Success is not evaluated here: a success term with a state counts evaluations as steps, also for the other envs.
         self._reset_success(env_ids)
         self._success.index_fill_(0, env_ids, False)
+        self._has_acted.index_fill_(0, env_ids, False)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -132,6 +138,8 @@ class IsaacLabEnv:
         if env_ids is not None:
             actions = self._hold_idle_envs(actions, env_ids)
         self._gripper = self.actions_to_gripper_actions(actions)
+        self._last_actions = actions.clone()
+        self._has_acted.fill_(True)
         self._env.step(actions)
         self._success = self._succeeds()
         self._refresh()
@@ -140,10 +148,23 @@ class IsaacLabEnv:
         pass
 
     def _hold_idle_envs(self, actions: Tensor, env_ids: Tensor) -> Tensor:
-        """Actions (N, A) in which envs without a trial hold their pose: Isaac Lab steps all envs."""
-        held = self.target_eef_pose_to_action(self.eef_pose, self._gripper)
+        """Actions (N, A) in which envs without a trial hold still: Isaac Lab steps all envs.
+
+        Such an env repeats the `idle_action` of its configuration. Without one, an absolute action repeats the last one,
+        because the commanded pose may differ from the measured one by a constant offset: commanding the measured pose would
+        move the hand by the offset in each step. Other actions hold the measured pose.
+        """
+        held = self._held_actions()
         held[env_ids] = actions[env_ids]
         return held
+
+    def _held_actions(self) -> Tensor:
+        if self._idle_action is not None:
+            return self._idle_action.repeat(self.num_envs, 1)
+        form, present = self.converter.form, self.target_eef_pose_to_action(self.eef_pose, self._gripper)
+        if self._last_actions is None or form is None or form.is_relative:
+            return present
+        return torch.where(self._has_acted[:, None], self._last_actions, present)
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
         return self._signals
@@ -225,6 +246,7 @@ class IsaacLabEnv:
             "env_name": self._task_id,
             "type": 2,
             "engine": "isaaclab",
+            **({"task_module": self.task_module} if self.task_module else {}),
             "sim_args": {
                 "dt": sim.dt,
                 "decimation": self._env.cfg.decimation,
@@ -241,6 +263,13 @@ class IsaacLabEnv:
 
     def close(self) -> None:
         self._env.close()
+
+
+def _idle_action(cfg: Any, action_dim: int, device: torch.device) -> Tensor | None:
+    """Action (A,) that an env's configuration defines for a robot that rests; None if it has none of this size."""
+    values = getattr(cfg, "idle_action", None)
+    action = None if values is None else torch.as_tensor(values, dtype=torch.float32, device=device).reshape(-1)
+    return action if action is not None and len(action) == action_dim else None
 
 
 def _bools(method: Any) -> dict[str, Tensor]:

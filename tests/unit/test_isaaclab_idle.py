@@ -1,0 +1,83 @@
+"""Actions of envs of Isaac Lab that run no trial, and the check of batched actions at the start."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from isaaclab_mimic_ext.envs.isaaclab import actions
+from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter, checked_envs
+from isaaclab_mimic_ext.envs.isaaclab.env import IsaacLabEnv, _idle_action
+
+IDS = torch.tensor([1])
+ACTIONS = torch.full((3, 2), 5.0)
+
+
+def held(idle: torch.Tensor | None, is_relative: bool, last: torch.Tensor | None) -> list[list[float]]:
+    """Actions of three envs, of which only the second runs a trial."""
+    env: Any = IsaacLabEnv.__new__(IsaacLabEnv)
+    env.num_envs, env.eef_pose, env._gripper = 3, None, None
+    env._idle_action, env._last_actions = idle, last
+    env._has_acted = torch.tensor([True, True, False])
+    env.converter = SimpleNamespace(form=SimpleNamespace(is_relative=is_relative))
+    env.target_eef_pose_to_action = lambda pose, gripper: torch.zeros(3, 2)
+    return env._hold_idle_envs(ACTIONS, IDS).tolist()
+
+
+def test_idle_envs_repeat_the_idle_action_of_their_configuration() -> None:
+    assert held(torch.tensor([7.0, 8.0]), False, torch.ones(3, 2)) == [[7.0, 8.0], [5.0, 5.0], [7.0, 8.0]]
+
+
+def test_idle_envs_with_absolute_actions_repeat_their_last_action_since_the_reset() -> None:
+    """With an offset between the commanded and the measured pose, commanding the measured pose moves the hand."""
+    assert held(None, False, torch.ones(3, 2)) == [[1.0, 1.0], [5.0, 5.0], [0.0, 0.0]]
+    assert held(None, False, None) == [[0.0, 0.0], [5.0, 5.0], [0.0, 0.0]]
+
+
+def test_idle_envs_with_relative_actions_hold_their_pose() -> None:
+    assert held(None, True, torch.ones(3, 2)) == [[0.0, 0.0], [5.0, 5.0], [0.0, 0.0]]
+
+
+def test_idle_action_of_another_size_is_not_used() -> None:
+    cpu = torch.device("cpu")
+    assert _idle_action(SimpleNamespace(idle_action=[1.0]), 2, cpu) is None
+    assert _idle_action(SimpleNamespace(), 2, cpu) is None
+    assert torch.equal(_idle_action(SimpleNamespace(idle_action=[1.0, 2.0]), 2, cpu), torch.tensor([1.0, 2.0]))
+
+
+class LastEnvDiffers:
+    """Env of relative actions that are clamped; `faulty` envs invert the position."""
+
+    device = "cpu"
+
+    def __init__(self, num_envs: int, faulty: tuple[int, ...] = ()):
+        self.num_envs, self.faulty, self.num_calls = num_envs, faulty, 0
+
+    def target_eef_pose_to_action(self, target: Any, gripper: Any, noise: float = 0.0, env_id: int = 0) -> torch.Tensor:
+        from isaaclab_mimic_ext.math import axis_angle_from_matrix
+
+        self.num_calls += 1
+        pose = target["franka"]
+        sign = -1.0 if env_id in self.faulty else 1.0
+        entries = torch.cat((sign * pose[:3, 3], axis_angle_from_matrix(pose[:3, :3])))
+        return torch.cat((entries.clamp(-1.0, 1.0), gripper["franka"]))
+
+
+def converter(env: LastEnvDiffers) -> ActionConverter:
+    poses = {"franka": torch.eye(4).repeat(env.num_envs, 1, 1)}
+    return ActionConverter(env, ("franka",), poses, {"franka": 1})
+
+
+def test_check_of_batched_actions_makes_as_many_calls_for_100_envs_as_for_4() -> None:
+    few, many = LastEnvDiffers(4), LastEnvDiffers(100)
+    assert converter(few).method == converter(many).method == "batched"
+    assert many.num_calls == few.num_calls <= 32 * 4 + 2
+    assert checked_envs(100) == [0, 33, 66, 99]
+    assert checked_envs(2) == [0, 1]
+
+
+@pytest.mark.parametrize("env_id", [0, 33, 99])
+def test_env_whose_method_differs_is_found(env_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "isaaclab_quat_from_matrix", lambda rot, unique: rot.new_zeros(*rot.shape[:-2], 4))
+    assert converter(LastEnvDiffers(100, (env_id,))).method == "loop"
