@@ -48,14 +48,38 @@ def mimic_fields_of(env_cfg: object) -> dict[str, Any]:
     _check_is_mimic(env_cfg)
     subtasks: Mapping[str, Sequence[object]] = env_cfg.subtask_configs  # type: ignore[attr-defined]
     constraints: Sequence[object] = getattr(env_cfg, "task_constraint_configs", None) or ()
+    if (recorder := getattr(env_cfg, "mimic_recorder_config", None)) is not None:
+        log.warning(
+            "mimic_recorder_config: ignored (%s); the terms of Isaac Lab's recorders are not written, datasets contain "
+            "actions, observations, states and datagen_info; use Isaac Lab's own generator to write others",
+            type(recorder).__name__,
+        )
     return {
-        "datagen_config": _read("datagen_config", env_cfg.datagen_config, DataGenConfig),  # type: ignore[attr-defined]
+        "datagen_config": _with_total_failures(
+            _read("datagen_config", env_cfg.datagen_config, DataGenConfig)  # type: ignore[attr-defined]
+        ),
         "subtask_configs": {
             str(eef): [_read(f"subtask_configs.{eef}.{i}", cfg, SubTaskConfig) for i, cfg in enumerate(of_eef)]
             for eef, of_eef in subtasks.items()
         },
         "task_constraint_configs": [_read_constraint(i, cfg) for i, cfg in enumerate(constraints)],
     }
+
+
+def _with_total_failures(datagen_config: dict[str, Any]) -> dict[str, Any]:
+    """The same settings with `max_num_failures` as `max_total_failures`.
+
+    Isaac Lab counts all failures of a run, and only if `generation_guarantee` is true; here, `max_num_failures` counts
+    failures in a row.
+    """
+    limit = datagen_config.get("max_num_failures")
+    if limit is None:
+        return datagen_config
+    if not datagen_config.get("generation_guarantee", True):
+        log.info("max_num_failures: %s of the task has no effect without generation_guarantee, as in Isaac Lab", limit)
+        return {**datagen_config, "max_num_failures": None}
+    log.info("max_num_failures: %s of the task is used as max_total_failures: Isaac Lab counts all failures", limit)
+    return {**datagen_config, "max_num_failures": None, "max_total_failures": limit}
 
 
 def _check_is_mimic(env_cfg: object) -> None:

@@ -187,6 +187,13 @@ def _check_fits(demos: Sequence[SourceDemo], subtasks: Mapping[str, list[SubTask
             )
 
 
+def same_digest_with(engine: Any, device_type: str) -> str:
+    """Runs that have the digest of a dataset, for its attribute: other runs with the same seed, on the same machine."""
+    if device_type != "cpu":
+        return "nothing: physics on a GPU has different bits in each run"
+    return "the same command, without resume" if engine == "isaaclab" else "any num_envs, and after resume"
+
+
 def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:
     """Build a generator that starts or resumes a run. Its ledger contains the trials of earlier sessions.
 
@@ -201,7 +208,12 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
     output = Output(
         path=folder.demos,
         failed_path=folder.failed_demos if cfg.datagen_config.generation_keep_failed else None,
-        attributes={"source_file": cfg.input_file, "source_demo_names": list(pool.names), "config": config_yaml(cfg)},
+        attributes={
+            "source_file": cfg.input_file,
+            "source_demo_names": list(pool.names),
+            "config": config_yaml(cfg),
+            "same_digest_with": same_digest_with(env.env_args().get("engine"), env.device.type),
+        },
         overwrite=True,  # The session has checked that existing files belong to this run.
         store_path=folder.store,
         lock=session.lock,

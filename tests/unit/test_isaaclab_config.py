@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.config.isaaclab import UNUSED_FIELDS, mimic_fields_of
 from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.run.build import same_digest_with
 
 
 class SubTaskConstraintType(enum.IntEnum):
@@ -196,3 +197,30 @@ def test_configuration_without_any_part_of_mimic_names_all_missing_parts():
 def test_end_effectors_without_subtasks_are_refused(subtasks, place):
     with pytest.raises(ConfigError, match=rf"^{place}: must not be empty \(in StackMimicEnvCfg\); .*SubTaskConfig"):
         mimic_fields_of(StackMimicEnvCfg(subtask_configs=subtasks))
+
+
+def datagen_config(**attributes: Any) -> dict[str, Any]:
+    return mimic_fields_of(StackMimicEnvCfg(datagen_config=Attributes(**attributes)))["datagen_config"]
+
+
+def test_failures_of_a_registered_task_are_counted_in_total_and_only_with_guarantee(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    assert datagen_config(max_num_failures=9) == {"max_num_failures": None, "max_total_failures": 9}
+    assert "max_num_failures: 9 of the task is used as max_total_failures" in caplog.text
+    found = datagen_config(max_num_failures=9, generation_guarantee=False)
+    assert found == {"max_num_failures": None, "generation_guarantee": False}
+    assert "max_num_failures: 9 of the task has no effect" in caplog.text
+    assert datagen_config(max_num_failures=None) == {"max_num_failures": None}
+
+
+def test_recorder_of_a_registered_task_is_named_in_a_warning(caplog: pytest.LogCaptureFixture):
+    env_cfg = StackMimicEnvCfg()
+    env_cfg.mimic_recorder_config = Attributes()
+    mimic_fields_of(env_cfg)
+    assert "mimic_recorder_config: ignored (Attributes)" in caplog.text
+
+
+def test_datasets_state_which_runs_have_their_digest():
+    assert same_digest_with("mujoco", "cpu") == "any num_envs, and after resume"
+    assert same_digest_with("isaaclab", "cpu") == "the same command, without resume"
+    assert same_digest_with("mujoco_warp", "cuda").startswith("nothing")
