@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.findings import ValidationReport
 from isaaclab_mimic_ext.datasets.inspect import DatasetSummary, inspect_dataset, summary_as_json, summary_as_text
 from isaaclab_mimic_ext.datasets.merge import Merged, merge_datasets
-from isaaclab_mimic_ext.datasets.replay import Replayed, recorded_engine, summary
+from isaaclab_mimic_ext.datasets.replay import Replayed, recorded_engine, summary, with_task
 from isaaclab_mimic_ext.datasets.replay_dataset import replay_dataset
 from isaaclab_mimic_ext.datasets.split import Split, split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
@@ -103,7 +103,7 @@ def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
     Raises:
         UsageError: the file cannot be replayed on this engine, or the video cannot be written.
     """
-    env_args = read_facts(cfg.input_file).env_args
+    env_args = with_task(read_facts(cfg.input_file).env_args, cfg.task_name)
     engine = recorded_engine(env_args, cfg.sim)
     cfg.device = resolve_device(cfg.device, engine)[0]
     if engine == "isaaclab":
@@ -111,6 +111,8 @@ def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
     results = replay_dataset(
         cfg.input_file,
         cfg.sim,
+        task=cfg.task_name,
+        select_episodes=cfg.select_episodes,
         num_demos=cfg.num_demos,
         num_envs=cfg.num_envs,
         device=cfg.device,

@@ -131,9 +131,9 @@ def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
             yield word
         elif (included := task_of_gym_id(value)) is not None:
             yield f"task={included}"
-            if "sim" in _names(schema) and not selects_engine and can_run():
+            if {"sim", "task"} <= _names(schema) and not selects_engine and can_run():
                 yield "sim=isaaclab"
-        elif "sim" in _names(schema):
+        elif {"sim", "task"} <= _names(schema):
             yield from ("task=isaaclab", f"task.id={value}")
         else:
             yield word

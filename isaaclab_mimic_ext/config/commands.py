@@ -411,6 +411,11 @@ class ReplayDemosCfg:
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to replay."""
     sim: SimCfg = field(default_factory=SimCfg)
+    task_name: str | None = None
+    """Task: name of an included task, gym id, or `<module>:<gym id>`; null: as recorded in the file. `task=<name>` sets the
+    field."""
+    select_episodes: list[int] = field(default_factory=list)
+    """Indices of the demos to replay, from 0: `--select_episodes 0 3`; empty: all."""
     num_demos: int | None = bounded(None, at_least=1, remedy="null replays all")
     """Number of demos to replay, from the first; null: all."""
     num_envs: int = bounded(50, at_least=1)

@@ -58,7 +58,8 @@ def make_recorded_env(
     sim, task = replace(sim, engine=recorded_engine(env_args, sim)), str(env_args.get("task", name))
     find_recorded_task(task, env_args, path)
     if sim.engine == "isaaclab" and task not in available_tasks() and GYM_ID.fullmatch(name):
-        env = make_registered(name, sim, num_envs, device)
+        module = env_args.get("task_module")
+        env = make_registered(f"{module}:{name}" if module else name, sim, num_envs, device)
     else:
         env = make_env(load_task(task), sim, {}, num_envs, device)
     wanted, found = env.env_args().get("action"), env_args.get("action", env.env_args().get("action"))
@@ -69,6 +70,16 @@ def make_recorded_env(
             "replay them in the environment that they were recorded in"
         )
     return env
+
+
+def with_task(env_args: Mapping[str, Any], task: str | None) -> dict[str, Any]:
+    """`env_args` of a file, for another task: the name of an included task, a gym id, or `<module>:<gym id>`."""
+    if task is None:
+        return dict(env_args)
+    module, _, name = task.rpartition(":")
+    others = {key: value for key, value in env_args.items() if key not in ("task", "task_module", "engine")}
+    engine = {} if GYM_ID.fullmatch(task) or "engine" not in env_args else {"engine": env_args["engine"]}
+    return {**others, **engine, "env_name": name, **({"task_module": module} if module else {})}
 
 
 def recorded_engine(env_args: Mapping[str, Any], sim: SimCfg) -> str:

@@ -1,7 +1,7 @@
 """Replay a dataset on the engine that it was recorded on, or on another engine."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import torch
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
-from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, make_recorded_env, replay_file, summary
+from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, make_recorded_env, replay_file, summary, with_task
 from isaaclab_mimic_ext.envs.playback import check_picture, write_states_video
+from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output
@@ -51,6 +52,8 @@ def replay_dataset(
     input_file: str | Path,
     engine: str | SimCfg = "auto",
     *,
+    task: str | None = None,
+    select_episodes: Sequence[int] = (),
     num_demos: int | None = None,
     num_envs: int = 50,
     device: str | torch.device = "cpu",
@@ -65,7 +68,9 @@ def replay_dataset(
     Args:
         input_file: the dataset.
         engine: name of an engine, or its settings; `auto`: the engine that the file was recorded on.
-        num_demos: number of demos to replay, from the first one of the file; None: all.
+        task: name of an included task, gym id, or `<module>:<gym id>`; None: the task that the file records.
+        select_episodes: indices of the demos to replay, in natural order of their names; empty: all.
+        num_demos: number of demos to replay, from the first one; None: all.
         num_envs: number of demos that are replayed at a time.
         num_success_steps: the task must be solved in each of this many last steps.
         output_file: mp4 file for a video of the first `num_video_demos` demos; None: no video.
@@ -77,17 +82,17 @@ def replay_dataset(
         OutputError: the video cannot be written.
         SimulatorUnavailable: the engine is not installed.
     """
-    facts, task = read_facts(input_file), None
+    env_args, video_task = with_task(read_facts(input_file).env_args, task), None
     if output_file is not None:
         check_output(Path(output_file), overwrite)
         check_picture(str(output_file), ".mp4", overwrite)
-        task_name = str(facts.env_args.get("task", facts.env_args["env_name"]))
-        find_recorded_task(task_name, facts.env_args, input_file)
-        task = load_task(task_name)
+        task_name = str(env_args.get("task", env_args["env_name"]))
+        find_recorded_task(task_name, env_args, input_file)
+        video_task = load_task(task_name)
     with open_hdf5(input_file) as file:
-        names = demo_names(file)[:num_demos]
+        names = _selected(input_file, demo_names(file), select_episodes)[:num_demos]
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
-    env = make_recorded_env(input_file, facts.env_args, sim, min(num_envs, len(names)), torch.device(device))
+    env = make_recorded_env(input_file, env_args, sim, min(num_envs, len(names)), torch.device(device))
     demos: list[Replayed] = []
     try:
         history = StateHistory(env, num_video_demos if output_file is not None else 0)
@@ -97,8 +102,20 @@ def replay_dataset(
         used_engine = str(env.env_args().get("engine"))
     finally:
         env.close()
-    if output_file is not None and task is not None:
+    if output_file is not None and video_task is not None:
         log.info("Rendering %s (%s)", output_file, counted(min(num_video_demos, len(demos)), "demo"))
-        write_states_video(history.demos(), str(output_file), task, overwrite=overwrite)
+        write_states_video(history.demos(), str(output_file), video_task, overwrite=overwrite)
         log.info("Saved the video to %s", output_file)
     return ReplayResult(used_engine, demos)
+
+
+def _selected(path: str | Path, names: list[str], indices: Sequence[int]) -> list[str]:
+    """Return the demos with these indices; all if there is no index.
+
+    Raises:
+        ConfigError: the file has no demo with an index.
+    """
+    for index in indices:
+        if not 0 <= index < len(names):
+            raise ConfigError(f"select_episodes: must be from 0 to {len(names) - 1}, the demos of {path} (got {index})")
+    return [names[index] for index in indices] if indices else names

@@ -227,7 +227,9 @@ def make_registered(task_id: str, sim: SimCfg, num_envs: int, device: Device = "
     from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, make_isaaclab_env
 
     device = resolve_device(str(device), "isaaclab")[0]
-    return make_isaaclab_env(import_registered(task_id, sim), sim, num_envs, device)
+    env = make_isaaclab_env(import_registered(task_id, sim), sim, num_envs, device)
+    env.task_module = task_id.rpartition(":")[0]
+    return env
 
 
 def _launch_isaaclab(sim: SimCfg, device: Device) -> SimCfg:

@@ -60,6 +60,7 @@ PARTS_OF_COMMANDS = {
     "test_common_names.py": {"commands.overrides"},
     "test_config.py": {"commands.overrides"},
     "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_settings", "commands.pipeline_steps"},
+    "test_replay_task.py": {"commands.overrides"},
     "test_registered_tasks.py": {"commands.overrides"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_resumed.py": {"commands.resumed"},

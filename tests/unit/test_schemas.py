@@ -53,7 +53,7 @@ UNREAD = [
     ("record_demos", "all_subtasks.action_noise=0.1", "all_subtasks.action_noise: record has no such field; "),
     ("record_demos", "--generation_num_trials=5",
      "--generation_num_trials: record has no such flag (did you mean '--num_demos'?); generate has it"),
-    ("replay_demos", "task=stack_cube", "task: replay has no such group; record, annotate, check, "),
+    ("validate_dataset", "task=stack_cube", "task: validate has no such group; record, annotate, check, "),
 ]
 # fmt: on
 

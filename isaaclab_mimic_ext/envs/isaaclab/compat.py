@@ -2,9 +2,11 @@
 
 # N envs, n of them addressed
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from functools import cache
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from io import StringIO
 from typing import Any
@@ -17,6 +19,11 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.isaaclab.physics import select_presets
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
 from isaaclab_mimic_ext.files.quaternions import WIDTH, Columns, first_columns
+
+log = logging.getLogger(__name__)
+
+TASK_ENTRY_POINTS = "isaaclab.tasks"
+"""Group of entry points of packages that register tasks with Isaac Lab 3."""
 
 
 @cache
@@ -93,6 +100,18 @@ def import_tasks() -> None:
 
     if find_spec("isaaclab_mimic") is not None:
         import isaaclab_mimic.envs  # noqa: F401
+    import_entry_points()
+
+
+def import_entry_points() -> None:
+    """Import the modules of installed packages that register tasks with Isaac Lab. Modules that fail are reported."""
+    for entry_point in entry_points(group=TASK_ENTRY_POINTS):
+        try:
+            entry_point.load()
+        except ImportError as error:
+            log.warning(
+                "%s: tasks of the entry point '%s' cannot be imported: %s", entry_point.value, entry_point.name, error
+            )
 
 
 def load_env_cfg(task_id: str, sim: SimCfg) -> Any:
