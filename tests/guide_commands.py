@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from tests.processes import HANG_S
 from tests.typing_person import TypingPerson
@@ -51,7 +52,10 @@ def run_until_split(start: Sequence[str], keys: str, folder: Path) -> dict[str, 
         "annotate": run(start, "annotate_demos", ANNOTATE, folder),
         "generate": run(start, "generate", GENERATE, folder, "", "--video=false", "--progress=false"),
     }
-    add_masks(folder / "datasets" / "generated_dataset.hdf5")
+    dataset = folder / "datasets" / "generated_dataset.hdf5"
+    report = validate_dataset(dataset, num_replays=0)
+    assert report.is_valid(strict=True), report.as_text()
+    add_masks(dataset)
     return logs
 
 

@@ -62,12 +62,12 @@ def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -
     env = make_scene(cfg, 1 if operator is None else min(cfg.num_demos, MAX_NUM_ENVS))
     try:
         with stop, ExitStack() as stack:
-            device = _device(cfg, env, stack) if operator is None else None
-            has_ended = getattr(device, "wants_end", lambda: False)
+            performer = _device(cfg, env, stack) if operator is None else operator
+            has_ended = getattr(performer, "wants_end", lambda: False)
             return record(
                 env,
                 cfg.output_file,
-                operator or device,
+                performer,
                 cfg.num_demos,
                 seed=cfg.datagen_config.seed,
                 config=DataGenConfig(**asdict(cfg.datagen_config)),
@@ -77,7 +77,7 @@ def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -
                 operator_name=cfg.teleop_device,
                 on_failure=partial(_draw_failure, cfg) if cfg.video else None,
                 should_stop=lambda: stop.requested or has_ended(),
-                step_hz=_step_hz(cfg, device),
+                step_hz=_step_hz(cfg, performer),
             )
     finally:
         env.close()
@@ -148,9 +148,9 @@ def _device(cfg: RecordDemosCfg, env: MimicEnv, stack: ExitStack) -> LiveDevice:
     return TerminalKeyboard(env, stack.enter_context(Keys(sys.stdin).opened()))
 
 
-def _step_hz(cfg: RecordDemosCfg, device: LiveDevice | None) -> float | None:
+def _step_hz(cfg: RecordDemosCfg, performer: Operator | LiveDevice) -> float | None:
     """Largest number of steps per second; not limited for keys from a file."""
-    return math.inf if cfg.step_hz is None and getattr(device, "is_typed", True) is False else cfg.step_hz
+    return math.inf if cfg.step_hz is None and getattr(performer, "is_typed", True) is False else cfg.step_hz
 
 
 def _scripted_operator(cfg: RecordDemosCfg) -> Operator:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.command_lines import quoted
+from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.config.recorded_task import missing_task, recorded_dirs, recorded_preset
+from isaaclab_mimic_ext.envs.isaaclab.installation import can_run
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 
 _FIELDS = ("checkpoint", "input_file")
@@ -17,8 +19,9 @@ _TASK = re.compile(r"\+{0,2}task(\.\w+)?=")
 
 
 def task_of_files(words: Sequence[str], schema: type) -> tuple[list[str], str]:
-    """Return the override of the task that the files of a command line record, and the file.
+    """Return the overrides of the task that the files of a command line record, and the file.
 
+    `annotate` replays demos, so it also gets the engine Isaac Lab, if the demos were recorded there and Isaac Lab can run.
     Both are empty if the command has no task, the command line selects one, or no file records one.
     """
     names = {field.name for field in fields(schema)}
@@ -27,8 +30,14 @@ def task_of_files(words: Sequence[str], schema: type) -> tuple[list[str], str]:
     values = _values(words)
     for field in _FIELDS:
         if field in names and field in values and (preset := recorded_preset(_facts(field, values[field]))) is not None:
-            return [f"task={quoted(preset)}"], values[field]
+            return [f"task={quoted(preset)}", *_engine_of_file(words, schema, field, values[field])], values[field]
     return [], ""
+
+
+def _engine_of_file(words: Sequence[str], schema: type, field: str, path: str) -> list[str]:
+    selects_engine = any(re.match(r"\+{0,2}sim(\.engine)?=", word) for word in words)
+    is_replayed_there = schema is AnnotateDemosCfg and _facts(field, path).get("engine") == "isaaclab"
+    return ["sim=isaaclab"] if is_replayed_there and not selects_engine and can_run() else []
 
 
 def find_config_dirs(words: Sequence[str], known: Sequence[Path]) -> list[Path]:

@@ -50,7 +50,7 @@ BAD_INPUT = [
     ("replay_demos", ["input_file=good.hdf5", "sim=isaaclab"], ["SimulatorUnavailable: sim.engine: Isaac Lab is not"]),
     ("replay_demos", ["input_file=good.hdf5", "output_file=a.gif"], ["a.gif", ".mp4"]),
     ("replay_demos", ["input_file=newer.hdf5", "output_file=out/new/a.mp4"], ["newer.hdf5", "format_version is 2"]),
-    ("record_demos", ["teleop_device=spacemouse", "output_file=out/new/raw.hdf5"], ["teleop_device", "a device of Isaac Lab"]),
+    ("record_demos", ["teleop_device=spacemouse", "output_file=out/new/raw.hdf5"], ["teleop_device", "device of Isaac Lab"]),
     ("annotate_demos", ["input_file=newer.hdf5", "output_file=out/new/a.hdf5"], ["newer.hdf5", "format_version is 2"]),
     ("prepare_dataset", ["input_file=good.hdf5", "output_file=out/new/a.hdf5", "img_key=rgb"], ["img_key", "rgb"]),
     ("replay_demos", ["input_file=newer.hdf5"], ["newer.hdf5", "format_version is 2"]),
