@@ -225,6 +225,7 @@ def replay(env: MimicEnv, demos: Sequence[Demo], before_step: BeforeStep, after_
         after_step(step, lanes.is_active)
         lanes.advance(env.success())
         lanes.end(lanes.active_among(lanes.step >= lengths))
+        env.check()
     return lanes.num_success_steps
 
 

@@ -5,7 +5,8 @@
 import gc
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -20,14 +21,15 @@ from isaaclab_mimic_ext.envs.mujoco import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.mujoco_warp_arrays import Arrays
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, overflow_message
-from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
+from isaaclab_mimic_ext.errors import ConfigError, SimulationError, SimulatorUnavailable
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
+_OLDEST_RELEASE = 4
 _SLOW_START = 5.0
-"""Seconds of compiling after which the duration is logged."""
+"""Seconds of loading after which the duration is logged."""
 
 
 class MujocoWarpEnv(EmbeddedEnv):
@@ -53,6 +55,7 @@ class MujocoWarpEnv(EmbeddedEnv):
     ):
         super().__init__(task, events, num_envs, device)
         self._mjw = mjw = import_mujoco_warp()
+        _check_device(self.device)
         self.model = _adapted_model(task)
         self._num_substeps = round(STEP_DT / self.model.opt.timestep)
         self._sizes = (sizes or Sizes()).completed(self.model, len(task.arms))
@@ -70,7 +73,8 @@ class MujocoWarpEnv(EmbeddedEnv):
         self._arrays = Arrays(self._data, SceneLayout.from_model(self.model, task), task, self.device)
         self._before = [torch.empty_like(tensor) for tensor in self._arrays.state]
         self._active = torch.ones(num_envs, dtype=torch.bool, device=self.device)
-        self._compile()
+        with _reporting_memory(num_envs):
+            self._compile()
         self.scene = self._arrays.scene()
 
     def env_args(self) -> dict[str, Any]:
@@ -90,7 +94,10 @@ class MujocoWarpEnv(EmbeddedEnv):
             SimulationError: a buffer of contacts or constraints was too small.
         """
         bits = self._arrays.overflow_seen()
-        message = overflow_message(bits, self._data, self._sizes) if bits else None
+        if not bits:
+            return
+        wp.synchronize_device(self._wp_device)
+        message = overflow_message(bits, self._data, self._sizes)
         if message is not None:
             raise SimulationError(message)
 
@@ -104,43 +111,44 @@ class MujocoWarpEnv(EmbeddedEnv):
         model.opt.warn_overflow = False  # `check` reports overflows.
         return model
 
+    def close(self) -> None:
+        """Release the memory of the simulation. The environment cannot be used afterwards."""
+        wp.synchronize_device(self._wp_device)
+        del self._step_graph, self._read_graph, self._arrays, self._data, self._mjw_model
+
     def _compile(self) -> None:
         """Compile the kernels by a step, then record the graphs. Ends in the state before the step."""
         start = time.perf_counter()
-        log.info("Compiling the kernels of MuJoCo Warp; the first time this takes a few minutes")
+        log.info("Loading the kernels of MuJoCo Warp; the first time on a machine, compiling them takes a few minutes")
         self._save()
         wp.synchronize_device(self._wp_device)
-        self._run_step(num_substeps=1)
+        self._run_step(1)
         wp.synchronize_device(self._wp_device)
         for tensor, before in zip(self._arrays.state, self._before, strict=True):
             tensor.copy_(before)
         self._read_graph = self._record(self._run_read)
-        self._step_graph = self._record(self._run_step)
+        self._step_graph = self._record(lambda: self._run_step(self._num_substeps))
+        self._arrays.forget_overflow()
         self._launch(self._read_graph)
         if (seconds := time.perf_counter() - start) > _SLOW_START:
-            log.info("Compiled in %.0f s; the kernels are cached in %s", seconds, wp.config.kernel_cache_dir)
+            log.info("Ready after %.0f s; the kernels are cached in %s", seconds, wp.config.kernel_cache_dir)
 
     def _record(self, run: Callable[[], None]) -> Any:
         """Record the kernels that `run` launches as a graph."""
-        gc.collect()
         wp.synchronize_device(self._wp_device)
-        gc.disable()  # A collection that frees device memory would end the recording.
-        try:
-            with wp.ScopedCapture(self._wp_device, force_module_load=False) as capture:
-                run()
-        finally:
-            gc.enable()
+        with _no_garbage_collection(), wp.ScopedCapture(self._wp_device, force_module_load=False) as capture:
+            run()
         return capture.graph
 
     def _launch(self, graph: Any) -> None:
         """Launch a graph on torch's current stream, so that it runs in order with torch operations."""
         wp.capture_launch(graph, stream=wp.stream_from_torch(self.device) if self.device.type == "cuda" else None)
 
-    def _run_step(self, num_substeps: int | None = None) -> None:
-        """Launch the kernels of a control step; of fewer substeps, when they are only to be compiled."""
+    def _run_step(self, num_substeps: int) -> None:
+        """Launch the kernels of a control step: commands, substeps, reading of the scene."""
         with wp.ScopedDevice(self._wp_device):
             self._arrays.command()
-            for _ in range(num_substeps or self._num_substeps):
+            for _ in range(num_substeps):
                 self._mjw.step(self._mjw_model, self._data)
         self._run_read()
 
@@ -184,17 +192,69 @@ def import_mujoco_warp() -> ModuleType:
     """Import MuJoCo Warp.
 
     Raises:
-        SimulatorUnavailable: MuJoCo Warp is not installed, or does not fit the installed MuJoCo.
+        SimulatorUnavailable: MuJoCo Warp is not installed, is too old, or does not fit the installed MuJoCo.
     """
     import_mujoco()
     try:
         import mujoco_warp
-    except ImportError as error:
-        raise SimulatorUnavailable(
-            f"sim.engine: mujoco_warp requires MuJoCo Warp >= 4.0 ({error}); "
-            "install with `pip install isaaclab-mimic-ext[gpu]`"
-        ) from error
+    except (ImportError, AttributeError) as error:  # An older MuJoCo lacks names that it uses.
+        raise _unavailable(str(error)) from error
+    if int(mujoco_warp.__version__.partition(".")[0]) < _OLDEST_RELEASE:
+        raise _unavailable(f"found {mujoco_warp.__version__}")
     return mujoco_warp
+
+
+def _unavailable(reason: str) -> SimulatorUnavailable:
+    return SimulatorUnavailable(
+        f"sim.engine: mujoco_warp requires MuJoCo Warp >= {_OLDEST_RELEASE}.0 ({reason}); install with "
+        "`pip install isaaclab-mimic-ext[gpu]`, in an environment without Isaac Lab 3.0"
+    )
+
+
+def _check_device(device: torch.device) -> None:
+    """Check that Warp supports a device.
+
+    Raises:
+        SimulatorUnavailable: the driver is too old for Warp, or for graphs with conditions.
+    """
+    if device.type != "cuda":
+        log.warning("MuJoCo Warp runs on one core of the CPU, for tests; use sim=mujoco, or a CUDA device")
+        return
+    driver = ".".join(map(str, wp.get_cuda_driver_version() or ()))
+    if wp.get_cuda_device_count() <= (device.index or 0) or not wp.is_conditional_graph_supported():
+        raise SimulatorUnavailable(f"device: MuJoCo Warp requires a CUDA driver >= 12.4 (found {driver}); use sim=mujoco")
+    if not wp.is_mempool_supported(wp.device_from_torch(device)):
+        raise SimulatorUnavailable(
+            "device: MuJoCo Warp requires memory pools, which this GPU does not support; use sim=mujoco"
+        )
+
+
+@contextmanager
+def _reporting_memory(num_envs: int) -> Iterator[None]:
+    """Raise failed allocations of Warp as errors of `num_envs`.
+
+    Raises:
+        ConfigError: the device has not enough memory.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        raise ConfigError(f"num_envs: {num_envs} envs do not fit into the memory of the device; use fewer") from error
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect garbage now, and not in the block: freeing device memory would end the recording of a graph."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _adapted_model(task: Task) -> Any:
@@ -204,7 +264,8 @@ def _adapted_model(task: Task) -> Any:
     """
     mujoco = import_mujoco()
     model = build_model(task)
-    # Without automatic resets is the only behavior that MuJoCo Warp has, so it does not know the flag.
+    # MuJoCo Warp never resets a world by itself, and refuses the flag that asks for this.
     model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)  # Resets would have to wake the bodies.
     model.opt.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
     return model

@@ -16,9 +16,6 @@ from isaaclab_mimic_ext.kernels import launch, scenes
 from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
-_CTRL = 2
-"""Index of `ctrl` in `Arrays.state`."""
-
 
 class Arrays:
     """Tensors that exchange data with MuJoCo Warp's arrays. Graphs refer to their memory, so they are never replaced.
@@ -32,6 +29,7 @@ class Arrays:
         self._data, self._device = data, device
         kept = (data.qpos, data.qvel, data.ctrl, data.qacc_warmstart, data.time)
         self.state = [wp.to_torch(array) for array in kept]
+        self._ctrl = wp.to_torch(data.ctrl)
         self._ctrl_columns = layout.ctrl[:, : NUM_ARM_JOINTS + 1].to(device)
         self._index = {field.name: wp.from_torch(getattr(layout, field.name).int().to(device)) for field in fields(layout)}
         self._arm_qpos = wp.from_torch(layout.joint_qpos[:, :NUM_ARM_JOINTS].int().contiguous().to(device))
@@ -64,7 +62,7 @@ class Arrays:
 
     def commands(self) -> Tensor:
         """Commanded positions of arm joints and one finger, (N, E * 8) [rad, m]."""
-        return self.state[_CTRL][:, self._ctrl_columns].flatten(1)
+        return self._ctrl[:, self._ctrl_columns].flatten(1)
 
     def set_targets(self, target_eef_pose: Tensor, open_gripper: Tensor) -> None:
         """Set the inputs of the next step: target poses (N, E, 4, 4), env frame [m]; open grippers (N, E) bool."""
@@ -114,7 +112,6 @@ class Arrays:
             outputs=[outputs["object_pose"], outputs["root_pose"], outputs["root_velocity"]],
         )
         combined = wp.from_torch(self._overflow)
-        combined.zero_()
         wp.launch(scenes.overflow_kernel, dim=data.nworld, inputs=[data.overflow], outputs=[combined])
 
     def write(self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor) -> None:
@@ -132,7 +129,14 @@ class Arrays:
             scenes.write_objects_kernel, tuple(root_pose.shape[:2]), [ids, *objects, *places], [data.qpos, data.qvel],
             self._device,
         )  # fmt: skip
-        launch(scenes.clear_kernel, len(env_ids), [ids], [data.time, data.overflow, data.qacc_warmstart], self._device)
+        launch(scenes.clear_kernel, len(env_ids), [ids], [data.time, data.qacc_warmstart], self._device)
+        num_rows = data.efc.J.shape[1]
+        launch(scenes.clear_rows_kernel, (len(env_ids), num_rows), [ids], [data.efc.J], self._device)
+
+    def forget_overflow(self) -> None:
+        """Clear all overflow bits."""
+        self._data.overflow.zero_()
+        self._overflow.zero_()
 
     def watch_overflow(self) -> None:
         """Start to copy the overflow bits to the host."""

@@ -5,17 +5,17 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from isaaclab_mimic_ext.envs.mujoco_model import import_mujoco
+from isaaclab_mimic_ext.errors import ConfigError
 
 _SETTLE_STEPS = 250
 _MARGIN = 1.6
 _CONTACTS_PER_ARM = 16
 """Contacts of a hand that holds an object and touches another one."""
-_ROWS_PER_CONTACT = 3
-"""Rows of a contact with an elliptic cone: normal and two tangents."""
 _MULTIPLE = 8
 _PROBED_ENVS = (1, 9)
-_ROWS_LOST, _CONTACTS_LOST, _CONVEX_LOST = 0b11, 0b1100, 0b10000
-"""Bits of MuJoCo Warp's `OverflowType`: lost rows of constraints; lost pairs and contacts; lost pairs of convex shapes."""
+_ROWS_LOST, _CONTACTS_LOST, _CONVEX_LOST, _OTHER_LOST = 0b11, 0b1100, 0b10000, 0b10100000
+"""Bits of MuJoCo Warp's `OverflowType`: lost rows of constraints; lost pairs and contacts; lost pairs of convex shapes; lost
+contacts of height fields or degrees of freedom. Its other bits mean that an iteration ended before it converged."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Sizes:
     Attributes:
         contacts: contacts; envs share the buffer, so one may have more than this.
         constraints: rows of constraints; no env may have more than this.
-        convex_contacts: pairs of shapes without a formula of their own, such as mesh and box; envs share the buffer.
+        convex_contacts: pairs of shapes without a formula of their own, such as mesh and box; envs share the buffer. At most
+            `contacts`.
     """
 
     contacts: int | None = None
@@ -33,13 +34,18 @@ class Sizes:
     convex_contacts: int | None = None
 
     def completed(self, model: Any, num_arms: int) -> "Sizes":
-        """Sizes with every None replaced by a value for the scene of a `mujoco.MjModel`, with its objects at rest."""
-        at_rest, limits = _at_rest(model)
-        contacts = self.contacts or _rounded(_MARGIN * at_rest + _CONTACTS_PER_ARM * num_arms)
-        # Not every contact of the shared buffer can be in one env's rows at once; joint limits take a row each.
-        constraints = self.constraints or _rounded(_ROWS_PER_CONTACT * contacts + limits)
-        convex = self.convex_contacts or _rounded(contacts / 2)
-        return Sizes(contacts, constraints, min(convex, contacts))
+        """Sizes with every None replaced by a value for the scene of a `mujoco.MjModel`, with its objects at rest.
+
+        Raises:
+            ConfigError: `convex_contacts` is larger than `contacts`.
+        """
+        num_contacts, num_rows = _at_rest(model)
+        contacts = self.contacts or _rounded(_MARGIN * num_contacts + _CONTACTS_PER_ARM * num_arms)
+        constraints = self.constraints or _rounded(_rows_per_contact(model) * contacts + num_rows)
+        convex = self.convex_contacts or min(_rounded(contacts / 2), contacts)
+        if convex > contacts:
+            raise ConfigError(f"sim.convex_contacts: must be <= sim.contacts, which is {contacts} (got {convex})")
+        return Sizes(contacts, constraints, convex)
 
     @property
     def arguments(self) -> dict[str, int | None]:
@@ -48,14 +54,22 @@ class Sizes:
 
 
 def _at_rest(model: Any) -> tuple[int, int]:
-    """Largest number of contacts of a scene while its objects come to rest, and number of joints with limits."""
+    """Largest number of contacts of a scene while its objects come to rest, and of constraint rows that are no contacts."""
     mujoco = import_mujoco()
     data = mujoco.MjData(model)
-    most = 0
+    data.ctrl[:] = data.qpos[model.jnt_qposadr[model.actuator_trnid[:, 0]]]  # The arms hold their posture.
+    num_contacts = num_rows = 0
     for _ in range(_SETTLE_STEPS):
         mujoco.mj_step(model, data)
-        most = max(most, data.ncon)
-    return most, int(model.jnt_limited.sum()) + int(model.neq)
+        num_contacts, num_rows = max(num_contacts, data.ncon), max(num_rows, data.ne + data.nf)
+    return num_contacts, num_rows + int(model.jnt_limited.sum()) + int(model.tendon_limited.sum())
+
+
+def _rows_per_contact(model: Any) -> int:
+    """Largest number of constraint rows of a contact."""
+    num_dims = max(int(model.geom_condim.max(initial=1)), int(model.pair_dim.max(initial=1)))
+    is_pyramid = model.opt.cone == import_mujoco().mjtCone.mjCONE_PYRAMIDAL
+    return max(1, 2 * (num_dims - 1)) if is_pyramid else num_dims
 
 
 def _rounded(value: float) -> int:
@@ -82,17 +96,24 @@ def _arrays(data: Any) -> Iterator[Any]:
 
 
 def overflow_message(bits: int, data: Any, sizes: Sizes) -> str | None:
-    """Which setting must grow, and how far; None: the bits mean no lost contact or constraint."""
+    """Error for overflow bits of steps: the setting to increase, and a larger value; None: nothing was lost."""
     if bits & _CONTACTS_LOST:
         need = max(int(data.ncollision.numpy()[0]), int(data.nacon.numpy()[0]))
         return _too_small("contacts", sizes.contacts, -(-need // data.nworld))
     if bits & _ROWS_LOST:
         return _too_small("constraints", sizes.constraints, int(data.nefc.numpy().max()))
     if bits & _CONVEX_LOST:
-        return _too_small("convex_contacts", sizes.convex_contacts, 2 * (sizes.convex_contacts or 0))
+        return _too_small("convex_contacts", sizes.convex_contacts, None, sizes.contacts)
+    if bits & _OTHER_LOST:
+        return f"sim: MuJoCo Warp lost contacts (overflow bits {bits:#x}) without a setting for their buffer; use sim=mujoco"
     return None
 
 
-def _too_small(name: str, size: int | None, need: int) -> str:
-    proposal = _rounded(1.25 * max(need, (size or 0) + 1))
-    return f"sim.{name}: {size} per env are too few, the step needed {need}; use sim.{name}={proposal}"
+def _too_small(name: str, size: int | None, need: int | None, largest: int | None = None) -> str:
+    """Error for a buffer. The counters are of the last substep, so a `need` below the size is not the one that failed."""
+    known = need is not None and size is not None and need > size
+    proposal = _rounded(1.25 * need) if known and need else 2 * (size or 1)
+    if largest is not None and proposal > largest:
+        proposal = largest
+    needed = f", a step needed {need}" if known else ""
+    return f"sim.{name}: {size} per env are too few{needed}; use sim.{name}={proposal}"

@@ -34,20 +34,22 @@ def joint_target_kernel(
     """
     n, e = wp.tid()
     tip = point[n, site[e]]
-    rest = _pose_error(target_pose[n, e], tip, rot[n, site[e]])
+    residual = _pose_error(target_pose[n, e], tip, rot[n, site[e]])
     gram = Mat66()
     for row in range(6):
         gram[row, row] = damping * damping
     for j in range(joint.shape[1]):
         column = _column(axis[n, joint[e, j]], tip - anchor[n, joint[e, j]])
-        rest -= column * (posture_gain * (posture[j] - qpos[n, joint_qpos[e, j]]))
+        residual -= column * (posture_gain * (posture[j] - qpos[n, joint_qpos[e, j]]))
         gram += wp.outer(column, column)
-    solution = _solve_positive_definite(gram, rest)
+    solution = _solve_positive_definite(gram, residual)
     for j in range(joint.shape[1]):
         column = _column(axis[n, joint[e, j]], tip - anchor[n, joint[e, j]])
         position = qpos[n, joint_qpos[e, j]]
         step = posture_gain * (posture[j] - position) + wp.dot(column, solution)
-        target[n, e, j] = wp.clamp(position + step, limits[j][0], limits[j][1])
+        goal = position + step
+        # `clamp` would turn a NaN into a limit.
+        target[n, e, j] = wp.where(wp.isfinite(goal), wp.clamp(goal, limits[j][0], limits[j][1]), goal)
 
 
 @wp.func

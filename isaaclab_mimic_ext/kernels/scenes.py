@@ -117,24 +117,30 @@ def command_kernel(
 def clear_kernel(
     env_ids: wp.array(dtype=wp.int64),
     time: wp.array(dtype=wp.float32),
-    overflow: wp.array(dtype=wp.int32),
     warm_start: wp.array(dtype=wp.float32, ndim=2),
 ):
-    """Clear everything else that a world keeps between steps: a trial must not depend on earlier trials in its world."""
+    """Clear time and warm start of the worlds `env_ids`: a trial must not depend on earlier trials in its world."""
     i = wp.tid()
     n = int(env_ids[i])
     time[n] = 0.0
-    overflow[n] = 0
     for k in range(warm_start.shape[1]):
         warm_start[n, k] = 0.0
 
 
 @wp.kernel(enable_backward=False)
-def overflow_kernel(overflow: wp.array(dtype=wp.int32), every: wp.array(dtype=wp.int32)):
-    """Combine the overflow bits of all worlds."""
+def clear_rows_kernel(env_ids: wp.array(dtype=wp.int64), jacobian: wp.array(dtype=wp.float32, ndim=3)):
+    """Clear the constraint rows of the worlds `env_ids`: the solver multiplies unused rows by zero, which keeps a NaN."""
+    i, row = wp.tid()
+    for column in range(jacobian.shape[2]):
+        jacobian[int(env_ids[i]), row, column] = 0.0
+
+
+@wp.kernel(enable_backward=False)
+def overflow_kernel(overflow: wp.array(dtype=wp.int32), combined: wp.array(dtype=wp.int32)):
+    """Add the overflow bits of all worlds to `combined`, which keeps them: a reset must not hide an overflow."""
     n = wp.tid()
     if overflow[n] != 0:
-        wp.atomic_or(every, 0, overflow[n])
+        wp.atomic_or(combined, 0, overflow[n])
 
 
 @wp.func

@@ -215,6 +215,7 @@ class Evaluator:
 
     def _end_episodes(self, ended: np.ndarray) -> None:
         """Judge the episodes in the envs with indices `ended` (n,), and free these envs."""
+        self.env.check()
         lanes, observer = self._lanes, self._observer
         env_ids = lanes.upload(ended)
         lengths, is_finite = lanes.step[env_ids], self._is_finite(env_ids)

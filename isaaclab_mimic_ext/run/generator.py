@@ -184,7 +184,6 @@ class Generator:
 
     def _end_trials(self, lane_ids: np.ndarray) -> None:
         """Judge the trials of these lanes (n,), note them in the ledger, and record their episodes."""
-        self.env.check()
         env_ids = self.lanes.upload(lane_ids)
         nonfinite_step = self.recorder.first_nonfinite_step(env_ids, self.lanes.step[env_ids])
         outcomes = self.watch.end(env_ids, self.lanes, nonfinite_step, self.planner.subtask)

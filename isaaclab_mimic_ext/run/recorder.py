@@ -65,8 +65,10 @@ class EpisodeRecorder:
             committed: trials below this number may be written to the dataset.
 
         Raises:
+            SimulationError: the physics of earlier steps failed.
             RecorderError: the writer failed.
         """
+        self._env.check()
         kept = outcomes.success | self._keeps_failed
         kept_ids = env_ids[torch.from_numpy(kept).to(env_ids.device)]
         longest = int(outcomes.lengths[kept].max(initial=1))

@@ -2,8 +2,10 @@
 
 import re
 import sys
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import warp as wp
@@ -14,11 +16,13 @@ from isaaclab_mimic_ext.envs.mujoco import DAMPING, POSTURE_GAIN
 from isaaclab_mimic_ext.envs.mujoco_model import build_model
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME, JOINT_LIMITS, joint_step, point_jacobian, pose_error
-from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
+from isaaclab_mimic_ext.errors import ConfigError, SimulationError, SimulatorUnavailable
 from isaaclab_mimic_ext.kernels import launch
 from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.episodes import TrialOutcomes
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 
@@ -87,6 +91,24 @@ def test_buffer_that_is_too_small_is_reported_with_the_setting_and_a_size_that_s
     proposed = re.search(rf"use sim\.{setting}=(\d+)$", str(caught.value))
     assert proposed is not None
     run(int(proposed[1]))
+
+
+def test_overflow_is_reported_after_a_reset_too_and_no_episode_is_recorded() -> None:
+    requires.module("mujoco_warp", "mujoco_warp")
+    env = make_env(TASK, SimCfg(engine="mujoco_warp", constraints=8), {}, 1)
+    env.reset(torch.arange(1), Draws(1, torch.arange(1)))
+    recorder = EpisodeRecorder(env, 4, writer=SimpleNamespace(output=SimpleNamespace(failed_path=None)))  # type: ignore[arg-type]
+    env.step(torch.zeros(1, 7))
+    env.reset(torch.arange(1), Draws(1, torch.arange(1)))
+    outcomes = TrialOutcomes(*(np.zeros(1, dtype=np.int64) for _ in range(3)))
+    with pytest.raises(SimulationError, match=r"^sim\.constraints"):
+        recorder.end(torch.arange(1), outcomes, committed=0)
+
+
+def test_buffer_of_convex_shapes_larger_than_that_of_contacts_is_refused() -> None:
+    requires.module("mujoco_warp", "mujoco_warp")
+    with pytest.raises(ConfigError, match=r"sim.convex_contacts: must be <= sim.contacts, which is 8 \(got 16\)"):
+        make_env(TASK, SimCfg(engine="mujoco_warp", contacts=8, convex_contacts=16))
 
 
 def test_missing_mujoco_warp_is_reported_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
