@@ -4,6 +4,7 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -209,8 +210,7 @@ def test_device_of_isaaclab_is_refused_without_it(words: list[str], message: str
 
 def test_steps_are_not_faster_than_step_hz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(live.time, "sleep", waits.append)
-    monkeypatch.setattr(live.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(live, "time", SimpleNamespace(sleep=waits.append, monotonic=lambda: 0.0))
     env = make_kinematic_env(1)
     record(env, tmp_path / "raw.hdf5", Person(env), 1, seed=SEED, step_hz=10.0)
     assert waits[:3] == pytest.approx([0.1, 0.2, 0.3])
