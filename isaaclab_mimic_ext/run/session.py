@@ -11,6 +11,7 @@ from typing import Any
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs
+from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
@@ -222,11 +223,14 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_engine(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the engine that `sim.engine: auto` selects on this machine."""
-    if settings.get("sim.engine") != "auto" or settings["task.name"] not in (*available_tasks(), "isaaclab"):
-        return dict(settings)
-    sim = SimCfg(physics=settings["sim.physics"], robot_usd=settings["sim.robot_usd"])
-    return {**settings, "sim.engine": choose_engine(sim, settings["task.name"])[0]}
+    """Settings with the engine and the device that `auto` selects on this machine."""
+    engine = settings.get("sim.engine", "")
+    if engine == "auto" and settings["task.name"] in (*available_tasks(), "isaaclab"):
+        names = ("physics", "renderer", "presets", "robot_usd")
+        sim = SimCfg(**{name: settings[f"sim.{name}"] for name in names if f"sim.{name}" in settings})
+        engine = choose_engine(sim, settings["task.name"])[0]
+    chosen = {"sim.engine": engine, "device": resolve_device(str(settings.get("device")), engine)[0]}
+    return {**settings, **{name: value for name, value in chosen.items() if name in settings}}
 
 
 def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

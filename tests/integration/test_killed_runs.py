@@ -127,7 +127,7 @@ def test_resuming_a_finished_run_changes_no_file(
     shutil.copytree(undisturbed.path, folder.path)
     before = contents(folder)
     run = fork_server.start(folder, *arguments, RESUME)
-    assert run.wait() == 0
+    assert run.wait() == 0, run.stderr.read_text()
     assert f"is already finished ({NUM_DEMOS} demos)" in run.stderr.read_text()
     assert contents(folder) == before
 
