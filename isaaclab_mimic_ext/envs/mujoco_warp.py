@@ -241,7 +241,8 @@ def _reporting_memory(num_envs: int) -> Iterator[None]:
     except RuntimeError as error:
         if "allocate" not in str(error):
             raise
-        raise ConfigError(f"num_envs: {num_envs} envs do not fit into the memory of the device; use fewer") from error
+        count = counted(num_envs, "env", "envs")
+        raise ConfigError(f"num_envs: {count} do not fit into the memory of the device; use fewer") from error
 
 
 @contextmanager
