@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any
 
 import pytest
-import torch
 
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.envs.factory import make_env
@@ -74,7 +73,7 @@ def _cfg(engine: str, num_envs: int, source: Path, parent: Path) -> GenerateCfg:
 
 def _count_steps(cfg: GenerateCfg, folder: RunFolder) -> dict[str, _Count]:
     """Lines and calls of the first step of each kind, until every env has begun its second trial."""
-    env = make_env(load_task(TASK), cfg.sim, cfg.events, cfg.num_envs, torch.device(cfg.device))
+    env = make_env(load_task(TASK), cfg.sim, cfg.events, cfg.num_envs, cfg.device)
     counts: dict[str, _Count] = {}
     with open_run(folder, {}, resume=False) as session:
         generator = build_generator(cfg, env, load_pool(cfg, env), session)
