@@ -21,9 +21,10 @@ from isaaclab_mimic_ext.run.session import RunFolder, identity_of, open_run
 
 @dataclass
 class Stages:
-    """Time by stage [s]. Timed calls must not overlap."""
+    """Time by stage [s], measured by `clock`. Timed calls must not overlap."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    clock: Callable[[], float] = time.perf_counter
 
     def time(self, owner: Any, method: str, stage: str) -> None:
         """Replace `owner.method` by a method that adds its time to `stage`."""
@@ -31,11 +32,11 @@ class Stages:
 
     def _timed(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start = self.clock()
             try:
                 return call(*args, **kwargs)
             finally:
-                self.seconds[stage] += time.perf_counter() - start
+                self.seconds[stage] += self.clock() - start
 
         return timed
 

@@ -1,11 +1,14 @@
 r"""Time of generation in addition to `env.step` in Isaac Lab: this package and Isaac Lab's generator, same env and source.
 
     python benchmarks/isaaclab_generation.py --task-id Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0 --num-envs 4,16 \
-        --input-file tasks/desktop_organizer/data/source_demos.hdf5 [--physics newton]
+        --input-file tasks/desktop_organizer/data/source_demos.hdf5 [--physics newton] [--clock cpu]
 
 Requires Isaac Lab. Each figure comes from a separate process: `--steps` control steps of all envs, with `env.step` and
 `env.reset` timed; the remaining time is that of the generator. Isaac Lab's generator records episodes within `env.step`.
 This time is measured and counted as time of the generator, as that of the recorder of this package.
+
+`--clock wall` needs idle cores. `--clock cpu` counts the CPU time of the process, also on busy cores. In both, the process
+in which this package writes files is not counted; Isaac Lab writes files in the measured process.
 """
 
 import argparse
@@ -28,11 +31,14 @@ WARM_UP_STEPS = 5
 """Steps before the measurement; the first steps compile kernels and begin trials."""
 
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
 class _Finished(Exception):
     """Raised when all measured steps are done."""
 
 
-def measure_package(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
+def measure_package(options: argparse.Namespace, sim: SimCfg) -> dict[str, float]:
     """Measure the batched generator of this package."""
     from dataclasses import asdict
 
@@ -41,12 +47,13 @@ def measure_package(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, in
     from isaaclab_mimic_ext.run.build import build_generator, load_pool, start_env
     from isaaclab_mimic_ext.run.session import RunFolder, identity_of, open_run
 
+    num_envs, num_steps, task_id = options.num_envs[0], options.steps, options.task_id
     with tempfile.TemporaryDirectory() as temporary:
         overrides = ["task=isaaclab", f"task.id={task_id}", f"num_envs={num_envs}", f"output_dir={temporary}"]
         overrides += ["sim=isaaclab", f"sim.physics={sim.physics}", f"datagen_config.generation_num_trials={10 * num_envs}"]
-        cfg = load_config("generate", [*overrides, f"input_file={input_file}"], registered_fields(task_id, sim))
+        cfg = load_config("generate", [*overrides, f"input_file={options.input_file}"], registered_fields(task_id, sim))
         env: Any = start_env(cfg)
-        stages = Stages()
+        stages = Stages(clock=CLOCKS[options.clock])
         identity = identity_of(asdict(cfg), Path(cfg.input_file))
         with open_run(RunFolder(Path(temporary)), identity, resume=False) as session:
             generator = build_generator(cfg, env, load_pool(cfg, env), session)
@@ -55,13 +62,13 @@ def measure_package(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, in
                 generator.step()
             stages.time(env._env, "step", "step")
             stages.time(env._env, "reset", "reset")
-            start = time.perf_counter()
+            start = stages.clock()
             for _ in range(num_steps):
                 generator.step()
-            return _figures(stages, time.perf_counter() - start, num_steps)
+            return _figures(stages, stages.clock() - start, num_envs, num_steps)
 
 
-def measure_isaaclab(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, input_file: str | None) -> dict[str, float]:
+def measure_isaaclab(options: argparse.Namespace, sim: SimCfg) -> dict[str, float]:
     """Measure Isaac Lab's generator, run as in its `generate_dataset.py`."""
     import asyncio
 
@@ -72,6 +79,7 @@ def measure_isaaclab(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, i
     from isaaclab_mimic_ext.envs.isaaclab import compat
     from isaaclab_mimic_ext.envs.isaaclab.make import import_registered, prepare_env_cfg
 
+    num_envs, num_steps, task_id = options.num_envs[0], options.steps, options.task_id
     env_cfg = compat.load_env_cfg(import_registered(task_id, sim), sim)
     success_term = prepare_env_cfg(env_cfg, task_id, sim, num_envs, "cpu")
     env_cfg.recorders = ActionStateRecorderManagerCfg()
@@ -82,20 +90,20 @@ def measure_isaaclab(task_id: str, sim: SimCfg, num_envs: int, num_steps: int, i
     env.reset()
     # Newton's frames are NaN before the first step.
     env.step(torch.zeros(env.action_space.shape))
-    stages = Stages()
+    stages = Stages(clock=CLOCKS[options.clock])
     for name in ("record_pre_step", "record_post_step", "record_post_physics_decimation_step"):
         stages.time(env.recorder_manager, name, "recording")
     stages.time(env, "step", "step")
     stages.time(env, "reset", "reset")
-    clock = _Clock(env, stages, num_steps)
+    timer = _Timer(env, stages, num_steps)
     asyncio.set_event_loop(asyncio.new_event_loop())
-    parts = setup_async_generation(env, num_envs, input_file, success_term)
+    parts = setup_async_generation(env, num_envs, options.input_file, success_term)
     with suppress(_Finished):
         env_loop(env, parts["reset_queue"], parts["action_queue"], parts["info_pool"], parts["event_loop"])
-    return _figures(stages, clock.seconds, num_steps)
+    return _figures(stages, timer.seconds, num_envs, num_steps)
 
 
-class _Clock:
+class _Timer:
     """Time [s] of `num_steps` steps of an env after the warm-up steps, which begin the first trials; then ends the run."""
 
     def __init__(self, env: Any, stages: Stages, num_steps: int):
@@ -108,15 +116,15 @@ class _Clock:
     def _counted(self, actions: torch.Tensor) -> Any:
         if self._num_done == WARM_UP_STEPS:
             self._stages.seconds.clear()
-            self._start = time.perf_counter()
+            self._start = self._stages.clock()
         if self._num_done == WARM_UP_STEPS + self._num_steps:
-            self.seconds = time.perf_counter() - self._start
+            self.seconds = self._stages.clock() - self._start
             raise _Finished
         self._num_done += 1
         return self._step(actions)
 
 
-def _figures(stages: Stages, seconds: float, num_steps: int) -> dict[str, float]:
+def _figures(stages: Stages, seconds: float, num_envs: int, num_steps: int) -> dict[str, float]:
     step = stages.seconds["step"] - stages.seconds["recording"]
     generator = seconds - step
     return {
@@ -125,6 +133,7 @@ def _figures(stages: Stages, seconds: float, num_steps: int) -> dict[str, float]
         "ms_of_it_resets": 1e3 * stages.seconds["reset"] / num_steps,
         "ms_of_it_recording_in_env_step": 1e3 * stages.seconds["recording"] / num_steps,
         "share_beside": generator / seconds,
+        "env_steps_per_s": num_envs * num_steps / seconds,
     }
 
 
@@ -134,7 +143,7 @@ GENERATORS = {"ours": measure_package, "isaaclab": measure_isaaclab}
 def measure(name: str, options: argparse.Namespace, num_envs: int) -> dict[str, Any]:
     """Measure one generator in a separate process."""
     words = [f"--task-id={options.task_id}", f"--physics={options.physics}", f"--steps={options.steps}", f"--only={name}"]
-    words += [f"--num-envs={num_envs}", f"--input-file={options.input_file}"]
+    words += [f"--num-envs={num_envs}", f"--input-file={options.input_file}", f"--clock={options.clock}"]
     done = subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -146,6 +155,7 @@ def main() -> None:
     parser.add_argument("--num-envs", type=integers, default=[4, 16])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--physics", default="default", help="value of sim.physics, e.g. ovphysx or newton")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument(
         "--only", choices=GENERATORS, help="measure one generator in this process and print one line of JSON"
     )
@@ -155,8 +165,7 @@ def main() -> None:
 
         torch.set_num_threads(1)
         sim = launch(SimCfg(engine="isaaclab", physics=options.physics), "cpu", headless=True, enable_cameras=False)
-        measured = GENERATORS[options.only](options.task_id, sim, options.num_envs[0], options.steps, options.input_file)
-        print(json.dumps(measured), flush=True)
+        print(json.dumps(GENERATORS[options.only](options, sim)), flush=True)
         end_process(0)
         return
     rows = [
@@ -164,7 +173,10 @@ def main() -> None:
         for num_envs in options.num_envs
         for name in GENERATORS
     ]
-    print(json.dumps({"machine": machine(), "task_id": options.task_id, "steps": options.steps, "rows": rows}, indent=2))
+    rates = {(row["generator"], row["num_envs"]): row["env_steps_per_s"] for row in rows}
+    ratios = {num_envs: rates["ours", num_envs] / rates["isaaclab", num_envs] for num_envs in options.num_envs}
+    settings = {"task_id": options.task_id, "steps": options.steps, "clock": options.clock}
+    print(json.dumps({"machine": machine(), **settings, "rows": rows, "throughput_ratio": ratios}, indent=2))
 
 
 if __name__ == "__main__":
