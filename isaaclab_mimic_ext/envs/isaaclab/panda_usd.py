@@ -160,10 +160,14 @@ def _drive(joint: UsdPhysics.Joint, kind: str, stiffness: float, damping: float,
 
 
 def _couple_fingers(first: Usd.Prim, second: Usd.Prim) -> None:
-    """Couple both fingers in Newton, so that they move together as in a Panda. Otherwise held objects slide between them."""
+    """Couple both fingers, so that they move together as in a Panda. Otherwise held objects slide between them."""
     first.AddAppliedSchema("MjcEqualityJointAPI")
     first.CreateRelationship("mjc:target", custom=True).SetTargets([second.GetPath()])
     for index in range(5):
         first.CreateAttribute(f"mjc:coef{index}", Sdf.ValueTypeNames.Float, custom=True).Set(float(index == 1))
     solref = first.CreateAttribute("mjc:solref", Sdf.ValueTypeNames.Float2, custom=True)
     solref.Set(Gf.Vec2f(FINGER_COUPLING_TIME, 1.0))
+    # PhysX: first + gearing * second = 0. Newton ignores it next to MjcEqualityJointAPI.
+    first.AddAppliedSchema("PhysxMimicJointAPI:rotX")
+    first.CreateRelationship("physxMimicJoint:rotX:referenceJoint", custom=False).SetTargets([second.GetPath()])
+    first.CreateAttribute("physxMimicJoint:rotX:gearing", Sdf.ValueTypeNames.Float, custom=False).Set(-1.0)
