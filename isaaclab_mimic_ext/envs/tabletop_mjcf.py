@@ -3,6 +3,7 @@
 # `size` in MuJoCo: half sizes [m]; the surface of the table is z = 0
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import mujoco
 
@@ -59,6 +60,11 @@ def _check_builders(task: Task, builders: Mapping[str, object]) -> None:
     for name in builders:
         if name not in task.object_names:
             raise TaskSpecError(f"builders: '{name}' is not an object of the task; {choices(name, task.object_names)}")
+
+
+def parts_builders(parts: Mapping[str, Sequence[Part]]) -> dict[str, Callable[[mujoco.MjsBody], None]]:
+    """Builders for `build_tabletop`, object -> function that adds the object's parts to its body."""
+    return {name: partial(add_parts, parts=of_object) for name, of_object in parts.items()}
 
 
 def add_parts(body: mujoco.MjsBody, parts: Sequence[Part]) -> None:

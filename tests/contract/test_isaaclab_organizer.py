@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.envs.panda.shape import FIRST_COLLIDING_LINK, STIFFNESS
 from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE, STEP_DT
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.folders import available_tasks
 from tests.contract.isaaclab_side.process import IsaacLabProcess
 
 pytestmark = pytest.mark.isaaclab
@@ -165,8 +166,12 @@ def test_masses_and_inertia_of_the_arm_equal_those_in_mujoco(panda, model):
         np.testing.assert_allclose(body["inertia"], inertia, rtol=1e-3, atol=1e-8, err_msg=name)
 
 
-def test_masses_and_inertia_of_objects_equal_those_in_mujoco(isaaclab_process, model):
-    for name, body in isaaclab_process.call("organizer", "objects", None).items():
+@pytest.mark.parametrize("task_name", available_tasks())
+def test_masses_and_inertia_of_objects_equal_those_in_mujoco(isaaclab_process, task_name):
+    task = load_task(task_name)
+    model, bodies = build_model(task), isaaclab_process.call("organizer", "objects", task_name)
+    assert set(bodies) == set(task.object_names)
+    for name, body in bodies.items():
         mass, center, inertia = inertia_of(model, name)
         assert body["mass"] == pytest.approx(mass, rel=1e-5), name
         np.testing.assert_allclose(body["center"], center, atol=1e-6, err_msg=name)

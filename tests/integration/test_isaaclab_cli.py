@@ -16,6 +16,7 @@ import pytest
 
 from tests.forked_scripts import ROOT, Ended, Scripts, open_scripts
 from tests.isaaclab_standin import V2_2, write_isaaclab
+from tests.own_task import write_task
 from tests.processes import HANG_S
 
 MIMIC = "Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0"
@@ -151,7 +152,11 @@ def test_task_file_of_the_user_can_be_based_on_a_registered_task(scripts: Script
 
 
 # fmt: off
-IDS = f"Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0, Isaac-Endless-Mimic-v0, {MIMIC.replace('Rel', 'Abs')}, {MIMIC}"
+IDS = (
+    "Isaac-Desktop-Organizer-Cluttered-Franka-Mimic-IK-Rel-v0, Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0, "
+    f"Isaac-Endless-Mimic-v0, {MIMIC.replace('Rel', 'Abs')}, {MIMIC}, "
+    "Isaac-Tabletop-Stack-Cube-Franka-Mimic-IK-Rel-v0, Isaac-Two-Arm-Lift-Tray-Franka-Mimic-IK-Rel-v0"
+)
 NO_ID = f"ConfigError: task.id: must be the gym id of a Mimic task (got no value); choices: {IDS}"
 BAD_INPUT = [
     (["task=isaaclab", f"task.id={MIMIC}", "input_file=a", "subtask_configs.gripper.0.actoin_noise=0"],
@@ -180,9 +185,6 @@ BAD_INPUT = [
      "ConfigError: task.name: must not be 'isaaclab'; use task=isaaclab, which reads a registered configuration"),
     (["--task", MIMIC, "device=cuda:99"],
      "ConfigError: device: 'cuda:99' does not exist: this machine has 0 CUDA devices; use device=cpu"),
-    (["task=stack_cube", "sim=isaaclab"],
-     "SimulatorUnavailable: sim.engine: task 'stack_cube' has no scene for Isaac Lab (tasks/stack_cube/isaaclab/); use "
-     "sim=mujoco"),
     (["sim=isaaclab", "physics=newton_mjwarp"],
      "ConfigError: sim.physics: 'newton_mjwarp' requires Isaac Lab 3 (got 2.3); use sim.physics=default"),
     (["sim=isaaclab", "presets=rgb"], "ConfigError: sim.presets: requires Isaac Lab 3 (got 2.3); remove it"),
@@ -200,6 +202,16 @@ def test_invalid_input_is_reported_in_one_line(words: list[str], message: str, s
     assert done.message.startswith(message)
     assert done.exit_code == 2
     assert "CFG" not in done.stdout
+
+
+def test_own_task_without_a_scene_for_isaaclab_is_refused(scripts: Scripts, isaaclab: Path, tmp_path: Path) -> None:
+    words = ["--config-dir", str(write_task(tmp_path)), "task=pick_cube", "sim=isaaclab", f"input_file={SOURCE}"]
+    done = scripts.run(SHOW, *words, packages=isaaclab)
+    assert done.message.startswith(
+        "SimulatorUnavailable: sim.engine: task 'pick_cube' has no scene for Isaac Lab (tasks/pick_cube/isaaclab/); use "
+        "sim=mujoco"
+    )
+    assert done.exit_code == 2
 
 
 NOT_INSTALLED = (

@@ -8,7 +8,7 @@ from isaaclab.sensors import CameraCfg
 from isaaclab.utils import configclass
 from isaaclab_newton.renderers import NewtonWarpRendererCfg
 
-from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.mimic_env_cfg import FrankaDesktopOrganizerIKRelMimicEnvCfg
+from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.env_cfg import FrankaDesktopOrganizerIKRelMimicEnvCfg
 
 
 @configclass
@@ -32,7 +32,7 @@ class CameraMimicEnvCfg(FrankaDesktopOrganizerIKRelMimicEnvCfg):
 
 gymnasium.register(
     id="Test-Desktop-Organizer-Camera-Mimic-v0",
-    entry_point="isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.mimic_env:FrankaDesktopOrganizerIKRelMimicEnv",
+    entry_point="isaaclab_mimic_ext.envs.isaaclab.tabletop_mimic_env:TabletopMimicEnv",
     kwargs={"env_cfg_entry_point": f"{__name__}:CameraMimicEnvCfg"},
     disable_env_checker=True,
 )

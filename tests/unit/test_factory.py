@@ -7,9 +7,10 @@ import pytest
 
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.devices import resolve_device
-from isaaclab_mimic_ext.envs.factory import choose_engine, make_env
+from isaaclab_mimic_ext.envs.factory import choose_engine, isaaclab_scene, make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.folders import available_tasks, gym_ids, task_of_gym_id
 from tests import requires
 
 TASK = load_task("desktop_organizer")
@@ -57,11 +58,18 @@ def test_device_is_the_gpu_if_engine_and_machine_have_one(
     assert resolve_device(device, engine) == expected
 
 
-def test_a_task_without_a_scene_for_isaaclab_is_said_to_have_none() -> None:
+def test_a_task_without_a_scene_for_isaaclab_is_said_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isaaclab_mimic_ext.envs.factory.isaaclab_module", lambda _: None)
     with pytest.raises(
         SimulatorUnavailable, match=r"'stack_cube' has no scene for Isaac Lab \(tasks/stack_cube/isaaclab/\)"
     ):
         make_env(load_task("stack_cube"), SimCfg(engine="isaaclab"), {}, 1)
+
+
+@pytest.mark.parametrize("name", available_tasks())
+def test_all_included_tasks_have_a_scene_for_isaaclab(name: str) -> None:
+    assert isaaclab_scene(name) == f"isaaclab_mimic_ext.tasks.{name}.isaaclab"
+    assert [task_of_gym_id(gym_id) for gym_id in gym_ids(name)] == [name, name]
 
 
 def test_missing_mujoco_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

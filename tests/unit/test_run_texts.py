@@ -18,7 +18,7 @@ AUTO = {"sim.engine": "auto", "sim.physics": "default", "sim.robot_usd": None, "
 
 
 def test_auto_equals_the_engine_that_it_selects() -> None:
-    """The task has no scene for Isaac Lab, so `auto` selects MuJoCo on every machine."""
+    """Tests are not started by `isaaclab -p`, so `auto` selects MuJoCo on every machine."""
     assert changed_fields(AUTO, AUTO | {"sim.engine": "mujoco"}) == []
     assert changed_fields(AUTO | {"sim.engine": "kinematic"}, AUTO) == ["sim.engine"]
 

@@ -74,7 +74,8 @@ def prepare_env_cfg(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, devi
     env_cfg.scene.num_envs = num_envs
     env_cfg.sim.device = device
     if sim.robot_usd is not None:
-        env_cfg.scene.robot.spawn.usd_path = sim.robot_usd
+        for robot in robots_of(env_cfg.scene):
+            robot.spawn.usd_path = sim.robot_usd
     if sim.physics not in (DEFAULT, ISAACSIM):
         # Otherwise OvPhysX has the objects once for all scenes, and Newton searches for the scenes at wrong prim paths.
         env_cfg.scene.replicate_physics = True
@@ -84,6 +85,11 @@ def prepare_env_cfg(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, devi
         raise ConfigError(f"env: not valid for '{task_id}': {error.args[0] if error.args else error}") from error
     _check_substeps(env_cfg.sim, task_id)
     return success_term
+
+
+def robots_of(scene_cfg: Any) -> list[Any]:
+    """Configurations of the arms of a scene: `robot`, or `robot_<side>` in scenes with several arms."""
+    return [asset for name, asset in vars(scene_cfg).items() if name == "robot" or name.startswith("robot_")]
 
 
 def _check_substeps(sim_cfg: Any, task_id: str) -> None:
@@ -214,16 +220,25 @@ def trial_events(name: str) -> dict[str, EventCfg]:
 
 def fill_mimic_cfg(env_cfg: Any, name: str) -> None:
     """Fill an Isaac Lab `MimicEnvCfg` from the file of a task, without the fields that Isaac Lab does not have."""
-    from isaaclab.envs.mimic_env_cfg import SubTaskConfig
+    from isaaclab.envs import mimic_env_cfg
 
+    subtask_cfg, constraint_cfg = mimic_env_cfg.SubTaskConfig, mimic_env_cfg.SubTaskConstraintConfig
     values = task_yaml(name)
     env_cfg.datagen_config.name = name
     for key, value in _fields_in(env_cfg.datagen_config, values["datagen_config"]).items():
         setattr(env_cfg.datagen_config, key, value)
     env_cfg.subtask_configs = {
-        eef: [SubTaskConfig(**_fields_in(SubTaskConfig, subtask)) for subtask in subtasks]
+        eef: [subtask_cfg(**_fields_in(subtask_cfg, subtask)) for subtask in subtasks]
         for eef, subtasks in values["subtask_configs"].items()
     }
+    enums = {
+        "constraint_type": mimic_env_cfg.SubTaskConstraintType,
+        "coordination_scheme": mimic_env_cfg.SubTaskConstraintCoordinationScheme,
+    }
+    env_cfg.task_constraint_configs = [
+        constraint_cfg(**{name: enums[name][value.upper()] if name in enums else value for name, value in found.items()})
+        for found in (_fields_in(constraint_cfg, constraint) for constraint in values.get("task_constraint_configs", []))
+    ]
 
 
 def _fields_in(cfg: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Isaac Lab configuration of table-top tasks: scene, robot, managers. A task adds its name and the parts of its objects."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 import isaaclab.sim as sim_utils
+import torch
 from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
 from isaaclab.controllers.differential_ik_cfg import DifferentialIKControllerCfg
@@ -19,9 +21,11 @@ from isaaclab_mimic_ext.envs.isaaclab import tabletop_mdp as mdp
 from isaaclab_mimic_ext.envs.isaaclab.compat import (
     joint_effort_limit,
     quat_is_xyzw,
+    quat_to_isaaclab,
     rigid_body_properties,
     set_spawn_property,
 )
+from isaaclab_mimic_ext.envs.isaaclab.make import trial_events
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import (
     ARM_JOINTS,
     FINGER_JOINTS,
@@ -119,18 +123,17 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
     trial_events: dict[str, Any] = field(default_factory=dict)
     """Randomization, name -> `EventCfg`, as in `conf/task/`."""
 
-    def set_task(self, name: str, parts: Mapping[str, Sequence[Part]], events: Mapping[str, Any]) -> None:
-        """Complete the configuration for the task `name`.
+    def set_task(self, name: str, parts: Mapping[str, Sequence[Part]]) -> None:
+        """Complete the configuration for the task `name`, with the randomization in the file of the task.
 
         Args:
             parts: primitives of each object, object -> parts.
-            events: randomization, name -> `EventCfg`.
         """
         task = cached_task(name)
-        self.mimic_task_name, self.trial_events = name, dict(events)
+        self.mimic_task_name, self.trial_events = name, trial_events(name)
         self.decimation = DECIMATION
         self.episode_length_s = 30.0
-        set_physics(self.sim)
+        set_physics(self.sim, len(task.arms))
         for arm in task.arms:
             setattr(self.scene, arm.name, panda_cfg(arm))
             _add_actions(self.actions, arm, "" if len(task.arms) == 1 else f"{arm.name}_")
@@ -154,7 +157,9 @@ def panda_cfg(arm: Arm) -> Any:
     for name in ("enabled_self_collisions", "self_collision_enabled"):  # PhysX, Newton
         set_spawn_property(robot.spawn.articulation_props, name, False)
     joint_pos = dict(zip((*ARM_JOINTS, *FINGER_JOINTS), HOME, strict=True))
-    robot.init_state = ArticulationCfg.InitialStateCfg(pos=arm.base_pos, joint_pos=joint_pos)
+    half_yaw = arm.base_yaw / 2
+    rot = quat_to_isaaclab(torch.tensor([0.0, 0.0, math.sin(half_yaw), math.cos(half_yaw)]))
+    robot.init_state = ArticulationCfg.InitialStateCfg(pos=arm.base_pos, rot=tuple(rot.tolist()), joint_pos=joint_pos)
     robot.actuators = {
         "panda_arm": ImplicitActuatorCfg(
             joint_names_expr=list(ARM_JOINTS),
@@ -182,6 +187,7 @@ def _add_actions(actions: Any, arm: Arm, prefix: str) -> None:
         controller=DifferentialIKControllerCfg(command_type="pose", use_relative_mode=True, ik_method="dls"),
         scale=(*[POS_SCALE] * 3, *[ROT_SCALE] * 3),
         body_offset=mdp.ClippedIKActionCfg.OffsetCfg(pos=(0.0, 0.0, EEF_OFFSET)),
+        base_yaw=arm.base_yaw,
     )
     gripper_action = isaaclab_mdp.BinaryJointPositionActionCfg(
         asset_name=arm.name,
@@ -210,12 +216,12 @@ NEWTON_SUBSTEPS = 2
 """Substeps per `PHYSICS_DT`, 5 ms each. At 2 ms, grasps do not hold better, and a step takes twice as long."""
 
 
-def set_physics(sim: Any) -> None:
+def set_physics(sim: Any, num_arms: int) -> None:
     """Set the physics of an Isaac Lab `SimulationCfg` for table-top tasks; in release 3 `physics=<preset>` selects it."""
     sim.dt = PHYSICS_DT
     sim.render_interval = DECIMATION
     if quat_is_xyzw():
-        sim.physics = _presets()
+        sim.physics = _presets(num_arms)
         return
     for name, value in _physx_settings().items():
         setattr(sim.physx, name, value)
@@ -225,7 +231,7 @@ def _physx_settings() -> dict[str, float]:
     return {"bounce_threshold_velocity": 0.01, "friction_correlation_distance": 0.00625}
 
 
-def _presets() -> Any:
+def _presets(num_arms: int) -> Any:
     from isaaclab.physics.physics_manager_cfg import PhysxAutoCfg
     from isaaclab.utils import configclass
     from isaaclab_ov.physics import OvPhysxCfg
@@ -240,12 +246,12 @@ def _presets() -> Any:
         physx: Any = automatic
         isaacsim_physx: Any = automatic.isaacsim_physx
         ovphysx: Any = automatic.ovphysx
-        newton_mjwarp: Any = _newton()
+        newton_mjwarp: Any = _newton(num_arms)
 
     return TabletopPhysicsCfg()
 
 
-def _newton() -> Any:
+def _newton(num_arms: int) -> Any:
     from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonCollisionPipelineCfg
 
     return NewtonCfg(
@@ -256,9 +262,10 @@ def _newton() -> Any:
             impratio=10.0,
             iterations=100,
             ls_iterations=50,
-            njmax=150,
-            # Contacts per env, mean over all envs; 27 is the largest observed value. On a CPU, step time grows with it.
-            nconmax=40,
+            njmax=150 * num_arms,
+            # Contacts per env, mean over all envs; 27 is the largest observed value with one arm. On a CPU, the time of a
+            # step grows with it.
+            nconmax=40 * num_arms,
             # With MuJoCo's contacts, only the first env has contacts with the table.
             use_mujoco_contacts=False,
         ),

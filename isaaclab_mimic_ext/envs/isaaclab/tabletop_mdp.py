@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.envs.tabletop import Observer, ResetSampler
+from isaaclab_mimic_ext.math import matrix_from_axis_angle
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -43,25 +44,39 @@ class SceneObservations:
         self._reader = scene_reader(env, task_name)
         self._observe = Observer(self._reader.task, torch.device(env.device))
         self._unread: dict[str, Tensor] = {}
+        self._scene: tuple[int, SceneState] | None = None
+
+    def scene(self) -> SceneState:
+        """State at the last observations; the current state in a step whose observations are not computed yet."""
+        if self._scene is None or self._scene[0] != self._env.common_step_counter:
+            return self._reader.read()
+        return self._scene[1]
 
     def take(self, name: str) -> Tensor:
         """Return the observation `name`, (N, ...), and mark it as read."""
         if name not in self._unread:
-            self._unread = self._observe(self._reader.read(), self._env.action_manager.action)
+            scene = self._reader.read()
+            self._scene = self._env.common_step_counter, scene
+            self._unread = self._observe(scene, self._env.action_manager.action)
         term = {name: self._unread.pop(name)}
         return compat.tree_to_isaaclab(term, self._reader.task.quaternion_columns)[name]
 
 
-def observation(env: Any, task_name: str, name: str) -> Tensor:
-    """Observation `name` of the task, (N, ...)."""
+def scene_observations(env: Any, task_name: str) -> SceneObservations:
+    """Observations of an Isaac Lab env; one object per env."""
     if not hasattr(env, "tabletop_observations"):
         env.tabletop_observations = SceneObservations(env, task_name)
-    return env.tabletop_observations.take(name)
+    return env.tabletop_observations
+
+
+def observation(env: Any, task_name: str, name: str) -> Tensor:
+    """Observation `name` of the task, (N, ...)."""
+    return scene_observations(env, task_name).take(name)
 
 
 def success(env: Any, task_name: str) -> Tensor:
     """Return whether the task is solved at this instant, (N,) bool."""
-    return cached_task(task_name).success(scene_reader(env, task_name).read())
+    return cached_task(task_name).success(scene_observations(env, task_name).scene())
 
 
 def reset_sampler(env: Any, task: Task) -> ResetSampler:
@@ -89,10 +104,17 @@ class PlaceObjects(ManagerTermBase):
 
 
 class ClippedIKAction(DifferentialInverseKinematicsAction):
-    """Differential IK action clipped to [-1, 1] before scaling, as in all engines."""
+    """Differential IK action in the env frame, clipped to [-1, 1] before scaling, as in all engines."""
+
+    def __init__(self, cfg: Any, env: Any):
+        super().__init__(cfg, env)
+        yaw = torch.tensor([0.0, 0.0, cfg.base_yaw], device=self.device)
+        self._from_base = matrix_from_axis_angle(yaw)
 
     def process_actions(self, actions: Tensor) -> None:
-        super().process_actions(actions.clamp(-1.0, 1.0))
+        """Set the target of all envs; Isaac Lab's controller expects translation and rotation in the frame of the base."""
+        vectors = actions.clamp(-1.0, 1.0).unflatten(-1, (2, 3))
+        super().process_actions((vectors[..., None, :] * self._from_base.T).sum(-1).flatten(-2))
 
 
 @configclass
@@ -100,3 +122,5 @@ class ClippedIKActionCfg(DifferentialInverseKinematicsActionCfg):
     """Configuration of `ClippedIKAction`."""
 
     class_type: Any = ClippedIKAction
+    base_yaw: float = 0.0
+    """Rotation of the arm's base about z [rad]."""

@@ -9,7 +9,7 @@ import torch
 from isaaclab.envs import ManagerBasedRLMimicEnv
 from torch import Tensor
 
-from isaaclab_mimic_ext.envs.isaaclab.tabletop_mdp import reset_sampler
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_mdp import reset_sampler, scene_observations
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
 from isaaclab_mimic_ext.envs.tabletop import RelativeActions
 from isaaclab_mimic_ext.rng import Draws
@@ -29,7 +29,6 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
         super().__init__(cfg, render_mode, **kwargs)
         self._control = RelativeActions(len(self.mimic_task.arms), torch.device(self.device))
         self._trials = reset_sampler(self, self.mimic_task)
-        self._state: tuple[Any, SceneState] | None = None
 
     @property
     def mimic_task(self) -> Task:
@@ -41,9 +40,7 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
 
     def scene_state(self) -> SceneState:
         """State of all envs at the last observations: after the last step or reset."""
-        if self._state is None or self._state[0] is not self.obs_buf:
-            self._state = self.obs_buf, scene_reader(self, self.cfg.mimic_task_name).read()
-        return self._state[1]
+        return scene_observations(self, self.cfg.mimic_task_name).scene()
 
     def place_trials(self, env_ids: Tensor, draws: Draws) -> None:
         """Write the random initial states of the trials `draws`, (n,), to envs that have just been reset."""
@@ -110,11 +107,18 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
         return dict(zip(self.mimic_task.eef_names, self._control.grippers(actions).unbind(-2), strict=True))
 
     def get_expected_attached_object(self, eef_name: str, subtask_index: int, env_cfg: Any) -> str | None:
-        """Object that a gripper should hold when a subtask begins (Isaac Lab's SkillGen): that of its last grasp."""
-        subtasks = env_cfg.subtask_configs[eef_name][:subtask_index]
+        """Object that a gripper should hold when a subtask begins (Isaac Lab's SkillGen).
+
+        A subtask with a signal `*grasp*` grasps its object; a later subtask related to a different object releases it.
+        """
         graspable = {item.object_name for item in self.mimic_task.graspable().get(eef_name, ())}
-        grasped = [cfg.object_ref for cfg in subtasks if "grasp" in str(cfg.subtask_term_signal)]
-        return grasped[-1] if grasped and grasped[-1] in graspable else None
+        held = None
+        for subtask in env_cfg.subtask_configs[eef_name][:subtask_index]:
+            if "grasp" in str(subtask.subtask_term_signal):
+                held = subtask.object_ref
+            elif subtask.object_ref != held:
+                held = None
+        return held if held in graspable else None
 
     def _stacked(self, values: Mapping[str, Tensor]) -> Tensor:
         return torch.stack([values[name] for name in self.mimic_task.eef_names], dim=1)

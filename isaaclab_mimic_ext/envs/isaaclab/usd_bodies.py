@@ -47,10 +47,14 @@ class Solid:
 
     @classmethod
     def from_part(cls, part: Part, mirrored: bool = False) -> "Solid":
-        """Make a solid of a part of a body; `mirrored`: rotated by 180 degrees about the z axis of the body."""
+        """Make a solid of a part of a body; `mirrored`: rotated by 180 degrees about the z axis of the body.
+
+        The shapes of parts are symmetric under this rotation, so only the position changes.
+        """
         x, y, z = part.pos
         pos = (-x, -y, z) if mirrored else part.pos
-        return cls(part.kind, part.size, pos, _IDENTITY, part.rgba, part.mass, part.solid, part.grips)
+        size, quat = part.size_along_axis, part.quat_wxyz
+        return cls(part.kind, size, pos, quat, part.rgba, part.mass, part.solid, part.grips)
 
     @classmethod
     def between(cls, kind: str, start: Vec3, end: Vec3, radius: float, rgba: Rgba, mass: float, collides: bool) -> "Solid":

@@ -85,8 +85,9 @@ def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
 
 def add_part(body: mujoco.MjsBody, part: Part) -> mujoco.MjsGeom:
     """Add the geom of a part to a body, with its shape, color and mass."""
-    size = (part.size[0], part.size[2], 0.0) if part.kind == "cylinder" else part.size
-    geom = body.add_geom(type=_GEOM_TYPES[part.kind], size=size, pos=part.pos, mass=part.mass)
+    x, y, z = part.size_along_axis
+    size = (x, z, 0.0) if part.kind == "cylinder" else (x, y, z)
+    geom = body.add_geom(type=_GEOM_TYPES[part.kind], size=size, pos=part.pos, quat=part.quat_wxyz, mass=part.mass)
     if part.rgba is not None:
         geom.rgba = part.rgba
     return geom

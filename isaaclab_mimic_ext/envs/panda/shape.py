@@ -2,11 +2,20 @@
 
 # Frames: link i is the Denavit-Hartenberg frame of joint i; hand: z points out of the palm, fingers slide along y
 
+import math
 from dataclasses import dataclass
 
 Vec3 = tuple[float, float, float]
 
 Rgba = tuple[float, float, float, float]
+
+_COS, _SIN = math.cos(math.pi / 4), math.sin(math.pi / 4)
+_AXIS_QUAT_WXYZ = {
+    "x": (_COS, 0.0, -_SIN, 0.0),
+    "y": (_COS, _SIN, 0.0, 0.0),
+    "z": (1.0, 0.0, 0.0, 0.0),
+}
+"""Rotation of the z axis to the axis of a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +23,14 @@ class Part:
     """One shape of a rigid body, aligned with the axes of the body's frame.
 
     Attributes:
-        kind: `box`, `cylinder` (along z) or `ellipsoid`.
+        kind: `box`, `cylinder` or `ellipsoid`.
         size: half sizes along x, y, z [m].
         pos: position of the center, in the body's frame [m].
         rgba: color and opacity; None: invisible.
         mass: mass, distributed evenly [kg].
         solid: whether the part collides with other bodies; if not, it is only visible.
         grips: whether contacts have torsional friction, so that objects do not spin between two fingers.
+        axis: axis of a cylinder, in the frame of the body: `x`, `y` or `z`.
     """
 
     kind: str
@@ -30,6 +40,18 @@ class Part:
     mass: float = 0.0
     solid: bool = False
     grips: bool = False
+    axis: str = "z"
+
+    @property
+    def size_along_axis(self) -> Vec3:
+        """Half sizes in a frame with its z axis along `axis` [m]: for a cylinder its radius, radius and half length."""
+        x, y, z = self.size
+        return {"x": (z, y, x), "y": (x, z, y), "z": (x, y, z)}[self.axis]
+
+    @property
+    def quat_wxyz(self) -> tuple[float, float, float, float]:
+        """Rotation from the frame of `size_along_axis` to the body's frame."""
+        return _AXIS_QUAT_WXYZ[self.axis]
 
 
 TABLE_CENTER, TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)

@@ -1,12 +1,11 @@
 """Desktop organizer in Isaac Lab: a Franka under relative IK control, the table and its four objects."""
 
+from isaaclab.envs.mimic_env_cfg import MimicEnvCfg
 from isaaclab.utils import configclass
 
-from isaaclab_mimic_ext.envs.isaaclab.make import trial_events
+from isaaclab_mimic_ext.envs.isaaclab.make import fill_mimic_cfg
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_env_cfg import TabletopEnvCfg
 from isaaclab_mimic_ext.tasks.desktop_organizer.parts import OBJECT_PARTS
-
-TASK_NAME = "desktop_organizer"
 
 
 @configclass
@@ -18,4 +17,13 @@ class FrankaDesktopOrganizerIKRelEnvCfg(TabletopEnvCfg):
     """
 
     def __post_init__(self) -> None:
-        self.set_task(TASK_NAME, OBJECT_PARTS, trial_events(TASK_NAME))
+        self.set_task("desktop_organizer", OBJECT_PARTS)
+
+
+@configclass
+class FrankaDesktopOrganizerIKRelMimicEnvCfg(FrankaDesktopOrganizerIKRelEnvCfg, MimicEnvCfg):
+    """Env configuration with the settings for generation: subtasks, constraints and `datagen_config`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fill_mimic_cfg(self, self.mimic_task_name)

@@ -2,6 +2,7 @@
 
 # B bodies; quaternions of pxr are (w, x, y, z)
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from isaaclab_mimic_ext.config.isaaclab import mimic_fields_of
 from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
 from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body
-from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.mimic_env_cfg import FrankaDesktopOrganizerIKRelMimicEnvCfg
+from isaaclab_mimic_ext.tasks.desktop_organizer.isaaclab.env_cfg import FrankaDesktopOrganizerIKRelMimicEnvCfg
 from isaaclab_mimic_ext.tasks.desktop_organizer.parts import OBJECT_PARTS
 
 
@@ -80,12 +81,13 @@ def _validation_errors(stage: Usd.Stage) -> list[str]:
     return [f"{error.GetName()}: {error.GetMessage()}" for error in context.Validate(stage)]
 
 
-def objects(_: None) -> dict[str, dict[str, Any]]:
-    """Mass, inertia and colliders of the objects, name -> the same entries as for a body of `panda`."""
+def objects(task_name: str) -> dict[str, dict[str, Any]]:
+    """Mass, inertia and colliders of a task's objects, name -> the same entries as for a body of `panda`."""
     stage = Usd.Stage.CreateInMemory()
+    parts_of_objects = import_module(f"isaaclab_mimic_ext.tasks.{task_name}.parts").OBJECT_PARTS
     return {
         name: _body(add_body(stage, f"/{name}", [Solid.from_part(part) for part in parts]))
-        for name, parts in OBJECT_PARTS.items()
+        for name, parts in parts_of_objects.items()
     }
 
 
