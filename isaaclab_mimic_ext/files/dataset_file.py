@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets, set_attributes
 from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
 from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, publish, remove_folders, sync
 
@@ -23,10 +23,6 @@ DIGEST = "digest"
 """Name of the attribute of a demo that contains `leaves_digest` of its datasets."""
 _MAX_SHORT_TEXT = 200
 """Longer attribute texts (configurations) are stored with a fixed length [characters]."""
-_MIN_COMPRESSED_BYTES = 2048
-"""Datasets up to this size are not compressed: the index of a compressed dataset would be larger [bytes]."""
-_MAX_CHUNK_BYTES = 1 << 20
-"""Largest chunk of a compressed dataset [bytes]."""
 _XYZW_TO_WXYZ = (3, 0, 1, 2)
 WXYZ_TO_XYZW = (1, 2, 3, 0)
 
@@ -63,7 +59,7 @@ class DatasetFile:
         self._created = create_folder(path.parent)
         # Objects are never deleted from the file, so HDF5 does not need to keep its list of free space in memory.
         try:
-            self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate")
+            self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate", meta_block_size=METADATA_BLOCK_BYTES)
         except OSError:
             self.part_path.unlink(missing_ok=True)
             remove_folders(self._created)
@@ -87,13 +83,10 @@ class DatasetFile:
         demo = self._data.create_group(f"demo_{len(self.lengths)}")
         if not self.format_version:
             leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ, self._quaternions)
-        for path, leaf in leaves.items():
-            create_dataset(demo, path, leaf, self.compression)
+        leaves = {path: np.ascontiguousarray(leaf) for path, leaf in leaves.items()}
+        create_datasets(demo, leaves, self.compression)
         num_samples = len(leaves["actions"])
-        demo.attrs["num_samples"] = num_samples
-        for name, value in attributes.items():
-            demo.attrs[name] = value
-        demo.attrs[DIGEST] = fixed(leaves_digest(leaves))
+        set_attributes(demo, {"num_samples": num_samples, **attributes, DIGEST: fixed(leaves_digest(leaves))})
         self.lengths.append(num_samples)
 
     def copy_demo(self, trial: int) -> bool:
@@ -169,31 +162,6 @@ def installed_versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
-
-
-def create_dataset(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
-    """Write a dataset like `group.create_dataset(path, data=values)`; uncompressed, in a third of the time.
-
-    The dataset is flushed here: HDF5 ignores write errors that occur later, when it releases an object.
-    """
-    if compression != "none" and values.nbytes > _MIN_COMPRESSED_BYTES:
-        rows = max(1, _MAX_CHUNK_BYTES // values[0].nbytes)
-        chunks = (min(rows, len(values)), *values.shape[1:])
-        group.create_dataset(path, data=values, compression=compression, shuffle=True, chunks=chunks).flush()
-        return
-    datatype = h5py.h5t.py_create(values.dtype, logical=True)
-    space = h5py.h5s.create_simple(values.shape)
-    dataset = h5py.h5d.create(group.id, path.encode(), datatype, space, None, _with_parents())
-    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
-    dataset.flush()
-
-
-@cache
-def _with_parents() -> h5py.h5p.PropLCID:
-    """Link creation properties that create the missing groups of a path."""
-    properties = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-    properties.set_create_intermediate_group(True)
-    return properties
 
 
 def reorder_quaternions(

@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
-from isaaclab_mimic_ext.files.dataset_file import DIGEST, create_dataset, fixed, leaves_digest
+from isaaclab_mimic_ext.files.dataset_file import DIGEST, fixed, leaves_digest
 from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
+from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 from isaaclab_mimic_ext.progress import phase
@@ -98,8 +99,7 @@ class DatasetSink:
     def add_demo(self, name: str, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Append a demo: its datasets (T, ...) by path below the demo, and its attributes."""
         demo = self._data.create_group(name)
-        for path in sorted(leaves):
-            create_dataset(demo, path, leaves[path], self._compression)
+        create_datasets(demo, {path: leaves[path] for path in sorted(leaves)}, self._compression)
         own: dict[str, Any] = {"num_samples": len(leaves["actions"])}
         if DIGEST in attributes:
             own[DIGEST] = fixed(leaves_digest(leaves))
@@ -146,7 +146,7 @@ def new_dataset(
         created_folder(output.parent, "output_file", kind=OutputError),
         replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part,
     ):
-        with h5py.File(part, "w") as file:
+        with h5py.File(part, "w", meta_block_size=METADATA_BLOCK_BYTES) as file:
             yield DatasetSink(file, "gzip" if compress else "none", len(facts.demo_names))
         if check is not None:
             check(part)
