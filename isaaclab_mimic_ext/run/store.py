@@ -6,10 +6,8 @@ Imported by the writer process: no torch here.
 
 # F trials that ended, T steps of an episode, W columns of a row
 
-import io
 import json
 import sqlite3
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.run.row_bytes import to_bytes, to_rows
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 IN_MEMORY = ":memory:"
 """Path of a store that is not written to disk."""
-LAYOUT = 4
+LAYOUT = 5
 """Version of the tables and of the rows in them."""
 _NUM_DECIMALS = 6
 """Decimal places of the notes of a trial: 1 micrometer for lengths."""
@@ -53,6 +52,11 @@ class Episode:
     success: bool
     rows: dict[str, np.ndarray]
     attributes: dict[str, Any]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the rows [bytes]."""
+        return sum(values.nbytes for values in self.rows.values())
 
 
 @dataclass(frozen=True)
@@ -142,10 +146,9 @@ class RunStore:
 
     def add_episode(self, trial: int, rows: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Store the episode of a trial: rows (T, W) by name, and attributes of the demo; durable after `commit`."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **rows)
-        values = (trial, json.dumps({name: np.asarray(value).tolist() for name, value in attributes.items()}))
-        self._database.execute("INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)", (*values, buffer.getbuffer()))
+        plain = json.dumps({name: np.asarray(value).tolist() for name, value in attributes.items()})
+        values = (trial, plain, to_bytes(rows))
+        self._database.execute("INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)", values)
 
     def episode(self, trial: int) -> Episode | None:
         """Read the episode of a trial; None if it is not stored.
@@ -159,9 +162,8 @@ class RunStore:
             return None
         reason, attributes, blob = found
         try:
-            with np.load(io.BytesIO(blob), allow_pickle=False) as rows:
-                return Episode(trial, reason == SUCCEEDED, dict(rows), json.loads(attributes))
-        except (zipfile.BadZipFile, ValueError, LookupError, OSError, EOFError) as error:
+            return Episode(trial, reason == SUCCEEDED, to_rows(blob), json.loads(attributes))
+        except (ValueError, TypeError) as error:
             self._delete(trial)
             reason = f"{self._path}: the episode of trial {trial} is damaged ({error}) and was deleted"
             raise RecorderError(f"{reason}; continue with resume=true, which runs the trial again") from error

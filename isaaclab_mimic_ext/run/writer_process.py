@@ -35,6 +35,8 @@ _MAX_BACKLOG = 1000
 """Maximum number of trials that are in the store but not yet in a dataset; more would delay the end of a run."""
 _MAX_BACKLOG_BYTES = 256 * 2**20
 """Maximum size of these trials [bytes]."""
+_MAX_HELD_BYTES = 64 * 2**20
+"""Maximum size of the episodes that stay in memory until they are in a dataset; others are read from the store [bytes]."""
 
 
 def main(connection: Connection) -> None:
@@ -105,6 +107,8 @@ class _OutputFiles:
         self._backlog_trials = self._backlog_bytes = 0
         """Number and size of the trials that were stored since the last time without backlog."""
         self._num_stored = self._num_saved = 0
+        self._held: dict[int, Episode] = {}
+        self._held_bytes = 0
 
     def _check_fields(self) -> None:
         """Store the columns of the rows, or compare them with those of the stored rows."""
@@ -138,12 +142,27 @@ class _OutputFiles:
             if batch.kept[index]:
                 rows = {name: values[row, :length] for name, values in batch.rows.items()}
                 rows |= {name: values[row] for name, values in batch.initial_rows.items()}
-                self.store.add_episode(trial, rows, {name: values[index] for name, values in outcomes.attributes.items()})
+                attributes = {name: values[index].tolist() for name, values in outcomes.attributes.items()}
+                self._store_episode(Episode(trial, bool(outcomes.success[index]), rows, attributes))
                 row += 1
         self._num_stored += len(outcomes.trials)
         self._committed = max(self._committed, batch.committed)
         self._backlog_trials += len(outcomes.trials)
         self._backlog_bytes += batch.num_bytes
+
+    def _store_episode(self, episode: Episode) -> None:
+        """Write an episode to the store, and keep it in memory for its dataset if there is space."""
+        self._release(episode.trial)
+        self.store.add_episode(episode.trial, episode.rows, episode.attributes)
+        if self._held_bytes + episode.num_bytes <= _MAX_HELD_BYTES:
+            self._held[episode.trial] = episode
+            self._held_bytes += episode.num_bytes
+
+    def _release(self, trial: int) -> Episode | None:
+        """Return the episode of a trial if it is in memory, and forget it."""
+        episode = self._held.pop(trial, None)
+        self._held_bytes -= 0 if episode is None else episode.num_bytes
+        return episode
 
     def write_until(self, end: float) -> None:
         """Write committed trials to the datasets, in the order of their numbers, until the time `end` [s]."""
@@ -206,7 +225,7 @@ class _OutputFiles:
 
     def _write(self, trial: int) -> None:
         self._next_trial = trial + 1
-        episode = self.store.episode(trial)
+        episode = self._release(trial) or self.store.episode(trial)
         if episode is not None:
             self.files[episode.success].add_demo(*self._demo(episode))
         elif self.store.requires_episode(trial, bool(self.output.failed_path)) and not any(

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.run import writer_process
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
 from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
@@ -108,3 +110,26 @@ def test_store_with_other_fields_is_refused(tmp_path: Path) -> None:
         opened.files[True].discard()
     with pytest.raises(RecorderError, match=r"run.sqlite: was started with different recorded values; .* overwrite=true"):
         files("actions_clean")
+
+
+def test_dataset_is_the_same_from_memory_and_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest(name: str) -> str:
+        folder = tmp_path / name
+        fields = Field("actions", (WIDTH,), "low", 0, WIDTH), Field("obs/first", (2,), "low", 0, 2)
+        output = Output(folder / "demo.hdf5", store_path=tmp_path / f"{name}.sqlite")
+        files = _OutputFiles(output, EpisodeFormat({}, fields))
+        for trial in (1, 0, 2):
+            sent = batch(trial, committed=3)
+            sent.outcomes.attributes |= {"seed": np.array([7], np.int32), "rate": np.array([[0.1]], np.float32)}
+            files.store_batch(sent)
+        files.close(RunResult(output.path, 3, 3, "target reached", target_reached=True, target=3))
+        with h5py.File(output.path) as file:
+            attributes = [{**demo.attrs} for demo in file["data"].values()]
+        assert not files._held and files._held_bytes == 0
+        return dataset_digest(output.path) + str(attributes)
+
+    held = digest("held")
+    monkeypatch.setattr(writer_process, "_MAX_HELD_BYTES", 2**20)
+    assert digest("some") == held
+    monkeypatch.setattr(writer_process, "_MAX_HELD_BYTES", 0)
+    assert digest("stored") == held
