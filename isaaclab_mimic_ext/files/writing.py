@@ -217,7 +217,7 @@ def system_reason(error: BaseException) -> str | None:
     while link is not None:
         quoted = re.search(r"error message = '([^']*)'", str(link))
         if quoted:
-            return quoted[1]
+            return quoted[1][:1].upper() + quoted[1][1:]  # h5py may lower the first letter of a text that it repeats.
         link = link.__cause__ or link.__context__
     return error.strerror if isinstance(error, OSError) else None
 

@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.files.writing import (
     created_folder,
     part_path,
     replacing,
+    system_reason,
     write_bytes,
     write_json,
     write_text,
@@ -120,3 +121,8 @@ def test_discarded_dataset_leaves_no_folder(tmp_path: Path) -> None:
     assert file.part_path.exists()
     file.discard()
     assert not list(tmp_path.iterdir())
+
+
+def test_reason_of_the_system_has_one_form_however_h5py_repeats_it(tmp_path: Path) -> None:
+    repeated = "Unable to extend file properly, errno = 27, error message = 'file too large' (file write failed: ...)"
+    assert system_reason(OSError(errno.EFBIG, repeated)) == "File too large"
