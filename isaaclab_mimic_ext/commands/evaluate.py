@@ -3,8 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
-from isaaclab_mimic_ext.files.writing import remove_folders, write_json, write_text
+from isaaclab_mimic_ext.files.writing import write_json, write_text
 from isaaclab_mimic_ext.learn.advice import Conditions, Training, advise
 from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
 from isaaclab_mimic_ext.learn.disturbances import scale_events
@@ -99,24 +97,12 @@ class Evaluation:
         # Load the first policy now: its errors must precede the first file.
         policy: Policy | None = build_policy(self.cfg, self.env, checkpoints[0])
         self.folder.clear()
-        with self._created_folder(), StopRequest() as stop:
+        with self.folder.created(lambda: bool(self.results)), StopRequest() as stop:
             self._evaluate_all(checkpoints, policy, stop)
         self._print_report()
         if stop.requested:
             stop.raise_interrupted(f"the episodes that ended before are in {self.folder.report}")
         self._draw_plot_and_videos()
-
-    @contextmanager
-    def _created_folder(self) -> Iterator[None]:
-        """Create the output folder; remove it if the block fails before the first result."""
-        created = self.folder.create()
-        try:
-            yield
-        except Exception:
-            if not self.results:
-                self.folder.clear()
-                remove_folders(created)
-            raise
 
     def _evaluate_all(self, checkpoints: list[Checkpoint], policy: Policy | None, stop: StopRequest) -> None:
         """Evaluate the checkpoints, the first one with the loaded `policy`, until a signal arrives."""

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from isaaclab_mimic_ext.command_lines import in_quotes, isaaclab_launcher
+from isaaclab_mimic_ext.commands.overrides import selected_engines
 from isaaclab_mimic_ext.config import SimCfg, TaskRef
 from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.hydra import REGISTERED_GROUP, conf_dir
@@ -80,8 +81,7 @@ def _to_single_value_sweep(word: str) -> str:
 def _may_run_isaaclab(argv: Sequence[str]) -> bool:
     if any(re.match(r"\+{0,2}(task|sim|sim\.engine)=.*isaaclab|\+{0,2}(task\.id|sim\.physics)=", word) for word in argv):
         return True
-    engines = [word.partition("=")[2] for word in argv if re.match(r"\+{0,2}sim(\.engine)?=", word)]
-    return bool(isaaclab_launcher()) and all("auto" in engine for engine in engines)
+    return bool(isaaclab_launcher()) and all("auto" in engine for engine in selected_engines(argv))
 
 
 def start_engine(cfg: Any) -> None:

@@ -39,6 +39,7 @@ _ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
 """Words that select presets in Isaac Lab's own commands: `physics=newton_mjwarp renderer=ovrtx presets=rgb,depth`."""
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
+_ENGINE = re.compile(r"\+{0,2}sim(\.engine)?=")
 _INTERPOLATION = re.compile(r"\$\{(\w+)\}")
 """Value of another field in a value: `output_dir=runs/seed_${seed}`."""
 _WORD = re.compile(r"(?:\$\{[^{}]*\}|[^\s,\[\]{}])(?:\$\{[^{}]*\}|[^,\[\]{}])*")
@@ -99,6 +100,11 @@ def _with_letters_in_quotes(value: str) -> str:
     return _WORD.sub(lambda word: word[0] if word[0].isascii() else in_quotes(word[0]), value)
 
 
+def selected_engines(words: Iterable[str]) -> list[str]:
+    """Return the values of the overrides that select an engine."""
+    return [word.partition("=")[2] for word in words if _ENGINE.match(word)]
+
+
 def _group_prefix(prefix: str, key: str, value: str, schema: type) -> str:
     """Return the prefix of an override, which Hydra requires only for a group that the command does not have by default.
 
@@ -124,14 +130,13 @@ def _with_registered_task(words: Iterable[str], schema: type) -> Iterator[str]:
     selects no engine. Other ids select a task registered with Isaac Lab.
     """
     words = list(words)
-    selects_engine = any(re.match(r"\+{0,2}sim(\.engine)?=", word) for word in words)
     for word in words:
         key, _, value = word.partition("=")
         if key != "task" or GYM_ID.fullmatch(value) is None:
             yield word
         elif (included := task_of_gym_id(value)) is not None:
             yield f"task={included}"
-            if {"sim", "task"} <= _names(schema) and not selects_engine and can_run():
+            if {"sim", "task"} <= _names(schema) and not selected_engines(words) and can_run():
                 yield "sim=isaaclab"
         elif {"sim", "task"} <= _names(schema):
             yield from ("task=isaaclab", f"task.id={value}")

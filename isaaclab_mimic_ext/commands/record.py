@@ -118,9 +118,9 @@ def _kept(result: RunResult) -> str:
 
 def _check_device(cfg: RecordDemosCfg) -> None:
     """Refuse a device of Isaac Lab on other engines, and one that requires Isaac Sim without it."""
-    engine, _ = choose_engine(cfg.sim, cfg.task.name)
     if cfg.teleop_device == _KEYBOARD:
         return
+    engine, _ = choose_engine(cfg.sim, cfg.task.name)
     if engine != "isaaclab":
         raise ConfigError(
             f"teleop_device: '{cfg.teleop_device}' is a device of Isaac Lab, but the engine is '{engine}'; choices: "

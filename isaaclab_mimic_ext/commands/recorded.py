@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.command_lines import quoted
+from isaaclab_mimic_ext.commands.overrides import selected_engines
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.config.recorded_task import missing_task, recorded_dirs, recorded_preset
 from isaaclab_mimic_ext.envs.isaaclab.installation import can_run
@@ -35,9 +36,8 @@ def task_of_files(words: Sequence[str], schema: type) -> tuple[list[str], str]:
 
 
 def _engine_of_file(words: Sequence[str], schema: type, field: str, path: str) -> list[str]:
-    selects_engine = any(re.match(r"\+{0,2}sim(\.engine)?=", word) for word in words)
     is_replayed_there = schema is AnnotateDemosCfg and _facts(field, path).get("engine") == "isaaclab"
-    return ["sim=isaaclab"] if is_replayed_there and not selects_engine and can_run() else []
+    return ["sim=isaaclab"] if is_replayed_there and not selected_engines(words) and can_run() else []
 
 
 def find_config_dirs(words: Sequence[str], known: Sequence[Path]) -> list[Path]:

@@ -8,14 +8,12 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from isaaclab_mimic_ext.command_lines import quoted, words_in_comment
+from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.errors import OutputError
 
 _FILES = ("config.yaml", "train.yaml")
 """Configuration that `generate` and `train` write to their folders."""
-_OF_ONE_SESSION = {"output_dir", "overwrite", "resume", "progress"} | {
-    f"datagen_config.{name}"
-    for name in ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
-}
+_OF_ONE_SESSION = {"output_dir", "overwrite", "resume", "progress"} | {f"datagen_config.{name}" for name in BUDGETS}
 """Fields that a resumed run does not take from its folder: the folder itself, and limits of one session."""
 _CONFIG_DIR = "--config-dir"
 

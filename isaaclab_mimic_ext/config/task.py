@@ -7,7 +7,7 @@ part of their fields. The schema of a command (`config.commands`) contains the c
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from omegaconf import MISSING
@@ -61,6 +61,10 @@ class BudgetCfg:
     """End the run after this many trials, successful or not; null: no limit."""
     min_success_rate: float | None = bounded(None, above=0, at_most=1, remedy="null disables the limit")
     """End the run when it is 99 % certain that its success rate is below this value (0 to 1); null: no limit."""
+
+
+BUDGETS = (*(budget.name for budget in fields(BudgetCfg)), "max_time")
+"""Names of all budgets of `datagen_config`."""
 
 
 @dataclass

@@ -66,10 +66,7 @@ def annotate_file(
     if (task := getattr(env, "task", None)) is not None:
         check_recorded_task(input_file, read_env_args(input_file), task)
     demos = read_demos(input_file)
-    if (recording := read_provenance(input_file).get(_ANNOTATED_FROM)) is not None:
-        log.warning(
-            "%s is already annotated (from %s); annotating it again is needed only for other signals", input_file, recording
-        )
+    _warn_if_annotated(input_file)
     marks = {}
     if marks_file is not None:
         marks = read_marks(str(marks_file), [demo.name for demo in demos], _signal_names(env, config))
@@ -90,6 +87,13 @@ def annotate_file(
     _write(accepted, file)
     log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(demos), "demo"), output)
     return annotations
+
+
+def _warn_if_annotated(path: str | Path) -> None:
+    if (recording := read_provenance(path).get(_ANNOTATED_FROM)) is not None:
+        log.warning(
+            "%s is already annotated (from %s); annotating it again is needed only for other signals", path, recording
+        )
 
 
 def _annotate_batches(

@@ -110,7 +110,7 @@ def replay_dataset(
 
 
 def _selected(path: str | Path, names: list[str], indices: Sequence[int]) -> list[str]:
-    """Return the demos with these indices; all if there is no index.
+    """Return the demos with these indices; all without indices.
 
     Raises:
         ConfigError: the file has no demo with an index.

@@ -206,7 +206,9 @@ def make_scene(cfg: SceneCfg, num_envs: int) -> MimicEnv:
         events = cfg.events if isinstance(cfg, EventsCfg) else {}
         task = load_task(cfg.task.name)
         task.preset = cfg.task.preset
-        return make_env(task, cfg.sim, events, num_envs, cfg.device)
+        # The command has already named the engine that `auto` selects.
+        sim = replace(cfg.sim, engine=choose_engine(cfg.sim, task.name)[0])
+        return make_env(task, sim, events, num_envs, cfg.device)
     env = make_registered(cfg.task.id or "", cfg.sim, num_envs, cfg.device)
     try:
         check_scene_names(getattr(cfg, "subtask_configs", {}), env.object_names, tuple(env.get_subtask_term_signals()))

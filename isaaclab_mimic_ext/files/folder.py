@@ -2,14 +2,14 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from isaaclab_mimic_ext.errors import OutputError
-from isaaclab_mimic_ext.files.writing import create_folder, part_path, write_errors
+from isaaclab_mimic_ext.files.writing import create_folder, part_path, remove_folders, write_errors
 from isaaclab_mimic_ext.texts import listed
 
 
@@ -104,6 +104,22 @@ class OutputFolder:
         """
         with write_errors(self.path, "output_dir", "use another output_dir", OutputError):
             return create_folder(self.path)
+
+    @contextmanager
+    def created(self, is_kept: Callable[[], bool]) -> Iterator[None]:
+        """Create the folder for the block. If the block fails while `is_kept()` is false, it is removed with its files.
+
+        Raises:
+            OutputError: the folder cannot be written to.
+        """
+        created = self.create()
+        try:
+            yield
+        except Exception:
+            if not is_kept():
+                self.clear()
+                remove_folders(created)
+            raise
 
     def clear(self) -> None:
         """Remove the declared files.

@@ -25,7 +25,7 @@ from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.stream import read_facts
-from isaaclab_mimic_ext.files.writing import remove_folders, write_text
+from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.learn import agents, data
 from isaaclab_mimic_ext.learn.checkpoint import (
     Affine,
@@ -271,20 +271,11 @@ class _Training:
             if last is None:
                 self.folder.clear()
             self.folder.check_room(checkpoint_bytes(self.learner, self.schedule))
-            with self._created_folder(), log_file(self.folder.log):
+            with self.folder.created(self._has_checkpoint), log_file(self.folder.log):
                 return self._train(identity, last, evaluate)
 
-    @contextmanager
-    def _created_folder(self) -> Iterator[None]:
-        """Create the output folder; remove it if the block fails before the first checkpoint."""
-        created = self.folder.create()
-        try:
-            yield
-        except Exception:
-            if not any(self.folder.models.glob("*.pth")):
-                self.folder.clear()
-                remove_folders(created)
-            raise
+    def _has_checkpoint(self) -> bool:
+        return any(self.folder.models.glob("*.pth"))
 
     @contextmanager
     def _evaluation(self) -> Iterator[Evaluate | None]:

@@ -11,6 +11,7 @@ from typing import Any
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs
+from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.errors import OutputError
@@ -42,15 +43,13 @@ class RunFolder(OutputFolder):
     lock = OutputFile("run.lock", is_kept=True)
 
 
-_BUDGETS = ("max_num_failures", "max_total_failures", "max_trials", "max_time", "min_success_rate")
-
 FREE_TO_CHANGE = frozenset(
     {
         *("num_envs", "headless", "sim.num_threads", "recorder.queue_megabytes"),
         *("sim.contacts", "sim.constraints", "sim.convex_contacts"),
         *("task.preset", "input_file", "output_dir", "output_file", "overwrite", "resume"),
         *("progress", "video", "num_video_demos"),
-        *(f"datagen_config.{name}" for name in (*_BUDGETS, "generation_num_trials")),
+        *(f"datagen_config.{name}" for name in (*BUDGETS, "generation_num_trials")),
     }
 )
 """Fields that trials do not depend on: a resumed run may change targets, budgets and machine settings."""

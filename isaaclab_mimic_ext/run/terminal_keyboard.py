@@ -2,7 +2,6 @@
 
 # E end effectors, O objects
 
-import logging
 import os
 import re
 import select
@@ -17,8 +16,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv
-
-log = logging.getLogger(__name__)
+from isaaclab_mimic_ext.envs.hand_commands import HandCommands
 
 _MOTION, _TURN = 0.01, 0.05
 """Motion of the target per key, at most once per step [m, rad]; a key that is held moves it at 0.2 m/s at 20 Hz."""
@@ -36,8 +34,6 @@ _HELP = """Keys in this terminal:
   Space or K      open or close the gripper
   R               discard the attempt
   Esc             end the recording and keep its demos"""
-_NEXT_HAND_HELP = """
-  N               command the next hand (first: {})"""
 _STEPS_PER_LINE = 5
 """Steps between two updates of the line with the distances to the objects."""
 
@@ -76,7 +72,7 @@ class Keys:
         return typed.decode(errors="ignore")
 
 
-class TerminalKeyboard:
+class TerminalKeyboard(HandCommands):
     """Device for the keys in a terminal, or in a file: one key per step, any other character is a step without a key.
 
     The keys command one hand at a time. While the terminal is shown, a line reports the position of each object relative to
@@ -92,14 +88,12 @@ class TerminalKeyboard:
     """
 
     def __init__(self, env: MimicEnv, keys: Keys, line: TextIO | None = sys.stderr):
+        super().__init__(env.eef_names, env.device)
         self._env, self._keys = env, keys
         self.is_typed = keys.is_terminal
         self._line = line if line is not None and line.isatty() else None
-        self._commands = torch.zeros(len(env.eef_names), 7, device=env.device)
-        self._hand, self._step = 0, 0
-        self._reset_requested, self._end_requested = False, False
-        self.reset()
-        log.info("%s%s", _HELP, _NEXT_HAND_HELP.format(env.eef_names[0]) if len(env.eef_names) > 1 else "")
+        self._step, self._end_requested = 0, False
+        self._log_help(_HELP)
 
     def command(self) -> Tensor:
         """Motion and gripper of each hand in one step, (E, 7)."""
@@ -113,30 +107,18 @@ class TerminalKeyboard:
                 index, sign = axis
                 motion[index] = sign * (_FINE if key.isupper() else 1.0)
             elif key.lower() in _GRIPPER_KEYS:
-                self._commands[self._hand, 6] *= -1.0
+                self._switch_gripper()
             elif key.lower() == _DISCARD_KEY:
-                self._reset_requested = True
+                self._request_reset()
             elif key.lower() == _NEXT_HAND_KEY:
-                self._hand = (self._hand + 1) % len(self._env.eef_names)
-        self._commands[:, :6] = 0.0
-        self._commands[self._hand, :3] = _MOTION * torch.tensor(motion[:3])
-        self._commands[self._hand, 3:6] = _TURN * torch.tensor(motion[3:])
+                self._select_next_hand()
+        self._move(torch.cat((_MOTION * torch.tensor(motion[:3]), _TURN * torch.tensor(motion[3:]))))
         self._show_objects()
         return self._commands
-
-    def wants_reset(self) -> bool:
-        """Return whether the person has discarded the attempt since the last call."""
-        requested, self._reset_requested = self._reset_requested, False
-        return requested
 
     def wants_end(self) -> bool:
         """Return whether the person has ended the recording, or the file with the keys has ended."""
         return self._end_requested or self._keys.has_ended
-
-    def reset(self) -> None:
-        """Select the first hand, and open the grippers."""
-        self._reset_requested, self._hand = False, 0
-        self._commands[:, 6] = 1.0
 
     def _show_objects(self) -> None:
         self._step += 1

@@ -251,7 +251,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing_before_the_first_checkpoint
     done = in_new_process(["bash", "-c", 'ulimit -f 1000; trap "" XFSZ; exec "$@"', "bash", *words])
     assert done.returncode == 1, done.stderr
     assert "cannot be written" in message_of(done) and "free some space" in message_of(done)
-    assert not (tmp_path / "run").exists()  # There is no checkpoint that it would be kept for.
+    assert not (tmp_path / "run").exists()  # It would be kept only for a checkpoint.
 
 
 def test_a_training_with_a_non_finite_loss_fails_with_a_remedy(dataset, tmp_path):

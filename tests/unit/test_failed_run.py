@@ -66,7 +66,7 @@ def test_training_that_fails_before_its_first_checkpoint_leaves_nothing(existing
     folder = TrainFolder(tmp_path / "logs" / "policy")
     training = object.__new__(train._Training)
     training.folder = folder
-    with pytest.raises(TaskCodeError), training._created_folder():
+    with pytest.raises(TaskCodeError), folder.created(training._has_checkpoint):
         folder.log.write_text("")
         if existing:
             folder.last.touch()

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.envs.hand_commands import HandCommands
 from isaaclab_mimic_ext.envs.isaaclab.launch import has_window
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
@@ -34,11 +34,9 @@ _HELP = {
   left button    open or close the gripper
   right button   discard the attempt; hold it and press the left button to switch between moving and turning""",
 }
-_NEXT_HAND_HELP = """
-  N               command the next hand (first: {})"""
 
 
-class IsaacLabDevice:
+class IsaacLabDevice(HandCommands):
     """Device of Isaac Lab. It commands one hand at a time; N on the keyboard selects the next hand.
 
     Args:
@@ -60,44 +58,29 @@ class IsaacLabDevice:
         self._device.add_callback(_discard_key(name), self._request_reset)
         if name == "keyboard":
             self._device.add_callback(_NEXT_HAND_KEY, self._select_next_hand)
-        self._eef_names = tuple(eef_names)
-        self._commands = torch.zeros(len(self._eef_names), 7, device=sim_device)
         self._gripper_key = 1.0
-        self._hand, self._reset_requested = 0, False
-        self.reset()
-        has_next_hand = name == "keyboard" and len(self._eef_names) > 1
-        log.info("%s%s", _HELP[name], _NEXT_HAND_HELP.format(self._eef_names[0]) if has_next_hand else "")
+        super().__init__(eef_names, sim_device)
+        self._log_help(_HELP[name], has_next_hand=name == "keyboard")
 
     def command(self) -> Tensor:
         """Motion and gripper of each hand in one step, (E, 7)."""
         keys = self._device.advance()
-        self._commands[:, :6] = 0.0
-        self._commands[self._hand, :6] = keys[:6]
+        self._move(keys[:6])
         if self._gripper_key != float(keys[6]):
             self._gripper_key = float(keys[6])
-            self._commands[self._hand, 6] *= -1.0
+            self._switch_gripper()
         return self._commands
-
-    def wants_reset(self) -> bool:
-        """Return whether the person has discarded the attempt since the last call."""
-        requested, self._reset_requested = self._reset_requested, False
-        return requested
 
     def reset(self) -> None:
         """Select the first hand, and open the grippers.
 
         Pressed keys are not reset: `Se3Keyboard.reset` would forget them, and subtract them when they are released.
         """
-        self._reset_requested = False
-        self._hand = 0
-        self._commands[:, 6] = 1.0
-
-    def _request_reset(self) -> None:
-        self._reset_requested = True
+        super().reset()
 
     def _select_next_hand(self) -> None:
+        super()._select_next_hand()
         if len(self._eef_names) > 1:
-            self._hand = (self._hand + 1) % len(self._eef_names)
             log.info("  Commanding %s", self._eef_names[self._hand])
 
 
