@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.files.attributes import attribute, attributes_of
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
-from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5, plain_value
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
 
@@ -189,7 +190,7 @@ def _count_source_demos(data: h5py.Group, demos: list[h5py.Group]) -> dict[str, 
 
     Attribute `source_demos` of a demo contains indices, in an array of any shape, into `source_demo_names` of `data`.
     """
-    names = [str(name) for name in data.attrs.get("source_demo_names", ())]
+    names = [text_of(name) for name in attribute(data, "source_demo_names", ())]
     chosen = [np.ravel(demo.attrs["source_demos"]).astype(int) for demo in demos if "source_demos" in demo.attrs]
     counts = Counter(np.concatenate(chosen).tolist() if chosen else [])
     return {name: counts[index] for index, name in enumerate(names) if chosen}
@@ -197,4 +198,4 @@ def _count_source_demos(data: h5py.Group, demos: list[h5py.Group]) -> dict[str, 
 
 def _plain_attributes(item: h5py.Group) -> dict[str, Any]:
     """Attributes of a group as JSON types; values that contain JSON text are parsed."""
-    return {name: plain_value(value) for name, value in item.attrs.items()}
+    return {name: plain_value(value) for name, value in attributes_of(item).items()}

@@ -14,6 +14,7 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.files.attributes import LONG, copy_long_attributes, set_attribute, set_attributes
 from isaaclab_mimic_ext.files.dataset_file import fixed
 from isaaclab_mimic_ext.files.hdf5 import (
     DAMAGE,
@@ -186,8 +187,7 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
 def _create(part: Path, first: FileFacts) -> None:
     # No data are removed from the file: HDF5 need not track free space.
     with h5py.File(part, "w", fs_strategy="aggregate") as file:
-        for name, value in first.attributes.items():
-            file.attrs[name] = value
+        set_attributes(file, first.attributes)
         file.create_group("data")
 
 
@@ -201,6 +201,8 @@ def _copy_demos(source: _Input, part: Path, on_progress: Callable[[int], None]) 
             for index, name in enumerate(names[start : start + DEMOS_PER_OPENING], start):
                 number = source.first_demo + index
                 demo = _copy_demo(old, name, new, f"demo_{number}")
+                if LONG in file:
+                    copy_long_attributes(old[name], demo)
                 num_steps += _describe_demo(demo, f"{label}: {name}", source.first_source)
                 on_progress(number + 1)
             # HDF5 does not report write errors when it closes a file.
@@ -303,7 +305,7 @@ def _write_attributes_and_masks(
     with h5py.File(part, "r+") as file:
         for name, value in {"env_args": every[0].get("env_args"), **shared, **computed}.items():
             if value is not None:
-                file["data"].attrs[name] = value
+                set_attribute(file["data"], name, value)
         for name, demos in masks.items():
             file[f"mask/{name}"] = demos
         file.flush()

@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress, demo_len
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.attributes import attributes_of
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.run.lanes import Lanes
@@ -114,7 +115,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
         SourceDataError: the file is missing or damaged.
     """
     with open_hdf5(path) as file:
-        attributes = dict(file["data"].attrs)
+        attributes = attributes_of(file["data"])
     return {name: value for name, value in attributes.items() if name not in ("env_args", "total", "versions")}
 
 

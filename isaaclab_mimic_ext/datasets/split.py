@@ -12,7 +12,8 @@ import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.attributes import attribute
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5, text_of
 from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
@@ -154,7 +155,7 @@ def _sources_used(file: h5py.File, names: Sequence[str]) -> tuple[np.ndarray, li
     used = np.zeros((len(names), num_sources), dtype=bool)
     for row, each in zip(used, indices, strict=True):
         row[each[each >= 0]] = True
-    known = [str(name) for name in file["data"].attrs.get("source_demo_names", ())]
+    known = [text_of(name) for name in attribute(file["data"], "source_demo_names", ())]
     return used, [known[index] if index < len(known) else f"source demo {index}" for index in range(num_sources)]
 
 

@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.demo_checks import DemoChecker
 from isaaclab_mimic_ext.datasets.findings import Findings, ValidationReport
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
+from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5, text_of
 
 OnProgress = Callable[[int, int], None]
@@ -107,7 +108,7 @@ def _check_file(path: str | Path, on_progress: OnProgress = lambda *_: None) -> 
         for item in (file, file["data"]):
             dict(item.attrs)
         env_args = _check_env_args(findings, file["data"])
-        is_converted = _EXPORTED in env_args or _IMPORTED in file["data"].attrs
+        is_converted = _EXPORTED in env_args or attribute(file["data"], _IMPORTED) is not None
         _check_names(findings, names)
     num_steps = _check_demos(DemoChecker(findings, env_args, is_converted), path, names, on_progress)
     with open_hdf5(path) as file:
@@ -174,7 +175,7 @@ def serve(descriptor: int) -> None:
 
 def _check_env_args(findings: Findings, data: h5py.Group) -> dict[str, Any]:
     place, remedy = "data.attrs['env_args']", "write the description of the environment as JSON"
-    text = data.attrs.get("env_args")
+    text = attribute(data, "env_args")
     try:
         env_args = None if text is None else json.loads(text)
     except (ValueError, TypeError):

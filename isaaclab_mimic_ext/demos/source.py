@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import SourceDataError, choices
+from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
-from isaaclab_mimic_ext.files.hdf5 import attribute, demo_names, open_hdf5
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import annotated_path
 
 MAX_STEPS = 1_000_000

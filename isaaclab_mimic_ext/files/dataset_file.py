@@ -15,6 +15,7 @@ import numpy as np
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.files.attributes import set_attribute
 from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets, set_attributes
 from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
 from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, publish, remove_folders, sync
@@ -67,11 +68,12 @@ class DatasetFile:
         if format_version:
             self._file.attrs["format_version"] = format_version
         self._data = self._file.create_group("data")
-        self._data.attrs["env_args"] = fixed(json.dumps(env_args))
+        set_attribute(self._data, "env_args", fixed(json.dumps(env_args)))
         self._data.attrs["total"] = 0
         self._data.attrs["versions"] = fixed(json.dumps(installed_versions()))
         for name, value in (attributes or {}).items():
-            self._data.attrs[name] = fixed(value) if isinstance(value, str) and len(value) > _MAX_SHORT_TEXT else value
+            is_long = isinstance(value, str) and len(value) > _MAX_SHORT_TEXT
+            set_attribute(self._data, name, fixed(value) if is_long else value)
 
     def add_demo(self, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Append a demo.
@@ -130,7 +132,7 @@ class DatasetFile:
         """Write the totals and final attributes, and close the file, which is still `<path>.part`."""
         self._data.attrs["total"] = sum(self.lengths)
         for name, value in attributes.items():
-            self._data.attrs[name] = value
+            set_attribute(self._data, name, value)
         self._file.flush()
         self._file.close()
         sync(self.part_path)

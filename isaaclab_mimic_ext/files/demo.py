@@ -11,6 +11,7 @@ import numpy as np
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.attributes import attributes_of
 from isaaclab_mimic_ext.files.dataset_file import WXYZ_TO_XYZW, reorder_quaternions
 from isaaclab_mimic_ext.files.digest import check_demo_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, quaternion_columns
@@ -166,7 +167,7 @@ def checked_attributes(item: h5py.Group) -> dict[str, Any]:
     Raises:
         UnicodeEncodeError: a text is damaged.
     """
-    attributes = dict(item.attrs)
+    attributes = attributes_of(item)
     for value in attributes.values():
         if isinstance(value, str):
             value.encode()  # Raises if the text is damaged; reading the attribute does not.

@@ -14,6 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.files.attributes import MAX_BYTES, num_bytes, set_attribute
+
 METADATA_BLOCK_BYTES = 1 << 16
 """Size of the blocks of a file for metadata; between smaller blocks, fewer values are neighbors [bytes]."""
 _MIN_COMPRESSED_BYTES = 2048
@@ -99,8 +101,9 @@ def set_attributes(owner: h5py.Group, attributes: Mapping[str, Any]) -> None:
     """Set attributes that do not exist yet; numbers, arrays of numbers and texts of fixed length without h5py's checks."""
     for name, value in attributes.items():
         array = np.asarray(value, order="C")
-        if array.dtype.kind not in _PLAIN_KINDS and not isinstance(value, np.bytes_):
-            owner.attrs[name] = value
+        is_plain = array.dtype.kind in _PLAIN_KINDS or isinstance(value, np.bytes_)
+        if not is_plain or num_bytes(array) > MAX_BYTES:
+            set_attribute(owner, name, value)
             continue
         of_file = datatype(array.dtype)
         h5py.h5a.create(owner.id, name.encode(), of_file, dataspace(array.shape)).write(array, mtype=of_file)

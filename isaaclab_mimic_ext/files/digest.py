@@ -8,8 +8,9 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, leaves_digest
-from isaaclab_mimic_ext.files.hdf5 import attribute, datasets_below, open_hdf5
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5
 from isaaclab_mimic_ext.progress import phase
 
 _BLOCK_BYTES = 16 * 2**20

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.writing import part_path, store_path
 
@@ -169,13 +170,6 @@ def quaternion_columns(file: h5py.File) -> dict[str, tuple[int, ...]]:
             place = f"{file.filename}: data.attrs['env_args']: {ENTRY}: {name}"
             raise SourceDataError(f"{place}: must be column numbers >= 0 (got {list(starts)}); write the file again")
     return columns
-
-
-def attribute(item: h5py.Group, name: str, default: Any = None) -> Any:
-    """Read an attribute; return the default only if it does not exist. (`attrs.get` also returns it if reading fails.)"""
-    if name not in item.attrs:
-        return default
-    return item.attrs[name]
 
 
 def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
+from isaaclab_mimic_ext.files.attributes import set_attributes
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, fixed, leaves_digest
 from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
 from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets
@@ -103,21 +104,21 @@ class DatasetSink:
         own: dict[str, Any] = {"num_samples": len(leaves["actions"])}
         if DIGEST in attributes:
             own[DIGEST] = fixed(leaves_digest(leaves))
-        _set_attributes(demo, {**attributes, **own})
+        set_attributes(demo, {**attributes, **own})
         self.num_demos += 1
         self.num_steps += len(leaves["actions"])
         self._update(self.num_demos, self._num_expected)
 
     def set_group_attributes(self, path: str, attributes: Mapping[str, Any]) -> None:
         """Set attributes of an existing group, given by its path below `data`."""
-        _set_attributes(self._data[path], attributes)
+        set_attributes(self._data[path], attributes)
 
     def describe(
         self, attributes: Mapping[str, Any], data_attributes: Mapping[str, Any], masks: Mapping[str, np.ndarray]
     ) -> None:
         """Write the attributes of the file and of `data`, the total number of steps, and the masks."""
-        _set_attributes(self._file, attributes)
-        _set_attributes(self._data, {**data_attributes, "total": self.num_steps})
+        set_attributes(self._file, attributes)
+        set_attributes(self._data, {**data_attributes, "total": self.num_steps})
         for name, demos in masks.items():
             self._file[f"mask/{name}"] = demos
 
@@ -189,8 +190,3 @@ def _check_alike(demo: Demo, first: Demo) -> None:
             found, expected = f"{leaf.shape[1:]} {leaf.dtype}", f"{other.shape[1:]} {other.dtype}"
             reason = f"must be {expected} per step as in {first.name} (got {found})"
             demo.refuse(f"{path}: {reason}; use only demos with the same datasets")
-
-
-def _set_attributes(item: h5py.Group, attributes: Mapping[str, Any]) -> None:
-    for name, value in attributes.items():
-        item.attrs[name] = value

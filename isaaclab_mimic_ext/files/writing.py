@@ -53,6 +53,8 @@ def unwritable(
     place = f"{field}: " if field else ""
     blocking = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
     reason = _reason(error) if blocking is None else f"{blocking} is a file, not a folder"
+    if "object header message is too large" in str(error):
+        reason, remedy = "an attribute is longer than the 64 kB that HDF5 allows", "shorten the attributes of the input"
     return kind(f"{place}{path} cannot be written: {reason}; {remedy}")
 
 

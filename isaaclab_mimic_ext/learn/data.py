@@ -17,6 +17,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config.recorded_task import different_task, recorded_preset, recorded_task
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
+from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import damage_errors, demo_names, each_demo, open_hdf5, plain_value, text_of
@@ -85,7 +86,7 @@ def read_facts(path: str | Path) -> DatasetFacts:
         masks = {name: _mask(file, name, set(names)) for name in MASKS}
         demo = file["data"][names[0]]
         shapes = _shapes(demo)
-        env_args = plain_value(file["data"].attrs.get("env_args", "{}"))
+        env_args = plain_value(attribute(file["data"], "env_args", "{}"))
         return DatasetFacts(
             Path(path), masks, shapes, demo["actions"].shape[1], env_args if isinstance(env_args, dict) else {}
         )

@@ -21,6 +21,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
+from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, remove_folders, store_path
@@ -205,7 +206,7 @@ def _obstacle(file: h5py.File, datasets: Mapping[str, tuple[int, ...]]) -> str |
     demos = list(data.values())
     if any("obs/datagen_info" in demo for demo in demos):
         return "is annotated, so it cannot be continued; continue the file that was annotated"
-    if "merged_from" in data.attrs or len({int(demo.attrs["trial"]) for demo in demos}) < len(demos):
+    if attribute(data, "merged_from") is not None or len({int(demo.attrs["trial"]) for demo in demos}) < len(demos):
         return "is merged, so it cannot be continued; continue one of the merged files"
     if "mask" in file:
         return "is split, so it cannot be continued; record to another file, and merge both files"
