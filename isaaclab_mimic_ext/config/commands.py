@@ -482,6 +482,9 @@ class ImportDatasetCfg:
     """Replace an existing output file."""
     eef_name: str = "franka"
     """Name of the end effector in the output; files of MimicGen do not name it."""
+    eef_names: list[str] = field(default_factory=list)
+    """Names of several end effectors, in the order of the file's arrays: `[left,right]`; empty: `eef_name`, or the names in
+    the file."""
     rename: RenameCfg = field(default_factory=RenameCfg)
     gripper_sign: str = "auto"
     """Sign of gripper actions: `keep`, `flip`, or `auto` (flip robosuite's, where +1 closes; Isaac Lab's +1 opens)."""

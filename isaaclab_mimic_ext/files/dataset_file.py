@@ -175,7 +175,7 @@ def reorder_quaternions(
         order: index of the old component at each new place.
         declared: first columns of the quaternions of observations; other leaves follow their names (`first_columns`).
     """
-    by_path = {f"obs/{name}": columns for name, columns in declared.items()}
+    by_path = {f"{group}/{name}": columns for name, columns in declared.items() for group in ("obs", "next_obs")}
 
     def reordered(path: str, leaf: np.ndarray) -> np.ndarray:
         starts = first_columns(path, leaf.shape[1:], by_path)

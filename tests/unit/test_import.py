@@ -220,3 +220,79 @@ def test_imported_file_without_states_of_the_scene_is_valid(source, output):
     report = validate_dataset(output)
     assert report.is_valid()
     assert any(finding.place == "demo_0/states" and finding.level == "warning" for finding in report.findings)
+
+
+def test_every_copy_of_the_gripper_commands_is_flipped(source, output):
+    with h5py.File(source, "r+") as file:
+        for demo in file["data"].values():
+            actions = demo["actions"][()]
+            for path in ("actions_abs", "obs/actions"):
+                demo[path] = actions
+            demo["action_dict/gripper"], demo["action_dict/abs_pos"] = actions[:, -1:], actions[:, :3]
+    import_mimicgen(source, output, ImportOptions())
+    with h5py.File(source) as before, h5py.File(output) as after:
+        old, new = before["data/demo_1"], after["data/demo_1"]
+        flipped = -old["actions"][:, -1].astype(np.float32)
+        for path in ("actions", "actions_abs", "obs/actions", "action_dict/gripper"):
+            assert np.array_equal(new[path][:, -1], flipped), path
+        assert np.array_equal(new["action_dict/abs_pos"][()], old["action_dict/abs_pos"][()].astype(np.float32))
+        assert np.array_equal(new["actions_abs"][:, :-1], old["actions"][:, :-1].astype(np.float32))
+
+
+def _as_two_arms(file: h5py.File, layout: str) -> None:
+    """Change a file of one arm such that a second arm repeats the first one, 1 m to the side, with the other gripper."""
+    for demo in file["data"].values():
+        arm = demo["actions"][()]
+        other = np.concatenate((arm[:, :6], np.roll(arm[:, 6:], 3, axis=0)), axis=1)
+        del demo["actions"]
+        demo["actions"] = np.concatenate((arm, other), axis=1)
+        info = demo["datagen_info"]
+        for name in ("eef_pose", "target_pose"):
+            pose = info[name][()]
+            shifted = pose.copy()
+            shifted[:, 1, 3] += 1.0
+            del info[name]
+            if layout == "groups":
+                info[f"{name}/left"], info[f"{name}/right"] = pose, shifted
+            else:
+                stacked = np.stack((pose, shifted), axis=1)
+                info[name] = stacked.reshape(len(pose), 8, 4) if layout == "rows" else stacked
+        del info["gripper_action"]
+        if layout == "groups":
+            info["gripper_action/left"], info["gripper_action/right"] = arm[:, 6:], other[:, 6:]
+        else:
+            info["gripper_action"] = np.concatenate((arm[:, 6:], other[:, 6:]), axis=1)
+
+
+@pytest.mark.parametrize("layout", ["stacked", "rows", "groups"])
+def test_several_end_effectors_are_imported(source, output, layout):
+    with h5py.File(source, "r+") as file:
+        _as_two_arms(file, layout)
+    options = ImportOptions() if layout == "groups" else ImportOptions(eef_names=["left", "right"])
+    done = import_mimicgen(source, output, options)
+    assert done.eef_names == ("left", "right")
+    demos = load_source_demos(output, ("left", "right"), done.object_names, done.signal_names, 14)
+    with h5py.File(source) as before, h5py.File(output) as after:
+        old, new = before["data/demo_0/actions"][()].astype(np.float32), after["data/demo_0/actions"][()]
+        env_args = json.loads(after["data"].attrs["env_args"])
+        for name, column in (("left", 6), ("right", 13)):
+            assert env_args["gripper_columns"][name] == [column]
+            assert np.array_equal(new[:, column], -old[:, column])
+            assert np.array_equal(after[f"data/demo_0/obs/datagen_info/gripper_action/{name}"][:, 0], -old[:, column])
+    assert np.allclose(demos[0].eef_pose["right"][:, 1, 3], demos[0].eef_pose["left"][:, 1, 3] + 1.0)
+
+
+def test_end_effectors_without_names_must_be_named(source, output):
+    with h5py.File(source, "r+") as file:
+        _as_two_arms(file, "stacked")
+    with pytest.raises(ConfigError, match=r"has 2 end effectors.*eef_names=\[left,right\]"):
+        import_mimicgen(source, output, ImportOptions())
+
+
+def test_unknown_parts_of_datagen_info_are_kept(source, output):
+    with h5py.File(source, "r+") as file:
+        for demo in file["data"].values():
+            demo["datagen_info/base_pose"] = demo["datagen_info/eef_pose"][()]
+    import_mimicgen(source, output, ImportOptions())
+    with h5py.File(output) as file:
+        assert "base_pose" in file["data/demo_1/obs/datagen_info"]

@@ -133,3 +133,13 @@ def test_existing_output_is_kept_without_overwrite(dataset, output):
     with pytest.raises(OutputError, match="overwrite=true"):
         prepare_dataset(dataset, output, PrepareOptions())
     assert output.read_bytes() == b"precious"
+
+
+def test_returns_to_go_follow_new_rewards(dataset, output, tmp_path):
+    with h5py.File(dataset, "r+") as file:
+        for demo in file["data"].values():
+            demo["rewards"] = np.full(len(demo["actions"]), 0.5, np.float32)
+    prepare_dataset(dataset, tmp_path / "returns.hdf5", PrepareOptions(add_rtgs=True))
+    prepare_dataset(tmp_path / "returns.hdf5", output, PrepareOptions(sparse_reward=True))
+    with h5py.File(output) as file:
+        assert np.array_equal(file["data/demo_0/returns_to_go"], np.ones(len(file["data/demo_0/actions"])))

@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.envs.tabletop import Observer
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.dataset_file import WXYZ_TO_XYZW, reorder_quaternions
 from isaaclab_mimic_ext.files.quaternions import first_columns
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_quat
 from isaaclab_mimic_ext.run.episodes import Output, TrialOutcomes
@@ -194,3 +195,10 @@ def test_annotation_copies_declared_quaternions(tmp_path: Path, is_declared: boo
     before, after = stored(raw)["obs/cube_orientations"], stored(annotated)["obs/cube_orientations"]
     columns = [1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8] if is_declared else list(range(12))
     np.testing.assert_array_equal(after, before[:, columns])
+
+
+def test_declared_quaternions_of_next_obs_are_reordered_too() -> None:
+    leaves = {f"{group}/cubes": np.arange(8.0).reshape(2, 4) for group in ("obs", "next_obs")}
+    reordered = reorder_quaternions(leaves, WXYZ_TO_XYZW, {"cubes": (0,)})
+    assert np.array_equal(reordered["next_obs/cubes"], reordered["obs/cubes"])
+    assert reordered["next_obs/cubes"][0].tolist() == [1, 2, 3, 0]

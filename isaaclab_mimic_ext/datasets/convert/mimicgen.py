@@ -1,9 +1,9 @@
 """Import MimicGen's source files (robomimic's layout with `datagen_info`) to Isaac Lab's annotated layout."""
 
-# T steps of one demo, A action entries, G gripper action entries
+# T steps of one demo
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,23 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.datasets.convert.mimicgen_info import (
+    ANNOTATE_FIRST,
+    GRIPPER,
+    INFO,
+    OBJECTS,
+    POSES,
+    SIGNALS,
+    check_info,
+    columns_of_grippers,
+    eef_names,
+    grippers_by_eef,
+    poses_by_eef,
+)
 from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.grippers import as_entry, change_grippers
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_demos
 
@@ -21,14 +35,11 @@ GRIPPER_SIGNS = ("auto", "keep", "flip")
 SOURCE_STATES = "source_states"
 """Dataset of the source simulator's states. Only the environment of `source_env_args` can read them."""
 
-_INFO = "datagen_info"
-_POSES = {"eef_pose": "eef_pose", "target_pose": "target_eef_pose"}
-"""MimicGen's name -> Isaac Lab's group, which contains one dataset per end effector."""
 _KEPT_ENV_ARGS = ("sim_args", "action", ENTRY)
 """Entries of env_args that are kept. Only files that were exported from Isaac Lab's layout have them."""
 _ROBOSUITE = 1
 """robomimic's number of robosuite's environment type."""
-_ANNOTATE_FIRST = "annotate it first: MimicGen's scripts/prepare_src_dataset.py adds datagen_info in the demos' simulator"
+_TARGET = f"obs/{INFO}"
 
 
 @dataclass(frozen=True)
@@ -36,15 +47,17 @@ class ImportOptions:
     """Options of the import: names in the written file, and the sign of gripper actions.
 
     Attributes:
-        eef_name: name of the end effector.
+        eef_name: name of the only end effector.
         objects, signals: name in the file -> name in the task; other names are kept.
         gripper_sign: `keep`, `flip`, or `auto` (flip gripper actions recorded by robosuite).
+        eef_names: names of several end effectors, in the order of the file's arrays.
     """
 
     eef_name: str = "franka"
     objects: Mapping[str, str] = field(default_factory=dict)
     signals: Mapping[str, str] = field(default_factory=dict)
     gripper_sign: str = "auto"
+    eef_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,7 @@ class Imported:
 
     num_demos: int
     num_steps: int
+    eef_names: tuple[str, ...]
     object_names: tuple[str, ...]
     signal_names: tuple[str, ...]
     gripper_flipped: bool
@@ -72,27 +86,30 @@ def import_mimicgen(
     _check_options(options)
     facts = read_facts(input_file)
     flips = _flips_gripper(facts, options.gripper_sign)
-    objects: tuple[str, ...] = ()
-    signals: tuple[str, ...] = ()
+    names = _Names((), (), ())
     action_dim = 0
+    columns: dict[str, tuple[int, ...]] = {}
 
     def check(part: Path) -> None:
         try:
-            load_source_demos(part, [options.eef_name], objects, signals, action_dim)
+            load_source_demos(part, names.eefs, names.objects, names.signals, action_dim)
         except SourceDataError as error:
             fault = str(error).removeprefix(f"{part}: ")
             raise SourceDataError(f"{input_file}: the converted file is not valid: {fault}") from error
 
     with new_dataset(facts, output_file, compress, overwrite, check) as sink:
         for demo in stream_demos(input_file):
-            names = _info_names(demo)
+            check_info(demo)
             if not sink.num_demos:
-                objects = tuple(_renamed(names["object_poses"], options.objects, "objects"))
-                signals = tuple(_renamed(names["subtask_term_signals"], options.signals, "signals"))
+                names = _names(demo, options)
                 action_dim = demo.leaves["actions"].shape[1]
-            sink.add_demo(demo.name, _leaves(demo, options, flips), _attributes(demo))
-        sink.describe(_file_attributes(facts), _data_attributes(facts, options, objects), facts.masks)
-    return Imported(sink.num_demos, sink.num_steps, objects, signals, flips)
+            grippers = grippers_by_eef(demo, names.eefs)
+            columns = columns_of_grippers(demo, grippers)
+            leaves = _leaves(demo, options, names.eefs, grippers)
+            # Opening and closing are exchanged in every copy of the commands.
+            sink.add_demo(demo.name, change_grippers(leaves, columns, np.negative) if flips else leaves, _attributes(demo))
+        sink.describe(_file_attributes(facts), _data_attributes(facts, names, columns), facts.masks)
+    return Imported(sink.num_demos, sink.num_steps, names.eefs, names.objects, names.signals, flips)
 
 
 def _check_options(options: ImportOptions) -> None:
@@ -102,6 +119,7 @@ def _check_options(options: ImportOptions) -> None:
         )
     for place, names in (
         ("eef_name", [options.eef_name]),
+        ("eef_names", options.eef_names),
         ("rename.objects", options.objects.values()),
         ("rename.signals", options.signals.values()),
     ):
@@ -118,23 +136,22 @@ def _is_robosuite(facts: FileFacts) -> bool:
     return facts.env_args.get("type") == _ROBOSUITE
 
 
-def _info_names(demo: Demo) -> dict[str, list[str]]:
-    """Check that the demo has all required data, and return the names of its objects and signals."""
-    if demo.below("obs/datagen_info"):
-        demo.refuse("obs/datagen_info: the file is already in Isaac Lab's layout; use it without an import")
-    if not demo.below(_INFO):
-        demo.refuse(f"{_INFO}: not found; the file is a plain robomimic file without poses and signals; {_ANNOTATE_FIRST}")
-    for name in (*_POSES, "gripper_action"):
-        if demo.below(f"{_INFO}/{name}"):
-            demo.refuse(f"{_INFO}/{name}: must be a dataset (got a group); files of several end effectors are not supported")
-        if f"{_INFO}/{name}" not in demo.leaves:
-            demo.refuse(f"{_INFO}/{name}: missing, the demo is not fully annotated; {_ANNOTATE_FIRST}")
-    names = {}
-    for name in ("object_poses", "subtask_term_signals"):
-        names[name] = sorted(demo.below(f"{_INFO}/{name}"))
-        if not names[name]:
-            demo.refuse(f"{_INFO}/{name}: missing or empty, the demo is not fully annotated; {_ANNOTATE_FIRST}")
-    return names
+@dataclass(frozen=True)
+class _Names:
+    """Names in the written file."""
+
+    eefs: tuple[str, ...]
+    objects: tuple[str, ...]
+    signals: tuple[str, ...]
+
+
+def _names(demo: Demo, options: ImportOptions) -> _Names:
+    objects, signals = (sorted(demo.below(f"{INFO}/{part}")) for part in (OBJECTS, SIGNALS[0]))
+    return _Names(
+        eef_names(demo, options.eef_names or (options.eef_name,)),
+        tuple(_renamed(objects, options.objects, "objects")),
+        tuple(_renamed(signals, options.signals, "signals")),
+    )
 
 
 def _renamed(names: list[str], mapping: Mapping[str, str], kind: str) -> list[str]:
@@ -149,27 +166,33 @@ def _renamed(names: list[str], mapping: Mapping[str, str], kind: str) -> list[st
     return renamed
 
 
-def _leaves(demo: Demo, options: ImportOptions, flips: bool) -> dict[str, np.ndarray]:
+def _leaves(
+    demo: Demo, options: ImportOptions, eefs: Sequence[str], grippers: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Datasets of the demo in Isaac Lab's layout, path -> (T, ...)."""
-    info = demo.below(_INFO)
-    target = f"obs/{_INFO}"
     leaves = {path: _to_float32(leaf) for path, leaf in demo.leaves.items() if _is_kept(demo, path)}
     leaves |= {_states_path(path): leaf for path, leaf in demo.leaves.items() if path.split("/")[0] == "states"}
-    for name, new_name in _POSES.items():
-        leaves[f"{target}/{new_name}/{options.eef_name}"] = _to_float32(info[name])
-    for name, pose in demo.below(f"{_INFO}/object_poses").items():
-        leaves[f"{target}/object_pose/{options.objects.get(name, name)}"] = _to_float32(pose)
-    for name, signal in demo.below(f"{_INFO}/subtask_term_signals").items():
-        leaves[f"{target}/subtask_term_signals/{options.signals.get(name, name)}"] = _to_bool(demo, name, signal)
+    for part, new_part in POSES.items():
+        poses = poses_by_eef(demo, part, eefs)
+        leaves |= {f"{_TARGET}/{new_part}/{name}": _to_float32(pose) for name, pose in poses.items()}
+    leaves |= {f"{_TARGET}/{GRIPPER}/{name}": _to_float32(values) for name, values in grippers.items()}
+    converted = (*POSES, GRIPPER, OBJECTS, *SIGNALS)
+    for path, leaf in demo.below(INFO).items():
+        part, _, name = path.partition("/")
+        if part == OBJECTS:
+            leaves[f"{_TARGET}/object_pose/{options.objects.get(name, name)}"] = _to_float32(leaf)
+        elif part in SIGNALS:
+            leaves[f"{_TARGET}/{part}/{options.signals.get(name, name)}"] = _to_bool(demo, path, leaf)
+        elif part not in converted:
+            leaves[f"{_TARGET}/{path}"] = _to_float32(leaf)
     if "dones" in leaves:
         leaves["dones"] = leaves["dones"] != 0
-    actions, gripper = _actions(demo, info["gripper_action"], flips)
-    return leaves | {"actions": actions, f"{target}/gripper_action/{options.eef_name}": gripper}
+    return leaves
 
 
 def _is_kept(demo: Demo, path: str) -> bool:
     """Return whether a dataset keeps its path. A dataset without one row per step is written as an attribute instead."""
-    return path.split("/")[0] not in (_INFO, "states") and demo.leaves[path].shape[:1] == (demo.num_steps,)
+    return path.split("/")[0] not in (INFO, "states") and demo.leaves[path].shape[:1] == (demo.num_steps,)
 
 
 def _states_path(path: str) -> str:
@@ -184,27 +207,8 @@ def _to_float32(leaf: np.ndarray) -> np.ndarray:
 
 def _to_bool(demo: Demo, name: str, signal: np.ndarray) -> np.ndarray:
     if signal.size != demo.num_steps or signal.dtype.kind not in "biuf" or not np.isin(signal, (0, 1)).all():
-        demo.refuse(f"{_INFO}/subtask_term_signals/{name}: must have shape (T,) and values 0 and 1; {_ANNOTATE_FIRST}")
+        demo.refuse(f"{INFO}/{name}: must have shape (T,) and values 0 and 1; {ANNOTATE_FIRST}")
     return signal.reshape(demo.num_steps).astype(np.bool_)
-
-
-def _actions(demo: Demo, gripper: np.ndarray, flips: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Actions, shape (T, A), and gripper actions, shape (T, G), float32.
-
-    Isaac Lab's layout has no separate gripper actions: they must be the last G entries of the actions.
-    """
-    actions = _to_float32(demo.leaves["actions"])
-    gripper = _to_float32(gripper.reshape(demo.num_steps, -1))
-    num_entries = gripper.shape[1]
-    if num_entries > actions.shape[1] or not np.allclose(actions[:, -num_entries:], gripper):
-        demo.refuse(
-            f"{_INFO}/gripper_action: differs from the last {num_entries} entries of the actions, which generation reads; "
-            "use demos whose actions end with the gripper actions"
-        )
-    if flips:
-        actions = np.concatenate((actions[:, :-num_entries], -actions[:, -num_entries:]), axis=1)
-        gripper = -gripper
-    return actions, gripper
 
 
 def _attributes(demo: Demo) -> dict[str, Any]:
@@ -222,14 +226,15 @@ def _file_attributes(facts: FileFacts) -> dict[str, Any]:
     return {**facts.attributes, **({"format_version": 1} if _is_robosuite(facts) else {})}
 
 
-def _data_attributes(facts: FileFacts, options: ImportOptions, object_names: tuple[str, ...]) -> dict[str, Any]:
+def _data_attributes(facts: FileFacts, names: _Names, columns: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     env_args: dict[str, Any] = {"env_name": facts.env_args.get("env_name", facts.path.stem), "type": 2}
     kwargs = facts.env_args.get("env_kwargs")
     rate = kwargs.get("control_freq") if isinstance(kwargs, dict) else None
     if isinstance(rate, int | float) and rate > 0:
         env_args["sim_args"] = {"dt": 1.0 / rate, "decimation": 1, "render_interval": 1, "num_envs": 1}
     env_args |= {name: facts.env_args[name] for name in _KEPT_ENV_ARGS if name in facts.env_args}
-    env_args |= {"eef_names": [options.eef_name], "object_names": list(object_names)}
+    env_args |= {"eef_names": list(names.eefs), "object_names": list(names.objects)}
+    env_args |= as_entry(columns) if len(columns) > 1 else {}
     return {
         **{name: value for name, value in facts.data_attributes.items() if name != "env_args"},
         "env_args": json.dumps(env_args),

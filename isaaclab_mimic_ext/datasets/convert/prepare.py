@@ -84,7 +84,8 @@ def prepare_demo(demo: Demo, options: PrepareOptions) -> dict[str, np.ndarray]:
         _crop(demo, leaves, options)
     if options.sparse_reward:
         leaves["rewards"] = _sparse_reward(demo)
-    if options.add_rtgs:
+    # Returns-to-go that the demo has already are sums of the rewards that it had.
+    if options.add_rtgs or (options.sparse_reward and "returns_to_go" in leaves):
         if "rewards" not in leaves:
             demo.refuse("add_rtgs requires a dataset 'rewards'; use sparse_reward=true to create it from the demo's success")
         leaves["returns_to_go"] = returns_to_go(leaves["rewards"])
