@@ -151,11 +151,12 @@ def import_(cfg: config.ImportDatasetCfg) -> Imported:
     Raises:
         UsageError: an option or the file is not valid; no file is written.
     """
-    options = ImportOptions(cfg.eef_name, cfg.rename.objects, cfg.rename.signals, cfg.gripper_sign)
+    options = ImportOptions(cfg.eef_name, cfg.rename.objects, cfg.rename.signals, cfg.gripper_sign, cfg.eef_names)
     done = import_mimicgen(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
     lines = [
         f"Imported {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}",
-        f"Objects: {', '.join(done.object_names)}; signals: {', '.join(done.signal_names)}",
+        f"End effectors: {', '.join(done.eef_names)}; objects: {', '.join(done.object_names)}; "
+        f"signals: {', '.join(done.signal_names)}",
     ]
     if done.gripper_flipped:
         lines.append(
@@ -189,6 +190,13 @@ def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
     done = export_robomimic(cfg.input_file, output, cfg.next_obs, cfg.eef_name, cfg.compress, cfg.overwrite)
     info = "With datagen_info" if done.has_info else "Without datagen_info: the file is not annotated"
     lines = [f"Exported {_size(done.num_demos, done.num_steps)}; saved to {output}", info]
+    if done.num_unknown:
+        lines.append(
+            f"Without rewards in {counted(done.num_unknown, 'demo')}: whether they succeed is not known; "
+            "attribute 'success' of a demo states it"
+        )
+    if done.left_out:
+        lines.append(f"Left out, robomimic's layout does not have them: {', '.join(done.left_out)}")
     print_result(cfg.json, _paths(cfg), done, lines)
 
 

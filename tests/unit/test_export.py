@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext.config import ExportDatasetCfg
 from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
 from isaaclab_mimic_ext.datasets.convert.mimicgen import ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
@@ -17,7 +19,10 @@ from isaaclab_mimic_ext.files.digest import dataset_digest
 from tests import requires
 from tests.builders import EEF_NAME, OBJECT_NAMES, SIGNAL_NAMES, make_source_file
 from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file
+from tests.jobs import command
 from tests.kinematic_sources import read_tree
+
+TWO_ARMS = Path(mimic.__file__).parents[1] / "tasks/two_arm_lift_tray/data/source_demos.hdf5"
 
 
 @pytest.fixture
@@ -123,6 +128,7 @@ def test_file_with_several_end_effectors_requires_eef_name(dataset, output):
             for part in ("eef_pose", "target_eef_pose"):
                 info = demo[f"obs/datagen_info/{part}"]
                 info["left"] = info[EEF_NAME][()] + np.float32(0.0)
+            demo["obs/datagen_info/gripper_action/left"] = demo["actions"][:, -1:]
     with pytest.raises(ConfigError, match=r"several end effectors.*franka, left"):
         export_robomimic(dataset, output)
     with pytest.raises(ConfigError, match=r"'lift' is not an end effector.*did you mean 'left'"):
@@ -179,3 +185,89 @@ def test_exported_file_without_states_of_the_scene_is_valid(dataset, output):
     assert report.is_valid()
     assert {finding.place for finding in report.findings if finding.check == "structure"} >= {"demo_0/initial_state"}
     assert not report.is_valid(strict=True)
+
+
+def test_gripper_of_the_chosen_arm_is_exported(output):
+    for eef_name, column in (("left", 6), ("right", 13)):
+        export_robomimic(TWO_ARMS, output, eef_name=eef_name, overwrite=True)
+        with h5py.File(output) as file:
+            demo = file["data/demo_0"]
+            gripper, actions = demo["datagen_info/gripper_action"][:, 0], demo["actions"][()]
+        assert [index for index in range(14) if np.array_equal(gripper, actions[:, index])] == [column]
+
+
+def test_unknown_gripper_of_one_of_several_arms_is_refused(dataset, output):
+    with h5py.File(dataset, "r+") as file:
+        env_args = json.loads(file["data"].attrs["env_args"])
+        file["data"].attrs["env_args"] = json.dumps(env_args | {"eef_names": ["left", "right"]})
+        for demo in file["data"].values():
+            for part in ("eef_pose", "target_eef_pose"):
+                info = demo[f"obs/datagen_info/{part}"]
+                info["left"] = info[EEF_NAME][()]
+                info.move(EEF_NAME, "right")
+    with pytest.raises(SourceDataError, match=r"demo_0: actions: the entries of the gripper of 'left' are not known"):
+        export_robomimic(dataset, output, eef_name="left")
+
+
+def test_data_that_need_no_conversion_are_kept(tmp_path, output):
+    source = make_mimicgen_file(tmp_path / "square.hdf5")
+    with h5py.File(source, "r+") as file:
+        for demo in file["data"].values():
+            demo["action_dict/gripper"] = demo["actions"][:, -1:]
+            demo["obs/robot/joint"] = demo["actions"][()]
+            demo["next_obs/robot/joint"] = demo["actions"][()]
+    done = export_robomimic(source, output)
+    assert done.has_info
+    assert done.left_out == ()
+    with h5py.File(source) as before, h5py.File(output) as after:
+        for name, demo in after["data"].items():
+            old, new = read_tree(before[f"data/{name}"]), read_tree(demo)
+            renamed = {path.replace("robot/joint", "robot_joint") for path in old}
+            assert set(new) == renamed
+            assert demo["datagen_info"].attrs["env_interface_name"] == "MG_Square"
+        assert json.loads(after["data"].attrs["env_args"])["type"] == 1
+
+
+def test_unknown_success_stays_unknown(tmp_path, output):
+    source = make_mimicgen_file(tmp_path / "square.hdf5")
+    with h5py.File(source, "r+") as file:
+        for demo in file["data"].values():
+            del demo["rewards"], demo["dones"]
+    assert export_robomimic(source, output).num_unknown == 2
+    with h5py.File(output) as file:
+        assert "rewards" not in file["data/demo_0"]
+        assert file["data/demo_0/dones"][-2:].tolist() == [0, 1]
+
+
+def test_data_that_robomimics_layout_lacks_are_named(dataset, output, capsys):
+    with h5py.File(dataset, "r+") as file:
+        for demo in file["data"].values():
+            del demo["initial_state"]
+    command("export", ExportDatasetCfg(format="robomimic", input_file=str(dataset), output_file=str(output)))
+    assert capsys.readouterr().out.splitlines()[-1].endswith(": states")
+    export_robomimic(TWO_ARMS, output, eef_name="left", overwrite=True)
+    done = export_robomimic(TWO_ARMS, output, eef_name="left", overwrite=True)
+    assert done.left_out == ("obs/datagen_info/eef_pose/right", "obs/datagen_info/target_eef_pose/right")
+
+
+def test_start_signals_are_exported_and_imported(dataset, output, tmp_path):
+    with h5py.File(dataset, "r+") as file:
+        for demo in file["data"].values():
+            demo["obs/datagen_info/subtask_start_signals/grasp"] = np.arange(len(demo["actions"])) > 5
+    export_robomimic(dataset, output)
+    import_mimicgen(output, tmp_path / "back.hdf5", ImportOptions(EEF_NAME))
+    with h5py.File(tmp_path / "back.hdf5") as file:
+        signal = file["data/demo_0/obs/datagen_info/subtask_start_signals/grasp"]
+        assert signal.dtype == bool
+        assert int(signal[()].argmax()) == 6
+
+
+def test_declared_quaternions_follow_the_new_names(dataset, output):
+    with h5py.File(dataset, "r+") as file:
+        env_args = json.loads(file["data"].attrs["env_args"])
+        file["data"].attrs["env_args"] = json.dumps(env_args | {"quaternion_columns": {"cubes/orientation": [0]}})
+        for demo in file["data"].values():
+            demo["obs/cubes/orientation"] = np.tile(np.float32([0, 0, 0, 1]), (len(demo["actions"]), 1))
+    export_robomimic(dataset, output)
+    with h5py.File(output) as file:
+        assert json.loads(file["data"].attrs["env_args"])["quaternion_columns"] == {"cubes_orientation": [0]}

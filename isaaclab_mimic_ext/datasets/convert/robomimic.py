@@ -3,8 +3,8 @@
 # T steps of one demo, S columns of its states
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,48 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.convert.mimicgen import SOURCE_STATES
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.grippers import gripper_columns
+from isaaclab_mimic_ext.files.quaternions import ENTRY as QUATERNIONS
 from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_demos
 
 _INFO = "datagen_info"
-_INITIAL = "initial_state"
-_ENV_TYPE = 2
+_INITIAL, _STATES = "initial_state", "states"
+_CREATED_BY_NAME = 2
 """robomimic's number of the environment type that is created by name."""
+_INFO_NAMES = {"object_pose": "object_poses"}
+"""Isaac Lab's name of a group of `datagen_info` -> MimicGen's name; other groups have the same name in both."""
+_OF_ONE_EEF = {"eef_pose": "eef_pose", "target_eef_pose": "target_pose", "gripper_action": "gripper_action"}
+"""Isaac Lab's group with one dataset per end effector -> MimicGen's dataset."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Result of an export: counts, and whether the demos have `datagen_info`."""
+    """Result of an export.
+
+    Attributes:
+        has_info: whether the demos have `datagen_info`.
+        left_out: datasets and groups of the input that the output does not contain in any form.
+        num_unknown: number of demos without `rewards`, because their success is not known.
+    """
 
     num_demos: int
     num_steps: int
     has_info: bool
+    left_out: tuple[str, ...] = ()
+    num_unknown: int = 0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Part of an exported demo.
+
+    Attributes:
+        leaves: its datasets, path -> (T, ...).
+        used: paths of the datasets of the input that they contain.
+    """
+
+    leaves: dict[str, np.ndarray]
+    used: Set[str] = field(default_factory=frozenset)
 
 
 @renamed_arguments(path="input_file", output="output_file")
@@ -40,7 +67,7 @@ def export_robomimic(
     compress: bool = False,
     overwrite: bool = False,
 ) -> Exported:
-    """Convert a dataset demo by demo. Names of demos and masks are kept.
+    """Convert a dataset demo by demo. Names of demos and masks are kept, and all data that need no conversion.
 
     Args:
         next_obs: write `next_obs`, too. Its last row repeats the last row of `obs`: no later observation is recorded.
@@ -52,59 +79,91 @@ def export_robomimic(
         OutputError: the output exists or cannot be written.
     """
     facts = read_facts(input_file)
-    interface = {"env_interface_name": str(facts.env_args.get("env_name", "")), "env_interface_type": "isaaclab"}
     columns: dict[str, int] = {}
-    has_info = False
+    left_out: set[str] = set()
+    has_info, num_unknown = False, 0
     with new_dataset(facts, output_file, compress, overwrite) as sink:
         for demo in stream_demos(input_file):
-            info = _datagen_info(demo, eef_name)
             states, columns = _states(demo)
-            leaves = _leaves(demo, next_obs) | states | info
+            parts = (_kept(demo), _observations(demo, next_obs), states, _datagen_info(demo, eef_name, facts))
+            leaves = _with_ends(demo, {path: leaf for part in parts for path, leaf in part.leaves.items()})
             sink.add_demo(demo.name, leaves, demo.attributes)
-            if info:
+            left_out |= {_group_of(path) for path in demo.leaves.keys() - set().union(*(part.used for part in parts))}
+            num_unknown += "rewards" not in leaves
+            if any(path.startswith(f"{_INFO}/") for path in leaves):
                 has_info = True
-                sink.set_group_attributes(f"{demo.name}/{_INFO}", interface)
+                sink.set_group_attributes(f"{demo.name}/{_INFO}", _interface(demo, facts))
         sink.describe(facts.attributes, _data_attributes(facts, columns), facts.masks)
-    return Exported(sink.num_demos, sink.num_steps, has_info)
+    return Exported(sink.num_demos, sink.num_steps, has_info, tuple(sorted(left_out)), num_unknown)
 
 
-def _leaves(demo: Demo, next_obs: bool) -> dict[str, np.ndarray]:
-    """Actions, rewards, dones and flat observations."""
-    observations = _flat_observations(demo)
-    leaves = {path: leaf for path, leaf in demo.leaves.items() if "/" not in path and path != SOURCE_STATES}
-    leaves |= {f"obs/{name}": leaf for name, leaf in observations.items()}
-    leaves |= {path: leaf for path, leaf in demo.leaves.items() if path.startswith("next_obs/")}
-    if next_obs and not demo.below("next_obs"):
-        leaves |= {f"next_obs/{name}": np.concatenate((leaf[1:], leaf[-1:])) for name, leaf in observations.items()}
+def _group_of(path: str) -> str:
+    """Name of left out data for the report: states by their group, other data by their path."""
+    group = path.partition("/")[0]
+    return group if group in (_INITIAL, _STATES, SOURCE_STATES) else path
+
+
+def _interface(demo: Demo, facts: FileFacts) -> dict[str, Any]:
+    """Attributes of `datagen_info`: those that it has, if the file is in MimicGen's layout."""
+    if demo.below(_INFO):
+        return {name: value for name, value in demo.attributes.items() if name.startswith("env_interface_")}
+    return {"env_interface_name": str(facts.env_args.get("env_name", "")), "env_interface_type": "isaaclab"}
+
+
+def _kept(demo: Demo) -> _Part:
+    """Datasets that need no conversion. A group `states` is converted, a dataset `states` is robomimic's own."""
+    converted = ("obs", "next_obs", _INITIAL, SOURCE_STATES)
+    leaves = {
+        path: leaf
+        for path, leaf in demo.leaves.items()
+        if path.split("/")[0] not in converted and not path.startswith(f"{_STATES}/")
+    }
+    return _Part(leaves, leaves.keys())
+
+
+def _with_ends(demo: Demo, leaves: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Add missing `rewards` and `dones`. A successful demo has reward 1 in its last step; unknown success stays unknown."""
     is_last = np.arange(1, demo.num_steps + 1) == demo.num_steps
-    # Files written by Isaac Lab have neither rewards nor dones. A successful demo has reward 1 in its last step.
-    leaves.setdefault("rewards", (is_last & bool(demo.success)).astype(np.float32))
-    leaves.setdefault("dones", is_last)
-    leaves["dones"] = leaves["dones"].astype(np.int64)
+    if demo.success is not None:
+        leaves.setdefault("rewards", (is_last & demo.success).astype(np.float32))
+    leaves["dones"] = leaves.get("dones", is_last).astype(np.int64)
     return leaves
 
 
-def _flat_observations(demo: Demo) -> dict[str, np.ndarray]:
-    """Observations, name -> (T, ...). robomimic does not read groups of observations: `a/b` is renamed to `a_b`."""
+def _observations(demo: Demo, next_obs: bool) -> _Part:
+    """Observations, and those after each step, as flat groups: robomimic does not read groups of observations."""
+    flat = {group: _flat_observations(demo, group) for group in ("obs", "next_obs")}
+    used = {f"{group}/{path}" for group in flat for path in demo.below(group) if not path.startswith(f"{_INFO}/")}
+    if next_obs and not flat["next_obs"]:
+        flat["next_obs"] = {name: np.concatenate((leaf[1:], leaf[-1:])) for name, leaf in flat["obs"].items()}
+    return _Part({f"{group}/{name}": leaf for group, leaves in flat.items() for name, leaf in leaves.items()}, used)
+
+
+def _flat_observations(demo: Demo, group: str) -> dict[str, np.ndarray]:
+    """Observations, name -> (T, ...); `a/b` is renamed to `a_b`."""
     observations: dict[str, np.ndarray] = {}
-    for path, leaf in demo.below("obs").items():
-        name = path.replace("/", "_")
+    for path, leaf in demo.below(group).items():
+        name = _flat_name(path)
         if path.startswith(f"{_INFO}/"):
             continue
         if name in observations:
-            demo.refuse(f"obs/{path}: would be renamed to '{name}', which already exists; rename one of the two")
+            demo.refuse(f"{group}/{path}: would be renamed to '{name}', which already exists; rename one of the two")
         observations[name] = leaf
     return observations
 
 
-def _states(demo: Demo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def _flat_name(path: str) -> str:
+    return path.replace("/", "_")
+
+
+def _states(demo: Demo) -> tuple[_Part, dict[str, int]]:
     """States before each action, as in robomimic's layout, `states` (T, S) float32, and the width of each state by path."""
     source = {path: leaf for path, leaf in demo.leaves.items() if path.split("/")[0] == SOURCE_STATES}
     if source:
-        return {"states" + path.removeprefix(SOURCE_STATES): leaf for path, leaf in source.items()}, {}
-    first, after = demo.below(_INITIAL), demo.below("states")
+        return _Part({_STATES + path.removeprefix(SOURCE_STATES): leaf for path, leaf in source.items()}, source.keys()), {}
+    first, after = demo.below(_INITIAL), demo.below(_STATES)
     if not after or set(first) != set(after):
-        return {}, {}
+        return _Part({}), {}
     for path, leaf in first.items():
         if leaf.shape != (1, *after[path].shape[1:]):
             expected = (1, *after[path].shape[1:])
@@ -112,25 +171,45 @@ def _states(demo: Demo) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     # In Isaac Lab's layout, states[t] is the state after step t.
     before = {path: np.concatenate((first[path], after[path][:-1])).reshape(demo.num_steps, -1) for path in sorted(after)}
     widths = {path: leaf.shape[1] for path, leaf in before.items()}
-    return {"states": np.concatenate(list(before.values()), axis=1).astype(np.float32)}, widths
+    used = {f"{group}/{path}" for group in (_INITIAL, _STATES) for path in after}
+    return _Part({_STATES: np.concatenate(list(before.values()), axis=1).astype(np.float32)}, used), widths
 
 
-def _datagen_info(demo: Demo, eef_name: str | None) -> dict[str, np.ndarray]:
+def _datagen_info(demo: Demo, eef_name: str | None, facts: FileFacts) -> _Part:
     """MimicGen's `datagen_info`, path -> (T, ...); empty if the demo is not annotated."""
+    info = demo.below(f"obs/{_INFO}")
     targets = demo.below(f"obs/{_INFO}/target_eef_pose")
     if not targets:
-        return {}
+        return _Part({})
     name = _eef(demo, targets, eef_name)
-    poses = demo.below(f"obs/{_INFO}/eef_pose")
-    if name not in poses:
+    if f"eef_pose/{name}" not in info:
         demo.refuse(f"obs/{_INFO}/eef_pose: end effector '{name}' not found; annotate the file again")
-    gripper = demo.below(f"obs/{_INFO}/gripper_action").get(name, demo.leaves["actions"][:, -1:])
-    info = {"eef_pose": poses[name], "target_pose": targets[name], "gripper_action": gripper}
-    info |= {f"object_poses/{key}": leaf for key, leaf in demo.below(f"obs/{_INFO}/object_pose").items()}
-    # MimicGen subtracts rows of signals, which numpy does not allow for booleans.
-    signals = demo.below(f"obs/{_INFO}/subtask_term_signals")
-    info |= {f"subtask_term_signals/{key}": leaf.astype(np.int64) for key, leaf in signals.items()}
-    return {f"{_INFO}/{key}": leaf for key, leaf in info.items()}
+    leaves = {"gripper_action": _gripper_action(demo, name, facts)} if f"gripper_action/{name}" not in info else {}
+    used = set()
+    for path, leaf in info.items():
+        part, _, rest = path.partition("/")
+        if part in _OF_ONE_EEF and rest != name:
+            continue
+        # MimicGen subtracts rows of signals, which numpy does not allow for booleans.
+        values = leaf.astype(np.int64) if part.startswith("subtask_") else leaf
+        leaves[_OF_ONE_EEF[part] if part in _OF_ONE_EEF else f"{_INFO_NAMES.get(part, part)}/{rest}".rstrip("/")] = values
+        used.add(f"obs/{_INFO}/{path}")
+    return _Part({f"{_INFO}/{path}": leaf for path, leaf in leaves.items()}, used)
+
+
+def _gripper_action(demo: Demo, eef_name: str, facts: FileFacts) -> np.ndarray:
+    """Entries of the actions that command the gripper of an end effector, (T, G)."""
+    actions = demo.leaves["actions"]
+    columns = gripper_columns(facts.env_args, actions.shape[1])
+    found = columns.get(eef_name) or columns.get("")
+    if found is None and len(demo.below(f"obs/{_INFO}/target_eef_pose")) == 1:
+        found = (actions.shape[1] - 1,)
+    if found is None:
+        demo.refuse(
+            f"actions: the entries of the gripper of '{eef_name}' are not known; add `{_INFO}/gripper_action/{eef_name}` to "
+            f"obs, or 'gripper_columns' to env_args"
+        )
+    return actions[:, list(found)]
 
 
 def _eef(demo: Demo, poses: Mapping[str, np.ndarray], eef_name: str | None) -> str:
@@ -144,6 +223,9 @@ def _eef(demo: Demo, poses: Mapping[str, np.ndarray], eef_name: str | None) -> s
 
 
 def _data_attributes(facts: FileFacts, columns: Mapping[str, int]) -> dict[str, Any]:
-    env_args = {"env_kwargs": {}, **facts.env_args, "type": _ENV_TYPE}
+    """Attributes of `data`. A file in robomimic's layout keeps its type of environment."""
+    env_args = {"env_kwargs": {}, "type": _CREATED_BY_NAME, **facts.env_args}
+    if quaternions := facts.env_args.get(QUATERNIONS):
+        env_args[QUATERNIONS] = {_flat_name(path): first for path, first in quaternions.items()}
     attributes = {**facts.data_attributes, "env_args": json.dumps(env_args)}
     return attributes | ({"states_columns": json.dumps(columns)} if columns else {})
