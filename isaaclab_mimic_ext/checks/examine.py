@@ -24,7 +24,8 @@ from isaaclab_mimic_ext.envs.events import PlacementSampler
 from isaaclab_mimic_ext.envs.factory import make_env, task_config
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
-from isaaclab_mimic_ext.files.hdf5 import DAMAGE, demo_names, open_hdf5
+from isaaclab_mimic_ext.files.faults import DAMAGE
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws

@@ -13,7 +13,8 @@ from isaaclab_mimic_ext.datasets.findings import Findings
 from isaaclab_mimic_ext.demos.source import MAX_STEPS
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.digest import check_demo_digest
-from isaaclab_mimic_ext.files.hdf5 import DAMAGE, datasets_below
+from isaaclab_mimic_ext.files.faults import DAMAGE
+from isaaclab_mimic_ext.files.hdf5 import datasets_below
 
 MAX_BYTES = 2**32
 """Size above which a dataset of one demo is reported as damaged [bytes]."""

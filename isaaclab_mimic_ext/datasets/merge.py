@@ -1,7 +1,6 @@
 """Merge datasets with HDF5's copy function: stored chunks are copied without decompression, memory is bounded."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,8 +15,8 @@ from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import LONG, copy_long_attributes, set_attribute, set_attributes
 from isaaclab_mimic_ext.files.dataset_file import fixed
+from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.hdf5 import (
-    DAMAGE,
     DEMOS_PER_OPENING,
     check_objects_below,
     datasets_below,
@@ -26,6 +25,7 @@ from isaaclab_mimic_ext.files.hdf5 import (
     plain_value,
     text_of,
 )
+from isaaclab_mimic_ext.files.opening import open_file, open_with
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
@@ -186,7 +186,7 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
 
 def _create(part: Path, first: FileFacts) -> None:
     # No data are removed from the file: HDF5 need not track free space.
-    with h5py.File(part, "w", fs_strategy="aggregate") as file:
+    with open_file(part, "w", fs_strategy="aggregate") as file:
         set_attributes(file, first.attributes)
         file.create_group("data")
 
@@ -195,7 +195,7 @@ def _copy_demos(source: _Input, part: Path, on_progress: Callable[[int], None]) 
     """Copy all demos of one file into `part` and return their total number of steps."""
     names, num_steps, label = source.names, 0, _label(source.facts.path)
     for start in range(0, len(names), DEMOS_PER_OPENING):
-        with h5py.File(source.facts.path, "r") as file, _open_to_append(part) as target:
+        with open_file(source.facts.path) as file, _open_to_append(part) as target:
             limit_cache(file)
             old, new = file["data"], target["data"]
             for index, name in enumerate(names[start : start + DEMOS_PER_OPENING], start):
@@ -216,7 +216,7 @@ def _open_to_append(path: Path) -> Iterator[h5py.File]:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_meta_block_size(_METADATA_BLOCK)
-    with h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDWR, access)) as file:
+    with open_with(path, access) as file:
         limit_cache(file, _APPEND_CACHE)
         yield file
 
@@ -302,7 +302,7 @@ def _write_attributes_and_masks(
     if source_names:
         computed["source_demo_names"] = source_names
     computed["merged_from"] = fixed(json.dumps([_provenance(each, shared) for each in inputs]))
-    with h5py.File(part, "r+") as file:
+    with open_file(part, "r+") as file:
         for name, value in {"env_args": every[0].get("env_args"), **shared, **computed}.items():
             if value is not None:
                 set_attribute(file["data"], name, value)

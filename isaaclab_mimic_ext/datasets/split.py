@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5, text_of
+from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
@@ -70,7 +71,7 @@ def split_dataset(input_file: str | Path, ratio: float = 0.8, seed: int = 1, by_
         train, valid = draw_split(names, ratio, seed)
     _check_free_space(Path(input_file))
     try:
-        with h5py.File(input_file, "r+") as file:
+        with open_file(input_file, "r+") as file:
             replaced = _write_masks(file, {"train": train, "valid": valid})
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise unwritable(Path(input_file), error, remedy="check permissions and disk space", kind=OutputError) from error

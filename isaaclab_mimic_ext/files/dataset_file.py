@@ -17,6 +17,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.attributes import set_attribute
 from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets, set_attributes
+from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
 from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, publish, remove_folders, sync
 
@@ -60,7 +61,7 @@ class DatasetFile:
         self._created = create_folder(path.parent)
         # Objects are never deleted from the file, so HDF5 does not need to keep its list of free space in memory.
         try:
-            self._file = h5py.File(self.part_path, "w", fs_strategy="aggregate", meta_block_size=METADATA_BLOCK_BYTES)
+            self._file = open_file(self.part_path, "w", fs_strategy="aggregate", meta_block_size=METADATA_BLOCK_BYTES)
         except OSError:
             self.part_path.unlink(missing_ok=True)
             remove_folders(self._created)
@@ -116,7 +117,7 @@ class DatasetFile:
     def _finished_demos(self) -> tuple[h5py.Group | None, dict[int, str]]:
         """Group `data` of the finished file (None if there is none), and the names of its demos by trial."""
         if self._finished is None:
-            data = h5py.File(self.path, "r")["data"] if self.path.exists() else None
+            data = open_file(self.path)["data"] if self.path.exists() else None
             self._finished = data, {int(demo.attrs["trial"]): name for name, demo in (data or {}).items()}
         return self._finished
 

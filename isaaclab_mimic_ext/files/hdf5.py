@@ -13,11 +13,11 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
+from isaaclab_mimic_ext.files.faults import DAMAGE, UNFINISHED, fault_of
+from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.writing import part_path, store_path
 
-DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
-"""Errors that h5py raises for damaged files; which one depends on the place of the damage."""
 DEMOS_PER_OPENING = 500
 """Number of demos after which a file is opened again: HDF5 keeps memory for each object it read until the file is closed."""
 NEWEST_FORMAT = 1
@@ -29,10 +29,6 @@ _METADATA_CACHE_BYTES = 128 * 2**10
 """Size of HDF5's metadata cache [bytes]. The default of 32 MB is slower, and takes hundreds of MB with its overhead."""
 
 
-_UNFINISHED = "it is being written, or its run was killed; wait, or finish the run with resume=true"
-"""Remedy for a file without its final name."""
-
-
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """Open a file for reading. Errors of h5py within the block become errors that name the file.
@@ -40,11 +36,11 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     HDF5 may crash or hang on a file whose global heaps are damaged. Only `validate_dataset` detects such files.
 
     Raises:
-        SourceDataError: the file is missing, damaged, or not an HDF5 file.
+        SourceDataError: the file is missing, damaged, or not an HDF5 file; or another program writes it.
     """
     path = Path(path)
     check_is_file(path)
-    with damage_errors(path), h5py.File(path, "r") as file:
+    with damage_errors(path), open_file(path) as file:
         limit_cache(file)
         yield file
 
@@ -61,8 +57,7 @@ def damage_errors(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise SourceDataError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
     except DAMAGE as error:
-        remedy = _UNFINISHED if path.suffix == part_path(path).suffix else "copy or create the file again"
-        raise SourceDataError(f"{path}: {_reason(path)} ({_one_line(error)}); {remedy}") from error
+        raise SourceDataError(f"{path}: {fault_of(path, error)}") from error
 
 
 def check_is_file(path: Path) -> None:
@@ -78,7 +73,7 @@ def check_is_file(path: Path) -> None:
                 "`mimic record` and resume=true"
             )
         if (part := part_path(path)).exists():
-            raise SourceDataError(f"{path}: not found, but {part.name} exists; {_UNFINISHED}")
+            raise SourceDataError(f"{path}: not found, but {part.name} exists; {UNFINISHED}")
         raise SourceDataError(f"{path}: not found; use the path of an existing HDF5 file")
     if path.is_dir():
         raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")
@@ -232,17 +227,3 @@ def plain_value(value: Any) -> Any:
         except ValueError:
             return value
     return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def _reason(path: Path) -> str:
-    try:
-        if h5py.is_hdf5(path):
-            return "the file is damaged or incomplete"
-    except DAMAGE:
-        pass
-    return "is not an HDF5 file, or is truncated"
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."

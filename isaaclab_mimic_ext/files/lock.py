@@ -1,7 +1,7 @@
 """Lock a folder or a file so that only one process at a time works on it."""
 
-import errno
 import fcntl
+import logging
 import os
 import re
 import socket
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.files.lock_errors import HELD, NO_LOCKS
 from isaaclab_mimic_ext.files.writing import write_errors
+
+log = logging.getLogger(__name__)
 
 _LIVE_HOLDER_TIMEOUT = 0.2
 """Time to wait for a running process that holds the lock: the process may only be checking the lock [s]."""
@@ -55,17 +58,21 @@ class FolderLock:
             os.close(lock)  # The last holder deleted this file while this process waited for the lock.
         try:
             os.ftruncate(lock, 0)
-            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            os.write(lock, f"{_this_process()}\n".encode())
             yield lock
         except Exception:
-            self._delete()
+            self._release(lock)
             raise
         else:
-            self._delete()
+            self._release(lock)
         finally:
             os.close(lock)
 
-    def _delete(self) -> None:
+    def _release(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.ftruncate(lock, 0)  # Without locks, the name of the process is the lock.
         if self.file is not None:
             self.path.unlink(missing_ok=True)
 
@@ -109,12 +116,14 @@ class FolderLock:
             try:
                 return fcntl.flock(lock, kind | fcntl.LOCK_NB)
             except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                if error.errno in NO_LOCKS:
+                    return self._check_holder(lock)
+                if error.errno not in HELD:
                     raise OutputError(
                         f"{self._field}: {self.path} cannot be locked: {error.strerror}; use an {self._field} on another "
                         "disk"
                     ) from error
-                holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
+                holder = _holder(lock) or "another process"
                 # A child of a killed holder may still be closing its files.
                 timeout = self.dead_holder_timeout if _is_dead(holder) else _LIVE_HOLDER_TIMEOUT
                 if time.monotonic() - start > timeout:
@@ -123,6 +132,24 @@ class FolderLock:
                         f"has ended, or use another {self._field}"
                     ) from error
             time.sleep(_POLL_PERIOD)
+
+    def _check_holder(self, lock: int) -> None:
+        """Check, on a file system without locks, that the process named in the lock file has ended."""
+        holder = _holder(lock)
+        if holder and holder != _this_process() and not _is_dead(holder):
+            raise OutputError(
+                f"{self._field}: {self.file or self.path.parent} may be in use by {holder}{self.note}, and this file system "
+                f"has no locks; if that process has ended, delete {self.path}"
+            )
+        log.warning("%s: this file system has no locks; start only one process for it", self.file or self.path.parent)
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _holder(lock: int) -> str:
+    return os.pread(lock, 200, 0).decode(errors="replace").strip()
 
 
 def _is_dead(holder: str) -> bool:

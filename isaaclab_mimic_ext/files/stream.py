@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.files.dataset_file import DIGEST, fixed, leaves_digest
 from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
 from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5
+from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 from isaaclab_mimic_ext.progress import phase
 
@@ -147,7 +148,7 @@ def new_dataset(
         created_folder(output.parent, "output_file", kind=OutputError),
         replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part,
     ):
-        with h5py.File(part, "w", meta_block_size=METADATA_BLOCK_BYTES) as file:
+        with open_file(part, "w", meta_block_size=METADATA_BLOCK_BYTES) as file:
             yield DatasetSink(file, "gzip" if compress else "none", len(facts.demo_names))
         if check is not None:
             check(part)

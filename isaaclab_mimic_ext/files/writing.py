@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.errors import MimicError, OutputError, RecorderError
+from isaaclab_mimic_ext.files.lock_errors import is_held
 
 HDF5_ERRORS: tuple[type[Exception], ...] = (OSError, RuntimeError)
 """Errors that h5py and torch raise if the disk is full."""
@@ -53,6 +54,8 @@ def unwritable(
     place = f"{field}: " if field else ""
     blocking = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
     reason = _reason(error) if blocking is None else f"{blocking} is a file, not a folder"
+    if is_held(error):
+        reason, remedy = "another program has it open", "close it there (in a notebook: `file.close()`), or wait"
     if "object header message is too large" in str(error):
         reason, remedy = "an attribute is longer than the 64 kB that HDF5 allows", "shorten the attributes of the input"
     return kind(f"{place}{path} cannot be written: {reason}; {remedy}")

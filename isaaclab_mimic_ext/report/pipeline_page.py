@@ -8,8 +8,9 @@ from typing import Any
 
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
-from isaaclab_mimic_ext.files.hdf5 import DAMAGE, demo_names, open_hdf5
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.learn.results import wilson_interval
 from isaaclab_mimic_ext.learn.trainer import read_metrics

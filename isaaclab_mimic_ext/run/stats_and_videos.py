@@ -8,6 +8,7 @@ from pathlib import Path
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.folder import log_file
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.run.result import RunResult
@@ -82,11 +83,9 @@ def draw_run(folder: RunFolder, task: Task, num_demos: int) -> None:
 
 
 def _num_demos(path: Path) -> int:
-    import h5py
-
     if not path.exists():
         return 0
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         return len(file["data"])
 
 

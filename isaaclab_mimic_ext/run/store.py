@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.files.lock_errors import has_locks
 from isaaclab_mimic_ext.run.row_bytes import to_bytes, to_rows
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
@@ -112,7 +113,7 @@ class RunStore:
         if read_only:
             self._database = _connect_to_read(Path(path))
             return
-        self._database = sqlite3.connect(path)
+        self._database = _connect(path)
         self._database.executescript("PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         if not self._database.execute("SELECT name FROM sqlite_master").fetchall():
             self._database.executescript(_SCHEMA)
@@ -268,8 +269,21 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     # While no process writes, these files do not exist, and `immutable` does not create them. Otherwise the connection must
     # be able to write: the last connection that is closed transfers them to the database.
     mode = "mode=rw" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+    database = _connect(path, mode)
     database.execute("PRAGMA query_only = ON")
+    return database
+
+
+def _connect(path: Path | str, mode: str = "mode=rwc") -> sqlite3.Connection:
+    """Connect to a database; on a file system without locks, as the only process that uses it."""
+    if path == IN_MEMORY:
+        return sqlite3.connect(path)
+    uri = f"{Path(path).absolute().as_uri()}?{mode}"
+    if "immutable" in mode or has_locks(Path(path).absolute().parent):
+        return sqlite3.connect(uri, uri=True)
+    database = sqlite3.connect(f"{uri}&nolock=1", uri=True)
+    # Without locks, the journal of SQLite requires that no second process reads.
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
     return database
 
 

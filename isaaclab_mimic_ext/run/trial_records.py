@@ -131,6 +131,10 @@ def read_records(store_path: Path, num_trials: int | None = None) -> RunRecords:
         facts, found = _read(store_path)
         if "trials" in facts:
             return _arrays(facts, [record for record in found if num_trials is None or record.trial < num_trials])
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise SourceDataError(f"{store_path}: cannot be read: {error}; check permissions, and other programs") from error
+        raise SourceDataError(f"{store_path}: is damaged ({error}); generate again") from error
     except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
         raise SourceDataError(f"{store_path}: is damaged ({error}); generate again") from error
     raise SourceDataError(f"{store_path}: must contain a run that has started; generate first")
