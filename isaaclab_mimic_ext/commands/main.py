@@ -21,6 +21,8 @@ USAGE_ERROR = 2
 _OWN_FOLDER = {"output_dir": "datasets/demo", "resume": "true"}
 DEMO = {"task": "desktop_organizer", "num_envs": "100", "headless": "true", **_OWN_FOLDER}
 """Default arguments of `mimic demo`. A second demo returns the result of the first one."""
+ROBOMIMIC = "robomimic"
+"""Verb whose arguments are the name and the arguments of one of robomimic's programs."""
 
 
 def record(cfg: "config.RecordDemosCfg") -> None:
@@ -198,8 +200,13 @@ def main() -> NoReturn:
 
         _print_and_exit(__version__, 0)
     name = words[0]
+    if name == ROBOMIMIC:
+        from isaaclab_mimic_ext.commands import robomimic
+
+        sys.exit(robomimic.main(words[1:]))
     if name not in VERBS:
-        print(f"UsageError: '{name}' is not a verb of mimic; {choices(name, VERBS)}; see mimic --help", file=sys.stderr)
+        names = [*VERBS, ROBOMIMIC]
+        print(f"UsageError: '{name}' is not a verb of mimic; {choices(name, names)}; see mimic --help", file=sys.stderr)
         sys.exit(USAGE_ERROR)
     verb = VERBS[name]
     if verb.defaults and "--help" in words:
@@ -246,6 +253,7 @@ def help_text() -> str:
     """Return the text of `mimic --help`, with one line per verb."""
     width = max(map(len, VERBS))
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    lines.append(f"  {ROBOMIMIC:<{width}}  Run one of robomimic's own programs on a dataset")
     return "\n".join(
         (
             "usage: mimic <verb> [field=value ...]",

@@ -92,7 +92,7 @@ def _read_affine(scale: Any, offset: Any) -> Affine:
 
 FORMAT_VERSION = 1
 
-_FACTS_KEY = "isaaclab_mimic_ext"
+FACTS_KEY = "isaaclab_mimic_ext"
 """Key of our entries in a checkpoint; robomimic ignores it."""
 _REQUIRED_KEYS = ("model", "config", "algo_name", "shape_metadata", "env_metadata")
 
@@ -150,7 +150,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
-    facts = content.get(_FACTS_KEY, {})
+    facts = content.get(FACTS_KEY, {})
     if facts.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
         raise SourceDataError(
             f"checkpoint: {path}: format_version must be <= {FORMAT_VERSION} (got {facts['format_version']}); update "
@@ -218,7 +218,7 @@ def save_checkpoint(path: Path, content: Mapping[str, Any], facts: Mapping[str, 
         RecorderError: the file cannot be written.
     """
     with replacing(path, remedy="free some space and resume with resume=true", errors=HDF5_ERRORS) as part:
-        torch.save({**content, _FACTS_KEY: {"format_version": FORMAT_VERSION, **facts}}, part)
+        torch.save({**content, FACTS_KEY: {"format_version": FORMAT_VERSION, **facts}}, part)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Adapter for robomimic 0.3, 0.4 and 0.5. Only this module and `bc_chunk` import robomimic."""
+"""Adapter for robomimic 0.3, 0.4 and 0.5. Only this module, `bc_chunk` and `robomimic_env` import robomimic."""
 
 # B sequences per batch, T steps per sequence, A action entries, L layers, H hidden units of a recurrent network
 
@@ -26,7 +26,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 _MISSING = (
     "robomimic: not found; install with `make train-env`, or in your own environment with `pip install matplotlib pillow "
-    "six tensorboardX termcolor tqdm` and `pip install --no-deps robomimic torchvision`"
+    "psutil six tensorboardX termcolor tqdm` and `pip install --no-deps robomimic torchvision`"
 )
 _NO_SCHEDULE = "multistep"
 """robomimic's default scheduler; without epochs the learning rate is constant."""

@@ -5,12 +5,14 @@
 import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.config.recorded_task import recorded_dirs, recorded_preset
 from isaaclab_mimic_ext.datasets.convert.mimicgen import SOURCE_STATES
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo
@@ -143,7 +145,7 @@ def _flat_observations(demo: Demo, group: str) -> dict[str, np.ndarray]:
     """Observations, name -> (T, ...); `a/b` is renamed to `a_b`."""
     observations: dict[str, np.ndarray] = {}
     for path, leaf in demo.below(group).items():
-        name = _flat_name(path)
+        name = flat_observation_name(path)
         if path.startswith(f"{_INFO}/"):
             continue
         if name in observations:
@@ -152,7 +154,8 @@ def _flat_observations(demo: Demo, group: str) -> dict[str, np.ndarray]:
     return observations
 
 
-def _flat_name(path: str) -> str:
+def flat_observation_name(path: str) -> str:
+    """Name of an observation in robomimic's layout, from its path below `obs`: `a/b` is `a_b`. Groups are not read there."""
     return path.replace("/", "_")
 
 
@@ -224,8 +227,17 @@ def _eef(demo: Demo, poses: Mapping[str, np.ndarray], eef_name: str | None) -> s
 
 def _data_attributes(facts: FileFacts, columns: Mapping[str, int]) -> dict[str, Any]:
     """Attributes of `data`. A file in robomimic's layout keeps its type of environment."""
-    env_args = {"env_kwargs": {}, "type": _CREATED_BY_NAME, **facts.env_args}
+    env_args = {"type": _CREATED_BY_NAME, **robomimic_env(facts.env_args), **facts.env_args}
     if quaternions := facts.env_args.get(QUATERNIONS):
-        env_args[QUATERNIONS] = {_flat_name(path): first for path, first in quaternions.items()}
+        env_args[QUATERNIONS] = {flat_observation_name(path): first for path, first in quaternions.items()}
     attributes = {**facts.data_attributes, "env_args": json.dumps(env_args)}
     return attributes | ({"states_columns": json.dumps(columns)} if columns else {})
+
+
+def robomimic_env(env_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries of `env_args` with which robomimic creates the env of a task of this package (`learn/robomimic_env.py`)."""
+    preset = recorded_preset(env_args)
+    if preset is None:
+        return {"env_kwargs": {}}
+    kwargs = {"preset": preset, "engine": env_args["engine"], "task_dirs": [str(path) for path in recorded_dirs(env_args)]}
+    return {"env_version": version("isaaclab-mimic-ext"), "env_kwargs": kwargs}
