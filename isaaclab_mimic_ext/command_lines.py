@@ -10,8 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-_PATH_FIELDS = re.compile(r"(checkpoint|dataset|\w+_(file|dir)|sim\.robot_usd)=(?P<path>[^\[{'\"$]+)", re.DOTALL)
+_PATH_FIELDS = re.compile(r"(checkpoint|dataset|\w+_(file|dir)|sim\.robot_usd)=(?P<path>[^\[{$]+)", re.DOTALL)
 """Override of a field whose value is a path."""
+_NOT_TEXT = re.compile(r"null|true|false|[+-]?(\d[\d_]*)?\.?(\d[\d_]*)?(e[+-]?\d[\d_]*)?|[+-]?(inf|nan)", re.IGNORECASE)
+"""Text that Hydra's grammar reads as a number, a truth value or null."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ def _config_dir_flags() -> list[str]:
 
 def _with_absolute_path(word: str) -> str:
     match = _PATH_FIELDS.fullmatch(word)
-    return word if match is None else f"{match[1]}={quoted(str(Path(match['path']).absolute()))}"
+    return word if match is None else f"{match[1]}={quoted(str(Path(unquoted(match['path'])).absolute()))}"
 
 
 def _value_text(value: Any) -> str:
@@ -92,8 +94,17 @@ def _value_text(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Quote a value for Hydra's grammar, if it contains characters such as spaces, '=' and brackets."""
-    return text if re.fullmatch(r"[A-Za-z0-9_./:-]+", text) else in_quotes(text)
+    """Quote a text for Hydra's grammar, if it contains characters such as spaces and '=', or would be read as a number."""
+    is_plain = re.fullmatch(r"[A-Za-z0-9_./:-]+", text) and not _NOT_TEXT.fullmatch(text)
+    return text if is_plain else in_quotes(text)
+
+
+def unquoted(text: str) -> str:
+    """Return the text of a value in Hydra's grammar, with or without quotes."""
+    if len(text) < 2 or text[0] not in "'\"" or text[-1] != text[0]:
+        return text
+    inner = re.sub(rf"(\\+){text[0]}", lambda found: "\\" * (len(found[1]) // 2) + text[0], text[1:-1])
+    return re.sub(r"\\+\Z", lambda found: "\\" * (len(found[0]) // 2), inner)
 
 
 def in_quotes(text: str) -> str:

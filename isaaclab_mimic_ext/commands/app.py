@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from isaaclab_mimic_ext import __version__, command_lines
 from isaaclab_mimic_ext.command_lines import in_quotes
 from isaaclab_mimic_ext.commands.inputs import check_inputs
-from isaaclab_mimic_ext.commands.launch import is_multirun, prepare_sweep, registered_fields, start_engine
+from isaaclab_mimic_ext.commands.launch import prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
-from isaaclab_mimic_ext.commands.overrides import translate
+from isaaclab_mimic_ext.commands.overrides import is_multirun, translate
 from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files
 from isaaclab_mimic_ext.commands.resumed import words_of_resumed
 from isaaclab_mimic_ext.commands.signals import Terminated, end_by_sigterm, raising_terminated

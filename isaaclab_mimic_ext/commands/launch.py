@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from isaaclab_mimic_ext.command_lines import in_quotes, isaaclab_launcher
-from isaaclab_mimic_ext.commands.overrides import selected_engines
+from isaaclab_mimic_ext.commands.overrides import is_multirun, selected_engines
 from isaaclab_mimic_ext.config import SimCfg, TaskRef
 from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.hydra import REGISTERED_GROUP, conf_dir
@@ -52,14 +52,6 @@ def registered_fields(script: str, schema: type, argv: Sequence[str], config_dir
     from isaaclab_mimic_ext.envs.isaaclab import make
 
     return make.registered_fields(OmegaConf.select(composed, "task.id", throw_on_missing=False) or "", sim)
-
-
-def is_multirun(argv: Sequence[str]) -> bool:
-    """Return whether the command line starts a sweep, judged by its words without composing a configuration."""
-    if "hydra.mode=RUN" in argv or set(argv) & {"--run", "-r"}:
-        return False
-    sweeps = (word.startswith(("+sweep=", "hydra.mode=MULTIRUN")) for word in argv)
-    return any(sweeps) or bool(set(argv) & {"--multirun", "-m"})
 
 
 def prepare_sweep(argv: list[str]) -> None:

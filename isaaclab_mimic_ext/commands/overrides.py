@@ -1,7 +1,7 @@
 """Translation of the command line into Hydra overrides: flags as in Isaac Lab's scripts, and short names of fields."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import chain
@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from isaaclab_mimic_ext.command_lines import in_quotes, quoted
+from isaaclab_mimic_ext.commands.text_values import QUOTES, text_value
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
 from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name, warn_deprecated
 from isaaclab_mimic_ext.config.flags import OPTIONS, SHORT, SWITCHES
@@ -64,20 +65,20 @@ def translate(argv: list[str], schema: type) -> list[str]:
         SimulatorUnavailable: a flag is for Isaac Lab's launcher, which is not installed.
     """
     given: dict[str, str] = {}
-    result = []
+    result: list[str] = []
+    is_sweep = is_multirun(argv)
     for word in _with_registered_task(_overrides_for_flags(argv, schema), schema):
         match = _OVERRIDE.fullmatch(word)
         if word.startswith("="):
             raise ConfigError(f"'{word}' is not an override; use field=value")
-        if match is None and _script_of(schema) in _OF_ONE_PATH and (meant := field_of_path(_script_of(schema), word)):
-            match = _OVERRIDE.fullmatch(meant)
+        if match is None or match["key"].split(".")[0] not in _names(schema):
+            match = _path_override(word, schema) or match
         if word.startswith("-") or match is None:
             result.append(word)
             continue
         name = current_name(_script_of(schema), match["key"])
         prefix, key = match["prefix"] or "", _full_key(name, schema)
         value = _INTERPOLATION.sub(lambda found: f"${{{_full_key(found[1], schema)}}}", match["value"])
-        value = _with_letters_in_quotes(value)
         if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
             warn_deprecated(key)
             continue
@@ -88,9 +89,17 @@ def translate(argv: list[str], schema: type) -> list[str]:
         if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
             value = f"[{value}]"
         prefix = _group_prefix(prefix, key, value, schema)
+        value = _with_letters_in_quotes(text_value(key, value, schema, is_sweep))
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
+
+
+def _path_override(word: str, schema: type) -> re.Match[str] | None:
+    """Return the override of the input that an existing path stands for, or None; some commands accept such a path."""
+    script = _script_of(schema)
+    meant = field_of_path(script, word) if script in _OF_ONE_PATH else None
+    return None if meant is None else _OVERRIDE.fullmatch(meant)
 
 
 def _with_letters_in_quotes(value: str) -> str:
@@ -98,6 +107,14 @@ def _with_letters_in_quotes(value: str) -> str:
     if value.isascii() or _NOT_WORDS.search(value):
         return value
     return _WORD.sub(lambda word: word[0] if word[0].isascii() else in_quotes(word[0]), value)
+
+
+def is_multirun(argv: Sequence[str]) -> bool:
+    """Return whether the command line starts a sweep, judged by its words without composing a configuration."""
+    if "hydra.mode=RUN" in argv or set(argv) & {"--run", "-r"}:
+        return False
+    sweeps = (word.startswith(("+sweep=", "hydra.mode=MULTIRUN")) for word in argv)
+    return any(sweeps) or bool(set(argv) & {"--multirun", "-m"})
 
 
 def selected_engines(words: Iterable[str]) -> list[str]:
@@ -155,7 +172,8 @@ def _names(schema: type) -> set[str]:
 def flags_of(schema: type) -> dict[str, tuple[str, str]]:
     """Return flag -> (field, kind) for the fields of a schema and of its `datagen_config`.
 
-    The kind is `switch` for a bool, `list` for a list, and `option` for any other value. Mappings and groups have no flag.
+    The kind is `switch` for a bool, `list` for a list, `number`, and `option` for any other value. Mappings and groups have
+    no flag.
     """
     hints = get_type_hints(schema)
     named = {**get_type_hints(hints.get(_DATAGEN, object)), **hints}
@@ -175,7 +193,7 @@ def _flag_kind(kind: Any) -> str | None:
         return "list"
     if get_origin(kind) is dict or is_dataclass(kind):
         return None
-    return "switch" if kind is bool else "option"
+    return {bool: "switch", int: "number", float: "number"}.get(kind, "option")
 
 
 def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
@@ -230,16 +248,17 @@ def _first_value(name: str, has_value: str, value: str, words: Iterator[str], fl
 def _further_items(words: Iterator[str]) -> tuple[list[str], Iterator[str]]:
     """Return the words up to the next flag or override, which are further items of a list, and the rest of the words."""
     rest = list(words)
-    number = next((index for index, word in enumerate(rest) if word.startswith("-") or "=" in word), len(rest))
+    is_other = (word.startswith("-") or ("=" in word and not Path(word).exists()) for word in rest)
+    number = next((index for index, other in enumerate(is_other) if other), len(rest))
     return rest[:number], iter(rest[number:])
 
 
 def _override_for(value: str, items: list[str], flag: tuple[str, str]) -> str:
     """Return the override for a flag; a list is written as `[a,b]` or, as in Isaac Lab's commands, as `a b`."""
     field, kind = flag
-    if kind == "list" and (items or re.fullmatch(r"[\w./-]+", value)):
-        return f"{field}={value}" if value == "null" else f"{field}=[{','.join(map(quoted, (value, *items)))}]"
-    return f"{field}={value if kind in ('switch', 'list') else quoted(value)}"
+    if kind == "list" and value != "null" and (items or not value.startswith("[")):
+        return f"{field}=[{','.join(map(quoted, (value, *items)))}]"
+    return f"{field}={in_quotes(value) if kind == 'option' and value.startswith(QUOTES) else value}"
 
 
 def _value_of(name: str, has_value: str, value: str, words: Iterator[str]) -> str:

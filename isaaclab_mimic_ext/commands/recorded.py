@@ -6,8 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.command_lines import quoted
+from isaaclab_mimic_ext.command_lines import quoted, unquoted
 from isaaclab_mimic_ext.commands.overrides import selected_engines
+from isaaclab_mimic_ext.commands.text_values import split_items
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.config.recorded_task import missing_task, recorded_dirs, recorded_preset
 from isaaclab_mimic_ext.envs.isaaclab.installation import can_run
@@ -31,7 +32,8 @@ def task_of_files(words: Sequence[str], schema: type) -> tuple[list[str], str]:
     values = _values(words)
     for field in _FIELDS:
         if field in names and field in values and (preset := recorded_preset(_facts(field, values[field]))) is not None:
-            return [f"task={quoted(preset)}", *_engine_of_file(words, schema, field, values[field])], values[field]
+            engine = _engine_of_file(words, schema, field, values[field])
+            return [f"task={quoted(preset)}", *engine], unquoted(values[field])
     return [], ""
 
 
@@ -65,7 +67,8 @@ def find_config_dirs(words: Sequence[str], known: Sequence[Path]) -> list[Path]:
 
 
 def _values(words: Sequence[str]) -> dict[str, str]:
-    return {name.lstrip("+"): value for name, _, value in (word.partition("=") for word in words)}
+    given = {name.lstrip("+"): value for name, _, value in (word.partition("=") for word in words)}
+    return {name: unquoted(value) if name == "task" else value for name, value in given.items()}
 
 
 def _has_task(folder: Path, task: str) -> bool:
@@ -78,11 +81,11 @@ def _facts(field: str, value: str) -> Mapping[str, Any]:
         if field == "input_file":
             from isaaclab_mimic_ext.files.stream import read_env_args
 
-            return read_env_args(value.strip("'\""))
+            return read_env_args(unquoted(value))
         from isaaclab_mimic_ext.learn.checkpoint import load_checkpoint
         from isaaclab_mimic_ext.learn.checkpoint_files import find_checkpoints
 
-        first = value.strip("[]").split(",")[0].strip("'\"")
+        first = unquoted(split_items(value.removeprefix("[").removesuffix("]"))[0].strip())
         checkpoint = load_checkpoint(str(find_checkpoints(first)[0].path))
         return {**checkpoint.content["env_metadata"], **checkpoint.facts}
     except MimicError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from isaaclab_mimic_ext.command_lines import quoted, words_in_comment
+from isaaclab_mimic_ext.command_lines import quoted, unquoted, words_in_comment
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.errors import OutputError
 
@@ -34,7 +34,7 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
     names = {field.name for field in fields(schema)}
     if given.get("resume") != "true" or "output_dir" not in given or not {"resume", "output_dir"} <= names:
         return []
-    folder = Path(given["output_dir"].strip("'\""))
+    folder = Path(unquoted(given["output_dir"]))
     text = next((path.read_text() for name in _FILES if (path := folder / name).is_file()), "")
     started = words_in_comment(text) or _task_and_file(text)
     task = next((word.partition("=")[2] for word in started if _key(word) == "task"), None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from isaaclab_mimic_ext.command_lines import unquoted
 from isaaclab_mimic_ext.commands.messages import is_config_error
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.bounds import bounds_of
@@ -115,7 +116,7 @@ def _name_and_value(override: str) -> tuple[str, str]:
 
 def _fault(script: str, field: str, first: SweptJob, second: SweptJob) -> str:
     declared = {item.name: item for item in fields_of(SCRIPT_SCHEMAS[script])}
-    path = second.overrides.get(field, os.path.relpath(second.outputs[field])).strip("'\"")
+    path = unquoted(second.overrides.get(field, os.path.relpath(second.outputs[field])))
     numbers = f"{first.number} and {second.number}"
     if field not in OUTPUTS and not declared.keys() & set(OUTPUTS):
         return f"{field}: '{path}' is changed by jobs {numbers} of this sweep; use a different {field} per job"

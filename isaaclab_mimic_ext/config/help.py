@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from isaaclab_mimic_ext.command_lines import quoted
 from isaaclab_mimic_ext.config.bounds import bounds_of, names_like
 from isaaclab_mimic_ext.config.commands import SCRIPT_SCHEMAS, SCRIPT_VERBS, subtask_type
 from isaaclab_mimic_ext.config.generation import SETTINGS
@@ -62,17 +62,14 @@ def example_of(script: str, name: str) -> str:
 
 
 def field_of_path(script: str, path: str) -> str | None:
-    """Return the override that an existing path without a field may mean, `input_file=run/demo.hdf5`, or None.
-
-    Paths that need quotes have no such override.
-    """
+    """Return the override that an existing path without a field may mean, `input_file=run/demo.hdf5`, or None."""
     hints = get_type_hints(SCRIPT_SCHEMAS[script])
-    if not re.fullmatch(r"[\w./-]+", path) or not Path(path).exists():
+    if path.startswith("-") or not Path(path).exists():
         return None
     of_files = ["checkpoint"] if path.endswith(".pth") else ["input_file"]
     names = ["input_dir", "checkpoint", "output_dir"] if Path(path).is_dir() else of_files
     name = next((name for name in names if name in hints), None)
-    return name and (f"{name}=[{path}]" if get_origin(hints[name]) is list else f"{name}={path}")
+    return name and (f"{name}=[{quoted(path)}]" if get_origin(hints[name]) is list else f"{name}={quoted(path)}")
 
 
 def unknown_field(script: str, place: str, siblings: list[str], full_name: str = "") -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from isaaclab_mimic_ext.commands.launch import is_multirun
-from isaaclab_mimic_ext.commands.overrides import translate
+from isaaclab_mimic_ext.commands.overrides import is_multirun, translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import nearest_field
 from isaaclab_mimic_ext.envs.isaaclab import launcher_flags as flags
@@ -149,7 +148,7 @@ def test_word_without_a_field_or_file_is_refused_with_a_remedy(words: list[str],
     [
         ("input_file=dé mo/dé.hdf5", "input_file='dé mo/dé.hdf5'"),
         ("output_dir=läufe/seed_${seed}", "output_dir='läufe/seed_${datagen_config.seed}'"),
-        ("output_dir=é,ü,c", "output_dir='é','ü',c"),
+        ("output_dir=é,ü,c", "output_dir='é,ü,c'"),
         ("output_dir='é'", "output_dir='é'"),
         ("output_dir=plain/run", "output_dir=plain/run"),
     ],
@@ -161,7 +160,7 @@ def test_paths_with_letters_outside_ascii_are_put_in_quotes(word: str, expected:
 
 def test_items_of_lists_with_letters_outside_ascii_are_put_in_quotes() -> None:
     merge = SCRIPT_SCHEMAS["merge_datasets"]
-    assert translate(["input_file=[dé.hdf5, b.hdf5]"], merge) == ["input_file=['dé.hdf5', b.hdf5]"]
+    assert translate(["input_file=[dé.hdf5, b.hdf5]"], merge) == ["input_file=['dé.hdf5',b.hdf5]"]
 
 
 def test_flag_of_hydra_without_its_value_is_refused() -> None:
