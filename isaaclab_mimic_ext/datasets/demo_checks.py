@@ -11,8 +11,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.datasets.findings import Findings
 from isaaclab_mimic_ext.demos.source import MAX_STEPS
-from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.files.digest import check_demo_digest
+from isaaclab_mimic_ext.files.digest import matches_digest
 from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.hdf5 import datasets_below
 
@@ -95,12 +94,9 @@ class DemoChecker:
             self.findings.warning("success", name, "a failed demo", "successful demos", "exclude it from training")
 
     def _check_digest(self, name: str, demo: h5py.Group) -> None:
-        try:
-            check_demo_digest(demo)
-        except SourceDataError:
-            self.findings.error(
-                "digest", name, "data changed since it was written", "data that match the digest", _COPY_AGAIN
-            )
+        if not matches_digest(demo):
+            remedy = f"if you changed it, accept the change with renew_digests=true; otherwise {_COPY_AGAIN}"
+            self.findings.error("digest", name, "data changed since it was written", "data that match the digest", remedy)
 
     def _check_num_samples(self, name: str, demo: h5py.Group, num_steps: int) -> None:
         found = demo.attrs.get("num_samples")

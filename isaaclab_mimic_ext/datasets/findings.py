@@ -58,9 +58,9 @@ class Findings:
     def warning(self, check: str, place: str, found: str, expected: str, remedy: str) -> None:
         self.add(WARNING, check, place, found, expected, remedy)
 
-    def number(self, level: str) -> int:
-        """Number of findings of a level."""
-        return sum(count for (found_level, _), count in self.counts.items() if found_level == level)
+    def number(self, level: str, check: str | None = None) -> int:
+        """Number of findings of a level, or of one check of this level."""
+        return sum(count for (found, name), count in self.counts.items() if found == level and check in (None, name))
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class ValidationReport:
         findings: the first five of each check.
         replays: `datasets.replay.summary` of the replayed demos; None if no demo was replayed.
         replay_note: reason why no demo was replayed; None if demos were replayed, or no replay was requested.
+        renewed: names of the demos whose digests were renewed.
     """
 
     path: str
@@ -84,6 +85,7 @@ class ValidationReport:
     findings: tuple[Finding, ...]
     replays: dict[str, Any] | None = None
     replay_note: str | None = None
+    renewed: tuple[str, ...] = ()
 
     def is_valid(self, strict: bool = False) -> bool:
         """Return whether the dataset has no errors and, if `strict`, no warnings."""
@@ -101,6 +103,10 @@ class ValidationReport:
         verdict = "valid" if self.is_valid() else "not valid"
         faults = f"{counted(self.num_errors, 'error')}, {counted(self.num_warnings, 'warning')}"
         yield f"{self.path}: {verdict}: {counted(self.num_demos, 'demo')}, {counted(self.num_steps, 'step')}, {faults}"
+        if self.renewed:
+            yield f"  renewed the digest of {counted(len(self.renewed), 'changed demo')}: {', '.join(self.renewed[:5])}" + (
+                " ..." if len(self.renewed) > 5 else ""
+            )
         num_shown: Counter[str] = Counter()
         for finding in self.findings:
             yield f"  {finding}"

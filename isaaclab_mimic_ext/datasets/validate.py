@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.demo_checks import DemoChecker
 from isaaclab_mimic_ext.datasets.findings import Findings, ValidationReport
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
+from isaaclab_mimic_ext.files import digest
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5, text_of
 
@@ -60,6 +61,7 @@ def validate_dataset(
     seed: int = 1,
     on_progress: OnProgress = lambda *_: None,
     time_limit: float | None = TIME_LIMIT,
+    renew_digests: bool = False,
 ) -> ValidationReport:
     """Check all data and attributes of a dataset in Isaac Lab's layout.
 
@@ -71,13 +73,16 @@ def validate_dataset(
         on_progress: see `OnProgress`.
         time_limit: time without a further demo after which the file is reported as damaged [s]; None: read the file in
             this process, without a limit.
+        renew_digests: accept changed data: give demos that can be read the digest of their data. The file is changed.
 
     Raises:
         SourceDataError: the file cannot be read: it is missing, damaged, not HDF5, of a newer format, or has no demos.
+        OutputError: digests cannot be written.
     """
-    checked = (
-        _check_file(input_file, on_progress) if time_limit is None else _check_in_child(input_file, on_progress, time_limit)
-    )
+    checked, renewed = _check(input_file, on_progress, time_limit), ()
+    if renew_digests and not checked.findings.number("error", "damage"):
+        renewed = digest.renew_digests(input_file)
+        checked = _check(input_file, on_progress, time_limit) if renewed else checked
     findings, replays, note = checked.findings, None, None
     if num_replays:
         replays, note = _replay_demos(findings, input_file, checked.names, checked.env_args, num_replays, seed)
@@ -91,7 +96,12 @@ def validate_dataset(
         findings=tuple(findings.kept),
         replays=replays,
         replay_note=note,
+        renewed=renewed,
     )
+
+
+def _check(path: str | Path, on_progress: OnProgress, time_limit: float | None) -> _CheckedFile:
+    return _check_file(path, on_progress) if time_limit is None else _check_in_child(path, on_progress, time_limit)
 
 
 def _check_file(path: str | Path, on_progress: OnProgress = lambda *_: None) -> _CheckedFile:

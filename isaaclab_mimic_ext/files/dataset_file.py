@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.attributes import set_attribute
 from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets, set_attributes
@@ -109,7 +110,7 @@ class DatasetFile:
         demo = self._data[name]
         if demo.attrs[DIGEST] != fixed(leaves_digest(trees.flatten(demo))):
             raise RecorderError(
-                f"{self.path}: the data of trial {trial} does not match its digest; start again with overwrite=true"
+                f"{digest_fault(self.path, f'the data of trial {trial}')}, or start again with overwrite=true"
             )
         self.lengths.append(int(demo.attrs["num_samples"]))
         return True
@@ -151,6 +152,15 @@ def leaves_digest(leaves: Mapping[str, Any]) -> str:
         digest.update(f"{path}\0{values.dtype.str}\0{values.shape}\0".encode())
         digest.update(values.data if values.dtype.kind in "biuf" and values.size else repr(values.tolist()).encode())
     return digest.hexdigest()
+
+
+def digest_fault(path: Path, what: str) -> str:
+    """Message about data that differ from their digest: the command that accepts the change, or else a new file."""
+    accept = command_line("validate", input_file=path, renew_digests=True)
+    return (
+        f"{path}: {what} does not match its digest, so it has changed since it was written; if you changed it, "
+        f"accept the change with: {accept}; otherwise copy or create the file again"
+    )
 
 
 def fixed(text: str) -> np.bytes_:

@@ -7,12 +7,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
-from isaaclab_mimic_ext.files.dataset_file import DIGEST, leaves_digest
-from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5
+from isaaclab_mimic_ext.files.dataset_file import DIGEST, digest_fault, fixed, leaves_digest
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, write_errors
 from isaaclab_mimic_ext.progress import phase
 
+ORIGINAL_DIGEST = "original_digest"
+"""Name of the attribute of a changed demo that contains the digest of its writer."""
 _BLOCK_BYTES = 16 * 2**20
 """Amount of data that is read at a time [bytes]."""
 
@@ -49,13 +52,45 @@ def check_demo_digest(group: h5py.Group) -> None:
     Raises:
         SourceDataError: the data does not match the digest.
     """
+    if not matches_digest(group):
+        name = group.name.removeprefix("/data/")
+        raise SourceDataError(digest_fault(Path(group.file.filename), f"{name}: the data"))
+
+
+def matches_digest(group: h5py.Group) -> bool:
+    """Return whether the data of a demo match its attribute `digest`; true without this attribute."""
     written = attribute(group, DIGEST)
     if written is None:
-        return
+        return True
     text = written.decode(errors="replace") if isinstance(written, bytes) else str(written)
-    if text != demo_digest(group):
-        place = f"{group.file.filename}: {group.name.removeprefix('/data/')}"
-        raise SourceDataError(f"{place}: the data does not match its digest; copy or create the file again")
+    return text == demo_digest(group)
+
+
+def renew_digests(path: str | Path) -> tuple[str, ...]:
+    """Accept the changes of a file: give each demo whose data differ from its digest the digest of its data.
+
+    The digest of its writer stays in the attribute `original_digest`.
+
+    Returns:
+        The names of these demos.
+
+    Raises:
+        SourceDataError: the file is missing or damaged.
+        OutputError: the file cannot be written.
+    """
+    with open_hdf5(path) as file:
+        changed = tuple(name for name in demo_names(file) if not matches_digest(file["data"][name]))
+    if not changed:
+        return ()
+    with (
+        write_errors(Path(path), "input_file", "check permissions and disk space", OutputError, HDF5_ERRORS),
+        h5py.File(path, "r+") as file,
+    ):
+        for name in changed:
+            demo = file["data"][name]
+            demo.attrs.setdefault(ORIGINAL_DIGEST, demo.attrs[DIGEST])
+            demo.attrs[DIGEST] = fixed(demo_digest(demo))
+    return changed
 
 
 def _blocks(dataset: h5py.Dataset) -> Iterator[bytes]:

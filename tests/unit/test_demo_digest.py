@@ -8,6 +8,7 @@ import pytest
 
 from isaaclab_mimic_ext.datasets.inspect import DatasetSummary, inspect_dataset
 from isaaclab_mimic_ext.datasets.replay import read_demos
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.digest import demo_digest
@@ -93,3 +94,39 @@ def test_long_texts_have_a_fixed_length(tmp_path: Path) -> None:
     with h5py.File(write(tmp_path / "demo.hdf5")) as file:
         for name in ("env_args", "versions"):
             assert not file["data"].attrs.get_id(name).get_type().is_variable_str()
+
+
+def test_change_is_accepted_with_the_command_in_the_message(tmp_path: Path) -> None:
+    path = write(tmp_path / "demo.hdf5")
+    with h5py.File(path, "r+") as file:
+        written = file["data/demo_1"].attrs["digest"]
+        file["data/demo_1/actions"][0, 0] = 0.5
+        file["data/demo_2/obs/added"] = np.zeros((10, 1), np.float32)
+    with pytest.raises(SourceDataError, match=r"accept the change with: mimic validate \S*demo.hdf5 renew_digests=true"):
+        read_demos(path)
+    report = validate_dataset(path, time_limit=None, renew_digests=True)
+    assert report.renewed == ("demo_1", "demo_2")
+    assert "renewed the digest of 2 changed demos: demo_1, demo_2" in report.as_text()
+    assert not [finding for finding in report.findings if finding.check == "digest"]
+    assert len(read_demos(path)) == 3
+    with h5py.File(path) as file:
+        assert file["data/demo_1"].attrs["original_digest"] == written
+        assert "original_digest" not in file["data/demo_0"].attrs
+    assert validate_dataset(path, time_limit=None, renew_digests=True).renewed == ()
+
+
+def test_unreadable_demo_gets_no_new_digest(tmp_path: Path) -> None:
+    path = write(tmp_path / "demo.hdf5", compression="gzip")
+    with h5py.File(path, "r+") as file:
+        demo = file["data/demo_1"]
+        del demo["obs"]
+        demo.create_dataset(
+            "obs/wide", data=np.random.default_rng(1).random((10, 500)), compression="gzip", chunks=(10, 500)
+        )
+        file.flush()
+        offset = demo["obs/wide"].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 1000] = bytes(1000)
+    path.write_bytes(data)
+    report = validate_dataset(path, time_limit=None, renew_digests=True)
+    assert report.renewed == () and "error: damage" in report.counts
