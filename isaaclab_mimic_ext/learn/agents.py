@@ -232,6 +232,13 @@ def default_agent(observations: Mapping[str, Sequence[int]]) -> Settings:
     return {"algo_name": CHUNKED, "observation": {"modalities": {"obs": {"low_dim": used}}}}
 
 
+def not_vectors(observations: Mapping[str, Sequence[int]]) -> list[str]:
+    """Names and shapes of the observations that `default_agent` leaves out: images and other arrays."""
+    return [
+        f"obs/{name} {('T', *shape)}".replace("'", "") for name, shape in sorted(observations.items()) if len(shape) != 1
+    ]
+
+
 def low_dim_keys(settings: Mapping[str, Any], algo: str) -> list[str]:
     """Sorted names of the observations that an agent uses (the order of robomimic).
 

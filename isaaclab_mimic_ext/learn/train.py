@@ -37,6 +37,7 @@ from isaaclab_mimic_ext.learn.checkpoint import (
 )
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, TrainedPolicy, load_policy
 from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, version
+from isaaclab_mimic_ext.learn.task_shapes import check_shapes
 from isaaclab_mimic_ext.learn.trainer import Metrics, Schedule, Trainer, TrainingReport, checkpoint_bytes
 from isaaclab_mimic_ext.learn.training_data import Memory, examine_training_data, pause_warning
 from isaaclab_mimic_ext.learn.training_evaluation import TrainingEvaluation
@@ -184,7 +185,9 @@ def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
     cfg = replace(
         cfg, action_key=data.choose_action_key(facts.path, cfg.action_key, settings["algo_name"] == agents.CHUNKED)
     )
-    data.check_keys(facts, agents.low_dim_keys(settings, cfg.algo), f"algo: {cfg.algo}")
+    keys = agents.low_dim_keys(settings, cfg.algo)
+    data.check_keys(facts, keys, f"algo: {cfg.algo}")
+    check_shapes(facts, keys, cfg.task.name)
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
     return _Training(cfg, folder, settings, facts, monitor).run()
 
@@ -201,6 +204,8 @@ def load_settings(cfg: TrainCfg, observations: Mapping[str, Sequence[int]]) -> a
     """
     if cfg.algo == agents.CHUNKED and not agents.has_agent(cfg.task.name, cfg.algo):
         agent = agents.default_agent(observations)
+        if left_out := agents.not_vectors(observations):
+            log.warning("Training does not use %s, which are not vectors", ", ".join(left_out))
     else:
         agent = agents.load_agent(cfg.task.name, cfg.algo)
     settings = agents.override_settings(agent, cfg.agent)

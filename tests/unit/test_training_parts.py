@@ -4,6 +4,7 @@
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -26,6 +27,7 @@ from isaaclab_mimic_ext.learn.checkpoint import (
     read_observation_stats,
     save_checkpoint,
 )
+from isaaclab_mimic_ext.learn.task_shapes import check_shapes
 from isaaclab_mimic_ext.learn.trainer import Metrics, read_metrics
 from isaaclab_mimic_ext.learn.training_folder import TrainFolder, check_same_run
 from tests.train_files import make_train_file
@@ -81,6 +83,49 @@ def test_the_last_action_is_refused_as_an_observation(dataset):
 def test_a_dataset_of_a_different_task_is_refused(dataset):
     with pytest.raises(SourceDataError, match="was recorded for task 'desktop_organizer', not 'stack_cube'"):
         data.check_task(data.read_facts(dataset), "stack_cube")
+
+
+def change_observation(path: Path, key: str, change) -> None:
+    with h5py.File(path, "r+") as file:
+        for demo in file["data"].values():
+            values = change(demo["obs"].pop(key)[()]) if key in demo["obs"] else change(demo["actions"][()])
+            demo["obs"][key] = values
+
+
+def with_engine(path: Path) -> data.DatasetFacts:
+    facts = data.read_facts(path)
+    return replace(facts, env_args={**facts.env_args, "engine": "mujoco"})
+
+
+def test_observations_with_an_additional_axis_are_refused_with_their_shape(dataset):
+    change_observation(dataset, "eef_pos", lambda values: values[:, None])
+    with pytest.raises(SourceDataError, match=r"'obs/eef_pos' must have shape \(T, D\) \(got \(T, 1, 3\)\); reshape it"):
+        check_shapes(data.read_facts(dataset), ["eef_pos"], "desktop_organizer")
+
+
+def test_observations_of_a_different_width_than_in_the_env_are_refused(dataset):
+    check_shapes(with_engine(dataset), ["eef_pos", "eef_quat"], "desktop_organizer")
+    change_observation(dataset, "eef_pos", lambda values: values[:, :2])
+    words = r"'obs/eef_pos' must have shape \(T, 3\) as in the env of task 'desktop_organizer' \(got \(T, 2\)\)"
+    with pytest.raises(SourceDataError, match=words):
+        check_shapes(with_engine(dataset), ["eef_pos"], "desktop_organizer")
+
+
+def test_actions_of_a_different_width_than_in_the_env_are_refused(dataset):
+    facts = replace(with_engine(dataset), action_dim=14)
+    with pytest.raises(SourceDataError, match=r"'actions' must have shape \(T, 7\) as in the env"):
+        check_shapes(facts, ["eef_pos"], "desktop_organizer")
+
+
+def test_observations_that_the_env_does_not_have_are_named_before_training(dataset, caplog):
+    change_observation(dataset, "force", lambda values: values[:, :2])
+    check_shapes(with_engine(dataset), ["eef_pos", "force"], "desktop_organizer")
+    assert "does not have the observations force; `mimic evaluate` cannot run" in caplog.text
+
+
+def test_observations_that_the_default_agent_leaves_out_are_named():
+    shapes = {"eef_pos": (3,), "image": (8, 8, 3), "stack": (1, 3)}
+    assert agents.not_vectors(shapes) == ["obs/image (T, 8, 8, 3)", "obs/stack (T, 1, 3)"]
 
 
 def test_a_demo_with_non_finite_values_is_refused_with_its_name(dataset):
