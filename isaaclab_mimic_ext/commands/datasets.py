@@ -43,6 +43,8 @@ def split(cfg: config.SplitDatasetCfg) -> Split:
     split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo)
     verb = "Replaced the split of" if split.replaced else "Split"
     lines = [f"{verb} {cfg.input_file}: {counted(len(split.train), 'demo')} in mask/train, {len(split.valid)} in mask/valid"]
+    if len(split.train) < len(split.valid):
+        lines.append("ratio is the fraction in mask/train; in robomimic's scripts, it is that of the validation")
     if split.held_out:
         lines.append(f"Held out: {', '.join(split.held_out)}; no demo of mask/train was generated from them")
     env_args = read_facts(cfg.input_file).env_args
@@ -87,7 +89,9 @@ def validate(cfg: config.ValidateDatasetCfg) -> ValidationReport:
         InvalidDataset: the dataset has errors or, with `strict`, warnings.
         SourceDataError: the file cannot be read.
     """
-    report = validate_dataset(cfg.input_file, cfg.num_replays, cfg.seed, phase("checking"), cfg.time_limit)
+    report = validate_dataset(
+        cfg.input_file, cfg.num_replays, cfg.seed, phase("checking"), cfg.time_limit, cfg.renew_digests
+    )
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_valid(cfg.strict):
         raise InvalidDataset(

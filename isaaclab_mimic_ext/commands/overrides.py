@@ -1,5 +1,6 @@
 """Translation of the command line into Hydra overrides: flags as in Isaac Lab's scripts, and short names of fields."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -9,9 +10,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from isaaclab_mimic_ext.command_lines import in_quotes, quoted
+from isaaclab_mimic_ext.command_lines import in_quotes
 from isaaclab_mimic_ext.commands.text_values import QUOTES, text_value
-from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg, foreign_flags
 from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name, warn_deprecated
 from isaaclab_mimic_ext.config.flags import OPTIONS, SHORT, SWITCHES
 from isaaclab_mimic_ext.config.generation import SETTINGS
@@ -24,14 +25,6 @@ from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import KNOWN_FLAGS, launche
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.folders import task_of_gym_id
 
-_OTHER_NAMES = {"--dataset_file": "output_file", "--num_rollouts": "num_episodes", "--task": "task"}
-"""Flags of Isaac Lab's scripts whose names differ from those of our fields."""
-_OTHER_NAMES_OF = {
-    **{script: {"--dataset_file": "input_file"} for script in ("replay_demos", "check_demos")},
-    "annotate_demos": {"--dataset_file": "input_file", "--dataset": "input_file", "--output": "output_file"},
-    "train": {"--dataset": "input_file"},
-}
-"""Name of a script -> flags that have a different meaning than in `_OTHER_NAMES`."""
 _OF_ONE_PATH = ("inspect_dataset", "validate_dataset", "replay_demos", "report", "sweep_report")
 """Commands that accept the path of their input without the name of its field: `mimic report run`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
@@ -39,6 +32,8 @@ _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim
 _ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
 """Words that select presets in Isaac Lab's own commands: `physics=newton_mjwarp renderer=ovrtx presets=rgb,depth`."""
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+log = logging.getLogger(__name__)
+
 _OVERRIDE = re.compile(r"(?P<prefix>\+\+|\+|~)?(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 _ENGINE = re.compile(r"\+{0,2}sim(\.engine)?=")
 _INTERPOLATION = re.compile(r"\$\{(\w+)\}")
@@ -182,8 +177,8 @@ def flags_of(schema: type) -> dict[str, tuple[str, str]]:
     if kinds.keys() & {"task", "task_name"}:
         kinds["task"] = "option"
     flags = {f"--{name}": (name, kind) for name, kind in kinds.items() if kind is not None}
-    others = _OTHER_NAMES | _OTHER_NAMES_OF.get(_script_of(schema), {})
-    return flags | {flag: (name, "option") for flag, name in others.items() if kinds.get(name) is not None}
+    others = foreign_flags.fields_of(_script_of(schema))
+    return flags | {flag: (name, str(kinds[name])) for flag, name in others.items() if kinds.get(name) is not None}
 
 
 def _flag_kind(kind: Any) -> str | None:
@@ -205,11 +200,12 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
     overrides: list[str] = []
     launcher_args: list[str] = []
     flags = flags_of(schema)
-    others = _OTHER_NAMES_OF.get(_script_of(schema), {})
+    script = _script_of(schema)
+    others = foreign_flags.fields_of(script)
     while (word := next(words, None)) is not None:
         name, has_value, value = word.partition("=")
         if name.startswith("--") and name not in others:
-            name = f"--{current_name(_script_of(schema), name[2:])}"
+            name = f"--{current_name(script, name[2:])}"
         if SHORT.get(word, word) == "--info":
             topic = next(words, None)
             yield f"--info={topic if topic in _INFO_TOPICS else 'all'}"
@@ -230,6 +226,10 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
             first = _first_value(name, has_value, value, words, flags[name])
             items, words = _further_items(words) if flags[name][1] == "list" else ([], words)
             overrides.append(_override_for(first, items, flags[name]))
+        elif (reason := foreign_flags.has_no_effect(script, name)) is not None:
+            log.warning("%s: %s; leave it out", name, reason)
+            if foreign_flags.takes_value(name):
+                _value_of(name, has_value, value, words)
         else:
             takes_value = _launcher_takes_value(name, schema)
             launcher_args.append(f"{name}={_value_of(name, has_value, value, words)}" if takes_value else word)
@@ -257,7 +257,8 @@ def _override_for(value: str, items: list[str], flag: tuple[str, str]) -> str:
     """Return the override for a flag; a list is written as `[a,b]` or, as in Isaac Lab's commands, as `a b`."""
     field, kind = flag
     if kind == "list" and value != "null" and (items or not value.startswith("[")):
-        return f"{field}=[{','.join(map(quoted, (value, *items)))}]"
+        quote = in_quotes if any(set("[]{}(),'\"") & {*item} for item in (value, *items)) else str
+        return f"{field}=[{','.join(map(quote, (value, *items)))}]"
     return f"{field}={in_quotes(value) if kind == 'option' and value.startswith(QUOTES) else value}"
 
 
@@ -292,8 +293,11 @@ def _launcher_takes_value(name: str, schema: type) -> bool:
 
 def _unknown_flag(name: str, schema: type, of_launcher: Iterable[str] = ()) -> str:
     """Return an error message with the nearest flag, or else all flags, and the commands that have the unknown flag."""
-    ours = dict.fromkeys((*flags_of(schema), *SWITCHES, *OPTIONS, *SHORT, *of_launcher))
     script, field = _script_of(schema), name.removeprefix("--")
+    own = [flag for flag in flags_of(schema) if flag == "--task" or flag not in foreign_flags.fields_of(script)]
+    ours = dict.fromkeys((*own, *SWITCHES, *OPTIONS, *SHORT, *of_launcher))
+    if (answer := foreign_flags.answer_of(script, name)) is not None:
+        return f"{name}: {SCRIPT_VERBS[script]} has no such flag; {answer}"
     near = next(iter(get_close_matches(name, ours, n=1)), None) or f"--{nearest_field(script, field)}"
     hint = f" (did you mean '{near}'?)" if near in ours else f"; flags: {', '.join(ours)}"
     return f"{name}: {SCRIPT_VERBS[script]} has no such flag{hint}{owners_text(field, script)}"

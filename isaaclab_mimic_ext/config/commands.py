@@ -379,6 +379,8 @@ class ValidateDatasetCfg:
     """Seed of the selection of the demos to replay."""
     time_limit: float = bounded(120.0, at_least=1, unit="s")
     """Largest time between two demos that are read; after it, the file is reported as damaged [s]."""
+    renew_digests: bool = False
+    """Accept changed data: give demos whose data differ from their digests new digests. The file is changed."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True

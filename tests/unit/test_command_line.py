@@ -185,3 +185,43 @@ def test_readers_of_one_input_accept_its_path_without_the_name_of_the_field(
     assert translate(["run/demo.hdf5"], SCRIPT_SCHEMAS["split_dataset"]) == ["run/demo.hdf5"]  # Changes the file.
     with pytest.raises(ConfigError, match="input_file: is set twice"):
         translate(["run/demo.hdf5", "input_file=other.hdf5"], SCRIPT_SCHEMAS["inspect_dataset"])
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "expected"),
+    [
+        ("split_dataset", ["--dataset", "d.hdf5", "--ratio", "0.9"], ["input_file=d.hdf5", "ratio=0.9"]),
+        ("export_dataset", ["--dataset", "d.hdf5", "--output_name", "o.hdf5"], ["input_file=d.hdf5", "output_file=o.hdf5"]),
+        ("validate_dataset", ["--dataset_file", "d.hdf5"], ["input_file=d.hdf5"]),
+        ("merge_datasets", ["--input_files", "a.hdf5", "b.hdf5", "--output_file", "c.hdf5"],
+         ["input_file=[a.hdf5,b.hdf5]", "output_file=c.hdf5"]),
+        ("evaluate", ["--agent", "last.pth", "--n_rollouts", "9"], ["checkpoint=last.pth", "num_episodes=9"]),
+        ("replay_demos", ["--validate_states", "--n", "3"], ["num_demos=3"]),
+        ("import_dataset", ["--env_interface", "MG_Square", "--dataset", "d.hdf5"], ["input_file=d.hdf5"]),
+        ("train", ["--normalize_training_actions", "--dataset", "d.hdf5"], ["input_file=d.hdf5"]),
+    ],
+)  # fmt: skip
+def test_flags_of_other_programs_select_our_fields(script: str, words: list[str], expected: list[str]) -> None:
+    assert translate(words, SCRIPT_SCHEMAS[script]) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "flag", "answer"),
+    [
+        ("generate", "--pause_subtask", "debug=true makes a small run"),
+        ("generate", "--config", "MimicGen's JSON files are not read"),
+        ("train", "--log_dir", "the output folder is output_dir=<folder>"),
+        ("evaluate", "--norm_factor_min", "checkpoints contain the normalization"),
+        ("evaluate", "--seeds", "-m seed=1,2,3"),
+        ("merge_datasets", "--folder", "list the files"),
+    ],
+)
+def test_flags_of_other_programs_without_an_equivalent_are_answered(script: str, flag: str, answer: str) -> None:
+    with pytest.raises(ConfigError, match=f"{flag}: .* has no such flag; .*{answer}"):
+        translate([flag, "x"], SCRIPT_SCHEMAS[script])
+
+
+def test_suggested_flags_are_those_of_the_command() -> None:
+    with pytest.raises(ConfigError) as caught:
+        translate(["--output", "x"], SCRIPT_SCHEMAS["split_dataset"])
+    assert "'--input'" not in str(caught.value)
