@@ -61,7 +61,7 @@ def merge(cfg: config.MergeDatasetsCfg) -> Merged:
         UsageError: the files differ in format, environment or datasets, or the output cannot be written; no file is
             written.
     """
-    merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, phase("merging"))
+    merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, phase("merging"), cfg.env_name)
     lines = [
         f"Merged {counted(len(cfg.input_file), 'file')}: {_size(merged.num_demos, merged.num_steps)} in {cfg.output_file}"
     ]
@@ -205,14 +205,14 @@ def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
 
 
 def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
-    options = LeRobotOptions(
-        tuple(cfg.state_keys) if cfg.state_keys is not None else None, cfg.instruction, cfg.fps, cfg.repo_id, cfg.videos
-    )
+    state_keys, camera_keys = (None if keys is None else tuple(keys) for keys in (cfg.state_keys, cfg.camera_keys))
+    options = LeRobotOptions(state_keys, cfg.instruction, cfg.fps, cfg.repo_id, cfg.videos, camera_keys)
     done = export_lerobot(cfg.input_file, output, options, cfg.overwrite)
     episodes, frames = counted(done.num_episodes, "episode"), counted(done.num_frames, "frame")
     lines = [
         f"Exported {episodes}, {frames} at {done.fps} fps; saved to {output}",
         "Features: " + ", ".join(done.features),
+        *([f"Left out: {', '.join(done.left_out)}"] if done.left_out else []),
         f"Read it: LeRobotDataset('{done.repo_id}', root='{output}')",
     ]
     print_result(cfg.json, {"input_file": cfg.input_file, "output_dir": output}, done, lines)

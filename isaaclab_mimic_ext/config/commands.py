@@ -397,6 +397,8 @@ class MergeDatasetsCfg:
     """Output dataset."""
     overwrite: bool = False
     """Replace an existing output file."""
+    env_name: str | None = None
+    """Name of the environment in the output, for files with different names of the same task; null: as in the files."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True
@@ -521,6 +523,8 @@ class ExportDatasetCfg:
     state_keys: list[str] | None = None
     """lerobot: observations that are concatenated to `observation.state`, in this order; null: all low-dimensional
     observations except `actions`."""
+    camera_keys: list[str] | None = None
+    """lerobot: image observations to export, converted to RGB of uint8; null: all."""
     instruction: str | None = None
     """lerobot: instruction in natural language; null: the name of the environment."""
     fps: int | None = None

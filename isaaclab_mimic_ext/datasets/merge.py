@@ -1,6 +1,7 @@
 """Merge datasets with HDF5's copy function: stored chunks are copied without decompression, memory is bounded."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ from isaaclab_mimic_ext.files.opening import open_file, open_with
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
+
+log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of copied demos and the number of all demos."""
@@ -81,12 +84,17 @@ def merge_datasets(
     output_file: str | Path,
     overwrite: bool = False,
     on_progress: OnProgress = lambda *_: None,
+    env_name: str | None = None,
 ) -> Merged:
     """Copy the demos of several files into one file, renumbered as `demo_0`, `demo_1`, ... in the order of `input_file`.
 
     Each demo gets the attribute `merged_from` (file and name). `data` gets a JSON list `merged_from` with the attributes
     in which the inputs differ. Only the first demo of each file is compared with the first file; `validate_dataset`
     compares all demos of a file.
+
+    Args:
+        env_name: name of the environment in the output, for files whose names of it differ; None: the name in the inputs.
+            A file with an empty name gets the name in the others.
 
     Raises:
         ConfigError: not a list, fewer than two files, or the same file twice.
@@ -98,7 +106,7 @@ def merge_datasets(
         raise ConfigError(f"input_file: must be a list of files (got {str(input_file)!r}); use [<file>, <file>]")
     _check_files([Path(path) for path in input_file], output_file)
     check_output(output_file, overwrite)
-    inputs, source_names = _number_inputs([_read_input(path) for path in input_file])
+    inputs, source_names = _number_inputs(_with_env_name([_read_input(path) for path in input_file], env_name))
     for other in inputs[1:]:
         _check_compatible(inputs[0], other)
     num_demos = sum(len(each.names) for each in inputs)
@@ -134,6 +142,22 @@ def _read_input(path: str | Path) -> _Input:
     return _Input(facts, facts.demo_names, schema)
 
 
+def _with_env_name(inputs: Sequence[_Input], env_name: str | None) -> list[_Input]:
+    """Inputs with the name of the environment in the output, if a file has an empty one, or `env_name` replaces its name."""
+    found = [each.facts.env_args.get("env_name") for each in inputs]
+    known = next((name for name in found if name), None)
+    return [
+        each if name == (wanted := env_name or name or known) else _renamed(each, name, wanted)
+        for each, name in zip(inputs, found, strict=True)
+    ]
+
+
+def _renamed(source: _Input, name: Any, wanted: Any) -> _Input:
+    shown = "no env_name" if not name else f"env_name '{name}'"
+    log.info("%s has %s; merged as '%s'", source.facts.path, shown, wanted)
+    return replace(source, facts=replace(source.facts, env_args={**source.facts.env_args, "env_name": wanted}))
+
+
 def _number_inputs(inputs: Sequence[_Input]) -> tuple[list[_Input], list[str]]:
     """Inputs with the numbers of their demos and source demos in the output, and the names of all source demos."""
     source_names, first_sources = _join_sources([each.facts for each in inputs])
@@ -158,10 +182,15 @@ def _format(facts: FileFacts) -> int:
 
 def _check_equal(first: _Input, other: _Input, name: str, expected: Any, found: Any) -> None:
     if found != expected:
+        remedy = ", or give the name of both with env_name=<name>" if name.endswith("env_name") else ""
         raise SourceDataError(
-            f"{other.facts.path}: {name} is {found}, but {expected} in {first.facts.path}; "
-            "merge only files of the same task, format and observations"
+            f"{other.facts.path}: {name} is {_shown(found)}, but {_shown(expected)} in {first.facts.path}; "
+            f"merge only files of the same task, format and observations{remedy}"
         )
+
+
+def _shown(value: Any) -> str:
+    return "empty" if value == "" else str(value)
 
 
 def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
@@ -303,12 +332,19 @@ def _write_attributes_and_masks(
         computed["source_demo_names"] = source_names
     computed["merged_from"] = fixed(json.dumps([_provenance(each, shared) for each in inputs]))
     with open_file(part, "r+") as file:
-        for name, value in {"env_args": every[0].get("env_args"), **shared, **computed}.items():
+        for name, value in {"env_args": _env_args(inputs[0].facts), **shared, **computed}.items():
             if value is not None:
                 set_attribute(file["data"], name, value)
         for name, demos in masks.items():
             file[f"mask/{name}"] = demos
         file.flush()
+
+
+def _env_args(facts: FileFacts) -> Any:
+    """Attribute `env_args` of a file, with the name of the environment in the output; None if the file has no env_args."""
+    stored = facts.data_attributes.get("env_args")
+    is_changed = facts.env_args != json.loads(stored or "{}")
+    return fixed(json.dumps(facts.env_args)) if is_changed else stored
 
 
 def _provenance(source: _Input, shared: dict[str, Any]) -> dict[str, Any]:

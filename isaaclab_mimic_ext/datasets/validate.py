@@ -79,7 +79,8 @@ def validate_dataset(
         SourceDataError: the file cannot be read: it is missing, damaged, not HDF5, of a newer format, or has no demos.
         OutputError: digests cannot be written.
     """
-    checked, renewed = _check(input_file, on_progress, time_limit), ()
+    checked = _check(input_file, on_progress, time_limit)
+    renewed: tuple[str, ...] = ()
     if renew_digests and not checked.findings.number("error", "damage"):
         renewed = digest.renew_digests(input_file)
         checked = _check(input_file, on_progress, time_limit) if renewed else checked

@@ -20,6 +20,9 @@ _ONE_ROW = "initial_state/"
 _STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions", "actions_clean")
 """Leaves outside of groups that have one row per action. All leaves in groups other than `initial_state` have too."""
 
+_MAX_MATRIX_ENTRIES = 64
+"""Largest number of entries of a matrix; images have more."""
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -148,13 +151,8 @@ def is_stepwise(path: str) -> bool:
 
 
 def is_image(leaf: np.ndarray) -> bool:
-    """Return whether a leaf (T, ...) is an RGB or depth image, or a stack of images, rather than a vector."""
-    return leaf.ndim >= 3
-
-
-def is_rgb(leaf: np.ndarray) -> bool:
-    """Return whether a leaf is an RGB image, (T, H, W, 3) uint8."""
-    return leaf.ndim == 4 and leaf.shape[-1] == 3 and leaf.dtype == np.uint8
+    """Return whether a leaf (T, ...) is an RGB or depth image, or a stack of images, rather than a vector or a matrix."""
+    return leaf.ndim >= 3 and int(np.prod(leaf.shape[1:], dtype=np.int64)) > _MAX_MATRIX_ENTRIES
 
 
 def _is_at_or_below(path: str, other: str) -> bool:

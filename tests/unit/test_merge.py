@@ -231,6 +231,29 @@ def test_files_that_differ_are_refused_and_the_difference_is_named(
     assert not list(output.parent.glob("merged*"))
 
 
+def merged_env_name(inputs: list[Path], output: Path, **options: str) -> str:
+    merge_datasets(inputs, output, **options)
+    with h5py.File(output) as file:
+        return json.loads(file["data"].attrs["env_args"])["env_name"]
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_file_without_a_name_of_its_environment_gets_that_of_the_others(
+    inputs: list[Path], output: Path, empty: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    edit(inputs[empty], in_env_args("desktop_organizer", ""))
+    assert merged_env_name(inputs, output) == "desktop_organizer"
+    assert f"{inputs[empty]} has no env_name; merged as 'desktop_organizer'" in caplog.text
+
+
+def test_different_names_of_one_environment_are_merged_under_a_given_name(inputs: list[Path], output: Path) -> None:
+    edit(inputs[1], in_env_args("desktop_organizer", "kitchen"))
+    with pytest.raises(SourceDataError, match="or give the name of both with env_name=<name>"):
+        merge_datasets(inputs, output)
+    assert merged_env_name(inputs, output, env_name="office") == "office"
+
+
 def test_single_and_repeated_inputs_are_refused(inputs: list[Path], output: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two or more"):
         merge_datasets(inputs[:1], output)

@@ -3,7 +3,7 @@
 # T steps of one demo
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.datasets.convert.images import ImageLayout
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
-from isaaclab_mimic_ext.files.demo import Demo, is_image, is_rgb
+from isaaclab_mimic_ext.files.demo import Demo, is_image
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts, stream_demos
 from isaaclab_mimic_ext.files.writing import created_folder, part_path, replacing
 from isaaclab_mimic_ext.progress import tracked
@@ -38,6 +39,7 @@ class LeRobotOptions:
         fps: frames per second; None: control rate of the file's env_args.
         repo_id: `<user>/<name>`; None: `local/<folder>`.
         videos: encode images as videos (lossy); False: as PNG files.
+        camera_keys: image observations to export; None: all.
     """
 
     state_keys: tuple[str, ...] | None = None
@@ -45,17 +47,19 @@ class LeRobotOptions:
     fps: int | None = None
     repo_id: str | None = None
     videos: bool = True
+    camera_keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class LeRobotExport:
-    """Result of a LeRobot export: counts, rate [Hz], and names of the features."""
+    """Result of a LeRobot export: counts, rate [Hz], names of the features, and contents of the file that are left out."""
 
     num_episodes: int
     num_frames: int
     fps: int
     repo_id: str
     features: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,12 @@ class _Columns:
 
     Attributes:
         state_keys: observations of `observation.state`.
-        cameras: name of a camera -> observation.
+        cameras: name of a camera -> layout of its images.
         scalars: keys of `_SCALARS` that the demos have.
     """
 
     state_keys: tuple[str, ...]
-    cameras: dict[str, str]
+    cameras: dict[str, ImageLayout]
     scalars: tuple[str, ...]
 
 
@@ -90,7 +94,7 @@ def export_lerobot(
     dataset_class = _lerobot_dataset()
     facts = read_facts(input_file)
     first = next(stream_demos(input_file))
-    columns = _columns(first, options.state_keys)
+    columns = _columns(first, options)
     features = _features(first, columns, facts.is_xyzw, options.videos)
     fps, output_dir = _fps(facts, options.fps), Path(output_dir)
     repo_id = options.repo_id or f"local/{output_dir.resolve().name}"
@@ -110,7 +114,7 @@ def export_lerobot(
             # Also after an error: otherwise the dataset writes again when it is garbage-collected.
             dataset.finalize()
         counts = int(dataset.meta.total_episodes), int(dataset.meta.total_frames)
-    return LeRobotExport(*counts, fps, repo_id, tuple(features))
+    return LeRobotExport(*counts, fps, repo_id, tuple(features), _left_out(first, facts, columns))
 
 
 def _lerobot_dataset() -> Any:
@@ -126,20 +130,46 @@ def _lerobot_dataset() -> Any:
     return LeRobotDataset
 
 
-def _columns(demo: Demo, state_keys: Sequence[str] | None) -> _Columns:
+def _columns(demo: Demo, options: LeRobotOptions) -> _Columns:
     observations = {name: leaf for name, leaf in demo.below("obs").items() if not name.startswith(_INFO)}
     vectors = {name: leaf for name, leaf in observations.items() if not is_image(leaf) and leaf.dtype.kind in "fbiu"}
+    state_keys = options.state_keys
     if state_keys is None:
-        state_keys = sorted(name for name in vectors if name != "actions")
+        state_keys = tuple(sorted(name for name in vectors if name != "actions"))
     for name in state_keys:
         if name not in vectors:
             rule = f"'{name}' is not a low-dimensional observation of {demo.place}"
             raise ConfigError(f"state_keys: {rule}; {choices(name, sorted(vectors))}")
     if not state_keys:
         raise ConfigError(f"state_keys: {_STATE} requires at least one observation; {choices('', sorted(vectors))}")
-    cameras = {name.replace("/", "_"): name for name, leaf in sorted(observations.items()) if is_rgb(leaf)}
     scalars = tuple(name for name in _SCALARS if name in demo.leaves)
-    return _Columns(tuple(state_keys), cameras, scalars)
+    return _Columns(state_keys, _cameras(demo, observations, options.camera_keys), scalars)
+
+
+def _cameras(demo: Demo, observations: Mapping[str, np.ndarray], wanted: Sequence[str] | None) -> dict[str, ImageLayout]:
+    """Name of a camera -> layout of its images.
+
+    Raises:
+        ConfigError: a key in `wanted` is not an image.
+        SourceDataError: images cannot be converted to RGB.
+    """
+    images = sorted(name for name, leaf in observations.items() if is_image(leaf))
+    for name in wanted or ():
+        if name not in images:
+            raise ConfigError(f"camera_keys: '{name}' is not an image of {demo.place}; {choices(name, images)}")
+    remedy = "choose the images to export with camera_keys=[<name>,...], camera_keys=[] for none"
+    chosen = images if wanted is None else wanted
+    return {name.replace("/", "_"): ImageLayout.of(demo, f"obs/{name}", remedy) for name in chosen}
+
+
+def _left_out(demo: Demo, facts: FileFacts, columns: _Columns) -> tuple[str, ...]:
+    """Contents of the file that LeRobot's layout has no place for, or that were not chosen."""
+    used = {"actions", *columns.scalars, *(f"obs/{key}" for key in columns.state_keys)}
+    used |= {layout.key for layout in columns.cameras.values()}
+    rest = {path if path.startswith("obs/") and not path.startswith(f"obs/{_INFO}") else path.partition("/")[0]
+            for path in demo.leaves if path not in used and not path.startswith(f"obs/{_INFO}")}  # fmt: skip
+    has_info = any(path.startswith(f"obs/{_INFO}") for path in demo.leaves)
+    return (*sorted(rest), *([f"obs/{_INFO[:-1]}"] if has_info else []), *(f"mask/{name}" for name in sorted(facts.masks)))
 
 
 def _features(demo: Demo, columns: _Columns, is_xyzw: bool, videos: bool) -> dict[str, dict[str, Any]]:
@@ -150,8 +180,8 @@ def _features(demo: Demo, columns: _Columns, is_xyzw: bool, videos: bool) -> dic
         _STATE: {"dtype": "float32", "shape": (len(names),), "names": names},
         _ACTION: {"dtype": "float32", "shape": (len(action_names),), "names": action_names},
     }
-    for camera, key in columns.cameras.items():
-        shape = demo.leaves[f"obs/{key}"].shape[1:]
+    for camera, layout in columns.cameras.items():
+        shape = layout.to_rgb(demo).shape[1:]
         kind = "video" if videos else "image"
         features[_CAMERA + camera] = {"dtype": kind, "shape": shape, "names": ["height", "width", "channels"]}
     for scalar in columns.scalars:
@@ -186,7 +216,7 @@ def _rows(demo: Demo, columns: _Columns) -> dict[str, np.ndarray]:
     leaves, num_steps = demo.leaves, demo.num_steps
     parts = [leaves[f"obs/{key}"].reshape(num_steps, -1) for key in columns.state_keys]
     rows = {_STATE: np.concatenate(parts, axis=1, dtype=np.float32), _ACTION: leaves["actions"].astype(np.float32)}
-    rows |= {_CAMERA + camera: leaves[f"obs/{key}"] for camera, key in columns.cameras.items()}
+    rows |= {_CAMERA + camera: layout.to_rgb(demo) for camera, layout in columns.cameras.items()}
     for scalar in columns.scalars:
         name, dtype = _SCALARS[scalar]
         rows[name] = leaves[scalar].reshape(num_steps, 1).astype(dtype)

@@ -130,11 +130,12 @@ def _crop(demo: Demo, leaves: dict[str, np.ndarray], options: PrepareOptions) ->
         image = leaves.get(f"{group}/{key}")
         if size is None or image is None:
             continue
-        if size > min(image.shape[1:3]):
-            height, width = image.shape[1:3]
+        axes = _pixel_axes(image)
+        height, width = (image.shape[axis] for axis in axes)
+        if size > min(height, width):
             rule = f"must be <= {min(height, width)} (got {size})"
             raise ConfigError(f"crop_dim: {rule}; '{key}' of {demo.place} has {height} x {width} pixels")
-        leaves[f"{group}/{key}"] = _crop_center(image, size)
+        leaves[f"{group}/{key}"] = _crop_center(image, size, axes)
 
 
 def _sparse_reward(demo: Demo) -> np.ndarray:
@@ -151,7 +152,16 @@ def _sparse_reward(demo: Demo) -> np.ndarray:
     return sparse
 
 
-def _crop_center(images: np.ndarray, size: int) -> np.ndarray:
-    """Centers of images (T, H, W, ...), shape (T, size, size, ...). Of an odd margin, top and left get the smaller part."""
-    top, left = ((side - size) // 2 for side in images.shape[1:3])
-    return images[:, top : top + size, left : left + size]
+def _pixel_axes(images: np.ndarray) -> tuple[int, int]:
+    """Axes of the height and width of images (T, H, W, C) or (T, C, H, W)."""
+    is_channels_first = images.shape[3] not in (1, 3, 4) and images.shape[1] in (1, 3, 4)
+    return (2, 3) if is_channels_first else (1, 2)
+
+
+def _crop_center(images: np.ndarray, size: int, axes: tuple[int, int]) -> np.ndarray:
+    """Centers of images, `size` pixels along each of the axes. Of an odd margin, top and left get the smaller part."""
+    chosen = [slice(None)] * images.ndim
+    for axis in axes:
+        start = (images.shape[axis] - size) // 2
+        chosen[axis] = slice(start, start + size)
+    return images[tuple(chosen)]
