@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from isaaclab_mimic_ext.command_lines import command_line, program
-from isaaclab_mimic_ext.commands.program import find_program
+from isaaclab_mimic_ext.commands.program import accept_any_text, find_program
 from isaaclab_mimic_ext.config import SCRIPT_VERBS
 from isaaclab_mimic_ext.errors import choices
 
@@ -191,6 +191,7 @@ VERBS = {"demo": Verb("generate", generate, tuple(DEMO.items()))} | {
 
 def main() -> NoReturn:
     """Run `mimic` with the command line of this process, and exit with the exit code of the verb."""
+    accept_any_text()
     words = sys.argv[1:]
     program.words = find_program()
     if not words or words[0] in ("-h", "--help", "help"):
@@ -228,6 +229,7 @@ def _print_and_exit(text: str, exit_code: int) -> NoReturn:
 
 def run_script(config: str) -> NoReturn:
     """Run `scripts/<config>.py` with the command line of this process, and exit with the exit code of the verb."""
+    accept_any_text()
     verb = next(verb for verb in VERBS.values() if verb.config == config and not verb.defaults)
     program.words = find_program()
     _run(verb, (sys.executable, sys.argv[0]))

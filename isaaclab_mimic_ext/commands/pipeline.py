@@ -111,7 +111,7 @@ def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: in
     log.info("%s: mimic %s", step.name, " ".join(arguments))
     start = time.perf_counter()
     with write_errors(log_path, kind=OutputError):
-        output = log_path.open("w")
+        output = log_path.open("w", encoding="utf-8")
     with output:
         update = phase(step.name)
         exit_code = _run_command(arguments, output, stop, lock, lambda: _show_progress(log_path, update))
@@ -120,7 +120,7 @@ def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: in
         record.finish(step, seconds)
         log.info("%s: finished in %.0f s", step.name, seconds)
     elif not stop.requested:
-        reason = error_text(log_path.read_text(errors="replace"))
+        reason = error_text(log_path.read_text(encoding="utf-8", errors="replace"))
         kinds = {kind.exit_code: kind for kind in (UsageError, BudgetExhausted)}
         raise kinds.get(exit_code, MimicError)(f"step '{step.name}' failed: {reason} (complete log: {log_path})")
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext import __version__
 from isaaclab_mimic_ext.config import PipelineCfg
-from isaaclab_mimic_ext.config.hydra import conf_dir
+from isaaclab_mimic_ext.config.hydra import conf_dir, utf8_errors
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.learn.agents import CHUNKED, has_agent
@@ -73,7 +73,7 @@ class Record:
     def __init__(self, path: Path):
         self._path = path
         try:
-            self._steps: dict[str, dict[str, Any]] = dict(json.loads(path.read_text()))
+            self._steps: dict[str, dict[str, Any]] = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             self._steps = {}  # Without a record, no step is up to date.
 
@@ -178,7 +178,8 @@ def task_of(preset: str) -> str:
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return preset
-    content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    with utf8_errors(path):
+        content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     bases = [base for base in content.get("defaults", []) if isinstance(base, str) and base != "_self_"]
     own = content.get("task", {}).get("name")
     return own or next((task_of(base) for base in bases), preset)
@@ -208,7 +209,7 @@ def _pipeline_file(task: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"task: {path} is not valid JSON ({error}); correct it") from error
     for name in content:

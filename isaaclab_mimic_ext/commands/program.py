@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from isaaclab_mimic_ext.command_lines import isaaclab_launcher
@@ -26,6 +27,16 @@ def find_program() -> Callable[[str], Sequence[str]]:
         is_found = os.path.abspath(shutil.which(started.name) or "") == str(started)
         return lambda verb: (started.name if is_found else str(started), verb)
     return lambda verb: (*_interpreter(), "-m", "isaaclab_mimic_ext", verb)
+
+
+def accept_any_text() -> None:
+    """Let standard output and error print any text, in any locale: as UTF-8 in place of ASCII, otherwise with escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            is_ascii = stream.encoding.lower() in ("ascii", "ansi_x3.4-1968")
+            stream.reconfigure(
+                encoding="utf-8" if is_ascii else None, errors="surrogateescape" if is_ascii else "backslashreplace"
+            )
 
 
 def _interpreter() -> tuple[str, ...]:

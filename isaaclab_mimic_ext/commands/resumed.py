@@ -35,7 +35,10 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
     if given.get("resume") != "true" or "output_dir" not in given or not {"resume", "output_dir"} <= names:
         return []
     folder = Path(unquoted(given["output_dir"]))
-    text = next((path.read_text() for name in _FILES if (path := folder / name).is_file()), "")
+    text = next(
+        (path.read_text(encoding="utf-8", errors="surrogateescape") for name in _FILES if (path := folder / name).is_file()),
+        "",
+    )
     started = words_in_comment(text) or _task_and_file(text)
     task = next((word.partition("=")[2] for word in started if _key(word) == "task"), None)
     if None not in (task, given.get("task")) and task != given["task"]:
@@ -64,6 +67,9 @@ def _key(word: str) -> str:
 
 def _task_and_file(text: str) -> list[str]:
     """Overrides of the task and the source file in a configuration that Python code has written."""
-    content: Any = yaml.safe_load(text) or {}
+    try:
+        content: Any = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        content = {}  # The comparison with the settings in the store reports what is missing.
     task, path = content.get("task", {}).get("preset"), content.get("input_file")
     return [f"{name}={quoted(value)}" for name, value in (("task", task), ("input_file", path)) if value]

@@ -1,6 +1,7 @@
 """Registration of schemas and resolvers with Hydra, and reading of task files with the schema of a command."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -78,7 +79,8 @@ def _read_files_for(script: str) -> None:
 
     class CommandFileSource(FileConfigSource):
         def load_config(self, config_path: str) -> Any:
-            result = super().load_config(config_path)
+            with utf8_errors(Path(self.path) / self._normalize_file_name(config_path)):
+                result = super().load_config(config_path)
             rename_fields(result.config, script)
             if config_path.startswith("task/"):
                 _check_task_file(Path(self.path) / self._normalize_file_name(config_path), result)
@@ -87,6 +89,20 @@ def _read_files_for(script: str) -> None:
             return result
 
     SourcesRegistry.instance().types["file"] = CommandFileSource
+
+
+@contextmanager
+def utf8_errors(path: Path) -> Iterator[None]:
+    """Convert the error of a file that is not UTF-8, within the block, to an error that names the file.
+
+    Raises:
+        ConfigError: the file is not UTF-8.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{shown_path(path)}:{line}: must be UTF-8 ({error.reason}); save the file as UTF-8") from error
 
 
 def _check_task_file(path: Path, result: Any) -> None:

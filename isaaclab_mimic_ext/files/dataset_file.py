@@ -20,7 +20,15 @@ from isaaclab_mimic_ext.files.attributes import set_attribute
 from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets, set_attributes
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
-from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, publish, remove_folders, sync
+from isaaclab_mimic_ext.files.writing import (
+    check_output,
+    create_folder,
+    part_path,
+    publish,
+    remove_folders,
+    sync,
+    utf8_bytes,
+)
 
 DIGEST = "digest"
 """Name of the attribute of a demo that contains `leaves_digest` of its datasets."""
@@ -165,7 +173,7 @@ def digest_fault(path: Path, what: str) -> str:
 
 def fixed(text: str) -> np.bytes_:
     """Convert an attribute text to fixed length: HDF5 may hang reading a variable-length text from a damaged heap."""
-    return np.bytes_(text.encode())
+    return np.bytes_(utf8_bytes(text))
 
 
 def installed_versions() -> dict[str, str]:

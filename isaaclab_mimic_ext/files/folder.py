@@ -142,7 +142,7 @@ def _names(paths: list[Path]) -> str:
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Also write the log lines and errors of the block to `path`."""
-    handler = logging.FileHandler(path)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

@@ -166,7 +166,24 @@ def write_text(
     path: Path, content: str, field: str = "", remedy: str = FREE_SPACE, kind: type[MimicError] = RecorderError
 ) -> None:
     """Write a text file (UTF-8) atomically; errors as `write_bytes`."""
-    write_bytes(path, content.encode(), field, remedy, kind)
+    write_bytes(path, utf8_bytes(content), field, remedy, kind)
+
+
+def utf8_bytes(text: str) -> bytes:
+    """Bytes of a text in UTF-8, in any locale.
+
+    Python marks bytes of a path that it cannot decode: in a locale without UTF-8 all letters outside of ASCII, otherwise
+    those of a name that is not UTF-8, which are written as escapes such as `\\udce9`.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        as_bytes = text.encode(errors="surrogateescape")
+    try:
+        as_bytes.decode()
+        return as_bytes
+    except UnicodeDecodeError:
+        return text.encode(errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any, kind: type[MimicError] = RecorderError) -> None:

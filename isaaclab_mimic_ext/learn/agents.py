@@ -184,7 +184,7 @@ def load_agent(task_name: str, algo: str) -> Settings:
             f"algo: task '{task_name}' has no agent '{algo}' ({path}); {choices(algo, known)}, or the path of a .json file"
         )
     try:
-        settings = json.loads(path.read_text())
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"algo: {path} is not valid JSON ({error}); correct it") from error
     if not isinstance(settings, dict) or "algo_name" not in settings:

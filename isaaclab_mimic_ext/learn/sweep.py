@@ -161,7 +161,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SourceDataError(f"{path}: is not valid JSON ({error}); run this job again") from error
 

@@ -57,7 +57,7 @@ class Metrics:
             RecorderError: the file cannot be written.
         """
         self._rows.append({"epoch": epoch, **values})
-        with replacing(self._path) as part, part.open("w", newline="") as file:
+        with replacing(self._path) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
             writer.writeheader()
             writer.writerows(self._rows)
@@ -80,7 +80,7 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     """Rows of the CSV file of a training: column -> text; empty if the file does not exist."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

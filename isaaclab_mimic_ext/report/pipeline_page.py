@@ -170,6 +170,6 @@ def _size_of_mask(folder: PipelineFolder, name: str) -> int | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}

@@ -59,9 +59,9 @@ def write_missing_reports(cfg: GenerateCfg, folder: RunFolder, result: RunResult
         return
     with locked(folder), log_file(folder.log):
         if not is_reported:
-            before = folder.stats.read_text() if folder.stats.exists() else ""
+            before = folder.stats.read_text(encoding="utf-8") if folder.stats.exists() else ""
             write_stats(cfg, folder, result, read_facts(folder.demos).env_args.get("engine"))
-            if folder.stats.read_text() != before:
+            if folder.stats.read_text(encoding="utf-8") != before:
                 log.info("Wrote the missing file %s", folder.stats)
         if draws_video:
             draw_run(folder, load_task(cfg.task.name), cfg.num_video_demos)

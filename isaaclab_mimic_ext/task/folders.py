@@ -44,4 +44,4 @@ def task_of_gym_id(gym_id: str) -> str | None:
 def gym_ids(task_name: str) -> list[str]:
     """Gym ids that `<task>/isaaclab/__init__.py` registers, read from its source: importing it requires Isaac Lab."""
     module = task_dir(task_name) / "isaaclab" / "__init__.py"
-    return sorted(set(re.findall(r'"(Isaac-[\w-]+-v\d+)"', module.read_text()))) if module.is_file() else []
+    return sorted(set(re.findall(r'"(Isaac-[\w-]+-v\d+)"', module.read_text(encoding="utf-8")))) if module.is_file() else []

@@ -115,7 +115,7 @@ def _extension_version(root: Path) -> str | None:
     """Version in the extension's `extension.toml`, next to the package in a checkout, below the package in a wheel."""
     for folder in (root.parent, root / "source" / "isaaclab"):
         try:
-            text = (folder / "config" / "extension.toml").read_text()
+            text = (folder / "config" / "extension.toml").read_text(encoding="utf-8")
             return str(tomllib.loads(text)["package"]["version"])
         except (OSError, ValueError, KeyError):
             continue
@@ -125,7 +125,7 @@ def _extension_version(root: Path) -> str | None:
 def _package_version(root: Path) -> str:
     """Version in the `pyproject.toml` of a checkout, or else in the metadata of the wheel; `unknown` without either."""
     try:
-        return str(tomllib.loads((root.parent / "pyproject.toml").read_text())["project"]["version"])
+        return str(tomllib.loads((root.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
     except (OSError, ValueError, KeyError):
         pass
     try:
