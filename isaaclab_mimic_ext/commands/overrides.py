@@ -167,8 +167,7 @@ def _names(schema: type) -> set[str]:
 def flags_of(schema: type) -> dict[str, tuple[str, str]]:
     """Return flag -> (field, kind) for the fields of a schema and of its `datagen_config`.
 
-    The kind is `switch` for a bool, `list` for a list, `number`, and `option` for any other value. Mappings and groups have
-    no flag.
+    The kind is `switch` for a bool, `list` for a list, and `option` for any other value. Mappings and groups have no flag.
     """
     hints = get_type_hints(schema)
     named = {**get_type_hints(hints.get(_DATAGEN, object)), **hints}
@@ -188,7 +187,7 @@ def _flag_kind(kind: Any) -> str | None:
         return "list"
     if get_origin(kind) is dict or is_dataclass(kind):
         return None
-    return {bool: "switch", int: "number", float: "number"}.get(kind, "option")
+    return "switch" if kind is bool else "option"
 
 
 def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:

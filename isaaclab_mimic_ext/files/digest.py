@@ -11,6 +11,7 @@ from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, digest_fault, fixed, leaves_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5
+from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, write_errors
 from isaaclab_mimic_ext.progress import phase
 
@@ -84,7 +85,7 @@ def renew_digests(path: str | Path) -> tuple[str, ...]:
         return ()
     with (
         write_errors(Path(path), "input_file", "check permissions and disk space", OutputError, HDF5_ERRORS),
-        h5py.File(path, "r+") as file,
+        open_file(path, "r+") as file,
     ):
         for name in changed:
             demo = file["data"][name]

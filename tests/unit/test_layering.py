@@ -65,6 +65,10 @@ PARTS_OF_COMMANDS = {
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_resumed.py": {"commands.resumed"},
     "test_task_of_file.py": {"commands.recorded"},
+    "test_text_values.py": {
+        *("commands.overrides", "commands.pipeline", "commands.pipeline_steps", "commands.recorded", "commands.resumed"),
+    },
+    "test_any_locale.py": {"commands.pipeline_steps", "commands.resumed"},
 }
 """Tests of parts of the command line -> these parts."""
 

@@ -83,7 +83,7 @@ WRONG_TYPES = [
     ("evaluate", "horizon=long", "horizon: must be an integer (got 'long')"),
     ("evaluate", "randomization_scale=abc", "randomization_scale: must be a number (got 'abc')"),
     ("generate", "overwrite=maybe", "overwrite: must be true or false (got 'maybe')"),
-    ("generate", "device=[1]", "device: must be a text (got [1])"),
+    ("generate", "num_envs=[1]", "num_envs: must be an integer (got [1])"),
     ("pipeline", "seeds=[1,two]", "seeds.1: must be an integer (got 'two')"),
     ("generate", "all_subtasks.num_fixed_steps=a", "subtask_configs.franka.0.num_fixed_steps: must be an integer (got 'a')"),
     (
