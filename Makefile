@@ -15,7 +15,7 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot durations lint format clean
+.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot durations lint format docs docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
@@ -35,6 +35,8 @@ help:
 	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
+	@echo "make docs           build the documentation in build/site; a broken link or an unknown name fails"
+	@echo "make docs-pictures  draw the pictures of the documentation again, into docs/pictures"
 	@echo "make clean          remove $(VENV), caches and build outputs, but not datasets/"
 	@echo "Python 3.11 to 3.13; select one with: make PYTHON=python3.12 ..."
 
@@ -77,6 +79,14 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Strict (-W): broken links, missing anchors and unknown API names fail. -E: pages also depend on the schema and the tasks.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -E -c docs . build/site
+	@echo "Open build/site/index.html"
+
+docs-pictures: $(VENV)/.docs
+	$(BIN)/python docs/draw_pictures.py
+
 clean:
 	rm -rf $(VENV) $(CONTRACT) $(ISAACLAB) $(LEROBOT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -103,6 +113,10 @@ $(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
 $(VENV)/.train: $(PACKAGING) | $(VENV)/.mujoco
 	$(PIP) install -c constraints.txt -e '.[mujoco,train]'
 	$(PIP) install -c constraints.txt --no-deps robomimic torchvision
+	@touch $@
+
+$(VENV)/.docs: $(PACKAGING) | $(VENV)/.mujoco
+	$(PIP) install -c constraints.txt -e '.[mujoco,docs]'
 	@touch $@
 
 # Isaac Lab 2.3, the part that runs without a simulator, for the contract tests; never installed into $(VENV). It needs Python

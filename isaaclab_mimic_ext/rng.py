@@ -62,7 +62,7 @@ class Draws:
         self.domain = domain
 
     def uniform(self, stream: Stream, shape: tuple[int, ...], step: Tensor | int = 0) -> Tensor:
-        """Uniform numbers in (0, 1), without 0 and 1, float32 of shape (n, *shape). `step` is one number or (n,) int64."""
+        """Uniform numbers in (0, 1), without 0 and 1, float32 of shape `(n, *shape)`. `step` is one number or (n,) int64."""
         if not isinstance(step, Tensor):
             step = torch.full_like(self.trials, step)
         steps = step.to(torch.int64).expand(self.trials.shape)
@@ -72,7 +72,7 @@ class Draws:
         return (((words >> 9).float() + 0.5) * 2.0**-23).unflatten(-1, shape)
 
     def normal(self, stream: Stream, shape: tuple[int, ...], step: Tensor | int = 0) -> Tensor:
-        """Standard normal numbers, float32 of shape (n, *shape), by the Box-Muller transform. `step` as in `uniform`."""
+        """Standard normal numbers, float32 of shape `(n, *shape)`, by the Box-Muller transform. `step` as in `uniform`."""
         count = math.prod(shape)
         uniform = self.uniform(stream, (-(-count // 2), 2), step)
         radius = torch.sqrt(-2.0 * torch.log(uniform[..., 0]))
@@ -81,6 +81,6 @@ class Draws:
         return pairs.flatten(1)[:, :count].unflatten(-1, shape)
 
     def integers(self, stream: Stream, low: Tensor, high: Tensor, step: Tensor | int = 0) -> Tensor:
-        """Uniform integers from `low` to `high` (inclusive), int64 of shape (n, *low.shape). `step` as in `uniform`."""
+        """Uniform integers from `low` to `high` (inclusive), int64 of shape `(n, *low.shape)`. `step` as in `uniform`."""
         uniform = self.uniform(stream, tuple(low.shape), step)
         return low + (uniform * (high - low + 1)).floor().long()

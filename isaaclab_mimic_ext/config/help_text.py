@@ -21,7 +21,7 @@ from isaaclab_mimic_ext.config.help import DATAGEN, FIRST_FIELDS, field_docs, ha
 
 _WIDTH_OF_NAMES = 38
 """Width of the column with names and values [characters]."""
-_ITEMS = ("subtask_configs", "task_constraint_configs", "events")
+ITEMS = ("subtask_configs", "task_constraint_configs", "events")
 """Fields that contain items with fields of their own."""
 _REQUIRED = "(required)"
 
@@ -49,7 +49,7 @@ def help_text(script: str, composed: DictConfig, folders: Sequence[Path]) -> str
 
 
 @dataclass(frozen=True)
-class _Leaf:
+class Leaf:
     """A field with a value: its full name, the name that the user sees, and its description."""
 
     name: str
@@ -60,7 +60,7 @@ class _Leaf:
 
 def _own_lines(schema: type, composed: DictConfig) -> list[str]:
     """Lines of the fields at the top level, and of those that users set most."""
-    own = [leaf for leaf in _leaves(schema) if "." not in leaf.name or leaf.name in FIRST_FIELDS]
+    own = [leaf for leaf in leaves_of(schema) if "." not in leaf.name or leaf.name in FIRST_FIELDS]
     return [_task_line(composed) if leaf.name == "task.name" else _line(leaf, composed) for leaf in sorted(own, key=_rank)]
 
 
@@ -70,7 +70,7 @@ def _task_line(composed: DictConfig) -> str:
     return _columns(f"task = {name}", "Task: a name of the group `task` below, or the gym id of a Mimic task of Isaac Lab")
 
 
-def _rank(leaf: _Leaf) -> int:
+def _rank(leaf: Leaf) -> int:
     return FIRST_FIELDS.index(leaf.name) if leaf.name in FIRST_FIELDS else len(FIRST_FIELDS)
 
 
@@ -78,8 +78,8 @@ def _group_sections(schema: type, composed: DictConfig) -> Iterator[list[str]]:
     for group, kind in get_type_hints(schema).items():
         if not is_dataclass(kind):
             continue
-        leaves = [leaf for leaf in _leaves(schema) if leaf.name.startswith(f"{group}.") and leaf.name not in FIRST_FIELDS]
-        heading = f"{group}: {_summary(kind)}"
+        leaves = [leaf for leaf in leaves_of(schema) if leaf.name.startswith(f"{group}.") and leaf.name not in FIRST_FIELDS]
+        heading = f"{group}: {summary_of(kind)}"
         if group == DATAGEN:
             heading += f" The fields may be set with and without `{group}.`"
             heading += " and `generation_`: `num_trials=1000`." if has_field(kind, "generation_num_trials") else "."
@@ -100,7 +100,7 @@ def _item_sections(schema: type, composed: DictConfig) -> Iterator[list[str]]:
             values = [*_item_values(name, OmegaConf.select(composed, name), item)]
             follow = " The values below are defaults; those of the task follow." if values else ""
             heading = f"{name}.{path}.<field>: {docs[name]}{follow}"
-            yield [heading, *(_line(leaf, None) for leaf in _leaves(item)), *values]
+            yield [heading, *(_line(leaf, None) for leaf in leaves_of(item)), *values]
 
 
 def _item_values(place: str, node: Any, item: type) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _groups_section(script: str, folders: Sequence[Path], composed: DictConfig) 
     return ["Groups, which set several fields together (group=option):", *lines] if lines else []
 
 
-def _leaves(schema: type, prefix: str = "", outer: Collection[str] = ()) -> Iterator[_Leaf]:
+def leaves_of(schema: type, prefix: str = "", outer: Collection[str] = ()) -> Iterator[Leaf]:
     """Yield all fields with values: neither groups, nor fields that contain items.
 
     Args:
@@ -134,16 +134,16 @@ def _leaves(schema: type, prefix: str = "", outer: Collection[str] = ()) -> Iter
     for field in fields(schema):
         kind = hints[field.name]
         if is_dataclass(kind) and isinstance(kind, type):
-            yield from _leaves(kind, f"{prefix}{field.name}.", hints)
-        elif field.name not in _ITEMS:
+            yield from leaves_of(kind, f"{prefix}{field.name}.", hints)
+        elif field.name not in ITEMS:
             name = f"{prefix}{field.name}"
             is_short = prefix == f"{DATAGEN}." and field.name not in outer
-            yield _Leaf(name, field.name if is_short else name, field, docs[field.name])
+            yield Leaf(name, field.name if is_short else name, field, docs[field.name])
 
 
-def _line(leaf: _Leaf, composed: DictConfig | None) -> str:
+def _line(leaf: Leaf, composed: DictConfig | None) -> str:
     """One line: name, value, description, valid values."""
-    bounds, text, value = bounds_of(leaf.field), leaf.text.rstrip("."), _value(leaf, composed)
+    bounds, text, value = bounds_of(leaf.field), leaf.text.rstrip("."), shown_value(leaf, composed)
     if bounds is not None:
         is_listed = all(f"`{choice}`" in text for choice in bounds.choices)
         text += f" ({bounds})" if str(bounds) and not (bounds.choices and is_listed) else ""
@@ -151,7 +151,7 @@ def _line(leaf: _Leaf, composed: DictConfig | None) -> str:
     return _columns(f"{leaf.shown} = {value}", text)
 
 
-def _value(leaf: _Leaf, composed: DictConfig | None) -> str:
+def shown_value(leaf: Leaf, composed: DictConfig | None) -> str:
     """Value with these arguments; the description of a computed value unless an argument sets it."""
     bounds = bounds_of(leaf.field)
     given = [] if composed is None else OmegaConf.select(composed, "hydra.overrides.task", default=[])
@@ -185,7 +185,7 @@ def _text(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _summary(kind: Any) -> str:
+def summary_of(kind: Any) -> str:
     return inspect.cleandoc(kind.__doc__ or "").split("\n")[0]
 
 

@@ -1,0 +1,333 @@
+"""Draw the pictures of the documentation from the software itself: `make docs-pictures`.
+
+    python docs/draw_pictures.py [NAME ...]
+
+Without names, all pictures are drawn. They are written to docs/pictures/. Pictures with text have a light and
+a dark version.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+sys.path.insert(0, str(Path(__file__).parent / "site"))
+
+from task_pages import presets
+from themes import BAD, GOOD, OBJECT, OUT, SUBTASKS, Theme, in_both_themes, runs, write_photo
+from traces import Trace, trace_lanes, trace_trial
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config.compose import load_task
+from isaaclab_mimic_ext.config.hydra import conf_dir
+from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.rendering import Renderer
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.definition import Task
+
+log = logging.getLogger(__name__)
+
+TASK = "desktop_organizer"
+
+
+def source_demo(name: str = "demo_0") -> SourceDemo:
+    """Return a source demo of the desktop organizer."""
+    task = load_task(TASK)
+    path = conf_dir().parent / "tasks" / TASK / "data" / "source_demos.hdf5"
+    demos = load_source_demos(path, task.eef_names, task.object_names, task.signal_names, 7)
+    return next(demo for demo in demos if demo.name == name)
+
+
+def draw_signals() -> None:
+    """Source demo: height of the hand, signals, and the subtasks that they end."""
+    from isaaclab_mimic_ext.demos.boundaries import subtask_ends
+
+    demo, task = source_demo(), load_task(TASK)
+    configs = task.config.subtask_configs["franka"]
+    ends = subtask_ends(demo, [config.subtask_term_signal for config in configs])
+    spans = list(zip([0, *ends[:-1]], ends, strict=True))
+
+    def draw(theme: Theme) -> Figure:
+        figure = Figure(figsize=(7.6, 3.9), layout="constrained")
+        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 2.4, 0.7))
+        top.plot(100 * demo.eef_pose["franka"][:, 2, 3], color=theme.ink, linewidth=1.6)
+        top.set_ylabel("hand [cm]\nabove table")
+        is_closed = demo.actions[:, -1] < 0
+        _strip(top, is_closed, 0.0, 1.6, theme.muted)
+        top.text(int(np.flatnonzero(is_closed)[0]) + 3, 2.4, "gripper closed", color=theme.muted, fontsize=8.5)
+        for row, (config, (_, end)) in enumerate(zip(configs, spans, strict=True)):
+            signal = config.subtask_term_signal
+            _strip(middle, demo.subtask_term_signals[signal], 3 - row - 0.3, 0.6, SUBTASKS[row])
+            if row < len(configs) - 1:
+                for axes in (top, middle, bottom):
+                    axes.axvline(end, color=SUBTASKS[row], linewidth=1.2, linestyle=(0, (4, 2)))
+        middle.set(yticks=range(4), ylim=(-0.6, 3.6), ylabel="signals")
+        middle.set_yticklabels([config.subtask_term_signal for config in reversed(configs)], color=theme.ink)
+        for row, (start, end) in enumerate(spans):
+            bottom.add_patch(Rectangle((start, 0), end - start, 1, facecolor=SUBTASKS[row]))
+            label = str(row)
+            bottom.text((start + end) / 2, 0.5, label, ha="center", va="center", color="white", fontsize=9, weight="bold")
+        bottom.set(yticks=[], ylim=(0, 1), xlim=(0, demo.num_steps), xlabel="step")
+        bottom.set_ylabel("subtasks", rotation=0, ha="right", va="center")
+        for axes in (top, middle, bottom):
+            axes.spines[["top", "right"]].set_visible(False)
+        return figure
+
+    in_both_themes("signals", draw)
+    frames = [(start + end) // 2 if index else start + 4 for index, (start, end) in enumerate(spans)]
+    write_photo("source_demo", _frames_of_file(task, demo.name, [*frames, demo.num_steps - 1]))
+
+
+def _strip(axes: Axes, values: np.ndarray, y: float, height: float, color: str) -> None:
+    """Draw where a row of booleans is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], values, [False])).astype(int)))
+    for start, end in edges.reshape(-1, 2):
+        axes.add_patch(Rectangle((start, y), end - start, height, facecolor=color, linewidth=0))
+
+
+def _frames_of_file(task: Task, name: str, steps: Sequence[int]) -> np.ndarray:
+    """Pictures of a source demo side by side, from the states in its file."""
+    import h5py
+
+    path = conf_dir().parent / "tasks" / task.name / "data" / "source_demos.hdf5"
+    with h5py.File(path) as file, Renderer(task, 560, 480) as renderer:
+        states = trees.unflatten({key: value[()] for key, value in _leaves(file[f"data/{name}/states"])})
+        return np.hstack([renderer.frame(trees.take(states, step))[60:420, 90:470] for step in steps])
+
+
+def _leaves(group: Any) -> list[tuple[str, Any]]:
+    import h5py
+
+    found: list[tuple[str, Any]] = []
+    group.visititems(lambda key, value: found.append((key, value)) if isinstance(value, h5py.Dataset) else None)
+    return found
+
+
+def draw_segments() -> None:
+    """Source demo and generated demo: the same segments, moved with their objects."""
+    noise = [
+        "+all_subtasks.action_noise=0",
+        "datagen_config.generation_select_src_per_subtask=false",
+        "datagen_config.seed=4",
+    ]
+    trace = trace_trial(f"task={TASK}", "sim=mujoco", *noise)
+    task = load_task(TASK)
+    pool, demo_id = trace.pool, int(trace.chosen[0, 0])
+    demo = source_demo(pool.names[demo_id])
+    ends = pool.subtask_ends[0, demo_id].tolist()
+    source_subtask = np.searchsorted(ends, np.arange(demo.num_steps), side="right").clip(max=len(ends) - 1)
+
+    def draw(theme: Theme) -> Figure:
+        figure = Figure(figsize=(7.6, 3.7), layout="constrained")
+        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+        _draw_scene(left, task, {name: pose[0] for name, pose in demo.object_pose.items()}, theme)
+        _draw_path(left, demo.eef_pose["franka"][:, :3, 3], source_subtask, None, theme)
+        left.set_title(f"source demo ({demo.name})", fontsize=11)
+        _draw_scene(right, task, dict(zip(task.object_names, trace.object_pose[0], strict=True)), theme)
+        _draw_path(right, trace.eef_pos[:, 0], trace.subtask[:, 0], trace.interpolates[:, 0], theme)
+        right.set_title("generated demo", fontsize=11)
+        names = [config.description for config in task.config.subtask_configs["franka"]]
+        handles = [left.plot([], [], color=SUBTASKS[row], linewidth=3, label=name)[0] for row, name in enumerate(names)]
+        dots = left.plot([], [], color=theme.ink, linestyle="none", marker=".", label="interpolation")
+        figure.legend(handles=[*handles, *dots], loc="outside lower center", ncols=3, fontsize=9)
+        return figure
+
+    in_both_themes("segments", draw)
+
+
+def _project(points: np.ndarray) -> np.ndarray:
+    """Project points (..., 3), env frame [m], to the picture (..., 2): seen by the robot, from above at an angle."""
+    return np.stack((-points[..., 1], 0.62 * points[..., 0] + 0.78 * points[..., 2]), axis=-1)
+
+
+def _draw_scene(axes: Axes, task: Task, poses: dict[str, np.ndarray], theme: Theme) -> None:
+    """Draw the bounding boxes of the objects."""
+    for obj in sorted(task.objects, key=lambda each: -poses[each.name][0, 3]):
+        signs = np.array([[(-1, -1), (1, -1), (1, 1), (-1, 1)]]).reshape(4, 2)
+        color = BAD if obj.name == "ketchup" else theme.muted
+        corners = []
+        for side in (-1, 1):
+            local = np.column_stack((signs, np.full(4, side))) * obj.box_half_size + obj.box_center
+            corners.append(_project(local @ poses[obj.name][:3, :3].T + poses[obj.name][:3, 3]))
+        for face in corners:
+            axes.add_patch(Polygon(face, facecolor=color, alpha=0.18, edgecolor="none"))
+            axes.add_patch(Polygon(face, facecolor="none", edgecolor=color, linewidth=1.1))
+        for low, high in zip(*corners, strict=True):
+            axes.plot(*np.stack((low, high), axis=-1), color=color, linewidth=1.1)
+        below = np.min(np.concatenate(corners)[:, 1])
+        middle = np.mean(np.concatenate(corners)[:, 0])
+        axes.annotate(
+            obj.name.replace("_", " "), (middle, below), (0, -3), textcoords="offset points", ha="center", va="top",
+            fontsize=8.5, color=theme.muted,
+        )  # fmt: skip
+    axes.set(aspect="equal", xlim=(-0.38, 0.44), ylim=(0.06, 0.62), xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_color(theme.line)
+
+
+def _draw_path(axes: Axes, path: np.ndarray, subtask: np.ndarray, interpolates: np.ndarray | None, theme: Theme) -> None:
+    """Draw the path of a hand (T, 3), colored by subtask."""
+    points = _project(path)
+    for start, end in runs(subtask):
+        axes.plot(*points[start : end + 1].T, color=SUBTASKS[subtask[start]], linewidth=3, solid_capstyle="round")
+    if interpolates is not None:
+        axes.plot(*points[interpolates].T, color=theme.ink, linestyle="none", marker=".", markersize=5)
+    axes.plot(*points[0], marker="o", color=theme.ink, markersize=5)
+    axes.annotate("start", points[0], (7, 2), textcoords="offset points", fontsize=8.5, color=theme.ink)
+
+
+def draw_trials() -> None:
+    """Run with six environments: the steps of each trial, and its outcome."""
+    settings = [
+        "num_envs=6",
+        "datagen_config.generation_num_trials=12",
+        "datagen_config.seed=2",
+        "datagen_config.max_num_failures=null",
+    ]
+    spans, committed = trace_lanes(f"task={TASK}", "sim=mujoco", "+all_subtasks.action_noise=0.2", *settings)
+
+    def draw(theme: Theme) -> Figure:
+        figure = Figure(figsize=(7.6, 3.1), layout="constrained")
+        axes = figure.subplots()
+        for span in spans:
+            counts = span.has_ended and span.trial < committed
+            color = (GOOD if span.success else BAD) if counts else OBJECT
+            axes.add_patch(Rectangle((span.start + 1, span.env - 0.36), span.end - span.start - 2, 0.72, facecolor=color))
+            label = f"trial {span.trial}" if span.end - span.start > 60 else str(span.trial)
+            middle = (span.start + span.end) / 2
+            axes.text(middle, span.env, label, ha="center", va="center", color="white", fontsize=9)
+        last = max(span.end for span in spans)
+        axes.set(xlim=(0, last), ylim=(5.6, -0.6), yticks=range(6), xlabel="step")
+        axes.set_yticklabels([f"env {index}" for index in range(6)], color=theme.ink)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        names = {GOOD: "success: becomes a demo", BAD: "failed", OBJECT: "unfinished at the end: not part of the result"}
+        used = {(GOOD if s.success else BAD) if s.has_ended and s.trial < committed else OBJECT for s in spans}
+        patches = [Rectangle((0, 0), 1, 1, facecolor=color, label=text) for color, text in names.items() if color in used]
+        figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=9)
+        return figure
+
+    in_both_themes("trials", draw)
+
+
+def draw_constraints() -> None:
+    """Two arms: the subtasks of each end effector over the steps of a trial, with waiting, and the constraints."""
+    trace = trace_trial("task=two_arm_lift_tray", "sim=mujoco", "datagen_config.seed=1")
+    task = load_task("two_arm_lift_tray")
+
+    def draw(theme: Theme) -> Figure:
+        figure = Figure(figsize=(7.6, 2.9), layout="constrained")
+        axes = figure.subplots()
+        for row, eef_name in enumerate(task.eef_names):
+            _draw_eef(axes, trace, row, [each.description for each in task.config.subtask_configs[eef_name]], theme)
+        axes.set(xlim=(0, len(trace.subtask)), ylim=(1.75, -0.85), yticks=range(len(task.eef_names)), xlabel="step")
+        axes.set_yticklabels(task.eef_names, color=theme.ink)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        for constraint in task.config.task_constraint_configs:
+            _draw_constraint(axes, trace, task, constraint, theme)
+        waits = Rectangle(
+            (0, 0),
+            1,
+            1,
+            facecolor="none",
+            edgecolor=theme.ink,
+            hatch="////",
+            linewidth=0.6,
+            label="waits, or holds at the end",
+        )
+        figure.legend(handles=[waits], loc="outside lower center", fontsize=9)
+        return figure
+
+    in_both_themes("constraints", draw)
+
+
+def _draw_eef(axes: Axes, trace: Trace, row: int, names: Sequence[str], theme: Theme) -> None:
+    for start, end in runs(trace.subtask[:, row]):
+        index = int(trace.subtask[start, row])
+        axes.add_patch(Rectangle((start, row - 0.3), end - start, 0.6, facecolor=SUBTASKS[index], edgecolor=theme.page))
+        if end - start > 15:
+            axes.text((start + end) / 2, row, str(index), ha="center", va="center", color="white", weight="bold", fontsize=9)
+    idle = trace.waits[:, row] | ~trace.moves[:, row]
+    for start, end in runs(idle):
+        if idle[start] and end - start > 1:
+            hatch = {"facecolor": "none", "edgecolor": theme.page, "hatch": "////", "linewidth": 0}
+            axes.add_patch(Rectangle((start, row - 0.3), end - start, 0.6, **hatch))
+
+
+def _draw_constraint(axes: Axes, trace: Trace, task: Task, constraint: Any, theme: Theme) -> None:
+    (first, one), (second, other) = constraint.eef_subtask_constraint_tuple
+    rows = [task.eef_names.index(name) for name in (first, second)]
+    begins = [_first_step(trace, row, index) for row, index in zip(rows, (one, other), strict=True)]
+    ends = [_last_step(trace, row, index) for row, index in zip(rows, (one, other), strict=True)]
+    if constraint.constraint_type == "coordination":
+        bracket = [min(begins) + 1, min(begins) + 1, max(ends) - 1, max(ends) - 1]
+        axes.plot(bracket, [-0.38, -0.46, -0.46, -0.38], color=theme.ink, linewidth=1.2)
+        axes.text((min(begins) + max(ends)) / 2, -0.52, "together", ha="center", va="bottom", fontsize=8.5, color=theme.ink)
+        return
+    arrow = {"arrowstyle": "-|>", "color": theme.ink, "linewidth": 1.3}
+    axes.annotate("", (begins[1], rows[1] - 0.3), (ends[0], rows[0] + 0.3), arrowprops=arrow)
+    axes.text(ends[0] + 4, 0.5, "first left, then right", va="center", fontsize=8.5, color=theme.ink)
+
+
+def _first_step(trace: Trace, row: int, index: int) -> int:
+    return int(np.flatnonzero((trace.subtask[:, row] == index) & trace.moves[:, row])[0])
+
+
+def _last_step(trace: Trace, row: int, index: int) -> int:
+    return int(np.flatnonzero(trace.subtask[:, row] == index)[-1])
+
+
+def draw_tasks() -> None:
+    """Three initial scenes of each task, and of each preset with its own randomization."""
+    for base, names in presets().items():
+        for name in names:
+            task = load_task(name)
+            if name == base or task.config.events != load_task(base).config.events:
+                write_photo(f"task_{name}", _initial_scenes(task), 80)
+
+
+def _initial_scenes(task: Task, count: int = 3) -> np.ndarray:
+    env, env_ids = make_env(task, engine="mujoco", num_envs=count), torch.arange(count)
+    env.reset(env_ids, Draws(3, env_ids))
+    state = env.get_state()
+    with Renderer(task, 560, 480) as renderer:
+        pictures = [renderer.frame(trees.take(state, index))[70:420, 60:500] for index in range(count)]
+    env.close()
+    return np.hstack(pictures)
+
+
+PICTURES = {
+    "signals": draw_signals,
+    "segments": draw_segments,
+    "trials": draw_trials,
+    "constraints": draw_constraints,
+    "tasks": draw_tasks,
+}
+
+
+def main() -> None:
+    """Draw the pictures that are named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"pictures: {', '.join(PICTURES)}; default: all")
+    names = parser.parse_args().names
+    if unknown := sorted({*names} - {*PICTURES}):
+        parser.error(f"not a picture: {', '.join(unknown)}; choices: {', '.join(PICTURES)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    OUT.mkdir(exist_ok=True)
+    for name in names or PICTURES:
+        PICTURES[name]()
+        log.info("Drew %s", name)
+
+
+if __name__ == "__main__":
+    main()
