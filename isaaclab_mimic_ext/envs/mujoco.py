@@ -16,8 +16,10 @@ from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.mujoco_model import arm_joints, build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import (
     FINGER_OPEN,
+    IK_DAMPING,
     JOINT_LIMITS,
     NUM_ARM_JOINTS,
+    POSTURE_GAIN,
     joint_step,
     point_jacobian,
     pose_error,
@@ -25,11 +27,6 @@ from isaaclab_mimic_ext.envs.panda.kinematics import (
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
-
-DAMPING = 0.05
-"""Damping of the inverse kinematics [m, rad]: bounds the joint steps near singular postures."""
-POSTURE_GAIN = 0.05
-"""Fraction of the distance to the home posture that the redundant joint moves per control step."""
 
 
 class MujocoEnv(EmbeddedEnv):
@@ -129,7 +126,7 @@ class MujocoEnv(EmbeddedEnv):
             point_jacobian(point, anchor, axis),
             pose_error(target_eef_pose.double().flatten(0, 1), pose),
             (POSTURE_GAIN * (self._posture - joint_pos)).flatten(0, 1),
-            DAMPING,
+            IK_DAMPING,
         )
         return (joint_pos + step.unflatten(0, shape)).clamp(self._joint_low, self._joint_high)
 

@@ -10,8 +10,15 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.envs.mujoco import DAMPING, POSTURE_GAIN, SceneLayout
-from isaaclab_mimic_ext.envs.panda.kinematics import FINGER_OPEN, HOME, JOINT_LIMITS, NUM_ARM_JOINTS
+from isaaclab_mimic_ext.envs.mujoco import SceneLayout
+from isaaclab_mimic_ext.envs.panda.kinematics import (
+    FINGER_OPEN,
+    HOME,
+    IK_DAMPING,
+    JOINT_LIMITS,
+    NUM_ARM_JOINTS,
+    POSTURE_GAIN,
+)
 from isaaclab_mimic_ext.kernels import launch, scenes
 from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
 from isaaclab_mimic_ext.task.definition import SceneState, Task
@@ -79,7 +86,7 @@ class Arrays:
             inputs=[
                 wp.from_torch(self._target_pose, dtype=wp.mat44), data.qpos, data.site_xpos, data.site_xmat,
                 data.xanchor, data.xaxis, index["eef_site"], index["arm_joint"], self._arm_qpos, self._limits,
-                self._posture, POSTURE_GAIN, DAMPING,
+                self._posture, POSTURE_GAIN, IK_DAMPING,
             ],
             outputs=[joints],
         )  # fmt: skip

@@ -18,6 +18,15 @@ from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.isaaclab.make import task_yaml, trial_events
+from isaaclab_mimic_ext.envs.panda.kinematics import (
+    HOME,
+    IK_DAMPING,
+    NUM_ARM_JOINTS,
+    POSTURE_GAIN,
+    base_poses,
+    forward_kinematics,
+    joint_step,
+)
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import load_task
@@ -127,6 +136,30 @@ def test_hands_reach_a_pose_52_mm_away_within_half_a_second(env, trials):
     reached = env.eef_pose
     assert (reached[..., :3, 3] - target[..., :3, 3]).norm(dim=-1).max() < 2e-3
     assert rotation_angle(reached[..., :3, :3], target[..., :3, :3]).max() < 0.01
+
+
+def test_joint_targets_are_one_step_of_the_inverse_kinematics_of_all_engines(env, trials):
+    """Isaac Lab's own term computes targets again in each physics step."""
+    joint_pos = env._env.scene_state().joint_pos[..., :NUM_ARM_JOINTS].clone()
+    offset, rotation = (0.02, -0.01, 0.015), (0.05, 0.1, -0.05)
+    follow(env, moved(env.eef_pose, offset, rotation), 1)
+    for index, arm in enumerate(env.task.arms):
+        targets = env._env.scene[arm.name].actuators.target_command.position.torch
+        base_rot = base_poses((arm,))[0, :3, :3]
+        error = torch.cat([torch.tensor(vector) @ base_rot for vector in (offset, rotation)])
+        home = torch.tensor(HOME[:NUM_ARM_JOINTS])
+        for scene, before in enumerate(joint_pos[:, index]):
+            posture_step = POSTURE_GAIN * (home - before)
+            step = joint_step(_jacobian(before)[None], error[None], posture_step[None], IK_DAMPING)[0]
+            torch.testing.assert_close(targets[scene, :NUM_ARM_JOINTS], before + step, atol=1e-3, rtol=0.0)
+
+
+def _jacobian(joint_pos: Tensor) -> Tensor:
+    """Jacobian (6, 7) of the end effector, base frame, by automatic differentiation of the forward kinematics."""
+    pose = forward_kinematics(joint_pos)
+    slope = torch.autograd.functional.jacobian(forward_kinematics, joint_pos)
+    spin = torch.einsum("abj,cb->jac", slope[:3, :3], pose[:3, :3])
+    return torch.cat((slope[:3, 3], torch.stack((spin[:, 2, 1], spin[:, 0, 2], spin[:, 1, 0]))))
 
 
 def test_reset_of_one_env_does_not_change_other_envs(env, trials):

@@ -12,10 +12,17 @@ import warp as wp
 
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.envs.mujoco import DAMPING, POSTURE_GAIN
 from isaaclab_mimic_ext.envs.mujoco_model import build_model
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes
-from isaaclab_mimic_ext.envs.panda.kinematics import HOME, JOINT_LIMITS, joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.panda.kinematics import (
+    HOME,
+    IK_DAMPING,
+    JOINT_LIMITS,
+    POSTURE_GAIN,
+    joint_step,
+    point_jacobian,
+    pose_error,
+)
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError, SimulatorUnavailable
 from isaaclab_mimic_ext.kernels import launch
 from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
@@ -45,7 +52,7 @@ def test_inverse_kinematics_of_the_kernel_and_of_torch_agree(device: torch.devic
     joint_pos = torch.tensor(HOME[:7]) + 0.1 * random(7)
     posture_step = POSTURE_GAIN * (torch.tensor(HOME[:7]) - joint_pos)
     error = pose_error(target, pose_from_pos_rot(point, rot))
-    expected = joint_pos + joint_step(point_jacobian(point, anchor, axis), error, posture_step, DAMPING)
+    expected = joint_pos + joint_step(point_jacobian(point, anchor, axis), error, posture_step, IK_DAMPING)
     low, high = torch.tensor(JOINT_LIMITS).unbind(-1)
 
     def ours(tensor: torch.Tensor, dtype: Any = None) -> Any:
@@ -56,7 +63,7 @@ def test_inverse_kinematics_of_the_kernel_and_of_torch_agree(device: torch.devic
     inputs = [
         ours(target[:, None], wp.mat44), ours(joint_pos), ours(point[:, None], wp.vec3), ours(rot[:, None], wp.mat33),
         ours(anchor, wp.vec3), ours(axis, wp.vec3), ours(torch.zeros(1, dtype=torch.int32)), indices, indices,
-        ours(torch.tensor(JOINT_LIMITS), wp.vec2), ours(torch.tensor(HOME[:7])), POSTURE_GAIN, DAMPING,
+        ours(torch.tensor(JOINT_LIMITS), wp.vec2), ours(torch.tensor(HOME[:7])), POSTURE_GAIN, IK_DAMPING,
     ]  # fmt: skip
     launch(joint_target_kernel, (NUM_ROWS, 1), inputs, [wp.from_torch(result)], result.device)
     torch.testing.assert_close(result[:, 0].cpu(), expected.clamp(low, high), atol=2e-4, rtol=0)

@@ -230,9 +230,17 @@ def write_joints(arm: Any, position: Tensor, velocity: Tensor, joint_ids: list[i
     if hasattr(arm, "write_joint_state_to_sim_index"):
         ids = {"joint_ids": joint_ids, "env_ids": env_ids.to(torch.int32)}
         arm.write_joint_state_to_sim_index(position=position, velocity=velocity, **ids)
-        arm.actuators.target_command.set_position_index(value=position, **ids)
+        set_joint_targets(arm, position, joint_ids, env_ids.to(torch.int32))
     else:
         arm.write_joint_state_to_sim(position, velocity, joint_ids, env_ids)
+        set_joint_targets(arm, position, joint_ids, env_ids)
+
+
+def set_joint_targets(arm: Any, position: Tensor, joint_ids: list[int], env_ids: Tensor | None = None) -> None:
+    """Set the targets (n, J) of the joints' position controllers [rad or m], in all envs by default."""
+    if hasattr(arm, "actuators") and hasattr(arm.actuators, "target_command"):
+        arm.actuators.target_command.set_position_index(value=position, joint_ids=joint_ids, env_ids=env_ids)
+    else:
         arm.set_joint_position_target(position, joint_ids, env_ids)
 
 

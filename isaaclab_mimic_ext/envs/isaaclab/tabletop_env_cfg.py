@@ -180,16 +180,15 @@ def panda_cfg(arm: Arm) -> Any:
 
 
 def _add_actions(actions: Any, arm: Arm, prefix: str) -> None:
-    ik_action = mdp.ClippedIKActionCfg(
+    ik_action = mdp.ArmActionCfg(
         asset_name=arm.name,
         joint_names=list(ARM_JOINTS),
         body_name=HAND,
         controller=DifferentialIKControllerCfg(command_type="pose", use_relative_mode=True, ik_method="dls"),
         scale=(*[POS_SCALE] * 3, *[ROT_SCALE] * 3),
-        body_offset=mdp.ClippedIKActionCfg.OffsetCfg(pos=(0.0, 0.0, EEF_OFFSET)),
-        base_yaw=arm.base_yaw,
+        body_offset=mdp.ArmActionCfg.OffsetCfg(pos=(0.0, 0.0, EEF_OFFSET)),
     )
-    gripper_action = isaaclab_mdp.BinaryJointPositionActionCfg(
+    gripper_action = mdp.GripperActionCfg(
         asset_name=arm.name,
         joint_names=list(FINGER_JOINTS),
         open_command_expr=dict.fromkeys(FINGER_JOINTS, FINGER_OPEN),

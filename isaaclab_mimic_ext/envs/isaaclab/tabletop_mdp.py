@@ -5,7 +5,8 @@
 from typing import Any
 
 import torch
-from isaaclab.envs.mdp.actions.actions_cfg import DifferentialInverseKinematicsActionCfg
+from isaaclab.envs.mdp.actions.actions_cfg import BinaryJointPositionActionCfg, DifferentialInverseKinematicsActionCfg
+from isaaclab.envs.mdp.actions.binary_joint_actions import BinaryJointPositionAction
 from isaaclab.envs.mdp.actions.task_space_actions import DifferentialInverseKinematicsAction
 from isaaclab.managers import ManagerTermBase
 from isaaclab.utils import configclass
@@ -14,9 +15,16 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
-from isaaclab_mimic_ext.envs.panda.kinematics import HOME
+from isaaclab_mimic_ext.envs.panda.kinematics import (
+    HOME,
+    IK_DAMPING,
+    JOINT_LIMITS,
+    NUM_ARM_JOINTS,
+    POSTURE_GAIN,
+    joint_step,
+)
 from isaaclab_mimic_ext.envs.tabletop import Observer, ResetSampler
-from isaaclab_mimic_ext.math import matrix_from_axis_angle
+from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -103,24 +111,59 @@ class PlaceObjects(ManagerTermBase):
         scene_reader(env, task_name).write(env_ids, *self.sampler.sample(draws))
 
 
-class ClippedIKAction(DifferentialInverseKinematicsAction):
-    """Differential IK action in the env frame, clipped to [-1, 1] before scaling, as in all engines."""
+class ArmAction(DifferentialInverseKinematicsAction):
+    """Relative task-space control in the env frame, with the control law of all engines.
+
+    Joint targets are computed once per control step. Isaac Lab's term computes them in each physics step, from the pose at
+    that time.
+    """
 
     def __init__(self, cfg: Any, env: Any):
         super().__init__(cfg, env)
-        yaw = torch.tensor([0.0, 0.0, cfg.base_yaw], device=self.device)
-        self._from_base = matrix_from_axis_angle(yaw)
+        self._home = torch.tensor(HOME[:NUM_ARM_JOINTS], device=self.device)
+        self._low, self._high = torch.tensor(JOINT_LIMITS, device=self.device).unbind(-1)
 
     def process_actions(self, actions: Tensor) -> None:
-        """Set the target of all envs; Isaac Lab's controller expects translation and rotation in the frame of the base."""
-        vectors = actions.clamp(-1.0, 1.0).unflatten(-1, (2, 3))
-        super().process_actions((vectors[..., None, :] * self._from_base.T).sum(-1).flatten(-2))
+        """Set the joint targets of all envs; actions (N, 6) are clipped to [-1, 1] before scaling."""
+        self._raw_actions[:] = actions
+        self._processed_actions[:] = actions.clamp(-1.0, 1.0) * self._scale
+        joint_pos = compat.tensor(self._asset.data.joint_pos)[:, self._joint_ids]
+        posture_step = POSTURE_GAIN * (self._home - joint_pos)
+        step = joint_step(self._eef_jacobian(), self._processed_actions, posture_step, IK_DAMPING)
+        compat.set_joint_targets(self._asset, (joint_pos + step).clamp(self._low, self._high), self._joint_ids)
+
+    def apply_actions(self) -> None:
+        """Keep the joint targets: the articulation holds them until new targets are set."""
+
+    def _eef_jacobian(self) -> Tensor:
+        """Jacobian (N, 6, 7) of the end effector, env frame."""
+        linear, angular = self.jacobian_w.split(3, dim=1)
+        hand_quat = compat.quat_from_isaaclab(compat.tensor(self._asset.data.body_link_quat_w)[:, self._body_idx])
+        arm = (matrix_from_quat_xyzw(hand_quat) * self._offset_pos[:, None]).sum(-1)
+        return torch.cat((linear + torch.linalg.cross(angular, arm[..., None], dim=1), angular), dim=1)
 
 
 @configclass
-class ClippedIKActionCfg(DifferentialInverseKinematicsActionCfg):
-    """Configuration of `ClippedIKAction`."""
+class ArmActionCfg(DifferentialInverseKinematicsActionCfg):
+    """Configuration of `ArmAction`."""
 
-    class_type: Any = ClippedIKAction
-    base_yaw: float = 0.0
-    """Rotation of the arm's base about z [rad]."""
+    class_type: Any = ArmAction
+
+
+class GripperAction(BinaryJointPositionAction):
+    """Gripper that opens for positive and closes for negative actions; joint targets are set once per control step."""
+
+    def process_actions(self, actions: Tensor) -> None:
+        """Set the joint targets of all envs."""
+        super().process_actions(actions)
+        compat.set_joint_targets(self._asset, self._processed_actions, self._joint_ids)
+
+    def apply_actions(self) -> None:
+        """Keep the joint targets, as `ArmAction`."""
+
+
+@configclass
+class GripperActionCfg(BinaryJointPositionActionCfg):
+    """Configuration of `GripperAction`."""
+
+    class_type: Any = GripperAction

@@ -55,6 +55,12 @@ HAND_BOXES = (
 WRIST = (0.0, 0.0, -0.21)
 """Intersection of the axes of joints 6 and 7, without their offset of 88 mm, in the end effector's frame [m]."""
 
+IK_DAMPING = 0.05
+"""Damping of the inverse kinematics [m, rad]: bounds the joint steps near singular postures."""
+
+POSTURE_GAIN = 0.05
+"""Fraction of the distance to the home posture that the redundant joint moves per control step."""
+
 SHOULDER_HEIGHT = DH_PARAMETERS[0][1]
 """Height of the shoulder (joint 2) above the base [m]."""
 
