@@ -21,6 +21,22 @@ def launch(
     wp.launch(kernel, dim=dim, inputs=inputs, outputs=outputs, device=wp.device_from_torch(device), stream=stream)
 
 
+class RepeatedLaunch:
+    """Launch of a kernel with the same arrays in each call; packing them takes longer than a small kernel on a CPU."""
+
+    def __init__(
+        self, kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], outputs: Sequence[Any], device: torch.device
+    ):
+        self._device = device
+        self._arrays = (inputs, outputs)  # The command refers to their memory.
+        arguments = {"inputs": inputs, "outputs": outputs, "device": wp.device_from_torch(device)}
+        self._command = wp.launch(kernel, dim=dim, record_cmd=True, **arguments)
+
+    def __call__(self) -> None:
+        """Launch the kernel on torch's current stream of the device."""
+        self._command.launch(stream=wp.stream_from_torch(self._device) if self._device.type == "cuda" else None)
+
+
 def _initialize() -> None:
     """Initialize Warp. On machines without a GPU, its native warning about a missing CUDA driver is suppressed."""
     if hasattr(wp, "LOG_WARNING"):

@@ -20,7 +20,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import launch
+from isaaclab_mimic_ext.kernels import RepeatedLaunch
 from isaaclab_mimic_ext.math import interpolate_poses, rotation_angle
 
 LEGACY_SMALL_ANGLE = 0.05
@@ -164,7 +164,7 @@ class WaypointReader:
         self.target = torch.zeros(num_envs, num_eefs, 4, 4, device=self.device)
         self.gripper = torch.zeros(num_envs, num_eefs, gripper_pool.shape[-1], device=self.device)
         integers = (segments.demo, segments.start, segments.cursor, segments.num_interpolation, segments.num_fixed)
-        self._inputs = [
+        inputs = [
             *(wp.from_torch(pool.contiguous(), dtype=wp.mat44) for pool in (target_pool, eef_pool)),
             wp.from_torch(gripper_pool.contiguous()),
             *(wp.from_torch(tensor) for tensor in (*integers, segments.prepend)),
@@ -173,11 +173,12 @@ class WaypointReader:
             wp.from_torch(torch.zeros(1, 1, 1, 4, 4, device=self.device) if paths is None else paths, dtype=wp.mat44),
             int(paths is not None),
         ]
-        self._outputs = [wp.from_torch(self.target, dtype=wp.mat44), wp.from_torch(self.gripper)]
+        outputs = [wp.from_torch(self.target, dtype=wp.mat44), wp.from_torch(self.gripper)]
+        self._launch = RepeatedLaunch(_waypoint_kernel, self.target.shape[:2], inputs, outputs, self.device)
 
     def read(self) -> tuple[Tensor, Tensor]:
         """Target poses (N, E, 4, 4), env frame [m], and gripper actions (N, E, G). The next call overwrites both."""
-        launch(_waypoint_kernel, self.target.shape[:2], self._inputs, self._outputs, self.device)
+        self._launch()
         return self.target, self.gripper
 
 
