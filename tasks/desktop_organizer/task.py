@@ -118,12 +118,13 @@ class DesktopOrganizer(Task):
         ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
         distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
         closing = (scene.finger_pos[:, 0] < CLOSING_FINGERS).all(-1)
-        low = self._height_above_basket(scene, self.object_id("ketchup")) < BASKET_HEIGHT + LOWERING_HEIGHT
+        offset = self._offset_from_basket(scene, self.object_id("ketchup"))
+        low = offset[:, 2] < BASKET_HEIGHT + LOWERING_HEIGHT
         return {
             "reach": distance < HOVER_DISTANCE,
             "grasp": (distance < GRASP_DISTANCE) & closing,
             "lift": (distance < GRASP_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + 0.5 * OFF_TABLE),
-            "place": self._is_over_basket(scene, self.object_id("ketchup")) & low,
+            "place": self._is_over_basket(scene, offset) & low,
         }
 
     def success(self, scene: SceneState) -> Tensor:
@@ -162,20 +163,21 @@ class DesktopOrganizer(Task):
         away = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > LOST_DISTANCE
         # A lying bottle is lower than a standing one. In the basket it is higher than on the table.
         on_table = ketchup[:, 2] < KETCHUP_HEIGHT / 2 + 0.5 * BASKET_FLOOR
-        return has_left & away & on_table & ~self._is_over_basket(scene, self.object_id("ketchup"))
+        offset = self._offset_from_basket(scene, self.object_id("ketchup"))
+        return has_left & away & on_table & ~self._is_over_basket(scene, offset)
 
     def _in_basket(self, scene: SceneState) -> Tensor:
-        height = self._height_above_basket(scene, self.object_id("ketchup"))
+        offset = self._offset_from_basket(scene, self.object_id("ketchup"))
+        height = offset[:, 2]
         # The center of a standing bottle is KETCHUP_HEIGHT / 2 above the floor; of a leaning or lying bottle, less.
         resting = (height > BASKET_FLOOR) & (height < BASKET_FLOOR + KETCHUP_HEIGHT / 2 + 0.01)
-        return self._is_over_basket(scene, self.object_id("ketchup")) & resting
+        return self._is_over_basket(scene, offset) & resting
 
-    def _height_above_basket(self, scene: SceneState, object_id: int) -> Tensor:
-        return scene.object_pose[:, object_id, 2, 3] - scene.object_pose[:, self.object_id("basket"), 2, 3]
+    def _offset_from_basket(self, scene: SceneState, object_id: int) -> Tensor:
+        return scene.object_pose[:, object_id, :3, 3] - scene.object_pose[:, self.object_id("basket"), :3, 3]
 
-    def _is_over_basket(self, scene: SceneState, object_id: int) -> Tensor:
+    def _is_over_basket(self, scene: SceneState, offset: Tensor) -> Tensor:
         basket = scene.object_pose[:, self.object_id("basket")]
-        offset = scene.object_pose[:, object_id, :3, 3] - basket[:, :3, 3]
         along_x = (offset * basket[:, :3, 0]).sum(-1).abs()
         along_y = (offset * basket[:, :3, 1]).sum(-1).abs()
         return (along_x < BASKET_INNER[0] / 2) & (along_y < BASKET_INNER[1] / 2)
@@ -193,7 +195,8 @@ class DesktopOrganizer(Task):
 
     def support_height(self, object_name: str, scene: SceneState) -> Tensor:
         floor = scene.object_pose[:, self.object_id("basket"), 2, 3] + BASKET_FLOOR
-        return torch.where(self._is_over_basket(scene, self.object_id(object_name)), floor, torch.zeros_like(floor))
+        offset = self._offset_from_basket(scene, self.object_id(object_name))
+        return torch.where(self._is_over_basket(scene, offset), floor, torch.zeros_like(floor))
 
 
 def _norm(vec: Tensor) -> Tensor:

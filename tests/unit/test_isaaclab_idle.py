@@ -14,13 +14,14 @@ IDS = torch.tensor([1])
 ACTIONS = torch.full((3, 2), 5.0)
 
 
-def held(idle: torch.Tensor | None, is_relative: bool, last: torch.Tensor | None) -> list[list[float]]:
+def held(idle: torch.Tensor | None, is_relative: bool, last: torch.Tensor, has_acted: bool = True) -> list[list[float]]:
     """Actions of three envs, of which only the second runs a trial."""
     env: Any = IsaacLabEnv.__new__(IsaacLabEnv)
-    env.num_envs, env.eef_pose, env._gripper = 3, None, None
+    env.num_envs, env.eef_pose = 3, None
     env._idle_action, env._last_actions = idle, last
-    env._has_acted = torch.tensor([True, True, False])
+    env._has_acted = torch.tensor([has_acted, has_acted, False])
     env.converter = SimpleNamespace(form=SimpleNamespace(is_relative=is_relative))
+    env.actions_to_gripper_actions = lambda actions: actions
     env.target_eef_pose_to_action = lambda pose, gripper: torch.zeros(3, 2)
     return env._hold_idle_envs(ACTIONS, IDS).tolist()
 
@@ -32,7 +33,7 @@ def test_idle_envs_repeat_the_idle_action_of_their_configuration() -> None:
 def test_idle_envs_with_absolute_actions_repeat_their_last_action_since_the_reset() -> None:
     """With an offset between the commanded and the measured pose, commanding the measured pose moves the hand."""
     assert held(None, False, torch.ones(3, 2)) == [[1.0, 1.0], [5.0, 5.0], [0.0, 0.0]]
-    assert held(None, False, None) == [[0.0, 0.0], [5.0, 5.0], [0.0, 0.0]]
+    assert held(None, False, torch.ones(3, 2), has_acted=False) == [[0.0, 0.0], [5.0, 5.0], [0.0, 0.0]]
 
 
 def test_idle_envs_with_relative_actions_hold_their_pose() -> None:

@@ -65,7 +65,6 @@ class IsaacLabEnv:
         self._violated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._success = torch.zeros_like(self._violated)
         self._has_acted = torch.zeros_like(self._violated)
-        self._last_actions: Tensor | None = None
         self._idle_action = _idle_action(env.cfg, self.action_dim, self.device)
         env.reset(env_ids=env_indices(all_envs))
         self._begin(all_envs)
@@ -73,7 +72,7 @@ class IsaacLabEnv:
         no_action = torch.zeros(self.num_envs, self.action_dim, device=self.device)
         gripper_dims = {name: rows.shape[-1] for name, rows in self._grippers_by_eef(no_action).items()}
         self.gripper_dims: tuple[int, ...] = tuple(gripper_dims.values())
-        self._gripper = self.actions_to_gripper_actions(no_action)
+        self._last_actions = no_action
         self.converter = ActionConverter(env, self.eef_names, by_name(self.eef_names, self.eef_pose), gripper_dims)
         self.pose_dims: tuple[int, ...] = self.converter.pose_dims
 
@@ -124,10 +123,9 @@ class IsaacLabEnv:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Cache the poses and signals that the generator reads several times per step."""
+        """Cache the poses that the generator reads several times per step."""
         self.eef_pose = torch.stack([self._env.get_robot_eef_pose(name) for name in self.eef_names], dim=1)
         self.object_pose = torch.stack(list(self._env.get_object_poses().values()), dim=1)
-        self._signals = _bools(self._env.get_subtask_term_signals)
         self._state: NestedTensors | None = None
         task = self._task
         violates = None if task is None else task.violates(self._env.scene_state())
@@ -137,7 +135,6 @@ class IsaacLabEnv:
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
         if env_ids is not None:
             actions = self._hold_idle_envs(actions, env_ids)
-        self._gripper = self.actions_to_gripper_actions(actions)
         self._last_actions = actions.clone()
         self._has_acted.fill_(True)
         self._env.step(actions)
@@ -161,13 +158,14 @@ class IsaacLabEnv:
     def _held_actions(self) -> Tensor:
         if self._idle_action is not None:
             return self._idle_action.repeat(self.num_envs, 1)
-        form, present = self.converter.form, self.target_eef_pose_to_action(self.eef_pose, self._gripper)
-        if self._last_actions is None or form is None or form.is_relative:
+        gripper = self.actions_to_gripper_actions(self._last_actions)
+        form, present = self.converter.form, self.target_eef_pose_to_action(self.eef_pose, gripper)
+        if form is None or form.is_relative:
             return present
         return torch.where(self._has_acted[:, None], self._last_actions, present)
 
     def get_subtask_term_signals(self) -> dict[str, Tensor]:
-        return self._signals
+        return _bools(self._env.get_subtask_term_signals)
 
     def get_subtask_start_signals(self) -> dict[str, Tensor]:
         return _bools(self._env.get_subtask_start_signals)
@@ -192,7 +190,7 @@ class IsaacLabEnv:
         return () if self._task is None else self._task.failure_reasons
 
     def failure_conditions(self) -> dict[str, Tensor]:
-        return self._signals if self._task is None else self._task.conditions(self._env.scene_state())
+        return self.get_subtask_term_signals() if self._task is None else self._task.conditions(self._env.scene_state())
 
     def hopeless(self, over: Mapping[str, Tensor]) -> Tensor | None:
         hopeless = None if self._task is None else self._task.hopeless(self._env.scene_state(), over)
