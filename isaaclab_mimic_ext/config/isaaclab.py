@@ -48,12 +48,6 @@ def mimic_fields_of(env_cfg: object) -> dict[str, Any]:
     _check_is_mimic(env_cfg)
     subtasks: Mapping[str, Sequence[object]] = env_cfg.subtask_configs  # type: ignore[attr-defined]
     constraints: Sequence[object] = getattr(env_cfg, "task_constraint_configs", None) or ()
-    if (recorder := getattr(env_cfg, "mimic_recorder_config", None)) is not None:
-        log.warning(
-            "mimic_recorder_config: ignored (%s); the terms of Isaac Lab's recorders are not written, datasets contain "
-            "actions, observations, states and datagen_info; use Isaac Lab's own generator to write others",
-            type(recorder).__name__,
-        )
     return {
         "datagen_config": _with_total_failures(
             _read("datagen_config", env_cfg.datagen_config, DataGenConfig)  # type: ignore[attr-defined]

@@ -132,6 +132,21 @@ class MimicEnv(Protocol):
     def close(self) -> None: ...
 
 
+class ExtraRecords(Protocol):
+    """Quantities that an env records in addition to observations, actions and states."""
+
+    def of_step(self) -> dict[str, Tensor]:
+        """Values of the last step, path below the demo -> (N, ...); the same paths in all steps."""
+
+    def of_start(self) -> dict[str, Tensor]:
+        """Values at the start of the episode of each env, path below the demo (in `initial_state`) -> (N, ...)."""
+
+
+def extra_records(env: MimicEnv) -> ExtraRecords | None:
+    """Return the additional quantities, the attribute `extra_records` of an env; None for most envs."""
+    return getattr(env, "extra_records", None)
+
+
 def by_name(names: Sequence[str], stacked: Tensor) -> dict[str, Tensor]:
     """Slices (N, ...) of a stack (N, E, ...) or (N, O, ...) by name, for files and APIs that use names."""
     return dict(zip(names, stacked.unbind(1), strict=True))

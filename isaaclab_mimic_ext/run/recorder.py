@@ -5,7 +5,7 @@
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, extra_records
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, TrialOutcomes
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
@@ -31,7 +31,7 @@ class EpisodeRecorder:
 
     def begin(self, env_ids: Tensor) -> None:
         """Record the initial state of episodes that start now in `env_ids` (n,)."""
-        self._initial.write_envs(env_ids, 0, {"initial_state": self._env.get_state()})
+        self._initial.write_envs(env_ids, 0, _at_start(self._env))
 
     def before_step(self, step: Tensor) -> None:
         """Record the observations at `step` (N,) of each env's episode."""
@@ -92,8 +92,13 @@ def _layouts(env: MimicEnv, with_clean_actions: bool) -> tuple[RowLayout, RowLay
     """Layouts of the rows that are recorded before a step, after a step, and at the start of an episode."""
     actions = torch.zeros(env.num_envs, env.action_dim, device=env.device)
     after = _after_step(env, actions, torch.zeros(env.num_envs, device=env.device), actions if with_clean_actions else None)
-    initial = {"initial_state": env.get_state()}
-    return RowLayout("before", {"obs": env.observations()}), RowLayout("after", after), RowLayout("initial", initial)
+    before, initial = {"obs": env.observations()}, _at_start(env)
+    return RowLayout("before", before), RowLayout("after", after), RowLayout("initial", initial)
+
+
+def _at_start(env: MimicEnv) -> NestedTensors:
+    extra = extra_records(env)
+    return {"initial_state": env.get_state(), **({} if extra is None else extra.of_start())}
 
 
 def _after_step(env: MimicEnv, actions: Tensor, success: Tensor, clean_actions: Tensor | None) -> NestedTensors:
@@ -103,4 +108,5 @@ def _after_step(env: MimicEnv, actions: Tensor, success: Tensor, clean_actions: 
     processed = env.processed_actions()
     if processed is not None:
         tree["processed_actions"] = processed
-    return tree
+    extra = extra_records(env)
+    return tree if extra is None else {**tree, **extra.of_step()}

@@ -14,6 +14,7 @@ from tests.isaaclab.conftest import Run
 ORGANIZER = "task=desktop_organizer"
 SOURCES = f"input_file={ROOT / 'tasks/desktop_organizer/data/source_demos.hdf5'}"
 CAMERA_TASK = "tests.isaaclab.camera_task:Test-Desktop-Organizer-Camera-Mimic-v0"
+RECORDER_TASK = "tests.isaaclab.recorder_task:Test-Desktop-Organizer-Recorder-Mimic-v0"
 QUIET = ("--headless", "video=false", "progress=false")
 
 
@@ -91,3 +92,24 @@ def test_cameras_of_a_users_task_are_recorded_with_newtons_renderer(tmp_path: Pa
 def share_changed(before: np.ndarray, after: np.ndarray) -> float:
     """Share of the pixels that differ."""
     return float((np.abs(after - before).max(axis=-1) > 20).mean())
+
+
+def test_recorder_terms_of_a_task_become_datasets(tmp_path: Path) -> None:
+    words = ("--task", RECORDER_TASK, SOURCES, "num_envs=2", "num_trials=2", *QUIET, "output_dir=run")
+    done = run_mimic("generate", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mimic_recorder_config: values named actions are not written; give them other names" in done.stderr
+    assert "mimic_recorder_config.actions_again: values that it records before a reset are not written" in done.stderr
+    with h5py.File(tmp_path / "run" / "demo.hdf5") as file:
+        for demo in file["data"].values():
+            actions, joint_pos = demo["actions"][:], demo["obs/joint_pos"][:]
+            np.testing.assert_array_equal(demo["commands/hand"], actions[:, :3])
+            np.testing.assert_array_equal(demo["commands/opens"], actions[:, 6] > 0)
+            np.testing.assert_array_equal(demo["obs/joint_pos_twice"][:-1], 2 * joint_pos[1:])
+            fingers = demo["finger_pos"][:]
+            assert fingers.shape == (len(actions), 5, 2)
+            # Isaac Lab calls the terms before it updates the scene: the first value of a step is the state before the step.
+            np.testing.assert_array_equal(fingers[1:, 0], demo["states/articulation/robot/joint_position"][:-1, -2:])
+            ketchup = demo["initial_state/rigid_object/ketchup/root_pose"][:, :3]
+            np.testing.assert_allclose(demo["initial_state/ketchup_at_start"], ketchup, atol=1e-6)
+    assert validate_dataset(tmp_path / "run" / "demo.hdf5").is_valid(strict=True)

@@ -213,13 +213,6 @@ def test_failures_of_a_registered_task_are_counted_in_total_and_only_with_guaran
     assert datagen_config(max_num_failures=None) == {"max_num_failures": None}
 
 
-def test_recorder_of_a_registered_task_is_named_in_a_warning(caplog: pytest.LogCaptureFixture):
-    env_cfg = StackMimicEnvCfg()
-    env_cfg.mimic_recorder_config = Attributes()
-    mimic_fields_of(env_cfg)
-    assert "mimic_recorder_config: ignored (Attributes)" in caplog.text
-
-
 def test_datasets_state_which_runs_have_their_digest():
     assert same_digest_with("mujoco", "cpu") == "any num_envs, and after resume"
     assert same_digest_with("isaaclab", "cpu") == "the same command, without resume"

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
-from isaaclab_mimic_ext.envs.base import NestedTensors, by_name
+from isaaclab_mimic_ext.envs.base import ExtraRecords, NestedTensors, by_name
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.envs.isaaclab.compat import (
     env_indices,
@@ -55,6 +55,8 @@ class IsaacLabEnv:
         self.task: Task | None = None
         self.task_module = ""
         """Module that registers the task, as in `module:id`; datasets record it, so that they can be replayed."""
+        self.extra_records: ExtraRecords | None = None
+        """Values of the recorder terms of the task, if it has any of its own."""
         self.num_envs: int = env.num_envs
         self.device = torch.device(env.device)
         self.step_dt: float = env.step_dt
@@ -91,6 +93,7 @@ class IsaacLabEnv:
         self._env.reset(env_ids=env_indices(env_ids))
         if hasattr(self._env, "place_trials"):
             self._env.place_trials(env_ids, draws)
+            self._env.recorder_manager.record_post_reset(env_ids)
         self._begin(env_ids)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:

@@ -58,7 +58,23 @@ def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, eve
         raise ConfigError(
             f"task.id: '{task_id}' is a {type(env).__name__}, not a ManagerBasedRLMimicEnv; give the id of a Mimic task"
         )
-    return IsaacLabEnv(env, success_term, task_id)
+    return _with_recorder_terms(env, success_term, task_id)
+
+
+def _with_recorder_terms(env: Any, success_term: Any, task_id: str) -> IsaacLabEnv:
+    """Make the adapter of an env, and record the values of the recorder terms of its task."""
+    if (cfg := getattr(env.cfg, "mimic_recorder_config", None)) is None:
+        return IsaacLabEnv(env, success_term, task_id)
+    from isaaclab_mimic_ext.envs.isaaclab.recorder_terms import RecorderTerms
+
+    terms = RecorderTerms(cfg, env)
+    if not terms.active_terms:
+        return IsaacLabEnv(env, success_term, task_id)
+    env.recorder_manager = terms
+    adapter = IsaacLabEnv(env, success_term, task_id)
+    terms.begin()
+    adapter.extra_records = terms
+    return adapter
 
 
 def prepare_env_cfg(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, device: str) -> Any:
