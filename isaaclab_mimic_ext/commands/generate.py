@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from isaaclab_mimic_ext.command_lines import same_command_line
@@ -18,6 +19,10 @@ from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
+DEBUG_TRIALS = 4
+"""Largest number of trials, and of environments, of a debug run."""
+_MARK = "_debug"
+
 
 def main(cfg: GenerateCfg) -> RunResult:
     """Generate a dataset.
@@ -28,6 +33,8 @@ def main(cfg: GenerateCfg) -> RunResult:
         Interrupted: a signal ended the run; the demos are in the output folder, in an unfinished file.
         MimicError: the run failed.
     """
+    if cfg.debug:
+        cfg = _debug_run(cfg)
     if cfg.output_file is not None:
         check_output(Path(cfg.output_file), cfg.overwrite or cfg.resume)
     stop = StopRequest()
@@ -42,6 +49,8 @@ def main(cfg: GenerateCfg) -> RunResult:
     if cfg.output_file is not None and folder.demos.exists():
         link_file(folder.demos, Path(cfg.output_file), "output_file")
         log.info("Saved to %s, a second name of %s", cfg.output_file, folder.demos)
+    if cfg.debug:
+        log.info("Next, run all trials: %s", same_command_line("generate", debug=None, overwrite=None, resume=None))
     if result.is_interrupted:
         stop.raise_interrupted(_interrupted(folder, result))
     if not result.target_reached:
@@ -50,6 +59,26 @@ def main(cfg: GenerateCfg) -> RunResult:
             f"give a larger budget to: {_same_run(folder)}"
         )
     return result
+
+
+def _debug_run(cfg: GenerateCfg) -> GenerateCfg:
+    """Configuration of a small run with the settings of a large one."""
+    trials = min(cfg.datagen_config.generation_num_trials, DEBUG_TRIALS)
+    datagen = replace(
+        cfg.datagen_config, generation_num_trials=trials, generation_guarantee=False, generation_keep_failed=True
+    )
+    file = None if cfg.output_file is None else str(_marked(Path(cfg.output_file)))
+    small = replace(
+        cfg, datagen_config=datagen, num_envs=min(cfg.num_envs, DEBUG_TRIALS), video=True,
+        output_dir=str(_marked(Path(cfg.output_dir))), output_file=file, overwrite=not cfg.resume,
+    )  # fmt: skip
+    log.info("Debug run: %s in %s, in %s", counted(trials, "trial"), counted(small.num_envs, "env"), small.output_dir)
+    return small
+
+
+def _marked(path: Path) -> Path:
+    """Path whose name marks it as that of a debug run."""
+    return path if path.stem.endswith(_MARK) else path.with_name(f"{path.stem}{_MARK}{path.suffix}")
 
 
 def _interrupted(folder: RunFolder, result: RunResult) -> str:

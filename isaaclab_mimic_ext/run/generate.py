@@ -35,6 +35,7 @@ from isaaclab_mimic_ext.run.build import (
     task_of,
 )
 from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.progress_file import ProgressFile
 from isaaclab_mimic_ext.run.result import Progress, RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, RunSession, check_free, finished_run, identity_of, open_run
 from isaaclab_mimic_ext.run.stats_and_videos import draw_run, mark_reported, write_missing_reports, write_stats
@@ -169,9 +170,11 @@ def generate_run(
             return _log_finished(cfg, session.finished)
         stack.enter_context(log_file(folder.log))
         generator = _start_generator(cfg, env, pool, session)
-        with monitor() as should_stop, _closed_after_failure(generator):
-            generator.run(lambda: should_stop(generator.progress()))
-            result = generator.close()
+        with monitor() as should_stop, ProgressFile(folder.progress, session.elapsed) as file:
+            with _closed_after_failure(generator):
+                generator.run(_watched(generator, file, should_stop))
+                result = generator.close()
+            file.end(result)
         _finish(cfg, env, folder, result)
         return result
 
@@ -216,6 +219,17 @@ def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session:
         log.info("Resuming with %s (%d successful)", counted(ended, "finished trial"), successful)
     log.info("Starting generation with %s...", counted(env.num_envs, "parallel environment"))
     return generator
+
+
+def _watched(generator: Generator, file: ProgressFile, should_stop: ShouldStop) -> Callable[[], bool]:
+    """Function that is called after each step, writes the progress and returns whether to stop."""
+
+    def stop() -> bool:
+        progress = generator.progress()
+        file.update(progress)
+        return should_stop(progress)
+
+    return stop
 
 
 @contextmanager

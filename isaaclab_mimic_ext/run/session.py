@@ -39,6 +39,7 @@ class RunFolder(OutputFolder):
     failed_video = OutputFile("playback_failed.mp4")
     picture = OutputFile("scene.png")
     report = OutputFile("report.html")
+    progress = OutputFile("progress.json")
     store = OutputFile("run.sqlite")
     lock = OutputFile("run.lock", is_kept=True)
 
@@ -48,7 +49,7 @@ FREE_TO_CHANGE = frozenset(
         *("num_envs", "headless", "sim.num_threads", "recorder.queue_megabytes"),
         *("sim.contacts", "sim.constraints", "sim.convex_contacts"),
         *("task.preset", "input_file", "output_dir", "output_file", "overwrite", "resume"),
-        *("progress", "video", "num_video_demos"),
+        *("progress", "video", "num_video_demos", "debug"),
         *(f"datagen_config.{name}" for name in (*BUDGETS, "generation_num_trials")),
     }
 )

@@ -1,5 +1,6 @@
 """Progress of a run: counts and shares from the first step to 100 %."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -31,7 +32,13 @@ def test_progress_counts_all_ended_trials_and_ends_at_100_percent(
 ) -> None:
     words = ("datagen_config.generation_num_trials=12", f"datagen_config.generation_guarantee={guarantee}")
     first = progress_of(kinematic_source, tmp_path, *words, "overwrite=true", stop_at=5)
+    interrupted = json.loads((tmp_path / "progress.json").read_text())
+    assert (interrupted["state"], interrupted["stop_reason"]) == ("ended", "interrupted")
+    assert interrupted["trials"] >= 5
     second = progress_of(kinematic_source, tmp_path, *words, "resume=true")
+    finished = json.loads((tmp_path / "progress.json").read_text())
+    assert (finished["state"], finished["stop_reason"], finished["remaining_s"]) == ("ended", "target reached", 0.0)
+    assert finished["elapsed_s"] >= interrupted["elapsed_s"] and finished["trials"] > interrupted["trials"]
     for seen in (first, second):
         assert all(p.num_done == (p.num_successes if guarantee else p.num_ended) for p in seen)
         assert seen[0].share < 0.1 and all(0.0 < p.share <= 1.0 for p in seen)
