@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext.run.build import SourceDemos, load_demos
     from isaaclab_mimic_ext.run.generate import generate
     from isaaclab_mimic_ext.run.record import record
+    from isaaclab_mimic_ext.run.regenerate import Regenerated, regenerate
     from isaaclab_mimic_ext.run.result import RunResult
     from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task
     from isaaclab_mimic_ext.task.reasons import FailureReason
@@ -99,6 +100,8 @@ _PUBLIC = {
     # Generation
     "generate": "run.generate:generate",
     "RunResult": "run.result:RunResult",
+    "regenerate": "run.regenerate:regenerate",
+    "Regenerated": "run.regenerate:Regenerated",
     "report_run": "report.report:report_run",
     # Datasets
     "split": "datasets.split:split_dataset",
@@ -164,6 +167,7 @@ __all__ = [
     "PrepareOptions",
     "RecorderCfg",
     "RecorderError",
+    "Regenerated",
     "RunResult",
     "SceneObject",
     "SceneState",
@@ -193,6 +197,7 @@ __all__ = [
     "merge",
     "prepare",
     "record",
+    "regenerate",
     "replay",
     "report_run",
     "split",

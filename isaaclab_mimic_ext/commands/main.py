@@ -53,6 +53,13 @@ def generate(cfg: "config.GenerateCfg") -> None:
     main(cfg)
 
 
+def regenerate(cfg: "config.RegenerateCfg") -> None:
+    """Generate a dataset again from what it records, and compare"""
+    from isaaclab_mimic_ext.commands.regenerate import main
+
+    main(cfg)
+
+
 def report(cfg: "config.ReportCfg") -> None:
     """Write a page about a run: success by subtask, reasons of failure"""
     from isaaclab_mimic_ext.commands.report import main
@@ -169,6 +176,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "annotate": annotate,
     "check": check,
     "generate": generate,
+    "regenerate": regenerate,
     "report": report,
     "split": split,
     "merge": merge,

@@ -446,6 +446,30 @@ class ReplayDemosCfg:
 
 
 @dataclass
+class RegenerateCfg:
+    """Generate a dataset again from what it records, and compare the digests of its demos."""
+
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
+    """Dataset of `mimic generate`: configuration, seed, engine, and digests of source demos and code are read from it."""
+    source_file: str | None = None
+    """Annotated source demos; null: the path that the dataset records."""
+    output_dir: str = bounded(MISSING, computed="datasets/regenerated/<date>", **folder_rule("datasets/again"))
+    """Output folder of the new run."""
+    num_envs: int | None = bounded(None, at_least=1, remedy="null uses the recorded number")
+    """Number of environments; null: as recorded."""
+    headless: bool = False
+    """Isaac Lab: open no window. The other engines never open one."""
+    overwrite: bool = False
+    """Replace a run that exists in `output_dir`."""
+    resume: bool = False
+    """Resume the run in `output_dir`; start it if the folder is empty."""
+    json: bool = False
+    """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+@dataclass
 class ReportCfg:
     """Write an HTML page about a run: success by subtask, reasons of failure."""
 
@@ -575,6 +599,7 @@ _COMMANDS: tuple[tuple[str, str, type], ...] = (
     ("annotate", "annotate_demos", AnnotateDemosCfg),
     ("check", "check_demos", CheckDemosCfg),
     ("generate", "generate", GenerateCfg),
+    ("regenerate", "regenerate", RegenerateCfg),
     ("report", "report", ReportCfg),
     ("split", "split_dataset", SplitDatasetCfg),
     ("merge", "merge_datasets", MergeDatasetsCfg),

@@ -1,5 +1,6 @@
 """Build the parts of a generation run from its configuration: environment, source pool, planner, recorder, generator."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.provenance import provenance
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, bytes_per_env, episode_format
 from isaaclab_mimic_ext.run.session import RunSession
 from isaaclab_mimic_ext.run.watch import TrialWatch
@@ -213,6 +215,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
             "source_demo_names": list(pool.names),
             "config": config_yaml(cfg),
             "same_digest_with": same_digest_with(env.env_args().get("engine"), env.device.type),
+            "provenance": json.dumps(provenance(Path(cfg.input_file), cfg.task.name)),
         },
         overwrite=True,  # The session has checked that existing files belong to this run.
         store_path=folder.store,
@@ -345,3 +348,13 @@ def check_memory_before_creation(cfg: GenerateCfg) -> None:
 def config_yaml(cfg: GenerateCfg) -> str:
     """Convert the configuration to YAML."""
     return OmegaConf.to_yaml(OmegaConf.create(asdict(cfg)))
+
+
+def config_of_values(values: Any) -> GenerateCfg:
+    """Convert the configuration of a run, as read from the YAML of `config_yaml`, to its type.
+
+    OmegaConf raises errors of many types for values of other versions.
+    """
+    eef_names = OmegaConf.select(values, "subtask_configs")
+    schema = OmegaConf.structured(GenerateCfg(subtask_configs={name: [] for name in eef_names}))
+    return OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[return-value]

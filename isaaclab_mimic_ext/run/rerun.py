@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.envs.playback import demo_states
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.progress import phase
-from isaaclab_mimic_ext.run.build import build_planner, load_pool, start_env, term_signals
+from isaaclab_mimic_ext.run.build import build_planner, config_of_values, load_pool, start_env, term_signals
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
@@ -128,10 +128,7 @@ class _StateRecorder:
 
 def _run_config(folder: RunFolder) -> GenerateCfg:
     try:
-        values = OmegaConf.load(folder.config)
-        eef_names = OmegaConf.select(values, "subtask_configs")
-        schema = OmegaConf.structured(GenerateCfg(subtask_configs={name: [] for name in eef_names}))
-        return OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[return-value]
+        return config_of_values(OmegaConf.load(folder.config))
     except FileNotFoundError as error:
         raise SourceDataError(f"{folder.config}: not found; it is required to run trials again") from error
     except Exception as error:  # YAML and OmegaConf raise errors of many types.

@@ -1,0 +1,89 @@
+"""`mimic regenerate`: generate a dataset again from what it records, and compare the digests of its demos."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from isaaclab_mimic_ext.command_lines import same_command_line
+from isaaclab_mimic_ext.commands.results import print_result
+from isaaclab_mimic_ext.commands.signals import StopRequest
+from isaaclab_mimic_ext.config import RegenerateCfg
+from isaaclab_mimic_ext.envs.devices import resolve_device
+from isaaclab_mimic_ext.envs.isaaclab.launch import launch
+from isaaclab_mimic_ext.errors import InvalidDataset
+from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
+from isaaclab_mimic_ext.run.regenerate import Recipe, Regenerated, compare, read_recipe
+from isaaclab_mimic_ext.texts import counted
+
+log = logging.getLogger(__name__)
+
+
+def main(cfg: RegenerateCfg) -> Regenerated:
+    """Generate a dataset again as configured, and report what differs.
+
+    Raises:
+        UsageError: the dataset does not record its generation, or its source demos, task or engine are missing.
+        InvalidDataset: demos differ, although the engine promises the same digests.
+        Interrupted: a signal ended the run.
+        MimicError: the run failed.
+    """
+    recipe = _with_options(read_recipe(cfg.input_file, cfg.source_file), cfg)
+    _announce(recipe)
+    stop = StopRequest()
+
+    @contextmanager
+    def monitor() -> Iterator[ShouldStop]:
+        with stop, progress_bar(cfg.progress, lambda progress: stop.requested) as should_stop:
+            yield should_stop
+
+    result = generate_run(recipe.cfg, monitor)
+    if result.is_interrupted:
+        again = same_command_line("regenerate", output_dir=Path(cfg.output_dir), overwrite=None, resume=True)
+        stop.raise_interrupted(f"nothing was compared; continue with: {again}")
+    found = compare(recipe, result)
+    print_result(cfg.json, {"input_file": cfg.input_file}, found, [*_lines(cfg.input_file, found)])
+    if not found.is_same and found.is_promised:
+        raise InvalidDataset(
+            f"{cfg.input_file}: {found.num_same} of {counted(found.num_demos, 'demo')} have the same digest"
+        )
+    return found
+
+
+def _with_options(recipe: Recipe, cfg: RegenerateCfg) -> Recipe:
+    run = replace(
+        recipe.cfg, output_dir=cfg.output_dir, num_envs=cfg.num_envs or recipe.cfg.num_envs, headless=cfg.headless,
+        overwrite=cfg.overwrite, resume=cfg.resume,
+    )  # fmt: skip
+    run = replace(run, device=resolve_device(run.device, run.sim.engine)[0])
+    if run.sim.engine == "isaaclab":
+        run = replace(run, sim=launch(run.sim, run.device, run.headless, run.enable_cameras))
+    return replace(recipe, cfg=run)
+
+
+def _announce(recipe: Recipe) -> None:
+    run = recipe.cfg
+    log.info(
+        "Regenerating %s from %s: task '%s', engine %s, device %s, seed %d", counted(len(recipe.digests), "demo"),
+        run.input_file, run.task.preset or run.task.name, run.sim.engine, run.device, run.datagen_config.seed,
+    )  # fmt: skip
+    for change in recipe.changes:
+        log.warning("%s: %s", recipe.path, change)
+
+
+def _lines(path: str, found: Regenerated) -> Iterator[str]:
+    if found.is_same:
+        yield f"Regenerated {path} in {found.dataset}: {counted(found.num_demos, 'demo')}, all with the same digests"
+        return
+    first = "" if found.first_difference is None else f"; the first that differs is {found.first_difference}"
+    yield f"Regenerated {path} in {found.dataset}: {_same(found)} have the same digest{first}"
+    yield from (f"  {change}" for change in found.changes)
+    if not found.changes:
+        yield "  nothing that the dataset records has changed; another CPU may round differently"
+    if not found.is_promised:
+        yield "  the same digests are not promised on this engine and device"
+
+
+def _same(found: Regenerated) -> str:
+    return f"{found.num_same} of {counted(found.num_demos, 'demo')}"

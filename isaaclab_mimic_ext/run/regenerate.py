@@ -1,0 +1,230 @@
+"""Generate a dataset again from what it records, and compare the digests of its demos."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
+from isaaclab_mimic_ext.config.task import BUDGETS
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.dataset_file import DIGEST, installed_versions
+from isaaclab_mimic_ext.files.digest import ORIGINAL_DIGEST, demo_digest
+from isaaclab_mimic_ext.files.hdf5 import each_demo, text_of
+from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
+from isaaclab_mimic_ext.run.build import config_of_values
+from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
+from isaaclab_mimic_ext.run.provenance import CODE, SOURCE_DEMOS, TASK, provenance
+from isaaclab_mimic_ext.run.result import RunResult
+
+log = logging.getLogger(__name__)
+
+_ANY_RUN = "any num_envs, and after resume"
+"""Attribute `same_digest_with` of datasets whose digests do not depend on the machine's load or the number of envs."""
+_CONVERTED = {"merged_from": "mimic merge", "env_kwargs": "mimic export", "source_env_args": "mimic import"}
+"""Attribute of a file that was not written by a generation -> command that wrote the file."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a dataset was generated from.
+
+    Attributes:
+        path: the dataset.
+        cfg: configuration of the run that generates the dataset again.
+        digests: trial -> digest of its demo, as it was generated.
+        names: trial -> name of its demo.
+        changes: what differs now from the time when the dataset was generated, as parts of a sentence.
+        is_promised: whether an unchanged machine generates the same digests.
+    """
+
+    path: Path
+    cfg: GenerateCfg
+    digests: dict[int, str]
+    names: dict[int, str]
+    changes: tuple[str, ...]
+    is_promised: bool
+
+
+@dataclass(frozen=True)
+class Regenerated:
+    """Result of generating a dataset again.
+
+    Attributes:
+        dataset: the new dataset.
+        num_demos: number of demos in the old dataset.
+        num_same: number of demos of the old dataset whose trials have the same digests now.
+        first_difference: name of the first demo that differs; None if there is none.
+        is_same: whether both datasets contain the same demos.
+        is_promised: whether the same digests are promised on this engine and device.
+        changes: what differs from the time when the old dataset was generated.
+    """
+
+    dataset: str
+    num_demos: int
+    num_same: int
+    first_difference: str | None
+    is_same: bool
+    is_promised: bool
+    changes: tuple[str, ...]
+
+
+def regenerate(
+    input_file: str | Path,
+    output_dir: str | Path,
+    *,
+    source_file: str | Path | None = None,
+    num_envs: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Regenerated:
+    """Generate a dataset again from the configuration, source demos and seed that it records.
+
+    Args:
+        input_file: dataset of `generate`.
+        output_dir: folder of the new run.
+        source_file: source demos; None: the file that the dataset records.
+        num_envs: number of environments; None: as recorded.
+        resume, overwrite: resume or replace the run in `output_dir`.
+        progress: show a progress bar.
+
+    Raises:
+        SourceDataError: the dataset does not record its generation, or its source demos are not found.
+        UsageError: the folder cannot be used, or the task or engine is not available.
+    """
+    recipe = read_recipe(input_file, source_file)
+    cfg = replace(recipe.cfg, output_dir=str(output_dir), num_envs=num_envs or recipe.cfg.num_envs)
+    recipe = replace(recipe, cfg=replace(cfg, resume=resume, overwrite=overwrite))
+    return compare(recipe, generate_run(recipe.cfg, lambda: _unmonitored(progress)))
+
+
+@contextmanager
+def _unmonitored(is_shown: bool) -> Iterator[ShouldStop]:
+    with progress_bar(is_shown, lambda _: False) as should_stop:
+        yield should_stop
+
+
+def read_recipe(input_file: str | Path, source_file: str | Path | None = None) -> Recipe:
+    """Read what a dataset records about its generation, and collect what has changed since.
+
+    Raises:
+        SourceDataError: as `regenerate`.
+    """
+    facts = read_facts(input_file)
+    attributes = facts.data_attributes
+    _check_generated(facts)
+    cfg = _config(facts)
+    find_recorded_task(cfg.task.name, facts.env_args, facts.path)
+    source = Path(source_file or text_of(attributes.get("source_file", cfg.input_file)))
+    if not source.is_file():
+        place = f"{facts.path}: was generated from {source}"
+        raise SourceDataError(f"{place}, which is not found; give the present path with source_file=<file>")
+    # The dataset consists of the first trials: the same number of trials gives the same demos.
+    limits: dict[str, Any] = {**dict.fromkeys(BUDGETS), "max_trials": int(attributes["num_attempts"])}
+    rules = replace(cfg.datagen_config, **limits)
+    sim = replace(cfg.sim, engine=str(facts.env_args.get("engine", cfg.sim.engine)))
+    cfg = replace(cfg, sim=sim, datagen_config=rules, input_file=str(source), output_file=None, video=False, debug=False)
+    is_promised = text_of(attributes.get("same_digest_with", "")) == _ANY_RUN
+    names = _demos_by_trial(facts)
+    changes = tuple(_changes(facts, source, cfg.task.name))
+    return Recipe(facts.path, cfg, _digests(facts.path, names), names, changes, is_promised)
+
+
+def compare(recipe: Recipe, result: RunResult) -> Regenerated:
+    """Compare the demos of a dataset with those that were generated again, trial by trial."""
+    found = _digests(result.dataset, _demos_by_trial(read_facts(result.dataset))) if result.num_demos else {}
+    differing = [recipe.names[trial] for trial, digest in recipe.digests.items() if found.get(trial) != digest]
+    return Regenerated(
+        str(result.dataset),
+        num_demos=len(recipe.digests),
+        num_same=len(recipe.digests) - len(differing),
+        first_difference=next(iter(differing), None),
+        is_same=recipe.digests == found,
+        is_promised=recipe.is_promised,
+        changes=recipe.changes,
+    )
+
+
+def _check_generated(facts: FileFacts) -> None:
+    """Refuse files that no single generation wrote."""
+    attributes = {**facts.data_attributes, **facts.env_args}
+    for name, command in _CONVERTED.items():
+        if name in attributes:
+            raise SourceDataError(f"{facts.path}: was written by `{command}`; regenerate the files that it was made from")
+    if not {"config", "num_attempts"} <= facts.data_attributes.keys():
+        raise SourceDataError(
+            f"{facts.path}: does not record how it was generated (attributes 'config' and 'num_attempts' of 'data'); use a "
+            "finished dataset of `mimic generate`"
+        )
+
+
+def _config(facts: FileFacts) -> GenerateCfg:
+    try:
+        return config_of_values(OmegaConf.create(text_of(facts.data_attributes["config"])))
+    except Exception as error:  # YAML and OmegaConf raise errors of many types.
+        reason = str(error).splitlines()[0]
+        version = _recorded(facts, "versions").get("isaaclab-mimic-ext", "an earlier version")
+        raise SourceDataError(
+            f"{facts.path}: its configuration is not one of this version ({reason}); regenerate it with isaaclab_mimic_ext "
+            f"{version}, which generated it"
+        ) from error
+
+
+def _recorded(facts: FileFacts, name: str) -> Mapping[str, Any]:
+    """Attribute of `data` that contains a JSON object; empty if it is missing or damaged."""
+    try:
+        found = json.loads(text_of(facts.data_attributes.get(name, "{}")))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _changes(facts: FileFacts, source: Path, task_name: str) -> Iterator[str]:
+    recorded, now = _recorded(facts, "provenance"), provenance(source, task_name)
+    if not recorded:
+        yield "whether source demos and code have changed is not known: the dataset records no digests of them"
+    for name in (SOURCE_DEMOS, TASK, CODE):
+        if name in recorded and recorded[name] != now.get(name):
+            yield f"the {name} {'have' if name == SOURCE_DEMOS else 'has'} changed"
+    versions, installed = _recorded(facts, "versions"), installed_versions()
+    for name in sorted({*versions, *installed}):
+        then, present = versions.get(name, "not installed"), installed.get(name, "not installed")
+        if then != present:
+            yield f"{name} was {then}, now {present}"
+    if "prepared" in facts.data_attributes:
+        yield "the dataset was changed by `mimic prepare` after it was generated"
+
+
+def _demos_by_trial(facts: FileFacts) -> dict[int, str]:
+    """Trial -> name of its demo.
+
+    Raises:
+        SourceDataError: a demo has no attribute `trial`.
+    """
+    found = {}
+    for name, demo in each_demo(facts.path, facts.demo_names):
+        if "trial" not in demo.attrs:
+            raise SourceDataError(f"{facts.path}: {name}: attribute 'trial' not found; use a dataset of `mimic generate`")
+        found[int(demo.attrs["trial"])] = name
+    return found
+
+
+def _digests(path: Path, names: Mapping[int, str]) -> dict[int, str]:
+    """Trial -> digest of its demo as it was written, also if the demo was changed later."""
+    found = {}
+    for trial, (_, demo) in zip(names, each_demo(path, list(names.values())), strict=True):
+        found[trial] = _written_digest(demo)
+    return found
+
+
+def _written_digest(demo: h5py.Group) -> str:
+    written = demo.attrs.get(ORIGINAL_DIGEST, demo.attrs.get(DIGEST))
+    return demo_digest(demo) if written is None else text_of(written)
