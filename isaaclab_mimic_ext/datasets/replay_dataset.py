@@ -104,7 +104,9 @@ def replay_dataset(
         env.close()
     if output_file is not None and video_task is not None:
         log.info("Rendering %s (%s)", output_file, counted(min(num_video_demos, len(demos)), "demo"))
-        write_states_video(history.demos(), str(output_file), video_task, overwrite=overwrite)
+        shown = history.demos()
+        captions = [f"replay of {name}" for name in names[: len(shown)]]
+        write_states_video(shown, str(output_file), video_task, overwrite=overwrite, captions=captions)
         log.info("Saved the video to %s", output_file)
     return ReplayResult(used_engine, demos)
 

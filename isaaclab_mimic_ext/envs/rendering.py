@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.mujoco import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import JOINT_LIMITS, NUM_ARM_JOINTS, joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.views import View
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import Task
@@ -36,7 +37,7 @@ class Renderer:
 
     Args:
         width, height: size of the picture [pixels].
-        camera: name of one of the scene's cameras.
+        camera: name of one of the scene's cameras, or a free camera.
         shadows: draw shadows and reflections. Without them, and without a GPU, a picture takes one fifth of the time.
 
     Raises:
@@ -44,7 +45,7 @@ class Renderer:
         SimulatorUnavailable: MuJoCo is not installed, or no OpenGL backend works.
     """
 
-    def __init__(self, task: Task, width: int = 640, height: int = 480, camera: str = "front", shadows: bool = True):
+    def __init__(self, task: Task, width: int = 640, height: int = 480, camera: str | View = "front", shadows: bool = True):
         self._mujoco = import_mujoco()
         self.task = task
         self.camera = camera
@@ -59,11 +60,10 @@ class Renderer:
         for flag in (self._mujoco.mjtRndFlag.mjRND_SHADOW, self._mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._picture.flags[flag] = shadows
         self._view = self._mujoco.MjvCamera()
-        self._view.type = self._mujoco.mjtCamera.mjCAMERA_FIXED
 
     def _check(self, width: int, height: int) -> None:
         cameras = [self._model.camera(index).name for index in range(self._model.ncam)]
-        if self.camera not in cameras:
+        if isinstance(self.camera, str) and self.camera not in cameras:
             raise ConfigError(f"camera: '{self.camera}' is not in the scene; {choices(self.camera, cameras)}")
         limit = self._model.vis.global_
         if not (0 < width <= limit.offwidth and 0 < height <= limit.offheight):
@@ -75,8 +75,8 @@ class Renderer:
         """Picture of one scene, uint8 (H, W, 3), from a state in the layout of `get_state` without the leading axis."""
         return self.frames(state, [self.camera])[0]
 
-    def frames(self, state: NestedTensors, cameras: Iterable[str]) -> list[np.ndarray]:
-        """Pictures of one scene from several of its cameras, uint8 (H, W, 3) each; `state` as in `frame`."""
+    def frames(self, state: NestedTensors, cameras: Iterable[str | View]) -> list[np.ndarray]:
+        """Pictures of one scene from several cameras, uint8 (H, W, 3) each; `state` as in `frame`."""
         articulations, objects = state["articulation"], state["rigid_object"]
         for index, arm in enumerate(self.task.arms):
             joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
@@ -94,8 +94,21 @@ class Renderer:
         """Position of an arm's end effector in the last picture, (3,), env frame [m]."""
         return self._data.site(f"{arm_name}/eef").xpos.copy()
 
-    def _draw(self, camera: str) -> np.ndarray:
-        self._view.fixedcamid = self._model.camera(camera).id
+    def object_colors(self) -> dict[str, tuple[int, int, int]]:
+        """Color of each object, RGB from 0 to 255: that of its largest visible part, where vivid parts count more."""
+        from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP
+
+        model, colors = self._model, {}
+        for name in self.task.object_names:
+            body = model.body(name)
+            geoms = range(body.geomadr[0], body.geomadr[0] + body.geomnum[0])
+            visible = [geom for geom in geoms if model.geom_group[geom] != COLLISION_GROUP] or list(geoms)
+            most = max((_color(model, geom) for geom in visible), key=lambda rgb_weight: rgb_weight[1])
+            colors[name] = most[0]
+        return colors
+
+    def _draw(self, camera: str | View) -> np.ndarray:
+        self._aim(camera)
         mujoco, (height, width) = self._mujoco, self._size
         self._context.make_current()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._drawing)
@@ -106,6 +119,15 @@ class Renderer:
         pixels = np.empty((height, width, 3), np.uint8)
         mujoco.mjr_readPixels(pixels, None, viewport, self._drawing)
         return np.ascontiguousarray(pixels[::-1])
+
+    def _aim(self, camera: str | View) -> None:
+        view, kinds = self._view, self._mujoco.mjtCamera
+        if isinstance(camera, str):
+            view.type, view.fixedcamid = kinds.mjCAMERA_FIXED, self._model.camera(camera).id
+            return
+        view.type, view.fixedcamid = kinds.mjCAMERA_FREE, -1
+        view.lookat[:] = camera.center
+        view.distance, view.azimuth, view.elevation = camera.distance, camera.azimuth, camera.elevation
 
     def _forward(self) -> None:
         self._mujoco.mj_kinematics(self._model, self._data)
@@ -145,6 +167,14 @@ class Renderer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _color(model: Any, geom: int) -> tuple[tuple[int, int, int], float]:
+    """Color of a geom, RGB from 0 to 255, and its weight: its size, times the distance of the color from gray."""
+    material = int(model.geom_matid[geom])
+    red, green, blue, _ = (float(value) for value in (model.geom_rgba[geom] if material < 0 else model.mat_rgba[material]))
+    vividness = 0.15 + max(red, green, blue) - min(red, green, blue)
+    return (round(255 * red), round(255 * green), round(255 * blue)), float(model.geom_rbound[geom]) * vividness
 
 
 def make_gl_context(width: int, height: int) -> Any:

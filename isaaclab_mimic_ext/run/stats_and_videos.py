@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from isaaclab_mimic_ext.config import GenerateCfg
@@ -19,6 +20,9 @@ from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
+
+_MAX_ROWS = 4
+"""Largest number of demos that the scene picture shows one by one."""
 
 
 def write_stats(cfg: GenerateCfg, folder: RunFolder, result: RunResult, engine: str | None) -> dict[str, int]:
@@ -73,13 +77,25 @@ def draw_run(folder: RunFolder, task: Task, num_demos: int) -> None:
 
     A failure to render is only a warning: the dataset is complete, also on machines without OpenGL.
     """
-    from isaaclab_mimic_ext.envs.playback import write_scene_picture, write_video
+    from isaaclab_mimic_ext.envs.playback import write_video
+    from isaaclab_mimic_ext.envs.scene_picture import write_scene_picture
 
     if _num_demos(folder.demos):
-        _draw(write_scene_picture, folder.demos, folder.picture, task, num_demos)
+        _draw(write_scene_picture, folder.demos, folder.picture, task, min(num_demos, _MAX_ROWS))
         _draw(write_video, folder.demos, folder.video, task, num_demos)
     if _num_demos(folder.failed_demos):
-        _draw(write_video, folder.failed_demos, folder.failed_video, task, num_demos)
+        write = partial(write_video, failures=_failures(folder))
+        _draw(write, folder.failed_demos, folder.failed_video, task, num_demos)
+
+
+def _failures(folder: RunFolder) -> dict[int, str]:
+    """Reason of each failed trial, by its number; empty if the store cannot be read."""
+    try:
+        records = read_records(folder.store)
+    except MimicError:  # Captions without reasons are better than no video.
+        return {}
+    failed = records.only(~records.success)
+    return dict(zip(failed.trials.tolist(), failed.reason.tolist(), strict=True))
 
 
 def _num_demos(path: Path) -> int:

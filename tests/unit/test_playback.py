@@ -1,6 +1,7 @@
 """Videos and pictures of recorded demos, with a fake renderer that paints frames of one color."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,12 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.envs import playback, rendering
-from isaaclab_mimic_ext.envs.playback import TileOptions, tile, write_scene_picture, write_video
+from isaaclab_mimic_ext.envs.captions import Caption, demo_caption
+from isaaclab_mimic_ext.envs.drawing import BAR, grid_shape, tile
+from isaaclab_mimic_ext.envs.playback import TileOptions, write_states_video, write_video
+from isaaclab_mimic_ext.envs.recorded_scene import Moment
+from isaaclab_mimic_ext.envs.scene_picture import write_scene_picture
+from isaaclab_mimic_ext.envs.views import View
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable, SourceDataError
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
@@ -23,7 +29,7 @@ SMALL = TileOptions(width=32, height=32)
 class PaintingRenderer:
     """Fake `Renderer`. Brightness of its frames encodes the x position of the ketchup; states are stored in `shown`."""
 
-    def __init__(self, task: Any, width: int, height: int, camera: str, shadows: bool):
+    def __init__(self, task: Any, width: int, height: int, camera: str | View, shadows: bool):
         self.shape = (height, width, 3)
 
     def __enter__(self) -> "PaintingRenderer":
@@ -31,6 +37,9 @@ class PaintingRenderer:
 
     def __exit__(self, *_: object) -> None:
         shown.append(None)
+
+    def object_colors(self) -> dict[str, tuple[int, int, int]]:
+        return dict.fromkeys(TASK.object_names, (200, 10, 10))
 
     def frame(self, state: dict[str, Any]) -> np.ndarray:
         shown.append(state)
@@ -63,22 +72,22 @@ def edit(dataset: Path, name: str, values: np.ndarray | None) -> None:
             file[name] = values
 
 
-def test_video_has_one_frame_per_step_of_the_longest_demo(painted, tmp_path, dataset):
+def test_video_has_a_first_frame_for_players_and_one_frame_per_step_of_the_longest_demo(painted, tmp_path, dataset):
     write_video(dataset, tmp_path / "play.mp4", TASK, stride=1, tiles=SMALL)
     frames = list(iter(imageio.get_reader(tmp_path / "play.mp4")))
-    assert len(frames) == max(lengths_of(dataset))
-    assert frames[0].shape == (32, 96, 3)
+    assert len(frames) == 1 + max(lengths_of(dataset))
+    assert frames[0].shape == (32 + 2 * BAR + 24, 96, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.hdf5", "play.mp4"]
 
 
 def test_last_frame_of_short_demos_is_repeated_without_rendering(painted, tmp_path, dataset):
     write_video(dataset, tmp_path / "play.mp4", TASK, stride=1, tiles=SMALL)
-    assert len([state for state in shown if state is not None]) == sum(lengths_of(dataset))
+    assert len([state for state in shown if state is not None]) == 3 + sum(lengths_of(dataset))
 
 
 def test_stride_skips_steps_except_the_last(painted, tmp_path, dataset):
     write_video(dataset, tmp_path / "play.mp4", TASK, num_demos=1, stride=7, tiles=SMALL)
-    drawn = [state["rigid_object"]["ketchup"]["root_pose"] for state in shown if state is not None]
+    _, *drawn = [state["rigid_object"]["ketchup"]["root_pose"] for state in shown if state is not None]
     with h5py.File(dataset) as file:
         poses = file["data/demo_0/states/rigid_object/ketchup/root_pose"][()]
     expected = poses[[*range(0, len(poses) - 1, 7), len(poses) - 1]]
@@ -97,17 +106,36 @@ def test_renderer_receives_single_states_with_quaternions_as_xyzw(painted, tmp_p
     np.testing.assert_array_equal(old["rigid_object"]["ketchup"]["root_pose"], new["rigid_object"]["ketchup"]["root_pose"])
 
 
-def test_picture_shows_initial_scenes(painted, tmp_path, dataset):
-    write_scene_picture(dataset, tmp_path / "scene.png", TASK, tiles=SMALL)
-    picture = imageio.imread(tmp_path / "scene.png")
+def test_picture_shows_start_middle_and_end_of_each_demo(painted, tmp_path, dataset):
+    write_scene_picture(dataset, tmp_path / "scene.png", TASK, num_demos=2, tiles=SMALL)
+    drawn = [state["rigid_object"]["ketchup"]["root_pose"] for state in shown if state is not None]
     with h5py.File(dataset) as file:
-        first = file["data/demo_0/states/rigid_object/ketchup/root_pose"][0, 0]
-    assert picture[0, 0, 0] == int(100 * first)
+        poses = [file[f"data/demo_{index}/states/rigid_object/ketchup/root_pose"][()] for index in (0, 1)]
+    expected = [row[step] for row in poses for step in (0, len(row) // 2, len(row) - 1)]
+    np.testing.assert_array_equal(np.stack(drawn), np.stack(expected))
+
+
+def test_captions_name_sources_stage_and_reason_of_failure(tmp_path, dataset):
+    with h5py.File(dataset, "r+") as file:
+        file["data"].attrs["source_demo_names"] = ["demo_a", "demo_b"]
+        file["data/demo_1"].attrs.update({"trial": 7, "success": False, "source_demos": [[1, 1, 0, -1]]})
+        caption = demo_caption(file, "demo_1", {7: "dropped"})
+    assert caption == Caption("demo_1, trial 7", "demo_b, demo_a", "dropped")
+    staged = replace(caption, stages=(Moment(10, "reach"), Moment(20, "grasp"), Moment(30, "end")))
+    assert [staged.stage(step) for step in (0, 10, 11, 30)] == ["reach", "reach", "grasp", "grasp done"]
+
+
+def test_videos_without_captions_have_no_text_and_no_first_frame(painted, tmp_path, dataset):
+    with h5py.File(dataset) as file:
+        states = playback.demo_states(file, "demo_0", TASK)
+    write_states_video([states], tmp_path / "play.mp4", TASK, stride=1, tiles=SMALL)
+    frames = list(iter(imageio.get_reader(tmp_path / "play.mp4")))
+    assert (len(frames), frames[0].shape) == (lengths_of(dataset)[0], (32, 32, 3))
 
 
 def test_grid_fits_any_number_of_tiles():
     for count in range(1, 200):
-        rows, columns = playback._grid(count)
+        rows, columns = grid_shape(count)
         assert count <= rows * columns < 2 * count + 1
 
 
@@ -190,8 +218,8 @@ def test_real_renderer_draws_the_scene(tmp_path, dataset):
     with requires.available("opengl", SimulatorUnavailable):
         write_scene_picture(dataset, tmp_path / "scene.png", TASK, num_demos=2, tiles=TileOptions(96, 64))
     picture = imageio.imread(tmp_path / "scene.png")
-    assert picture.shape == (64, 192, 3)
-    assert picture.std() > 10
+    assert picture.shape[1] == 3 * 96 + 440
+    assert picture[28:92, :96].std() > 10
 
 
 @pytest.mark.parametrize("wrong", ["text", h5py.Empty("f4"), 1.5])

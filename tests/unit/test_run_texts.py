@@ -70,8 +70,8 @@ def test_rendering_is_announced_with_its_size_before_it_starts(
     with h5py.File(folder.demos, "w") as file:
         for name in ("demo_0", "demo_1"):
             file.create_group(f"data/{name}")
-    for name in ("write_video", "write_scene_picture"):
-        monkeypatch.setattr(f"isaaclab_mimic_ext.envs.playback.{name}", lambda *_, **__: logging.warning("drawing"))
+    for name in ("playback.write_video", "scene_picture.write_scene_picture"):
+        monkeypatch.setattr(f"isaaclab_mimic_ext.envs.{name}", lambda *_, **__: logging.warning("drawing"))
     with caplog.at_level(logging.INFO):
         stats_and_videos.draw_run(folder, load_task("stack_cube"), 6)
     announced = "Rendering playback.mp4 (2 demos); video=false skips this"
