@@ -36,7 +36,7 @@ help:
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
 	@echo "make docs           build the documentation in build/site; a broken link or an unknown name fails"
-	@echo "make docs-pictures  draw the pictures of the documentation again, into docs/pictures"
+	@echo "make docs-pictures  draw the pictures of the documentation again, into docs/pictures and docs/demos.gif"
 	@echo "make clean          remove $(VENV), caches and build outputs, but not datasets/"
 	@echo "Python 3.11 to 3.13; select one with: make PYTHON=python3.12 ..."
 
@@ -86,6 +86,7 @@ docs: $(VENV)/.docs
 
 docs-pictures: $(VENV)/.docs
 	$(BIN)/python docs/draw_pictures.py
+	$(BIN)/python docs/draw_animation.py
 
 clean:
 	rm -rf $(VENV) $(CONTRACT) $(ISAACLAB) $(LEROBOT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
