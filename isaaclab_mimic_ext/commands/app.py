@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.commands.inputs import check_inputs
 from isaaclab_mimic_ext.commands.launch import prepare_sweep, registered_fields, start_engine
 from isaaclab_mimic_ext.commands.messages import explain, is_config_error
 from isaaclab_mimic_ext.commands.overrides import is_multirun, translate
-from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files
+from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files, words_of_recording
 from isaaclab_mimic_ext.commands.resumed import words_of_resumed
 from isaaclab_mimic_ext.commands.signals import Terminated, end_by_sigterm, raising_terminated
 from isaaclab_mimic_ext.commands.sweep_outputs import SweepOutputs
@@ -131,6 +131,7 @@ def _run(name: str, job: "_Job") -> int:
     sys.argv[1:] = translate(sys.argv[1:], schema)
     if not is_multirun(sys.argv[1:]):
         sys.argv += words_of_resumed(sys.argv[1:], schema)
+        sys.argv += words_of_recording(sys.argv[1:], schema)
     task, job.task_file = task_of_files(sys.argv[1:], schema)
     sys.argv += task
     config_dirs = [conf_dir(), *_use_config_dirs()]

@@ -9,13 +9,16 @@ from typing import Any
 from isaaclab_mimic_ext.command_lines import quoted, unquoted
 from isaaclab_mimic_ext.commands.overrides import selected_engines
 from isaaclab_mimic_ext.commands.text_values import split_items
-from isaaclab_mimic_ext.config import AnnotateDemosCfg
+from isaaclab_mimic_ext.config import AnnotateDemosCfg, RecordDemosCfg
+from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.recorded_task import missing_task, recorded_dirs, recorded_preset
 from isaaclab_mimic_ext.envs.isaaclab.installation import can_run
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 
 _FIELDS = ("checkpoint", "input_file")
 """Fields whose files record their task, the decisive one first."""
+_OF_RECORDING = {"datagen_config.seed": "seed", "teleop_device": "teleop_device"}
+"""Field of a recording -> its name in the facts of the recording."""
 _TASK = re.compile(r"\+{0,2}task(\.\w+)?=")
 """Start of an override that selects a task."""
 
@@ -37,6 +40,24 @@ def task_of_files(words: Sequence[str], schema: type) -> tuple[list[str], str]:
     return [], ""
 
 
+def words_of_recording(words: Sequence[str], schema: type) -> list[str]:
+    """Return the overrides with which the recording in `output_file` was started, except for fields that the words set.
+
+    These are its task, engine, operator and seed. Empty if the words do not resume a recording, or if there is none.
+    """
+    values = _values(words)
+    if schema is not RecordDemosCfg or values.get("resume") != "true" or "output_file" not in values:
+        return []
+    facts = _facts("output_file", values["output_file"])
+    preset, engine = recorded_preset(facts), str(facts.get("engine"))
+    found: dict[str, Any] = {} if preset is None or any(_TASK.match(word) for word in words) else {"task": preset}
+    is_engine = (conf_dir() / "sim" / f"{engine}.yaml").is_file()
+    if is_engine and not selected_engines(words) and (engine != "isaaclab" or can_run()):
+        found["sim"] = engine
+    found |= {name: facts[key] for name, key in _OF_RECORDING.items() if key in facts and name not in values}
+    return [f"{name}={quoted(value) if isinstance(value, str) else value}" for name, value in found.items()]
+
+
 def _engine_of_file(words: Sequence[str], schema: type, field: str, path: str) -> list[str]:
     is_replayed_there = schema is AnnotateDemosCfg and _facts(field, path).get("engine") == "isaaclab"
     return ["sim=isaaclab"] if is_replayed_there and not selected_engines(words) and can_run() else []
@@ -53,7 +74,7 @@ def find_config_dirs(words: Sequence[str], known: Sequence[Path]) -> list[Path]:
     task = values.get("task")
     if task is None or any(_has_task(folder, task) for folder in known):
         return []
-    for field in _FIELDS:
+    for field in (*_FIELDS, *(("output_file",) if values.get("resume") == "true" else ())):
         facts = _facts(field, values[field]) if field in values else {}
         folders = recorded_dirs(facts)
         if not folders and recorded_preset(facts) == task:
@@ -78,6 +99,10 @@ def _has_task(folder: Path, task: str) -> bool:
 def _facts(field: str, value: str) -> Mapping[str, Any]:
     """Return what a file records; empty if it cannot be read, which the command reports later."""
     try:
+        if field == "output_file":
+            from isaaclab_mimic_ext.run.recording import recorded_facts
+
+            return recorded_facts(Path(unquoted(value)))
         if field == "input_file":
             from isaaclab_mimic_ext.files.stream import read_env_args
 

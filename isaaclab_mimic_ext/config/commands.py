@@ -16,8 +16,8 @@ from isaaclab_mimic_ext.config.task import (
     SeedCfg,
     SelectionCfg,
     SimCfg,
-    SubTaskBoundsCfg,
     SubTaskDemoCfg,
+    SubTaskMarksCfg,
     SuccessCfg,
     SuccessRuleCfg,
     TaskRef,
@@ -110,7 +110,7 @@ class AnnotateDemosCfg(SceneCfg):
     """Replay recorded demos and mark the boundaries of their subtasks."""
 
     datagen_config: SuccessCfg = field(default_factory=SuccessCfg)
-    subtask_configs: dict[str, list[SubTaskBoundsCfg]] = field(default_factory=dict)
+    subtask_configs: dict[str, list[SubTaskMarksCfg]] = field(default_factory=dict)
     """Name of an end effector -> its subtasks, in their order."""
     all_subtasks: dict[str, Any] = field(default_factory=dict)
     """Values that replace those of all subtasks of all end effectors."""

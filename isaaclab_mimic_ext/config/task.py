@@ -162,7 +162,12 @@ class SubTaskObjectCfg:
 
 
 @dataclass
-class SubTaskDemoCfg(SubTaskBoundsCfg, SubTaskObjectCfg):
+class SubTaskMarksCfg(SubTaskBoundsCfg, SubTaskObjectCfg):
+    """Settings of a subtask that annotation checks: its boundaries, and that its object is in the scene."""
+
+
+@dataclass
+class SubTaskDemoCfg(SubTaskMarksCfg):
     """Settings of a subtask that concern source demos: boundaries, selection and settling."""
 
     selection_strategy: str = bounded("random", choices=SELECTION_STRATEGIES)

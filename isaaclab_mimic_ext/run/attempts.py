@@ -107,9 +107,14 @@ class AttemptWatch:
         """Observe one step; `step` (N,) is its index in the attempt of each env, `success` (N,) bool."""
         self._failures.watch(step, self._env.failure_conditions(), success)
 
-    def codes(self, env_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Codes of the reasons of the attempts in `env_ids`, as if all failed, (n,); `lengths` (n,): numbers of steps."""
-        return self._failures.reasons(env_ids, lengths)[0] + 1
+    def codes(self, env_ids: Tensor, lengths: Tensor, nonfinite_step: Tensor) -> Tensor:
+        """Codes of the reasons of the attempts in `env_ids`, as if all failed, (n,).
+
+        Args:
+            lengths: (n,), numbers of steps.
+            nonfinite_step: (n,), first step with values that are not finite; -1 if all are finite.
+        """
+        return self._failures.reasons(env_ids, lengths, nonfinite_step)[0] + 1
 
     def note_failure(self, code: int, trial: int) -> None:
         """Note a failed attempt."""

@@ -188,8 +188,8 @@ class Generator:
         nonfinite_step = self.recorder.first_nonfinite_step(env_ids, self.lanes.step[env_ids])
         outcomes = self.watch.end(env_ids, self.lanes, nonfinite_step, self.planner.subtask)
         if (nonfinite_step >= 0).any():
-            numbers = self.lanes.trial[env_ids[nonfinite_step >= 0]].tolist()
-            log.warning("Physics returned values that are not finite in trials %s; these trials count as failed", numbers)
+            failed = env_ids[nonfinite_step >= 0]
+            self.recorder.warn_nonfinite(failed, self.lanes.step[failed], self.lanes.trial[failed], "trials")
         source_demos = self.planner.chosen_demos[env_ids].cpu().numpy()
         outcomes.attributes = {"seed": np.full(len(lane_ids), self.config.seed), "source_demos": source_demos}
         outcomes.notes["source_demos"] = source_demos

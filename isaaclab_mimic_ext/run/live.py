@@ -19,14 +19,14 @@ from isaaclab_mimic_ext.run.leash import LeashedTarget
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.live_state import Attempt, LiveMonitor, LiveState
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
-from isaaclab_mimic_ext.run.teleoperation import advance_demos, end_attempts
-from isaaclab_mimic_ext.task.reasons import SUCCEEDED
+from isaaclab_mimic_ext.run.teleoperation import advance_demos, end_attempts, find_nonfinite
+from isaaclab_mimic_ext.task.reasons import DIVERGED, SUCCEEDED
 
 MAX_STEPS = 3000
 """Horizon of attempts with a live device [steps]."""
-DISCARDED, TOO_LONG = 0, 1
+DISCARDED, TOO_LONG, NOT_FINITE = 0, 1, 2
 """Codes of the reasons of failed attempts of a person."""
-LIVE_REASONS = ("the person discarded the attempt", f"the demo was not complete after {MAX_STEPS} steps")
+LIVE_REASONS = ("the person discarded the attempt", f"the demo was not complete after {MAX_STEPS} steps", DIVERGED)
 """Names of the reasons of failed attempts of a person, by code."""
 _COMMAND_DIM = 7
 _OPEN = 1.0
@@ -106,6 +106,8 @@ class LiveRecording:
             reason = self._run_attempt()
             if reason is None:
                 return
+            if reason == SUCCEEDED and bool((find_nonfinite(self._lanes, env_ids, self._recorder) >= 0).any()):
+                reason = NOT_FINITE
             num_steps = int(self._lanes.step)
             end_attempts(self._lanes, _SOLO, np.array([reason]), self._recorder, self._ledger, self._attributes)
             self._recorder.writer.wait_until_durable()

@@ -2,6 +2,8 @@
 
 # N envs, n of them addressed, A action entries
 
+import logging
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,9 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, extra_records
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, TrialOutcomes
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
+from isaaclab_mimic_ext.texts import listed
+
+log = logging.getLogger(__name__)
 
 
 class EpisodeRecorder:
@@ -56,6 +61,22 @@ class EpisodeRecorder:
         finite[:, :1] &= self._initial.is_finite(env_ids, torch.ones_like(num_steps))
         first = finite.int().argmin(1)
         return torch.where(finite.all(1), -1, first)
+
+    def warn_nonfinite(self, env_ids: Tensor, num_steps: Tensor, trials: Tensor, what: str) -> None:
+        """Log the values that are not finite in the episodes of `env_ids` (n,), which count as failed.
+
+        Args:
+            num_steps, trials: (n,), numbers of steps, and numbers of the trials.
+            what: plural of the noun for an episode: "trials".
+        """
+        leaves = self._before.nonfinite_leaves(env_ids, num_steps) + self._after.nonfinite_leaves(env_ids, num_steps)
+        leaves += self._initial.nonfinite_leaves(env_ids, torch.ones_like(num_steps))
+        of_task = all(leaf.startswith("obs/") for leaf in leaves)
+        remedy = "; correct the observations of the task (Task.observations)" if of_task else ""
+        numbers = ", ".join(map(str, trials.tolist()))
+        log.warning(
+            "Values are NaN or infinite in %s, in %s %s, which count as failed%s", listed(leaves), what, numbers, remedy
+        )
 
     def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
         """Pass the episodes of `env_ids` (n,) to the writer.

@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.files.lock import FolderLock
+from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, remove_folders, store_path
 from isaaclab_mimic_ext.run.session import changed_fields, opened_store, values_of
 from isaaclab_mimic_ext.run.store import Outcomes
@@ -227,6 +228,23 @@ def _is_recording(data: Any) -> bool:
         and {"env_args", "seed", "teleop_device", "num_attempts"} <= set(data.attrs)
         and all({"trial", "num_samples"} <= set(demo.attrs) for demo in data.values())
     )
+
+
+def recorded_facts(path: Path) -> dict[str, Any]:
+    """Facts of the recording in a file, unfinished or finished: its env_args, `seed` and `teleop_device`; empty if none.
+
+    Raises:
+        MimicError: the files cannot be read.
+    """
+    if (store_file := RecordingFiles(path).store).exists():
+        with opened_store(store_file, "output_file", read_only=True) as store:
+            identity = dict(store.facts().get("identity", {}))
+        return {name.removeprefix("env_args."): value for name, value in identity.items()}
+    if not path.is_file():
+        return {}
+    facts = read_facts(path)
+    values = {name: facts.data_attributes[name] for name in ("seed", "teleop_device") if name in facts.data_attributes}
+    return {**facts.env_args, **{name: plain_value(value) for name, value in values.items()}}
 
 
 def identity_of(env: MimicEnv, operator_name: str, config: DataGenConfig, recorder: RecorderCfg) -> dict[str, Any]:

@@ -119,6 +119,9 @@ class _StateRecorder:
     def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
         return torch.full_like(num_steps, -1)
 
+    def warn_nonfinite(self, env_ids: Tensor, num_steps: Tensor, trials: Tensor, what: str) -> None:
+        pass
+
     def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
         self.reasons |= zip(outcomes.trials.tolist(), outcomes.reason.tolist(), strict=True)
         for env_id, trial, length in zip(env_ids, outcomes.trials.tolist(), outcomes.lengths.tolist(), strict=True):

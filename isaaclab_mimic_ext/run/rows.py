@@ -76,6 +76,17 @@ class RowBuffer:
                 finite &= rows[env_ids, :longest].isfinite().all(-1) | late
         return finite
 
+    def nonfinite_leaves(self, env_ids: Tensor, num_steps: Tensor) -> list[str]:
+        """Paths of the leaves with values that are not finite, in the first `num_steps` (n,) steps of `env_ids` (n,)."""
+        longest = int(num_steps.max())
+        late = torch.arange(longest, device=env_ids.device) >= num_steps[:, None]
+        found = []
+        for field in self.layout.fields:
+            values = self._rows[field.rows][env_ids, :longest, field.start : field.stop]
+            if values.dtype.is_floating_point and not bool((values.isfinite().all(-1) | late).all()):
+                found.append(field.path)
+        return found
+
     def take(self, env_ids: Tensor, num_steps: int) -> dict[str, np.ndarray]:
         """Copy the first `num_steps` rows of `env_ids` (n,) to the host, (n, num_steps, W) by name."""
         return {name: rows[env_ids, :num_steps].cpu().numpy() for name, rows in self._rows.items()}

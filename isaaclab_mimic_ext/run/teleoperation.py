@@ -57,7 +57,7 @@ def record_demos(
                 return
             lane_ids = lanes.active_among(lanes.step >= length)
             if len(lane_ids):
-                reason = _judge(lanes, lane_ids, watch, num_success_steps)
+                reason = _judge(lanes, lane_ids, watch, recorder, num_success_steps)
                 end_attempts(lanes, lane_ids, reason, recorder, ledger, {"seed": seed})
             progress.after_step()
 
@@ -103,15 +103,29 @@ def advance_demos(
     lanes.advance(success)
 
 
-def _judge(lanes: Lanes, lane_ids: np.ndarray, watch: AttemptWatch, num_success_steps: int) -> np.ndarray:
+def _judge(
+    lanes: Lanes, lane_ids: np.ndarray, watch: AttemptWatch, recorder: EpisodeRecorder, num_success_steps: int
+) -> np.ndarray:
     """Return the codes of the reasons of the attempts that end in the lanes with these indices, (n,)."""
     env_ids = lanes.upload(lane_ids)
-    codes = watch.codes(env_ids, lanes.step[env_ids])
-    reason = torch.where(lanes.has_held(num_success_steps)[env_ids], SUCCEEDED, codes).cpu().numpy()
+    nonfinite_step = find_nonfinite(lanes, env_ids, recorder)
+    codes = watch.codes(env_ids, lanes.step[env_ids], nonfinite_step)
+    has_succeeded = lanes.has_held(num_success_steps)[env_ids] & (nonfinite_step < 0)
+    reason = torch.where(has_succeeded, SUCCEEDED, codes).cpu().numpy()
     for code, trial in zip(reason.tolist(), lanes.trial[env_ids].tolist(), strict=True):
         if code != SUCCEEDED:
             watch.note_failure(code, trial)
     return reason
+
+
+def find_nonfinite(lanes: Lanes, env_ids: Tensor, recorder: EpisodeRecorder) -> Tensor:
+    """First step with values that are not finite in the attempts of `env_ids` (n,), (n,), which are logged; -1 if none."""
+    lengths = lanes.step[env_ids]
+    nonfinite_step = recorder.first_nonfinite_step(env_ids, lengths)
+    is_faulty = nonfinite_step >= 0
+    if is_faulty.any():
+        recorder.warn_nonfinite(env_ids[is_faulty], lengths[is_faulty], lanes.trial[env_ids][is_faulty], "attempts")
+    return nonfinite_step
 
 
 def end_attempts(

@@ -226,3 +226,9 @@ def test_script_accepts_only_flags_of_its_own_fields() -> None:
         ConfigError, match=r"^--num_envs: inspect has no such flag; .*generate, replay, evaluate and pipeline have it"
     ):
         translate(["--num_envs", "3"], InspectDatasetCfg)
+
+
+def test_annotation_refuses_an_object_that_is_not_in_the_scene() -> None:
+    words = ["input_file=a", "output_file=b", "subtask_configs.franka.0.object_ref=ketchop"]
+    with pytest.raises(TaskSpecError, match=r"object_ref 'ketchop' is not in the scene; .*did you mean 'ketchup'"):
+        load_config("annotate_demos", words)

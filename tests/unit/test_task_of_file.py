@@ -10,12 +10,14 @@ import pytest
 import torch
 
 import isaaclab_mimic_ext as mimic
-from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files
+from isaaclab_mimic_ext.commands.recorded import find_config_dirs, task_of_files, words_of_recording
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.writing import store_path
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.session import opened_store
 from tests.forked_scripts import message_of, run_mimic
 
 STACK = {
@@ -152,3 +154,28 @@ def test_command_refuses_a_file_of_a_different_task_with_both_names(verb: str, r
         "use task=stack_cube_mimicgen_d0, or a file of 'desktop_organizer'"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_continued_recording_takes_task_engine_operator_and_seed_from_its_file(tmp_path: Path) -> None:
+    """`mimic record resume=true output_file=raw.hdf5` continues a recording of any task."""
+    schema = SCRIPT_SCHEMAS["record_demos"]
+    path = write_file(tmp_path / "raw.hdf5", {**STACK, "preset": "stack_cube_skillgen"})
+    with h5py.File(path, "r+") as file:
+        file["data"].attrs.update({"seed": 7, "teleop_device": "scripted_fluent"})
+    words = ["resume=true", f"output_file={path}"]
+    recorded = ["task=stack_cube_skillgen", "sim=mujoco", "datagen_config.seed=7", "teleop_device=scripted_fluent"]
+    assert words_of_recording(words, schema) == recorded
+    given = ["task=stack_cube", "sim=kinematic", "datagen_config.seed=1", "teleop_device=scripted"]
+    assert words_of_recording([*words, *given], schema) == []
+    assert words_of_recording(words[1:], schema) == []
+    assert words_of_recording(["resume=true", "output_file=none.hdf5"], schema) == []
+
+
+def test_unfinished_recording_is_continued_with_the_task_of_its_store(tmp_path: Path) -> None:
+    path = tmp_path / "raw.hdf5"
+    with opened_store(store_path(path), "output_file") as store:
+        store.set_facts(identity={"env_args.env_name": "stack_cube", "env_args.engine": "kinematic", "seed": 3})
+        store.commit()
+    words = ["resume=true", f"output_file={path}"]
+    expected = ["task=stack_cube", "sim=kinematic", "datagen_config.seed=3"]
+    assert words_of_recording(words, SCRIPT_SCHEMAS["record_demos"]) == expected
