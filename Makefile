@@ -85,7 +85,7 @@ docs: $(VENV)/.docs
 	@echo "Open build/site/index.html"
 
 docs-pictures: $(VENV)/.docs
-	$(BIN)/python docs/draw_pictures.py
+	PYTHONPATH=. $(BIN)/python docs/site/draw_pictures.py
 	$(BIN)/python docs/draw_animation.py
 
 clean:

@@ -42,7 +42,7 @@ exclude_patterns = [
 nitpicky = True
 nitpick_ignore_regex = [
     # Other packages: their inventories would have to be downloaded.
-    ("py:.*", r"(torch|numpy|np|pathlib|collections|argparse|omegaconf|logging|typing|h5py|enum|abc|os)\..*"),
+    ("py:.*", r"(torch|numpy|np|mujoco|pathlib|collections|argparse|omegaconf|logging|typing|h5py|enum|abc|os)\..*"),
     # Configurations of commands, which the reference of each command describes, and the contents of checkpoints.
     ("py:.*", r"isaaclab_mimic_ext\.(config\.commands|learn\.checkpoint)\..*"),
     ("py:.*", r"(Tensor|Path|Any|Callable|Mapping|Sequence|Iterator|optional|NestedTensors|ndarray)"),
@@ -70,6 +70,7 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0b6e4f", "color-brand-content": "#0b6e4f"},
     "dark_css_variables": {"color-brand-primary": "#5fd0a5", "color-brand-content": "#5fd0a5"},
 }
+highlight_language = "text"  # blocks without a language are trees of files and output
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 copybutton_exclude = ".linenos, .gp, .go"

@@ -51,12 +51,12 @@ def command_page(verb: str) -> str:
     for group, kind in get_type_hints(schema).items():
         leaves = [leaf for leaf in leaves_of(schema) if leaf.name.startswith(f"{group}.") and leaf.name not in FIRST_FIELDS]
         if leaves:
-            lines += [f"## {_TITLES[group]}: `{group}`", "", summary_of(kind) + _short_names(group), ""]
+            lines += [f"## {_TITLES[group]}", "", f"`{group}.<field>`: {summary_of(kind)}{_short_names(group)}", ""]
             lines += _entries(verb, leaves, schema, composed)
     for name, path in _ITEM_PATHS.items():
         if name in get_type_hints(schema):
             item = subtask_type(schema) if name == "subtask_configs" else get_args(get_type_hints(schema)[name])[-1]
-            lines += [f"## {_TITLES[name]}: `{name}.{path}`", "", field_docs(schema)[name], ""]
+            lines += [f"## {_TITLES[name]}", "", f"`{name}.{path}.<field>`: {field_docs(schema)[name]}", ""]
             lines += _entries(verb, list(leaves_of(item)), item, None, f"{name}.")
     return "\n".join([*lines, *_groups(script, composed)])
 

@@ -152,7 +152,7 @@ def hand_pose(coordinates: Tensor) -> Tensor:
 
 
 def hand_coordinates(pose: Tensor) -> Tensor:
-    """Convert poses (D, 4, 4) to hand coordinates (D, C); inverse of `hand_pose` for |pitch| < pi/2."""
+    """Convert poses (D, 4, 4) to hand coordinates (D, C); inverse of `hand_pose` for `|pitch| < pi/2`."""
     rot = pose[:, :3, :3] * torch.tensor([1.0, -1.0, -1.0], device=pose.device)
     yaw = torch.atan2(rot[:, 1, 0], rot[:, 0, 0])
     pitch = torch.asin((-rot[:, 2, 0]).clamp(-1.0, 1.0))

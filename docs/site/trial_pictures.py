@@ -1,115 +1,18 @@
-"""Draw the pictures of the documentation from the software itself: `make docs-pictures`.
+"""Pictures of trials: segments in a source demo and in a generated demo, trials of a run, subtasks of two arms."""
 
-    python docs/draw_pictures.py [NAME ...]
-
-Without names, all pictures are drawn. They are written to docs/pictures/. Pictures with text have a light and
-a dark version.
-"""
-
-import argparse
-import logging
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from demos import TASK, source_demo
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
-
-sys.path.insert(0, str(Path(__file__).parent / "site"))
-
-from task_pages import presets
-from themes import BAD, GOOD, OBJECT, OUT, SUBTASKS, Theme, in_both_themes, runs, write_photo
+from themes import BAD, GOOD, OBJECT, SUBTASKS, Theme, in_both_themes, runs
 from traces import Trace, trace_lanes, trace_trial
 
-from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.compose import load_task
-from isaaclab_mimic_ext.config.hydra import conf_dir
-from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
-from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.envs.rendering import Renderer
-from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
-
-log = logging.getLogger(__name__)
-
-TASK = "desktop_organizer"
-
-
-def source_demo(name: str = "demo_0") -> SourceDemo:
-    """Return a source demo of the desktop organizer."""
-    task = load_task(TASK)
-    path = conf_dir().parent / "tasks" / TASK / "data" / "source_demos.hdf5"
-    demos = load_source_demos(path, task.eef_names, task.object_names, task.signal_names, 7)
-    return next(demo for demo in demos if demo.name == name)
-
-
-def draw_signals() -> None:
-    """Source demo: height of the hand, signals, and the subtasks that they end."""
-    from isaaclab_mimic_ext.demos.boundaries import subtask_ends
-
-    demo, task = source_demo(), load_task(TASK)
-    configs = task.config.subtask_configs["franka"]
-    ends = subtask_ends(demo, [config.subtask_term_signal for config in configs])
-    spans = list(zip([0, *ends[:-1]], ends, strict=True))
-
-    def draw(theme: Theme) -> Figure:
-        figure = Figure(figsize=(7.6, 3.9), layout="constrained")
-        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 2.4, 0.7))
-        top.plot(100 * demo.eef_pose["franka"][:, 2, 3], color=theme.ink, linewidth=1.6)
-        top.set_ylabel("hand [cm]\nabove table")
-        is_closed = demo.actions[:, -1] < 0
-        _strip(top, is_closed, 0.0, 1.6, theme.muted)
-        top.text(int(np.flatnonzero(is_closed)[0]) + 3, 2.4, "gripper closed", color=theme.muted, fontsize=8.5)
-        for row, (config, (_, end)) in enumerate(zip(configs, spans, strict=True)):
-            signal = config.subtask_term_signal
-            _strip(middle, demo.subtask_term_signals[signal], 3 - row - 0.3, 0.6, SUBTASKS[row])
-            if row < len(configs) - 1:
-                for axes in (top, middle, bottom):
-                    axes.axvline(end, color=SUBTASKS[row], linewidth=1.2, linestyle=(0, (4, 2)))
-        middle.set(yticks=range(4), ylim=(-0.6, 3.6), ylabel="signals")
-        middle.set_yticklabels([config.subtask_term_signal for config in reversed(configs)], color=theme.ink)
-        for row, (start, end) in enumerate(spans):
-            bottom.add_patch(Rectangle((start, 0), end - start, 1, facecolor=SUBTASKS[row]))
-            label = str(row)
-            bottom.text((start + end) / 2, 0.5, label, ha="center", va="center", color="white", fontsize=9, weight="bold")
-        bottom.set(yticks=[], ylim=(0, 1), xlim=(0, demo.num_steps), xlabel="step")
-        bottom.set_ylabel("subtasks", rotation=0, ha="right", va="center")
-        for axes in (top, middle, bottom):
-            axes.spines[["top", "right"]].set_visible(False)
-        return figure
-
-    in_both_themes("signals", draw)
-    frames = [(start + end) // 2 if index else start + 4 for index, (start, end) in enumerate(spans)]
-    write_photo("source_demo", _frames_of_file(task, demo.name, [*frames, demo.num_steps - 1]))
-
-
-def _strip(axes: Axes, values: np.ndarray, y: float, height: float, color: str) -> None:
-    """Draw where a row of booleans is true."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], values, [False])).astype(int)))
-    for start, end in edges.reshape(-1, 2):
-        axes.add_patch(Rectangle((start, y), end - start, height, facecolor=color, linewidth=0))
-
-
-def _frames_of_file(task: Task, name: str, steps: Sequence[int]) -> np.ndarray:
-    """Pictures of a source demo side by side, from the states in its file."""
-    import h5py
-
-    path = conf_dir().parent / "tasks" / task.name / "data" / "source_demos.hdf5"
-    with h5py.File(path) as file, Renderer(task, 560, 480) as renderer:
-        states = trees.unflatten({key: value[()] for key, value in _leaves(file[f"data/{name}/states"])})
-        return np.hstack([renderer.frame(trees.take(states, step))[60:420, 90:470] for step in steps])
-
-
-def _leaves(group: Any) -> list[tuple[str, Any]]:
-    import h5py
-
-    found: list[tuple[str, Any]] = []
-    group.visititems(lambda key, value: found.append((key, value)) if isinstance(value, h5py.Dataset) else None)
-    return found
 
 
 def draw_segments() -> None:
@@ -285,49 +188,3 @@ def _first_step(trace: Trace, row: int, index: int) -> int:
 
 def _last_step(trace: Trace, row: int, index: int) -> int:
     return int(np.flatnonzero(trace.subtask[:, row] == index)[-1])
-
-
-def draw_tasks() -> None:
-    """Three initial scenes of each task, and of each preset with its own randomization."""
-    for base, names in presets().items():
-        for name in names:
-            task = load_task(name)
-            if name == base or task.config.events != load_task(base).config.events:
-                write_photo(f"task_{name}", _initial_scenes(task), 80)
-
-
-def _initial_scenes(task: Task, count: int = 3) -> np.ndarray:
-    env, env_ids = make_env(task, engine="mujoco", num_envs=count), torch.arange(count)
-    env.reset(env_ids, Draws(3, env_ids))
-    state = env.get_state()
-    with Renderer(task, 560, 480) as renderer:
-        pictures = [renderer.frame(trees.take(state, index))[70:420, 60:500] for index in range(count)]
-    env.close()
-    return np.hstack(pictures)
-
-
-PICTURES = {
-    "signals": draw_signals,
-    "segments": draw_segments,
-    "trials": draw_trials,
-    "constraints": draw_constraints,
-    "tasks": draw_tasks,
-}
-
-
-def main() -> None:
-    """Draw the pictures that are named on the command line, or all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"pictures: {', '.join(PICTURES)}; default: all")
-    names = parser.parse_args().names
-    if unknown := sorted({*names} - {*PICTURES}):
-        parser.error(f"not a picture: {', '.join(unknown)}; choices: {', '.join(PICTURES)}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    OUT.mkdir(exist_ok=True)
-    for name in names or PICTURES:
-        PICTURES[name]()
-        log.info("Drew %s", name)
-
-
-if __name__ == "__main__":
-    main()

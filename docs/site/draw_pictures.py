@@ -1,0 +1,81 @@
+"""Draw the pictures of the documentation from the software itself: `make docs-pictures`.
+
+    PYTHONPATH=. python docs/site/draw_pictures.py [NAME ...]
+
+Without names, all pictures are drawn. They are written to docs/pictures/ and docs/. Pictures with text have
+two versions, for light and dark pages.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from demos import draw_signals
+from page_pictures import draw_report, draw_timeline
+from task_pages import presets
+from themes import OUT, write_photo
+from trial_pictures import draw_constraints, draw_segments, draw_trials
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config.compose import load_task
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.rendering import Renderer
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.definition import Task
+from tests.own_task import write_task
+
+log = logging.getLogger(__name__)
+
+
+def draw_tasks() -> None:
+    """Three initial scenes of each task, of each preset with its own randomization, and of the task in docs/new_task.md."""
+    for base, names in presets().items():
+        for name in names:
+            task = load_task(name)
+            if name == base or task.config.events != load_task(base).config.events:
+                write_photo(f"task_{name}", _initial_scenes(task), 80)
+
+    with TemporaryDirectory() as folder:
+        write_photo("task_pick_cube", _initial_scenes(load_task("pick_cube", write_task(Path(folder)))), 80)
+
+
+def _initial_scenes(task: Task, count: int = 3) -> np.ndarray:
+    env, env_ids = make_env(task, engine="mujoco", num_envs=count), torch.arange(count)
+    env.reset(env_ids, Draws(3, env_ids))
+    state = env.get_state()
+    with Renderer(task, 560, 480) as renderer:
+        pictures = [renderer.frame(trees.take(state, index))[70:420, 60:500] for index in range(count)]
+    env.close()
+    return np.hstack(pictures)
+
+
+PICTURES = {
+    "signals": draw_signals,
+    "segments": draw_segments,
+    "trials": draw_trials,
+    "constraints": draw_constraints,
+    "tasks": draw_tasks,
+    "timeline": draw_timeline,
+    "report": draw_report,
+}
+
+
+def main() -> None:
+    """Draw the pictures that are named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"pictures: {', '.join(PICTURES)}; default: all")
+    names = parser.parse_args().names
+    if unknown := sorted({*names} - {*PICTURES}):
+        parser.error(f"not a picture: {', '.join(unknown)}; choices: {', '.join(PICTURES)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    OUT.mkdir(exist_ok=True)
+    for name in names or PICTURES:
+        PICTURES[name]()
+        log.info("Drew %s", name)
+
+
+if __name__ == "__main__":
+    main()
