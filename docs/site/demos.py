@@ -1,4 +1,4 @@
-"""Pictures of a source demo: its signals and subtasks, and what the camera sees."""
+"""Pictures of a source demo: its signals and subtasks, and photographs of its steps."""
 
 from collections.abc import Sequence
 from typing import Any

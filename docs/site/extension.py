@@ -65,7 +65,7 @@ _MOST_FIELDS = 6
 """A dataclass with more fields is shown without its signature."""
 _GOOGLE = Config(napoleon_use_ivar=True, napoleon_use_rtype=False)
 _SEVERAL_NAMES = re.compile(r"^:ivar (\w+(?:, \w+)+):")
-"""Description of several attributes at once, whose first name Sphinx would read as a type."""
+"""Common description of several attributes, whose first name Sphinx would read as a type."""
 
 
 def read_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of what commands write: the page about a run, and the timeline of source demos."""
+"""Pictures of outputs of commands: the page about a run, and the timeline of source demos."""
 
 import logging
 import shutil
