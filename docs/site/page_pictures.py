@@ -41,7 +41,7 @@ def draw_report() -> None:
         _mimic(folder, "generate", "task=desktop_organizer", "output_dir=run", "video=false", *settings)
         _mimic(folder, "report", "input_dir=run", "num_failures=1")
         picture = Path(folder) / "page.png"
-        window = ("--window-size=900,4000", "--hide-scrollbars", f"--screenshot={picture}")
+        window = ("--window-size=1100,4000", "--hide-scrollbars", f"--screenshot={picture}")
         page = (Path(folder) / "run" / "report.html").as_uri()
         subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", *window, page], check=True, capture_output=True
