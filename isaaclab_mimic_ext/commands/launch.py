@@ -70,8 +70,14 @@ def _to_single_value_sweep(word: str) -> str:
     return word if override.is_sweep_override() else f"{key}=choice({value})"
 
 
+_SELECTS_ISAACLAB = re.compile(
+    r"\+{0,2}((task|sim|sim\.engine)=.*isaaclab|(task\.id|sim\.(physics|renderer|presets|robot_usd|env\.[\w.]+))=)"
+)
+"""Overrides that select Isaac Lab: its name, a registered task, or a setting that only Isaac Lab has."""
+
+
 def _may_run_isaaclab(argv: Sequence[str]) -> bool:
-    if any(re.match(r"\+{0,2}(task|sim|sim\.engine)=.*isaaclab|\+{0,2}(task\.id|sim\.physics)=", word) for word in argv):
+    if any(_SELECTS_ISAACLAB.match(word) for word in argv):
         return True
     return bool(isaaclab_launcher()) and all("auto" in engine for engine in selected_engines(argv))
 

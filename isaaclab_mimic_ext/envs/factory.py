@@ -79,22 +79,50 @@ def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
 
     `auto` selects Isaac Lab if `isaaclab.sh -p` or `isaaclab -p` started this process, or if the task or a setting of `sim`
     is for Isaac Lab; otherwise MuJoCo.
+
+    Raises:
+        ConfigError: a setting of `sim` is for a different engine.
     """
+    engine, reason = _selected_engine(sim, task_name)
+    _check_settings(sim, engine)
+    return engine, reason
+
+
+def _selected_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
     if sim.engine != "auto":
         return sim.engine, f"sim={sim.engine}"
     if task_name == "isaaclab":
         return "isaaclab", "the task is registered with Isaac Lab"
     if launcher := isaaclab_launcher():
         return "isaaclab", f"started by `{' '.join(launcher)}`"
-    if settings := _isaaclab_settings(sim):
+    if settings := _settings_of("isaaclab", sim):
         return "isaaclab", f"{settings[0]} is set, which only Isaac Lab has"
     return "mujoco", "not started by `isaaclab -p`"
 
 
-def _isaaclab_settings(sim: SimCfg) -> list[str]:
-    """Fields of `sim` that only Isaac Lab has and that differ from their defaults."""
-    names = ("physics", "renderer", "presets", "robot_usd")
-    return [f"sim.{name}" for name in names if getattr(sim, name) != getattr(SimCfg(), name)]
+_SETTINGS = {
+    "isaaclab": ("physics", "renderer", "presets", "robot_usd", "env"),
+    "mujoco_warp": ("contacts", "constraints", "convex_contacts"),
+}
+"""Fields of `sim` that only one engine has."""
+
+
+def _settings_of(engine: str, sim: SimCfg) -> list[str]:
+    """Fields of `sim` that only `engine` has and that differ from their defaults."""
+    return [f"sim.{name}" for name in _SETTINGS[engine] if getattr(sim, name) != getattr(SimCfg(), name)]
+
+
+def _check_settings(sim: SimCfg, engine: str) -> None:
+    """Check that no setting is for a different engine: it would have no effect.
+
+    Raises:
+        ConfigError: a setting of `sim` is for a different engine.
+    """
+    for owner in _SETTINGS:
+        if owner != engine and (settings := _settings_of(owner, sim)):
+            raise ConfigError(
+                f"{settings[0]}: is a setting of engine '{owner}' (got engine '{engine}'); remove it, or use sim={owner}"
+            )
 
 
 def isaaclab_scene(task_name: str) -> str:
@@ -129,7 +157,8 @@ def make_env(
         device: device of the tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if engine and machine have it).
 
     Raises:
-        ConfigError: the engine is unknown, or `task`, `events`, `num_envs` or `device` are invalid.
+        ConfigError: the engine is unknown, `task`, `events`, `num_envs` or `device` are invalid, or a setting is for a
+            different engine.
         SimulatorUnavailable: the engine's simulator is not installed.
     """
     _check_arguments(task, num_envs, device)
@@ -143,6 +172,7 @@ def make_env(
         task = copy(task)
         task.config = replace(task.config, events=dict(events))
     if sim.engine != "auto":
+        _check_settings(sim, sim.engine)
         device = resolve_device(str(device), sim.engine)[0]
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
 

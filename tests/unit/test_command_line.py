@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from isaaclab_mimic_ext.commands.launch import prepare_sweep
 from isaaclab_mimic_ext.commands.overrides import is_multirun, translate
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 from isaaclab_mimic_ext.config.help import nearest_field
@@ -126,6 +127,17 @@ def test_contradicting_settings_of_the_window_are_refused() -> None:
 )
 def test_sweeps_are_detected_before_hydra_runs(words: list[str], expected: bool) -> None:
     assert is_multirun(words) is expected
+
+
+@pytest.mark.parametrize(
+    "word", ["sim=isaaclab", "task.id=A-v0", "sim.presets=rgb", "++sim.env.sim.dt=0.005", "sim.robot_usd=a.usd"]
+)
+def test_jobs_of_a_sweep_run_separately_if_a_setting_selects_isaaclab(word: str) -> None:
+    """A process can launch Isaac Lab once."""
+    isaaclab, mujoco = ["generate", word, "seed=1,2"], ["generate", "sim=mujoco", "seed=1,2"]
+    prepare_sweep(isaaclab)
+    prepare_sweep(mujoco)
+    assert ("hydra/launcher=process" in isaaclab, "hydra/launcher=process" in mujoco) == (True, False)
 
 
 @pytest.mark.parametrize(

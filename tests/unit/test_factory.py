@@ -34,11 +34,31 @@ def test_isaaclab_is_said_to_be_missing() -> None:
         (SimCfg(), "isaaclab", "isaaclab", "the task is registered with Isaac Lab"),
         (SimCfg(physics="ovphysx"), "desktop_organizer", "isaaclab", "sim.physics is set, which only Isaac Lab has"),
         (SimCfg(presets=["rgb"]), "desktop_organizer", "isaaclab", "sim.presets is set, which only Isaac Lab has"),
-        (SimCfg(engine="kinematic", physics="newton"), "desktop_organizer", "kinematic", "sim=kinematic"),
+        (SimCfg(env={"decimation": 10}), "stack_cube", "isaaclab", "sim.env is set, which only Isaac Lab has"),
+        (SimCfg(engine="kinematic"), "desktop_organizer", "kinematic", "sim=kinematic"),
     ],
 )
 def test_engine_of_auto_follows_from_the_command(sim: SimCfg, task_name: str, engine: str, reason: str) -> None:
     assert choose_engine(sim, task_name) == (engine, reason)
+
+
+@pytest.mark.parametrize(
+    ("sim", "fault"),
+    [
+        (
+            SimCfg(engine="kinematic", physics="newton"),
+            r"^sim.physics: .* 'isaaclab' \(got engine 'kinematic'\); .*sim=isaaclab",
+        ),
+        (SimCfg(engine="mujoco", env={"sim": {"dt": 0.005}}), r"^sim.env: .* 'isaaclab' \(got engine 'mujoco'\)"),
+        (SimCfg(contacts=8), r"^sim.contacts: .* 'mujoco_warp' \(got engine 'mujoco'\); .*sim=mujoco_warp"),
+    ],
+)
+def test_settings_of_a_different_engine_are_refused(sim: SimCfg, fault: str) -> None:
+    """They would have no effect."""
+    with pytest.raises(ConfigError, match=fault):
+        choose_engine(sim, TASK.name)
+    with pytest.raises(ConfigError, match=fault):
+        make_env(TASK, sim)
 
 
 @pytest.mark.parametrize(
