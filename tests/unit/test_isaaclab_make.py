@@ -1,5 +1,6 @@
 """Changes that generation makes in the configuration of an Isaac Lab env, and configurations that it refuses."""
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,19 +22,23 @@ def env_cfg(num_substeps: int = 2, interval: int = 2) -> Any:
 
     def from_dict(values: dict[str, Any]) -> None:
         for name in values:
-            if name not in ("scene", "sim"):
+            if name not in ("scene", "sim", "decimation"):
                 raise KeyError(f"[Config]: Key not found under namespace: /{name}.")
+        cfg.sim.dt = values.get("sim", {}).get("dt", cfg.sim.dt)
+        cfg.decimation = values.get("decimation", cfg.decimation)
 
-    return SimpleNamespace(
+    cfg = SimpleNamespace(
         terminations=SimpleNamespace(success=SUCCESS),
         recorders=None,
         observations=SimpleNamespace(policy=SimpleNamespace(concatenate_terms=True)),
         scene=SimpleNamespace(
             num_envs=4096, replicate_physics=False, robot=SimpleNamespace(spawn=SimpleNamespace(usd_path="a"))
         ),
-        sim=SimpleNamespace(device="cuda:0", physics=physics),
+        sim=SimpleNamespace(device="cuda:0", physics=physics, dt=0.01),
+        decimation=5,
         from_dict=from_dict,
     )
+    return cfg
 
 
 def test_success_term_is_removed_and_the_size_of_the_scene_is_set() -> None:
@@ -68,6 +73,36 @@ def test_substeps_that_are_not_a_multiple_of_the_update_interval_are_refused(
         return
     with pytest.raises(ConfigError, match=r"a multiple of solver_cfg\.update_data_interval 2, .*\(got 5\); set env\.sim"):
         prepare_env_cfg(cfg, ID, SimCfg(), 1, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "remedy"),
+    [
+        ({"sim": {"dt": 0.005}}, r"0\.005 s \* decimation 5", "env.sim.dt=0.005 env.decimation=10"),
+        ({"decimation": 2}, r"0\.01 s \* decimation 2", "env.sim.dt=0.01 env.decimation=5"),
+        ({"sim": {"dt": 0.03}}, r"0\.03 s \* decimation 5", "env.sim.dt=0.025 env.decimation=2"),
+    ],
+)
+def test_a_different_control_step_is_refused_for_included_tasks_and_reported_for_others(
+    values: dict[str, Any], found: str, remedy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sim = SimCfg(env=values)
+    prepare_env_cfg(env_cfg(), ID, sim, 1, "cpu")
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.getMessage().endswith(remedy)
+    cfg = env_cfg()
+    cfg.mimic_task_name = "stack_cube"
+    with pytest.raises(
+        ConfigError, match=rf"^env.sim.dt: the control step of '{ID}' must be 0\.05 s \(got {found}\); use {remedy}$"
+    ):
+        prepare_env_cfg(cfg, ID, sim, 1, "cpu")
+
+
+def test_physics_step_is_changed_with_the_control_step_of_the_task() -> None:
+    cfg = env_cfg()
+    cfg.mimic_task_name = "stack_cube"
+    prepare_env_cfg(cfg, ID, SimCfg(env={"sim": {"dt": 0.005}, "decimation": 10}), 1, "cpu")
+    assert (cfg.sim.dt, cfg.decimation) == (0.005, 10)
 
 
 def test_fields_that_are_none_are_set_and_others_are_checked_by_isaaclab() -> None:

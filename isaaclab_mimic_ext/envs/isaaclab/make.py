@@ -81,7 +81,8 @@ def prepare_env_cfg(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, devi
     """Remove terminations and recorders from an env's configuration, set its size, and return its success term.
 
     Raises:
-        ConfigError: the configuration has no success term, or a field of `sim.env` does not exist or has a wrong type.
+        ConfigError: the configuration has no success term, or a field of `sim.env` does not exist, has a wrong type, or
+            changes the control step of an included task.
     """
     success_term = success_term_of(env_cfg, task_id)
     env_cfg.terminations = None
@@ -95,12 +96,40 @@ def prepare_env_cfg(env_cfg: Any, task_id: str, sim: SimCfg, num_envs: int, devi
     if sim.physics not in (DEFAULT, ISAACSIM):
         # Otherwise OvPhysX has the objects once for all scenes, and Newton searches for the scenes at wrong prim paths.
         env_cfg.scene.replicate_physics = True
+    step_dt = _control_step(env_cfg)
     try:
         env_cfg.from_dict(compat.without_unset_fields(env_cfg, sim.env))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"env: not valid for '{task_id}': {error.args[0] if error.args else error}") from error
     _check_substeps(env_cfg.sim, task_id)
+    _check_control_step(env_cfg, task_id, step_dt)
     return success_term
+
+
+def _control_step(env_cfg: Any) -> float:
+    """Duration of a control step [s]."""
+    return float(env_cfg.sim.dt * env_cfg.decimation)
+
+
+def _check_control_step(env_cfg: Any, task_id: str, expected: float) -> None:
+    """Check that `env.sim.dt` and `env.decimation` keep the control step, in which source demos were recorded.
+
+    The control step of included tasks is the same on all engines. That of other tasks may change, with a warning.
+
+    Raises:
+        ConfigError: the control step of an included task is not `expected` [s].
+    """
+    found, dt = _control_step(env_cfg), env_cfg.sim.dt
+    if abs(found - expected) < 1e-9:
+        return
+    fault = (
+        f"env.sim.dt: the control step of '{task_id}' {{}} {expected:g} s (got {dt:g} s * decimation {env_cfg.decimation})"
+    )
+    decimation = max(1, round(expected / dt))
+    remedy = f"use env.sim.dt={expected / decimation:g} env.decimation={decimation}"
+    if hasattr(env_cfg, "mimic_task_name"):
+        raise ConfigError(f"{fault.format('must be')}; {remedy}")
+    log.warning("%s; demos run at %.3g times their speed; to keep it, %s", fault.format("was"), expected / found, remedy)
 
 
 def robots_of(scene_cfg: Any) -> list[Any]:
