@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -64,6 +65,7 @@ def main(cfg: PipelineCfg) -> None:
         folder.logs.mkdir(parents=True, exist_ok=True)
     with folder.lock.hold() as lock:
         record = Record(folder.record)  # A pipeline in this folder may have finished in the meantime.
+        keep_changed(steps, record)
         with StopRequest() as stop:
             for step in steps:
                 if record.is_up_to_date(step):
@@ -100,6 +102,20 @@ def check_steps(steps: Sequence[Step]) -> None:
             raise ConfigError(f"step '{step.name}': {explain(error, command)}") from error
 
 
+def keep_changed(steps: Sequence[Step], record: Record) -> None:
+    """Rename outputs that were changed after their steps: the steps run again, and must not replace the changes.
+
+    Raises:
+        OutputError: a file cannot be renamed.
+    """
+    changed = {step.output: step for step in reversed(steps) if record.is_changed(step)}  # Steps may share an output.
+    for output, step in changed.items():
+        kept = output.with_name(f"{output.name}.changed")
+        with write_errors(output, "output_dir", "use another output_dir", OutputError):
+            output.replace(kept)
+        log.warning("%s: %s was changed after the step, which runs again; the changed file is %s", step.name, output, kept)
+
+
 def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: int) -> None:
     """Run a step, or resume it.
 
@@ -108,7 +124,7 @@ def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: in
     """
     arguments = step.command_line(resume=record.is_interrupted(step))
     record.start(step)
-    log.info("%s: mimic %s", step.name, " ".join(arguments))
+    log.info("%s: mimic %s", step.name, shlex.join(arguments))
     start = time.perf_counter()
     with write_errors(log_path, kind=OutputError):
         output = log_path.open("w", encoding="utf-8")

@@ -84,6 +84,12 @@ class Record:
             return False
         return entry["output"] is None or entry["output"] == _digest(step.output)
 
+    def is_changed(self, step: Step) -> bool:
+        """Return whether the output of the step has changed since the step has finished with its present key."""
+        entry = self._steps.get(step.name, {})
+        is_finished = entry.get("key") == step.key and entry["seconds"] is not None and entry["output"] is not None
+        return is_finished and step.output.is_file() and entry["output"] != _digest(step.output)
+
     def is_interrupted(self, step: Step) -> bool:
         """Return whether the last run of the step had its present key and did not finish."""
         entry = self._steps.get(step.name, {})

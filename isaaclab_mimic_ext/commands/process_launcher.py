@@ -5,6 +5,7 @@ Isaac Sim can start only once per process. The jobs run one after the other, eac
 
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -78,7 +79,7 @@ class ProcessLauncher(Launcher):
         return returns
 
     def _run(self, number: int, overrides: Sequence[str], signals: "_ForwardedSignals") -> int:
-        log.info("\t#%d : %s", number, " ".join(overrides))
+        log.info("\t#%d : %s", number, shlex.join(overrides))
         sys.stdout.flush()
         # A separate session, so that the signal of Ctrl-C reaches the job only once, forwarded by this process.
         process = subprocess.Popen(self._command(number, overrides), start_new_session=True)

@@ -11,7 +11,7 @@ import pytest
 
 from isaaclab_mimic_ext.commands import pipeline, pipeline_settings, pipeline_steps
 from isaaclab_mimic_ext.commands.overrides import translate
-from isaaclab_mimic_ext.commands.pipeline import _show_progress, check_steps, error_text
+from isaaclab_mimic_ext.commands.pipeline import _show_progress, check_steps, error_text, keep_changed
 from isaaclab_mimic_ext.commands.pipeline_settings import Setting, changed_settings, settings_line
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of, task_overrides, task_reasons
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
@@ -113,6 +113,23 @@ def test_split_keeps_the_generation_up_to_date(finished, tmp_path):
     assert killed.is_up_to_date(finished) and not killed.is_up_to_date(split)
     record.finish(split, 1.0)
     assert record.is_up_to_date(finished) and record.is_up_to_date(split)
+
+
+def test_changed_output_of_a_step_is_kept_under_another_name(finished, tmp_path, caplog):
+    record, split = Record(tmp_path / "steps.json"), Step("split", (), finished.output, (finished,))
+    record.start(split)
+    finished.output.write_text("demos with masks")
+    record.finish(split, 1.0)
+    keep_changed([finished, split], record)
+    assert finished.output.exists() and caplog.text == ""
+    finished.output.write_text("demos without those that the user has removed")
+    keep_changed([finished, split], record)
+    kept = tmp_path / "demo.hdf5.changed"
+    assert kept.read_text().endswith("removed") and not finished.output.exists()
+    assert (
+        f"generate: {finished.output} was changed after the step, which runs again; the changed file is {kept}"
+        in caplog.text
+    )
 
 
 def test_demos_that_are_generated_again_are_split_again(finished, tmp_path):
