@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext.learn.policies import Policy, load_policy
     from isaaclab_mimic_ext.learn.results import CheckpointResult as EvaluationResult
     from isaaclab_mimic_ext.learn.train import train
+    from isaaclab_mimic_ext.report.demo_page import ShownDemo, show_demo
     from isaaclab_mimic_ext.report.report import report_run
     from isaaclab_mimic_ext.run.build import SourceDemos, load_demos
     from isaaclab_mimic_ext.run.generate import generate
@@ -103,6 +104,8 @@ _PUBLIC = {
     "regenerate": "run.regenerate:regenerate",
     "Regenerated": "run.regenerate:Regenerated",
     "report_run": "report.report:report_run",
+    "show_demo": "report.demo_page:show_demo",
+    "ShownDemo": "report.demo_page:ShownDemo",
     # Datasets
     "split": "datasets.split:split_dataset",
     "merge": "datasets.merge:merge_datasets",
@@ -171,6 +174,7 @@ __all__ = [
     "RunResult",
     "SceneObject",
     "SceneState",
+    "ShownDemo",
     "SimCfg",
     "SimulationError",
     "SimulatorUnavailable",
@@ -200,6 +204,7 @@ __all__ = [
     "regenerate",
     "replay",
     "report_run",
+    "show_demo",
     "split",
     "train",
     "validate",

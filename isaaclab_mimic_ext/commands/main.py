@@ -88,6 +88,13 @@ def inspect(cfg: "config.InspectDatasetCfg") -> None:
     inspect(cfg)
 
 
+def show(cfg: "config.ShowDemoCfg") -> None:
+    """Write a page about one demo: frames, subtasks, signals, actions"""
+    from isaaclab_mimic_ext.commands.report import show
+
+    show(cfg)
+
+
 def validate(cfg: "config.ValidateDatasetCfg") -> None:
     """Check the structure and values of a dataset, and replay some demos"""
     from isaaclab_mimic_ext.commands.datasets import validate
@@ -181,6 +188,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "split": split,
     "merge": merge,
     "inspect": inspect,
+    "show": show,
     "validate": validate,
     "replay": replay,
     "import": import_,

@@ -369,6 +369,24 @@ class InspectDatasetCfg:
 
 
 @dataclass
+class ShowDemoCfg:
+    """Write an HTML page about one demo: frames, subtasks, signals, actions, source demos, trial and seed."""
+
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
+    """Dataset, annotated source demos, or recorded demos."""
+    demo: str | None = None
+    """Name of the demo, such as `demo_12`; null: the first one."""
+    output_file: str | None = bounded(None, rule=suffix_rule(".html"))
+    """Output page (.html); null: `<input_file>_<demo>.html` next to the file, which is replaced."""
+    overwrite: bool = False
+    """Replace an existing output file."""
+    pictures: bool = True
+    """Draw frames at the start, at the ends of subtasks, and at the end."""
+    json: bool = False
+    """Print JSON instead of text."""
+
+
+@dataclass
 class ValidateDatasetCfg:
     """Check the structure and values of a dataset, and replay some of its demos."""
 
@@ -604,6 +622,7 @@ _COMMANDS: tuple[tuple[str, str, type], ...] = (
     ("split", "split_dataset", SplitDatasetCfg),
     ("merge", "merge_datasets", MergeDatasetsCfg),
     ("inspect", "inspect_dataset", InspectDatasetCfg),
+    ("show", "show_demo", ShowDemoCfg),
     ("validate", "validate_dataset", ValidateDatasetCfg),
     ("replay", "replay_demos", ReplayDemosCfg),
     ("import", "import_dataset", ImportDatasetCfg),

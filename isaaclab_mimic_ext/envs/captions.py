@@ -60,7 +60,7 @@ def complete(caption: Caption, task: Task, scene: SceneState) -> Caption:
     """Add the stages and the representative step that follow from the recorded scenes of a demo."""
     if not caption.title:
         return caption
-    stages = tuple(moments(scene, computed_signals(task, scene)))[1:]
+    stages = tuple(moments(len(scene.joint_pos), computed_signals(task, scene)))[1:]
     return replace(caption, stages=stages, poster_step=grasp_step(task, scene))
 
 

@@ -2,6 +2,7 @@
 
 # T steps of the demo, E end effectors, O objects
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -65,7 +66,7 @@ def computed_signals(task: Task, scene: SceneState) -> dict[str, NDArray[np.bool
     return {name: values.bool().numpy() for name, values in task.signals(scene).items()}
 
 
-def moments(scene: SceneState, signals: dict[str, NDArray[np.bool_]]) -> list[Moment]:
+def moments(num_steps: int, signals: Mapping[str, NDArray[np.bool_]]) -> list[Moment]:
     """Start, first rises of the signals in the order of their steps, and end of a demo."""
     rises = []
     for name, values in signals.items():
@@ -73,7 +74,7 @@ def moments(scene: SceneState, signals: dict[str, NDArray[np.bool_]]) -> list[Mo
         if len(steps):
             rises.append(Moment(int(steps[0]), name))
     rises.sort(key=lambda moment: moment.step)
-    return [Moment(0, "start"), *rises, Moment(len(scene.joint_pos) - 1, "end")]
+    return [Moment(0, "start"), *rises, Moment(num_steps - 1, "end")]
 
 
 def grasp_step(task: Task, scene: SceneState) -> int | None:

@@ -26,6 +26,8 @@ GOOD, BAD = "#2a7fb8", "#d1495b"
 """Colors of success and failure."""
 PALETTE = ("#d1495b", "#e9a23b", "#7a5195", "#2f9e77", "#8c5a2b", "#56b4e9", "#cc79a7", "#8a949e")
 """Colors of categories. Neighbors also differ in lightness, for color-blind readers."""
+SUBTASK_COLORS = ("#a8d5e5", "#f6d6a8", "#b9e0b4", "#d9c7ec", "#f3c2c2", "#d8d8a6", "#bcd0f0", "#e6c9b3")
+"""Colors of the subtasks of an end effector."""
 CELL_INK = "#1c2833"
 """Text on a colored cell, in both themes."""
 NORMAL, SMALL = 9.0, 8.0

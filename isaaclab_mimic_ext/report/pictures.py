@@ -68,7 +68,7 @@ def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], cl
         for trial, step, states in tracked(films, "drawing pictures", len(films), "trials"):
             steps = strip_steps(step, trees.num_rows(states))
             strip = np.concatenate([renderer.frame(trees.take(states, index)) for index in steps], axis=1)
-            drawn[trial] = Pictures(trial, _jpeg(strip), "", steps)
+            drawn[trial] = Pictures(trial, jpeg(strip), "", steps)
     if clips:
         drawn = {
             trial: Pictures(trial, drawn[trial].strip, _mp4(task, states), drawn[trial].steps)
@@ -88,7 +88,8 @@ def strip_steps(event: int, num_steps: int) -> tuple[int, ...]:
     return (0, max(event - _STEPS_BEFORE, 0), min(event + _STEPS_AFTER, last), last)
 
 
-def _jpeg(frame: np.ndarray) -> str:
+def jpeg(frame: np.ndarray) -> str:
+    """A frame (H, W, 3) as JPEG, base64-encoded."""
     try:
         from PIL import Image  # A dependency of imageio.
     except ImportError as error:

@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.report.charts import (
     INK,
     MUTED,
     SMALL,
+    SUBTASK_COLORS,
     Canvas,
     add_legend,
     canvas,
@@ -43,7 +44,6 @@ _EEF_HEIGHT = _MAX_STACKED * _MARK + _BAR + _STRIP
 _LETTER = 7.0
 """Approximate width of a letter at the normal font size [px]."""
 _CLOSED, _SPEED, _UNKNOWN = "#4a5560", "#1b4965", "#ced4da"
-_SUBTASKS = ("#a8d5e5", "#f6d6a8", "#b9e0b4", "#d9c7ec", "#f3c2c2", "#d8d8a6", "#bcd0f0", "#e6c9b3")
 _LEVEL_COLORS = {ERROR: "#d03a3a", WARNING: "#d9870b", NOTE: "#7a8794"}
 _HEALTHY = "#2f8f63"
 _MAX_LINES = 4
@@ -260,4 +260,4 @@ def _label(eef: EefView, index: int) -> str:
 
 
 def _color(index: int) -> str:
-    return _SUBTASKS[index % len(_SUBTASKS)]
+    return SUBTASK_COLORS[index % len(SUBTASK_COLORS)]

@@ -1,0 +1,98 @@
+"""The page of one demo: generated demos, source demos, recordings, and files of other programs."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext.errors import ConfigError, OutputError
+from isaaclab_mimic_ext.report.demo_content import read_content
+from tests.forked_scripts import ROOT, run_mimic
+
+SOURCES = ROOT / "tasks/two_arm_lift_tray/data/source_demos.hdf5"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """One source demo, without annotation and facts, as if another program had written the file."""
+    path = tmp_path / "other.hdf5"
+    with h5py.File(SOURCES) as source, h5py.File(path, "w") as file:
+        file.attrs.update(source.attrs)
+        source.copy("data/demo_0", file.create_group("data"), name="demo_0")
+        del file["data/demo_0/obs/datagen_info"]
+        for name in [*file["data/demo_0"].attrs]:
+            del file["data/demo_0"].attrs[name]
+    return path
+
+
+def test_page_of_a_source_demo_shows_its_subtasks_signals_and_actions(tmp_path: Path) -> None:
+    shown = mimic.show_demo(SOURCES, "demo_3", tmp_path / "page.html", pictures=False)
+    page = shown.path.read_text()
+    assert isinstance(shown, mimic.ShownDemo)
+    assert "demo_3 of source_demos.hdf5" in page
+    assert "lay the part on the tray" in page and "right_grasp" in page and "left: translation" in page
+    assert shown.missing == ("No source demos are recorded: the demo was recorded by an operator, or imported.",)
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_subtasks_follow_each_other_and_end_after_the_rise_of_their_signal() -> None:
+    content = read_content(SOURCES, "demo_0")
+    for eef in ("left", "right"):
+        spans = [span for span in content.spans if span.eef == eef]
+        assert [span.start for span in spans] == [0, *(span.end for span in spans[:-1])]
+        assert spans[-1].end == content.num_steps
+        for span in spans[:-1]:
+            values = content.signals[span.signal]
+            assert values[span.end - 1] and not values[span.end - 2]
+
+
+def test_page_of_a_generated_demo_names_the_source_demo_of_each_subtask(tmp_path: Path) -> None:
+    path = tmp_path / "demo.hdf5"
+    with h5py.File(SOURCES) as source, h5py.File(path, "w") as file:
+        source.copy("data", file)
+        file["data"].attrs["source_demo_names"] = ["first", "second"]
+        file["data/demo_0"].attrs["source_demos"] = [[0, 1, 0, 1, 0, -1], [1, 1, 1, 1, 1, 1]]
+    content = read_content(path, "demo_0")
+    assert [span.source for span in content.spans] == ["first", "second", "first", "second", "first", "", *["second"] * 6]
+
+
+def test_page_of_a_foreign_file_states_what_is_missing(tmp_path: Path, copied: Path) -> None:
+    shown = mimic.show_demo(copied)
+    assert shown.path == tmp_path / "other_demo_0.html"
+    text = " ".join(shown.missing)
+    for part in ("does not name a task", "Term signals are not recorded", "Not recorded: trial, seed, success"):
+        assert part in text
+        assert part in shown.path.read_text()
+
+
+def test_signals_that_are_not_recorded_are_computed_from_the_states(copied: Path) -> None:
+    with h5py.File(SOURCES) as source, h5py.File(copied, "r+") as file:
+        file["data"].attrs["env_args"] = source["data"].attrs["env_args"]
+        recorded = {name: each[()] for name, each in source["data/demo_0/obs/datagen_info/subtask_term_signals"].items()}
+    content = read_content(copied, None)
+    assert "computed from the recorded states" in " ".join(content.missing)
+    for name, values in recorded.items():
+        # Signals are annotated before a step, states are recorded after it.
+        np.testing.assert_array_equal(content.signals[name][:-1], values[1:].astype(bool).reshape(-1))
+
+
+def test_unknown_demo_is_refused_with_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"demo: 'demo_99' is not in .*; choices: demo_0, demo_1, .*did you mean"):
+        mimic.show_demo(SOURCES, "demo_99")
+
+
+def test_existing_page_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("mine")
+    with pytest.raises(OutputError, match="already exists"):
+        mimic.show_demo(SOURCES, output_file=tmp_path / "page.html", pictures=False)
+    assert (tmp_path / "page.html").read_text() == "mine"
+
+
+def test_command_prints_the_page_as_json(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = run_mimic("show", str(SOURCES), "demo=demo_1", f"output_file={page}", "pictures=false", "json=true", cwd=tmp_path)
+    assert json.loads(done.stdout)["demo"] == "demo_1"
+    assert page.is_file()
