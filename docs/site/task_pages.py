@@ -100,12 +100,10 @@ def _subtasks(task: Task) -> list[str]:
 def _subtask(index: int, subtask: SubTaskConfig) -> str:
     until = f"`{subtask.subtask_term_signal}`" if subtask.subtask_term_signal else "the end"
     low, high = subtask.subtask_term_offset_range
+    offset = f"{low} to {high}" if (low, high) != (0, 0) else "none"
     kwargs = ", ".join(f"{key} = {value}" for key, value in subtask.selection_strategy_kwargs.items())
     chosen = f"`{subtask.selection_strategy}`" + (f" ({kwargs})" if kwargs else "")
-    return (
-        f"| {index} | {_code(subtask.object_ref) or 'nothing'} | {until} | {low} to {high} "
-        f"| {subtask.action_noise} | {chosen} |"
-    )
+    return f"| {index} | {_code(subtask.object_ref) or 'nothing'} | {until} | {offset} | {subtask.action_noise} | {chosen} |"
 
 
 def _constraint(constraint: SubTaskConstraintConfig) -> str:
