@@ -73,7 +73,7 @@ def _draw_scene(axes: Axes, task: Task, poses: dict[str, np.ndarray], theme: The
             obj.name.replace("_", " "), (outline[:, 0].mean(), edge), (0, 3 * side), textcoords="offset points", ha="center",
             va="bottom" if is_far else "top", fontsize=8.5, color=theme.muted,
         )  # fmt: skip
-    axes.set(aspect="equal", xlim=(-0.38, 0.44), ylim=(0.06, 0.62), xticks=[], yticks=[])
+    axes.set(aspect="equal", xlim=(-0.38, 0.44), ylim=(0.10, 0.66), xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_color(theme.line)
 
