@@ -25,11 +25,11 @@ class TypingPerson(TerminalKeyboard, Keys):
         typed: all keys so far, one per step.
     """
 
-    is_terminal = False
+    is_typed = False
     has_ended = False
 
     def __init__(self, env: MimicEnv):
-        self.typed, self.attempt = "", -1
+        self.typed, self.attempt, self._env = "", -1, env
         self._plan_demos = import_module(f"isaaclab_mimic_ext.tasks.{env_task(env).name}.operator").plan_demos
         super().__init__(env, self, line=None)
 

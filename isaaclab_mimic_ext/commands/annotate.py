@@ -1,15 +1,22 @@
 """`mimic annotate`: replay recorded demos and add subtask signals."""
 
 import logging
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.config.next_step import next_command
-from isaaclab_mimic_ext.datasets.annotate import Annotation
+from isaaclab_mimic_ext.datasets.annotate import Annotation, DemoMarks, write_marks
 from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
+from isaaclab_mimic_ext.datasets.marking import KEYS_MISSING, MARKING_KEYS, Marker, MarkingKeys
+from isaaclab_mimic_ext.datasets.replay import read_demos
+from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
+from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import check_output
+from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +31,10 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     check_output(Path(cfg.output_file), cfg.overwrite)
     with open_hdf5(cfg.input_file) as file:
         num_demos = len(demo_names(file))
-    env = make_scene(cfg, num_demos)
+    reads_keys = not cfg.auto and cfg.marks_file is None
+    env = make_scene(cfg, 1 if reads_keys else num_demos)
     try:
+        marks = _mark(cfg, env) if reads_keys else None
         annotations = annotate_file(
             cfg.input_file,
             cfg.output_file,
@@ -34,6 +43,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
             auto=cfg.auto,
             start_signals=cfg.annotate_subtask_start_signals,
             marks_file=cfg.marks_file,
+            marks=marks,
             recorder=cfg.recorder,
             overwrite=cfg.overwrite,
         )
@@ -41,3 +51,41 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         env.close()
     log.info("Next, check the demos: %s", next_command("check", input_file=Path(cfg.output_file)))
     return annotations
+
+
+def _mark(cfg: AnnotateDemosCfg, env: MimicEnv) -> dict[str, DemoMarks]:
+    """Mark the signals of all demos with keys. The marks are also written to a file, after each demo."""
+    path = Path(cfg.output_file).with_suffix(".marks.yaml")
+    check_output(path, cfg.overwrite)
+    marks: dict[str, DemoMarks] = {}
+    with ExitStack() as stack:
+        marker = Marker(
+            env,
+            _keys(env, stack),
+            cfg.subtask_configs,
+            with_starts=cfg.annotate_subtask_start_signals,
+            pauses_at_marks=cfg.pause_subtask,
+            step_hz=cfg.step_hz,
+        )
+        for name, of_demo in marker.mark(read_demos(cfg.input_file)):
+            marks[name] = of_demo
+            write_marks(path, marks)
+    if marks:
+        log.info("Saved the marks of %s; to use them again: marks_file=%s", counted(len(marks), "demo"), path)
+    return marks
+
+
+def _keys(env: MimicEnv, stack: ExitStack) -> MarkingKeys:
+    """Open the keys of Isaac Sim's window if there is one, otherwise those of the terminal."""
+    if env.env_args().get("engine") == "isaaclab":
+        from isaaclab_mimic_ext.envs.isaaclab.devices import WindowKeys
+        from isaaclab_mimic_ext.envs.isaaclab.launch import has_window
+
+        if has_window():
+            return WindowKeys(env, MARKING_KEYS)
+    from isaaclab_mimic_ext.run.terminal_keyboard import Keys
+
+    try:
+        return stack.enter_context(Keys(sys.stdin).opened())
+    except (AttributeError, OSError, ValueError) as error:  # There is no standard input.
+        raise ConfigError(f"{KEYS_MISSING} (standard input: {error})") from error

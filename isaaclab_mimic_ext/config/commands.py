@@ -116,11 +116,16 @@ class AnnotateDemosCfg(SceneCfg):
     """Values that replace those of all subtasks of all end effectors."""
     recorder: FileCfg = field(default_factory=FileCfg)
     auto: bool = True
-    """true: read the signals from the task; marks in `marks_file` replace them. false: use only `marks_file`."""
+    """true: read the signals from the task; marks in `marks_file` replace them. false: use only `marks_file`, or
+    mark the signals with keys if it is null."""
     annotate_subtask_start_signals: bool = False
     """Also write start signals, which SkillGen (`datagen_config.use_skillgen`) requires."""
     marks_file: str | None = None
     """YAML file with the step in which each signal rises: `demo_0: {term: {lift: 116}, start: {lift: 106}}`."""
+    pause_subtask: bool = False
+    """Pause the replay after each signal that is marked with a key."""
+    step_hz: float | None = bounded(None, above=0, unit="Hz", remedy="null replays in real time")
+    """Largest number of steps per second while signals are marked with keys; null: real time."""
     input_file: str = bounded(MISSING, computed="datasets/<task>_raw.hdf5")
     """Dataset of recorded demos."""
     output_file: str = bounded(

@@ -10,7 +10,7 @@ demo_0:
 # N demos (one per env), T steps of one demo
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, by_name
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.run.episodes import unpack
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 
@@ -68,6 +69,16 @@ def read_marks(path: str | Path, demo_names: Iterable[str], signal_names: Iterab
             }
         )
     return marks
+
+
+def write_marks(path: Path, marks: Mapping[str, DemoMarks]) -> None:
+    """Write a marks file.
+
+    Raises:
+        RecorderError: the file cannot be written.
+    """
+    content = {name: asdict(of_demo) for name, of_demo in marks.items()}
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(content)))
 
 
 def marked_signal(place: str, signal: str, step: int, num_steps: int, may_be_first: bool) -> np.ndarray:

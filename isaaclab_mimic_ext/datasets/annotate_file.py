@@ -1,13 +1,14 @@
 """Annotate a file of recorded demos: replay them and write their subtask signals."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
-from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate, read_marks
+from isaaclab_mimic_ext.datasets.annotate import Annotation, DemoMarks, SignalSource, annotate, read_marks
 from isaaclab_mimic_ext.datasets.replay import read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -36,6 +37,7 @@ def annotate_file(
     auto: bool = True,
     start_signals: bool = False,
     marks_file: str | Path | None = None,
+    marks: Mapping[str, DemoMarks] | None = None,
     recorder: FileCfg | None = None,
     overwrite: bool = False,
 ) -> list[Annotation]:
@@ -46,9 +48,10 @@ def annotate_file(
         output_file: annotated file to write. It contains the demos whose replay succeeds and whose signals are complete.
         env: environment of their task; its N envs replay N demos at a time.
         config: subtasks and `num_success_steps`; None: those of the environment's task.
-        auto: take signals from the task; False: only from `marks_file`.
+        auto: take signals from the task; False: only from `marks_file` or `marks`.
         start_signals: annotate start signals, too (SkillGen).
         marks_file: YAML with the steps at which signals rise, `demo_0: {term: {lift: 116}}`; replaces signals of the task.
+        marks: the same by demo, used instead of `marks_file`.
         recorder: file options; None: uncompressed, quaternions as xyzw.
         overwrite: replace an existing file.
 
@@ -59,7 +62,7 @@ def annotate_file(
         UsageError: an argument is wrong; no file is written.
         MimicError: all demos were rejected, or the file cannot be written; no partial file remains.
     """
-    if not auto and marks_file is None:
+    if not auto and marks_file is None and marks is None:
         raise ConfigError("auto: false requires a marks_file with the steps at which subtasks end; set it, or use auto=true")
     config, options, output = config or config_of(env), recorder or FileCfg(), Path(output_file)
     check_output(output, overwrite)
@@ -67,10 +70,9 @@ def annotate_file(
         check_recorded_task(input_file, read_env_args(input_file), task)
     demos = read_demos(input_file)
     _warn_if_annotated(input_file)
-    marks = {}
-    if marks_file is not None:
+    if marks_file is not None and marks is None:
         marks = read_marks(str(marks_file), [demo.name for demo in demos], _signal_names(env, config))
-    source = SignalSource(auto, start_signals, marks)
+    source = SignalSource(auto, start_signals, marks or {})
     annotations = _annotate_batches(env, demos, config, source)
     for annotation in annotations:
         _log_annotation(annotation)

@@ -47,13 +47,13 @@ class Keys:
 
     def __init__(self, source: TextIO):
         self._file = source.fileno()
-        self.is_terminal = os.isatty(self._file)
+        self.is_typed = os.isatty(self._file)
         self.has_ended = False
 
     @contextmanager
     def opened(self) -> Iterator["Keys"]:
         """Context in which the terminal passes each key at once and does not show it. Ctrl-C keeps its effect."""
-        if not self.is_terminal:
+        if not self.is_typed:
             yield self
             return
         before = termios.tcgetattr(self._file)
@@ -65,11 +65,51 @@ class Keys:
 
     def read(self) -> str:
         """Return the keys of one step; empty if none was typed."""
-        if self.has_ended or (self.is_terminal and not select.select([self._file], [], [], 0)[0]):
+        if self.has_ended or (self.is_typed and not select.select([self._file], [], [], 0)[0]):
             return ""
-        typed = os.read(self._file, 64 if self.is_terminal else 1)
+        typed = os.read(self._file, 64 if self.is_typed else 1)
         self.has_ended = not typed
         return typed.decode(errors="ignore")
+
+
+class ObjectLine:
+    """Line in a terminal that reports the position of each object relative to a hand.
+
+    Args:
+        env: environment of the hands and objects.
+        line: file to which the line is written; None, or a file that is not a terminal: it is not written.
+    """
+
+    def __init__(self, env: MimicEnv, line: TextIO | None = sys.stderr):
+        self._env = env
+        self._line = line if line is not None and line.isatty() else None
+        self._num_calls = 0
+
+    def show(self, hand: int, prefix: str = "") -> None:
+        """Update the line, at most every few steps. Call in each step.
+
+        Args:
+            hand: index of the end effector.
+            prefix: text before the positions.
+        """
+        self._num_calls += 1
+        if self._line is None or self._num_calls % _STEPS_PER_LINE:
+            return
+        offsets = self._env.object_pose[0, :, :3, 3] - self._env.eef_pose[0, hand, :3, 3]
+        parts = (
+            f"{name} {x:+.1f} {y:+.1f} {z:+.1f}"
+            for name, (x, y, z) in zip(self._env.object_names, (100.0 * offsets).tolist(), strict=True)
+        )
+        text = f"{prefix}from {self._env.eef_names[hand]} along x y z [cm]: {', '.join(parts)}"
+        width = os.get_terminal_size(self._line.fileno()).columns
+        self._line.write(f"\r\x1b[K{text[: width - 1]}\r")
+        self._line.flush()
+
+    def clear(self) -> None:
+        """Remove the line, before other text is written."""
+        if self._line is not None:
+            self._line.write("\r\x1b[K")
+            self._line.flush()
 
 
 class TerminalKeyboard(HandCommands):
@@ -89,10 +129,10 @@ class TerminalKeyboard(HandCommands):
 
     def __init__(self, env: MimicEnv, keys: Keys, line: TextIO | None = sys.stderr):
         super().__init__(env.eef_names, env.device)
-        self._env, self._keys = env, keys
-        self.is_typed = keys.is_terminal
-        self._line = line if line is not None and line.isatty() else None
-        self._step, self._end_requested = 0, False
+        self._keys = keys
+        self.is_typed = keys.is_typed
+        self._line = ObjectLine(env, line)
+        self._end_requested = False
         self._log_help(_HELP)
 
     def command(self) -> Tensor:
@@ -113,23 +153,9 @@ class TerminalKeyboard(HandCommands):
             elif key.lower() == _NEXT_HAND_KEY:
                 self._select_next_hand()
         self._move(torch.cat((_MOTION * torch.tensor(motion[:3]), _TURN * torch.tensor(motion[3:]))))
-        self._show_objects()
+        self._line.show(self._hand)
         return self._commands
 
     def wants_end(self) -> bool:
         """Return whether the person has ended the recording, or the file with the keys has ended."""
         return self._end_requested or self._keys.has_ended
-
-    def _show_objects(self) -> None:
-        self._step += 1
-        if self._line is None or self._step % _STEPS_PER_LINE:
-            return
-        offsets = self._env.object_pose[0, :, :3, 3] - self._env.eef_pose[0, self._hand, :3, 3]
-        parts = (
-            f"{name} {x:+.1f} {y:+.1f} {z:+.1f}"
-            for name, (x, y, z) in zip(self._env.object_names, (100.0 * offsets).tolist(), strict=True)
-        )
-        text = f"from {self._env.eef_names[self._hand]} along x y z [cm]: {', '.join(parts)}"
-        width = os.get_terminal_size(self._line.fileno()).columns
-        self._line.write(f"\r\x1b[K{text[: width - 1]}\r")
-        self._line.flush()

@@ -1,6 +1,7 @@
 """Annotation with start signals and with a marks file, from the configuration to the annotated file."""
 
 import errno
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.datasets.annotate import Annotation
+from isaaclab_mimic_ext.datasets.annotate import Annotation, read_marks
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError, SourceDataError
 from tests.forked_scripts import ROOT
 from tests.jobs import command, run_annotation
@@ -145,6 +146,75 @@ def test_annotation_without_auto_requires_a_marks_file(recorded, tmp_path):
         annotate(recorded, tmp_path / "out.hdf5", "auto=false")
     with pytest.raises(SourceDataError, match=r"nothing\.yaml: not found; check marks_file"):
         annotate(recorded, tmp_path / "out.hdf5", "auto=false", f"marks_file={tmp_path}/nothing.yaml")
+
+
+def lengths_of(recorded: Path) -> list[int]:
+    with h5py.File(recorded) as file:
+        return [len(demo["actions"]) for demo in file["data"].values()]
+
+
+def typed(num_steps: int, steps: tuple[int, ...]) -> str:
+    """Keys of one replay, one per step, that begin it and mark these steps (> 0)."""
+    return "n" + "".join("s" if step in steps else "." for step in range(1, num_steps))
+
+
+def annotate_with_keys(recorded: Path, folder: Path, keys: str, monkeypatch, *overrides: str) -> Path:
+    """Annotate with keys from a file, and return the annotated file."""
+    (folder / "keys.txt").write_text(keys)
+    cfg = load_config("annotate_demos", _arguments(recorded, folder / "keys.hdf5", "auto=false", *overrides))
+    with open(folder / "keys.txt") as file, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", file)
+        command("annotate", cfg)
+    return folder / "keys.hdf5"
+
+
+def test_keys_that_mark_signals_give_the_file_of_a_marks_file(recorded, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    first, second = lengths_of(recorded)
+    # The first replay lacks a mark. In the second, the replay is paused before step 60 and continued.
+    paused = typed(first, (30, 60, 90))
+    keys = typed(first, (30, 60)) + f"{paused[:60]}b.s.n{paused[61:]}" + typed(second, (31, 61, 91))
+    found = annotate_with_keys(recorded, tmp_path, keys, monkeypatch)
+    assert "demo_0, franka: 2 of 3 signals are marked; the demo is replayed again" in caplog.text
+    assert "demo_0, franka: to mark: term signal 'reach', term signal 'grasp', term signal 'lift'" in caplog.text
+    marks = write_marks(
+        tmp_path / "m.yaml",
+        "demo_0: {term: {reach: 30, grasp: 60, lift: 90}}\ndemo_1: {term: {reach: 31, grasp: 61, lift: 91}}",
+    )
+    annotate(recorded, tmp_path / "marks.hdf5", "auto=false", marks)
+    annotate(recorded, tmp_path / "again.hdf5", "auto=false", f"marks_file={tmp_path / 'keys.marks.yaml'}")
+    for demo in ("demo_0", "demo_1"):
+        leaves = leaves_of(found, demo)
+        for other in ("marks", "again"):
+            expected = leaves_of(tmp_path / f"{other}.hdf5", demo)
+            assert list(leaves) == list(expected)
+            for path, values in expected.items():
+                np.testing.assert_array_equal(leaves[path], values, err_msg=path)
+
+
+def test_keys_mark_the_start_and_the_end_of_each_skill_in_turn(recorded, tmp_path, monkeypatch):
+    first, _ = lengths_of(recorded)
+    # With `pause_subtask`, N continues after each mark; the key of the next step follows.
+    steps = (20, 30, 50, 60, 80, 90, 100)
+    keys = typed(first, steps).replace("s", "sn")
+    found = annotate_with_keys(
+        recorded, tmp_path, keys + "q", monkeypatch, "annotate_subtask_start_signals=true", "pause_subtask=true"
+    )
+    leaves = leaves_of(found)
+    signals = [f"{group}/{name}" for name in SIGNALS for group in (STARTS, TERMS)][:-1]
+    assert tuple(int(leaves[signal].argmax()) for signal in signals) == steps
+    assert f"{TERMS}/place" not in leaves
+    with h5py.File(found) as file:
+        assert list(file["data"]) == ["demo_0"], "the second demo was left out"
+
+
+def test_keys_that_end_early_keep_the_marks_of_complete_demos(recorded, tmp_path, monkeypatch):
+    first, _ = lengths_of(recorded)
+    with pytest.raises(ConfigError, match=r"requires a marks_file.*the keys ended before demo_1, franka was marked"):
+        annotate_with_keys(recorded, tmp_path, "n..r" + typed(first, (30, 60, 90)) + "n.s", monkeypatch)
+    assert not (tmp_path / "keys.hdf5").exists()
+    marks = read_marks(tmp_path / "keys.marks.yaml", ["demo_0"], SIGNALS)
+    assert marks["demo_0"].term == {"reach": 30, "grasp": 60, "lift": 90}
 
 
 def test_file_without_accepted_demos_is_refused(recorded, tmp_path):

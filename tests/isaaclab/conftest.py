@@ -43,10 +43,12 @@ def isaaclab() -> None:
 def launcher() -> Run:
     """Function that runs a script of this project as users of PyPI's Isaac Lab do: `isaaclab -p scripts/<name>.py`."""
 
-    def run(script: str, *words: str, cwd: Path, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        script: str, *words: str, cwd: Path, exit_code: int = 0, typed: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("isaaclab")
         command = [str(program), "-p", str(ROOT / "scripts" / f"{script}.py"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=HANG_S, input=typed)
         assert done.returncode == exit_code, f"{done.stdout}\n{done.stderr}"
         return done
 

@@ -29,6 +29,19 @@ def annotated(launcher: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "annotated.hdf5"
 
 
+def test_keys_mark_signals_in_the_terminal_of_the_launcher(launcher: Run, annotated: Path) -> None:
+    """One key per step: the first demo is marked, the second is left out."""
+    with h5py.File(annotated) as file:
+        num_steps = len(file["data/demo_0/actions"])
+    keys = "n" + "".join("s" if step in (30, 60, 90) else "." for step in range(1, num_steps))
+    words = ("input_file=raw.hdf5", "output_file=keys.hdf5", "auto=false", "--headless")
+    launcher("annotate_demos", *words, cwd=annotated.parent, typed=keys + "q")
+    with h5py.File(annotated.parent / "keys.hdf5") as file:
+        signals = file["data/demo_0/obs/datagen_info/subtask_term_signals"]
+        assert {name: int(values[:].argmax()) for name, values in signals.items()} == {"reach": 30, "grasp": 60, "lift": 90}
+        assert len(file["data"]) == 1
+
+
 @pytest.fixture(scope="module")
 def generated(launcher: Run, annotated: Path) -> Path:
     """Four demos generated from the recorded ones by the command in the README."""

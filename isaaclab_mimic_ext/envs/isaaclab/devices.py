@@ -4,6 +4,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -82,6 +83,32 @@ class IsaacLabDevice(HandCommands):
         super()._select_next_hand()
         if len(self._eef_names) > 1:
             log.info("  Commanding %s", self._eef_names[self._hand])
+
+
+class WindowKeys:
+    """Keys typed in Isaac Sim's window, one text per read.
+
+    Args:
+        env: environment in the window, an `IsaacLabEnv`.
+        names: keys that are read.
+    """
+
+    is_typed, has_ended = True, False
+
+    def __init__(self, env: Any, names: Sequence[str]):
+        self._sim, self._typed = env._env.sim, ""
+        self._device = _open_device("keyboard", str(env.device), env.step_dt)
+        for name in names:
+            self._device.add_callback(name.upper(), partial(self._note, name))
+
+    def _note(self, name: str) -> None:
+        self._typed += name
+
+    def read(self) -> str:
+        """Return the keys typed since the last call."""
+        self._sim.render()  # The window passes keys only while it is drawn.
+        typed, self._typed = self._typed, ""
+        return typed
 
 
 def _open_device(name: str, sim_device: str, step_dt: float) -> Any:
