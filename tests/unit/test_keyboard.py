@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.datasets.marking import MARKING_KEYS
 from isaaclab_mimic_ext.envs.isaaclab import devices as isaaclab_devices
-from isaaclab_mimic_ext.envs.isaaclab.devices import IsaacLabDevice
+from isaaclab_mimic_ext.envs.isaaclab.devices import IsaacLabDevice, WindowKeys
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 
@@ -129,3 +130,16 @@ def test_missing_driver_is_reported_with_its_package(monkeypatch: pytest.MonkeyP
         SimulatorUnavailable, match=r"not installed: No module named 'hid'; install with `pip install hidapi`$"
     ):
         IsaacLabDevice("spacemouse", "cpu", 0.05, ("franka",))
+
+
+def test_window_passes_the_keys_that_mark_signals_once(window: None) -> None:
+    drawn: list[None] = []
+    env = SimpleNamespace(
+        _env=SimpleNamespace(sim=SimpleNamespace(render=lambda: drawn.append(None))), device="cpu", step_dt=0.05
+    )
+    keys = WindowKeys(env, MARKING_KEYS)
+    assert keys.read() == ""
+    for key in "NSWB":
+        keys._device.press(key)
+    assert (keys.read(), keys.read()) == ("nsb", "")
+    assert len(drawn) == 3, "the window passes keys only while it is drawn"
