@@ -27,6 +27,7 @@ from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.learn.train import load_settings
 from isaaclab_mimic_ext.progress import Update, phase
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
+from isaaclab_mimic_ext.report.report import report_run
 from isaaclab_mimic_ext.task.folders import task_dirs
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,21 @@ def main(cfg: PipelineCfg) -> None:
                     _run(step, record, folder.log(step.name), stop, lock)
                 if stop.requested:
                     stop.raise_interrupted(f"step '{step.name}' was running; run the same command again to resume")
+        _write_generation_page(folder)
         rows = [(", ".join(each.steps), each.field, each.default, each.value, each.reason) for each in settings]
         page = render_pipeline_page(cfg, folder, {step.name: record.seconds(step) for step in steps}, rows)
         write_text(folder.page, page, kind=OutputError)
     log.info("All steps are up to date; saved the results to %s", folder.page)
+
+
+def _write_generation_page(folder: PipelineFolder) -> None:
+    """Write the page of the generation, which the page of the pipeline links to. Without it there is no link."""
+    if not folder.demos.is_file():
+        return
+    try:
+        report_run(folder.generation, num_failures=1, clips=False)
+    except MimicError as error:
+        log.warning("The page of the generation was not written: %s", error)
 
 
 def check_steps(steps: Sequence[Step]) -> None:

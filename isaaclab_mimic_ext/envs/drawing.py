@@ -37,13 +37,18 @@ def font(size: int = _SIZE) -> "FreeTypeFont | ImageFont":
 
 
 def bar(width: int, left: str, right: str = "", color: Color = WHITE, height: int = BAR, size: int = _SIZE) -> Frame:
-    """Draw a dark bar (height, width, 3) with text at its left and right end. Text that is too long is shortened."""
+    """Draw a dark bar (height, width, 3) with text at its left and right end.
+
+    If both do not fit, the text that takes more than half of the bar is shortened.
+    """
     from PIL import Image, ImageDraw
 
     picture = Image.new("RGB", (width, height), DARK)
     draw, letters = ImageDraw.Draw(picture), font(size)
-    right_width = draw.textlength(right, font=letters) + 10 if right else 0
-    draw.text((5, height / 2), fitted(left, width - 10 - right_width, size), color, letters, anchor="lm")
+    room = width - 20
+    right = fitted(right, max(room - draw.textlength(left, font=letters), room / 2), size)
+    left = fitted(left, room - draw.textlength(right, font=letters), size)
+    draw.text((5, height / 2), left, color, letters, anchor="lm")
     draw.text((width - 5, height / 2), right, PALE, letters, anchor="rm")
     return np.asarray(picture)
 

@@ -36,13 +36,15 @@ def loss_curves(runs: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
     if not values:
         return ""
     with canvas(WIDTH, 330) as board:
-        axes = board.axes(64, 10, WIDTH - 220, 276)
-        for (name, color), rows in zip(colors_of([*runs], SERIES).items(), runs.values(), strict=True):
-            for column, style in styles.items():
+        axes = board.axes(72, 10, WIDTH - 228, 276)
+        for color, rows in zip(colors_of([*runs], SERIES).values(), runs.values(), strict=True):
+            for index, (column, style) in enumerate(styles.items()):
                 losses = [float(row[column]) for row in rows]
-                axes.plot([int(row["epoch"]) for row in rows], losses, style, color=color, label=name)
+                # A single epoch is a point, not a curve.
+                marker = _MARKERS[index] if len(rows) == 1 else ""
+                axes.plot([int(row["epoch"]) for row in rows], losses, style, color=color, marker=marker)
         ticks = round_values(min(values), max(values))
-        axes.set(yscale="log", ylim=(ticks[0], ticks[-1]), xlim=(0, None), xlabel="epoch")
+        axes.set(yscale="log", ylim=(ticks[0], ticks[-1]), xlim=(0, None), xlabel="epoch", ylabel="loss (logarithmic axis)")
         decades = [tick for tick in ticks if log10(tick) == round(log10(tick))]
         axes.set_yticks(ticks if len(ticks) <= 10 else decades)
         axes.set_yticks([], minor=True)

@@ -3,7 +3,7 @@
 import base64
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isaaclab_mimic_ext.report.charts import printable, rate_color, text_color
 from isaaclab_mimic_ext.texts import counted
@@ -30,6 +30,12 @@ def _environment() -> "Environment":
     environment.filters["counted"] = counted
     environment.globals |= {"rate_color": rate_color, "text_color": text_color}
     return environment
+
+
+def media(*files: tuple[Path, str]) -> list[dict[str, Any]]:
+    """Existing videos and pictures with their captions, for the macro `show`."""
+    found = ({"url": data_url(path), "caption": caption, "moves": path.suffix == ".mp4"} for path, caption in files)
+    return [medium for medium in found if medium["url"]]
 
 
 def data_url(path: Path) -> str:

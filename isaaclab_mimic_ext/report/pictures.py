@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.envs.playback import TileOptions, write_states_video
+from isaaclab_mimic_ext.envs.playback import TileOptions, demos_view, open_renderer, write_states_video
+from isaaclab_mimic_ext.envs.recorded_scene import recorded_scene
 from isaaclab_mimic_ext.errors import SimulatorUnavailable
 from isaaclab_mimic_ext.progress import shown, tracked
 from isaaclab_mimic_ext.run.trial_records import RunRecords
@@ -61,10 +62,9 @@ def draw_trials(task: Task, films: Sequence[tuple[int, int, dict[str, Any]]], cl
     Raises:
         SimulatorUnavailable: no renderer works on this machine, or a package for pictures is missing.
     """
-    from isaaclab_mimic_ext.envs.rendering import Renderer
-
-    drawn = {}
-    with Renderer(task, _WIDTH, _HEIGHT, shadows=False) as renderer:
+    drawn, tiles = {}, TileOptions(_WIDTH, _HEIGHT, shadows=False)
+    view = demos_view(task, [recorded_scene(task, states) for _, _, states in films], tiles)
+    with open_renderer(task, tiles, view) as renderer:
         for trial, step, states in tracked(films, "drawing pictures", len(films), "trials"):
             steps = strip_steps(step, trees.num_rows(states))
             strip = np.concatenate([renderer.frame(trees.take(states, index)) for index in steps], axis=1)

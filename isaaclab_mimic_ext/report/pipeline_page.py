@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.learn.results import wilson_interval
 from isaaclab_mimic_ext.learn.trainer import read_metrics
 from isaaclab_mimic_ext.report.charts import count_bars, rate_bars
 from isaaclab_mimic_ext.report.curves import loss_curves
-from isaaclab_mimic_ext.report.pages import data_url, render
+from isaaclab_mimic_ext.report.pages import media, render
 from isaaclab_mimic_ext.texts import counted, duration
 
 
@@ -29,6 +29,7 @@ class PipelineFolder(OutputFolder):
     annotated = OutputFile("annotated.hdf5")
     generation = OutputFile("generation")
     demos = OutputFile("generation/demo.hdf5")
+    generation_page = OutputFile("generation/report.html")
     evaluation = OutputFile("evaluation")
     page = OutputFile("report.html")
     record = OutputFile("steps.json")
@@ -75,8 +76,10 @@ def render_pipeline_page(
         advice=[(result["name"], line) for result in results for line in result.get("advice", [])],
         sources=_sources(folder),
         generation=_generation(stats),
-        generation_media=_media(
-            (folder.generation / "scene.png", "The scene"), (folder.generation / "playback.mp4", "Demos")
+        generation_page="generation/report.html" if folder.generation_page.is_file() else "",
+        generation_media=media(
+            (folder.generation / "scene.png", "Demos at start, grasp and end, and the starts of all demos"),
+            (folder.generation / "playback.mp4", "The first demos"),
         ),
         **_training(cfg, folder),
         num_train=_size_of_mask(folder, "train"),
@@ -141,13 +144,7 @@ def _videos(folder: PipelineFolder, results: list[dict[str, Any]]) -> list[dict[
     for path in sorted((folder.evaluation / "videos").glob("*.mp4"), reverse=True):
         name, _, kind = path.stem.rpartition("_")
         captions.append((path, f"The first {kind} of {names.get(name, name)}"))
-    return _media(*captions)
-
-
-def _media(*files: tuple[Path, str]) -> list[dict[str, Any]]:
-    """Existing videos and pictures with their captions."""
-    media = ({"url": data_url(path), "caption": caption, "moves": path.suffix == ".mp4"} for path, caption in files)
-    return [medium for medium in media if medium["url"]]
+    return media(*captions)
 
 
 def _lengths(path: Path) -> list[int]:

@@ -10,8 +10,9 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import check_output, write_text
+from isaaclab_mimic_ext.report.pages import media
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
-from isaaclab_mimic_ext.report.run_page import Heading, render_run_page
+from isaaclab_mimic_ext.report.run_page import Heading, RunFiles, render_run_page
 from isaaclab_mimic_ext.run.result import INTERRUPTED
 from isaaclab_mimic_ext.run.session import RunFolder, check_free, stored_result
 from isaaclab_mimic_ext.run.summary import count_reasons
@@ -75,7 +76,7 @@ def report_run(
     if state not in STATES_WITHOUT_RESULT:
         records = records.only(records.trials < records.facts["result"]["num_attempts"])
     drawn, no_pictures = _draw_failures(folder, records, num_failures if pictures else 0, clips)
-    page = render_run_page(_heading(folder, records.facts, state), records, drawn, no_pictures)
+    page = render_run_page(_heading(folder, records.facts, state), records, drawn, no_pictures, _files(folder))
     _write(path, page)
     return RunReport(path, len(records), int((~records.success).sum()), no_pictures)
 
@@ -145,6 +146,20 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
         **({} if elapsed is None else {"time": duration(float(elapsed))}),
     }
     return Heading(str(identity.get("task.name", folder.path.name)), state, settings)
+
+
+def _files(folder: RunFolder) -> RunFiles:
+    """Pictures, videos and configuration of the run, as far as they exist."""
+    captions = (
+        (folder.picture, "Demos at start, grasp and end, and the starts of all demos"),
+        (folder.video, "The first demos"),
+        (folder.failed_video, "The first failed trials"),
+    )
+    try:
+        config = folder.config.read_text()
+    except (OSError, UnicodeDecodeError):  # The page is also useful without it.
+        config = ""
+    return RunFiles(media(*captions), config)
 
 
 def _write(path: Path, page: str) -> None:

@@ -16,6 +16,8 @@ from isaaclab_mimic_ext.run.trial_records import RunRecords, Subtask
 
 _MAX_DEMOS = 40
 _MAX_NUMBERS = 12
+_MAX_ROWS = 200
+"""Largest number of rows of the list of demos."""
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,47 @@ class Heading:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class RunFiles:
+    """Content of files of the run.
+
+    Attributes:
+        media: the scene picture and the videos, see `pages.media`.
+        config: text of `config.yaml`; empty if it does not exist.
+    """
+
+    media: Sequence[Mapping[str, Any]] = ()
+    config: str = ""
+
+
 def render_run_page(
-    heading: Heading, records: RunRecords, pictures: Mapping[int, Pictures] | None = None, no_pictures: str = ""
+    heading: Heading,
+    records: RunRecords,
+    pictures: Mapping[int, Pictures] | None = None,
+    no_pictures: str = "",
+    files: RunFiles = RunFiles(),
 ) -> str:
     """Render the page.
 
     Args:
         pictures: pictures of failed trials, by trial number.
         no_pictures: reason why drawing failed; empty if it did not.
+        files: files of the run that the page contains.
     """
     context: dict[str, Any] = {
         "heading": heading,
         "figures": _figures(records),
         "few_trials": FEW_TRIALS,
         "num_trials": len(records),
+        "files": files,
     }
     if len(records):
         reasons = count_reasons(records)
         colors = colors_of(list(reasons))
         context |= {
+            "demos": _demos(records),
+            "demo_titles": _demo_titles(records),
+            "num_more_demos": max(int(records.success.sum()) - _MAX_ROWS, 0),
             "arms": [_arm(records, eef, colors) for eef in range(len(records.subtasks))],
             "reasons_chart": count_bars(reasons, colors, "failed trials by reason", len(records)),
             "colors": colors,
@@ -65,6 +89,21 @@ def render_run_page(
             "lengths_chart": episode_lengths(records, float(records.facts["trials"]["step_dt"])),
         }
     return render("run.html", **context)
+
+
+def _demo_titles(records: RunRecords) -> tuple[str, ...]:
+    arms = [subtasks[0].eef_name for subtasks in records.subtasks]
+    sources = [f"source demos: {arm}" for arm in arms] if len(arms) > 1 else ["source demos by subtask"]
+    return ("demo", "trial", "steps", *sources)
+
+
+def _demos(records: RunRecords) -> list[tuple[Any, ...]]:
+    """Rows of the list of demos: the successful trials, in the order of their numbers."""
+    rows = np.flatnonzero(records.success)[:_MAX_ROWS].tolist()
+    return [
+        (f"demo_{index}", int(records.trials[row]), int(records.length[row]), *_chosen(records, row))
+        for index, row in enumerate(rows)
+    ]
 
 
 def _figures(records: RunRecords) -> list[tuple[str, str, str]]:
@@ -146,8 +185,13 @@ def _details(records: RunRecords, row: int) -> str:
         f"{name} {int(step)}" if step >= 0 else f"{name} never"
         for name, step in zip(records.signals, records.reached[row], strict=True)
     ]
+    return f"signals: {', '.join(reached)} · sources: {' | '.join(_chosen(records, row))}"
+
+
+def _chosen(records: RunRecords, row: int) -> list[str]:
+    """Names of the selected source demos of a trial, one text per end effector."""
     chosen = []
     for subtasks in records.subtasks:
         demos = [int(records.source_demos[row, subtask.eef, subtask.index]) for subtask in subtasks]
         chosen.append(", ".join("none" if demo < 0 else records.source_names[demo] for demo in demos))
-    return f"signals: {', '.join(reached)} · sources: {' | '.join(chosen)}"
+    return chosen

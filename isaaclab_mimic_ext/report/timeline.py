@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,8 @@ _LETTER = 7.0
 _CLOSED, _SPEED, _UNKNOWN = "#4a5560", "#1b4965", "#ced4da"
 _LEVEL_COLORS = {ERROR: "#d03a3a", WARNING: "#d9870b", NOTE: "#7a8794"}
 _HEALTHY = "#2f8f63"
-_MAX_LINES = 4
+_MAX_LINES, _LINE_LENGTH = 4, 100
+"""Largest number of lines of findings in the head, and of letters in each."""
 
 
 def write_timeline(examination: Examination, path: Path, overwrite: bool = False) -> None:
@@ -100,14 +102,20 @@ def _speed_scale(examination: Examination) -> float:
 def _head(board: Canvas, examination: Examination) -> None:
     """Draw the file name, the verdict, findings about the whole file, and the legend."""
     report, sheet = examination.report, board.sheet()
-    sheet.text(16, 22, shorten(report.path[-120:], 120), size=12, va="center_baseline")
+    sheet.text(16, 22, shorten(report.path[-80:], 80), size=12, va="center_baseline")
     verdict = _HEALTHY if report.is_healthy else _LEVEL_COLORS[ERROR]
     sheet.text(16, 47, report.summary(), size=11, weight="bold", color=verdict, va="center_baseline")
-    for index, finding in enumerate([finding for finding in report.findings if finding.demo is None][:_MAX_LINES]):
-        place, color = (_WIDTH - 16, 20 + 18 * index), _LEVEL_COLORS[finding.level]
-        line = sheet.text(*place, shorten(finding.found, 90), color=color, ha="right", va="center_baseline")
-        board.add_tooltip(line, _details(finding))
+    lines = [(line, finding) for finding in report.findings if finding.demo is None for line in _wrapped(finding.found)]
+    for index, (line, finding) in enumerate(lines[:_MAX_LINES]):
+        place, color = (_WIDTH - 16, 16 + 16 * index), _LEVEL_COLORS[finding.level]
+        text = sheet.text(*place, line, color=color, ha="right", va="center_baseline", size=SMALL)
+        board.add_tooltip(text, _details(finding))
     _legend(sheet, examination)
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of a finding in the head. Its end must be readable: it contains the figures."""
+    return wrap(printable(text), _LINE_LENGTH, max_lines=_MAX_LINES, placeholder="…")
 
 
 def _legend(sheet: "Axes", examination: Examination) -> None:

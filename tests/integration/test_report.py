@@ -199,9 +199,15 @@ def test_kept_failed_demos_are_shown_if_trials_cannot_be_run_again(kinematic_sou
 
 
 def test_run_without_failures_has_a_page(kinematic_source: Path, tmp_path: Path) -> None:
-    page = write_page(generate(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=5"))
+    folder = generate(kinematic_source, tmp_path / "run", "datagen_config.generation_num_trials=5")
+    folder.picture.write_bytes(b"picture")
+    folder.video.write_bytes(b"film")
+    page = write_page(folder)
     check_page(page)
-    assert "No trial has failed" in page and "100.0%" in page
+    assert "No trial has failed" in page and "100.0%" in page and "Where trials fail" not in page
+    assert "<td>demo_4</td><td>4</td>" in page
+    assert "data:image/png;base64,cGljdHVyZQ==" in page and "data:video/mp4;base64,ZmlsbQ==" in page
+    assert "generation_num_trials: 5" in page
 
 
 def test_run_in_progress_has_a_page_with_or_without_ended_trials(run: RunFolder, tmp_path: Path) -> None:

@@ -100,6 +100,13 @@ def test_losses_that_are_not_finite_leave_gaps_in_curves() -> None:
     assert "nan" not in svg and {"0.1", "0.2", "0.5"} <= set(texts(svg))
 
 
+def test_axis_of_losses_is_labelled_as_logarithmic_and_a_single_epoch_is_a_point() -> None:
+    rows = [{"epoch": str(epoch), "train_loss": "0.5", "valid_loss": "0.6"} for epoch in (1, 2)]
+    point, curve = loss_curves({"seed": rows[:1]}), loss_curves({"seed": rows})
+    assert "loss (logarithmic axis)" in texts(point)
+    assert point.count("<use") > curve.count("<use")
+
+
 @given(st.floats(1e-6, 1e3), st.floats(1.0, 1e4))
 def test_round_values_enclose_the_losses(low: float, factor: float) -> None:
     values = round_values(low, low * factor)

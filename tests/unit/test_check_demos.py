@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import InvalidDataset, OutputError, SourceDataError
+from isaaclab_mimic_ext.report.timeline import _wrapped
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import planted
 from tests.jobs import command
@@ -302,6 +303,11 @@ def test_demos_with_the_same_findings_share_their_lines(tmp_path: Path, capsys: 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceDataError, match="not found"):
         check(tmp_path / "none.hdf5")
+
+
+def test_note_about_all_demos_is_complete_in_the_picture() -> None:
+    text = "the hand rests before its first motion (6 steps), " * 4 + "medians of 10 demos, at most 18 steps"
+    assert " ".join(_wrapped(text)) == text
 
 
 @pytest.mark.slow

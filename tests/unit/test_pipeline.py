@@ -434,6 +434,15 @@ def test_page_is_self_contained_even_without_outputs_of_steps(tmp_path):
     assert "Settings that differ" not in page
 
 
+def test_page_links_to_the_page_of_the_generation_if_there_is_one(tmp_path):
+    folder = PipelineFolder(tmp_path)
+    folder.generation.mkdir()
+    link = 'href="generation/report.html"'
+    assert link not in render_pipeline_page(make_cfg(), folder, {})
+    folder.generation_page.write_text("page")
+    assert link in render_pipeline_page(make_cfg(), folder, {})
+
+
 def checkpoint_result(name: str, num_successes: int, reasons: dict[str, int]) -> dict:
     rate = num_successes / 10
     return {

@@ -12,7 +12,7 @@ import pytest
 
 from isaaclab_mimic_ext.envs import playback, rendering
 from isaaclab_mimic_ext.envs.captions import Caption, demo_caption
-from isaaclab_mimic_ext.envs.drawing import BAR, grid_shape, tile
+from isaaclab_mimic_ext.envs.drawing import BAR, bar, fitted, grid_shape, tile
 from isaaclab_mimic_ext.envs.playback import TileOptions, write_states_video, write_video
 from isaaclab_mimic_ext.envs.recorded_scene import Moment
 from isaaclab_mimic_ext.envs.scene_picture import write_scene_picture
@@ -113,6 +113,13 @@ def test_picture_shows_start_middle_and_end_of_each_demo(painted, tmp_path, data
         poses = [file[f"data/demo_{index}/states/rigid_object/ketchup/root_pose"][()] for index in (0, 1)]
     expected = [row[step] for row in poses for step in (0, len(row) // 2, len(row) - 1)]
     np.testing.assert_array_equal(np.stack(drawn), np.stack(expected))
+
+
+def test_long_texts_of_a_bar_leave_half_of_it_to_the_other_text():
+    assert fitted("short", 200) == "short"
+    left, right = "demo_12, trial 13", "from demo_1, demo_2, demo_3, demo_4, demo_5"
+    half = bar(240, left, right)[:, :120]
+    np.testing.assert_array_equal(half, bar(240, left)[:, :120])
 
 
 def test_captions_name_sources_stage_and_reason_of_failure(tmp_path, dataset):
