@@ -26,6 +26,7 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.selection import Chosen, choose_demos, read_masks
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws
@@ -52,6 +53,7 @@ def examine(
     cfg: CheckedTaskCfg | MimicEnvCfg,
     num_draws: int,
     on_progress: OnProgress = lambda *_: None,
+    demos: Chosen = None,
 ) -> Examination:
     """Find all faults of a file that would make generation fail, or lower its success rate.
 
@@ -61,6 +63,7 @@ def examine(
         cfg: configuration of the task, valid for `task`.
         num_draws: number of scenes drawn to find out which demos generation would select.
         on_progress: called after each demo.
+        demos: demos to check, see `choose_demos`; None: all.
 
     Raises:
         SourceDataError: the file is missing, is not an HDF5 file, has no demos, or was recorded for a different task.
@@ -72,7 +75,7 @@ def examine(
     of_file, of_demo = DemoFindings(), {}
     num_steps, views = {}, []
     with open_hdf5(path) as file:
-        names = demo_names(file)
+        names = choose_demos(str(path), demo_names(file), read_masks(file), demos)
         _check_file(of_file, file, env)
         reader = _Reader(file, env, task, cfg)
         for index, name in enumerate(names):
@@ -244,7 +247,13 @@ def _check_all(
 
 
 @renamed_arguments(path="input_file")
-def check_demos(input_file: str | Path, task: Task, config: MimicEnvCfg | None = None, num_draws: int = 1000) -> CheckReport:
+def check_demos(
+    input_file: str | Path,
+    task: Task,
+    config: MimicEnvCfg | None = None,
+    num_draws: int = 1000,
+    demos: Chosen = None,
+) -> CheckReport:
     """Find all faults in source demos that would make generation fail, or lower its success rate.
 
     Args:
@@ -252,6 +261,7 @@ def check_demos(input_file: str | Path, task: Task, config: MimicEnvCfg | None =
         task: the task of the demos, from `load_task`.
         config: subtasks and randomization; None: those of the task.
         num_draws: number of scenes drawn to find out which demos generation would select.
+        demos: demos to check: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Returns:
         Report with findings (demo, step, remedy). Its `is_healthy` is true if no finding is an error.
@@ -260,4 +270,4 @@ def check_demos(input_file: str | Path, task: Task, config: MimicEnvCfg | None =
         SourceDataError: the file is missing, not an HDF5 file, or has no demos.
         ConfigError: the randomization leaves no room for the objects, or the task has no configuration.
     """
-    return examine(input_file, task, config or task_config(task), num_draws).report
+    return examine(input_file, task, config or task_config(task), num_draws, demos=demos).report

@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.texts import counted
 
@@ -29,8 +29,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         MimicError: all demos were rejected, or the file cannot be written; no partial file remains.
     """
     check_output(Path(cfg.output_file), cfg.overwrite)
-    with open_hdf5(cfg.input_file) as file:
-        num_demos = len(demo_names(file))
+    num_demos = len(read_facts(cfg.input_file, cfg.demos).demo_names)
     reads_keys = not cfg.auto and cfg.marks_file is None
     env = make_scene(cfg, 1 if reads_keys else num_demos)
     try:
@@ -46,6 +45,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
             marks=marks,
             recorder=cfg.recorder,
             overwrite=cfg.overwrite,
+            demos=cfg.demos,
         )
     finally:
         env.close()

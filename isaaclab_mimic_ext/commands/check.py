@@ -26,7 +26,7 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
     """
     if cfg.output_file is not None:
         check_output(Path(cfg.output_file), cfg.overwrite)
-    examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, phase("examining"))
+    examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, phase("examining"), cfg.demos)
     report = examination.report
     if cfg.output_file is not None:
         write_timeline(examination, Path(cfg.output_file), cfg.overwrite)

@@ -40,7 +40,7 @@ def split(cfg: config.SplitDatasetCfg) -> Split:
     Raises:
         UsageError: the file or the ratio is not valid; the file is unchanged.
     """
-    split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo)
+    split = split_dataset(cfg.input_file, cfg.ratio, cfg.seed, cfg.by_source_demo, cfg.demos)
     verb = "Replaced the split of" if split.replaced else "Split"
     lines = [f"{verb} {cfg.input_file}: {counted(len(split.train), 'demo')} in mask/train, {len(split.valid)} in mask/valid"]
     if len(split.train) < len(split.valid):
@@ -61,7 +61,7 @@ def merge(cfg: config.MergeDatasetsCfg) -> Merged:
         UsageError: the files differ in format, environment or datasets, or the output cannot be written; no file is
             written.
     """
-    merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, phase("merging"), cfg.env_name)
+    merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, phase("merging"), cfg.env_name, cfg.demos)
     lines = [
         f"Merged {counted(len(cfg.input_file), 'file')}: {_size(merged.num_demos, merged.num_steps)} in {cfg.output_file}"
     ]
@@ -77,7 +77,7 @@ def inspect(cfg: config.InspectDatasetCfg) -> DatasetSummary:
     Raises:
         SourceDataError: the file is missing, damaged, or has no demos.
     """
-    summary = inspect_dataset(cfg.input_file, cfg.digest)
+    summary = inspect_dataset(cfg.input_file, cfg.digest, cfg.demos)
     print(summary_as_json(summary) if cfg.json else summary_as_text(summary))
     return summary
 
@@ -90,7 +90,7 @@ def validate(cfg: config.ValidateDatasetCfg) -> ValidationReport:
         SourceDataError: the file cannot be read.
     """
     report = validate_dataset(
-        cfg.input_file, cfg.num_replays, cfg.seed, phase("checking"), cfg.time_limit, cfg.renew_digests
+        cfg.input_file, cfg.num_replays, cfg.seed, phase("checking"), cfg.time_limit, cfg.renew_digests, cfg.demos
     )
     print(report.as_json() if cfg.json else report.as_text())
     if not report.is_valid(cfg.strict):
@@ -124,6 +124,7 @@ def replay(cfg: config.ReplayDemosCfg) -> list[Replayed]:
         output_file=cfg.output_file,
         num_video_demos=cfg.num_video_demos,
         overwrite=cfg.overwrite,
+        demos=cfg.demos,
     )
     report = {"path": cfg.input_file, "engine": results.engine, **summary(results.demos)}
     print(_replay_json(report, results.demos) if cfg.json else _replay_text(report, results.demos))
@@ -156,7 +157,7 @@ def import_(cfg: config.ImportDatasetCfg) -> Imported:
         UsageError: an option or the file is not valid; no file is written.
     """
     options = ImportOptions(cfg.eef_name, cfg.rename.objects, cfg.rename.signals, cfg.gripper_sign, cfg.eef_names)
-    done = import_mimicgen(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
+    done = import_mimicgen(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite, cfg.demos)
     lines = [
         f"Imported {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}",
         f"End effectors: {', '.join(done.eef_names)}; objects: {', '.join(done.object_names)}; "
@@ -191,7 +192,7 @@ def export(cfg: config.ExportDatasetCfg) -> None:
 
 
 def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
-    done = export_robomimic(cfg.input_file, output, cfg.next_obs, cfg.eef_name, cfg.compress, cfg.overwrite)
+    done = export_robomimic(cfg.input_file, output, cfg.next_obs, cfg.eef_name, cfg.compress, cfg.overwrite, cfg.demos)
     info = "With datagen_info" if done.has_info else "Without datagen_info: the file is not annotated"
     lines = [f"Exported {_size(done.num_demos, done.num_steps)}; saved to {output}", info]
     if done.num_unknown:
@@ -207,7 +208,7 @@ def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
 def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
     state_keys, camera_keys = (None if keys is None else tuple(keys) for keys in (cfg.state_keys, cfg.camera_keys))
     options = LeRobotOptions(state_keys, cfg.instruction, cfg.fps, cfg.repo_id, cfg.videos, camera_keys)
-    done = export_lerobot(cfg.input_file, output, options, cfg.overwrite)
+    done = export_lerobot(cfg.input_file, output, options, cfg.overwrite, cfg.demos)
     episodes, frames = counted(done.num_episodes, "episode"), counted(done.num_frames, "frame")
     lines = [
         f"Exported {episodes}, {frames} at {done.fps} fps; saved to {output}",
@@ -225,7 +226,7 @@ def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
         UsageError: an option or the file is not valid; no file is written.
     """
     options = PrepareOptions(cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim)
-    done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite)
+    done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite, cfg.demos)
     lines = [
         f"Prepared {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}",
         "Observations: " + ", ".join(done.obs_keys),

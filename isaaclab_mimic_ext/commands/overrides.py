@@ -81,7 +81,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
             raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
         if given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
-        if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
+        is_list = (key == "sim.presets" and "sim" in _names(schema)) or (key == "demos" and key in _names(schema))
+        if is_list and value != "null" and not value.startswith("["):
             value = f"[{value}]"
         prefix = _group_prefix(prefix, key, value, schema)
         value = _with_letters_in_quotes(text_value(key, value, schema, is_sweep))

@@ -49,6 +49,8 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     """Number of environments that are simulated at the same time."""
     input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos."""
+    demos: list[str] | None = None
+    """Source demos to use: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     output_dir: str = bounded(MISSING, computed="datasets/<task>/<date>", **folder_rule("datasets/my_run"))
     """Output folder of the run: demos, statistics, log, configuration, videos. With `output_file`: its name without
     `.hdf5`."""
@@ -128,6 +130,8 @@ class AnnotateDemosCfg(SceneCfg):
     """Largest number of steps per second while signals are marked with keys; null: real time."""
     input_file: str = bounded(MISSING, computed="datasets/<task>_raw.hdf5")
     """Dataset of recorded demos."""
+    demos: list[str] | None = None
+    """Demos to annotate: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     output_file: str = bounded(
         MISSING, computed="datasets/<task>_annotated.hdf5", **file_rule("datasets/demos.hdf5"), like=("output_dir",)
     )
@@ -162,7 +166,9 @@ class CheckDemosCfg(CheckedTaskCfg):
 
     task: TaskRef = field(default_factory=TaskRef)
     input_file: str = bounded(MISSING, computed="source demos of the task")
-    """Dataset of annotated source demos."""
+    """Dataset of annotated source demos, or of recorded demos."""
+    demos: list[str] | None = None
+    """Demos to check: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     num_draws: int = bounded(1000, at_least=1)
     """Number of random scenes in which the selection of source demos is simulated."""
     output_file: str | None = bounded(None, rule=suffix_rule(".png", ".html"))
@@ -193,6 +199,8 @@ class TrainCfg(EventsCfg, SceneCfg):
     without a file for `bc_chunk` uses its defaults and all low-dimensional observations."""
     input_file: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
+    demos: list[str] | None = None
+    """Demos of both masks to use: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     epochs: int | None = bounded(None, at_least=1, remedy="null uses the agent settings")
     """Number of epochs; null: as in the agent settings."""
     full_pass: bool = False
@@ -347,6 +355,9 @@ class SplitDatasetCfg:
 
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to split. The file is changed."""
+    demos: list[str] | None = None
+    """Demos to split: names, or names of masks (filter keys); with `-` in front: all but these; null: all. The others are in
+    neither mask."""
     ratio: float = 0.8
     """Fraction of the demos in `mask/train`, > 0 and < 1."""
     seed: int = bounded(1, at_least=0, at_most=MAX_SEED)
@@ -365,6 +376,8 @@ class InspectDatasetCfg:
 
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
+    demos: list[str] | None = None
+    """Demos to describe: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     digest: bool = False
     """Compute a SHA-256 digest of all data. This reads the complete file: a minute instead of seconds for 10,000 demos."""
     json: bool = False
@@ -397,6 +410,8 @@ class ValidateDatasetCfg:
 
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
+    demos: list[str] | None = None
+    """Demos to check: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     strict: bool = False
     """Exit with 1 also for warnings, instead of only for errors."""
     num_replays: int = bounded(5, at_least=0)
@@ -418,7 +433,9 @@ class MergeDatasetsCfg:
     """Merge several datasets of the same task into one."""
 
     input_file: list[str] = bounded(MISSING, example="[a.hdf5,b.hdf5]")
-    """Datasets to merge: `input_file=[a.hdf5,b.hdf5]`."""
+    """Datasets to merge: `input_file=[a.hdf5,b.hdf5]`; with `demos`, also a single one."""
+    demos: list[str] | None = None
+    """Demos of each file to copy: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     output_file: str = bounded(MISSING, **file_rule("datasets/demos.hdf5"))
     """Output dataset."""
     overwrite: bool = False
@@ -440,6 +457,8 @@ class ReplayDemosCfg:
 
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to replay."""
+    demos: list[str] | None = None
+    """Demos to replay: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     sim: SimCfg = field(default_factory=SimCfg)
     task_name: str | None = None
     """Task: name of an included task, gym id, or `<module>:<gym id>`; null: as recorded in the file. `task=<name>` sets the
@@ -530,6 +549,8 @@ class ImportDatasetCfg:
 
     input_file: str = bounded(MISSING, example="datasets/mimicgen.hdf5")
     """Source dataset of MimicGen (robomimic layout with `datagen_info`)."""
+    demos: list[str] | None = None
+    """Demos to import: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     output_file: str = bounded(MISSING, example="datasets/source_demos.hdf5")
     """Output dataset."""
     overwrite: bool = False
@@ -558,6 +579,8 @@ class ExportDatasetCfg:
     """Format of the output: `robomimic` or `lerobot`."""
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
+    demos: list[str] | None = None
+    """Demos to export: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     output_file: str | None = None
     """robomimic: output file."""
     output_dir: str | None = None
@@ -595,6 +618,8 @@ class PrepareDatasetCfg:
 
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
+    demos: list[str] | None = None
+    """Demos to copy: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
     output_file: str = bounded(MISSING, example="datasets/prepared.hdf5")
     """Output dataset."""
     overwrite: bool = False

@@ -18,7 +18,8 @@ from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.files.quaternions import ENTRY, as_entry
-from isaaclab_mimic_ext.files.stream import read_env_args
+from isaaclab_mimic_ext.files.selection import Chosen
+from isaaclab_mimic_ext.files.stream import read_env_args, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
 from isaaclab_mimic_ext.texts import counted
 
@@ -40,6 +41,7 @@ def annotate_file(
     marks: Mapping[str, DemoMarks] | None = None,
     recorder: FileCfg | None = None,
     overwrite: bool = False,
+    demos: Chosen = None,
 ) -> list[Annotation]:
     """Replay recorded demos and write them with the poses, targets and subtask signals that `generate` reads.
 
@@ -54,9 +56,10 @@ def annotate_file(
         marks: the same by demo, used instead of `marks_file`.
         recorder: file options; None: uncompressed, quaternions as xyzw.
         overwrite: replace an existing file.
+        demos: demos to annotate: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Returns:
-        One annotation per demo; `rejection` states why a demo was left out.
+        One annotation per demo that can be replayed; `rejection` states why a demo was left out.
 
     Raises:
         UsageError: an argument is wrong; no file is written.
@@ -68,18 +71,18 @@ def annotate_file(
     check_output(output, overwrite)
     if (task := getattr(env, "task", None)) is not None:
         check_recorded_task(input_file, read_env_args(input_file), task)
-    demos = read_demos(input_file)
+    recorded = read_demos(input_file, read_facts(input_file, demos).demo_names)
     _warn_if_annotated(input_file)
     if marks_file is not None and marks is None:
-        marks = read_marks(str(marks_file), [demo.name for demo in demos], _signal_names(env, config))
+        marks = read_marks(str(marks_file), [demo.name for demo in recorded], _signal_names(env, config))
     source = SignalSource(auto, start_signals, marks or {})
-    annotations = _annotate_batches(env, demos, config, source)
+    annotations = _annotate_batches(env, recorded, config, source)
     for annotation in annotations:
         _log_annotation(annotation)
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
     if not accepted:
         raise MimicError(
-            f"{input_file}: {counted(len(demos), 'demo was', 'demos were')} rejected (reasons above); no file was written"
+            f"{input_file}: {counted(len(recorded), 'demo was', 'demos were')} rejected (reasons above); no file was written"
         )
     attributes = {**read_provenance(input_file), _ANNOTATED_FROM: Path(input_file).name}
     file_options = attributes, options.compression, options.format_version, overwrite
@@ -87,7 +90,7 @@ def annotate_file(
     with write_errors(output, errors=HDF5_ERRORS):
         file = DatasetFile(output, env_args, *file_options)
     _write(accepted, file)
-    log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(demos), "demo"), output)
+    log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(recorded), "demo"), output)
     return annotations
 
 

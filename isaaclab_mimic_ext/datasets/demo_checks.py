@@ -11,6 +11,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.datasets.findings import Findings
 from isaaclab_mimic_ext.demos.source import MAX_STEPS
+from isaaclab_mimic_ext.files.demo import has_limits, largest_action
 from isaaclab_mimic_ext.files.digest import matches_digest
 from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.hdf5 import datasets_below
@@ -24,12 +25,11 @@ QUAT_TOLERANCE = 1e-3
 STATE_TOLERANCE = 1e-4
 """Largest deviation of an observation from the state that it shows [m, rad, or entries of a quaternion]."""
 
-_ACTION_TOLERANCE = 1e-6
 _BLOCK = 16 * 2**20
 """Number of bytes of an image dataset that are read at a time."""
 _SCENE_GROUPS = ("initial_state", "states")
 _GROUPS = ("obs", *_SCENE_GROUPS)
-_RECORD_AGAIN = "generate or record the demo again, or leave it out"
+_RECORD_AGAIN = "generate or record the demo again, or leave it out (demos=-<name>)"
 _COPY_AGAIN = "copy the file again, or create it again"
 
 Schema = dict[str, tuple[str, tuple[int, ...]]]
@@ -48,8 +48,8 @@ class DemoChecker:
 
     def __init__(self, findings: Findings, env_args: Mapping[str, Any], is_converted: bool = False):
         self.findings, self._is_converted = findings, is_converted
-        action, sim = env_args.get("action"), env_args.get("sim_args")
-        self._is_relative = isinstance(action, dict) and action.get("type") == "ik_rel"
+        sim = env_args.get("sim_args")
+        self._is_relative = has_limits(env_args)
         self._step_dt = _step_dt(sim) if isinstance(sim, dict) else None
         self._schema: Schema | None = None
         self._first = ""
@@ -208,9 +208,8 @@ def check_quaternions(findings: Findings, name: str, leaves: Leaves) -> None:
 
 def check_actions(findings: Findings, name: str, actions: np.ndarray) -> None:
     """Check that relative task-space actions are within [-1, 1]."""
-    largest = np.abs(actions).max(initial=0.0)
-    if largest > 1.0 + _ACTION_TOLERANCE:
-        step = int(np.abs(actions).max(1).argmax())
+    if (too_large := largest_action(actions)) is not None:
+        step, largest = too_large
         remedy = "clip the actions to this range, as the env does"
         findings.error("action range", f"{name}/actions", f"{largest:.3g} at step {step}", "-1 to 1", remedy)
 

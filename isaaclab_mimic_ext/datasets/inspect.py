@@ -13,7 +13,8 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.files.attributes import attribute, attributes_of
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
-from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
 
@@ -56,35 +57,36 @@ class DatasetSummary:
 
 
 @renamed_arguments(path="input_file", with_digest="digest")
-def inspect_dataset(input_file: str | Path, digest: bool = False) -> DatasetSummary:
+def inspect_dataset(input_file: str | Path, digest: bool = False, demos: Chosen = None) -> DatasetSummary:
     """Summarize a dataset.
 
     Args:
         digest: compute the digest, and compare the data of each demo with its own digest. This reads all data.
             Otherwise only attributes, shapes and the first pose of each object are read.
+        demos: demos to describe: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Raises:
         SourceDataError: the file is missing or damaged, has no demos, or data differ from the digest of a demo.
     """
     computed = dataset_digest(input_file) if digest else None
     with open_hdf5(input_file) as file:
-        names = demo_names(file)
-        demos = [file["data"][name] for name in names]
-        for demo in tracked(demos, "comparing digests", len(demos)) if digest else ():
+        names = usable_demos(file, demos)
+        groups = [file["data"][name] for name in names]
+        for demo in tracked(groups, "comparing digests", len(groups)) if digest else ():
             check_demo_digest(demo)
-        lengths = [_num_steps(demo) for demo in demos]
-        first = demos[0]
+        lengths = [len(demo["actions"]) for demo in groups]
+        first = groups[0]
         return DatasetSummary(
             path=str(input_file),
             size_bytes=Path(input_file).stat().st_size,
             digest=computed,
-            num_demos=len(demos),
+            num_demos=len(groups),
             num_steps=sum(lengths),
             lengths={"min": min(lengths), "mean": float(np.mean(lengths)), "max": max(lengths)},
-            success=_count_success(demos),
+            success=_count_success(groups),
             masks=_count_masks(file),
-            start_ranges=_start_ranges(demos),
-            source_demos=_count_source_demos(file["data"], demos),
+            start_ranges=_start_ranges(groups),
+            source_demos=_count_source_demos(file["data"], groups),
             attributes=_plain_attributes(file) | _plain_attributes(file["data"]),
             demo=names[0],
             demo_attributes=_plain_attributes(first),
@@ -145,12 +147,6 @@ def _tree_lines(tree: Mapping[str, str]) -> Iterator[str]:
             yield f"{'  ' * (depth + 1)}{groups[depth]}/"
         printed = groups
         yield f"{'  ' * (len(groups) + 1) + leaf:32}  {description}"
-
-
-def _num_steps(demo: h5py.Group) -> int:
-    if "actions" in demo:
-        return len(demo["actions"])
-    return int(demo.attrs.get("num_samples", 0))
 
 
 def _count_success(demos: list[h5py.Group]) -> dict[str, int]:

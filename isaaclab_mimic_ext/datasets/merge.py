@@ -12,14 +12,15 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
-from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.files.attributes import LONG, copy_long_attributes, set_attribute, set_attributes
+from isaaclab_mimic_ext.files.attributes import copy_long_attributes, set_attribute, set_attributes
 from isaaclab_mimic_ext.files.dataset_file import fixed
+from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.hdf5 import (
     DEMOS_PER_OPENING,
     check_objects_below,
+    damage_errors,
     datasets_below,
     limit_cache,
     open_hdf5,
@@ -28,6 +29,7 @@ from isaaclab_mimic_ext.files.hdf5 import (
 )
 from isaaclab_mimic_ext.files.opening import open_file, open_with
 from isaaclab_mimic_ext.files.quaternions import ENTRY
+from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, usable_demos
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 
@@ -67,15 +69,25 @@ class _Input:
     Attributes:
         names: names of its demos in natural order.
         schema: path of each dataset of the first demo -> dtype and shape of a row.
-        first_demo: number of its first demo in the output.
         first_source: offset that is added to the indices in `source_demos` of its demos.
     """
 
     facts: FileFacts
     names: list[str]
     schema: dict[str, str]
-    first_demo: int = 0
     first_source: int = 0
+
+
+@dataclass
+class _Copied:
+    """Copied demos of a file.
+
+    Attributes:
+        new_names: name in the file -> name in the output.
+    """
+
+    new_names: dict[str, str]
+    num_steps: int = 0
 
 
 @renamed_arguments(paths="input_file", output="output_file")
@@ -85,6 +97,7 @@ def merge_datasets(
     overwrite: bool = False,
     on_progress: OnProgress = lambda *_: None,
     env_name: str | None = None,
+    demos: Chosen = None,
 ) -> Merged:
     """Copy the demos of several files into one file, renumbered as `demo_0`, `demo_1`, ... in the order of `input_file`.
 
@@ -95,36 +108,43 @@ def merge_datasets(
     Args:
         env_name: name of the environment in the output, for files whose names of it differ; None: the name in the inputs.
             A file with an empty name gets the name in the others.
+        demos: demos of each file to copy: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Raises:
-        ConfigError: not a list, fewer than two files, or the same file twice.
+        ConfigError: not a list, fewer than two files (without `demos`), or the same file twice.
         SourceDataError: a file cannot be read, or differs from the first in format, environment or datasets.
         OutputError: `output_file` is one of the inputs, exists (without `overwrite`), or cannot be written.
     """
     output_file = Path(output_file)
     if isinstance(input_file, str | Path):
         raise ConfigError(f"input_file: must be a list of files (got {str(input_file)!r}); use [<file>, <file>]")
-    _check_files([Path(path) for path in input_file], output_file)
+    _check_files([Path(path) for path in input_file], output_file, 1 if demos else 2)
     check_output(output_file, overwrite)
-    inputs, source_names = _number_inputs(_with_env_name([_read_input(path) for path in input_file], env_name))
+    read = [_read_input(path, demos) for path in input_file]
+    inputs, source_names = _number_inputs(_with_env_name(read, env_name))
     for other in inputs[1:]:
         _check_compatible(inputs[0], other)
-    num_demos = sum(len(each.names) for each in inputs)
+    num_planned = sum(len(each.names) for each in inputs)
     remedy = "free some space, or use another output_file"
     with (
         created_folder(output_file.parent, "output_file", remedy, OutputError),
         replacing(output_file, "output_file", remedy, OutputError, HDF5_ERRORS) as part,
     ):
         _create(part, inputs[0].facts)
-        num_steps = sum(_copy_demos(each, part, lambda done: on_progress(done, num_demos)) for each in inputs)
-        masks, dropped = _join_masks(inputs)
+        copied, num_demos = [], 0
+        for each in inputs:
+            copied.append(_copy_demos(each, part, num_demos, lambda done: on_progress(done, num_planned)))
+            num_demos += len(copied[-1].new_names)
+        masks, dropped = _join_masks(inputs, copied)
+        num_steps = sum(each.num_steps for each in copied)
         _write_attributes_and_masks(part, inputs, num_steps, source_names, masks)
     return Merged(num_demos, num_steps, {name: len(demos) for name, demos in masks.items()}, dropped)
 
 
-def _check_files(paths: Sequence[Path], output: Path) -> None:
-    if len(paths) < 2:
-        raise ConfigError(f"input_file: must be two or more files (got {len(paths)}); use input_file=[a.hdf5,b.hdf5]")
+def _check_files(paths: Sequence[Path], output: Path, num_required: int) -> None:
+    if len(paths) < num_required:
+        rule = f"must be two or more files (got {len(paths)})"
+        raise ConfigError(f"input_file: {rule}; use input_file=[a.hdf5,b.hdf5], or choose demos of one file with demos=")
     for index, path in enumerate(paths):
         if not path.exists():
             raise SourceDataError(f"{path}: not found; check input_file")
@@ -134,12 +154,13 @@ def _check_files(paths: Sequence[Path], output: Path) -> None:
             raise OutputError(f"output_file: {output} is one of the inputs; use another output_file")
 
 
-def _read_input(path: str | Path) -> _Input:
-    facts = read_facts(path)
+def _read_input(path: str | Path, demos: Chosen) -> _Input:
+    facts = read_facts(path, demos)
     with open_hdf5(path) as file:
-        datasets = datasets_below(file["data"][facts.demo_names[0]])
+        names = usable_demos(file, demos)
+        datasets = datasets_below(file["data"][names[0]])
         schema = {path: f"{dataset.dtype} {dataset.shape[1:]}" for path, dataset in datasets}
-    return _Input(facts, facts.demo_names, schema)
+    return _Input(facts, names, schema)
 
 
 def _with_env_name(inputs: Sequence[_Input], env_name: str | None) -> list[_Input]:
@@ -159,11 +180,10 @@ def _renamed(source: _Input, name: Any, wanted: Any) -> _Input:
 
 
 def _number_inputs(inputs: Sequence[_Input]) -> tuple[list[_Input], list[str]]:
-    """Inputs with the numbers of their demos and source demos in the output, and the names of all source demos."""
+    """Inputs with the numbers of their source demos in the output, and the names of all source demos."""
     source_names, first_sources = _join_sources([each.facts for each in inputs])
-    first_demos = np.cumsum([0, *(len(each.names) for each in inputs)]).tolist()[:-1]
-    numbers = zip(inputs, first_demos, first_sources, strict=True)
-    return [replace(each, first_demo=demo, first_source=source) for each, demo, source in numbers], source_names
+    numbers = zip(inputs, first_sources, strict=True)
+    return [replace(each, first_source=source) for each, source in numbers], source_names
 
 
 def _check_compatible(first: _Input, other: _Input) -> None:
@@ -220,23 +240,27 @@ def _create(part: Path, first: FileFacts) -> None:
         file.create_group("data")
 
 
-def _copy_demos(source: _Input, part: Path, on_progress: Callable[[int], None]) -> int:
-    """Copy all demos of one file into `part` and return their total number of steps."""
-    names, num_steps, label = source.names, 0, _label(source.facts.path)
-    for start in range(0, len(names), DEMOS_PER_OPENING):
+def _copy_demos(source: _Input, part: Path, first: int, on_progress: Callable[[int], None]) -> _Copied:
+    """Copy the demos of one file into `part`, numbered from `first`; damaged demos are left out with a warning."""
+    copied, label, left_out = _Copied({}), _label(source.facts.path), LeftOut(str(source.facts.path))
+    for start in range(0, len(source.names), DEMOS_PER_OPENING):
+        names = source.names[start : start + DEMOS_PER_OPENING]
         with open_file(source.facts.path) as file, _open_to_append(part) as target:
             limit_cache(file)
-            old, new = file["data"], target["data"]
-            for index, name in enumerate(names[start : start + DEMOS_PER_OPENING], start):
-                number = source.first_demo + index
-                demo = _copy_demo(old, name, new, f"demo_{number}")
-                if LONG in file:
-                    copy_long_attributes(old[name], demo)
-                num_steps += _describe_demo(demo, f"{label}: {name}", source.first_source)
-                on_progress(number + 1)
+
+            def copy(name: str, old: h5py.Group = file["data"], new: h5py.Group = target["data"]) -> int:
+                demo = _copy_demo(old, name, new, f"demo_{first + len(copied.new_names)}")
+                copy_long_attributes(old[name], demo)
+                return _describe_demo(demo, f"{label}: {name}", source.first_source)
+
+            is_last = start + len(names) == len(source.names)
+            for name, num_steps in left_out.usable(names, copy, is_last):
+                copied.new_names[name] = f"demo_{first + len(copied.new_names)}"
+                copied.num_steps += num_steps
+                on_progress(first + len(copied.new_names))
             # HDF5 does not report write errors when it closes a file.
             target.flush()
-    return num_steps
+    return copied
 
 
 @contextmanager
@@ -262,8 +286,11 @@ def _copy_demo(source: h5py.Group, name: str, target: h5py.Group, new_name: str)
         # `Group.copy` makes the same call after several lookups, which take as long as copying a small demo.
         h5py.h5o.copy(source.id, name.encode(), target.id, new_name.encode())
     except DAMAGE:
+        if new_name in target:
+            del target[new_name]
         # HDF5 does not report which of the two files failed. Reading the demo raises if the source is damaged.
-        read_demos(source.file.filename, [name])
+        with damage_errors(Path(source.file.filename)):
+            read_demo(source.file, name)
         raise
     return target[new_name]
 
@@ -286,7 +313,7 @@ def _num_steps(demo: h5py.Group, origin: str) -> int:
         attribute, number = h5py.h5a.open(demo.id, b"num_samples"), np.zeros((), np.int64)
         attribute.read(number, mtype=h5py.h5t.NATIVE_INT64)
     except DAMAGE as error:
-        raise SourceDataError(f"{origin}: attribute 'num_samples' must be an integer; leave the demo out") from error
+        raise SourceDataError(f"{origin}: attribute 'num_samples' must be an integer; {LEAVE_OUT}") from error
     return int(number)
 
 
@@ -298,16 +325,15 @@ def _add_text(item: h5py.Group, name: bytes, text: str) -> None:
     attribute.write(value, mtype=datatype)
 
 
-def _join_masks(inputs: Sequence[_Input]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _join_masks(inputs: Sequence[_Input], copied: Sequence[_Copied]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Masks that all inputs have, with the new names of the demos, and the names of the other masks."""
     shared = set.intersection(*({*each.facts.masks} for each in inputs))
     masks = {}
     for mask in sorted(shared):
         demos = []
-        for each in inputs:
-            numbers = {name: each.first_demo + index for index, name in enumerate(each.names)}
+        for each, done in zip(inputs, copied, strict=True):
             old = [text_of(name) for name in np.ravel(each.facts.masks[mask])]
-            demos += [f"demo_{numbers[name]}" for name in old if name in numbers]
+            demos += [done.new_names[name] for name in old if name in done.new_names]
         masks[mask] = np.array(demos, dtype="S")
     return masks, tuple(sorted({name for each in inputs for name in each.facts.masks} - shared))
 

@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attributes_of
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.selection import LEAVE_OUT, LeftOut
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
@@ -94,18 +95,28 @@ def recorded_engine(env_args: Mapping[str, Any], sim: SimCfg) -> str:
     return "isaaclab" if GYM_ID.fullmatch(str(env_args.get("env_name"))) else "auto"
 
 
-def read_demos(path: str | Path, names: Sequence[str] | None = None, groups: Sequence[str] | None = None) -> list[Demo]:
+def read_demos(
+    path: str | Path,
+    names: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    left_out: LeftOut | None = None,
+    is_last: bool = True,
+) -> list[Demo]:
     """Read demos of a dataset. Quaternions are in xyzw order for any format of the file.
 
     Args:
-        names: demos to read, in this order; None: all, in natural order.
+        names: demos to read, in this order; None: all, in natural order. A demo that cannot be read is left out with a
+            warning.
         groups: groups or datasets to read (`actions`, `states`, ...); None: all.
+        left_out, is_last: demos that earlier calls left out, and whether no call follows, if a file is read in parts.
 
     Raises:
-        SourceDataError: the file is missing or damaged, or a demo has no actions or no initial state.
+        SourceDataError: the file is missing or damaged, or all demos lack actions or an initial state.
     """
     with open_hdf5(path) as file:
-        return [_read_replayable(file, name, groups) for name in (demo_names(file) if names is None else names)]
+        wanted = demo_names(file) if names is None else names
+        left_out = left_out or LeftOut(str(path))
+        return [demo for _, demo in left_out.usable(wanted, lambda name: _read_replayable(file, name, groups), is_last)]
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 def _read_replayable(file: h5py.File, name: str, groups: Sequence[str] | None) -> Demo:
     demo = read_demo(file, name, groups, as_xyzw=True)
     if "actions" not in demo.leaves or demo.leaves["actions"].ndim != 2 or not demo.num_steps:
-        demo.refuse("requires a dataset 'actions' of shape (T, A); record the demo again, or leave it out")
+        demo.refuse(f"requires a dataset 'actions' of shape (T, A); record the demo again, or {LEAVE_OUT}")
     if not demo.below("initial_state"):
         demo.refuse("replay requires a group 'initial_state', which is missing; record the demo again")
     return demo
@@ -159,12 +170,17 @@ def replay_file(
         after_step: see `AfterStep`.
 
     Raises:
-        SourceDataError: the file cannot be read, or the actions or states of a demo do not fit the env.
+        SourceDataError: the file or all demos cannot be read, or the actions or states of a demo do not fit the env.
         ConfigError: the initial state of a demo lacks an object or arm of the scene.
     """
     progress = ReplayProgress(demo_lengths(path, names), env.num_envs)
+    left_out = LeftOut(str(path))
     for start in range(0, len(names), env.num_envs):
-        demos = read_demos(path, names[start : start + env.num_envs], _REPLAYED_GROUPS)
+        end = start + env.num_envs
+        demos = read_demos(path, names[start:end], _REPLAYED_GROUPS, left_out, is_last=end >= len(names))
+        if not demos:
+            progress.skip()
+            continue
         # Unused envs repeat the last demo.
         padded = demos + [demos[-1]] * (env.num_envs - len(demos))
         recorded = _recorded_positions(env, padded)

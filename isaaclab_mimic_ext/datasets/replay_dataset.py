@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.datasets.replay import Replayed, StateHistory, make_recorded_env, replay_file, summary, with_task
 from isaaclab_mimic_ext.envs.playback import check_picture, write_states_video
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.task.definition import load_task
@@ -62,6 +62,7 @@ def replay_dataset(
     num_video_demos: int = 6,
     overwrite: bool = False,
     on_progress: Callable[[int, int], Any] = lambda done, total: None,
+    demos: Chosen = None,
 ) -> ReplayResult:
     """Replay the recorded actions of a dataset from the recorded initial states.
 
@@ -76,39 +77,40 @@ def replay_dataset(
         output_file: mp4 file for a video of the first `num_video_demos` demos; None: no video.
         overwrite: replace an existing video.
         on_progress: called after each demo with the number of replayed demos and of all demos.
+        demos: demos to replay: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Raises:
         SourceDataError: the file is damaged, or its demos have a different action space.
         OutputError: the video cannot be written.
         SimulatorUnavailable: the engine is not installed.
     """
-    env_args, video_task = with_task(read_facts(input_file).env_args, task), None
+    facts = read_facts(input_file, demos)
+    env_args, video_task = with_task(facts.env_args, task), None
     if output_file is not None:
         check_output(Path(output_file), overwrite)
         check_picture(str(output_file), ".mp4", overwrite)
         task_name = str(env_args.get("task", env_args["env_name"]))
         find_recorded_task(task_name, env_args, input_file)
         video_task = load_task(task_name)
-    with open_hdf5(input_file) as file:
-        names = _selected(input_file, demo_names(file), select_episodes)[:num_demos]
+    names = _selected(input_file, facts.demo_names, select_episodes)[:num_demos]
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
     env = make_recorded_env(input_file, env_args, sim, min(num_envs, len(names)), torch.device(device))
-    demos: list[Replayed] = []
+    replayed: list[Replayed] = []
     try:
         history = StateHistory(env, num_video_demos if output_file is not None else 0)
         for result in replay_file(env, input_file, names, num_success_steps, history.after_step):
-            demos.append(result)
-            on_progress(len(demos), len(names))
+            replayed.append(result)
+            on_progress(len(replayed), len(names))
         used_engine = str(env.env_args().get("engine"))
     finally:
         env.close()
     if output_file is not None and video_task is not None:
-        log.info("Rendering %s (%s)", output_file, counted(min(num_video_demos, len(demos)), "demo"))
+        log.info("Rendering %s (%s)", output_file, counted(min(num_video_demos, len(replayed)), "demo"))
         shown = history.demos()
-        captions = [f"replay of {name}" for name in names[: len(shown)]]
+        captions = [f"replay of {result.name}" for result in replayed[: len(shown)]]
         write_states_video(shown, str(output_file), video_task, overwrite=overwrite, captions=captions)
         log.info("Saved the video to %s", output_file)
-    return ReplayResult(used_engine, demos)
+    return ReplayResult(used_engine, replayed)
 
 
 def _selected(path: str | Path, names: list[str], indices: Sequence[int]) -> list[str]:

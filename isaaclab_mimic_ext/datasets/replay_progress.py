@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 from torch import Tensor
 
@@ -33,8 +35,18 @@ class ReplayProgress:
         num_ended = self._num_before + int((self._batches[self._batch] <= step + 1).sum())
         self._update(num_ended, self._num_demos, share=min(self._num_steps / self._num_planned, 1.0))
 
+    def skip(self) -> None:
+        """Report that no demo of the next batch can be replayed."""
+        self._num_before += len(self._batches[self._batch]) if self._batch >= 0 else 0
+        self._batch += 1
+
 
 def demo_lengths(path: str | Path, names: Sequence[str]) -> list[int]:
-    """Number of steps of each demo; 0 if the demo has no actions, which is refused when the demo is read."""
+    """Number of steps of each demo; 0 if the demo has no actions, and is left out when it is read."""
     with open_hdf5(path) as file:
-        return [len(file["data"][name].get("actions", ())) for name in names]
+        return [_num_steps(file["data"].get(name)) for name in names]
+
+
+def _num_steps(demo: Any) -> int:
+    actions = demo.get("actions") if isinstance(demo, h5py.Group) else None
+    return len(actions) if isinstance(actions, h5py.Dataset) and actions.shape else 0

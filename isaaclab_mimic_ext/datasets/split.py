@@ -13,8 +13,9 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
-from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5, text_of
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of
 from isaaclab_mimic_ext.files.opening import open_file
+from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
 from isaaclab_mimic_ext.files.writing import unwritable
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
@@ -42,7 +43,9 @@ class Split:
 
 
 @renamed_arguments(path="input_file")
-def split_dataset(input_file: str | Path, ratio: float = 0.8, seed: int = 1, by_source_demo: bool = False) -> Split:
+def split_dataset(
+    input_file: str | Path, ratio: float = 0.8, seed: int = 1, by_source_demo: bool = False, demos: Chosen = None
+) -> Split:
     """Draw a random split and write it into the file. An existing split is replaced, other masks are kept.
 
     Args:
@@ -50,6 +53,7 @@ def split_dataset(input_file: str | Path, ratio: float = 0.8, seed: int = 1, by_
         seed: seed of the draw.
         by_source_demo: hold out source demos. `valid` are the demos with a segment of a held-out source demo, `train` all
             other demos. The source demos are chosen so that the size of `train` is as close to `ratio` as possible.
+        demos: demos to split: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Raises:
         ConfigError: the ratio is out of range, or would leave `train` or `valid` empty.
@@ -58,7 +62,7 @@ def split_dataset(input_file: str | Path, ratio: float = 0.8, seed: int = 1, by_
     """
     held_out: tuple[str, ...] = ()
     with open_hdf5(input_file) as file:
-        names = demo_names(file)
+        names = usable_demos(file, demos)
         if by_source_demo:
             used, source_names = _sources_used(file, names)
     if by_source_demo:

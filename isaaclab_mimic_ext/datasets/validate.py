@@ -25,6 +25,7 @@ from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.files import digest
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, each_demo, format_version, open_hdf5, text_of
+from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, choose_demos, read_masks
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of checked demos and the number of all demos."""
@@ -62,6 +63,7 @@ def validate_dataset(
     on_progress: OnProgress = lambda *_: None,
     time_limit: float | None = TIME_LIMIT,
     renew_digests: bool = False,
+    demos: Chosen = None,
 ) -> ValidationReport:
     """Check all data and attributes of a dataset in Isaac Lab's layout.
 
@@ -74,16 +76,18 @@ def validate_dataset(
         time_limit: time without a further demo after which the file is reported as damaged [s]; None: read the file in
             this process, without a limit.
         renew_digests: accept changed data: give demos that can be read the digest of their data. The file is changed.
+        demos: demos to check: names of demos and masks, with `-` in front to exclude them; None: all. With a choice, the
+            attributes of the whole file (numbering, total, masks) are not checked.
 
     Raises:
         SourceDataError: the file cannot be read: it is missing, damaged, not HDF5, of a newer format, or has no demos.
         OutputError: digests cannot be written.
     """
-    checked = _check(input_file, on_progress, time_limit)
+    checked = _check(input_file, demos, on_progress, time_limit)
     renewed: tuple[str, ...] = ()
     if renew_digests and not checked.findings.number("error", "damage"):
         renewed = digest.renew_digests(input_file)
-        checked = _check(input_file, on_progress, time_limit) if renewed else checked
+        checked = _check(input_file, demos, on_progress, time_limit) if renewed else checked
     findings, replays, note = checked.findings, None, None
     if num_replays:
         replays, note = _replay_demos(findings, input_file, checked.names, checked.env_args, num_replays, seed)
@@ -101,11 +105,13 @@ def validate_dataset(
     )
 
 
-def _check(path: str | Path, on_progress: OnProgress, time_limit: float | None) -> _CheckedFile:
-    return _check_file(path, on_progress) if time_limit is None else _check_in_child(path, on_progress, time_limit)
+def _check(path: str | Path, demos: Chosen, on_progress: OnProgress, time_limit: float | None) -> _CheckedFile:
+    if time_limit is None:
+        return _check_file(path, demos, on_progress)
+    return _check_in_child(path, demos, on_progress, time_limit)
 
 
-def _check_file(path: str | Path, on_progress: OnProgress = lambda *_: None) -> _CheckedFile:
+def _check_file(path: str | Path, demos: Chosen = None, on_progress: OnProgress = lambda *_: None) -> _CheckedFile:
     """Read and check a whole file in this process.
 
     Raises:
@@ -114,21 +120,23 @@ def _check_file(path: str | Path, on_progress: OnProgress = lambda *_: None) -> 
     findings = Findings()
     with open_hdf5(path) as file:
         format_version(file)
-        names = demo_names(file)
+        names = choose_demos(str(path), demo_names(file), read_masks(file), demos)
         # HDF5 stores texts of variable length in heaps. Damaged heaps make it loop or crash: all attributes are read.
         for item in (file, file["data"]):
             dict(item.attrs)
         env_args = _check_env_args(findings, file["data"])
         is_converted = _EXPORTED in env_args or attribute(file["data"], _IMPORTED) is not None
-        _check_names(findings, names)
+        if not demos:
+            _check_names(findings, names)
     num_steps = _check_demos(DemoChecker(findings, env_args, is_converted), path, names, on_progress)
     with open_hdf5(path) as file:
-        _check_total(findings, file["data"], num_steps)
-        _check_masks(findings, file, names)
+        if not demos:
+            _check_total(findings, file["data"], num_steps)
+            _check_masks(findings, file, names)
     return _CheckedFile(findings, names, num_steps, env_args)
 
 
-def _check_in_child(path: str | Path, on_progress: OnProgress, time_limit: float) -> _CheckedFile:
+def _check_in_child(path: str | Path, demos: Chosen, on_progress: OnProgress, time_limit: float) -> _CheckedFile:
     """Run `_check_file` in a separate process."""
     connection, theirs = Pipe()
     # `multiprocessing` would import the user's main module again.
@@ -141,7 +149,7 @@ def _check_in_child(path: str | Path, on_progress: OnProgress, time_limit: float
     )
     theirs.close()
     try:
-        connection.send((str(path), time_limit))
+        connection.send((str(path), demos, time_limit))
         while isinstance(answer := connection.recv(), tuple):
             on_progress(*answer)
     except (EOFError, ConnectionError) as error:
@@ -167,7 +175,7 @@ def _crash_reason(exit_code: int, time_limit: float) -> str:
 def serve(descriptor: int) -> None:
     """Main function of the child process. It sends progress, then a `_CheckedFile` or the error."""
     connection = Connection(descriptor)
-    path, time_limit = connection.recv()
+    path, demos, time_limit = connection.recv()
 
     def report(*progress: int) -> None:
         # The operating system ends this process if HDF5 never returns, even after the parent has ended.
@@ -178,7 +186,7 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     report()
     try:
-        answer: _CheckedFile | Exception = _check_file(path, report)
+        answer: _CheckedFile | Exception = _check_file(path, demos, report)
     except Exception as error:
         answer = error
     connection.send(answer)
@@ -203,7 +211,7 @@ def _check_env_args(findings: Findings, data: h5py.Group) -> dict[str, Any]:
 
 def _check_names(findings: Findings, names: list[str]) -> None:
     """Check that demos are named `demo_0`, `demo_1`, ... without gaps."""
-    remedy = "merge or export the file again, which numbers its demos"
+    remedy = "number its demos with `mimic merge input_file=[<file>] demos=[<names>] output_file=<new file>`"
     numbers = {int(name[5:]) for name in names if re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name)}
     for name in names:
         if not re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name):
@@ -224,7 +232,7 @@ def _check_demos(checker: DemoChecker, path: str | Path, names: list[str], on_pr
             key = hashlib.blake2b(np.ascontiguousarray(actions).tobytes(), digest_size=16).digest()
             original = seen.setdefault(key, name)
             if original != name:
-                found, remedy = f"the actions of {original}", "leave one of the two out"
+                found, remedy = f"the actions of {original}", LEAVE_OUT
                 findings.error("duplicate", name, found, "actions that differ from all other demos", remedy)
         on_progress(index + 1, len(names))
     return num_steps

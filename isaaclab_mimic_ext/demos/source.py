@@ -3,7 +3,7 @@
 # D demos, T time steps of a demo, A action entries
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.errors import SourceDataError, choices
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.demo import Demo, open_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.selection import Chosen, LeftOut, choose_demos, read_masks
 from isaaclab_mimic_ext.files.writing import annotated_path
 
 MAX_STEPS = 1_000_000
@@ -71,8 +72,10 @@ def load_source_demos(
     action_dim: int,
     action_spec: Mapping[str, Any] | None = None,
     start_signal_names_needed: Iterable[str] = (),
+    demos: Chosen = None,
+    check: Callable[[SourceDemo], object] = lambda _: None,
 ) -> list[SourceDemo]:
-    """Read all demos of an annotated file, in natural order of their names.
+    """Read the demos of an annotated file, in natural order of their names. Demos with faults are left out with a warning.
 
     `format_version` (the order of quaternions) does not matter: only matrices are read.
 
@@ -82,17 +85,27 @@ def load_source_demos(
         action_dim: A, number of action entries of the env.
         action_spec: description of the env's actions (`env_args()["action"]`); compared with that of the file, if present.
         start_signal_names_needed: required start signals (SkillGen).
+        demos: demos to read, see `choose_demos`; None: all.
+        check: further check of a demo, which raises a SourceDataError.
 
     Raises:
-        SourceDataError: the file is missing, damaged or not annotated, or belongs to different objects or actions.
+        ConfigError: a chosen demo is not in the file.
+        SourceDataError: the file is missing, or belongs to different actions; or no demo can be used: all are damaged, not
+            annotated, or belong to different objects.
     """
     starts = tuple(start_signal_names_needed)
     needed = RequiredData(tuple(eef_names), tuple(object_names), tuple(signal_names_needed), action_dim, starts)
     with open_hdf5(path) as file:
-        names = demo_names(file)
+        names = choose_demos(str(path), demo_names(file), read_masks(file), demos)
         if action_spec is not None:
             check_action_spec(file, action_spec)
-        return [source_demo(open_demo(file, name), needed) for name in names]
+
+        def read(name: str) -> SourceDemo:
+            demo = source_demo(open_demo(file, name), needed)
+            check(demo)
+            return demo
+
+        return [demo for _, demo in LeftOut(str(path)).usable(names, read)]
 
 
 @dataclass(frozen=True)

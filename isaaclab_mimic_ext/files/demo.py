@@ -2,7 +2,7 @@
 
 # T steps of the demo
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -14,8 +14,10 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attributes_of
 from isaaclab_mimic_ext.files.dataset_file import WXYZ_TO_XYZW, reorder_quaternions
 from isaaclab_mimic_ext.files.digest import check_demo_digest
+from isaaclab_mimic_ext.files.faults import link_fault
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, quaternion_columns
 
+_ACTION_TOLERANCE = 1e-6
 _ONE_ROW = "initial_state/"
 _STEPWISE = ("rewards", "dones", "returns_to_go", "processed_actions", "actions_clean")
 """Leaves outside of groups that have one row per action. All leaves in groups other than `initial_state` have too."""
@@ -97,7 +99,7 @@ class Demo:
         """
         expected = self.num_steps if num_steps is None else num_steps
         if not expected:
-            self.refuse("has no steps (T = 0); record the demo again, or leave it out")
+            self.refuse(f"has no steps (T = 0); record the demo again, or leave it out (demos=-{self.name})")
         for path, leaf in self.leaves.items():
             if is_stepwise(path) and leaf.shape[:1] != (expected,):
                 reason = f"must have {expected} rows, one per action (got shape {leaf.shape})"
@@ -117,6 +119,8 @@ def open_demo(file: h5py.File, name: str, verify: bool = True) -> Demo:
     Raises:
         SourceDataError: the data does not match the digest.
     """
+    if fault := link_fault(file["data"], name):
+        raise SourceDataError(f"{file.filename}: {name}: {fault}")
     group = file["data"][name]
     if verify:
         check_demo_digest(group)
@@ -148,6 +152,30 @@ def read_demo(
 def is_stepwise(path: str) -> bool:
     """Return whether the leaf at a path below a demo must have one row per action."""
     return path in _STEPWISE or ("/" in path and not path.startswith(_ONE_ROW))
+
+
+def largest_action(actions: np.ndarray) -> tuple[int, float] | None:
+    """Step and absolute value of the largest entry of relative actions (T, A); None if all are within [-1, 1]."""
+    largest = np.abs(actions).max(initial=0.0)
+    return None if largest <= 1.0 + _ACTION_TOLERANCE else (int(np.abs(actions).max(1).argmax()), float(largest))
+
+
+def check_limits(place: str, actions: np.ndarray) -> None:
+    """Check that relative task-space actions (T, A) are within [-1, 1], to which environments clip them.
+
+    Raises:
+        SourceDataError: they are not.
+    """
+    if (found := largest_action(actions)) is not None:
+        step, largest = found
+        reason = f"actions: must be within -1 and 1 (got {largest:.3g} at step {step})"
+        raise SourceDataError(f"{place}: {reason}; clip the actions to this range, as the env does", step)
+
+
+def has_limits(env_args: Mapping[str, Any]) -> bool:
+    """Return whether the actions of a dataset are relative task-space actions, which are within [-1, 1]."""
+    action = env_args.get("action")
+    return isinstance(action, dict) and action.get("type") == "ik_rel"
 
 
 def is_image(leaf: np.ndarray) -> bool:

@@ -114,10 +114,20 @@ def demo_names(file: h5py.File) -> list[str]:
         raise SourceDataError(
             f"{file.filename}: group 'data' not found (groups: {found}); use a dataset in Isaac Lab's layout"
         )
-    names = sorted((name for name in data if isinstance(data[name], h5py.Group)), key=natural_key)
+    # A link without a target is a demo that cannot be read, which is reported with its name.
+    names = sorted((name for name in data if _may_be_demo(data, name)), key=natural_key)
     if not names:
         raise SourceDataError(f"{file.filename}: group 'data' contains no demos; record demos first")
     return names
+
+
+def _may_be_demo(data: h5py.Group, name: str) -> bool:
+    try:
+        return isinstance(data[name], h5py.Group)
+    except (KeyError, OSError):
+        if data.get(name, getlink=True, getclass=True) is h5py.HardLink:
+            raise
+        return True
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -3,24 +3,31 @@
 # T steps of one demo
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
-from isaaclab_mimic_ext.files.attributes import set_attributes
+from isaaclab_mimic_ext.files.attributes import LONG, set_attributes
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, fixed, leaves_digest
-from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, read_demo
+from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, open_demo, read_demo
 from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets
-from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5
+from isaaclab_mimic_ext.files.faults import DAMAGE, link_fault
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5, text_of
 from isaaclab_mimic_ext.files.opening import open_file
+from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, choose_demos, read_masks
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 from isaaclab_mimic_ext.progress import phase
+
+Converted = TypeVar("Converted")
+_OWN_ITEMS = ("data", "mask", LONG)
+_NUM_COMPARED = 3
+"""Number of demos whose datasets decide what the demos of a file have in common."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class FileFacts:
 
     Attributes:
         path: path of the file.
-        demo_names: names of the demos, in natural order.
+        demo_names: names of the chosen demos, in natural order.
         is_xyzw: whether quaternions are xyzw; False: wxyz.
         attributes, data_attributes: attributes of the file, and of its group `data`.
         env_args: parsed attribute `env_args` of `data`; empty if the file does not have it.
@@ -45,18 +52,22 @@ class FileFacts:
     masks: dict[str, np.ndarray]
 
 
-def read_facts(path: str | Path) -> FileFacts:
+def read_facts(path: str | Path, demos: Chosen = None) -> FileFacts:
     """Read a dataset file without its demos.
 
+    Args:
+        demos: demos to use, see `choose_demos`; None: all.
+
     Raises:
+        ConfigError: a chosen demo is not in the file.
         SourceDataError: the file is missing, damaged or of a newer format, has no demos, or its env_args are not a
             JSON object.
     """
     with open_hdf5(path) as file:
-        names = demo_names(file)
+        masks = file.get("mask")
+        names = choose_demos(str(path), demo_names(file), read_masks(file), demos)
         version = format_version(file)
         data_attributes = checked_attributes(file["data"])
-        masks = file.get("mask")
         found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
         env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))
         values = {name: dataset[()] for name, dataset in found.items()}
@@ -71,28 +82,44 @@ def read_env_args(path: str | Path) -> dict[str, Any]:
         return {}
 
 
-def stream_demos(path: str | Path) -> Iterator[Demo]:
-    """Yield the demos of a file in natural order, each read completely.
+def stream_demos(path: str | Path, demos: Chosen = None, is_quiet: bool = False) -> Iterator[Demo]:
+    """Yield the demos of a file that can be used, see `stream_converted`."""
+    for _, demo in stream_converted(read_facts(path, demos), lambda demo: demo, is_quiet):
+        yield demo
+
+
+def stream_converted(
+    facts: FileFacts, convert: Callable[[Demo], Converted], is_quiet: bool = False
+) -> Iterator[tuple[Demo, Converted]]:
+    """Yield the chosen demos of a file in natural order, each read completely, and the result of `convert` for each.
+
+    A demo is left out with a warning if it has no actions, datasets of different lengths or values that are not finite; if
+    its datasets differ in path, shape or dtype from those of the other demos; or if `convert` refuses it.
+
+    Args:
+        is_quiet: do not warn: the demos are read a second time.
 
     Raises:
-        SourceDataError: the file is missing or damaged; a demo has no actions, datasets of different lengths or values
-            that are not finite; or its datasets differ in path, shape or dtype from those of the first demo.
+        SourceDataError: the file is missing or damaged, or none of its demos can be used.
     """
-    first: Demo | None = None
-    with open_hdf5(path) as file:
-        for name in demo_names(file):
+    with open_hdf5(facts.path) as file:
+        common = _common_schema(file, facts.demo_names)
+
+        def read(name: str) -> tuple[Demo, Converted]:
             demo = read_demo(file, name)
             _check_values(demo)
-            if first is None:
-                first = replace(demo, leaves={leaf: values[:1] for leaf, values in demo.leaves.items()})
-            _check_alike(demo, first)
-            yield demo
+            _check_alike(demo, common)
+            return demo, convert(demo)
+
+        for _, result in LeftOut(str(facts.path), is_quiet).usable(facts.demo_names, read):
+            yield result
 
 
 class DatasetSink:
     """Dataset file that is being written. Demos keep their names, so masks stay valid."""
 
-    def __init__(self, file: h5py.File, compression: str, num_expected: int):
+    def __init__(self, file: h5py.File, compression: str, num_expected: int, source: Path):
+        self._source = source
         self.num_demos = self.num_steps = 0
         self._num_expected, self._update = num_expected, phase("writing")
         self._file, self._compression = file, compression
@@ -117,17 +144,24 @@ class DatasetSink:
     def describe(
         self, attributes: Mapping[str, Any], data_attributes: Mapping[str, Any], masks: Mapping[str, np.ndarray]
     ) -> None:
-        """Write the attributes of the file and of `data`, the total number of steps, and the masks."""
+        """Write the attributes of the file and of `data`, the total number of steps, and the masks of the written demos."""
         set_attributes(self._file, attributes)
         set_attributes(self._data, {**data_attributes, "total": self.num_steps})
         for name, demos in masks.items():
-            self._file[f"mask/{name}"] = demos
+            is_written = [text_of(demo) in self._data for demo in np.ravel(demos)]
+            self._file[f"mask/{name}"] = demos if all(is_written) else np.ravel(demos)[is_written]
+        self._copy_other_items()
+
+    def _copy_other_items(self) -> None:
+        """Copy the groups and datasets of the file next to `data`, which belong to other programs."""
+        with open_hdf5(self._source) as source:
+            for name in source:
+                if name not in (*_OWN_ITEMS, *self._file) and link_fault(source, name) is None:
+                    source.copy(name, self._file)
 
 
 @contextmanager
-def new_dataset(
-    facts: FileFacts, output: str | Path, compress: bool, overwrite: bool, check: Callable[[Path], None] | None = None
-) -> Iterator[DatasetSink]:
+def new_dataset(facts: FileFacts, output: str | Path, compress: bool, overwrite: bool) -> Iterator[DatasetSink]:
     """Write a dataset as `<output>.part` within the block, and rename it to `output` at the end of the block.
 
     Args:
@@ -135,7 +169,6 @@ def new_dataset(
         output: path of the dataset.
         compress: compress with gzip.
         overwrite: replace an existing file.
-        check: called with the path of the finished file before the file is renamed.
 
     Raises:
         OutputError: `output` exists and `overwrite` is not set, is the input file, or cannot be written.
@@ -147,11 +180,9 @@ def new_dataset(
     with (
         created_folder(output.parent, "output_file", kind=OutputError),
         replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part,
+        open_file(part, "w", meta_block_size=METADATA_BLOCK_BYTES) as file,
     ):
-        with open_file(part, "w", meta_block_size=METADATA_BLOCK_BYTES) as file:
-            yield DatasetSink(file, "gzip" if compress else "none", len(facts.demo_names))
-        if check is not None:
-            check(part)
+        yield DatasetSink(file, "gzip" if compress else "none", len(facts.demo_names), facts.path)
 
 
 def _env_args(filename: str, text: Any) -> dict[str, Any]:
@@ -164,30 +195,66 @@ def _env_args(filename: str, text: Any) -> dict[str, Any]:
     return env_args
 
 
-def _check_values(demo: Demo) -> None:
+def _check_actions(demo: Demo) -> None:
     actions = demo.leaves.get("actions")
-    if actions is None or actions.ndim != 2 or not actions.size or actions.dtype.kind != "f":
-        demo.refuse("dataset 'actions' of floats, shape (T, A), not found; record the demo again, or leave it out")
+    if actions is None or not actions.shape or len(actions.shape) != 2 or not actions.size or actions.dtype.kind != "f":
+        demo.refuse(f"dataset 'actions' of floats, shape (T, A), not found; record the demo again, or {LEAVE_OUT}")
+
+
+def _check_values(demo: Demo) -> None:
+    _check_actions(demo)
     demo.check_lengths()
     for path, leaf in demo.leaves.items():
         if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
             step = int(np.argwhere(~np.isfinite(leaf))[0, 0])
-            demo.refuse(f"{path}: must be finite (got NaN or infinity at step {step}); leave the demo out")
+            demo.refuse(f"{path}: must be finite (got NaN or infinity at step {step}); {LEAVE_OUT}")
 
 
-def _check_alike(demo: Demo, first: Demo) -> None:
-    """Refuse a demo whose datasets differ from the first demo's: readers of the copy rely on equal shapes.
+@dataclass(frozen=True)
+class _Schema:
+    """Datasets that demos have in common: path -> shape and dtype of one step. `states` depend on the engine.
 
-    `states` are not checked, because their content depends on the engine.
+    Attributes:
+        name: first demo that has them.
     """
-    for path in sorted(demo.leaves.keys() | first.leaves.keys()):
-        leaf, other = demo.leaves.get(path), first.leaves.get(path)
-        if not is_stepwise(path) or path.startswith("states/"):
-            continue
-        if leaf is None or other is None:
-            reason = f"not found, but {first.name} has this dataset" if leaf is None else f"not found in {first.name}"
+
+    name: str
+    rows: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
+
+
+def _schema(demo: Demo) -> _Schema:
+    rows = {
+        path: (tuple(leaf.shape[1:]), leaf.dtype)
+        for path, leaf in demo.leaves.items()
+        if is_stepwise(path) and not path.startswith("states/") and leaf.shape is not None
+    }
+    return _Schema(demo.name, rows)
+
+
+def _common_schema(file: h5py.File, names: Sequence[str]) -> _Schema | None:
+    """Schema that most of the first demos have, or the first of these demos; None if none can be read."""
+    schemas: list[_Schema] = []
+    for name in names:
+        with suppress(SourceDataError, *DAMAGE):
+            demo = open_demo(file, name, verify=False)
+            _check_actions(demo)
+            schemas.append(_schema(demo))
+        if len(schemas) == _NUM_COMPARED:
+            break
+    votes = [sum(each.rows == schema.rows for each in schemas) for schema in schemas]
+    return schemas[votes.index(max(votes))] if schemas else None
+
+
+def _check_alike(demo: Demo, common: _Schema | None) -> None:
+    """Refuse a demo whose datasets differ from those of the others: readers of the copy rely on equal shapes."""
+    if common is None:
+        return
+    rows = _schema(demo).rows
+    for path in sorted(rows.keys() | common.rows.keys()):
+        found, expected = rows.get(path), common.rows.get(path)
+        if found is None or expected is None:
+            reason = f"not found, but {common.name} has this dataset" if found is None else f"not found in {common.name}"
             demo.refuse(f"{path}: {reason}; use only demos with the same datasets")
-        if (leaf.shape[1:], leaf.dtype) != (other.shape[1:], other.dtype):
-            found, expected = f"{leaf.shape[1:]} {leaf.dtype}", f"{other.shape[1:]} {other.dtype}"
-            reason = f"must be {expected} per step as in {first.name} (got {found})"
+        if found != expected:
+            reason = f"must be {expected[0]} {expected[1]} per step as in {common.name} (got {found[0]} {found[1]})"
             demo.refuse(f"{path}: {reason}; use only demos with the same datasets")

@@ -4,7 +4,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config.recorded_task import different_task, recorded_preset, recorded_task
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.attributes import attribute
-from isaaclab_mimic_ext.files.demo import read_demo
+from isaaclab_mimic_ext.files.demo import Demo, check_limits, read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
-from isaaclab_mimic_ext.files.hdf5 import damage_errors, demo_names, each_demo, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.hdf5 import damage_errors, demo_names, each_demo, natural_key, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, usable_demos
 from isaaclab_mimic_ext.learn.checkpoint import Affine
 
 MASKS = ("train", "valid")
@@ -75,16 +76,23 @@ class Demos:
         )
 
 
-def read_facts(path: str | Path) -> DatasetFacts:
+def read_facts(path: str | Path, demos: Chosen = None) -> DatasetFacts:
     """Read the metadata of a dataset.
 
+    Args:
+        demos: demos of the masks to use, see `choose_demos`; None: all.
+
     Raises:
-        SourceDataError: the file is missing or damaged, or a mask is missing, empty, or names an unknown demo.
+        ConfigError: a chosen demo is not in the file.
+        SourceDataError: the file is missing or damaged; a mask is missing, empty, names an unknown demo or a demo twice; or
+            both masks name the same demo.
     """
     with open_hdf5(path) as file:
-        names = demo_names(file)
-        masks = {name: _mask(file, name, set(names)) for name in MASKS}
-        demo = file["data"][names[0]]
+        every = demo_names(file)
+        chosen = {*usable_demos(file, demos)}
+        masks = {name: _mask(file, name, every, chosen) for name in MASKS}
+        _check_disjoint(file, masks)
+        demo = file["data"][masks[MASKS[0]][0]]
         shapes = _shapes(demo)
         env_args = plain_value(attribute(file["data"], "env_args", "{}"))
         return DatasetFacts(
@@ -99,7 +107,7 @@ def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
         SourceDataError: the file is missing or damaged.
     """
     with open_hdf5(path) as file:
-        return _shapes(file["data"][demo_names(file)[0]])
+        return _shapes(file["data"][usable_demos(file, is_quiet=True)[0]])
 
 
 def _shapes(demo: h5py.Group) -> dict[str, tuple[int, ...]]:
@@ -119,16 +127,28 @@ def has_split(path: str | Path) -> bool:
         return all(f"mask/{name}" in file for name in MASKS)
 
 
-def _mask(file: h5py.File, name: str, demos: set[str]) -> list[str]:
+def _mask(file: h5py.File, name: str, every: Sequence[str], chosen: Set[str]) -> list[str]:
     remedy = f"split the dataset with `{command_line('split', input_file=Path(file.filename))}`"
     if f"mask/{name}" not in file:
         raise SourceDataError(f"{file.filename}: mask/{name} not found; {remedy}")
     found = [text_of(item) for item in np.atleast_1d(file["mask"][name][()])]
-    missing = [item for item in found if item not in demos]
-    if missing or not found:
+    missing = [item for item in found if item not in every]
+    doubled = next((item for item in found if found.count(item) > 1), None)
+    if missing or doubled or not found:
         fault = f"names '{missing[0]}', which is not in the dataset" if missing else "is empty"
+        fault = f"names '{doubled}' twice" if doubled else fault
         raise SourceDataError(f"{file.filename}: mask/{name} {fault}; {remedy}")
-    return found
+    if not chosen & {*found}:
+        raise SourceDataError(f"{file.filename}: mask/{name} contains no demo that is chosen and can be used; {remedy}")
+    return [item for item in found if item in chosen]
+
+
+def _check_disjoint(file: h5py.File, masks: Mapping[str, Sequence[str]]) -> None:
+    both = sorted({*masks["train"]} & {*masks["valid"]}, key=natural_key)
+    if both:
+        remedy = f"split the dataset again with `{command_line('split', input_file=Path(file.filename))}`"
+        rule = f"'{both[0]}' is in mask/train and in mask/valid, so its validation loss is that of training data"
+        raise SourceDataError(f"{file.filename}: {rule}; {remedy}")
 
 
 def check_task(facts: DatasetFacts, task_name: str) -> None:
@@ -170,7 +190,7 @@ def choose_action_key(path: Path, wanted: str | None, prefers_clean: bool) -> st
         ConfigError: the demos do not have the dataset `wanted`.
     """
     with open_hdf5(path) as file:
-        demo = file["data"][demo_names(file)[0]]
+        demo = file["data"][usable_demos(file, is_quiet=True)[0]]
         names = [name for name in ("actions", CLEAN_ACTIONS) if name in demo]
     if wanted is None:
         return CLEAN_ACTIONS if prefers_clean and CLEAN_ACTIONS in names else "actions"
@@ -179,31 +199,44 @@ def choose_action_key(path: Path, wanted: str | None, prefers_clean: bool) -> st
     return wanted
 
 
-def read_demos(path: Path, names: Sequence[str], keys: Sequence[str], action_key: str = "actions") -> Demos:
+def read_demos(
+    path: Path, names: Sequence[str], keys: Sequence[str], action_key: str = "actions", has_limits: bool = False
+) -> Demos:
     """Read the actions in `action_key` and the observations `keys` of the demos `names`; quaternions are converted to xyzw.
 
+    A demo is left out with a warning if it lacks data, if a value is not finite, if its rows have a different shape than
+    those of the other demos, or if its actions are beyond their limits.
+
+    Args:
+        has_limits: the actions of the env are within [-1, 1].
+
     Raises:
-        SourceDataError: the file is damaged, a value is not finite, or the datasets of demos differ.
+        SourceDataError: the file is damaged, or no demo can be used.
     """
     obs: dict[str, list[np.ndarray]] = {key: [] for key in keys}
     actions: list[np.ndarray] = []
     wanted = ["actions", action_key, *(f"obs/{key}" for key in keys)]
-    for name, group in each_demo(path, names):
+    groups = dict[str, h5py.Group]()
+
+    def read(name: str) -> dict[str, np.ndarray]:
         # The digest covers all datasets of a demo; only some are read here, so it is not verified.
+        demo = read_demo(groups[name].file, name, wanted, as_xyzw=True, verify=False)
+        _check_demo(demo, wanted)
+        rows = {path: leaf.astype(np.float32) for path, leaf in demo.leaves.items()}
+        for path, parts in (*((f"obs/{key}", obs[key]) for key in keys), (action_key, actions)):
+            _check_rows(f"{demo.place}: '{path.removeprefix('obs/')}'", rows[path], parts)
+        if has_limits:
+            check_limits(demo.place, rows["actions"])
+        return rows
+
+    left_out = LeftOut(str(path))
+    for index, (name, group) in enumerate(each_demo(path, names)):
+        groups = {name: group}
         with damage_errors(path):
-            demo = read_demo(group.file, name, wanted, as_xyzw=True, verify=False)
-        missing = [each for each in wanted if each not in demo.leaves]
-        if missing:
-            demo.refuse(f"dataset '{missing[0]}' not found, other demos have it; generate the dataset again")
-        demo.check_lengths()
-        texts = [each for each in wanted if demo.leaves[each].dtype.kind not in "biuf"]
-        if texts:
-            demo.refuse(f"dataset '{texts[0]}' must contain numbers; generate the dataset again")
-        for key in keys:
-            obs[key].append(demo.leaves[f"obs/{key}"].astype(np.float32))
-        actions.append(demo.leaves[action_key].astype(np.float32))
-        for term, parts in {**obs, action_key: actions}.items():
-            _check_values(f"{demo.place}: '{term}'", parts)
+            for _, rows in left_out.usable([name], read, is_last=index + 1 == len(names)):
+                for key in keys:
+                    obs[key].append(rows[f"obs/{key}"])
+                actions.append(rows[action_key])
     lengths = torch.tensor([len(each) for each in actions])
     last = lengths.cumsum(0) - 1
     return Demos(
@@ -214,22 +247,27 @@ def read_demos(path: Path, names: Sequence[str], keys: Sequence[str], action_key
     )
 
 
-def _check_values(place: str, parts: Sequence[np.ndarray]) -> None:
-    """Check that the last array has the row shape of the first one and is finite; a single NaN makes all parameters NaN.
+def _check_demo(demo: Demo, wanted: Sequence[str]) -> None:
+    """Check that a demo has the datasets `wanted`, with numbers and one row per step."""
+    missing = [each for each in wanted if each not in demo.leaves]
+    if missing:
+        demo.refuse(f"dataset '{missing[0]}' not found, other demos have it; generate the dataset again")
+    demo.check_lengths()
+    texts = [each for each in wanted if demo.leaves[each].dtype.kind not in "biuf"]
+    if texts:
+        demo.refuse(f"dataset '{texts[0]}' must contain numbers; generate the dataset again")
 
-    Args:
-        parts: (T, ...) of each demo read until here.
-    """
-    first, found = parts[0].shape[1:], parts[-1].shape[1:]
-    if found != first:
+
+def _check_rows(place: str, rows: np.ndarray, others: Sequence[np.ndarray]) -> None:
+    """Check that rows (T, ...) have the shape of those of other demos and are finite; one NaN makes all parameters NaN."""
+    if others and rows.shape[1:] != others[0].shape[1:]:
+        first, found = others[0].shape[1:], rows.shape[1:]
         raise SourceDataError(
             f"{place}: rows must have shape {first} as in other demos (got {found}); generate the dataset again"
         )
-    if not np.isfinite(parts[-1]).all():
-        row = int(np.argwhere(~np.isfinite(parts[-1]))[0][0])
-        raise SourceDataError(
-            f"{place}: must be finite (step {row} is not); remove the demo from the masks, or generate it again"
-        )
+    if not np.isfinite(rows).all():
+        row = int(np.argwhere(~np.isfinite(rows))[0][0])
+        raise SourceDataError(f"{place}: must be finite (step {row} is not); generate it again, or {LEAVE_OUT}")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from math import ceil, sqrt
 from typing import Any
 
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5
+from isaaclab_mimic_ext.files.selection import usable_demos
 
 HORIZON_FACTOR = 1.5
 """Horizon of an episode divided by the length of the longest demo; policies are slower than their demos."""
@@ -22,7 +23,7 @@ def horizon_from_demos(path: str) -> int:
     """
     try:
         with open_hdf5(path) as file:
-            longest = max((len(file["data"][name]["actions"]) for name in demo_names(file)), default=0)
+            longest = max((len(file["data"][name]["actions"]) for name in usable_demos(file, is_quiet=True)), default=0)
     except SourceDataError as error:
         raise SourceDataError(f"{error}; or set horizon=<steps>, which requires no demos") from error
     if longest == 0:

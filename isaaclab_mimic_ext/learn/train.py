@@ -23,6 +23,7 @@ from isaaclab_mimic_ext.config.task import TaskRef
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
+from isaaclab_mimic_ext.files.demo import has_limits
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import write_text
@@ -179,7 +180,7 @@ def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
     """
     folder = TrainFolder(Path(cfg.output_dir))
     folder.check(cfg.overwrite, cfg.resume)
-    facts = data.read_facts(cfg.input_file)
+    facts = data.read_facts(cfg.input_file, cfg.demos)
     data.check_task(facts, cfg.task.name)
     settings = load_settings(cfg, facts.obs_shapes)
     cfg = replace(
@@ -232,7 +233,10 @@ class _Training:
         torch.manual_seed(cfg.seed)
         self.config = build_config(self.settings)
         train, valid = (
-            data.read_demos(facts.path, facts.masks[mask], self.keys, cfg.action_key or "actions") for mask in data.MASKS
+            data.read_demos(
+                facts.path, facts.masks[mask], self.keys, cfg.action_key or "actions", has_limits(facts.env_args)
+            )
+            for mask in data.MASKS
         )
         self.data = examine_training_data(facts.path, cfg.task.name, facts.masks["train"])
         self.obs_shapes = {key: tuple(rows.shape[1:]) for key, rows in train.obs.items()}

@@ -12,7 +12,9 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg, MimicEnvCfg, SubTaskConfig
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
+from isaaclab_mimic_ext.demos.boundaries import subtask_ends
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
+from isaaclab_mimic_ext.demos.skills import skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
@@ -20,6 +22,7 @@ from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
 from isaaclab_mimic_ext.envs.rendering import add_cameras
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError, choices
+from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
@@ -93,13 +96,14 @@ class SourceDemos(Sequence[SourceDemo]):
 
 
 @renamed_arguments(path="input_file")
-def load_demos(input_file: str | Path, env: MimicEnv, use_skillgen: bool | None = None) -> SourceDemos:
+def load_demos(input_file: str | Path, env: MimicEnv, use_skillgen: bool | None = None, demos: Chosen = None) -> SourceDemos:
     """Read annotated source demos, and check that trials in `env` can be generated from them.
 
     Args:
         input_file: file written by `annotate`, Isaac Lab Mimic or `import_mimicgen`.
         env: environment of `make_env`; its task defines the required objects and signals.
         use_skillgen: also read the start signals of subtasks, for SkillGen; None: if the task uses SkillGen.
+        demos: names of demos and masks, with `-` in front to exclude them; None: all demos.
 
     Raises:
         SourceDataError: the file is missing, damaged, not annotated, or made for different objects or actions.
@@ -108,9 +112,9 @@ def load_demos(input_file: str | Path, env: MimicEnv, use_skillgen: bool | None 
     task = config_of(env)
     uses_skillgen = task.datagen_config.use_skillgen if use_skillgen is None else use_skillgen
     task = replace(task, datagen_config=replace(task.datagen_config, use_skillgen=uses_skillgen))
-    demos = SourceDemos(Path(input_file), tuple(_read_demos(input_file, task, env)))
-    build_source_pool(task, env, demos)
-    return demos
+    loaded = SourceDemos(Path(input_file), tuple(_read_demos(input_file, task, env, demos)))
+    build_source_pool(task, env, loaded)
+    return loaded
 
 
 def task_of(env: MimicEnv, cfg: GenerateCfg) -> Task:
@@ -127,10 +131,10 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
         TaskSpecError: boundaries collide under the offset ranges, or the noise does not fit the environment's actions.
     """
     check_noise(_subtasks(cfg, env), env.pose_dims)
-    return build_source_pool(cfg, env, _read_demos(cfg.input_file, cfg, env))
+    return build_source_pool(cfg, env, _read_demos(cfg.input_file, cfg, env, cfg.demos))
 
 
-def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv) -> list[SourceDemo]:
+def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chosen) -> list[SourceDemo]:
     task: Task | None = getattr(env, "task", None)
     if task is not None:
         check_recorded_task(path, read_env_args(path), task)
@@ -144,7 +148,22 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv) -> list[Sourc
         env.action_dim,
         env.env_args().get("action"),
         start_signal_names(cfg.datagen_config, subtasks),
+        chosen,
+        lambda demo: _check_boundaries(demo, subtasks, cfg.datagen_config.use_skillgen),
     )
+
+
+def _check_boundaries(demo: SourceDemo, subtasks: Mapping[str, list[SubTaskConfig]], use_skillgen: bool) -> None:
+    """Check that the signals of a demo mark the ends (and the starts) of its subtasks.
+
+    Raises:
+        SourceDataError: a signal does not rise where it must.
+    """
+    for configs in subtasks.values():
+        signals = [config.subtask_term_signal for config in configs]
+        subtask_ends(demo, signals)
+        if use_skillgen:
+            skill_spans(demo, signals)
 
 
 def build_source_pool(cfg: MimicEnvCfg, env: MimicEnv, demos: Sequence[SourceDemo]) -> SourcePool:

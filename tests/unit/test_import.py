@@ -1,6 +1,7 @@
 """Import of MimicGen's source files: generation reads the same values from the imported files."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from isaaclab_mimic_ext.demos.source import load_source_demos
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, OutputError, SourceDataError
 from tests.builders import OBJECT_NAMES, SIGNAL_NAMES, make_source_file
 from tests.interchange_files import ROBOSUITE_ARGS, SRC_DEMO_INDS, make_mimicgen_file
+from tests.left_out import left_out
 
 RENAMED = ImportOptions("arm", {"ketchup": "nut"}, {"grasp": "grasped"})
 
@@ -140,19 +142,31 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES)
-def test_damaged_demo_is_named_and_no_file_is_written(source, output, damage, message):
+def test_damaged_demo_is_named_and_left_out(source, output, caplog, damage, message):
     with h5py.File(source, "r+") as file:
         damage(file["data/demo_1"])
-    with pytest.raises(SourceDataError, match=f"demo_1.*{message}"):
+    done, warning = left_out(lambda: import_mimicgen(source, output, ImportOptions()), caplog)
+    assert re.search(f"demo_1.*{message}", warning)
+    with h5py.File(output) as file:
+        assert [*file["data"]] == ["demo_0"]
+        assert file["mask/train"][()].tolist() == []
+        assert file["data"].attrs["total"] == done.num_steps == len(file["data/demo_0/actions"])
+
+
+def test_file_without_a_usable_demo_is_refused_and_no_file_is_written(source, output):
+    with h5py.File(source, "r+") as file:
+        for demo in file["data"].values():
+            _replace("datagen_info/eef_pose", lambda values: values * np.nan)(demo)
+    with pytest.raises(SourceDataError, match=r"demo_0: datagen_info/eef_pose: must be finite.*none of the 2 demos"):
         import_mimicgen(source, output, ImportOptions())
     assert {path.name for path in output.parent.iterdir()} == {"square.hdf5"}
 
 
-def test_invalid_converted_file_is_reported_under_the_name_of_the_source(source, output):
+def test_invalid_converted_demo_is_reported_under_the_name_of_the_source(source, output, caplog):
     with h5py.File(source, "r+") as file:
         _replace("datagen_info/target_pose", lambda values: values * 2)(file["data/demo_1"])
-    with pytest.raises(SourceDataError, match=f"^{source}: the converted file is not valid: demo_1: "):
-        import_mimicgen(source, output, ImportOptions())
+    _, warning = left_out(lambda: import_mimicgen(source, output, ImportOptions()), caplog)
+    assert warning.startswith(f"{source}: demo_1 is left out: the converted demo is not valid: ")
 
 
 @pytest.mark.parametrize("part", ["eef_pose", "target_pose", "gripper_action", "object_poses", "subtask_term_signals"])

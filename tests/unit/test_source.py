@@ -11,6 +11,7 @@ import pytest
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.errors import SourceDataError
 from tests.builders import ACTION_DIM, ACTION_SPEC, EEF_NAME, OBJECT_NAMES, make_source_file
+from tests.left_out import left_out
 
 INFO = "obs/datagen_info"
 SIGNALS = ("reach", "grasp", "lift")
@@ -116,10 +117,10 @@ def test_file_without_demos_is_refused(tmp_path):
     assert "no demos" in refusal(make_source_file(tmp_path / "none.hdf5", num_demos=0))
 
 
-def test_error_for_a_file_without_annotations_names_the_command(source_file):
+def test_error_for_a_file_without_annotations_names_the_command(source_file, caplog):
     with h5py.File(source_file, "r+") as file:
         del file[f"data/demo_1/{INFO}"]
-    message = refusal(source_file)
+    _, message = left_out(lambda: load(source_file), caplog)
     output = source_file.with_stem(f"{source_file.stem}_annotated")
     assert "demo_1" in message
     assert f"`mimic annotate input_file={source_file} output_file={output}`" in message
@@ -257,37 +258,67 @@ def _too_many_steps(demo: h5py.Group) -> None:
         (_too_many_steps, ["got 1000000000000)"]),
     ],
 )
-def test_damaged_demo_is_refused_with_its_name(source_file, damage: Callable[[h5py.Group], None], fragments: list[str]):
+def test_damaged_demo_is_left_out_with_its_name(
+    source_file, caplog, damage: Callable[[h5py.Group], None], fragments: list[str]
+):
     with h5py.File(source_file, "r+") as file:
+        names = {*file["data"]}
         damage(file["data/demo_2"])
-    message = refusal(source_file)
+    demos, message = left_out(lambda: load(source_file), caplog)
+    assert {demo.name for demo in demos} == names - {"demo_2"}
+    assert str(source_file) in message
     assert "demo_2" in message
     for fragment in fragments:
         assert fragment in message
 
 
-def test_dangling_link_is_refused(source_file):
+def test_dangling_link_is_left_out(source_file, caplog):
     with h5py.File(source_file, "r+") as file:
         file["data/demo_9"] = h5py.SoftLink("/nowhere")
-    refusal(source_file)
+    _, message = left_out(lambda: load(source_file), caplog)
+    assert "demo_9 is left out: is a link to /nowhere, which is not in the file" in message
+
+
+def test_fault_of_all_demos_is_one_error(source_file, caplog):
+    with h5py.File(source_file, "r+") as file:
+        num_demos = len(file["data"])
+        for demo in file["data"].values():
+            del demo["actions"]
+    assert "demo_0: actions: not found; record the demo again" in refusal(source_file)
+    assert f"(none of the {num_demos} demos can be used)" in refusal(source_file)
+    assert not caplog.records
+
+
+def test_only_the_first_faults_are_listed_and_all_are_counted(tmp_path, caplog):
+    path = make_source_file(tmp_path / "many.hdf5", num_demos=9, length=10)
+    with h5py.File(path, "r+") as file:
+        for index in range(1, 9):
+            del file[f"data/demo_{index}/actions"]
+    assert [demo.name for demo in load(path)] == ["demo_0"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 6
+    assert messages[-1] == f"{path}: 8 demos are left out in all"
 
 
 @pytest.mark.parametrize("part", ["eef_pose", "target_eef_pose", "object_pose", "subtask_term_signals"])
-def test_missing_part_of_the_annotation_is_refused(source_file, part):
+def test_demo_without_a_part_of_the_annotation_is_left_out(source_file, caplog, part):
     with h5py.File(source_file, "r+") as file:
         del file[f"data/demo_0/{INFO}/{part}"]
-    assert "not fully annotated" in refusal(source_file)
+    _, message = left_out(lambda: load(source_file), caplog)
+    assert "not fully annotated" in message
 
 
 @pytest.mark.slow
-def test_damaged_bytes_raise_only_source_data_errors(tmp_path):
+def test_damaged_bytes_raise_only_source_data_errors(tmp_path, caplog):
     # Without action_spec: HDF5 itself can loop indefinitely on a damaged heap of variable-length strings.
     path = make_source_file(tmp_path / "source.hdf5", num_demos=2, length=10)
     original, refused = path.read_bytes(), 0
     for seed in range(300):
         path.write_bytes(_damaged(original, random.Random(seed)))
+        caplog.clear()
         try:
             load(path, action_spec=None)
+            refused += bool(caplog.records)
         except SourceDataError as error:
             assert str(path) in str(error)
             refused += 1

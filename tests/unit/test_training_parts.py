@@ -3,6 +3,7 @@
 # R rows of all demos, B sequences per batch, T steps per sequence
 
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from isaaclab_mimic_ext.learn.checkpoint import (
 from isaaclab_mimic_ext.learn.task_shapes import check_shapes
 from isaaclab_mimic_ext.learn.trainer import Metrics, read_metrics
 from isaaclab_mimic_ext.learn.training_folder import TrainFolder, check_same_run
+from tests.left_out import left_out
 from tests.train_files import make_train_file
 
 TASKS = ("desktop_organizer", "stack_cube", "two_arm_lift_tray")
@@ -128,22 +130,31 @@ def test_observations_that_the_default_agent_leaves_out_are_named():
     assert agents.not_vectors(shapes) == ["obs/image (T, 8, 8, 3)", "obs/stack (T, 1, 3)"]
 
 
-def test_a_demo_with_non_finite_values_is_refused_with_its_name(dataset):
+def read_without_demo_1(dataset, caplog):
+    """Read demos of which `demo_1` is faulty, and return the warning; a file without good demos is refused."""
+    demos, message = left_out(lambda: data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"]), caplog)
+    with h5py.File(dataset) as file:
+        assert len(demos) == len(file["data/demo_0/actions"])
+    assert "demo_1 is left out" in message
+    return message
+
+
+def test_a_demo_with_non_finite_values_is_left_out_with_its_name(dataset, caplog):
     with h5py.File(dataset, "r+") as file:
         file["data/demo_1/obs/eef_pos"][7, 2] = np.nan
-    with pytest.raises(SourceDataError, match=r"demo_1: 'eef_pos': must be finite \(step 7 is not\); remove the demo"):
-        data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
-    data.read_demos(dataset, ["demo_0", "demo_2"], ["eef_pos"])
+    assert "'eef_pos': must be finite (step 7 is not)" in read_without_demo_1(dataset, caplog)
+    with pytest.raises(SourceDataError, match=r"demo_1: 'eef_pos': must be finite \(step 7 is not\).*leave out"):
+        data.read_demos(dataset, ["demo_1"], ["eef_pos"])
 
 
-def test_a_demo_with_a_different_action_dimension_is_refused_with_its_name(dataset):
+def test_a_demo_with_a_different_action_dimension_is_left_out_with_its_name(dataset, caplog):
     with h5py.File(dataset, "r+") as file:
         demo = file["data/demo_1"]
         actions = demo["actions"][()]
         del demo["actions"]
         demo["actions"] = actions[:, :6]
-    with pytest.raises(SourceDataError, match=r"demo_1: 'actions': rows must have shape \(7,\) .* \(got \(6,\)\)"):
-        data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
+    message = read_without_demo_1(dataset, caplog)
+    assert re.search(r"'actions': rows must have shape \(7,\) .* \(got \(6,\)\)", message)
 
 
 def test_training_and_validation_demos_are_read_from_the_masks(dataset):
@@ -401,14 +412,13 @@ def test_a_changed_seed_is_named_before_the_schedule_of_another_number_of_epochs
         check_same_run({schedule: [2], "agent.train.seed": 1}, {schedule: [1], "agent.train.seed": 8}, tmp_path)
 
 
-def test_an_observation_of_texts_is_refused_with_its_demo(dataset):
+def test_a_demo_with_an_observation_of_texts_is_left_out(dataset, caplog):
     with h5py.File(dataset, "r+") as file:
         obs = file["data/demo_1/obs"]
         num_steps = len(obs["eef_pos"])
         del obs["eef_pos"]
         obs["eef_pos"] = np.array([b"a"] * num_steps)
-    with pytest.raises(SourceDataError, match=r"demo_1: dataset 'obs/eef_pos' must contain numbers"):
-        data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"])
+    assert "dataset 'obs/eef_pos' must contain numbers" in read_without_demo_1(dataset, caplog)
 
 
 def test_damage_that_is_met_while_a_demo_is_read_is_reported_with_the_file(dataset, monkeypatch):
@@ -418,3 +428,39 @@ def test_damage_that_is_met_while_a_demo_is_read_is_reported_with_the_file(datas
     monkeypatch.setattr(data, "read_demo", read_damaged)
     with pytest.raises(SourceDataError, match=r"the file is damaged or incomplete .*copy or create the file again"):
         data.read_demos(dataset, ["demo_0"], ["eef_pos"])
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "fault"),
+    [
+        (["demo_0", "demo_1"], ["demo_1", "demo_2"], "'demo_1' is in mask/train and in mask/valid"),
+        (["demo_0", "demo_0"], ["demo_1"], "mask/train names 'demo_0' twice"),
+        (["demo_0"], ["demo_2", "demo_2"], "mask/valid names 'demo_2' twice"),
+    ],
+)
+def test_masks_that_validation_refuses_are_refused_before_training(dataset, train, valid, fault):
+    with h5py.File(dataset, "r+") as file:
+        for name, demos in (("train", train), ("valid", valid)):
+            del file[f"mask/{name}"]
+            file[f"mask/{name}"] = np.array(demos, dtype="S")
+    with pytest.raises(SourceDataError, match=rf"{fault}.*split"):
+        data.read_facts(dataset)
+
+
+def test_actions_beyond_their_limits_are_not_trained_on(dataset, caplog):
+    with h5py.File(dataset, "r+") as file:
+        file["data/demo_1/actions"][4, 2] = 3.75
+
+    def read():
+        return data.read_demos(dataset, ["demo_0", "demo_1"], ["eef_pos"], has_limits=True)
+
+    _, message = left_out(read, caplog)
+    assert "demo_1 is left out: actions: must be within -1 and 1 (got 3.75 at step 4)" in message
+
+
+def test_training_uses_the_chosen_demos_of_the_masks(dataset):
+    every = data.read_facts(dataset).masks
+    chosen = data.read_facts(dataset, [f"-{every['train'][0]}"]).masks
+    assert chosen == {"train": every["train"][1:], "valid": every["valid"]}
+    with pytest.raises(SourceDataError, match="mask/valid contains no demo that is chosen"):
+        data.read_facts(dataset, ["train"])

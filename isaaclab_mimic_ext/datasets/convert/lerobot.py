@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.convert.images import ImageLayout
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
 from isaaclab_mimic_ext.files.demo import Demo, is_image
+from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts, stream_demos
 from isaaclab_mimic_ext.files.writing import created_folder, part_path, replacing
 from isaaclab_mimic_ext.progress import tracked
@@ -79,11 +80,18 @@ class _Columns:
 
 @renamed_arguments(path="input_file", output="output_dir")
 def export_lerobot(
-    input_file: str | Path, output_dir: str | Path, options: LeRobotOptions, overwrite: bool = False
+    input_file: str | Path,
+    output_dir: str | Path,
+    options: LeRobotOptions,
+    overwrite: bool = False,
+    demos: Chosen = None,
 ) -> LeRobotExport:
     """Convert a dataset, demo by demo, to a LeRobot dataset in the folder `output_dir`.
 
     The folder has the name `<output_dir>.part` until it is complete.
+
+    Args:
+        demos: demos to export: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Raises:
         DependencyMissing: `lerobot` cannot be imported.
@@ -92,8 +100,8 @@ def export_lerobot(
         OutputError: the folder exists or cannot be written.
     """
     dataset_class = _lerobot_dataset()
-    facts = read_facts(input_file)
-    first = next(stream_demos(input_file))
+    facts = read_facts(input_file, demos)
+    first = next(stream_demos(input_file, demos, is_quiet=True))
     columns = _columns(first, options)
     features = _features(first, columns, facts.is_xyzw, options.videos)
     fps, output_dir = _fps(facts, options.fps), Path(output_dir)
@@ -106,7 +114,7 @@ def export_lerobot(
             repo_id=repo_id, fps=fps, features=features, root=part, robot_type=robot, use_videos=options.videos
         )
         try:
-            for demo in tracked(stream_demos(input_file), "exporting", len(facts.demo_names)):
+            for demo in tracked(stream_demos(input_file, demos), "exporting", len(facts.demo_names)):
                 for frame in _frames(demo, columns):
                     dataset.add_frame(frame | {"task": instruction})
                 dataset.save_episode()

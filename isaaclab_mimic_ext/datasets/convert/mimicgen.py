@@ -4,7 +4,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from isaaclab_mimic_ext.datasets.convert.mimicgen_info import (
     grippers_by_eef,
     poses_by_eef,
 )
-from isaaclab_mimic_ext.demos.source import load_source_demos
+from isaaclab_mimic_ext.demos.source import RequiredData, source_demo
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.grippers import as_entry, change_grippers
 from isaaclab_mimic_ext.files.quaternions import ENTRY
-from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_demos
+from isaaclab_mimic_ext.files.selection import Chosen
+from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_converted
 
 GRIPPER_SIGNS = ("auto", "keep", "flip")
 SOURCE_STATES = "source_states"
@@ -74,40 +75,31 @@ class Imported:
 
 @renamed_arguments(path="input_file", output="output_file")
 def import_mimicgen(
-    input_file: str | Path, output_file: str | Path, options: ImportOptions, compress: bool = False, overwrite: bool = False
+    input_file: str | Path,
+    output_file: str | Path,
+    options: ImportOptions,
+    compress: bool = False,
+    overwrite: bool = False,
+    demos: Chosen = None,
 ) -> Imported:
-    """Convert a file demo by demo. `load_source_demos` checks the result before it gets its name.
+    """Convert a file demo by demo. Each demo is checked as generation checks it; one with faults is left out.
+
+    Args:
+        demos: demos to import: names of demos and masks, with `-` in front to exclude them; None: all.
 
     Raises:
         ConfigError: a name or the sign of gripper actions is wrong.
-        SourceDataError: the file is missing or damaged, is not in MimicGen's layout, or lacks required data.
+        SourceDataError: the file is missing or damaged, or none of its demos has all required data in MimicGen's layout.
         OutputError: the output exists or cannot be written.
     """
     _check_options(options)
-    facts = read_facts(input_file)
+    facts = read_facts(input_file, demos)
     flips = _flips_gripper(facts, options.gripper_sign)
-    names = _Names((), (), ())
-    action_dim = 0
-    columns: dict[str, tuple[int, ...]] = {}
-
-    def check(part: Path) -> None:
-        try:
-            load_source_demos(part, names.eefs, names.objects, names.signals, action_dim)
-        except SourceDataError as error:
-            fault = str(error).removeprefix(f"{part}: ")
-            raise SourceDataError(f"{input_file}: the converted file is not valid: {fault}") from error
-
-    with new_dataset(facts, output_file, compress, overwrite, check) as sink:
-        for demo in stream_demos(input_file):
-            check_info(demo)
-            if not sink.num_demos:
-                names = _names(demo, options)
-                action_dim = demo.leaves["actions"].shape[1]
-            grippers = grippers_by_eef(demo, names.eefs)
-            columns = columns_of_grippers(demo, grippers)
-            leaves = _leaves(demo, options, names.eefs, grippers)
-            # Opening and closing are exchanged in every copy of the commands.
-            sink.add_demo(demo.name, change_grippers(leaves, columns, np.negative) if flips else leaves, _attributes(demo))
+    with new_dataset(facts, output_file, compress, overwrite) as sink:
+        for demo, converted in stream_converted(facts, lambda demo: _convert(demo, options, flips)):
+            leaves, names, columns = converted
+            sink.add_demo(demo.name, leaves, _attributes(demo))
+        # All demos have the same datasets, and a file without a usable demo is an error.
         sink.describe(_file_attributes(facts), _data_attributes(facts, names, columns), facts.masks)
     return Imported(sink.num_demos, sink.num_steps, names.eefs, names.objects, names.signals, flips)
 
@@ -134,6 +126,26 @@ def _flips_gripper(facts: FileFacts, gripper_sign: str) -> bool:
 
 def _is_robosuite(facts: FileFacts) -> bool:
     return facts.env_args.get("type") == _ROBOSUITE
+
+
+def _convert(
+    demo: Demo, options: ImportOptions, flips: bool
+) -> tuple[dict[str, np.ndarray], "_Names", dict[str, tuple[int, ...]]]:
+    """Datasets of the converted demo, its names, and the columns of its grippers in the actions."""
+    check_info(demo)
+    names = _names(demo, options)
+    grippers = grippers_by_eef(demo, names.eefs)
+    columns = columns_of_grippers(demo, grippers)
+    leaves = _leaves(demo, options, names.eefs, grippers)
+    # Opening and closing are exchanged in every copy of the commands.
+    leaves = change_grippers(leaves, columns, np.negative) if flips else leaves
+    needed = RequiredData(names.eefs, names.objects, names.signals, leaves["actions"].shape[1])
+    try:
+        source_demo(replace(demo, leaves=leaves), needed)
+    except SourceDataError as error:
+        fault = str(error).removeprefix(f"{demo.place}: ")
+        raise SourceDataError(f"{demo.place}: the converted demo is not valid: {fault}", error.step) from error
+    return leaves, names, columns
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo, is_image
-from isaaclab_mimic_ext.files.stream import new_dataset, read_facts, stream_demos
+from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen
+from isaaclab_mimic_ext.files.stream import new_dataset, read_facts, stream_converted
 
 _OBSERVATIONS = ("obs", "next_obs")
 _INFO = "datagen_info/"
@@ -48,23 +49,30 @@ class Prepared:
 
 @renamed_arguments(path="input_file", output="output_file")
 def prepare_dataset(
-    input_file: str | Path, output_file: str | Path, options: PrepareOptions, compress: bool = False, overwrite: bool = False
+    input_file: str | Path,
+    output_file: str | Path,
+    options: PrepareOptions,
+    compress: bool = False,
+    overwrite: bool = False,
+    demos: Chosen = None,
 ) -> Prepared:
     """Copy a dataset, demo by demo, with `options` applied.
 
     `data.attrs["obs_keys"]` lists the observations in alphabetical order, as JSON.
 
+    Args:
+        demos: demos to copy: names of demos and masks, with `-` in front to exclude them; None: all.
+
     Raises:
-        ConfigError: the options contradict each other, or name an image that is not in the dataset.
-        SourceDataError: the file is missing or damaged, or lacks data that an option requires.
+        ConfigError: the options contradict each other, or name an image or demo that is not in the dataset.
+        SourceDataError: the file is missing or damaged, or all demos lack data that an option requires.
         OutputError: the output exists or cannot be written.
     """
     _check(options)
-    facts = read_facts(input_file)
+    facts = read_facts(input_file, demos)
     keys: tuple[str, ...] = ()
     with new_dataset(facts, output_file, compress, overwrite) as sink:
-        for demo in stream_demos(input_file):
-            leaves = prepare_demo(demo, options)
+        for demo, leaves in stream_converted(facts, lambda demo: prepare_demo(demo, options)):
             keys = keys or observation_keys(leaves)
             sink.add_demo(demo.name, leaves, demo.attributes)
         notes = {"obs_keys": json.dumps(keys), "prepared": json.dumps(asdict(options))}
@@ -144,7 +152,7 @@ def _sparse_reward(demo: Demo) -> np.ndarray:
     success = demo.success
     if success is None:
         if rewards is None:
-            demo.refuse("sparse_reward requires attribute 'success' or dataset 'rewards'; leave the demo out")
+            demo.refuse(f"sparse_reward requires attribute 'success' or dataset 'rewards'; {LEAVE_OUT}")
         # robosuite scales rewards (sparse or shaped) so that a solved task gives 1.
         success = bool(rewards.max() >= 1.0)
     sparse = np.zeros(demo.num_steps, np.float32)

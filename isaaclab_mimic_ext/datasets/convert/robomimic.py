@@ -18,7 +18,8 @@ from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.grippers import gripper_columns
 from isaaclab_mimic_ext.files.quaternions import ENTRY as QUATERNIONS
-from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_demos
+from isaaclab_mimic_ext.files.selection import Chosen
+from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_converted
 
 _INFO = "datagen_info"
 _INITIAL, _STATES = "initial_state", "states"
@@ -68,6 +69,7 @@ def export_robomimic(
     eef_name: str | None = None,
     compress: bool = False,
     overwrite: bool = False,
+    demos: Chosen = None,
 ) -> Exported:
     """Convert a dataset demo by demo. Names of demos and masks are kept, and all data that need no conversion.
 
@@ -75,20 +77,20 @@ def export_robomimic(
         next_obs: write `next_obs`, too. Its last row repeats the last row of `obs`: no later observation is recorded.
         eef_name: end effector whose poses are written to `datagen_info`, which can store one; None: the only one.
 
+        demos: demos to export: names of demos and masks, with `-` in front to exclude them; None: all.
+
     Raises:
         ConfigError: `eef_name` is not in the file, or is required because the file has several end effectors.
-        SourceDataError: the file is missing or damaged, or two observations would get the same name.
+        SourceDataError: the file is missing or damaged, or no demo can be exported.
         OutputError: the output exists or cannot be written.
     """
-    facts = read_facts(input_file)
+    facts = read_facts(input_file, demos)
     columns: dict[str, int] = {}
     left_out: set[str] = set()
     has_info, num_unknown = False, 0
     with new_dataset(facts, output_file, compress, overwrite) as sink:
-        for demo in stream_demos(input_file):
-            states, columns = _states(demo)
-            parts = (_kept(demo), _observations(demo, next_obs), states, _datagen_info(demo, eef_name, facts))
-            leaves = _with_ends(demo, {path: leaf for part in parts for path, leaf in part.leaves.items()})
+        for demo, converted in stream_converted(facts, lambda demo: _convert(demo, next_obs, eef_name, facts)):
+            leaves, parts, columns = converted
             sink.add_demo(demo.name, leaves, demo.attributes)
             left_out |= {_group_of(path) for path in demo.leaves.keys() - set().union(*(part.used for part in parts))}
             num_unknown += "rewards" not in leaves
@@ -97,6 +99,15 @@ def export_robomimic(
                 sink.set_group_attributes(f"{demo.name}/{_INFO}", _interface(demo, facts))
         sink.describe(facts.attributes, _data_attributes(facts, columns), facts.masks)
     return Exported(sink.num_demos, sink.num_steps, has_info, tuple(sorted(left_out)), num_unknown)
+
+
+def _convert(
+    demo: Demo, next_obs: bool, eef_name: str | None, facts: FileFacts
+) -> tuple[dict[str, np.ndarray], tuple[_Part, ...], dict[str, int]]:
+    """Datasets of the exported demo, its parts, and the columns of its states."""
+    states, columns = _states(demo)
+    parts = (_kept(demo), _observations(demo, next_obs), states, _datagen_info(demo, eef_name, facts))
+    return _with_ends(demo, {path: leaf for part in parts for path, leaf in part.leaves.items()}), parts, columns
 
 
 def _group_of(path: str) -> str:
