@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.checks import action_space, imitation, marks, motion, scene, usage
-from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding, DemoFindings
+from isaaclab_mimic_ext.checks import action_space, gripper, imitation, marks, motion, orientation, scene, usage
+from isaaclab_mimic_ext.checks.findings import NOTE, RECORDED, CheckReport, DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
+from isaaclab_mimic_ext.checks.recorded import is_recording, with_info
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
@@ -23,14 +25,16 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
 from isaaclab_mimic_ext.envs.events import PlacementSampler
 from isaaclab_mimic_ext.envs.factory import make_env, task_config
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.files.demo import Demo, open_demo
+from isaaclab_mimic_ext.files.demo import Demo, open_demo, read_demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.selection import Chosen, choose_demos, read_masks
 from isaaclab_mimic_ext.files.stream import read_env_args
+from isaaclab_mimic_ext.files.writing import annotated_path
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.texts import counted
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of examined demos, and of all demos."""
@@ -77,7 +81,7 @@ def examine(
     with open_hdf5(path) as file:
         names = choose_demos(str(path), demo_names(file), read_masks(file), demos)
         _check_file(of_file, file, env)
-        reader = _Reader(file, env, task, cfg)
+        reader = _Reader(file, env, task, cfg, is_recording(file, names))
         for index, name in enumerate(names):
             of_demo[name] = DemoFindings(name)
             view = reader.view(of_demo[name], name)
@@ -86,6 +90,12 @@ def examine(
                 views.append(view)
                 _check_demo(of_demo[name], view, task, cfg, placement)
             on_progress(index + 1, len(names))
+    if reader.is_recording:
+        number = counted(len(names), "demo is", "demos are")
+        annotated = annotated_path(Path(path))
+        command = command_line("annotate", input_file=Path(path), output_file=annotated)
+        found = f"{number} recorded, not annotated: poses and signals are computed from the recorded states"
+        of_file.add(NOTE, RECORDED, found, "annotated demos", f"annotate the file before generation: `{command}`")
     imitation.find_pausing(of_file, views)
     selected = _check_all(of_file, of_demo, views, task, cfg, placement, num_draws)
     every = [finding for findings in of_demo.values() for finding in _by_step(findings.items)]
@@ -109,7 +119,8 @@ def _check_file(findings: DemoFindings, file: h5py.File, env: MimicEnv) -> None:
 class _Reader:
     """Reads demos and adds the faults that prevent reading to the findings."""
 
-    def __init__(self, file: h5py.File, env: MimicEnv, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg):
+    def __init__(self, file: h5py.File, env: MimicEnv, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg, is_recording: bool):
+        self.is_recording = is_recording
         self._file, self._env, self._task, self._cfg = file, env, task, cfg
         self._use_skillgen = cfg.datagen_config.use_skillgen
         term_signals = [config.subtask_term_signal for configs in cfg.subtask_configs.values() for config in configs[:-1]]
@@ -127,8 +138,11 @@ class _Reader:
         """Read a demo and add faults of its marks to the findings; None if it cannot be read."""
         expected = "a complete, annotated demo"
         try:
-            recorded = open_demo(self._file, name)
-            demo = source_demo(recorded, self._required)
+            recorded = complete = open_demo(self._file, name)
+            if self.is_recording:
+                in_order = read_demo(self._file, name, as_xyzw=True, verify=False)
+                complete = with_info(in_order, self._task, self._cfg, self._use_skillgen)
+            demo = source_demo(complete, self._required)
         except SourceDataError as error:
             found, _, remedy = str(error).removeprefix(f"{self._file.filename}: {name}: ").partition("; ")
             remedy = remedy or "copy or record the demo again"
@@ -139,21 +153,23 @@ class _Reader:
             findings.add(ERROR, "unreadable", found, expected, "copy or record the file again")
             return None
         env = self._env
-        gripper = by_name(env.eef_names, env.actions_to_gripper_actions(torch.from_numpy(demo.actions)))
+        commands = by_name(env.eef_names, env.actions_to_gripper_actions(torch.from_numpy(demo.actions)))
         gripper_dims = dict(zip(env.eef_names, env.gripper_dims, strict=True))
         eefs = {
             eef_name: EefView(
                 eef_name,
                 demo.eef_pose[eef_name].astype(np.float64),
                 demo.target_eef_pose[eef_name].astype(np.float64),
-                gripper[eef_name][:, : gripper_dims[eef_name]].numpy().astype(np.float64),
+                commands[eef_name][:, : gripper_dims[eef_name]].numpy().astype(np.float64),
                 configs,
                 marks.find_spans(findings, demo, eef_name, configs, self._use_skillgen),
                 self._env.step_dt,
             )
             for eef_name, configs in self._cfg.subtask_configs.items()
         }
-        return DemoView(demo, eefs, self._joint_position(recorded), self._env.step_dt)
+        view = DemoView(demo, eefs, self._joint_position(recorded), self._env.step_dt)
+        orientation.check_upright(findings, view, recorded)
+        return view
 
     def _joint_position(self, demo: Demo) -> dict[str, NDArray[np.float32]] | None:
         """Joint positions of each arm before each step, (T, J) [rad, fingers m]; None if the file does not contain them."""
@@ -186,6 +202,7 @@ def _check_demo(
         motion.check_jumps(findings, eef)
         pose_action = view.demo.actions[:, index * num_entries : (index + 1) * num_entries - eef.gripper_action.shape[1]]
         motion.check_saturation(findings, eef, pose_action)
+    gripper.check_gripper_commands(findings, view, task)
     motion.check_idle(findings, view)
     referenced = _referenced(cfg)
     low, high = (bound.numpy().astype(np.float64) for bound in (placement.low, placement.high))

@@ -5,13 +5,23 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
+from pathlib import Path
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.texts import counted
 
 NOTE = "note"
+RECORDED = "recorded"
+"""Check that notes demos that are not annotated."""
 LEVELS = (ERROR, WARNING, NOTE)
 """Error: generation fails or refuses the file. Warning: generation becomes worse. Note: information."""
+
+
+def conversion_command(file: str, **fields: str) -> str:
+    """Command that converts a file, for a remedy: `mimic prepare` with these fields."""
+    path, (field, value) = Path(file), next(iter(fields.items()))
+    return command_line("prepare", input_file=path, output_file=path.with_stem(f"{path.stem}_{value}"), **{field: value})
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,11 @@ class CheckReport:
         """Summary in one line: number of findings of each level, and whether the file is ready for generation."""
         counts = ", ".join(counted(self.count(level), level) for level in LEVELS)
         faulty = {finding.demo for finding in self.findings if finding.level == ERROR and finding.demo is not None}
+        purpose = "annotate" if any(finding.check == RECORDED for finding in self.findings) else "generate"
         if self.is_healthy:
-            return f"{counts}: ready to generate"
+            return f"{counts}: ready to {purpose}"
         where = f"in {len(faulty)} of {counted(len(self.demos), 'demo')}" if faulty else "in the file as a whole"
-        return f"{counts}: not ready to generate, errors {where}"
+        return f"{counts}: not ready to {purpose}, errors {where}"
 
     def _lines(self) -> Iterator[str]:
         num_unreadable = sum(num_steps == 0 for num_steps in self.demos.values())

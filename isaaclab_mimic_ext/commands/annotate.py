@@ -3,12 +3,14 @@
 import logging
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+from isaaclab_mimic_ext.checks.explain import explain
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.datasets.annotate import Annotation, DemoMarks, write_marks
-from isaaclab_mimic_ext.datasets.annotate_file import annotate_file
+from isaaclab_mimic_ext.datasets.annotate_file import annotate_file, no_reasons
 from isaaclab_mimic_ext.datasets.marking import KEYS_MISSING, MARKING_KEYS, Marker, MarkingKeys
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
@@ -16,6 +18,7 @@ from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output
+from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     num_demos = len(read_facts(cfg.input_file, cfg.demos).demo_names)
     reads_keys = not cfg.auto and cfg.marks_file is None
     env = make_scene(cfg, 1 if reads_keys else num_demos)
+    task: Task | None = getattr(env, "task", None)  # None: a task of Isaac Lab's registry.
     try:
         marks = _mark(cfg, env) if reads_keys else None
         annotations = annotate_file(
@@ -46,6 +50,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
             recorder=cfg.recorder,
             overwrite=cfg.overwrite,
             demos=cfg.demos,
+            explain=partial(explain, cfg.task.preset or cfg.task.name, task) if task is not None else no_reasons,
         )
     finally:
         env.close()
@@ -67,7 +72,7 @@ def _mark(cfg: AnnotateDemosCfg, env: MimicEnv) -> dict[str, DemoMarks]:
             pauses_at_marks=cfg.pause_subtask,
             step_hz=cfg.step_hz,
         )
-        for name, of_demo in marker.mark(read_demos(cfg.input_file)):
+        for name, of_demo in marker.mark(read_demos(cfg.input_file, read_facts(cfg.input_file, cfg.demos).demo_names)):
             marks[name] = of_demo
             write_marks(path, marks)
     if marks:

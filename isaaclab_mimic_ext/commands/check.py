@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 
 from isaaclab_mimic_ext.checks.examine import examine
-from isaaclab_mimic_ext.checks.findings import CheckReport
+from isaaclab_mimic_ext.checks.findings import RECORDED, CheckReport
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.errors import InvalidDataset
-from isaaclab_mimic_ext.files.writing import check_output
+from isaaclab_mimic_ext.files.writing import annotated_path, check_output
 from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
@@ -36,5 +36,9 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
         # The text ends with the summary; the JSON object does not contain it.
         fault = report.summary() if cfg.json else "not ready to generate"
         raise InvalidDataset(f"{cfg.input_file}: {fault}; the report contains remedies")
-    log.info("Next, generate demos: %s", next_command("generate", input_file=Path(cfg.input_file)))
+    path = Path(cfg.input_file)
+    if any(finding.check == RECORDED for finding in report.findings):
+        log.info("Next, annotate the demos: %s", next_command("annotate", input_file=path, output_file=annotated_path(path)))
+    else:
+        log.info("Next, generate demos: %s", next_command("generate", input_file=path))
     return report

@@ -225,7 +225,9 @@ def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
     Raises:
         UsageError: an option or the file is not valid; no file is written.
     """
-    options = PrepareOptions(cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim)
+    options = PrepareOptions(
+        cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim, cfg.gripper, cfg.quaternions
+    )
     done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite, cfg.demos)
     lines = [
         f"Prepared {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}",

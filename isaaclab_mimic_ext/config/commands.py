@@ -614,7 +614,7 @@ class ExportDatasetCfg:
 
 @dataclass
 class PrepareDatasetCfg:
-    """Prepare a dataset for the training of large models: add returns-to-go or sparse rewards, drop or crop images."""
+    """Copy a dataset with changes: chosen demos, another gripper convention, returns-to-go, sparse rewards, fewer images."""
 
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
     """Dataset to read."""
@@ -636,6 +636,11 @@ class PrepareDatasetCfg:
     """Name of the image observation to keep; all other images are dropped."""
     crop_dim: int | None = None
     """Crop `img_key` to a square of this width and height around the center [pixels]."""
+    gripper: str = bounded("keep", choices=("keep", "flip", "zero_one", "one_zero", "zero_closes"))
+    """Convention of the gripper commands in the file, which are converted to Isaac Lab's (negative closes): `flip` (positive
+    closes), `zero_one` (0 closes), `one_zero` (0 opens), `zero_closes` (0 and negative close), or `keep`."""
+    quaternions: str = bounded("keep", choices=("keep", "xyzw", "wxyz"))
+    """Order in which the file contains its quaternions, if its `format_version` is wrong; `keep` leaves it as it is."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True

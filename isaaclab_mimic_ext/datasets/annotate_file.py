@@ -1,7 +1,7 @@
 """Annotate a file of recorded demos: replay them and write their subtask signals."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,14 @@ from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
+Explain = Callable[[str | Path, Sequence[str]], Mapping[str, str]]
 _ANNOTATED_FROM = "annotated_from"
 """Attribute of an annotated file: the name of the recording."""
+
+
+def no_reasons(path: str | Path, names: Sequence[str]) -> Mapping[str, str]:
+    """Return no reasons for the rejection of demos."""
+    return {}
 
 
 def annotate_file(
@@ -42,6 +48,7 @@ def annotate_file(
     recorder: FileCfg | None = None,
     overwrite: bool = False,
     demos: Chosen = None,
+    explain: Explain = no_reasons,
 ) -> list[Annotation]:
     """Replay recorded demos and write them with the poses, targets and subtask signals that `generate` reads.
 
@@ -57,6 +64,7 @@ def annotate_file(
         recorder: file options; None: uncompressed, quaternions as xyzw.
         overwrite: replace an existing file.
         demos: demos to annotate: names of demos and masks, with `-` in front to exclude them; None: all.
+        explain: called with the file and the names of rejected demos; returns a reason for each, as far as it is known.
 
     Returns:
         One annotation per demo that can be replayed; `rejection` states why a demo was left out.
@@ -77,8 +85,10 @@ def annotate_file(
         marks = read_marks(str(marks_file), [demo.name for demo in recorded], _signal_names(env, config))
     source = SignalSource(auto, start_signals, marks or {})
     annotations = _annotate_batches(env, recorded, config, source)
+    rejected = [annotation.demo.name for annotation in annotations if annotation.rejection is not None]
+    reasons = explain(input_file, rejected) if rejected else {}
     for annotation in annotations:
-        _log_annotation(annotation)
+        _log_annotation(annotation, reasons.get(annotation.demo.name))
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
     if not accepted:
         raise MimicError(
@@ -153,10 +163,11 @@ def _signal_names(env: MimicEnv, config: MimicEnvCfg | AnnotateDemosCfg) -> tupl
     return tuple(filter(None, named))
 
 
-def _log_annotation(annotation: Annotation) -> None:
-    name = annotation.demo.name
+def _log_annotation(annotation: Annotation, reason: str | None) -> None:
+    name = annotation.demo.place
     if annotation.rejection is not None:
-        log.warning("%s: rejected: %s", name, annotation.rejection)
+        because = "" if reason is None else f"; {reason}"
+        log.warning("%s: rejected: %s%s", name, annotation.rejection, because)
         return
     for eef_name, ends in annotation.ends.items():
         log.info("%s: %s: subtasks end at steps %s", name, eef_name, ", ".join(map(str, ends)))

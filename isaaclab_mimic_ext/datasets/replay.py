@@ -252,7 +252,7 @@ def _padded_actions(env: MimicEnv, demos: Sequence[Demo]) -> tuple[Tensor, Tenso
         found = demo.leaves["actions"].shape[1]
         if found != env.action_dim:
             raise SourceDataError(
-                f"{demo.name}: actions must have {env.action_dim} entries (got {found}); "
+                f"{demo.place}: actions must have {env.action_dim} entries (got {found}); "
                 "use the task that the file was recorded with"
             )
     rows = [torch.from_numpy(demo.leaves["actions"]).float().to(env.device) for demo in demos]
@@ -279,7 +279,7 @@ def _recorded_positions(env: MimicEnv, demos: Sequence[Demo]) -> Tensor | None:
             found, expected = demo.leaves[path].shape, (demo.num_steps, 7)
             if found != expected:
                 raise SourceDataError(
-                    f"{demo.name}: {path}: must have shape {expected} (got {found}); create the file again"
+                    f"{demo.place}: {path}: must have shape {expected} (got {found}); create the file again"
                 )
     poses = [torch.stack([torch.from_numpy(demo.leaves[path][:, :3]) for path in paths], dim=1) for demo in demos]
     return pad_sequence(poses, batch_first=True).float().to(env.device)

@@ -107,7 +107,7 @@ class EmbeddedEnv(ABC):
 
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
         target_eef_pose = self._control.to_targets(actions, self.scene.eef_pose)
-        open_gripper = self._control.grippers(actions)[..., 0] > 0
+        open_gripper = self._control.grippers(actions)[..., 0] >= 0
         if env_ids is None:
             self._last_action.copy_(actions)
         else:

@@ -38,7 +38,7 @@ class RelativeActions:
 
     The action of an arm has 7 entries: (dx, dy, dz) / 0.05 m, a rotation vector / 0.25 rad, and the gripper. Translation and
     rotation are in the env frame, relative to the current pose of the end effector, each entry clipped to [-1, 1]. A
-    positive gripper entry opens, a negative one closes.
+    negative gripper entry closes, 0 and a positive one open, as in Isaac Lab.
     """
 
     def __init__(self, num_arms: int, device: torch.device):

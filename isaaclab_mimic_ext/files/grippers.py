@@ -2,7 +2,7 @@
 
 # T steps of one demo, A action entries, G gripper action entries
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,24 @@ _ENTRIES_PER_ARM = 7
 """Number of action entries of an arm with relative control: pose, then gripper."""
 
 Columns = Mapping[str, Sequence[int]]
+CONVENTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "keep": lambda commands: commands >= 0,
+    "flip": lambda commands: commands <= 0,
+    "zero_one": lambda commands: commands > 0.5 * commands.max(initial=0.0),
+    "one_zero": lambda commands: commands <= 0.5 * commands.max(initial=0.0),
+    "zero_closes": lambda commands: commands > 0,
+}
+"""Name of a convention of gripper commands -> function that returns whether commands (T,) open the gripper.
+
+Here and in Isaac Lab (`keep`), 0 and positive commands open. `zero_one` includes widths, from 0 (closed) to any value.
+"""
+
+
+def converter(convention: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that converts gripper commands (T, ...) of a convention to -1 (close) and 1 (open)."""
+    if convention == "flip":  # The size of a command is kept.
+        return lambda commands: 0.0 - commands
+    return lambda commands: np.where(CONVENTIONS[convention](commands), 1.0, -1.0)
 
 
 def gripper_columns(env_args: Mapping[str, Any], action_dim: int) -> dict[str, tuple[int, ...]]:

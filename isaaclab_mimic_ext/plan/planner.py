@@ -287,7 +287,7 @@ class TrialPlanner:
         index = (segments.cursor + 1 - segments.num_interpolation - segments.num_fixed).clamp(min=0)
         step = (segments.start + (index - segments.prepend).clamp(min=0)).clamp(max=self.pool.gripper_action.shape[2] - 1)
         following = self.pool.gripper_action[self._eef_ids, segments.demo.long(), step.long()]
-        changes = ((following > 0) != (self._reader.gripper > 0)).any(-1)
+        changes = ((following >= 0) != (self._reader.gripper >= 0)).any(-1)
         if self._transits is not None:  # In a transit, the gripper action does not change.
             changes &= segments.cursor + 1 >= segments.num_interpolation
         return changes & (self._steps_waited < self.table.num_settle[self._eef_ids, self.subtask])

@@ -74,7 +74,7 @@ def _bounds(low: Tensor, high: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 def gripper_changes(pool: SourcePool, starts: Tensor, ends: Tensor) -> Tensor:
     """Number of gripper changes within [starts, ends), all (E, D, S); 0 for subtasks that an end effector does not have."""
-    is_open = pool.gripper_action > 0
+    is_open = pool.gripper_action >= 0
     changes = (is_open[:, :, 1:] != is_open[:, :, :-1]).any(-1).cumsum(-1)
     num_changes = torch.cat((torch.zeros_like(changes[..., :1]), changes), dim=-1)
     return num_changes.gather(-1, ends - 1) - num_changes.gather(-1, starts.clamp(max=num_changes.shape[-1] - 1))

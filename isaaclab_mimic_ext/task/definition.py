@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, 
 
 _GRIP_MARGIN = 0.01
 """Largest distance between an object's box and the end effector that holds the object [m]."""
-_MAX_HOLDING_FINGER_POS = 0.038
+MAX_HOLDING_FINGER_POS = 0.038
 """Largest finger position while holding an object [m]; a gripper with a larger one is open."""
 
 
@@ -168,7 +168,7 @@ class Task(ABC):
         offset = (pose[..., :3, :3] * (scene.eef_pose[:, :, None, :3, 3] - pose[..., :3, 3])[..., None]).sum(-2) - center
         within = (offset.abs() <= half_size + _GRIP_MARGIN).all(-1)
         distance = (offset * offset).sum(-1).masked_fill(~within, torch.inf)
-        holds = within.any(-1) & (scene.finger_pos.amax(-1) < _MAX_HOLDING_FINGER_POS)
+        holds = within.any(-1) & (scene.finger_pos.amax(-1) < MAX_HOLDING_FINGER_POS)
         return distance.argmin(-1).masked_fill(~holds, -1)
 
     @abstractmethod

@@ -263,7 +263,7 @@ class Trial:
 
     def must_settle(self, arm: Arm) -> bool:
         assert arm.plan is not None
-        changes = ((arm.plan[arm.executed].gripper > 0) != (arm.last.gripper > 0)).any()
+        changes = ((arm.plan[arm.executed].gripper >= 0) != (arm.last.gripper >= 0)).any()
         return bool(changes) and arm.steps_still < self.problem.subtasks[arm.name][arm.index].num_settle
 
     def waits_for_former(self, arm: Arm, constraint: Sequential) -> bool:

@@ -290,7 +290,7 @@ def test_demos_with_the_same_findings_share_their_lines(tmp_path: Path, capsys: 
     path = Path(shutil.copyfile(CLEAN, tmp_path / "raw.hdf5"))
     with h5py.File(path, "r+") as file:
         for demo in file["data"].values():
-            del demo["obs/datagen_info"]
+            del demo["obs/datagen_info"], demo["states"]
             demo.attrs.pop("digest", None)
     with pytest.raises(InvalidDataset, match=r"raw.hdf5: not ready to generate; the report contains remedies$"):
         command("check", config(f"input_file={path}"))

@@ -6,15 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo, is_image
+from isaaclab_mimic_ext.files.grippers import CONVENTIONS, change_grippers, converter, gripper_columns
+from isaaclab_mimic_ext.files.grippers import ENTRY as GRIPPERS
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen
-from isaaclab_mimic_ext.files.stream import new_dataset, read_facts, stream_converted
+from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_converted
 
+QUATERNION_ORDERS = ("keep", "xyzw", "wxyz")
+FORMAT = "format_version"
 _OBSERVATIONS = ("obs", "next_obs")
 _INFO = "datagen_info/"
 
@@ -29,6 +34,8 @@ class PrepareOptions:
         sparse_reward: replace the rewards: 1 in the last step of a successful demo, 0 in all other steps.
         img_key: keep only this image observation; None: all.
         crop_dim: side of the centered square to which `img_key` is cropped [pixels]; None: no crop.
+        gripper: convention of the gripper commands, one of `CONVENTIONS`, which are converted to -1 (close) and 1 (open).
+        quaternions: order in which the file contains quaternions, `xyzw` or `wxyz`, if its `format_version` is wrong.
     """
 
     add_rtgs: bool = False
@@ -36,6 +43,8 @@ class PrepareOptions:
     sparse_reward: bool = False
     img_key: str | None = None
     crop_dim: int | None = None
+    gripper: str = "keep"
+    quaternions: str = "keep"
 
 
 @dataclass(frozen=True)
@@ -72,22 +81,27 @@ def prepare_dataset(
     facts = read_facts(input_file, demos)
     keys: tuple[str, ...] = ()
     with new_dataset(facts, output_file, compress, overwrite) as sink:
-        for demo, leaves in stream_converted(facts, lambda demo: prepare_demo(demo, options)):
+        for demo, leaves in stream_converted(facts, lambda demo: prepare_demo(demo, options, facts.env_args)):
             keys = keys or observation_keys(leaves)
             sink.add_demo(demo.name, leaves, demo.attributes)
         notes = {"obs_keys": json.dumps(keys), "prepared": json.dumps(asdict(options))}
-        sink.describe(facts.attributes, {**facts.data_attributes, **notes}, facts.masks)
+        sink.describe(_file_attributes(facts, options), {**facts.data_attributes, **notes}, facts.masks)
     return Prepared(sink.num_demos, sink.num_steps, keys)
 
 
-def prepare_demo(demo: Demo, options: PrepareOptions) -> dict[str, np.ndarray]:
+def prepare_demo(demo: Demo, options: PrepareOptions, env_args: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
     """Datasets of one demo with `options` applied, path -> (T, ...).
+
+    Args:
+        env_args: env_args of the file, which determine the entries of the actions that command grippers.
 
     Raises:
         ConfigError: `img_key` is not an image of the demo, or is smaller than `crop_dim`.
         SourceDataError: the demo lacks rewards or its success, which an option requires.
     """
     leaves = {path: leaf for path, leaf in demo.leaves.items() if not _is_dropped(path, leaf, options)}
+    if options.gripper != "keep":
+        leaves = change_grippers(leaves, _gripper_columns(demo, env_args or {}), converter(options.gripper))
     if options.img_key is not None:
         _crop(demo, leaves, options)
     if options.sparse_reward:
@@ -111,7 +125,27 @@ def observation_keys(leaves: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if not name.startswith(_INFO)))
 
 
+def _gripper_columns(demo: Demo, env_args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    columns = gripper_columns(env_args, demo.leaves["actions"].shape[1])
+    if not columns:
+        raise ConfigError(
+            f"gripper: the entries of the actions of {demo.place} that command grippers are not known; add "
+            f"'{GRIPPERS}: {{<end effector>: [<column>]}}' to the env_args of the file"
+        )
+    return columns
+
+
+def _file_attributes(facts: FileFacts, options: PrepareOptions) -> dict[str, Any]:
+    """Attributes of the file, with the format that states the order of quaternions."""
+    attributes = {name: value for name, value in facts.attributes.items() if name != FORMAT}
+    is_xyzw = facts.is_xyzw if options.quaternions == "keep" else options.quaternions == "xyzw"
+    return attributes | ({FORMAT: 1} if is_xyzw else {})
+
+
 def _check(options: PrepareOptions) -> None:
+    for field, valid in (("gripper", CONVENTIONS), ("quaternions", QUATERNION_ORDERS)):
+        if (value := getattr(options, field)) not in valid:
+            raise ConfigError(f"{field}: '{value}' is not valid; {choices(value, valid)}")
     if options.low_dim_keys and options.img_key is not None:
         raise ConfigError(f"img_key: '{options.img_key}' is an image, but low_dim_keys=true drops all images; use only one")
     if options.crop_dim is not None and options.img_key is None:
