@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import ConfigError, InvalidDataset, choices
 from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.texts import counted
 
@@ -219,8 +220,8 @@ def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
     print_result(cfg.json, {"input_file": cfg.input_file, "output_dir": output}, done, lines)
 
 
-def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
-    """Prepare a dataset as configured and report the result.
+def prepare(cfg: config.PrepareDatasetCfg) -> list[Prepared]:
+    """Prepare datasets as configured and report the results.
 
     Raises:
         UsageError: an option or the file is not valid; no file is written.
@@ -228,14 +229,47 @@ def prepare(cfg: config.PrepareDatasetCfg) -> Prepared:
     options = PrepareOptions(
         cfg.add_rtgs, cfg.low_dim_keys, cfg.sparse_reward, cfg.img_key, cfg.crop_dim, cfg.gripper, cfg.quaternions
     )
-    done = prepare_dataset(cfg.input_file, cfg.output_file, options, cfg.compress, cfg.overwrite, cfg.demos)
-    lines = [
-        f"Prepared {_size(done.num_demos, done.num_steps)}; saved to {cfg.output_file}",
-        "Observations: " + ", ".join(done.obs_keys),
-    ]
-    print_result(cfg.json, _paths(cfg), done, lines)
+    outputs = _outputs(cfg)
+    done: list[Prepared] = []
+    for path, output in outputs.items():
+        done.append(prepare_dataset(path, output, options, cfg.compress, cfg.overwrite, cfg.demos))
+        if not cfg.json:
+            print(f"Prepared {_size(done[-1].num_demos, done[-1].num_steps)}; saved to {output}")
+    if len(done) == 1:
+        lines = ["Observations: " + ", ".join(done[0].obs_keys)]
+        [(path, output)] = outputs.items()
+        print_result(cfg.json, {"input_file": path, "output_file": str(output)}, done[0], lines)
+    elif cfg.json:
+        rows = zip(outputs.items(), done, strict=True)
+        print(
+            json.dumps([{"input_file": path, "output_file": str(to), **asdict(each)} for (path, to), each in rows], indent=2)
+        )
     return done
 
 
-def _paths(cfg: config.ImportDatasetCfg | config.ExportDatasetCfg | config.PrepareDatasetCfg) -> dict[str, str | None]:
+def _outputs(cfg: config.PrepareDatasetCfg) -> dict[str, Path]:
+    """Input -> output of `prepare`. All outputs are checked before the first one is written.
+
+    Raises:
+        ConfigError: not one of output_file and output_dir, output_file with several inputs, or two outputs of the same name.
+        OutputError: an output exists.
+    """
+    inputs = list(cfg.input_file)
+    if (cfg.output_file is None) == (cfg.output_dir is None):
+        raise ConfigError("output_file: set output_file=<file> for one input, or output_dir=<folder> for any number")
+    if cfg.output_file is not None and len(inputs) != 1:
+        raise ConfigError(f"output_file: is for one input (got {len(inputs)}); use output_dir=<folder>")
+    if cfg.output_dir is None:
+        return {inputs[0]: Path(str(cfg.output_file))}
+    outputs = {path: Path(cfg.output_dir) / Path(path).name for path in inputs}
+    names = [output.name for output in outputs.values()]
+    if doubled := sorted({name for name in names if names.count(name) > 1}) or len(outputs) < len(inputs):
+        name = doubled[0] if isinstance(doubled, list) else "a file"
+        raise ConfigError(f"output_dir: two inputs would be written to '{name}'; prepare them to different folders")
+    for output in outputs.values():
+        check_output(output, cfg.overwrite)
+    return outputs
+
+
+def _paths(cfg: config.ImportDatasetCfg | config.ExportDatasetCfg) -> dict[str, str | None]:
     return {"input_file": cfg.input_file, "output_file": cfg.output_file}

@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from isaaclab_mimic_ext.command_lines import in_quotes
-from isaaclab_mimic_ext.commands.text_values import QUOTES, text_value
+from isaaclab_mimic_ext.commands.text_values import QUOTES, split_items, text_value
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, MimicEnvCfg, foreign_flags
 from isaaclab_mimic_ext.config.deprecated import DEPRECATED_FIELDS, current_name, warn_deprecated
 from isaaclab_mimic_ext.config.flags import OPTIONS, SHORT, SWITCHES
@@ -29,6 +29,8 @@ _OF_ONE_PATH = ("inspect_dataset", "show_demo", "validate_dataset", "replay_demo
 """Commands that accept the path of their input without the name of its field: `mimic report run`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
+_ONE_OR_MORE = ("demos", "input_file")
+"""Lists of which a single item needs no brackets."""
 _ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
 """Words that select presets in Isaac Lab's own commands: `physics=newton_mjwarp renderer=ovrtx presets=rgb,depth`."""
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -81,14 +83,21 @@ def translate(argv: list[str], schema: type) -> list[str]:
             raise ConfigError(f"{key}: must be a name (got {value}); leave it out to keep its default")
         if given.setdefault(key, value) != value:
             raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
-        is_list = (key == "sim.presets" and "sim" in _names(schema)) or (key == "demos" and key in _names(schema))
-        if is_list and value != "null" and not value.startswith("["):
+        if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
             value = f"[{value}]"
+        if key in _ONE_OR_MORE and flags_of(schema).get(f"--{key}", ("", ""))[1] == "list":
+            value = _in_brackets(value, is_sweep)
         prefix = _group_prefix(prefix, key, value, schema)
         value = _with_letters_in_quotes(text_value(key, value, schema, is_sweep))
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
+
+
+def _in_brackets(value: str, is_sweep: bool) -> str:
+    """Write a single value of a list as a list; in a sweep, each of the values that commas separate."""
+    items = split_items(value) if is_sweep else [value]
+    return ",".join(item if item.startswith("[") or item == "null" else f"[{item}]" for item in items)
 
 
 def _path_override(word: str, schema: type) -> re.Match[str] | None:

@@ -616,12 +616,14 @@ class ExportDatasetCfg:
 class PrepareDatasetCfg:
     """Copy a dataset with changes: chosen demos, another gripper convention, returns-to-go, sparse rewards, fewer images."""
 
-    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
-    """Dataset to read."""
+    input_file: list[str] = bounded(MISSING, example="datasets/run/demo.hdf5")
+    """Dataset to read, or a list of datasets: `input_file=[a.hdf5,b.hdf5]`."""
     demos: list[str] | None = None
-    """Demos to copy: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
-    output_file: str = bounded(MISSING, example="datasets/prepared.hdf5")
-    """Output dataset."""
+    """Demos of each file to copy: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
+    output_file: str | None = None
+    """Output dataset, for one input."""
+    output_dir: str | None = None
+    """Folder of the output datasets, which have the names of the inputs."""
     overwrite: bool = False
     """Replace an existing output file."""
     add_rtgs: bool = False

@@ -157,7 +157,8 @@ class LeftOut:
         self._num_reported = len(self.faults)
 
     def _error(self) -> Exception:
-        number = f" (none of the {len(self.faults)} demos can be used)" if len(self.faults) > 1 else ""
+        several = len(self.faults) > 1
+        number = f" (none of the {counted(len(self.faults), 'demo')} can be used)" if several else ""
         if not isinstance(self._first, SourceDataError):
             name, fault = next(iter(self.faults.items()))
             return SourceDataError(f"{self.path}: {name}: {fault}{number}")

@@ -237,3 +237,29 @@ def test_suggested_flags_are_those_of_the_command() -> None:
     with pytest.raises(ConfigError) as caught:
         translate(["--output", "x"], SCRIPT_SCHEMAS["split_dataset"])
     assert "'--input'" not in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["demos=good"], ["demos=[good]"], ["--demos", "good"], ["--demos=good"]])
+def test_a_single_demo_or_mask_needs_no_brackets(words):
+    assert parsed(words, "inspect_dataset") == {"demos": ["good"]}
+
+
+@pytest.mark.parametrize("words", [["demos=-demo_1"], ["--demos", "-demo_1"]])
+def test_a_demo_is_excluded_on_the_command_line(words):
+    assert parsed(words, "generate") == {"demos": ["-demo_1"]}
+
+
+def test_each_job_of_a_sweep_has_one_input():
+    assert parsed(["-m", "input_file=a.hdf5,b.hdf5"], "prepare_dataset") == {"input_file": [["a.hdf5"], ["b.hdf5"]]}
+
+
+def parsed(words, script):
+    """Fields and values of a command line, as Hydra reads them; of a sweep, all values of a field."""
+    overrides = [word for word in translate(words, SCRIPT_SCHEMAS[script]) if not word.startswith("-")]
+    found = {}
+    for override in OverridesParser.create().parse_overrides(overrides):
+        value = override.value()
+        found[override.key_or_group] = [str(each) for each in value] if isinstance(value, list) else value
+        if override.is_sweep_override():
+            found[override.key_or_group] = list(override.sweep_iterator(transformer=lambda each: each))
+    return found

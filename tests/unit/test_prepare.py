@@ -7,9 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.config import PrepareDatasetCfg
 from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset, returns_to_go
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from tests.interchange_files import CAMERAS, make_image_dataset, make_mimicgen_file
+from tests.jobs import command
 from tests.kinematic_sources import read_tree
 from tests.left_out import left_out
 
@@ -144,3 +146,28 @@ def test_returns_to_go_follow_new_rewards(dataset, output, tmp_path):
     prepare_dataset(tmp_path / "returns.hdf5", output, PrepareOptions(sparse_reward=True))
     with h5py.File(output) as file:
         assert np.array_equal(file["data/demo_0/returns_to_go"], np.ones(len(file["data/demo_0/actions"])))
+
+
+def test_many_files_are_prepared_to_a_folder(tmp_path, capsys):
+    inputs = [make_image_dataset(tmp_path / f"{name}.hdf5") for name in "ab"]
+    cfg = PrepareDatasetCfg(input_file=[str(path) for path in inputs], output_dir=str(tmp_path / "out"), low_dim_keys=True)
+    command("prepare", cfg)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.hdf5", "b.hdf5"}
+    assert capsys.readouterr().out.count("Prepared 3 demos") == 2
+    with pytest.raises(OutputError, match=r"a\.hdf5 already exists"):
+        command("prepare", cfg)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "output_file: set output_file=<file> for one input, or output_dir=<folder>"),
+        ({"output_file": "x.hdf5", "output_dir": "x"}, "output_file: set output_file=<file>"),
+        ({"output_file": "x.hdf5"}, r"output_file: is for one input \(got 2\)"),
+        ({"output_dir": "x"}, "output_dir: two inputs would be written to 'a.hdf5'"),
+    ],
+)
+def test_outputs_of_many_files_must_be_clear(tmp_path, fields, message):
+    cfg = PrepareDatasetCfg(input_file=[str(tmp_path / "a.hdf5"), str(tmp_path / "b" / "a.hdf5")], **fields)
+    with pytest.raises(ConfigError, match=message):
+        command("prepare", cfg)

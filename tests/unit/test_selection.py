@@ -8,8 +8,6 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.commands.overrides import translate
-from isaaclab_mimic_ext.config import GenerateCfg, InspectDatasetCfg
 from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset
 from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
@@ -65,16 +63,6 @@ def test_demos_are_chosen_by_name_and_by_mask(chosen: list[str] | str | None, na
 def test_wrong_choices_are_refused(dataset: Path, chosen: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=f"demos: {message}"):
         read_facts(dataset, chosen)
-
-
-@pytest.mark.parametrize("words", [["demos=good"], ["demos=[good]"], ["--demos", "good"], ["--demos=good"]])
-def test_a_single_name_needs_no_brackets(words: list[str]) -> None:
-    assert translate(words, InspectDatasetCfg)[-1].replace('"', "").replace("'", "") == "demos=[good]"
-
-
-@pytest.mark.parametrize("words", [["demos=-demo_1"], ["--demos", "-demo_1"]])
-def test_a_demo_is_excluded_on_the_command_line(words: list[str]) -> None:
-    assert translate(words, GenerateCfg)[-1].replace('"', "").replace("'", "") == "demos=[-demo_1]"
 
 
 def test_every_reader_takes_chosen_demos(dataset: Path, tmp_path: Path) -> None:
