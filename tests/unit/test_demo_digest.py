@@ -1,5 +1,6 @@
 """A demo contains the digest of its data, and readers compare the data with it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,14 +113,18 @@ def test_long_texts_have_a_fixed_length(tmp_path: Path) -> None:
             assert not file["data"].attrs.get_id(name).get_type().is_variable_str()
 
 
-def test_change_is_accepted_with_the_command_in_the_message(tmp_path: Path) -> None:
+def test_change_is_accepted_with_the_command_in_the_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "demo.hdf5")
     with h5py.File(path, "r+") as file:
         written = file["data/demo_1"].attrs["digest"]
         file["data/demo_1/actions"][0, 0] = 0.5
         file["data/demo_2/obs/added"] = np.zeros((10, 1), np.float32)
-    with pytest.raises(SourceDataError, match=r"accept the change with: mimic validate \S*demo.hdf5 renew_digests=true"):
-        read_demos(path)
+    command = r"accept the change with: mimic validate \S*demo.hdf5 renew_digests=true"
+    assert [demo.name for demo in read_demos(path)] == ["demo_0"]
+    for name in ("demo_1", "demo_2"):
+        assert re.search(rf"{name} is left out: .*{command}", caplog.text)
+    with pytest.raises(SourceDataError, match=command):
+        read_demos(path, ["demo_1", "demo_2"])
     report = validate_dataset(path, time_limit=None, renew_digests=True)
     assert report.renewed == ("demo_1", "demo_2")
     assert "renewed the digest of 2 changed demos: demo_1, demo_2" in report.as_text()
