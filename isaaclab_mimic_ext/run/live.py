@@ -3,23 +3,23 @@
 # N = 1 env, E end effectors
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.demos.ends import NUM_STEPS_AT_ENDS, DemoEnd
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
-from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.lanes import Lanes
-from isaaclab_mimic_ext.run.leash import LeashedTarget
 from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.live_attempt import COMMAND_DIM, SOLO, LiveAttempt, rest_command
 from isaaclab_mimic_ext.run.live_state import Attempt, LiveMonitor, LiveState
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
-from isaaclab_mimic_ext.run.teleoperation import advance_demos, end_attempts, find_nonfinite
+from isaaclab_mimic_ext.run.teleoperation import end_attempts, find_nonfinite
 from isaaclab_mimic_ext.task.reasons import DIVERGED, SUCCEEDED
 
 MAX_STEPS = 3000
@@ -28,10 +28,6 @@ DISCARDED, TOO_LONG, NOT_FINITE = 0, 1, 2
 """Codes of the reasons of failed attempts of a person."""
 LIVE_REASONS = ("the person discarded the attempt", f"the demo was not complete after {MAX_STEPS} steps", DIVERGED)
 """Names of the reasons of failed attempts of a person, by code."""
-_COMMAND_DIM = 7
-_OPEN = 1.0
-_SOLO = np.array([0])
-"""Index of the only lane."""
 
 
 @runtime_checkable
@@ -52,11 +48,64 @@ class LiveDevice(Protocol):
         """Reset the device for a new attempt: no key is pressed, the grippers are open."""
 
 
+class Choice(Enum):
+    """Choice of a person between two steps of an attempt."""
+
+    STEP = auto()
+    """Make the next step with `LiveDevice.command`."""
+    WAIT = auto()
+    """Make no step: time stands still."""
+    GO_TO = auto()
+    """Take steps back, or make them again."""
+    DISCARD = auto()
+    """End the attempt without a demo."""
+    KEEP = auto()
+    """End the attempt with a demo; only if the demo is complete."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Request of a person; `step` is the number of steps of the attempt after `GO_TO`."""
+
+    choice: Choice
+    step: int = 0
+
+
+@runtime_checkable
+class SteeringDevice(LiveDevice, Protocol):
+    """Device that decides between two steps how the attempt continues. `wants_reset` is not called."""
+
+    def next_request(self, state: LiveState) -> Request:
+        """Return the request of the person. Without one, wait for a fraction of a second and return `WAIT`.
+
+        Args:
+            state: state after the last step. If its demo is complete, `STEP` is not a valid choice.
+        """
+
+    def attributes(self) -> Mapping[str, int | str]:
+        """Attributes of the demo of the current attempt."""
+
+
+class _StepByStep:
+    """Requests of a device that only commands: a step after the other, and a complete demo is kept."""
+
+    def __init__(self, device: LiveDevice):
+        self._device = device
+
+    def next_request(self, state: LiveState) -> Request:
+        if state.is_complete:
+            return Request(Choice.KEEP)
+        return Request(Choice.DISCARD if self._device.wants_reset() else Choice.STEP)
+
+    def attributes(self) -> Mapping[str, int | str]:
+        return {}
+
+
 class LiveRecording:
     """Records attempts of a person until the ledger ends the recording.
 
-    An attempt begins with 2 steps in which the hand rests. It succeeds and ends as soon as its demo is complete (`DemoEnd`).
-    When an attempt has ended, its demo is durable before the next attempt begins.
+    An attempt begins with 2 steps in which the hand rests. Its demo is complete when the task is solved and the hands rest (`DemoEnd`). The attempt then ends,
+    or a `SteeringDevice` decides. When an attempt has ended, its demo is durable before the next attempt begins.
 
     Args:
         env: environment with one scene (N = 1).
@@ -90,66 +139,59 @@ class LiveRecording:
                 f"teleop_device: a live device requires grippers with one action entry (got {found}); use 'scripted'"
             )
         self._env, self._device, self._recorder, self._ledger = env, device, recorder, ledger
-        self._attributes, self._num_success_steps = attributes, num_success_steps
-        self._monitor, self._should_stop = monitor, should_stop
+        self._attributes, self._monitor, self._should_stop = attributes, monitor, should_stop
+        self._steering = device if isinstance(device, SteeringDevice) else _StepByStep(device)
         self._lanes = Lanes(1, env.device)
+        self._attempt = LiveAttempt(env, self._lanes, recorder, num_success_steps)
         self._period = env.step_dt if step_hz is None else 1.0 / step_hz
 
     def run(self, seed: int) -> None:
         """Record attempts; `seed` is the seed of the scenes."""
         while not self._ledger.is_over:
-            env_ids = self._lanes.begin(self._ledger.start(1))
-            self._env.reset(env_ids, Draws(seed, self._lanes.trial))
-            self._recorder.begin(env_ids)
+            env_ids = self._attempt.begin(seed, self._ledger.start(1))
             self._device.reset()
-            self._monitor.begin(self._attempt())
+            self._monitor.begin(self._progress())
             reason = self._run_attempt()
             if reason is None:
                 return
             if reason == SUCCEEDED and bool((find_nonfinite(self._lanes, env_ids, self._recorder) >= 0).any()):
                 reason = NOT_FINITE
-            num_steps = int(self._lanes.step)
-            end_attempts(self._lanes, _SOLO, np.array([reason]), self._recorder, self._ledger, self._attributes)
+            num_steps = self._attempt.num_steps
+            attributes = {**self._attributes, **self._steering.attributes()}
+            end_attempts(self._lanes, SOLO, np.array([reason]), self._recorder, self._ledger, attributes)
             self._recorder.writer.wait_until_durable()
-            self._monitor.end(self._attempt(), num_steps, LIVE_REASONS[reason] if reason != SUCCEEDED else "")
+            self._monitor.end(self._progress(), num_steps, LIVE_REASONS[reason] if reason != SUCCEEDED else "")
 
-    def _attempt(self) -> Attempt:
+    def _progress(self) -> Attempt:
         ledger = self._ledger
         return Attempt(int(self._lanes.trial), ledger.num_successes, ledger.config.generation_num_trials, self._env.step_dt)
 
     def _run_attempt(self) -> int | None:
         """Step until the attempt ends, at most at `step_hz`. Return its reason (`SUCCEEDED`: a demo); None if stopped."""
-        env = self._env
-        target, end = LeashedTarget(env.eef_pose), DemoEnd(env.eef_pose, env.step_dt)
+        attempt, state = self._attempt, self._attempt.state()
         next_step_at = time.monotonic()
-        for step in range(MAX_STEPS):
-            # The check of source demos requires that the hand rests in the first steps.
-            command = self._rest() if step < NUM_STEPS_AT_ENDS else self._command()
-            pose = target.move(command[..., :6], env.eef_pose)
-            advance_demos(env, self._lanes, self._recorder, env.target_eef_pose_to_action(pose, command[..., 6:]))
-            end.watch(env.eef_pose)
-            is_complete = bool(end.is_complete(self._lanes.num_success_steps, self._num_success_steps))  # sync: as all below
-            self._monitor.step(self._state(is_complete))
-            if is_complete:
-                return SUCCEEDED
+        while state.step < MAX_STEPS or state.is_complete:
+            request = self._steering.next_request(state)
+            if request.choice in _ENDS:
+                return _ENDS[request.choice]
+            if request.choice is Choice.GO_TO:
+                attempt.go_to(request.step)
+            elif request.choice is Choice.STEP and not state.is_complete:
+                attempt.step(rest_command(self._env) if attempt.must_rest else self._command())
+            elif self._should_stop():
+                return None
+            else:
+                continue
+            state = attempt.state()
+            self._monitor.step(state)
+            if state.is_complete:
+                continue
             if self._should_stop():
                 return None
-            if self._device.wants_reset():
-                return DISCARDED
             now = time.monotonic()
             next_step_at = max(next_step_at + self._period, now)  # Do not catch up after slow steps.
             time.sleep(next_step_at - now)
         return TOO_LONG
-
-    def _state(self, is_complete: bool) -> LiveState:
-        signals = {name: bool(value) for name, value in self._env.get_subtask_term_signals().items()}
-        return LiveState(int(self._lanes.step), signals, int(self._lanes.num_success_steps), is_complete)
-
-    def _rest(self) -> Tensor:
-        """Command (1, E, 7) of a resting hand with an open gripper."""
-        command = torch.zeros(1, len(self._env.eef_names), _COMMAND_DIM, device=self._env.device)
-        command[..., 6] = _OPEN
-        return command
 
     def _command(self) -> Tensor:
         """Command (1, E, 7) of the person.
@@ -158,7 +200,7 @@ class LiveRecording:
             ConfigError: the command does not have the shape that the scene requires, or is not finite.
         """
         command, num_eefs = self._device.command().to(self._env.device, torch.float32), len(self._env.eef_names)
-        shapes = [(num_eefs, _COMMAND_DIM)] + [(_COMMAND_DIM,)] * (num_eefs == 1)
+        shapes = [(num_eefs, COMMAND_DIM)] + [(COMMAND_DIM,)] * (num_eefs == 1)
         if tuple(command.shape) not in shapes:
             raise ConfigError(
                 f"teleop_device: command() must return {' or '.join(map(str, shapes))}, one row for each of "
@@ -166,4 +208,8 @@ class LiveRecording:
             )
         if not bool(torch.isfinite(command).all()):
             raise ConfigError("teleop_device: command() must return finite values (got NaN or infinity)")
-        return command.reshape(1, num_eefs, _COMMAND_DIM)
+        return command.reshape(1, num_eefs, COMMAND_DIM)
+
+
+_ENDS = {Choice.KEEP: SUCCEEDED, Choice.DISCARD: DISCARDED}
+"""Choices that end an attempt, with the codes of its reason."""

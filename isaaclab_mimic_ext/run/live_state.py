@@ -34,12 +34,18 @@ class LiveState:
         signals: name -> value of each term signal of the task; empty if the task defines none.
         num_solved_steps: number of latest steps in a row in which the task was solved.
         is_complete: whether the demo ends with this step.
+        num_made_steps: number of steps up to which the attempt can go; larger than `step` after steps were taken back.
+        grippers: command of each gripper in the last step (1 open, -1 closed).
+        is_at_rest: whether nothing moved in the last step; true before the first step.
     """
 
     step: int
     signals: Mapping[str, bool]
     num_solved_steps: int
     is_complete: bool
+    num_made_steps: int = 0
+    grippers: tuple[float, ...] = ()
+    is_at_rest: bool = False
 
 
 class LiveMonitor(Protocol):
