@@ -17,17 +17,13 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
-from isaaclab_mimic_ext.envs.mujoco import SceneLayout
-from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
-from isaaclab_mimic_ext.envs.panda.kinematics import JOINT_LIMITS, NUM_ARM_JOINTS, joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.mujoco_model import import_mujoco
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.views import View
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
-from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import Task
 
 _REMEDY = "install libegl1 and its driver, or libosmesa6 (Debian: apt-get install libosmesa6), and unset MUJOCO_GL"
-
-_MAX_IK_STEPS = 30
 
 _MAX_GEOMS = 1000
 
@@ -49,10 +45,9 @@ class Renderer:
         self._mujoco = import_mujoco()
         self.task = task
         self.camera = camera
-        self._model = build_model(task)
+        self._scene = PosedScene(task)
+        self._model, self._data = self._scene.model, self._scene.data
         self._check(width, height)
-        self._data = self._mujoco.MjData(self._model)
-        self._layout = SceneLayout.from_model(self._model, task)
         self._size = (height, width)
         self._context = make_gl_context(width, height)
         self._drawing = self._mujoco.MjrContext(self._model, self._mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -77,17 +72,7 @@ class Renderer:
 
     def frames(self, state: NestedTensors, cameras: Iterable[str | View]) -> list[np.ndarray]:
         """Pictures of one scene from several cameras, uint8 (H, W, 3) each; `state` as in `frame`."""
-        articulations, objects = state["articulation"], state["rigid_object"]
-        for index, arm in enumerate(self.task.arms):
-            joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
-            self._data.qpos[self._layout.joint_qpos[index].numpy()] = joint_pos
-        for index, name in enumerate(self.task.object_names):
-            root_pose = np.asarray(objects[name]["root_pose"], dtype=np.float64)
-            self._data.qpos[self._layout.root_qpos[index].numpy()] = root_pose
-        self._forward()
-        for index, arm in enumerate(self.task.arms):
-            if "eef_pose" in articulations[arm.name]:
-                self._solve_arm_joints(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
+        self._scene.set_state(state)
         return [self._draw(camera) for camera in cameras]
 
     def eef_position(self, arm_name: str) -> np.ndarray:
@@ -128,31 +113,6 @@ class Renderer:
         view.type, view.fixedcamid = kinds.mjCAMERA_FREE, -1
         view.lookat[:] = camera.center
         view.distance, view.azimuth, view.elevation = camera.distance, camera.azimuth, camera.elevation
-
-    def _forward(self) -> None:
-        self._mujoco.mj_kinematics(self._model, self._data)
-        self._mujoco.mj_comPos(self._model, self._data)
-        self._mujoco.mj_camlight(self._model, self._data)
-
-    def _solve_arm_joints(self, index: int, pose: Tensor) -> None:
-        """Move the joints of an arm by inverse kinematics until its end effector reaches `pose`.
-
-        `pose` is (7,), position [m] and quaternion xyzw. The kinematic engine records this pose, but no matching joints.
-        """
-        layout, data = self._layout, self._data
-        target = pose_from_pos_quat(pose[:3], pose[3:])[None]
-        adr = layout.joint_qpos[index, :NUM_ARM_JOINTS].numpy()
-        joints, site = layout.arm_joint[index].numpy(), int(layout.eef_site[index])
-        low, high = np.array(JOINT_LIMITS).T
-        for _ in range(_MAX_IK_STEPS):
-            point = torch.tensor(data.site_xpos[site])[None]
-            error = pose_error(target, pose_from_pos_rot(point, torch.tensor(data.site_xmat[site]).view(1, 3, 3)))
-            if float(error.norm()) < 1e-3:
-                return
-            anchor, axis = torch.tensor(data.xanchor[joints])[None], torch.tensor(data.xaxis[joints])[None]
-            step = joint_step(point_jacobian(point, anchor, axis), error, torch.zeros(1, NUM_ARM_JOINTS).double(), 0.05)
-            data.qpos[adr] = np.clip(data.qpos[adr] + step[0].numpy().clip(-0.5, 0.5), low, high)
-            self._forward()
 
     def close(self) -> None:
         """Release the OpenGL context. A second call has no effect."""

@@ -104,8 +104,9 @@ class _StepByStep:
 class LiveRecording:
     """Records attempts of a person until the ledger ends the recording.
 
-    An attempt begins with 2 steps in which the hand rests. Its demo is complete when the task is solved and the hands rest (`DemoEnd`). The attempt then ends,
-    or a `SteeringDevice` decides. When an attempt has ended, its demo is durable before the next attempt begins.
+    An attempt begins with 2 steps in which the hand rests. Its demo is complete when the task is solved and the hands rest
+    (`DemoEnd`). The attempt then ends, or a `SteeringDevice` decides. When an attempt has ended, its demo is durable before
+    the next attempt begins.
 
     Args:
         env: environment with one scene (N = 1).

@@ -1,0 +1,164 @@
+"""A task's scene in MuJoCo that follows the states of any engine, for pictures and for pages that draw it themselves."""
+
+# E arms, O objects, J = 9 joints of an arm, B bodies that move
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.mujoco import SceneLayout
+from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
+from isaaclab_mimic_ext.envs.panda.kinematics import JOINT_LIMITS, NUM_ARM_JOINTS, joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
+from isaaclab_mimic_ext.task.definition import Task
+
+_MAX_IK_STEPS = 30
+
+
+class PosedScene:
+    """Kinematics of one scene.
+
+    Attributes:
+        model, data: MuJoCo's model of the scene, and its data in the last state.
+
+    Raises:
+        SimulatorUnavailable: MuJoCo is not installed, or the task has no scene for MuJoCo.
+    """
+
+    def __init__(self, task: Task):
+        self._mujoco = import_mujoco()
+        self.task = task
+        self.model = build_model(task)
+        self.data = self._mujoco.MjData(self.model)
+        self._layout = SceneLayout.from_model(self.model, task)
+        self._forward()
+
+    def set_state(self, state: NestedTensors) -> None:
+        """Set a state in the layout of `get_state` without the leading axis."""
+        articulations, objects = state["articulation"], state["rigid_object"]
+        for index, arm in enumerate(self.task.arms):
+            joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
+            self.data.qpos[self._layout.joint_qpos[index].numpy()] = joint_pos
+        for index, name in enumerate(self.task.object_names):
+            root_pose = np.asarray(objects[name]["root_pose"], dtype=np.float64)
+            self.data.qpos[self._layout.root_qpos[index].numpy()] = root_pose
+        self._forward()
+        for index, arm in enumerate(self.task.arms):
+            if "eef_pose" in articulations[arm.name]:
+                self._solve_arm_joints(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
+
+    def body_poses(self) -> NDArray[np.float32]:
+        """Poses of all bodies but the world in the last state, (B, 7): position [m] and quaternion xyzw."""
+        return np.concatenate((self.data.xpos[1:], self.data.xquat[1:, [1, 2, 3, 0]]), axis=1, dtype=np.float32)
+
+    def _forward(self) -> None:
+        self._mujoco.mj_kinematics(self.model, self.data)
+        self._mujoco.mj_comPos(self.model, self.data)
+        self._mujoco.mj_camlight(self.model, self.data)
+
+    def _solve_arm_joints(self, index: int, pose: Tensor) -> None:
+        """Move the joints of an arm by inverse kinematics until its end effector reaches `pose`.
+
+        `pose` is (7,), position [m] and quaternion xyzw. The kinematic engine records this pose, but no matching joints.
+        """
+        layout, data = self._layout, self.data
+        target = pose_from_pos_quat(pose[:3], pose[3:])[None]
+        adr = layout.joint_qpos[index, :NUM_ARM_JOINTS].numpy()
+        joints, site = layout.arm_joint[index].numpy(), int(layout.eef_site[index])
+        low, high = np.array(JOINT_LIMITS).T
+        for _ in range(_MAX_IK_STEPS):
+            point = torch.tensor(data.site_xpos[site])[None]
+            error = pose_error(target, pose_from_pos_rot(point, torch.tensor(data.site_xmat[site]).view(1, 3, 3)))
+            if float(error.norm()) < 1e-3:
+                return
+            anchor, axis = torch.tensor(data.xanchor[joints])[None], torch.tensor(data.xaxis[joints])[None]
+            step = joint_step(point_jacobian(point, anchor, axis), error, torch.zeros(1, NUM_ARM_JOINTS).double(), 0.05)
+            data.qpos[adr] = np.clip(data.qpos[adr] + step[0].numpy().clip(-0.5, 0.5), low, high)
+            self._forward()
+
+
+_KINDS = ("plane", "hfield", "sphere", "capsule", "ellipsoid", "cylinder", "box", "mesh")
+"""MuJoCo's types of geoms, by number."""
+
+
+def describe_scene(scene: PosedScene) -> dict[str, Any]:
+    """Describe what a page draws, as JSON: bodies with their shapes, cameras and hands.
+
+    Positions are in the frame of their body [m], quaternions are xyzw. Body -1 is the world; others are indices into
+    `PosedScene.body_poses`.
+    """
+    model, task = scene.model, scene.task
+    return {
+        "bodies": [model.body(index).name for index in range(1, model.nbody)],
+        "shapes": [_shape(model, index) for index in range(model.ngeom) if _is_visible(model, index)],
+        "meshes": [_mesh(model, index) for index in range(model.nmesh)],
+        "cameras": [_camera(model, index) for index in range(model.ncam)],
+        "hands": [_hand(model, arm.name, arm.eef_name) for arm in task.arms],
+        "objects": [{"name": name, "body": model.body(name).id - 1} for name in task.object_names],
+    }
+
+
+def _is_visible(model: Any, geom: int) -> bool:
+    return int(model.geom_group[geom]) < 3 and bool(_color(model, geom)[3] > 0) and int(model.geom_type[geom]) != 1
+
+
+def _color(model: Any, geom: int) -> list[float]:
+    material = int(model.geom_matid[geom])
+    return _rounded(model.geom_rgba[geom] if material < 0 else model.mat_rgba[material])
+
+
+def _shape(model: Any, geom: int) -> dict[str, Any]:
+    kind = _KINDS[int(model.geom_type[geom])]
+    return {
+        "kind": kind,
+        "body": int(model.geom_bodyid[geom]) - 1,
+        "size": _rounded(model.geom_size[geom]),
+        **_place(model.geom_pos[geom], model.geom_quat[geom]),
+        "color": _color(model, geom),
+        **({"mesh": int(model.geom_dataid[geom])} if kind == "mesh" else {}),
+    }
+
+
+def _mesh(model: Any, mesh: int) -> dict[str, Any]:
+    first, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
+    first_face, num_faces = int(model.mesh_faceadr[mesh]), int(model.mesh_facenum[mesh])
+    return {
+        "vertices": _rounded(model.mesh_vert[first : first + count].ravel()),
+        "faces": model.mesh_face[first_face : first_face + num_faces].ravel().tolist(),
+    }
+
+
+def _camera(model: Any, camera: int) -> dict[str, Any]:
+    return {
+        "name": model.camera(camera).name,
+        "body": int(model.cam_bodyid[camera]) - 1,
+        **_place(model.cam_pos[camera], model.cam_quat[camera]),
+        "fovy": float(model.cam_fovy[camera]),
+    }
+
+
+def _hand(model: Any, arm_name: str, eef_name: str) -> dict[str, Any]:
+    """Hand of an arm: the place of its end effector in the frame of a body, and the bodies that belong to it."""
+    site = model.site(f"{arm_name}/eef")
+    fingers = [model.body(f"{arm_name}/finger{index}").id - 1 for index in (1, 2)]
+    cameras = [model.camera(index).name for index in range(model.ncam)]
+    wrist = f"{arm_name}/wrist"
+    return {
+        "name": eef_name,
+        "body": int(model.site_bodyid[site.id]) - 1,
+        **_place(model.site_pos[site.id], model.site_quat[site.id]),
+        "fingers": fingers,
+        "camera": wrist if wrist in cameras else None,
+    }
+
+
+def _place(pos: Any, quat_wxyz: Any) -> dict[str, list[float]]:
+    return {"pos": _rounded(pos), "quat": _rounded([*quat_wxyz[1:], quat_wxyz[0]])}
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 6) for value in values]
