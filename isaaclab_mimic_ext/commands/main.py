@@ -32,6 +32,13 @@ def record(cfg: "config.RecordDemosCfg") -> None:
     main(cfg)
 
 
+def studio(cfg: "config.StudioCfg") -> None:
+    """Record source demos on a page in the browser, with keyboard, gamepad, touch or mouse"""
+    from isaaclab_mimic_ext.commands.studio import main
+
+    main(cfg)
+
+
 def annotate(cfg: "config.AnnotateDemosCfg") -> None:
     """Replay recorded demos and mark where their subtasks end"""
     from isaaclab_mimic_ext.commands.annotate import main
@@ -179,6 +186,7 @@ class Verb:
 
 
 _FUNCTIONS: dict[str, Callable[..., None]] = {
+    "studio": studio,
     "record": record,
     "annotate": annotate,
     "check": check,

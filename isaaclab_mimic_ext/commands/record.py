@@ -3,17 +3,18 @@
 import logging
 import math
 import sys
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from isaaclab_mimic_ext.command_lines import same_command_line
+from isaaclab_mimic_ext.command_lines import program, same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, RecordDemosCfg
-from isaaclab_mimic_ext.config.commands import LIVE_DEVICES
+from isaaclab_mimic_ext.config.commands import BROWSER, LIVE_DEVICES
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, make_scene
@@ -26,6 +27,9 @@ from isaaclab_mimic_ext.run.recording import RecordingFiles
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.texts import counted
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.studio.record_tab import RecordTab
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,8 @@ def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -
     env = make_scene(cfg, 1 if operator is None else min(cfg.num_demos, MAX_NUM_ENVS))
     try:
         with stop, ExitStack() as stack:
-            performer = _device(cfg, env, stack) if operator is None else operator
+            page = stack.enter_context(_opened_page(cfg, env)) if cfg.teleop_device == BROWSER else None
+            performer = operator or (_device(cfg, env, stack) if page is None else page.device)
             has_ended = getattr(performer, "wants_end", lambda: False)
             return record(
                 env,
@@ -75,6 +80,7 @@ def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -
                 overwrite=cfg.overwrite,
                 resume=cfg.resume,
                 operator_name=cfg.teleop_device,
+                monitor=page,
                 on_failure=partial(_draw_failure, cfg) if cfg.video else None,
                 should_stop=lambda: stop.requested or has_ended(),
                 step_hz=_step_hz(cfg, performer),
@@ -118,21 +124,28 @@ def _kept(result: RunResult) -> str:
 
 def _check_device(cfg: RecordDemosCfg) -> None:
     """Refuse a device of Isaac Lab on other engines, and one that requires Isaac Sim without it."""
-    if cfg.teleop_device == _KEYBOARD:
+    if cfg.teleop_device in (_KEYBOARD, BROWSER):
         return
     engine, _ = choose_engine(cfg.sim, cfg.task.name)
     if engine != "isaaclab":
         raise ConfigError(
             f"teleop_device: '{cfg.teleop_device}' is a device of Isaac Lab, but the engine is '{engine}'; choices: "
-            f"scripted, scripted_fluent, {_KEYBOARD}"
+            f"scripted, scripted_fluent, {_KEYBOARD}, {BROWSER}"
         )
     from isaaclab_mimic_ext.envs.isaaclab.launch import has_window
 
     if cfg.teleop_device == "gamepad" and not has_window():
         raise ConfigError(
             "teleop_device: 'gamepad' requires Isaac Sim's window, and Isaac Sim does not run; choices: scripted, "
-            f"scripted_fluent, {_KEYBOARD}, spacemouse"
+            f"scripted_fluent, {_KEYBOARD}, {BROWSER}, spacemouse"
         )
+
+
+def _opened_page(cfg: RecordDemosCfg, env: MimicEnv) -> AbstractContextManager["RecordTab"]:
+    from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
+
+    raw, dirs = Path(cfg.output_file), program.config_dirs
+    return opened_page(env, raw, cfg.num_demos, cfg.host, cfg.port, dirs, second_env_of(cfg, env))
 
 
 def _device(cfg: RecordDemosCfg, env: MimicEnv, stack: ExitStack) -> LiveDevice:

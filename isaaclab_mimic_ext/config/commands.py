@@ -23,7 +23,9 @@ from isaaclab_mimic_ext.config.task import (
     TaskRef,
 )
 
-LIVE_DEVICES = ("keyboard", "spacemouse", "gamepad")
+BROWSER = "browser"
+"""Device of a person at the page of the studio."""
+LIVE_DEVICES = ("keyboard", BROWSER, "spacemouse", "gamepad")
 """Devices of a person."""
 TELEOP_DEVICES = ("scripted", "scripted_fluent", *LIVE_DEVICES)
 
@@ -79,14 +81,24 @@ class RecordDataGenCfg(BudgetCfg, SuccessCfg, SeedCfg):
 
 
 @dataclass
-class RecordDemosCfg(EventsCfg, SceneCfg):
+class PageCfg:
+    """Address of a page that is served."""
+
+    host: str = "127.0.0.1"
+    """Address that the page of the studio is served on. `127.0.0.1`: only this machine can open it."""
+    port: int = bounded(8765, at_least=0, at_most=65535)
+    """First port to try for the page of the studio; the next free one is used. 0: any free port."""
+
+
+@dataclass
+class RecordDemosCfg(PageCfg, EventsCfg, SceneCfg):
     """Record source demos of an operator."""
 
     datagen_config: RecordDataGenCfg = field(default_factory=RecordDataGenCfg)
     recorder: RecorderCfg = field(default_factory=RecorderCfg)
     teleop_device: str = bounded("scripted", choices=TELEOP_DEVICES)
     """Operator: `scripted`, `scripted_fluent` (scripted, without pauses), `keyboard` (in the terminal, or in Isaac Sim's
-    window), or a device of Isaac Lab: `spacemouse`, `gamepad` (Isaac Sim)."""
+    window), `browser` (the page of the studio), or a device of Isaac Lab: `spacemouse`, `gamepad` (Isaac Sim)."""
     step_hz: float | None = bounded(None, above=0, unit="Hz", remedy="null records in real time")
     """Largest number of steps per second with a device of a person; null: real time."""
     num_demos: int = bounded(10, at_least=1, like=("generation_num_trials", "num_episodes", "num_envs"))
@@ -105,6 +117,20 @@ class RecordDemosCfg(EventsCfg, SceneCfg):
     """Isaac Lab: render the cameras of the env."""
     progress: bool = True
     """Show a progress bar."""
+
+
+@dataclass
+class StudioCfg(PageCfg, EventsCfg, SceneCfg):
+    """Record source demos on a page in the browser."""
+
+    datagen_config: RecordDataGenCfg = field(default_factory=RecordDataGenCfg)
+    recorder: RecorderCfg = field(default_factory=RecorderCfg)
+    num_demos: int = bounded(10, at_least=1, like=("generation_num_trials", "num_episodes", "num_envs"))
+    """Number of demos to record; the page can ask for more."""
+    output_dir: str = bounded(MISSING, computed="datasets/<task>_studio", **folder_rule("datasets/my_session"))
+    """Folder of the session. A session that exists is continued."""
+    enable_cameras: bool = False
+    """Isaac Lab: render the cameras of the env."""
 
 
 @dataclass
@@ -650,6 +676,7 @@ class PrepareDatasetCfg:
 
 
 _COMMANDS: tuple[tuple[str, str, type], ...] = (
+    ("studio", "studio", StudioCfg),
     ("record", "record_demos", RecordDemosCfg),
     ("annotate", "annotate_demos", AnnotateDemosCfg),
     ("check", "check_demos", CheckDemosCfg),

@@ -82,6 +82,9 @@ class SteeringDevice(LiveDevice, Protocol):
             state: state after the last step. If its demo is complete, `STEP` is not a valid choice.
         """
 
+    def review(self, demo: Mapping[str, np.ndarray]) -> None:
+        """Receive a complete demo, path -> (T, ...), before `next_request` decides about it."""
+
     def attributes(self) -> Mapping[str, int | str]:
         """Attributes of the demo of the current attempt."""
 
@@ -96,6 +99,9 @@ class _StepByStep:
         if state.is_complete:
             return Request(Choice.KEEP)
         return Request(Choice.DISCARD if self._device.wants_reset() else Choice.STEP)
+
+    def review(self, demo: Mapping[str, np.ndarray]) -> None:
+        pass
 
     def attributes(self) -> Mapping[str, int | str]:
         return {}
@@ -186,6 +192,7 @@ class LiveRecording:
             state = attempt.state()
             self._monitor.step(state)
             if state.is_complete:
+                self._steering.review(self._recorder.leaves(0, state.step))
                 continue
             if self._should_stop():
                 return None

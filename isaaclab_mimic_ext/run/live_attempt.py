@@ -70,11 +70,6 @@ class LiveAttempt:
         return int(self._lanes.step)
 
     @property
-    def target(self) -> Tensor:
-        """Target poses of the hands, (1, E, 4, 4), env frame [m]."""
-        return self._target.pose
-
-    @property
     def must_rest(self) -> bool:
         """Return whether the hands must rest in the next step: the check of source demos requires it at their start."""
         return self.num_steps < NUM_STEPS_AT_ENDS
@@ -114,6 +109,7 @@ class LiveAttempt:
             num_made_steps=len(self._history),
             grippers=(OPEN,) * len(self._env.eef_names) if made is None else made.grippers,
             is_at_rest=self._is_at_rest,
+            target_eef_pose=self._target.pose[0],
         )
 
     def _moving_parts(self) -> Tensor:

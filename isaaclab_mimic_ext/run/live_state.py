@@ -1,9 +1,13 @@
 """State of a live recording for display, and its display as lines in the log."""
 
+# E end effectors
+
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ class LiveState:
         num_made_steps: number of steps up to which the attempt can go; larger than `step` after steps were taken back.
         grippers: command of each gripper in the last step (1 open, -1 closed).
         is_at_rest: whether nothing moved in the last step; true before the first step.
+        target_eef_pose: (E, 4, 4), targets of the hands, env frame [m]; None if unknown.
     """
 
     step: int
@@ -46,6 +51,7 @@ class LiveState:
     num_made_steps: int = 0
     grippers: tuple[float, ...] = ()
     is_at_rest: bool = False
+    target_eef_pose: Tensor | None = None
 
 
 class LiveMonitor(Protocol):

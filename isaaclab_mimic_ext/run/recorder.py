@@ -4,11 +4,12 @@
 
 import logging
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, extra_records
-from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, TrialOutcomes
+from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, TrialOutcomes, unpack
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.texts import listed
@@ -77,6 +78,15 @@ class EpisodeRecorder:
         log.warning(
             "Values are NaN or infinite in %s, in %s %s, which count as failed%s", listed(leaves), what, numbers, remedy
         )
+
+    def leaves(self, env_id: int, num_steps: int) -> dict[str, np.ndarray]:
+        """Values of the first `num_steps` steps of the running episode of an env: path -> (T, ...)."""
+        env_ids = torch.tensor([env_id], device=self._env.device)
+        leaves: dict[str, np.ndarray] = {}
+        for buffer, length in ((self._before, num_steps), (self._after, num_steps), (self._initial, 1)):
+            rows = {name: values[0] for name, values in buffer.take(env_ids, length).items()}
+            leaves |= unpack(buffer.layout.fields, rows)
+        return leaves
 
     def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
         """Pass the episodes of `env_ids` (n,) to the writer.

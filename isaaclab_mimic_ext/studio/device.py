@@ -1,0 +1,336 @@
+"""Device of a person at the page: commands of the hands, and requests between two steps of an attempt."""
+
+# E end effectors
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.run.live import Choice, Request
+from isaaclab_mimic_ext.run.live_state import LiveState
+from isaaclab_mimic_ext.studio.protocol import Refusal
+
+SPEED, TURN_SPEED = 0.25, 1.0
+"""Speed of the target at full command [m/s, rad/s]."""
+_RAMP_S = 0.15
+"""Time in which a command reaches full speed [s]."""
+DEAD_MAN_S = 0.3
+"""Time without a message of the page in control after which an attempt is paused [s]."""
+REWIND_S = 2.0
+"""Time that one rewind takes back [s]."""
+_WAIT_S = 0.05
+
+INPUT_DEVICES = ("keyboard", "gamepad", "touch", "gizmo")
+
+
+class Phase(StrEnum):
+    """Phase of a recording, as the page shows it."""
+
+    READY = "ready"
+    """The scene is new, and waits for the first command."""
+    RECORDING = "recording"
+    STILL = "still"
+    """Time stands still: nothing is commanded, and nothing moves."""
+    PAUSED = "paused"
+    REVIEW = "review"
+    """The demo is complete; the person decides about it."""
+    DONE = "done"
+    """The recording has ended, and its file is written."""
+    FAILED = "failed"
+    """The recording has stopped because of an error."""
+    BUSY = "busy"
+    """The recording starts, or its file is being written."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """Command of the page: the absolute state of its keys, so that lost or repeated messages do no harm.
+
+    Attributes:
+        sequence: number of the message.
+        hand: index of the hand that moves.
+        velocity, turn: translation and rotation about the axes of the env frame, in parts of the largest speed.
+        grippers: command of each gripper, 1 open, -1 closed.
+        device: one of `INPUT_DEVICES`.
+    """
+
+    sequence: int
+    hand: int
+    velocity: tuple[float, ...]
+    turn: tuple[float, ...]
+    grippers: tuple[float, ...]
+    device: str = "keyboard"
+
+    @property
+    def moves(self) -> bool:
+        """Return whether a motion is commanded."""
+        return any(self.velocity) or any(self.turn)
+
+
+class BrowserDevice:
+    """`SteeringDevice` whose commands and orders come from the network thread.
+
+    Args:
+        env: environment whose hands are commanded.
+        on_change: called when the phase or its reason changes, with the lock held: it must only publish.
+        now: clock [s].
+    """
+
+    def __init__(
+        self, env: MimicEnv, on_change: Callable[[], None] = lambda: None, now: Callable[[], float] = time.monotonic
+    ):
+        self._num_hands, self._step_dt, self._now = len(env.eef_names), env.step_dt, now
+        self._device, self._on_change = env.device, on_change
+        self._changed = threading.Condition(threading.RLock())
+        self.phase, self.reason = Phase.BUSY, "the recording starts"
+        self.epoch = 0
+        """Number of times that the page had to take over the state of the server: new attempts and rewinds."""
+        self.rate = 1.0
+        """Speed of the simulation, in parts of real time."""
+        self.state = LiveState(0, {}, 0, False, grippers=self._open)
+        self.on_review: Callable[[Mapping[str, np.ndarray]], None] = lambda demo: None
+        self._must_release = True
+        self._end_requested = self._is_moving_in_time = self._paused_by_person = False
+        self._begin()
+
+    @property
+    def _open(self) -> tuple[float, ...]:
+        return (1.0,) * self._num_hands
+
+    # Network thread
+
+    def set_command(self, command: Command, epoch: int) -> None:
+        """Take over a command. It is ignored if the page does not know the state after the last rewind."""
+        with self._changed:
+            self._heard_at = self._now()
+            if epoch != self.epoch:
+                return
+            if self._must_release and not command.moves:
+                self._must_release = False
+            self._command = command
+            self._changed.notify_all()
+
+    def forget_command(self) -> None:
+        """Stop all motion: the page in control has gone."""
+        with self._changed:
+            self._release()
+
+    def order(self, name: str, step: int | None = None) -> None:
+        """Request something between two steps.
+
+        Raises:
+            Refusal: the request does not fit the phase.
+        """
+        with self._changed:
+            if fault := self._fault(name):
+                raise Refusal(f"{name}: {fault}")
+            if name == "end":
+                self._end_requested = True
+            self._orders.append((name, step))
+            self._changed.notify_all()
+
+    def _fault(self, name: str) -> str | None:
+        phase = self.phase
+        if phase in (Phase.DONE, Phase.FAILED, Phase.BUSY):
+            return f"no attempt runs ({self.reason})"
+        if name in ("keep", "discard") and phase is not Phase.REVIEW:
+            return "the demo is not complete yet; solve the task, then hold still"
+        if name in ("pause", "end") and phase is Phase.REVIEW:
+            return "decide about the finished demo first: keep, again or discard"
+        if name == "rewind" and self.state.step == 0:
+            return "the attempt is at its start"
+        if name == "forward" and self.state.step == self.state.num_made_steps:
+            return "no steps were taken back"
+        return None
+
+    # Simulation thread
+
+    def reset(self) -> None:
+        with self._changed:
+            self._begin()
+            self.state = LiveState(0, {}, 0, False, grippers=self._open, is_at_rest=True)
+            self._set_phase(Phase.READY, "")
+
+    def _begin(self) -> None:
+        self._orders: deque[tuple[str, int | None]] = deque()
+        self._num_rewinds = self._num_pauses = 0
+        self._used: set[str] = set()
+        self._velocity = np.zeros(6)
+        self._step_times: deque[float] = deque(maxlen=20)
+        self._take_over(self._open)
+
+    def _take_over(self, grippers: tuple[float, ...]) -> None:
+        """Forget the commands of the page until it knows the current state."""
+        self.epoch += 1
+        self._command = Command(0, 0, (0.0,) * 3, (0.0,) * 3, grippers)
+        self._must_release = True
+        self._heard_at = self._now()
+
+    def _release(self) -> None:
+        self._must_release = True
+        command = self._command
+        self._command = Command(command.sequence, command.hand, (0.0,) * 3, (0.0,) * 3, command.grippers, command.device)
+
+    def wants_reset(self) -> bool:
+        """Return False: requests are read by `next_request`."""
+        return False
+
+    def wants_end(self) -> bool:
+        """Return whether the person has ended the recording."""
+        return self._end_requested
+
+    @property
+    def num_hands(self) -> int:
+        """Number of end effectors."""
+        return self._num_hands
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last command."""
+        return self._command.sequence
+
+    def next_request(self, state: LiveState) -> Request:
+        with self._changed:
+            self.state = state
+            for wait_s in (_WAIT_S, 0.0):
+                request = self._ordered() or self._unordered()
+                if request.choice is not Choice.WAIT or not wait_s or self._end_requested:
+                    return request
+                self._changed.wait(wait_s)
+            return request
+
+    def _ordered(self) -> Request | None:
+        """Carry out the oldest order; None without one."""
+        while self._orders:
+            name, step = self._orders.popleft()
+            if self._fault(name) is not None:
+                continue
+            match name:
+                case "pause":
+                    self._pause("paused; press P to continue", by_person=True)
+                case "resume":
+                    self._set_phase(Phase.STILL, "")
+                case "rewind" | "forward" | "go_to" | "again":
+                    return self._go_to(name, step)
+                case "keep":
+                    self._set_phase(Phase.BUSY, "the demo is being saved")
+                    return Request(Choice.KEEP)
+                case "discard" | "new":
+                    self._set_phase(Phase.BUSY, "the next scene is prepared")
+                    return Request(Choice.DISCARD)
+        return None
+
+    def _go_to(self, name: str, step: int | None) -> Request:
+        here, made = self.state.step, self.state.num_made_steps
+        leap = round(REWIND_S / self._step_dt)
+        wanted = {"rewind": here - leap, "forward": here + leap, "again": 0}.get(name, step or 0)
+        wanted = min(max(wanted, 0), made)
+        self._num_rewinds += wanted < here
+        self._is_moving_in_time = True
+        return Request(Choice.GO_TO, wanted)
+
+    def moved(self, state: LiveState) -> None:
+        """Note the state after steps were taken back or made again: the page takes over its grippers."""
+        with self._changed:
+            if not self._is_moving_in_time:
+                return
+            self._is_moving_in_time = False
+            self.state = state
+            self._velocity[:] = 0.0
+            self._take_over(state.grippers)
+            if state.step:
+                self._pause("paused; move on from here, or press B and N to move in time")
+            else:
+                self._set_phase(Phase.READY, "")
+
+    def _unordered(self) -> Request:
+        state = self.state
+        if state.is_complete:
+            self._set_phase(Phase.REVIEW, "")
+            return _WAIT
+        command = self._command
+        is_commanded = (command.moves and not self._must_release) or command.grippers != state.grippers
+        if self.phase is Phase.PAUSED:
+            if not is_commanded or self._paused_by_person:
+                return _WAIT
+            self._set_phase(Phase.RECORDING, "")
+        if not is_commanded and state.is_at_rest and not state.num_solved_steps:
+            self._set_phase(Phase.READY if state.step == 0 else Phase.STILL, "")
+            self._velocity[:] = 0.0
+            self._step_times.clear()
+            return _WAIT
+        if self._now() - self._heard_at > DEAD_MAN_S:
+            self._release()
+            self._pause("paused: the page sent nothing for 0.3 s; move on to continue")
+            return _WAIT
+        self._set_phase(Phase.RECORDING, "")
+        return _STEP
+
+    def _pause(self, reason: str, by_person: bool = False) -> None:
+        self._num_pauses += self.phase is not Phase.PAUSED
+        self._paused_by_person = by_person
+        self._must_release = True
+        self._step_times.clear()
+        self._set_phase(Phase.PAUSED, reason)
+
+    def _set_phase(self, phase: Phase, reason: str) -> None:
+        if (phase, reason) != (self.phase, self.reason):
+            self.phase, self.reason = phase, reason
+            self._on_change()
+
+    def set_phase(self, phase: Phase, reason: str) -> None:
+        """Set the phase of a recording without a running attempt."""
+        with self._changed:
+            self._end_requested = False
+            self._set_phase(phase, reason)
+
+    def command(self) -> Tensor:
+        """Motion and gripper of each hand in one step, (E, 7)."""
+        with self._changed:
+            command, now = self._command, self._now()
+            if self._step_times:
+                elapsed = (now - self._step_times[0]) / len(self._step_times)
+                self.rate = min(1.0, self._step_dt / elapsed) if elapsed > 0 else 1.0
+            self._step_times.append(now)
+            wanted = np.zeros(6) if self._must_release else _limited(np.array([*command.velocity, *command.turn]))
+            self._velocity = _ramped(self._velocity, wanted, self._step_dt / _RAMP_S)
+            if command.moves or command.grippers != self.state.grippers:
+                self._used.add(command.device)
+            commands = torch.zeros(self._num_hands, 7, device=self._device)
+            scale = np.array([SPEED] * 3 + [TURN_SPEED] * 3) * self._step_dt
+            commands[command.hand, :6] = torch.from_numpy(self._velocity * scale).float()
+            commands[:, 6] = torch.tensor(command.grippers)
+            return commands
+
+    def review(self, demo: Mapping[str, np.ndarray]) -> None:
+        self.on_review(demo)
+
+    def attributes(self) -> Mapping[str, int | str]:
+        with self._changed:
+            devices = ",".join(name for name in INPUT_DEVICES if name in self._used)
+            return {"input_devices": devices, "num_rewinds": self._num_rewinds, "num_pauses": self._num_pauses}
+
+
+_STEP, _WAIT = Request(Choice.STEP), Request(Choice.WAIT)
+
+
+def _limited(command: np.ndarray) -> np.ndarray:
+    """Command (6,) whose translation and rotation have at most length 1 each."""
+    parts = (command[:3], command[3:])
+    return np.concatenate([part / max(1.0, float(np.linalg.norm(part))) for part in parts])
+
+
+def _ramped(velocity: np.ndarray, wanted: np.ndarray, largest: float) -> np.ndarray:
+    """Velocity (6,) on its way to `wanted`, changed by at most `largest`. A hand without a command stops immediately."""
+    change = wanted - velocity
+    length = float(np.abs(change).max())
+    ramped = velocity + change * min(1.0, largest / length) if length > 0 else wanted
+    return np.where(wanted == 0.0, 0.0, ramped)

@@ -1,0 +1,98 @@
+"""The doctor: examines a demo in the background, before the person decides whether to keep it."""
+
+import logging
+import queue
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isaaclab_mimic_ext.checks.examine import examine
+from isaaclab_mimic_ext.checks.findings import NOTE, DemoFinding
+from isaaclab_mimic_ext.config import MimicEnvCfg
+from isaaclab_mimic_ext.datasets.annotate import SignalSource, annotate
+from isaaclab_mimic_ext.datasets.findings import ERROR
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.task.definition import Task
+
+log = logging.getLogger(__name__)
+
+_OF_ALL_DEMOS = ("unused", "similar")
+"""Checks that compare a demo with other demos."""
+
+
+class Doctor:
+    """Examines demos in a thread. Only the newest demo matters: an older one that waits is dropped.
+
+    Args:
+        make_env: makes a second environment with one scene, in which a demo is replayed.
+        task: task of the demos.
+        config: its subtasks and randomization.
+        report: called in the thread with the findings of a demo, values of JSON.
+    """
+
+    def __init__(
+        self,
+        make_env: Callable[[], MimicEnv],
+        task: Task,
+        config: MimicEnvCfg,
+        report: Callable[[list[dict[str, Any]]], None],
+    ):
+        self._make_env, self._task, self._config, self._report = make_env, task, config, report
+        self._demos: queue.Queue[Mapping[str, np.ndarray] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, name="doctor", daemon=True)
+        self._thread.start()
+
+    def examine(self, demo: Mapping[str, np.ndarray]) -> None:
+        """Examine a demo, path -> (T, ...), as soon as possible."""
+        self._demos.put(demo)
+
+    def close(self) -> None:
+        """End the thread after the demo that it examines."""
+        self._demos.put(None)
+
+    def _run(self) -> None:
+        env: MimicEnv | None = None
+        while (demo := self._newest()) is not None:
+            try:
+                env = env or self._make_env()
+                self._report(self._findings(env, demo))
+            except MimicError as error:
+                self._report([_finding(ERROR, "replay", str(error), "record the demo again")])
+            except Exception:
+                log.exception("The demo could not be examined")
+                self._report([_finding(NOTE, "check", "the demo could not be examined", "see the terminal")])
+
+    def _newest(self) -> Mapping[str, np.ndarray] | None:
+        demo = self._demos.get()
+        while demo is not None and not self._demos.empty():
+            demo = self._demos.get()
+        return demo
+
+    def _findings(self, env: MimicEnv, leaves: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+        demo = Demo("this demo", "demo_0", dict(leaves), {"success": True})
+        num_success_steps = self._config.datagen_config.num_success_steps
+        (annotation,) = annotate(env, [demo], self._config.subtask_configs, num_success_steps, SignalSource())
+        if annotation.rejection is not None:
+            reason, _, remedy = annotation.rejection.removeprefix("demo_0: ").partition("; ")
+            return [_finding(ERROR, "annotation", reason, remedy or "record the demo again")]
+        with tempfile.TemporaryDirectory(prefix="mimic_studio_") as folder:
+            path = Path(folder) / "demo.hdf5"
+            file = DatasetFile(path, env.env_args())
+            file.add_demo(annotation.leaves, {"success": True})
+            file.finish({})
+            file.publish()
+            report = examine(path, self._task, self._config, num_draws=1).report
+        found = [each for each in report.findings if each.demo == "demo_0" and each.check not in _OF_ALL_DEMOS]
+        return [asdict(each) for each in found]
+
+
+def _finding(level: str, check: str, found: str, remedy: str) -> dict[str, Any]:
+    return asdict(DemoFinding(level, check, "demo_0", None, None, None, found, "", remedy))

@@ -1,0 +1,52 @@
+"""Folder of a session of the studio."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from isaaclab_mimic_ext.files.lock import FolderLock
+from isaaclab_mimic_ext.files.writing import create_folder, remove_folders
+
+
+@dataclass(frozen=True)
+class StudioFolder:
+    """Folder of a session; one studio at a time uses it.
+
+    Attributes:
+        path: path of the folder.
+    """
+
+    path: Path
+
+    @property
+    def raw(self) -> Path:
+        """Path of the recorded demos."""
+        return self.path / "raw.hdf5"
+
+    @property
+    def marks(self) -> Path:
+        """Path of the marks, a `marks_file` of `annotate`."""
+        return self.path / "marks.yaml"
+
+    @property
+    def annotated(self) -> Path:
+        """Path of the annotated demos."""
+        return self.path / "annotated.hdf5"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Lock the folder during the block; it is created, and removed if it is empty at the end.
+
+        Raises:
+            OutputError: another studio uses the folder, or it cannot be written to.
+        """
+        created = create_folder(self.path)
+        lock = self.path / "studio.lock"
+        try:
+            with FolderLock(lock, note=" (another studio)").hold():
+                yield
+        finally:
+            if sorted(self.path.iterdir()) == [lock]:
+                lock.unlink()
+            remove_folders(created)

@@ -1,0 +1,182 @@
+"""The tab Record: a person at the page commands the robot, and decides about each demo."""
+
+# E end effectors
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.run.live_state import Attempt, LiveLog, LiveState
+from isaaclab_mimic_ext.studio.device import INPUT_DEVICES, BrowserDevice, Command, Phase
+from isaaclab_mimic_ext.studio.frames import encode_frame
+from isaaclab_mimic_ext.studio.kept_demos import KeptDemo
+from isaaclab_mimic_ext.studio.protocol import Refusal, check_fields, choice, integer, vector
+from isaaclab_mimic_ext.studio.tabs import Client, Tab
+
+_ORDERS = ("new", "pause", "resume", "rewind", "forward", "go_to", "again", "keep", "discard", "end")
+_MAX_STEP = 2**31
+
+
+@dataclass
+class Progress:
+    """Progress of a recording, for display.
+
+    Attributes:
+        output_file: path of the recording.
+        num_wanted: number of demos to record.
+        demos: kept demos, in the order in which they were recorded.
+        can_continue: whether the page may record more demos after the end.
+        next_command: command line that follows.
+        findings: findings of the check of the demo that is reviewed; None while they are computed.
+    """
+
+    output_file: str
+    num_wanted: int
+    demos: list[KeptDemo] = field(default_factory=list)
+    can_continue: bool = False
+    next_command: str = ""
+    findings: list[dict[str, Any]] | None = None
+
+
+class RecordTab(Tab, LiveLog):
+    """Device, display and messages of a recording at the page. Also a `LiveMonitor`, which reports in the log, too.
+
+    Args:
+        env: environment with one scene.
+        scene: the same scene, for the poses of its bodies.
+        progress: progress of the recording, which the tab updates.
+        more: called in the network thread with the number of further demos that the page wants after the end.
+    """
+
+    name: ClassVar[str] = "record"
+    title: ClassVar[str] = "Record"
+
+    def __init__(self, env: MimicEnv, scene: PosedScene, progress: Progress, more: Callable[[int], None] | None = None):
+        LiveLog.__init__(self)
+        self._env, self._scene, self.progress, self._more = env, scene, progress, more
+        self.device = BrowserDevice(env, self.publish_state)
+        self._num_frames = 0
+        self._last_frame = b""
+        self._start: dict[str, list[float]] = {}
+        self._last_outcome = ""
+
+    # Simulation thread
+
+    def begin(self, attempt: Attempt) -> None:
+        LiveLog.begin(self, attempt)
+        self._start = {
+            name: [round(value, 4) for value in pose[:2, 3].tolist()]
+            for name, pose in zip(self._env.object_names, self._env.object_pose[0], strict=True)
+        }
+        self.progress.findings = None
+        self._show(self.device.state)
+        self.publish_state()
+
+    def step(self, state: LiveState) -> None:
+        LiveLog.step(self, state)
+        self.device.moved(state)
+        self._show(state)
+
+    def end(self, attempt: Attempt, num_steps: int, failure: str) -> None:
+        LiveLog.end(self, attempt, num_steps, failure)
+        if failure:
+            self._last_outcome = f"attempt not saved: {failure}"
+        else:
+            self.progress.demos.append(KeptDemo(attempt.trial, num_steps, self._start))
+            self._last_outcome = f"demo {attempt.num_demos} of {attempt.num_wanted} is saved"
+        self.publish_state()
+
+    def _show(self, state: LiveState) -> None:
+        target = self._env.eef_pose[0] if state.target_eef_pose is None else state.target_eef_pose
+        self._scene.set_state(trees.map(lambda leaf: leaf[0].cpu().numpy(), self._env.get_state()))
+        device = self.device
+        self._num_frames += 1
+        self._last_frame = encode_frame(
+            self._num_frames, state, device.sequence, device.epoch, device.rate, target, self._scene.body_poses()
+        )
+        self.publish_frame(self._last_frame)
+
+    def show_findings(self, findings: list[dict[str, Any]]) -> None:
+        """Show the findings of the check of the demo that is reviewed; from any thread."""
+        self.progress.findings = findings
+        self.publish_state()
+
+    def publish_state(self) -> None:
+        """Send the state that changes less often than the frames."""
+        self.publish(self._event())
+
+    def _event(self) -> dict[str, Any]:
+        device, progress = self.device, asdict(self.progress)
+        return {
+            "event": "state",
+            "phase": device.phase,
+            "reason": device.reason,
+            "epoch": device.epoch,
+            "grippers": device.state.grippers,
+            "outcome": self._last_outcome,
+            "start": self._start,
+            "step_dt": self._env.step_dt,
+            **progress,
+        }
+
+    # Network thread
+
+    def connected(self, client: Client) -> None:
+        client.send({"tab": self.name, "event": "scene", **self._facts()})
+        client.send({"tab": self.name, **self._event()})
+        if self._last_frame:
+            client.offer(self._last_frame)
+
+    def disconnected(self, client: Client) -> None:
+        if client.has_control:
+            self.device.forget_command()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "hands": list(self._env.eef_names),
+            "signals": list(self._env.get_subtask_term_signals()),
+            "devices": list(INPUT_DEVICES),
+        }
+
+    def receive(self, client: Client, message: Mapping[str, Any]) -> Any:
+        if not client.has_control:
+            raise Refusal("record: another page has control; take control first")
+        if "in" in message:
+            check_fields("message", message, ["in"])
+            self.device.set_command(*self._read_command(message["in"]))
+            return None
+        check_fields("message", message, ["do"], ["step", "count"])
+        if message["do"] == "more":
+            return self._record_more(message)
+        name = choice("do", message["do"], _ORDERS)
+        step = integer("step", message["step"], 0, _MAX_STEP) if "step" in message else None
+        if name == "go_to" and step is None:
+            raise Refusal("step: missing; go_to requires the number of the step")
+        self.device.order(name, step)
+        return None
+
+    def _record_more(self, message: Mapping[str, Any]) -> None:
+        count = integer("count", message.get("count"), 1, 1000)
+        if self._more is None or self.device.phase not in (Phase.DONE, Phase.FAILED):
+            raise Refusal("more: the recording has not ended, or cannot be continued here")
+        self._more(count)
+
+    def _read_command(self, fields: Any) -> tuple[Command, int]:
+        if not isinstance(fields, dict):
+            raise Refusal("in: must be an object")
+        check_fields("in", fields, ["seq", "epoch", "hand", "v", "w", "grip", "device"])
+        grippers = vector("in.grip", fields["grip"], self.device.num_hands)
+        if any(abs(value) != 1.0 for value in grippers):
+            raise Refusal("in.grip: each gripper must be 1 (open) or -1 (closed)")
+        command = Command(
+            integer("in.seq", fields["seq"], 0, _MAX_STEP),
+            integer("in.hand", fields["hand"], 0, self.device.num_hands - 1),
+            tuple(vector("in.v", fields["v"], 3)),
+            tuple(vector("in.w", fields["w"], 3)),
+            tuple(grippers),
+            choice("in.device", fields["device"], INPUT_DEVICES),
+        )
+        return command, integer("in.epoch", fields["epoch"], 0, _MAX_STEP)

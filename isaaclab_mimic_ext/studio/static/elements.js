@@ -1,0 +1,37 @@
+// Elements of the page. Texts of files and tasks only become text nodes, never HTML.
+
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") made.textContent = value;
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value != null) made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export function button(text, action, attributes = {}) {
+  const made = element("button", { type: "button", text, ...attributes });
+  made.addEventListener("click", (event) => {
+    action(event);
+    made.blur(); // Space is the gripper, not the last button.
+  });
+  return made;
+}
+
+// Show a text with a state: good, bad, warn or empty.
+export function show(target, text, state = "") {
+  if (target.textContent !== text) target.textContent = text;
+  if (target.dataset.state !== state) target.dataset.state = state;
+}
+
+export function rows(pairs) {
+  const list = element("dl");
+  for (const [name, value] of pairs) list.append(element("dt", {}, name), element("dd", {}, value));
+  return list;
+}
+
+export function section(title, ...children) {
+  return element("section", {}, element("h2", { text: title }), ...children);
+}

@@ -1,0 +1,216 @@
+// Draws the scene of a task: bodies at given poses, seen by a free camera and by the wrist camera.
+
+import * as three from "/static/vendor/three.js";
+
+three.Object3D.DEFAULT_UP.set(0, 0, 1);
+
+const SKY = 0xb4bec8;
+const FLOOR = 0x8f98a3;
+const POSE_BYTES = 28;
+const WRIST_MARGIN = 10;
+
+// Views: direction from the scene to the camera. The first shows the hand from the front, three-quarter and raised.
+export const VIEWS = [
+  { name: "corner", direction: [0.72, -0.62, 0.62] },
+  { name: "front", direction: [1, 0, 0.55] },
+  { name: "side", direction: [0.05, -1, 0.45] },
+  { name: "top", direction: [0.02, 0, 1] },
+];
+
+export class SceneView {
+  constructor(canvas, description) {
+    this.canvas = canvas;
+    this.description = description;
+    this.renderer = makeRenderer(canvas);
+    this.scene = new three.Scene();
+    this.scene.background = new three.Color(SKY);
+    this.addLights();
+    this.bodies = description.bodies.map((name) => this.added(new three.Group(), name));
+    this.world = this.added(new three.Group(), "world");
+    for (const shape of description.shapes) this.groupOf(shape.body).add(makeMesh(shape, description.meshes));
+    this.camera = new three.PerspectiveCamera(45, 1, 0.02, 20);
+    this.scene.add(this.camera);
+    this.controls = new three.OrbitControls(this.camera, canvas);
+    this.controls.maxPolarAngle = 0.49 * Math.PI;
+    this.controls.addEventListener("change", () => this.redraw());
+    this.hands = description.hands.map((hand) => this.makeHand(hand));
+    this.wrist = 0;
+    this.showsWrist = false;
+    this.isFitted = false;
+    this.extras = [];
+    new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
+    this.resize();
+  }
+
+  added(group, name) {
+    group.name = name;
+    this.scene.add(group);
+    return group;
+  }
+
+  groupOf(body) {
+    return body < 0 ? this.world : this.bodies[body];
+  }
+
+  addLights() {
+    this.scene.add(new three.HemisphereLight(0xffffff, 0x9a8f80, 1.9));
+    const lamp = new three.DirectionalLight(0xffffff, 1.5);
+    lamp.position.set(1.3, 0.9, 2.4);
+    this.scene.add(lamp);
+  }
+
+  // Frame of the end effector, its wrist camera, and the point from which the plumb line falls.
+  makeHand(hand) {
+    const frame = new three.Group();
+    frame.position.fromArray(hand.pos);
+    frame.quaternion.fromArray(hand.quat);
+    this.bodies[hand.body].add(frame);
+    const found = this.description.cameras.find(({ name }) => name === hand.camera);
+    const camera = found && new three.PerspectiveCamera(found.fovy, 1, 0.01, 10);
+    if (camera) {
+      camera.position.fromArray(found.pos);
+      camera.quaternion.fromArray(found.quat);
+      this.groupOf(found.body).add(camera);
+    }
+    return { ...hand, frame, camera };
+  }
+
+  // Poses (B, 7) float32 from a byte of a DataView: position and quaternion xyzw of each body.
+  setPoses(view, offset) {
+    this.bodies.forEach((body, index) => setPose(body, view, offset + POSE_BYTES * index));
+    if (!this.isFitted) this.fit();
+    this.redraw();
+  }
+
+  // Look at all objects and hands, from the first view.
+  fit() {
+    this.isFitted = true;
+    this.scene.updateMatrixWorld();
+    const points = [...this.description.objects.map(({ body }) => this.bodies[body]), ...this.hands.map(({ frame }) => frame)].map(
+      (object) => object.getWorldPosition(new three.Vector3()));
+    const center = points.reduce((sum, point) => sum.add(point), new three.Vector3()).divideScalar(points.length);
+    this.center = center.setZ(0.12);
+    this.radius = Math.max(0.4, ...points.map((point) => point.distanceTo(center)));
+    this.setView(0);
+  }
+
+  setView(index) {
+    if (!this.isFitted) return;
+    const direction = new three.Vector3(...VIEWS[index].direction).normalize();
+    const narrow = Math.max(1, 1.25 / this.camera.aspect);
+    this.camera.position.copy(this.center).addScaledVector(direction, 2.35 * this.radius * narrow + 0.25);
+    this.controls.target.copy(this.center);
+    this.controls.update();
+    this.redraw();
+  }
+
+  // Horizontal unit vectors as seen: forward is away from the viewer.
+  directions() {
+    this.camera.updateMatrixWorld();
+    const right = new three.Vector3().setFromMatrixColumn(this.camera.matrixWorld, 0).setZ(0).normalize();
+    return { right, forward: new three.Vector3(-right.y, right.x, 0) };
+  }
+
+  resize() {
+    const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
+    if (!width || !height) return;
+    this.renderer.setSize(width, height, false);
+    this.camera.aspect = width / height;
+    this.camera.updateProjectionMatrix();
+    this.size = { width, height };
+    this.redraw();
+  }
+
+  // Square of the wrist view in the upper right corner, in pixels of the page.
+  wristSide() {
+    return Math.round(Math.min(0.34 * this.size.height, 0.34 * this.size.width, 260));
+  }
+
+  redraw() {
+    if (this.requested) return;
+    this.requested = requestAnimationFrame(() => {
+      this.requested = 0;
+      this.draw();
+    });
+  }
+
+  draw() {
+    if (!this.size) return;
+    const { renderer, size } = this;
+    renderer.setScissorTest(false);
+    renderer.setViewport(0, 0, size.width, size.height);
+    renderer.render(this.scene, this.camera);
+    const camera = this.showsWrist && this.hands[this.wrist]?.camera;
+    if (camera) this.drawWrist(camera);
+    this.drawn?.();
+  }
+
+  drawWrist(camera) {
+    const side = this.wristSide();
+    const [x, y] = [this.size.width - side - WRIST_MARGIN, this.size.height - side - WRIST_MARGIN];
+    for (const extra of this.extras) extra.visible = false;
+    this.renderer.setScissorTest(true);
+    this.renderer.setScissor(x, y, side, side);
+    this.renderer.setViewport(x, y, side, side);
+    this.renderer.render(this.scene, camera);
+    for (const extra of this.extras) extra.visible = extra.userData.isShown ?? true;
+  }
+}
+
+function setPose(object, view, offset) {
+  const at = (index) => view.getFloat32(offset + 4 * index, true);
+  object.position.set(at(0), at(1), at(2));
+  object.quaternion.set(at(3), at(4), at(5), at(6));
+}
+
+export function readPose(view, offset) {
+  const object = new three.Object3D();
+  setPose(object, view, offset);
+  return object;
+}
+
+// Without a GPU, smooth edges would take most of the time.
+function makeRenderer(canvas) {
+  const probe = document.createElement("canvas").getContext("webgl2");
+  if (!probe) throw new Error("WebGL 2 is not available");
+  const info = probe.getExtension("WEBGL_debug_renderer_info");
+  const name = info ? probe.getParameter(info.UNMASKED_RENDERER_WEBGL) : "";
+  probe.getExtension("WEBGL_lose_context")?.loseContext();
+  const isSoftware = /swiftshader|llvmpipe|software/i.test(name);
+  const renderer = new three.WebGLRenderer({ canvas, antialias: !isSoftware, powerPreference: "low-power" });
+  renderer.setPixelRatio(isSoftware ? 1 : Math.min(window.devicePixelRatio, 2));
+  renderer.autoClear = true;
+  return renderer;
+}
+
+const upright = (geometry) => geometry.rotateX(0.5 * Math.PI); // three's axis is y, MuJoCo's is z
+
+const MAKERS = {
+  box: ([x, y, z]) => new three.BoxGeometry(2 * x, 2 * y, 2 * z),
+  sphere: ([radius]) => new three.SphereGeometry(radius, 20, 14),
+  ellipsoid: ([x, y, z]) => new three.SphereGeometry(1, 20, 14).scale(x, y, z),
+  cylinder: ([radius, half]) => upright(new three.CylinderGeometry(radius, radius, 2 * half, 24)),
+  capsule: ([radius, half]) => upright(new three.CapsuleGeometry(radius, 2 * half, 6, 16)),
+  plane: ([x, y]) => new three.PlaneGeometry(2 * (x || 5), 2 * (y || 5)),
+};
+
+function makeMesh(shape, meshes) {
+  const geometry = shape.kind === "mesh" ? meshGeometry(meshes[shape.mesh]) : MAKERS[shape.kind](shape.size);
+  const [red, green, blue, alpha] = shape.color;
+  // Floors have textures, which are not sent.
+  const color = shape.kind === "plane" ? new three.Color(FLOOR) : new three.Color().setRGB(red, green, blue, "srgb");
+  const material = new three.MeshLambertMaterial({ color, opacity: alpha });
+  material.transparent = alpha < 1;
+  const mesh = new three.Mesh(geometry, material);
+  mesh.position.fromArray(shape.pos);
+  mesh.quaternion.fromArray(shape.quat);
+  return mesh;
+}
+
+function meshGeometry({ vertices, faces }) {
+  const geometry = new three.BufferGeometry();
+  geometry.setAttribute("position", new three.BufferAttribute(new Float32Array(vertices), 3));
+  geometry.setIndex(faces);
+  geometry.computeVertexNormals();
+  return geometry;
+}

@@ -1,0 +1,129 @@
+// The page: connection, control, and the tabs. Each tab is a module /static/<name>.js with a class Tab.
+
+import { Connection } from "/static/connection.js";
+import { element, show } from "/static/elements.js";
+import { SceneView } from "/static/scene.js";
+
+const find = (id) => document.getElementById(id);
+
+class Studio {
+  constructor() {
+    this.tabs = new Map();
+    this.shown = null;
+    this.hasControl = false;
+    this.scene = null;
+    this.connection = new Connection({
+      opened: () => this.opened(),
+      closed: () => this.closed(),
+      event: (event) => this.receive(event),
+      frame: (view) => this.tabs.get(this.shown)?.frame?.(view),
+    });
+    find("take").addEventListener("click", () => this.order({ control: "take" }));
+  }
+
+  async start() {
+    const [tabs, description] = await Promise.all([this.load("/tabs.json"), this.load("/scene.json")]);
+    this.description = description;
+    try {
+      this.scene = new SceneView(find("canvas"), description);
+    } catch (error) {
+      console.error(error);
+      this.notice("This browser cannot draw the scene: WebGL is not available. Switch on hardware acceleration, or use another browser.");
+    }
+    for (const { name, title } of tabs) {
+      const { Tab } = await import(`/static/${name}.js`);
+      this.tabs.set(name, new Tab(this));
+      const button = element("button", { class: "tab", text: title, "data-tab": name });
+      button.addEventListener("click", () => this.select(name));
+      find("tabs").append(button);
+    }
+    find("tabs").hidden = tabs.length < 2;
+    const wanted = location.hash.slice(1);
+    this.select(this.tabs.has(wanted) ? wanted : tabs[0].name);
+    this.connection.open();
+  }
+
+  select(name) {
+    if (name === this.shown) return;
+    this.tabs.get(this.shown)?.hide();
+    this.shown = name;
+    history.replaceState(null, "", `#${name}`);
+    for (const button of find("tabs").children) button.setAttribute("aria-current", String(button.dataset.tab === name));
+    find("panel").replaceChildren();
+    find("overlay").replaceChildren();
+    this.tabs.get(name).show(find("panel"), find("overlay"));
+    this.connection.tell({ show: name });
+  }
+
+  opened() {
+    show(find("connection"), "connected", "good");
+    this.connection.tell({ show: this.shown });
+  }
+
+  closed() {
+    show(find("connection"), "no connection: trying again", "bad");
+    this.setControl(false, true);
+    for (const tab of this.tabs.values()) tab.lost?.();
+  }
+
+  receive(event) {
+    if (event.event === "control") {
+      this.setControl(event.control, event.held);
+      find("ask").open || !event.asked || this.ask("Another page asks for control. Give it?", "Give control", "Keep control").then(
+        (yes) => this.order({ control: yes ? "give" : "refuse" }));
+      if (!event.asked && find("ask").open && find("ask").dataset.kind === "Give control") find("ask").close("no");
+    } else {
+      this.tabs.get(event.tab)?.receive(event);
+    }
+  }
+
+  setControl(hasControl, isHeld) {
+    this.hasControl = hasControl;
+    find("control").hidden = hasControl || !this.connection.isOpen;
+    show(find("control"), "watching: another page has control", "warn");
+    find("take").hidden = hasControl || !this.connection.isOpen;
+    find("take").textContent = isHeld ? "Ask for control" : "Take control";
+    for (const tab of this.tabs.values()) tab.controlled?.(hasControl);
+  }
+
+  // Send a message and show a refusal.
+  async order(message) {
+    try {
+      const value = await this.connection.ask(message);
+      this.notice("");
+      return value;
+    } catch (refusal) {
+      this.notice(refusal.message);
+      return undefined;
+    }
+  }
+
+  notice(text) {
+    find("notice").textContent = text;
+    find("notice").hidden = !text;
+  }
+
+  // Ask a question; resolves to true for yes. Esc and closing are no.
+  ask(text, yes, no) {
+    const dialog = find("ask");
+    find("ask_text").textContent = text;
+    find("ask_yes").textContent = yes;
+    find("ask_no").textContent = no;
+    dialog.dataset.kind = yes;
+    find("ask_yes").onclick = () => dialog.close("yes");
+    find("ask_no").onclick = () => dialog.close("no");
+    dialog.returnValue = "no";
+    dialog.showModal();
+    return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+  }
+
+  async load(path) {
+    const answer = await fetch(path);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.headers.get("Content-Type").includes("json") ? answer.json() : answer.arrayBuffer();
+  }
+}
+
+const studio = new Studio();
+studio.start().catch((error) => studio.notice(`The studio cannot start: ${error.message}`));
+window.studio = studio;
