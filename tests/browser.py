@@ -18,8 +18,9 @@ from tests.processes import HANG_S
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run",
-    "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio",
-    "--remote-debugging-port=0", "--hide-scrollbars", "--disable-features=Translate,MediaRouter,OptimizationHints",
+    "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--mute-audio", "--remote-debugging-port=0", "--hide-scrollbars",
+    "--disable-features=Translate,MediaRouter,OptimizationHints",
 )  # fmt: skip
 _KEY_NAMES = {"Space": " ", "Escape": "Escape", "Enter": "Enter", "ShiftLeft": "Shift", "Tab": "Tab"}
 _KEY_NUMBERS = {"Space": 32, "Escape": 27, "Enter": 13, "ShiftLeft": 16, "Tab": 9}
@@ -106,9 +107,7 @@ class Page:
 
     def set_size(self, width: int, height: int, is_phone: bool = False) -> None:
         scale = 1
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=is_phone
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=is_phone)
         self.call("Emulation.setTouchEmulationEnabled", enabled=is_phone)
 
     def screenshot(self, path: Path) -> None:
@@ -151,7 +150,7 @@ def open_browser(folder: Path) -> Iterator[Browser]:
                     break
             else:
                 raise AssertionError("Chromium has not started")
-            with connect(found[0], max_size=None, compression=None) as socket:
+            with connect(found[0], max_size=None, compression=None, ping_interval=None) as socket:
                 yield Browser(socket)
         finally:
             process.kill()

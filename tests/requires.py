@@ -22,6 +22,7 @@ REQUIREMENTS = {
     "mujoco": "MuJoCo with `mujoco.batch`",
     "mujoco_warp": "MuJoCo Warp, which simulates on a GPU, and on a CPU for tests",
     "opengl": "EGL or OSMesa, for pictures and videos",
+    "browser": "Chromium, for tests of the studio's page",
     "train": "robomimic (make train-env)",
     "contract": "Isaac Lab 2.3's wheel, without a simulator (make test-contract)",
     "isaaclab": "Isaac Lab 3.0 with OvPhysX and Newton (make isaaclab-test)",

@@ -3,7 +3,7 @@
 import logging
 import math
 import sys
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -
     env = make_scene(cfg, 1 if operator is None else min(cfg.num_demos, MAX_NUM_ENVS))
     try:
         with stop, ExitStack() as stack:
-            page = stack.enter_context(_opened_page(cfg, env)) if cfg.teleop_device == BROWSER else None
+            page = _open_page(cfg, env, stack) if cfg.teleop_device == BROWSER else None
             performer = operator or (_device(cfg, env, stack) if page is None else page.device)
             has_ended = getattr(performer, "wants_end", lambda: False)
             return record(
@@ -95,10 +95,11 @@ def _check_end(cfg: RecordDemosCfg, result: RunResult, stop: StopRequest) -> Non
     continued = f"{_kept(result)}{running}; continue with: {_same_recording(cfg)}"
     if stop.requested:
         stop.raise_interrupted(continued)
+    place = "on the page" if cfg.teleop_device == BROWSER else "at the keyboard"
     if result.is_interrupted and not result.num_demos:
-        raise BudgetExhausted(f"recording ended at the keyboard; {continued}")
+        raise BudgetExhausted(f"recording ended {place}; {continued}")
     if result.is_interrupted:
-        log.info("Recording ended at the keyboard; %s", continued)
+        log.info("Recording ended %s; %s", place, continued)
     elif not result.target_reached:
         remedy = f"; to continue, give a larger budget to: {_same_recording(cfg)}" if result.num_demos else ""
         reasons = f"; reasons: {failures_text(result.failures)}" if result.failures else ""
@@ -141,11 +142,13 @@ def _check_device(cfg: RecordDemosCfg) -> None:
         )
 
 
-def _opened_page(cfg: RecordDemosCfg, env: MimicEnv) -> AbstractContextManager["RecordTab"]:
+def _open_page(cfg: RecordDemosCfg, env: MimicEnv, stack: ExitStack) -> "RecordTab":
+    """Serve the page of the studio until the end of the recording."""
     from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
 
     raw, dirs = Path(cfg.output_file), program.config_dirs
-    return opened_page(env, raw, cfg.num_demos, cfg.host, cfg.port, dirs, second_env_of(cfg, env))
+    page = opened_page(env, raw, cfg.num_demos, cfg.host, cfg.port, dirs, second_env_of(cfg, env))
+    return stack.enter_context(page)[0]
 
 
 def _device(cfg: RecordDemosCfg, env: MimicEnv, stack: ExitStack) -> LiveDevice:

@@ -53,7 +53,7 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     dirs = program.config_dirs
     second = second_env_of(cfg, env)
     page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put)
-    with StopRequest() as stop, page as tab:
+    with StopRequest() as stop, page as (tab, _):
         tab.progress.next_command = next_command("annotate", input_file=folder.raw, output_file=folder.annotated)
         tab.progress.can_continue = True
         while not stop.requested:

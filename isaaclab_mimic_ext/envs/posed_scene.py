@@ -142,7 +142,7 @@ def _camera(model: Any, camera: int) -> dict[str, Any]:
 
 
 def _hand(model: Any, arm_name: str, eef_name: str) -> dict[str, Any]:
-    """Hand of an arm: the place of its end effector in the frame of a body, and the bodies that belong to it."""
+    """Hand of an arm: the place of its end effector in the frame of a body, the bodies that belong to it, and the arm."""
     site = model.site(f"{arm_name}/eef")
     fingers = [model.body(f"{arm_name}/finger{index}").id - 1 for index in (1, 2)]
     cameras = [model.camera(index).name for index in range(model.ncam)]
@@ -150,6 +150,8 @@ def _hand(model: Any, arm_name: str, eef_name: str) -> dict[str, Any]:
     return {
         "name": eef_name,
         "body": int(model.site_bodyid[site.id]) - 1,
+        "base": model.body(f"{arm_name}/link0").id - 1,
+        "arm": arm_name,
         **_place(model.site_pos[site.id], model.site_quat[site.id]),
         "fingers": fingers,
         "camera": wrist if wrist in cameras else None,

@@ -8,7 +8,7 @@ exports a class `Tab`. A tab that is not passed is not shown.
 
 | Python (`tabs.Tab`) | page (`static/<name>.js`, class `Tab(studio)`) |
 |---|---|
-| `name`, `title`: of the tab | `show(panel)`, `hide()`: the tab is selected, or left; `panel` holds its elements |
+| `name`, `title`: of the tab | `show(panel, overlay, dock)` (beside, over, under the scene), `hide()` |
 | `publish(event, ...)`: to all pages, from any thread | `receive(event)` |
 | `publish_frame(bytes)`: newest wins, to pages that show the tab | `frame(view)`: a `DataView` |
 | `receive(client, message)`: raise `Refusal` to refuse | `studio.send({do: ...})`: a promise of the answer |

@@ -24,6 +24,9 @@ _RAMP_S = 0.15
 """Time in which a command reaches full speed [s]."""
 DEAD_MAN_S = 0.3
 """Time without a message of the page in control after which an attempt is paused [s]."""
+_HICCUP_S = 1.0
+"""Time without a message after which a key that is still pressed does not continue the attempt [s]. A shorter one is that of
+a machine that is busy, for example with drawing the page."""
 REWIND_S = 2.0
 """Time that one rewind takes back [s]."""
 _WAIT_S = 0.05
@@ -97,7 +100,7 @@ class BrowserDevice:
         """Speed of the simulation, in parts of real time."""
         self.state = LiveState(0, {}, 0, False, grippers=self._open)
         self.on_review: Callable[[Mapping[str, np.ndarray]], None] = lambda demo: None
-        self._must_release = True
+        self._must_release, self._heard_at = True, now()
         self._end_requested = self._is_moving_in_time = self._paused_by_person = False
         self._begin()
 
@@ -110,6 +113,8 @@ class BrowserDevice:
     def set_command(self, command: Command, epoch: int) -> None:
         """Take over a command. It is ignored if the page does not know the state after the last rewind."""
         with self._changed:
+            if self._now() - self._heard_at > _HICCUP_S:
+                self._release()
             self._heard_at = self._now()
             if epoch != self.epoch:
                 return
@@ -216,6 +221,7 @@ class BrowserDevice:
             match name:
                 case "pause":
                     self._pause("paused; press P to continue", by_person=True)
+                    self._release()
                 case "resume":
                     self._set_phase(Phase.STILL, "")
                 case "rewind" | "forward" | "go_to" | "again":
@@ -247,9 +253,10 @@ class BrowserDevice:
             self._velocity[:] = 0.0
             self._take_over(state.grippers)
             if state.step:
-                self._pause("paused; move on from here, or press B and N to move in time")
+                self._pause("paused; move on from here, or press B and N to move in time", counts=False)
             else:
                 self._set_phase(Phase.READY, "")
+            self._on_change()
 
     def _unordered(self) -> Request:
         state = self.state
@@ -268,16 +275,14 @@ class BrowserDevice:
             self._step_times.clear()
             return _WAIT
         if self._now() - self._heard_at > DEAD_MAN_S:
-            self._release()
             self._pause("paused: the page sent nothing for 0.3 s; move on to continue")
             return _WAIT
         self._set_phase(Phase.RECORDING, "")
         return _STEP
 
-    def _pause(self, reason: str, by_person: bool = False) -> None:
-        self._num_pauses += self.phase is not Phase.PAUSED
+    def _pause(self, reason: str, by_person: bool = False, counts: bool = True) -> None:
+        self._num_pauses += counts and self.phase is not Phase.PAUSED
         self._paused_by_person = by_person
-        self._must_release = True
         self._step_times.clear()
         self._set_phase(Phase.PAUSED, reason)
 
@@ -322,15 +327,12 @@ class BrowserDevice:
 _STEP, _WAIT = Request(Choice.STEP), Request(Choice.WAIT)
 
 
-def _limited(command: np.ndarray) -> np.ndarray:
-    """Command (6,) whose translation and rotation have at most length 1 each."""
-    parts = (command[:3], command[3:])
-    return np.concatenate([part / max(1.0, float(np.linalg.norm(part))) for part in parts])
+def _limited(command: np.ndarray, largest: float = 1.0) -> np.ndarray:
+    """Command (6,) whose translation and rotation have at most the length `largest` each."""
+    lengths = np.linalg.norm(command.reshape(2, 3), axis=1)
+    return command * np.repeat(largest / np.maximum(lengths, largest), 3)
 
 
 def _ramped(velocity: np.ndarray, wanted: np.ndarray, largest: float) -> np.ndarray:
     """Velocity (6,) on its way to `wanted`, changed by at most `largest`. A hand without a command stops immediately."""
-    change = wanted - velocity
-    length = float(np.abs(change).max())
-    ramped = velocity + change * min(1.0, largest / length) if length > 0 else wanted
-    return np.where(wanted == 0.0, 0.0, ramped)
+    return np.where(wanted == 0.0, 0.0, velocity + _limited(wanted - velocity, largest))

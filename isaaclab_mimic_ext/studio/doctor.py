@@ -24,6 +24,8 @@ from isaaclab_mimic_ext.task.definition import Task
 
 log = logging.getLogger(__name__)
 
+_LONGEST_EXAMINATION_S = 60.0
+_SLOWER = "record the demo again, more slowly near the objects (Shift)"
 _OF_ALL_DEMOS = ("unused", "similar")
 """Checks that compare a demo with other demos."""
 
@@ -55,8 +57,9 @@ class Doctor:
         self._demos.put(demo)
 
     def close(self) -> None:
-        """End the thread after the demo that it examines."""
+        """End the thread after the demo that it examines: a process must not end while the thread simulates."""
         self._demos.put(None)
+        self._thread.join(_LONGEST_EXAMINATION_S)
 
     def _run(self) -> None:
         env: MimicEnv | None = None
@@ -82,7 +85,7 @@ class Doctor:
         (annotation,) = annotate(env, [demo], self._config.subtask_configs, num_success_steps, SignalSource())
         if annotation.rejection is not None:
             reason, _, remedy = annotation.rejection.removeprefix("demo_0: ").partition("; ")
-            return [_finding(ERROR, "annotation", reason, remedy or "record the demo again")]
+            return [_finding(ERROR, "annotation", reason, remedy or _SLOWER)]
         with tempfile.TemporaryDirectory(prefix="mimic_studio_") as folder:
             path = Path(folder) / "demo.hdf5"
             file = DatasetFile(path, env.env_args())

@@ -2,11 +2,12 @@
 
 # E end effectors
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config import SubTaskDemoCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.run.live_state import Attempt, LiveLog, LiveState
@@ -30,6 +31,7 @@ class Progress:
         demos: kept demos, in the order in which they were recorded.
         can_continue: whether the page may record more demos after the end.
         next_command: command line that follows.
+        has_doctor: whether complete demos are examined.
         findings: findings of the check of the demo that is reviewed; None while they are computed.
     """
 
@@ -38,6 +40,7 @@ class Progress:
     demos: list[KeptDemo] = field(default_factory=list)
     can_continue: bool = False
     next_command: str = ""
+    has_doctor: bool = False
     findings: list[dict[str, Any]] | None = None
 
 
@@ -48,15 +51,24 @@ class RecordTab(Tab, LiveLog):
         env: environment with one scene.
         scene: the same scene, for the poses of its bodies.
         progress: progress of the recording, which the tab updates.
+        subtasks: subtasks of each end effector, for display.
         more: called in the network thread with the number of further demos that the page wants after the end.
     """
 
     name: ClassVar[str] = "record"
     title: ClassVar[str] = "Record"
 
-    def __init__(self, env: MimicEnv, scene: PosedScene, progress: Progress, more: Callable[[int], None] | None = None):
+    def __init__(
+        self,
+        env: MimicEnv,
+        scene: PosedScene,
+        progress: Progress,
+        subtasks: Mapping[str, Sequence[SubTaskDemoCfg]] | None = None,
+        more: Callable[[int], None] | None = None,
+    ):
         LiveLog.__init__(self)
         self._env, self._scene, self.progress, self._more = env, scene, progress, more
+        self._subtasks = subtasks or {}
         self.device = BrowserDevice(env, self.publish_state)
         self._num_frames = 0
         self._last_frame = b""
@@ -138,7 +150,11 @@ class RecordTab(Tab, LiveLog):
         return {
             "hands": list(self._env.eef_names),
             "signals": list(self._env.get_subtask_term_signals()),
-            "devices": list(INPUT_DEVICES),
+            "subtasks": [
+                {"hand": eef_name, "signal": each.subtask_term_signal, "text": each.description or each.label}
+                for eef_name, subtasks in self._subtasks.items()
+                for each in subtasks
+            ],
         }
 
     def receive(self, client: Client, message: Mapping[str, Any]) -> Any:

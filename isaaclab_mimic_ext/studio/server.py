@@ -259,8 +259,8 @@ async def _send_frames(connection: ServerConnection, client: Client) -> None:
 
 
 _FORWARD = Resource(
-    b'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/"><title>Studio</title>'
-    b'<a href="/">Open the studio</a>\n',
+    b'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/"><link rel="icon" href="data:,">'
+    b'<title>Studio</title><a href="/">Open the studio</a>\n',
     "text/html; charset=utf-8",
 )
 """Page that sets the cookie. A redirect would lose the cookie if a page of another site links to the studio."""

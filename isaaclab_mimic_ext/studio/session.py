@@ -31,8 +31,8 @@ def opened_page(
     make_second_env: Callable[[], MimicEnv] | None = None,
     more: Callable[[int], None] | None = None,
     other_tabs: Sequence[Tab] = (),
-) -> Iterator[RecordTab]:
-    """Serve the page of a recording during the block.
+) -> Iterator[tuple[RecordTab, StudioServer]]:
+    """Serve the page of a recording during the block, and yield its tab and its server.
 
     Args:
         env: environment with one scene.
@@ -51,16 +51,17 @@ def opened_page(
     task = env_task(env)
     scene = PosedScene(task)
     progress = Progress(str(output_file), num_demos, read_kept_demos(output_file, env.object_names))
-    tab = RecordTab(env, scene, progress, more)
+    config = None if task.preset is None else load_task_config(task.preset, config_dirs)[1]
+    tab = RecordTab(env, scene, progress, config.subtask_configs if config else None, more)
     doctor = None
-    if make_second_env is not None and task.preset is not None:
-        config = load_task_config(task.preset, config_dirs)[1]
+    if make_second_env is not None and config is not None:
+        progress.has_doctor = True
         doctor = Doctor(make_second_env, task, config, tab.show_findings)
         tab.device.on_review = doctor.examine
     try:
         with StudioServer([tab, *other_tabs], describe_scene(scene), host, port) as server:
             _log_address(server, host)
-            yield tab
+            yield tab, server
     finally:
         if doctor is not None:
             doctor.close()

@@ -1,10 +1,249 @@
+// The tab Record: state of the recording, and everything a person can do. The server decides; this page asks.
+
+import { Aids } from "/static/aids.js";
+import { button, element, rows, section, show } from "/static/elements.js";
+import { Input } from "/static/input.js";
+import { makePads } from "/static/pads.js";
+import { DoneCard, ReviewCard } from "/static/cards.js";
+import { VIEWS } from "/static/scene.js";
+import { startsMap } from "/static/starts.js";
+
+const HEAD_BYTES = 32;
+const POSE_BYTES = 28;
+const PHASES = {
+  ready: ["ready", ""], recording: ["● recording", "bad"], still: ["time stands still", ""], paused: ["paused", "warn"],
+  review: ["solved", "good"], done: ["ended", "good"], failed: ["stopped", "bad"], busy: ["please wait", "warn"],
+};
+const KEYS = [
+  ["W A S D", "move, as seen"], ["Q E", "up, down"], ["Space", "open, close gripper"], ["C V", "turn"], ["Z X · T G", "tilt"],
+  ["Shift", "slow"], ["B · N", "2 s back · forward"], ["P", "pause"], ["R", "give up, new scene"], ["O", "same scene again"],
+  ["F", "as seen · as the robot"], ["1 2 3 4", "views"], ["H · J", "handle · turn it"], ["Esc", "save and end"],
+];
+
 export class Tab {
-  constructor(studio) { this.studio = studio; }
-  show() { if (this.studio.scene) this.studio.scene.showsWrist = true; }
-  hide() {}
-  receive() {}
+  constructor(studio) {
+    this.studio = studio;
+    this.state = null;
+    this.facts = { hands: [], signals: [], subtasks: [] };
+    this.reached = new Set();
+    this.aids = studio.scene && new Aids(studio.scene);
+    this.input = new Input(studio, this.actions());
+    this.review = new ReviewCard((name) => this.order(name));
+    this.done = new DoneCard((count) => this.studio.order({ tab: "record", do: "more", count }));
+    this.build();
+  }
+
+  actions() {
+    const grip = () => { this.input.toggleGrip(); this.refresh(); };
+    const pause = () => this.order(this.state?.phase === "paused" ? "resume" : "pause");
+    const rewind = () => this.order("rewind");
+    const fresh = () => this.order(this.state?.phase === "review" ? "discard" : "new");
+    const keep = () => this.state?.phase === "review" && this.order("keep");
+    return {
+      Space: grip, grip, KeyP: pause, pause, KeyB: rewind, rewind, KeyR: fresh, new: fresh, KeyN: () => this.order("forward"),
+      KeyK: keep, Enter: keep, KeyO: () => this.order("again"), Escape: () => this.end(), KeyF: () => this.switchFrame(),
+      KeyH: () => this.toggleHandle(), KeyJ: () => this.aids?.turnHandle(),
+      ...(this.studio.description.hands.length > 1 ? { Tab: () => this.nextHand() } : {}),
+      ...Object.fromEntries(VIEWS.map((_, index) => [`Digit${index + 1}`, () => this.studio.scene?.setView(index)])),
+    };
+  }
+
+  order(name, more = {}) {
+    return this.studio.order({ tab: "record", do: name, ...more });
+  }
+
+  async end() {
+    const { phase } = this.state ?? {};
+    if (["done", "failed", "busy"].includes(phase)) return;
+    const isRunning = this.step > 0 && phase !== "review";
+    if (isRunning && !(await this.studio.ask("Save the demos and end? The running attempt is not saved.", "Save and end", "Go on"))) return;
+    this.order("end");
+  }
+
+  switchFrame() {
+    this.input.frame = this.input.frame === "camera" ? "robot" : "camera";
+    this.refresh();
+  }
+
+  nextHand() {
+    this.input.nextHand();
+    if (this.studio.scene) this.studio.scene.wrist = this.input.hand;
+    this.studio.scene?.redraw();
+    this.refresh();
+  }
+
+  toggleHandle() {
+    const isShown = this.aids?.toggleHandle(this.input.hand, (pose) => { this.input.handle = pose; }) ?? false;
+    this.handleButton.setAttribute("aria-pressed", String(isShown));
+  }
+
+  // Elements are made once; `show` only inserts them.
+  build() {
+    const act = this.input.actions;
+    this.phase = element("span", { class: "chip", id: "phase", role: "status" });
+    this.time = element("span", { class: "chip", id: "time" });
+    this.drop = element("span", { class: "chip", id: "drop" });
+    this.hint = element("p", { class: "chip", id: "hint" });
+    this.wristLabel = element("span", { class: "chip", id: "wrist_label", text: "wrist" });
+    this.lamps = element("ul", { id: "lamps", "aria-label": "Signals of the task" });
+    this.slider = element("input", { type: "range", id: "steps", min: 0, max: 0, value: 0, "aria-label": "Step of the attempt" });
+    this.slider.addEventListener("change", () => this.order("go_to", { step: Number(this.slider.value) }));
+    this.back = button("◀ 2 s (B)", act.KeyB, { id: "rewind" });
+    this.forward = button("2 s ▶ (N)", act.KeyN, { id: "forward" });
+    this.timeBar = element("div", { id: "time_bar" }, this.back, this.slider, this.forward);
+    this.pads = makePads(this.input, act);
+    this.gripButton = button("", act.Space, { id: "grip" });
+    this.pauseButton = button("Pause (P)", act.KeyP, { id: "pause" });
+    this.handButton = button("", () => this.nextHand(), { id: "hand", hidden: this.studio.description.hands.length < 2 });
+    this.frameButton = button("", act.KeyF, { id: "frame" });
+    this.handleButton = button("Drag handle (H)", act.KeyH, { id: "handle", "aria-pressed": "false" });
+    this.buttons = element("div", { class: "row", id: "buttons" }, this.gripButton, this.pauseButton, this.handButton,
+      this.handleButton, this.frameButton, button("New scene (R)", act.KeyR, { id: "new" }),
+      button("Same scene (O)", act.KeyO, { id: "again" }), button("Save and end (Esc)", act.Escape, { id: "end" }));
+    this.views = element("div", { class: "row", id: "views" },
+      ...VIEWS.map(({ name }, index) => button(`${index + 1} ${name}`, () => this.studio.scene?.setView(index))));
+    this.session = element("div", { id: "session" });
+    this.subtasks = element("ol", { id: "subtasks" });
+    this.outcome = element("p", { id: "outcome" });
+  }
+
+  show(panel, overlay, dock) {
+    this.isShown = true;
+    overlay.append(element("div", { id: "top" }, this.phase, this.time, this.drop, this.hint), this.wristLabel,
+      element("div", { id: "bottom" }, this.lamps, this.timeBar), this.review.root, this.done.root);
+    dock.append(this.pads);
+    panel.append(section("Task", this.subtasks), section("Control", this.buttons), section("Demos", this.session, this.outcome),
+      section("View", this.views), section("Keys", rows(KEYS.map(([keys, text]) => [element("kbd", { text: keys }), text]))));
+    this.input.start();
+    if (this.studio.scene) {
+      this.studio.scene.showsWrist = true;
+      this.studio.scene.beforeDrawing = () => this.input.send(true);
+    }
+    this.refresh();
+  }
+
+  hide() {
+    this.isShown = false;
+    this.input.stop();
+    if (this.studio.scene) {
+      this.studio.scene.showsWrist = false;
+      this.studio.scene.beforeDrawing = null;
+    }
+  }
+
+  lost() {
+    this.input.epoch = -1;
+    this.state = null;
+    this.refresh();
+  }
+
+  controlled() {
+    this.input.sent = "";
+    this.refresh();
+  }
+
+  receive(event) {
+    if (event.event === "scene") {
+      this.facts = event;
+      this.reached.clear();
+      this.lamps.replaceChildren();
+      this.subtasks.replaceChildren();
+    } else {
+      if (this.state && this.state.epoch !== event.epoch) this.reached.clear();
+      this.state = event;
+      this.input.takeOver(event.epoch, event.grippers);
+      if (event.phase === "review") document.activeElement?.blur?.();
+    }
+    this.refresh();
+  }
+
+  // A frame: head of eight numbers, targets of the hands, poses of the bodies.
   frame(view) {
-    const hands = this.studio.description.hands.length;
-    this.studio.scene?.setPoses(view, 32 + 28 * hands);
+    const at = (index) => view.getUint32(4 * index, true);
+    [this.step, this.made, this.solved, this.signals] = [at(1), at(2), at(3), at(4)];
+    this.rate = at(7) / 1000;
+    this.facts.signals.forEach((name, index) => this.signals & (1 << index) && this.reached.add(name));
+    if (this.aids) {
+      this.aids.readTargets(view, HEAD_BYTES);
+      this.studio.scene.setPoses(view, HEAD_BYTES + POSE_BYTES * this.facts.hands.length);
+      const below = this.aids.update(this.input.hand);
+      show(this.drop, `${(100 * below.height).toFixed(1)} cm above ${below.name}`);
+    }
+    this.refreshStep();
+  }
+
+  refreshStep() {
+    if (!this.isShown) return;
+    const seconds = (this.step ?? 0) * (this.state?.step_dt ?? 0.05);
+    const slow = this.rate < 0.95 && this.state?.phase === "recording" ? ` · ${this.rate.toFixed(1)}x speed` : "";
+    show(this.time, `${seconds.toFixed(1)} s · step ${this.step ?? 0}${slow}`);
+    this.slider.max = this.made ?? 0;
+    if (document.activeElement !== this.slider) this.slider.value = this.step ?? 0;
+    this.back.disabled = !this.step || !this.studio.hasControl;
+    this.forward.disabled = !(this.made > this.step) || !this.studio.hasControl;
+    this.showLamps();
+  }
+
+  showLamps() {
+    const names = [...this.facts.signals, "solved"];
+    if (this.lamps.children.length !== names.length) this.lamps.replaceChildren(...names.map(() => element("li", { class: "chip" })));
+    names.forEach((name, index) => {
+      const isOn = name === "solved" ? this.solved > 0 : Boolean(this.signals & (1 << index));
+      const was = this.reached.has(name);
+      show(this.lamps.children[index], `${isOn ? "●" : was ? "◐" : "○"} ${name}`, isOn ? "good" : "");
+    });
+    if (this.subtasks.children.length !== this.facts.subtasks.length) {
+      const several = this.facts.hands.length > 1;
+      this.subtasks.replaceChildren(...this.facts.subtasks.map(({ hand, text }) => element("li", { text: several ? `${hand}: ${text}` : text })));
+    }
+    this.facts.subtasks.forEach(({ signal }, index) => {
+      const isOver = signal ? this.reached.has(signal) : this.solved > 0;
+      this.subtasks.children[index].dataset.state = isOver ? "good" : "";
+    });
+  }
+
+  refresh() {
+    if (!this.isShown) return;
+    const state = this.state;
+    const [text, look] = state ? PHASES[state.phase] : ["not connected", "bad"];
+    show(this.phase, text, look);
+    this.hint.hidden = !(this.hint.textContent = this.hintText());
+    const isRunning = state && !["done", "failed", "busy"].includes(state.phase);
+    const canAct = Boolean(isRunning && this.studio.hasControl);
+    for (const each of this.buttons.children) each.disabled = !canAct;
+    this.pauseButton.textContent = state?.phase === "paused" ? "Continue (P)" : "Pause (P)";
+    this.gripButton.textContent = `${this.input.grip[this.input.hand] > 0 ? "Close" : "Open"} gripper (Space)`;
+    this.handButton.textContent = `Hand: ${this.facts.hands[this.input.hand] ?? ""} (Tab)`;
+    this.frameButton.textContent = `Directions: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`;
+    this.pads.hidden = !canAct || state.phase === "review";
+    this.slider.disabled = !canAct;
+    this.timeBar.hidden = !isRunning;
+    this.review.update(state, canAct);
+    this.done.update(state, this.studio.hasControl);
+    this.showSession();
+    this.refreshStep();
+  }
+
+  hintText() {
+    const { phase, reason } = this.state ?? {};
+    if (!this.studio.hasControl && this.state) return "You are watching. Ask for control to record.";
+    const means = matchMedia("(pointer: coarse)").matches ? "the pads below" : "W A S D, Q and E";
+    if (phase === "ready") return `Move the hand with ${means}. Time begins with your first command.`;
+    if (phase === "paused" || phase === "busy") return reason;
+    if (phase === "recording" && this.solved > 0) return "Solved: hold still.";
+    return "";
+  }
+
+  showSession() {
+    if (!this.state) return;
+    const { demos, num_wanted: wanted, step_dt: dt, output_file: file, start, phase } = this.state;
+    const lengths = demos.map(({ num_steps: steps }) => steps);
+    const range = lengths.length ? `${Math.min(...lengths)} to ${Math.max(...lengths)} steps` : "none yet";
+    const mean = lengths.length ? ` (${((lengths.reduce((a, b) => a + b) / lengths.length) * dt).toFixed(1)} s)` : "";
+    const facts = rows([["kept", `${demos.length} of ${wanted}`], ["length", range + mean]]);
+    const bar = element("progress", { max: wanted, value: demos.length, "aria-label": "Kept demos" });
+    const map = startsMap(demos, phase === "done" ? {} : start, this.studio.description);
+    this.session.replaceChildren(bar, facts, map, element("p", { class: "soft", text: file }));
+    this.outcome.textContent = this.state.outcome;
   }
 }

@@ -8,6 +8,10 @@ const SKY = 0xb4bec8;
 const FLOOR = 0x8f98a3;
 const POSE_BYTES = 28;
 const WRIST_MARGIN = 10;
+// Without a GPU, a drawing may take longer than the time between two states. The scene is then drawn with fewer pixels, because
+// a page that is busy drawing reads the keys late.
+const LONGEST_DRAWING_MS = 70;
+const LOWEST_RATIO = 0.35;
 
 // Views: direction from the scene to the camera. The first shows the hand from the front, three-quarter and raised.
 export const VIEWS = [
@@ -38,6 +42,8 @@ export class SceneView {
     this.showsWrist = false;
     this.isFitted = false;
     this.extras = [];
+    this.ratio = this.renderer.getPixelRatio();
+    this.cost = 0;
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
     this.resize();
   }
@@ -136,13 +142,24 @@ export class SceneView {
 
   draw() {
     if (!this.size) return;
+    this.beforeDrawing?.();
     const { renderer, size } = this;
+    const began = performance.now();
+    requestAnimationFrame(() => this.adapt(performance.now() - began));
     renderer.setScissorTest(false);
     renderer.setViewport(0, 0, size.width, size.height);
     renderer.render(this.scene, this.camera);
     const camera = this.showsWrist && this.hands[this.wrist]?.camera;
     if (camera) this.drawWrist(camera);
-    this.drawn?.();
+  }
+
+  adapt(cost) {
+    this.cost = 0.7 * this.cost + 0.3 * Math.min(cost, 3 * LONGEST_DRAWING_MS);
+    if (this.cost < LONGEST_DRAWING_MS || this.ratio <= LOWEST_RATIO) return;
+    this.cost = 0;
+    this.ratio = Math.max(LOWEST_RATIO, 0.75 * this.ratio);
+    this.renderer.setPixelRatio(this.ratio);
+    this.redraw();
   }
 
   drawWrist(camera) {

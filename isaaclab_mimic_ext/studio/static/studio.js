@@ -51,7 +51,8 @@ class Studio {
     for (const button of find("tabs").children) button.setAttribute("aria-current", String(button.dataset.tab === name));
     find("panel").replaceChildren();
     find("overlay").replaceChildren();
-    this.tabs.get(name).show(find("panel"), find("overlay"));
+    find("dock").replaceChildren();
+    this.tabs.get(name).show(find("panel"), find("overlay"), find("dock"));
     this.connection.tell({ show: name });
   }
 

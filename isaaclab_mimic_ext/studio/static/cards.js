@@ -1,0 +1,60 @@
+// Cards over the scene: the review of a complete demo, and the end of the recording.
+
+import { button, element } from "/static/elements.js";
+
+export class ReviewCard {
+  constructor(order) {
+    this.title = element("h2", { text: "Solved. Keep this demo?" });
+    this.findings = element("ul", { class: "findings" });
+    this.buttons = element("div", { class: "row" },
+      button("Keep (Enter)", () => order("keep"), { class: "primary", id: "keep" }),
+      button("Same scene again (O)", () => order("again"), { id: "review_again" }),
+      button("Discard, new scene (R)", () => order("discard"), { id: "discard" }),
+      button("Back 2 s (B)", () => order("rewind"), { id: "review_rewind" }));
+    this.root = element("div", { class: "card", id: "review", role: "group", "aria-label": "Review", hidden: true },
+      this.title, this.findings, this.buttons);
+  }
+
+  update(state, canAct) {
+    this.root.hidden = state?.phase !== "review";
+    if (this.root.hidden) return;
+    for (const each of this.buttons.children) each.disabled = !canAct;
+    this.findings.replaceChildren(...lines(state).map(([level, text]) => element("li", { text, "data-level": level })));
+  }
+}
+
+function lines({ has_doctor: hasDoctor, findings }) {
+  if (!hasDoctor) return [["note", "Demos are checked by `mimic check` after the recording."]];
+  if (findings === null) return [["note", "The doctor examines the demo …"]];
+  if (!findings.length) return [["good", "The doctor found nothing to improve."]];
+  return findings.map(({ level, frame, last_frame: last, found, expected, remedy }) => {
+    const place = frame === null ? "" : `step ${frame}${last === null ? "" : ` to ${last}`}: `;
+    return [level, `${level}: ${place}${found}${expected ? `; expected ${expected}` : ""}. Remedy: ${remedy}`];
+  });
+}
+
+export class DoneCard {
+  constructor(more) {
+    this.title = element("h2");
+    this.text = element("p");
+    this.next = element("pre");
+    this.nextTitle = element("p", { text: "Next, mark where the subtasks end. In a terminal:" });
+    this.more = button("", () => more(this.count), { id: "more", class: "primary" });
+    this.root = element("div", { class: "card", id: "done", role: "group", "aria-label": "End", hidden: true },
+      this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.more));
+  }
+
+  update(state, hasControl) {
+    this.root.hidden = !["done", "failed"].includes(state?.phase);
+    if (this.root.hidden) return;
+    const hasFailed = state.phase === "failed";
+    const missing = state.num_wanted - state.demos.length;
+    this.title.textContent = hasFailed ? "The recording has stopped" : missing > 0 ? "The recording has ended" : "All demos are recorded";
+    this.text.textContent = state.reason;
+    this.next.textContent = state.next_command;
+    this.next.hidden = this.nextTitle.hidden = hasFailed || !state.next_command || !state.demos.length;
+    this.more.hidden = !state.can_continue || !hasControl;
+    this.count = missing > 0 ? missing : 5;
+    this.more.textContent = hasFailed ? "Try again" : missing > 0 ? `Record the missing ${missing}` : "Record 5 more";
+  }
+}

@@ -1,0 +1,216 @@
+"""The page of the studio in Chromium, with real keys, clicks and touches."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import isaaclab_mimic_ext as mimic
+from tests import requires
+from tests.browser import PROGRAM, Browser, Page, open_browser
+from tests.processes import HANG_S
+from tests.studio_person import BottleMover
+from tests.studio_recording import Recording
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    requires.mark("browser", PROGRAM is not None, "chromium not found"),
+]
+
+TAB = "studio.tabs.get('record')"
+READY = f"window.studio && studio.hasControl && {TAB}?.state && {TAB}.step !== undefined"
+SMALL = (480, 320)
+"""Size of a page that is drawn without a GPU."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Iterator[Recording]:
+    with Recording(tmp_path / "raw.hdf5", step_hz=20.0) as recording:
+        yield recording
+
+
+def opened(browser: Browser, recording: Recording, size: tuple[int, int] = SMALL, is_phone: bool = False) -> Page:
+    page = browser.page(recording.url, *size, is_phone)
+    page.wait_for(READY)
+    return page
+
+
+def phase(page: Page) -> str:
+    return str(page.evaluate(f"{TAB}.state.phase"))
+
+
+def wait_for_phase(page: Page, *phases: str) -> None:
+    page.wait_for(f"{json.dumps(phases)}.includes({TAB}.state?.phase)")
+
+
+KEYS = (("KeyW", "KeyS"), ("KeyA", "KeyD"), ("KeyQ", "KeyE"))
+"""Keys of the robot's directions x, y, z, up and down."""
+SEEN = f"""(() => {{
+  const [tab, scene] = [{TAB}, studio.scene];
+  scene.scene.updateMatrixWorld();
+  const at = (object) => {{ const m = object.matrixWorld.elements; return [m[12], m[13], m[14]]; }};
+  const body = (name) => at(scene.bodies.find((each) => each.name === name));
+  return {{ phase: tab.state.phase, step: tab.step, hand: at(scene.hands[0].frame), grip: tab.input.grip[0],
+    ketchup: body("ketchup"), basket: body("basket") }};
+}})()"""
+
+
+class KeyPresser:
+    """Solves the task with the keys of the page, by what the page shows."""
+
+    def __init__(self, page: Page):
+        self.page = page
+        self._pressed: set[str] = set()
+
+    def make_demo(self) -> None:
+        page = self.page
+        page.press("KeyF")  # Directions of the robot, so that one key moves along one axis.
+        seen = page.evaluate(SEEN)
+        mover = BottleMover(np.array(seen["ketchup"]), np.array(seen["basket"]))
+        end = time.monotonic() + HANG_S
+        while (seen := page.evaluate(SEEN))["phase"] != "review":
+            assert time.monotonic() < end, (mover.index, seen)
+            offset, goal = mover.next(np.array(seen["hand"]), seen["step"])
+            if goal.grip != seen["grip"]:
+                self._hold(set())
+                page.press("Space")
+                continue
+            is_slow = goal.speed < 1.0 or float(np.abs(offset).max()) < 0.03
+            keys = {
+                pair[0] if value > 0 else pair[1] for pair, value in zip(KEYS, offset, strict=True) if abs(value) > 0.003
+            }
+            self._hold(keys | ({"ShiftLeft"} if is_slow and keys else set()))
+            if keys and float(np.abs(offset).max()) < 0.01:
+                time.sleep(0.05)
+                self._hold(set())  # A tap: the last millimeters.
+            if seen["phase"] == "still" and not keys:
+                mover.arrived_at -= 4  # Time stands still: there is nothing to wait for.
+            time.sleep(0.02)
+        self._hold(set())
+
+    def _hold(self, keys: set[str]) -> None:
+        for code in self._pressed - keys:
+            self.page.key("up", code)
+        for code in keys - self._pressed:
+            self.page.key("down", code)
+        self._pressed = keys
+
+
+def test_key_presser_records_a_demo_that_generates_ten_of_ten(browser: Browser, tmp_path: Path) -> None:
+    requires.module("mujoco.batch", "mujoco")
+    path = tmp_path / "raw.hdf5"
+    with Recording(path, 1, 20.0, engine="mujoco") as recording:
+        page = opened(browser, recording)
+        KeyPresser(page).make_demo()
+        page.wait_for("document.querySelector('#review').checkVisibility()")
+        page.wait_for(f"{TAB}.state.findings !== null")
+        assert "error" not in page.evaluate("document.querySelector('#review').textContent")
+        page.press("Enter")
+        page.wait_for(f"!studio.connection.isOpen || {TAB}.state?.demos.length === 1")
+        assert not page.problems
+    with h5py.File(path) as file:
+        assert file["data/demo_0"].attrs["input_devices"] == "keyboard"
+    task = mimic.load_task("desktop_organizer")
+    mimic.annotate(path, tmp_path / "annotated.hdf5", mimic.make_env(task, "mujoco", num_envs=1))
+    envs = mimic.make_env(task, "mujoco", num_envs=10)
+    demos = mimic.load_demos(tmp_path / "annotated.hdf5", envs)
+    run = mimic.generate(envs, demos, mimic.GenerationCfg(num_trials=10), tmp_path / "run")
+    assert run.num_demos == 10
+    assert run.num_attempts <= 11, "the timing of the keys differs each time, so a grasp may be off by millimeters"
+
+
+def test_keys_move_the_hand_as_seen_and_are_released_when_the_page_loses_focus(
+    browser: Browser, recording: Recording
+) -> None:
+    page = opened(browser, recording)
+    before = page.evaluate(SEEN)["hand"]
+    page.key("down", "KeyW")
+    page.wait_for(f"{TAB}.step > 12")
+    page.evaluate("window.dispatchEvent(new Event('blur'))")
+    wait_for_phase(page, "still")
+    assert page.evaluate(f"{TAB}.input.keys.size") == 0
+    page.key("up", "KeyW")
+    away = np.subtract(page.evaluate(SEEN)["hand"], before)
+    directions = "(() => { const { forward } = studio.scene.directions(); return [forward.x, forward.y, forward.z]; })()"
+    forward = np.array(page.evaluate(directions))
+    assert away @ forward > 0.05, "W moves away from the viewer"
+    assert np.linalg.norm(away - (away @ forward) * forward) < 0.01
+
+
+def test_rewind_and_forward_with_keys_and_escape_asks_once(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    page.key("down", "KeyQ")
+    page.wait_for(f"{TAB}.step > 50")
+    page.key("up", "KeyQ")
+    wait_for_phase(page, "still")
+    step = page.evaluate(f"{TAB}.step")
+    page.press("KeyB")
+    page.wait_for(f"{TAB}.step === {step - 40}")
+    wait_for_phase(page, "paused")
+    page.press("KeyN")
+    page.wait_for(f"{TAB}.step === {step}")
+    page.press("Escape")
+    page.wait_for("document.getElementById('ask').open")
+    page.press("Escape")
+    page.wait_for("!document.getElementById('ask').open")
+    assert recording.result is None
+    page.press("Escape")
+    page.wait_for("document.getElementById('ask').open")
+    page.evaluate("document.getElementById('ask_yes').click()")
+    recording._thread.join(HANG_S)
+    assert recording.result is not None
+    assert recording.result.num_demos == 0
+
+
+def test_second_tab_watches_and_only_the_studio_is_requested(browser: Browser, recording: Recording) -> None:
+    first = opened(browser, recording)
+    second = browser.page(recording.url, *SMALL)
+    second.wait_for(f"window.studio && {TAB}?.step !== undefined && document.getElementById('control').checkVisibility()")
+    first.key("down", "KeyQ")
+    second.wait_for(f"{TAB}.step > 5")
+    first.key("up", "KeyQ")
+    second.press("KeyP")
+    assert phase(first) != "paused"
+    for page in (first, second):
+        assert not page.problems
+        assert all(url.startswith((recording.url.split("?")[0], "data:")) for url in page.requests), page.requests
+
+
+CHECKS = (Path(__file__).parents[1] / "page_checks.js").read_text()
+
+
+@pytest.mark.parametrize(("size", "is_phone"), [((1100, 640), False), ((390, 780), True), ((780, 390), True)])
+def test_page_is_readable_and_nothing_overlaps(
+    size: tuple[int, int], is_phone: bool, browser: Browser, recording: Recording
+) -> None:
+    page = opened(browser, recording, size, is_phone)
+    page.evaluate(CHECKS)
+    contrasts: list[Any] = page.evaluate("contrasts()")
+    assert len(contrasts) > 20
+    assert contrasts[0][0] >= 4.5, contrasts[:5]
+    assert page.evaluate("overlaps()") == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.getElementById('canvas').clientHeight") > 120
+
+
+def test_touch_pad_moves_the_hand_until_the_finger_is_lifted(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording, (390, 780), is_phone=True)
+    box = page.evaluate("document.getElementById('pad_move').getBoundingClientRect().toJSON()")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y - 40}])
+    page.wait_for(f"{TAB}.step > 6")
+    page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    wait_for_phase(page, "still")
+    assert page.evaluate(f"{TAB}.input.device") == "touch"

@@ -1,0 +1,38 @@
+// Checks of a page, evaluated in the browser by tests/integration/test_studio_browser.py.
+
+// Contrast of each visible text with what is behind it, smallest first: [contrast, text].
+function contrasts() {
+  const parse = (text) => { const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number); return { r, g, b, a }; };
+  const over = (top, below) => Object.fromEntries(["r", "g", "b"].map((c) => [c, top.a * top[c] + (1 - top.a) * below[c]]));
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const light = ({ r, g, b }) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const ground = (element) => {
+    const layers = [];
+    for (let each = element; each; each = each.parentElement) layers.push(parse(getComputedStyle(each).backgroundColor));
+    // The brightest thing that may be drawn below a card over the scene is white.
+    return layers.reverse().reduce((below, layer) => over(layer, below), { r: 255, g: 255, b: 255 });
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const text = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim()).join("");
+    if (!text || !element.checkVisibility()) continue;
+    const below = ground(element);
+    const [high, low] = [light(over(parse(getComputedStyle(element).color), below)), light(below)].sort((a, b) => b - a);
+    found.push([Math.round((100 * (high + 0.05)) / (low + 0.05)) / 100, text.slice(0, 40)]);
+  }
+  return found.sort((a, b) => a[0] - b[0]);
+}
+
+// Pairs of visible controls and texts that overlap, and those that are cut off at the side.
+function overlaps() {
+  const chosen = "#overlay .chip, #overlay button, #overlay input, #pads .pad, #pads button, header > *";
+  const shown = [...document.querySelectorAll(chosen)].filter((each) => each.checkVisibility() && each.clientWidth + each.offsetWidth);
+  const boxes = shown.map((each) => [each, each.getBoundingClientRect()]);
+  const name = (each) => each.id || each.textContent;
+  const found = boxes.filter(([, box]) => box.left < -1 || box.right > innerWidth + 1).map(([each]) => `${name(each)} is cut off`);
+  boxes.forEach(([a, p], index) => boxes.slice(index + 1).forEach(([b, q]) => {
+    const isApart = p.right <= q.left + 1 || q.right <= p.left + 1 || p.bottom <= q.top + 1 || q.bottom <= p.top + 1;
+    if (!isApart && !a.contains(b) && !b.contains(a)) found.push(`${name(a)} and ${name(b)}`);
+  }));
+  return found;
+}
