@@ -125,6 +125,11 @@ def _kept(result: RunResult) -> str:
 
 def _check_device(cfg: RecordDemosCfg) -> None:
     """Refuse a device of Isaac Lab on other engines, and one that requires Isaac Sim without it."""
+    if cfg.teleop_device == BROWSER and cfg.task.is_registered:
+        raise ConfigError(
+            f"teleop_device: '{BROWSER}' cannot draw tasks that are registered with Isaac Lab; choices: {_KEYBOARD}, "
+            "spacemouse, gamepad"
+        )
     if cfg.teleop_device in (_KEYBOARD, BROWSER):
         return
     engine, _ = choose_engine(cfg.sim, cfg.task.name)

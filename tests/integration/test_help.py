@@ -112,7 +112,7 @@ def test_version_is_that_of_this_package(verb: str, tmp_path: Path) -> None:
     [
         (["generate", "preset=quick"], "preset: generate has no such group; pipeline has it"),
         (["generate", "+preset=quick"], "preset: generate has no such group; pipeline has it"),
-        (["split", "task=stack_cube"], "task: split has no such group; record, annotate, check,"),
+        (["split", "task=stack_cube"], "task: split has no such group; studio, record, annotate, check,"),
         (
             ["generate", "sweep=pipeline_settling"],
             "sweep: 'pipeline_settling' is for other commands; choices: action",

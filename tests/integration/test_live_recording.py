@@ -194,7 +194,7 @@ def test_command_for_one_hand_is_refused_for_two_arms(tmp_path: Path) -> None:
         (
             ["teleop_device=spacemouse", "sim=mujoco"],
             "teleop_device: 'spacemouse' is a device of Isaac Lab, but the engine is 'mujoco'; choices: scripted, "
-            "scripted_fluent, keyboard",
+            "scripted_fluent, keyboard, browser",
         ),
         (
             ["teleop_device=gamepad", "headless=true"],

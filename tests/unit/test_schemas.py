@@ -43,9 +43,9 @@ UNREAD = [
      "seed: annotate has no such field; fields: task, sim, device, headless, datagen_config, subtask_configs, all_subtasks, "
      "recorder, auto, annotate_subtask_start_signals, marks_file, pause_subtask, step_hz, input_file, output_file, "
      "overwrite, enable_cameras, "
-     "progress; record, check, generate, split, validate, train and evaluate have it"),
+     "progress; studio, record, check, generate, split, validate, train and evaluate have it"),
     ("annotate_demos", "recorder.queue_megabytes=9",
-     "recorder.queue_megabytes: annotate has no such field; fields: compression, format_version; record and generate "
+     "recorder.queue_megabytes: annotate has no such field; fields: compression, format_version; studio, record and generate "
      "have it"),
     ("check_demos", "subtask_configs.franka.0.action_noise=0.1", "; generate has it"),
     ("evaluate", "recorder.compression=gzip", "recorder.compression: evaluate has no such field; "),
@@ -54,7 +54,7 @@ UNREAD = [
     ("record_demos", "all_subtasks.action_noise=0.1", "all_subtasks.action_noise: record has no such field; "),
     ("record_demos", "--generation_num_trials=5",
      "--generation_num_trials: record has no such flag (did you mean '--num_demos'?); generate has it"),
-    ("validate_dataset", "task=stack_cube", "task: validate has no such group; record, annotate, check, "),
+    ("validate_dataset", "task=stack_cube", "task: validate has no such group; studio, record, annotate, check, "),
 ]
 # fmt: on
 
