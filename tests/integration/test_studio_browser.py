@@ -176,13 +176,20 @@ def test_rewind_and_forward_with_keys_and_escape_asks_once(browser: Browser, rec
 
 def test_second_tab_watches_and_only_the_studio_is_requested(browser: Browser, recording: Recording) -> None:
     first = opened(browser, recording)
-    second = browser.page(recording.url, *SMALL)
-    second.wait_for(f"window.studio && {TAB}?.step !== undefined && document.getElementById('control').checkVisibility()")
     first.key("down", "KeyQ")
-    second.wait_for(f"{TAB}.step > 5")
+    first.wait_for(f"{TAB}.step > 5")
     first.key("up", "KeyQ")
+    first.press("Space")
+    first.wait_for(f"{TAB}.input.grip[0] === -1 && {TAB}.state.phase === 'still'")
+    second = browser.page(recording.url, *SMALL)
+    second.wait_for(f"window.studio && {TAB}?.step > 5 && document.getElementById('control').checkVisibility()")
     second.press("KeyP")
-    assert phase(first) != "paused"
+    assert phase(first) == "still"
+    second.evaluate("document.getElementById('take').click()")
+    first.wait_for("document.getElementById('ask').open")
+    first.evaluate("document.getElementById('ask_yes').click()")
+    second.wait_for(f"studio.hasControl && {TAB}.input.epoch > 0")
+    assert second.evaluate(f"{TAB}.input.grip[0]") == -1, "the new page must not drop what the hand holds"
     for page in (first, second):
         assert not page.problems
         assert all(url.startswith((recording.url.split("?")[0], "data:")) for url in page.requests), page.requests

@@ -45,8 +45,8 @@ UNREAD = [
      "overwrite, enable_cameras, "
      "progress; studio, record, check, generate, split, validate, train and evaluate have it"),
     ("annotate_demos", "recorder.queue_megabytes=9",
-     "recorder.queue_megabytes: annotate has no such field; fields: compression, format_version; studio, record and generate "
-     "have it"),
+     "recorder.queue_megabytes: annotate has no such field; fields: compression, format_version; studio, record and "
+     "generate have it"),
     ("check_demos", "subtask_configs.franka.0.action_noise=0.1", "; generate has it"),
     ("evaluate", "recorder.compression=gzip", "recorder.compression: evaluate has no such field; "),
     ("train", "num_episodes=3", "num_episodes: train has no such field (did you mean 'num_eval_episodes'?); evaluate and "

@@ -137,7 +137,9 @@ export class Tab {
     this.refresh();
   }
 
+  // A page that gets control takes over the grippers first, or it would drop what the hand holds.
   controlled() {
+    this.input.epoch = -1;
     this.input.sent = "";
     this.refresh();
   }

@@ -79,12 +79,13 @@ class Studio {
   }
 
   setControl(hasControl, isHeld) {
+    const hasChanged = hasControl !== this.hasControl;
     this.hasControl = hasControl;
     find("control").hidden = hasControl || !this.connection.isOpen;
     show(find("control"), "watching: another page has control", "warn");
     find("take").hidden = hasControl || !this.connection.isOpen;
     find("take").textContent = isHeld ? "Ask for control" : "Take control";
-    for (const tab of this.tabs.values()) tab.controlled?.(hasControl);
+    if (hasChanged) for (const tab of this.tabs.values()) tab.controlled?.(hasControl);
   }
 
   // Send a message and show a refusal.
