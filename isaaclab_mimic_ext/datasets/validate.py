@@ -211,7 +211,8 @@ def _check_env_args(findings: Findings, data: h5py.Group) -> dict[str, Any]:
 
 def _check_names(findings: Findings, names: list[str]) -> None:
     """Check that demos are named `demo_0`, `demo_1`, ... without gaps."""
-    remedy = "number its demos with `mimic merge input_file=[<file>] demos=[<names>] output_file=<new file>`"
+    command = command_line("merge", "input_file=[<file>]", "demos=[<names>]", "output_file=<new file>")
+    remedy = f"number its demos with `{command}`"
     numbers = {int(name[5:]) for name in names if re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name)}
     for name in names:
         if not re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name):

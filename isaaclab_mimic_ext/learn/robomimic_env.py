@@ -14,6 +14,7 @@ from robomimic.envs.env_base import EnvBase, EnvType
 from robomimic.utils import env_utils, file_utils, obs_utils
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config.compose import load_task
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.datasets.convert.robomimic import flat_observation_name, robomimic_env
@@ -222,8 +223,8 @@ def register() -> None:
         content = file_utils.maybe_dict_from_checkpoint(ckpt_path=ckpt_path, ckpt_dict=ckpt_dict)
         if FACTS_KEY in content:
             raise SourceDataError(
-                f"{ckpt_path}: was written by `mimic train`, and robomimic does not apply its normalization of actions; run "
-                f"`mimic evaluate checkpoint={ckpt_path}`"
+                f"{ckpt_path}: was trained by this package, and robomimic does not apply its normalization of actions; run "
+                f"`{command_line('evaluate', checkpoint=ckpt_path)}`"
             )
         return load_policy(*args, ckpt_path=ckpt_path, ckpt_dict=content, **kwargs)
 

@@ -97,5 +97,6 @@ def test_plan_may_have_int32_lengths() -> None:
         return SimpleNamespace(target_eef_pose=poses, gripper_action=torch.ones(len(eef_pose), 3, 1), length=length)
 
     env, ledger = reset_env(num_envs=2), TrialLedger(DataGenConfig(max_num_failures=2))
-    record_demos(env, stand_still, AttemptWatch(env), MagicMock(), ledger, 1, 1)
+    recorder = MagicMock(first_nonfinite_step=lambda env_ids, lengths: torch.full_like(lengths, -1))
+    record_demos(env, stand_still, AttemptWatch(env), recorder, ledger, 1, 1)
     assert ledger.num_ended == 2

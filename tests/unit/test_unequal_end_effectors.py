@@ -40,6 +40,7 @@ class CartAndHand:
     num_envs, device, step_dt = NUM_ENVS, "cpu", 0.05
     cfg = SimpleNamespace(subtask_configs=dict.fromkeys(EEFS))
     action_manager = SimpleNamespace(total_action_dim=12)
+    recorder_manager = SimpleNamespace(record_post_reset=lambda env_ids: None)
 
     def __init__(self) -> None:
         self.poses = {"cart": poses(torch.zeros(NUM_ENVS, 3)), "hand": poses(torch.ones(NUM_ENVS, 3))}
