@@ -234,7 +234,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
             "source_demo_names": list(pool.names),
             "config": config_yaml(cfg),
             "same_digest_with": same_digest_with(env.env_args().get("engine"), env.device.type),
-            "provenance": json.dumps(provenance(Path(cfg.input_file), cfg.task.name)),
+            "provenance": json.dumps(provenance(Path(cfg.input_file), pool.names, cfg.task.name)),
         },
         overwrite=True,  # The session has checked that existing files belong to this run.
         store_path=folder.store,

@@ -1,7 +1,7 @@
 """Digests of the source demos and the code that a dataset was generated from, which the dataset records."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import isaaclab_mimic_ext
@@ -14,16 +14,20 @@ _NOT_CODE = {"data", "agents", "__pycache__"}
 """Folders of a task that trials do not depend on, or whose content has its own digest."""
 
 
-def provenance(source: Path, task_name: str) -> dict[str, str]:
-    """Return the digests (SHA-256) of the data of all source demos, of the code of the task, and of this package.
+def provenance(source: Path, names: Sequence[str], task_name: str) -> dict[str, str]:
+    """Return the digests (SHA-256) of the data of source demos, of the code of the task, and of this package.
 
     A task that is registered with Isaac Lab has no digest.
+
+    Args:
+        source: file of the source demos.
+        names: names of the source demos that are used. A name that is not in the file changes the digest.
 
     Raises:
         SourceDataError: the source file is missing or damaged.
     """
     package = Path(str(isaaclab_mimic_ext.__file__)).parent
-    digests = {SOURCE_DEMOS: _source_digest(source), CODE: _code_digest(package, package.rglob("*.py"))}
+    digests = {SOURCE_DEMOS: _source_digest(source, names), CODE: _code_digest(package, package.rglob("*.py"))}
     if task_name in available_tasks():
         folder = task_dir(task_name)
         files = (path for path in folder.rglob("*") if path.is_file() and not _NOT_CODE & {*path.relative_to(folder).parts})
@@ -31,12 +35,12 @@ def provenance(source: Path, task_name: str) -> dict[str, str]:
     return digests
 
 
-def _source_digest(source: Path) -> str:
-    """Digest of names and data of all demos. Masks and attributes do not count: `mimic split` changes nothing here."""
+def _source_digest(source: Path, names: Sequence[str]) -> str:
+    """Digest of names and data of demos. Masks and attributes do not count: `mimic split` changes nothing here."""
     digest = hashlib.sha256()
     with open_hdf5(source) as file:
-        names = demo_names(file)
-    for name, demo in each_demo(source, names):
+        present = set(demo_names(file))
+    for name, demo in each_demo(source, [name for name in names if name in present]):
         digest.update(f"{name}\0{demo_digest(demo)}\0".encode())
     return digest.hexdigest()
 

@@ -188,7 +188,8 @@ def _recorded(facts: FileFacts, name: str) -> Mapping[str, Any]:
 
 
 def _changes(facts: FileFacts, source: Path, task_name: str) -> Iterator[str]:
-    recorded, now = _recorded(facts, "provenance"), provenance(source, task_name)
+    names = [text_of(name) for name in facts.data_attributes.get("source_demo_names", ())]
+    recorded, now = _recorded(facts, "provenance"), provenance(source, names, task_name)
     if not recorded:
         yield "whether source demos and code have changed is not known: the dataset records no digests of them"
     for name in (SOURCE_DEMOS, TASK, CODE):

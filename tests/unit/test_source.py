@@ -10,6 +10,7 @@ import pytest
 
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.run.provenance import provenance
 from tests.builders import ACTION_DIM, ACTION_SPEC, EEF_NAME, OBJECT_NAMES, make_source_file
 from tests.left_out import left_out
 
@@ -337,3 +338,12 @@ def _damaged(content: bytes, rng: random.Random) -> bytes:
     start, count = rng.randrange(len(damaged) - 512), rng.choice((8, 64, 512))
     damaged[start : start + count] = bytes(count) if kind == "zero" else rng.randbytes(count)
     return bytes(damaged)
+
+
+def test_demos_that_are_left_out_do_not_count_in_the_digest_of_the_sources(source_file):
+    names = [demo.name for demo in load(source_file)]
+    before = provenance(source_file, names, "desktop_organizer")
+    with h5py.File(source_file, "r+") as file:
+        file["data/demo_9"] = h5py.ExternalLink("moved_away.hdf5", "/data/demo_0")
+    assert provenance(source_file, names, "desktop_organizer") == before
+    assert provenance(source_file, names[1:], "desktop_organizer") != before
