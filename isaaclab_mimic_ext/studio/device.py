@@ -265,8 +265,9 @@ class BrowserDevice:
             return _WAIT
         command = self._command
         is_commanded = (command.moves and not self._must_release) or command.grippers != state.grippers
+        is_silent = self._now() - self._heard_at > DEAD_MAN_S
         if self.phase is Phase.PAUSED:
-            if not is_commanded or self._paused_by_person:
+            if not is_commanded or self._paused_by_person or is_silent:
                 return _WAIT
             self._set_phase(Phase.RECORDING, "")
         if not is_commanded and state.is_at_rest and not state.num_solved_steps:
@@ -274,7 +275,7 @@ class BrowserDevice:
             self._velocity[:] = 0.0
             self._step_times.clear()
             return _WAIT
-        if self._now() - self._heard_at > DEAD_MAN_S:
+        if is_silent:
             self._pause("paused: the page sent nothing for 0.3 s; move on to continue")
             return _WAIT
         self._set_phase(Phase.RECORDING, "")

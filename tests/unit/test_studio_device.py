@@ -117,6 +117,20 @@ def test_attempt_is_paused_when_the_page_is_silent(person: Person) -> None:
     assert "sent nothing for 0.3 s" in person.device.reason
 
 
+def test_one_silence_is_one_pause(person: Person) -> None:
+    changes: list[Phase] = []
+    person.device._on_change = lambda: changes.append(person.device.phase)
+    person.press(FORWARD)
+    person.request(step=5, is_at_rest=False)
+    person.time += DEAD_MAN_S + 0.01
+    assert [person.request() for _ in range(20)] == [WAIT] * 20
+    assert changes == [Phase.RECORDING, Phase.PAUSED]
+    assert person.device.attributes()["num_pauses"] == 1
+    person.press(FORWARD)
+    assert person.request() == STEP
+    assert person.device.attributes()["num_pauses"] == 1
+
+
 def test_key_that_is_still_pressed_continues_after_a_hiccup_but_not_after_an_absence(person: Person) -> None:
     person.press(FORWARD)
     person.request(step=5, is_at_rest=False)
