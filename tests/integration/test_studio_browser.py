@@ -149,6 +149,32 @@ def test_keys_move_the_hand_as_seen_and_are_released_when_the_page_loses_focus(
     assert np.linalg.norm(away - (away @ forward) * forward) < 0.01
 
 
+DRAWN_OFTEN = f"""(() => {{
+  const [input, connection] = [{TAB}.input, studio.connection];
+  const [tell, times] = [connection.tell, []];
+  connection.tell = () => times.push(performance.now());
+  for (let index = 1; index <= 2000; index += 1) {{
+    input.pads.v = [index / 1e4, 0, 0];
+    studio.scene.beforeDrawing();
+  }}
+  const dragged = times.length;
+  input.release();
+  connection.tell = tell;
+  input.sent = "";
+  return {{ gaps: times.slice(1, dragged).map((time, index) => time - times[index]), released: times.length - dragged }};
+}})()"""
+
+
+def test_dragging_sends_at_most_30_messages_per_second_and_the_release_at_once(
+    browser: Browser, recording: Recording
+) -> None:
+    page = opened(browser, recording)
+    sent = page.evaluate(DRAWN_OFTEN)
+    assert min(sent["gaps"], default=33.0) >= 32.9
+    assert sent["released"] == 1
+    assert not page.problems
+
+
 def test_rewind_and_forward_with_keys_and_escape_asks_once(browser: Browser, recording: Recording) -> None:
     page = opened(browser, recording)
     page.key("down", "KeyQ")

@@ -64,14 +64,14 @@ export class Input {
     this.epoch = epoch;
     this.grip = [...grippers];
     this.handle = null;
-    this.send(true);
+    this.send(true, true);
   }
 
   release() {
     this.keys.clear();
     this.pads = { v: [0, 0, 0], w: [0, 0, 0] };
     this.handle = null;
-    this.send(true);
+    this.send(true, true);
   }
 
   keyDown(event) {
@@ -178,12 +178,15 @@ export class Input {
     return { v: rounded(limited(distance.multiplyScalar(40))), w: rounded(limited(turn.multiplyScalar(10))) };
   }
 
-  send(isDue = false) {
+  // Send the command if it has changed, or again if it is due. The server refuses more than 60 messages per second, so
+  // only urgent changes are sent at once.
+  send(isDue = false, isUrgent = false) {
     if (!this.studio.hasControl || this.epoch < 0) return;
     const now = performance.now();
     const command = { ...this.command(), grip: this.grip, hand: this.hand, epoch: this.epoch, device: this.device };
     const text = JSON.stringify(command);
-    if (text === this.sent ? !isDue || now - this.sentAt < 0.8 * HEARTBEAT_MS : now - this.sentAt < SHORTEST_MS && !isDue) return;
+    const elapsed = now - this.sentAt;
+    if (text === this.sent ? !isDue || elapsed < 0.8 * HEARTBEAT_MS : elapsed < SHORTEST_MS && !isUrgent) return;
     if (document.hidden && text === this.sent) return; // A hidden page must not keep an attempt alive.
     this.sent = text;
     this.sentAt = now;
