@@ -45,8 +45,14 @@ class StudioFolder:
         lock = self.path / "studio.lock"
         try:
             with FolderLock(lock, note=" (another studio)").hold():
-                yield
+                yield from self._used(lock)
+        finally:
+            remove_folders(created)
+
+    def _used(self, lock: Path) -> Iterator[None]:
+        """Yield, and remove the lock file of a folder that stays empty. Only the holder of the lock may do that."""
+        try:
+            yield
         finally:
             if sorted(self.path.iterdir()) == [lock]:
                 lock.unlink()
-            remove_folders(created)
