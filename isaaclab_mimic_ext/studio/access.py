@@ -7,7 +7,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 SECURITY_HEADERS = {
@@ -47,12 +46,12 @@ class Access:
     @property
     def is_local(self) -> bool:
         """Return whether only this machine can connect."""
-        return self.host in _LOOPBACK
+        return self.host.lower() in _LOOPBACK
 
     def check_host(self, host: str) -> None:
         """Refuse a foreign Host, which a page of another site uses after it has rebound its name to this machine (421)."""
         name = _name_of(host)
-        if name is None or not (name in _LOOPBACK | {self.host} or (self.host in _ANY and _is_own_name(name))):
+        if name is None or not (name in _LOOPBACK | {self.host.lower()} or (self.host in _ANY and _is_own_name(name))):
             raise AccessError(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 f"Host: '{host[:100]}' is not a name of this server; open the address that the terminal shows",
@@ -72,11 +71,8 @@ class Access:
 
     def check_cookie(self, header: str, port: int) -> None:
         """Refuse a request without the cookie that the first page has set (403)."""
-        try:
-            cookie = SimpleCookie(header).get(_cookie_name(port))
-        except CookieError:
-            cookie = None
-        if cookie is None or not self._is_token(cookie.value):
+        cookies = (part.strip().partition("=") for part in header.split(";"))
+        if not any(name == _cookie_name(port) and self._is_token(value) for name, _, value in cookies):
             raise AccessError(
                 HTTPStatus.FORBIDDEN, "token: missing or wrong; open the address with ?token= that the terminal shows"
             )
@@ -86,7 +82,7 @@ class Access:
         return f"{_cookie_name(port)}={self.token}; HttpOnly; SameSite=Strict; Path=/"
 
     def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self.token.encode())
+        return hmac.compare_digest(given.encode(errors="surrogateescape"), self.token.encode())
 
 
 def headers_of(kind: str, size: int, extra: Mapping[str, str]) -> dict[str, str]:

@@ -58,6 +58,22 @@ def test_cookie_is_required_and_belongs_to_one_port() -> None:
         access.check_cookie(cookie.partition(";")[0], 8766)
 
 
+@pytest.mark.parametrize("other", ['x={"a":1}', "sp ace=1", "a=b=c", "=", "\udcff=\udcff", "mimic_studio_8766=1"])
+def test_cookies_of_other_programs_do_not_matter(other: str) -> None:
+    access = Access("127.0.0.1")
+    own = access.cookie(8765).partition(";")[0]
+    access.check_cookie(f"{other}; {own}", 8765)
+    access.check_cookie(f"{own};{other}", 8765)
+    with pytest.raises(AccessError):
+        access.check_cookie(f"{other}; mimic_studio_8765=\udcff", 8765)
+
+
+def test_host_may_be_written_in_capital_letters() -> None:
+    Access("MyHost").check_host("myhost:8765")
+    Access("MyHost").check_host("MyHost:8765")
+    assert Access("LocalHost").is_local
+
+
 def test_token_has_at_least_128_bits_and_differs_between_servers() -> None:
     assert len(Access("127.0.0.1").token) >= 22
     assert Access("127.0.0.1").token != Access("127.0.0.1").token
