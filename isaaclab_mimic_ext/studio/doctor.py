@@ -37,7 +37,7 @@ class Doctor:
         make_env: makes a second environment with one scene, in which a demo is replayed.
         task: task of the demos.
         config: its subtasks and randomization.
-        report: called in the thread with the findings of a demo, values of JSON.
+        report: called in the thread with the findings of a demo, values of JSON, and the number of its review.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Doctor:
         make_env: Callable[[], MimicEnv],
         task: Task,
         config: MimicEnvCfg,
-        report: Callable[[list[dict[str, Any]]], None],
+        report: Callable[[list[dict[str, Any]], int], None],
     ):
         self._make_env, self._task, self._config, self._report = make_env, task, config, report
-        self._demos: queue.Queue[Mapping[str, np.ndarray] | None] = queue.Queue()
+        self._demos: queue.Queue[tuple[Mapping[str, np.ndarray], int] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="doctor", daemon=True)
         self._thread.start()
 
-    def examine(self, demo: Mapping[str, np.ndarray]) -> None:
-        """Examine a demo, path -> (T, ...), as soon as possible."""
-        self._demos.put(demo)
+    def examine(self, demo: Mapping[str, np.ndarray], review: int) -> None:
+        """Examine the demo of a review, path -> (T, ...), as soon as possible."""
+        self._demos.put((demo, review))
 
     def close(self) -> None:
         """End the thread after the demo that it examines: a process must not end while the thread simulates."""
@@ -63,17 +63,19 @@ class Doctor:
 
     def _run(self) -> None:
         env: MimicEnv | None = None
-        while (demo := self._newest()) is not None:
+        while (newest := self._newest()) is not None:
+            demo, review = newest
             try:
                 env = env or self._make_env()
-                self._report(self._findings(env, demo))
+                findings = self._findings(env, demo)
             except MimicError as error:
-                self._report([_finding(ERROR, "replay", str(error), "record the demo again")])
+                findings = [_finding(ERROR, "replay", str(error), "record the demo again")]
             except Exception:
                 log.exception("The demo could not be examined")
-                self._report([_finding(NOTE, "check", "the demo could not be examined", "see the terminal")])
+                findings = [_finding(NOTE, "check", "the demo could not be examined", "see the terminal")]
+            self._report(findings, review)
 
-    def _newest(self) -> Mapping[str, np.ndarray] | None:
+    def _newest(self) -> tuple[Mapping[str, np.ndarray], int] | None:
         demo = self._demos.get()
         while demo is not None and not self._demos.empty():
             demo = self._demos.get()

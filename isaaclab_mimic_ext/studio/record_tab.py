@@ -2,9 +2,12 @@
 
 # E end effectors
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
+
+import numpy as np
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SubTaskDemoCfg
@@ -53,6 +56,9 @@ class RecordTab(Tab, LiveLog):
         progress: progress of the recording, which the tab updates.
         subtasks: subtasks of each end effector, for display.
         more: called in the network thread with the number of further demos that the page wants after the end.
+
+    Attributes:
+        examine: called with a complete demo and the number of its review; `show_findings` takes the findings.
     """
 
     name: ClassVar[str] = "record"
@@ -70,6 +76,9 @@ class RecordTab(Tab, LiveLog):
         self._env, self._scene, self.progress, self._more = env, scene, progress, more
         self._subtasks = subtasks or {}
         self.device = BrowserDevice(env, self.publish_state)
+        self.device.on_review = self._begin_review
+        self.examine: Callable[[Mapping[str, np.ndarray], int], None] = lambda demo, review: None
+        self._review, self._reviewing = 0, threading.Lock()
         self._num_frames = 0
         self._last_frame = b""
         self._start: dict[str, list[float]] = {}
@@ -83,7 +92,7 @@ class RecordTab(Tab, LiveLog):
             name: [round(value, 4) for value in pose[:2, 3].tolist()]
             for name, pose in zip(self._env.object_names, self._env.object_pose[0], strict=True)
         }
-        self.progress.findings = None
+        self._forget_findings()
         self._show(self.device.state)
         self.publish_state()
 
@@ -111,9 +120,24 @@ class RecordTab(Tab, LiveLog):
         )
         self.publish_frame(self._last_frame)
 
-    def show_findings(self, findings: list[dict[str, Any]]) -> None:
-        """Show the findings of the check of the demo that is reviewed; from any thread."""
-        self.progress.findings = findings
+    def _begin_review(self, demo: Mapping[str, np.ndarray]) -> None:
+        review = self._forget_findings()
+        self.publish_state()
+        self.examine(demo, review)
+
+    def _forget_findings(self) -> int:
+        """Forget the findings of earlier reviews, also those to come. Return the number of the next review."""
+        with self._reviewing:
+            self._review += 1
+            self.progress.findings = None
+            return self._review
+
+    def show_findings(self, findings: list[dict[str, Any]], review: int) -> None:
+        """Show the findings of the demo of a review, unless another one has begun; from any thread."""
+        with self._reviewing:
+            if review != self._review:
+                return
+            self.progress.findings = findings
         self.publish_state()
 
     def publish_state(self) -> None:

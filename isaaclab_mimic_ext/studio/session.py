@@ -57,7 +57,7 @@ def opened_page(
     if make_second_env is not None and config is not None:
         progress.has_doctor = True
         doctor = Doctor(make_second_env, task, config, tab.show_findings)
-        tab.device.on_review = doctor.examine
+        tab.examine = doctor.examine
     try:
         with StudioServer([tab, *other_tabs], describe_scene(scene), host, port) as server:
             _log_address(server, host)

@@ -1,0 +1,31 @@
+"""The tab Record: what its pages show about a demo."""
+
+from typing import Any, cast
+
+import numpy as np
+
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.studio.record_tab import Progress, RecordTab
+from tests.kinematic_sources import make_kinematic_env
+
+DEMO = {"actions": np.zeros((3, 7), np.float32)}
+
+
+def make_tab(**arguments: Any) -> RecordTab:
+    """A tab of which no test draws the scene."""
+    return RecordTab(make_kinematic_env(1), cast(PosedScene, None), Progress("raw.hdf5", 10), **arguments)
+
+
+def test_review_shows_only_the_findings_of_its_own_demo() -> None:
+    tab = make_tab()
+    reviews: list[int] = []
+    tab.examine = lambda demo, review: reviews.append(review)
+    events: list[Any] = []
+    tab.publish = lambda event: events.append(event["findings"])  # type: ignore[method-assign]
+    tab.device.review(DEMO)
+    tab.show_findings([{"found": "of the first"}], reviews[0])
+    tab.device.review(DEMO)
+    tab.show_findings([{"found": "late"}], reviews[0])
+    assert tab.progress.findings is None
+    tab.show_findings([], reviews[1])
+    assert events == [None, [{"found": "of the first"}], None, []]
