@@ -30,8 +30,8 @@ def main(words: Sequence[str]) -> int:
         name = words[0].removesuffix(".py")
         if name not in programs:
             raise UsageError(f"'{words[0]}' is not a program of robomimic; {choices(name, programs)}")
-        if name in _READ_STATES and "--use-obs" not in words:
-            _check_states(words)
+        if name in _READ_STATES and "--use-obs" not in words and (dataset := _option(words, "--dataset")) is not None:
+            _check_states(Path(dataset))
         _run(name, words[1:])
     except MimicError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -60,8 +60,14 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     runpy.run_module(f"{_PACKAGE}.{name}", run_name="__main__")
 
 
-def _check_states(words: Sequence[str]) -> None:
-    """Check that the file after `--dataset` has robomimic's layout of states.
+def _option(words: Sequence[str], flag: str) -> str | None:
+    """Value of a flag, written as `flag value` or `flag=value`; None without it."""
+    joined = (word.removeprefix(f"{flag}=") for word in words if word.startswith(f"{flag}="))
+    return dict(pairwise(words)).get(flag) or next(joined, None)
+
+
+def _check_states(path: Path) -> None:
+    """Check that a file has robomimic's layout of states.
 
     Raises:
         SourceDataError: it has Isaac Lab's layout, is missing or is damaged.
@@ -70,7 +76,6 @@ def _check_states(words: Sequence[str]) -> None:
 
     from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 
-    path = Path(dict(pairwise(words)).get("--dataset", ""))
     with open_hdf5(path) as file:
         has_arrays = all(file[f"data/{name}"].get("states", getclass=True) is Dataset for name in demo_names(file)[:1])
     if not has_arrays:

@@ -131,8 +131,11 @@ def test_pictures_that_the_task_does_not_have_are_refused(
     assert message in done.stderr
 
 
-def test_states_of_isaac_labs_layout_are_refused_with_the_command_that_converts_them(tmp_path: Path) -> None:
-    done = program("playback_dataset", "--dataset", str(SOURCE), "--use-actions", cwd=tmp_path)
+@pytest.mark.parametrize("words", [("--dataset", str(SOURCE)), (f"--dataset={SOURCE}",)])
+def test_states_of_isaac_labs_layout_are_refused_with_the_command_that_converts_them(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = program("playback_dataset", *words, "--use-actions", cwd=tmp_path)
     assert done.returncode == 2
     assert "format=robomimic" in message_of(done)
 
@@ -151,6 +154,11 @@ def test_policy_of_this_package_is_refused_with_the_command_that_evaluates_it(tm
 def test_programs_are_listed(words: tuple[str, ...], exit_code: int, tmp_path: Path) -> None:
     done = program(*words, cwd=tmp_path)
     assert (done.returncode, "  playback_dataset\n" in done.stdout) == (exit_code, True)
+
+
+def test_help_of_a_program_is_that_of_robomimic(tmp_path: Path) -> None:
+    done = program("playback_dataset", "--help", cwd=tmp_path)
+    assert done.returncode == 0 and "--use-actions" in done.stdout
 
 
 def test_unknown_program_is_refused_with_the_similar_one(tmp_path: Path) -> None:
