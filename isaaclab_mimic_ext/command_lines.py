@@ -88,6 +88,8 @@ def _with_absolute_path(word: str) -> str:
 def _value_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_value_text, value))}]"
     return quoted(str(value.absolute() if isinstance(value, Path) else value))

@@ -139,3 +139,9 @@ def test_messages_build_their_command_lines() -> None:
         texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings)
         wrong += [(path.name, text.lineno) for text in texts if isinstance(text.value, str) and written.search(text.value)]
     assert wrong == []
+
+
+def test_numbers_are_printed_without_quotes_and_texts_that_look_like_numbers_with_them() -> None:
+    assert command_line("generate", num_envs=100, ratio=0.5, output_dir="007").endswith(
+        "generate num_envs=100 ratio=0.5 \"output_dir='007'\""
+    )
