@@ -1,6 +1,7 @@
 """`mimic generate`: generate demos from annotated source demos."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from isaaclab_mimic_ext.command_lines import same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
-from isaaclab_mimic_ext.errors import BudgetExhausted
+from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError
 from isaaclab_mimic_ext.files.writing import check_output, link_file
 from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
 from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
@@ -33,6 +34,7 @@ def main(cfg: GenerateCfg) -> RunResult:
         Interrupted: a signal ended the run; the demos are in the output folder, in an unfinished file.
         MimicError: the run failed.
     """
+    large = cfg
     if cfg.debug:
         cfg = _debug_run(cfg)
     if cfg.output_file is not None:
@@ -50,7 +52,7 @@ def main(cfg: GenerateCfg) -> RunResult:
         link_file(folder.demos, Path(cfg.output_file), "output_file")
         log.info("Saved to %s, a second name of %s", cfg.output_file, folder.demos)
     if cfg.debug:
-        log.info("Next, run all trials: %s", same_command_line("generate", debug=None, overwrite=None, resume=None))
+        log.info("Next, run all trials: %s", _command_of_all_trials(large))
     if result.is_interrupted:
         stop.raise_interrupted(_interrupted(folder, result))
     if not result.target_reached:
@@ -62,15 +64,25 @@ def main(cfg: GenerateCfg) -> RunResult:
 
 
 def _debug_run(cfg: GenerateCfg) -> GenerateCfg:
-    """Configuration of a small run with the settings of a large one."""
+    """Configuration of a small run with the settings of a large one.
+
+    Raises:
+        OutputError: the folder of the small run contains anything but a debug run.
+    """
+    folder = RunFolder(_marked(Path(cfg.output_dir)))
+    if not cfg.resume and folder.present() and not _is_debug_run(folder):
+        raise OutputError(
+            f"output_dir: debug=true replaces only a debug run, which {folder.path} does not contain; move the folder, or "
+            "use another output_dir"
+        )
     trials = min(cfg.datagen_config.generation_num_trials, DEBUG_TRIALS)
     datagen = replace(
         cfg.datagen_config, generation_num_trials=trials, generation_guarantee=False, generation_keep_failed=True
     )
     file = None if cfg.output_file is None else str(_marked(Path(cfg.output_file)))
     small = replace(
-        cfg, datagen_config=datagen, num_envs=min(cfg.num_envs, DEBUG_TRIALS), video=True,
-        output_dir=str(_marked(Path(cfg.output_dir))), output_file=file, overwrite=not cfg.resume,
+        cfg, datagen_config=datagen, num_envs=min(cfg.num_envs, DEBUG_TRIALS),
+        output_dir=str(folder.path), output_file=file, overwrite=not cfg.resume,
     )  # fmt: skip
     log.info("Debug run: %s in %s, in %s", counted(trials, "trial"), counted(small.num_envs, "env"), small.output_dir)
     return small
@@ -79,6 +91,25 @@ def _debug_run(cfg: GenerateCfg) -> GenerateCfg:
 def _marked(path: Path) -> Path:
     """Path whose name marks it as that of a debug run."""
     return path if path.stem.endswith(_MARK) else path.with_name(f"{path.stem}{_MARK}{path.suffix}")
+
+
+def _unmarked(path: Path) -> Path:
+    """Path of the run with all trials, the inverse of `_marked`."""
+    return path.with_name(f"{path.stem.removesuffix(_MARK) or 'run'}{path.suffix}") if path.stem.endswith(_MARK) else path
+
+
+def _is_debug_run(folder: RunFolder) -> bool:
+    """Return whether the folder contains a run whose configuration contains `debug: true`."""
+    if not (folder.store.is_file() and folder.config.is_file()):
+        return False
+    return re.search("^debug: true$", folder.config.read_text(encoding="utf-8", errors="replace"), re.MULTILINE) is not None
+
+
+def _command_of_all_trials(cfg: GenerateCfg) -> str:
+    file = None if cfg.output_file is None else _unmarked(Path(cfg.output_file))
+    return same_command_line(
+        "generate", debug=None, overwrite=None, resume=None, output_dir=_unmarked(Path(cfg.output_dir)), output_file=file
+    )
 
 
 def _interrupted(folder: RunFolder, result: RunResult) -> str:

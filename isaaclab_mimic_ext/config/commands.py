@@ -69,8 +69,8 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     num_video_demos: int = bounded(6, at_least=1, like=("num_video_episodes",))
     """Number of demos shown side by side in the video."""
     debug: bool = False
-    """Try out a configuration: at most 4 trials, successful or not, in at most 4 environments, with videos. The run is in a
-    folder with the ending `_debug`, which is replaced. The flag `--debug` shows tracebacks instead."""
+    """Try out a configuration: at most 4 trials, successful or not, in at most 4 environments. The run is in a folder with
+    the ending `_debug`; an earlier debug run in it is replaced. The flag `--debug` shows tracebacks instead."""
     progress: bool = True
     """Show a progress bar."""
 
