@@ -13,9 +13,9 @@ from isaaclab_mimic_ext.config import RegenerateCfg
 from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import InvalidDataset
-from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
-from isaaclab_mimic_ext.run.regenerate import Recipe, Regenerated, compare, read_recipe
-from isaaclab_mimic_ext.texts import counted
+from isaaclab_mimic_ext.run.generate import ShouldStop, progress_bar
+from isaaclab_mimic_ext.run.regenerate import Recipe, Regenerated, compare, generate_again, read_recipe
+from isaaclab_mimic_ext.texts import counted, listed
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +38,14 @@ def main(cfg: RegenerateCfg) -> Regenerated:
         with stop, progress_bar(cfg.progress, lambda progress: stop.requested) as should_stop:
             yield should_stop
 
-    result = generate_run(recipe.cfg, monitor)
+    result = generate_again(recipe, monitor)
     if result.is_interrupted:
         again = same_command_line("regenerate", output_dir=Path(cfg.output_dir), overwrite=None, resume=True)
         stop.raise_interrupted(f"nothing was compared; continue with: {again}")
     found = compare(recipe, result)
     print_result(cfg.json, {"input_file": cfg.input_file}, found, [*_lines(cfg.input_file, found)])
-    if not found.is_same and found.is_promised:
-        raise InvalidDataset(
-            f"{cfg.input_file}: {found.num_same} of {counted(found.num_demos, 'demo')} have the same digest"
-        )
+    if not found.is_same and (found.is_promised or found.edited):
+        raise InvalidDataset(f"{cfg.input_file}: {_same(found)}")
     return found
 
 
@@ -74,16 +72,26 @@ def _announce(recipe: Recipe) -> None:
 
 def _lines(path: str, found: Regenerated) -> Iterator[str]:
     if found.is_same:
-        yield f"Regenerated {path} in {found.dataset}: {counted(found.num_demos, 'demo')}, all with the same digests"
+        digests = "with the same digest" if found.num_demos == 1 else "all with the same digests"
+        yield f"Regenerated {path} in {found.dataset}: {counted(found.num_demos, 'demo')}, {digests}"
+        if found.num_additional:
+            yield f"  {_additional(found)}, removed from {path} after its generation"
         return
     first = "" if found.first_difference is None else f"; the first that differs is {found.first_difference}"
-    yield f"Regenerated {path} in {found.dataset}: {_same(found)} have the same digest{first}"
+    yield f"Regenerated {path} in {found.dataset}: {_same(found)}{first}"
+    if found.edited:
+        yield f"  changed after the generation (the data do not match the digest): {listed(list(found.edited))}"
     yield from (f"  {change}" for change in found.changes)
-    if not found.changes:
+    if not found.changes and not found.edited:
         yield "  nothing that the dataset records has changed; another CPU may round differently"
     if not found.is_promised:
         yield "  the same digests are not promised on this engine and device"
 
 
 def _same(found: Regenerated) -> str:
-    return f"{found.num_same} of {counted(found.num_demos, 'demo')}"
+    same = f"{found.num_same} of {counted(found.num_demos, 'demo has', 'demos have')} the same digest"
+    return f"{same}; {_additional(found)}" if found.num_additional else same
+
+
+def _additional(found: Regenerated) -> str:
+    return f"the new run has {counted(found.num_additional, 'additional demo')}"

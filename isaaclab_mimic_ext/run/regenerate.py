@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.config.task import BUDGETS
-from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, installed_versions
-from isaaclab_mimic_ext.files.digest import ORIGINAL_DIGEST, demo_digest
-from isaaclab_mimic_ext.files.hdf5 import each_demo, text_of
+from isaaclab_mimic_ext.files.digest import ORIGINAL_DIGEST, demo_digest, matches_digest
+from isaaclab_mimic_ext.files.hdf5 import damage_errors, each_demo, text_of
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.run.build import config_of_values
 from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
 from isaaclab_mimic_ext.run.provenance import CODE, SOURCE_DEMOS, TASK, provenance
 from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.session import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Recipe:
         names: trial -> name of its demo.
         changes: what differs now from the time when the dataset was generated, as parts of a sentence.
         is_promised: whether an unchanged machine generates the same digests.
+        edited: names of the demos whose data do not match their digests.
+        num_removed: number of generated demos that are no longer in the dataset.
     """
 
     path: Path
@@ -51,6 +54,8 @@ class Recipe:
     names: dict[int, str]
     changes: tuple[str, ...]
     is_promised: bool
+    edited: tuple[str, ...] = ()
+    num_removed: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,11 @@ class Regenerated:
         num_demos: number of demos in the old dataset.
         num_same: number of demos of the old dataset whose trials have the same digests now.
         first_difference: name of the first demo that differs; None if there is none.
-        is_same: whether both datasets contain the same demos.
+        is_same: whether both datasets contain the same demos, apart from those that were removed from the old one.
         is_promised: whether the same digests are promised on this engine and device.
         changes: what differs from the time when the old dataset was generated.
+        edited: names of the demos in the old dataset whose data do not match their digests; they count as different.
+        num_additional: number of demos in the new dataset whose trials are not in the old one.
     """
 
     dataset: str
@@ -74,6 +81,8 @@ class Regenerated:
     is_same: bool
     is_promised: bool
     changes: tuple[str, ...]
+    edited: tuple[str, ...] = ()
+    num_additional: int = 0
 
 
 def regenerate(
@@ -98,12 +107,27 @@ def regenerate(
 
     Raises:
         SourceDataError: the dataset does not record its generation, or its source demos are not found.
-        UsageError: the folder cannot be used, or the task or engine is not available.
+        UsageError: the folder cannot be used or contains the dataset, or the task or engine is not available.
     """
     recipe = read_recipe(input_file, source_file)
     cfg = replace(recipe.cfg, output_dir=str(output_dir), num_envs=num_envs or recipe.cfg.num_envs)
     recipe = replace(recipe, cfg=replace(cfg, resume=resume, overwrite=overwrite))
-    return compare(recipe, generate_run(recipe.cfg, lambda: _unmonitored(progress)))
+    return compare(recipe, generate_again(recipe, lambda: _unmonitored(progress)))
+
+
+def generate_again(recipe: Recipe, monitor: Callable[[], AbstractContextManager[ShouldStop]]) -> RunResult:
+    """Run the generation of a recipe, as `generate_run`.
+
+    Raises:
+        OutputError: the dataset is in the folder of the new run.
+    """
+    folder = RunFolder(Path(recipe.cfg.output_dir))
+    is_same_file = folder.demos.exists() and folder.demos.samefile(recipe.path)
+    if is_same_file or folder.path.resolve() in recipe.path.resolve().parents:
+        raise OutputError(
+            f"output_dir: {folder.path} contains the dataset to compare with ({recipe.path}); use another output_dir"
+        )
+    return generate_run(recipe.cfg, monitor)
 
 
 @contextmanager
@@ -135,21 +159,30 @@ def read_recipe(input_file: str | Path, source_file: str | Path | None = None) -
     is_promised = text_of(attributes.get("same_digest_with", "")) == _ANY_RUN
     names = _demos_by_trial(facts)
     changes = tuple(_changes(facts, source, cfg.task.name))
-    return Recipe(facts.path, cfg, _digests(facts.path, names), names, changes, is_promised)
+    num_removed = max(0, int(attributes.get("num_successes", 0)) - len(names))
+    edited = tuple(_edited(facts))
+    return Recipe(facts.path, cfg, _digests(facts.path, names), names, changes, is_promised, edited, num_removed)
 
 
 def compare(recipe: Recipe, result: RunResult) -> Regenerated:
     """Compare the demos of a dataset with those that were generated again, trial by trial."""
     found = _digests(result.dataset, _demos_by_trial(read_facts(result.dataset))) if result.num_demos else {}
-    differing = [recipe.names[trial] for trial, digest in recipe.digests.items() if found.get(trial) != digest]
+    differing = [
+        recipe.names[trial]
+        for trial, digest in recipe.digests.items()
+        if found.get(trial) != digest or recipe.names[trial] in recipe.edited
+    ]
+    num_additional = len(found.keys() - recipe.digests.keys())
     return Regenerated(
         str(result.dataset),
         num_demos=len(recipe.digests),
         num_same=len(recipe.digests) - len(differing),
         first_difference=next(iter(differing), None),
-        is_same=recipe.digests == found,
+        is_same=not differing and num_additional <= recipe.num_removed,
         is_promised=recipe.is_promised,
         changes=recipe.changes,
+        edited=recipe.edited,
+        num_additional=num_additional,
     )
 
 
@@ -216,6 +249,15 @@ def _demos_by_trial(facts: FileFacts) -> dict[int, str]:
             raise SourceDataError(f"{facts.path}: {name}: attribute 'trial' not found; use a dataset of `mimic generate`")
         found[int(demo.attrs["trial"])] = name
     return found
+
+
+def _edited(facts: FileFacts) -> Iterator[str]:
+    """Yield the names of the demos whose data do not match their digests."""
+    for name, demo in each_demo(facts.path, facts.demo_names):
+        with damage_errors(facts.path):
+            is_edited = not matches_digest(demo)
+        if is_edited:
+            yield name
 
 
 def _digests(path: Path, names: Mapping[int, str]) -> dict[int, str]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -123,7 +124,7 @@ def test_command_reports_a_difference_and_whether_the_digest_is_promised(
     cfg = RegenerateCfg(input_file=str(dataset), output_dir=str(tmp_path / "again"), progress=False)
     VERBS["regenerate"].run(cfg)
     assert "6 demos, all with the same digests" in capsys.readouterr().out
-    change(dataset, lambda file: file["data/demo_0"].attrs.modify("digest", np.bytes_("0" * 64)))
+    change(dataset, lambda file: file["data/demo_0"].attrs.update({"original_digest": np.bytes_("0" * 64)}))
     cfg.overwrite = True
     with pytest.raises(mimic.InvalidDataset, match="5 of 6 demos have the same digest"):
         VERBS["regenerate"].run(cfg)
@@ -132,3 +133,49 @@ def test_command_reports_a_difference_and_whether_the_digest_is_promised(
     change(dataset, lambda file: file["data"].attrs.update({"same_digest_with": "the same command, without resume"}))
     VERBS["regenerate"].run(cfg)
     assert "the same digests are not promised on this engine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", ["", "..", "link"])
+def test_dataset_to_compare_with_is_not_replaced(generated: Path, tmp_path: Path, folder: str) -> None:
+    if folder == "link":
+        (tmp_path / "link").mkdir()
+        (tmp_path / "link/demo.hdf5").symlink_to(generated)
+    content = generated.read_bytes()
+    output_dir = tmp_path / "link" if folder == "link" else generated.parent / folder
+    cfg = RegenerateCfg(input_file=str(generated), output_dir=str(output_dir), progress=False)
+    for option in ("resume", "overwrite"):
+        with pytest.raises(mimic.OutputError, match="contains the dataset to compare with"):
+            VERBS["regenerate"].run(replace(cfg, **{option: True}))
+        with pytest.raises(mimic.OutputError, match="contains the dataset to compare with"):
+            mimic.regenerate(generated, output_dir, **{option: True})
+    assert generated.read_bytes() == content
+
+
+def test_edited_demo_is_reported_and_differs(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(dataset, lambda file: file["data/demo_2/actions"].write_direct(np.zeros_like(file["data/demo_2/actions"])))
+    cfg = RegenerateCfg(input_file=str(dataset), output_dir=str(tmp_path / "again"), progress=False)
+    with pytest.raises(mimic.InvalidDataset, match="5 of 6 demos have the same digest"):
+        VERBS["regenerate"].run(cfg)
+    shown = capsys.readouterr().out
+    assert "changed after the generation (the data do not match the digest): demo_2" in shown
+    assert "may round differently" not in shown
+
+
+def test_demos_that_were_removed_are_counted_and_the_others_are_compared(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(dataset, lambda file: [file["data"].pop(name) for name in ("demo_1", "demo_3")])
+    cfg = RegenerateCfg(input_file=str(dataset), output_dir=str(tmp_path / "again"), progress=False)
+    VERBS["regenerate"].run(cfg)
+    shown = capsys.readouterr().out
+    assert "4 demos, all with the same digests" in shown and "the new run has 2 additional demos, removed from" in shown
+    change(dataset, lambda file: [file["data"].pop(name) for name in ("demo_2", "demo_4", "demo_5")])
+    change(dataset, lambda file: file["data/demo_0"].attrs.update({"original_digest": np.bytes_("0" * 64)}))
+    with pytest.raises(mimic.InvalidDataset, match="0 of 1 demo has the same digest; the new run has 5 additional demos"):
+        VERBS["regenerate"].run(replace(cfg, overwrite=True))
+
+
+def test_demo_that_was_not_removed_is_a_difference(dataset: Path, tmp_path: Path) -> None:
+    change(dataset, lambda file: file["data"].pop("demo_1"))
+    change(dataset, lambda file: file["data"].attrs.update({"num_successes": 5}))
+    assert not mimic.regenerate(dataset, tmp_path / "again").is_same
