@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import IO
 
@@ -122,10 +122,17 @@ def keep_changed(steps: Sequence[Step], record: Record) -> None:
     """
     changed = {step.output: step for step in reversed(steps) if record.is_changed(step)}  # Steps may share an output.
     for output, step in changed.items():
-        kept = output.with_name(f"{output.name}.changed")
+        kept = _free_name(output)
         with write_errors(output, "output_dir", "use another output_dir", OutputError):
             output.replace(kept)
         log.warning("%s: %s was changed after the step, which runs again; the changed file is %s", step.name, output, kept)
+
+
+def _free_name(output: Path) -> Path:
+    """First of the names `<output>.changed`, `<output>.changed2`, ... that does not exist."""
+    names = chain(("changed",), (f"changed{number}" for number in count(2)))
+    paths = (output.with_name(f"{output.name}.{name}") for name in names)
+    return next(path for path in paths if not path.exists())
 
 
 def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: int) -> None:

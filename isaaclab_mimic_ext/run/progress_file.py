@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +79,8 @@ class ProgressFile:
             part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
             os.replace(part, self._path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             if not self._has_warned:
                 log.warning("%s cannot be written: %s; the run continues", self._path, system_reason(error))
             self._has_warned = True

@@ -132,6 +132,15 @@ def test_changed_output_of_a_step_is_kept_under_another_name(finished, tmp_path,
     )
 
 
+def test_second_change_of_an_output_does_not_replace_the_first(finished, tmp_path):
+    record = Record(tmp_path / "steps.json")
+    for text in ("first change of a user", "second change of a user"):
+        finished.output.write_text(text)
+        keep_changed([finished], record)
+    assert (tmp_path / "demo.hdf5.changed").read_text() == "first change of a user"
+    assert (tmp_path / "demo.hdf5.changed2").read_text() == "second change of a user"
+
+
 def test_demos_that_are_generated_again_are_split_again(finished, tmp_path):
     record, split = Record(tmp_path / "steps.json"), Step("split", (), finished.output, (finished,))
     record.start(split)

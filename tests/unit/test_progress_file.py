@@ -107,3 +107,16 @@ def test_folder_that_is_gone_does_not_end_the_run(tmp_path: Path, caplog: pytest
     with ProgressFile(tmp_path / "gone" / "progress.json") as file:
         file.update(PROGRESS)
     assert "the run continues" in caplog.text
+
+
+def test_folder_that_cannot_be_written_any_more_does_not_end_the_run(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", is_read_only)
+    monkeypatch.setattr(Path, "unlink", is_read_only)
+    with ProgressFile(path) as file:
+        file.update(PROGRESS)
+    assert "progress.json cannot be written: Read-only file system; the run continues" in caplog.text
