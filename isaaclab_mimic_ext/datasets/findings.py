@@ -34,6 +34,10 @@ class Finding:
         return f"{self.level}: {self.place}: {self.check}: {self.found}, expected {self.expected}; {self.remedy}"
 
 
+_OF_UNUSABLE_DATA = ("actions", "shape", "finite")
+"""Checks whose errors mean that the data of a demo cannot be used."""
+
+
 @dataclass
 class Findings:
     """The first findings of each check, and the number of all: memory does not grow with the size of the file.
@@ -41,14 +45,18 @@ class Findings:
     Attributes:
         kept: the first `limit` findings of each check.
         counts: (level, check) -> number of findings.
+        unusable: names of the demos whose data cannot be used.
     """
 
     kept: list[Finding] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     limit: int = 5
+    unusable: set[str] = field(default_factory=set)
 
     def add(self, level: str, check: str, place: str, found: str, expected: str, remedy: str) -> None:
         self.counts[level, check] += 1
+        if level == ERROR and check in _OF_UNUSABLE_DATA:
+            self.unusable.add(place.partition("/")[0])
         if self.counts[level, check] <= self.limit:
             self.kept.append(Finding(level, check, place, found, expected, remedy))
 

@@ -75,7 +75,7 @@ def validate_dataset(
         on_progress: see `OnProgress`.
         time_limit: time without a further demo after which the file is reported as damaged [s]; None: read the file in
             this process, without a limit.
-        renew_digests: accept changed data: give demos that can be read the digest of their data. The file is changed.
+        renew_digests: accept changed data: give checked demos with usable data a new digest. The file is changed.
         demos: demos to check: names of demos and masks, with `-` in front to exclude them; None: all. With a choice, the
             attributes of the whole file (numbering, total, masks) are not checked.
 
@@ -86,7 +86,8 @@ def validate_dataset(
     checked = _check(input_file, demos, on_progress, time_limit)
     renewed: tuple[str, ...] = ()
     if renew_digests and not checked.findings.number("error", "damage"):
-        renewed = digest.renew_digests(input_file)
+        usable = [name for name in checked.names if name not in checked.findings.unusable]
+        renewed = digest.renew_digests(input_file, usable)
         checked = _check(input_file, demos, on_progress, time_limit) if renewed else checked
     findings, replays, note = checked.findings, None, None
     if num_replays:

@@ -1,7 +1,7 @@
 """Digests (SHA-256) of the data of a file and of a demo."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import h5py
@@ -67,8 +67,8 @@ def matches_digest(group: h5py.Group) -> bool:
     return text == demo_digest(group)
 
 
-def renew_digests(path: str | Path) -> tuple[str, ...]:
-    """Accept the changes of a file: give each demo whose data differ from its digest the digest of its data.
+def renew_digests(path: str | Path, names: Collection[str]) -> tuple[str, ...]:
+    """Accept the changes of demos: give each of `names` whose data differ from its digest the digest of its data.
 
     The digest of its writer stays in the attribute `original_digest`.
 
@@ -80,7 +80,7 @@ def renew_digests(path: str | Path) -> tuple[str, ...]:
         OutputError: the file cannot be written.
     """
     with open_hdf5(path) as file:
-        changed = tuple(name for name in demo_names(file) if not matches_digest(file["data"][name]))
+        changed = tuple(name for name in demo_names(file) if name in names and not matches_digest(file["data"][name]))
     if not changed:
         return ()
     with (

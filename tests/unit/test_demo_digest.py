@@ -136,6 +136,15 @@ def test_change_is_accepted_with_the_command_in_the_message(tmp_path: Path, capl
     assert validate_dataset(path, time_limit=None, renew_digests=True).renewed == ()
 
 
+def test_only_checked_demos_with_finite_data_get_a_new_digest(tmp_path: Path) -> None:
+    path = write(tmp_path / "demo.hdf5")
+    with h5py.File(path, "r+") as file:
+        for name, value in (("demo_0", 0.5), ("demo_1", 0.5), ("demo_2", np.nan)):
+            file[f"data/{name}/actions"][0, 0] = value
+    assert validate_dataset(path, time_limit=None, renew_digests=True, demos=["demo_0"]).renewed == ("demo_0",)
+    assert validate_dataset(path, time_limit=None, renew_digests=True).renewed == ("demo_1",)
+
+
 def test_unreadable_demo_gets_no_new_digest(tmp_path: Path) -> None:
     path = write(tmp_path / "demo.hdf5", compression="gzip")
     with h5py.File(path, "r+") as file:
