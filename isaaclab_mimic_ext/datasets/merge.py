@@ -31,7 +31,7 @@ from isaaclab_mimic_ext.files.opening import open_file, open_with
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, usable_demos
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
-from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ _COMPUTED_ATTRIBUTES = ("env_args", "total", "source_demo_names", "merged_from",
 """Attributes of `data` that the merge computes; others are copied if they are equal in all inputs."""
 _METADATA_BLOCK, _APPEND_CACHE = 64 * 2**10, 4 * 2**20
 """Allocation unit and cache of the output's metadata [bytes]; the cache must hold the names of all its demos."""
+
+_REMEDY = "free some space, or use another output_file"
+"""Remedy if the output cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +128,9 @@ def merge_datasets(
     for other in inputs[1:]:
         _check_compatible(inputs[0], other)
     num_planned = sum(len(each.names) for each in inputs)
-    remedy = "free some space, or use another output_file"
     with (
-        created_folder(output_file.parent, "output_file", remedy, OutputError),
-        replacing(output_file, "output_file", remedy, OutputError, HDF5_ERRORS) as part,
+        created_folder(output_file.parent, "output_file", _REMEDY, OutputError),
+        replacing(output_file, "output_file", _REMEDY, OutputError, HDF5_ERRORS) as part,
     ):
         _create(part, inputs[0].facts)
         copied, num_demos = [], 0
@@ -249,9 +251,14 @@ def _copy_demos(source: _Input, part: Path, first: int, on_progress: Callable[[i
             limit_cache(file)
 
             def copy(name: str, old: h5py.Group = file["data"], new: h5py.Group = target["data"]) -> int:
-                demo = _copy_demo(old, name, new, f"demo_{first + len(copied.new_names)}")
-                copy_long_attributes(old[name], demo)
-                return _describe_demo(demo, f"{label}: {name}", source.first_source)
+                new_name = f"demo_{first + len(copied.new_names)}"
+                demo = _copy_demo(old, name, new, new_name)
+                try:
+                    copy_long_attributes(old[name], demo)
+                    return _describe_demo(demo, f"{label}: {name}", source.first_source)
+                except BaseException:
+                    del new[new_name]
+                    raise
 
             is_last = start + len(names) == len(source.names)
             for name, num_steps in left_out.usable(names, copy, is_last):
@@ -279,19 +286,23 @@ def _copy_demo(source: h5py.Group, name: str, target: h5py.Group, new_name: str)
 
     Raises:
         SourceDataError: the demo is damaged.
+        OutputError: the copy cannot be written.
     """
+    # HDF5's copy crashes on damaged objects.
+    check_objects_below(source[name].id, f"{source.name}/{name}")
     try:
-        # HDF5's copy crashes on damaged objects.
-        check_objects_below(source[name].id, f"{source.name}/{name}")
         # `Group.copy` makes the same call after several lookups, which take as long as copying a small demo.
         h5py.h5o.copy(source.id, name.encode(), target.id, new_name.encode())
-    except DAMAGE:
+    except DAMAGE as error:
         if new_name in target:
             del target[new_name]
         # HDF5 does not report which of the two files failed. Reading the demo raises if the source is damaged.
         with damage_errors(Path(source.file.filename)):
             read_demo(source.file, name)
-        raise
+        if isinstance(error, MemoryError):
+            raise
+        output = Path(target.file.filename).with_suffix("")  # Without `.part`.
+        raise unwritable(output, error, "output_file", _REMEDY, OutputError) from error
     return target[new_name]
 
 

@@ -16,6 +16,8 @@ UNFINISHED = "it is being written, or its run was killed; wait, or finish the ru
 
 _DISK = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE)
 """Errors of the system that do not come from the contents of a file."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors of the system when a file is written."""
 _CONTENTS = {
     b"version https://git-lfs": ("is a Git LFS pointer, not the file itself", "run `git lfs pull` in its repository"),
     b"<!doctype html": ("is a web page, not an HDF5 file", "download the file again; the page says why it was sent instead"),
@@ -42,6 +44,12 @@ def fault_of(path: Path, error: BaseException) -> str:
     if known := _known_contents(path):
         return known
     return f"{_kind_of_fault(path)} ({one_line(error)}); copy or create the file again"
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Return whether an error comes from memory, disk or open files of the machine, not from the contents of a file."""
+    causes = [each for each in (error, error.__cause__) if each is not None]
+    return any(isinstance(each, MemoryError) or getattr(each, "errno", None) in (*_DISK, *_FULL) for each in causes)
 
 
 def dangling_link(path: Path) -> str | None:

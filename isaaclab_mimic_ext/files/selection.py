@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
-from isaaclab_mimic_ext.files.faults import DAMAGE, fault_of, link_fault
+from isaaclab_mimic_ext.files.faults import DAMAGE, fault_of, is_of_machine, link_fault
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, text_of
 from isaaclab_mimic_ext.texts import counted
 
@@ -125,11 +125,14 @@ class LeftOut:
 
         Raises:
             SourceDataError: no demo can be read.
+            OSError, MemoryError: the machine is the cause, not a demo.
         """
         for name in names:
             try:
                 result = read(name)
             except (SourceDataError, *DAMAGE) as error:
+                if is_of_machine(error):
+                    raise
                 self._add(name, error)
                 continue
             self.num_used += 1

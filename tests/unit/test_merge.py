@@ -1,5 +1,6 @@
 """Merging: demos are copied unchanged, files that differ are refused, and failures leave no file."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files import hdf5
 from isaaclab_mimic_ext.files.hdf5 import datasets_below
 from tests.builders import make_source_file
+from tests.forked_scripts import run_mimic
 from tests.jobs import command
 
 
@@ -282,6 +284,48 @@ def test_failed_merge_leaves_no_file(inputs: list[Path], output: Path, error: Ba
     with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
         merge_datasets(inputs, output, on_progress=fail)
     assert not list(output.parent.glob("merged*"))
+
+
+@pytest.mark.parametrize("name", ["demo_0", "demo_1", "demo_3"])
+def test_demo_that_cannot_be_described_costs_only_itself(inputs: list[Path], output: Path, name: str) -> None:
+    edit(inputs[1], lambda file: file[f"data/{name}"].attrs.update({"num_samples": "many"}))
+    assert merge_datasets(inputs[:2], output).num_demos == 6
+    with h5py.File(output) as file:
+        origins = [file[f"data/demo_{index}"].attrs["merged_from"].decode().split(": ")[1] for index in range(6)]
+        assert len(file["data"]) == 6
+    others = [f"demo_{index}" for index in range(4) if f"demo_{index}" != name]
+    assert origins == ["demo_0", "demo_1", "demo_2", *others]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError),
+        (RuntimeError("Unable to copy object (file write failed)"), OutputError),
+        (MemoryError(), MemoryError),
+    ],
+)
+def test_demo_that_cannot_be_written_is_not_left_out(
+    inputs: list[Path], output: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    copy = h5py.h5o.copy
+
+    def fail_once(source: Any, name: bytes, target: Any, new_name: bytes) -> None:
+        if new_name == b"demo_4":
+            raise error
+        copy(source, name, target, new_name)
+
+    monkeypatch.setattr(h5py.h5o, "copy", fail_once)
+    with pytest.raises(kind):
+        merge_datasets(inputs, output)
+    assert not list(output.parent.glob("merged*"))
+
+
+def test_command_names_demos_that_are_left_out(inputs: list[Path], output: Path) -> None:
+    edit(inputs[0], lambda file: file["data"].create_group("demo_9"))
+    words = [f"input_file=[{inputs[0]},{inputs[1]}]", f"output_file={output}"]
+    result = run_mimic("merge", *words, cwd=output.parent)
+    assert "demo_9 is left out: has no steps" in result.stderr
 
 
 def test_damaged_input_is_refused_and_leaves_no_file(inputs: list[Path], output: Path) -> None:

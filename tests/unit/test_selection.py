@@ -1,5 +1,6 @@
 """Every reader takes chosen demos, and one bad demo costs one demo."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
 from isaaclab_mimic_ext.files.hdf5 import text_of
-from isaaclab_mimic_ext.files.selection import choose_demos
+from isaaclab_mimic_ext.files.selection import LeftOut, choose_demos
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.learn.results import horizon_from_demos
 from tests.builders import make_source_file
@@ -169,3 +170,17 @@ def test_data_of_other_programs_are_copied(dataset: Path, tmp_path: Path) -> Non
     with h5py.File(tmp_path / "out.hdf5") as file:
         assert np.array_equal(file["calibration/camera"], np.eye(3))
         assert json.loads(file["data"].attrs["env_args"])
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "I/O error"), OSError(errno.EMFILE, "Too many files")])
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_fault_of_the_machine_is_not_a_fault_of_a_demo(error: Exception, is_wrapped: bool) -> None:
+    def read(name: str) -> str:
+        if name == "demo_1":
+            if is_wrapped:
+                raise SourceDataError("demo.hdf5: cannot be read") from error
+            raise error
+        return name
+
+    with pytest.raises(SourceDataError if is_wrapped else type(error)):
+        list(LeftOut("demo.hdf5").usable(NAMES, read))
