@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from isaaclab_mimic_ext.errors import DependencyMissing, OutputError, choices
 from isaaclab_mimic_ext.studio.access import Access, AccessError, headers_of
 from isaaclab_mimic_ext.studio.control import Control
-from isaaclab_mimic_ext.studio.protocol import MAX_MESSAGE_BYTES, RateLimit, Refusal, check_fields, read_message
+from isaaclab_mimic_ext.studio.protocol import MAX_MESSAGE_BYTES, RateLimit, Refusal, check_fields, integer, read_message
 from isaaclab_mimic_ext.studio.tabs import Client, Resource, Tab
 
 try:
@@ -35,6 +35,7 @@ NUM_PORTS = 20
 """Number of ports that are tried, from the configured one."""
 _ACKNOWLEDGE_TIMEOUT_S = 1.0
 """Time after which a frame counts as lost [s]."""
+_MAX_ID = 2**53
 _TOO_MANY = 1008
 """Code with which a connection is closed that breaks a rule."""
 
@@ -206,7 +207,8 @@ class StudioServer:
             if "ack" in message:
                 client.acknowledged.set()
                 return
-            number = message.pop("id", None)
+            if "id" in message:
+                number = integer("id", message.pop("id"), 0, _MAX_ID)
             answer = self._carry_out(client, message)
             if number is not None:
                 client.send({"answer": number, "value": answer})
@@ -216,16 +218,16 @@ class StudioServer:
     def _carry_out(self, client: Client, message: dict[str, Any]) -> Any:
         if "show" in message:
             check_fields("message", message, ["show"])
-            if message["show"] not in self._tabs:
-                raise Refusal(f"show: unknown tab; {choices(str(message['show'])[:40], self._tabs)}")
-            client.shown = message["show"]
+            client.shown = self._tab("show", message["show"]).name
             return None
         if "control" in message:
             return self._control.receive(client, message)
-        name = message.pop("tab", None)
-        if name not in self._tabs:
-            raise Refusal(f"message.tab: unknown tab; {choices(str(name)[:40], self._tabs)}")
-        return self._tabs[name].receive(client, message)
+        return self._tab("message.tab", message.pop("tab", None)).receive(client, message)
+
+    def _tab(self, place: str, name: Any) -> Tab:
+        if not isinstance(name, str) or name not in self._tabs:
+            raise Refusal(f"{place}: unknown tab; {choices(str(name)[:40], self._tabs)}")
+        return self._tabs[name]
 
     def _control_changed(self) -> None:
         for client in self._clients:
