@@ -45,6 +45,7 @@ class Recording:
                 should_stop=lambda: self._is_stopped or self.tab.device.wants_end(),
                 step_hz=self._step_hz,
             )
+            self.tab.show_end("mimic annotate", "the recording has ended")
 
     @property
     def url(self) -> str:

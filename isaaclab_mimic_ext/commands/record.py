@@ -56,9 +56,13 @@ def main(cfg: RecordDemosCfg) -> RunResult:
     stop = StopRequest()
     result = _record(cfg, operator, stop)
     _check_end(cfg, result, stop)
-    raw = Path(cfg.output_file)
-    log.info("Next, mark the subtasks: %s", next_command("annotate", input_file=raw, output_file=annotated_path(raw)))
+    log.info("Next, mark the subtasks: %s", _next_step(cfg))
     return result
+
+
+def _next_step(cfg: RecordDemosCfg) -> str:
+    raw = Path(cfg.output_file)
+    return next_command("annotate", input_file=raw, output_file=annotated_path(raw))
 
 
 def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -> RunResult:
@@ -69,7 +73,7 @@ def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -
             page = _open_page(cfg, env, stack) if cfg.teleop_device == BROWSER else None
             performer = operator or (_device(cfg, env, stack) if page is None else page.device)
             has_ended = getattr(performer, "wants_end", lambda: False)
-            return record(
+            result = record(
                 env,
                 cfg.output_file,
                 performer,
@@ -85,6 +89,9 @@ def _record(cfg: RecordDemosCfg, operator: Operator | None, stop: StopRequest) -
                 should_stop=lambda: stop.requested or has_ended(),
                 step_hz=_step_hz(cfg, performer),
             )
+            if page is not None:
+                page.show_end(_next_step(cfg), _kept(result))
+            return result
     finally:
         env.close()
 
@@ -152,7 +159,8 @@ def _open_page(cfg: RecordDemosCfg, env: MimicEnv, stack: ExitStack) -> "RecordT
     from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
 
     raw, dirs = Path(cfg.output_file), program.config_dirs
-    page = opened_page(env, raw, cfg.num_demos, cfg.host, cfg.port, dirs, second_env_of(cfg, env))
+    second = second_env_of(cfg, env)
+    page = opened_page(env, raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, overwrite=cfg.overwrite)
     return stack.enter_context(page)[0]
 
 

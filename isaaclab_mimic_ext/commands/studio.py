@@ -58,14 +58,19 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
         tab.progress.can_continue = True
         while not stop.requested:
             _record(cfg, env, folder.raw, tab, stop)
-            while not stop.requested and tab.device.phase in (Phase.DONE, Phase.FAILED):
-                try:
-                    tab.progress.num_wanted = max(len(tab.progress.demos), 0) + wishes.get(timeout=_POLL_S)
-                    tab.device.set_phase(Phase.BUSY, "the recording continues")
-                except queue.Empty:
-                    continue
+            tab.progress.num_wanted = len(tab.progress.demos) + _wish(wishes, stop)
     num_demos = counted(len(tab.progress.demos), "demo")
     stop.raise_interrupted(f"the studio has ended with {num_demos}; continue with the same command")
+
+
+def _wish(wishes: queue.Queue[int], stop: StopRequest) -> int:
+    """Number of further demos that the page wants; waits for it. 0 after a signal."""
+    while not stop.requested:
+        try:
+            return wishes.get(timeout=_POLL_S)
+        except queue.Empty:
+            continue
+    return 0
 
 
 def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: StopRequest) -> None:

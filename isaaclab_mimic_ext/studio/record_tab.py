@@ -140,6 +140,11 @@ class RecordTab(Tab, LiveLog):
             self.progress.findings = findings
         self.publish_state()
 
+    def show_end(self, next_command: str, text: str) -> None:
+        """Show the end of the recording: the command line that follows, and what was recorded."""
+        self.progress.next_command = next_command
+        self.device.set_phase(Phase.DONE, text)
+
     def publish_state(self) -> None:
         """Send the state that changes less often than the frames."""
         self.publish(self._event())
@@ -202,6 +207,7 @@ class RecordTab(Tab, LiveLog):
         count = integer("count", message.get("count"), 1, 1000)
         if self._more is None or self.device.phase not in (Phase.DONE, Phase.FAILED):
             raise Refusal("more: the recording has not ended, or cannot be continued here")
+        self.device.set_phase(Phase.BUSY, "the recording continues")  # A second click is refused.
         self._more(count)
 
     def _read_command(self, fields: Any) -> tuple[Command, int]:

@@ -31,6 +31,7 @@ def opened_page(
     make_second_env: Callable[[], MimicEnv] | None = None,
     more: Callable[[int], None] | None = None,
     other_tabs: Sequence[Tab] = (),
+    overwrite: bool = False,
 ) -> Iterator[tuple[RecordTab, StudioServer]]:
     """Serve the page of a recording during the block, and yield its tab and its server.
 
@@ -43,6 +44,7 @@ def opened_page(
         make_second_env: makes an environment for the doctor; None: demos are not examined.
         more: see `RecordTab`.
         other_tabs: tabs after Record.
+        overwrite: whether the recording replaces the demos in `output_file`.
 
     Raises:
         SimulatorUnavailable: the task has no scene that the page could draw.
@@ -50,7 +52,8 @@ def opened_page(
     """
     task = env_task(env)
     scene = PosedScene(task)
-    progress = Progress(str(output_file), num_demos, read_kept_demos(output_file, env.object_names))
+    kept = [] if overwrite else read_kept_demos(output_file, env.object_names)
+    progress = Progress(str(output_file), num_demos, kept)
     config = None if task.preset is None else load_task_config(task.preset, config_dirs)[1]
     tab = RecordTab(env, scene, progress, config.subtask_configs if config else None, more)
     doctor = None

@@ -193,6 +193,10 @@ REFUSED_MESSAGES = [
     ('{"tab": "record", "id": 1', "message: is not JSON"),
     ('{"tab": "recrod", "id": 1}', "message.tab: unknown tab; choices: record (did you mean 'record'?)"),
     ('{"show": "watch", "id": 1}', "show: unknown tab; choices: record"),
+    ('{"show": [], "id": 1}', "show: unknown tab; choices: record"),
+    ('{"tab": {}, "id": 1}', "message.tab: unknown tab; choices: record"),
+    ('{"show": "record", "id": 1e999}', "id: must be an integer from 0 to"),
+    ('{"show": "record", "id": [[]]}', "id: must be an integer from 0 to"),
     ('{"tab": "record", "do": "save", "id": 1}', 'do: "save" is not valid; choices: new, pause, resume, rewind'),
     ('{"tab": "record", "do": "go_to", "step": -1, "id": 1}', "step: must be an integer from 0 to"),
     ('{"tab": "record", "do": "go_to", "id": 1}', "step: missing; go_to requires the number of the step"),
@@ -328,6 +332,7 @@ def test_killed_studio_keeps_every_kept_demo_and_continues(tmp_path: Path) -> No
         page.wait_for_phase("done")
         assert "1 demo is in" in page.state["reason"]
         assert page.order("more", count=3) is None
+        assert str(page.order("more", count=3)).startswith("more: the recording has not ended")
         page.wait_for_phase("ready")
         assert page.state["num_wanted"] == 4
         process.send_signal(signal.SIGINT)
@@ -339,12 +344,17 @@ def test_killed_studio_keeps_every_kept_demo_and_continues(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_record_with_a_browser_is_the_recorder_of_other_devices(tmp_path: Path) -> None:
     path = tmp_path / "raw.hdf5"
-    words = ["sim=kinematic", "port=0", "num_demos=1", f"output_file={path}"]
+    path.write_bytes(b"damaged")
+    words = ["sim=kinematic", "port=0", "num_demos=1", f"output_file={path}", "overwrite=true"]
     with running([sys.executable, "-m", "isaaclab_mimic_ext", "record", "teleop_device=browser", *words]) as (process, url):
         page = StudioPage(url)
         make_demo(page)
         assert page.order("keep") is None
+        page.wait_for(lambda: page.is_closed)
         assert process.wait(HANG_S) == 0
+    assert page.state["phase"] == "done"
+    assert page.state["reason"] == f"1 demo is in {path}"
+    assert " annotate " in page.state["next_command"]
     with h5py.File(path) as file:
         assert file["data"].attrs["teleop_device"] == "browser"
         assert file["data/demo_0"].attrs["success"]

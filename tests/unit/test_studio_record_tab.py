@@ -3,9 +3,13 @@
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.studio.device import Phase
+from isaaclab_mimic_ext.studio.protocol import Refusal
 from isaaclab_mimic_ext.studio.record_tab import Progress, RecordTab
+from isaaclab_mimic_ext.studio.tabs import Client
 from tests.kinematic_sources import make_kinematic_env
 
 DEMO = {"actions": np.zeros((3, 7), np.float32)}
@@ -29,3 +33,16 @@ def test_review_shows_only_the_findings_of_its_own_demo() -> None:
     assert tab.progress.findings is None
     tab.show_findings([], reviews[1])
     assert events == [None, [{"found": "of the first"}], None, []]
+
+
+@pytest.mark.parametrize("phase", [Phase.DONE, Phase.FAILED])
+def test_double_click_records_the_further_demos_once(phase: Phase) -> None:
+    counts: list[int] = []
+    tab = make_tab(more=counts.append)
+    tab.device.set_phase(phase, "the recording has ended")
+    page = Client("page", 1)
+    page.has_control = True
+    tab.receive(page, {"do": "more", "count": 5})
+    with pytest.raises(Refusal, match=r"more: the recording has not ended"):
+        tab.receive(page, {"do": "more", "count": 5})
+    assert counts == [5]

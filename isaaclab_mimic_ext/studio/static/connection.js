@@ -42,8 +42,15 @@ export class Connection {
       this.waiting.clear();
       this.handlers.closed();
     }
-    setTimeout(() => this.open(), this.wait);
+    setTimeout(() => this.openAgain(), this.wait);
     this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
+  }
+
+  // A websocket does not tell why it was refused. A new server has a new token, and refuses this page for good (403).
+  async openAgain() {
+    const answer = await fetch("/tabs.json").catch(() => null);
+    if (answer?.status === 403) this.handlers.refused();
+    else this.open();
   }
 
   receive(data) {

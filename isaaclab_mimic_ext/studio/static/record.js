@@ -131,9 +131,10 @@ export class Tab {
     }
   }
 
+  // The end of the recording stays in view: a command ends with it, and takes the server along.
   lost() {
     this.input.epoch = -1;
-    this.state = null;
+    if (!["done", "failed"].includes(this.state?.phase)) this.state = null;
     this.refresh();
   }
 

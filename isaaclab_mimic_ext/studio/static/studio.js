@@ -15,6 +15,7 @@ class Studio {
     this.connection = new Connection({
       opened: () => this.opened(),
       closed: () => this.closed(),
+      refused: () => this.refused(),
       event: (event) => this.receive(event),
       frame: (view) => this.tabs.get(this.shown)?.frame?.(view),
     });
@@ -65,6 +66,11 @@ class Studio {
     show(find("connection"), "no connection: trying again", "bad");
     this.setControl(false, true);
     for (const tab of this.tabs.values()) tab.lost?.();
+  }
+
+  refused() {
+    show(find("connection"), "no connection", "bad");
+    this.notice("The studio was started again. Open the address that the terminal prints now.");
   }
 
   receive(event) {
