@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext.studio.server import StudioServer
 from tests import requires
 from tests.browser import PROGRAM, Browser, Page, open_browser
 from tests.processes import HANG_S
@@ -173,6 +174,35 @@ def test_dragging_sends_at_most_30_messages_per_second_and_the_release_at_once(
     assert min(sent["gaps"], default=33.0) >= 32.9
     assert sent["released"] == 1
     assert not page.problems
+
+
+RELEASED_HANDLE = f"""(() => {{
+  const {{ aids, input }} = {TAB};
+  const start = aids.handle.position.x;
+  aids.control.dispatchEvent({{ type: "dragging-changed", value: true }});
+  aids.handle.position.x += 0.1;
+  aids.control.dispatchEvent({{ type: "dragging-changed", value: false }});
+  aids.update(0);
+  return input.handle.position.x - start;
+}})()"""
+
+
+def test_hand_goes_to_the_place_at_which_the_handle_was_released(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    page.press("KeyH")
+    assert page.evaluate(RELEASED_HANDLE) == pytest.approx(0.1)
+
+
+def test_page_shows_the_end_and_gives_up_at_a_new_server(browser: Browser, tmp_path: Path) -> None:
+    with Recording(tmp_path / "raw.hdf5") as recording:
+        page = opened(browser, recording)
+    page.wait_for("!studio.connection.isOpen")
+    assert "the recording has ended" in page.evaluate("document.querySelector('#done').textContent")
+    assert page.evaluate("document.querySelector('#done').checkVisibility()")
+    port = recording.server.port
+    with StudioServer([], {}, port=port) as server:
+        assert server.port == port
+        page.wait_for("document.querySelector('#notice').textContent.includes('address that the terminal prints now')")
 
 
 def test_rewind_and_forward_with_keys_and_escape_asks_once(browser: Browser, recording: Recording) -> None:

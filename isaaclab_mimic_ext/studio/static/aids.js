@@ -102,7 +102,8 @@ export class Aids {
     this.control.addEventListener("change", () => this.scene.redraw());
     this.control.addEventListener("dragging-changed", ({ value }) => {
       this.scene.controls.enabled = !value;
-      follow({ position: this.handle.position, quaternion: this.handle.quaternion, isHeld: value });
+      const { position, quaternion } = value ? this.handle : this.handle.clone(); // The released handle returns to the hand.
+      follow({ position, quaternion, isHeld: value });
     });
     this.placeHandle(selected);
     this.scene.redraw();
