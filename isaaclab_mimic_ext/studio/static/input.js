@@ -95,7 +95,7 @@ export class Input {
 
   keyUp(event) {
     if (event.code === "Space") event.preventDefault(); // A button in focus is pressed when Space is released.
-    if (this.keys.delete(event.code)) this.send();
+    if (this.keys.delete(event.code)) this.send(true, true); // The hand stops where the person stops it.
   }
 
   toggleGrip() {
