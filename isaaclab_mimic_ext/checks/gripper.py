@@ -114,8 +114,10 @@ def _is_settled(view: DemoView, eef: EefView) -> Mask:
 
 def _carries(view: DemoView, eef: EefView, task: Task) -> Mask:
     """Return whether the hand moves together with an object near it, (T,) bool."""
-    hand = np.gradient(eef.eef_pose[:, :3, 3], view.step_dt, axis=0)
     carries = np.zeros(view.num_steps, dtype=bool)
+    if view.num_steps < 2:  # A velocity needs two steps.
+        return carries
+    hand = np.gradient(eef.eef_pose[:, :3, 3], view.step_dt, axis=0)
     for name, pose in view.object_pose.items():
         velocity = np.gradient(pose[:, :3, 3], view.step_dt, axis=0)
         speed = np.linalg.norm(velocity, axis=1)

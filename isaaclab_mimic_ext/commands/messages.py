@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -34,6 +35,8 @@ def explain(error: Exception, script: str) -> str:
     if isinstance(error, OverrideParseException):
         if (meant := field_of_path(script, error.override)) is not None:
             return f"'{error.override}' is not an override; did you mean {meant}?"
+        if _is_path(error.override):
+            return f"{error.override}: not found; check the path"
         remedy = "use field=value, with special characters in quotes inside those of the shell: \"field='a value (1)'\""
         return f"'{error.override}' is not an override; {remedy}"
     if unknown := re.search(r"delete from config\. '([^']+)' does not exist|override '([^']+)'\. No match", str(error)):
@@ -43,6 +46,11 @@ def explain(error: Exception, script: str) -> str:
     # Hydra's message contains the complete name; OmegaConf's name ends at the first unknown part.
     override = re.search(r"Could not override '([^']+)'", str(error))
     return _explain_field(cause, script, override[1] if override else "")
+
+
+def _is_path(word: str) -> bool:
+    """Return whether a word of a command line that does not exist as a file is a path nonetheless."""
+    return "=" not in word and (word.endswith(".hdf5") or "/" in word) and not Path(word).exists()
 
 
 def is_config_error(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from isaaclab_mimic_ext.checks.examine import check_demos
 from isaaclab_mimic_ext.checks.findings import DemoFinding
+from isaaclab_mimic_ext.checks.gripper import _carries
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_config, load_task
 from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset
@@ -215,3 +217,9 @@ def test_rejection_of_an_annotation_quotes_the_check(source: Path, tmp_path: Pat
     assert "gripper at step" in messages[0]
     assert "positive commands close the gripper" in messages[0]
     assert "cropped end at step 149" in messages[1]
+
+
+def test_demo_of_one_step_carries_nothing() -> None:
+    pose = np.eye(4)[None]
+    view, eef = SimpleNamespace(num_steps=1, step_dt=0.05, object_pose={"cube": pose}), SimpleNamespace(eef_pose=pose)
+    assert not _carries(view, eef, SimpleNamespace()).any()  # type: ignore[arg-type]

@@ -222,3 +222,8 @@ def test_flags_follow_from_the_schema() -> None:
     assert "--events" not in flags and "--datagen_config" not in flags
     assert flags_of(SCRIPT_SCHEMAS["record_demos"])["--dataset_file"] == ("output_file", "option")
     assert flags_of(SCRIPT_SCHEMAS["merge_datasets"])["--input_file"] == ("input_file", "list")
+
+
+@pytest.mark.parametrize("path", ["nothere.hdf5", "runs/nothere"])
+def test_path_that_does_not_exist_is_not_found(path: str) -> None:
+    assert message_for("inspect_dataset", path) == f"{path}: not found; check the path"
