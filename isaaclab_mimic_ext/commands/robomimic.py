@@ -57,7 +57,11 @@ def _run(name: str, arguments: Sequence[str]) -> None:
 
     robomimic_env.register()
     sys.argv = [f"mimic robomimic {name}", *arguments]
-    runpy.run_module(f"{_PACKAGE}.{name}", run_name="__main__")
+    terminal = sys.stdout
+    try:
+        runpy.run_module(f"{_PACKAGE}.{name}", run_name="__main__")
+    finally:
+        terminal.flush()  # The training replaces sys.stdout by an object that does not flush the last lines at exit.
 
 
 def _option(words: Sequence[str], flag: str) -> str | None:

@@ -212,8 +212,7 @@ def _check_env_args(findings: Findings, data: h5py.Group) -> dict[str, Any]:
 
 def _check_names(findings: Findings, names: list[str]) -> None:
     """Check that demos are named `demo_0`, `demo_1`, ... without gaps."""
-    command = command_line("merge", "input_file=[<file>]", "demos=[<names>]", "output_file=<new file>")
-    remedy = f"number its demos with `{command}`"
+    remedy = "number its demos with mimic merge: give the file in input_file=[...] and a new output_file"
     numbers = {int(name[5:]) for name in names if re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name)}
     for name in names:
         if not re.fullmatch(r"demo_(0|[1-9]\d{0,17})", name):

@@ -61,7 +61,7 @@ BAD_INPUT = [
     ("generate", ["--config-name=nope"], ["nope"]),
     ("generate", ["hydra.run.dir=/proc/nope"], ["hydra.run.dir"]),
     ("generate", ["input_file=nope.hdf5"], ["nope.hdf5"]),
-    ("generate", ["input_file=copy (1).hdf5"], ["not an override", "\"field='a value (1)'\""]),
+    ("generate", ["input_file=copy (1).hdf5"], ["input_file: copy (1).hdf5: not found"]),
     ("generate", ["sim=kinematic", "subtask_configs.franka.0.subtask_term_offset_range=[3,60]"],
      ["source_demos.hdf5: demo_0, franka: subtask 1 'grasp'", "would then have no steps; narrow"]),
     ("generate", ["sim=kinematic", "subtask_configs.franka.0.subtask_term_signal=lift"],

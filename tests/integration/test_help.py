@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.config.commands import subtask_type
 from tests.forked_scripts import run_mimic
 
 GROUPS = {
-    **{verb: {"task", "sim"} for verb in ("record", "annotate", "train", "evaluate")},
+    **{verb: {"task", "sim"} for verb in ("studio", "record", "annotate", "train", "evaluate")},
     **{verb: {"task", "sim", "generation"} for verb in ("generate", "demo")},
     "replay": {"sim"},
     "check": {"task"},

@@ -13,14 +13,17 @@ from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     "demo",
+    "studio",
     "record",
     "annotate",
     "check",
     "generate",
+    "regenerate",
     "report",
     "split",
     "merge",
     "inspect",
+    "show",
     "validate",
     "replay",
     "import",

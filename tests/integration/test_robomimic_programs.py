@@ -147,7 +147,7 @@ def test_policy_of_this_package_is_refused_with_the_command_that_evaluates_it(tm
     assert done.returncode == 0, done.stderr
     agent = program("run_trained_agent", "--agent", "run/models/last.pth", cwd=tmp_path)
     assert agent.returncode == 2
-    assert "mimic evaluate checkpoint=run/models/last.pth" in message_of(agent)
+    assert " evaluate checkpoint=run/models/last.pth`" in message_of(agent)
 
 
 @pytest.mark.parametrize(("words", "exit_code"), [((), 2), (("--help",), 0)])

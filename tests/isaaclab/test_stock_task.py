@@ -8,9 +8,12 @@ import h5py
 import pytest
 
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from tests import requires
 from tests.isaaclab.conftest import ROOT, Run
-from tests.isaaclab.stock_assets import TASK_ID, write_stock_assets
 from tests.processes import HANG_S
+
+requires.module("pxr", "isaaclab")
+from tests.isaaclab.stock_assets import TASK_ID, write_stock_assets  # noqa: E402
 
 TASK = ("--task", TASK_ID)
 INCLUDED = ROOT / "tasks/stack_cube/data/source_demos.hdf5"
