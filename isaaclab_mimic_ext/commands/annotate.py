@@ -92,5 +92,5 @@ def _keys(env: MimicEnv, stack: ExitStack) -> MarkingKeys:
 
     try:
         return stack.enter_context(Keys(sys.stdin).opened())
-    except (AttributeError, OSError, ValueError) as error:  # There is no standard input.
+    except (AttributeError, OSError, ValueError) as error:  # The standard input is closed or missing.
         raise ConfigError(f"{KEYS_MISSING} (standard input: {error})") from error

@@ -2,8 +2,6 @@
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError
 from isaaclab_mimic_ext.files.writing import check_output, link_file
 from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
-from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
+from isaaclab_mimic_ext.run.generate import generate_run, progress_bar
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.texts import counted
@@ -40,13 +38,7 @@ def main(cfg: GenerateCfg) -> RunResult:
     if cfg.output_file is not None:
         check_output(Path(cfg.output_file), cfg.overwrite or cfg.resume)
     stop = StopRequest()
-
-    @contextmanager
-    def monitor() -> Iterator[ShouldStop]:
-        with stop, progress_bar(cfg.progress, lambda progress: stop.requested) as should_stop:
-            yield should_stop
-
-    result = generate_run(cfg, monitor)
+    result = generate_run(cfg, lambda: stop.during(progress_bar(cfg.progress, lambda progress: stop.requested)))
     folder = RunFolder(Path(cfg.output_dir))
     if cfg.output_file is not None and folder.demos.exists():
         link_file(folder.demos, Path(cfg.output_file), "output_file")

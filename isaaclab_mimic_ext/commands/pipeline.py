@@ -83,7 +83,7 @@ def main(cfg: PipelineCfg) -> None:
 
 
 def _write_generation_page(folder: PipelineFolder) -> None:
-    """Write the page of the generation, which the page of the pipeline links to. Without it there is no link."""
+    """Write the page of the generation, which the page of the pipeline links to if it exists."""
     if not folder.demos.is_file():
         return
     try:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from isaaclab_mimic_ext.config import RegenerateCfg
 from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import InvalidDataset
-from isaaclab_mimic_ext.run.generate import ShouldStop, progress_bar
+from isaaclab_mimic_ext.run.generate import progress_bar
 from isaaclab_mimic_ext.run.regenerate import Recipe, Regenerated, compare, generate_again, read_recipe
 from isaaclab_mimic_ext.texts import counted, listed
 
@@ -32,13 +31,7 @@ def main(cfg: RegenerateCfg) -> Regenerated:
     recipe = _with_options(read_recipe(cfg.input_file, cfg.source_file), cfg)
     _announce(recipe)
     stop = StopRequest()
-
-    @contextmanager
-    def monitor() -> Iterator[ShouldStop]:
-        with stop, progress_bar(cfg.progress, lambda progress: stop.requested) as should_stop:
-            yield should_stop
-
-    result = generate_again(recipe, monitor)
+    result = generate_again(recipe, lambda: stop.during(progress_bar(cfg.progress, lambda progress: stop.requested)))
     if result.is_interrupted:
         again = same_command_line("regenerate", output_dir=Path(cfg.output_dir), overwrite=None, resume=True)
         stop.raise_interrupted(f"nothing was compared; continue with: {again}")

@@ -3,13 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from isaaclab_mimic_ext.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+T = TypeVar("T")
 
 
 class Terminated(KeyboardInterrupt):
@@ -44,6 +45,12 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number = 0
         self._before: dict[int, Any] = {}
+
+    @contextmanager
+    def during(self, shown: AbstractContextManager[T]) -> Iterator[T]:
+        """Enter this context and another one, such as a progress bar, whose value is yielded."""
+        with self, shown as value:
+            yield value
 
     @property
     def requested(self) -> bool:

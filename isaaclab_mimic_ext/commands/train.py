@@ -1,8 +1,6 @@
 """`mimic train`: train a policy on a dataset, with robomimic."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from isaaclab_mimic_ext.command_lines import same_command_line
@@ -24,14 +22,8 @@ def main(cfg: TrainCfg) -> TrainingReport:
         MimicError: the training failed.
     """
     stop = StopRequest()
-
-    @contextmanager
-    def monitor(num_epochs: int) -> Iterator[TrainingHooks]:
-        hooks = TrainingHooks(should_stop=lambda: stop.requested)
-        with stop, progress_bar(num_epochs, cfg.progress, hooks) as shown:
-            yield shown
-
-    report = train_run(cfg, monitor)
+    hooks = TrainingHooks(should_stop=lambda: stop.requested)
+    report = train_run(cfg, lambda num_epochs: stop.during(progress_bar(num_epochs, cfg.progress, hooks)))
     if stop.requested and not report.is_complete:
         stop.raise_interrupted(
             f"training ended after epoch {report.epoch}; continue with: "

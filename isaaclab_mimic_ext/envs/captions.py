@@ -10,6 +10,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.envs.recorded_scene import Moment, computed_signals, grasp_step, moments
 from isaaclab_mimic_ext.files.attributes import attributes_of
+from isaaclab_mimic_ext.files.hdf5 import text_of
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 
@@ -74,7 +75,7 @@ def used_sources(file: h5py.File, indices: object) -> list[str]:
         return []
     names = np.asarray(attributes_of(file["data"]).get("source_demo_names", ()))
     found = dict.fromkeys(int(index) for index in np.asarray(indices).ravel() if index >= 0)
-    return [str(names[index]) if index < len(names) else str(index) for index in found]
+    return [text_of(names[index]) if index < len(names) else str(index) for index in found]
 
 
 def as_captions(captions: Sequence[Caption | str] | None, count: int) -> list[Caption]:

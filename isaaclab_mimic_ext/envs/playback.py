@@ -119,13 +119,7 @@ def write_states_video(
     video_path = check_picture(video_path, ".mp4", overwrite)
     tiles = tiles or TileOptions(shadows=False)
     scenes = [recorded_scene(task, demo) for demo in demos]
-    film = _Film(
-        task,
-        demos,
-        scenes,
-        tiles,
-        [complete(caption, task, scene) for caption, scene in zip(as_captions(captions, len(demos)), scenes, strict=True)],
-    )
+    film = _Film(task, demos, scenes, tiles, as_captions(captions, len(demos)))
     with (
         open_renderer(task, tiles, film.view) as renderer,
         created_folder(video_path.parent, remedy="use another path", kind=OutputError),

@@ -121,7 +121,7 @@ class RobomimicEnv(EnvBase):
         """Picture of the current state, uint8 (H, W, 3), from a camera of the scene; default: `front`.
 
         Raises:
-            NotImplementedError: mode is not `rgb_array`; there is no window.
+            NotImplementedError: mode is not `rgb_array`: windows are not supported.
         """
         if mode != "rgb_array":
             raise NotImplementedError("a window is not supported; write a video instead (--video_path)")

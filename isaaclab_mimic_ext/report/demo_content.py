@@ -160,7 +160,7 @@ def _add_signals(content: DemoContent) -> None:
 
 def _spans(content: DemoContent, attributes: Mapping[str, Any]) -> list[SubtaskSpan]:
     """Subtasks of all end effectors: each ends at the first rise of its signal after the end of the subtask before it."""
-    names = [str(name) for name in np.asarray(attributes.get("source_demo_names", ())).ravel()]
+    names = [text_of(name) for name in np.asarray(attributes.get("source_demo_names", ())).ravel()]
     used = content.demo.attributes.get("source_demos")
     spans = []
     for row, (eef, subtasks) in enumerate(_subtask_configs(content, attributes).items()):

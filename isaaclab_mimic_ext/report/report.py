@@ -156,7 +156,7 @@ def _files(folder: RunFolder) -> RunFiles:
         (folder.failed_video, "The first failed trials"),
     )
     try:
-        config = folder.config.read_text()
+        config = folder.config.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):  # The page is also useful without it.
         config = ""
     return RunFiles(media(*captions), config)

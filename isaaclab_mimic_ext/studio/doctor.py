@@ -74,6 +74,8 @@ class Doctor:
                 log.exception("The demo could not be examined")
                 findings = [_finding(NOTE, "check", "the demo could not be examined", "see the terminal")]
             self._report(findings, review)
+        if env is not None:
+            env.close()
 
     def _newest(self) -> tuple[Mapping[str, np.ndarray], int] | None:
         demo = self._demos.get()

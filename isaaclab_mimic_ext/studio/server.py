@@ -301,7 +301,7 @@ def _static_files() -> dict[tuple[str, ...], Resource]:
 
 
 def _quiet_logger() -> logging.Logger:
-    """Logger for connections: a scan of the port or a reload of the page is no news for the terminal."""
+    """Logger for connections: a scan of the port or a reload of the page is not reported on the terminal."""
     logger = logging.getLogger(f"{__name__}.connections")
     logger.setLevel(logging.CRITICAL)
     return logger
