@@ -119,6 +119,7 @@ class Browser:
 
     def __init__(self, socket: ClientConnection):
         self._socket, self._number = socket, 10**6
+        self._targets: list[str] = []
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -131,10 +132,16 @@ class Browser:
     def page(self, url: str, width: int = 640, height: int = 420, is_phone: bool = False) -> Page:
         """Open a page in a new tab."""
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._targets.append(target)
         page = Page(self._socket, self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
         page.set_size(width, height, is_phone)
         page.open(url)
         return page
+
+    def close_pages(self) -> None:
+        """Close all tabs. An open one would connect to the next server at the same port, and could get control."""
+        while self._targets:
+            self._call("Target.closeTarget", targetId=self._targets.pop())
 
 
 @contextmanager

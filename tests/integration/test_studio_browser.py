@@ -36,6 +36,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(autouse=True)
+def closed_pages(browser: Browser) -> Iterator[None]:
+    yield
+    browser.close_pages()
+
+
 @pytest.fixture
 def recording(tmp_path: Path) -> Iterator[Recording]:
     with Recording(tmp_path / "raw.hdf5", step_hz=20.0) as recording:
