@@ -11,6 +11,7 @@ exports a class `Tab`. A tab that is not passed is not shown.
 | `name`, `title`: of the tab | `show(panel, overlay, dock)` (beside, over, under the scene), `hide()` |
 | `publish(event, ...)`: to all pages, from any thread | `receive(event)` |
 | `publish_frame(bytes)`: newest wins, to pages that show the tab | `frame(view)`: a `DataView` |
+| `shown(client)`: a page shows the tab from now on | |
 | `receive(client, message)`: raise `Refusal` to refuse | `studio.order({do: ...})`: a promise of the answer |
 | `resource(path)`: answers `GET /<name>/<path...>` | `studio.load(path)`: JSON or an `ArrayBuffer` |
 

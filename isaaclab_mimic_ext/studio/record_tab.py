@@ -168,6 +168,8 @@ class RecordTab(Tab, LiveLog):
     def connected(self, client: Client) -> None:
         client.send({"tab": self.name, "event": "scene", **self._facts()})
         client.send({"tab": self.name, **self._event()})
+
+    def shown(self, client: Client) -> None:
         if self._last_frame:
             client.offer(self._last_frame)
 

@@ -218,8 +218,9 @@ class StudioServer:
     def _carry_out(self, client: Client, message: dict[str, Any]) -> Any:
         if "show" in message:
             check_fields("message", message, ["show"])
-            client.shown = self._tab("show", message["show"]).name
-            return None
+            tab = self._tab("show", message["show"])
+            client.shown = tab.name
+            return tab.shown(client)
         if "control" in message:
             return self._control.receive(client, message)
         return self._tab("message.tab", message.pop("tab", None)).receive(client, message)

@@ -76,6 +76,9 @@ class Tab:
     def connected(self, client: Client) -> None:
         """Welcome a page: send the state that it needs. Also called when the control of a page changes."""
 
+    def shown(self, client: Client) -> None:
+        """Note that a page shows the tab from now on: offer the frame that it needs."""
+
     def disconnected(self, client: Client) -> None:
         """Note that a page has gone."""
 

@@ -46,3 +46,13 @@ def test_double_click_records_the_further_demos_once(phase: Phase) -> None:
     with pytest.raises(Refusal, match=r"more: the recording has not ended"):
         tab.receive(page, {"do": "more", "count": 5})
     assert counts == [5]
+
+
+def test_page_that_returns_to_the_tab_gets_the_last_frame() -> None:
+    tab = make_tab()
+    tab._last_frame = b"frame"
+    page = Client("page", 1)
+    tab.connected(page)
+    assert page.frame is None
+    tab.shown(page)
+    assert page.frame == b"frame"

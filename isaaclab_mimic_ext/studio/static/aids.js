@@ -27,6 +27,13 @@ export class Aids {
     return object;
   }
 
+  // Take the aids out of the scene while another tab shows it, and put them back.
+  setShown(isShown) {
+    if (!isShown) this.hidden = this.scene.extras.splice(0);
+    for (const each of this.hidden ?? []) this.scene.scene[isShown ? "add" : "remove"](each);
+    if (isShown) this.scene.extras.push(...(this.hidden ?? []).splice(0));
+  }
+
   // A translucent copy of the hand and its fingers, in the frame of the end effector.
   makeGhost(hand) {
     const scene = this.scene;

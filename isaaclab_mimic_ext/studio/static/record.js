@@ -27,6 +27,7 @@ export class Tab {
     this.facts = { hands: [], signals: [], subtasks: [] };
     this.reached = new Set();
     this.aids = studio.scene && new Aids(studio.scene);
+    this.aids?.setShown(false);
     this.input = new Input(studio, this.actions());
     this.review = new ReviewCard((name) => this.order(name));
     this.done = new DoneCard((count) => this.studio.order({ tab: "record", do: "more", count }));
@@ -116,6 +117,7 @@ export class Tab {
       section("View", this.views), section("Keys", rows(KEYS.map(([keys, text]) => [element("kbd", { text: keys }), text]))));
     this.input.start();
     if (this.studio.scene) {
+      this.aids.setShown(true);
       this.studio.scene.showsWrist = true;
       this.studio.scene.beforeDrawing = () => this.input.send(true);
     }
@@ -126,6 +128,8 @@ export class Tab {
     this.isShown = false;
     this.input.stop();
     if (this.studio.scene) {
+      if (this.aids.handle) this.toggleHandle();
+      this.aids.setShown(false);
       this.studio.scene.showsWrist = false;
       this.studio.scene.beforeDrawing = null;
     }

@@ -26,7 +26,7 @@ class Studio {
     const [tabs, description] = await Promise.all([this.load("/tabs.json"), this.load("/scene.json")]);
     this.description = description;
     try {
-      this.scene = new SceneView(find("canvas"), description);
+      if (description.bodies.length) this.scene = new SceneView(find("canvas"), description);
     } catch (error) {
       console.error(error);
       this.notice("This browser cannot draw the scene: WebGL is not available. Switch on hardware acceleration, or use another browser.");
