@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 from isaaclab_mimic_ext.errors import choices
 
 MAX_MESSAGE_BYTES = 64 * 1024
-MAX_MESSAGES_PER_SECOND = 60
-"""Mean rate of messages of one page; twice as many may arrive in one second."""
+MAX_MESSAGES_PER_SECOND = 200
+"""Mean rate of messages of one page: 60 commands, 60 acknowledged frames, and room to catch up after a pause."""
 _MAX_NUMBER = 1e6
 
 
@@ -92,13 +92,13 @@ class RateLimit:
         self._now = now
         self._reserve, self._time = 2.0 * MAX_MESSAGES_PER_SECOND, now()
 
-    def allows(self) -> bool:
-        """Count one message, and return whether it is within the rate."""
+    def pause(self) -> float:
+        """Count one message, and return how long to wait before the next one is read [s]."""
         time = self._now()
         earned = (time - self._time) * MAX_MESSAGES_PER_SECOND
         self._reserve, self._time = min(self._reserve + earned, 2.0 * MAX_MESSAGES_PER_SECOND), time
         self._reserve -= 1.0
-        return self._reserve >= 0.0
+        return max(0.0, -self._reserve / MAX_MESSAGES_PER_SECOND)
 
 
 def _is_finite(value: Any) -> bool:

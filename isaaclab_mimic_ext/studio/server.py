@@ -36,8 +36,6 @@ NUM_PORTS = 20
 _ACKNOWLEDGE_TIMEOUT_S = 1.0
 """Time after which a frame counts as lost [s]."""
 _MAX_ID = 2**53
-_TOO_MANY = 1008
-"""Code with which a connection is closed that breaks a rule."""
 
 
 class StudioServer:
@@ -186,10 +184,9 @@ class StudioServer:
         limit = RateLimit(time.monotonic)
         try:
             async for text in connection:
-                if not limit.allows():
-                    await connection.close(_TOO_MANY, "too many messages")
-                    break
                 self._receive(client, text)
+                if pause := limit.pause():
+                    await asyncio.sleep(pause)
         except ConnectionClosed:
             pass
         finally:

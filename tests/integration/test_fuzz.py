@@ -17,7 +17,7 @@ def test_damaged_source_files_are_refused_or_read_right(tmp_path: Path) -> None:
     add_digests(path)
     outcomes, bad = count(fuzz(path, tmp_path, NUM_SOURCES, ("source",), seed=1))
     assert bad == []
-    assert outcomes["refused"] > NUM_SOURCES / 3
+    assert outcomes["refused"] + outcomes["fewer"] > NUM_SOURCES / 3
 
 
 @pytest.mark.slow
@@ -26,4 +26,4 @@ def test_damaged_datasets_are_refused_or_read_right(kinematic_source: Path, tmp_
     run_generation(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=2", target))
     outcomes, bad = count(fuzz(tmp_path / "run" / "demo.hdf5", tmp_path, NUM_DATASETS, DATASET_READERS, seed=1))
     assert bad == []
-    assert outcomes["refused"] > NUM_DATASETS * len(DATASET_READERS) / 3
+    assert outcomes["refused"] + outcomes["fewer"] > NUM_DATASETS * len(DATASET_READERS) / 3
