@@ -237,6 +237,21 @@ def test_rewind_and_forward_with_keys_and_escape_asks_once(browser: Browser, rec
     assert recording.result.num_demos == 0
 
 
+QUESTIONS = """(async () => {
+  const dialog = document.getElementById("ask");
+  const first = studio.ask("first", "yes", "no");
+  dialog.close();
+  const second = studio.ask("second", "yes", "no");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  document.getElementById("ask_yes").click();
+  return [await first, await second];
+})()"""
+
+
+def test_question_directly_after_another_is_answered(browser: Browser, recording: Recording) -> None:
+    assert opened(browser, recording).evaluate(QUESTIONS) == [False, True]
+
+
 def test_second_tab_watches_and_only_the_studio_is_requested(browser: Browser, recording: Recording) -> None:
     first = opened(browser, recording)
     first.key("down", "KeyQ")

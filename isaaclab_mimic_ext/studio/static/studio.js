@@ -111,18 +111,22 @@ class Studio {
     find("notice").hidden = !text;
   }
 
-  // Ask a question; resolves to true for yes. Esc and closing are no.
+  // Ask a question; resolves to true for yes. Esc and closing are no. The event `close` of the last question may come late.
   ask(text, yes, no) {
     const dialog = find("ask");
+    this.answerLast?.(false);
     find("ask_text").textContent = text;
     find("ask_yes").textContent = yes;
     find("ask_no").textContent = no;
     dialog.dataset.kind = yes;
-    find("ask_yes").onclick = () => dialog.close("yes");
-    find("ask_no").onclick = () => dialog.close("no");
-    dialog.returnValue = "no";
     dialog.showModal();
-    return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+    return new Promise((resolve) => {
+      const answer = (isYes) => { dialog.close(); resolve(isYes); };
+      this.answerLast = resolve;
+      find("ask_yes").onclick = () => answer(true);
+      find("ask_no").onclick = () => answer(false);
+      dialog.onclose = () => dialog.open || answer(false);
+    });
   }
 
   async load(path) {
