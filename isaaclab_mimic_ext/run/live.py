@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.run.ledger import TrialLedger
-from isaaclab_mimic_ext.run.live_attempt import COMMAND_DIM, SOLO, LiveAttempt, rest_command
+from isaaclab_mimic_ext.run.live_attempt import COMMAND_DIM, SOLO, LiveAttempt, MadeStep, rest_command
 from isaaclab_mimic_ext.run.live_state import Attempt, LiveMonitor, LiveState
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.run.teleoperation import end_attempts, find_nonfinite
@@ -79,7 +79,8 @@ class SteeringDevice(LiveDevice, Protocol):
         """Return the request of the person. Without one, wait for a fraction of a second and return `WAIT`.
 
         Args:
-            state: state after the last step. If its demo is complete, `STEP` is not a valid choice.
+            state: state after the last step. If its demo is complete, `STEP` is not a valid choice. If the attempt is full,
+                `STEP` ends the attempt without a demo.
         """
 
     def review(self, demo: Mapping[str, np.ndarray]) -> None:
@@ -87,6 +88,21 @@ class SteeringDevice(LiveDevice, Protocol):
 
     def attributes(self) -> Mapping[str, int | str]:
         """Attributes of the demo of the current attempt."""
+
+
+@dataclass(frozen=True)
+class UnsavedDemo:
+    """Complete demo that could not be written: number of its attempt, and its steps."""
+
+    trial: int
+    steps: tuple[MadeStep, ...]
+
+
+@runtime_checkable
+class RetryingDevice(SteeringDevice, Protocol):
+    """Device that keeps a demo which could not be written, so that the continued recording makes its steps again."""
+
+    unsaved: UnsavedDemo | None
 
 
 class _StepByStep:
@@ -149,7 +165,7 @@ class LiveRecording:
         self._attributes, self._monitor, self._should_stop = attributes, monitor, should_stop
         self._steering = device if isinstance(device, SteeringDevice) else _StepByStep(device)
         self._lanes = Lanes(1, env.device)
-        self._attempt = LiveAttempt(env, self._lanes, recorder, num_success_steps)
+        self._attempt = LiveAttempt(env, self._lanes, recorder, num_success_steps, MAX_STEPS)
         self._period = env.step_dt if step_hz is None else 1.0 / step_hz
 
     def run(self, seed: int) -> None:
@@ -165,41 +181,67 @@ class LiveRecording:
                 reason = NOT_FINITE
             num_steps = self._attempt.num_steps
             attributes = {**self._attributes, **self._steering.attributes()}
-            end_attempts(self._lanes, SOLO, np.array([reason]), self._recorder, self._ledger, attributes)
-            self._recorder.writer.wait_until_durable()
+            self._save(reason, attributes)
             self._monitor.end(self._progress(), num_steps, LIVE_REASONS[reason] if reason != SUCCEEDED else "")
 
+    def _save(self, reason: int, attributes: dict[str, int | str]) -> None:
+        """End the attempt, and wait until its outcome is durable. A demo that cannot be written stays with the device."""
+        demo = UnsavedDemo(int(self._lanes.trial), self._attempt.made_steps[: self._attempt.num_steps])
+        if isinstance(self._device, RetryingDevice):
+            self._device.unsaved = demo if reason == SUCCEEDED else None
+        end_attempts(self._lanes, SOLO, np.array([reason]), self._recorder, self._ledger, attributes)
+        self._recorder.writer.wait_until_durable()
+        if isinstance(self._device, RetryingDevice):
+            self._device.unsaved = None
+
+    def _make_unsaved(self) -> bool:
+        """Make the steps of a demo of this attempt again that could not be written. Return whether there are any."""
+        unsaved = self._device.unsaved if isinstance(self._device, RetryingDevice) else None
+        if unsaved is None or unsaved.trial != int(self._lanes.trial):
+            return False
+        self._attempt.make_again(unsaved.steps)
+        return True
+
     def _progress(self) -> Attempt:
-        ledger = self._ledger
-        return Attempt(int(self._lanes.trial), ledger.num_successes, ledger.config.generation_num_trials, self._env.step_dt)
+        ledger, trial = self._ledger, int(self._lanes.trial)
+        num_wanted = ledger.config.generation_num_trials
+        return Attempt(trial, ledger.num_successes, num_wanted, self._env.step_dt, MAX_STEPS)
 
     def _run_attempt(self) -> int | None:
         """Step until the attempt ends, at most at `step_hz`. Return its reason (`SUCCEEDED`: a demo); None if stopped."""
-        attempt, state = self._attempt, self._attempt.state()
+        attempt = self._attempt
+        state = self._shown_state() if self._make_unsaved() else attempt.state()
         next_step_at = time.monotonic()
-        while state.step < MAX_STEPS or state.is_complete:
+        while True:
             request = self._steering.next_request(state)
             if request.choice in _ENDS:
                 return _ENDS[request.choice]
             if request.choice is Choice.GO_TO:
                 attempt.go_to(request.step)
             elif request.choice is Choice.STEP and not state.is_complete:
+                if state.is_full:
+                    return TOO_LONG
                 attempt.step(rest_command(self._env) if attempt.must_rest else self._command())
             elif self._should_stop():
                 return None
             else:
                 continue
-            state = attempt.state()
-            self._monitor.step(state)
+            state = self._shown_state()
             if state.is_complete:
-                self._steering.review(self._recorder.leaves(0, state.step))
                 continue
             if self._should_stop():
                 return None
             now = time.monotonic()
             next_step_at = max(next_step_at + self._period, now)  # Do not catch up after slow steps.
             time.sleep(next_step_at - now)
-        return TOO_LONG
+
+    def _shown_state(self) -> LiveState:
+        """State after the last step, after the monitor and a reviewing device have received it."""
+        state = self._attempt.state()
+        self._monitor.step(state)
+        if state.is_complete:
+            self._steering.review(self._recorder.leaves(0, state.step))
+        return state
 
     def _command(self) -> Tensor:
         """Command (1, E, 7) of the person.

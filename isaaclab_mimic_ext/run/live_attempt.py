@@ -2,6 +2,7 @@
 
 # N = 1 env, E end effectors, A action entries
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ _MAX_MOTION_AT_REST = 5e-4
 
 
 @dataclass(frozen=True)
-class _MadeStep:
+class MadeStep:
     """A step of an attempt: action (1, A), target (1, E, 4, 4) and grippers (E) after it."""
 
     action: Tensor
@@ -44,19 +45,30 @@ class LiveAttempt:
     Args:
         env: environment with one scene (N = 1).
         num_success_steps: number of solved steps at the end of a demo that the check of source demos requires.
+        max_steps: horizon [steps].
     """
 
-    def __init__(self, env: MimicEnv, lanes: Lanes, recorder: EpisodeRecorder, num_success_steps: int):
+    def __init__(self, env: MimicEnv, lanes: Lanes, recorder: EpisodeRecorder, num_success_steps: int, max_steps: int):
         self._env, self._lanes, self._recorder = env, lanes, recorder
-        self._num_success_steps = num_success_steps
+        self._num_success_steps, self._max_steps = num_success_steps, max_steps
 
     def begin(self, seed: int, trials: np.ndarray) -> Tensor:
         """Begin the attempt with the number in `trials` (1,), and return the index of its env, (1,)."""
         self._seed, self._trials = seed, trials
-        self._history: list[_MadeStep] = []
+        self._history: list[MadeStep] = []
         env_ids = self._lanes.begin(trials)
         self._reset(env_ids)
         return env_ids
+
+    def make_again(self, steps: Sequence[MadeStep]) -> None:
+        """Make the steps of an earlier attempt with the same number; the attempt must be at its start."""
+        self._history = list(steps)
+        self.go_to(len(steps))
+
+    @property
+    def made_steps(self) -> tuple[MadeStep, ...]:
+        """Steps up to which the attempt can go."""
+        return tuple(self._history)
 
     def _reset(self, env_ids: Tensor) -> None:
         self._env.reset(env_ids, Draws(self._seed, self._lanes.trial))
@@ -78,11 +90,11 @@ class LiveAttempt:
         """Make one step with a command (1, E, 7). Steps that were taken back are forgotten."""
         pose = self._target.move(command[..., :6], self._env.eef_pose)
         action = self._env.target_eef_pose_to_action(pose, command[..., 6:])
-        made = _MadeStep(action.clone(), pose.clone(), tuple(command[0, :, 6].tolist()))
+        made = MadeStep(action.clone(), pose.clone(), tuple(command[0, :, 6].tolist()))
         self._history[self.num_steps :] = [made]
         self._make(made)
 
-    def _make(self, made: _MadeStep) -> None:
+    def _make(self, made: MadeStep) -> None:
         advance_demos(self._env, self._lanes, self._recorder, made.action)
         self._end.watch(self._env.eef_pose)
         pose = self._moving_parts()
@@ -110,6 +122,7 @@ class LiveAttempt:
             grippers=(OPEN,) * len(self._env.eef_names) if made is None else made.grippers,
             is_at_rest=self._is_at_rest,
             target_eef_pose=self._target.pose[0],
+            is_full=self.num_steps >= self._max_steps,
         )
 
     def _moving_parts(self) -> Tensor:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
+WARNING_STEPS = 300
+"""Number of remaining steps of an attempt at which its person is warned."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -21,12 +24,14 @@ class Attempt:
         num_demos: number of durable demos.
         num_wanted: number of demos to record.
         step_dt: duration of a step [s].
+        max_steps: horizon [steps].
     """
 
     trial: int
     num_demos: int
     num_wanted: int
     step_dt: float
+    max_steps: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class LiveState:
         grippers: command of each gripper in the last step (1 open, -1 closed).
         is_at_rest: whether nothing moved in the last step; true before the first step.
         target_eef_pose: (E, 4, 4), targets of the hands, env frame [m]; None if unknown.
+        is_full: whether the attempt has its largest number of steps.
     """
 
     step: int
@@ -52,6 +58,7 @@ class LiveState:
     grippers: tuple[float, ...] = ()
     is_at_rest: bool = False
     target_eef_pose: Tensor | None = None
+    is_full: bool = False
 
 
 class LiveMonitor(Protocol):
@@ -79,7 +86,7 @@ class LiveLog:
         self._has_begun = True
         self._attempt = attempt
         self._reached: set[str] = set()
-        self._was_solved = False
+        self._was_solved = self._was_warned = False
         log.info("Demo %d of %d: solve the task, then hold still", attempt.num_demos + 1, attempt.num_wanted)
 
     def step(self, state: LiveState) -> None:
@@ -93,6 +100,11 @@ class LiveLog:
         elif self._was_solved and not is_solved:
             log.info("  %.1f s: no longer solved", seconds)
         self._was_solved = is_solved
+        num_left = self._attempt.max_steps - state.step
+        if num_left <= WARNING_STEPS and not self._was_warned:
+            self._was_warned = True
+            left, longest = num_left * self._attempt.step_dt, self._attempt.max_steps
+            log.warning("  %.1f s: an attempt has at most %d steps; complete the demo in %.1f s", seconds, longest, left)
 
     def end(self, attempt: Attempt, num_steps: int, failure: str) -> None:
         if failure:

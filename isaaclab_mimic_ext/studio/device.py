@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.run.live import Choice, Request
+from isaaclab_mimic_ext.run.live import MAX_STEPS, Choice, Request, UnsavedDemo
 from isaaclab_mimic_ext.run.live_state import LiveState
 from isaaclab_mimic_ext.studio.protocol import Refusal
 
@@ -31,7 +31,7 @@ REWIND_S = 2.0
 """Time that one rewind takes back [s]."""
 _WAIT_S = 0.05
 
-INPUT_DEVICES = ("keyboard", "gamepad", "touch", "gizmo")
+INPUT_DEVICES = ("keyboard", "gamepad", "touch", "gizmo", "spacemouse")
 
 
 class Phase(StrEnum):
@@ -102,6 +102,7 @@ class BrowserDevice:
         self.on_review: Callable[[Mapping[str, np.ndarray]], None] = lambda demo: None
         self._must_release, self._heard_at = True, now()
         self._end_requested = self._is_moving_in_time = self._paused_by_person = False
+        self.unsaved: UnsavedDemo | None = None
         self._begin()
 
     @property
@@ -150,6 +151,8 @@ class BrowserDevice:
             return "the demo is not complete yet; solve the task, then hold still"
         if name in ("pause", "end") and phase is Phase.REVIEW:
             return "decide about the finished demo first: keep, again or discard"
+        if name == "resume" and self.state.is_full:
+            return "the attempt has reached its largest number of steps; go back, or begin a new scene"
         if name == "rewind" and self.state.step == 0:
             return "the attempt is at its start"
         if name == "forward" and self.state.step == self.state.num_made_steps:
@@ -166,8 +169,9 @@ class BrowserDevice:
 
     def _begin(self) -> None:
         self._orders: deque[tuple[str, int | None]] = deque()
-        self._num_rewinds = self._num_pauses = 0
-        self._used: set[str] = set()
+        if self.unsaved is None:
+            self._num_rewinds = self._num_pauses = 0
+            self._used: set[str] = set()
         self._velocity = np.zeros(6)
         self._step_times: deque[float] = deque(maxlen=20)
         self._take_over(self._open)
@@ -220,7 +224,7 @@ class BrowserDevice:
                 continue
             match name:
                 case "pause":
-                    self._pause("paused; press P to continue", by_person=True)
+                    self._pause("paused", by_person=True)
                     self._release()
                 case "resume":
                     self._set_phase(Phase.STILL, "")
@@ -253,7 +257,7 @@ class BrowserDevice:
             self._velocity[:] = 0.0
             self._take_over(state.grippers)
             if state.step:
-                self._pause("paused; move on from here, or press B and N to move in time", counts=False)
+                self._pause("paused; move on from here, or go further back and forward", counts=False)
             else:
                 self._set_phase(Phase.READY, "")
             self._on_change()
@@ -262,6 +266,9 @@ class BrowserDevice:
         state = self.state
         if state.is_complete:
             self._set_phase(Phase.REVIEW, "")
+            return _WAIT
+        if state.is_full:
+            self._pause(_FULL, counts=False)
             return _WAIT
         command = self._command
         is_commanded = (command.moves and not self._must_release) or command.grippers != state.grippers
@@ -325,6 +332,7 @@ class BrowserDevice:
             return {"input_devices": devices, "num_rewinds": self._num_rewinds, "num_pauses": self._num_pauses}
 
 
+_FULL = f"paused: an attempt has at most {MAX_STEPS} steps; go back and take a shorter path, or begin a new scene"
 _STEP, _WAIT = Request(Choice.STEP), Request(Choice.WAIT)
 
 

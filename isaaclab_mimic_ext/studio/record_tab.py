@@ -13,7 +13,8 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SubTaskDemoCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
-from isaaclab_mimic_ext.run.live_state import Attempt, LiveLog, LiveState
+from isaaclab_mimic_ext.run.live import MAX_STEPS
+from isaaclab_mimic_ext.run.live_state import WARNING_STEPS, Attempt, LiveLog, LiveState
 from isaaclab_mimic_ext.studio.device import INPUT_DEVICES, BrowserDevice, Command, Phase
 from isaaclab_mimic_ext.studio.frames import encode_frame
 from isaaclab_mimic_ext.studio.kept_demos import KeptDemo
@@ -180,6 +181,8 @@ class RecordTab(Tab, LiveLog):
     def _facts(self) -> dict[str, Any]:
         return {
             "hands": list(self._env.eef_names),
+            "max_steps": MAX_STEPS,
+            "warning_steps": WARNING_STEPS,
             "signals": list(self._env.get_subtask_term_signals()),
             "subtasks": [
                 {"hand": eef_name, "signal": each.subtask_term_signal, "text": each.description or each.label}

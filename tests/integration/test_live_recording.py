@@ -132,6 +132,7 @@ def test_attempt_that_takes_too_long_is_reported(
     result = record(person.env, path, person, 1, seed=SEED, config=DataGenConfig(max_num_failures=2))
     assert result.failures == {live.LIVE_REASONS[live.TOO_LONG]: 2}
     assert caplog.text.count("Attempt not saved: the demo was not complete after 3000 steps") == 2
+    assert caplog.text.count("  0.1 s: an attempt has at most 20 steps; complete the demo in 1.0 s") == 2
 
 
 def test_stop_discards_only_the_running_attempt(tmp_path: Path) -> None:

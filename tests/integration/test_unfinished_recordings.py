@@ -7,11 +7,12 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from isaaclab_mimic_ext import record
@@ -20,6 +21,8 @@ from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted,
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.run import live
+from isaaclab_mimic_ext.run.live import Choice, Request, UnsavedDemo
+from isaaclab_mimic_ext.run.live_state import LiveState
 from isaaclab_mimic_ext.run.result import RunResult
 from tests import requires
 from tests.forked_scripts import ROOT
@@ -187,6 +190,44 @@ def test_full_disk_is_reported_and_the_recording_continues(output: Path) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert record_by_hand(output, 2, resume=True).num_demos == 2
     assert files(output) == ["raw.hdf5"]
+
+
+class RetryingPerson(Person):
+    """Keeps each complete demo, and a demo that could not be written."""
+
+    unsaved: UnsavedDemo | None = None
+    num_steps = 0
+
+    def next_request(self, state: LiveState) -> Request:
+        self.num_steps += not state.is_complete
+        return Request(Choice.KEEP if state.is_complete else Choice.STEP)
+
+    def review(self, demo: Mapping[str, np.ndarray]) -> None:
+        pass
+
+    def attributes(self) -> Mapping[str, int | str]:
+        return {}
+
+
+@requires.mark("linux", hasattr(resource, "RLIMIT_FSIZE"), "the system has no limit on file sizes")
+def test_demo_that_could_not_be_written_is_made_again(output: Path, tmp_path: Path) -> None:
+    person = RetryingPerson(make_kinematic_env(1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, limits[1]))
+    try:
+        with pytest.raises(RecorderError, match=r"cannot be written: .*; free some space, and continue"):
+            record(person.env, output, person, 2, seed=SEED, operator_name="person")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert person.unsaved is not None
+    num_steps = person.num_steps
+    assert record(person.env, output, person, 2, seed=SEED, operator_name="person", resume=True).num_demos == 2
+    assert person.num_steps == num_steps, "the person makes no step again"
+    assert person.unsaved is None
+    straight = tmp_path / "straight.hdf5"
+    other = RetryingPerson(make_kinematic_env(1))
+    record(other.env, straight, other, 2, seed=SEED, operator_name="person")
+    assert dataset_digest(output) == dataset_digest(straight)
 
 
 def record_scripted(output: Path, *overrides: str) -> None:

@@ -253,3 +253,17 @@ def test_demo_has_the_devices_with_which_it_was_recorded(person: Person) -> None
     person.device.set_command(Command(1, 0, REST, REST, (1.0,), "touch"), person.device.epoch)
     person.device.command()
     assert person.device.attributes()["input_devices"] == "keyboard,gamepad"
+
+
+def test_full_attempt_is_paused_until_the_person_goes_back(person: Person) -> None:
+    person.press(FORWARD)
+    assert person.request(step=3000, is_full=True, is_at_rest=False) == WAIT
+    assert person.device.phase is Phase.PAUSED
+    assert "an attempt has at most 3000 steps; go back" in person.device.reason
+    with pytest.raises(Refusal, match="resume: the attempt has reached its largest number of steps; go back"):
+        person.device.order("resume")
+    person.device.order("rewind")
+    person.go_to(person.request())
+    person.press()
+    person.press(FORWARD)
+    assert person.request(step=2960, is_full=False) == STEP
