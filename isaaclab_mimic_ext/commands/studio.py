@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from isaaclab_mimic_ext.command_lines import program
+from isaaclab_mimic_ext.command_lines import program, same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, StudioCfg
 from isaaclab_mimic_ext.config.commands import BROWSER
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
-from isaaclab_mimic_ext.errors import ConfigError, MimicError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.run.record import record
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.folder import StudioFolder
@@ -56,11 +56,22 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     with StopRequest() as stop, page as (tab, _):
         tab.progress.next_command = next_command("annotate", input_file=folder.raw, output_file=folder.annotated)
         tab.progress.can_continue = True
-        while not stop.requested:
-            _record(cfg, env, folder.raw, tab, stop)
-            tab.progress.num_wanted = len(tab.progress.demos) + _wish(wishes, stop)
-    num_demos = counted(len(tab.progress.demos), "demo")
-    stop.raise_interrupted(f"the studio has ended with {num_demos}; continue with the same command")
+        is_interrupted = _record(cfg, env, folder.raw, tab, stop)
+        while count := _wish(wishes, stop):
+            tab.progress.num_wanted = len(tab.progress.demos) + count
+            is_interrupted = _record(cfg, env, folder.raw, tab, stop)
+    _end(tab, folder, is_interrupted, stop)
+
+
+def _end(tab: RecordTab, folder: StudioFolder, is_interrupted: bool, stop: StopRequest) -> None:
+    """Report the end of the studio. It is an error only while a recording runs, or after one that has failed."""
+    num_demos, again = counted(len(tab.progress.demos), "demo"), same_command_line("studio", output_dir=folder.path)
+    ended = f"the studio has ended with {num_demos}; continue with: {again}"
+    if is_interrupted:
+        stop.raise_interrupted(ended)
+    if tab.device.phase is Phase.FAILED:
+        raise RecorderError(f"{tab.device.reason}; {ended}")
+    log.info("The studio has ended with %s; continue with: %s", num_demos, again)
 
 
 def _wish(wishes: queue.Queue[int], stop: StopRequest) -> int:
@@ -73,8 +84,12 @@ def _wish(wishes: queue.Queue[int], stop: StopRequest) -> int:
     return 0
 
 
-def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: StopRequest) -> None:
-    """Record until the wanted number of demos, an order of the person, a signal or an error."""
+def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: StopRequest) -> bool:
+    """Record until the wanted number of demos, an order of the person, a signal or an error.
+
+    Returns:
+        Whether a signal has ended the recording.
+    """
     device = tab.device
     try:
         result = record(
@@ -91,8 +106,13 @@ def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: Stop
             should_stop=lambda: stop.requested or device.wants_end(),
         )
     except MimicError as error:
-        log.error("The recording has stopped: %s", error)
-        device.set_phase(Phase.FAILED, str(error))
+        kept = "" if device.unsaved is None else "; the finished demo is not lost: 'Try again' makes its steps again"
+        log.error("The recording has stopped: %s%s", error, kept)
+        device.set_phase(Phase.FAILED, f"{error}{kept}")
     else:
         written = f"{counted(result.num_demos, 'demo is', 'demos are')} in {raw}"
         device.set_phase(Phase.DONE, written if result.num_demos else "no demo was recorded")
+        if result.num_demos and not stop.requested:
+            log.info("Next, mark the subtasks: %s", tab.progress.next_command)
+            log.info("The page can record more. Ctrl-C ends the studio")
+    return stop.requested

@@ -48,6 +48,14 @@ class Access:
         """Return whether only this machine can connect."""
         return self.host.lower() in _LOOPBACK
 
+    @property
+    def reachable_hosts(self) -> tuple[str, ...]:
+        """Hosts of addresses that a browser can open: on this machine, then from others if they differ."""
+        if self.host not in _ANY:
+            return (self.host,)
+        loopback = "::1" if self.host == "::" else "127.0.0.1"
+        return (loopback, _outward_address(self.host == "::") or socket.gethostname())
+
     def check_host(self, host: str) -> None:
         """Refuse a foreign Host, which a page of another site uses after it has rebound its name to this machine (421)."""
         name = _name_of(host)
@@ -93,6 +101,17 @@ def headers_of(kind: str, size: int, extra: Mapping[str, str]) -> dict[str, str]
 def _cookie_name(port: int) -> str:
     """Cookies do not distinguish ports, and two studios may run on one machine."""
     return f"mimic_studio_{port}"
+
+
+def _outward_address(is_ipv6: bool) -> str | None:
+    """Address of this machine in its network; None without one. No packet is sent to the documentation address."""
+    family, other = (socket.AF_INET6, "2001:db8::1") if is_ipv6 else (socket.AF_INET, "192.0.2.1")
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((other, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None
 
 
 def _name_of(host: str) -> str | None:

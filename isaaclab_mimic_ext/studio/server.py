@@ -68,8 +68,13 @@ class StudioServer:
     @property
     def url(self) -> str:
         """Address of the page, with the token."""
-        host = f"[{self.access.host}]" if ":" in self.access.host else self.access.host
-        return f"http://{host}:{self.port}/?token={self.access.token}"
+        return self.urls[0]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses of the page, with the token: on this machine, then from other machines if the address differs."""
+        hosts = (f"[{host}]" if ":" in host else host for host in self.access.reachable_hosts)
+        return tuple(f"http://{host}:{self.port}/?token={self.access.token}" for host in hosts)
 
     def __enter__(self) -> "StudioServer":
         for tab in self._tabs.values():
@@ -125,6 +130,7 @@ class StudioServer:
                     server_header=None,
                     ping_interval=5,
                     ping_timeout=20,
+                    close_timeout=1,
                     logger=_quiet_logger(),
                 )
             except OSError as error:

@@ -77,6 +77,8 @@ def second_env_of(cfg: SceneCfg, env: MimicEnv) -> Callable[[], MimicEnv] | None
 
 def _log_address(server: StudioServer, host: str) -> None:
     log.info("Open the studio in a browser: %s", server.url)
+    for url in server.urls[1:]:
+        log.info("From other machines: %s", url)
     if "SSH_CONNECTION" in os.environ and server.access.is_local:
         log.info(
             "From your own machine, forward the port first: ssh -L %d:%s:%d <this host>", server.port, host, server.port

@@ -64,6 +64,7 @@ PARTS_OF_COMMANDS = {
     "test_pipeline.py": {"commands.overrides", "commands.pipeline", "commands.pipeline_settings", "commands.pipeline_steps"},
     "test_replay_task.py": {"commands.overrides"},
     "test_registered_tasks.py": {"commands.overrides"},
+    "test_studio_end.py": {"commands.signals", "commands.studio"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_resumed.py": {"commands.resumed"},
     "test_task_of_file.py": {"commands.recorded"},

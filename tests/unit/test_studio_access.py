@@ -36,6 +36,16 @@ def test_addresses_are_accepted_on_a_server_that_is_open_to_the_network() -> Non
         Access("0.0.0.0").check_host("evil.example:8765")
 
 
+@pytest.mark.parametrize(("host", "loopback"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("", "127.0.0.1")])
+def test_addresses_of_an_open_server_can_be_opened(host: str, loopback: str) -> None:
+    access = Access(host)
+    own, other = access.reachable_hosts
+    assert own == loopback
+    assert other not in ("0.0.0.0", "::", "")
+    access.check_host(f"[{other}]" if ":" in other else other)
+    assert Access("10.0.0.7").reachable_hosts == ("10.0.0.7",)
+
+
 @pytest.mark.parametrize(
     "origin", [None, "null", "http://evil.example", "http://127.0.0.1:3000", "file://", "http://127.0.0.1"]
 )
