@@ -141,11 +141,11 @@ class StudioPage:
         fields = {
             "seq": self._sequence,
             "epoch": self.state["epoch"],
-            "hand": 0,
+            "hand": hand,
             "v": [float(value) for value in v],
-            "w": [0.0, 0.0, 0.0],
+            "w": [float(value) for value in w],
             "grip": list(self.state["grippers"] if grip is None else grip),
-            "device": "keyboard",
+            "device": device,
         }
         self.tell({"tab": "record", "in": fields})
 

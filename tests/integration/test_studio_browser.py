@@ -1,6 +1,7 @@
 """The page of the studio in Chromium, with real keys, clicks and touches."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,6 +215,10 @@ def test_page_shows_the_end_and_gives_up_at_a_new_server(browser: Browser, tmp_p
 
 def test_rewind_and_forward_with_keys_and_escape_asks_once(browser: Browser, recording: Recording) -> None:
     page = opened(browser, recording)
+    page.press("Escape")
+    page.wait_for("document.getElementById('ask').open")
+    page.press("Escape")
+    page.wait_for("!document.getElementById('ask').open")
     page.key("down", "KeyQ")
     page.wait_for(f"{TAB}.step > 50")
     page.key("up", "KeyQ")
@@ -263,8 +268,12 @@ def test_second_tab_watches_and_only_the_studio_is_requested(browser: Browser, r
     second.wait_for(f"window.studio && {TAB}?.step > 5 && document.getElementById('control').checkVisibility()")
     second.press("KeyP")
     assert phase(first) == "still"
-    second.evaluate("document.getElementById('take').click()")
+    first.press("Escape")
     first.wait_for("document.getElementById('ask').open")
+    second.evaluate("document.getElementById('take').click()")
+    first.wait_for("document.getElementById('ask_more').checkVisibility()")
+    first.evaluate("document.getElementById('ask_no').click()")
+    first.wait_for("document.getElementById('ask_yes').textContent === 'Give control'")
     first.evaluate("document.getElementById('ask_yes').click()")
     second.wait_for(f"studio.hasControl && {TAB}.input.epoch > 0")
     assert second.evaluate(f"{TAB}.input.grip[0]") == -1, "the new page must not drop what the hand holds"
@@ -299,3 +308,57 @@ def test_touch_pad_moves_the_hand_until_the_finger_is_lifted(browser: Browser, r
     page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
     wait_for_phase(page, "still")
     assert page.evaluate(f"{TAB}.input.device") == "touch"
+    page.evaluate("document.getElementById('pad_slow').click()")
+    page.evaluate(f"{TAB}.input.setPad({{ v: [1, 0, 0] }})")
+    assert page.evaluate(f"Math.hypot(...{TAB}.input.command().v)") == pytest.approx(0.25, abs=1e-3)
+    texts = page.evaluate("document.body.innerText")
+    assert not re.findall(r"\((?:[A-Z]|Space|Esc|Enter|Tab)\)|W A S D", texts), "a touched page has no keys"
+    assert [texts.count(name) for name in ("Pause", "Close", "2 s")] == [1, 1, 2], "each button is there once"
+
+
+WITHOUT_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null;"
+
+
+def test_page_without_webgl_says_so_and_records(browser: Browser, recording: Recording) -> None:
+    page = browser.page("about:blank", *SMALL)
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_WEBGL)
+    page.call("Page.navigate", url=recording.url)
+    page.wait_for(READY)
+    assert "WebGL 2 is not available" in page.evaluate("document.body.innerText")
+    for key in ("KeyF", "KeyH", "KeyJ", "Digit1", "Space"):
+        page.press(key)
+    page.key("down", "KeyQ")
+    page.wait_for(f"{TAB}.step > 10")
+    page.key("up", "KeyQ")
+    wait_for_phase(page, "still")
+    assert page.evaluate(f"{TAB}.input.grip[0]") == -1
+    assert not page.problems
+
+
+SPACE_MOUSE = f"""(() => {{
+  const {{ input }} = {TAB};
+  const mouse = input.spaceMouse;
+  const report = (number, ...values) => mouse.read(number, new DataView(Int16Array.from(values).buffer));
+  report(1, 350, 0, 0);
+  const right = [...input.pads.v];
+  report(1, 0, -350, -175, 0, 0, 350);
+  const forward = [...input.pads.v], turned = [...input.pads.w];
+  report(2, 30, -30, 0);
+  const rest = [...input.pads.w];
+  report(1, 0, 0, 0);
+  const grip = input.grip[0];
+  report(3, 1), report(3, 1);
+  const closed = input.grip[0];
+  report(3, 0), report(3, 1);
+  return {{ right, forward, turned, rest, device: input.device, grips: [grip, closed, input.grip[0]] }};
+}})()"""
+
+
+def test_reports_of_a_space_mouse_move_the_hand(browser: Browser, recording: Recording) -> None:
+    found = opened(browser, recording).evaluate(SPACE_MOUSE)
+    assert found["device"] == "spacemouse"
+    assert found["right"] == pytest.approx([1, 0, 0])
+    assert found["forward"] == pytest.approx([0, 1, 0.5])
+    assert found["turned"] == pytest.approx([0, 0, -1])
+    assert found["rest"] == pytest.approx([0, 0, 0]), "the dead zone"
+    assert found["grips"] == [1, -1, 1]

@@ -12,12 +12,20 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 export function button(text, action, attributes = {}) {
-  const made = element("button", { type: "button", text, ...attributes });
+  const made = element("button", { type: "button", ...attributes });
+  label(made, text);
   made.addEventListener("click", (event) => {
     action(event);
     made.blur(); // Space is the gripper, not the last button.
   });
   return made;
+}
+
+// Label a button. A page that is touched does not show the key, such as "(P)" in "Pause (P)".
+export function label(target, text) {
+  if (target.textContent === text) return;
+  const [, name, key] = text.match(/^(.*?)( \(\w+\))?$/);
+  target.replaceChildren(name, ...(key ? [element("span", { class: "key", text: key })] : []));
 }
 
 // Show a text with a state: good, bad, warn or empty.
@@ -33,5 +41,5 @@ export function rows(pairs) {
 }
 
 export function section(title, ...children) {
-  return element("section", {}, element("h2", { text: title }), ...children);
+  return element("section", { "aria-label": title }, element("h2", { text: title }), ...children);
 }

@@ -1,6 +1,7 @@
 // Commands of a person: held keys, a gamepad, touch pads and the handle in the scene become one absolute command.
 // It is sent when it changes and every 100 ms, so that lost messages do no harm.
 
+import { SpaceMouse } from "/static/spacemouse.js";
 import { Quaternion, Vector3 } from "/static/vendor/three.js";
 
 const HEARTBEAT_MS = 100;
@@ -22,16 +23,18 @@ export class Input {
     this.keys = new Set();
     this.pads = { v: [0, 0, 0], w: [0, 0, 0] };
     this.handle = null; // the target pose of the handle, while the hand follows it
-    this.slow = false;
+    this.slow = false; // switched on by the button of the touch pads
+    this.gamepadSlow = false;
     this.hand = 0;
     this.grip = studio.description.hands.map(() => 1);
     this.epoch = -1;
     this.sequence = 0;
-    this.frame = "camera";
+    this.frame = studio.scene ? "camera" : "robot";
     this.device = "keyboard";
     this.sentAt = 0;
     this.sent = "";
     this.padPressed = new Set();
+    this.spaceMouse = new SpaceMouse((values) => this.isStarted && this.setPad(values, "spacemouse"), actions);
     this.listeners = [
       [window, "keydown", (event) => this.keyDown(event)],
       [window, "keyup", (event) => this.keyUp(event)],
@@ -41,6 +44,7 @@ export class Input {
   }
 
   start() {
+    this.isStarted = true;
     for (const [target, kind, listener] of this.listeners) target.addEventListener(kind, listener);
     this.timer = setInterval(() => this.send(true), HEARTBEAT_MS);
     const poll = () => {
@@ -52,6 +56,7 @@ export class Input {
   }
 
   stop() {
+    this.isStarted = false;
     for (const [target, kind, listener] of this.listeners) target.removeEventListener(kind, listener);
     clearInterval(this.timer);
     cancelAnimationFrame(this.polling);
@@ -69,6 +74,7 @@ export class Input {
 
   release() {
     this.keys.clear();
+    this.spaceMouse.release();
     this.pads = { v: [0, 0, 0], w: [0, 0, 0] };
     this.handle = null;
     this.send(true, true);
@@ -122,7 +128,7 @@ export class Input {
     const v = [axis(0), -axis(1), -axis(3)];
     const w = [0, 0, -axis(2)];
     const isUsed = [...v, ...w].some(Boolean);
-    this.slow = Boolean(gamepad.buttons[7]?.pressed || gamepad.buttons[6]?.pressed);
+    this.gamepadSlow = Boolean(gamepad.buttons[7]?.pressed || gamepad.buttons[6]?.pressed);
     if (isUsed || this.gamepadUsed) {
       this.pads = { v, w };
       this.device = "gamepad";
@@ -159,7 +165,7 @@ export class Input {
       if (move) seen[move[0]][move[1]] += move[2];
     }
     for (const kind of ["v", "w"]) seen[kind] = normalized(seen[kind].map((value, axis) => value + this.pads[kind][axis]));
-    const slow = this.slow || this.keys.has("ShiftLeft") || this.keys.has("ShiftRight") ? SLOW : 1;
+    const slow = this.slow || this.gamepadSlow || this.keys.has("ShiftLeft") || this.keys.has("ShiftRight") ? SLOW : 1;
     const axes = this.axes();
     const inEnv = ([right, forward, up]) =>
       new Vector3().addScaledVector(axes[0], right).addScaledVector(axes[1], forward).addScaledVector(axes[2], up).multiplyScalar(slow);

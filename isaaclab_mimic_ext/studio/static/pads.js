@@ -1,6 +1,7 @@
-// Touch pads: one moves the hand over the table, one lifts and turns it, and buttons for the rest.
+// Touch pads: one moves the hand over the table, one lifts and turns it, and buttons that are needed while a pad is held.
+// On a page that is touched, they replace those in the panel.
 
-import { button, element } from "/static/elements.js";
+import { button, element, label } from "/static/elements.js";
 
 const REACH = 44; // distance from the middle of a pad to full command [px]
 
@@ -29,10 +30,20 @@ function pad(input, id, label, command) {
 }
 
 export function makePads(input, actions) {
-  const buttons = element("div", { id: "pad_buttons" }, button("Grip", actions.grip), button("Back 2 s", actions.rewind),
-    button("Pause", actions.pause));
-  return element("div", { id: "pads", class: "card" },
+  const grip = button("Grip", actions.grip, { id: "pad_grip" });
+  const slow = button("Slow", () => {
+    input.slow = !input.slow;
+    slow.setAttribute("aria-pressed", String(input.slow));
+  }, { id: "pad_slow", "aria-pressed": "false" });
+  const pause = button("Pause", actions.pause, { id: "pad_pause" });
+  const lift = (x, y) => (Math.abs(y) > Math.abs(x) ? { z: y, turn: 0 } : { z: 0, turn: -x });
+  const root = element("div", { id: "pads", class: "card" },
     pad(input, "pad_move", "move", (x, y) => ({ v: [x, y, input.pads.v[2]] })),
-    buttons,
-    pad(input, "pad_lift", "lift · turn", (x, y) => ({ v: [input.pads.v[0], input.pads.v[1], Math.abs(y) > Math.abs(x) ? y : 0], w: [0, 0, Math.abs(x) > Math.abs(y) ? -x : 0] })));
+    element("div", { id: "pad_buttons" }, grip, slow, pause),
+    pad(input, "pad_lift", "lift · turn", (x, y) => ({ v: [input.pads.v[0], input.pads.v[1], lift(x, y).z], w: [0, 0, lift(x, y).turn] })));
+  const update = (isOpen, isPaused) => {
+    label(grip, isOpen ? "Close" : "Open");
+    label(pause, isPaused ? "Continue" : "Pause");
+  };
+  return { root, update };
 }

@@ -1,11 +1,12 @@
 // The tab Record: state of the recording, and everything a person can do. The server decides; this page asks.
 
 import { Aids } from "/static/aids.js";
-import { button, element, rows, section, show } from "/static/elements.js";
+import { button, element, label, rows, section, show } from "/static/elements.js";
 import { Input } from "/static/input.js";
 import { makePads } from "/static/pads.js";
 import { DoneCard, ReviewCard } from "/static/cards.js";
 import { VIEWS } from "/static/scene.js";
+import { SpaceMouse } from "/static/spacemouse.js";
 import { startsMap } from "/static/starts.js";
 
 const HEAD_BYTES = 32;
@@ -56,12 +57,14 @@ export class Tab {
   async end() {
     const { phase } = this.state ?? {};
     if (["done", "failed", "busy"].includes(phase)) return;
-    const isRunning = this.step > 0 && phase !== "review";
-    if (isRunning && !(await this.studio.ask("Save the demos and end? The running attempt is not saved.", "Save and end", "Go on"))) return;
+    const lost = this.step > 0 ? " The running attempt is not saved." : "";
+    const isAsked = phase !== "review"; // The server refuses to end while a demo waits for a decision.
+    if (isAsked && !(await this.studio.ask(`Save the demos and end?${lost}`, "Save and end", "Go on"))) return;
     this.order("end");
   }
 
   switchFrame() {
+    if (!this.studio.scene) return;
     this.input.frame = this.input.frame === "camera" ? "robot" : "camera";
     this.refresh();
   }
@@ -76,6 +79,15 @@ export class Tab {
   toggleHandle() {
     const isShown = this.aids?.toggleHandle(this.input.hand, (pose) => { this.input.handle = pose; }) ?? false;
     this.handleButton.setAttribute("aria-pressed", String(isShown));
+  }
+
+  async connectSpaceMouse() {
+    try {
+      const name = await this.input.spaceMouse.connect();
+      if (name) label(this.spaceMouseButton, `SpaceMouse: ${name}`);
+    } catch (error) {
+      this.studio.notice(`The SpaceMouse cannot be used: ${error.message}`);
+    }
   }
 
   // Elements are made once; `show` only inserts them.
@@ -97,12 +109,17 @@ export class Tab {
     this.pauseButton = button("Pause (P)", act.KeyP, { id: "pause" });
     this.handButton = button("", () => this.nextHand(), { id: "hand", hidden: this.studio.description.hands.length < 2 });
     this.frameButton = button("", act.KeyF, { id: "frame" });
+    this.spaceMouseButton = button("SpaceMouse", () => this.connectSpaceMouse(), { id: "spacemouse", hidden: !SpaceMouse.isAvailable });
     this.handleButton = button("Drag handle (H)", act.KeyH, { id: "handle", "aria-pressed": "false" });
     this.buttons = element("div", { class: "row", id: "buttons" }, this.gripButton, this.pauseButton, this.handButton,
-      this.handleButton, this.frameButton, button("New scene (R)", act.KeyR, { id: "new" }),
+      this.handleButton, this.spaceMouseButton, this.frameButton, button("New scene (R)", act.KeyR, { id: "new" }),
       button("Same scene (O)", act.KeyO, { id: "again" }), button("Save and end (Esc)", act.Escape, { id: "end" }));
     this.views = element("div", { class: "row", id: "views" },
-      ...VIEWS.map(({ name }, index) => button(`${index + 1} ${name}`, () => this.studio.scene?.setView(index))));
+      ...VIEWS.map(({ name }, index) => button(`${name} (${index + 1})`, () => this.studio.scene?.setView(index))));
+    this.viewSection = section("View", this.views);
+    this.viewSection.id = "view_section";
+    this.keys = section("Keys", rows(KEYS.map(([keys, text]) => [element("kbd", { text: keys }), text])));
+    this.keys.classList.add("key");
     this.session = element("div", { id: "session" });
     this.subtasks = element("ol", { id: "subtasks" });
     this.outcome = element("p", { id: "outcome" });
@@ -112,9 +129,9 @@ export class Tab {
     this.isShown = true;
     overlay.append(element("div", { id: "top" }, this.phase, this.time, this.drop, this.hint), this.wristLabel,
       element("div", { id: "bottom" }, this.lamps, this.timeBar), this.review.root, this.done.root);
-    dock.append(this.pads);
+    dock.append(this.pads.root);
     panel.append(section("Task", this.subtasks), section("Control", this.buttons), section("Demos", this.session, this.outcome),
-      section("View", this.views), section("Keys", rows(KEYS.map(([keys, text]) => [element("kbd", { text: keys }), text]))));
+      this.viewSection, this.keys);
     this.input.start();
     if (this.studio.scene) {
       this.aids.setShown(true);
@@ -181,6 +198,9 @@ export class Tab {
 
   refreshStep() {
     if (!this.isShown) return;
+    const hint = this.hintText();
+    this.hint.hidden = !hint;
+    show(this.hint, hint);
     const seconds = (this.step ?? 0) * (this.state?.step_dt ?? 0.05);
     const slow = this.rate < 0.95 && this.state?.phase === "recording" ? ` · ${this.rate.toFixed(1)}x speed` : "";
     show(this.time, `${seconds.toFixed(1)} s · step ${this.step ?? 0}${slow}`);
@@ -214,15 +234,16 @@ export class Tab {
     const state = this.state;
     const [text, look] = state ? PHASES[state.phase] : ["not connected", "bad"];
     show(this.phase, text, look);
-    this.hint.hidden = !(this.hint.textContent = this.hintText());
     const isRunning = state && !["done", "failed", "busy"].includes(state.phase);
     const canAct = Boolean(isRunning && this.studio.hasControl);
     for (const each of this.buttons.children) each.disabled = !canAct;
-    this.pauseButton.textContent = state?.phase === "paused" ? "Continue (P)" : "Pause (P)";
-    this.gripButton.textContent = `${this.input.grip[this.input.hand] > 0 ? "Close" : "Open"} gripper (Space)`;
-    this.handButton.textContent = `Hand: ${this.facts.hands[this.input.hand] ?? ""} (Tab)`;
-    this.frameButton.textContent = `Directions: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`;
-    this.pads.hidden = !canAct || state.phase === "review";
+    const isOpen = this.input.grip[this.input.hand] > 0;
+    label(this.pauseButton, state?.phase === "paused" ? "Continue (P)" : "Pause (P)");
+    label(this.gripButton, `${isOpen ? "Close" : "Open"} gripper (Space)`);
+    label(this.handButton, `Hand: ${this.facts.hands[this.input.hand] ?? ""} (Tab)`);
+    label(this.frameButton, `Directions: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`);
+    this.pads.update(isOpen, state?.phase === "paused");
+    this.pads.root.hidden = !canAct || state.phase === "review";
     this.slider.disabled = !canAct;
     this.timeBar.hidden = !isRunning;
     this.review.update(state, canAct);
@@ -238,6 +259,8 @@ export class Tab {
     if (phase === "ready") return `Move the hand with ${means}. Time begins with your first command.`;
     if (phase === "paused" || phase === "busy") return reason;
     if (phase === "recording" && this.solved > 0) return "Solved: hold still.";
+    const left = this.facts.max_steps - this.step;
+    if (left <= this.facts.warning_steps) return `An attempt has at most ${this.facts.max_steps} steps: ${Math.round(left * this.state.step_dt)} s are left.`;
     return "";
   }
 

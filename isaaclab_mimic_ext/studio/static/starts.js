@@ -1,5 +1,7 @@
 // Where the objects stood at the start of each kept demo, seen from above, and how far these places are apart.
 
+import { element } from "/static/elements.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const SIZE = 100;
 
@@ -35,22 +37,26 @@ export function startsMap(demos, start, description) {
   };
   for (const { start: places } of demos) for (const [name, at] of Object.entries(places)) dot(name, at, false);
   for (const [name, at] of Object.entries(start)) dot(name, at, true);
-  const caption = document.createElement("figcaption");
-  caption.textContent = demos.length > 1 ? spread(demos) : "Starts of kept demos (dots) and of this scene (rings)";
-  figure.append(picture, caption);
+  const names = [...new Set(all.flatMap((each) => Object.keys(each)))];
+  const caption = element("figcaption", {}, "From above, the robot below. Dots: starts of kept demos; rings: this scene.");
+  const legend = element("ul", { class: "legend", "aria-label": "Colors of the objects" }, ...names.map((name) => entry(name, spreadOf(name, demos), description)));
+  figure.append(picture, legend, caption);
   return figure;
 }
 
-// Size of the area in which each object has stood.
-function spread(demos) {
-  const names = Object.keys(demos[0].start);
-  const parts = names.map((name) => {
-    const places = demos.map((demo) => demo.start[name]).filter(Boolean);
-    const size = [0, 1].map((axis) => {
-      const values = places.map((at) => at[axis]);
-      return Math.round(100 * (Math.max(...values) - Math.min(...values)));
-    });
-    return `${name} ${size[0]} × ${size[1]} cm`;
+// Color and name of an object, and the size of the area in which it has stood.
+function entry(name, spread, description) {
+  const swatch = element("span", { class: "swatch" });
+  swatch.style.backgroundColor = colorOf(name, description);
+  return element("li", {}, swatch, spread ? `${name} · ${spread}` : name);
+}
+
+function spreadOf(name, demos) {
+  const places = demos.map((demo) => demo.start[name]).filter(Boolean);
+  if (places.length < 2) return "";
+  const size = [0, 1].map((axis) => {
+    const values = places.map((at) => at[axis]);
+    return Math.round(100 * (Math.max(...values) - Math.min(...values)));
   });
-  return `Spread of the starts: ${parts.join(", ")}`;
+  return `${size[0]} × ${size[1]} cm`;
 }

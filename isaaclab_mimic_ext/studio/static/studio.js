@@ -4,6 +4,7 @@ import { Connection } from "/static/connection.js";
 import { element, show } from "/static/elements.js";
 import { SceneView } from "/static/scene.js";
 
+const GIVE = "Give control";
 const find = (id) => document.getElementById(id);
 
 class Studio {
@@ -11,6 +12,7 @@ class Studio {
     this.tabs = new Map();
     this.shown = null;
     this.hasControl = false;
+    this.isAskedForControl = false;
     this.scene = null;
     this.connection = new Connection({
       opened: () => this.opened(),
@@ -29,7 +31,8 @@ class Studio {
       if (description.bodies.length) this.scene = new SceneView(find("canvas"), description);
     } catch (error) {
       console.error(error);
-      this.notice("This browser cannot draw the scene: WebGL is not available. Switch on hardware acceleration, or use another browser.");
+      find("no_picture").hidden = false;
+      document.body.classList.add("without_picture");
     }
     for (const { name, title } of tabs) {
       const { Tab } = await import(`/static/${name}.js`);
@@ -76,12 +79,21 @@ class Studio {
   receive(event) {
     if (event.event === "control") {
       this.setControl(event.control, event.held);
-      find("ask").open || !event.asked || this.ask("Another page asks for control. Give it?", "Give control", "Keep control").then(
-        (yes) => this.order({ control: yes ? "give" : "refuse" }));
-      if (!event.asked && find("ask").open && find("ask").dataset.kind === "Give control") find("ask").close("no");
+      this.isAskedForControl = event.asked;
+      this.answerRequest();
     } else {
       this.tabs.get(event.tab)?.receive(event);
     }
+  }
+
+  // Ask the person whether another page gets control; after an open question, which must not swallow the request.
+  async answerRequest() {
+    const dialog = find("ask");
+    find("ask_more").hidden = !(this.isAskedForControl && dialog.open && dialog.dataset.kind !== GIVE);
+    if (!this.isAskedForControl && dialog.open && dialog.dataset.kind === GIVE) this.settle("withdrawn");
+    if (!this.isAskedForControl || dialog.open) return;
+    const answer = await this.answer("Another page asks for control. Give it?", GIVE, "Keep control");
+    if (answer !== "withdrawn") this.order({ control: answer === "yes" ? "give" : "refuse" });
   }
 
   setControl(hasControl, isHeld) {
@@ -111,22 +123,37 @@ class Studio {
     find("notice").hidden = !text;
   }
 
-  // Ask a question; resolves to true for yes. Esc and closing are no. The event `close` of the last question may come late.
-  ask(text, yes, no) {
+  // Ask a question; resolves to true for yes. Esc and closing are no.
+  async ask(text, yes, no) {
+    return (await this.answer(text, yes, no)) === "yes";
+  }
+
+  answer(text, yes, no) {
     const dialog = find("ask");
-    this.answerLast?.(false);
+    this.resolve?.("no"); // Nobody has answered the last question.
+    if (dialog.open) dialog.close();
     find("ask_text").textContent = text;
     find("ask_yes").textContent = yes;
     find("ask_no").textContent = no;
+    find("ask_more").hidden = true;
     dialog.dataset.kind = yes;
+    find("ask_yes").onclick = () => this.settle("yes");
+    find("ask_no").onclick = () => this.settle("no");
+    dialog.oncancel = () => this.settle("no"); // Esc
+    dialog.onclose = () => dialog.open || this.settle("no"); // This event may come late, when the next question is open.
     dialog.showModal();
-    return new Promise((resolve) => {
-      const answer = (isYes) => { dialog.close(); resolve(isYes); };
-      this.answerLast = resolve;
-      find("ask_yes").onclick = () => answer(true);
-      find("ask_no").onclick = () => answer(false);
-      dialog.onclose = () => dialog.open || answer(false);
-    });
+    return new Promise((resolve) => { this.resolve = resolve; });
+  }
+
+  // Close the question with an answer: yes, no, or withdrawn.
+  settle(answer) {
+    const [dialog, resolve] = [find("ask"), this.resolve];
+    if (!resolve) return;
+    this.resolve = null;
+    dialog.close();
+    if (dialog.dataset.kind === GIVE) this.isAskedForControl = false;
+    resolve(answer);
+    this.answerRequest();
   }
 
   async load(path) {
