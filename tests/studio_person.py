@@ -22,13 +22,14 @@ from tests.processes import HANG_S
 
 
 def get(url: str, path: str | None = None, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-    """Answer to a request, with a body that is read: `answer.text`."""
+    """Answer to a request, with a body that is read: `answer.body`, `answer.text`."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=HANG_S)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, f"{parts.path}?{parts.query}" if path is None else path, headers=names)
     answer = connection.getresponse()
-    answer.text = answer.read().decode(errors="replace")  # type: ignore[attr-defined]
+    answer.body = answer.read()  # type: ignore[attr-defined]
+    answer.text = answer.body.decode(errors="replace")  # type: ignore[attr-defined]
     connection.close()
     return answer
 

@@ -60,6 +60,13 @@ def generate(cfg: "config.GenerateCfg") -> None:
     main(cfg)
 
 
+def watch(cfg: "config.WatchCfg") -> None:
+    """Watch a run on a page in the browser: envs in motion, success, failed trials"""
+    from isaaclab_mimic_ext.commands.watch import main
+
+    main(cfg)
+
+
 def regenerate(cfg: "config.RegenerateCfg") -> None:
     """Generate a dataset again from what it records, and compare"""
     from isaaclab_mimic_ext.commands.regenerate import main
@@ -191,6 +198,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "annotate": annotate,
     "check": check,
     "generate": generate,
+    "watch": watch,
     "regenerate": regenerate,
     "report": report,
     "split": split,

@@ -25,7 +25,9 @@ from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import KNOWN_FLAGS, launche
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.folders import task_of_gym_id
 
-_OF_ONE_PATH = ("inspect_dataset", "show_demo", "validate_dataset", "replay_demos", "regenerate", "report", "sweep_report")
+_OF_ONE_PATH = (
+    *("inspect_dataset", "show_demo", "validate_dataset", "replay_demos", "regenerate", "report", "watch", "sweep_report"),
+)
 """Commands that accept the path of their input without the name of its field: `mimic report run`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""

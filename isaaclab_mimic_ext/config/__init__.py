@@ -25,6 +25,7 @@ from isaaclab_mimic_ext.config.commands import (
     SweepReportCfg,
     TrainCfg,
     ValidateDatasetCfg,
+    WatchCfg,
 )
 from isaaclab_mimic_ext.config.rules import validate, validate_task_cfg
 from isaaclab_mimic_ext.config.task import (
@@ -81,6 +82,7 @@ __all__ = [
     "TaskRef",
     "TrainCfg",
     "ValidateDatasetCfg",
+    "WatchCfg",
     "validate",
     "validate_task_cfg",
 ]

@@ -560,6 +560,14 @@ class ReportCfg:
 
 
 @dataclass
+class WatchCfg(PageCfg):
+    """Watch a run on a page in the browser: environments in motion, success, reasons of failure, ended trials again."""
+
+    input_dir: str = bounded(MISSING, **folder_rule("datasets/run"))
+    """Folder of the run, running or ended; or a folder that contains runs."""
+
+
+@dataclass
 class RenameCfg:
     """New names of objects and signals."""
 
@@ -681,6 +689,7 @@ _COMMANDS: tuple[tuple[str, str, type], ...] = (
     ("annotate", "annotate_demos", AnnotateDemosCfg),
     ("check", "check_demos", CheckDemosCfg),
     ("generate", "generate", GenerateCfg),
+    ("watch", "watch", WatchCfg),
     ("regenerate", "regenerate", RegenerateCfg),
     ("report", "report", ReportCfg),
     ("split", "split_dataset", SplitDatasetCfg),

@@ -49,7 +49,7 @@ class PosedScene:
         self._forward()
         for index, arm in enumerate(self.task.arms):
             if "eef_pose" in articulations[arm.name]:
-                self._solve_arm_joints(index, torch.as_tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
+                self._solve_arm_joints(index, torch.tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
 
     def body_poses(self) -> NDArray[np.float32]:
         """Poses of all bodies but the world in the last state, (B, 7): position [m] and quaternion xyzw."""

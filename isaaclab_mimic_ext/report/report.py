@@ -13,17 +13,13 @@ from isaaclab_mimic_ext.files.writing import check_output, write_text
 from isaaclab_mimic_ext.report.pages import media
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
 from isaaclab_mimic_ext.report.run_page import Heading, RunFiles, render_run_page
-from isaaclab_mimic_ext.run.result import INTERRUPTED
-from isaaclab_mimic_ext.run.session import RunFolder, check_free, stored_result
+from isaaclab_mimic_ext.run.run_state import counted_records, state_of
+from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.run.summary import count_reasons
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
 from isaaclab_mimic_ext.texts import counted, duration
 
 log = logging.getLogger(__name__)
-
-IN_PROGRESS, UNFINISHED = "in progress", "unfinished"
-STATES_WITHOUT_RESULT = (IN_PROGRESS, UNFINISHED, INTERRUPTED)
-"""States in which the trials of the result are not known yet. The page covers all ended trials."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,8 @@ def report_run(
     if output_file is not None:
         check_output(path, overwrite)
     records = read_records(folder.store)
-    state = _state(folder, records.facts)
-    if state not in STATES_WITHOUT_RESULT:
-        records = records.only(records.trials < records.facts["result"]["num_attempts"])
+    state = state_of(folder, records.facts)
+    records = counted_records(records, state)
     drawn, no_pictures = _draw_failures(folder, records, num_failures if pictures else 0, clips)
     page = render_run_page(_heading(folder, records.facts, state), records, drawn, no_pictures, _files(folder))
     _write(path, page)
@@ -122,18 +117,6 @@ def _rerun_and_draw(folder: RunFolder, records: RunRecords, rows: Sequence[int],
         )
     steps = dict(zip(trials, records.step[list(rows)].tolist(), strict=True))
     return draw_trials(task, [(film.trial, steps[film.trial], film.states) for film in films], clips)
-
-
-def _state(folder: RunFolder, facts: dict[str, Any]) -> str:
-    """State of the run: one of `STATES_WITHOUT_RESULT`, "finished", or the budget that ended the run."""
-    try:
-        check_free(folder)
-    except OutputError:
-        return IN_PROGRESS
-    result = stored_result(facts)
-    if result is None:
-        return UNFINISHED
-    return "finished" if result.target_reached else result.stop_reason
 
 
 def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:

@@ -35,6 +35,7 @@ from isaaclab_mimic_ext.run.build import (
     task_of,
 )
 from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.live_poses import LivePoses
 from isaaclab_mimic_ext.run.progress_file import ProgressFile
 from isaaclab_mimic_ext.run.result import Progress, RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, RunSession, check_free, finished_run, identity_of, open_run
@@ -172,7 +173,8 @@ def generate_run(
         generator = _start_generator(cfg, env, pool, session)
         with monitor() as should_stop, ProgressFile(folder.progress, session.elapsed) as file:
             with _closed_after_failure(generator):
-                generator.run(_watched(generator, file, should_stop))
+                with LivePoses(folder.socket, env, generator.lanes) as poses:
+                    generator.run(_watched(generator, file, poses, should_stop))
                 result = generator.close()
             file.end(result)
         _finish(cfg, env, folder, result)
@@ -218,15 +220,17 @@ def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session:
         ended, successful = generator.ledger.num_ended, generator.ledger.num_ended_successes
         log.info("Resuming with %s (%d successful)", counted(ended, "finished trial"), successful)
     log.info("Starting generation with %s...", counted(env.num_envs, "parallel environment"))
+    log.info("To watch the run in a browser: %s", command_line("watch", input_dir=session.folder.path))
     return generator
 
 
-def _watched(generator: Generator, file: ProgressFile, should_stop: ShouldStop) -> Callable[[], bool]:
-    """Function that is called after each step, writes the progress and returns whether to stop."""
+def _watched(generator: Generator, file: ProgressFile, poses: LivePoses, should_stop: ShouldStop) -> Callable[[], bool]:
+    """Function that is called after each step, writes the progress, sends poses and returns whether to stop."""
 
     def stop() -> bool:
         progress = generator.progress()
         file.update(progress)
+        poses.update()
         return should_stop(progress)
 
     return stop

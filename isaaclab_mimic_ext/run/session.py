@@ -41,6 +41,7 @@ class RunFolder(OutputFolder):
     report = OutputFile("report.html")
     progress = OutputFile("progress.json")
     store = OutputFile("run.sqlite")
+    socket = OutputFile("watch.sock")
     lock = OutputFile("run.lock", is_kept=True)
 
 

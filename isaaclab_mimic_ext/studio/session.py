@@ -63,7 +63,7 @@ def opened_page(
         tab.examine = doctor.examine
     try:
         with StudioServer([tab, *other_tabs], describe_scene(scene), host, port) as server:
-            _log_address(server, host)
+            log_address(server, host)
             yield tab, server
     finally:
         if doctor is not None:
@@ -75,7 +75,8 @@ def second_env_of(cfg: SceneCfg, env: MimicEnv) -> Callable[[], MimicEnv] | None
     return None if env.env_args().get("engine") == "isaaclab" else lambda: make_scene(cfg, 1)
 
 
-def _log_address(server: StudioServer, host: str) -> None:
+def log_address(server: StudioServer, host: str) -> None:
+    """Log the address of the page, and how to reach it from another machine."""
     log.info("Open the studio in a browser: %s", server.url)
     for url in server.urls[1:]:
         log.info("From other machines: %s", url)

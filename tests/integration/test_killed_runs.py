@@ -1,6 +1,7 @@
 """Runs that are killed, stopped or finished, and their result when they are resumed."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -14,7 +15,8 @@ from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
 from tests.faults import ForkServer, kill_and_resume
-from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of
+from tests.runs import NUM_DEMOS, RESUME, assert_same_dataset, contents, replaced, run, trials_of, under_way
+from tests.watching_person import watched
 
 pytestmark = requires.mark("linux", Path("/proc/self/task").is_dir(), "finds the writer's process through /proc")
 
@@ -26,6 +28,23 @@ def test_run_killed_at_random_instants_gives_the_same_dataset(
     found = kill_and_resume(fork_server, folder, arguments, seconds=2.0, max_kills=3, rng=random.Random(seed))
     assert (found.exit_code, found.lost) == (0, 0), found
     assert_same_dataset(folder, undisturbed)
+
+
+def test_kill_of_a_watched_run_is_reported_with_the_command_that_continues_it(
+    fork_server: ForkServer, arguments: list[str], folder: RunFolder
+) -> None:
+    running = under_way(fork_server, folder, *arguments)
+    os.kill(running.pid, signal.SIGSTOP)  # The run must not end before the page shows it.
+    with watched(folder) as (page,):
+        page.wait_for(lambda: page.run.get("trials"))
+        assert (page.run["state"], page.run["text"]) == ("in progress", "")
+        assert folder.socket.exists()
+        running.kill()
+        running.wait()
+        page.wait_for(lambda: page.run["state"] == "unfinished")
+        assert page.run["text"].startswith("The run ended without a result (its process was killed); ")
+        assert page.run["text"].endswith(f"resume=true output_dir={folder.path}")
+        assert "name" in page.play(page.run["last_trial"]), page.motions
 
 
 DEATHS = [

@@ -18,6 +18,7 @@ ORDER = [
     "annotate",
     "check",
     "generate",
+    "watch",
     "regenerate",
     "report",
     "split",

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "checks": {"config", "datasets", "demos", "envs", "errors", "files", "math", "plan", "rng", "task"},
     "learn": {"config", "datasets", "demos", "envs", "errors", "files", "rng", "run", "task"},
     "report": {"checks", "config", "datasets", "demos", "envs", "errors", "files", "learn", "run", "task"},
-    "studio": {"checks", "config", "datasets", "demos", "envs", "errors", "files", "math", "run", "task"},
+    "studio": {"checks", "config", "datasets", "demos", "envs", "errors", "files", "learn", "math", "report", "run", "task"},
     "commands": {
         "__version__",
         "checks",
@@ -53,7 +53,7 @@ MAY_IMPORT = {
 }
 """Package or module -> the packages that it may import, in addition to itself and those in `BELOW_ALL`.
 
-files <- task <- config <- envs, demos <- plan <- run <- datasets <- checks, learn <- report, studio <- commands.
+files <- task <- config <- envs, demos <- plan <- run <- datasets <- checks, learn <- report <- studio <- commands.
 """
 
 PARTS_OF_COMMANDS = {

@@ -6,11 +6,12 @@ three.Object3D.DEFAULT_UP.set(0, 0, 1);
 
 const SKY = 0xb4bec8;
 const FLOOR = 0x8f98a3;
+const FAR = 20; // largest distance that is drawn [m]
 const POSE_BYTES = 28;
 const WRIST_MARGIN = 10;
 // Without a GPU, a drawing may take longer than the time between two states. The scene is then drawn with fewer pixels, because
 // a page that is busy drawing reads the keys late.
-const LONGEST_DRAWING_MS = 70;
+export const LONGEST_DRAWING_MS = 70;
 const LOWEST_RATIO = 0.35;
 
 // Views: direction from the scene to the camera. The first shows the hand from the front, three-quarter and raised.
@@ -32,7 +33,7 @@ export class SceneView {
     this.bodies = description.bodies.map((name) => this.added(new three.Group(), name));
     this.world = this.added(new three.Group(), "world");
     for (const shape of description.shapes) this.groupOf(shape.body).add(makeMesh(shape, description.meshes));
-    this.camera = new three.PerspectiveCamera(45, 1, 0.02, 20);
+    this.camera = new three.PerspectiveCamera(45, 1, 0.02, FAR);
     this.scene.add(this.camera);
     this.controls = new three.OrbitControls(this.camera, canvas);
     this.controls.maxPolarAngle = 0.49 * Math.PI;
@@ -42,7 +43,9 @@ export class SceneView {
     this.showsWrist = false;
     this.isFitted = false;
     this.extras = [];
-    this.ratio = this.renderer.getPixelRatio();
+    this.stage = null;
+    this.longestMs = LONGEST_DRAWING_MS;
+    this.ratio = this.highestRatio = this.renderer.getPixelRatio();
     this.cost = 0;
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
     this.resize();
@@ -85,6 +88,24 @@ export class SceneView {
   setPoses(view, offset) {
     this.bodies.forEach((body, index) => setPose(body, view, offset + POSE_BYTES * index));
     if (!this.isFitted) this.fit();
+    this.redraw();
+  }
+
+  // Show a group instead of the bodies, or the bodies again (null). `stage`: its group, center and radius [m].
+  present(stage) {
+    if (this.stage) this.scene.remove(this.stage.group);
+    this.stage = stage;
+    for (const each of [this.world, ...this.bodies]) each.visible = !stage;
+    this.isFitted = Boolean(stage);
+    this.cost = 0;
+    this.renderer.setPixelRatio((this.ratio = this.highestRatio));
+    this.camera.far = stage ? 10 * stage.radius + FAR : FAR;
+    this.camera.updateProjectionMatrix();
+    if (stage) {
+      this.scene.add(stage.group);
+      [this.center, this.radius] = [stage.center, stage.radius];
+      this.setView(0);
+    }
     this.redraw();
   }
 
@@ -154,8 +175,8 @@ export class SceneView {
   }
 
   adapt(cost) {
-    this.cost = 0.7 * this.cost + 0.3 * Math.min(cost, 3 * LONGEST_DRAWING_MS);
-    if (this.cost < LONGEST_DRAWING_MS || this.ratio <= LOWEST_RATIO) return;
+    this.cost = 0.7 * this.cost + 0.3 * Math.min(cost, 3 * this.longestMs);
+    if (this.cost < this.longestMs || this.ratio <= LOWEST_RATIO) return;
     this.cost = 0;
     this.ratio = Math.max(LOWEST_RATIO, 0.75 * this.ratio);
     this.renderer.setPixelRatio(this.ratio);
@@ -202,17 +223,18 @@ function makeRenderer(canvas) {
 
 const upright = (geometry) => geometry.rotateX(0.5 * Math.PI); // three's axis is y, MuJoCo's is z
 
+// `fine`: number of segments, in parts of that of a single scene.
 const MAKERS = {
   box: ([x, y, z]) => new three.BoxGeometry(2 * x, 2 * y, 2 * z),
-  sphere: ([radius]) => new three.SphereGeometry(radius, 20, 14),
-  ellipsoid: ([x, y, z]) => new three.SphereGeometry(1, 20, 14).scale(x, y, z),
-  cylinder: ([radius, half]) => upright(new three.CylinderGeometry(radius, radius, 2 * half, 24)),
-  capsule: ([radius, half]) => upright(new three.CapsuleGeometry(radius, 2 * half, 6, 16)),
+  sphere: ([radius], fine) => new three.SphereGeometry(radius, 20 * fine, 14 * fine),
+  ellipsoid: ([x, y, z], fine) => new three.SphereGeometry(1, 20 * fine, 14 * fine).scale(x, y, z),
+  cylinder: ([radius, half], fine) => upright(new three.CylinderGeometry(radius, radius, 2 * half, 24 * fine)),
+  capsule: ([radius, half], fine) => upright(new three.CapsuleGeometry(radius, 2 * half, 6 * fine, 16 * fine)),
   plane: ([x, y]) => new three.PlaneGeometry(2 * (x || 5), 2 * (y || 5)),
 };
 
-function makeMesh(shape, meshes) {
-  const geometry = shape.kind === "mesh" ? meshGeometry(meshes[shape.mesh]) : MAKERS[shape.kind](shape.size);
+export function makeMesh(shape, meshes, fine = 1) {
+  const geometry = shape.kind === "mesh" ? meshGeometry(meshes[shape.mesh]) : MAKERS[shape.kind](shape.size, fine);
   const [red, green, blue, alpha] = shape.color;
   // Floors have textures, which are not sent.
   const color = shape.kind === "plane" ? new three.Color(FLOOR) : new three.Color().setRGB(red, green, blue, "srgb");

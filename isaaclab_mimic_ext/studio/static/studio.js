@@ -28,7 +28,7 @@ class Studio {
     const [tabs, description] = await Promise.all([this.load("/tabs.json"), this.load("/scene.json")]);
     this.description = description;
     try {
-      if (description.bodies.length) this.scene = new SceneView(find("canvas"), description);
+      if (description.bodies?.length) this.scene = new SceneView(find("canvas"), description);
     } catch (error) {
       console.error(error);
       find("no_picture").hidden = false;
@@ -58,6 +58,7 @@ class Studio {
     find("dock").replaceChildren();
     this.tabs.get(name).show(find("panel"), find("overlay"), find("dock"));
     this.connection.tell({ show: name });
+    this.showControl();
   }
 
   opened() {
@@ -99,11 +100,16 @@ class Studio {
   setControl(hasControl, isHeld) {
     const hasChanged = hasControl !== this.hasControl;
     this.hasControl = hasControl;
-    find("control").hidden = hasControl || !this.connection.isOpen;
-    show(find("control"), "watching: another page has control", "warn");
-    find("take").hidden = hasControl || !this.connection.isOpen;
     find("take").textContent = isHeld ? "Ask for control" : "Take control";
+    this.showControl();
     if (hasChanged) for (const tab of this.tabs.values()) tab.controlled?.(hasControl);
+  }
+
+  // A tab with `usesControl = false` can do the same without control.
+  showControl() {
+    const isHidden = this.hasControl || !this.connection.isOpen || this.tabs.get(this.shown)?.usesControl === false;
+    find("control").hidden = find("take").hidden = isHidden;
+    show(find("control"), "watching: another page has control", "warn");
   }
 
   // Send a message and show a refusal.

@@ -1,0 +1,71 @@
+"""Motion of an ended trial: from the store, from a dataset, or by running the trial again."""
+
+# T steps of the trial, B bodies that move
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.errors import MimicError, SourceDataError
+from isaaclab_mimic_ext.progress import shown
+from isaaclab_mimic_ext.run.episodes import Field, unpack
+from isaaclab_mimic_ext.run.rerun import read_failed_demos, rerun_trials
+from isaaclab_mimic_ext.run.session import RunFolder, opened_store
+from isaaclab_mimic_ext.run.trial_records import RunRecords
+from isaaclab_mimic_ext.task.definition import Task
+
+_NEEDS_LAUNCH = "isaaclab"
+"""Engine that a process starts once, so that trials cannot be run again beside a page."""
+_STATES = "states/"
+
+
+def read_motion(run: RunFolder, records: RunRecords, trial: int, task: Task) -> tuple[dict[str, Any], str]:
+    """States after each step of an ended trial, leaves (T, ...), and their origin, for display.
+
+    Raises:
+        MimicError: the trial has not ended, its motion is not stored and it cannot be run again, or a file is damaged.
+    """
+    if trial not in records.trials:
+        raise SourceDataError(f"trial: {trial} has not ended; choose a trial that has")
+    if (states := _stored_states(run.store, trial)) is not None:
+        return states, "stored in run.sqlite"
+    for path in (run.demos, run.failed_demos):
+        for motion in read_failed_demos(path, [trial], task):
+            return motion.states, f"stored in {path.name}"
+    return _rerun_states(run, records, trial), "run again"
+
+
+def _stored_states(store_path: Path, trial: int) -> dict[str, Any] | None:
+    with opened_store(store_path, "input_dir", read_only=True) as store:
+        episode = store.episode(trial)
+        if episode is None:
+            return None
+        fields = [Field(**{**each, "shape": tuple(each["shape"])}) for each in store.facts().get("fields", [])]
+    leaves = unpack([each for each in fields if each.path.startswith(_STATES)], episode.rows)
+    return trees.unflatten({path.removeprefix(_STATES): leaf for path, leaf in leaves.items()})
+
+
+def _rerun_states(run: RunFolder, records: RunRecords, trial: int) -> dict[str, Any]:
+    identity = records.facts["identity"]
+    remedy = "generate with generation_keep_failed=true to keep failed trials"
+    if identity.get("sim.engine") == _NEEDS_LAUNCH:
+        raise SourceDataError(f"trial {trial}: its motion is not stored, and Isaac Lab cannot run it again here; {remedy}")
+    try:
+        with shown(False):
+            (motion,) = rerun_trials(run, identity, [trial])
+    except MimicError as error:
+        raise SourceDataError(f"trial {trial}: its motion is not stored, and {error}; {remedy}") from error
+    return motion.states
+
+
+def poses_of(scene: PosedScene, states: dict[str, Any]) -> NDArray[np.float32]:
+    """Poses of all bodies after each step, (T, B, 7): position [m] and quaternion xyzw."""
+    poses = []
+    for step in range(trees.num_rows(states)):
+        scene.set_state(trees.take(states, step))
+        poses.append(scene.body_poses())
+    return np.stack(poses)
