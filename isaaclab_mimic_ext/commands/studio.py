@@ -13,13 +13,14 @@ from isaaclab_mimic_ext.config import DataGenConfig, StudioCfg
 from isaaclab_mimic_ext.config.commands import BROWSER
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.factory import make_scene
+from isaaclab_mimic_ext.envs.factory import env_task, make_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.run.record import record
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.record_tab import RecordTab
 from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
+from isaaclab_mimic_ext.studio.watch_tab import WatchTab
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,9 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     wishes: queue.Queue[int] = queue.Queue()
     dirs = program.config_dirs
     second = second_env_of(cfg, env)
-    page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put)
-    with StopRequest() as stop, page as (tab, _):
+    watch = WatchTab(folder.path, env_task(env))
+    page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put, other_tabs=[watch])
+    with StopRequest() as stop, watch, page as (tab, _):
         tab.progress.next_command = next_command("annotate", input_file=folder.raw, output_file=folder.annotated)
         tab.progress.can_continue = True
         is_interrupted = _record(cfg, env, folder.raw, tab, stop)

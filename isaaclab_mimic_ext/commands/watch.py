@@ -31,7 +31,6 @@ def main(cfg: WatchCfg) -> None:
     Raises:
         SourceDataError: the folder does not contain a run, or its start has failed.
         OutputError: the store of the run is damaged, or the port cannot be used.
-        Interrupted: a signal ended the page.
     """
     root = Path(cfg.input_dir)
     runs = find_runs(root)
@@ -49,7 +48,7 @@ def main(cfg: WatchCfg) -> None:
         log_address(server, cfg.host)
         while not stop.requested:
             time.sleep(_POLL_S)
-    stop.raise_interrupted("the page is closed; the run is not affected")
+    log.info("The page is closed; the run is not affected")
 
 
 def _scene_of(run: RunFolder, facts: Mapping[str, Any]) -> tuple[Task | None, dict[str, Any], str]:
