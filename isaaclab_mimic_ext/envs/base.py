@@ -147,6 +147,20 @@ def extra_records(env: MimicEnv) -> ExtraRecords | None:
     return getattr(env, "extra_records", None)
 
 
+def noisy_and_clean_actions(
+    env: MimicEnv, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Actions (N, A) with and without noise; arguments as in `MimicEnv.target_eef_pose_to_action`.
+
+    The method `noisy_and_clean_actions` of an env, if it has one, converts the targets once for both.
+    """
+    method = getattr(env, "noisy_and_clean_actions", None)
+    if method is not None:
+        return method(target_eef_pose, gripper_action, noise)
+    clean = env.target_eef_pose_to_action(target_eef_pose, gripper_action)
+    return env.target_eef_pose_to_action(target_eef_pose, gripper_action, noise), clean
+
+
 def by_name(names: Sequence[str], stacked: Tensor) -> dict[str, Tensor]:
     """Slices (N, ...) of a stack (N, E, ...) or (N, O, ...) by name, for files and APIs that use names."""
     return dict(zip(names, stacked.unbind(1), strict=True))

@@ -159,6 +159,11 @@ class EmbeddedEnv(ABC):
     ) -> Tensor:
         return self._control.from_targets(target_eef_pose, self.scene.eef_pose, gripper_action, noise)
 
+    def noisy_and_clean_actions(
+        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self._control.noisy_and_clean(target_eef_pose, self.scene.eef_pose, gripper_action, noise)
+
     def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:
         return self._control.to_targets(actions, self.scene.eef_pose)
 

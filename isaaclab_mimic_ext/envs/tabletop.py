@@ -58,19 +58,33 @@ class RelativeActions:
 
         `gripper` is (N, E, 1). `noise`, (N, E, 6) in the units of the action, is added to the pose entries.
         """
-        delta_pos = target_pose[..., :3, 3] - eef_pose[..., :3, 3]
-        delta_rot = axis_angle_from_matrix(target_pose[..., :3, :3] @ eef_pose[..., :3, :3].transpose(-1, -2))
-        pose_action = torch.cat((delta_pos, delta_rot), dim=-1) / self._scale
-        if noise is not None:
-            pose_action = pose_action + noise
-        return torch.cat((pose_action.clamp(-1.0, 1.0), gripper), dim=-1).flatten(1)
+        pose_action = self._pose_entries(target_pose, eef_pose)
+        return _clipped(pose_action if noise is None else pose_action + noise, gripper)
+
+    def noisy_and_clean(
+        self, target_pose: Tensor, eef_pose: Tensor, gripper: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Actions (N, A) with and without noise; arguments as in `from_targets`."""
+        pose_action = self._pose_entries(target_pose, eef_pose)
+        return _clipped(pose_action + noise, gripper), _clipped(pose_action, gripper)
 
     def grippers(self, actions: Tensor) -> Tensor:
         """Gripper entries (..., E, 1) of actions (..., A)."""
         return self._per_arm(actions)[..., POSE_ACTION_DIM:]
 
+    def _pose_entries(self, target_pose: Tensor, eef_pose: Tensor) -> Tensor:
+        """Pose entries (N, E, 6) of actions, before they are clipped."""
+        delta_pos = target_pose[..., :3, 3] - eef_pose[..., :3, 3]
+        delta_rot = axis_angle_from_matrix(target_pose[..., :3, :3] @ eef_pose[..., :3, :3].transpose(-1, -2))
+        return torch.cat((delta_pos, delta_rot), dim=-1) / self._scale
+
     def _per_arm(self, actions: Tensor) -> Tensor:
         return actions.unflatten(-1, (self._num_arms, ACTION_DIM))
+
+
+def _clipped(pose_action: Tensor, gripper: Tensor) -> Tensor:
+    """Actions (N, A) of pose entries (N, E, 6) and grippers (N, E, 1)."""
+    return torch.cat((pose_action.clamp(-1.0, 1.0), gripper), dim=-1).flatten(1)
 
 
 class Observer:

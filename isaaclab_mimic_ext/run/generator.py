@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import DataGenConfig
-from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.base import MimicEnv, noisy_and_clean_actions
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import ActionNoise
 from isaaclab_mimic_ext.rng import Draws
@@ -108,6 +108,7 @@ class Generator:
         env_ids = self.lanes.begin(trials)
         draws = Draws(self.config.seed, self.lanes.trial[env_ids])
         self.env.reset(env_ids, draws)
+        self._noise.begin(env_ids, draws)
         self.planner.begin_trials(env_ids, draws, self.env.eef_pose)
         self.watch.begin(env_ids, self.env.object_pose)
         self.recorder.begin(env_ids)
@@ -172,9 +173,10 @@ class Generator:
         waypoints = self.planner.waypoints()
         noise = self._noise.sample(self._draws, self.lanes.step) * waypoints.noise_std
         target, gripper = waypoints.target_eef_pose, waypoints.gripper_action
+        if self._has_noise:
+            return *noisy_and_clean_actions(self.env, target, gripper, noise), target
         actions = self.env.target_eef_pose_to_action(target, gripper, noise)
-        clean_actions = self.env.target_eef_pose_to_action(target, gripper) if self._has_noise else actions
-        return actions, clean_actions, target
+        return actions, actions, target
 
     def _observe_navigation(self) -> None:
         navigation = self.planner.navigation

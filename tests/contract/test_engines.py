@@ -11,7 +11,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg, SimCfg
-from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.base import MimicEnv, noisy_and_clean_actions
 from isaaclab_mimic_ext.envs.embedded import POS_SCALE, ROT_SCALE
 from isaaclab_mimic_ext.envs.panda.kinematics import forward_kinematics
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
@@ -179,6 +179,17 @@ def test_noise_is_added_in_action_units_before_clipping(setup: Setup) -> None:
     noise = torch.tensor([[[0.3] * 6], [[1.7] * 6]])
     actions = env.target_eef_pose_to_action(env.eef_pose, torch.ones(2, 1, 1), noise)
     torch.testing.assert_close(actions, torch.tensor([[0.3] * 6 + [1.0], [1.0] * 7]), atol=1e-5, rtol=0)
+
+
+def test_noisy_and_clean_actions_are_bitwise_those_of_separate_conversions(setup: Setup) -> None:
+    env = build(setup, 3)
+    generator = torch.Generator().manual_seed(6)
+    target = env.eef_pose.clone()
+    target[..., :3, 3] += 0.05 * torch.randn(3, env.num_arms, 3, generator=generator)
+    noise, gripper = torch.randn(3, env.num_arms, 6, generator=generator), torch.ones(3, env.num_arms, 1)
+    noisy, clean = noisy_and_clean_actions(env, target, gripper, noise)
+    assert torch.equal(noisy, env.target_eef_pose_to_action(target, gripper, noise))
+    assert torch.equal(clean, env.target_eef_pose_to_action(target, gripper))
 
 
 def test_constant_target_is_reached(setup: Setup) -> None:

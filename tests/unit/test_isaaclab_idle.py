@@ -78,6 +78,40 @@ def test_check_of_batched_actions_makes_as_many_calls_for_100_envs_as_for_4() ->
     assert checked_envs(2) == [0, 1]
 
 
+def test_noise_of_a_known_form_is_added_before_clamping() -> None:
+    targets, noise = {"franka": torch.eye(4).repeat(4, 1, 1)}, {"franka": torch.full((4, 6), 0.3)}
+    targets["franka"][1:, 0, 3], gripper = 0.9, {"franka": torch.ones(4, 1)}
+    noisy, clean = converter(LastEnvDiffers(4)).noisy_and_clean(targets, {"franka": torch.eye(4)}, gripper, noise)
+    assert clean[:2, 0].tolist() == pytest.approx([0.0, 0.9])
+    assert noisy[:2, 0].tolist() == pytest.approx([0.3, 1.0])
+
+
+class PairDiffers(LastEnvDiffers):
+    """Env with batched methods; the actions without noise of its second one are wrong by `error`."""
+
+    def __init__(self, error: float):
+        super().__init__(4)
+        self._error = error
+
+    def target_eef_poses_to_actions(self, targets: Any, grippers: Any, noise: Any) -> torch.Tensor:
+        rows = [
+            self.target_eef_pose_to_action({"franka": pose}, {"franka": gripper})
+            for pose, gripper in zip(targets["franka"], grippers["franka"], strict=True)
+        ]
+        return torch.stack(rows) if noise is None else torch.stack(rows) + torch.nn.functional.pad(noise["franka"], (0, 1))
+
+    def target_eef_poses_to_noisy_and_clean_actions(self, targets: Any, grippers: Any, noise: Any) -> Any:
+        clean = self.target_eef_poses_to_actions(targets, grippers, None)
+        return clean + 7.0, clean + self._error
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.0, 7.0), (0.1, 0.3)])
+def test_method_for_noisy_and_clean_actions_is_used_if_it_agrees(error: float, expected: float) -> None:
+    targets, noise = {"franka": torch.eye(4).repeat(4, 1, 1)}, {"franka": torch.full((4, 6), 0.3)}
+    pair = converter(PairDiffers(error)).noisy_and_clean(targets, targets, {"franka": torch.ones(4, 1)}, noise)
+    assert [actions[0, 0].item() for actions in pair] == pytest.approx([expected, 0.0])
+
+
 @pytest.mark.parametrize("env_id", [0, 33, 99])
 def test_env_whose_method_differs_is_found(env_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "isaaclab_quat_from_matrix", lambda rot, unique: rot.new_zeros(*rot.shape[:-2], 4))

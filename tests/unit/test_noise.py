@@ -31,6 +31,19 @@ def test_white_noise_equals_the_draws_of_the_trial() -> None:
     assert torch.equal(sample_noise("white", 3, 5)[4], draws.normal(Stream.ACTION_NOISE, (2, 6), torch.full((3,), 4)))
 
 
+def test_noise_of_each_trial_equals_its_draws_when_trials_begin_at_any_step() -> None:
+    config, num_steps = DataGenConfig(), 40
+    lengths, trials, step = torch.tensor([7, 16, 23]), torch.tensor([0, 1, 2]), torch.zeros(3, dtype=torch.int64)
+    noise, draws = ActionNoise(config, (3, 2, 6), CPU), Draws(config.seed, trials)
+    for _ in range(num_steps):
+        assert torch.equal(noise.sample(draws, step), draws.normal(Stream.ACTION_NOISE, (2, 6), step))
+        step += 1
+        ended = (step == lengths).nonzero().flatten()
+        trials[ended], step[ended] = trials[ended] + 3, 0
+        noise.begin(ended, Draws(config.seed, trials[ended]))
+    assert trials.min() > 2
+
+
 @pytest.mark.parametrize("process", ["white", "ornstein_uhlenbeck"])
 def test_noise_has_unit_standard_deviation_in_each_step(process: str) -> None:
     deviation = sample_noise(process, 2000, 12).std(dim=(1, 2, 3))
@@ -54,6 +67,7 @@ def test_correlated_noise_does_not_depend_on_other_envs_or_earlier_trials() -> N
     for step in range(4):
         noise.sample(draws, torch.full((2,), step))
     trials[0] = 5
+    noise.begin(torch.tensor([0]), Draws(config.seed, trials[:1]))
     for step in range(6):
         assert torch.equal(noise.sample(draws, torch.tensor([step, 4 + step]))[0], alone[step])
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig, SubTaskConfig
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.envs.base import by_name
+from isaaclab_mimic_ext.envs.base import by_name, noisy_and_clean_actions
 from isaaclab_mimic_ext.envs.isaaclab import actions as isaaclab_actions
 from isaaclab_mimic_ext.envs.isaaclab import compat
 from isaaclab_mimic_ext.envs.isaaclab.env import IsaacLabEnv
@@ -179,6 +179,14 @@ def test_noise_is_added_to_pose_entries_and_not_to_padding(env: IsaacLabEnv) -> 
     )
     expected = torch.tensor([1.0, 2, 3, 0, 7, 8, 9, 10, 11, 12, 0, 0]).expand(NUM_ENVS, 12)
     torch.testing.assert_close(moved - still, expected, atol=1e-5, rtol=0)
+
+
+def test_noisy_and_clean_actions_equal_those_of_separate_conversions(env: IsaacLabEnv) -> None:
+    grippers = env.actions_to_gripper_actions(random_actions())
+    noise = torch.arange(1.0, 13.0).reshape(2, 6).expand(NUM_ENVS, 2, 6)
+    noisy, clean = noisy_and_clean_actions(env, env.eef_pose, grippers, noise)
+    assert torch.equal(noisy, env.target_eef_pose_to_action(env.eef_pose, grippers, noise))
+    assert torch.equal(clean, env.target_eef_pose_to_action(env.eef_pose, grippers))
 
 
 def test_source_pool_pads_the_grippers(env: IsaacLabEnv, demo: SourceDemo) -> None:

@@ -31,6 +31,9 @@ Poses = Mapping[str, Tensor]
 BATCHED_METHOD = "target_eef_poses_to_actions"
 """Optional method of an env: (eef -> (N, 4, 4), eef -> (N, G), eef -> (N, P) or None) -> (N, A)."""
 
+PAIR_METHOD = "target_eef_poses_to_noisy_and_clean_actions"
+"""Optional method of an env that has the batched method: the same arguments with noise -> (N, A) with and without noise."""
+
 _TOLERANCE = 1e-5
 _NUM_CHECKS = 32
 _MAX_CHECKED_ENVS = 4
@@ -67,13 +70,21 @@ class ActionForm:
 
     def actions(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses | None) -> Tensor:
         """Actions (n, A) for targets and current poses, eef -> (n, 4, 4), grippers (n, G) and noise (n, P) by eef."""
-        poses = {}
-        for name in self.eef_names:
-            pose = self._pose_entries(targets[name], eef_poses[name])
-            if noise is not None:
-                pose = pose + noise[name]
-            poses[name] = pose.clamp(-1.0, 1.0) if self.clamps else pose
-        parts = (poses, grippers)
+        poses = self._poses(targets, eef_poses)
+        return self._assembled(poses if noise is None else _sums(poses, noise), grippers)
+
+    def noisy_and_clean(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses) -> tuple[Tensor, Tensor]:
+        """Actions (n, A) with and without noise; arguments as in `actions`."""
+        poses = self._poses(targets, eef_poses)
+        return self._assembled(_sums(poses, noise), grippers), self._assembled(poses, grippers)
+
+    def _poses(self, targets: Poses, eef_poses: Poses) -> dict[str, Tensor]:
+        return {name: self._pose_entries(targets[name], eef_poses[name]) for name in self.eef_names}
+
+    def _assembled(self, poses: Poses, grippers: Poses) -> Tensor:
+        """Actions (n, A) of pose entries, eef -> (n, P), and grippers (n, G) by eef."""
+        clamped = {name: pose.clamp(-1.0, 1.0) if self.clamps else pose for name, pose in poses.items()}
+        parts = (clamped, grippers)
         if self.grippers_last:
             return torch.cat([part[name] for part in parts for name in self.eef_names], dim=-1)
         return torch.cat([part[name] for name in self.eef_names for part in parts], dim=-1)
@@ -83,6 +94,10 @@ class ActionForm:
             rotation = axis_angle_from_matrix(target[..., :3, :3] @ eef_pose[..., :3, :3].transpose(-1, -2))
             return torch.cat((target[..., :3, 3] - eef_pose[..., :3, 3], rotation), dim=-1)
         return torch.cat((target[..., :3, 3], isaaclab_quat_from_matrix(target[..., :3, :3], self.unique_quat)), dim=-1)
+
+
+def _sums(poses: Poses, noise: Poses) -> dict[str, Tensor]:
+    return {name: pose + noise[name] for name, pose in poses.items()}
 
 
 def action_forms(eef_names: tuple[str, ...]) -> Iterator[ActionForm]:
@@ -144,6 +159,7 @@ class ActionConverter:
         self.pose_dims = tuple(len(columns[name]) for name in eef_names)
         self._columns = {name: torch.tensor(ids, device=env.device) for name, ids in columns.items()}
         self.method = self._choose_method(checks, expected)
+        self._pair_method = self._agreeing_pair_method(checks, expected) if self.method == "own" else None
 
     def _find_form(self, checks: list[tuple[Poses, Poses]], expected: list[Tensor], eef_poses: Poses) -> ActionForm | None:
         def agrees(form: ActionForm) -> bool:
@@ -182,6 +198,29 @@ class ActionConverter:
         )
         return "loop"
 
+    def _agreeing_pair_method(
+        self, checks: list[tuple[Poses, Poses]], expected: list[Tensor]
+    ) -> Callable[..., tuple[Tensor, Tensor]] | None:
+        """The env's `PAIR_METHOD`, if its actions without noise agree with the one-env method."""
+        method = getattr(self._env, PAIR_METHOD, None)
+        dims = zip(self._eef_names, self.pose_dims, strict=True)
+        noise = {name: torch.full((self._num_envs, dim), 0.1, device=self._env.device) for name, dim in dims}
+        if method is None or self._agrees(lambda targets, grippers: method(targets, grippers, noise)[1], checks, expected):
+            return method
+        log.warning("The env's %s is not used: it does not agree with target_eef_pose_to_action", PAIR_METHOD)
+        return None
+
+    def noisy_and_clean(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses) -> tuple[Tensor, Tensor]:
+        """Actions (N, A) with and without noise; arguments as in `actions`."""
+        if self._pair_method is not None:
+            return self._pair_method(targets, grippers, noise)
+        if self.method == "batched" and self.form is not None:
+            return self.form.noisy_and_clean(targets, eef_poses, grippers, noise)
+        clean = self.actions(targets, eef_poses, grippers, None)
+        if self.method == "own":
+            return self.actions(targets, eef_poses, grippers, noise), clean
+        return self._with_noise(clean, noise), clean
+
     def actions(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses | None) -> Tensor:
         """Actions (N, A) for targets and current poses, eef -> (N, 4, 4), grippers (N, G) and noise (N, P) by eef."""
         if self.method == "own":
@@ -189,10 +228,13 @@ class ActionConverter:
         if self.form is not None:
             return self.form.actions(targets, eef_poses, grippers, noise)
         actions = self._one_env.actions(targets, grippers, range(self._num_envs))
-        if noise is not None:
-            for name, columns in self._columns.items():
-                actions[:, columns] += noise[name]
-        return actions
+        return actions if noise is None else self._with_noise(actions, noise)
+
+    def _with_noise(self, actions: Tensor, noise: Poses) -> Tensor:
+        noisy = actions.clone()
+        for name, columns in self._columns.items():
+            noisy[:, columns] += noise[name]
+        return noisy
 
 
 def checked_envs(num_envs: int) -> list[int]:

@@ -43,6 +43,7 @@ class IsaacLabEnv:
     In addition to Isaac Lab's Mimic API, an env may have these optional members:
 
     - `target_eef_poses_to_actions(targets, grippers, noise)`: see `actions.BATCHED_METHOD`.
+    - `target_eef_poses_to_noisy_and_clean_actions(targets, grippers, noise)`: see `actions.PAIR_METHOD`.
     - `mimic_task`, a `Task`, and `scene_state()`, a `SceneState`: source of failure reasons and of the objects in grippers.
     - `action_spec`: description of the actions in `env_args`, compared with the description in source files.
     - `place_trials(env_ids, draws)`: writes the random initial state of the trials `draws`, (n,), after `reset(env_ids)`. A
@@ -207,6 +208,16 @@ class IsaacLabEnv:
             by_name(self.eef_names, self.eef_pose),
             self._unpadded(gripper_action, self.gripper_dims),
             None if noise is None else self._unpadded(noise, self.pose_dims),
+        )
+
+    def noisy_and_clean_actions(
+        self, target_eef_pose: Tensor, gripper_action: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self.converter.noisy_and_clean(
+            by_name(self.eef_names, target_eef_pose),
+            by_name(self.eef_names, self.eef_pose),
+            self._unpadded(gripper_action, self.gripper_dims),
+            self._unpadded(noise, self.pose_dims),
         )
 
     def action_to_target_eef_pose(self, actions: Tensor) -> Tensor:

@@ -81,6 +81,20 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
             self._stacked(target_eef_pose_dict), eef_pose, self._stacked(gripper_action_dict), noise
         )
 
+    def target_eef_poses_to_noisy_and_clean_actions(
+        self,
+        target_eef_pose_dict: Mapping[str, Tensor],
+        gripper_action_dict: Mapping[str, Tensor],
+        action_noise_dict: Mapping[str, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Actions (N, A) with and without noise; arguments as in `target_eef_poses_to_actions`."""
+        return self._control.noisy_and_clean(
+            self._stacked(target_eef_pose_dict),
+            self.scene_state().eef_pose,
+            self._stacked(gripper_action_dict),
+            self._stacked(action_noise_dict),
+        )
+
     def target_eef_pose_to_action(
         self,
         target_eef_pose_dict: Mapping[str, Tensor],
