@@ -4,7 +4,7 @@
 # J = 9 joints of an arm (7 and two fingers)
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -155,7 +155,8 @@ class KinematicEnv(EmbeddedEnv):
             is_object = object_ids == object_id
             falls = (drops & is_object).any(-1) & ~(moves & is_object).any(-1)
             landed = _turn_upright(scene.object_pose[:, object_id])
-            height = self.task.support_height(self.object_names[object_id], scene)
+            # A copy, because the scene changes in this loop: `once_per_scene` must not keep its quantities.
+            height = self.task.support_height(self.object_names[object_id], replace(scene))
             landed[:, 2, 3] = height + self._rest_height[object_id]
             _place(scene, object_id, landed, falls)
 

@@ -3,10 +3,10 @@
 # N envs, E end effectors (one per arm), O objects, J joints of an arm
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cache, cached_property, wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
 from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
 from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
+
+Quantity = TypeVar("Quantity", bound=Callable[..., Any])
 
 _GRIP_MARGIN = 0.01
 """Largest distance between an object's box and the end effector that holds the object [m]."""
@@ -83,7 +85,7 @@ class Graspable:
 
 @dataclass
 class SceneState:
-    """State of N scenes at one instant, env frame.
+    """State of N scenes at one instant, env frame. Its tensors do not change, see `once_per_scene`.
 
     Attributes:
         joint_pos, joint_vel: (N, E, J), arm joints first, then the two fingers [rad, rad/s; fingers m, m/s].
@@ -104,6 +106,23 @@ class SceneState:
     def finger_pos(self) -> Tensor:
         """Position of each finger, measured from the middle, (N, E, 2) [m]: 0 closed, 0.04 open."""
         return self.joint_pos[..., -2:]
+
+
+def once_per_scene(quantity: Quantity) -> Quantity:
+    """Decorator of a method of a task, `(scene, *names) -> value`: compute the value once per scene and names.
+
+    Signals, conditions and success are evaluated in each step. They share the quantities that have this decorator.
+    """
+
+    @wraps(quantity)
+    def once(task: "Task", scene: SceneState, *names: Hashable) -> Any:
+        values: dict[Hashable, Any] = vars(scene).setdefault("_quantities", {})
+        key = (task, quantity, names)
+        if key not in values:
+            values[key] = quantity(task, scene, *names)
+        return values[key]
+
+    return cast(Quantity, once)
 
 
 class Task(ABC):

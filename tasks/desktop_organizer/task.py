@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task, once_per_scene
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
 # Sizes of the objects [m]
@@ -98,14 +98,13 @@ class DesktopOrganizer(Task):
         `reach`: the eef is at the ketchup. `grasp`: the fingers hold it. `lift`: it is held above `LIFT_HEIGHT`. `place`: it
         is in the basket.
         """
-        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
-        distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
+        distance = self._hand_distance(scene)
         gap = scene.finger_pos[:, 0].sum(-1)
         grasped = (distance < GRASP_DISTANCE) & (gap < 2 * KETCHUP_RADIUS + 0.004)
         return {
             "reach": distance < REACH_DISTANCE,
             "grasp": grasped,
-            "lift": grasped & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + LIFT_HEIGHT),
+            "lift": grasped & (self._ketchup(scene)[:, 2] > KETCHUP_HEIGHT / 2 + LIFT_HEIGHT),
             "place": self._in_basket(scene),
         }
 
@@ -115,24 +114,20 @@ class DesktopOrganizer(Task):
         `reach`: the eef is near the ketchup. `grasp`: the fingers close around it. `lift`: it leaves the table. `place`: it
         is low over the basket.
         """
-        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
-        distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
+        distance = self._hand_distance(scene)
         closing = (scene.finger_pos[:, 0] < CLOSING_FINGERS).all(-1)
         offset = self._offset_from_basket(scene, self.object_id("ketchup"))
         low = offset[:, 2] < BASKET_HEIGHT + LOWERING_HEIGHT
         return {
             "reach": distance < HOVER_DISTANCE,
             "grasp": (distance < GRASP_DISTANCE) & closing,
-            "lift": (distance < GRASP_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + 0.5 * OFF_TABLE),
+            "lift": (distance < GRASP_DISTANCE) & (self._ketchup(scene)[:, 2] > KETCHUP_HEIGHT / 2 + 0.5 * OFF_TABLE),
             "place": self._is_over_basket(scene, offset) & low,
         }
 
     def success(self, scene: SceneState) -> Tensor:
         """Return whether the ketchup is in the basket, and the gripper open and clear of it, (N,) bool."""
-        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
-        clear = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > CLEAR_DISTANCE
-        is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
-        return self._in_basket(scene) & is_open & clear
+        return self._retreated(scene)
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
         """Term signals and further conditions of the failure reasons, name -> (N,) bool.
@@ -142,16 +137,14 @@ class DesktopOrganizer(Task):
         clear of it.
         """
         signals = self.signals(scene)
-        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
-        distance = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup)
-        is_open = (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
-        released = signals["place"] & is_open
+        distance = self._hand_distance(scene)
+        off_table = self._ketchup(scene)[:, 2] > KETCHUP_HEIGHT / 2 + OFF_TABLE
         return {
             **signals,
-            "held": (distance < CLEAR_DISTANCE) & (ketchup[:, 2] > KETCHUP_HEIGHT / 2 + OFF_TABLE),
-            "slipped": (distance > LOST_DISTANCE) & ~is_open & ~signals["place"],
-            "released": released,
-            "retreated": released & (distance > CLEAR_DISTANCE),
+            "held": (distance < CLEAR_DISTANCE) & off_table,
+            "slipped": (distance > LOST_DISTANCE) & ~(self._is_open(scene) | signals["place"]),
+            "released": self._released(scene),
+            "retreated": self._retreated(scene),
         }
 
     def hopeless(self, scene: SceneState, over: Mapping[str, Tensor]) -> Tensor | None:
@@ -159,13 +152,37 @@ class DesktopOrganizer(Task):
         has_left = over.get("grasp", over.get("lift"))
         if has_left is None:
             return None
-        ketchup = scene.object_pose[:, self.object_id("ketchup"), :3, 3]
-        away = _norm(scene.eef_pose[:, 0, :3, 3] - ketchup) > LOST_DISTANCE
+        away = self._hand_distance(scene) > LOST_DISTANCE
         # A lying bottle is lower than a standing one. In the basket it is higher than on the table.
-        on_table = ketchup[:, 2] < KETCHUP_HEIGHT / 2 + 0.5 * BASKET_FLOOR
+        on_table = self._ketchup(scene)[:, 2] < KETCHUP_HEIGHT / 2 + 0.5 * BASKET_FLOOR
         offset = self._offset_from_basket(scene, self.object_id("ketchup"))
         return has_left & away & on_table & ~self._is_over_basket(scene, offset)
 
+    @once_per_scene
+    def _ketchup(self, scene: SceneState) -> Tensor:
+        """Position of the center of the ketchup, (N, 3), env frame [m]."""
+        return scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+
+    @once_per_scene
+    def _hand_distance(self, scene: SceneState) -> Tensor:
+        """Distance of the eef from the ketchup, (N,) [m]."""
+        return _norm(scene.eef_pose[:, 0, :3, 3] - self._ketchup(scene))
+
+    @once_per_scene
+    def _is_open(self, scene: SceneState) -> Tensor:
+        return (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
+
+    @once_per_scene
+    def _released(self, scene: SceneState) -> Tensor:
+        """Return whether the ketchup is in the basket and the gripper open, (N,) bool."""
+        return self._in_basket(scene) & self._is_open(scene)
+
+    @once_per_scene
+    def _retreated(self, scene: SceneState) -> Tensor:
+        """Return whether the ketchup is in the basket, and the gripper open and clear of it, (N,) bool."""
+        return self._released(scene) & (self._hand_distance(scene) > CLEAR_DISTANCE)
+
+    @once_per_scene
     def _in_basket(self, scene: SceneState) -> Tensor:
         offset = self._offset_from_basket(scene, self.object_id("ketchup"))
         height = offset[:, 2]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task, once_per_scene
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
 CUBE_SIZE = 0.0468
@@ -71,9 +71,9 @@ class StackCube(Task):
         """
         return {
             "grasp_1": self._is_held(scene, "cube_2"),
-            "stack_1": self._is_on(scene, "cube_2", "cube_1") & _is_open(scene),
+            "stack_1": self._is_on(scene, "cube_2", "cube_1") & self._is_open(scene),
             "grasp_2": self._is_held(scene, "cube_3"),
-            "stack_2": self._is_on(scene, "cube_3", "cube_2") & _is_open(scene),
+            "stack_2": self._is_on(scene, "cube_3", "cube_2") & self._is_open(scene),
         }
 
     def start_signals(self, scene: SceneState) -> dict[str, Tensor]:
@@ -92,7 +92,7 @@ class StackCube(Task):
         """Return whether cube_3 is on cube_2, cube_2 on cube_1, and the gripper open and clear of them, (N,) bool."""
         stacked = self._is_on(scene, "cube_2", "cube_1") & self._is_on(scene, "cube_3", "cube_2")
         clear = self._eef_distance(scene, "cube_3") > CLEAR_DISTANCE
-        return stacked & _is_open(scene) & clear
+        return stacked & self._is_open(scene) & clear
 
     def conditions(self, scene: SceneState) -> dict[str, Tensor]:
         """Term signals, and for cube_2 and cube_3: `<cube>_lifted` (held off the table), `<cube>_down` (on the table).
@@ -168,9 +168,11 @@ class StackCube(Task):
     def _offset(self, scene: SceneState, upper: str, lower: str) -> Tensor:
         return self._pose(scene, upper)[:, :3, 3] - self._pose(scene, lower)[:, :3, 3]
 
+    @once_per_scene
     def _eef_distance(self, scene: SceneState, name: str) -> Tensor:
         return _norm(scene.eef_pose[:, 0, :3, 3] - self._pose(scene, name)[:, :3, 3])
 
+    @once_per_scene
     def _is_held(self, scene: SceneState, name: str) -> Tensor:
         gap = scene.finger_pos[:, 0].sum(-1)
         # A gripper that missed the cube closes further.
@@ -182,16 +184,18 @@ class StackCube(Task):
         low = (offset[:, 2] > 0) & (offset[:, 2] < CUBE_SIZE + LOWERING_HEIGHT)
         return low & (_norm(offset[:, :2]) < STACK_DISTANCE)
 
+    @once_per_scene
     def _is_down(self, scene: SceneState, name: str) -> Tensor:
         return self._pose(scene, name)[:, 2, 3] < CUBE_SIZE / 2 + OFF_TABLE
 
+    @once_per_scene
+    def _is_open(self, scene: SceneState) -> Tensor:
+        return (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
+
+    @once_per_scene
     def _is_on(self, scene: SceneState, upper: str, lower: str) -> Tensor:
         offset = self._offset(scene, upper, lower)
         return (_norm(offset[:, :2]) < STACK_DISTANCE) & ((offset[:, 2] - CUBE_SIZE).abs() < STACK_TOLERANCE)
-
-
-def _is_open(scene: SceneState) -> Tensor:
-    return (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
 
 
 def _norm(vec: Tensor) -> Tensor:

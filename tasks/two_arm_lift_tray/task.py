@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task, once_per_scene
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
 TRAY_SIZE = (0.24, 0.30)
@@ -154,6 +154,7 @@ class TwoArmLiftTray(Task):
     def _pos(self, scene: SceneState, name: str) -> Tensor:
         return scene.object_pose[:, self.object_id(name), :3, 3]
 
+    @once_per_scene
     def _handle(self, scene: SceneState, eef: int) -> Tensor:
         """Center of the handle of a hand, (N, 3), env frame [m]."""
         tray = scene.object_pose[:, self.object_id("tray")]
@@ -173,6 +174,7 @@ class TwoArmLiftTray(Task):
         base = STAND_SIZE[2] if eef == _RIGHT else 0.0
         return self._holds(scene, eef, part, PART_RADIUS) & (part[:, 2] > base + PART_HEIGHT / 2 + LIFT_HEIGHT)
 
+    @once_per_scene
     def _is_open(self, scene: SceneState, eef: int) -> Tensor:
         return (scene.finger_pos[:, eef] > OPEN_FINGERS).all(-1)
 
@@ -180,13 +182,16 @@ class TwoArmLiftTray(Task):
         distance = _norm(scene.eef_pose[:, eef, :3, 3] - self._handle(scene, eef))
         return self._is_open(scene, eef) & (distance > CLEAR_DISTANCE)
 
+    @once_per_scene
     def _is_off_part(self, scene: SceneState, eef: int) -> Tensor:
         distance = _norm(scene.eef_pose[:, eef, :3, 3] - self._pos(scene, "part"))
         return self._is_open(scene, eef) & (distance > CLEAR_DISTANCE)
 
+    @once_per_scene
     def _is_level(self, scene: SceneState) -> Tensor:
         return scene.object_pose[:, self.object_id("tray"), 2, 2] > math.cos(LEVEL_ANGLE)
 
+    @once_per_scene
     def _on_stand(self, scene: SceneState) -> Tensor:
         tray, stand = self._pos(scene, "tray"), self._pos(scene, "stand")
         near = self._is_over(scene, "tray", "stand", (_STAND_TOLERANCE, _STAND_TOLERANCE))
@@ -199,6 +204,7 @@ class TwoArmLiftTray(Task):
         upright = scene.object_pose[:, self.object_id("part"), 2, 2] > 0.95
         return over & upright & (height.abs() < _HEIGHT_TOLERANCE)
 
+    @once_per_scene
     def _in_bin(self, scene: SceneState) -> Tensor:
         height = self._pos(scene, "part")[:, 2] - self._pos(scene, "bin")[:, 2]
         # The center of a standing part is PART_HEIGHT / 2 above the floor; of a leaning or lying part, less.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
-from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task
+from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task, once_per_scene
 from tests.named_poses import object_poses
 
 GRIP = 0.15
@@ -43,6 +43,20 @@ class Bar(Task):
         }
 
 
+class LowBar(Bar):
+    """`Bar` with success when the bar is low; its height is computed once per scene, also for the support."""
+
+    @once_per_scene
+    def _height(self, scene: SceneState) -> Tensor:
+        return scene.object_pose[:, 0, 2, 3].clone()
+
+    def success(self, scene: SceneState) -> Tensor:
+        return self._height(scene) < 2 * REST
+
+    def support_height(self, object_name: str, scene: SceneState) -> Tensor:
+        return torch.zeros_like(self._height(scene))
+
+
 def move(
     env: KinematicEnv, places: dict[str, tuple[float, float, float]], grippers: dict[str, float], num_steps: int = 25
 ) -> None:
@@ -59,16 +73,20 @@ def bar_pos(env: KinematicEnv) -> list[float]:
     return object_poses(env)["bar"][0, :3, 3].tolist()
 
 
-@pytest.fixture
-def env() -> KinematicEnv:
+def lifted(task: Task) -> KinematicEnv:
     """Env in which both hands hold the bar, 20 cm above the table."""
-    env = KinematicEnv(Bar(), {}, 1)
+    env = KinematicEnv(task, {}, 1)
     ends = {"left": (0.5, -GRIP, REST), "right": (0.5, GRIP, REST)}
     move(env, ends, {"left": 1.0, "right": 1.0})
     move(env, ends, {"left": -1.0, "right": -1.0})
     up = {name: (x, y, z + 0.2) for name, (x, y, z) in ends.items()}
     move(env, up, {"left": -1.0, "right": -1.0})
     return env
+
+
+@pytest.fixture
+def env() -> KinematicEnv:
+    return lifted(Bar())
 
 
 def test_both_hands_lift_the_bar_together(env: KinematicEnv) -> None:
@@ -81,6 +99,13 @@ def test_bar_falls_when_the_last_hand_opens(env: KinematicEnv) -> None:
         assert bar_pos(env) == pytest.approx([0.5, 0.0, REST + 0.2], abs=1e-5)
     move(env, {}, {"left": 1.0, "right": 1.0})
     assert bar_pos(env) == pytest.approx([0.5, 0.0, REST], abs=1e-5)
+
+
+def test_success_in_the_step_of_a_fall_is_that_of_the_fallen_bar() -> None:
+    env = lifted(LowBar())
+    assert not env.success()[0]
+    move(env, {}, {"left": 1.0, "right": 1.0}, num_steps=1)
+    assert env.success()[0]
 
 
 @pytest.mark.parametrize(("giver", "taker", "side"), [("left", "right", 1.0), ("right", "left", -1.0)])
