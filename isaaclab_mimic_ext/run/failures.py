@@ -169,8 +169,15 @@ TRACKING = ("position mean [m]", "position max [m]", "rotation mean [rad]", "rot
 """Entries of the last axis of `TrackingError.summary`."""
 
 
+_NUM_DEFERRED = 16
+"""Largest number of steps whose tracking errors are computed together: on a CPU, this takes as long as for one step."""
+
+
 class TrackingError:
-    """Mean and maximum distance between target pose and reached pose, per end effector and subtask, on the device."""
+    """Mean and maximum distance between target pose and reached pose, per end effector and subtask, on the device.
+
+    The poses of up to `_NUM_DEFERRED` steps are stored, and their errors are computed together.
+    """
 
     def __init__(self, num_envs: int, num_eefs: int, num_subtasks: int, device: torch.device):
         # Last axis: distance [m], half of the angle [rad], number of steps (in the sum only).
@@ -179,9 +186,13 @@ class TrackingError:
         self._one = torch.ones(num_envs, num_eefs, device=device)
         # The sums contain half of the angle.
         self._factor = torch.tensor([1.0, 2.0], device=device)
+        self._poses = torch.zeros(2, _NUM_DEFERRED, num_envs, num_eefs, 4, 4, device=device)
+        self._subtask = torch.zeros(_NUM_DEFERRED, num_envs, num_eefs, dtype=torch.int64, device=device)
+        self._num_deferred = 0
 
     def begin(self, env_ids: Tensor) -> None:
         """Clear the sums of `env_ids` (n,) for new trials."""
+        self._add_deferred()
         self._sum.index_fill_(0, env_ids, 0.0)
         self._max.index_fill_(0, env_ids, 0.0)
 
@@ -193,18 +204,34 @@ class TrackingError:
             eef_pose: (N, E, 4, 4), pose of each end effector after the step, env frame [m].
             subtask: (N, E), index of the current subtask.
         """
-        difference = (target_pose - eef_pose)[..., :3, :]
+        step = self._num_deferred
+        self._poses[0, step].copy_(target_pose)
+        self._poses[1, step].copy_(eef_pose)
+        self._subtask[step].copy_(subtask)
+        self._num_deferred += 1
+        if self._num_deferred == _NUM_DEFERRED:
+            self._add_deferred()
+
+    def _add_deferred(self) -> None:
+        """Add the errors of the stored steps, in their order."""
+        if not self._num_deferred:
+            return
+        target_pose, eef_pose = self._poses[:, : self._num_deferred, ..., :3, :]
+        difference = target_pose - eef_pose
         squares = (difference * difference).sum(-2)
         # |R - R'| (Frobenius) = 2 sqrt(2) sin(angle / 2). Unlike the trace, it is accurate for small angles.
         chord = (squares[..., :3].sum(-1) * 0.125).clamp_(max=1.0)
-        error = torch.stack((squares[..., 3], chord, self._one), dim=-1).sqrt_()
+        error = torch.stack((squares[..., 3], chord, self._one.expand_as(chord)), dim=-1).sqrt_()
         error[..., 1].asin_()
-        at = subtask[..., None, None].expand(-1, -1, 1, 3)
-        self._sum.scatter_add_(2, at, error[:, :, None])
-        self._max.scatter_reduce_(2, at, error[:, :, None], "amax")
+        error = error.permute(1, 2, 0, 3)
+        at = self._subtask[: self._num_deferred].permute(1, 2, 0)[..., None].expand_as(error)
+        self._sum.scatter_add_(2, at, error)
+        self._max.scatter_reduce_(2, at, error, "amax")
+        self._num_deferred = 0
 
     def summary(self, env_ids: Tensor) -> Tensor:
         """Means and maxima of the current trials, (n, E, S, 4), in the order of `TRACKING`; NaN without steps."""
+        self._add_deferred()
         total, largest = self._sum[env_ids], self._max[env_ids]
         count = total[..., 2]
         mean = total[..., :2] / count[..., None]
