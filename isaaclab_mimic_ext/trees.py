@@ -35,6 +35,18 @@ def flatten(
     return leaves
 
 
+def leaf_values(tree: Mapping[str, Any]) -> list[Any]:
+    """Return the leaves, which are tensors or arrays, in the order of `flatten` and without paths. Called in each step."""
+    values: list[Any] = []
+    for value in tree.values():
+        # `isinstance(tensor, Mapping)` takes as long as a small operation on the tensor.
+        if hasattr(value, "shape"):
+            values.append(value)
+        else:
+            values += leaf_values(value)
+    return values
+
+
 def unflatten(leaves: Mapping[str, Any]) -> Tree:
     """Build the tree from its leaves by path; the inverse of `flatten` for trees without empty branches."""
     tree: Tree = {}

@@ -40,8 +40,8 @@ class RowLayout:
     def pack(self, tree: NestedTensors) -> dict[str, Tensor]:
         """Pack a tree into rows (N, W) by name."""
         parts: dict[str, list[Tensor]] = {rows: [] for rows in self.widths}
-        for field, leaf in zip(self.fields, trees.flatten(tree).values(), strict=True):
-            parts[field.rows].append(leaf.reshape(len(leaf), -1))
+        for field, leaf in zip(self.fields, trees.leaf_values(tree), strict=True):
+            parts[field.rows].append(leaf if leaf.ndim == 2 else leaf.reshape(leaf.shape[0], -1))
         return {rows: torch.cat(leaves, dim=1).to(self.dtypes[rows]) for rows, leaves in parts.items()}
 
 

@@ -34,7 +34,8 @@ def _tensor_fault(
     value: Any, num_envs: int, dtype: torch.dtype, shape: str = "(N,)", num_eefs: int | None = None
 ) -> str | None:
     expected = (num_envs,) if num_eefs is None else (num_envs, num_eefs)
-    if isinstance(value, Tensor) and value.shape == expected and value.dtype == dtype:
+    # `isinstance` takes longer for tensors than for other values, and this is checked several times per step.
+    if (type(value) is Tensor or isinstance(value, Tensor)) and value.dtype is dtype and value.shape == expected:
         return None
     sizes = f"N = {num_envs}" if num_eefs is None else f"N = {num_envs}, E = {num_eefs}"
     name = str(dtype).removeprefix("torch.")
@@ -42,7 +43,7 @@ def _tensor_fault(
 
 
 def _is_bool(task: "Task", scene: "SceneState", value: Any) -> str | None:
-    return _tensor_fault(value, len(scene.object_pose), torch.bool)
+    return _tensor_fault(value, scene.object_pose.shape[0], torch.bool)
 
 
 def _is_bool_or_none(task: "Task", scene: "SceneState", value: Any) -> str | None:
@@ -60,8 +61,9 @@ def _is_attached(task: "Task", scene: "SceneState", value: Any) -> str | None:
 def _are_bools(task: "Task", scene: "SceneState", value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return f"must be a dict, name -> (N,) bool (got {_found(value)})"
+    num_envs = scene.object_pose.shape[0]
     for name, each in value.items():
-        if fault := _is_bool(task, scene, each):
+        if fault := _tensor_fault(each, num_envs, torch.bool):
             return f"'{name}' {fault}"
     return None
 

@@ -17,6 +17,11 @@ def test_leaves_are_named_by_their_paths_in_the_order_of_the_dicts() -> None:
     assert list(trees.flatten(TREE, separator=".")) == ["b.y", "b.x.deep", "a"]
 
 
+def test_values_of_leaves_have_the_order_of_their_paths() -> None:
+    assert all(one is other for one, other in zip(trees.leaf_values(TREE), trees.flatten(TREE).values(), strict=True))
+    assert trees.leaf_values({"articulation": {}, "rigid_object": {"cube": TREE["a"]}}) == [TREE["a"]]
+
+
 def test_unflatten_is_the_inverse_of_flatten() -> None:
     found = trees.unflatten(trees.flatten(TREE))
     assert list(found) == ["b", "a"] and list(found["b"]) == ["y", "x"]
