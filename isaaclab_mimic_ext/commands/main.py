@@ -104,9 +104,9 @@ def inspect(cfg: "config.InspectDatasetCfg") -> None:
 
 def show(cfg: "config.ShowDemoCfg") -> None:
     """Write a page about one demo: frames, subtasks, signals, actions"""
-    from isaaclab_mimic_ext.commands.report import show
+    from isaaclab_mimic_ext.commands.show import main
 
-    show(cfg)
+    main(cfg)
 
 
 def validate(cfg: "config.ValidateDatasetCfg") -> None:

@@ -1,4 +1,4 @@
-"""`mimic report`, `mimic show` and `mimic sweep-report`: pages of runs and demos, table and plot of a sweep."""
+"""`mimic report` and `mimic sweep-report`: pages of runs, table and plot of a sweep."""
 
 import json
 import logging
@@ -9,12 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from isaaclab_mimic_ext.commands.results import print_result
-from isaaclab_mimic_ext.config import ReportCfg, ShowDemoCfg, SweepReportCfg
+from isaaclab_mimic_ext.config import ReportCfg, SweepReportCfg
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.writing import write_json
 from isaaclab_mimic_ext.learn.sweep import Outcome, outcomes, read_jobs, sweep_table, sweep_title, swept_parameters
 from isaaclab_mimic_ext.report.curves import plot_sweep
-from isaaclab_mimic_ext.report.demo_page import ShownDemo, show_demo
 from isaaclab_mimic_ext.report.report import RunReport, report_run
 from isaaclab_mimic_ext.texts import counted
 
@@ -42,20 +41,6 @@ def main(cfg: ReportCfg) -> RunReport:
     lines = [line, *([f"No pictures of failed trials: {report.no_pictures}"] if report.no_pictures else [])]
     print_result(cfg.json, {"input_dir": cfg.input_dir}, report, lines)
     return report
-
-
-def show(cfg: ShowDemoCfg) -> ShownDemo:
-    """Write the page of one demo.
-
-    Raises:
-        ConfigError: the file does not contain the demo.
-        SourceDataError: the file is missing or damaged.
-        OutputError: the page cannot be written.
-    """
-    shown = show_demo(cfg.input_file, cfg.demo, cfg.output_file, pictures=cfg.pictures, overwrite=cfg.overwrite)
-    lines = [*shown.missing, f"Saved the page of {shown.demo} ({counted(shown.num_steps, 'step')}) to {shown.path}"]
-    print_result(cfg.json, {"input_file": cfg.input_file}, shown, lines)
-    return shown
 
 
 def sweep(cfg: SweepReportCfg) -> list[Outcome]:

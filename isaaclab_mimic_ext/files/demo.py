@@ -2,7 +2,7 @@
 
 # T steps of the demo
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -104,6 +104,12 @@ class Demo:
             if is_stepwise(path) and leaf.shape[:1] != (expected,):
                 reason = f"must have {expected} rows, one per action (got shape {leaf.shape})"
                 self.refuse(f"{path}: {reason}; create the demo again")
+
+    def nonfinite(self) -> Iterator[tuple[str, int]]:
+        """Yield the path of each dataset with NaN or infinite values, and the first step with such a value."""
+        for path, leaf in self.leaves.items():
+            if leaf.dtype.kind == "f" and not (is_finite := np.isfinite(leaf)).all():
+                yield path, int(is_finite.reshape(len(leaf), -1).all(1).argmin()) if leaf.ndim else 0
 
     def refuse(self, reason: str, step: int | None = None) -> NoReturn:
         """Raise a `SourceDataError` whose message begins with the file and the demo."""

@@ -3,9 +3,12 @@
 # T steps of one demo, A action entries, G gripper action entries
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from isaaclab_mimic_ext.errors import SourceDataError
 
 ENTRY = "gripper_columns"
 """Key in the env_args of a dataset: end effector -> columns of its gripper in the actions."""
@@ -33,14 +36,20 @@ def converter(convention: str) -> Callable[[np.ndarray], np.ndarray]:
     return lambda commands: np.where(CONVENTIONS[convention](commands), 1.0, -1.0)
 
 
-def gripper_columns(env_args: Mapping[str, Any], action_dim: int) -> dict[str, tuple[int, ...]]:
+def gripper_columns(path: str | Path, env_args: Mapping[str, Any], action_dim: int) -> dict[str, tuple[int, ...]]:
     """Return end effector -> columns of its gripper in the actions; empty if the env_args do not determine them.
 
     The name of the only end effector may be missing; it is then the empty text.
+
+    Args:
+        path: the dataset, for messages.
+
+    Raises:
+        SourceDataError: the declared columns are not columns of the actions.
     """
     declared = env_args.get(ENTRY)
-    if isinstance(declared, Mapping):
-        return {str(name): tuple(int(column) for column in columns) for name, columns in declared.items()}
+    if declared is not None:
+        return _declared_columns(path, declared, action_dim)
     found = env_args.get("eef_names")
     names = [str(name) for name in found] if isinstance(found, list) and found else [""]
     if len(names) == 1:
@@ -50,6 +59,20 @@ def gripper_columns(env_args: Mapping[str, Any], action_dim: int) -> dict[str, t
     if not is_relative or action_dim != _ENTRIES_PER_ARM * len(names):
         return {}
     return {name: (_ENTRIES_PER_ARM * (index + 1) - 1,) for index, name in enumerate(names)}
+
+
+def _declared_columns(path: str | Path, declared: Any, action_dim: int) -> dict[str, tuple[int, ...]]:
+    """Check declared columns and return them.
+
+    Raises:
+        SourceDataError: they are not a mapping of names to lists of columns, or a column is not in the actions.
+    """
+    rows = list(declared.values()) if isinstance(declared, Mapping) else [None]
+    valid = range(action_dim)
+    if not all(isinstance(row, list) and all(type(column) is int and column in valid for column in row) for row in rows):
+        rule = f"must map each end effector to a list of columns from 0 to {action_dim - 1} (got {declared!r})"
+        raise SourceDataError(f"{path}: data.attrs['env_args'].{ENTRY}: {rule}; correct this entry of the file")
+    return {str(name): tuple(columns) for name, columns in declared.items()}
 
 
 def as_entry(columns: Columns) -> dict[str, Any]:

@@ -195,19 +195,22 @@ def _env_args(filename: str, text: Any) -> dict[str, Any]:
     return env_args
 
 
-def _check_actions(demo: Demo) -> None:
+def check_actions(demo: Demo) -> None:
+    """Check that a demo has actions.
+
+    Raises:
+        SourceDataError: dataset `actions` of floats, shape (T, A), is not found or empty.
+    """
     actions = demo.leaves.get("actions")
     if actions is None or not actions.shape or len(actions.shape) != 2 or not actions.size or actions.dtype.kind != "f":
         demo.refuse(f"dataset 'actions' of floats, shape (T, A), not found; record the demo again, or {LEAVE_OUT}")
 
 
 def _check_values(demo: Demo) -> None:
-    _check_actions(demo)
+    check_actions(demo)
     demo.check_lengths()
-    for path, leaf in demo.leaves.items():
-        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
-            step = int(np.argwhere(~np.isfinite(leaf))[0, 0])
-            demo.refuse(f"{path}: must be finite (got NaN or infinity at step {step}); {LEAVE_OUT}")
+    for path, step in demo.nonfinite():
+        demo.refuse(f"{path}: must be finite (got NaN or infinity at step {step}); {LEAVE_OUT}")
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,7 @@ def _common_schema(file: h5py.File, names: Sequence[str]) -> _Schema | None:
     for name in names:
         with suppress(SourceDataError, *DAMAGE):
             demo = open_demo(file, name, verify=False)
-            _check_actions(demo)
+            check_actions(demo)
             schemas.append(_schema(demo))
         if len(schemas) == _NUM_COMPARED:
             break

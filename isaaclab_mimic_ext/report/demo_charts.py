@@ -99,6 +99,7 @@ def action_chart(content: DemoContent) -> str:
     If actions without noise are recorded, the actions with noise are thin pale lines.
     """
     actions, clean = content.demo.leaves["actions"], content.demo.leaves.get("actions_clean")
+    clean = None if clean is None or clean.shape != actions.shape else clean
     parts = []
     for title, entries in _groups(content):
         lines = [

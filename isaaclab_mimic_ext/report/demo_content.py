@@ -19,12 +19,13 @@ from isaaclab_mimic_ext.config.recorded_task import find_recorded_task, recorded
 from isaaclab_mimic_ext.envs.captions import used_sources
 from isaaclab_mimic_ext.envs.playback import demo_states
 from isaaclab_mimic_ext.envs.recorded_scene import Moment, computed_signals, grasp_step, moments, recorded_scene
-from isaaclab_mimic_ext.errors import ConfigError, MimicError, choices
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError, choices
 from isaaclab_mimic_ext.files.attributes import attributes_of
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.grippers import gripper_columns
-from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5, text_of
-from isaaclab_mimic_ext.files.stream import read_facts
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of
+from isaaclab_mimic_ext.files.selection import LeftOut, check_has_actions
+from isaaclab_mimic_ext.files.stream import check_actions, read_facts
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 from isaaclab_mimic_ext.texts import counted
 
@@ -95,20 +96,20 @@ def read_content(input_file: str | Path, demo: str | None) -> DemoContent:
     """Read one demo of a file.
 
     Args:
-        demo: name of the demo; None: the first one.
+        demo: name of the demo; None: the first one that can be read.
 
     Raises:
         ConfigError: the file does not contain the demo.
-        SourceDataError: the file is missing or damaged.
+        SourceDataError: the file is missing, or the demo is damaged.
     """
     facts = read_facts(input_file)
+    if demo is not None and demo not in facts.demo_names:
+        raise ConfigError(f"demo: '{demo}' is not in {input_file}; {_known(demo, facts.demo_names)}")
     with open_hdf5(input_file) as file:
-        names = demo_names(file)
-        name = demo or names[0]
-        if name not in names:
-            raise ConfigError(f"demo: '{name}' is not in {input_file}; {_known(name, names)}")
-        content = DemoContent(Path(input_file), read_demo(file, name, as_xyzw=True), facts.env_args)
-        content.demo.check_lengths()
+        left_out = LeftOut(str(input_file))
+        names = facts.demo_names if demo is None else [demo]
+        _, found = next(left_out.usable(names, lambda name: _readable(file, name)))
+        content = DemoContent(Path(input_file), found, facts.env_args)
         _add_motion(content, file)
         _add_signals(content)
         attributes = attributes_of(file["data"])
@@ -124,6 +125,19 @@ def _known(name: str, names: Sequence[str]) -> str:
     if len(names) <= 20:
         return choices(name, names)
     return f"choices: {', '.join(names[:5])}, ..., {names[-1]} ({counted(len(names), 'demo')})"
+
+
+def _readable(file: h5py.File, name: str) -> Demo:
+    """Read a demo.
+
+    Raises:
+        SourceDataError: it has no actions (T, A), or datasets of different lengths.
+    """
+    check_has_actions(file, name)
+    demo = read_demo(file, name, as_xyzw=True)
+    check_actions(demo)
+    demo.check_lengths()
+    return demo
 
 
 def _add_motion(content: DemoContent, file: h5py.File) -> None:
@@ -146,7 +160,8 @@ def _add_motion(content: DemoContent, file: h5py.File) -> None:
 
 def _add_signals(content: DemoContent) -> None:
     for group in _INFO:
-        leaves = content.demo.below(f"{group}/subtask_term_signals")
+        recorded = content.demo.below(f"{group}/subtask_term_signals")
+        leaves = {name: leaf for name, leaf in recorded.items() if leaf.dtype.kind in "biuf"}
         if leaves:
             rows = {name: np.asarray(leaf).reshape(len(leaf), -1)[:, 0] for name, leaf in leaves.items()}
             content.signals = {name: row.astype(bool) for name, row in rows.items()}
@@ -208,7 +223,7 @@ def _subtask_configs(content: DemoContent, attributes: Mapping[str, Any]) -> dic
 
 def _add_actions(content: DemoContent) -> None:
     actions = content.demo.leaves["actions"]
-    columns = gripper_columns(content.env_args, actions.shape[1]) if actions.ndim == 2 else {}
+    columns = _gripper_columns(content, actions.shape[1])
     content.action_names = [str(index) for index in range(actions.shape[1])]
     spec = content.env_args.get("action")
     if isinstance(spec, Mapping) and spec.get("type") == "ik_rel" and actions.shape[1] % 7 == 0:
@@ -217,8 +232,17 @@ def _add_actions(content: DemoContent) -> None:
         content.grippers[eef or "gripper"] = (actions[:, list(places)] < 0).any(-1)
         for place in places:
             content.action_names[place] = "gripper"
+
+
+def _gripper_columns(content: DemoContent, action_dim: int) -> dict[str, tuple[int, ...]]:
+    try:
+        columns = gripper_columns(content.path, content.env_args, action_dim)
+    except SourceDataError as error:
+        content.missing.append(f"Gripper commands: {error}.")
+        return {}
     if not columns:
         content.missing.append("The file does not state which action entries command the gripper.")
+    return columns
 
 
 def _note_missing_facts(content: DemoContent) -> None:

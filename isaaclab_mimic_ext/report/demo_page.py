@@ -52,20 +52,21 @@ def show_demo(
 
     Args:
         input_file: dataset, annotated source demos, or recorded demos.
-        demo: name of the demo; None: the first one.
-        output_file: file of the page; None: `<input_file>_<demo>.html` next to the file, which is replaced.
+        demo: name of the demo; None: the first one that can be read.
+        output_file: file of the page; None: `<input_file>_<demo>.html` next to the file.
         pictures: draw frames.
-        overwrite: replace an existing `output_file`.
+        overwrite: replace an existing page.
 
     Raises:
         ConfigError: the file does not contain the demo.
-        SourceDataError: the file is missing or damaged.
+        SourceDataError: the file is missing, or the demo is damaged.
         OutputError: the page exists (without `overwrite`), or cannot be written.
     """
     if output_file is not None:
         check_output(Path(output_file), overwrite)
     content = read_content(input_file, demo)
-    path = Path(output_file or content.path.with_name(f"{content.path.stem}_{content.demo.name}.html"))
+    path = Path(output_file or page_path(content.path, content.demo.name))
+    check_output(path, overwrite)
     frames = _frames(content) if pictures else []
     page = render(
         "demo.html",
@@ -86,6 +87,12 @@ def show_demo(
     with created_folder(path.parent, "output_file", kind=OutputError):
         write_text(path, page, "output_file", "use a writable folder", OutputError)
     return ShownDemo(path, content.demo.name, content.num_steps, tuple(content.missing))
+
+
+def page_path(input_file: str | Path, demo: str) -> Path:
+    """Default path of the page of a demo."""
+    path = Path(input_file)
+    return path.with_name(f"{path.stem}_{demo}.html")
 
 
 def _state(content: DemoContent) -> str:

@@ -1,6 +1,8 @@
 """The page of one demo: generated demos, source demos, recordings, and files of other programs."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 
 import isaaclab_mimic_ext as mimic
-from isaaclab_mimic_ext.errors import ConfigError, OutputError
+from isaaclab_mimic_ext.config import ShowDemoCfg
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.report.demo_content import read_content
 from tests.forked_scripts import ROOT, run_mimic
+from tests.jobs import command
 
 SOURCES = ROOT / "tasks/two_arm_lift_tray/data/source_demos.hdf5"
 
@@ -84,11 +88,79 @@ def test_unknown_demo_is_refused_with_the_choices() -> None:
         mimic.show_demo(SOURCES, "demo_99")
 
 
-def test_existing_page_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text("mine")
-    with pytest.raises(OutputError, match="already exists"):
-        mimic.show_demo(SOURCES, output_file=tmp_path / "page.html", pictures=False)
-    assert (tmp_path / "page.html").read_text() == "mine"
+def test_existing_page_is_replaced_only_with_overwrite(tmp_path: Path, copied: Path) -> None:
+    for page in (tmp_path / "page.html", tmp_path / "other_demo_0.html"):
+        page.write_text("mine")
+        with pytest.raises(OutputError, match="already exists"):
+            mimic.show_demo(copied, output_file=page if page.stem == "page" else None, pictures=False)
+        assert page.read_text() == "mine"
+    assert mimic.show_demo(copied, pictures=False, overwrite=True).path.read_text() != "mine"
+
+
+def flat_actions(demo: h5py.Group) -> None:
+    actions = demo["actions"][:, 0]
+    del demo["actions"]
+    demo["actions"] = actions
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (flat_actions, r"dataset 'actions' of floats, shape \(T, A\), not found"),
+        (lambda demo: demo.pop("actions"), "dataset 'actions' not found or empty"),
+        (lambda demo: demo.pop("rewards"), None),
+    ],
+)
+def test_bad_demo_is_named_and_the_first_readable_one_is_shown_by_default(
+    copied: Path, damage: Callable[[h5py.Group], object], reason: str | None
+) -> None:
+    with h5py.File(copied, "r+") as file:
+        file.copy("data/demo_0", file["data"], name="demo_1")
+        damage(file["data/demo_0"])
+    assert mimic.show_demo(copied, pictures=False).demo == ("demo_0" if reason is None else "demo_1")
+    if reason is not None:
+        with pytest.raises(SourceDataError, match=rf"other.hdf5: demo_0: .*{reason}"):
+            mimic.show_demo(copied, "demo_0", pictures=False)
+
+
+@pytest.mark.parametrize("columns", [{"left": [99]}, {"left": 3}, {"left": "x"}, ["left"], {"left": [-1]}])
+def test_wrong_gripper_columns_are_stated_on_the_page(copied: Path, columns: object) -> None:
+    with h5py.File(copied, "r+") as file:
+        file["data"].attrs["env_args"] = json.dumps({"gripper_columns": columns})
+    shown = mimic.show_demo(copied, pictures=False)
+    assert "gripper_columns: must map each end effector to a list of columns from 0 to 13 (got " in " ".join(shown.missing)
+
+
+def test_noisy_actions_without_their_clean_values_are_drawn_alone(copied: Path) -> None:
+    with h5py.File(copied, "r+") as file:
+        demo = file["data/demo_0"]
+        demo["actions_clean"] = demo["actions"][:, :3]
+        demo["obs/datagen_info/subtask_term_signals/name"] = np.full(len(demo["actions"]), b"on")
+    assert "actions over the steps" in mimic.show_demo(copied, pictures=False).path.read_text()
+
+
+def test_command_writes_one_page_for_each_chosen_demo(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(copied, "r+") as file:
+        for index in (1, 2, 3):
+            file.copy("data/demo_0", file["data"], name=f"demo_{index}")
+        del file["data/demo_3/actions"]
+        file["mask/train"] = ["demo_0", "demo_2", "demo_3"]
+    cfg = ShowDemoCfg(input_file=str(copied), demos=["train"], pictures=False, json=True)
+    command("show", cfg)
+    assert [Path(page["path"]).name for page in json.loads(capsys.readouterr().out)] == [
+        "other_demo_0.html",
+        "other_demo_2.html",
+    ]
+    (tmp_path / "other_demo_0.html").unlink()
+    with pytest.raises(OutputError, match=r"other_demo_2\.html already exists"):
+        command("show", cfg)
+    assert not (tmp_path / "other_demo_0.html").exists()  # All pages are checked first.
+    with pytest.raises(ConfigError, match="demos: must not be set together with demo"):
+        command("show", replace(cfg, demo="demo_0"))
+    with pytest.raises(ConfigError, match=r"output_file: is for one demo \(got 3\)"):
+        command("show", replace(cfg, output_file="page.html"))
 
 
 def test_command_prints_the_page_as_json(tmp_path: Path) -> None:

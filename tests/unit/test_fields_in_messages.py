@@ -26,6 +26,7 @@ MODULES = {
     "commands/check.py": "check",
     "commands/generate.py": "generate",
     "commands/report.py": "report",
+    "commands/show.py": "show",
     "commands/train.py": "train",
     "commands/evaluate.py": "evaluate",
     "commands/pipeline.py": "pipeline",

@@ -1,5 +1,6 @@
 """Gripper commands of other conventions, recordings, and wrong orders of quaternions: found, named, and converted."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_config, load_task
 from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.errors import ConfigError, MimicError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
 from tests.jobs import command
 
 TASKS = Path(__file__).resolve().parents[2] / "tasks"
@@ -140,6 +141,11 @@ def test_unknown_entries_and_conventions_are_refused(source: Path, tmp_path: Pat
     with h5py.File(source, "r+") as file:
         file["data"].attrs["env_args"] = '{"eef_names": ["left", "right"]}'
     with pytest.raises(ConfigError, match=r"gripper: the entries of the actions .* are not known"):
+        prepare_dataset(source, tmp_path / "out.hdf5", PrepareOptions(gripper="flip"))
+    with h5py.File(source, "r+") as file:
+        env_args = json.loads(file["data"].attrs["env_args"])
+        file["data"].attrs["env_args"] = json.dumps({**env_args, "gripper_columns": {"left": [99]}})
+    with pytest.raises(SourceDataError, match=r"gripper_columns: must map .* to a list of columns from 0 to"):
         prepare_dataset(source, tmp_path / "out.hdf5", PrepareOptions(gripper="flip"))
     with pytest.raises(ConfigError, match=r"gripper: 'flipped' is not valid.*did you mean 'flip'"):
         prepare_dataset(source, tmp_path / "out.hdf5", PrepareOptions(gripper="flipped"))

@@ -126,7 +126,7 @@ def observation_keys(leaves: Mapping[str, np.ndarray]) -> tuple[str, ...]:
 
 
 def _gripper_columns(demo: Demo, env_args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    columns = gripper_columns(env_args, demo.leaves["actions"].shape[1])
+    columns = gripper_columns(demo.file, env_args, demo.leaves["actions"].shape[1])
     if not columns:
         raise ConfigError(
             f"gripper: the entries of the actions of {demo.place} that command grippers are not known; add "

@@ -214,7 +214,7 @@ def _datagen_info(demo: Demo, eef_name: str | None, facts: FileFacts) -> _Part:
 def _gripper_action(demo: Demo, eef_name: str, facts: FileFacts) -> np.ndarray:
     """Entries of the actions that command the gripper of an end effector, (T, G)."""
     actions = demo.leaves["actions"]
-    columns = gripper_columns(facts.env_args, actions.shape[1])
+    columns = gripper_columns(facts.path, facts.env_args, actions.shape[1])
     found = columns.get(eef_name) or columns.get("")
     if found is None and len(demo.below(f"obs/{_INFO}/target_eef_pose")) == 1:
         found = (actions.shape[1] - 1,)
