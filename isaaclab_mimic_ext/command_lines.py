@@ -21,12 +21,14 @@ class Program:
     """The program in command lines; the command that is running sets it.
 
     Attributes:
+        verb: verb of the command that is running; empty if Python code runs.
         words: function from a verb of `mimic` to the words that start it.
         config_dirs: folders of `--config-dir`, absolute.
         arguments: overrides of the command that is running.
         scene: overrides of this process that select the task and the engine.
     """
 
+    verb: str = ""
     words: Callable[[str], Sequence[str]] = lambda verb: ("mimic", verb)
     config_dirs: tuple[Path, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -56,15 +58,22 @@ def same_command_line(verb: str, **fields: Any) -> str:
 
 
 def as_comment(verb: str) -> str:
-    """Return the command that is running as the first line of a YAML file, for `words_in_comment`; empty without one."""
+    """Return the command that is running as the first line of a YAML file, for `words_in_comment`; empty without one.
+
+    Args:
+        verb: verb of the command, if Python code runs.
+    """
     words = list(map(_with_absolute_path, program.arguments))
-    return f"# {_shell_line(['mimic', verb, *_config_dir_flags(), *words])}\n" if words else ""
+    return f"# {_shell_line(['mimic', program.verb or verb, *_config_dir_flags(), *words])}\n" if words else ""
 
 
-def words_in_comment(text: str) -> list[str]:
-    """Return the flags and overrides in the line of `as_comment` with which a file begins; empty if the file has none."""
+def words_in_comment(text: str) -> tuple[str, list[str]]:
+    """Return the verb, and the flags and overrides in the line of `as_comment` with which a file begins; else empty."""
     line = text.partition("\n")[0]
-    return shlex.split(line)[3:] if line.startswith("# mimic ") else []
+    if not line.startswith("# mimic "):
+        return "", []
+    _, _, verb, *words = shlex.split(line)
+    return verb, words
 
 
 def _shell_line(words: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ from isaaclab_mimic_ext.commands.resumed import words_of_resumed
 from isaaclab_mimic_ext.commands.signals import Terminated, end_by_sigterm, raising_terminated
 from isaaclab_mimic_ext.commands.sweep_outputs import SweepOutputs
 from isaaclab_mimic_ext.commands.sweeps import register_sweeps
-from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, TaskRef, validate
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS, TaskRef, validate
 from isaaclab_mimic_ext.config.compose import to_typed
 from isaaclab_mimic_ext.config.hydra import conf_dir, is_sweep_job, register
 from isaaclab_mimic_ext.errors import Interrupted, MimicError, TaskCodeError
@@ -162,6 +162,7 @@ class _Job:
         # Not resolved: an override may contain an interpolation that fails, which the composition reports.
         overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         words = [word for word in overrides if not word.startswith("+sweep=")]
+        command_lines.program.verb = SCRIPT_VERBS[self.script]
         command_lines.program.arguments = tuple(words)
         command_lines.program.scene = tuple(word for word in words if _SCENE.fullmatch(word))
         try:

@@ -11,7 +11,7 @@ from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError
 from isaaclab_mimic_ext.files.writing import check_output, link_file
 from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
-from isaaclab_mimic_ext.run.generate import generate_run, progress_bar
+from isaaclab_mimic_ext.run.generate import generate_run, log_next_commands, log_report_command, progress_bar
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.texts import counted
@@ -43,10 +43,13 @@ def main(cfg: GenerateCfg) -> RunResult:
     if cfg.output_file is not None and folder.demos.exists():
         link_file(folder.demos, Path(cfg.output_file), "output_file")
         log.info("Saved to %s, a second name of %s", cfg.output_file, folder.demos)
-    if cfg.debug:
-        log.info("Next, run all trials: %s", _command_of_all_trials(large))
     if result.is_interrupted:
         stop.raise_interrupted(_interrupted(folder, result))
+    if cfg.debug:
+        log_report_command(folder)
+        log.info("Next, run all trials: %s", _command_of_all_trials(large))
+    else:
+        log_next_commands(cfg.task.name, result)
     if not result.target_reached:
         raise BudgetExhausted(
             f"{result.stop_reason}; {_demos_are(result.num_demos)} in {folder.demos}; to continue, "

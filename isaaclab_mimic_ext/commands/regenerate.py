@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from isaaclab_mimic_ext.command_lines import same_command_line
+from isaaclab_mimic_ext.command_lines import command_line, same_command_line
 from isaaclab_mimic_ext.commands.results import print_result
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import RegenerateCfg
 from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.isaaclab.launch import launch
 from isaaclab_mimic_ext.errors import InvalidDataset
-from isaaclab_mimic_ext.run.generate import progress_bar
+from isaaclab_mimic_ext.run.generate import log_report_command, progress_bar
 from isaaclab_mimic_ext.run.regenerate import Recipe, Regenerated, compare, generate_again, read_recipe
+from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.texts import counted, listed
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def main(cfg: RegenerateCfg) -> Regenerated:
         Interrupted: a signal ended the run.
         MimicError: the run failed.
     """
-    recipe = _with_options(read_recipe(cfg.input_file, cfg.source_file), cfg)
+    recipe = _with_options(read_recipe(cfg.input_file, cfg.source_file, cfg.demos), cfg)
     _announce(recipe)
     stop = StopRequest()
     result = generate_again(recipe, lambda: stop.during(progress_bar(cfg.progress, lambda progress: stop.requested)))
@@ -37,6 +38,10 @@ def main(cfg: RegenerateCfg) -> Regenerated:
         stop.raise_interrupted(f"nothing was compared; continue with: {again}")
     found = compare(recipe, result)
     print_result(cfg.json, {"input_file": cfg.input_file}, found, [*_lines(cfg.input_file, found)])
+    if found.first_difference is not None:
+        shown = command_line("show", input_file=Path(cfg.input_file), demo=found.first_difference)
+        log.info("To see %s as it was generated first: %s", found.first_difference, shown)
+        log_report_command(RunFolder(Path(found.dataset).parent))
     if not found.is_same and (found.is_promised or found.edited):
         raise InvalidDataset(f"{cfg.input_file}: {_same(found)}")
     return found

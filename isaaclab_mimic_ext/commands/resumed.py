@@ -8,8 +8,10 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from isaaclab_mimic_ext.command_lines import quoted, unquoted, words_in_comment
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS
+from isaaclab_mimic_ext.config.bounds import bounds_of
 from isaaclab_mimic_ext.config.task import BUDGETS
-from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.errors import ConfigError, OutputError
 
 _FILES = ("config.yaml", "train.yaml")
 """Configuration that `generate` and `train` write to their folders."""
@@ -28,18 +30,28 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
         schema: schema of the command.
 
     Raises:
-        OutputError: the words select a different task than that of the run.
+        ConfigError: the words do not name the folder of the run.
+        OutputError: the run is one of another command, or has a different task than the words.
     """
     given = {_key(word): word.partition("=")[2] for word in words if "=" in word}
     names = {field.name for field in fields(schema)}
-    if given.get("resume") != "true" or "output_dir" not in given or not {"resume", "output_dir"} <= names:
+    if given.get("resume") != "true" or not {"resume", "output_dir"} <= names:
+        return []
+    if "output_dir" not in given:
+        _check_folder_is_fixed(given.keys(), schema)
         return []
     folder = Path(unquoted(given["output_dir"]))
     text = next(
         (path.read_text(encoding="utf-8", errors="surrogateescape") for name in _FILES if (path := folder / name).is_file()),
         "",
     )
-    started = words_in_comment(text) or _task_and_file(text)
+    verb, started = words_in_comment(text)
+    if verb and verb != (wanted := _verb_of(schema)):
+        raise OutputError(
+            f"output_dir: {folder} was started by `mimic {verb}`, not `mimic {wanted}`; use another output_dir, or resume "
+            f"with `mimic {verb} resume=true output_dir={folder}`"
+        )
+    started = started or _task_and_file(text)
     task = next((word.partition("=")[2] for word in started if _key(word) == "task"), None)
     if None not in (task, given.get("task")) and task != given["task"]:
         raise OutputError(
@@ -47,6 +59,18 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
             "output_dir"
         )
     return _without(started, given.keys() | _OF_ONE_SESSION, any(_key(word) == _CONFIG_DIR for word in words))
+
+
+def _check_folder_is_fixed(given: Set[str], schema: type) -> None:
+    """Refuse to resume in the default folder if its name contains the date: each command has a new one."""
+    bounds = bounds_of(next(field for field in fields(schema) if field.name == "output_dir"))
+    default = "" if bounds is None else bounds.computed
+    if "<date>" in default and "output_file" not in given:
+        raise ConfigError(f"output_dir: must be set with resume=true, to the folder of the run (the default is {default})")
+
+
+def _verb_of(schema: type) -> str:
+    return next(SCRIPT_VERBS[script] for script, own in SCRIPT_SCHEMAS.items() if own is schema)
 
 
 def _without(started: Sequence[str], fields: Set[str], has_config_dir: bool) -> list[str]:

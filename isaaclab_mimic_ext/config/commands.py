@@ -420,8 +420,10 @@ class ShowDemoCfg:
     """Dataset, annotated source demos, or recorded demos."""
     demo: str | None = None
     """Name of the demo, such as `demo_12`; null: the first one."""
+    demos: list[str] | None = None
+    """Demos with a page each: names, or names of masks (filter keys); with `-` in front: all but these; null: `demo`."""
     output_file: str | None = bounded(None, rule=suffix_rule(".html"))
-    """Output page (.html); null: `<input_file>_<demo>.html` next to the file, which is replaced."""
+    """Output page (.html) of one demo; null: `<input_file>_<demo>.html` next to the file."""
     overwrite: bool = False
     """Replace an existing output file."""
     pictures: bool = True
@@ -521,6 +523,9 @@ class RegenerateCfg:
     """Dataset of `mimic generate`: configuration, seed, engine, and digests of source demos and code are read from it."""
     source_file: str | None = None
     """Annotated source demos; null: the path that the dataset records."""
+    demos: list[str] | None = None
+    """Demos to compare: names, or names of masks (filter keys); with `-` in front: all but these; null: all. The new run
+    ends with the trial of the last one."""
     output_dir: str = bounded(MISSING, computed="datasets/regenerated/<date>", **folder_rule("datasets/again"))
     """Output folder of the new run."""
     num_envs: int | None = bounded(None, at_least=1, remedy="null uses the recorded number")

@@ -89,7 +89,9 @@ def generate(
     cfg = run_config(env, demos, config or GenerationCfg(), path)
     cfg = replace(cfg, resume=resume, overwrite=overwrite, recorder=recorder or RecorderCfg(), video=video)
     validate(cfg, getattr(env, "task", None))
-    return generate_run(cfg, lambda: progress_bar(progress, should_stop or (lambda progress: False)), env, demos)
+    result = generate_run(cfg, lambda: progress_bar(progress, should_stop or (lambda progress: False)), env, demos)
+    log_next_commands(cfg.task.name, result)
+    return result
 
 
 @contextmanager
@@ -203,7 +205,6 @@ def _finished_run(cfg: GenerateCfg) -> RunResult | None:
 
 def _log_finished(cfg: GenerateCfg, result: RunResult) -> RunResult:
     log.info("The run in %s is already finished (%s)", result.dataset.parent, counted(result.num_demos, "demo"))
-    _log_next_commands(cfg.task.name, RunFolder(result.dataset.parent), result)
     return result
 
 
@@ -257,12 +258,15 @@ def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResul
         draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
     mark_reported(folder)
     log.info("Saved %s to %s", counted(result.num_demos, "demo"), folder.demos)
-    _log_next_commands(cfg.task.name, folder, result)
 
 
-def _log_next_commands(task_name: str, folder: RunFolder, result: RunResult) -> None:
-    log.info("To see success by subtask and reasons of failure: %s", command_line("report", input_dir=folder.path))
-    if result.num_demos < 2 or result.is_interrupted:
+def log_next_commands(task_name: str, result: RunResult) -> None:
+    """Log the commands that follow a run that ended: its report, and those to an evaluated policy."""
+    if result.is_interrupted:
+        return
+    folder = RunFolder(result.dataset.parent)
+    log_report_command(folder)
+    if result.num_demos < 2:
         return
     policy = folder.path / "policy"
     log.info("Next, split the demos for training: %s", command_line("split", input_file=folder.demos))
@@ -270,6 +274,11 @@ def _log_next_commands(task_name: str, folder: RunFolder, result: RunResult) -> 
         log.info("Then install robomimic, in the folder of this package: make train-env")
     log.info("Then train a policy: %s", next_command("train", input_file=folder.demos, output_dir=policy))
     log.info("Then evaluate the policy: %s", evaluate_command(task_name, policy, folder.demos))
+
+
+def log_report_command(folder: RunFolder) -> None:
+    """Log the command that writes the report of a run."""
+    log.info("To see success by subtask and reasons of failure: %s", command_line("report", input_dir=folder.path))
 
 
 def _log_result(result: RunResult, by_rule: Mapping[str, int]) -> None:

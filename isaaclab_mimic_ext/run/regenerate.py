@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, installed_versions
 from isaaclab_mimic_ext.files.digest import ORIGINAL_DIGEST, demo_digest, matches_digest
 from isaaclab_mimic_ext.files.hdf5 import damage_errors, each_demo, text_of
+from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.run.build import config_of_values
 from isaaclab_mimic_ext.run.generate import ShouldStop, generate_run, progress_bar
@@ -46,6 +47,7 @@ class Recipe:
         is_promised: whether an unchanged machine generates the same digests.
         edited: names of the demos whose data do not match their digests.
         num_removed: number of generated demos that are no longer in the dataset.
+        not_compared: trials of the other demos in the dataset.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Recipe:
     is_promised: bool
     edited: tuple[str, ...] = ()
     num_removed: int = 0
+    not_compared: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,10 @@ class Regenerated:
 
     Attributes:
         dataset: the new dataset.
-        num_demos: number of demos in the old dataset.
+        num_demos: number of demos in the old dataset that were compared.
         num_same: number of demos of the old dataset whose trials have the same digests now.
         first_difference: name of the first demo that differs; None if there is none.
-        is_same: whether both datasets contain the same demos, apart from those that were removed from the old one.
+        is_same: whether the compared demos are in both datasets, and no others but those that were removed from the old one.
         is_promised: whether the same digests are promised on this engine and device.
         changes: what differs from the time when the old dataset was generated.
         edited: names of the demos in the old dataset whose data do not match their digests; they count as different.
@@ -94,6 +97,7 @@ def regenerate(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
+    demos: Chosen = None,
 ) -> Regenerated:
     """Generate a dataset again from the configuration, source demos and seed that it records.
 
@@ -104,12 +108,15 @@ def regenerate(
         num_envs: number of environments; None: as recorded.
         resume, overwrite: resume or replace the run in `output_dir`.
         progress: show a progress bar.
+        demos: demos to compare: names of demos and masks, with `-` in front to exclude them; None: all. The new run ends
+            with the trial of the last one.
 
     Raises:
+        ConfigError: a chosen demo is not in the dataset.
         SourceDataError: the dataset does not record its generation, or its source demos are not found.
         UsageError: the folder cannot be used or contains the dataset, or the task or engine is not available.
     """
-    recipe = read_recipe(input_file, source_file)
+    recipe = read_recipe(input_file, source_file, demos)
     cfg = replace(recipe.cfg, output_dir=str(output_dir), num_envs=num_envs or recipe.cfg.num_envs)
     recipe = replace(recipe, cfg=replace(cfg, resume=resume, overwrite=overwrite))
     return compare(recipe, generate_again(recipe, lambda: _unmonitored(progress)))
@@ -136,13 +143,16 @@ def _unmonitored(is_shown: bool) -> Iterator[ShouldStop]:
         yield should_stop
 
 
-def read_recipe(input_file: str | Path, source_file: str | Path | None = None) -> Recipe:
+def read_recipe(input_file: str | Path, source_file: str | Path | None = None, demos: Chosen = None) -> Recipe:
     """Read what a dataset records about its generation, and collect what has changed since.
 
+    Args:
+        demos: as `regenerate`.
+
     Raises:
-        SourceDataError: as `regenerate`.
+        ConfigError, SourceDataError: as `regenerate`.
     """
-    facts = read_facts(input_file)
+    facts, chosen = read_facts(input_file), {*read_facts(input_file, demos).demo_names}
     attributes = facts.data_attributes
     _check_generated(facts)
     cfg = _config(facts)
@@ -151,17 +161,32 @@ def read_recipe(input_file: str | Path, source_file: str | Path | None = None) -
     if not source.is_file():
         place = f"{facts.path}: was generated from {source}"
         raise SourceDataError(f"{place}, which is not found; give the present path with source_file=<file>")
-    # The dataset consists of the first trials: the same number of trials gives the same demos.
-    limits: dict[str, Any] = {**dict.fromkeys(BUDGETS), "max_trials": int(attributes["num_attempts"])}
+    all_names = _demos_by_trial(facts)
+    names = {trial: name for trial, name in all_names.items() if name in chosen}
+    return Recipe(
+        facts.path,
+        _new_run(cfg, facts, source, _num_trials(facts, all_names, names)),
+        _digests(facts.path, names),
+        names,
+        changes=tuple(_changes(facts, source, cfg.task.name)),
+        is_promised=text_of(attributes.get("same_digest_with", "")) == _ANY_RUN,
+        edited=tuple(_edited(facts, [*names.values()])),
+        num_removed=max(0, int(attributes.get("num_successes", 0)) - len(all_names)),
+        not_compared=frozenset(all_names.keys() - names.keys()),
+    )
+
+
+def _num_trials(facts: FileFacts, all_names: Mapping[int, str], names: Mapping[int, str]) -> int:
+    """Number of trials of the new run: those of the old run, or those until the last demo that is compared."""
+    return int(facts.data_attributes["num_attempts"]) if names == all_names else max(names) + 1
+
+
+def _new_run(cfg: GenerateCfg, facts: FileFacts, source: Path, num_trials: int) -> GenerateCfg:
+    """Configuration of the new run. A dataset consists of the first trials: the same trials give the same demos."""
+    limits: dict[str, Any] = {**dict.fromkeys(BUDGETS), "max_trials": num_trials}
     rules = replace(cfg.datagen_config, **limits)
     sim = replace(cfg.sim, engine=str(facts.env_args.get("engine", cfg.sim.engine)))
-    cfg = replace(cfg, sim=sim, datagen_config=rules, input_file=str(source), output_file=None, video=False, debug=False)
-    is_promised = text_of(attributes.get("same_digest_with", "")) == _ANY_RUN
-    names = _demos_by_trial(facts)
-    changes = tuple(_changes(facts, source, cfg.task.name))
-    num_removed = max(0, int(attributes.get("num_successes", 0)) - len(names))
-    edited = tuple(_edited(facts))
-    return Recipe(facts.path, cfg, _digests(facts.path, names), names, changes, is_promised, edited, num_removed)
+    return replace(cfg, sim=sim, datagen_config=rules, input_file=str(source), output_file=None, video=False, debug=False)
 
 
 def compare(recipe: Recipe, result: RunResult) -> Regenerated:
@@ -172,7 +197,7 @@ def compare(recipe: Recipe, result: RunResult) -> Regenerated:
         for trial, digest in recipe.digests.items()
         if found.get(trial) != digest or recipe.names[trial] in recipe.edited
     ]
-    num_additional = len(found.keys() - recipe.digests.keys())
+    num_additional = len(found.keys() - recipe.digests.keys() - recipe.not_compared)
     return Regenerated(
         str(result.dataset),
         num_demos=len(recipe.digests),
@@ -251,9 +276,9 @@ def _demos_by_trial(facts: FileFacts) -> dict[int, str]:
     return found
 
 
-def _edited(facts: FileFacts) -> Iterator[str]:
+def _edited(facts: FileFacts, names: Sequence[str]) -> Iterator[str]:
     """Yield the names of the demos whose data do not match their digests."""
-    for name, demo in each_demo(facts.path, facts.demo_names):
+    for name, demo in each_demo(facts.path, names):
         with damage_errors(facts.path):
             is_edited = not matches_digest(demo)
         if is_edited:

@@ -26,6 +26,7 @@ def test_debug_run_is_small_and_leaves_the_large_run_alone(
     folder = RunFolder(tmp_path / "run_debug")
     assert not (tmp_path / "run").exists() and drawn == [folder.path] * 2
     assert "Debug run: 4 trials in 4 envs, in" in caplog.text and "Next, run all trials: mimic generate" in caplog.text
+    assert "mimic report" in caplog.text and "train" not in caplog.text
     num_trials = folder.progress.read_text()
     assert '"trials": 4,' in num_trials and '"stop_reason": "target reached"' in num_trials
     assert folder.failed_demos.exists() and (tmp_path / "demos_debug.hdf5").exists()

@@ -119,15 +119,17 @@ def test_file_that_no_generation_wrote_is_refused(dataset: Path, edit: Callable[
 
 
 def test_command_reports_a_difference_and_whether_the_digest_is_promised(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     cfg = RegenerateCfg(input_file=str(dataset), output_dir=str(tmp_path / "again"), progress=False)
     VERBS["regenerate"].run(cfg)
     assert "6 demos, all with the same digests" in capsys.readouterr().out
     change(dataset, lambda file: file["data/demo_0"].attrs.update({"original_digest": np.bytes_("0" * 64)}))
     cfg.overwrite = True
-    with pytest.raises(mimic.InvalidDataset, match="5 of 6 demos have the same digest"):
+    with pytest.raises(mimic.InvalidDataset, match="5 of 6 demos have the same digest"), caplog.at_level("INFO"):
         VERBS["regenerate"].run(cfg)
+    assert f"To see demo_0 as it was generated first: mimic show input_file={dataset} demo=demo_0" in caplog.text
+    assert "train" not in caplog.text
     assert "the first that differs is demo_0" in (shown := capsys.readouterr().out)
     assert "another CPU may round differently" in shown
     change(dataset, lambda file: file["data"].attrs.update({"same_digest_with": "the same command, without resume"}))
@@ -173,6 +175,18 @@ def test_demos_that_were_removed_are_counted_and_the_others_are_compared(
     change(dataset, lambda file: file["data/demo_0"].attrs.update({"original_digest": np.bytes_("0" * 64)}))
     with pytest.raises(mimic.InvalidDataset, match="0 of 1 demo has the same digest; the new run has 5 additional demos"):
         VERBS["regenerate"].run(replace(cfg, overwrite=True))
+
+
+def test_chosen_demos_are_compared_with_a_run_that_ends_with_the_last_of_them(dataset: Path, tmp_path: Path) -> None:
+    change(dataset, lambda file: file["data/demo_5"].attrs.update({"original_digest": np.bytes_("0" * 64)}))
+    found = mimic.regenerate(dataset, tmp_path / "again", demos=["demo_0", "demo_2"])
+    assert (found.num_demos, found.num_same, found.num_additional, found.is_same) == (2, 2, 0, True)
+    with h5py.File(found.dataset) as file:
+        assert sorted(file["data"]) == ["demo_0", "demo_1", "demo_2"]
+    found = mimic.regenerate(dataset, tmp_path / "again", demos=["demo_0", "demo_5"], overwrite=True)
+    assert (found.num_same, found.first_difference, found.is_same) == (1, "demo_5", False)
+    with pytest.raises(mimic.ConfigError, match="demos: 'demo_9' is neither a demo nor a mask"):
+        mimic.regenerate(dataset, tmp_path / "again", demos=["demo_9"])
 
 
 def test_demo_that_was_not_removed_is_a_difference(dataset: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from isaaclab_mimic_ext import command_lines
 from isaaclab_mimic_ext.commands.resumed import words_of_resumed
-from isaaclab_mimic_ext.config import GenerateCfg, SplitDatasetCfg, TrainCfg
-from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, RegenerateCfg, SplitDatasetCfg, TrainCfg
+from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from tests.forked_scripts import run_mimic
 
 RUN = ("task=stack_cube", "+generation=policy", "datagen_config.seed=3", "input_file=my demos.hdf5")
@@ -37,8 +37,29 @@ def test_given_words_of_a_resumed_run_are_kept(run: str) -> None:
 def test_other_commands_and_new_runs_take_no_words(run: str, tmp_path: Path) -> None:
     assert words_of_resumed([f"output_dir={run}"], GenerateCfg) == []
     assert words_of_resumed(["resume=true", "output_dir=run"], GenerateCfg) == []
-    assert words_of_resumed(["resume=true"], GenerateCfg) == []
     assert words_of_resumed(["resume=true", f"output_dir={run}"], SplitDatasetCfg) == []
+
+
+def test_run_of_another_command_is_refused_with_both_names(run: str) -> None:
+    with pytest.raises(OutputError, match=r"was started by `mimic generate`, not `mimic regenerate`; .*resume with"):
+        words_of_resumed(["resume=true", f"output_dir={run}"], RegenerateCfg)
+
+
+def test_file_names_the_command_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_lines.program, "verb", "regenerate")
+    monkeypatch.setattr(command_lines.program, "arguments", ("resume=true",))
+    assert command_lines.as_comment("generate") == "# mimic regenerate resume=true\n"
+
+
+@pytest.mark.parametrize("schema", [GenerateCfg, RegenerateCfg, TrainCfg])
+def test_run_to_resume_must_be_given_if_the_default_folder_is_new(schema: type) -> None:
+    with pytest.raises(ConfigError, match="output_dir: must be set with resume=true, to the folder of the run"):
+        words_of_resumed(["resume=true", "input_file=demos.hdf5"], schema)
+
+
+def test_output_file_and_fixed_folders_determine_the_run_to_resume() -> None:
+    assert words_of_resumed(["resume=true", "output_file=demos.hdf5"], GenerateCfg) == []
+    assert words_of_resumed(["resume=true"], PipelineCfg) == []
 
 
 def test_run_of_python_code_records_its_task_and_source_demos(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_finished_run_names_all_commands_to_an_evaluated_policy(
     monkeypatch.setattr(generate, "find_spec", lambda name: robomimic or None)
     run = RunResult(tmp_path / "demo.hdf5", 2, 2, "target reached", True, 2, lengths=[9, 9])
     with caplog.at_level(logging.INFO):
-        generate._log_next_commands("desktop_organizer", RunFolder(tmp_path), run)
+        generate.log_next_commands("desktop_organizer", run)
     commands = [message.partition(": ")[2] for message in caplog.messages]
     assert commands == [
         f"mimic report input_dir={tmp_path}",
