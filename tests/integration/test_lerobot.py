@@ -99,10 +99,17 @@ def test_invalid_options_and_files_are_refused_and_no_folder_is_left(dataset, tm
         with pytest.raises(ConfigError, match=message):
             export_lerobot(dataset, output, options)
     with h5py.File(dataset, "r+") as file:
-        del file["data/demo_1/obs/eef_pos"]
-    with pytest.raises(SourceDataError, match="demo_1: obs/eef_pos: missing"):
-        export_lerobot(dataset, output, LeRobotOptions(videos=False))
+        file["data/demo_1/obs/eef_pos"][3] = np.nan
+    with pytest.raises(SourceDataError, match="demo_1: obs/eef_pos: must be finite"):
+        export_lerobot(dataset, output, LeRobotOptions(videos=False), demos=["demo_1"])
     assert {path.name for path in tmp_path.iterdir()} == {"demo.hdf5"}
+
+
+def test_demo_with_other_datasets_is_left_out_with_a_warning(dataset, tmp_path, caplog):
+    with h5py.File(dataset, "r+") as file:
+        del file["data/demo_1/obs/eef_pos"]
+    assert export_lerobot(dataset, tmp_path / "out", LeRobotOptions(videos=False)).num_episodes == 2
+    assert "demo_1 is left out: obs/eef_pos: not found, but demo_0 has this dataset" in caplog.text
 
 
 def test_overwrite_replaces_only_lerobot_datasets(dataset, tmp_path):
