@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.datasets.marking import KEYS_MISSING, MARKING_KEYS, Mark
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output
 from isaaclab_mimic_ext.task.definition import Task
@@ -36,8 +36,11 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     reads_keys = not cfg.auto and cfg.marks_file is None
     env = make_scene(cfg, 1 if reads_keys else num_demos)
     task: Task | None = getattr(env, "task", None)  # None: a task of Isaac Lab's registry.
+    marks, demos = None, cfg.demos
     try:
-        marks = _mark(cfg, env) if reads_keys else None
+        if reads_keys:
+            marks = _mark(cfg, env)
+            demos = list(marks)
         annotations = annotate_file(
             cfg.input_file,
             cfg.output_file,
@@ -49,7 +52,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
             marks=marks,
             recorder=cfg.recorder,
             overwrite=cfg.overwrite,
-            demos=cfg.demos,
+            demos=demos,
             explain=partial(explain, cfg.task.preset or cfg.task.name, task) if task is not None else no_reasons,
         )
     finally:
@@ -59,7 +62,12 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
 
 
 def _mark(cfg: AnnotateDemosCfg, env: MimicEnv) -> dict[str, DemoMarks]:
-    """Mark the signals of all demos with keys. The marks are also written to a file, after each demo."""
+    """Mark the signals of all demos with keys. The marks are also written to a file, after each demo.
+
+    Raises:
+        ConfigError: the keys ended before all signals were marked.
+        MimicError: the person left out all demos.
+    """
     path = Path(cfg.output_file).with_suffix(".marks.yaml")
     check_output(path, cfg.overwrite)
     marks: dict[str, DemoMarks] = {}
@@ -72,11 +80,19 @@ def _mark(cfg: AnnotateDemosCfg, env: MimicEnv) -> dict[str, DemoMarks]:
             pauses_at_marks=cfg.pause_subtask,
             step_hz=cfg.step_hz,
         )
-        for name, of_demo in marker.mark(read_demos(cfg.input_file, read_facts(cfg.input_file, cfg.demos).demo_names)):
+        recorded = read_demos(cfg.input_file, read_facts(cfg.input_file, cfg.demos).demo_names)
+        for name, of_demo in marker.mark(recorded):
             marks[name] = of_demo
             write_marks(path, marks)
-    if marks:
-        log.info("Saved the marks of %s; to use them again: marks_file=%s", counted(len(marks), "demo"), path)
+    left_out = [demo.name for demo in recorded if demo.name not in marks]
+    if not marks:
+        raise MimicError(
+            f"{cfg.input_file}: {counted(len(left_out), 'demo was', 'demos were')} left out; no file was written"
+        )
+    choice = f" demos=[{','.join(f'-{name}' for name in left_out)}]" if left_out else ""
+    log.info("Saved the marks of %s; to use them again: marks_file=%s%s", counted(len(marks), "demo"), path, choice)
+    if left_out:
+        log.info("Left out with Q: %s", ", ".join(left_out))
     return marks
 
 

@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, quaternion_columns
 from isaaclab_mimic_ext.files.quaternions import ENTRY, as_entry
-from isaaclab_mimic_ext.files.selection import Chosen
+from isaaclab_mimic_ext.files.selection import Chosen, read_masks
 from isaaclab_mimic_ext.files.stream import read_env_args, read_facts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, write_errors
 from isaaclab_mimic_ext.texts import counted
@@ -90,6 +90,8 @@ def annotate_file(
     for annotation in annotations:
         _log_annotation(annotation, reasons.get(annotation.demo.name))
     accepted = [annotation for annotation in annotations if annotation.rejection is None]
+    for annotation in accepted:
+        _warn_about_values(annotation.demo)
     if not accepted:
         raise MimicError(
             f"{input_file}: {counted(len(recorded), 'demo was', 'demos were')} rejected (reasons above); no file was written"
@@ -99,7 +101,7 @@ def annotate_file(
     env_args = _env_args(env, input_file)
     with write_errors(output, errors=HDF5_ERRORS):
         file = DatasetFile(output, env_args, *file_options)
-    _write(accepted, file)
+    _write(accepted, file, _renamed_masks(input_file, [annotation.demo.name for annotation in accepted]))
     log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(recorded), "demo"), output)
     return annotations
 
@@ -127,13 +129,30 @@ def _annotate_batches(
     return annotations
 
 
-def _write(accepted: list[Annotation], file: DatasetFile) -> None:
+def _warn_about_values(demo: Demo) -> None:
+    """Warn about values that the replay does not need, and that are copied."""
+    for path, step in demo.nonfinite():
+        log.warning("%s: %s: NaN or infinity at step %d is copied, and makes training fail", demo.place, path, step)
+
+
+def _renamed_masks(path: str | Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Masks of a file with the names that its accepted demos get in the output; without masks that become empty."""
+    with open_hdf5(path) as file:
+        masks = read_masks(file)
+    renamed = {name: f"demo_{index}" for index, name in enumerate(names)}
+    kept = {mask: [renamed[name] for name in demos if name in renamed] for mask, demos in masks.items()}
+    for mask in (mask for mask, demos in kept.items() if not demos):
+        log.warning("mask/%s: left out, because none of its demos was annotated", mask)
+    return {mask: demos for mask, demos in kept.items() if demos}
+
+
+def _write(accepted: list[Annotation], file: DatasetFile, masks: Mapping[str, Sequence[str]]) -> None:
     try:
         with write_errors(file.path, errors=HDF5_ERRORS):
             for annotation in accepted:
                 attributes = {**annotation.demo.attributes, "recorded_as": annotation.demo.name, "success": True}
                 file.add_demo(annotation.leaves, attributes)
-            file.finish({})
+            file.finish({}, masks)
             file.publish()
     except RecorderError:
         with suppress(OSError, RuntimeError):

@@ -125,7 +125,7 @@ class Marker:
             try:
                 yield demo.name, self._mark_demo(demo)
             except _Skipped:
-                log.info("%s: left out", demo.name)
+                log.info("%s: left out with Q", demo.name)
 
     def _mark_demo(self, demo: Demo) -> DemoMarks:
         marks = DemoMarks()
@@ -155,7 +155,7 @@ class Marker:
     def _before_step(self, playback: "_Playback", hand: int, demo: Demo, steps: Tensor, _: Tensor) -> None:
         step, begun = int(steps[0]), time.monotonic()
         while True:
-            self._line.show(hand, f"step {step} of {demo.num_steps}, ")
+            self._line.show(hand, f"step {step} of {demo.num_steps}: {playback.prompt(step)}; ")
             if keys := self._keys.read():
                 self._line.clear()
                 playback.press(keys, step)
@@ -180,6 +180,14 @@ class _Playback:
     pauses_at_marks: bool
     is_paused: bool = True
     steps: list[int] = field(default_factory=list)
+
+    def prompt(self, step: int) -> str:
+        """Keys that a person may press before `step`, and their effects."""
+        resumes = f"N {'continues' if step else 'begins'}" if self.is_paused else ""
+        may_mark = len(self.steps) < len(self.signals) and step not in self.steps
+        marks = f"S marks {self.signals[len(self.steps)]}" if may_mark else ""
+        is_complete = len(self.steps) == len(self.signals)
+        return ", ".join(filter(None, (resumes, marks, "all signals are marked" if is_complete else "")))
 
     def press(self, keys: str, step: int) -> None:
         """Handle the keys typed before `step`; other keys have no effect."""

@@ -136,6 +136,11 @@ def _read_replayable(file: h5py.File, name: str, groups: Sequence[str] | None) -
         demo.refuse(f"requires a dataset 'actions' of shape (T, A); record the demo again, or {LEAVE_OUT}")
     if not demo.below("initial_state"):
         demo.refuse("replay requires a group 'initial_state', which is missing; record the demo again")
+    for path, step in demo.nonfinite():
+        if path == "actions" or path.startswith("initial_state/"):
+            demo.refuse(
+                f"{path}: must be finite (got NaN or infinity at step {step}); record the demo again, or {LEAVE_OUT}"
+            )
     return demo
 
 

@@ -4,7 +4,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -138,9 +138,15 @@ class DatasetFile:
             self.part_path.unlink(missing_ok=True)
             remove_folders(self._created)
 
-    def finish(self, attributes: Mapping[str, Any]) -> None:
-        """Write the totals and final attributes, and close the file, which is still `<path>.part`."""
+    def finish(self, attributes: Mapping[str, Any], masks: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Write the totals, final attributes and masks, and close the file, which is still `<path>.part`.
+
+        Args:
+            masks: name of a mask -> names of its demos.
+        """
         self._data.attrs["total"] = sum(self.lengths)
+        for name, demos in (masks or {}).items():
+            self._file[f"mask/{name}"] = np.array(demos, dtype="S")
         for name, value in attributes.items():
             set_attribute(self._data, name, value)
         self._file.flush()

@@ -73,7 +73,7 @@ class Keys:
 
 
 class ObjectLine:
-    """Line in a terminal that reports the position of each object relative to a hand.
+    """Line in a terminal that reports the position of the objects relative to a hand, the nearest first, as far as they fit.
 
     Args:
         env: environment of the hands and objects.
@@ -90,20 +90,27 @@ class ObjectLine:
 
         Args:
             hand: index of the end effector.
-            prefix: text before the positions.
+            prefix: text before the positions, which ends with "; ".
         """
         self._num_calls += 1
         if self._line is None or self._num_calls % _STEPS_PER_LINE:
             return
-        offsets = self._env.object_pose[0, :, :3, 3] - self._env.eef_pose[0, hand, :3, 3]
-        parts = (
-            f"{name} {x:+.1f} {y:+.1f} {z:+.1f}"
-            for name, (x, y, z) in zip(self._env.object_names, (100.0 * offsets).tolist(), strict=True)
-        )
-        text = f"{prefix}from {self._env.eef_names[hand]} along x y z [cm]: {', '.join(parts)}"
-        width = os.get_terminal_size(self._line.fileno()).columns
-        self._line.write(f"\r\x1b[K{text[: width - 1]}\r")
+        width = os.get_terminal_size(self._line.fileno()).columns - 1
+        text = prefix.removesuffix("; ")
+        line = f"{prefix}x y z from {self._env.eef_names[hand]} [cm]:"
+        for position in self._positions(hand):
+            line = f"{line}{position}"
+            if len(line) > width:
+                break
+            text, line = line, f"{line},"
+        self._line.write(f"\r\x1b[K{text[:width]}\r")
         self._line.flush()
+
+    def _positions(self, hand: int) -> list[str]:
+        """Position of each object relative to the hand, as text, the nearest first."""
+        offsets = 100.0 * (self._env.object_pose[0, :, :3, 3] - self._env.eef_pose[0, hand, :3, 3])
+        rows = zip(offsets.norm(dim=-1).tolist(), self._env.object_names, offsets.tolist(), strict=True)
+        return [f" {name} {x:+.1f} {y:+.1f} {z:+.1f}" for _, name, (x, y, z) in sorted(rows)]
 
     def clear(self) -> None:
         """Remove the line, before other text is written."""

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -192,7 +193,8 @@ def test_keys_that_mark_signals_give_the_file_of_a_marks_file(recorded, tmp_path
                 np.testing.assert_array_equal(leaves[path], values, err_msg=path)
 
 
-def test_keys_mark_the_start_and_the_end_of_each_skill_in_turn(recorded, tmp_path, monkeypatch):
+def test_keys_mark_the_start_and_the_end_of_each_skill_in_turn(recorded, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
     first, _ = lengths_of(recorded)
     # With `pause_subtask`, N continues after each mark; the key of the next step follows.
     steps = (20, 30, 50, 60, 80, 90, 100)
@@ -206,6 +208,13 @@ def test_keys_mark_the_start_and_the_end_of_each_skill_in_turn(recorded, tmp_pat
     assert f"{TERMS}/place" not in leaves
     with h5py.File(found) as file:
         assert list(file["data"]) == ["demo_0"], "the second demo was left out"
+    assert "Left out with Q: demo_1" in caplog.text and "keys.marks.yaml demos=[-demo_1]" in caplog.text
+    assert "rejected" not in caplog.text and "Annotated 1 of 1 demo;" in caplog.text
+    (tmp_path / "keys.hdf5").unlink()
+    (tmp_path / "keys.marks.yaml").unlink()
+    with pytest.raises(MimicError, match=r"raw\.hdf5: 2 demos were left out; no file was written"):
+        annotate_with_keys(recorded, tmp_path, "qq", monkeypatch)
+    assert not (tmp_path / "keys.hdf5").exists()
 
 
 def test_keys_that_end_early_keep_the_marks_of_complete_demos(recorded, tmp_path, monkeypatch):
@@ -215,6 +224,41 @@ def test_keys_that_end_early_keep_the_marks_of_complete_demos(recorded, tmp_path
     assert not (tmp_path / "keys.hdf5").exists()
     marks = read_marks(tmp_path / "keys.marks.yaml", ["demo_0"], SIGNALS)
     assert marks["demo_0"].term == {"reach": 30, "grasp": 60, "lift": 90}
+
+
+def test_masks_keep_their_demos_under_the_names_of_the_output(recorded, tmp_path, caplog):
+    raw = Path(shutil.copy(recorded, tmp_path / "raw.hdf5"))
+    with h5py.File(raw, "r+") as file:
+        file["data"].move("demo_0", "demo_7")
+        file["mask/train"], file["mask/valid"], file["mask/old"] = ["demo_7", "demo_1"], ["demo_7"], ["demo_4"]
+    annotate(raw, tmp_path / "annotated.hdf5")
+    with h5py.File(tmp_path / "annotated.hdf5") as file:
+        assert {name: each.asstr()[()].tolist() for name, each in file["mask"].items()} == {
+            "train": ["demo_1", "demo_0"],
+            "valid": ["demo_1"],
+        }
+    assert "mask/old: left out, because none of its demos was annotated" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("actions", "demo_0 is left out: actions: must be finite (got NaN or infinity at step 3)"),
+        ("initial_state/rigid_object/basket/root_pose", "root_pose: must be finite (got NaN or infinity at step 0)"),
+        ("obs/eef_pos", "demo_0: obs/eef_pos: NaN or infinity at step 3 is copied, and makes training fail"),
+    ],
+)
+def test_values_that_are_not_finite_are_named_with_demo_dataset_and_step(recorded, tmp_path, caplog, path, text):
+    raw = Path(shutil.copy(recorded, tmp_path / "raw.hdf5"))
+    with h5py.File(raw, "r+") as file:
+        demo = file["data/demo_0"]
+        demo[path][min(3, len(demo[path]) - 1), 1] = np.nan
+        del demo.attrs["digest"]
+    annotations = annotate(raw, tmp_path / "annotated.hdf5")
+    assert [annotation.demo.name for annotation in annotations] == (
+        ["demo_1"] if "left out" in text or "state" in path else ["demo_0", "demo_1"]
+    )
+    assert text in caplog.text
 
 
 def test_file_without_accepted_demos_is_refused(recorded, tmp_path):

@@ -1,5 +1,6 @@
 """The keyboard in the terminal, with keys from a pseudo-terminal and from a file."""
 
+import io
 import os
 import pty
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from isaaclab_mimic_ext.datasets.marking import SignalToMark, _Playback
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.run.terminal_keyboard import Keys, TerminalKeyboard
+from isaaclab_mimic_ext.run.terminal_keyboard import Keys, ObjectLine, TerminalKeyboard
 from tests.kinematic_sources import make_kinematic_env
 
 
@@ -69,3 +71,41 @@ def test_terminal_passes_all_keys_of_a_step_and_gets_its_settings_back(env: Mimi
             device.command()
             assert device.wants_end()
         assert termios.tcgetattr(theirs) == before
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(("columns", "num_objects"), [(200, 4), (100, 1), (60, 0)])
+def test_line_reports_the_objects_that_fit_nearest_first(
+    env: MimicEnv, monkeypatch: pytest.MonkeyPatch, columns: int, num_objects: int
+) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    line = ObjectLine(env, terminal := Terminal())
+    for _ in range(5):
+        line.show(0, "step 5 of 245: S marks term signal 'grasp'; ")
+    text = terminal.getvalue().removeprefix("\r\x1b[K").removesuffix("\r")
+    assert len(text) < columns and text.startswith("step 5 of 245: S marks term signal 'grasp'")
+    distances = (env.object_pose[0, :, :3, 3] - env.eef_pose[0, 0, :3, 3]).norm(dim=-1).tolist()
+    nearest = [name for _, name in sorted(zip(distances, env.object_names, strict=True))]
+    assert [name for name in nearest if name in text] == nearest[:num_objects]
+    assert text.endswith("'") == (num_objects == 0)
+
+
+def test_prompt_names_the_keys_that_have_an_effect() -> None:
+    playback = _Playback(
+        "demo_0, franka", (SignalToMark("term", "reach"), SignalToMark("term", "grasp")), pauses_at_marks=True
+    )
+    assert playback.prompt(0) == "N begins, S marks term signal 'reach'"
+    playback.press("n", 0)
+    assert playback.prompt(4) == "S marks term signal 'reach'"
+    playback.press("s", 4)
+    assert playback.prompt(4) == "N continues"  # A step has one mark.
+    playback.press("n", 4)
+    playback.press("s", 6)
+    assert playback.prompt(7) == "N continues, all signals are marked"
