@@ -213,10 +213,10 @@ def time_stages(run: Generator, device: torch.device) -> dict[str, float]:
         setattr(owner, method, timed)
 
     for owner, methods in (
-        (run, ("step", "_next_actions", "_end_trials", "begin_trials", "_begin_segments")),
+        (run, ("step", "_next_actions", "_end_trials", "_judge_ended", "begin_trials", "_begin_segments")),
         (run.env, ("step", "success", "reset", "_launch")),
-        (run.recorder, ("before_step", "after_step", "end", "first_nonfinite_step")),
-        (run.watch, ("after_step", "end", "stop_early", "begin")),
+        (run.recorder, ("before_step", "after_step", "take", "put")),
+        (run.watch, ("after_step", "facts", "judge", "stop_early", "begin")),
         (run.planner, ("advance", "begin_segments", "begin_trials", "waypoints")),
         (run.lanes, ("advance",)),
     ):

@@ -109,6 +109,7 @@ def _time_stages(run: Generator, stages: Stages) -> None:
     stages.time(run.recorder, "before_step", "record")
     stages.time(run.recorder, "after_step", "record")
     stages.time(run, "_end_trials", "end trials")
+    stages.time(run, "_judge_ended", "end trials")
     stages.time(run.env, "reset", "reset")
     stages.time(run.planner, "begin_segments", "begin segments")
     stages.time(run.recorder.writer, "close", "wait for the writer")

@@ -49,17 +49,26 @@ class Draws:
         seed: seed of the run, 0 <= seed < 2**64.
         trials: (n,) int64, numbers of the trials, 0 <= trials < 2**32.
         domain: kind of the trials.
+        on_host: (n,) int64, the same numbers on the host, if the caller has them.
 
     Raises:
         ConfigError: the seed is out of range.
     """
 
-    def __init__(self, seed: int, trials: Tensor, domain: Domain = Domain.GENERATION):
+    def __init__(self, seed: int, trials: Tensor, domain: Domain = Domain.GENERATION, on_host: Tensor | None = None):
         if not 0 <= seed < 2**64:
             raise ConfigError(f"seed: must be from 0 to 2**64 - 1 (got {seed})")
         self.seed = seed
         self.trials = trials
         self.domain = domain
+        self._on_host = on_host
+
+    @property
+    def on_host(self) -> "Draws":
+        """The same draws, computed on the host."""
+        if self._on_host is None:
+            self._on_host = self.trials.cpu()  # sync: unless the numbers are known on the host
+        return Draws(self.seed, self._on_host, self.domain)
 
     def uniform(self, stream: Stream, shape: tuple[int, ...], step: Tensor | int = 0) -> Tensor:
         """Uniform numbers in (0, 1), without 0 and 1, float32 of shape `(n, *shape)`. `step` is one number or (n,) int64."""

@@ -80,7 +80,7 @@ class PlacementSampler:
             chosen = candidates[torch.arange(num_trials, device=self.device), first]
             placements = torch.where(placed[:, None, None], placements, chosen)
             placed = placed | free.any(-1)
-            if bool(placed.all()):  # sync: at resets only
+            if bool(placed.all()):  # sync: none, on the host
                 return placements
         raise ConfigError(
             f"events: no placement without overlap found for trial {int(draws.trials[~placed][0])} in "

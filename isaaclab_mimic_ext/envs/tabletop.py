@@ -123,10 +123,14 @@ class Observer:
 
 
 class ResetSampler:
-    """Draws initial states of trials: poses of the objects, and joint positions of the arms around the home posture."""
+    """Draws initial states of trials: poses of the objects, and joint positions of the arms around the home posture.
+
+    Placements are drawn on the host, because how often they are drawn depends on them: the host would wait for a GPU.
+    """
 
     def __init__(self, task: Task, events: Mapping[str, EventCfg], device: torch.device):
-        self._placement = PlacementSampler(task, events, device)
+        self._device = device
+        self._placement = PlacementSampler(task, events, torch.device("cpu"))
         self._joint_std = joint_noise_std(task, events).to(device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=device)
         self._home = torch.tensor(HOME, device=device)
@@ -138,7 +142,7 @@ class ResetSampler:
         Raises:
             ConfigError: no placement without overlap was found.
         """
-        placements = self._placement.sample(draws)
+        placements = self._placement.sample(draws.on_host).to(self._device, non_blocking=True)
         root_pose = torch.zeros(*placements.shape[:2], 7, device=placements.device)
         root_pose[..., :2] = placements[..., :2]
         root_pose[..., 2] = self._rest_height

@@ -3,6 +3,7 @@
 # N envs, n of them addressed, E end effectors, S subtasks
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +13,28 @@ from isaaclab_mimic_ext.task.reasons import FailureReason, reason_names
 
 _NEVER = 2**62
 """First step of a condition that was never true."""
+
+
+@dataclass
+class Observed:
+    """Observations of n trials, which determine the reasons of their failures, on any device.
+
+    Attributes:
+        first: (n, C + 1) int64, first step in which each condition, and success, was true; `_NEVER` if never.
+        end: (n, C + 1) int64, step after the last step in which it was true; -1 if never.
+        num_rises: (n,) int64, number of times that success became true.
+        planner_failure: (n,) int64, code of the planner's message; 0 if the planner did not fail.
+    """
+
+    first: Tensor
+    end: Tensor
+    num_rises: Tensor
+    planner_failure: Tensor
+
+    @property
+    def has_succeeded(self) -> Tensor:
+        """Return whether the task was solved in any step, (n,) bool."""
+        return self.end[:, -1] > 0
 
 
 class FailureObserver:
@@ -88,8 +111,17 @@ class FailureObserver:
 
     def first_true(self, env_ids: Tensor, conditions: Sequence[str]) -> Tensor:
         """First step in which each condition was true in the trials of `env_ids`, (n, len(conditions)); -1: never."""
-        first = self._first[env_ids][:, [self._place[name, None] for name in conditions]]
+        return self.first_true_of(self.observed(env_ids), conditions)
+
+    def first_true_of(self, observed: Observed, conditions: Sequence[str]) -> Tensor:
+        """First step in which each condition was true in the observed trials, (n, len(conditions)); -1: never."""
+        first = observed.first[:, [self._place[name, None] for name in conditions]]
         return torch.where(first < _NEVER, first, -1)
+
+    def observed(self, env_ids: Tensor) -> Observed:
+        """Copy of the observations of the trials of `env_ids` (n,)."""
+        tensors = (self._first, self._end, self._num_rises, self._planner_failure)
+        return Observed(*(tensor[env_ids] for tensor in tensors))
 
     def fail_planner(self, failure: Tensor) -> None:
         """Note failures of the planner, (N,) int64 (or bool): code of its message; 0 if it did not fail."""
@@ -102,8 +134,12 @@ class FailureObserver:
             lengths: (n,), numbers of steps of the trials.
             nonfinite_step: (n,), first step with values that are not finite (NaN, infinity); -1 if all are finite.
         """
-        first, after_last, end = self._first[env_ids], self._end[env_ids], lengths - 1
-        failure = self._planner_failure[env_ids]
+        return self.reasons_of(self.observed(env_ids), lengths, nonfinite_step)
+
+    def reasons_of(self, observed: Observed, lengths: Tensor, nonfinite_step: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Codes of the reasons, and steps of the failures, of observed trials; see `reasons`."""
+        first, after_last, end = observed.first, observed.end, lengths - 1
+        failure = observed.planner_failure
         holds, steps = [], []
         if nonfinite_step is None:
             nonfinite_step = torch.full_like(lengths, -1)
@@ -116,18 +152,19 @@ class FailureObserver:
             held, step = _holds(reason, first[:, column], after_last[:, column], end)
             holds.append(held if after < 0 else held & (after_last[:, after] > 0))
             steps.append(step)
-        self._judge(env_ids, end, holds, steps)
+        _judge(observed, end, holds, steps)
         code = torch.stack(holds, dim=1).int().argmax(1)
         return code, torch.stack(steps, dim=1).gather(1, code[:, None]).squeeze(1)
 
-    def _judge(self, env_ids: Tensor, end: Tensor, holds: list[Tensor], steps: list[Tensor]) -> None:
-        """Append the reasons of `JUDGED`, which depend only on success."""
-        first, after_last = self._first[env_ids, -1], self._end[env_ids, -1]
-        ever = after_last > 0
-        flickered = ever & (self._num_rises[env_ids] > 1)
-        too_late = ever & ~flickered & (after_last > end)
-        holds += [~ever, flickered, too_late, torch.ones_like(ever)]
-        steps += [end, first, first, after_last]
+
+def _judge(observed: Observed, end: Tensor, holds: list[Tensor], steps: list[Tensor]) -> None:
+    """Append the reasons of `JUDGED`, which depend only on success."""
+    first, after_last = observed.first[:, -1], observed.end[:, -1]
+    ever = after_last > 0
+    flickered = ever & (observed.num_rises > 1)
+    too_late = ever & ~flickered & (after_last > end)
+    holds += [~ever, flickered, too_late, torch.ones_like(ever)]
+    steps += [end, first, first, after_last]
 
 
 def _holds(reason: FailureReason, first: Tensor, after_last: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,8 +221,6 @@ class TrackingError:
         self._sum = torch.zeros(num_envs, num_eefs, num_subtasks, 3, device=device)
         self._max = torch.zeros_like(self._sum)
         self._one = torch.ones(num_envs, num_eefs, device=device)
-        # The sums contain half of the angle.
-        self._factor = torch.tensor([1.0, 2.0], device=device)
         self._poses = torch.zeros(2, _NUM_DEFERRED, num_envs, num_eefs, 4, 4, device=device)
         self._subtask = torch.zeros(_NUM_DEFERRED, num_envs, num_eefs, dtype=torch.int64, device=device)
         self._num_deferred = 0
@@ -229,11 +264,19 @@ class TrackingError:
         self._max.scatter_reduce_(2, at, error, "amax")
         self._num_deferred = 0
 
+    def observed(self, env_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Copy of the sums and the maxima of the trials of `env_ids` (n,), (n, E, S, 3) each, for `tracking_summary`."""
+        self._add_deferred()
+        return self._sum[env_ids], self._max[env_ids]
+
     def summary(self, env_ids: Tensor) -> Tensor:
         """Means and maxima of the current trials, (n, E, S, 4), in the order of `TRACKING`; NaN without steps."""
-        self._add_deferred()
-        total, largest = self._sum[env_ids], self._max[env_ids]
-        count = total[..., 2]
-        mean = total[..., :2] / count[..., None]
-        largest = torch.where(count[..., None] > 0, largest[..., :2], torch.nan)
-        return torch.stack((mean * self._factor, largest * self._factor), dim=-1).flatten(-2)
+        return tracking_summary(*self.observed(env_ids))
+
+
+def tracking_summary(total: Tensor, largest: Tensor) -> Tensor:
+    """Means and maxima, (n, E, S, 4), of `TrackingError.observed`, in the order of `TRACKING`; NaN without steps."""
+    count = total[..., 2:]
+    values = torch.stack((total[..., :2] / count, torch.where(count > 0, largest[..., :2], torch.nan)), dim=-1)
+    values[..., 1, :] *= 2.0  # The sums contain half of the angle.
+    return values.flatten(-2)

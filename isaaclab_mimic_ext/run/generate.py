@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
-from isaaclab_mimic_ext.errors import ConfigError, RecorderError
+from isaaclab_mimic_ext.errors import ConfigError, RecorderError, SimulationError
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.run.build import (
@@ -243,7 +243,7 @@ def _closed_after_failure(generator: Generator) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(RecorderError):  # The writer may be the cause of the failure.
+        with suppress(RecorderError, SimulationError):  # The writer or the physics may be the cause of the failure.
             generator.close()
         raise
 

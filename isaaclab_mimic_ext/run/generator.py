@@ -4,7 +4,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,14 +15,31 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, noisy_and_clean_actions
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import ActionNoise
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.host_copy import HostCopy
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.run.ledger import TrialLedger
-from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, RecordedEpisodes
 from isaaclab_mimic_ext.run.result import Clock, Progress, RunResult
 from isaaclab_mimic_ext.run.share import ShareOfSteps, Steps
 from isaaclab_mimic_ext.run.watch import TrialWatch
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EndedTrials:
+    """Trials that ended in one step and are not judged yet.
+
+    Attributes:
+        trials, lengths: (n,), numbers of the trials, and their numbers of steps.
+        facts: see `TrialWatch.facts`; and `source_demos`.
+        episodes: recorded episodes.
+    """
+
+    trials: np.ndarray
+    lengths: np.ndarray
+    facts: HostCopy
+    episodes: RecordedEpisodes
 
 
 class Generator:
@@ -51,6 +68,7 @@ class Generator:
         self.ledger, self.watch = ledger, watch
         self.lanes = Lanes(env.num_envs, env.device)
         self.env_steps = 0
+        self._ended: EndedTrials | None = None
         self._share = ShareOfSteps(self._remaining_steps)
         self._num_ended_before = self._num_successes_before = 0
         self.clock = Clock(elapsed)
@@ -63,20 +81,25 @@ class Generator:
         """Generate until the target or a budget is reached, or `should_stop()`, called after every step, returns True."""
         self.clock.restart()
         self._num_ended_before, self._num_successes_before = self.ledger.num_ended, self.ledger.num_ended_successes
-        if not self.ledger.is_over:
-            self.begin_trials()
+        self.begin_trials()
         while self.lanes.num_active:
             self.step()
             if self._is_out_of_time():
+                self._judge_ended()
                 self.ledger.stop(f"max_time: {self.config.max_time} h have passed")
             if should_stop() or self.ledger.is_over:
-                return
+                break
+        self._judge_ended()
 
     def _is_out_of_time(self) -> bool:
         return self.config.max_time is not None and self.clock.elapsed() >= 3600 * self.config.max_time
 
     def step(self) -> None:
-        """Make one control step in every active lane; then end, begin and continue trials and segments."""
+        """Make one control step in every active lane; then end, begin and continue trials and segments.
+
+        Trials that have ended are judged in the next step, while a GPU simulates. If their outcome decides whether further
+        trials start, they are judged in this step.
+        """
         actions, clean_actions, target_eef_pose = self._next_actions()
         self.recorder.before_step(self.lanes.step)
         self.env.step(actions, self.lanes.env_ids)
@@ -89,24 +112,28 @@ class Generator:
         due, ended = self.planner.advance()
         ended = ended | self.watch.stop_early(ended, self.planner.subtask, self.planner.failure)
         begins, ends = due & ~ended[:, None] & self.lanes.is_active[:, None], ended & self.lanes.is_active
-        # sync: the only one in a step in which no trial ends or begins
+        self._judge_ended()
+        if self.ledger.is_over:
+            return
+        # sync: the only one of a step
         events = torch.cat((begins, ends[:, None]), dim=1).cpu().numpy()
         if events[:, -1].any():
             self._end_trials(np.flatnonzero(events[:, -1]))
-            if self.ledger.is_over:
-                return
             self.begin_trials()
+            if self.lanes.num_free:
+                self._judge_ended()
+                self.begin_trials()
         if num_begins := int(np.count_nonzero(events[:, :-1])):
             # The number of begins is known on the host, so `nonzero_static` computes the indices without another sync.
             self._begin_segments(*torch.nonzero_static(begins, size=num_begins).unbind(1))
 
     def begin_trials(self) -> None:
         """Begin the next trials in free lanes, at most as many as the target needs."""
-        trials = self.ledger.start(self.lanes.num_free)
+        trials = self.ledger.start(0 if self.ledger.is_over else self.lanes.num_free)
         if not len(trials):
             return
         env_ids = self.lanes.begin(trials)
-        draws = Draws(self.config.seed, self.lanes.trial[env_ids])
+        draws = Draws(self.config.seed, self.lanes.trial[env_ids], on_host=torch.from_numpy(trials))  # sync: none
         self.env.reset(env_ids, draws)
         self._noise.begin(env_ids, draws)
         self.planner.begin_trials(env_ids, draws, self.env.eef_pose)
@@ -161,7 +188,10 @@ class Generator:
         Raises:
             RecorderError: the writer failed.
         """
-        written = self.recorder.writer.close(self.result())
+        try:
+            self._judge_ended()
+        finally:
+            written = self.recorder.writer.close(self.result())
         return replace(written, elapsed=self.clock.elapsed())
 
     def _begin_segments(self, env_ids: Tensor, eef_ids: Tensor) -> None:
@@ -185,17 +215,27 @@ class Generator:
             navigation.observe(state)
 
     def _end_trials(self, lane_ids: np.ndarray) -> None:
-        """Judge the trials of these lanes (n,), note them in the ledger, and record their episodes."""
-        env_ids = self.lanes.upload(lane_ids)
-        nonfinite_step = self.recorder.first_nonfinite_step(env_ids, self.lanes.step[env_ids])
-        outcomes = self.watch.end(env_ids, self.lanes, nonfinite_step, self.planner.subtask)
+        """Free these lanes (n,), and start to copy to the host what judges and records their trials."""
+        env_ids, lengths = self.lanes.upload(lane_ids), self.lanes.steps_of(lane_ids)
+        facts = self.watch.facts(env_ids, self.lanes, self.planner.subtask)
+        facts["source_demos"] = self.planner.chosen_demos[env_ids]
+        trials, episodes = self.lanes.trials_of(lane_ids), self.recorder.take(env_ids, lengths)
+        self._ended = EndedTrials(trials, lengths, HostCopy(facts), episodes)
+        self.lanes.end(lane_ids)
+
+    def _judge_ended(self) -> None:
+        """Judge the trials that have ended, note them in the ledger, and record their episodes."""
+        ended, self._ended = self._ended, None
+        if ended is None:
+            return
+        facts = ended.facts.wait()
+        source_demos = facts["source_demos"].numpy()
+        nonfinite_step = ended.episodes.first_nonfinite_step()
         if (nonfinite_step >= 0).any():
-            failed = env_ids[nonfinite_step >= 0]
-            self.recorder.warn_nonfinite(failed, self.lanes.step[failed], self.lanes.trial[failed], "trials")
-        source_demos = self.planner.chosen_demos[env_ids].cpu().numpy()
-        outcomes.attributes = {"seed": np.full(len(lane_ids), self.config.seed), "source_demos": source_demos}
+            ended.episodes.warn_nonfinite(nonfinite_step >= 0, ended.trials, "trials")
+        outcomes = self.watch.judge(facts, ended.trials, ended.lengths, nonfinite_step)
+        outcomes.attributes = {"seed": np.full(len(ended.trials), self.config.seed), "source_demos": source_demos}
         outcomes.notes["source_demos"] = source_demos
         # The ledger is first, because it determines which trials the writer may write, including these.
         self.ledger.end(outcomes.trials, outcomes.reason)
-        self.recorder.end(env_ids, outcomes, self.ledger.committed)
-        self.lanes.end(lane_ids)
+        self.recorder.put(ended.episodes, outcomes, self.ledger.committed)

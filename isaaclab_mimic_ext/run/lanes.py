@@ -31,6 +31,7 @@ class Lanes:
         self.active = np.zeros(num_envs, dtype=bool)
         self.num_steps = 0
         self._begun_at = np.zeros(num_envs, dtype=np.int64)
+        self._trials = np.zeros(num_envs, dtype=np.int64)
         self._active_ids: Tensor | None = None
 
     @property
@@ -41,7 +42,15 @@ class Lanes:
     @property
     def active_steps(self) -> np.ndarray:
         """Number of steps that the trial of each active lane has made, (n,), on the host."""
-        return (self.num_steps - self._begun_at)[self.active]
+        return self.steps_of(self.active)
+
+    def steps_of(self, lane_ids: np.ndarray) -> np.ndarray:
+        """Number of steps that the trials of active lanes have made, on the host; `lane_ids`: indices (n,) or mask (N,)."""
+        return self.num_steps - self._begun_at[lane_ids]
+
+    def trials_of(self, lane_ids: np.ndarray) -> np.ndarray:
+        """Numbers of the trials of lanes (n,), on the host, (n,)."""
+        return self._trials[lane_ids]
 
     @property
     def num_free(self) -> int:
@@ -66,6 +75,7 @@ class Lanes:
             return env_ids
         self.active[lane_ids] = True
         self._begun_at[lane_ids] = self.num_steps
+        self._trials[lane_ids] = trials
         self._active_ids = None
         self.trial[env_ids] = self.upload(trials)
         self.step.index_fill_(0, env_ids, 0)
@@ -101,4 +111,5 @@ class Lanes:
 
     def upload(self, array: np.ndarray) -> Tensor:
         """Copy an array to the device of the lanes."""
-        return torch.from_numpy(array).to(self._device)  # sync: when trials begin or end, or lanes become idle
+        # sync: none, the upload is only started
+        return torch.from_numpy(array).to(self._device, non_blocking=True)

@@ -3,13 +3,15 @@
 # N envs, n of them addressed, A action entries
 
 import logging
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, extra_records
-from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, TrialOutcomes, unpack
+from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, TrialOutcomes, unpack
+from isaaclab_mimic_ext.run.host_copy import HostCopy
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.texts import listed
@@ -52,33 +54,6 @@ class EpisodeRecorder:
         clean = (actions if clean_actions is None else clean_actions) if self._with_clean_actions else None
         self._after.write(step, _after_step(self._env, actions, success, clean))
 
-    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        """First step with recorded values that are not finite, in the episodes of `env_ids` (n,), (n,); -1 if none.
-
-        Args:
-            num_steps: (n,), numbers of steps of the episodes.
-        """
-        finite = self._before.is_finite(env_ids, num_steps) & self._after.is_finite(env_ids, num_steps)
-        finite[:, :1] &= self._initial.is_finite(env_ids, torch.ones_like(num_steps))
-        first = finite.int().argmin(1)
-        return torch.where(finite.all(1), -1, first)
-
-    def warn_nonfinite(self, env_ids: Tensor, num_steps: Tensor, trials: Tensor, what: str) -> None:
-        """Log the values that are not finite in the episodes of `env_ids` (n,), which count as failed.
-
-        Args:
-            num_steps, trials: (n,), numbers of steps, and numbers of the trials.
-            what: plural of the noun for an episode: "trials".
-        """
-        leaves = self._before.nonfinite_leaves(env_ids, num_steps) + self._after.nonfinite_leaves(env_ids, num_steps)
-        leaves += self._initial.nonfinite_leaves(env_ids, torch.ones_like(num_steps))
-        of_task = all(leaf.startswith("obs/") for leaf in leaves)
-        remedy = "; correct the observations of the task (Task.observations)" if of_task else ""
-        numbers = ", ".join(map(str, trials.tolist()))
-        log.warning(
-            "Values are NaN or infinite in %s, in %s %s, which count as failed%s", listed(leaves), what, numbers, remedy
-        )
-
     def leaves(self, env_id: int, num_steps: int) -> dict[str, np.ndarray]:
         """Values of the first `num_steps` steps of the running episode of an env: path -> (T, ...)."""
         env_ids = torch.tensor([env_id], device=self._env.device)
@@ -88,8 +63,15 @@ class EpisodeRecorder:
             leaves |= unpack(buffer.layout.fields, rows)
         return leaves
 
-    def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
-        """Pass the episodes of `env_ids` (n,) to the writer.
+    def take(self, env_ids: Tensor, lengths: np.ndarray) -> "RecordedEpisodes":
+        """Start to copy the episodes of `env_ids` (n,) to the host. `lengths` (n,): their numbers of steps."""
+        longest = int(lengths.max(initial=1))
+        steps = self._before.select(env_ids, longest) | self._after.select(env_ids, longest)
+        fields = self._before.layout.fields + self._after.layout.fields, self._initial.layout.fields
+        return RecordedEpisodes(HostCopy(steps), HostCopy(self._initial.select(env_ids, 1)), fields, lengths)
+
+    def put(self, episodes: "RecordedEpisodes", outcomes: TrialOutcomes, committed: int) -> None:
+        """Pass episodes to the writer.
 
         Args:
             outcomes: outcomes of their trials.
@@ -99,12 +81,91 @@ class EpisodeRecorder:
             SimulationError: the physics of earlier steps failed.
             RecorderError: the writer failed.
         """
-        self._env.check()
         kept = outcomes.success | self._keeps_failed
-        kept_ids = env_ids[torch.from_numpy(kept).to(env_ids.device)]
-        longest = int(outcomes.lengths[kept].max(initial=1))
-        rows = self._before.take(kept_ids, longest) | self._after.take(kept_ids, longest)
-        self.writer.put(EpisodeBatch(outcomes, kept, rows, self._initial.take(kept_ids, 1), committed))
+        rows, initial_rows = episodes.chosen(kept)
+        self._env.check()
+        self.writer.put(EpisodeBatch(outcomes, kept, rows, initial_rows, committed))
+
+    def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
+        """Pass the episodes of `env_ids` (n,) to the writer; see `put`."""
+        self.put(self.take(env_ids, outcomes.lengths), outcomes, committed)
+
+
+class RecordedEpisodes:
+    """Episodes that have ended, on their way to the host.
+
+    Args:
+        steps, initial: rows of all steps, and of the initial states, (n, T, W) and (n, 1, W) by name.
+        fields: columns of both.
+        lengths: (n,), numbers of steps.
+    """
+
+    def __init__(
+        self, steps: HostCopy, initial: HostCopy, fields: tuple[tuple[Field, ...], tuple[Field, ...]], lengths: np.ndarray
+    ):
+        self._steps, self._initial, self._fields, self._lengths = steps, initial, fields, lengths
+
+    def _rows(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        copies = self._steps.wait(), self._initial.wait()
+        return tuple({name: rows.numpy() for name, rows in copy.items()} for copy in copies)  # type: ignore[return-value]
+
+    def chosen(self, chosen: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Rows of the steps and of the initial states of the episodes in a mask (n,), by name."""
+        steps, initial = self._rows()
+        if chosen.all():
+            return steps, initial
+        longest = int(self._lengths[chosen].max(initial=1))
+        steps = {name: np.ascontiguousarray(rows[chosen, :longest]) for name, rows in steps.items()}
+        return steps, {name: rows[chosen] for name, rows in initial.items()}
+
+    def first_nonfinite_step(self) -> np.ndarray:
+        """First step with values that are not finite (NaN, infinity), (n,) int64; -1 if none."""
+        steps, initial = self._rows()
+        finite = np.ones((len(self._lengths), int(self._lengths.max(initial=1))), dtype=bool)
+        for rows in _floating(steps):
+            finite &= np.isfinite(rows).all(-1)
+        finite |= self._late(finite.shape[1])
+        for rows in _floating(initial):
+            finite[:, 0] &= np.isfinite(rows).all((1, 2))
+        return np.where(finite.all(1), -1, finite.argmin(1))
+
+    def warn_nonfinite(self, faulty: np.ndarray, trials: np.ndarray, what: str) -> None:
+        """Log the values that are not finite in the episodes of a mask (n,), which count as failed.
+
+        Args:
+            trials: (n,), numbers of the trials.
+            what: plural of the noun for an episode: "trials".
+        """
+        leaves = self._nonfinite_leaves(faulty)
+        of_task = all(leaf.startswith("obs/") for leaf in leaves)
+        remedy = "; correct the observations of the task (Task.observations)" if of_task else ""
+        numbers = ", ".join(map(str, trials[faulty].tolist()))
+        log.warning(
+            "Values are NaN or infinite in %s, in %s %s, which count as failed%s", listed(leaves), what, numbers, remedy
+        )
+
+    def _nonfinite_leaves(self, faulty: np.ndarray) -> list[str]:
+        """Paths of the leaves with values that are not finite in the episodes of a mask (n,)."""
+        found = []
+        for rows, fields in zip(self._rows(), self._fields, strict=True):
+            for field in fields:
+                values = rows[field.rows][faulty, :, field.start : field.stop]
+                late = self._late(values.shape[1])[faulty]
+                if _is_floating(values) and not (np.isfinite(values).all(-1) | late).all():
+                    found.append(field.path)
+        return found
+
+    def _late(self, num_steps: int) -> np.ndarray:
+        """Return which of the first `num_steps` steps are after the end of each episode, (n, num_steps) bool."""
+        return np.arange(num_steps) >= np.maximum(self._lengths, 1)[:, None]
+
+
+def _floating(rows: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    return (values for values in rows.values() if _is_floating(values))
+
+
+def _is_floating(values: np.ndarray) -> bool:
+    return bool(np.issubdtype(values.dtype, np.floating))
 
 
 def episode_format(env: MimicEnv, with_clean_actions: bool = False) -> EpisodeFormat:

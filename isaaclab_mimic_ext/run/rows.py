@@ -66,27 +66,10 @@ class RowBuffer:
         for name, rows in self.layout.pack(tree).items():
             self._rows[name][env_ids, step] = rows[env_ids]
 
-    def is_finite(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        """Return whether all values of each step of `env_ids` (n,) are finite, (n, T) bool; True after `num_steps` (n,)."""
-        longest = int(num_steps.max())  # sync: at the end of trials
-        late = torch.arange(longest, device=env_ids.device) >= num_steps[:, None]
-        finite = torch.ones_like(late)
-        for rows in self._rows.values():
-            if rows.dtype.is_floating_point:
-                finite &= rows[env_ids, :longest].isfinite().all(-1) | late
-        return finite
-
-    def nonfinite_leaves(self, env_ids: Tensor, num_steps: Tensor) -> list[str]:
-        """Paths of the leaves with values that are not finite, in the first `num_steps` (n,) steps of `env_ids` (n,)."""
-        longest = int(num_steps.max())
-        late = torch.arange(longest, device=env_ids.device) >= num_steps[:, None]
-        found = []
-        for field in self.layout.fields:
-            values = self._rows[field.rows][env_ids, :longest, field.start : field.stop]
-            if values.dtype.is_floating_point and not bool((values.isfinite().all(-1) | late).all()):
-                found.append(field.path)
-        return found
+    def select(self, env_ids: Tensor, num_steps: int) -> dict[str, Tensor]:
+        """Copy the first `num_steps` rows of `env_ids` (n,) on the device, (n, num_steps, W) by name."""
+        return {name: rows[env_ids, :num_steps] for name, rows in self._rows.items()}
 
     def take(self, env_ids: Tensor, num_steps: int) -> dict[str, np.ndarray]:
         """Copy the first `num_steps` rows of `env_ids` (n,) to the host, (n, num_steps, W) by name."""
-        return {name: rows[env_ids, :num_steps].cpu().numpy() for name, rows in self._rows.items()}
+        return {name: rows.cpu().numpy() for name, rows in self.select(env_ids, num_steps).items()}

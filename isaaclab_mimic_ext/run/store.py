@@ -86,7 +86,7 @@ class TrialRecord:
         trial: number of the trial.
         reason: name of the reason of failure; empty if the trial succeeded.
         length: number of steps.
-        notes: name -> number or list, see `TrialWatch.end`.
+        notes: name -> number or list, see `TrialWatch.judge`.
     """
 
     trial: int

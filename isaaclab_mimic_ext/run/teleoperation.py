@@ -120,12 +120,12 @@ def _judge(
 
 def find_nonfinite(lanes: Lanes, env_ids: Tensor, recorder: EpisodeRecorder) -> Tensor:
     """First step with values that are not finite in the attempts of `env_ids` (n,), (n,), which are logged; -1 if none."""
-    lengths = lanes.step[env_ids]
-    nonfinite_step = recorder.first_nonfinite_step(env_ids, lengths)
-    is_faulty = nonfinite_step >= 0
-    if is_faulty.any():
-        recorder.warn_nonfinite(env_ids[is_faulty], lengths[is_faulty], lanes.trial[env_ids][is_faulty], "attempts")
-    return nonfinite_step
+    trials, lengths = lanes.trial[env_ids].cpu().numpy(), lanes.step[env_ids].cpu().numpy()
+    episodes = recorder.take(env_ids, lengths)
+    nonfinite_step = episodes.first_nonfinite_step()
+    if (nonfinite_step >= 0).any():
+        episodes.warn_nonfinite(nonfinite_step >= 0, trials, "attempts")
+    return lanes.upload(nonfinite_step)
 
 
 def end_attempts(

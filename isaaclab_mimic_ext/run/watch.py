@@ -2,7 +2,8 @@
 
 # N envs, n of them addressed, E end effectors, S subtasks, O objects, Q term signals of all end effectors
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
-from isaaclab_mimic_ext.run.failures import FailureObserver, TrackingError
+from isaaclab_mimic_ext.run.failures import FailureObserver, Observed, TrackingError, tracking_summary
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED, never_reached
 
@@ -79,8 +80,27 @@ class TrialWatch:
             self.stopped |= hopeless & ~judged
         return self.stopped
 
-    def end(self, env_ids: Tensor, lanes: Lanes, nonfinite_step: Tensor, subtask: Tensor) -> TrialOutcomes:
-        """Judge the trials that end in `env_ids` (n,).
+    def facts(self, env_ids: Tensor, lanes: Lanes, subtask: Tensor) -> dict[str, Tensor]:
+        """Copy of all that `judge` needs to judge the trials that end in `env_ids` (n,), name -> (n, ...).
+
+        Args:
+            subtask: (N, E), index of the current subtask.
+        """
+        total, largest = self._tracking.observed(env_ids)
+        return {
+            **vars(self._failures.observed(env_ids)),
+            "num_success_steps": lanes.num_success_steps[env_ids],
+            "stopped": self.stopped[env_ids],
+            "subtask": subtask[env_ids],
+            "tracking_sum": total,
+            "tracking_max": largest,
+            "object_pose": self._object_pose[env_ids],
+        }
+
+    def judge(
+        self, facts: Mapping[str, Tensor], trials: np.ndarray, lengths: np.ndarray, nonfinite_step: np.ndarray
+    ) -> TrialOutcomes:
+        """Judge trials that have ended, on the host.
 
         The notes of the outcomes are:
         `step` (n,): step of the failure.
@@ -92,28 +112,29 @@ class TrialWatch:
         `held`, `any_step` (n,) bool: success by each success rule.
 
         Args:
+            facts: `facts` of these trials, on the host.
+            trials, lengths: (n,), numbers of the trials, and their numbers of steps.
             nonfinite_step: (n,), first step with values that are not finite (NaN, infinity); -1 if all are finite.
-            subtask: (N, E), index of the current subtask.
         """
-        lengths, stopped = lanes.step[env_ids], self.stopped[env_ids]
-        may_succeed = (nonfinite_step < 0) & ~stopped
-        held = lanes.has_held(self._config.num_success_steps)[env_ids] & may_succeed
-        any_step = self._failures.ever_successful[env_ids] & may_succeed
-        codes, steps = self._failures.reasons(env_ids, lengths, nonfinite_step)
-        # `reasons` assigns a reason to every trial; the trials that succeeded by the run's rule do not keep it.
+        observed = Observed(**{field.name: facts[field.name] for field in fields(Observed)})
+        stopped, broken = facts["stopped"], torch.from_numpy(nonfinite_step)
+        may_succeed = (broken < 0) & ~stopped
+        held = (facts["num_success_steps"] >= self._config.num_success_steps) & may_succeed
+        any_step = observed.has_succeeded & may_succeed
+        codes, steps = self._failures.reasons_of(observed, torch.from_numpy(lengths), broken)
+        # `reasons_of` assigns a reason to every trial; the trials that succeeded by the run's rule do not keep it.
         codes = torch.where(held if self._config.success_rule == "held" else any_step, SUCCEEDED, codes)
         notes = {
             "step": steps,
-            "reached": self._failures.first_true(env_ids, self.signals),
-            "subtask": subtask[env_ids],
-            "tracking": self._tracking.summary(env_ids).double(),
+            "reached": self._failures.first_true_of(observed, self.signals),
+            "subtask": facts["subtask"],
+            "tracking": tracking_summary(facts["tracking_sum"], facts["tracking_max"]).double(),
             "stopped": stopped,
             "held": held,
             "any_step": any_step,
         }
-        arrays = {name: values.cpu().numpy() for name, values in notes.items()}
-        trials, reason, num_steps = (values.cpu().numpy() for values in (lanes.trial[env_ids], codes, lengths))
-        return TrialOutcomes(trials, reason, num_steps, notes={"scene": self._scene(env_ids), **arrays})
+        arrays = {name: values.numpy() for name, values in notes.items()}
+        return TrialOutcomes(trials, codes.numpy(), lengths, notes={"scene": _scene(facts["object_pose"]), **arrays})
 
     def _hopeless(self, subtask: Tensor) -> Tensor | None:
         """Return which trials are hopeless, (N,) bool; None if the task does not define this."""
@@ -123,8 +144,9 @@ class TrialWatch:
             over[name] = over[name] & is_over if name in over else is_over
         return self._env.hopeless(over)
 
-    def _scene(self, env_ids: Tensor) -> np.ndarray:
-        """Initial places of the objects: x, y [m] and yaw [rad] after the reset, (n, O, 3)."""
-        pose = self._object_pose[env_ids].cpu().numpy().astype(np.float64)
-        yaw = np.arctan2(pose[..., 1, 0], pose[..., 0, 0])
-        return np.concatenate((pose[..., :2, 3], yaw[..., None]), axis=-1)
+
+def _scene(object_pose: Tensor) -> np.ndarray:
+    """Initial places of the objects: x, y [m] and yaw [rad], (n, O, 3), of their poses after the reset, (n, O, 4, 4)."""
+    pose = object_pose.numpy().astype(np.float64)
+    yaw = np.arctan2(pose[..., 1, 0], pose[..., 0, 0])
+    return np.concatenate((pose[..., :2, 3], yaw[..., None]), axis=-1)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,17 @@ class HostTrafficError(AssertionError):
     pass
 
 
-def check(operation: str) -> None:
-    """Refuse an operation unless a comment `# sync:` stands at, or right above, the line of ours that called it."""
+def caller() -> FrameType:
+    """Innermost frame of the package, or of a task."""
     frame = sys._getframe(1)
     while frame.f_back is not None and not any(part in frame.f_code.co_filename for part in PACKAGES):
         frame = frame.f_back
+    return frame
+
+
+def check(operation: str) -> None:
+    """Refuse an operation unless a comment `# sync:` stands at, or right above, the line of ours that called it."""
+    frame = caller()
     place = frame.f_code.co_filename, frame.f_lineno
     lines = [linecache.getline(place[0], place[1] - back) for back in (0, 1)]
     if not any("# sync:" in line for line in lines):
