@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.faults import DAMAGE
@@ -77,6 +78,7 @@ def render_pipeline_page(
         sources=_sources(folder),
         generation=_generation(stats),
         generation_page="generation/report.html" if folder.generation_page.is_file() else "",
+        watch=command_line("watch", input_dir=folder.generation) if folder.generation.is_dir() else "",
         generation_media=media(
             (folder.generation / "scene.png", "Demos at start, grasp and end, and the starts of all demos"),
             (folder.generation / "playback.mp4", "The first demos"),

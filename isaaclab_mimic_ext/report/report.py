@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.errors import MimicError, OutputError, UsageError
@@ -127,6 +128,7 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
         "engine": str(identity.get("sim.engine", "unknown")),
         "seed": str(identity.get("datagen_config.seed", "unknown")),
         **({} if elapsed is None else {"time": duration(float(elapsed))}),
+        "watch it": command_line("watch", input_dir=folder.path),
     }
     return Heading(str(identity.get("task.name", folder.path.name)), state, settings)
 

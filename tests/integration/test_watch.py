@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.commands.main import VERBS
 from isaaclab_mimic_ext.config import WatchCfg
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.report.report import report_run
 from isaaclab_mimic_ext.run.generate import generate_run
 from isaaclab_mimic_ext.run.live_poses import LivePoses
 from isaaclab_mimic_ext.run.result import Progress
@@ -184,3 +185,8 @@ def test_nothing_is_read_while_no_page_shows_the_tab(ended: RunFolder, monkeypat
         monkeypatch.setattr("isaaclab_mimic_ext.studio.watch_tab.find_runs", lambda root: read.append(root) or [])
         time.sleep(1.5)
         assert read == []
+
+
+def test_report_names_the_command_that_watches_the_run(ended: RunFolder, tmp_path: Path) -> None:
+    page = report_run(ended.path, tmp_path / "page.html", pictures=False).path.read_text()
+    assert f"watch input_dir={ended.path}" in page

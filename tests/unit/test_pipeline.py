@@ -448,6 +448,7 @@ def test_page_links_to_the_page_of_the_generation_if_there_is_one(tmp_path):
     folder.generation.mkdir()
     link = 'href="generation/report.html"'
     assert link not in render_pipeline_page(make_cfg(), folder, {})
+    assert f"mimic watch input_dir={folder.generation}" in render_pipeline_page(make_cfg(), folder, {})
     folder.generation_page.write_text("page")
     assert link in render_pipeline_page(make_cfg(), folder, {})
 
