@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,26 @@ class WatchPage(StudioPage):
         return np.frombuffer(answer.body, "<f4").reshape(event["num_steps"], -1, 7)  # type: ignore[attr-defined]
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A page that is served: its tab, and its address with the token."""
+
+    tab: WatchTab
+    url: str
+
+
+@contextmanager
+def opened_watch(folder: RunFolder, task: str = "desktop_organizer") -> Iterator[Watched]:
+    """Serve the page of a run."""
+    loaded = load_task(task)
+    with WatchTab(folder.path, loaded) as tab, StudioServer([tab], describe_scene(PosedScene(loaded)), port=0) as server:
+        yield Watched(tab, server.url)
+
+
 @contextmanager
 def watched(folder: RunFolder, num_pages: int = 1, task: str = "desktop_organizer") -> Iterator[list[WatchPage]]:
     """Serve the page of a run, and open it."""
-    loaded = load_task(task)
-    with WatchTab(folder.path, loaded) as tab, StudioServer([tab], describe_scene(PosedScene(loaded)), port=0) as server:
+    with opened_watch(folder, task) as server:
         pages = [WatchPage(server.url, f"page{index}") for index in range(num_pages)]
         try:
             yield pages

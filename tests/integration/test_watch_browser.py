@@ -1,0 +1,122 @@
+"""The tab Watch in Chromium, with real keys and clicks."""
+
+# n environments
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.run.generate import generate_run
+from isaaclab_mimic_ext.run.live_poses import LiveFrame
+from isaaclab_mimic_ext.run.session import RunFolder
+from isaaclab_mimic_ext.studio.live_grid import encode_grid, grid_poses
+from isaaclab_mimic_ext.task.definition import load_task
+from tests import requires
+from tests.browser import PROGRAM, Browser, Page, open_browser
+from tests.kinematic_sources import make_kinematic_env
+from tests.runs import run_cfg
+from tests.watching_person import Watched, opened_watch
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    requires.mark("browser", PROGRAM is not None, "chromium not found"),
+]
+
+TAB = "studio.tabs.get('watch')"
+CHECKS = (Path(__file__).parents[1] / "page_checks.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def server(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = RunFolder(tmp_path_factory.mktemp("ended"))
+    settings = ("datagen_config.generation_num_trials=8", "datagen_config.generation_guarantee=false")
+    generate_run(run_cfg(kinematic_source, folder, *settings))
+    with opened_watch(folder) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def closed_pages(browser: Browser) -> Iterator[None]:
+    yield
+    browser.close_pages()
+
+
+def opened(browser: Browser, server: Watched, size: tuple[int, int] = (480, 320), is_phone: bool = False) -> Page:
+    """Open the page, which plays the last demo of an ended run."""
+    page = browser.page(server.url, *size, is_phone)
+    page.wait_for(f"window.studio && {TAB}?.motion")
+    return page
+
+
+def live_frame(count: int) -> bytes:
+    """Frame of environments in their initial states; the last one is idle."""
+    states = trees.map(lambda leaf: leaf.numpy(), make_kinematic_env(count).get_state())
+    numbers = np.arange(count, dtype=np.int32)
+    frame = LiveFrame(10 + numbers, numbers, numbers < count - 1, states)
+    return encode_grid(1, frame, grid_poses(PosedScene(load_task("desktop_organizer")), frame))
+
+
+def test_ended_run_plays_its_last_demo_and_keys_play_failed_trials(browser: Browser, server: Watched) -> None:
+    page = opened(browser, server)
+    assert page.evaluate(f"{TAB}.motion.reason") == ""
+    failed = page.evaluate(f"{TAB}.run.failed.map(({{ trial }}) => trial)")
+    page.press("KeyN")
+    page.wait_for(f"{TAB}.motion.trial === {failed[0]}")
+    assert "failed in step" in page.evaluate("document.getElementById('hint').textContent")
+    page.press("ArrowRight")
+    page.wait_for(f"!{TAB}.playing")
+    step = page.evaluate(f"{TAB}.motion.step")
+    page.press("ArrowRight")
+    assert page.evaluate(f"{TAB}.motion.step") == step + 1
+    page.press("Escape")
+    page.wait_for(f"!{TAB}.motion")
+    page.evaluate(f"document.querySelector('.places [data-trial=\"{failed[-1]}\"]').dispatchEvent(new Event('click'))")
+    page.wait_for(f"{TAB}.motion?.trial === {failed[-1]}")
+    assert not page.problems
+    assert all(url.startswith((server.url.split("?")[0], "data:")) for url in page.requests), page.requests
+
+
+def test_environments_move_in_a_square_and_are_chosen_with_keys_and_the_mouse(browser: Browser, server: Watched) -> None:
+    page = opened(browser, server)
+    page.press("Escape")
+    server.tab.publish_frame(live_frame(6))
+    page.wait_for(f"{TAB}.hasFrame && studio.scene.stage === {TAB}.grid")
+    assert page.evaluate(f"[{TAB}.grid.count, {TAB}.grid.columns]") == [6, 3]
+    assert page.evaluate("document.getElementById('what').textContent") == "5 of 6 environments run"
+    for code in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        page.press(code)
+    assert page.evaluate("document.getElementById('what').textContent") == "environment 4: trial 14, step 4"
+    picked = f"""(() => {{
+      const [x, y] = {TAB}.grid.offsets[2];
+      const point = {TAB}.grid.marker.position.clone().set(x + 0.45, y, 0);
+      studio.scene.scene.updateMatrixWorld();
+      point.project(studio.scene.camera);
+      return {TAB}.grid.pick(point.x, point.y, studio.scene.camera);
+    }})()"""
+    assert page.evaluate(picked) == 2
+    page.press("Enter")
+    assert page.evaluate(f"{TAB}.isNear")
+    assert not page.problems
+
+
+@pytest.mark.parametrize(("size", "is_phone"), [((1100, 640), False), ((390, 780), True)])
+def test_page_is_readable_and_nothing_overlaps(
+    size: tuple[int, int], is_phone: bool, browser: Browser, server: Watched
+) -> None:
+    page = opened(browser, server, size, is_phone)
+    page.evaluate(CHECKS)
+    assert page.evaluate("contrasts()")[0][0] >= 4.5, page.evaluate("contrasts()")[:3]
+    assert page.evaluate("overlaps()") == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.getElementById('canvas').clientHeight") > 120
