@@ -9,9 +9,10 @@ from pathlib import Path
 from isaaclab_mimic_ext.checks.explain import explain
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.config.next_step import next_command
-from isaaclab_mimic_ext.datasets.annotate import Annotation, DemoMarks, write_marks
+from isaaclab_mimic_ext.datasets.annotate import Annotation
 from isaaclab_mimic_ext.datasets.annotate_file import annotate_file, no_reasons
 from isaaclab_mimic_ext.datasets.marking import KEYS_MISSING, MARKING_KEYS, Marker, MarkingKeys
+from isaaclab_mimic_ext.datasets.marks import DemoMarks, write_marks
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import make_scene

@@ -8,12 +8,13 @@ from typing import Any
 
 from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
-from isaaclab_mimic_ext.datasets.annotate import Annotation, DemoMarks, SignalSource, annotate, read_marks
+from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
+from isaaclab_mimic_ext.datasets.marks import DemoMarks, check_owner, read_marks
 from isaaclab_mimic_ext.datasets.replay import read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of
-from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError, SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.hdf5 import format_version, open_hdf5, quaternion_columns
@@ -82,7 +83,8 @@ def annotate_file(
     recorded = read_demos(input_file, read_facts(input_file, demos).demo_names)
     _warn_if_annotated(input_file)
     if marks_file is not None and marks is None:
-        marks = read_marks(str(marks_file), [demo.name for demo in recorded], _signal_names(env, config))
+        marks = read_marks(str(marks_file), read_facts(input_file).demo_names, signal_names(env, config))
+    recorded = _without_left_out(recorded, marks or {}, str(marks_file or input_file))
     source = SignalSource(auto, start_signals, marks or {})
     annotations = _annotate_batches(env, recorded, config, source)
     rejected = [annotation.demo.name for annotation in annotations if annotation.rejection is not None]
@@ -104,6 +106,27 @@ def annotate_file(
     _write(accepted, file, _renamed_masks(input_file, [annotation.demo.name for annotation in accepted]))
     log.info("Annotated %d of %s; saved to %s", len(accepted), counted(len(recorded), "demo"), output)
     return annotations
+
+
+def _without_left_out(recorded: list[Demo], marks: Mapping[str, DemoMarks], place: str) -> list[Demo]:
+    """Demos that the marks do not leave out.
+
+    Args:
+        place: file of the marks, for messages.
+
+    Raises:
+        SourceDataError: marks belong to a different demo, or all demos are left out.
+    """
+    for demo in recorded:
+        check_owner(f"{place}: {demo.name}", marks.get(demo.name, DemoMarks()), demo)
+    left_out = {name for name, of_demo in marks.items() if of_demo.leave_out}
+    kept = [demo for demo in recorded if demo.name not in left_out]
+    if not kept:
+        raise SourceDataError(f"{place}: must not leave out all demos; remove leave_out of a demo")
+    for demo in recorded:
+        if demo.name in left_out:
+            log.info("%s: left out", demo.place)
+    return kept
 
 
 def _warn_if_annotated(path: str | Path) -> None:
@@ -173,7 +196,7 @@ def _env_args(env: MimicEnv, path: str | Path) -> dict[str, Any]:
     return env_args
 
 
-def _signal_names(env: MimicEnv, config: MimicEnvCfg | AnnotateDemosCfg) -> tuple[str, ...]:
+def signal_names(env: MimicEnv, config: MimicEnvCfg | AnnotateDemosCfg) -> tuple[str, ...]:
     """Names of all signals of the task; for a task of Isaac Lab's registry, those that its subtasks name."""
     task = getattr(env, "task", None)
     if task is not None:

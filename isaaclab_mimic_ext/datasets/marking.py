@@ -16,7 +16,7 @@ from typing import Protocol
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import SubTaskBoundsCfg
-from isaaclab_mimic_ext.datasets.annotate import DemoMarks
+from isaaclab_mimic_ext.datasets.marks import DemoMarks, SignalToMark, signals_to_mark
 from isaaclab_mimic_ext.datasets.replay import replay
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
@@ -46,31 +46,6 @@ class MarkingKeys(Protocol):
 
     def read(self) -> str:
         """Return the keys typed since the last call."""
-
-
-@dataclass(frozen=True)
-class SignalToMark:
-    """Signal of a subtask: `kind` is `term` or `start`."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} signal '{self.name}'"
-
-
-def signals_to_mark(subtasks: Sequence[SubTaskBoundsCfg], with_starts: bool) -> tuple[SignalToMark, ...]:
-    """Signals of one end effector in the order of their steps: of each subtask its start, if wanted, and its end.
-
-    The last subtask ends with the demo, so only its start is marked.
-    """
-    signals = []
-    for index, subtask in enumerate(subtasks):
-        if (name := subtask.subtask_term_signal) is None:
-            continue
-        signals += [SignalToMark("start", name)] if with_starts else []
-        signals += [SignalToMark("term", name)] if index + 1 < len(subtasks) else []
-    return tuple(signals)
 
 
 class _Restarted(Exception):

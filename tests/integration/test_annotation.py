@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.datasets.annotate import Annotation, read_marks
+from isaaclab_mimic_ext.datasets.annotate import Annotation
+from isaaclab_mimic_ext.datasets.marks import read_marks
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError, SourceDataError
 from tests.forked_scripts import ROOT
 from tests.jobs import command, run_annotation
@@ -111,7 +112,10 @@ def test_without_auto_only_marked_signals_are_written(recorded, tmp_path):
     ("text", "words"),
     [
         ("demo_7: {}", "demo 'demo_7' not found; choices: demo_0, demo_1"),
-        ("demo_0: {terms: {}}", "demo_0: key 'terms' not found; choices: term, start (did you mean 'term'?)"),
+        (
+            "demo_0: {terms: {}}",
+            "key 'terms' not found; choices: term, start, leave_out, actions (did you mean 'term'?)",
+        ),
         ("demo_0: {term: {raech: 3}}", "demo_0: term: signal 'raech' not found; choices: reach, grasp, lift, place"),
         ("demo_0: {term: {reach: soon}}", "demo_0: term.reach: must be an integer (got 'soon')"),
         ("demo_0: {term: {reach: true}}", "must be an integer (got True)"),
@@ -276,3 +280,21 @@ def test_full_disk_is_reported_when_the_output_is_created(recorded, tmp_path, mo
     with pytest.raises(RecorderError, match=r"out\.hdf5 cannot be written: No space left on device; free some space"):
         annotate(recorded, tmp_path / "new/out.hdf5")
     assert not (tmp_path / "new").exists()
+
+
+def test_demos_that_the_marks_leave_out_are_not_annotated(recorded, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    annotate(recorded, tmp_path / "out.hdf5", write_marks(tmp_path / "marks.yaml", "demo_0: {leave_out: true}"))
+    assert "demo_0: left out" in caplog.text
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        assert [demo.attrs["recorded_as"] for demo in file["data"].values()] == ["demo_1"]
+    marks = write_marks(tmp_path / "marks.yaml", "demo_0: {leave_out: true}\ndemo_1: {leave_out: true}")
+    with pytest.raises(SourceDataError, match=r"marks\.yaml: must not leave out all demos; remove leave_out of a demo"):
+        annotate(recorded, tmp_path / "none.hdf5", marks)
+
+
+def test_marks_of_a_different_recording_are_refused(recorded, tmp_path):
+    marks = write_marks(tmp_path / "marks.yaml", "demo_1: {term: {reach: 30}, actions: sha256:0123456789abcdef}")
+    with pytest.raises(SourceDataError, match=r"marks\.yaml: demo_1: belongs to a different demo of this name"):
+        annotate(recorded, tmp_path / "out.hdf5", marks)
+    assert not (tmp_path / "out.hdf5").exists()

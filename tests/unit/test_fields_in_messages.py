@@ -33,6 +33,7 @@ MODULES = {
     "commands/pipeline_settings.py": "pipeline",
     "checks/*.py": "check",
     "datasets/annotate*.py": "annotate",
+    "datasets/marks.py": "annotate",
     "datasets/convert/lerobot.py": "export",
     "datasets/convert/mimicgen.py": "import",
     "datasets/convert/prepare.py": "prepare",
