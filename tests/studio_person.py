@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,12 +60,19 @@ class StudioPage:
         url: address with the token.
         key: secret by which the server recognizes a page that connects again.
         origin, cookie: headers of the websocket; None: those of the page.
+        tab: tab that the page shows.
+
+    Attributes:
+        state: last state of the tab.
     """
 
-    def __init__(self, url: str, key: str = "page", origin: str | None = None, cookie: str | None = None):
+    def __init__(
+        self, url: str, key: str = "page", origin: str | None = None, cookie: str | None = None, tab: str = "record"
+    ):
+        self.tab = tab
         parts = urlsplit(url)
         own = f"{parts.scheme}://{parts.netloc}"
-        self.cookie = cookie_of(url)
+        self.url, self.cookie = url, cookie_of(url)
         self.scene = json.loads(get(url, "/scene.json", Cookie=self.cookie).text)  # type: ignore[attr-defined]
         self._stack = ExitStack()
         connection = connect(
@@ -84,7 +92,7 @@ class StudioPage:
         self.is_closed = False
         self.acknowledges = True
         threading.Thread(target=self._receive, daemon=True).start()
-        self.tell({"show": "record"})
+        self.tell({"show": tab})
 
     def _receive(self) -> None:
         try:
@@ -110,7 +118,7 @@ class StudioPage:
             self._answers[event["answer"]] = event
         elif event["event"] == "control":
             self.control = event
-        elif event["event"] == "state":
+        elif event["event"] == "state" and event["tab"] == self.tab:
             self.state = event
 
     def tell(self, message: Mapping[str, Any] | str) -> None:
@@ -125,7 +133,13 @@ class StudioPage:
         return self._answers.pop(number).get("error")
 
     def order(self, name: str, **fields: Any) -> str | None:
-        return self.ask({"tab": "record", "do": name, **fields})
+        return self.ask({"tab": self.tab, "do": name, **fields})
+
+    def get_bytes(self, path: str) -> bytes:
+        """Body of a resource of the page."""
+        answer = get(self.url, path, Cookie=self.cookie)
+        assert answer.status == HTTPStatus.OK, (path, answer.text)  # type: ignore[attr-defined]
+        return bytes(answer.body)  # type: ignore[attr-defined]
 
     def wait_for(self, is_true: Callable[[], Any], seconds: float = HANG_S) -> None:
         with self._changed:

@@ -26,13 +26,16 @@ log = logging.getLogger(__name__)
 
 
 def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
-    """Annotate a file as configured.
+    """Annotate a file as configured; with `gui=true`, serve a page on which a person marks, and annotates.
 
     Raises:
         UsageError: the configuration is wrong; no file is written.
         MimicError: all demos were rejected, or the file cannot be written; no partial file remains.
     """
-    check_output(Path(cfg.output_file), cfg.overwrite)
+    check_output(Path(cfg.output_file), cfg.overwrite or cfg.gui)
+    if cfg.gui:
+        _serve_page(cfg)
+        return []
     num_demos = len(read_facts(cfg.input_file, cfg.demos).demo_names)
     reads_keys = not cfg.auto and cfg.marks_file is None
     env = make_scene(cfg, 1 if reads_keys else num_demos)
@@ -60,6 +63,16 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
         env.close()
     log.info("Next, check the demos: %s", next_command("check", input_file=Path(cfg.output_file)))
     return annotations
+
+
+def _serve_page(cfg: AnnotateDemosCfg) -> None:
+    from isaaclab_mimic_ext.commands.annotate_page import mark_on_page
+
+    env = make_scene(cfg, 1)
+    try:
+        mark_on_page(cfg, env)
+    finally:
+        env.close()
 
 
 def _mark(cfg: AnnotateDemosCfg, env: MimicEnv) -> dict[str, DemoMarks]:

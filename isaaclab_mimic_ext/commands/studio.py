@@ -2,6 +2,7 @@
 
 import logging
 import queue
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from isaaclab_mimic_ext.command_lines import program, same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import DataGenConfig, StudioCfg
 from isaaclab_mimic_ext.config.commands import BROWSER
+from isaaclab_mimic_ext.config.compose import load_task_config
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task, make_scene
@@ -18,6 +20,8 @@ from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
 from isaaclab_mimic_ext.run.record import record
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.folder import StudioFolder
+from isaaclab_mimic_ext.studio.mark_jobs import MarkSettings
+from isaaclab_mimic_ext.studio.mark_session import Marking, in_thread, make_marking
 from isaaclab_mimic_ext.studio.record_tab import RecordTab
 from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
 from isaaclab_mimic_ext.studio.watch_tab import WatchTab
@@ -54,8 +58,10 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     dirs = program.config_dirs
     second = second_env_of(cfg, env)
     watch = WatchTab(folder.path, env_task(env))
-    page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put, other_tabs=[watch])
-    with StopRequest() as stop, watch, page as (tab, _):
+    with StopRequest() as stop, watch, in_thread(_marking(cfg, env, folder)) as mark, ExitStack() as stack:
+        tabs = [mark, watch]
+        page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put, tabs)
+        tab, _ = stack.enter_context(page)
         tab.progress.next_command = next_command("annotate", input_file=folder.raw, output_file=folder.annotated)
         tab.progress.can_continue = True
         is_interrupted = _record(cfg, env, folder.raw, tab, stop)
@@ -74,6 +80,14 @@ def _end(tab: RecordTab, folder: StudioFolder, is_interrupted: bool, stop: StopR
     if tab.device.phase is Phase.FAILED:
         raise RecorderError(f"{tab.device.reason}; {ended}")
     log.info("The studio has ended with %s; continue with: %s", num_demos, again)
+
+
+def _marking(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> Marking:
+    """The tab Mark for the demos of the session."""
+    config = load_task_config(cfg.task.preset or cfg.task.name, program.config_dirs)[1]
+    starts = config.datagen_config.use_skillgen
+    settings = MarkSettings(folder.raw, folder.annotated, folder.marks, config, with_starts=starts, recorder=cfg.recorder)
+    return make_marking(settings, env, second_env_of(cfg, env), next_command("check", input_file=folder.annotated))
 
 
 def _wish(wishes: queue.Queue[int], stop: StopRequest) -> int:

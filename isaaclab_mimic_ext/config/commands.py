@@ -134,7 +134,7 @@ class StudioCfg(PageCfg, EventsCfg, SceneCfg):
 
 
 @dataclass
-class AnnotateDemosCfg(SceneCfg):
+class AnnotateDemosCfg(PageCfg, SceneCfg):
     """Replay recorded demos and mark the boundaries of their subtasks."""
 
     datagen_config: SuccessCfg = field(default_factory=SuccessCfg)
@@ -150,6 +150,9 @@ class AnnotateDemosCfg(SceneCfg):
     """Also write start signals, which SkillGen (`datagen_config.use_skillgen`) requires."""
     marks_file: str | None = None
     """YAML file with the step in which each signal rises: `demo_0: {term: {lift: 116}, start: {lift: 106}}`."""
+    gui: bool = False
+    """Mark on a page in the browser, with the signals of the task as suggestions. Marks are written to `marks_file`; null:
+    next to `output_file`, `<name>.marks.yaml`."""
     pause_subtask: bool = False
     """Pause the replay after each signal that is marked with a key."""
     step_hz: float | None = bounded(None, above=0, unit="Hz", remedy="null replays in real time")

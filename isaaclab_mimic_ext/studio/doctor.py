@@ -14,7 +14,7 @@ import numpy as np
 from isaaclab_mimic_ext.checks.examine import examine
 from isaaclab_mimic_ext.checks.findings import NOTE, DemoFinding
 from isaaclab_mimic_ext.config import MimicEnvCfg
-from isaaclab_mimic_ext.datasets.annotate import SignalSource, annotate
+from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
 from isaaclab_mimic_ext.datasets.findings import ERROR
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import MimicError
@@ -87,18 +87,28 @@ class Doctor:
         demo = Demo("this demo", "demo_0", dict(leaves), {"success": True})
         num_success_steps = self._config.datagen_config.num_success_steps
         (annotation,) = annotate(env, [demo], self._config.subtask_configs, num_success_steps, SignalSource())
-        if annotation.rejection is not None:
-            reason, _, remedy = annotation.rejection.removeprefix("demo_0: ").partition("; ")
-            return [_finding(ERROR, "annotation", reason, remedy or _SLOWER)]
-        with tempfile.TemporaryDirectory(prefix="mimic_studio_") as folder:
-            path = Path(folder) / "demo.hdf5"
-            file = DatasetFile(path, env.env_args())
-            file.add_demo(annotation.leaves, {"success": True})
-            file.finish({})
-            file.publish()
-            report = examine(path, self._task, self._config, num_draws=1).report
-        found = [each for each in report.findings if each.demo == "demo_0" and each.check not in _OF_ALL_DEMOS]
-        return [asdict(each) for each in found]
+        return examine_annotation(annotation, env, self._task, self._config)
+
+
+def examine_annotation(annotation: Annotation, env: MimicEnv, task: Task, config: MimicEnvCfg) -> list[dict[str, Any]]:
+    """Find the faults of an annotated demo, as values of JSON. Those that concern all demos together are left out.
+
+    Args:
+        env: environment of the replay.
+        config: subtasks and randomization of the task.
+    """
+    if annotation.rejection is not None:
+        reason, _, remedy = annotation.rejection.removeprefix(f"{annotation.demo.name}: ").partition("; ")
+        return [_finding(ERROR, "annotation", reason, remedy or _SLOWER)]
+    with tempfile.TemporaryDirectory(prefix="mimic_studio_") as folder:
+        path = Path(folder) / "demo.hdf5"
+        file = DatasetFile(path, env.env_args())
+        file.add_demo(annotation.leaves, {"success": True})
+        file.finish({})
+        file.publish()
+        report = examine(path, task, config, num_draws=1).report
+    found = [each for each in report.findings if each.demo == "demo_0" and each.check not in _OF_ALL_DEMOS]
+    return [asdict(each) for each in found]
 
 
 def _finding(level: str, check: str, found: str, remedy: str) -> dict[str, Any]:

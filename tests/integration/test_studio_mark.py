@@ -1,0 +1,275 @@
+"""The tab Mark as a whole: a websocket client in Python acts as the person who marks demos."""
+
+# T steps of a demo, B bodies that move
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config.compose import load_config
+from isaaclab_mimic_ext.datasets.replay import read_demos
+from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.factory import env_task
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.envs.recorded_scene import computed_signals, recorded_scene
+from isaaclab_mimic_ext.errors import SourceDataError
+from tests.jobs import run_annotation
+from tests.kinematic_sources import read_tree
+from tests.studio_marking import MarkPage, MarkPerson, make_task_env, record_demos
+from tests.studio_person import get
+
+SIGNALS = ("reach", "grasp", "lift")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record_demos(tmp_path_factory.mktemp("recorded") / "raw.hdf5")
+
+
+@pytest.fixture(scope="module")
+def env() -> MimicEnv:
+    return make_task_env()
+
+
+@pytest.fixture
+def page(recorded: Path, env: MimicEnv, tmp_path: Path) -> Iterator[MarkPage]:
+    with MarkPage(recorded, env, tmp_path) as page:
+        yield page
+
+
+@pytest.fixture
+def person(page: MarkPage) -> MarkPerson:
+    return MarkPerson(page.url)
+
+
+def leaves_of(path: Path, demo: str) -> dict[str, np.ndarray]:
+    with h5py.File(path) as file:
+        return read_tree(file["data"][demo])
+
+
+def test_frames_are_the_states_before_each_step_and_suggestions_are_frames(
+    page: MarkPage, person: MarkPerson, recorded: Path
+) -> None:
+    """A suggestion that is one step early or late would move every mark that is accepted."""
+    shown = person.open("demo_0")
+    (demo,) = read_demos(recorded, ["demo_0"])
+    scene, poses = PosedScene(env_task(page.env)), person.poses("demo_0")
+    assert len(poses) == demo.num_steps + 1 == shown["num_steps"] + 1
+    for frame, row in ((0, demo.tree("initial_state", 0)), (50, demo.tree("states", 49)), (-1, demo.tree("states", -1))):
+        scene.set_state(trees.map(lambda leaf: leaf.numpy(), row))
+        np.testing.assert_allclose(poses[frame], scene.body_poses(), atol=2e-3)
+    after = computed_signals(env_task(page.env), recorded_scene(env_task(page.env), trees.unflatten(demo.below("states"))))
+    for signal, frame in shown["suggestions"]["term"].items():
+        assert after[signal][frame - 1], "the state that the page shows at this frame has the signal"
+        assert not after[signal][frame - 2]
+
+
+def test_accepted_suggestions_give_the_file_of_an_annotation_without_marks(
+    page: MarkPage, person: MarkPerson, recorded: Path, tmp_path: Path
+) -> None:
+    for name in ("demo_0", "demo_1"):
+        shown = person.open(name)
+        assert shown["verdict"] == {"is_good": True, "text": "", "was_replayed": True}
+        assert person.mark(name, **shown["suggestions"]["term"]) is None
+    assert person.annotate() == {"state": "done", "text": f"2 demos are in {tmp_path / 'annotated.hdf5'}", "rejected": {}}
+    words = ["sim=kinematic", f"input_file={recorded}", f"output_file={tmp_path / 'auto.hdf5'}"]
+    run_annotation(load_config("annotate_demos", words))
+    for name in ("demo_0", "demo_1"):
+        expected = leaves_of(tmp_path / "auto.hdf5", name)
+        for path, values in leaves_of(tmp_path / "annotated.hdf5", name).items():
+            if "term_signals/place" not in path and "_signals/" in path:
+                assert values.argmax() == expected[path].argmax(), path
+            elif "_signals/" not in path:
+                np.testing.assert_array_equal(values, expected[path])
+
+
+def test_marks_are_saved_at_once_and_annotate_the_same_on_the_command_line(
+    page: MarkPage, person: MarkPerson, recorded: Path, tmp_path: Path
+) -> None:
+    person.open("demo_0")
+    assert person.mark("demo_0", reach=30, grasp=60) is None
+    assert person.mark("demo_1", leave_out=True) is None
+    text = (tmp_path / "marks.yaml").read_text()
+    assert text.startswith("demo_0:\n  term:\n    reach: 30\n    grasp: 60\n  actions: sha256:")
+    assert person.annotate()["text"].startswith("1 demo is in ")
+    words = [f"input_file={recorded}", f"output_file={tmp_path / 'again.hdf5'}", f"marks_file={tmp_path / 'marks.yaml'}"]
+    (annotation,) = run_annotation(load_config("annotate_demos", ["sim=kinematic", *words]))
+    assert annotation.ends["franka"][:2] == [31, 61]
+    for path, values in leaves_of(tmp_path / "again.hdf5", "demo_0").items():
+        np.testing.assert_array_equal(values, leaves_of(tmp_path / "annotated.hdf5", "demo_0")[path])
+    assert person.state["output_exists"]
+    refusal = "annotated.hdf5 already exists; use another output_file, or overwrite=true"
+    assert person.annotate()["text"].endswith(refusal)
+    assert person.annotate(overwrite=True)["state"] == "done"
+
+
+def test_page_that_opens_again_shows_the_saved_marks(
+    page: MarkPage, person: MarkPerson, env: MimicEnv, recorded: Path
+) -> None:
+    person.mark("demo_1", reach=12)
+    with MarkPage(recorded, env, page.settings.marks_file.parent) as again:
+        assert MarkPerson(again.url).marks["demo_1"] == {"term": {"reach": 12}, "start": {}, "leave_out": False}
+
+
+def test_verdict_and_findings_follow_the_marks(recorded: Path, env: MimicEnv, tmp_path: Path) -> None:
+    with MarkPage(recorded, env, tmp_path, has_doctor=True) as page:
+        check_verdicts(MarkPerson(page.url))
+
+
+def check_verdicts(person: MarkPerson) -> None:
+    shown = person.open("demo_0")
+    person.wait_for(lambda: person.demos["demo_0"]["findings"] is not None)
+    lift = shown["suggestions"]["term"]["lift"]
+    person.mark("demo_0", reach=lift + 3)
+    person.wait_for(lambda: not person.demos["demo_0"]["verdict"]["is_good"])
+    assert "signal 'grasp' never rises at or after step" in person.demos["demo_0"]["verdict"]["text"]
+    person.wait_for(lambda: person.demos["demo_0"]["findings"])
+    assert person.demos["demo_0"]["findings"][0]["check"] == "annotation"
+    person.mark("demo_0")
+    person.wait_for(lambda: person.demos["demo_0"]["verdict"]["is_good"])
+    person.wait_for(lambda: person.demos["demo_0"]["findings"] is not None)
+    assert "annotation" not in {each["check"] for each in person.demos["demo_0"]["findings"]}
+
+
+WRONG_MARKS: list[tuple[dict[str, Any], str]] = [
+    ({"demo": "demo_0", "marks": {"term": {"reach": 40, "grasp": 30}}}, "marks.yaml: demo_0: the mark of term signal"),
+    ({"demo": "demo_0", "marks": {"term": {"reach": 100000}}}, "'reach' must be at a step from 1 to "),
+    ({"demo": "demo_0", "marks": {"term": {"raech": 40}}}, "choices: reach, grasp, lift (did you mean 'reach'?)"),
+    ({"demo": "demo_0", "marks": {"start": {"reach": 40}}}, "start signal 'reach' is not to be marked"),
+    ({"demo": "demo_7", "marks": {}}, 'demo: "demo_7" is not valid; choices: demo_0, demo_1'),
+    ({"demo": "demo_0", "marks": {"term": {"reach": 1.5}}}, "marks.term.reach: must be an integer"),
+    ({"demo": "demo_0", "marks": {"term": []}}, "marks.term: must be an object"),
+    ({"demo": "demo_0", "marks": {"leave_out": 1}}, "marks.leave_out: must be true or false"),
+    ({"demo": "demo_0", "marks": {}, "path": "/etc"}, "message.path: unknown field"),
+    ({"demo": "demo_0", "marks": {}, "revision": 99}, "marks: another page has changed them"),
+    ({"demo": "demo_0", "marks": None}, "marks: must be an object"),
+]  # fmt: skip
+
+
+def test_wrong_marks_are_refused_and_nothing_is_written(page: MarkPage, person: MarkPerson) -> None:
+    for fields, words in WRONG_MARKS:
+        if isinstance(fields["marks"], dict):
+            fields = {**fields, "marks": {"term": {}, "start": {}, "leave_out": False, **fields["marks"]}}
+        assert words in str(person.order("set", **{"revision": person.revision, **fields}))
+    assert not page.settings.marks_file.exists()
+    assert person.mark("demo_0", reach=30) is None, "the page continues"
+
+
+def test_only_the_page_in_control_marks(page: MarkPage, person: MarkPerson) -> None:
+    watcher = MarkPerson(page.url, "second")
+    assert watcher.open("demo_0")["replay"] == "done"
+    assert watcher.mark("demo_0", reach=3) == "mark: another page has control; take control first"
+    person.mark("demo_0", reach=30)
+    watcher.wait_for(lambda: watcher.marks["demo_0"]["term"] == {"reach": 30})
+    assert watcher.revision == person.revision
+
+
+def test_marks_file_of_a_different_recording_is_not_touched(recorded: Path, env: MimicEnv, tmp_path: Path) -> None:
+    text = "demo_0: {term: {reach: 30}, actions: sha256:0123456789abcdef}\n"
+    (tmp_path / "marks.yaml").write_text(text)
+    with pytest.raises(SourceDataError, match=r"marks_file: .*marks\.yaml: demo_0: belongs to a different demo .*; move"):
+        MarkPage(recorded, env, tmp_path).__enter__()
+    assert (tmp_path / "marks.yaml").read_text() == text
+
+
+def test_marks_that_another_program_has_changed_are_read_again_first(page: MarkPage, person: MarkPerson) -> None:
+    path = page.settings.marks_file
+    person.mark("demo_0", reach=30)
+    changed = path.read_text().replace("30", "31")
+    path.write_text(changed)
+    assert person.mark("demo_0", reach=40) == f"{path}: was changed by another program; read the marks again"
+    assert path.read_text() == changed
+    path.write_text("demo_9: {}")
+    assert person.order("reload") is None
+    person.wait_for(lambda: "demo 'demo_9' not found; choices: demo_0, demo_1" in person.state["fault"])
+    assert "demo_9" in str(person.mark("demo_0", reach=40))
+    path.write_text(changed)
+    person.order("reload")
+    person.wait_for(lambda: not person.state["fault"])
+    assert person.marks["demo_0"]["term"] == {"reach": 31}
+    assert person.mark("demo_0", reach=40) is None
+
+
+def test_starts_of_skills_are_marked_with_skillgen(recorded: Path, env: MimicEnv, tmp_path: Path) -> None:
+    with MarkPage(recorded, env, tmp_path, with_starts=True) as page:
+        person = MarkPerson(page.url)
+        shown = person.open("demo_0")
+        assert shown["suggestions"]["start"].keys() == {*SIGNALS, "place"}
+        assert person.mark("demo_0", start={"reach": 10, "grasp": 55}, reach=40) is None
+        assert "'grasp' must be at step 41 or later, after term signal 'reach'" in str(
+            person.mark("demo_0", start={"grasp": 40}, reach=40)
+        )
+        assert person.annotate()["state"] == "done"
+    leaves = leaves_of(tmp_path / "annotated.hdf5", "demo_0")
+    assert leaves["obs/datagen_info/subtask_start_signals/grasp"].argmax() == 55
+
+
+def changed_copy(recorded: Path, path: Path, images: bool) -> Path:
+    """Copy of a recording without states, with or without camera images (T, 8, 12, 3)."""
+    path.write_bytes(recorded.read_bytes())
+    with h5py.File(path, "a") as file:
+        for demo in file["data"].values():
+            del demo["states"]
+            demo.attrs.pop("digest", None)
+            if images:
+                num_steps = len(demo["actions"])
+                shades = np.broadcast_to(np.arange(num_steps, dtype=np.uint8)[:, None, None, None], (num_steps, 8, 12, 3))
+                demo.create_dataset("obs/front", data=shades)
+    return path
+
+
+def test_recording_without_states_is_shown_by_its_camera_images(recorded: Path, env: MimicEnv, tmp_path: Path) -> None:
+    path = changed_copy(recorded, tmp_path / "images.hdf5", images=True)
+    with MarkPage(path, env) as page:
+        person = MarkPerson(page.url)
+        shown = person.open("demo_0")
+        assert (shown["has_poses"], shown["cameras"], shown["reason"]) == (False, ["front"], "")
+        picture = person.get_bytes("/mark/image/demo_0/front/100")
+        assert picture.startswith(b"\xff\xd8"), "JPEG"
+        assert decoded(picture) == pytest.approx(100, abs=1), "image k is the one before step k"
+        for wrong in ("front/99999", "front/-1", "front/1e3", "side/0", "../demo_0/0"):
+            assert get(page.url, f"/mark/image/demo_0/{wrong}", Cookie=person.cookie).status == 404
+        assert shown["replay"] == "done", "a replay needs only the initial state"
+
+
+def decoded(picture: bytes) -> float:
+    import io
+
+    from PIL import Image
+
+    return float(np.asarray(Image.open(io.BytesIO(picture))).mean())
+
+
+def test_recording_with_nothing_to_see_is_reported_and_can_be_marked(recorded: Path, env: MimicEnv, tmp_path: Path) -> None:
+    path = changed_copy(recorded, tmp_path / "blind.hdf5", images=False)
+    with MarkPage(path, env) as page:
+        person = MarkPerson(page.url)
+        reason = person.open("demo_0")["reason"]
+        assert reason.startswith(f"{path}: demo_0: contains neither states of a scene that can be drawn nor camera images;")
+        assert person.mark("demo_0", reach=30) is None
+
+
+def test_demo_that_cannot_be_used_is_listed_with_its_fault(recorded: Path, env: MimicEnv, tmp_path: Path) -> None:
+    path = tmp_path / "raw.hdf5"
+    path.write_bytes(recorded.read_bytes())
+    with h5py.File(path, "a") as file:
+        del file["data/demo_0/actions"]
+        del file["data/demo_1/initial_state"]
+    with MarkPage(path, env) as page:
+        person = MarkPerson(page.url)
+        assert "dataset 'actions' not found" in person.state["demos"][0]["fault"]
+        assert "dataset 'actions' not found" in str(person.order("open", demo="demo_0"))
+        shown = person.open("demo_1")
+        assert shown["replay"] == "failed"
+        assert "initial_state" in shown["note"] or "digest" in shown["note"] or shown["reason"]
+
+
+def test_page_ends_the_command(page: MarkPage, person: MarkPerson) -> None:
+    assert person.order("end") is None
+    page._thread.join(30)
+    assert not page._thread.is_alive()
