@@ -1,0 +1,134 @@
+"""The tab Mark in Chromium, with real keys, clicks and drags."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isaaclab_mimic_ext.datasets.marks import read_marks
+from tests import requires
+from tests.browser import PROGRAM, Browser, Page, open_browser
+from tests.studio_marking import MarkPage, record_demos
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    requires.mark("browser", PROGRAM is not None, "chromium not found"),
+]
+
+TAB = "studio.tabs.get('mark')"
+READY = f"window.studio && studio.hasControl && {TAB}?.demo?.replay === 'done' && {TAB}.player.poses.size"
+SMALL = (480, 320)
+SIGNALS = ("reach", "grasp", "lift", "place")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def marking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MarkPage]:
+    with MarkPage(record_demos(tmp_path_factory.mktemp("marking") / "raw.hdf5")) as marking:
+        yield marking
+
+
+@pytest.fixture
+def page(browser: Browser, marking: MarkPage) -> Iterator[Page]:
+    marking.settings.marks_file.unlink(missing_ok=True)
+    marking.marking.file.read(marking.marking.demos.demos)
+    page = browser.page(marking.url, *SMALL)
+    page.wait_for(READY)
+    yield page
+    assert not page.problems
+    browser.close_pages()
+
+
+def term_of(page: Page, demo: str = "demo_0") -> dict[str, int]:
+    return dict(page.evaluate(f"{TAB}.marks.of({json.dumps(demo)}).term"))
+
+
+def wait_for_marks(page: Page, marks: dict[str, int]) -> None:
+    wanted = json.dumps(sorted(marks.items()))
+    page.wait_for(
+        f"JSON.stringify(Object.entries({TAB}.marks.of('demo_0').term).sort()) === {json.dumps(wanted.replace(' ', ''))}"
+    )
+
+
+def test_marks_by_clicks_and_keys_with_undo_and_redo(page: Page, marking: MarkPage) -> None:
+    page.press("ArrowRight")
+    for _ in range(3):
+        page.evaluate("window.dispatchEvent(new KeyboardEvent('keydown', {code: 'ArrowRight', shiftKey: true}))")
+    page.click("[data-signal='term reach']")
+    wait_for_marks(page, {"reach": 31})
+    page.press("End")
+    page.press("Digit2")
+    page.wait_for("document.getElementById('notice').textContent.includes(\"'grasp' must be at a step from\")")
+    page.evaluate(f"{TAB}.player.seek(60)")
+    page.press("Digit2")
+    wait_for_marks(page, {"reach": 31, "grasp": 60})
+    page.click("#undo")
+    wait_for_marks(page, {"reach": 31})
+    page.evaluate("window.dispatchEvent(new KeyboardEvent('keydown', {code: 'KeyZ', ctrlKey: true}))")
+    wait_for_marks(page, {})
+    page.click("#redo")
+    wait_for_marks(page, {"reach": 31})
+    page.press("KeyA")
+    page.wait_for(f"{TAB}.countOf('demo_0') === 3")
+    assert read_marks(marking.settings.marks_file, ["demo_0"], SIGNALS)["demo_0"].term == term_of(page)
+    page.press("KeyN")
+    page.wait_for(f"{TAB}.name === 'demo_1' && {TAB}.demo?.replay === 'done'")
+    page.press("KeyL")
+    page.wait_for("document.querySelector('[data-demo=demo_1]').textContent.includes('left out')")
+    page.evaluate(f"{TAB}.undo()")
+    page.wait_for("!document.querySelector('[data-demo=demo_1]').textContent.includes('left out')")
+
+
+EDGE = "document.querySelector(\"[data-edge='term reach']\")"
+
+
+def drag(page: Page, to: float) -> None:
+    """Drag the edge of 'reach' to a step."""
+    box = page.evaluate(f"{EDGE}.getBoundingClientRect().toJSON()")
+    rows = page.evaluate("document.querySelector('.tracks').getBoundingClientRect().toJSON()")
+    y = box["y"] + 10
+    x = rows["x"] + rows["width"] * to / page.evaluate(f"{TAB}.timeline.frames")
+    places = [("mousePressed", box["x"] + box["width"] / 2), ("mouseMoved", x), ("mouseReleased", x)]
+    for kind, at in places:
+        page.call("Input.dispatchMouseEvent", type=kind, x=at, y=y, button="left", buttons=1, clickCount=1)
+
+
+def test_dragged_edge_snaps_to_the_signal_of_the_task_and_moves_with_arrow_keys(page: Page) -> None:
+    page.set_size(900, 420)
+    page.evaluate(f"{TAB}.player.seek(30)")
+    page.press("Digit1")
+    wait_for_marks(page, {"reach": 30})
+    suggestion = page.evaluate(f"{TAB}.demo.suggestions.term.reach")
+    drag(page, suggestion - 20)
+    wait_for_marks(page, {"reach": suggestion - 20})
+    drag(page, suggestion + 1.2)
+    wait_for_marks(page, {"reach": suggestion})
+    assert page.evaluate(f"{TAB}.player.frame") == suggestion, "the scene shows the step of the edge"
+    page.evaluate(f"{EDGE}.focus()")
+    page.evaluate(f"{EDGE}.dispatchEvent(new KeyboardEvent('keydown', {{key: 'ArrowLeft', bubbles: true}}))")
+    wait_for_marks(page, {"reach": suggestion - 1})
+    assert page.evaluate("document.activeElement.dataset.edge") == "term reach"
+
+
+CHECKS = (Path(__file__).parents[1] / "page_checks.js").read_text()
+
+
+def test_tab_is_readable_in_all_sizes(page: Page) -> None:
+    page.evaluate(CHECKS)
+    for size, is_phone, height in (((1100, 640), False, 240), ((390, 780), True, 200), ((780, 390), True, 130)):
+        page.set_size(*size, is_phone)
+        page.wait_for(f"innerWidth === {size[0]}")
+        contrasts: list[Any] = page.evaluate("contrasts()")
+        assert len(contrasts) > 20
+        assert contrasts[0][0] >= 4.5, (size, contrasts[:5])
+        assert page.evaluate("overlaps()") == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate("document.getElementById('view').clientHeight") >= height, size
