@@ -3,7 +3,7 @@
 # N envs, O objects, A action entries: none
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,8 +98,16 @@ class _Verdicts:
     def after_step(self, step: Tensor, actions: Tensor, success: Tensor, clean_actions: Tensor | None = None) -> None:
         pass
 
-    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        return torch.full((len(env_ids),), -1)
+    def take(self, env_ids: Tensor, lengths: np.ndarray) -> "_FiniteEpisodes":
+        return _FiniteEpisodes(len(env_ids))
 
-    def end(self, env_ids: Tensor, ended: TrialOutcomes, committed: int) -> None:
+    def put(self, episodes: "_FiniteEpisodes", ended: TrialOutcomes, committed: int) -> None:
         self.success |= {int(trial): bool(ok) for trial, ok in zip(ended.trials, ended.success, strict=True)}
+
+
+@dataclass
+class _FiniteEpisodes:
+    count: int
+
+    def first_nonfinite_step(self) -> np.ndarray:
+        return np.full(self.count, -1)

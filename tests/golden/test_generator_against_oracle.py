@@ -3,6 +3,8 @@
 # N envs, O objects, E end effectors,
 # A action entries: 16 of the target pose, one of the gripper, 6 of the noise for each of them
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -108,14 +110,22 @@ class _StubRecorder:
         for rows, row in zip(self.rows, actions.numpy(), strict=True):
             rows.append(row.copy())
 
-    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        return torch.full((len(env_ids),), -1)
+    def take(self, env_ids: Tensor, lengths: np.ndarray) -> "_StubEpisodes":
+        return _StubEpisodes([np.stack(self.rows[env_id]) for env_id in env_ids.tolist()])
 
-    def end(self, env_ids: Tensor, ended: TrialOutcomes, committed: int) -> None:
+    def put(self, episodes: "_StubEpisodes", ended: TrialOutcomes, committed: int) -> None:
         assert committed >= self.committed
         self.committed = committed
-        for env_id, trial, ok, length in zip(env_ids.tolist(), ended.trials, ended.success, ended.lengths, strict=True):
-            self.episodes[int(trial)] = (np.stack(self.rows[env_id]), bool(ok), int(length))
+        for actions, trial, ok, length in zip(episodes.actions, ended.trials, ended.success, ended.lengths, strict=True):
+            self.episodes[int(trial)] = (actions, bool(ok), int(length))
+
+
+@dataclass
+class _StubEpisodes:
+    actions: list[np.ndarray]
+
+    def first_nonfinite_step(self) -> np.ndarray:
+        return np.full(len(self.actions), -1)
 
 
 def _generate(
