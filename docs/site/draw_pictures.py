@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from demos import draw_signals
-from page_pictures import draw_report, draw_timeline
+from page_pictures import draw_report, draw_timeline, draw_watch
 from task_pages import presets
 from themes import OUT, write_photo
 from trial_pictures import draw_constraints, draw_segments, draw_trials
@@ -60,6 +60,7 @@ PICTURES = {
     "tasks": draw_tasks,
     "timeline": draw_timeline,
     "report": draw_report,
+    "watch": draw_watch,
 }
 
 

@@ -12,7 +12,10 @@ import numpy as np
 from PIL import Image
 
 from isaaclab_mimic_ext.config.hydra import conf_dir
+from isaaclab_mimic_ext.run.session import RunFolder
 from tests import planted
+from tests.browser import PROGRAM, open_browser
+from tests.watching_person import opened_watch
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,26 @@ def draw_report() -> None:
             [browser, "--headless", "--no-sandbox", "--disable-gpu", *window, page], check=True, capture_output=True
         )
         _write_cropped(picture, DOCS / "report.png")
+
+
+def draw_watch() -> None:
+    """Page of a run with 100 environments in motion: docs/watch.png."""
+    if PROGRAM is None:
+        log.warning("watch: not drawn, requires a browser; install with `apt-get install chromium`")
+        return
+    settings = ("num_envs=100", "num_trials=400", "generation_guarantee=false", "all_subtasks.action_noise=0.2")
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        command = (sys.executable, "-m", "isaaclab_mimic_ext", "generate", "task=desktop_organizer", "output_dir=run")
+        run = RunFolder(Path(folder) / "run")
+        with subprocess.Popen([*command, "video=false", "max_num_failures=null", *settings], cwd=folder) as process:
+            with opened_watch(run) as server, open_browser(Path(folder)) as browser:
+                page = browser.page(server.url, 1100, 700)
+                page.wait_for("window.studio?.tabs.get('watch')?.run?.trials > 100", 3600)
+                page.wait_for("studio.tabs.get('watch').hasFrame")
+                page.evaluate("studio.scene.longestMs = Infinity; studio.scene.present(studio.tabs.get('watch').grid)")
+                page.evaluate("new Promise((resolve) => setTimeout(resolve, 3000))")
+                page.screenshot(DOCS / "watch.png")
+            process.terminate()
 
 
 def draw_timeline() -> None:

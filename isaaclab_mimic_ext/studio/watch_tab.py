@@ -1,7 +1,6 @@
 """The tab Watch: figures of a run, its environments in motion, and ended trials again."""
 
 import logging
-import queue
 import threading
 import time
 from collections import OrderedDict
@@ -53,7 +52,8 @@ class WatchTab(Tab):
         self._state: dict[str, Any] = {}
         self._live: dict[str, Any] = {"is_live": False, "text": ""}
         self._motions: OrderedDict[str, bytes] = OrderedDict()
-        self._orders: queue.Queue[tuple[Client, int] | None] = queue.Queue()
+        self._orders: dict[Client, int] = {}
+        self._ordered = threading.Condition()
         self._grid = LiveGrid(self._socket, self._make_scene, self.publish_frame, self._show_live)
         self._threads = [
             threading.Thread(target=self._read_figures, name="figures", daemon=True),
@@ -68,7 +68,8 @@ class WatchTab(Tab):
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._orders.put(None)
+        with self._ordered:
+            self._ordered.notify_all()
         self._grid.close()
         for thread in self._threads:
             thread.join(timeout=5.0)
@@ -149,7 +150,7 @@ class WatchTab(Tab):
 
     def _read_motions(self) -> None:
         scene: PosedScene | None = None
-        while (order := self._orders.get()) is not None:
+        while (order := self._next_order()) is not None:
             client, trial = order
             try:
                 scene = scene or self._make_scene()
@@ -161,6 +162,12 @@ class WatchTab(Tab):
                 answer = {"fault": f"trial {trial} cannot be read ({error}); see the terminal"}
             event = {"tab": self.name, "event": "motion", "trial": trial, **answer}
             self._post(partial(client.send, event))
+
+    def _next_order(self) -> tuple[Client, int] | None:
+        """Wait for a page that wants a trial, and return both; None at the end. The newest order of a page counts."""
+        with self._ordered:
+            self._ordered.wait_for(lambda: self._orders or self._ended.is_set())
+            return None if self._ended.is_set() else self._orders.popitem()
 
     def _motion(self, scene: PosedScene, trial: int) -> dict[str, Any]:
         run, figures = self._run, self._figures
@@ -183,12 +190,18 @@ class WatchTab(Tab):
             client.send({"tab": self.name, **self._state})
             client.send({"tab": self.name, "event": "live", **self._live})
 
+    def disconnected(self, client: Client) -> None:
+        with self._ordered:
+            self._orders.pop(client, None)
+
     def receive(self, client: Client, message: Mapping[str, Any]) -> Any:
         check_fields("message", message, ["do"], ["trial", "run"])
         if choice("do", message["do"], ("play", "choose")) == "play":
-            if self._no_scene or self._task is None:
-                raise Refusal(f"play: {self._no_scene}")
-            self._orders.put((client, integer("trial", message.get("trial"), 0, _LAST_TRIAL)))
+            if fault := self._fault_of_scene():
+                raise Refusal(f"play: {fault}")
+            with self._ordered:
+                self._orders[client] = integer("trial", message.get("trial"), 0, _LAST_TRIAL)
+                self._ordered.notify_all()
         else:
             names = self._state.get("runs", [])
             name = choice("run", message.get("run"), names)

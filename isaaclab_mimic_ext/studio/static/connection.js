@@ -76,7 +76,7 @@ export class Connection {
   }
 
   ask(message) {
-    if (!this.isOpen) return Promise.reject(new Error("There is no connection to the studio. Is `mimic studio` still running?"));
+    if (!this.isOpen) return Promise.reject(new Error("There is no connection to the studio. Is its command still running in the terminal?"));
     this.number += 1;
     this.tell({ id: this.number, ...message });
     return new Promise((resolve, reject) => this.waiting.set(this.number, { resolve, reject }));
