@@ -64,7 +64,7 @@ def draw_watch() -> None:
         with subprocess.Popen([*command, "video=false", "max_num_failures=null", *settings], cwd=folder) as process:
             with opened_watch(run) as server, open_browser(Path(folder)) as browser:
                 page = browser.page(server.url, 1100, 700)
-                page.wait_for("window.studio?.tabs.get('watch')?.run?.trials > 100", 3600)
+                page.wait_for("window.studio?.tabs.get('watch')?.run?.trials >= 100", 3600)
                 page.wait_for("studio.tabs.get('watch').hasFrame")
                 page.evaluate("studio.scene.longestMs = Infinity; studio.scene.present(studio.tabs.get('watch').grid)")
                 page.evaluate("new Promise((resolve) => setTimeout(resolve, 3000))")

@@ -116,17 +116,26 @@ class _StateRecorder:
     def after_step(self, step: Tensor, actions: Tensor, success: Tensor, clean_actions: Tensor | None = None) -> None:
         self._steps.append(trees.map(Tensor.clone, self._env.get_state()))
 
-    def first_nonfinite_step(self, env_ids: Tensor, num_steps: Tensor) -> Tensor:
-        return torch.full_like(num_steps, -1)
+    def take(self, env_ids: Tensor, lengths: np.ndarray) -> "_Motions":
+        steps = [self._steps[:length] for length in lengths.tolist()]
+        return _Motions(
+            [trees.stack([trees.take(each, row) for each in of_trial]) for row, of_trial in zip(env_ids, steps, strict=True)]
+        )
 
-    def warn_nonfinite(self, env_ids: Tensor, num_steps: Tensor, trials: Tensor, what: str) -> None:
-        pass
-
-    def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
+    def put(self, episodes: "_Motions", outcomes: TrialOutcomes, committed: int) -> None:
         self.reasons |= zip(outcomes.trials.tolist(), outcomes.reason.tolist(), strict=True)
-        for env_id, trial, length in zip(env_ids, outcomes.trials.tolist(), outcomes.lengths.tolist(), strict=True):
-            states = trees.stack([trees.take(step, env_id) for step in self._steps[:length]])
+        for trial, states in zip(outcomes.trials.tolist(), episodes.states, strict=True):
             self.states[trial] = trees.map(lambda leaf: leaf.cpu().numpy(), states)
+
+
+@dataclass(frozen=True)
+class _Motions:
+    """States of trials that have ended, leaves (T, ...); in the place of `RecordedEpisodes`."""
+
+    states: list[NestedTensors]
+
+    def first_nonfinite_step(self) -> np.ndarray:
+        return np.full(len(self.states), -1)
 
 
 def _run_config(folder: RunFolder) -> GenerateCfg:

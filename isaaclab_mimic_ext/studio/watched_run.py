@@ -101,6 +101,7 @@ def read_figures(run: RunFolder) -> RunFigures:
     text = _text_of(run, state, progress, len(records))
     facts = records.facts["identity"]
     names = {"task": str(facts.get("task.name")), "engine": str(facts.get("sim.engine"))}
+    names["target_unit"] = "demos" if facts.get("datagen_config.generation_guarantee", True) else "trials"
     step_dt = float(records.facts["trials"]["step_dt"])
     return RunFigures({"state": state, "text": text, "step_dt": step_dt, **names, **figures}, records, is_running)
 

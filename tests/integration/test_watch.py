@@ -89,6 +89,7 @@ def test_watched_run_gives_the_same_dataset_and_two_pages_see_its_poses_and_its_
             page.wait_for_end()
             assert (page.run["trials"], page.run["successes"]) == (result.num_attempts, result.num_successes)
             assert {each["name"]: each["count"] for each in page.run["reasons"]} == dict(result.failures)
+            assert (page.run["target"], page.run["target_unit"]) == (8, "trials")
             assert page.heads()[:, 1].max() > 0
     assert dataset_digest(folder.demos) == dataset_digest(ended.demos)
     assert not folder.socket.exists()

@@ -41,7 +41,7 @@ export class Grid {
     floor.position.z = -0.02 + Math.min(0, ...this.shapes.filter(({ body }) => body < 0).map(({ pos, size: half }) => pos[2] - (half[2] || 0)));
     this.group.add(floor, ...this.instanced, this.marker);
     this.center = new three.Vector3(0, 0, 0);
-    this.radius = 0.46 * size + 0.15;
+    this.radius = 0.52 * size + 0.15;
   }
 
   place(index) {
