@@ -85,13 +85,9 @@ class Page:
         """Press (`down`) or release (`up`) a key by its `event.code`."""
         name = _KEY_NAMES.get(code, code.removeprefix("Key").removeprefix("Digit").lower())
         number = _KEY_NUMBERS.get(code, ord(name[0].upper()))
-        self.call(
-            "Input.dispatchKeyEvent",
-            type={"down": "rawKeyDown", "up": "keyUp"}[kind],
-            code=code,
-            key=name,
-            windowsVirtualKeyCode=number,
-        )
+        pressed = {"type": "keyDown", "text": "\r"} if code == "Enter" else {"type": "rawKeyDown"}  # Enter presses buttons.
+        how = {"down": pressed, "up": {"type": "keyUp"}}[kind]
+        self.call("Input.dispatchKeyEvent", code=code, key=name, windowsVirtualKeyCode=number, **how)
 
     def press(self, code: str) -> None:
         self.key("down", code)

@@ -1,6 +1,7 @@
 """A recording at a page of the studio, in a thread of the test."""
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,20 +10,29 @@ from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.run.record import record
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.studio.session import opened_page
+from isaaclab_mimic_ext.studio.tabs import Tab
 from tests.processes import HANG_S
 
 
 class Recording:
-    """A recording of the desktop organizer at a page, in a thread.
+    """A recording at a page, in a thread.
 
     Attributes:
         url: address of the page, with the token.
         tab: the tab Record.
     """
 
-    def __init__(self, path: Path, num_demos: int = 2, step_hz: float = 60.0, engine: str = "kinematic"):
-        self.path, self._num_demos, self._step_hz = path, num_demos, step_hz
-        self._make_env = partial(mimic.make_env, mimic.load_task("desktop_organizer"), engine, num_envs=1)
+    def __init__(
+        self,
+        path: Path,
+        num_demos: int = 2,
+        step_hz: float = 60.0,
+        engine: str = "kinematic",
+        task: str = "desktop_organizer",
+        other_tabs: Sequence[Tab] = (),
+    ):
+        self.path, self._num_demos, self._step_hz, self._other_tabs = path, num_demos, step_hz, other_tabs
+        self._make_env = partial(mimic.make_env, mimic.load_task(task), engine, num_envs=1)
         self.env = self._make_env()
         self.result: RunResult | None = None
         self._is_stopped = False
@@ -30,7 +40,8 @@ class Recording:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        page = opened_page(self.env, self.path, self._num_demos, "127.0.0.1", 0, make_second_env=self._make_env)
+        second, tabs = self._make_env, self._other_tabs
+        page = opened_page(self.env, self.path, self._num_demos, "127.0.0.1", 0, (), second, other_tabs=tabs)
         with page as (self.tab, self.server):
             self._started.set()
             self.result = record(

@@ -1,4 +1,4 @@
-"""`mimic studio`: record source demos on a page in the browser."""
+"""`mimic studio`: record source demos on a page in the browser, and make a dataset from them."""
 
 import logging
 import queue
@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from isaaclab_mimic_ext.command_lines import program, same_command_line
+from isaaclab_mimic_ext.commands.pipeline import error_text
 from isaaclab_mimic_ext.commands.signals import StopRequest
-from isaaclab_mimic_ext.config import DataGenConfig, StudioCfg
+from isaaclab_mimic_ext.config import DataGenConfig, MimicEnvCfg, StudioCfg
 from isaaclab_mimic_ext.config.commands import BROWSER
 from isaaclab_mimic_ext.config.compose import load_task_config
 from isaaclab_mimic_ext.config.next_step import next_command
@@ -22,6 +23,9 @@ from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.mark_jobs import MarkSettings
 from isaaclab_mimic_ext.studio.mark_session import Marking, in_thread, make_marking
+from isaaclab_mimic_ext.studio.path_jobs import StepRunner
+from isaaclab_mimic_ext.studio.path_steps import PathFiles, Recorded
+from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.record_tab import RecordTab
 from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
 from isaaclab_mimic_ext.studio.watch_tab import WatchTab
@@ -58,10 +62,13 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     dirs = program.config_dirs
     second = second_env_of(cfg, env)
     watch = WatchTab(folder.path, env_task(env))
+    path = PathTab(PathFiles(folder, cfg.task.name, _has_starts(cfg)), StepRunner(folder, error_text))
     with StopRequest() as stop, watch, in_thread(_marking(cfg, env, folder)) as mark, ExitStack() as stack:
-        tabs = [mark, watch]
+        tabs = [mark, watch, path]
         page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put, tabs)
         tab, _ = stack.enter_context(page)
+        stack.enter_context(path)
+        path.recorded = lambda: _recorded(tab)
         tab.progress.next_command = next_command("annotate", input_file=folder.raw, output_file=folder.annotated)
         tab.progress.can_continue = True
         is_interrupted = _record(cfg, env, folder.raw, tab, stop)
@@ -84,10 +91,26 @@ def _end(tab: RecordTab, folder: StudioFolder, is_interrupted: bool, stop: StopR
 
 def _marking(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> Marking:
     """The tab Mark for the demos of the session."""
-    config = load_task_config(cfg.task.preset or cfg.task.name, program.config_dirs)[1]
-    starts = config.datagen_config.use_skillgen
+    config, starts = _task_config(cfg), _has_starts(cfg)
     settings = MarkSettings(folder.raw, folder.annotated, folder.marks, config, with_starts=starts, recorder=cfg.recorder)
     return make_marking(settings, env, second_env_of(cfg, env), next_command("check", input_file=folder.annotated))
+
+
+def _task_config(cfg: StudioCfg) -> MimicEnvCfg:
+    return load_task_config(cfg.task.preset or cfg.task.name, program.config_dirs)[1]
+
+
+def _has_starts(cfg: StudioCfg) -> bool:
+    """Return whether annotated demos need start signals."""
+    return bool(_task_config(cfg).datagen_config.use_skillgen)
+
+
+def _recorded(tab: RecordTab) -> Recorded:
+    """State of the recording, for the path."""
+    phase, progress = tab.device.phase, tab.progress
+    failure = tab.device.reason if phase is Phase.FAILED else ""
+    trials = tuple(demo.trial for demo in progress.demos)
+    return Recorded(trials, progress.num_wanted, phase in (Phase.DONE, Phase.FAILED), failure)
 
 
 def _wish(wishes: queue.Queue[int], stop: StopRequest) -> int:
@@ -126,6 +149,7 @@ def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: Stop
         log.error("The recording has stopped: %s%s", error, kept)
         device.set_phase(Phase.FAILED, f"{error}{kept}")
     else:
+        tab.show_scene()
         written = f"{counted(result.num_demos, 'demo is', 'demos are')} in {raw}"
         device.set_phase(Phase.DONE, written if result.num_demos else "no demo was recorded")
         if result.num_demos and not stop.requested:

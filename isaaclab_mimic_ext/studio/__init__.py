@@ -4,7 +4,8 @@ Threads: the main thread owns the environment and the recorder, the network thre
 server sends poses, and the page draws them. One page has control, the others watch.
 
 A tab consists of a class derived from `tabs.Tab`, passed to `StudioServer`, and of the module `static/<name>.js`, which
-exports a class `Tab`. A tab that is not passed is not shown.
+exports a class `Tab`. A tab that is not passed is not shown. A tab without a title is a part of the page that is always
+shown: `root` of its module is inserted below the header.
 
 | Python (`tabs.Tab`) | page (`static/<name>.js`, class `Tab(studio)`) |
 |---|---|

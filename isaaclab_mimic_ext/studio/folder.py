@@ -34,6 +34,30 @@ class StudioFolder:
         """Path of the annotated demos."""
         return self.path / "annotated.hdf5"
 
+    @property
+    def run(self) -> Path:
+        """Folder of the generation."""
+        return self.path / "run"
+
+    @property
+    def generated(self) -> Path:
+        """Path of the generated demos."""
+        return self.run / "demo.hdf5"
+
+    @property
+    def report(self) -> Path:
+        """Path of the page about the generation."""
+        return self.run / "report.html"
+
+    @property
+    def outcomes(self) -> Path:
+        """Path of the outcomes of the commands that the page has started."""
+        return self.path / "steps.json"
+
+    def log(self, step: str) -> Path:
+        """Path of the output of the last command of a step."""
+        return self.path / "logs" / f"{step}.txt"
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Lock the folder during the block; it is created, and removed if it is empty at the end.

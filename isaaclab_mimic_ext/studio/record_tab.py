@@ -141,6 +141,11 @@ class RecordTab(Tab, LiveLog):
             self.progress.findings = findings
         self.publish_state()
 
+    def show_scene(self) -> None:
+        """Show the scene if no attempt has been shown: the recording was finished before."""
+        if not self._last_frame:
+            self._show(self.device.state)
+
     def show_end(self, next_command: str, text: str) -> None:
         """Show the end of the recording: the command line that follows, and what was recorded."""
         self.progress.next_command = next_command

@@ -276,8 +276,13 @@ _MIN_GZIP_BYTES = 1000
 def _response(
     status: HTTPStatus, resource: Resource, accepts_gzip: bool = False, extra: Mapping[str, str] | None = None
 ) -> Response:
-    body, extra = resource.body, extra or {}
-    if accepts_gzip and len(body) > _MIN_GZIP_BYTES and resource.kind.startswith(("text/", "application/json")):
+    body, extra = resource.body, {**resource.headers, **(extra or {})}
+    if (
+        accepts_gzip
+        and not resource.headers
+        and len(body) > _MIN_GZIP_BYTES
+        and resource.kind.startswith(("text/", "application/json"))
+    ):
         body, extra = _compressed(body), {**extra, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     headers = headers_of(resource.kind, len(body), {**extra, "Connection": "close"})
     return Response(status.value, status.phrase, Headers(headers), body)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import mimetypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from isaaclab_mimic_ext.studio.protocol import Refusal
@@ -18,6 +18,8 @@ class Resource:
 
     body: bytes
     kind: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers that replace those of all answers."""
 
     @classmethod
     def of_json(cls, value: Any) -> "Resource":

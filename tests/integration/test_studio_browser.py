@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ import numpy as np
 import pytest
 
 import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext.command_lines import program
+from isaaclab_mimic_ext.studio.folder import StudioFolder
+from isaaclab_mimic_ext.studio.path_jobs import StepRunner
+from isaaclab_mimic_ext.studio.path_steps import PathFiles, Recorded
+from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.server import StudioServer
 from tests import requires
 from tests.browser import PROGRAM, Browser, Page, open_browser
@@ -314,6 +320,44 @@ def test_touch_pad_moves_the_hand_until_the_finger_is_lifted(browser: Browser, r
     texts = page.evaluate("document.body.innerText")
     assert not re.findall(r"\((?:[A-Z]|Space|Esc|Enter|Tab)\)|W A S D", texts), "a touched page has no keys"
     assert [texts.count(name) for name in ("Pause", "Close", "2 s")] == [1, 1, 2], "each button is there once"
+
+
+PATH = "studio.tabs.get('path')"
+STATE = "document.getElementById('path_state').textContent"
+FAILING = "print('ConfigError: no'); raise SystemExit(2)"
+
+
+@pytest.mark.parametrize(("size", "is_phone"), [((1100, 640), False), ((390, 780), True)])
+def test_path_starts_a_step_by_keyboard_and_shows_its_failure(
+    size: tuple[int, int], is_phone: bool, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "words", lambda verb: (sys.executable, "-c", FAILING, verb))
+    folder = StudioFolder(tmp_path)
+    folder.raw.touch()
+    path = PathTab(PathFiles(folder, "desktop_organizer"), StepRunner(folder, lambda output: output.strip()))
+    path.recorded = lambda: Recorded((0,), 1, True)
+    with Recording(tmp_path / "other.hdf5", other_tabs=[path]) as recording, path:
+        page = opened(browser, recording, size, is_phone)
+        page.wait_for(f"{PATH}.steps.length")
+        assert page.evaluate("document.querySelector('[aria-current=step]').textContent") == "○ Mark"
+        page.evaluate("document.querySelector('[data-step=mark]').focus()")
+        page.press("Enter")
+        page.wait_for("document.activeElement.id === 'path_start'")
+        page.press("KeyW")
+        page.press("Enter")
+        page.wait_for(f"{STATE}.startsWith('failed')")
+        assert page.evaluate(STATE) == "failed. ConfigError: no"
+        assert page.evaluate("document.getElementById('path_output').textContent") == "ConfigError: no"
+        assert " annotate input_file=" in page.evaluate("document.getElementById('path_command').textContent")
+        page.evaluate(CHECKS)
+        contrasts = page.evaluate("contrasts()")
+        assert contrasts[0][0] >= 4.5, contrasts[:5]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.press("Escape")
+        assert page.evaluate("document.getElementById('path_card').hidden")
+        assert page.evaluate("overlaps()") == []
+        assert page.evaluate(f"{TAB}.step") == 0, "keys in the card do not move the robot"
+        assert not page.problems
 
 
 WITHOUT_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null;"

@@ -26,6 +26,7 @@ RAW = Path("session/raw.hdf5")
 @pytest.fixture
 def tab() -> RecordTab:
     tab = RecordTab(make_kinematic_env(1), cast(PosedScene, None), Progress(str(RAW), 10))
+    tab._last_frame = b"frame"
     tab.progress.next_command = "mimic annotate input_file=session/raw.hdf5"
     return tab
 

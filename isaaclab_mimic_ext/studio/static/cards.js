@@ -34,14 +34,17 @@ function lines({ has_doctor: hasDoctor, findings }) {
 }
 
 export class DoneCard {
-  constructor(more) {
+  // `mark` opens the step Mark; null without a path on the page.
+  constructor(more, mark) {
     this.title = element("h2");
     this.text = element("p");
     this.next = element("pre");
     this.nextTitle = element("p", { text: "Next, mark where the subtasks end. In a terminal:" });
     this.more = button("", () => more(this.count), { id: "more", class: "primary" });
+    this.hasPath = Boolean(mark);
+    this.mark = button("Next: mark the demos", () => mark(), { id: "done_mark", class: "primary" });
     this.root = element("div", { class: "card", id: "done", role: "group", "aria-label": "End", hidden: true },
-      this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.more));
+      this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.mark, this.more));
   }
 
   update(state, hasControl) {
@@ -52,7 +55,10 @@ export class DoneCard {
     this.title.textContent = hasFailed ? "The recording has stopped" : missing > 0 ? "The recording has ended" : "All demos are recorded";
     this.text.textContent = state.reason;
     this.next.textContent = state.next_command;
-    this.next.hidden = this.nextTitle.hidden = hasFailed || !state.next_command || !state.demos.length;
+    const hasNext = !hasFailed && state.demos.length > 0;
+    this.mark.hidden = !this.hasPath || !hasNext;
+    this.next.hidden = this.nextTitle.hidden = this.hasPath || !hasNext || !state.next_command;
+    this.more.classList.toggle("primary", this.mark.hidden);
     this.more.hidden = !state.can_continue || !hasControl;
     this.count = missing > 0 ? missing : 5;
     this.more.textContent = hasFailed ? "Try again" : missing > 0 ? `Record the missing ${missing}` : "Record 5 more";

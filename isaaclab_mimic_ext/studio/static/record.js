@@ -31,7 +31,8 @@ export class Tab {
     this.aids?.setShown(false);
     this.input = new Input(studio, this.actions());
     this.review = new ReviewCard((name) => this.order(name));
-    this.done = new DoneCard((count) => this.studio.order({ tab: "record", do: "more", count }));
+    const mark = studio.hasPath ? () => studio.tabs.get("path").open("mark") : null;
+    this.done = new DoneCard((count) => this.studio.order({ tab: "record", do: "more", count }), mark);
     this.build();
   }
 

@@ -34,16 +34,22 @@ class Studio {
       find("no_picture").hidden = false;
       document.body.classList.add("without_picture");
     }
+    this.hasPath = tabs.some(({ name }) => name === "path");
     for (const { name, title } of tabs) {
       const { Tab } = await import(`/static/${name}.js`);
       this.tabs.set(name, new Tab(this));
+      if (!title) {
+        find("strip").append(this.tabs.get(name).root); // a part of the page that is shown on every tab
+        continue;
+      }
       const button = element("button", { class: "tab", text: title, "data-tab": name });
       button.addEventListener("click", () => this.select(name));
       find("tabs").append(button);
     }
-    find("tabs").hidden = tabs.length < 2;
+    const names = tabs.filter(({ title }) => title).map(({ name }) => name);
+    find("tabs").hidden = names.length < 2;
     const wanted = location.hash.slice(1);
-    this.select(this.tabs.has(wanted) ? wanted : tabs[0].name);
+    this.select(names.includes(wanted) ? wanted : names[0]);
     this.connection.open();
   }
 

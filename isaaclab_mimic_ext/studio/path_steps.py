@@ -1,0 +1,265 @@
+"""Steps from a recording to a generated dataset: their states, from the files of a session's folder, and their commands."""
+
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
+from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.studio.folder import StudioFolder
+from isaaclab_mimic_ext.texts import counted, duration
+
+RECORD, MARK, CHECK, GENERATE, REPORT = "record", "mark", "check", "generate", "report"
+STEPS = (RECORD, MARK, CHECK, GENERATE, REPORT)
+"""Steps, in their order."""
+STARTED = (MARK, CHECK, GENERATE, REPORT)
+"""Steps whose command the page can start."""
+DEFAULT_COUNT = 100
+"""Number of demos to generate, unless the page gives another number."""
+_SUMMARY = re.compile(r"\d+ errors?, \d+ warnings?, \d+ notes?")
+
+
+class State(StrEnum):
+    """State of a step."""
+
+    MISSING = "missing"
+    RUNNING = "running"
+    DONE = "done"
+    OLD = "old"
+    """The files of an earlier step have changed since."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class StepState:
+    """A step, for display.
+
+    Attributes:
+        name: one of `STEPS`.
+        state: its state.
+        figure: short result or progress, such as "3 of 10 demos".
+        reason: reason of a failure.
+        command: command line of the step, which the page may start; empty for the recording.
+        fault: reason for which the step cannot be started, with the remedy; empty if it can.
+        replaces: files that the command replaces; empty if none.
+        output: last lines that the command has printed.
+        is_next: whether the step is the next one that is missing.
+    """
+
+    name: str
+    state: State = State.MISSING
+    figure: str = ""
+    reason: str = ""
+    command: str = ""
+    fault: str = ""
+    replaces: str = ""
+    output: tuple[str, ...] = ()
+    is_next: bool = False
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """State of the recording.
+
+    Attributes:
+        trials: numbers of the attempts whose demos are kept.
+        num_wanted: number of demos to record.
+        has_ended: whether the recording has ended.
+        failure: reason of its failure.
+    """
+
+    trials: tuple[int, ...]
+    num_wanted: int
+    has_ended: bool
+    failure: str = ""
+
+    @property
+    def num_demos(self) -> int:
+        """Number of kept demos."""
+        return len(self.trials)
+
+
+@dataclass
+class PathFiles:
+    """Reads the states of the steps. Files that have not changed are not read again.
+
+    Attributes:
+        folder: folder of the session.
+        task_name: name of the task.
+        has_starts: whether annotated demos need start signals.
+    """
+
+    folder: StudioFolder
+    task_name: str
+    has_starts: bool = False
+    _counts: dict[Path, tuple[float, str]] = field(default_factory=dict)
+
+    def states(self, recorded: Recorded, outcomes: Mapping[str, Any], count: int = DEFAULT_COUNT) -> list[StepState]:
+        """States of all steps.
+
+        Args:
+            outcomes: step -> outcome of its last command (`path_jobs.StepRunner`).
+            count: number of demos to generate.
+        """
+        mark = self._mark(recorded, outcomes.get(MARK, {}))
+        steps = [self._record(recorded), mark, self._check(), self._generate(count), self._report()]
+        steps = [self._with_failure(step, outcomes.get(step.name, {})) for step in steps]
+        missing = next((step.name for step in steps if step.state is not State.DONE), None)
+        return [replace(step, is_next=step.name == missing) for step in steps]
+
+    def next_commands(self) -> list[tuple[str, str]]:
+        """Commands that follow the last step: what they do, and the lines to copy."""
+        demos, training = self.folder.generated, self.folder.run / "policy"
+        return [
+            ("Split the demos for training", next_command("split", input_file=demos)),
+            ("Train a policy", next_command("train", input_file=demos, output_dir=training)),
+            ("Measure its success", evaluate_command(self.task_name, training, demos)),
+        ]
+
+    def _record(self, recorded: Recorded) -> StepState:
+        figure = f"{recorded.num_demos} of {counted(recorded.num_wanted, 'demo')}"
+        if recorded.failure:
+            return StepState(RECORD, State.FAILED, figure, recorded.failure)
+        if not recorded.has_ended:
+            return StepState(RECORD, State.RUNNING, figure)
+        return StepState(RECORD, State.DONE if recorded.num_demos else State.MISSING, figure)
+
+    def _mark(self, recorded: Recorded, outcome: Mapping[str, Any]) -> StepState:
+        folder = self.folder
+        marks = folder.marks if folder.marks.is_file() else None
+        replaces = _existing(folder.annotated)
+        places = {"input_file": folder.raw, "output_file": folder.annotated, "marks_file": marks}
+        starts = {"annotate_subtask_start_signals": True if self.has_starts else None}
+        command = next_command("annotate", **places, **starts, overwrite=True if replaces else None)
+        fault = ""
+        if not recorded.has_ended:
+            fault = "the recording runs; end it first (Save and end)"
+        elif not folder.raw.is_file():
+            fault = "no demo is recorded; record demos first"
+        step = StepState(MARK, command=command, fault=fault, replaces=replaces)
+        if not replaces:
+            return step
+        # A continued recording writes its file again, also without new demos.
+        is_own = "trials" in outcome and not _is_newer(folder.annotated, folder.log(MARK))
+        has_changed = outcome["trials"] != list(recorded.trials) if is_own else _is_newer(folder.raw, folder.annotated)
+        is_old = has_changed or _is_newer(folder.marks, folder.annotated)
+        return replace(step, state=State.OLD if is_old else State.DONE, figure=self._num_demos(folder.annotated))
+
+    def _check(self) -> StepState:
+        folder = self.folder
+        picture = folder.path / "check.png"
+        command = next_command("check", input_file=folder.annotated, output_file=picture, overwrite=True)
+        fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
+        step = StepState(CHECK, command=command, fault=fault)
+        log = folder.log(CHECK)
+        found = _SUMMARY.findall(_text(log))
+        if not found or fault:
+            return step
+        return replace(step, state=State.OLD if _is_newer(folder.annotated, log) else State.DONE, figure=found[-1])
+
+    def _generate(self, count: int) -> StepState:
+        folder, progress = self.folder, _json(self.folder.run / "progress.json")
+        fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
+        is_old = _is_newer(folder.annotated, folder.run / "config.yaml")
+        is_finished = progress.get("stop_reason") == "target reached" and folder.generated.is_file()
+        can_resume = bool(progress) and not is_old and not is_finished and progress.get("target") == count
+        mode = {"resume": True} if can_resume else {"overwrite": True if folder.run.exists() else None}
+        places = {"input_file": folder.annotated, "output_dir": folder.run}
+        command = next_command("generate", **places, num_trials=count, **mode)
+        replaces = "" if can_resume else _existing(folder.run)
+        step = StepState(GENERATE, command=command, fault=fault, replaces=replaces)
+        if not progress:
+            return step
+        figure = f"{progress.get('successes', 0)} of {counted(progress.get('target') or 0, 'demo')}"
+        if _is_running(progress):
+            left = progress.get("remaining_s")
+            return replace(step, state=State.RUNNING, figure=f"{figure}, {duration(left)} left" if left else figure)
+        if not is_finished:
+            reason = "was interrupted" if progress["state"] == "running" else str(progress.get("stop_reason"))
+            return replace(step, state=State.FAILED, figure=figure, reason=reason)
+        figure = f"{counted(progress.get('successes') or 0, 'demo')} of {counted(progress.get('trials') or 0, 'trial')}"
+        return replace(step, state=State.OLD if is_old else State.DONE, figure=figure)
+
+    def _report(self) -> StepState:
+        folder, page = self.folder, self.folder.report
+        command = next_command("report", input_dir=folder.run, overwrite=True if page.is_file() else None)
+        fault = "" if (folder.run / "run.sqlite").is_file() else "no run exists; generate demos first"
+        step = StepState(REPORT, command=command, fault=fault)
+        if not page.is_file():
+            return step
+        is_old = _is_newer(folder.run / "progress.json", page)
+        return replace(step, state=State.OLD if is_old else State.DONE, figure="report.html")
+
+    def _with_failure(self, step: StepState, outcome: Mapping[str, Any]) -> StepState:
+        """The step as failed if its last command failed after its output was written."""
+        # The files decide about a generation whose dataset is complete, also if its videos are not.
+        is_complete = step.name == GENERATE and step.state is State.DONE
+        if not outcome.get("reason") or step.state is State.RUNNING or is_complete:
+            return step
+        folder, log = self.folder, self.folder.log(step.name)
+        outputs = {MARK: folder.annotated, GENERATE: folder.run / "progress.json", REPORT: folder.report}
+        if step.name in outputs and _is_newer(outputs[step.name], log):
+            return step
+        return replace(step, state=State.FAILED, reason=outcome["reason"], output=last_lines(log))
+
+    def _num_demos(self, path: Path) -> str:
+        time = path.stat().st_mtime
+        if self._counts.get(path, (0.0, ""))[0] != time:
+            try:
+                with open_hdf5(path) as file:
+                    self._counts[path] = time, counted(len(demo_names(file)), "demo")
+            except MimicError as error:
+                self._counts[path] = time, str(error)
+        return self._counts[path][1]
+
+
+_NUM_LINES = 12
+"""Number of lines of the output of a command that the page shows."""
+
+
+def last_lines(path: Path) -> tuple[str, ...]:
+    """Last lines of the output of a command."""
+    return tuple(_text(path).splitlines()[-_NUM_LINES:])
+
+
+def _existing(path: Path) -> str:
+    return str(path) if path.exists() else ""
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.stat().st_mtime > other.stat().st_mtime
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) and "state" in content else {}
+
+
+def _is_running(progress: Mapping[str, Any]) -> bool:
+    """Return whether the process of a run still works on it."""
+    if progress["state"] != "running":
+        return False
+    if progress.get("host") != socket.gethostname():
+        return True
+    try:
+        os.kill(int(progress["pid"]), 0)
+    except (OSError, KeyError, ValueError):
+        return False
+    return True

@@ -1,0 +1,173 @@
+"""The path from a recording to a generated dataset: a strip on every tab, which starts the commands of the steps."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
+
+from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.studio.path_jobs import StepRunner
+from isaaclab_mimic_ext.studio.path_steps import (
+    DEFAULT_COUNT,
+    MARK,
+    STARTED,
+    PathFiles,
+    Recorded,
+    State,
+    StepState,
+    last_lines,
+)
+from isaaclab_mimic_ext.studio.protocol import Refusal, check_fields, choice, integer
+from isaaclab_mimic_ext.studio.tabs import Client, Resource, Tab
+
+log = logging.getLogger(__name__)
+
+_PERIOD_S = 0.5
+"""Time between two looks at the files [s]."""
+_MAX_COUNT = 1_000_000
+_REPORT_POLICY = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
+    "frame-ancestors 'none'"
+}
+"""The report contains its pictures and styles, and no scripts."""
+
+
+class PathTab(Tab):
+    """Strip with the steps. A thread looks at the files, and runs one command at a time, from `__enter__` to `__exit__`.
+
+    Args:
+        files: reads the states of the steps.
+        runner: runs their commands.
+
+    Attributes:
+        recorded: state of the recording; until it is known, no step can be started.
+    """
+
+    name: ClassVar[str] = "path"
+    title: ClassVar[str] = ""
+    """Without a title, the page shows the module as a strip on every tab."""
+
+    def __init__(self, files: PathFiles, runner: StepRunner):
+        self._files, self._runner = files, runner
+        self.recorded: Callable[[], Recorded] = lambda: Recorded((), 0, False)
+        self._orders: queue.Queue[tuple[str, str]] = queue.Queue()
+        self._count = DEFAULT_COUNT
+        self._error = ""
+        self._states: list[StepState] = []
+        self._shown_running = ""
+        self._looking = threading.Lock()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="path", daemon=True)
+
+    def __enter__(self) -> "PathTab":
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_closed = True
+        self._orders.put(("", ""))
+        self._thread.join()
+
+    # Own thread
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            try:
+                order, step = self._orders.get(timeout=_PERIOD_S)
+            except queue.Empty:
+                order, step = "", ""
+            try:
+                self._carry_out(order, step)
+                self._runner.poll()
+                self._look()
+            except (MimicError, OSError) as error:
+                log.error("%s", error)
+                self._error = str(error)
+                self.publish(self._event())
+        self._runner.close()
+
+    def _carry_out(self, order: str, step: str) -> None:
+        if order == "stop":
+            self._runner.stop()
+        if order == "start" and not self._runner.running:
+            self._error = ""
+            self._look()
+            state = next(each for each in self._states if each.name == step)
+            facts = {"trials": list(self.recorded().trials)} if step == MARK else {}
+            self._runner.start(step, state.command, facts)
+
+    def _look(self) -> None:
+        """Read the states, and send them if they have changed."""
+        with self._looking:
+            states = self._files.states(self.recorded(), self._runner.outcomes, self._count)
+            running = self._runner.running
+            states = [self._running(each) if each.name == running else each for each in states]
+            has_changed = (states, running) != (self._states, self._shown_running)
+            self._states, self._shown_running = states, running
+        if has_changed:
+            self.publish(self._event())
+
+    def _running(self, step: StepState) -> StepState:
+        """The step whose command runs: with the last line of its output."""
+        lines = last_lines(self._files.folder.log(step.name))
+        # The files may still be those of the last run.
+        figure = step.figure if step.state is State.RUNNING else "starts" if not lines else "runs"
+        return replace(step, state=State.RUNNING, figure=figure, reason="", output=lines)
+
+    # Network thread
+
+    def _event(self) -> dict[str, Any]:
+        return {
+            "event": "steps",
+            "steps": [asdict(step) for step in self._states],
+            "running": self._shown_running,
+            "count": self._count,
+            "error": self._error,
+        }
+
+    def connected(self, client: Client) -> None:
+        commands = [{"text": text, "command": line} for text, line in self._files.next_commands()]
+        client.send({"tab": self.name, "event": "commands", "commands": commands})
+        client.send({"tab": self.name, **self._event()})
+
+    def receive(self, client: Client, message: Mapping[str, Any]) -> Any:
+        if not client.has_control:
+            raise Refusal("path: another page has control; take control first")
+        check_fields("message", message, ["do"], ["step", "count"])
+        order = choice("do", message["do"], ("start", "stop", "count"))
+        if order == "count":
+            self._count = integer("count", message.get("count"), 1, _MAX_COUNT)
+            self._look()
+            return self._event()
+        if order == "stop":
+            if not self._runner.running:
+                raise Refusal("stop: no command runs")
+            self._orders.put(("stop", ""))
+        else:
+            self._orders.put(("start", self._startable(message)))
+        return None
+
+    def _startable(self, message: Mapping[str, Any]) -> str:
+        """Name of the step that a message starts.
+
+        Raises:
+            Refusal: the step cannot be started.
+        """
+        name = choice("step", message.get("step"), STARTED)
+        if running := self._runner.running:
+            raise Refusal(f"{name}: '{running}' runs; wait until it has ended, or stop it")
+        step = next(each for each in self._states if each.name == name)
+        if step.fault:
+            raise Refusal(f"{name}: {step.fault}")
+        if step.state is State.RUNNING:
+            raise Refusal(f"{name}: a different process runs it")
+        return name
+
+    def resource(self, path: tuple[str, ...]) -> Resource | None:
+        """The report, which contains all that it needs."""
+        if path != ("report.html",) or not self._files.folder.report.is_file():
+            return None
+        return Resource(self._files.folder.report.read_bytes(), "text/html; charset=utf-8", _REPORT_POLICY)

@@ -1,0 +1,262 @@
+"""The path of the studio: states of its steps from the files of a session, and the commands that it starts."""
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+from isaaclab_mimic_ext.command_lines import program
+from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.studio.folder import StudioFolder
+from isaaclab_mimic_ext.studio.path_jobs import STOPPED, StepRunner
+from isaaclab_mimic_ext.studio.path_steps import STEPS, PathFiles, Recorded, State, StepState
+from isaaclab_mimic_ext.studio.path_tab import PathTab
+from isaaclab_mimic_ext.studio.protocol import Refusal
+from isaaclab_mimic_ext.studio.tabs import Client
+
+RECORDED = Recorded((0, 2), 2, True)
+PYTHON = f"{sys.executable} -c "
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudioFolder:
+    folder = StudioFolder(tmp_path)
+    folder.raw.touch()
+    return folder
+
+
+def last_line(output: str) -> str:
+    return output.splitlines()[-1] if output else "nothing"
+
+
+def write(path: Path, age: float, content: str = "") -> None:
+    """Write a file that was last changed `age` seconds ago."""
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".hdf5":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("data/demo_0/actions", data=[[0.0]])
+    else:
+        path.write_text(content)
+    os.utime(path, (time.time() - age,) * 2)
+
+
+def write_progress(folder: StudioFolder, age: float = 0, **changes: Any) -> None:
+    values = {
+        "state": "running",
+        "successes": 40,
+        "target": 100,
+        "trials": 125,
+        "remaining_s": 61.0,
+        "stop_reason": None,
+    }
+    values |= {"pid": os.getpid(), "host": socket.gethostname(), **changes}
+    write(folder.run / "config.yaml", age)
+    write(folder.run / "progress.json", age, json.dumps(values))
+
+
+def states(folder: StudioFolder, recorded: Recorded = RECORDED, count: int = 100, **outcomes: Any) -> dict[str, StepState]:
+    steps = PathFiles(folder, "desktop_organizer").states(recorded, outcomes, count)
+    return {step.name: step for step in steps}
+
+
+def test_steps_of_a_new_session_wait_for_the_recording(tmp_path: Path) -> None:
+    steps = states(StudioFolder(tmp_path), Recorded((), 10, False))
+    assert tuple(steps) == STEPS
+    assert [step.state for step in steps.values()] == [State.RUNNING, *[State.MISSING] * 4]
+    assert [step.is_next for step in steps.values()] == [True, False, False, False, False]
+    assert steps["record"].figure == "0 of 10 demos"
+    assert steps["mark"].fault == "the recording runs; end it first (Save and end)"
+    assert steps["check"].fault == steps["generate"].fault == "no demo is marked; mark the demos first"
+    assert steps["report"].fault == "no run exists; generate demos first"
+
+
+def test_next_step_is_the_first_that_is_missing(folder: StudioFolder) -> None:
+    steps = states(folder)
+    assert steps["mark"].is_next
+    assert f"mimic annotate input_file={folder.raw} output_file={folder.annotated}" == steps["mark"].command
+    write(folder.annotated, 0)
+    steps = states(folder)
+    assert (steps["mark"].state, steps["mark"].figure) == (State.DONE, "1 demo")
+    assert steps["mark"].command.endswith(" overwrite=true")
+    assert steps["mark"].replaces == str(folder.annotated)
+    assert steps["check"].is_next
+    assert "num_trials=100" in steps["generate"].command
+
+
+def test_marks_of_the_session_are_used_and_make_older_annotations_old(folder: StudioFolder) -> None:
+    write(folder.annotated, 10)
+    os.utime(folder.raw, (time.time() - 20,) * 2)
+    write(folder.marks, 0)
+    step = states(folder)["mark"]
+    assert step.state is State.OLD
+    assert f"marks_file={folder.marks}" in step.command
+
+
+def test_recording_that_is_written_again_without_new_demos_keeps_its_annotation(folder: StudioFolder) -> None:
+    write(folder.log("mark"), 9)
+    write(folder.annotated, 10)
+    assert states(folder)["mark"].state is State.OLD
+    assert states(folder, mark={"trials": [0, 2], "reason": ""})["mark"].state is State.DONE
+    assert states(folder, mark={"trials": [0], "reason": ""})["mark"].state is State.OLD
+
+
+def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) -> None:
+    write(folder.annotated, 10)
+    write(folder.log("check"), 5, "pauses\n0 errors, 1 warning, 2 notes: ready to generate\n")
+    step = states(folder)["check"]
+    assert (step.state, step.figure) == (State.DONE, "0 errors, 1 warning, 2 notes")
+    failed = states(folder, check={"exit_code": 1, "reason": "1 error"})["check"]
+    assert (failed.state, failed.reason) == (State.FAILED, "1 error")
+    assert failed.output[0] == "pauses"
+    write(folder.annotated, 0)
+    assert states(folder)["check"].state is State.OLD
+
+
+def test_generation_shows_progress_result_and_failure(folder: StudioFolder) -> None:
+    write(folder.annotated, 10)
+    write_progress(folder)
+    step = states(folder)["generate"]
+    assert (step.state, step.figure) == (State.RUNNING, "40 of 100 demos, 1 min 1 s left")
+    write_progress(folder, pid=2**22 + 1)
+    step = states(folder)["generate"]
+    assert (step.state, step.reason) == (State.FAILED, "was interrupted")
+    assert step.command.endswith("num_trials=100 resume=true")
+    assert not step.replaces
+    other = states(folder, count=50)["generate"]
+    assert other.command.endswith("num_trials=50 overwrite=true")
+    assert other.replaces == str(folder.run)
+    write_progress(folder, state="ended", stop_reason="max_num_failures=5 reached")
+    assert states(folder)["generate"].reason == "max_num_failures=5 reached"
+    write_progress(folder, state="ended", stop_reason="target reached", successes=100)
+    write(folder.generated, 0)
+    step = states(folder)["generate"]
+    assert (step.state, step.figure) == (State.DONE, "100 demos of 125 trials")
+    write(folder.log("generate"), -5)
+    assert states(folder, generate={"reason": STOPPED})["generate"].state is State.DONE, "stopped while videos were drawn"
+    write(folder.annotated, -10)
+    assert states(folder)["generate"].state is State.OLD
+
+
+def test_report_is_old_after_another_generation(folder: StudioFolder) -> None:
+    write_progress(folder, age=5)
+    write(folder.report, 0)
+    assert states(folder)["report"].state is State.DONE
+    write_progress(folder, age=-5)
+    assert states(folder)["report"].state is State.OLD
+
+
+def test_failure_that_is_older_than_the_output_is_forgotten(folder: StudioFolder) -> None:
+    failure = {"exit_code": 2, "reason": "ConfigError: no"}
+    write(folder.log("mark"), 5, "ConfigError: no\n")
+    step = states(folder, mark=failure)["mark"]
+    assert (step.state, step.reason, step.output) == (State.FAILED, "ConfigError: no", ("ConfigError: no",))
+    write(folder.annotated, 0)
+    assert states(folder, mark=failure)["mark"].state is State.DONE
+
+
+@pytest.fixture
+def runner(folder: StudioFolder) -> Iterator[StepRunner]:
+    runner = StepRunner(folder, last_line)
+    yield runner
+    runner.close()
+
+
+def wait(runner: StepRunner) -> None:
+    while runner.running:
+        runner.poll()
+        time.sleep(0.01)
+
+
+def test_outcome_of_a_command_is_kept_in_the_folder(runner: StepRunner, folder: StudioFolder) -> None:
+    runner.start("check", PYTHON + "'print(1); raise SystemExit(\"DatasetError: no\")'", {})
+    assert runner.running == "check"
+    wait(runner)
+    runner.start("mark", PYTHON + "'print(2)'", {"trials": [0]})
+    wait(runner)
+    assert StepRunner(folder, last_line).outcomes == {
+        "check": {"exit_code": 1, "reason": "DatasetError: no"},
+        "mark": {"exit_code": 0, "reason": "", "trials": [0]},
+    }
+    assert folder.log("mark").read_text() == "2\n"
+
+
+def test_command_is_stopped_on_the_page_and_at_the_end_of_the_studio(runner: StepRunner) -> None:
+    for stop in (runner.stop, runner.close):
+        runner.start("generate", PYTHON + "'import time; time.sleep(1000)'", {})
+        stop()
+        wait(runner)
+        assert runner.outcomes["generate"]["reason"] == STOPPED
+
+
+def test_program_that_is_not_found_is_reported(runner: StepRunner) -> None:
+    with pytest.raises(OutputError, match="nowhere/mimic: cannot be started: No such file"):
+        runner.start("check", "nowhere/mimic check", {})
+    assert not runner.running
+
+
+@pytest.fixture
+def tab(folder: StudioFolder, monkeypatch: pytest.MonkeyPatch) -> PathTab:
+    monkeypatch.setattr(program, "words", lambda verb: (sys.executable, "-c", "import time; time.sleep(1000)", verb))
+    tab = PathTab(PathFiles(folder, "desktop_organizer"), StepRunner(folder, last_line))
+    tab.recorded = lambda: RECORDED
+    return tab
+
+
+def test_page_starts_only_known_steps_one_at_a_time(tab: PathTab) -> None:
+    page = Client("page", 1)
+    with tab:
+        with pytest.raises(Refusal, match="path: another page has control"):
+            tab.receive(page, {"do": "start", "step": "mark"})
+        page.has_control = True
+        refused: list[tuple[dict[str, Any], str]] = [
+            ({"do": "start", "step": "rm -rf /"}, r'step: "rm -rf /" is not valid; choices: mark, check, generate, report'),
+            ({"do": "start", "step": "mark", "command": "rm"}, "message.command: unknown field"),
+            ({"do": "run"}, 'do: "run" is not valid; choices: start, stop, count'),
+            ({"do": "count", "count": "5; rm"}, "count: must be an integer from 1 to 1000000"),
+            ({"do": "stop"}, "stop: no command runs"),
+            ({"do": "start", "step": "check"}, "check: no demo is marked; mark the demos first"),
+        ]
+        for message, text in refused:
+            with pytest.raises(Refusal, match=text):
+                tab.receive(page, message)
+        tab.receive(page, {"do": "start", "step": "mark"})
+        while not tab._runner.running:
+            time.sleep(0.01)
+        with pytest.raises(Refusal, match="mark: 'mark' runs; wait until it has ended, or stop it"):
+            tab.receive(page, {"do": "start", "step": "mark"})
+        tab.receive(page, {"do": "stop"})
+        while tab._runner.running:
+            time.sleep(0.01)
+    assert tab._runner.outcomes["mark"]["reason"] == STOPPED
+
+
+def test_number_of_demos_changes_the_command(tab: PathTab) -> None:
+    page = Client("page", 1)
+    page.has_control = True
+    answer = tab.receive(page, {"do": "count", "count": 7})
+    assert answer["count"] == 7
+    assert "num_trials=7" in next(step["command"] for step in answer["steps"] if step["name"] == "generate")
+
+
+def test_only_the_report_is_served_without_permission_to_run_scripts(tab: PathTab, folder: StudioFolder) -> None:
+    assert tab.resource(("report.html",)) is None
+    write(folder.report, 0, "<html>")
+    page = tab.resource(("report.html",))
+    assert page is not None
+    assert page.body == b"<html>"
+    assert page.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none';")
+    for path in (("..", "raw.hdf5"), ("raw.hdf5",), ("run", "report.html"), ()):
+        assert tab.resource(path) is None
+
+
+def test_commands_to_copy_split_train_and_evaluate(folder: StudioFolder) -> None:
+    lines = [line for _, line in PathFiles(folder, "desktop_organizer").next_commands()]
+    assert [line.split()[1] for line in lines] == ["split", "train", "evaluate"]
+    assert f"input_file={folder.generated}" in lines[0]
