@@ -42,6 +42,11 @@ class EndedTrials:
     episodes: RecordedEpisodes
 
 
+def judges_late(device: torch.device) -> bool:
+    """Return whether ended trials are judged in the next step: where the host can work while the device simulates."""
+    return device.type == "cuda"
+
+
 class Generator:
     """Run trials and record their episodes until the ledger ends the run.
 
@@ -68,6 +73,7 @@ class Generator:
         self.ledger, self.watch = ledger, watch
         self.lanes = Lanes(env.num_envs, env.device)
         self.env_steps = 0
+        self._judges_late = judges_late(env.device)
         self._ended: EndedTrials | None = None
         self._share = ShareOfSteps(self._remaining_steps)
         self._num_ended_before = self._num_successes_before = 0
@@ -97,8 +103,8 @@ class Generator:
     def step(self) -> None:
         """Make one control step in every active lane; then end, begin and continue trials and segments.
 
-        Trials that have ended are judged in the next step, while a GPU simulates. If their outcome decides whether further
-        trials start, they are judged in this step.
+        On a GPU, trials that have ended are judged in the next step, while it simulates. If their outcome decides whether
+        further trials start, they are judged in this step.
         """
         actions, clean_actions, target_eef_pose = self._next_actions()
         self.recorder.before_step(self.lanes.step)
@@ -119,6 +125,8 @@ class Generator:
         events = torch.cat((begins, ends[:, None]), dim=1).cpu().numpy()
         if events[:, -1].any():
             self._end_trials(np.flatnonzero(events[:, -1]))
+            if not self._judges_late:
+                self._judge_ended()
             self.begin_trials()
             if self.lanes.num_free:
                 self._judge_ended()
@@ -170,9 +178,10 @@ class Generator:
         """Expected number of control steps of running trials, and of trials that have yet to begin."""
         running = self.planner.remaining_steps(self.lanes.step) * self.lanes.is_active
         total, longest = float(running.sum()), float(running.max())
-        num_known = self.ledger.num_ended - self._num_ended_before + self.lanes.num_active
+        num_begun = self.lanes.num_active + (0 if self._ended is None else len(self._ended.trials))
+        num_known = self.ledger.num_ended - self._num_ended_before + num_begun
         mean_length = (self.env_steps + total) / max(num_known, 1)
-        waiting = max(self.ledger.expected_trials() - self.lanes.num_active, 0.0)
+        waiting = max(self.ledger.expected_trials() - num_begun, 0.0)
         total += waiting * mean_length
         # Lanes do not end together: the last trials take half a trial longer than an even share.
         return Steps(total, max(longest, total / self.env.num_envs + min(waiting, 0.5) * mean_length))
