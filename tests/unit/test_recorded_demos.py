@@ -1,0 +1,85 @@
+"""Demos of a recording that runs: those in its store, with the names and digests that they keep in the file."""
+
+# T = 9 steps
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.datasets.marks import actions_digest
+from isaaclab_mimic_ext.run.store import RunStore
+from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
+
+FIELDS = [
+    {"path": "actions", "shape": [7], "rows": "after/torch.float32", "start": 0, "stop": 7},
+    {"path": "initial_state/x", "shape": [2], "rows": "start/torch.float32", "start": 0, "stop": 2},
+]
+FAILED = 0
+
+
+def rows(trial: int) -> dict[str, np.ndarray]:
+    return {
+        "after/torch.float32": np.full((9, 7), trial, np.float32),
+        "start/torch.float32": np.full((1, 2), trial, np.float32),
+    }
+
+
+def add_attempts(path: Path, attempts: dict[int, int]) -> None:
+    """Store attempts: trial -> reason. Those that succeed have an episode."""
+    store = RunStore(path.with_name(f"{path.name}.sqlite"))
+    store.set_reasons(["dropped"])
+    store.set_facts(fields=FIELDS)
+    for trial, reason in attempts.items():
+        store.add(trial, reason, 9)
+        if reason == SUCCEEDED:
+            store.add_episode(trial, rows(trial), {"trial": trial})
+    store.commit()
+    store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "raw.hdf5"
+
+
+def test_demos_of_a_running_recording_appear_as_they_are_kept(path: Path) -> None:
+    demos = RecordedDemos(path)
+    demos.update()
+    assert not demos.demos
+    add_attempts(path, {0: FAILED, 1: SUCCEEDED})
+    assert demos.update()
+    assert not demos.update(), "nothing has changed"
+    add_attempts(path, {2: FAILED, 3: SUCCEEDED})
+    assert demos.update()
+    assert not demos.is_finished
+    assert list(demos.demos) == ["demo_0", "demo_1"]
+    demo = demos.read("demo_1")
+    assert demo.num_steps == 9
+    assert demo.leaves["initial_state/x"].tolist() == [[3.0, 3.0]]
+    assert demos.demos["demo_1"].actions == actions_digest(demo)
+
+
+def test_demos_keep_their_names_and_digests_when_the_recording_ends_and_continues(path: Path) -> None:
+    demos = RecordedDemos(path)
+    add_attempts(path, {1: SUCCEEDED})
+    demos.update()
+    (before,) = demos.demos.values()
+    path.with_name("raw.hdf5.sqlite").unlink()
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data/demo_0/actions", data=rows(1)["after/torch.float32"])
+    assert demos.update()
+    assert demos.is_finished
+    assert demos.demos["demo_0"].actions == before.actions
+    add_attempts(path, {1: FAILED})  # The store of a continued recording has the earlier outcomes, without episodes.
+    store = RunStore(path.with_name("raw.hdf5.sqlite"))
+    store.add(1, SUCCEEDED, 9)
+    store.commit()
+    store.close()
+    add_attempts(path, {2: SUCCEEDED})
+    demos.update()
+    assert list(demos.demos) == ["demo_0", "demo_1"]
+    assert demos.read("demo_0").leaves["actions"][0, 0] == 1.0
+    assert demos.read("demo_1").leaves["actions"][0, 0] == 2.0
