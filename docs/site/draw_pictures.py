@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from demos import draw_signals
 from page_pictures import draw_report, draw_timeline, draw_watch
+from studio_pictures import draw_mark
 from task_pages import presets
 from themes import OUT, write_photo
 from trial_pictures import draw_constraints, draw_segments, draw_trials
@@ -61,6 +62,7 @@ PICTURES = {
     "timeline": draw_timeline,
     "report": draw_report,
     "watch": draw_watch,
+    "mark": draw_mark,
 }
 
 

@@ -43,9 +43,10 @@ def mark_on_page(cfg: AnnotateDemosCfg, env: MimicEnv) -> None:
     if marking.tab.is_annotated:
         log.info("Next, check the demos: %s", next_command("check", input_file=output))
         return
-    marks = f"{counted(len(marking.file.marks), 'demo')} marked in {marks_file}"
-    command = next_command("annotate", input_file=Path(cfg.input_file), output_file=output, marks_file=marks_file)
+    num_marked = len(marking.file.marks)
+    marks = f"the marks of {counted(num_marked, 'demo')} are in {marks_file}" if num_marked else "no demo is marked"
+    places = {"input_file": Path(cfg.input_file), "output_file": output, "marks_file": marks_file if num_marked else None}
+    command = next_command("annotate", **places)
     if stop.requested:
         stop.raise_interrupted(f"{marks}; continue with the same command, or annotate with: {command}")
-    if marking.file.marks:
-        log.info("%s; to annotate with these marks: %s", marks, command)
+    log.info("The annotated file was not written; %s; to write it: %s", marks, command)

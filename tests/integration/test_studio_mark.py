@@ -2,6 +2,9 @@
 
 # T steps of a demo, B bodies that move
 
+import logging
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,9 @@ from isaaclab_mimic_ext.envs.factory import env_task
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.recorded_scene import computed_signals, recorded_scene
 from isaaclab_mimic_ext.errors import SourceDataError
-from tests.jobs import run_annotation
+from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
+from tests.processes import HANG_S, wait_until
 from tests.studio_marking import MarkPage, MarkPerson, make_task_env, record_demos
 from tests.studio_person import get
 
@@ -273,3 +277,25 @@ def test_page_ends_the_command(page: MarkPage, person: MarkPerson) -> None:
     assert person.order("end") is None
     page._thread.join(30)
     assert not page._thread.is_alive()
+
+
+def test_command_serves_the_page_until_the_person_ends_it(
+    recorded: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def mark() -> None:
+        wait_until(lambda: "?token=" in caplog.text, "the page is not served")
+        person = MarkPerson(re.findall(r"http://\S+", caplog.text)[0])
+        person.mark("demo_0", reach=30)
+        person.order("end")
+
+    thread = threading.Thread(target=mark)
+    thread.start()
+    words = ["sim=kinematic", "gui=true", "port=0", f"input_file={recorded}", f"output_file={tmp_path / 'annotated.hdf5'}"]
+    command("annotate", load_config("annotate_demos", words))
+    thread.join(HANG_S)
+    marks = tmp_path / "annotated.marks.yaml"
+    assert f"The annotated file was not written; the marks of 1 demo are in {marks}; to write it: " in caplog.text
+    assert f"marks_file={marks}" in caplog.text
+    assert "reach: 30" in marks.read_text()
