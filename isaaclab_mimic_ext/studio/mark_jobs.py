@@ -238,13 +238,14 @@ class MarkWorker:
 
     def _examine(self, annotation: Annotation) -> None:
         env = self._environment()
+        findings: list[dict[str, Any]] = []
         if env is None or self._task is None or self._config is None:
+            self._reports.examined(annotation, findings)
             return
         try:
             findings = examine_annotation(annotation, env, self._task, self._config)
         except MimicError as error:
             log.debug("A demo could not be examined: %s", error)
-            findings = []
         self._reports.examined(annotation, findings)
 
     def _annotate(self, job: AnnotateJob) -> None:
