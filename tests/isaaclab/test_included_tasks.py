@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.isaaclab import mimic_fields_of
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
@@ -113,6 +114,13 @@ def test_expected_attached_objects_are_those_grasped_and_not_yet_placed(env):
 def test_actions_are_computed_by_the_batched_method_of_the_env(env):
     num_eefs = len(env.eef_names)
     assert (env.converter.method, env.gripper_dims, env.pose_dims) == ("own", (1,) * num_eefs, (6,) * num_eefs)
+
+
+def test_recorded_state_is_bitwise_that_of_isaaclabs_method(env, trials):
+    own, theirs = env.get_state(), env._env.scene.get_state(is_relative=True)
+    leaves, expected = trees.flatten(own), trees.flatten(theirs)
+    assert list(leaves) == list(expected) and env._state_reader._is_known
+    assert all(torch.equal(leaf, expected[path]) for path, leaf in leaves.items())
 
 
 def test_actions_are_converted_back_to_their_targets(env, trials):

@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.envs.isaaclab.compat import (
     tree_from_isaaclab,
     tree_to_isaaclab,
 )
+from isaaclab_mimic_ext.envs.isaaclab.scene_state import SceneStateReader
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.quaternions import Columns, as_entry
 from isaaclab_mimic_ext.rng import Draws
@@ -76,6 +77,7 @@ class IsaacLabEnv:
         gripper_dims = {name: rows.shape[-1] for name, rows in self._grippers_by_eef(no_action).items()}
         self.gripper_dims: tuple[int, ...] = tuple(gripper_dims.values())
         self._last_actions = no_action
+        self._state_reader: SceneStateReader | None = None
         self.converter = ActionConverter(env, self.eef_names, by_name(self.eef_names, self.eef_pose), gripper_dims)
         self.pose_dims: tuple[int, ...] = self.converter.pose_dims
 
@@ -244,8 +246,9 @@ class IsaacLabEnv:
 
     def get_state(self) -> NestedTensors:
         if self._state is None:
-            groups = tree_from_isaaclab(self._env.scene.get_state(is_relative=True))
-            self._state = {group: assets for group, assets in groups.items() if assets}
+            if self._state_reader is None:
+                self._state_reader = SceneStateReader(self._env.scene)
+            self._state = self._state_reader.read()
         return self._state
 
     def processed_actions(self) -> Tensor | None:

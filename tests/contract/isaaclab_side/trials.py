@@ -153,7 +153,7 @@ class FilmEnv:
     def __init__(self, cfg: MimicEnvCfg, gripper_columns: dict[str, tuple[int, int]]):
         self.cfg, self._gripper_columns = cfg, gripper_columns
         self.obs_buf: dict[str, Any] = {}
-        self.scene = SimpleNamespace(get_state=lambda is_relative: {})
+        self.scene = SimpleNamespace(get_state=lambda is_relative: {}, articulations={}, rigid_objects={})
         self.recorder_manager = mock.Mock()
 
     def start(self, film: Film) -> None:
