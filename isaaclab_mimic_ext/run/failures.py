@@ -14,6 +14,9 @@ from isaaclab_mimic_ext.task.reasons import FailureReason, reason_names
 _NEVER = 2**62
 """First step of a condition that was never true."""
 
+_NUM_DEFERRED = 16
+"""Largest number of steps that are evaluated together: on a CPU, this takes as long as for one step."""
+
 
 @dataclass
 class Observed:
@@ -77,6 +80,10 @@ class FailureObserver:
         self._first = torch.full((num_envs, len(self._columns) + 1), _NEVER, dtype=torch.int64, device=device)
         self._end = torch.full_like(self._first, -1)
         self._never = self._first[:1, :1].clone()
+        num_columns = len(self._columns) + 1
+        self._true = torch.zeros(_NUM_DEFERRED, num_envs, num_columns, dtype=torch.bool, device=device)
+        self._step = torch.zeros(_NUM_DEFERRED, num_envs, dtype=torch.int64, device=device)
+        self._num_deferred = 0
         self._num_rises = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._planner_failure = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._num_planner_codes = max(len(planner_messages), 1)
@@ -84,10 +91,12 @@ class FailureObserver:
     @property
     def ever_successful(self) -> Tensor:
         """Return whether the task was solved in any step of the current trial, (N,) bool."""
+        self._note_deferred()
         return self._end[:, -1] > 0
 
     def begin(self, env_ids: Tensor) -> None:
         """Clear the notes of `env_ids` (n,) for new trials."""
+        self._note_deferred()
         self._first.index_fill_(0, env_ids, _NEVER)
         self._end.index_fill_(0, env_ids, -1)
         self._num_rises.index_fill_(0, env_ids, 0)
@@ -101,13 +110,27 @@ class FailureObserver:
             conditions: name -> (N,) bool.
             success: (N,) bool.
         """
-        step = step[:, None]
-        true = torch.stack([*(conditions[name] for name, _ in self._columns), success], dim=1)
+        columns = [*(conditions[name] for name, _ in self._columns), success]
+        torch.stack(columns, dim=1, out=self._true[self._num_deferred])
+        self._step[self._num_deferred].copy_(step)
+        self._num_deferred += 1
+        if self._num_deferred == _NUM_DEFERRED:
+            self._note_deferred()
+
+    def _note_deferred(self) -> None:
+        """Note the stored steps; their numbers rise in each env that runs a trial."""
+        num_steps, self._num_deferred = self._num_deferred, 0
+        if not num_steps:
+            return
+        true, step = self._true[:num_steps], self._step[:num_steps, :, None]
         if self._any_after:
-            true &= (self._end[:, self._after] > 0) | self._counts_from_start
-        self._num_rises += true[:, -1] & (self._end[:, -1] != step[:, 0])
-        self._first = torch.minimum(self._first, torch.where(true, step, self._never))
-        self._end = torch.where(true, step + 1, self._end)
+            # Whether the condition in `after` was true in an earlier step.
+            earlier = torch.cat((self._end[None, :, self._after] > 0, true[:-1, :, self._after]))
+            true &= (earlier.cumsum(0) > 0) | self._counts_from_start
+        end = torch.cat((self._end[None], torch.where(true, step + 1, -1))).cummax(0).values
+        self._num_rises += (true[..., -1] & (end[:-1, :, -1] != step[..., 0])).sum(0)
+        self._first = torch.minimum(self._first, torch.where(true, step, self._never).amin(0))
+        self._end = end[-1]
 
     def first_true(self, env_ids: Tensor, conditions: Sequence[str]) -> Tensor:
         """First step in which each condition was true in the trials of `env_ids`, (n, len(conditions)); -1: never."""
@@ -120,6 +143,7 @@ class FailureObserver:
 
     def observed(self, env_ids: Tensor) -> Observed:
         """Copy of the observations of the trials of `env_ids` (n,)."""
+        self._note_deferred()
         tensors = (self._first, self._end, self._num_rises, self._planner_failure)
         return Observed(*(tensor[env_ids] for tensor in tensors))
 
@@ -204,10 +228,6 @@ def _check(
 
 TRACKING = ("position mean [m]", "position max [m]", "rotation mean [rad]", "rotation max [rad]")
 """Entries of the last axis of `TrackingError.summary`."""
-
-
-_NUM_DEFERRED = 16
-"""Largest number of steps whose tracking errors are computed together: on a CPU, this takes as long as for one step."""
 
 
 class TrackingError:

@@ -138,7 +138,7 @@ def test_parallel_trials_have_the_same_reasons_as_single_trials(seed: int) -> No
         )
         for index in range(rng.integers(0, 4))
     ]  # fmt: skip
-    num_envs, most = 6, 12
+    num_envs, most = 4, 40
     none = {name: torch.zeros(num_envs, dtype=torch.bool) for name in NAMES}
     observer = FailureObserver(reasons, none, num_envs, CPU, also=NAMES)
     for _ in range(3):
@@ -149,7 +149,8 @@ def test_parallel_trials_have_the_same_reasons_as_single_trials(seed: int) -> No
         for step in range(most):
             # The conditions of idle envs must not change the result.
             ended = torch.from_numpy(np.flatnonzero(lengths == step))
-            _compare(observer, reasons, ended, rows, success, lengths)
+            if len(ended):  # The observer evaluates the steps since the last question together.
+                _compare(observer, reasons, ended, rows, success, lengths)
             present = {name: torch.from_numpy(values[:, step]) for name, values in rows.items()}
             observer.watch(torch.full((num_envs,), step), present, torch.from_numpy(success[:, step]))
         _compare(observer, reasons, torch.from_numpy(np.flatnonzero(lengths == most)), rows, success, lengths)
