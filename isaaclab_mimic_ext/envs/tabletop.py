@@ -74,7 +74,7 @@ class RelativeActions:
 
     def _pose_entries(self, target_pose: Tensor, eef_pose: Tensor) -> Tensor:
         """Pose entries (N, E, 6) of actions, before they are clipped."""
-        delta_pos = target_pose[..., :3, 3] - eef_pose[..., :3, 3]
+        delta_pos = (target_pose - eef_pose)[..., :3, 3]
         delta_rot = axis_angle_from_matrix(target_pose[..., :3, :3] @ eef_pose[..., :3, :3].transpose(-1, -2))
         return torch.cat((delta_pos, delta_rot), dim=-1) / self._scale
 

@@ -53,12 +53,18 @@ def quat_xyzw_from_matrix(rot: Tensor) -> Tensor:
     that the result is also exact near half turns. The candidates, 4 q_i q for each i, are linear in the elements of the
     matrix.
     """
-    elements = torch.cat((rot.flatten(-2), torch.ones_like(rot[..., :1, 0])), dim=-1)
+    one = _one(rot.dtype, rot.device).expand(*rot.shape[:-2], 1)
+    elements = torch.cat((rot.flatten(-2), one), dim=-1)
     candidates = (elements[..., None, None, :] * _quat_candidates(rot.dtype, rot.device)).sum(-1)
-    largest = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None]
+    largest = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1, keepdim=True).unsqueeze(-1)
     quat = candidates.gather(-2, largest.expand(*largest.shape[:-1], 4)).squeeze(-2)
     quat = torch.where(quat[..., 3:] < 0, -quat, quat)
     return quat / quat.square().sum(-1, keepdim=True).sqrt()
+
+
+@cache
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones(1, dtype=dtype, device=device)
 
 
 @cache

@@ -197,7 +197,7 @@ class Constraints:
     def may_begin(self, progress: Progress) -> Tensor:
         """Return which end effectors may begin their next segment, (N, E) bool."""
         table = self.table
-        ready = ~progress.begun & ~progress.finished
+        ready = ~(progress.begun | progress.finished)
         if len(table.starts_after):
             too_early = progress.is_current(table.starts_after, 1) & ~progress.is_done(table.starts_after, 0)
             ready &= ~_any_by_eef(too_early, self._is_latter_of_start)

@@ -100,6 +100,7 @@ class TrialPlanner:
         # Constants on the device: assigning a Python number would upload it in each step.
         self._before_first = torch.tensor(-1, dtype=torch.int32, device=device)
         self._true = torch.tensor(True, device=device)
+        self._last_subtask = table.num_subtasks - 1
         self._selects_per_subtask = config.generation_select_src_per_subtask and (
             config.compat_select != "isaaclab" or config.generation_select_src_per_arm
         )
@@ -120,6 +121,8 @@ class TrialPlanner:
             return torch.zeros(size, dtype=dtype, device=device)
 
         self.segments = Segments.empty(*shape, device)
+        # Of each segment, updated when segments begin: first waypoint of its path after the fixed ones, and last waypoint.
+        self._first_free, self._last_waypoint = (torch.zeros_like(self.segments.cursor) for _ in range(2))
         self.subtask, self._steps_waited = zeros(*shape), zeros(*shape)
         self.begun, self.finished = zeros(*shape, dtype=torch.bool), ~zeros(*shape, dtype=torch.bool)
         self.trials, self.steps_held = zeros(self.num_envs), zeros(self.num_envs)
@@ -201,6 +204,8 @@ class TrialPlanner:
         if self._transits is not None:
             lead_in = self._transits.plan(place, self.pool, segments, eef_pose, object_pose, attached)
         segments.num_interpolation[place] = lead_in.int()
+        self._first_free = segments.num_interpolation + segments.num_fixed
+        self._last_waypoint = segments.num_waypoints - 1
         self.begun[place] = self._true
         self.chosen_demos[env_ids, eef_ids, rows.subtask] = demo.int()
         # The first segment begins with its own gripper action, so that settling does not apply to the first waypoint.
@@ -263,8 +268,7 @@ class TrialPlanner:
         self.segments.cursor += advances
         self._steps_waited = (self._steps_waited + 1).masked_fill_(advances, 0)
         target, gripper = self._reader.read()
-        segments = self.segments
-        in_segment = segments.cursor >= segments.num_interpolation + segments.num_fixed
+        in_segment = self.segments.cursor >= self._first_free
         place = (self._eef_ids, self.subtask)
         # Waiting and finished end effectors hold, without noise.
         noisy = (in_segment | self.table.noise_everywhere[place]) & advances
@@ -293,7 +297,7 @@ class TrialPlanner:
         return changes & (self._steps_waited < self.table.num_settle[self._eef_ids, self.subtask])
 
     def _progress(self) -> Progress:
-        remaining = self.segments.num_waypoints - 1 - self.segments.cursor
+        remaining = self._last_waypoint - self.segments.cursor
         return Progress(self.subtask, self.begun, self.finished, remaining)
 
     def _num_common_steps(self) -> Tensor:
@@ -317,13 +321,13 @@ class TrialPlanner:
             Whether the next segment of each end effector is due, (N, E) bool, and whether each trial has ended, (N,) bool.
         """
         self.steps_held += self.finished.all(-1)
-        cursor, last = self.segments.cursor, self.segments.num_waypoints - 1
+        cursor, last = self.segments.cursor, self._last_waypoint
         ended = self.begun & (cursor >= last)
         if self.navigation is not None:
             ended &= ~self.navigation.advance(self.begun, cursor, last)
-        is_last = self.subtask + 1 >= self.table.num_subtasks
-        self.begun &= ~ended
-        self.finished |= ended & is_last
-        self.subtask += ended & ~is_last
+        continues = ended & (self.subtask < self._last_subtask)
+        self.begun ^= ended
+        self.finished |= ended ^ continues
+        self.subtask += continues
         due = self._constraints.may_begin(self._progress())
         return due, self.finished.all(-1) & (self.steps_held >= self.config.num_final_hold_steps)

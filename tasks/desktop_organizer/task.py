@@ -99,7 +99,7 @@ class DesktopOrganizer(Task):
         is in the basket.
         """
         distance = self._hand_distance(scene)
-        gap = scene.finger_pos[:, 0].sum(-1)
+        gap = self._fingers(scene).sum(-1)
         grasped = (distance < GRASP_DISTANCE) & (gap < 2 * KETCHUP_RADIUS + 0.004)
         return {
             "reach": distance < REACH_DISTANCE,
@@ -170,7 +170,12 @@ class DesktopOrganizer(Task):
 
     @once_per_scene
     def _is_open(self, scene: SceneState) -> Tensor:
-        return (scene.finger_pos[:, 0] > OPEN_FINGERS).all(-1)
+        return (self._fingers(scene) > OPEN_FINGERS).all(-1)
+
+    @once_per_scene
+    def _fingers(self, scene: SceneState) -> Tensor:
+        """Distance of each finger from the middle, (N, 2) [m]."""
+        return scene.finger_pos[:, 0]
 
     @once_per_scene
     def _released(self, scene: SceneState) -> Tensor:
@@ -184,7 +189,7 @@ class DesktopOrganizer(Task):
 
     @once_per_scene
     def _in_basket(self, scene: SceneState) -> Tensor:
-        offset = self._offset_from_basket(scene, self.object_id("ketchup"))
+        offset = self._ketchup(scene) - scene.object_pose[:, self.object_id("basket"), :3, 3]
         height = offset[:, 2]
         # The center of a standing bottle is KETCHUP_HEIGHT / 2 above the floor; of a leaning or lying bottle, less.
         resting = (height > BASKET_FLOOR) & (height < BASKET_FLOOR + KETCHUP_HEIGHT / 2 + 0.01)
@@ -194,9 +199,8 @@ class DesktopOrganizer(Task):
         return scene.object_pose[:, object_id, :3, 3] - scene.object_pose[:, self.object_id("basket"), :3, 3]
 
     def _is_over_basket(self, scene: SceneState, offset: Tensor) -> Tensor:
-        basket = scene.object_pose[:, self.object_id("basket")]
-        along_x = (offset * basket[:, :3, 0]).sum(-1).abs()
-        along_y = (offset * basket[:, :3, 1]).sum(-1).abs()
+        axes = scene.object_pose[:, self.object_id("basket"), :3, :2].transpose(1, 2)
+        along_x, along_y = (offset[:, None] * axes).sum(-1).abs().unbind(-1)
         return (along_x < BASKET_INNER[0] / 2) & (along_y < BASKET_INNER[1] / 2)
 
     def observations(self, scene: SceneState) -> dict[str, Tensor]:
