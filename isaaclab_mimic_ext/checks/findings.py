@@ -5,9 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from pathlib import Path
 
-from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.texts import counted
 
@@ -16,12 +14,6 @@ RECORDED = "recorded"
 """Check that notes demos that are not annotated."""
 LEVELS = (ERROR, WARNING, NOTE)
 """Error: generation fails or refuses the file. Warning: generation becomes worse. Note: information."""
-
-
-def conversion_command(file: str, **fields: str) -> str:
-    """Command that converts a file, for a remedy: `mimic prepare` with these fields."""
-    path, (field, value) = Path(file), next(iter(fields.items()))
-    return command_line("prepare", input_file=path, output_file=path.with_stem(f"{path.stem}_{value}"), **{field: value})
 
 
 @dataclass(frozen=True)

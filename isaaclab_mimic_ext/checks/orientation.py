@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from isaaclab_mimic_ext.checks.findings import DemoFindings, conversion_command
+from isaaclab_mimic_ext.checks.findings import DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView
 from isaaclab_mimic_ext.datasets.findings import ERROR
+from isaaclab_mimic_ext.demos.grippers import conversion_command
 from isaaclab_mimic_ext.files.demo import Demo
 
 MAX_TILT = 0.5

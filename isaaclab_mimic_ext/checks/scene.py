@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from isaaclab_mimic_ext.checks.findings import NOTE, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, Floats, step_sizes
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
+from isaaclab_mimic_ext.demos.grippers import HOLD_DISTANCE
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 from isaaclab_mimic_ext.texts import counted
@@ -19,8 +20,6 @@ MAX_YAW_OUTSIDE = 0.05
 """Largest difference of an initial yaw from its range [rad]."""
 MAX_PUSHED = 0.01
 """Largest displacement of an object before a gripper holds it [m]; objects settle by 1 mm in the included demos."""
-HOLD_DISTANCE = 0.12
-"""Largest distance of a closed gripper from an object that it may be moving [m], in addition to the object's footprint."""
 MAX_CLOSING_DISTANCE = 0.04
 """Largest motion of a hand while its gripper closes and no object moves with it [m]; 1 mm in the included demos. If all
 closings are 20 or 24 steps early, its median is 2.0 or 4.2 cm, and 100 or 22 % of the trials succeed."""

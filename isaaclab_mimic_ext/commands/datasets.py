@@ -62,7 +62,9 @@ def merge(cfg: config.MergeDatasetsCfg) -> Merged:
         UsageError: the files differ in format, environment or datasets, or the output cannot be written; no file is
             written.
     """
-    merged = merge_datasets(cfg.input_file, cfg.output_file, cfg.overwrite, phase("merging"), cfg.env_name, cfg.demos)
+    merged = merge_datasets(
+        cfg.input_file, cfg.output_file, cfg.overwrite, phase("merging"), cfg.env_name, cfg.demos, cfg.allow_copies
+    )
     lines = [
         f"Merged {counted(len(cfg.input_file), 'file')}: {_size(merged.num_demos, merged.num_steps)} in {cfg.output_file}"
     ]

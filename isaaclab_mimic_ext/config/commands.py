@@ -473,6 +473,8 @@ class MergeDatasetsCfg:
     """Replace an existing output file."""
     env_name: str | None = None
     """Name of the environment in the output, for files with different names of the same task; null: as in the files."""
+    allow_copies: bool = False
+    """Also merge demos with the same data as another one; otherwise, they are refused."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True

@@ -12,6 +12,15 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
+from isaaclab_mimic_ext.datasets.merge_inputs import (
+    Input,
+    check_compatible,
+    check_copies,
+    check_files,
+    read_input,
+    warn_if_unknown,
+    with_env_name,
+)
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import copy_long_attributes, set_attribute, set_attributes
 from isaaclab_mimic_ext.files.dataset_file import fixed
@@ -21,16 +30,13 @@ from isaaclab_mimic_ext.files.hdf5 import (
     DEMOS_PER_OPENING,
     check_objects_below,
     damage_errors,
-    datasets_below,
     limit_cache,
-    open_hdf5,
     plain_value,
     text_of,
 )
 from isaaclab_mimic_ext.files.opening import open_file, open_with
-from isaaclab_mimic_ext.files.quaternions import ENTRY
-from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, usable_demos
-from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
+from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut
+from isaaclab_mimic_ext.files.stream import FileFacts
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing, unwritable
 
 log = logging.getLogger(__name__)
@@ -38,8 +44,6 @@ log = logging.getLogger(__name__)
 OnProgress = Callable[[int, int], None]
 """Called with the number of copied demos and the number of all demos."""
 
-_EQUAL_ENV_ARGS = ("env_name", "type", "action", "eef_names", "object_names")
-"""Entries of env_args that must be equal in all inputs."""
 _SUMMED_ATTRIBUTES = ("num_attempts", "num_successes")
 _COMPUTED_ATTRIBUTES = ("env_args", "total", "source_demo_names", "merged_from", *_SUMMED_ATTRIBUTES)
 """Attributes of `data` that the merge computes; others are copied if they are equal in all inputs."""
@@ -65,22 +69,6 @@ class Merged:
     dropped_masks: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Input:
-    """A file to merge.
-
-    Attributes:
-        names: names of its demos in natural order.
-        schema: path of each dataset of the first demo -> dtype and shape of a row.
-        first_source: offset that is added to the indices in `source_demos` of its demos.
-    """
-
-    facts: FileFacts
-    names: list[str]
-    schema: dict[str, str]
-    first_source: int = 0
-
-
 @dataclass
 class _Copied:
     """Copied demos of a file.
@@ -101,6 +89,7 @@ def merge_datasets(
     on_progress: OnProgress = lambda *_: None,
     env_name: str | None = None,
     demos: Chosen = None,
+    allow_copies: bool = False,
 ) -> Merged:
     """Copy the demos of several files into one file, renumbered as `demo_0`, `demo_1`, ... in the order of `input_file`.
 
@@ -112,21 +101,27 @@ def merge_datasets(
         env_name: name of the environment in the output, for files whose names of it differ; None: the name in the inputs.
             A file with an empty name gets the name in the others.
         demos: demos of each file to copy: names of demos and masks, with `-` in front to exclude them; None: all.
+        allow_copies: merge demos with the same digest, too.
 
     Raises:
         ConfigError: not a list, fewer than two files (without `demos`), or the same file twice.
-        SourceDataError: a file cannot be read, or differs from the first in format, environment or datasets.
+        SourceDataError: a file cannot be read, differs from the first in format, environment or datasets, or contains a copy
+            of a demo (without `allow_copies`).
         OutputError: `output_file` is one of the inputs, exists (without `overwrite`), or cannot be written.
     """
     output_file = Path(output_file)
     if isinstance(input_file, str | Path):
         raise ConfigError(f"input_file: must be a list of files (got {str(input_file)!r}); use [<file>, <file>]")
-    _check_files([Path(path) for path in input_file], output_file, 1 if demos else 2)
+    check_files([Path(path) for path in input_file], output_file, 1 if demos else 2)
     check_output(output_file, overwrite)
-    read = [_read_input(path, demos) for path in input_file]
-    inputs, source_names = _number_inputs(_with_env_name(read, env_name))
+    read = [read_input(path, demos) for path in input_file]
+    if env_name is not None:
+        warn_if_unknown(env_name)
+    inputs, source_names = _number_inputs(with_env_name(read, env_name))
     for other in inputs[1:]:
-        _check_compatible(inputs[0], other)
+        check_compatible(inputs[0], other)
+    if not allow_copies:
+        check_copies(inputs)
     num_planned = sum(len(each.names) for each in inputs)
     with (
         created_folder(output_file.parent, "output_file", _REMEDY, OutputError),
@@ -143,76 +138,11 @@ def merge_datasets(
     return Merged(num_demos, num_steps, {name: len(demos) for name, demos in masks.items()}, dropped)
 
 
-def _check_files(paths: Sequence[Path], output: Path, num_required: int) -> None:
-    if len(paths) < num_required:
-        rule = f"must be two or more files (got {len(paths)})"
-        raise ConfigError(f"input_file: {rule}; use input_file=[a.hdf5,b.hdf5], or choose demos of one file with demos=")
-    for index, path in enumerate(paths):
-        if not path.exists():
-            raise SourceDataError(f"{path}: not found; check input_file")
-        if any(path.samefile(other) for other in paths[:index]):
-            raise ConfigError(f"input_file: {path} is listed twice, which would duplicate its demos; list it once")
-        if output.exists() and output.samefile(path):
-            raise OutputError(f"output_file: {output} is one of the inputs; use another output_file")
-
-
-def _read_input(path: str | Path, demos: Chosen) -> _Input:
-    facts = read_facts(path, demos)
-    with open_hdf5(path) as file:
-        names = usable_demos(file, demos)
-        datasets = datasets_below(file["data"][names[0]])
-        schema = {path: f"{dataset.dtype} {dataset.shape[1:]}" for path, dataset in datasets}
-    return _Input(facts, names, schema)
-
-
-def _with_env_name(inputs: Sequence[_Input], env_name: str | None) -> list[_Input]:
-    """Inputs with the name of the environment in the output, if a file has an empty one, or `env_name` replaces its name."""
-    found = [each.facts.env_args.get("env_name") for each in inputs]
-    known = next((name for name in found if name), None)
-    return [
-        each if name == (wanted := env_name or name or known) else _renamed(each, name, wanted)
-        for each, name in zip(inputs, found, strict=True)
-    ]
-
-
-def _renamed(source: _Input, name: Any, wanted: Any) -> _Input:
-    shown = "no env_name" if not name else f"env_name '{name}'"
-    log.info("%s has %s; merged as '%s'", source.facts.path, shown, wanted)
-    return replace(source, facts=replace(source.facts, env_args={**source.facts.env_args, "env_name": wanted}))
-
-
-def _number_inputs(inputs: Sequence[_Input]) -> tuple[list[_Input], list[str]]:
+def _number_inputs(inputs: Sequence[Input]) -> tuple[list[Input], list[str]]:
     """Inputs with the numbers of their source demos in the output, and the names of all source demos."""
     source_names, first_sources = _join_sources([each.facts for each in inputs])
     numbers = zip(inputs, first_sources, strict=True)
     return [replace(each, first_source=source) for each, source in numbers], source_names
-
-
-def _check_compatible(first: _Input, other: _Input) -> None:
-    _check_equal(first, other, "format_version", _format(first.facts), _format(other.facts))
-    for key in _EQUAL_ENV_ARGS if first.facts.is_xyzw else (*_EQUAL_ENV_ARGS, ENTRY):
-        expected, found = (each.facts.env_args.get(key, "missing") for each in (first, other))
-        _check_equal(first, other, f"env_args: {key}", expected, found)
-    for path in sorted({*first.schema, *other.schema}):
-        expected, found = (each.schema.get(path, "missing") for each in (first, other))
-        _check_equal(first, other, f"dataset '{path}'", expected, found)
-
-
-def _format(facts: FileFacts) -> int:
-    return int(facts.attributes.get("format_version", 0))
-
-
-def _check_equal(first: _Input, other: _Input, name: str, expected: Any, found: Any) -> None:
-    if found != expected:
-        remedy = ", or give the name of both with env_name=<name>" if name.endswith("env_name") else ""
-        raise SourceDataError(
-            f"{other.facts.path}: {name} is {_shown(found)}, but {_shown(expected)} in {first.facts.path}; "
-            f"merge only files of the same task, format and observations{remedy}"
-        )
-
-
-def _shown(value: Any) -> str:
-    return "empty" if value == "" else str(value)
 
 
 def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
@@ -242,7 +172,7 @@ def _create(part: Path, first: FileFacts) -> None:
         file.create_group("data")
 
 
-def _copy_demos(source: _Input, part: Path, first: int, on_progress: Callable[[int], None]) -> _Copied:
+def _copy_demos(source: Input, part: Path, first: int, on_progress: Callable[[int], None]) -> _Copied:
     """Copy the demos of one file into `part`, numbered from `first`; damaged demos are left out with a warning."""
     copied, label, left_out = _Copied({}), _label(source.facts.path), LeftOut(str(source.facts.path))
     for start in range(0, len(source.names), DEMOS_PER_OPENING):
@@ -336,7 +266,7 @@ def _add_text(item: h5py.Group, name: bytes, text: str) -> None:
     attribute.write(value, mtype=datatype)
 
 
-def _join_masks(inputs: Sequence[_Input], copied: Sequence[_Copied]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _join_masks(inputs: Sequence[Input], copied: Sequence[_Copied]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Masks that all inputs have, with the new names of the demos, and the names of the other masks."""
     shared = set.intersection(*({*each.facts.masks} for each in inputs))
     masks = {}
@@ -350,7 +280,7 @@ def _join_masks(inputs: Sequence[_Input], copied: Sequence[_Copied]) -> tuple[di
 
 
 def _write_attributes_and_masks(
-    part: Path, inputs: Sequence[_Input], num_steps: int, source_names: list[str], masks: dict[str, np.ndarray]
+    part: Path, inputs: Sequence[Input], num_steps: int, source_names: list[str], masks: dict[str, np.ndarray]
 ) -> None:
     """Write the attributes of `data` and the masks.
 
@@ -384,7 +314,7 @@ def _env_args(facts: FileFacts) -> Any:
     return fixed(json.dumps(facts.env_args)) if is_changed else stored
 
 
-def _provenance(source: _Input, shared: dict[str, Any]) -> dict[str, Any]:
+def _provenance(source: Input, shared: dict[str, Any]) -> dict[str, Any]:
     """File name, number of demos and attributes of one input, without the attributes that are equal in all inputs."""
     differing = {name: value for name, value in source.facts.data_attributes.items() if name not in shared}
     plain = {name: plain_value(value) for name, value in differing.items()}

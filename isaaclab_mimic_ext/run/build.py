@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
 from omegaconf import OmegaConf
 
@@ -13,6 +14,7 @@ from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg, MimicEnvCfg, S
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.demos.boundaries import subtask_ends
+from isaaclab_mimic_ext.demos.grippers import check_convention
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.skills import skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
@@ -139,6 +141,13 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chose
     if task is not None:
         check_recorded_task(path, read_env_args(path), task)
     subtasks = _subtasks(cfg, env)
+
+    def check(demo: SourceDemo) -> None:
+        _check_boundaries(demo, subtasks, cfg.datagen_config.use_skillgen)
+        if task is not None:
+            radii = {each.name: each.footprint_radius for each in task.objects}
+            check_convention(demo, _gripper_commands(env, demo), radii, env.step_dt)
+
     boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
     return load_source_demos(
         path,
@@ -149,8 +158,14 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chose
         env.env_args().get("action"),
         start_signal_names(cfg.datagen_config, subtasks),
         chosen,
-        lambda demo: _check_boundaries(demo, subtasks, cfg.datagen_config.use_skillgen),
+        check,
     )
+
+
+def _gripper_commands(env: MimicEnv, demo: SourceDemo) -> dict[str, np.ndarray]:
+    """End effector -> its gripper commands in the actions of a demo, (T, G)."""
+    commands = env.actions_to_gripper_actions(torch.from_numpy(demo.actions).to(env.device)).cpu().numpy()
+    return {eef: commands[:, index, : env.gripper_dims[index]] for index, eef in enumerate(env.eef_names)}
 
 
 def _check_boundaries(demo: SourceDemo, subtasks: Mapping[str, list[SubTaskConfig]], use_skillgen: bool) -> None:

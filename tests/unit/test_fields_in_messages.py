@@ -39,7 +39,7 @@ MODULES = {
     "datasets/convert/prepare.py": "prepare",
     "datasets/convert/robomimic.py": "export",
     "datasets/inspect.py": "inspect",
-    "datasets/merge.py": "merge",
+    "datasets/merge*.py": "merge",
     "datasets/replay*.py": "replay validate",
     "datasets/split.py": "split",
     "datasets/validate.py": "validate",

@@ -3,20 +3,21 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
+import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.checks.examine import check_demos
 from isaaclab_mimic_ext.checks.findings import DemoFinding
-from isaaclab_mimic_ext.checks.gripper import _carries
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_config, load_task
 from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset
+from isaaclab_mimic_ext.demos.grippers import carries
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
 from tests.jobs import command
@@ -227,5 +228,26 @@ def test_rejection_of_an_annotation_quotes_the_check(source: Path, tmp_path: Pat
 
 def test_demo_of_one_step_carries_nothing() -> None:
     pose = np.eye(4)[None]
-    view, eef = SimpleNamespace(num_steps=1, step_dt=0.05, object_pose={"cube": pose}), SimpleNamespace(eef_pose=pose)
-    assert not _carries(view, eef, SimpleNamespace()).any()  # type: ignore[arg-type]
+    assert not carries(pose, {"cube": pose}, {"cube": 0.02}, 0.05).any()
+
+
+@pytest.mark.parametrize(
+    ("convert", "text"),
+    [
+        (lambda values: -values, "positive commands close the gripper, as in robosuite"),
+        (lambda values: (values > 0).astype(np.float32), "0 closes the gripper and larger commands open it"),
+    ],
+)
+def test_generation_refuses_demos_with_another_convention(
+    source: Path, caplog: pytest.LogCaptureFixture, convert: Callable[[np.ndarray], np.ndarray], text: str
+) -> None:
+    task = load_task("desktop_organizer")
+    with closing(make_env(task, SimCfg(engine="kinematic"), task.config.events, 1)) as env:
+        with h5py.File(source, "r+") as file:
+            commands(convert)(file["data/demo_0"])
+        assert [demo.name for demo in mimic.load_demos(source, env)] == ["demo_1"]
+        assert f"demo_0 is left out: gripper of franka: {text}; expected: a command >= 0 opens" in caplog.text
+        with h5py.File(source, "r+") as file:
+            commands(convert)(file["data/demo_1"])
+        with pytest.raises(SourceDataError, match=rf"demo_0: gripper of franka: {text}; .*mimic prepare .* gripper="):
+            mimic.load_demos(source, env)

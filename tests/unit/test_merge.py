@@ -249,11 +249,30 @@ def test_file_without_a_name_of_its_environment_gets_that_of_the_others(
     assert f"{inputs[empty]} has no env_name; merged as 'desktop_organizer'" in caplog.text
 
 
-def test_different_names_of_one_environment_are_merged_under_a_given_name(inputs: list[Path], output: Path) -> None:
+def test_different_names_of_one_environment_are_merged_under_a_given_name(
+    inputs: list[Path], output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     edit(inputs[1], in_env_args("desktop_organizer", "kitchen"))
     with pytest.raises(SourceDataError, match="or give the name of both with env_name=<name>"):
         merge_datasets(inputs, output)
     assert merged_env_name(inputs, output, env_name="office") == "office"
+    assert "env_name: 'office' is neither a task nor a gym id, so other commands cannot load its environment" in caplog.text
+    caplog.clear()
+    merge_datasets(inputs, output, overwrite=True, env_name="desktop_organizer")
+    assert not caplog.text
+
+
+def test_copies_of_a_demo_are_refused_unless_they_are_allowed(inputs: list[Path], output: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.hdf5"
+    with h5py.File(inputs[0], "r+") as source, h5py.File(copy, "w") as file:
+        for name, demo in source["data"].items():
+            demo.attrs["digest"] = np.bytes_(hashlib.sha256(name.encode()).hexdigest())
+        file.attrs.update(source.attrs)
+        source.copy("data", file)
+        file["data"].move("demo_1", "demo_8")
+    with pytest.raises(SourceDataError, match=r"demo_0: is a copy of .*: demo_0 \(3 copies in all\).*allow_copies=true"):
+        merge_datasets([inputs[0], copy], output)
+    assert merge_datasets([inputs[0], copy], output, allow_copies=True).num_demos == 6
 
 
 def test_single_and_repeated_inputs_are_refused(inputs: list[Path], output: Path, tmp_path: Path) -> None:
