@@ -31,8 +31,10 @@ _OF_ONE_PATH = (
 """Commands that accept the path of their input without the name of its field: `mimic report run`."""
 _MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
-_ONE_OR_MORE = ("demos", "input_file")
-"""Lists of which a single item needs no brackets."""
+_OF_MAPPINGS = ("task_constraint_configs",)
+"""Lists whose items are mappings; items of other lists need no brackets around all of them."""
+_AS_WRITTEN = re.compile(r"\[.*|null|\$\{.*|\w+\(.*\)", re.DOTALL)
+"""List, the value of another field, or a function of Hydra's grammar."""
 _ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
 """Words that select presets in Isaac Lab's own commands: `physics=newton_mjwarp renderer=ovrtx presets=rgb,depth`."""
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -87,7 +89,7 @@ def translate(argv: list[str], schema: type) -> list[str]:
             raise ConfigError(f"{key}: is set twice, to {given[key]} and to {value}; set it once")
         if key == "sim.presets" and "sim" in _names(schema) and not value.startswith("["):
             value = f"[{value}]"
-        if key in _ONE_OR_MORE and flags_of(schema).get(f"--{key}", ("", ""))[1] == "list":
+        if key not in _OF_MAPPINGS and flags_of(schema).get(f"--{key}", ("", ""))[1] == "list":
             value = _in_brackets(value, is_sweep)
         prefix = _group_prefix(prefix, key, value, schema)
         value = _with_letters_in_quotes(text_value(key, value, schema, is_sweep))
@@ -97,9 +99,9 @@ def translate(argv: list[str], schema: type) -> list[str]:
 
 
 def _in_brackets(value: str, is_sweep: bool) -> str:
-    """Write a single value of a list as a list; in a sweep, each of the values that commas separate."""
+    """Write items as a list; in a sweep, commas separate values of a list with one item each."""
     items = split_items(value) if is_sweep else [value]
-    return ",".join(item if item.startswith("[") or item == "null" else f"[{item}]" for item in items)
+    return ",".join(item if _AS_WRITTEN.fullmatch(item) else f"[{item}]" for item in items)
 
 
 def _path_override(word: str, schema: type) -> re.Match[str] | None:

@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.commands.pipeline import check_steps
 from isaaclab_mimic_ext.commands.pipeline_steps import Step
 from isaaclab_mimic_ext.commands.recorded import task_of_files
 from isaaclab_mimic_ext.commands.resumed import words_of_resumed
-from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, GenerateCfg, TrainCfg
+from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, GenerateCfg, PipelineCfg, TrainCfg
 from isaaclab_mimic_ext.config.compose import load_config
 
 TEXTS = (
@@ -60,6 +60,18 @@ def test_items_of_a_list_are_read_as_they_are_written(text: str) -> None:
     for words in ([f"input_file=[{text},b.hdf5]"], ["--input_file", text, "b.hdf5"], ["--input_file", f"[{text}, b.hdf5]"]):
         if words[1:2] != [text] or "=" not in text:  # A word with '=' after the first item is an override.
             assert [str(item) for item in read(words, "merge_datasets")["input_file"]] == [text, "b.hdf5"]
+
+
+def test_lists_need_no_brackets() -> None:
+    words = ["eef_names=left,right", "demos=demo_1", "input_file=a.hdf5"]
+    assert read(words, "import_dataset") == {"eef_names": ["left", "right"], "demos": ["demo_1"], "input_file": "a.hdf5"}
+    assert read(["state_keys=eef_pos,eef_quat", "camera_keys=[]"], "export_dataset") == {
+        "state_keys": ["eef_pos", "eef_quat"],
+        "camera_keys": [],
+    }
+    assert read(["select_episodes=1,2"], "replay_demos") == {"select_episodes": [1, 2]}
+    assert translate(["-m", "seeds=choice([1],[2])"], PipelineCfg) == ["-m", "seeds=choice([1],[2])"]
+    assert translate(["seeds=${fields}"], PipelineCfg) == ["seeds=${fields}"]
 
 
 def test_texts_of_subtasks_and_mappings_are_texts() -> None:
