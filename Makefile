@@ -15,7 +15,7 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot durations lint format docs docs-pictures clean
+.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot durations lint format docs docs-links docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
@@ -36,6 +36,7 @@ help:
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
 	@echo "make docs           build the documentation in build/site; a broken link or an unknown name fails"
+	@echo "make docs-links     request the external links of the documentation; a link that is not found fails (requires the network)"
 	@echo "make docs-pictures  draw the pictures of the documentation again, into docs/pictures and docs/demos.gif"
 	@echo "make clean          remove $(VENV), caches and build outputs, but not datasets/"
 	@echo "Python 3.11 to 3.13; select one with: make PYTHON=python3.12 ..."
@@ -83,6 +84,10 @@ format: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -q -W --keep-going -E -c docs . build/site
 	@echo "Open build/site/index.html"
+
+# Requires the network: external links are requested, each once.
+docs-links: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -E -b linkcheck -c docs . build/links
 
 docs-pictures: $(VENV)/.docs
 	PYTHONPATH=. $(BIN)/python docs/site/draw_pictures.py

@@ -48,6 +48,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(Tensor|Path|Any|Callable|Mapping|Sequence|Iterator|optional|NestedTensors|ndarray)"),
 ]
 
+# `make docs-links`
+linkcheck_timeout = 20
+linkcheck_retries = 2
+
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
