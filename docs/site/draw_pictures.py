@@ -23,12 +23,17 @@ from trial_pictures import draw_constraints, draw_segments, draw_trials
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.compose import load_task
 from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.recorded_scene import recorded_scene
 from isaaclab_mimic_ext.envs.rendering import Renderer
+from isaaclab_mimic_ext.envs.views import fit_view, workspace
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
 from tests.own_task import write_task
 
 log = logging.getLogger(__name__)
+
+_WIDTH, _HEIGHT = 440, 350
+"""Size of a scene in the pictures of the tasks [pixels]."""
 
 
 def draw_tasks() -> None:
@@ -47,8 +52,10 @@ def _initial_scenes(task: Task, count: int = 3) -> np.ndarray:
     env, env_ids = make_env(task, engine="mujoco", num_envs=count), torch.arange(count)
     env.reset(env_ids, Draws(3, env_ids))
     state = env.get_state()
-    with Renderer(task, 560, 480) as renderer:
-        pictures = [renderer.frame(trees.take(state, index))[70:420, 60:500] for index in range(count)]
+    scenes = recorded_scene(task, trees.map(torch.Tensor.numpy, state))
+    view = fit_view(workspace(task, [scenes]), _WIDTH / _HEIGHT)
+    with Renderer(task, _WIDTH, _HEIGHT, view) as renderer:
+        pictures = [renderer.frame(trees.take(state, index)) for index in range(count)]
     env.close()
     return np.hstack(pictures)
 

@@ -108,9 +108,11 @@ def test_matrices_are_part_of_the_state(demo: Demo) -> None:
 def test_contents_that_are_left_out_are_named(demo: Demo, path: Path) -> None:
     with h5py.File(path) as file:
         assert "states" in file["data/demo_0"]
+    demo = replace(demo, attributes={"num_samples": 3, "digest": b"0", "trial": 4, "success": True})
     left_out = _left_out(demo, read_facts(path), _columns(demo, LeRobotOptions(camera_keys=())))
     of_obs = ("obs/actions", *(f"obs/{camera}" for camera in CAMERAS))
-    assert left_out == ("initial_state", *of_obs, "states", "obs/datagen_info", "mask/train")
+    attributes = "attributes of the demos (success, trial)"
+    assert left_out == ("initial_state", *of_obs, "states", "obs/datagen_info", "mask/train", attributes)
 
 
 def test_center_of_channels_first_images_is_cropped_along_height_and_width(demo: Demo) -> None:

@@ -14,7 +14,9 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.datasets.convert.images import ImageLayout
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, OutputError, choices
+from isaaclab_mimic_ext.files.dataset_file import DIGEST
 from isaaclab_mimic_ext.files.demo import Demo, is_image
+from isaaclab_mimic_ext.files.digest import ORIGINAL_DIGEST
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts, stream_demos
 from isaaclab_mimic_ext.files.writing import created_folder, part_path, replacing
@@ -24,6 +26,8 @@ _STATE, _ACTION, _CAMERA = "observation.state", "action", "observation.images."
 _SCALARS = {"rewards": ("next.reward", np.float32), "dones": ("next.done", np.bool_)}
 """Dataset of a demo -> (name of the LeRobot feature, dtype)."""
 _INFO = "datagen_info/"
+_RECOMPUTED = {"num_samples", DIGEST, ORIGINAL_DIGEST}
+"""Attributes of a demo that follow from its data."""
 _AXES = "xyz"
 _RATE_TOLERANCE = 1e-3
 """Largest deviation of a control rate from a whole number [Hz]."""
@@ -177,7 +181,10 @@ def _left_out(demo: Demo, facts: FileFacts, columns: _Columns) -> tuple[str, ...
     rest = {path if path.startswith("obs/") and not path.startswith(f"obs/{_INFO}") else path.partition("/")[0]
             for path in demo.leaves if path not in used and not path.startswith(f"obs/{_INFO}")}  # fmt: skip
     has_info = any(path.startswith(f"obs/{_INFO}") for path in demo.leaves)
-    return (*sorted(rest), *([f"obs/{_INFO[:-1]}"] if has_info else []), *(f"mask/{name}" for name in sorted(facts.masks)))
+    names = sorted(demo.attributes.keys() - _RECOMPUTED)
+    attributes = [f"attributes of the demos ({', '.join(names)})"] if names else []
+    masks = [f"mask/{name}" for name in sorted(facts.masks)]
+    return (*sorted(rest), *([f"obs/{_INFO[:-1]}"] if has_info else []), *masks, *attributes)
 
 
 def _features(demo: Demo, columns: _Columns, is_xyzw: bool, videos: bool) -> dict[str, dict[str, Any]]:
