@@ -360,6 +360,21 @@ def test_path_starts_a_step_by_keyboard_and_shows_its_failure(
         assert not page.problems
 
 
+def test_second_arm_is_selected_and_named(browser: Browser, tmp_path: Path) -> None:
+    with Recording(tmp_path / "raw.hdf5", task="two_arm_lift_tray") as recording:
+        page = opened(browser, recording, (390, 780), is_phone=True)
+        assert page.evaluate("document.getElementById('wrist_label').textContent") == "wrist: left"
+        page.press("Tab")
+        page.evaluate("document.getElementById('pad_grip').click()")
+        page.wait_for(f"{TAB}.state.grippers[1] === -1 && {TAB}.step > 0")
+        assert page.evaluate(f"{TAB}.state.grippers[0]") == 1
+        names = "['wrist_label', 'pad_hand'].map((id) => document.getElementById(id).textContent)"
+        assert page.evaluate(names) == ["wrist: right", "right"]
+        page.evaluate("document.getElementById('pad_hand').click()")
+        assert page.evaluate(names) == ["wrist: left", "left"]
+        assert not page.problems
+
+
 WITHOUT_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null;"
 
 

@@ -29,19 +29,22 @@ function pad(input, id, label, command) {
   return root;
 }
 
-export function makePads(input, actions) {
+// `nextHand` switches to the next hand; the button is shown if there are several.
+export function makePads(input, actions, nextHand) {
   const grip = button("Grip", actions.grip, { id: "pad_grip" });
   const slow = button("Slow", () => {
     input.slow = !input.slow;
     slow.setAttribute("aria-pressed", String(input.slow));
   }, { id: "pad_slow", "aria-pressed": "false" });
   const pause = button("Pause", actions.pause, { id: "pad_pause" });
+  const hand = button("", () => nextHand(), { id: "pad_hand", hidden: input.grip.length < 2 });
   const lift = (x, y) => (Math.abs(y) > Math.abs(x) ? { z: y, turn: 0 } : { z: 0, turn: -x });
   const root = element("div", { id: "pads", class: "card" },
     pad(input, "pad_move", "move", (x, y) => ({ v: [x, y, input.pads.v[2]] })),
-    element("div", { id: "pad_buttons" }, grip, slow, pause),
+    element("div", { id: "pad_buttons" }, grip, slow, pause, hand),
     pad(input, "pad_lift", "lift · turn", (x, y) => ({ v: [input.pads.v[0], input.pads.v[1], lift(x, y).z], w: [0, 0, lift(x, y).turn] })));
-  const update = (isOpen, isPaused) => {
+  const update = (isOpen, isPaused, handName) => {
+    label(hand, handName);
     label(grip, isOpen ? "Close" : "Open");
     label(pause, isPaused ? "Continue" : "Pause");
   };

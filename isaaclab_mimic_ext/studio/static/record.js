@@ -105,7 +105,7 @@ export class Tab {
     this.back = button("◀ 2 s (B)", act.KeyB, { id: "rewind" });
     this.forward = button("2 s ▶ (N)", act.KeyN, { id: "forward" });
     this.timeBar = element("div", { id: "time_bar" }, this.back, this.slider, this.forward);
-    this.pads = makePads(this.input, act);
+    this.pads = makePads(this.input, act, () => this.nextHand());
     this.gripButton = button("", act.Space, { id: "grip" });
     this.pauseButton = button("Pause (P)", act.KeyP, { id: "pause" });
     this.handButton = button("", () => this.nextHand(), { id: "hand", hidden: this.studio.description.hands.length < 2 });
@@ -241,9 +241,11 @@ export class Tab {
     const isOpen = this.input.grip[this.input.hand] > 0;
     label(this.pauseButton, state?.phase === "paused" ? "Continue (P)" : "Pause (P)");
     label(this.gripButton, `${isOpen ? "Close" : "Open"} gripper (Space)`);
-    label(this.handButton, `Hand: ${this.facts.hands[this.input.hand] ?? ""} (Tab)`);
+    const hand = this.facts.hands[this.input.hand] ?? "";
+    label(this.handButton, `Hand: ${hand} (Tab)`);
+    show(this.wristLabel, this.facts.hands.length > 1 ? `wrist: ${hand}` : "wrist");
     label(this.frameButton, `Directions: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`);
-    this.pads.update(isOpen, state?.phase === "paused");
+    this.pads.update(isOpen, state?.phase === "paused", hand);
     this.pads.root.hidden = !canAct || state.phase === "review";
     this.slider.disabled = !canAct;
     this.timeBar.hidden = !isRunning;
