@@ -9,6 +9,8 @@ Each stage writes DIR/<stage>.json as soon as it has a result, and prints the ro
     rates       success rates of the tasks
     digests     digests of three equal runs
     profile     operators and kernels of 20 control steps
+    judging     whole runs with ended trials judged in the same step, and in the next step as is usual on a GPU
+    waits       places where the host waits for the device, in 20 steps in which trials end and begin
     cameras     images/s of the ray caster with two cameras of 84 x 84
 """
 
@@ -16,6 +18,8 @@ import argparse
 import json
 import sys
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run import generator as generator_module
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.task.definition import load_task
 
@@ -195,6 +200,38 @@ def profile(args: argparse.Namespace, report: Callable[[dict[str, Any]], None]) 
         run.recorder.writer.stop() if hasattr(run.recorder.writer, "stop") else None
 
 
+def judging(args: argparse.Namespace, report: Callable[[dict[str, Any]], None]) -> None:
+    usual = generator_module.judges_late
+    for num_envs in args.num_envs:
+        for late in (False, True):
+            generator_module.judges_late = lambda device, late=late: late  # type: ignore[misc]
+            try:
+                report({"late": late, **measure_generation(args, args.task, num_envs, args.rounds * num_envs)})
+            finally:
+                generator_module.judges_late = usual
+
+
+def waits(args: argparse.Namespace, report: Callable[[dict[str, Any]], None]) -> None:
+    """Count torch's warnings of waits by place. It does not see `HostCopy.wait`, one per step in which trials are judged."""
+    if args.device.type != "cuda":
+        report({"note": "only a GPU is waited for"})
+        return
+    num_envs = args.num_envs[-1]
+    with generator(run_settings(args, args.task, num_envs, 4 * num_envs)) as (run, _):
+        run.begin_trials()
+        for _ in range(args.warm_steps):
+            run.step()
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(PROFILED_STEPS):
+                run.step()
+        torch.cuda.set_sync_debug_mode("default")
+        places = Counter(f"{Path(each.filename).name}:{each.lineno}" for each in caught if "synchroniz" in str(each.message))
+        report({"num_envs": num_envs, "waits_per_step": {name: n / PROFILED_STEPS for name, n in places.most_common()}})
+        run.ledger.stop("measured")
+
+
 def time_stages(run: Generator, device: torch.device) -> dict[str, float]:
     """Time spent in the parts of a step on the host [s]; filled while the run steps."""
     seconds: dict[str, float] = {}
@@ -335,6 +372,7 @@ def options(args: argparse.Namespace, report: Callable[[dict[str, Any]], None]) 
 STAGES = {
     "options": options,
     "generation": generation, "physics": physics, "rates": rates, "digests": digests, "profile": profile, "cameras": cameras,
+    "judging": judging, "waits": waits,
 }  # fmt: skip
 
 

@@ -31,10 +31,11 @@ export MUJOCO_GL=${MUJOCO_GL:-disable}
 measure() { "$python" benchmarks/gpu.py "$@" --out "$out" || echo "failed: $*" >&2; }
 test_contract() { "$python" -P -m pytest -q -o pythonpath= -p no:cacheprovider -n 0 tests/contract/test_engines.py -k cuda; }
 
-for stage in ${@:-machine contract generation physics rates digests profile cameras}; do
+# Since the measurements of docs/gpu.md: `waits` and `judging` show what later judgement saves; `generation` renews the table.
+for stage in ${@:-machine contract waits judging generation physics rates digests profile cameras}; do
     case $stage in
         contract) test_contract | tee "$out/contract.txt" || true ;;
-        generation | physics) measure "$stage" --num-envs "${NUM_ENVS:-64,256,1024,2048,4096,8192}" ;;
+        generation | judging | physics) measure "$stage" --num-envs "${NUM_ENVS:-64,256,1024,2048,4096,8192}" ;;
         *) measure "$stage" ;;
     esac
 done
