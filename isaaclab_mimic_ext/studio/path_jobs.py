@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shlex
 import signal
 import subprocess
@@ -99,10 +100,18 @@ class StepRunner:
 
 
 def _process(words: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process in a separate session: Ctrl-C in the terminal ends the studio, which ends the process."""
+    """Start a process in a separate session: Ctrl-C in the terminal ends the studio, which ends the process.
+
+    Its output is not buffered, so that it stands before an error that follows it.
+    """
     try:
         return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
         )
     except OSError as error:
         raise OutputError(f"{words[0]}: cannot be started: {error.strerror}; start the command in a terminal") from error

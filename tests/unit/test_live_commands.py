@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -97,6 +98,6 @@ def test_plan_may_have_int32_lengths() -> None:
         return SimpleNamespace(target_eef_pose=poses, gripper_action=torch.ones(len(eef_pose), 3, 1), length=length)
 
     env, ledger = reset_env(num_envs=2), TrialLedger(DataGenConfig(max_num_failures=2))
-    recorder = MagicMock(first_nonfinite_step=lambda env_ids, lengths: torch.full_like(lengths, -1))
-    record_demos(env, stand_still, AttemptWatch(env), recorder, ledger, 1, 1)
+    episodes = MagicMock(first_nonfinite_step=lambda: np.full(2, -1))
+    record_demos(env, stand_still, AttemptWatch(env), MagicMock(take=lambda *_: episodes), ledger, 1, 1)
     assert ledger.num_ended == 2
