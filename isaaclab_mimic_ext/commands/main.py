@@ -109,6 +109,13 @@ def show(cfg: "config.ShowDemoCfg") -> None:
     main(cfg)
 
 
+def render(cfg: "config.RenderDatasetCfg") -> None:
+    """Add pictures to a dataset: draw its recorded states, with any cameras and sizes"""
+    from isaaclab_mimic_ext.commands.render import main
+
+    main(cfg)
+
+
 def validate(cfg: "config.ValidateDatasetCfg") -> None:
     """Check the structure and values of a dataset, and replay some demos"""
     from isaaclab_mimic_ext.commands.datasets import validate
@@ -205,6 +212,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "merge": merge,
     "inspect": inspect,
     "show": show,
+    "render": render,
     "validate": validate,
     "replay": replay,
     "import": import_,

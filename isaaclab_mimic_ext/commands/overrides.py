@@ -29,7 +29,7 @@ _OF_ONE_PATH = (
     *("inspect_dataset", "show_demo", "validate_dataset", "replay_demos", "regenerate", "report", "watch", "sweep_report"),
 )
 """Commands that accept the path of their input without the name of its field: `mimic report run`."""
-_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.")
+_MAPPINGS = ("rename.objects", "rename.signals", "all_subtasks.", "agent.", "sim.env.", "camera_cfgs")
 """Mappings to which the user adds keys, which requires the prefix `++` in Hydra."""
 _OF_MAPPINGS = ("task_constraint_configs",)
 """Lists whose items are mappings; items of other lists need no brackets around all of them."""

@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.config.task import (
     SuccessRuleCfg,
     TaskRef,
 )
+from isaaclab_mimic_ext.task.cameras import RENDERING_MODES
 
 BROWSER = "browser"
 """Device of a person at the page of the studio."""
@@ -436,6 +437,41 @@ class ShowDemoCfg:
 
 
 @dataclass
+class RenderDatasetCfg:
+    """Copy a dataset and add pictures: its recorded states are drawn again, with any cameras and sizes."""
+
+    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
+    """Dataset to read."""
+    demos: list[str] | None = None
+    """Demos to copy: names, or names of masks (filter keys); with `-` in front: all but these; null: all."""
+    output_file: str = bounded(MISSING, **file_rule("datasets/run/demo_pictures.hdf5"))
+    """Output dataset. Until it is complete, pictures are kept in `<output_file>.pictures`."""
+    task_name: str | None = None
+    """Task whose scene is drawn; null: as recorded in the file. `task=<name>` sets the field."""
+    cameras: list[str] = field(default_factory=lambda: ["agentview", "wrist"])
+    """Cameras, which are the names of the new observations. `wrist` stands for the cameras at the hands of all arms."""
+    size: list[int] = field(default_factory=lambda: [84, 84])
+    """Height and width of a picture [pixels]."""
+    rendering_mode: str = bounded("policy", choices=RENDERING_MODES)
+    """`policy` (less than a quarter of the time without a GPU; hard edges) or `film` (as `enable_cameras=true`)."""
+    camera_cfgs: dict[str, Any] = field(default_factory=dict)
+    """Name of a camera -> values that replace its own: `camera_cfgs.agentview.fovy=40`. A new name with `pos` and `target`
+    adds a camera. Fields: `frame`, `pos` [m], `target` [m], `up`, `fovy` [deg]."""
+    num_workers: int = bounded(2, at_least=1)
+    """Number of processes that draw, one demo at a time each. The output does not depend on it."""
+    compress: bool = False
+    """Compress the output with gzip."""
+    overwrite: bool = False
+    """Replace an existing output file."""
+    resume: bool = False
+    """Continue a rendering that was killed; start it if there is none."""
+    json: bool = False
+    """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+@dataclass
 class ValidateDatasetCfg:
     """Check the structure and values of a dataset, and replay some of its demos."""
 
@@ -706,6 +742,7 @@ _COMMANDS: tuple[tuple[str, str, type], ...] = (
     ("merge", "merge_datasets", MergeDatasetsCfg),
     ("inspect", "inspect_dataset", InspectDatasetCfg),
     ("show", "show_demo", ShowDemoCfg),
+    ("render", "render_dataset", RenderDatasetCfg),
     ("validate", "validate_dataset", ValidateDatasetCfg),
     ("replay", "replay_demos", ReplayDemosCfg),
     ("import", "import_dataset", ImportDatasetCfg),

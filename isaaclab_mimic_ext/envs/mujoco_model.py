@@ -1,14 +1,16 @@
 """MuJoCo model of a task's scene: `build_spec` of the task, checked for parts that the engine does not support."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from isaaclab_mimic_ext.envs.cameras import add_cameras_to_spec, pose_cameras
 from isaaclab_mimic_ext.envs.panda.kinematics import NUM_ARM_JOINTS
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
 from isaaclab_mimic_ext.errors import SimulatorUnavailable, choices
+from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
 
@@ -42,10 +44,14 @@ def import_mujoco(with_batches: bool = False) -> ModuleType:
     return mujoco
 
 
-def build_model(task: Task) -> Any:
+def build_model(task: Task, cameras: Mapping[str, CameraCfg] | None = None) -> Any:
     """Compile the `mujoco.MjModel` of a task's scene.
 
+    Args:
+        cameras: cameras to add or to change; None: only those of the scene, which is enough for physics.
+
     Raises:
+        ConfigError: a camera is not valid.
         SimulatorUnavailable: MuJoCo is not installed, or the task has no MuJoCo scene.
         TaskCodeError: `build_spec` of the task has an error, or its scene has parts that are not supported.
     """
@@ -62,10 +68,13 @@ def build_model(task: Task) -> Any:
         raise wrong_result(build_spec, f"must return a mujoco.MjSpec, as build_tabletop does (got {type(spec).__name__})")
     for fault in _faults(spec, task):
         raise wrong_result(build_spec, fault)
+    add_cameras_to_spec(spec, task, cameras or {})
     try:
-        return spec.compile()
+        model = spec.compile()
     except ValueError as error:
         raise wrong_result(build_spec, f"the scene cannot be compiled: {_compile_fault(error, spec)}") from error
+    pose_cameras(model, task, cameras or {})
+    return model
 
 
 def arm_joints(arm_name: str) -> list[str]:

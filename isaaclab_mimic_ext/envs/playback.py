@@ -21,7 +21,7 @@ from isaaclab_mimic_ext.envs.recorded_scene import eef_paths, recorded_scene, ta
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
 from isaaclab_mimic_ext.envs.views import View, fit_view, workspace
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable
-from isaaclab_mimic_ext.files.demo import read_demo
+from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import create_folder, created_folder, remove_folders, replacing
 from isaaclab_mimic_ext.progress import tracked
@@ -233,18 +233,37 @@ def demo_states(file: h5py.File, name: str, task: Task) -> dict[str, Any]:
         SourceDataError: states of an arm or object of the task are missing, or do not have one row per step.
     """
     demo = read_demo(file, name, ["states"], as_xyzw=True)
-    states = demo.below("states")
-    if "states" not in file["data"][name]:
-        demo.refuse("states: not found; a demo must contain its recorded states to be played")
+    check_has_states(demo, "states", "states" in file["data"][name])
+    states = checked_states(demo, "states", task)
+    demo.check_lengths(trees.num_rows(states))
+    return states
+
+
+def check_has_states(demo: Demo, group: str, is_found: bool) -> None:
+    """Check that a demo has a group of states.
+
+    Raises:
+        SourceDataError: it was not found.
+    """
+    if not is_found:
+        demo.refuse(f"{group}: not found; a demo must contain its recorded states to be played")
+
+
+def checked_states(demo: Demo, group: str, task: Task) -> dict[str, Any]:
+    """States in a group of a demo (`states` or `initial_state`) as a tree, leaves (T, ...).
+
+    Raises:
+        SourceDataError: a state of an arm or object of the task is missing, or has the wrong shape.
+    """
+    states = demo.below(group)
     needed = {f"articulation/{arm.name}/joint_position": len(HOME) for arm in task.arms}
     needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
     remedy = f"use a file of task '{task.name}'"
     for path, width in needed.items():
         if path not in states:
-            demo.refuse(f"states/{path}: not found; {remedy}")
+            demo.refuse(f"{group}/{path}: not found; {remedy}")
         if states[path].ndim != 2 or states[path].shape[1] != width:
-            demo.refuse(f"states/{path}: must have the shape (T, {width}) (got {states[path].shape}); {remedy}")
-    demo.check_lengths(len(states[next(iter(needed))]))
+            demo.refuse(f"{group}/{path}: must have the shape (T, {width}) (got {states[path].shape}); {remedy}")
     return trees.unflatten(states)
 
 

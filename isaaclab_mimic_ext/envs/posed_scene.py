@@ -2,6 +2,7 @@
 
 # E arms, O objects, J = 9 joints of an arm, B bodies that move
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.mujoco import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import JOINT_LIMITS, NUM_ARM_JOINTS, joint_step, point_jacobian, pose_error
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
+from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Task
 
 _MAX_IK_STEPS = 30
@@ -22,17 +25,21 @@ _MAX_IK_STEPS = 30
 class PosedScene:
     """Kinematics of one scene.
 
+    Args:
+        cameras: values that replace those of the cameras of the scene and of the task, and further cameras.
+
     Attributes:
         model, data: MuJoCo's model of the scene, and its data in the last state.
 
     Raises:
+        ConfigError: a camera is not valid.
         SimulatorUnavailable: MuJoCo is not installed, or the task has no scene for MuJoCo.
     """
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, cameras: Mapping[str, CameraCfg] | None = None):
         self._mujoco = import_mujoco()
         self.task = task
-        self.model = build_model(task)
+        self.model = build_model(task, merged_cameras(task, cameras or {}))
         self.data = self._mujoco.MjData(self.model)
         self._layout = SceneLayout.from_model(self.model, task)
         self._forward()

@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_ver
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, choose_demos, read_masks
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
-from isaaclab_mimic_ext.progress import phase
+from isaaclab_mimic_ext.progress import Update, phase
 
 Converted = TypeVar("Converted")
 _OWN_ITEMS = ("data", "mask", LONG)
@@ -118,10 +118,10 @@ def stream_converted(
 class DatasetSink:
     """Dataset file that is being written. Demos keep their names, so masks stay valid."""
 
-    def __init__(self, file: h5py.File, compression: str, num_expected: int, source: Path):
+    def __init__(self, file: h5py.File, compression: str, num_expected: int, source: Path, update: Update):
         self._source = source
         self.num_demos = self.num_steps = 0
-        self._num_expected, self._update = num_expected, phase("writing")
+        self._num_expected, self._update = num_expected, update
         self._file, self._compression = file, compression
         self._data = file.create_group("data")
 
@@ -161,7 +161,9 @@ class DatasetSink:
 
 
 @contextmanager
-def new_dataset(facts: FileFacts, output: str | Path, compress: bool, overwrite: bool) -> Iterator[DatasetSink]:
+def new_dataset(
+    facts: FileFacts, output: str | Path, compress: bool, overwrite: bool, update: Update | None = None
+) -> Iterator[DatasetSink]:
     """Write a dataset as `<output>.part` within the block, and rename it to `output` at the end of the block.
 
     Args:
@@ -169,6 +171,7 @@ def new_dataset(facts: FileFacts, output: str | Path, compress: bool, overwrite:
         output: path of the dataset.
         compress: compress with gzip.
         overwrite: replace an existing file.
+        update: reports the number of written demos; None: as the phase "writing".
 
     Raises:
         OutputError: `output` exists and `overwrite` is not set, is the input file, or cannot be written.
@@ -182,7 +185,8 @@ def new_dataset(facts: FileFacts, output: str | Path, compress: bool, overwrite:
         replacing(output, "output_file", kind=OutputError, errors=HDF5_ERRORS) as part,
         open_file(part, "w", meta_block_size=METADATA_BLOCK_BYTES) as file,
     ):
-        yield DatasetSink(file, "gzip" if compress else "none", len(facts.demo_names), facts.path)
+        compression = "gzip" if compress else "none"
+        yield DatasetSink(file, compression, len(facts.demo_names), facts.path, update or phase("writing"))
 
 
 def _env_args(filename: str, text: Any) -> dict[str, Any]:

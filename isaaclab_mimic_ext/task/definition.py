@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
 from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
@@ -135,6 +136,8 @@ class Task(ABC):
     """The keys of `signals`, in the order of the subtasks."""
     table_bounds: tuple[tuple[float, float], tuple[float, float]]
     """Range of x and of y in which objects may be placed, env frame [m]."""
+    cameras: Mapping[str, CameraCfg] = {"agentview": CameraCfg(pos=[1.15, 0.0, 0.75], target=[0.45, 0.0, 0.08], fovy=48.0)}
+    """Cameras in addition to those of the scene: name -> pose and field of view. `agentview` frames the work space."""
     quaternion_columns: Mapping[str, tuple[int, ...]] = {}
     """First columns of the quaternions (xyzw) in `observations`, by name; files for Isaac Lab 2.3 need them to write wxyz.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task, once_per_scene
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
@@ -49,6 +50,7 @@ class StackCube(Task):
     )
     signal_names = ("grasp_1", "stack_1", "grasp_2", "stack_2")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
+    cameras: Mapping[str, CameraCfg] = {"agentview": CameraCfg(pos=[1.0, 0.0, 0.6], target=[0.45, 0.0, 0.13], fovy=46.0)}
     quaternion_columns: Mapping[str, tuple[int, ...]] = {"object": (3, 10, 17), "cube_orientations": (0, 4, 8)}
     failure_reasons = (
         FailureReason("cube_2 was never grasped", "grasp_1"),

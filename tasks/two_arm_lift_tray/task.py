@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task, once_per_scene
 from isaaclab_mimic_ext.task.reasons import FailureReason
 
@@ -76,6 +77,7 @@ class TwoArmLiftTray(Task):
     )
     signal_names = ("left_grasp", "right_grasp", "lift", "place", "pick", "hand_over", "take")
     table_bounds = ((-0.15, 0.95), (-0.45, 0.45))
+    cameras: Mapping[str, CameraCfg] = {"agentview": CameraCfg(pos=[1.15, 0.0, 0.85], target=[0.42, 0.0, 0.12], fovy=50.0)}
     failure_reasons = (
         FailureReason("left never grasped the tray", "left_grasp"),
         FailureReason("right never grasped the tray", "right_grasp"),

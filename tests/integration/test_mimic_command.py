@@ -25,6 +25,7 @@ ORDER = [
     "merge",
     "inspect",
     "show",
+    "render",
     "validate",
     "replay",
     "import",
