@@ -101,9 +101,9 @@ def render_dataset(
     task_name = _task_name(facts, task)
     if output.exists() and output.samefile(facts.path):
         raise OutputError(f"output_file: must differ from input_file (got {output}); use another output_file")
-    check_output(output, overwrite or (resume and not output.exists()))
     folder = output.with_name(f"{output.name}.pictures")
     _check_folder(folder, overwrite, resume)
+    check_output(output, overwrite or (resume and not output.exists()))
     job = PictureJob(
         facts.path, folder, task_name, options.cameras, options.size, options.rendering_mode, options.camera_cfgs
     )

@@ -108,6 +108,7 @@ def test_interrupted_rendering_continues_with_the_same_bytes(dataset: Path, tmp_
     with pytest.raises(KeyboardInterrupt):
         render_dataset(dataset, output, SMALL, num_workers=1)
     assert not output.exists() and (tmp_path / "out.hdf5.pictures" / "demo_0.npz").exists()
+    (tmp_path / "out.hdf5.part").touch()  # A killed process leaves it.
     assert "continue it with resume=true" in refusal(OutputError, dataset, output, SMALL, num_workers=1)
     larger = RenderOptions(cameras=("agentview",), size=(8, 8))
     message = refusal(OutputError, dataset, output, larger, num_workers=1, resume=True)
