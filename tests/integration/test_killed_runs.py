@@ -33,8 +33,9 @@ def test_run_killed_at_random_instants_gives_the_same_dataset(
 def test_kill_of_a_watched_run_is_reported_with_the_command_that_continues_it(
     fork_server: ForkServer, arguments: list[str], folder: RunFolder
 ) -> None:
-    running = under_way(fork_server, folder, *arguments)
-    os.kill(running.pid, signal.SIGSTOP)  # The run must not end before the page shows it.
+    endless = replaced(arguments, "datagen_config.generation_num_trials=100000")
+    running = under_way(fork_server, folder, *endless)
+    os.kill(running.pid, signal.SIGSTOP)  # Its last trial must stay the last one.
     with watched(folder) as (page,):
         page.wait_for(lambda: page.run.get("trials"))
         assert (page.run["state"], page.run["text"]) == ("in progress", "")
