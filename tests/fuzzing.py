@@ -144,7 +144,7 @@ def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
         return report.num_demos
 
     def merge(path: Path) -> Any:
-        merge_datasets([path, other], scratch / "merged.hdf5", overwrite=True)
+        merge_datasets([path, other], scratch / "merged.hdf5", overwrite=True, allow_copies=True)
         return [d.leaves for d in read_demos(scratch / "merged.hdf5")]  # Merging numbers the demos anew.
 
     return {
