@@ -79,7 +79,7 @@ class FailureObserver:
         # The column after the conditions is success. `_end` is the step after the last true step; -1 if never true.
         self._first = torch.full((num_envs, len(self._columns) + 1), _NEVER, dtype=torch.int64, device=device)
         self._end = torch.full_like(self._first, -1)
-        self._never = self._first[:1, :1].clone()
+        self._never, self._not_yet = self._first[:1, :1].clone(), self._end[:1, :1].clone()
         num_columns = len(self._columns) + 1
         self._true = torch.zeros(_NUM_DEFERRED, num_envs, num_columns, dtype=torch.bool, device=device)
         self._step = torch.zeros(_NUM_DEFERRED, num_envs, dtype=torch.int64, device=device)
@@ -127,7 +127,7 @@ class FailureObserver:
             # Whether the condition in `after` was true in an earlier step.
             earlier = torch.cat((self._end[None, :, self._after] > 0, true[:-1, :, self._after]))
             true &= (earlier.cumsum(0) > 0) | self._counts_from_start
-        end = torch.cat((self._end[None], torch.where(true, step + 1, -1))).cummax(0).values
+        end = torch.cat((self._end[None], torch.where(true, step + 1, self._not_yet))).cummax(0).values
         self._num_rises += (true[..., -1] & (end[:-1, :, -1] != step[..., 0])).sum(0)
         self._first = torch.minimum(self._first, torch.where(true, step, self._never).amin(0))
         self._end = end[-1]
