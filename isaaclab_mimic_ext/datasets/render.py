@@ -5,19 +5,22 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task, find_recorded_task, recorded_task
 from isaaclab_mimic_ext.datasets.demo_pictures import Painter, PictureJob, drawn_by_workers
-from isaaclab_mimic_ext.envs.cameras import calibration
+from isaaclab_mimic_ext.envs.cameras import calibration, merged_cameras
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.files.faults import DAMAGE
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_converted
@@ -107,13 +110,35 @@ def render_dataset(
     job = PictureJob(
         facts.path, folder, task_name, options.cameras, options.size, options.rendering_mode, options.camera_cfgs
     )
-    with (
-        Painter(job) as painter,
-        created_folder(output.parent, "output_file", kind=OutputError),
-        FolderLock(output.with_name(f"{output.name}.lock"), file=output).hold(),
-        _unfinished(folder, _settings(job, painter.renderer.name), resume),
-    ):
-        return _render(facts, output, job, painter, num_workers, compress)
+    with Painter(job) as painter:
+        _check_names(facts, painter.cameras)
+        with (
+            created_folder(output.parent, "output_file", kind=OutputError),
+            FolderLock(output.with_name(f"{output.name}.lock"), file=output).hold(),
+            _unfinished(folder, _settings(job, painter.renderer.name), resume),
+        ):
+            return _render(facts, output, job, painter, num_workers, compress)
+
+
+def _check_names(facts: FileFacts, cameras: Iterable[str]) -> None:
+    """Check that the pictures of cameras replace only pictures.
+
+    Raises:
+        ConfigError: the first demo has a different observation with the name of a camera.
+    """
+    found: dict[str, Any] = {}
+    # A damaged demo is reported where its data is copied.
+    with open_hdf5(facts.path) as file, suppress(*DAMAGE):
+        observations = file["data"][facts.demo_names[0]]["obs"]
+        found = {name: _is_pictures(observations[name]) for name in cameras if name in observations}
+    for name, is_pictures in found.items():
+        if not is_pictures:
+            place = f"cameras: '{name}' is the name of an observation in {facts.path} without pictures"
+            raise ConfigError(f"{place}; use another name for the camera")
+
+
+def _is_pictures(item: h5py.Group | h5py.Dataset) -> bool:
+    return isinstance(item, h5py.Dataset) and item.ndim == 4 and item.dtype == np.uint8
 
 
 def _check(options: RenderOptions, num_workers: int) -> None:
@@ -150,16 +175,17 @@ def _check_folder(folder: Path, overwrite: bool, resume: bool) -> None:
 
 def _settings(job: PictureJob, renderer: str) -> dict[str, Any]:
     """Settings that the pictures depend on, as JSON."""
-    file = job.input_file.stat()
-    return {
+    file, cameras = job.input_file.stat(), merged_cameras(load_task(job.task_name), job.camera_cfgs)
+    settings = {
         "input_file": f"{file.st_size} bytes, changed at {file.st_mtime_ns} ns",
         "task": job.task_name,
         "cameras": list(job.cameras),
         "size": list(job.size),
         "rendering_mode": job.rendering_mode,
-        "camera_cfgs": {name: asdict(cfg) for name, cfg in job.camera_cfgs.items()},
+        "camera_cfgs": {name: asdict(cfg) for name, cfg in cameras.items()},
         "renderer": renderer,
     }
+    return json.loads(json.dumps(settings))  # Lists in the place of tuples, as in the file.
 
 
 @contextmanager

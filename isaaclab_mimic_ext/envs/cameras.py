@@ -27,10 +27,12 @@ def add_cameras_to_spec(spec: Any, task: Task, cameras: Mapping[str, CameraCfg])
     """Add the cameras that a scene does not have yet. `pose_cameras` sets their poses after the compilation.
 
     Raises:
-        ConfigError: a new camera has no pose.
+        ConfigError: a new camera has no pose, or its name is not valid.
     """
     for name, cfg in cameras.items():
         if spec.camera(_model_name(task, name)) is None:
+            if "/" in name:
+                raise ConfigError(f"camera_cfgs.{name}: the name of a new camera must not contain '/'; use another name")
             if cfg.pos is None or cfg.target is None:
                 raise ConfigError(f"camera_cfgs.{name}: is not a camera of the scene; set pos and target to add one")
             spec.worldbody.add_camera(name=name)
@@ -54,6 +56,8 @@ def pose_cameras(model: Any, task: Task, cameras: Mapping[str, CameraCfg]) -> No
 
 def _set_pose(model: Any, task: Task, index: int, cfg: CameraCfg, place: str) -> None:
     pos, target, up = (np.array(value, dtype=np.float64) for value in (cfg.pos, cfg.target, cfg.up or (0.0, 0.0, 1.0)))
+    if np.linalg.norm(target - pos) < 1e-6:
+        raise ConfigError(f"{place}.target: must differ from pos (got {cfg.target}); use the point in the picture's center")
     if np.linalg.norm(np.cross(target - pos, up)) < 1e-6:
         raise ConfigError(f"{place}.up: must not be parallel to the direction from pos to target; use another direction")
     body, T_body_frame = _frames(model, task)[_known_frame(model, task, cfg.frame, place)]

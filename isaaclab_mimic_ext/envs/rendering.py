@@ -84,7 +84,8 @@ class Renderer:
         limit = self.model.vis.global_
         if not (0 < width <= limit.offwidth and 0 < height <= limit.offheight):
             raise ConfigError(
-                f"width, height: must be from 1 x 1 to {limit.offwidth} x {limit.offheight} pixels (got {width} x {height})"
+                f"size: must be from 1 x 1 to {limit.offwidth} x {limit.offheight} pixels, width x height "
+                f"(got {width} x {height})"
             )
 
     def frame(self, state: NestedTensors) -> np.ndarray:

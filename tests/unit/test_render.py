@@ -120,6 +120,31 @@ def test_interrupted_rendering_continues_with_the_same_bytes(dataset: Path, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.hdf5", "out.hdf5", "whole.hdf5"]
 
 
+def test_resumed_rendering_accepts_tuples_and_notices_a_changed_camera_of_the_task(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, camera = tmp_path / "out.hdf5", CameraCfg(pos=(1.0, 0.0, 0.5), target=(0.5, 0.0, 0.0))  # type: ignore[arg-type]
+    options = RenderOptions(cameras=("left",), size=(4, 6), camera_cfgs={"left": camera})
+    PaintingRenderer.fails_at = 80
+    with pytest.raises(KeyboardInterrupt):
+        render_dataset(dataset, output, options, num_workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(TASK), "cameras", {"agentview": CameraCfg(fovy=20.0, pos=[1, 0, 1], target=[0, 0, 0])})
+        message = refusal(OutputError, dataset, output, options, num_workers=1, resume=True)
+    assert "was started with a different configuration (camera_cfgs: " in message
+    assert render_dataset(dataset, output, options, num_workers=1, resume=True).num_demos == 2
+
+
+def test_pictures_of_the_input_are_replaced(dataset: Path, tmp_path: Path) -> None:
+    render_dataset(dataset, tmp_path / "small.hdf5", SMALL, num_workers=1)
+    done = render_dataset(
+        tmp_path / "small.hdf5", tmp_path / "out.hdf5", RenderOptions(("agentview",), (8, 8)), num_workers=1
+    )
+    assert done.replaced == ("agentview",)
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        assert file["data/demo_0/obs/agentview"].shape[1:] == (8, 8, 3)
+
+
 def test_demo_with_faulty_states_is_left_out_and_a_file_without_states_is_refused(
     dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,6 +164,12 @@ BAD_OPTIONS = [
         "cameras: 'agentvew' is not in the scene of task 'desktop_organizer'; choices: front, side, ",
     ),
     ({"cameras": ()}, "cameras: must name at least one camera"),
+    (
+        {"cameras": ("datagen_info",), "camera_cfgs": {"datagen_info": CameraCfg(None, [1, 0, 1], [0, 0, 0])}},
+        "cameras: 'datagen_info' is the name of an observation in ",
+    ),
+    ({"camera_cfgs": {"a/b": CameraCfg(None, [1, 0, 1], [0, 0, 0])}}, "camera_cfgs.a/b: the name of a new camera must not"),
+    ({"camera_cfgs": {"front": CameraCfg(None, [0, 0, 1], [0, 0, 1])}}, "camera_cfgs.front.target: must differ from pos"),
     ({"rendering_mode": "fast"}, "rendering_mode: 'fast' is not valid; choices: policy, film"),
     ({"camera_cfgs": {"left": CameraCfg(fovy=40.0)}}, "camera_cfgs.left: is not a camera of the scene; set pos and target"),
     ({"camera_cfgs": {"front": CameraCfg(pos=[0, 0, 1])}}, "camera_cfgs.front: a new pose requires pos and target"),
@@ -179,3 +210,12 @@ def test_existing_output_and_the_input_are_not_overwritten(dataset: Path, tmp_pa
     (tmp_path / "out.hdf5").touch()
     assert "already exists" in refusal(OutputError, dataset, tmp_path / "out.hdf5", SMALL)
     assert "must differ from input_file" in refusal(OutputError, dataset, dataset, SMALL, overwrite=True)
+
+
+def test_observation_without_pictures_is_not_replaced(dataset: Path, tmp_path: Path) -> None:
+    with h5py.File(dataset, "r+") as file:
+        for demo in file["data"].values():
+            demo["obs/left"] = np.zeros((len(demo["actions"]), 3), np.float32)
+    options = RenderOptions(("left",), (4, 6), camera_cfgs={"left": CameraCfg(None, [1, 0, 1], [0, 0, 0])})
+    message = refusal(ConfigError, dataset, tmp_path / "out.hdf5", options, num_workers=1)
+    assert message.startswith("cameras: 'left' is the name of an observation in ")
