@@ -1,5 +1,6 @@
 """MuJoCo model of a task's scene: `build_spec` of the task, checked for parts that the engine does not support."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -39,7 +40,8 @@ def import_mujoco(with_batches: bool = False) -> ModuleType:
         ) from error
     except Exception as error:  # The import loads the OpenGL bindings of MUJOCO_GL, which raise many types of errors.
         raise SimulatorUnavailable(
-            f"mujoco: cannot be imported: {error}; unset MUJOCO_GL, or set it to a backend that works: egl, glfw, osmesa"
+            f"mujoco: cannot be imported with MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}: {error}; unset MUJOCO_GL, set it "
+            "to a backend that works (egl, glfw, osmesa), or install its library (Debian: libegl1 or libosmesa6)"
         ) from error
     return mujoco
 
