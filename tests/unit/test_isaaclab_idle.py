@@ -87,11 +87,13 @@ def test_noise_of_a_known_form_is_added_before_clamping() -> None:
 
 
 class PairDiffers(LastEnvDiffers):
-    """Env with batched methods; the actions without noise of its second one are wrong by `error`."""
+    """Env with batched methods; the actions of its second one, with and without noise, are wrong by `errors`."""
 
-    def __init__(self, error: float):
+    num_pairs = 0
+
+    def __init__(self, errors: tuple[float, float]):
         super().__init__(4)
-        self._error = error
+        self._errors = errors
 
     def target_eef_poses_to_actions(self, targets: Any, grippers: Any, noise: Any) -> torch.Tensor:
         rows = [
@@ -101,15 +103,26 @@ class PairDiffers(LastEnvDiffers):
         return torch.stack(rows) if noise is None else torch.stack(rows) + torch.nn.functional.pad(noise["franka"], (0, 1))
 
     def target_eef_poses_to_noisy_and_clean_actions(self, targets: Any, grippers: Any, noise: Any) -> Any:
-        clean = self.target_eef_poses_to_actions(targets, grippers, None)
-        return clean + 7.0, clean + self._error
+        self.num_pairs += 1
+        both = (self.target_eef_poses_to_actions(targets, grippers, each) for each in (noise, None))
+        return tuple(each + error for each, error in zip(both, self._errors, strict=True))
 
 
-@pytest.mark.parametrize(("error", "expected"), [(0.0, 7.0), (0.1, 0.3)])
-def test_method_for_noisy_and_clean_actions_is_used_if_it_agrees(error: float, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("errors", "other"),
+    [((0.0, 0.0), ""), ((0.1, 0.0), "target_eef_poses_to_actions"), ((0.0, 0.1), "target_eef_pose_to_action")],
+)
+def test_method_for_noisy_and_clean_actions_is_used_if_it_agrees(
+    errors: tuple[float, float], other: str, caplog: pytest.LogCaptureFixture
+) -> None:
     targets, noise = {"franka": torch.eye(4).repeat(4, 1, 1)}, {"franka": torch.full((4, 6), 0.3)}
-    pair = converter(PairDiffers(error)).noisy_and_clean(targets, targets, {"franka": torch.ones(4, 1)}, noise)
-    assert [actions[0, 0].item() for actions in pair] == pytest.approx([expected, 0.0])
+    env = PairDiffers(errors)
+    made = converter(env)
+    assert [record.message.split()[-1] for record in caplog.records] == ([other] if other else [])
+    before = env.num_pairs
+    pair = made.noisy_and_clean(targets, targets, {"franka": torch.ones(4, 1)}, noise)
+    assert [actions[0, 0].item() for actions in pair] == pytest.approx([0.3, 0.0])
+    assert env.num_pairs - before == (not other)
 
 
 @pytest.mark.parametrize("env_id", [0, 33, 99])

@@ -201,14 +201,19 @@ class ActionConverter:
     def _agreeing_pair_method(
         self, checks: list[tuple[Poses, Poses]], expected: list[Tensor]
     ) -> Callable[..., tuple[Tensor, Tensor]] | None:
-        """The env's `PAIR_METHOD`, if its actions without noise agree with the one-env method."""
+        """The env's `PAIR_METHOD`, if its actions agree with `BATCHED_METHOD` (with noise) and the one-env method."""
         method = getattr(self._env, PAIR_METHOD, None)
+        if method is None:
+            return None
         dims = zip(self._eef_names, self.pose_dims, strict=True)
         noise = {name: torch.full((self._num_envs, dim), 0.1, device=self._env.device) for name, dim in dims}
-        if method is None or self._agrees(lambda targets, grippers: method(targets, grippers, noise)[1], checks, expected):
-            return method
-        log.warning("The env's %s is not used: it does not agree with target_eef_pose_to_action", PAIR_METHOD)
-        return None
+        own = getattr(self._env, BATCHED_METHOD)
+        noisy = [own(*check, noise)[self._checked] for check in checks]
+        for index, (wanted, other) in enumerate(((noisy, BATCHED_METHOD), (expected, "target_eef_pose_to_action"))):
+            if not self._agrees(lambda *check, index=index: method(*check, noise)[index], checks, wanted):
+                log.warning("The env's %s is not used: it does not agree with %s", PAIR_METHOD, other)
+                return None
+        return method
 
     def noisy_and_clean(self, targets: Poses, eef_poses: Poses, grippers: Poses, noise: Poses) -> tuple[Tensor, Tensor]:
         """Actions (N, A) with and without noise; arguments as in `actions`."""
