@@ -56,7 +56,9 @@ class PosedScene:
         self._forward()
         for index, arm in enumerate(self.task.arms):
             if "eef_pose" in articulations[arm.name]:
-                self._solve_arm_joints(index, torch.tensor(articulations[arm.name]["eef_pose"], dtype=torch.float64))
+                # A copy, because the values may be read-only.
+                eef_pose = np.asarray(articulations[arm.name]["eef_pose"]).astype(np.float64)
+                self._solve_arm_joints(index, torch.from_numpy(eef_pose))
 
     def body_poses(self) -> NDArray[np.float32]:
         """Poses of all bodies but the world in the last state, (B, 7): position [m] and quaternion xyzw."""

@@ -44,6 +44,7 @@ def test_picture_depends_on_the_state_only(engine: str) -> None:
     assert np.abs(before.astype(int) - after).mean() > 1
 
 
+@pytest.mark.filterwarnings("error")
 def test_arm_is_drawn_at_the_end_effector_pose_of_a_kinematic_state() -> None:
     env = make_env(TASK, SimCfg(engine="kinematic"), {}, 1)
     env.reset(torch.arange(1), Draws(1, torch.arange(1)))
