@@ -134,9 +134,26 @@ def check_compatible(first: Input, other: Input) -> None:
     for key in _EQUAL_ENV_ARGS if first.facts.is_xyzw else (*_EQUAL_ENV_ARGS, ENTRY):
         expected, found = (each.facts.env_args.get(key, "missing") for each in (first, other))
         _check_equal(first, other, f"env_args: {key}", expected, found)
+    _check_cameras(first, other)
     for path in sorted({*first.schema, *other.schema}):
         expected, found = (each.schema.get(path, "missing") for each in (first, other))
         _check_equal(first, other, f"dataset '{path}'", expected, found)
+
+
+def _check_cameras(first: Input, other: Input) -> None:
+    """Check that the cameras of both files have the same calibration: the output has only one."""
+    expected, found = (_calibrations(each.facts) for each in (first, other))
+    for name in sorted(expected.keys() & found.keys()):
+        if expected[name] != found[name]:
+            raise SourceDataError(
+                f"{other.facts.path}: camera '{name}' differs in pose, field of view or size from {first.facts.path}; "
+                "draw the pictures of both again with `mimic render` and the same cameras"
+            )
+
+
+def _calibrations(facts: FileFacts) -> dict[str, Any]:
+    cameras = facts.env_args.get("cameras")
+    return cameras.get("calibration", {}) if isinstance(cameras, dict) else {}
 
 
 def _format(facts: FileFacts) -> int:

@@ -233,6 +233,26 @@ def test_files_that_differ_are_refused_and_the_difference_is_named(
     assert not list(output.parent.glob("merged*"))
 
 
+def with_camera(fovy: float) -> Callable[[h5py.File], object]:
+    def change(file: h5py.File) -> None:
+        env_args = json.loads(file["data"].attrs["env_args"])
+        cameras = {"names": ["agentview"], "calibration": {"agentview": {"K": [[fovy]]}}}
+        file["data"].attrs["env_args"] = json.dumps({**env_args, "cameras": cameras})
+
+    return change
+
+
+def test_files_whose_cameras_differ_are_refused(inputs: list[Path], output: Path) -> None:
+    edit(inputs[0], with_camera(48.0))
+    edit(inputs[1], with_camera(40.0))
+    with pytest.raises(SourceDataError, match=r"b\.hdf5: camera 'agentview' differs in pose, field of view"):
+        merge_datasets(inputs, output)
+    edit(inputs[1], with_camera(48.0))
+    merge_datasets(inputs, output)
+    with h5py.File(output) as file:
+        assert json.loads(file["data"].attrs["env_args"])["cameras"]["calibration"] == {"agentview": {"K": [[48.0]]}}
+
+
 def merged_env_name(inputs: list[Path], output: Path, **options: str) -> str:
     merge_datasets(inputs, output, **options)
     with h5py.File(output) as file:
