@@ -44,7 +44,7 @@ def main(cfg: AnnotateDemosCfg) -> list[Annotation]:
     try:
         if reads_keys:
             marks = _mark(cfg, env)
-            demos = list(marks)
+            demos = [name for name, of_demo in marks.items() if not of_demo.leave_out]
         annotations = annotate_file(
             cfg.input_file,
             cfg.output_file,
@@ -98,15 +98,15 @@ def _mark(cfg: AnnotateDemosCfg, env: MimicEnv) -> dict[str, DemoMarks]:
         for name, of_demo in marker.mark(recorded):
             marks[name] = of_demo
             write_marks(path, marks)
-    left_out = [demo.name for demo in recorded if demo.name not in marks]
-    if not marks:
+    left_out = [name for name, of_demo in marks.items() if of_demo.leave_out]
+    num_marked = len(marks) - len(left_out)
+    if not num_marked:
         raise MimicError(
             f"{cfg.input_file}: {counted(len(left_out), 'demo was', 'demos were')} left out; no file was written"
         )
-    choice = f" demos=[{','.join(f'-{name}' for name in left_out)}]" if left_out else ""
-    log.info("Saved the marks of %s; to use them again: marks_file=%s%s", counted(len(marks), "demo"), path, choice)
+    log.info("Saved the marks of %s; to use them again: marks_file=%s", counted(num_marked, "demo"), path)
     if left_out:
-        log.info("Left out with Q: %s", ", ".join(left_out))
+        log.info("Left out with Q, also when the marks are used again: %s", ", ".join(left_out))
     return marks
 
 

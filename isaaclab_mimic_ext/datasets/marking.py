@@ -90,7 +90,7 @@ class Marker:
         self._line = ObjectLine(env)
 
     def mark(self, demos: Sequence[Demo]) -> Iterator[tuple[str, DemoMarks]]:
-        """Replay each demo once per end effector; yield name and marks of each demo that is not left out.
+        """Replay each demo once per end effector; yield name and marks of each demo, `leave_out` if the person left it out.
 
         Raises:
             ConfigError: the keys ended before all signals were marked.
@@ -98,9 +98,12 @@ class Marker:
         log.info(_HELP)
         for demo in demos:
             try:
-                yield demo.name, self._mark_demo(demo)
+                marks = self._mark_demo(demo)
             except _Skipped:
+                self._line.clear()
                 log.info("%s: left out with Q", demo.name)
+                marks = DemoMarks(leave_out=True)
+            yield demo.name, marks
 
     def _mark_demo(self, demo: Demo) -> DemoMarks:
         marks = DemoMarks()

@@ -212,8 +212,12 @@ def test_keys_mark_the_start_and_the_end_of_each_skill_in_turn(recorded, tmp_pat
     assert f"{TERMS}/place" not in leaves
     with h5py.File(found) as file:
         assert list(file["data"]) == ["demo_0"], "the second demo was left out"
-    assert "Left out with Q: demo_1" in caplog.text and "keys.marks.yaml demos=[-demo_1]" in caplog.text
+    assert "Left out with Q, also when the marks are used again: demo_1" in caplog.text
     assert "rejected" not in caplog.text and "Annotated 1 of 1 demo;" in caplog.text
+    starts, marks = "annotate_subtask_start_signals=true", f"marks_file={tmp_path / 'keys.marks.yaml'}"
+    annotate(recorded, tmp_path / "again.hdf5", "auto=false", starts, marks)
+    with h5py.File(tmp_path / "again.hdf5") as file:
+        assert list(file["data"]) == ["demo_0"]
     (tmp_path / "keys.hdf5").unlink()
     (tmp_path / "keys.marks.yaml").unlink()
     with pytest.raises(MimicError, match=r"raw\.hdf5: 2 demos were left out; no file was written"):
