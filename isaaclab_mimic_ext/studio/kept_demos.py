@@ -1,5 +1,6 @@
 """Demos that a recording has kept, for display."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,22 +31,30 @@ class KeptDemo:
 def read_kept_demos(path: Path, object_names: tuple[str, ...]) -> list[KeptDemo]:
     """Read the demos of a recording, from its store if it is unfinished, else from its file; empty if there is none.
 
+    The store of a continued recording has the episodes of its new demos only; the earlier ones are in the file.
+
     Raises:
         MimicError: the store or the file is damaged.
     """
+    written = _written_demos(path, object_names) if path.is_file() else []
     if store_path(path).exists():
-        return _stored_demos(store_path(path), object_names)
-    return _written_demos(path, object_names) if path.is_file() else []
+        return _stored_demos(store_path(path), object_names, {demo.trial: demo for demo in written})
+    return written
 
 
-def _stored_demos(path: Path, object_names: tuple[str, ...]) -> list[KeptDemo]:
+def _stored_demos(path: Path, object_names: tuple[str, ...], written: Mapping[int, KeptDemo]) -> list[KeptDemo]:
     kept = []
     with opened_store(path, "output_file", read_only=True) as store:
         fields = [Field(**{**each, "shape": tuple(each["shape"])}) for each in store.facts().get("fields", [])]
         starts = {name: [each for each in fields if each.path == _START.format(name)] for name in object_names}
-        for trial in store.outcomes().trials.tolist():
+        if "identity" not in store.facts():  # The session was killed before it began.
+            return list(written.values())
+        outcomes = store.outcomes()
+        for trial in outcomes.trials[outcomes.success].tolist():
             episode = store.episode(trial)
-            if episode is not None and episode.success:
+            if episode is None and trial in written:
+                kept.append(written[trial])
+            elif episode is not None:
                 start = {name: unpack(of_object, episode.rows) for name, of_object in starts.items()}
                 positions = {name: next(iter(leaf.values()))[0, :2].tolist() for name, leaf in start.items() if leaf}
                 num_steps = max(len(rows) for rows in episode.rows.values())

@@ -73,27 +73,30 @@ class RecordedDemos:
         return True
 
     def _find(self) -> dict[str, RecordedDemo]:
+        written = self._written() if self.path.is_file() else {}
         if not self._store.exists():
-            return self._written() if self.path.is_file() else {}
+            return written
+        found: dict[str, RecordedDemo] = {}
         known = {demo.trial: demo for demo in self.demos.values() if demo.trial is not None}
-        found: dict[str, RecordedDemo] = self._written() if self.path.is_file() else {}
         with opened_store(self._store, "output_file", read_only=True) as store:
-            trials = [record.trial for record in store.records() if record.success]
-            for index, trial in enumerate(trials):
-                name = f"demo_{index}"
-                if name not in found:
-                    demo = known.get(trial)
-                    found[name] = demo if demo is not None and demo.name == name else self._stored(store, name, trial)
-        return found
+            outcomes = store.outcomes()
+            for index, trial in enumerate(outcomes.trials[outcomes.success].tolist()):
+                name, demo = f"demo_{index}", known.get(trial)
+                if demo is None or demo.name != name:
+                    # The store of a continued recording has no episodes of the demos in the file.
+                    demo = self._stored(store, name, trial) or written.get(name)
+                if demo is not None:
+                    found[name] = demo
+            return found if len(outcomes.trials) else written
 
     def _written(self) -> dict[str, RecordedDemo]:
         with open_hdf5(self.path) as file:
             names = choose_demos(str(self.path), demo_names(file), read_masks(file), self._chosen)
             return {name: _listed(file, name) for name in names}
 
-    def _stored(self, store: RunStore, name: str, trial: int) -> RecordedDemo:
+    def _stored(self, store: RunStore, name: str, trial: int) -> RecordedDemo | None:
         demo = self._read_stored(store, name, trial)
-        return RecordedDemo(name, demo.num_steps, actions_digest(demo), trial)
+        return None if demo is None else RecordedDemo(name, demo.num_steps, actions_digest(demo), trial)
 
     def read(self, name: str) -> Demo:
         """Read a demo completely; quaternions are in xyzw order.
@@ -105,14 +108,14 @@ class RecordedDemos:
             trial = self.demos[name].trial
             if trial is not None and self._store.exists():
                 with opened_store(self._store, "output_file", read_only=True) as store:
-                    return self._read_stored(store, name, trial)
+                    if (demo := self._read_stored(store, name, trial)) is not None:
+                        return demo
         with open_hdf5(self.path) as file:
             return read_demo(file, name, as_xyzw=True)
 
-    def _read_stored(self, store: RunStore, name: str, trial: int) -> Demo:
-        episode = store.episode(trial)
-        if episode is None:
-            raise SourceDataError(f"{self._store}: {name}: not found; start the studio again")
+    def _read_stored(self, store: RunStore, name: str, trial: int) -> Demo | None:
+        if (episode := store.episode(trial)) is None:
+            return None
         fields = [Field(**{**each, "shape": tuple(each["shape"])}) for each in store.facts().get("fields", [])]
         return Demo(str(self._store), name, unpack(fields, episode.rows), {**episode.attributes, "success": True})
 

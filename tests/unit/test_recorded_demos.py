@@ -10,6 +10,7 @@ import pytest
 
 from isaaclab_mimic_ext.datasets.marks import actions_digest
 from isaaclab_mimic_ext.run.store import RunStore
+from isaaclab_mimic_ext.studio.kept_demos import read_kept_demos
 from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
@@ -83,3 +84,37 @@ def test_demos_keep_their_names_and_digests_when_the_recording_ends_and_continue
     assert list(demos.demos) == ["demo_0", "demo_1"]
     assert demos.read("demo_0").leaves["actions"][0, 0] == 1.0
     assert demos.read("demo_1").leaves["actions"][0, 0] == 2.0
+
+
+def test_continued_recording_that_was_killed_has_its_earlier_demos(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for index, trial in enumerate((1, 4)):
+            file.create_dataset(f"data/demo_{index}/actions", data=rows(trial)["after/torch.float32"])
+            file[f"data/demo_{index}"].attrs["trial"] = trial
+    add_attempts(path, {})  # The continued session was killed before it began.
+    assert [demo.trial for demo in read_kept_demos(path, ())] == [1, 4]
+    store = RunStore(path.with_name("raw.hdf5.sqlite"))
+    for trial in (1, 4):
+        store.add(trial, SUCCEEDED, 9)
+    store.set_facts(identity={"seed": 1})
+    store.commit()
+    store.close()
+    add_attempts(path, {5: FAILED, 6: SUCCEEDED})
+    assert [(demo.trial, demo.num_steps) for demo in read_kept_demos(path, ())] == [(1, 9), (4, 9), (6, 9)]
+
+
+def test_recording_that_was_killed_while_it_replaced_a_file_has_only_its_own_demos(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for index in range(3):
+            file.create_dataset(f"data/demo_{index}/actions", data=rows(90 + index)["after/torch.float32"])
+            file[f"data/demo_{index}"].attrs["trial"] = index
+    add_attempts(path, {0: FAILED, 1: SUCCEEDED})
+    store = RunStore(path.with_name("raw.hdf5.sqlite"))
+    store.set_facts(identity={"seed": 1})
+    store.commit()
+    store.close()
+    assert [demo.trial for demo in read_kept_demos(path, ())] == [1]
+    demos = RecordedDemos(path)
+    demos.update()
+    assert list(demos.demos) == ["demo_0"]
+    assert demos.read("demo_0").leaves["actions"][0, 0] == 1.0
