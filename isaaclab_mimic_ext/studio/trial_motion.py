@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.run.trial_records import RunRecords
 from isaaclab_mimic_ext.task.definition import Task
 
 _NEEDS_LAUNCH = "isaaclab"
-"""Engine that a process starts once, so that trials cannot be run again beside a page."""
+"""Engine that a process starts once, so that trials cannot be run again in the process of a page."""
 _STATES = "states/"
 
 

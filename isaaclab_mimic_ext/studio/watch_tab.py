@@ -208,6 +208,5 @@ class WatchTab(Tab):
             self._wanted = next((run.path for run in find_runs(self._root) if run.path.name == name), None)
 
     def resource(self, path: tuple[str, ...]) -> Resource | None:
-        if len(path) == 2 and path[0] == "motion" and path[1] in self._motions:
-            return Resource(self._motions[path[1]])
-        return None
+        motion = self._motions.get(path[1]) if len(path) == 2 and path[0] == "motion" else None
+        return None if motion is None else Resource(motion)
