@@ -24,7 +24,7 @@ from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.mark_jobs import MarkSettings
 from isaaclab_mimic_ext.studio.mark_session import Marking, in_thread, make_marking
 from isaaclab_mimic_ext.studio.path_jobs import StepRunner
-from isaaclab_mimic_ext.studio.path_steps import PathFiles, Recorded
+from isaaclab_mimic_ext.studio.path_steps import MARK, PathFiles, Recorded
 from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.record_tab import RecordTab
 from isaaclab_mimic_ext.studio.session import opened_page, second_env_of
@@ -64,6 +64,9 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     watch = WatchTab(folder.path, env_task(env))
     path = PathTab(PathFiles(folder, cfg.task.name, _has_starts(cfg)), StepRunner(folder, error_text))
     with StopRequest() as stop, watch, in_thread(_marking(cfg, env, folder)) as mark, ExitStack() as stack:
+        # Both write the annotated file.
+        path.is_annotating = lambda: mark.is_annotating
+        mark.is_annotating_elsewhere = lambda: path.started == MARK
         tabs = [mark, watch, path]
         page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put, tabs)
         tab, _ = stack.enter_context(page)

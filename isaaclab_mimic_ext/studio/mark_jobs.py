@@ -168,8 +168,9 @@ class MarkWorker:
             job = self._jobs.next()
             try:
                 self._carry_out(job)
-            except Exception:
+            except Exception as error:
                 log.exception("The tab Mark could not carry out a request")
+                self._report_failure(job, f"{str(error) or type(error).__name__}; see the terminal")
 
     def close(self) -> None:
         """Close the environment."""
@@ -185,6 +186,15 @@ class MarkWorker:
             self._annotate(job)
         else:
             self._examine(job)
+
+    def _report_failure(self, job: str | Annotation | AnnotateJob | None, reason: str) -> None:
+        """Report an unexpected error: the page must not wait for a result that does not follow."""
+        if isinstance(job, str):
+            self._reports.open_failed(job, reason)
+        elif isinstance(job, AnnotateJob):
+            self._reports.annotation_failed(reason)
+        elif job is not None:
+            self._reports.examined(job, [])
 
     def _look(self) -> None:
         try:

@@ -2,12 +2,13 @@
 
 # T steps of a demo
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from isaaclab_mimic_ext.datasets.annotate import Annotation, ReplayedDemo
 from isaaclab_mimic_ext.datasets.marks import KINDS, DemoMarks, signals_to_mark
 from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.studio.demo_views import DemoView
 from isaaclab_mimic_ext.studio.mark_jobs import AnnotateJob, JobReports, Jobs, MarkSettings
 from isaaclab_mimic_ext.studio.marks_file import MarksFile
@@ -33,6 +34,7 @@ class MarkTab(Tab, JobReports):
     Attributes:
         is_ended: whether a person has ended the command.
         is_annotated: whether the annotated file has the present marks.
+        is_annotating_elsewhere: returns whether a command writes the annotated file, so that the tab cannot write it.
     """
 
     name: ClassVar[str] = "mark"
@@ -51,9 +53,16 @@ class MarkTab(Tab, JobReports):
         self._settings, self._demos, self._file, self._jobs = settings, demos, file, jobs
         self._step_dt, self._next_command, self._can_end = step_dt, next_command, can_end
         self.is_ended = self.is_annotated = False
+        self.is_annotating_elsewhere: Callable[[], bool] = lambda: False
+        self._written_marks: dict[str, DemoMarks] = {}
         self._opened = OpenedDemos(settings, lambda name: file.marks.get(name, DemoMarks()), step_dt)
         self._annotation: dict[str, Any] = {"state": "none", "text": "", "rejected": {}}
         self._list_fault = ""
+
+    @property
+    def is_annotating(self) -> bool:
+        """Return whether the tab writes the annotated file."""
+        return bool(self._annotation["state"] == "running")
 
     # Thread of the jobs
 
@@ -98,8 +107,8 @@ class MarkTab(Tab, JobReports):
         }
         num_written = len(annotations) - len(rejected)
         text = f"{counted(num_written, 'demo is', 'demos are')} in {self._settings.output_file}"
+        self.is_annotated = self._written_marks == self._file.marks  # They may have changed since the request.
         self._show_annotation("done", text, rejected)
-        self.is_annotated = True
 
     def annotation_failed(self, reason: str) -> None:
         self._show_annotation("failed", reason, {})
@@ -127,6 +136,7 @@ class MarkTab(Tab, JobReports):
             "tracks": self._tracks(),
             "demos": [self._listed(demo) for demo in list(self._demos.demos.values())],
             "annotation": self._annotation,
+            "is_annotated": self.is_annotated,
             "next_command": self._next_command,
             "can_end": self._can_end,
         }
@@ -205,6 +215,8 @@ class MarkTab(Tab, JobReports):
         try:
             self._file.set(demo, marks)
         except (MimicError, OSError) as error:
+            if self._file.fault:
+                self.publish(self._state())
             raise Refusal(str(error)) from error
         self.is_annotated = False
         self.publish({"event": "marks", "demo": demo.name, "marks": _as_json(marks), "revision": self._file.revision})
@@ -212,8 +224,12 @@ class MarkTab(Tab, JobReports):
         return self._file.revision
 
     def _annotate(self, message: Mapping[str, Any]) -> None:
-        if self._annotation["state"] == "running":
+        if self.is_annotating:
             raise Refusal("annotate: the annotated file is being written")
+        if self.is_annotating_elsewhere():
+            raise Refusal(
+                "annotate: the step Mark of the path writes the annotated file; wait until it has ended, or stop it"
+            )
         if not self._demos.is_finished:
             raise Refusal("annotate: the recording has not ended; end it on the tab Record (Esc), then annotate")
         if self._file.fault:
@@ -221,7 +237,10 @@ class MarkTab(Tab, JobReports):
         if not isinstance(overwrite := message.get("overwrite", False), bool):
             raise Refusal("overwrite: must be true or false")
         self._show_annotation("running", "", {})
-        self._jobs.annotate(AnnotateJob(dict(self._file.marks), overwrite))
+        self._written_marks = dict(self._file.marks)
+        output = self._settings.output_file
+        is_left_over = part_path(output).exists() and not output.exists()  # Of a process that was killed.
+        self._jobs.annotate(AnnotateJob(self._written_marks, overwrite or is_left_over))
 
     def _reload(self) -> None:
         self._file.read(self._demos.demos)

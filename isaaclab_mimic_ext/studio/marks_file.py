@@ -34,7 +34,8 @@ class MarksFile:
     Attributes:
         marks: marks by demo.
         revision: number of changes, so that a page cannot replace marks that it has not seen.
-        fault: reason why the file cannot be changed, if it is not a marks file of these demos; else empty.
+        fault: reason why the file cannot be changed, if it is not a marks file of these demos, or if another program has
+            changed it; else empty.
     """
 
     def __init__(self, path: Path, rules: MarkRules):
@@ -51,10 +52,11 @@ class MarksFile:
         if not self.path.exists():
             return
         try:
+            content = self._bytes()  # First: a change after this is found by `_write`.
             marks = read_marks(self.path, demos, self._rules.signal_names)
             for name, of_demo in marks.items():
                 self._check_owner(demos[name], of_demo)
-            self.marks, self._content = marks, self._bytes()
+            self.marks, self._content = marks, content
         except (SourceDataError, OSError) as error:
             self.fault = f"{error}; {_REMEDY}"
 
@@ -82,7 +84,8 @@ class MarksFile:
 
     def _write(self, marks: dict[str, DemoMarks]) -> None:
         if self._bytes() != self._content:
-            raise OutputError(f"{self.path}: was changed by another program; read the marks again")
+            self.fault = f"{self.path}: was changed by another program; read the marks again"
+            raise OutputError(self.fault)
         with write_errors(self.path):
             create_folder(self.path.parent)
         text = marks_text(marks)

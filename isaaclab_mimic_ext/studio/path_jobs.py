@@ -102,7 +102,7 @@ class StepRunner:
 def _process(words: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a process in a separate session: Ctrl-C in the terminal ends the studio, which ends the process.
 
-    Its output is not buffered, so that it stands before an error that follows it.
+    Its output is not buffered, so that it is written before an error that follows it.
     """
     try:
         return subprocess.Popen(

@@ -13,6 +13,7 @@ from typing import Any
 from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
+from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.texts import counted, duration
 
@@ -114,6 +115,11 @@ class PathFiles:
         missing = next((step.name for step in steps if step.state is not State.DONE), None)
         return [replace(step, is_next=step.name == missing) for step in steps]
 
+    def last_count(self) -> int | None:
+        """Number of demos of the generation in the folder, so that it is resumed rather than replaced; None without one."""
+        count = _json(self.folder.run / "progress.json").get("target")
+        return count if isinstance(count, int) and count > 0 else None
+
     def next_commands(self) -> list[tuple[str, str]]:
         """Commands that follow the last step: what they do, and the lines to copy."""
         demos, training = self.folder.generated, self.folder.run / "policy"
@@ -137,7 +143,9 @@ class PathFiles:
         replaces = _existing(folder.annotated)
         places = {"input_file": folder.raw, "output_file": folder.annotated, "marks_file": marks}
         starts = {"annotate_subtask_start_signals": True if self.has_starts else None}
-        command = next_command("annotate", **places, **starts, overwrite=True if replaces else None)
+        # A command that was killed has left a part of its file.
+        is_replaced = replaces or part_path(folder.annotated).exists()
+        command = next_command("annotate", **places, **starts, overwrite=True if is_replaced else None)
         fault = ""
         if not recorded.has_ended:
             fault = "the recording runs; end it first (Save and end)"

@@ -43,6 +43,7 @@ class PathTab(Tab):
 
     Attributes:
         recorded: state of the recording; until it is known, no step can be started.
+        is_annotating: returns whether the tab Mark writes the annotated file, so that the page cannot mark meanwhile.
     """
 
     name: ClassVar[str] = "path"
@@ -52,8 +53,10 @@ class PathTab(Tab):
     def __init__(self, files: PathFiles, runner: StepRunner):
         self._files, self._runner = files, runner
         self.recorded: Callable[[], Recorded] = lambda: Recorded((), 0, False)
+        self.is_annotating: Callable[[], bool] = lambda: False
         self._orders: queue.Queue[tuple[str, str]] = queue.Queue()
-        self._count = DEFAULT_COUNT
+        self._ordered = ""
+        self._count = files.last_count() or DEFAULT_COUNT
         self._error = ""
         self._states: list[StepState] = []
         self._shown_running = ""
@@ -71,6 +74,11 @@ class PathTab(Tab):
         self._orders.put(("", ""))
         self._thread.join()
 
+    @property
+    def started(self) -> str:
+        """Step whose command runs, or starts in a moment; empty if none."""
+        return self._ordered or self._runner.running
+
     # Own thread
 
     def _run(self) -> None:
@@ -80,7 +88,11 @@ class PathTab(Tab):
             except queue.Empty:
                 order, step = "", ""
             try:
-                self._carry_out(order, step)
+                try:
+                    self._carry_out(order, step)
+                finally:
+                    if order == "start":
+                        self._ordered = ""
                 self._runner.poll()
                 self._look()
             except (MimicError, OSError) as error:
@@ -140,14 +152,18 @@ class PathTab(Tab):
         order = choice("do", message["do"], ("start", "stop", "count"))
         if order == "count":
             self._count = integer("count", message.get("count"), 1, _MAX_COUNT)
-            self._look()
+            try:
+                self._look()
+            except (MimicError, OSError) as error:
+                raise Refusal(f"count: {error}") from error
             return self._event()
         if order == "stop":
             if not self._runner.running:
                 raise Refusal("stop: no command runs")
             self._orders.put(("stop", ""))
         else:
-            self._orders.put(("start", self._startable(message)))
+            self._ordered = self._startable(message)
+            self._orders.put(("start", self._ordered))
         return None
 
     def _startable(self, message: Mapping[str, Any]) -> str:
@@ -157,8 +173,10 @@ class PathTab(Tab):
             Refusal: the step cannot be started.
         """
         name = choice("step", message.get("step"), STARTED)
-        if running := self._runner.running:
+        if running := self.started:
             raise Refusal(f"{name}: '{running}' runs; wait until it has ended, or stop it")
+        if name == MARK and self.is_annotating():
+            raise Refusal(f"{name}: the tab Mark writes the annotated file; wait until it is written")
         step = next(each for each in self._states if each.name == name)
         if step.fault:
             raise Refusal(f"{name}: {step.fault}")

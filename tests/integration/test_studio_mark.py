@@ -15,12 +15,15 @@ import pytest
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.compose import load_config
+from isaaclab_mimic_ext.datasets.marks import DemoMarks
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.recorded_scene import computed_signals, recorded_scene
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.writing import part_path
+from isaaclab_mimic_ext.studio.mark_jobs import AnnotateJob
 from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
 from tests.processes import HANG_S, wait_until
@@ -188,6 +191,7 @@ def test_marks_that_another_program_has_changed_are_read_again_first(page: MarkP
     path.write_text(changed)
     assert person.mark("demo_0", reach=40) == f"{path}: was changed by another program; read the marks again"
     assert path.read_text() == changed
+    person.wait_for(lambda: "was changed by another program" in person.state["fault"])
     path.write_text("demo_9: {}")
     assert person.order("reload") is None
     person.wait_for(lambda: "demo 'demo_9' not found; choices: demo_0, demo_1" in person.state["fault"])
@@ -271,6 +275,32 @@ def test_demo_that_cannot_be_used_is_listed_with_its_fault(recorded: Path, env: 
         shown = person.open("demo_1")
         assert shown["replay"] == "failed"
         assert "initial_state" in shown["note"] or "digest" in shown["note"] or shown["reason"]
+
+
+def test_file_is_not_written_by_two_programs_and_is_out_of_date_after_a_change(page: MarkPage, person: MarkPerson) -> None:
+    tab = page.marking.tab
+    tab.is_annotating_elsewhere = lambda: True
+    refusal = person.order("annotate", overwrite=False)
+    assert refusal == "annotate: the step Mark of the path writes the annotated file; wait until it has ended, or stop it"
+    tab.is_annotating_elsewhere = lambda: False
+    write = page.marking.worker._annotate
+
+    def write_late(job: AnnotateJob) -> None:
+        page.marking.file.set(page.marking.demos.demos["demo_0"], DemoMarks(leave_out=True))
+        write(job)
+
+    page.marking.worker._annotate = write_late  # type: ignore[method-assign]
+    part_path(page.settings.output_file).touch()  # A process that was killed has left it.
+    assert person.annotate()["state"] == "done"
+    assert not tab.is_annotated
+
+
+def test_unexpected_error_of_the_annotation_is_shown(page: MarkPage, person: MarkPerson) -> None:
+    def fail(job: AnnotateJob) -> None:
+        raise RuntimeError("no memory")
+
+    page.marking.worker._annotate = fail  # type: ignore[method-assign]
+    assert person.annotate() == {"state": "failed", "text": "no memory; see the terminal", "rejected": {}}
 
 
 def test_page_ends_the_command(page: MarkPage, person: MarkPerson) -> None:

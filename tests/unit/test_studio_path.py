@@ -14,6 +14,7 @@ import pytest
 
 from isaaclab_mimic_ext.command_lines import program
 from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.path_jobs import STOPPED, StepRunner
 from isaaclab_mimic_ext.studio.path_steps import STEPS, PathFiles, Recorded, State, StepState
@@ -105,6 +106,13 @@ def test_recording_that_is_written_again_without_new_demos_keeps_its_annotation(
     assert states(folder)["mark"].state is State.OLD
     assert states(folder, mark={"trials": [0, 2], "reason": ""})["mark"].state is State.DONE
     assert states(folder, mark={"trials": [0], "reason": ""})["mark"].state is State.OLD
+
+
+def test_annotation_that_was_killed_can_be_started_again(folder: StudioFolder) -> None:
+    part_path(folder.annotated).touch()
+    step = states(folder)["mark"]
+    assert step.command.endswith(" overwrite=true")
+    assert not step.replaces
 
 
 def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) -> None:
@@ -235,6 +243,34 @@ def test_page_starts_only_known_steps_one_at_a_time(tab: PathTab) -> None:
         while tab._runner.running:
             time.sleep(0.01)
     assert tab._runner.outcomes["mark"]["reason"] == STOPPED
+
+
+def test_step_that_is_ordered_cannot_be_ordered_again_and_excludes_the_tab_mark(tab: PathTab) -> None:
+    tab._look()
+    page = Client("page", 1)
+    page.has_control = True
+    tab.is_annotating = lambda: True
+    with pytest.raises(Refusal, match="mark: the tab Mark writes the annotated file; wait until it is written"):
+        tab.receive(page, {"do": "start", "step": "mark"})
+    tab.is_annotating = lambda: False
+    assert tab.started == ""
+    tab.receive(page, {"do": "start", "step": "mark"})
+    assert tab.started == "mark", "before the thread has started the command"
+    with pytest.raises(Refusal, match="mark: 'mark' runs"):
+        tab.receive(page, {"do": "start", "step": "mark"})
+
+
+def test_studio_that_starts_again_resumes_the_generation_in_its_folder(folder: StudioFolder) -> None:
+    write(folder.annotated, 20)
+    write_progress(folder, state="ended", target=1000, stop_reason="interrupted")
+    tab = PathTab(PathFiles(folder, "desktop_organizer"), StepRunner(folder, last_line))
+    tab.recorded = lambda: RECORDED
+    tab._look()
+    generate = next(step for step in tab._event()["steps"] if step["name"] == "generate")
+    assert tab._event()["count"] == 1000
+    assert "num_trials=1000" in generate["command"]
+    assert generate["command"].endswith("resume=true")
+    assert not generate["replaces"]
 
 
 def test_number_of_demos_changes_the_command(tab: PathTab) -> None:

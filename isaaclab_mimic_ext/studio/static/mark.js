@@ -109,8 +109,10 @@ export class Tab {
 
   receive(event) {
     if (event.event === "state") this.takeOver(event);
-    else if (event.event === "marks") this.marks.note(event.demo, event.marks, event.revision);
-    else this.noteDemo(event);
+    else if (event.event === "marks") {
+      this.marks.note(event.demo, event.marks, event.revision);
+      this.state.is_annotated = false;
+    } else this.noteDemo(event);
     this.refresh();
   }
 
@@ -287,8 +289,8 @@ export class Tab {
   }
 
   async end() {
-    const isWritten = this.state.annotation.state === "done";
-    if (isWritten || (await this.studio.ask("End without writing the annotated file? The marks are saved.", "End", "Go on"))) this.order("end");
+    const question = "End without writing the annotated file with these marks? The marks are saved.";
+    if (this.state.is_annotated || (await this.studio.ask(question, "End", "Continue"))) this.order("end");
   }
 
   // What the page shows

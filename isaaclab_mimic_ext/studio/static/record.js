@@ -60,7 +60,7 @@ export class Tab {
     if (["done", "failed", "busy"].includes(phase)) return;
     const lost = this.step > 0 ? " The running attempt is not saved." : "";
     const isAsked = phase !== "review"; // The server refuses to end while a demo waits for a decision.
-    if (isAsked && !(await this.studio.ask(`Save the demos and end?${lost}`, "Save and end", "Go on"))) return;
+    if (isAsked && !(await this.studio.ask(`Save the demos and end?${lost}`, "Save and end", "Continue"))) return;
     this.order("end");
   }
 
