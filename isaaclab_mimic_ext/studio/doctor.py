@@ -30,6 +30,10 @@ _OF_ALL_DEMOS = ("unused", "similar")
 """Checks that compare a demo with other demos."""
 
 
+class ReplayStopped(Exception):
+    """Raised in a replay when the studio ends: nobody waits for its result."""
+
+
 class Doctor:
     """Examines demos in a thread. Only the newest demo matters: an older one that waits is dropped.
 
@@ -49,6 +53,7 @@ class Doctor:
     ):
         self._make_env, self._task, self._config, self._report = make_env, task, config, report
         self._demos: queue.Queue[tuple[Mapping[str, np.ndarray], int] | None] = queue.Queue()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="doctor", daemon=True)
         self._thread.start()
 
@@ -57,7 +62,8 @@ class Doctor:
         self._demos.put((demo, review))
 
     def close(self) -> None:
-        """End the thread after the demo that it examines: a process must not end while the thread simulates."""
+        """End the thread, and its replay after the present step: a process must not end while the thread simulates."""
+        self._is_closed = True
         self._demos.put(None)
         self._thread.join(_LONGEST_EXAMINATION_S)
 
@@ -68,6 +74,8 @@ class Doctor:
             try:
                 env = env or self._make_env()
                 findings = self._findings(env, demo)
+            except ReplayStopped:
+                break
             except MimicError as error:
                 findings = [_finding(ERROR, "replay", str(error), "record the demo again")]
             except Exception:
@@ -86,8 +94,13 @@ class Doctor:
     def _findings(self, env: MimicEnv, leaves: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         demo = Demo("this demo", "demo_0", dict(leaves), {"success": True})
         num_success_steps = self._config.datagen_config.num_success_steps
-        (annotation,) = annotate(env, [demo], self._config.subtask_configs, num_success_steps, SignalSource())
+        subtasks = self._config.subtask_configs
+        (annotation,) = annotate(env, [demo], subtasks, num_success_steps, SignalSource(), self._check_open)
         return examine_annotation(annotation, env, self._task, self._config)
+
+    def _check_open(self, *_: object) -> None:
+        if self._is_closed:
+            raise ReplayStopped
 
 
 def examine_annotation(annotation: Annotation, env: MimicEnv, task: Task, config: MimicEnvCfg) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from isaaclab_mimic_ext.errors import ConfigError, MimicError, SimulatorUnavaila
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.studio.demo_views import DemoView, gripper_spans, view_demo
-from isaaclab_mimic_ext.studio.doctor import examine_annotation
+from isaaclab_mimic_ext.studio.doctor import ReplayStopped, examine_annotation
 from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.folders import task_dirs
@@ -153,6 +153,7 @@ class MarkWorker:
         self._make_env, self._task = make_env, task
         self._env: MimicEnv | None = None
         self._config = _task_config(task)
+        self._should_stop: Callable[[], bool] = lambda: False
 
     @cached_property
     def scene(self) -> PosedScene | None:
@@ -163,11 +164,14 @@ class MarkWorker:
             return None
 
     def run(self, should_stop: Callable[[], bool]) -> None:
-        """Carry out jobs until `should_stop`."""
+        """Carry out jobs until `should_stop`, which also ends a replay after its present step."""
+        self._should_stop = should_stop
         while not should_stop():
             job = self._jobs.next()
             try:
                 self._carry_out(job)
+            except ReplayStopped:
+                return
             except Exception as error:
                 log.exception("The tab Mark could not carry out a request")
                 self._report_failure(job, f"{str(error) or type(error).__name__}; see the terminal")
@@ -233,13 +237,17 @@ class MarkWorker:
                 demo.refuse("replay requires a group 'initial_state', which is missing; record the demo again")
             source = SignalSource(auto=True, starts=self._settings.with_starts)
             num_success_steps = self._settings.config.datagen_config.num_success_steps
-            (replayed,) = replay_with_info(env, [demo], num_success_steps, source)
+            (replayed,) = replay_with_info(env, [demo], num_success_steps, source, self._check_not_stopped)
             return replayed
         if self._task is None or self._config is None:
             demo.refuse("cannot be replayed here; run `mimic annotate`")
         complete = with_info(demo, self._task, self._config, self._settings.with_starts)
         info = {path: leaf for path, leaf in complete.leaves.items() if path.startswith(f"{INFO}/")}
         return ReplayedDemo(demo, info, None)
+
+    def _check_not_stopped(self, *_: object) -> None:
+        if self._should_stop():
+            raise ReplayStopped
 
     def _annotated_before(self, demo: Demo) -> ReplayedDemo | None:
         """Poses and signals of a demo that cannot be replayed, but is annotated; otherwise None."""

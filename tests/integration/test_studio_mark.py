@@ -5,6 +5,7 @@
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.marks import DemoMarks
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.factory import env_task
+from isaaclab_mimic_ext.envs.factory import config_of, env_task
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.recorded_scene import computed_signals, recorded_scene
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.writing import part_path
+from isaaclab_mimic_ext.studio.doctor import Doctor, ReplayStopped
 from isaaclab_mimic_ext.studio.mark_jobs import AnnotateJob
 from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
@@ -301,6 +303,33 @@ def test_unexpected_error_of_the_annotation_is_shown(page: MarkPage, person: Mar
 
     page.marking.worker._annotate = fail  # type: ignore[method-assign]
     assert person.annotate() == {"state": "failed", "text": "no memory; see the terminal", "rejected": {}}
+
+
+def test_studio_that_ends_stops_a_replay(
+    recorded: Path, env: MimicEnv, page: MarkPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (demo, *_) = read_demos(recorded, ["demo_0"])
+    begun, steps, step = threading.Event(), [], env.step
+
+    def slow_step(*arguments: Any) -> Any:
+        steps.append(1)
+        begun.set()
+        time.sleep(0.1)
+        return step(*arguments)
+
+    monkeypatch.setattr(env, "step", slow_step)
+    found: list[Any] = []
+    doctor = Doctor(lambda: env, env_task(env), config_of(env), lambda findings, review: found.append(findings))
+    monkeypatch.setattr(env, "close", lambda: None)
+    doctor.examine(demo.leaves, 1)
+    assert begun.wait(HANG_S)
+    doctor.close()
+    assert not doctor._thread.is_alive()
+    assert len(steps) < demo.num_steps and not found
+    page.marking.worker._should_stop = lambda: True
+    with pytest.raises(ReplayStopped):
+        page.marking.worker._replay(demo, env)
+    page.marking.worker._should_stop = lambda: False
 
 
 def test_page_ends_the_command(page: MarkPage, person: MarkPerson) -> None:
