@@ -145,7 +145,7 @@ def readers(scratch: Path, sound: Path) -> dict[str, Callable[[Path], Any]]:
 
     def merge(path: Path) -> Any:
         merge_datasets([path, other], scratch / "merged.hdf5", overwrite=True, allow_copies=True)
-        return [d.leaves for d in read_demos(scratch / "merged.hdf5")]  # Merging numbers the demos anew.
+        return [d.leaves for d in read_demos(scratch / "merged.hdf5")]  # Merging renumbers the demos.
 
     return {
         "source": source,

@@ -71,13 +71,19 @@ class PictureJob:
 
 
 class Painter:
-    """Draws demos of a job, one after the other. A context manager, as `Renderer` is."""
+    """Draws demos of a job, one after the other. A context manager, as `Renderer` is.
+
+    Attributes:
+        task: task whose scene is drawn.
+        renderer: renderer of the scene.
+        cameras: chosen cameras, see `choose_cameras`.
+    """
 
     def __init__(self, job: PictureJob):
-        self._job, self._task = job, load_task(job.task_name)
+        self._job, self.task = job, load_task(job.task_name)
         height, width = job.size
-        self.renderer = Renderer(self._task, width, height, shadows=False, mode=job.rendering_mode, cameras=job.camera_cfgs)
-        self.cameras = choose_cameras(self.renderer.model, self._task, job.cameras)
+        self.renderer = Renderer(self.task, width, height, shadows=False, mode=job.rendering_mode, cameras=job.camera_cfgs)
+        self.cameras = choose_cameras(self.renderer.model, self.task, job.cameras)
 
     def __enter__(self) -> "Painter":
         return self
@@ -92,7 +98,7 @@ class Painter:
             SourceDataError: the demo does not contain states of the task.
             RecorderError: the pictures cannot be written.
         """
-        states = states_before_steps(self._job.input_file, demo, self._task)
+        states = states_before_steps(self._job.input_file, demo, self.task)
         models = self.cameras.values()
         frames = [self.renderer.frames(trees.take(states, step), models) for step in range(trees.num_rows(states))]
         pictures = dict(zip(self.cameras, map(np.stack, zip(*frames, strict=True)), strict=True))

@@ -264,7 +264,7 @@ def _data_attributes(facts: FileFacts, job: PictureJob, painter: Painter) -> dic
     height, width = job.size
     before = facts.env_args.get("cameras", {})
     found = {
-        name: calibration(painter.renderer.model, load_task(job.task_name), in_model, height, width)
+        name: calibration(painter.renderer.model, painter.task, in_model, height, width)
         for name, in_model in painter.cameras.items()
     }
     cameras = {

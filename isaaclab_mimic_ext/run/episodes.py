@@ -37,6 +37,11 @@ class Field:
     stop: int
 
 
+def stored_fields(facts: Mapping[str, Any]) -> list[Field]:
+    """Fields of the episodes of a store, from its facts; empty before its first episode."""
+    return [Field(**{**each, "shape": tuple(each["shape"])}) for each in facts.get("fields", [])]
+
+
 def unpack(fields: Iterable[Field], rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Split rows (T, W), given by name, into leaves (T, *shape) by path.
 

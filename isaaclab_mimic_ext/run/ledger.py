@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isaaclab_mimic_ext.config import DataGenConfig
-from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
+from isaaclab_mimic_ext.run.result import INTERRUPTED, TARGET_REACHED, RunResult
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 from isaaclab_mimic_ext.texts import counted
 
@@ -174,7 +174,7 @@ class TrialLedger:
         """Return per rule that is met: index of the first trial that meets it, whether it is the target, its text."""
         config = self.config
         reached = successes if config.generation_guarantee else attempts
-        rules = [(reached >= config.generation_num_trials, True, "target reached")]
+        rules = [(reached >= config.generation_num_trials, True, TARGET_REACHED)]
         if config.max_num_failures is not None:
             reason = f"max_num_failures: {counted(config.max_num_failures, 'trial')} in a row failed"
             rules.append((in_row >= config.max_num_failures, False, reason))

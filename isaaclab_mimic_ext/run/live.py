@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.live_attempt import COMMAND_DIM, SOLO, LiveAttempt, MadeStep, rest_command
 from isaaclab_mimic_ext.run.live_state import Attempt, LiveMonitor, LiveState
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
-from isaaclab_mimic_ext.run.teleoperation import end_attempts, find_nonfinite
+from isaaclab_mimic_ext.run.teleoperation import EndedAttempts, end_attempts, take_attempts
 from isaaclab_mimic_ext.task.reasons import DIVERGED, SUCCEEDED
 
 MAX_STEPS = 3000
@@ -171,25 +171,26 @@ class LiveRecording:
     def run(self, seed: int) -> None:
         """Record attempts; `seed` is the seed of the scenes."""
         while not self._ledger.is_over:
-            env_ids = self._attempt.begin(seed, self._ledger.start(1))
+            self._attempt.begin(seed, self._ledger.start(1))
             self._device.reset()
             self._monitor.begin(self._progress())
             reason = self._run_attempt()
             if reason is None:
                 return
-            if reason == SUCCEEDED and bool((find_nonfinite(self._lanes, env_ids, self._recorder) >= 0).any()):
+            ended = take_attempts(self._lanes, SOLO, self._recorder)
+            if reason == SUCCEEDED and (ended.first_nonfinite_step() >= 0).any():
                 reason = NOT_FINITE
             num_steps = self._attempt.num_steps
             attributes = {**self._attributes, **self._steering.attributes()}
-            self._save(reason, attributes)
+            self._save(ended, reason, attributes)
             self._monitor.end(self._progress(), num_steps, LIVE_REASONS[reason] if reason != SUCCEEDED else "")
 
-    def _save(self, reason: int, attributes: dict[str, int | str]) -> None:
+    def _save(self, ended: EndedAttempts, reason: int, attributes: dict[str, int | str]) -> None:
         """End the attempt, and wait until its outcome is durable. A demo that cannot be written stays with the device."""
         demo = UnsavedDemo(int(self._lanes.trial), self._attempt.made_steps[: self._attempt.num_steps])
         if isinstance(self._device, RetryingDevice):
             self._device.unsaved = demo if reason == SUCCEEDED else None
-        end_attempts(self._lanes, SOLO, np.array([reason]), self._recorder, self._ledger, attributes)
+        end_attempts(self._lanes, ended, np.array([reason]), self._recorder, self._ledger, attributes)
         self._recorder.writer.wait_until_durable()
         if isinstance(self._device, RetryingDevice):
             self._device.unsaved = None

@@ -52,13 +52,11 @@ class LiveAttempt:
         self._env, self._lanes, self._recorder = env, lanes, recorder
         self._num_success_steps, self._max_steps = num_success_steps, max_steps
 
-    def begin(self, seed: int, trials: np.ndarray) -> Tensor:
-        """Begin the attempt with the number in `trials` (1,), and return the index of its env, (1,)."""
+    def begin(self, seed: int, trials: np.ndarray) -> None:
+        """Begin the attempt with the number in `trials` (1,)."""
         self._seed, self._trials = seed, trials
         self._history: list[MadeStep] = []
-        env_ids = self._lanes.begin(trials)
-        self._reset(env_ids)
-        return env_ids
+        self._reset(self._lanes.begin(trials))
 
     def make_again(self, steps: Sequence[MadeStep]) -> None:
         """Make the steps of an earlier attempt with the same number; the attempt must be at its start."""

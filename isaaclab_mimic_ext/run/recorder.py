@@ -86,10 +86,6 @@ class EpisodeRecorder:
         self._env.check()
         self.writer.put(EpisodeBatch(outcomes, kept, rows, initial_rows, committed))
 
-    def end(self, env_ids: Tensor, outcomes: TrialOutcomes, committed: int) -> None:
-        """Pass the episodes of `env_ids` (n,) to the writer; see `put`."""
-        self.put(self.take(env_ids, outcomes.lengths), outcomes, committed)
-
 
 class RecordedEpisodes:
     """Episodes that have ended, on their way to the host.

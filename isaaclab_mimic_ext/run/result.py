@@ -10,6 +10,8 @@ import numpy as np
 from isaaclab_mimic_ext.task.reasons import DIVERGED
 from isaaclab_mimic_ext.texts import counted
 
+TARGET_REACHED = "target reached"
+"""Stop reason of a run that has reached its target."""
 INTERRUPTED = "interrupted"
 """Stop reason of a run that was ended neither by its target nor by a budget."""
 
@@ -22,7 +24,7 @@ class RunResult:
         dataset: file of the successful demos; `<name>.part` if a generation was interrupted.
         num_attempts: number of trials that count; after an interruption, all trials that have ended.
         num_successes: number of successful trials among them.
-        stop_reason: "target reached", the budget that ended the run, or `INTERRUPTED`.
+        stop_reason: `TARGET_REACHED`, the budget that ended the run, or `INTERRUPTED`.
         target_reached: whether the run has reached `target`.
         target: required number of demos (of trials without `generation_guarantee`): `generation_num_trials`.
         failures: reason of failure -> number of trials.

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.run.result import INTERRUPTED
-from isaaclab_mimic_ext.run.session import RunFolder, check_free, stored_result
+from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, stored_result
 from isaaclab_mimic_ext.run.trial_records import RunRecords
 
 IN_PROGRESS, UNFINISHED, FINISHED = "in progress", "unfinished", "finished"
@@ -20,9 +19,7 @@ def state_of(folder: RunFolder, facts: Mapping[str, Any]) -> str:
     Args:
         facts: facts in the store of the run.
     """
-    try:
-        check_free(folder)
-    except OutputError:
+    if is_in_use(folder):
         return IN_PROGRESS
     result = stored_result(facts)
     if result is None:

@@ -212,6 +212,15 @@ def check_free(folder: RunFolder) -> None:
     FolderLock(folder.lock).check_free()
 
 
+def is_in_use(folder: RunFolder) -> bool:
+    """Return whether a process works in the folder at this moment."""
+    try:
+        check_free(folder)
+    except OutputError:
+        return True
+    return False
+
+
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a configuration that the trials depend on: path of the field -> value."""
     leaves = trees.flatten(config, ".", lambda value: isinstance(value, Mapping | list | tuple) and bool(value))

@@ -4,6 +4,7 @@
 # A action entries
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from isaaclab_mimic_ext.run.attempts import AttemptWatch, Operator, frames_of, p
 from isaaclab_mimic_ext.run.episodes import TrialOutcomes
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.run.ledger import TrialLedger
-from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, RecordedEpisodes
 from isaaclab_mimic_ext.run.share import ShareOfSteps, Steps
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
@@ -57,8 +58,9 @@ def record_demos(
                 return
             lane_ids = lanes.active_among(lanes.step >= length)
             if len(lane_ids):
-                reason = _judge(lanes, lane_ids, watch, recorder, num_success_steps)
-                end_attempts(lanes, lane_ids, reason, recorder, ledger, {"seed": seed})
+                ended = take_attempts(lanes, lane_ids, recorder)
+                reason = _judge(lanes, ended, watch, num_success_steps)
+                end_attempts(lanes, ended, reason, recorder, ledger, {"seed": seed})
             progress.after_step()
 
 
@@ -103,48 +105,62 @@ def advance_demos(
     lanes.advance(success)
 
 
-def _judge(
-    lanes: Lanes, lane_ids: np.ndarray, watch: AttemptWatch, recorder: EpisodeRecorder, num_success_steps: int
-) -> np.ndarray:
-    """Return the codes of the reasons of the attempts that end in the lanes with these indices, (n,)."""
+@dataclass(frozen=True)
+class EndedAttempts:
+    """Attempts that have ended.
+
+    Attributes:
+        lane_ids, trials, lengths: (n,), indices of their lanes, their numbers, and their numbers of steps.
+        episodes: recorded episodes.
+    """
+
+    lane_ids: np.ndarray
+    trials: np.ndarray
+    lengths: np.ndarray
+    episodes: RecordedEpisodes
+
+    def first_nonfinite_step(self) -> np.ndarray:
+        """First step with values that are not finite, (n,), which are logged; -1 if all are finite."""
+        found = self.episodes.first_nonfinite_step()
+        if (found >= 0).any():
+            self.episodes.warn_nonfinite(found >= 0, self.trials, "attempts")
+        return found
+
+
+def take_attempts(lanes: Lanes, lane_ids: np.ndarray, recorder: EpisodeRecorder) -> EndedAttempts:
+    """Copy the attempts in the lanes with these indices (n,) to the host."""
     env_ids = lanes.upload(lane_ids)
-    nonfinite_step = find_nonfinite(lanes, env_ids, recorder)
+    trials, lengths = lanes.trial[env_ids].cpu().numpy(), lanes.step[env_ids].cpu().numpy()
+    return EndedAttempts(lane_ids, trials, lengths, recorder.take(env_ids, lengths))
+
+
+def _judge(lanes: Lanes, ended: EndedAttempts, watch: AttemptWatch, num_success_steps: int) -> np.ndarray:
+    """Return the codes of the reasons of attempts, (n,)."""
+    env_ids, nonfinite_step = lanes.upload(ended.lane_ids), lanes.upload(ended.first_nonfinite_step())
     codes = watch.codes(env_ids, lanes.step[env_ids], nonfinite_step)
     has_succeeded = lanes.has_held(num_success_steps)[env_ids] & (nonfinite_step < 0)
     reason = torch.where(has_succeeded, SUCCEEDED, codes).cpu().numpy()
-    for code, trial in zip(reason.tolist(), lanes.trial[env_ids].tolist(), strict=True):
+    for code, trial in zip(reason.tolist(), ended.trials.tolist(), strict=True):
         if code != SUCCEEDED:
             watch.note_failure(code, trial)
     return reason
 
 
-def find_nonfinite(lanes: Lanes, env_ids: Tensor, recorder: EpisodeRecorder) -> Tensor:
-    """First step with values that are not finite in the attempts of `env_ids` (n,), (n,), which are logged; -1 if none."""
-    trials, lengths = lanes.trial[env_ids].cpu().numpy(), lanes.step[env_ids].cpu().numpy()
-    episodes = recorder.take(env_ids, lengths)
-    nonfinite_step = episodes.first_nonfinite_step()
-    if (nonfinite_step >= 0).any():
-        episodes.warn_nonfinite(nonfinite_step >= 0, trials, "attempts")
-    return lanes.upload(nonfinite_step)
-
-
 def end_attempts(
     lanes: Lanes,
-    lane_ids: np.ndarray,
+    ended: EndedAttempts,
     reason: np.ndarray,
     recorder: EpisodeRecorder,
     ledger: TrialLedger,
     attributes: Mapping[str, int | str],
 ) -> None:
-    """Pass the attempts that end in the lanes with these indices (n,) to the ledger and the recorder.
+    """Pass attempts to the ledger and the recorder, and free their lanes.
 
     Args:
         reason: (n,), code of the reason of failure; `SUCCEEDED` if the attempt succeeded.
         attributes: attributes of the demos.
     """
-    env_ids = lanes.upload(lane_ids)
-    trials, lengths = lanes.trial[env_ids].cpu().numpy(), lanes.step[env_ids].cpu().numpy()
-    ledger.end(trials, reason)
-    of_demos = {name: np.full(len(trials), value) for name, value in attributes.items()}
-    recorder.end(env_ids, TrialOutcomes(trials, reason, lengths, of_demos), ledger.committed)
-    lanes.end(lane_ids)
+    ledger.end(ended.trials, reason)
+    of_demos = {name: np.full(len(ended.trials), value) for name, value in attributes.items()}
+    recorder.put(ended.episodes, TrialOutcomes(ended.trials, reason, ended.lengths, of_demos), ledger.committed)
+    lanes.end(ended.lane_ids)

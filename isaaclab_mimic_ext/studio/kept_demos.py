@@ -7,7 +7,7 @@ from pathlib import Path
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import store_path
-from isaaclab_mimic_ext.run.episodes import Field, unpack
+from isaaclab_mimic_ext.run.episodes import stored_fields, unpack
 from isaaclab_mimic_ext.run.session import opened_store
 
 _START = "initial_state/rigid_object/{}/root_pose"
@@ -45,7 +45,7 @@ def read_kept_demos(path: Path, object_names: tuple[str, ...]) -> list[KeptDemo]
 def _stored_demos(path: Path, object_names: tuple[str, ...], written: Mapping[int, KeptDemo]) -> list[KeptDemo]:
     kept = []
     with opened_store(path, "output_file", read_only=True) as store:
-        fields = [Field(**{**each, "shape": tuple(each["shape"])}) for each in store.facts().get("fields", [])]
+        fields = stored_fields(store.facts())
         starts = {name: [each for each in fields if each.path == _START.format(name)] for name in object_names}
         if "identity" not in store.facts():  # The session was killed before it began.
             return list(written.values())

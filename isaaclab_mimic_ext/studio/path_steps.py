@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import part_path
+from isaaclab_mimic_ext.run.result import TARGET_REACHED
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.texts import counted, duration
 
@@ -176,7 +177,7 @@ class PathFiles:
         folder, progress = self.folder, _json(self.folder.run / "progress.json")
         fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
         is_old = _is_newer(folder.annotated, folder.run / "config.yaml")
-        is_finished = progress.get("stop_reason") == "target reached" and folder.generated.is_file()
+        is_finished = progress.get("stop_reason") == TARGET_REACHED and folder.generated.is_file()
         can_resume = bool(progress) and not is_old and not is_finished and progress.get("target") == count
         mode = {"resume": True} if can_resume else {"overwrite": True if folder.run.exists() else None}
         places = {"input_file": folder.annotated, "output_dir": folder.run}

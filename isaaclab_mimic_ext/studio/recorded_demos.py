@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.selection import Chosen, check_has_actions, choose_demos, read_masks
 from isaaclab_mimic_ext.files.writing import store_path
-from isaaclab_mimic_ext.run.episodes import Field, unpack
+from isaaclab_mimic_ext.run.episodes import stored_fields, unpack
 from isaaclab_mimic_ext.run.session import opened_store
 from isaaclab_mimic_ext.run.store import RunStore
 
@@ -116,7 +116,7 @@ class RecordedDemos:
     def _read_stored(self, store: RunStore, name: str, trial: int) -> Demo | None:
         if (episode := store.episode(trial)) is None:
             return None
-        fields = [Field(**{**each, "shape": tuple(each["shape"])}) for each in store.facts().get("fields", [])]
+        fields = stored_fields(store.facts())
         return Demo(str(self._store), name, unpack(fields, episode.rows), {**episode.attributes, "success": True})
 
 

@@ -12,7 +12,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.progress import shown
-from isaaclab_mimic_ext.run.episodes import Field, unpack
+from isaaclab_mimic_ext.run.episodes import stored_fields, unpack
 from isaaclab_mimic_ext.run.rerun import read_failed_demos, rerun_trials
 from isaaclab_mimic_ext.run.session import RunFolder, opened_store
 from isaaclab_mimic_ext.run.trial_records import RunRecords
@@ -44,7 +44,7 @@ def _stored_states(store_path: Path, trial: int) -> dict[str, Any] | None:
         episode = store.episode(trial)
         if episode is None:
             return None
-        fields = [Field(**{**each, "shape": tuple(each["shape"])}) for each in store.facts().get("fields", [])]
+        fields = stored_fields(store.facts())
     leaves = unpack([each for each in fields if each.path.startswith(_STATES)], episode.rows)
     return trees.unflatten({path.removeprefix(_STATES): leaf for path, leaf in leaves.items()})
 

@@ -36,7 +36,7 @@ class WatchTab(Tab):
     Args:
         root: folder of a run, or folder that contains runs.
         task: task whose scene the page draws; None: the page shows figures only.
-        no_scene: reason for which there is no scene.
+        no_scene: reason why the scene cannot be drawn; empty if it can.
     """
 
     name: ClassVar[str] = "watch"

@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.learn.results import wilson_interval
 from isaaclab_mimic_ext.report.charts import EMPTY, colors_of, rate_color, text_color
 from isaaclab_mimic_ext.run.result import INTERRUPTED
 from isaaclab_mimic_ext.run.run_state import FINISHED, IN_PROGRESS, UNFINISHED, counted_records, state_of
-from isaaclab_mimic_ext.run.session import RunFolder, check_free, opened_store
+from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, opened_store
 from isaaclab_mimic_ext.run.summary import Bins, count_reasons, place_bins
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
 from isaaclab_mimic_ext.texts import counted
@@ -51,17 +51,9 @@ def facts_of(run: RunFolder) -> dict[str, Any]:
     """
     with opened_store(run.store, "input_dir", read_only=True) as store:
         facts = store.facts()
-    if "identity" not in facts or ("trials" not in facts and not _is_in_use(run)):
+    if "identity" not in facts or ("trials" not in facts and not is_in_use(run)):
         raise SourceDataError(f"input_dir: {run.path}: {_without_trials(run)}")
     return facts
-
-
-def _is_in_use(run: RunFolder) -> bool:
-    try:
-        check_free(run)
-    except OutputError:
-        return True
-    return False
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class RunFigures:
 
 def read_figures(run: RunFolder) -> RunFigures:
     """Read the figures of a run. Errors become a state with a sentence."""
-    is_running = _is_in_use(run)
+    is_running = is_in_use(run)
     try:
         records = read_records(run.store)
         state = state_of(run, records.facts)

@@ -193,7 +193,7 @@ def record_two_trials(
             steps[trial].append({key: leaf[trial].numpy().copy() for key, leaf in row.items()})
     attributes = {"seed": np.full(2, 7)}
     ended = TrialOutcomes(np.arange(2), np.full(2, SUCCEEDED), np.full(2, 4), attributes)
-    recorder.end(env_ids, ended, committed=2)
+    recorder.put(recorder.take(env_ids, ended.lengths), ended, committed=2)
     writer.close(RunResult(path, 2, 2, "target reached", target_reached=True, target=2))
     for trial in range(2):
         expected[trial] |= {key: np.stack([row[key] for row in steps[trial]]) for key in steps[trial][0]}

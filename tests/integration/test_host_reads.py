@@ -18,7 +18,7 @@ from tests.kinematic_sources import generate_cfg
 
 READING_CALLS = {"cpu", "tolist", "item", "__bool__", "__int__", "__float__"}
 EVENTS, PLACEMENTS = "generator.py:step", "events.py:sample"
-"""Places of reads. Placements are computed on the host, so reading them is no wait for the device."""
+"""Places of reads. Placements are computed on the host, so reading them does not wait for the device."""
 
 
 class ReadOperations(TorchDispatchMode):

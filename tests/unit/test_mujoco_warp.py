@@ -109,7 +109,7 @@ def test_overflow_is_reported_after_a_reset_too_and_no_episode_is_recorded() -> 
     env.reset(torch.arange(1), Draws(1, torch.arange(1)))
     outcomes = TrialOutcomes(*(np.zeros(1, dtype=np.int64) for _ in range(3)))
     with pytest.raises(SimulationError, match=r"^sim\.constraints"):
-        recorder.end(torch.arange(1), outcomes, committed=0)
+        recorder.put(recorder.take(torch.arange(1), outcomes.lengths), outcomes, committed=0)
 
 
 def test_buffer_of_convex_shapes_larger_than_that_of_contacts_is_refused() -> None:

@@ -85,7 +85,8 @@ def record(path: Path, task_name: str, format_version: int = 0) -> Path:
         env.step(actions.reshape(NUM_ENVS, -1))
         recorder.after_step(at, actions.reshape(NUM_ENVS, -1), torch.ones(NUM_ENVS, dtype=torch.bool))
     lengths = np.full(NUM_ENVS, NUM_STEPS)
-    recorder.end(env_ids, TrialOutcomes(np.arange(NUM_ENVS), np.full(NUM_ENVS, SUCCEEDED), lengths), committed=NUM_ENVS)
+    outcomes = TrialOutcomes(np.arange(NUM_ENVS), np.full(NUM_ENVS, SUCCEEDED), lengths)
+    recorder.put(recorder.take(env_ids, lengths), outcomes, committed=NUM_ENVS)
     writer.close(RunResult(path, NUM_ENVS, NUM_ENVS, "target reached", target_reached=True, target=NUM_ENVS))
     return path
 
