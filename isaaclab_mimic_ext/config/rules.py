@@ -5,18 +5,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isaaclab_mimic_ext.config.bounds import check_bounds, range_fault
-from isaaclab_mimic_ext.config.commands import (
-    CheckDemosCfg,
-    EvaluateCfg,
-    GenerateCfg,
-    PipelineCfg,
-    RecordDemosCfg,
-    SceneCfg,
-    SplitDatasetCfg,
-    TrainCfg,
-)
+from isaaclab_mimic_ext.config.commands import CheckDemosCfg, GenerateCfg, PipelineCfg, RecordDemosCfg
 from isaaclab_mimic_ext.config.constraints import check_constraints
-from isaaclab_mimic_ext.config.task import BODY, EventCfg, MimicEnvCfg, SubTaskBoundsCfg
+from isaaclab_mimic_ext.config.dataset_commands import SplitDatasetCfg
+from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, TrainCfg
+from isaaclab_mimic_ext.config.task import BODY, EventCfg, MimicEnvCfg, SceneCfg, SubTaskBoundsCfg
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
-from isaaclab_mimic_ext.config.bounds import bounded, range_fault
+from isaaclab_mimic_ext.config.bounds import AUTO, bounded, range_fault, scene_device_fault
 
 GYM_ID = re.compile(r"([\w.]+:)?[\w.-]+-v\d+")
 """Name in Isaac Lab's registry: `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`, or `<module>:<name>` to import a module first."""
@@ -328,3 +328,15 @@ class TaskRef:
     def is_registered(self) -> bool:
         """Return whether the task is registered with Isaac Lab, instead of a folder in `tasks/`."""
         return self.name == "isaaclab"
+
+
+@dataclass
+class SceneCfg:
+    """Scene of a task on an engine."""
+
+    task: TaskRef = field(default_factory=TaskRef)
+    sim: SimCfg = field(default_factory=SimCfg)
+    device: str = bounded(AUTO, rule=scene_device_fault)
+    """Device of all tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if the engine and the machine have it)."""
+    headless: bool = False
+    """Isaac Lab: open no window. The other engines never open one."""

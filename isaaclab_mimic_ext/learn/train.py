@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.command_lines import as_comment
 from isaaclab_mimic_ext.config import TrainCfg
-from isaaclab_mimic_ext.config.commands import EvaluationDataGenCfg
 from isaaclab_mimic_ext.config.compose import load_task_config
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.hydra import LOGS_DIR, dated_dir
+from isaaclab_mimic_ext.config.learning_commands import EvaluationDataGenCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset, recorded_preset
 from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import TaskRef
