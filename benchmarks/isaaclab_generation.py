@@ -1,14 +1,15 @@
 r"""Time of generation in addition to `env.step` in Isaac Lab: this package and Isaac Lab's generator, same env and source.
 
     python benchmarks/isaaclab_generation.py --task-id Isaac-Desktop-Organizer-Franka-Mimic-IK-Rel-v0 --num-envs 4,16 \
-        --input-file tasks/desktop_organizer/data/source_demos.hdf5 [--physics newton] [--clock cpu]
+        --input-file tasks/desktop_organizer/data/source_demos.hdf5 [--physics newton] [--device cuda:0] [--clock cpu]
 
 Requires Isaac Lab. Each figure comes from a separate process: `--steps` control steps of all envs, with `env.step` and
 `env.reset` timed; the remaining time is that of the generator. Isaac Lab's generator records episodes within `env.step`.
 This time is measured and counted as time of the generator, as that of the recorder of this package.
 
 `--clock wall` needs idle cores. `--clock cpu` counts the CPU time of the process, also on busy cores. In both, the process
-in which this package writes files is not counted; Isaac Lab writes files in the measured process.
+in which this package writes files is not counted; Isaac Lab writes files in the measured process. On a GPU, the device is
+waited for before and after each timed part.
 """
 
 import argparse
@@ -34,6 +35,18 @@ WARM_UP_STEPS = 5
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
+def clock_of(options: argparse.Namespace) -> Callable[[], float]:
+    clock = CLOCKS[options.clock]
+    if options.device == "cpu":
+        return clock
+
+    def read() -> float:
+        torch.cuda.synchronize()
+        return clock()
+
+    return read
+
+
 class _Finished(Exception):
     """Raised when all measured steps are done."""
 
@@ -50,10 +63,11 @@ def measure_package(options: argparse.Namespace, sim: SimCfg) -> dict[str, float
     num_envs, num_steps, task_id = options.num_envs[0], options.steps, options.task_id
     with tempfile.TemporaryDirectory() as temporary:
         overrides = ["task=isaaclab", f"task.id={task_id}", f"num_envs={num_envs}", f"output_dir={temporary}"]
+        overrides += [f"device={options.device}"]
         overrides += ["sim=isaaclab", f"sim.physics={sim.physics}", f"datagen_config.generation_num_trials={10 * num_envs}"]
         cfg = load_config("generate", [*overrides, f"input_file={options.input_file}"], registered_fields(task_id, sim))
         env: Any = start_env(cfg)
-        stages = Stages(clock=CLOCKS[options.clock])
+        stages = Stages(clock=clock_of(options))
         identity = identity_of(asdict(cfg), Path(cfg.input_file))
         with open_run(RunFolder(Path(temporary)), identity, resume=False) as session:
             generator = build_generator(cfg, env, load_pool(cfg, env), session)
@@ -81,7 +95,7 @@ def measure_isaaclab(options: argparse.Namespace, sim: SimCfg) -> dict[str, floa
 
     num_envs, num_steps, task_id = options.num_envs[0], options.steps, options.task_id
     env_cfg = compat.load_env_cfg(import_registered(task_id, sim), sim)
-    success_term = prepare_env_cfg(env_cfg, task_id, sim, num_envs, "cpu")
+    success_term = prepare_env_cfg(env_cfg, task_id, sim, num_envs, options.device)
     env_cfg.recorders = ActionStateRecorderManagerCfg()
     env_cfg.recorders.dataset_export_dir_path = tempfile.mkdtemp()
     env_cfg.recorders.dataset_filename = "demo"
@@ -89,8 +103,8 @@ def measure_isaaclab(options: argparse.Namespace, sim: SimCfg) -> dict[str, floa
     env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
     env.reset()
     # Newton's frames are NaN before the first step.
-    env.step(torch.zeros(env.action_space.shape))
-    stages = Stages(clock=CLOCKS[options.clock])
+    env.step(torch.zeros(env.action_space.shape, device=env.device))
+    stages = Stages(clock=clock_of(options))
     for name in ("record_pre_step", "record_post_step", "record_post_physics_decimation_step"):
         stages.time(env.recorder_manager, name, "recording")
     stages.time(env, "step", "step")
@@ -144,6 +158,7 @@ def measure(name: str, options: argparse.Namespace, num_envs: int) -> dict[str, 
     """Measure one generator in a separate process."""
     words = [f"--task-id={options.task_id}", f"--physics={options.physics}", f"--steps={options.steps}", f"--only={name}"]
     words += [f"--num-envs={num_envs}", f"--input-file={options.input_file}", f"--clock={options.clock}"]
+    words += [f"--device={options.device}"]
     done = subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -155,6 +170,7 @@ def main() -> None:
     parser.add_argument("--num-envs", type=integers, default=[4, 16])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--physics", default="default", help="value of sim.physics, e.g. ovphysx or newton")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument(
         "--only", choices=GENERATORS, help="measure one generator in this process and print one line of JSON"
@@ -164,7 +180,7 @@ def main() -> None:
         from isaaclab_mimic_ext.envs.isaaclab.launch import end_process, launch
 
         torch.set_num_threads(1)
-        sim = launch(SimCfg(engine="isaaclab", physics=options.physics), "cpu", headless=True, enable_cameras=False)
+        sim = launch(SimCfg(engine="isaaclab", physics=options.physics), options.device, headless=True, enable_cameras=False)
         print(json.dumps(GENERATORS[options.only](options, sim)), flush=True)
         end_process(0)
         return
@@ -175,7 +191,7 @@ def main() -> None:
     ]
     rates = {(row["generator"], row["num_envs"]): row["env_steps_per_s"] for row in rows}
     ratios = {num_envs: rates["ours", num_envs] / rates["isaaclab", num_envs] for num_envs in options.num_envs}
-    settings = {"task_id": options.task_id, "steps": options.steps, "clock": options.clock}
+    settings = {"task_id": options.task_id, "steps": options.steps, "clock": options.clock, "device": options.device}
     print(json.dumps({"machine": machine(), **settings, "rows": rows, "throughput_ratio": ratios}, indent=2))
 
 
