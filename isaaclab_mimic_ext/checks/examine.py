@@ -202,7 +202,8 @@ def _check_demo(
         motion.check_jumps(findings, eef)
         pose_action = view.demo.actions[:, index * num_entries : (index + 1) * num_entries - eef.gripper_action.shape[1]]
         motion.check_saturation(findings, eef, pose_action)
-    gripper.check_gripper_commands(findings, view, task)
+    if cfg.datagen_config.check_gripper_convention:
+        gripper.check_gripper_commands(findings, view, task)
     motion.check_idle(findings, view)
     referenced = _referenced(cfg)
     low, high = (bound.numpy().astype(np.float64) for bound in (placement.low, placement.high))

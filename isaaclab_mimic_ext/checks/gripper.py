@@ -1,7 +1,7 @@
 """Check of gripper commands: a command >= 0 must open the fingers, a negative one must close them.
 
 Commands are compared with the positions of the fingers. In files without them, they are compared with the objects: a gripper
-that carries an object is closed. Other conventions agree with one or the other at once, so the finding names the conversion.
+that lifts an object is closed. Other conventions agree with one or the other at once, so the finding names the conversion.
 """
 
 # T steps of the demo
@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.checks.motion import DemoView, EefView, Floats
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.grippers import (
     EXPECTED,
+    IF_RIGHT,
     MIN_AGREEMENT,
     NAMES,
     Mask,
@@ -21,7 +22,7 @@ from isaaclab_mimic_ext.demos.grippers import (
     conventions,
     conversion_command,
 )
-from isaaclab_mimic_ext.task.definition import MAX_HOLDING_FINGER_POS, Arm, Task
+from isaaclab_mimic_ext.task.definition import MAX_HOLDING_FINGER_POS, Arm, Task, graspable_radii
 from isaaclab_mimic_ext.texts import counted
 
 _FINGER_TIME = 0.75
@@ -56,10 +57,10 @@ def _add_disagreement(
 ) -> None:
     if convention is None:
         text = f"the commands agree with {judge} of the steps"
-        remedy = "record the demo again, or leave out the demo (demos=-<name>)"
+        remedy = f"record the demo again, leave out the demo (demos=-<name>), {IF_RIGHT}"
         findings.add(ERROR, "gripper", text, f"at least {MIN_AGREEMENT:.0%}", remedy, eef=eef.name, frame=frame)
         return
-    remedy = f"convert the file: `{conversion_command(view.demo.file, gripper=convention)}`"
+    remedy = f"convert the file: `{conversion_command(view.demo.file, gripper=convention)}`, {IF_RIGHT}"
     findings.add(ERROR, "gripper", NAMES[convention], EXPECTED, remedy, eef=eef.name, frame=frame)
 
 
@@ -78,9 +79,8 @@ def _evidence(view: DemoView, eef: EefView, arm: Arm | None, task: Task) -> tupl
         fingers = view.joint_position[arm.name][:, -2:].max(1)
         if np.ptp(fingers) >= _MIN_FINGER_MOTION:
             return fingers > MAX_HOLDING_FINGER_POS, _is_settled(view, eef), "the fingers"
-    radii = {each.name: each.footprint_radius for each in task.objects}
-    is_carrying = carries(eef.eef_pose, view.object_pose, radii, view.step_dt)
-    return np.zeros(view.num_steps, dtype=bool), is_carrying, "the objects that the gripper carries"
+    is_carrying = carries(eef.eef_pose, view.object_pose, graspable_radii(task).get(eef.name, {}), view.step_dt)
+    return np.zeros(view.num_steps, dtype=bool), is_carrying, "the objects that the gripper lifts"
 
 
 def _is_settled(view: DemoView, eef: EefView) -> Mask:

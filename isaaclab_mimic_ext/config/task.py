@@ -82,6 +82,9 @@ class SelectionCfg:
     use_skillgen: bool = False
     """Use SkillGen: plan transits around obstacles between skills instead of interpolating. The source demos need start
     signals (`mimic annotate annotate_subtask_start_signals=true`)."""
+    check_gripper_convention: bool = True
+    """Leave out source demos whose grippers lift objects while they are commanded to open (>= 0). false: do not compare the
+    commands with objects and fingers, for a task whose open gripper lifts objects."""
 
 
 @dataclass

@@ -40,7 +40,7 @@ from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, bytes_per_env, epis
 from isaaclab_mimic_ext.run.session import RunSession
 from isaaclab_mimic_ext.run.watch import TrialWatch
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
-from isaaclab_mimic_ext.task.definition import Task, load_task
+from isaaclab_mimic_ext.task.definition import Task, graspable_radii, load_task
 
 MAX_UNCHECKED_ENVS = 10_000
 """Above this number of environments, memory is checked before the environments are created, which takes minutes."""
@@ -144,9 +144,8 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chose
 
     def check(demo: SourceDemo) -> None:
         _check_boundaries(demo, subtasks, cfg.datagen_config.use_skillgen)
-        if task is not None:
-            radii = {each.name: each.footprint_radius for each in task.objects}
-            check_convention(demo, _gripper_commands(env, demo), radii, env.step_dt)
+        if task is not None and cfg.datagen_config.check_gripper_convention:
+            check_convention(demo, _gripper_commands(env, demo), graspable_radii(task), env.step_dt)
 
     boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
     return load_source_demos(

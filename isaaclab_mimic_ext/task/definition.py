@@ -258,6 +258,13 @@ def load_task(name: str) -> Task:
     return task
 
 
+def graspable_radii(task: Task) -> dict[str, dict[str, float]]:
+    """End effector -> object that its gripper can hold -> radius of the object's footprint [m]."""
+    graspable = task.graspable()
+    names = {eef: {item.object_name for item in graspable.get(eef, ())} for eef in task.eef_names}
+    return {eef: {each.name: each.footprint_radius for each in task.objects if each.name in names[eef]} for eef in names}
+
+
 @cache
 def _object_boxes(objects: tuple[SceneObject, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """Centers and half sizes of the objects' boxes in their own frames, (O, 3) each [m]."""

@@ -17,9 +17,11 @@ from isaaclab_mimic_ext.checks.findings import DemoFinding
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_config, load_task
 from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_dataset
-from isaaclab_mimic_ext.demos.grippers import carries
+from isaaclab_mimic_ext.demos.grippers import carries, check_convention
+from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
+from isaaclab_mimic_ext.task.definition import Graspable, SceneObject, SceneState, Task, graspable_radii
 from tests.jobs import command
 
 TASKS = Path(__file__).resolve().parents[2] / "tasks"
@@ -251,3 +253,63 @@ def test_generation_refuses_demos_with_another_convention(
             commands(convert)(file["data/demo_1"])
         with pytest.raises(SourceDataError, match=rf"demo_0: gripper of franka: {text}; .*mimic prepare .* gripper="):
             mimic.load_demos(source, env)
+
+
+class Push(Task):
+    """An open hand pushes a box, then the gripper closes around a cube."""
+
+    name = "push"
+    objects = (SceneObject("box", 0.05, 0.03, (0.5, 0.0)), SceneObject("cube", 0.03, 0.02, (0.5, 0.3)))
+    signal_names = ()
+    table_bounds = ((0.2, 0.8), (-0.5, 0.5))
+
+    def signals(self, scene: SceneState) -> dict[str, torch.Tensor]:
+        return {}
+
+    def success(self, scene: SceneState) -> torch.Tensor:
+        return torch.ones(len(scene.object_pose), dtype=torch.bool)
+
+    def graspable(self) -> dict[str, tuple[Graspable, ...]]:
+        return {"franka": tuple(Graspable(name, half_width=0.02) for name in ("box", "cube"))}
+
+
+def moved_along(direction: int) -> tuple[SourceDemo, dict[str, np.ndarray]]:
+    """Demo whose hand moves a box along an axis for 40 steps with a command of 1, then closes with -1 elsewhere."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (60, 1, 1))
+    hand, box, cube = poses.copy(), poses.copy(), poses
+    for pose in (hand, box):
+        pose[:, direction, 3] = np.minimum(np.arange(60), 40) * 0.01
+    commands = np.where(np.arange(60) < 45, 1.0, -1.0).astype(np.float32)[:, None]
+    demo = SourceDemo("demo_0", commands, {"franka": hand}, {"franka": hand}, {"box": box, "cube": cube}, {}, "demos.hdf5")
+    return demo, {"franka": commands}
+
+
+def test_objects_that_an_open_hand_pushes_show_no_convention() -> None:
+    demo, commands = moved_along(0)
+    check_convention(demo, commands, graspable_radii(Push()), 0.05)
+
+
+def test_objects_that_a_gripper_lifts_show_its_convention() -> None:
+    demo, commands = moved_along(2)
+    expected = r"gripper of franka: positive .* gripper=flip`, or, .* use datagen_config.check_gripper_convention=false"
+    with pytest.raises(SourceDataError, match=expected):
+        check_convention(demo, commands, graspable_radii(Push()), 0.05)
+
+
+def test_objects_that_a_gripper_cannot_hold_show_no_convention() -> None:
+    class Scoop(Push):
+        def graspable(self) -> dict[str, tuple[Graspable, ...]]:
+            return {"franka": (Graspable("cube", half_width=0.02),)}
+
+    demo, commands = moved_along(2)
+    check_convention(demo, commands, graspable_radii(Scoop()), 0.05)
+
+
+def test_check_of_the_convention_can_be_disabled(source: Path) -> None:
+    change(source, commands(CONVENTIONS["flip"]))
+    task = load_task("desktop_organizer")
+    task.config.datagen_config.check_gripper_convention = False
+    with closing(make_env(task, SimCfg(engine="kinematic"), task.config.events, 1)) as env:
+        assert len(mimic.load_demos(source, env)) == 2
+    report = check_demos(source, task, num_draws=1)
+    assert not [finding for finding in report.findings if finding.check == "gripper"]
