@@ -2,8 +2,10 @@
 
 # T steps of a demo
 
+import re
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -18,6 +20,8 @@ from isaaclab_mimic_ext.run.episodes import stored_fields, unpack
 from isaaclab_mimic_ext.run.session import opened_store
 from isaaclab_mimic_ext.run.store import RunStore
 
+_START = re.compile(r"initial_state/rigid_object/([^/]+)/root_pose")
+
 
 @dataclass(frozen=True)
 class RecordedDemo:
@@ -27,14 +31,18 @@ class RecordedDemo:
         name: name that it has in the file, or gets when the recording ends.
         num_steps: T.
         actions: digest of its actions.
-        trial: number of its attempt, if it is only in the store.
+        trial: number of its attempt.
+        is_stored: whether it is in the store, and not in the file.
+        start: object -> x, y at the start, env frame [m].
         fault: reason why it cannot be used; empty if it can.
     """
 
     name: str
     num_steps: int
     actions: str
-    trial: int | None = None
+    trial: int
+    is_stored: bool = False
+    start: Mapping[str, list[float]] = field(default_factory=dict)
     fault: str = ""
 
 
@@ -44,6 +52,9 @@ class RecordedDemos:
     Args:
         path: path of the recording; its store is next to it while it is unfinished.
         chosen: demos to use, see `choose_demos`; None: all.
+
+    Attributes:
+        demos: demos to use, by name.
     """
 
     def __init__(self, path: Path, chosen: Chosen = None):
@@ -51,6 +62,7 @@ class RecordedDemos:
         self._store = store_path(path)
         self._seen: tuple[tuple[int, int], ...] | None = None
         self._lock = threading.Lock()
+        self._stored: dict[int, RecordedDemo] = {}
         self.demos: dict[str, RecordedDemo] = {}
 
     @property
@@ -62,7 +74,7 @@ class RecordedDemos:
         """Read the list of demos again if the files have changed; return whether they have.
 
         Raises:
-            MimicError: the file or the store is damaged.
+            MimicError: the file or the store is damaged, or a chosen demo is not in the recording.
         """
         seen = tuple(map(_version, (self.path, self._store, self._store.with_name(f"{self._store.name}-wal"))))
         if seen == self._seen:
@@ -73,30 +85,38 @@ class RecordedDemos:
         return True
 
     def _find(self) -> dict[str, RecordedDemo]:
-        written = self._written() if self.path.is_file() else {}
-        if not self._store.exists():
+        is_unfinished = self._store.exists()
+        written, masks = self._written(None if is_unfinished else self._chosen) if self.path.is_file() else ({}, {})
+        if not is_unfinished:
             return written
+        found = self._unfinished(written)
+        return {name: found[name] for name in choose_demos(str(self.path), list(found), masks, self._chosen)}
+
+    def _written(self, chosen: Chosen) -> tuple[dict[str, RecordedDemo], dict[str, list[str]]]:
+        """Chosen demos of the file, and its masks."""
+        with open_hdf5(self.path) as file:
+            names, masks = demo_names(file), read_masks(file)
+            wanted = {*choose_demos(str(self.path), names, masks, chosen)}
+            return {name: _listed(file, name, index) for index, name in enumerate(names) if name in wanted}, masks
+
+    def _unfinished(self, written: dict[str, RecordedDemo]) -> dict[str, RecordedDemo]:
+        """Demos of an unfinished recording. Only the file has the demos that were recorded before it was continued."""
+        earlier = {demo.trial: demo for demo in written.values()}
         found: dict[str, RecordedDemo] = {}
-        known = {demo.trial: demo for demo in self.demos.values() if demo.trial is not None}
         with opened_store(self._store, "output_file", read_only=True) as store:
+            if "identity" not in store.facts():  # The session was killed before it began.
+                return written
             outcomes = store.outcomes()
             for index, trial in enumerate(outcomes.trials[outcomes.success].tolist()):
-                name, demo = f"demo_{index}", known.get(trial)
-                if demo is None or demo.name != name:
-                    # The store of a continued recording has no episodes of the demos in the file.
-                    demo = self._stored(store, name, trial) or written.get(name)
+                demo = self._stored_demo(store, trial) or earlier.get(trial)
                 if demo is not None:
-                    found[name] = demo
-            return found if len(outcomes.trials) else written
+                    found[f"demo_{index}"] = replace(demo, name=f"demo_{index}")
+        return found
 
-    def _written(self) -> dict[str, RecordedDemo]:
-        with open_hdf5(self.path) as file:
-            names = choose_demos(str(self.path), demo_names(file), read_masks(file), self._chosen)
-            return {name: _listed(file, name) for name in names}
-
-    def _stored(self, store: RunStore, name: str, trial: int) -> RecordedDemo | None:
-        demo = self._read_stored(store, name, trial)
-        return None if demo is None else RecordedDemo(name, demo.num_steps, actions_digest(demo), trial)
+    def _stored_demo(self, store: RunStore, trial: int) -> RecordedDemo | None:
+        if trial not in self._stored and (demo := self._read_stored(store, "", trial)) is not None:
+            self._stored[trial] = RecordedDemo("", demo.num_steps, actions_digest(demo), trial, True, _start(demo))
+        return self._stored.get(trial)
 
     def read(self, name: str) -> Demo:
         """Read a demo completely; quaternions are in xyzw order.
@@ -105,10 +125,9 @@ class RecordedDemos:
             MimicError: the demo, the file or the store is damaged.
         """
         with self._lock:
-            trial = self.demos[name].trial
-            if trial is not None and self._store.exists():
+            if self.demos[name].is_stored and self._store.exists():
                 with opened_store(self._store, "output_file", read_only=True) as store:
-                    if (demo := self._read_stored(store, name, trial)) is not None:
+                    if (demo := self._read_stored(store, name, self.demos[name].trial)) is not None:
                         return demo
         with open_hdf5(self.path) as file:
             return read_demo(file, name, as_xyzw=True)
@@ -120,14 +139,20 @@ class RecordedDemos:
         return Demo(str(self._store), name, unpack(fields, episode.rows), {**episode.attributes, "success": True})
 
 
-def _listed(file: h5py.File, name: str) -> RecordedDemo:
+def _listed(file: h5py.File, name: str, index: int) -> RecordedDemo:
     """A demo of a file. A demo that cannot be used is listed with its fault."""
     try:
         check_has_actions(file, name)
-        demo = read_demo(file, name, ["actions"], verify=False)
+        demo = read_demo(file, name, ["actions", "initial_state"], verify=False)
     except SourceDataError as error:
-        return RecordedDemo(name, 0, "", fault=str(error))
-    return RecordedDemo(name, demo.num_steps, actions_digest(demo))
+        return RecordedDemo(name, 0, "", index, fault=str(error))
+    trial = int(demo.attributes.get("trial", index))
+    return RecordedDemo(name, demo.num_steps, actions_digest(demo), trial, start=_start(demo))
+
+
+def _start(demo: Demo) -> dict[str, list[float]]:
+    objects = {found[1]: leaf for path, leaf in demo.leaves.items() if (found := _START.fullmatch(path))}
+    return {name: [round(value, 4) for value in leaf[0, :2].tolist()] for name, leaf in objects.items()}
 
 
 def _version(path: Path) -> tuple[int, int]:

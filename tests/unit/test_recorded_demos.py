@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.datasets.marks import actions_digest
+from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.run.store import RunStore
 from isaaclab_mimic_ext.studio.kept_demos import read_kept_demos
 from isaaclab_mimic_ext.studio.recorded_demos import RecordedDemos
@@ -29,10 +30,10 @@ def rows(trial: int) -> dict[str, np.ndarray]:
 
 
 def add_attempts(path: Path, attempts: dict[int, int]) -> None:
-    """Store attempts: trial -> reason. Those that succeed have an episode."""
+    """Store attempts: trial -> reason. Those that succeed have an episode. A session without attempts was killed early."""
     store = RunStore(path.with_name(f"{path.name}.sqlite"))
     store.set_reasons(["dropped"])
-    store.set_facts(fields=FIELDS)
+    store.set_facts(fields=FIELDS, **({"identity": {"seed": 1}} if attempts else {}))
     for trial, reason in attempts.items():
         store.add(trial, reason, 9)
         if reason == SUCCEEDED:
@@ -71,6 +72,7 @@ def test_demos_keep_their_names_and_digests_when_the_recording_ends_and_continue
     path.with_name("raw.hdf5.sqlite").unlink()
     with h5py.File(path, "w") as file:
         file.create_dataset("data/demo_0/actions", data=rows(1)["after/torch.float32"])
+        file["data/demo_0"].attrs["trial"] = 1
     assert demos.update()
     assert demos.is_finished
     assert demos.demos["demo_0"].actions == before.actions
@@ -118,3 +120,34 @@ def test_recording_that_was_killed_while_it_replaced_a_file_has_only_its_own_dem
     demos.update()
     assert list(demos.demos) == ["demo_0"]
     assert demos.read("demo_0").leaves["actions"][0, 0] == 1.0
+
+
+def test_demos_are_chosen_from_an_unfinished_recording_too(path: Path) -> None:
+    add_attempts(path, {0: SUCCEEDED, 1: FAILED, 2: SUCCEEDED})
+    demos = RecordedDemos(path, ["demo_1"])
+    demos.update()
+    assert list(demos.demos) == ["demo_1"]
+    assert demos.read("demo_1").leaves["actions"][0, 0] == 2.0
+    with pytest.raises(ConfigError, match=r"demos: 'demo_7' is neither a demo nor a mask of .*; choices: demo_0, demo_1"):
+        RecordedDemos(path, ["demo_7"]).update()
+
+
+def test_recording_that_replaces_a_file_lists_the_same_demos_for_recording_and_marking(path: Path) -> None:
+    """Before the first attempt ends, neither may list demos that the recording replaces."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data/demo_0/actions", data=rows(90)["after/torch.float32"])
+    add_attempts(path, {0: FAILED})
+    demos = RecordedDemos(path)
+    demos.update()
+    assert not demos.demos and not read_kept_demos(path, ())
+
+
+def test_kept_demos_state_where_objects_start(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for name in ("demo_0", "demo_1"):
+            file.create_dataset(f"data/{name}/actions", data=rows(1)["after/torch.float32"])
+        pose = np.array([[0.123412, -0.5, 0.1, 0, 0, 0, 1]], np.float32)
+        file["data/demo_0/initial_state/rigid_object/cup/root_pose"] = pose
+        del file["data/demo_1/actions"]
+    (kept,) = read_kept_demos(path, ("cup", "plate"))
+    assert (kept.num_steps, kept.start) == (9, {"cup": [0.1234, -0.5]})
