@@ -9,14 +9,14 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import SubTaskBoundsCfg
-from isaaclab_mimic_ext.datasets.marks import DemoMarks, SignalToMark, signals_to_mark
+from isaaclab_mimic_ext.datasets.marks import DemoMarks, SignalToMark, actions_digest, signals_to_mark
 from isaaclab_mimic_ext.datasets.replay import replay
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError
@@ -103,7 +103,7 @@ class Marker:
                 self._line.clear()
                 log.info("%s: left out with Q", demo.name)
                 marks = DemoMarks(leave_out=True)
-            yield demo.name, marks
+            yield demo.name, replace(marks, actions=actions_digest(demo))
 
     def _mark_demo(self, demo: Demo) -> DemoMarks:
         marks = DemoMarks()

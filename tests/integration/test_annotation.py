@@ -13,7 +13,8 @@ import pytest
 
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.annotate import Annotation
-from isaaclab_mimic_ext.datasets.marks import read_marks
+from isaaclab_mimic_ext.datasets.marks import actions_digest, read_marks
+from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError, SourceDataError
 from tests.forked_scripts import ROOT
 from tests.jobs import command, run_annotation
@@ -232,6 +233,8 @@ def test_keys_that_end_early_keep_the_marks_of_complete_demos(recorded, tmp_path
     assert not (tmp_path / "keys.hdf5").exists()
     marks = read_marks(tmp_path / "keys.marks.yaml", ["demo_0"], SIGNALS)
     assert marks["demo_0"].term == {"reach": 30, "grasp": 60, "lift": 90}
+    (demo,) = read_demos(recorded, ["demo_0"])
+    assert marks["demo_0"].actions == actions_digest(demo), "the marks cannot be used for a different recording"
 
 
 def test_masks_keep_their_demos_under_the_names_of_the_output(recorded, tmp_path, caplog):
