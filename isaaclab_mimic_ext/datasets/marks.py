@@ -59,6 +59,11 @@ class SignalToMark:
     def __str__(self) -> str:
         return f"{self.kind} signal '{self.name}'"
 
+    @property
+    def boundary(self) -> str:
+        """The boundary of the subtask that the signal marks, for messages: the start or the end."""
+        return f"the {'start' if self.kind == 'start' else 'end'} of '{self.name}'"
+
     def step(self, marks: DemoMarks) -> int | None:
         """Step at which the signal is marked; None if it is not."""
         return (marks.start if self.kind == "start" else marks.term).get(self.name)
@@ -157,7 +162,8 @@ def check_marks(
         names = [signal.name for signal in every if signal.kind == kind]
         for name in steps:
             if name not in names:
-                raise SourceDataError(f"{place}: {kind} signal '{name}' is not to be marked; {choices(name, names)}")
+                boundary = SignalToMark(kind, name).boundary
+                raise SourceDataError(f"{place}: {boundary} is not marked in this task; {choices(name, names)}")
     for signals in valid.values():
         _check_order(place, marks, signals, num_steps)
 
@@ -172,11 +178,12 @@ def _check_order(place: str, marks: DemoMarks, signals: Sequence[SignalToMark], 
         latest = last + 1 if signal.kind == "start" else last
         if not 0 <= step <= latest:
             rule = f"must be at a step from {earliest} to {latest} (got {step})"
-            raise SourceDataError(f"{place}: the mark of {signal} {rule}; mark it within the demo")
+            raise SourceDataError(f"{place}: {signal.boundary} {rule}; mark one of these steps")
         if step < earliest:
-            before = "the start of the demo" if previous is None else str(previous)
+            before = "the start of the demo" if previous is None else previous.boundary
+            remedy = "mark a later step" if previous is None else f"mark a later step, or move {before} first"
             rule = f"must be at step {earliest} or later, after {before} (got {step})"
-            raise SourceDataError(f"{place}: the mark of {signal} {rule}; mark it later, or move {before}")
+            raise SourceDataError(f"{place}: {signal.boundary} {rule}; {remedy}")
         previous, earliest = signal, step + (signal.kind == "term")
 
 

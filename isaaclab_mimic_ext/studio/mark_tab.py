@@ -162,6 +162,7 @@ class MarkTab(Tab, JobReports):
         return {
             "name": demo.name,
             "num_steps": demo.num_steps,
+            "actions": demo.actions,
             "fault": demo.fault,
             "marks": _as_json(marks),
             "verdict": self._opened.verdict(demo.name),
@@ -225,20 +226,22 @@ class MarkTab(Tab, JobReports):
 
     def _annotate(self, message: Mapping[str, Any]) -> None:
         if self.is_annotating:
-            raise Refusal("annotate: the annotated file is being written")
+            raise Refusal("the annotated file is being written; wait until it is complete")
         if self.is_annotating_elsewhere():
-            raise Refusal(
-                "annotate: the step Mark of the path writes the annotated file; wait until it has ended, or stop it"
-            )
+            raise Refusal("the step Mark of the path writes the annotated file; wait until it has ended, or stop it")
         if not self._demos.is_finished:
-            raise Refusal("annotate: the recording has not ended; end it on the tab Record (Esc), then annotate")
+            where = "where it runs, or with `mimic record resume=true`" if self._can_end else "on the tab Record (Esc)"
+            raise Refusal(f"the recording has not ended; end it {where}, then write the annotated file")
         if self._file.fault:
             raise Refusal(self._file.fault)
         if not isinstance(overwrite := message.get("overwrite", False), bool):
             raise Refusal("overwrite: must be true or false")
+        output = self._settings.output_file
+        if output.exists() and not overwrite:
+            self.publish(self._state())  # The page may not have seen the file, and now asks.
+            raise Refusal(f"{output} exists; write it again, and confirm that it is replaced")
         self._show_annotation("running", "", {})
         self._written_marks = dict(self._file.marks)
-        output = self._settings.output_file
         is_left_over = part_path(output).exists() and not output.exists()  # Of a process that was killed.
         self._jobs.annotate(AnnotateJob(self._written_marks, overwrite or is_left_over))
 

@@ -76,7 +76,7 @@ class MarksFile:
         if self.fault:
             raise OutputError(self.fault)
         rules = self._rules
-        check_marks(f"{self.path.name}: {demo.name}", marks, rules.subtasks, demo.num_steps, rules.with_starts)
+        check_marks(demo.name, marks, rules.subtasks, demo.num_steps, rules.with_starts)
         changed = {**self.marks, demo.name: replace(marks, actions=demo.actions)}
         if marks == DemoMarks():
             del changed[demo.name]

@@ -35,6 +35,7 @@ class OpenedDemo:
         replay: `running`, `done` or `failed`.
         note: reason why it cannot be replayed; empty if it can.
         annotation: boundaries that its marks give; None without a replay.
+        to_mark: reason why the marks give no boundaries, in words of the page; empty for all other reasons.
         findings: findings of the doctor, values of JSON; None while they are computed.
     """
 
@@ -45,6 +46,7 @@ class OpenedDemo:
     note: str = ""
     replayed: ReplayedDemo | None = None
     annotation: Annotation | None = None
+    to_mark: str = ""
     findings: list[dict[str, Any]] | None = None
 
     @property
@@ -59,7 +61,7 @@ class OpenedDemo:
             return None
         rejection = self.annotation.rejection
         text = (rejection or "").removeprefix(f"{self.demo.name}: ")
-        return {"is_good": rejection is None, "text": text, "was_replayed": self.replay == "done"}
+        return {"is_good": rejection is None, "text": self.to_mark or text, "was_replayed": self.replay == "done"}
 
 
 class OpenedDemos:
@@ -125,8 +127,9 @@ class OpenedDemos:
             if not settings.auto:
                 info = {path: leaf for path, leaf in replayed.info.items() if "_signals/" not in path}
                 replayed = replace(replayed, info=info)
-            source = settings.source({name: self._marks_of(name)})
-            opened.annotation = find_boundaries(replayed, settings.config.subtask_configs, source)
+            marks = self._marks_of(name)
+            opened.annotation = find_boundaries(replayed, settings.config.subtask_configs, settings.source({name: marks}))
+            opened.to_mark = self._to_mark(replayed, marks) if opened.annotation.rejection is not None else ""
             opened.findings = None
             return opened.annotation
 
@@ -153,29 +156,55 @@ class OpenedDemos:
                 "event": "demo",
                 "demo": name,
                 "num_steps": opened.demo.num_steps,
+                "actions": opened.demo.actions,
                 "has_poses": opened.view.poses is not None,
                 "cameras": sorted(opened.view.images),
                 "reason": opened.view.reason,
                 "gripper": opened.gripper,
                 "speeds": {} if replayed is None else hand_speeds(replayed.info, self._step_dt),
-                "suggestions": {kind: {} for kind in KINDS} if replayed is None else self._suggestions(replayed),
+                "suggestions": {kind: {} for kind in KINDS}
+                if replayed is None
+                else self._suggestions(replayed, self._marks_of(name)),
                 "replay": opened.replay,
                 "note": opened.note,
                 "verdict": opened.verdict,
                 "findings": opened.findings,
             }
 
-    def _suggestions(self, replayed: ReplayedDemo) -> Steps:
-        """Steps at which the signals of the task rise, each after the ones before it, by kind and name."""
+    def _suggestions(self, replayed: ReplayedDemo, marks: DemoMarks) -> Steps:
+        """Steps at which the signals of the task rise, each after the boundary before it, by kind and name."""
         found: Steps = {kind: {} for kind in KINDS}
-        for subtasks in self._settings.config.subtask_configs.values():
+        for signals in self._signals():
             earliest = 0
-            for signal in signals_to_mark(subtasks, self._settings.with_starts):
+            for signal in signals:
                 rises = [step for step in _rises(replayed, signal) if step >= earliest]
                 if rises:
                     found[signal.kind][signal.name] = rises[0]
-                    earliest = rises[0] + (signal.kind == "term")
+                step = signal.step(marks)
+                if step is not None or rises:
+                    earliest = (rises[0] if step is None else step) + (signal.kind == "term")
         return found
+
+    def _signals(self) -> list[tuple[SignalToMark, ...]]:
+        """Signals of each end effector in the order of their steps."""
+        subtasks, with_starts = self._settings.config.subtask_configs, self._settings.with_starts
+        return [signals_to_mark(of_eef, with_starts) for of_eef in subtasks.values()]
+
+    def _to_mark(self, replayed: ReplayedDemo, marks: DemoMarks) -> str:
+        """Boundaries that are missing or out of order, and what to do; empty if there are none."""
+        suggested = self._suggestions(replayed, marks) if self._settings.auto else {kind: {} for kind in KINDS}
+        for signals in self._signals():
+            before: tuple[SignalToMark, int] | None = None
+            for signal in signals:
+                step = signal.step(marks)
+                step = suggested[signal.kind].get(signal.name) if step is None else step
+                if step is None:
+                    return f"{signal.boundary} is not known; go to its step, and mark it"
+                if before is not None and step < before[1] + (before[0].kind == "term"):
+                    earlier = f"{before[0].boundary} (step {before[1]})"
+                    return f"{signal.boundary} (step {step}) is before {earlier}; move one of them"
+                before = signal, step
+        return ""
 
     def resource(self, path: tuple[str, ...]) -> Resource | None:
         """Poses (`poses/<demo>`) or an image (`image/<demo>/<camera>/<step>`) of an opened demo."""

@@ -16,7 +16,7 @@ import pytest
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.datasets.marks import DemoMarks
+from isaaclab_mimic_ext.datasets.marks import DemoMarks, actions_digest
 from isaaclab_mimic_ext.datasets.replay import read_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
@@ -69,6 +69,7 @@ def test_frames_are_the_states_before_each_step_and_suggestions_are_frames(
     (demo,) = read_demos(recorded, ["demo_0"])
     scene, poses = PosedScene(env_task(page.env)), person.poses("demo_0")
     assert len(poses) == demo.num_steps + 1 == shown["num_steps"] + 1
+    assert person.state["demos"][0]["actions"] == shown["actions"] == actions_digest(demo)
     for frame, row in ((0, demo.tree("initial_state", 0)), (50, demo.tree("states", 49)), (-1, demo.tree("states", -1))):
         scene.set_state(trees.map(lambda leaf: leaf.numpy(), row))
         np.testing.assert_allclose(poses[frame], scene.body_poses(), atol=2e-3)
@@ -112,8 +113,8 @@ def test_marks_are_saved_at_once_and_annotate_the_same_on_the_command_line(
     for path, values in leaves_of(tmp_path / "again.hdf5", "demo_0").items():
         np.testing.assert_array_equal(values, leaves_of(tmp_path / "annotated.hdf5", "demo_0")[path])
     assert person.state["output_exists"]
-    refusal = "annotated.hdf5 already exists; use another output_file, or overwrite=true"
-    assert person.annotate()["text"].endswith(refusal)
+    refusal = f"{tmp_path / 'annotated.hdf5'} exists; write it again, and confirm that it is replaced"
+    assert person.order("annotate", overwrite=False) == refusal
     assert person.annotate(overwrite=True)["state"] == "done"
 
 
@@ -136,7 +137,8 @@ def check_verdicts(person: MarkPerson) -> None:
     lift = shown["suggestions"]["term"]["lift"]
     person.mark("demo_0", reach=lift + 3)
     person.wait_for(lambda: not person.demos["demo_0"]["verdict"]["is_good"])
-    assert "signal 'grasp' never rises at or after step" in person.demos["demo_0"]["verdict"]["text"]
+    assert person.demos["demo_0"]["verdict"]["text"] == "the end of 'grasp' is not known; go to its step, and mark it"
+    assert "grasp" not in person.demos["demo_0"]["suggestions"]["term"], "suggestions come after the marks before them"
     person.wait_for(lambda: person.demos["demo_0"]["findings"])
     assert person.demos["demo_0"]["findings"][0]["check"] == "annotation"
     person.mark("demo_0")
@@ -146,10 +148,10 @@ def check_verdicts(person: MarkPerson) -> None:
 
 
 WRONG_MARKS: list[tuple[dict[str, Any], str]] = [
-    ({"demo": "demo_0", "marks": {"term": {"reach": 40, "grasp": 30}}}, "marks.yaml: demo_0: the mark of term signal"),
-    ({"demo": "demo_0", "marks": {"term": {"reach": 100000}}}, "'reach' must be at a step from 1 to "),
+    ({"demo": "demo_0", "marks": {"term": {"reach": 40, "grasp": 30}}}, "demo_0: the end of 'grasp' must be at step 41 or"),
+    ({"demo": "demo_0", "marks": {"term": {"reach": 100000}}}, "the end of 'reach' must be at a step from 1 to "),
     ({"demo": "demo_0", "marks": {"term": {"raech": 40}}}, "choices: reach, grasp, lift (did you mean 'reach'?)"),
-    ({"demo": "demo_0", "marks": {"start": {"reach": 40}}}, "start signal 'reach' is not to be marked"),
+    ({"demo": "demo_0", "marks": {"start": {"reach": 40}}}, "the start of 'reach' is not marked in this task"),
     ({"demo": "demo_7", "marks": {}}, 'demo: "demo_7" is not valid; choices: demo_0, demo_1'),
     ({"demo": "demo_0", "marks": {"term": {"reach": 1.5}}}, "marks.term.reach: must be an integer"),
     ({"demo": "demo_0", "marks": {"term": []}}, "marks.term: must be an object"),
@@ -211,7 +213,7 @@ def test_starts_of_skills_are_marked_with_skillgen(recorded: Path, env: MimicEnv
         shown = person.open("demo_0")
         assert shown["suggestions"]["start"].keys() == {*SIGNALS, "place"}
         assert person.mark("demo_0", start={"reach": 10, "grasp": 55}, reach=40) is None
-        assert "'grasp' must be at step 41 or later, after term signal 'reach'" in str(
+        assert "the start of 'grasp' must be at step 41 or later, after the end of 'reach'" in str(
             person.mark("demo_0", start={"grasp": 40}, reach=40)
         )
         assert person.annotate()["state"] == "done"
@@ -283,7 +285,7 @@ def test_file_is_not_written_by_two_programs_and_is_out_of_date_after_a_change(p
     tab = page.marking.tab
     tab.is_annotating_elsewhere = lambda: True
     refusal = person.order("annotate", overwrite=False)
-    assert refusal == "annotate: the step Mark of the path writes the annotated file; wait until it has ended, or stop it"
+    assert refusal == "the step Mark of the path writes the annotated file; wait until it has ended, or stop it"
     tab.is_annotating_elsewhere = lambda: False
     write = page.marking.worker._annotate
 

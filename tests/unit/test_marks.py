@@ -24,15 +24,27 @@ DEMO = Demo("raw.hdf5", "demo_0", {"actions": np.arange(700, dtype=np.float32).r
         (
             DemoMarks({"reach": 40, "grasp": 40}),
             False,
-            "'grasp' must be at step 41 or later, after term signal 'reach'",
+            "the end of 'grasp' must be at step 41 or later, after the end of 'reach' (got 40); mark a later step, or",
         ),
-        (DemoMarks({"reach": 0}), False, "'reach' must be at step 1 or later, after the start of the demo (got 0)"),
+        (
+            DemoMarks({"reach": 0}),
+            False,
+            "the end of 'reach' must be at step 1 or later, after the start of the demo (got 0); mark a later step",
+        ),
         (DemoMarks({"grasp": 99}), False, "'grasp' must be at a step from 1 to 98 (got 99)"),
         (DemoMarks({"reach": -1}), False, "'reach' must be at a step from 1 to 98 (got -1)"),
-        (DemoMarks({"place": 50}), False, "term signal 'place' is not to be marked; choices: reach, grasp"),
-        (DemoMarks({}, {"reach": 3}), False, "start signal 'reach' is not to be marked"),
-        (DemoMarks({"reach": 30}, {"reach": 31}), True, "'reach' must be at step 31 or later, after start signal 'reach'"),
-        (DemoMarks({"reach": 30}, {"grasp": 30}), True, "'grasp' must be at step 31 or later, after term signal 'reach'"),
+        (DemoMarks({"place": 50}), False, "the end of 'place' is not marked in this task; choices: reach, grasp"),
+        (DemoMarks({}, {"reach": 3}), False, "the start of 'reach' is not marked in this task"),
+        (
+            DemoMarks({"reach": 30}, {"reach": 31}),
+            True,
+            "the end of 'reach' must be at step 31 or later, after the start of 'reach'",
+        ),
+        (
+            DemoMarks({"reach": 30}, {"grasp": 30}),
+            True,
+            "the start of 'grasp' must be at step 31 or later, after the end of 'reach'",
+        ),
         (DemoMarks({}, {"place": 100}), True, "'place' must be at a step from 0 to 99 (got 100)"),
     ],
 )

@@ -119,9 +119,9 @@ export class Tab {
   takeOver(state) {
     this.state = state;
     this.marks.takeOver(state.demos, state.revision);
-    const known = new Map(state.demos.map((demo) => [demo.name, demo]));
+    const known = new Map(state.demos.map(({ name, actions }) => [name, actions]));
     for (const [name, demo] of this.demos) {
-      if (known.get(name)?.num_steps === demo.num_steps) continue;
+      if (known.get(name) === demo.actions) continue;
       this.demos.delete(name);
       this.player.forget(name);
       if (this.name === name) this.name = null;
