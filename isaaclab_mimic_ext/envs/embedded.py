@@ -1,6 +1,6 @@
 """Base class of the engines that need no Isaac Lab: MuJoCo and kinematic. Subclasses add only the simulation."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+# N envs, n of them addressed, E arms (one end effector each), O objects, J entries of an arm's joint state (fingers last)
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.base import NestedTensors
-from isaaclab_mimic_ext.envs.panda.kinematics import HOME
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.tabletop import (
     ACTION_DIM,
     POS_SCALE,
@@ -33,7 +33,7 @@ __all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
 
 
 class EmbeddedEnv(ABC):
-    """`MimicEnv` for tasks with Panda arms under relative task-space control (IK-Rel, 20 Hz); see `RelativeActions`."""
+    """`MimicEnv` for tasks with arms under relative task-space control (IK-Rel, 20 Hz); see `RelativeActions`."""
 
     engine: str
 
@@ -53,7 +53,8 @@ class EmbeddedEnv(ABC):
         self._resets = ResetSampler(task, events, self.device)
         self._control = RelativeActions(self.num_arms, self.device)
         self._observe = Observer(task, self.device)
-        self._home = torch.tensor(HOME, device=self.device)
+        self.robot = robot_of(task)
+        self._home = torch.tensor(self.robot.home, device=self.device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
         self._last_action = torch.zeros(num_envs, self.action_dim, device=self.device)
         self._violated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)

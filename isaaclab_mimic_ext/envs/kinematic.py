@@ -1,7 +1,7 @@
 """Kinematic engine for tests, dry runs and machines without a simulator. Without physics: end effectors jump to targets."""
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, K grips (objects that an arm can hold, padded),
-# J = 9 joints of an arm (7 and two fingers)
+# J entries of an arm's joint state (fingers last)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -12,7 +12,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
-from isaaclab_mimic_ext.envs.panda.kinematics import FINGER_OPEN, NUM_ARM_JOINTS, base_poses, forward_kinematics
+from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.math import (
     invert_pose,
     pose_from_pos_quat,
@@ -60,7 +60,7 @@ class KinematicEnv(EmbeddedEnv):
         return SceneState(
             joint_pos=joint_pos,
             joint_vel=torch.zeros_like(joint_pos),
-            eef_pose=self._base_pose @ forward_kinematics(joint_pos[..., :NUM_ARM_JOINTS]),
+            eef_pose=self._base_pose @ self.robot.forward_kinematics(joint_pos[..., :-2]),
             object_pose=pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]),
             root_pose=root_pose,
             root_velocity=torch.zeros_like(root_pose[..., :6]),
@@ -87,7 +87,7 @@ class KinematicEnv(EmbeddedEnv):
         written = SceneState(
             joint_pos=joint_pos,
             joint_vel=joint_vel,
-            eef_pose=self._base_pose @ forward_kinematics(joint_pos[..., :NUM_ARM_JOINTS]),
+            eef_pose=self._base_pose @ self.robot.forward_kinematics(joint_pos[..., :-2]),
             object_pose=pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]),
             root_pose=root_pose,
             root_velocity=root_velocity,
@@ -147,7 +147,7 @@ class KinematicEnv(EmbeddedEnv):
         takes = near & ~open_gripper & ~holding
         held = torch.where(takes, grip, held)
         closed = torch.where(holding | takes, self._grips.half_widths(held), closed)
-        return torch.where(open_gripper, (finger + FINGER_STEP).clamp(max=FINGER_OPEN), closed), takes, held
+        return torch.where(open_gripper, (finger + FINGER_STEP).clamp(max=self.robot.finger_open), closed), takes, held
 
     def _drop(self, scene: SceneState, object_ids: Tensor, drops: Tensor, moves: Tensor) -> None:
         """Drop, in place, objects of the opening grippers `drops` (n, E) that no gripper of `moves` (n, E) holds."""
@@ -212,8 +212,8 @@ class _Grips:
 def _with_moved_arms(scene: SceneState, eef_pose: Tensor, finger: Tensor) -> SceneState:
     """Copy of the scene (n) with new end effector poses (n, E, 4, 4) and finger positions (n, E) [m]."""
     joint_pos, joint_vel = scene.joint_pos.clone(), torch.zeros_like(scene.joint_vel)
-    joint_pos[..., NUM_ARM_JOINTS:] = finger[..., None]
-    joint_vel[..., NUM_ARM_JOINTS:] = ((finger - scene.finger_pos[..., 0]) / STEP_DT)[..., None]
+    joint_pos[..., -2:] = finger[..., None]
+    joint_vel[..., -2:] = ((finger - scene.finger_pos[..., 0]) / STEP_DT)[..., None]
     object_pose, root_pose = scene.object_pose.clone(), scene.root_pose.clone()
     return SceneState(joint_pos, joint_vel, eef_pose, object_pose, root_pose, torch.zeros_like(scene.root_velocity))
 

@@ -1,6 +1,7 @@
 """MuJoCo engine: N scenes in one `mujoco.batch.Batch`, stepped by its threads on the CPU."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+# N envs, n of them addressed, E arms (one end effector each), O objects, A joints of an arm, J = A + 2 entries of its joint
+# state (fingers last), G joints and K actuators of its gripper
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,17 +14,9 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.memory import check_memory
-from isaaclab_mimic_ext.envs.mujoco_model import arm_joints, build_model, import_mujoco
-from isaaclab_mimic_ext.envs.panda.kinematics import (
-    FINGER_OPEN,
-    IK_DAMPING,
-    JOINT_LIMITS,
-    NUM_ARM_JOINTS,
-    POSTURE_GAIN,
-    joint_step,
-    point_jacobian,
-    pose_error,
-)
+from isaaclab_mimic_ext.envs.mujoco_model import arm_actuators, arm_joints, build_model, import_mujoco
+from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
@@ -59,9 +52,11 @@ class MujocoEnv(EmbeddedEnv):
         self._stage_none, self._stage_pos = mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_POS
         self._layout = SceneLayout.from_model(self.model, task)
         self._state = _BatchTensors.from_batch(self._batch)
-        self._joint_low, self._joint_high = torch.tensor(JOINT_LIMITS, dtype=torch.float64).unbind(-1)
-        self._posture = self._home[:NUM_ARM_JOINTS].to("cpu", torch.float64)
-        self._processed = torch.zeros(num_envs, self.num_arms, NUM_ARM_JOINTS + 1)
+        self._num_joints = self.robot.num_joints
+        self._joint_low, self._joint_high = torch.tensor(self.robot.joint_limits, dtype=torch.float64).unbind(-1)
+        self._posture = self._home[: self._num_joints].to("cpu", torch.float64)
+        self._open_command, self._closed_command = torch.tensor((self.robot.open_command, self.robot.closed_command))
+        self._processed = torch.zeros(num_envs, self.num_arms, self._num_joints + 1)
         self._call(self._batch.forward, stage=self._stage_pos)
         self.scene = self._read_scene()
 
@@ -84,15 +79,18 @@ class MujocoEnv(EmbeddedEnv):
         # Also clears time, controls and the solver's warm start: a trial must not depend on earlier trials in its env.
         self._call(self._batch.reset, ids=sorted_ids, stage=self._stage_none)
         rows = ids[:, None, None]
-        joint_pos, root_pose, root_velocity = (x.to("cpu", torch.float64) for x in (joint_pos, root_pose, root_velocity))
+        joint_pos, joint_vel, root_pose, root_velocity = (
+            x.to("cpu", torch.float64) for x in (joint_pos, joint_vel, root_pose, root_velocity)
+        )
         rot = matrix_from_quat_xyzw(root_pose[..., 3:])
         local_angular = (rot * root_velocity[..., 3:, None]).sum(-2)
-        state.qpos[rows, layout.joint_qpos] = joint_pos
-        state.qvel[rows, layout.joint_dof] = joint_vel.to("cpu", torch.float64)
+        state.qpos[rows, layout.joint_qpos] = self.robot.model_joint_pos(joint_pos)
+        state.qvel[rows, layout.joint_dof] = self.robot.model_joint_vel(joint_pos, joint_vel)
         state.qpos[rows, layout.root_qpos] = root_pose
         state.qvel[rows, layout.root_dof] = torch.cat((root_velocity[..., :3], local_angular), dim=-1)
-        state.ctrl[rows, layout.ctrl] = joint_pos
-        self._processed[ids] = joint_pos[..., : NUM_ARM_JOINTS + 1].float()
+        command = self.robot.holding_command(joint_pos)
+        state.ctrl[rows, layout.ctrl] = command
+        self._processed[ids] = command[..., : self._num_joints + 1].float()
         self._call(self._batch.forward, ids=sorted_ids, stage=self._stage_pos)
         self.scene = self._read_scene()
 
@@ -104,30 +102,28 @@ class MujocoEnv(EmbeddedEnv):
             batch_ids = rows.numpy()
         target_eef_pose, open_gripper = target_eef_pose.cpu(), open_gripper.cpu()  # sync: the physics runs on the CPU
         target_pos = self._joint_targets(target_eef_pose[rows], rows)
-        finger_pos = FINGER_OPEN * open_gripper[rows][..., None]
-        targets = torch.cat((target_pos, finger_pos.expand(-1, -1, 2)), dim=-1)
+        gripper = torch.where(open_gripper[rows][..., None], self._open_command, self._closed_command)
+        targets = torch.cat((target_pos, gripper), dim=-1)
         ctrl = self._state.ctrl[rows]
         ctrl[:, self._layout.ctrl] = targets
         self._state.ctrl[rows] = ctrl
-        self._processed[rows] = targets[..., : NUM_ARM_JOINTS + 1].float()
+        self._processed[rows] = targets[..., : self._num_joints + 1].float()
         self._call(self._batch.step, ids=batch_ids, nstep=self._num_substeps, stage=self._stage_pos)
         self.scene = self._read_scene()
 
     def _joint_targets(self, target_eef_pose: Tensor, rows: slice | Tensor) -> Tensor:
-        """Arm joint positions (n, E, 7) [rad] for target poses (n, E, 4, 4)."""
+        """Arm joint positions (n, E, A) [rad] for target poses (n, E, 4, 4)."""
         layout, state = self._layout, self._state
         shape = target_eef_pose.shape[:2]
-        joint_pos = state.qpos[rows][:, layout.joint_qpos[:, :NUM_ARM_JOINTS]]
+        joint_pos = state.qpos[rows][:, layout.joint_qpos[:, : self._num_joints]]
         point = state.site_xpos[rows][:, layout.eef_site].flatten(0, 1)
         pose = pose_from_pos_rot(point, state.site_xmat[rows][:, layout.eef_site].unflatten(-1, (3, 3)).flatten(0, 1))
         anchor = state.xanchor[rows][:, layout.arm_joint].flatten(0, 1)
         axis = state.xaxis[rows][:, layout.arm_joint].flatten(0, 1)
-        step = joint_step(
-            point_jacobian(point, anchor, axis),
-            pose_error(target_eef_pose.double().flatten(0, 1), pose),
-            (POSTURE_GAIN * (self._posture - joint_pos)).flatten(0, 1),
-            IK_DAMPING,
-        )
+        ik = self.robot.ik
+        jacobian, error = point_jacobian(point, anchor, axis), pose_error(target_eef_pose.double().flatten(0, 1), pose)
+        posture_step = (ik.posture_gain * (self._posture - joint_pos)).flatten(0, 1)
+        step = joint_step(jacobian, error, posture_step, ik.damping, ik.rot_weight, ik.max_joint_step)
         return (joint_pos + step.unflatten(0, shape)).clamp(self._joint_low, self._joint_high)
 
     def _read_scene(self) -> SceneState:
@@ -185,9 +181,9 @@ class SceneLayout:
     """Indices into MuJoCo's arrays, int64.
 
     Attributes:
-        joint_qpos, joint_dof: (E, J), into qpos and qvel, of arm joints and fingers.
-        arm_joint: (E, 7), ids of the arm joints.
-        ctrl: (E, J), into ctrl, of the joints' actuators.
+        joint_qpos, joint_dof: (E, A + G), into qpos and qvel, of the joints of arms and grippers.
+        arm_joint: (E, A), ids of the arm joints.
+        ctrl: (E, A + K), into ctrl, of the actuators of arms and grippers.
         eef_site: (E,), ids of the end effector sites.
         body: (O,), ids of the objects' bodies.
         root_qpos: (O, 7), into qpos, in the order position, quaternion xyzw.
@@ -206,15 +202,14 @@ class SceneLayout:
     @classmethod
     def from_model(cls, model: Any, task: Task) -> "SceneLayout":
         """Indices of the task's arms and objects in a `mujoco.MjModel`."""
-        names = [arm_joints(arm.name) for arm in task.arms]
-        joints = _ids(model.joint, names)
+        joints = _ids(model.joint, [arm_joints(task, arm.name) for arm in task.arms])
         roots = _ids(model.joint, task.object_names)
         qpos, dof = torch.from_numpy(model.jnt_qposadr).long(), torch.from_numpy(model.jnt_dofadr).long()
         return cls(
             joint_qpos=qpos[joints],
             joint_dof=dof[joints],
-            arm_joint=joints[:, :NUM_ARM_JOINTS],
-            ctrl=_ids(model.actuator, names),
+            arm_joint=joints[:, : robot_of(task).num_joints],
+            ctrl=_ids(model.actuator, [arm_actuators(task, arm.name) for arm in task.arms]),
             eef_site=_ids(model.site, [f"{arm.name}/eef" for arm in task.arms]),
             body=_ids(model.body, task.object_names),
             root_qpos=qpos[roots][:, None] + torch.tensor(_QPOS_OF_POSE_XYZW),

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from isaaclab_mimic_ext.envs.cameras import add_cameras_to_spec, pose_cameras
-from isaaclab_mimic_ext.envs.panda.kinematics import NUM_ARM_JOINTS
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
 from isaaclab_mimic_ext.errors import SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.cameras import CameraCfg
@@ -79,24 +79,28 @@ def build_model(task: Task, cameras: Mapping[str, CameraCfg] | None = None) -> A
     return model
 
 
-def arm_joints(arm_name: str) -> list[str]:
-    """Names of the joints of an arm and its fingers, which are also the names of their actuators."""
-    return [f"{arm_name}/{joint}" for joint in (*(f"joint{index + 1}" for index in range(NUM_ARM_JOINTS)), *_FINGERS)]
+def arm_joints(task: Task, arm_name: str) -> list[str]:
+    """Names of the joints of an arm and its gripper."""
+    robot = robot_of(task)
+    return [f"{arm_name}/{joint}" for joint in (*robot.joint_names, *robot.gripper_joint_names)]
 
 
-_FINGERS = ("finger1", "finger2")
+def arm_actuators(task: Task, arm_name: str) -> list[str]:
+    """Names of the actuators of an arm and its gripper."""
+    return [f"{arm_name}/{actuator}" for actuator in robot_of(task).actuator_names]
 
 
 def _faults(spec: Any, task: Task) -> Iterator[str]:
     """Faults of a scene: parts that are missing, and parts that are not supported."""
     yield from _arm_faults(spec, task)
     yield from _object_faults(spec, task)
-    of_arms = {joint for arm in task.arms for joint in arm_joints(arm.name)}
+    of_arms = {joint for arm in task.arms for joint in arm_joints(task, arm.name)}
+    commanded = {actuator for arm in task.arms for actuator in arm_actuators(task, arm.name)}
     for joint in spec.joints:
         if joint.name not in of_arms:
             yield from _joint_faults(joint, task)
     for actuator in spec.actuators:
-        if actuator.name not in of_arms:
+        if actuator.name not in commanded:
             yield f"actuator '{actuator.name}' is not supported, only the arms are commanded; remove it"
     num_substeps = STEP_DT / spec.option.timestep
     if abs(num_substeps - round(num_substeps)) > 1e-6 * num_substeps:
@@ -105,8 +109,8 @@ def _faults(spec: Any, task: Task) -> Iterator[str]:
 
 def _arm_faults(spec: Any, task: Task) -> Iterator[str]:
     for arm in task.arms:
-        wanted = [("joint", name, spec.joint) for name in arm_joints(arm.name)]
-        wanted += [("actuator", name, spec.actuator) for name in arm_joints(arm.name)]
+        wanted = [("joint", name, spec.joint) for name in arm_joints(task, arm.name)]
+        wanted += [("actuator", name, spec.actuator) for name in arm_actuators(task, arm.name)]
         for kind, name, find in [*wanted, ("site", f"{arm.name}/eef", spec.site)]:
             if find(name) is None:
                 yield f"arm '{arm.name}': {kind} '{name}' not found; use build_tabletop, which adds the arms"

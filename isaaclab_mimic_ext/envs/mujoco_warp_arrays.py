@@ -1,6 +1,7 @@
 """Exchange of data between torch and MuJoCo Warp: arms and objects in its arrays, as tensors."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+# N envs, n of them addressed, E arms (one end effector each), O objects, A joints of an arm, J = A + 2 entries of its joint
+# state (fingers last)
 
 import math
 from dataclasses import fields
@@ -11,14 +12,7 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.mujoco import SceneLayout
-from isaaclab_mimic_ext.envs.panda.kinematics import (
-    FINGER_OPEN,
-    HOME,
-    IK_DAMPING,
-    JOINT_LIMITS,
-    NUM_ARM_JOINTS,
-    POSTURE_GAIN,
-)
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.kernels import launch, scenes
 from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
 from isaaclab_mimic_ext.task.definition import SceneState, Task
@@ -34,18 +28,23 @@ class Arrays:
     def __init__(self, data: Any, layout: SceneLayout, task: Task, device: torch.device):
         num_envs, num_arms, num_objects = data.nworld, len(task.arms), len(task.objects)
         self._data, self._device = data, device
+        self._robot = robot = robot_of(task)
         kept = (data.qpos, data.qvel, data.ctrl, data.qacc_warmstart, data.time)
         self.state = [wp.to_torch(array) for array in kept]
         self._ctrl = wp.to_torch(data.ctrl)
-        self._ctrl_columns = layout.ctrl[:, : NUM_ARM_JOINTS + 1].to(device)
+        self._ctrl_columns = layout.ctrl[:, : robot.num_joints + 1].to(device)
         self._index = {field.name: wp.from_torch(getattr(layout, field.name).int().to(device)) for field in fields(layout)}
-        self._arm_qpos = wp.from_torch(layout.joint_qpos[:, :NUM_ARM_JOINTS].int().contiguous().to(device))
-        self._limits: Any = wp.array(JOINT_LIMITS, dtype=wp.vec2, device=wp.device_from_torch(device))
-        self._posture: Any = wp.array(HOME[:NUM_ARM_JOINTS], dtype=wp.float32, device=wp.device_from_torch(device))
+        self._arm_qpos = wp.from_torch(layout.joint_qpos[:, : robot.num_joints].int().contiguous().to(device))
+        self._limits: Any = wp.array(robot.joint_limits, dtype=wp.vec2, device=wp.device_from_torch(device))
+        self._posture: Any = wp.array(robot.home[: robot.num_joints], dtype=wp.float32, device=wp.device_from_torch(device))
         self._target_pose = torch.eye(4, device=device).repeat(num_envs, num_arms, 1, 1)
         self._open_gripper = torch.ones(num_envs, num_arms, dtype=torch.bool, device=device)
-        self._arm_target = torch.zeros(num_envs, num_arms, NUM_ARM_JOINTS, device=device)
-        num_joints = layout.joint_qpos.shape[1]
+        self._arm_target = torch.zeros(num_envs, num_arms, robot.num_joints, device=device)
+        self._commands: list[Any] = [
+            wp.array(command, dtype=wp.float32, device=wp.device_from_torch(device))
+            for command in (robot.open_command, robot.closed_command)
+        ]
+        num_joints = len(robot.home)
         self._shapes = {
             "joint_pos": (num_envs, num_arms, num_joints),
             "joint_vel": (num_envs, num_arms, num_joints),
@@ -78,7 +77,7 @@ class Arrays:
 
     def command(self) -> None:
         """Launch the kernels that turn target poses into joint commands."""
-        data, index = self._data, self._index
+        data, index, ik = self._data, self._index, self._robot.ik
         joints = wp.from_torch(self._arm_target)
         wp.launch(
             joint_target_kernel,
@@ -86,14 +85,14 @@ class Arrays:
             inputs=[
                 wp.from_torch(self._target_pose, dtype=wp.mat44), data.qpos, data.site_xpos, data.site_xmat,
                 data.xanchor, data.xaxis, index["eef_site"], index["arm_joint"], self._arm_qpos, self._limits,
-                self._posture, POSTURE_GAIN, IK_DAMPING,
+                self._posture, ik.posture_gain, ik.damping, ik.rot_weight, ik.max_joint_step,
             ],
             outputs=[joints],
         )  # fmt: skip
         wp.launch(
             scenes.command_kernel,
-            dim=tuple(self._views["joint_pos"].shape),
-            inputs=[joints, wp.from_torch(self._open_gripper), FINGER_OPEN, index["ctrl"]],
+            dim=(*self._target_pose.shape[:2], index["ctrl"].shape[1]),
+            inputs=[joints, wp.from_torch(self._open_gripper), *self._commands, index["ctrl"]],
             outputs=[data.ctrl],
         )
 
@@ -124,13 +123,16 @@ class Arrays:
     def write(self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor) -> None:
         """Set the envs `env_ids` (n,) to a state, and clear what they keep of earlier trials."""
         data, index, ids = self._data, self._index, wp.from_torch(env_ids)
-        arms = [wp.from_torch(tensor.contiguous()) for tensor in (joint_pos, joint_vel)]
+        model_pos = self._robot.model_joint_pos(joint_pos)
+        arms = [
+            wp.from_torch(tensor.contiguous()) for tensor in (model_pos, self._robot.model_joint_vel(joint_pos, joint_vel))
+        ]
+        command = self._robot.holding_command(joint_pos).contiguous()
         objects = [wp.from_torch(tensor.contiguous()) for tensor in (root_pose, root_velocity)]
-        places = [index[name] for name in ("joint_qpos", "joint_dof", "ctrl")]
-        launch(
-            scenes.write_arms_kernel, tuple(joint_pos.shape), [ids, *arms, *places], [data.qpos, data.qvel, data.ctrl],
-            self._device,
-        )  # fmt: skip
+        places = [index["joint_qpos"], index["joint_dof"]]
+        launch(scenes.write_arms_kernel, tuple(model_pos.shape), [ids, *arms, *places], [data.qpos, data.qvel], self._device)
+        inputs = [ids, wp.from_torch(command), index["ctrl"]]
+        launch(scenes.write_commands_kernel, tuple(command.shape), inputs, [data.ctrl], self._device)
         places = [index["root_qpos"], index["root_dof"]]
         launch(
             scenes.write_objects_kernel, tuple(root_pose.shape[:2]), [ids, *objects, *places], [data.qpos, data.qvel],

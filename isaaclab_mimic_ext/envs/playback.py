@@ -16,8 +16,8 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs import drawing
 from isaaclab_mimic_ext.envs.captions import Caption, as_captions, complete, demo_caption
 from isaaclab_mimic_ext.envs.drawing import Frame, tile
-from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.envs.recorded_scene import eef_paths, recorded_scene, take_steps
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
 from isaaclab_mimic_ext.envs.views import View, fit_view, workspace
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SimulatorUnavailable
@@ -256,7 +256,7 @@ def checked_states(demo: Demo, group: str, task: Task) -> dict[str, Any]:
         SourceDataError: a state of an arm or object of the task is missing, or has the wrong shape.
     """
     states = demo.below(group)
-    needed = {f"articulation/{arm.name}/joint_position": len(HOME) for arm in task.arms}
+    needed = {f"articulation/{arm.name}/joint_position": len(robot_of(task).home) for arm in task.arms}
     needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
     remedy = f"use a file of task '{task.name}'"
     for path, width in needed.items():

@@ -1,6 +1,6 @@
 """A task's scene in MuJoCo that follows the states of any engine, for pictures and for pages that draw it themselves."""
 
-# E arms, O objects, J = 9 joints of an arm, B bodies that move
+# E arms, O objects, B bodies that move
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,8 @@ from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.mujoco import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
-from isaaclab_mimic_ext.envs.panda.kinematics import JOINT_LIMITS, NUM_ARM_JOINTS, joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.robots import Robot, robot_of
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Task
@@ -38,7 +39,7 @@ class PosedScene:
 
     def __init__(self, task: Task, cameras: Mapping[str, CameraCfg] | None = None):
         self._mujoco = import_mujoco()
-        self.task = task
+        self.task, self._robot = task, robot_of(task)
         self.model = build_model(task, merged_cameras(task, cameras or {}))
         self.data = self._mujoco.MjData(self.model)
         self._layout = SceneLayout.from_model(self.model, task)
@@ -49,7 +50,8 @@ class PosedScene:
         articulations, objects = state["articulation"], state["rigid_object"]
         for index, arm in enumerate(self.task.arms):
             joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
-            self.data.qpos[self._layout.joint_qpos[index].numpy()] = joint_pos
+            model_pos = self._robot.model_joint_pos(torch.from_numpy(joint_pos)).numpy()
+            self.data.qpos[self._layout.joint_qpos[index].numpy()] = model_pos
         for index, name in enumerate(self.task.object_names):
             root_pose = np.asarray(objects[name]["root_pose"], dtype=np.float64)
             self.data.qpos[self._layout.root_qpos[index].numpy()] = root_pose
@@ -76,16 +78,17 @@ class PosedScene:
         """
         layout, data = self._layout, self.data
         target = pose_from_pos_quat(pose[:3], pose[3:])[None]
-        adr = layout.joint_qpos[index, :NUM_ARM_JOINTS].numpy()
+        adr = layout.joint_qpos[index, : self._robot.num_joints].numpy()
         joints, site = layout.arm_joint[index].numpy(), int(layout.eef_site[index])
-        low, high = np.array(JOINT_LIMITS).T
+        low, high = np.array(self._robot.joint_limits).T
         for _ in range(_MAX_IK_STEPS):
             point = torch.tensor(data.site_xpos[site])[None]
             error = pose_error(target, pose_from_pos_rot(point, torch.tensor(data.site_xmat[site]).view(1, 3, 3)))
             if float(error.norm()) < 1e-3:
                 return
             anchor, axis = torch.tensor(data.xanchor[joints])[None], torch.tensor(data.xaxis[joints])[None]
-            step = joint_step(point_jacobian(point, anchor, axis), error, torch.zeros(1, NUM_ARM_JOINTS).double(), 0.05)
+            at_rest = torch.zeros(1, self._robot.num_joints).double()
+            step = joint_step(point_jacobian(point, anchor, axis), error, at_rest, 0.05)
             data.qpos[adr] = np.clip(data.qpos[adr] + step[0].numpy().clip(-0.5, 0.5), low, high)
             self._forward()
 
@@ -106,7 +109,7 @@ def describe_scene(scene: PosedScene) -> dict[str, Any]:
         "shapes": [_shape(model, index) for index in range(model.ngeom) if _is_visible(model, index)],
         "meshes": [_mesh(model, index) for index in range(model.nmesh)],
         "cameras": [_camera(model, index) for index in range(model.ncam)],
-        "hands": [_hand(model, arm.name, arm.eef_name) for arm in task.arms],
+        "hands": [_hand(model, robot_of(task), arm.name, arm.eef_name) for arm in task.arms],
         "objects": [{"name": name, "body": model.body(name).id - 1} for name in task.object_names],
     }
 
@@ -150,16 +153,16 @@ def _camera(model: Any, camera: int) -> dict[str, Any]:
     }
 
 
-def _hand(model: Any, arm_name: str, eef_name: str) -> dict[str, Any]:
+def _hand(model: Any, robot: Robot, arm_name: str, eef_name: str) -> dict[str, Any]:
     """Hand of an arm: the place of its end effector in the frame of a body, the bodies that belong to it, and the arm."""
     site = model.site(f"{arm_name}/eef")
-    fingers = [model.body(f"{arm_name}/finger{index}").id - 1 for index in (1, 2)]
+    fingers = [model.body(f"{arm_name}/{finger}").id - 1 for finger in robot.finger_bodies]
     cameras = [model.camera(index).name for index in range(model.ncam)]
     wrist = f"{arm_name}/wrist"
     return {
         "name": eef_name,
         "body": int(model.site_bodyid[site.id]) - 1,
-        "base": model.body(f"{arm_name}/link0").id - 1,
+        "base": model.body(f"{arm_name}/{robot.base_body}").id - 1,
         "arm": arm_name,
         **_place(model.site_pos[site.id], model.site_quat[site.id]),
         "fingers": fingers,

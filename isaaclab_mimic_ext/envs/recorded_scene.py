@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.envs.panda.kinematics import NUM_ARM_JOINTS, base_poses, forward_kinematics
+from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.math import pose_from_pos_quat
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -34,7 +35,7 @@ def recorded_scene(task: Task, states: dict[str, Any]) -> SceneState:
     """
     arms = [states["articulation"][arm.name] for arm in task.arms]
     joint_pos = torch.stack([_tensor(arm["joint_position"]) for arm in arms], dim=1)
-    eef_pose = base_poses(task.arms) @ forward_kinematics(joint_pos[..., :NUM_ARM_JOINTS])
+    eef_pose = base_poses(task.arms) @ robot_of(task).forward_kinematics(joint_pos[..., :-2])
     if all("eef_pose" in arm for arm in arms):  # The kinematic engine records end effectors, but no matching joints.
         pose = torch.stack([_tensor(arm["eef_pose"]) for arm in arms], dim=1)
         eef_pose = pose_from_pos_quat(pose[..., :3], pose[..., 3:])

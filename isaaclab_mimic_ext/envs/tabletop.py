@@ -1,6 +1,7 @@
-"""Actions, observations and resets of Panda arms on a table, the same in all engines."""
+"""Actions, observations and resets of arms on a table, the same in all engines."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
+# N envs, n of them addressed, E arms (one end effector each), O objects, A joints of an arm, J = A + 2 entries of its joint
+# state (fingers last)
 
 import inspect
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
-from isaaclab_mimic_ext.envs.panda.kinematics import HOME, JOINT_LIMITS, NUM_ARM_JOINTS, base_poses, forward_kinematics
+from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.math import (
     axis_angle_from_matrix,
     matrix_from_axis_angle,
@@ -92,8 +94,9 @@ class Observer:
 
     def __init__(self, task: Task, device: torch.device):
         self._task = task
-        self._home = torch.tensor(HOME, device=device)
-        home_pose = base_poses(task.arms, device) @ forward_kinematics(self._home[:NUM_ARM_JOINTS])
+        robot = robot_of(task)
+        self._home = torch.tensor(robot.home, device=device)
+        home_pose = base_poses(task.arms, device) @ robot.forward_kinematics(self._home[: robot.num_joints])
         self._home_eef_quat = quat_xyzw_from_matrix(home_pose[..., :3, :3])
 
     def __call__(self, scene: SceneState, last_action: Tensor) -> dict[str, Tensor]:
@@ -133,8 +136,10 @@ class ResetSampler:
         self._placement = PlacementSampler(task, events, torch.device("cpu"))
         self._joint_std = joint_noise_std(task, events).to(device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=device)
-        self._home = torch.tensor(HOME, device=device)
-        self._limits = torch.tensor(JOINT_LIMITS, device=device).unbind(-1)
+        robot = robot_of(task)
+        self._num_joints = robot.num_joints
+        self._home = torch.tensor(robot.home, device=device)
+        self._limits = torch.tensor(robot.joint_limits, device=device).unbind(-1)
 
     def sample(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Joint positions (n, E, J) [rad, m] and object poses (n, O, 7), position [m] and quaternion xyzw, env frame.
@@ -150,7 +155,7 @@ class ResetSampler:
         root_pose[..., 6] = torch.cos(0.5 * placements[..., 2])
         num_arms = len(self._joint_std)
         joint_pos = self._home.expand(len(placements), num_arms, -1).clone()
-        noise = draws.normal(Stream.JOINT_POSITION, (num_arms, NUM_ARM_JOINTS))
-        joint_pos[..., :NUM_ARM_JOINTS] += self._joint_std[:, None] * noise
-        joint_pos[..., :NUM_ARM_JOINTS].clamp_(*self._limits)
+        noise = draws.normal(Stream.JOINT_POSITION, (num_arms, self._num_joints))
+        joint_pos[..., : self._num_joints] += self._joint_std[:, None] * noise
+        joint_pos[..., : self._num_joints].clamp_(*self._limits)
         return joint_pos, root_pose

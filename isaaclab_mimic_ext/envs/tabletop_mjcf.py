@@ -7,7 +7,7 @@ from functools import partial
 
 import mujoco
 
-from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_panda, add_part
+from isaaclab_mimic_ext.envs.panda.mjcf import COLLISION_GROUP, GRIP_SOLREF, VISUAL_GROUP, add_part
 from isaaclab_mimic_ext.envs.panda.shape import (
     LEG,
     TABLE_CENTER,
@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.panda.shape import (
     Part,
     table_legs,
 )
+from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.errors import TaskSpecError, choices
 from isaaclab_mimic_ext.task.definition import Task
 
@@ -44,7 +45,7 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
     _set_options(spec)
     _add_surroundings(spec)
     for arm in task.arms:
-        add_panda(spec, arm)
+        robot_of(task).add_to(spec, arm)
     for obj in task.objects:
         body = spec.worldbody.add_body(name=obj.name, pos=(*obj.default_pos, obj.rest_height))
         joint = body.add_freejoint(name=obj.name)

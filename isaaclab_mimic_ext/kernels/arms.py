@@ -26,29 +26,34 @@ def joint_target_kernel(
     posture: wp.array(dtype=wp.float32),
     posture_gain: wp.float32,
     damping: wp.float32,
+    rot_weight: wp.float32,
+    max_step: wp.float32,
     target: wp.array(dtype=wp.float32, ndim=3),
 ):
     """Joint targets (N, E, J) [rad] for target poses (N, E), from the state of MuJoCo's joints and sites.
 
-    Minimizes |jacobian dq - error|^2 + damping^2 |dq - posture_step|^2 (damped least squares, Wampler 1986).
+    Minimizes |jacobian dq - error|^2 + damping^2 |dq - posture_step|^2 (damped least squares, Wampler 1986), where the
+    angular rows are multiplied by `rot_weight` [m/rad]. No joint moves more than `max_step` [rad].
     """
     n, e = wp.tid()
     tip = point[n, site[e]]
-    residual = _pose_error(target_pose[n, e], tip, rot[n, site[e]])
+    weight = Vec6(1.0, 1.0, 1.0, rot_weight, rot_weight, rot_weight)
+    residual = wp.cw_mul(weight, _pose_error(target_pose[n, e], tip, rot[n, site[e]]))
     gram = Mat66()
     for row in range(6):
         gram[row, row] = damping * damping
     for j in range(joint.shape[1]):
-        column = _column(axis[n, joint[e, j]], tip - anchor[n, joint[e, j]])
+        column = wp.cw_mul(weight, _column(axis[n, joint[e, j]], tip - anchor[n, joint[e, j]]))
         residual -= column * (posture_gain * (posture[j] - qpos[n, joint_qpos[e, j]]))
         gram += wp.outer(column, column)
     solution = _solve_positive_definite(gram, residual)
     for j in range(joint.shape[1]):
-        column = _column(axis[n, joint[e, j]], tip - anchor[n, joint[e, j]])
+        column = wp.cw_mul(weight, _column(axis[n, joint[e, j]], tip - anchor[n, joint[e, j]]))
         position = qpos[n, joint_qpos[e, j]]
         step = posture_gain * (posture[j] - position) + wp.dot(column, solution)
-        goal = position + step
         # `clamp` would turn a NaN into a limit.
+        step = wp.where(wp.isfinite(step), wp.clamp(step, -max_step, max_step), step)
+        goal = position + step
         target[n, e, j] = wp.where(wp.isfinite(goal), wp.clamp(goal, limits[j][0], limits[j][1]), goal)
 
 

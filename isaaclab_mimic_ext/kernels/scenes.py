@@ -1,6 +1,7 @@
 """Transfers between the state of MuJoCo Warp and the tensors of `SceneState`, one thread per arm or object."""
 
-# N worlds (envs), n of them addressed, E arms of an env, O objects, J joints of an arm, fingers included
+# N worlds (envs), n of them addressed, E arms of an env, O objects, J entries of an arm's joint state, the two fingers last,
+# A arm joints, G joints and K actuators of a gripper
 
 import warp as wp
 
@@ -18,12 +19,42 @@ def read_arms_kernel(
     joint_vel: wp.array(dtype=wp.float32, ndim=3),
     eef_pose: wp.array(dtype=wp.mat44, ndim=2),
 ):
-    """Joint positions and velocities (N, E, J) and end effector poses (N, E)."""
+    """End effector poses (N, E), and the joint positions and velocities (N, E, J) that MuJoCo's joints contain.
+
+    `joint_qpos` and `joint_dof` are (E, J), or (E, A) if `read_fingers_kernel` computes the fingers.
+    """
     n, e = wp.tid()
     for j in range(joint_qpos.shape[1]):
         joint_pos[n, e, j] = qpos[n, joint_qpos[e, j]]
         joint_vel[n, e, j] = qvel[n, joint_dof[e, j]]
     eef_pose[n, e] = _pose(site_pos[n, site[e]], site_rot[n, site[e]])
+
+
+@wp.kernel(enable_backward=False)
+def read_fingers_kernel(
+    qvel: wp.array(dtype=wp.float32, ndim=2),
+    site_pos: wp.array(dtype=wp.vec3, ndim=2),
+    site_rot: wp.array(dtype=wp.mat33, ndim=2),
+    eef_site: wp.array(dtype=wp.int32),
+    finger_site: wp.array(dtype=wp.int32, ndim=2),
+    joint_dof: wp.array(dtype=wp.int32, ndim=2),
+    finger_ratio: wp.array(dtype=wp.float32, ndim=2),
+    joint_pos: wp.array(dtype=wp.float32, ndim=3),
+    joint_vel: wp.array(dtype=wp.float32, ndim=3),
+):
+    """Positions and velocities of the fingers, the last two entries of (N, E, J), from the sites of the fingers.
+
+    `finger_ratio` is (2, G): velocity of a finger per velocity of a joint of the gripper.
+    """
+    n, e, k = wp.tid()
+    rot = site_rot[n, eef_site[e]]
+    closing = wp.vec3(rot[0, 1], rot[1, 1], rot[2, 1])
+    place = wp.dot(site_pos[n, finger_site[e, k]] - site_pos[n, eef_site[e]], closing)
+    num_joints = joint_pos.shape[2] - 2
+    joint_pos[n, e, num_joints + k] = wp.where(k == 0, place, -place)
+    joint_vel[n, e, num_joints + k] = 0.0
+    for g in range(finger_ratio.shape[1]):
+        joint_vel[n, e, num_joints + k] += finger_ratio[k, g] * qvel[n, joint_dof[e, num_joints + g]]
 
 
 @wp.kernel(enable_backward=False)
@@ -59,17 +90,26 @@ def write_arms_kernel(
     joint_vel: wp.array(dtype=wp.float32, ndim=3),
     joint_qpos: wp.array(dtype=wp.int32, ndim=2),
     joint_dof: wp.array(dtype=wp.int32, ndim=2),
-    actuator: wp.array(dtype=wp.int32, ndim=2),
     qpos: wp.array(dtype=wp.float32, ndim=2),
     qvel: wp.array(dtype=wp.float32, ndim=2),
-    ctrl: wp.array(dtype=wp.float32, ndim=2),
 ):
-    """Write joint positions and velocities (n, E, J), with the positions as commands, to the worlds `env_ids`."""
+    """Write positions and velocities (n, E, A + G) of the joints of arms and grippers to the worlds `env_ids`."""
     i, e, j = wp.tid()
     n = int(env_ids[i])
     qpos[n, joint_qpos[e, j]] = joint_pos[i, e, j]
     qvel[n, joint_dof[e, j]] = joint_vel[i, e, j]
-    ctrl[n, actuator[e, j]] = joint_pos[i, e, j]
+
+
+@wp.kernel(enable_backward=False)
+def write_commands_kernel(
+    env_ids: wp.array(dtype=wp.int64),
+    command: wp.array(dtype=wp.float32, ndim=3),
+    actuator: wp.array(dtype=wp.int32, ndim=2),
+    ctrl: wp.array(dtype=wp.float32, ndim=2),
+):
+    """Write commands (n, E, A + K) of arms and grippers to the worlds `env_ids`."""
+    i, e, j = wp.tid()
+    ctrl[int(env_ids[i]), actuator[e, j]] = command[i, e, j]
 
 
 @wp.kernel(enable_backward=False)
@@ -99,17 +139,21 @@ def write_objects_kernel(
 def command_kernel(
     arm_target: wp.array(dtype=wp.float32, ndim=3),
     open_gripper: wp.array(dtype=wp.bool, ndim=2),
-    open_pos: wp.float32,
+    open_command: wp.array(dtype=wp.float32),
+    closed_command: wp.array(dtype=wp.float32),
     actuator: wp.array(dtype=wp.int32, ndim=2),
     ctrl: wp.array(dtype=wp.float32, ndim=2),
 ):
-    """Write the targets of arm joints (N, E, J - 2) and of two fingers to the commands."""
+    """Write the targets of arm joints (N, E, A) and the commands (K,) of open or closed grippers (N, E) to the commands."""
     n, e, j = wp.tid()
+    num_joints = arm_target.shape[2]
     target = 0.0
-    if j < arm_target.shape[2]:
+    if j < num_joints:
         target = arm_target[n, e, j]
     elif open_gripper[n, e]:
-        target = open_pos
+        target = open_command[j - num_joints]
+    else:
+        target = closed_command[j - num_joints]
     ctrl[n, actuator[e, j]] = target
 
 

@@ -37,7 +37,10 @@ NUM_ROWS = 200
 TASK = load_task("desktop_organizer")
 
 
-def test_inverse_kinematics_of_the_kernel_and_of_torch_agree(device: torch.device) -> None:
+@pytest.mark.parametrize(("num_joints", "rot_weight", "max_step"), [(7, 1.0, 1e9), (6, 1.0, 0.02), (5, 0.1, 1e9)])
+def test_inverse_kinematics_of_the_kernel_and_of_torch_agree(
+    device: torch.device, num_joints: int, rot_weight: float, max_step: float
+) -> None:
     generator = torch.Generator().manual_seed(5)
 
     def random(*shape: int) -> torch.Tensor:
@@ -46,24 +49,26 @@ def test_inverse_kinematics_of_the_kernel_and_of_torch_agree(device: torch.devic
     def rotations(scale: float) -> torch.Tensor:
         return matrix_from_axis_angle(scale * random(3))
 
-    point, rot, anchor = 0.3 * random(3), rotations(2.0), 0.3 * random(7, 3)
-    axis = torch.nn.functional.normalize(random(7, 3), dim=-1)
+    point, rot, anchor = 0.3 * random(3), rotations(2.0), 0.3 * random(num_joints, 3)
+    axis = torch.nn.functional.normalize(random(num_joints, 3), dim=-1)
     target = pose_from_pos_rot(point + 0.02 * random(3), rotations(0.3) @ rot)
-    joint_pos = torch.tensor(HOME[:7]) + 0.1 * random(7)
-    posture_step = POSTURE_GAIN * (torch.tensor(HOME[:7]) - joint_pos)
+    home, limits = torch.tensor(HOME[:num_joints]), torch.tensor(JOINT_LIMITS[:num_joints])
+    joint_pos = home + 0.1 * random(num_joints)
+    posture_step = POSTURE_GAIN * (home - joint_pos)
     error = pose_error(target, pose_from_pos_rot(point, rot))
-    expected = joint_pos + joint_step(point_jacobian(point, anchor, axis), error, posture_step, IK_DAMPING)
-    low, high = torch.tensor(JOINT_LIMITS).unbind(-1)
+    jacobian = point_jacobian(point, anchor, axis)
+    expected = joint_pos + joint_step(jacobian, error, posture_step, IK_DAMPING, rot_weight, max_step)
+    low, high = limits.unbind(-1)
 
     def ours(tensor: torch.Tensor, dtype: Any = None) -> Any:
         return wp.from_torch(tensor.to(device).contiguous(), dtype=dtype)
 
-    result = torch.zeros(NUM_ROWS, 1, 7, device=device)
-    indices = ours(torch.arange(7, dtype=torch.int32)[None])
+    result = torch.zeros(NUM_ROWS, 1, num_joints, device=device)
+    indices = ours(torch.arange(num_joints, dtype=torch.int32)[None])
     inputs = [
         ours(target[:, None], wp.mat44), ours(joint_pos), ours(point[:, None], wp.vec3), ours(rot[:, None], wp.mat33),
         ours(anchor, wp.vec3), ours(axis, wp.vec3), ours(torch.zeros(1, dtype=torch.int32)), indices, indices,
-        ours(torch.tensor(JOINT_LIMITS), wp.vec2), ours(torch.tensor(HOME[:7])), POSTURE_GAIN, IK_DAMPING,
+        ours(limits, wp.vec2), ours(home), POSTURE_GAIN, IK_DAMPING, rot_weight, max_step,
     ]  # fmt: skip
     launch(joint_target_kernel, (NUM_ROWS, 1), inputs, [wp.from_torch(result)], result.device)
     torch.testing.assert_close(result[:, 0].cpu(), expected.clamp(low, high), atol=2e-4, rtol=0)

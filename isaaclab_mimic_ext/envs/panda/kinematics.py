@@ -114,7 +114,14 @@ def pose_error(target_pose: Tensor, pose: Tensor) -> Tensor:
     return torch.cat((target_pose[:, :3, 3] - pose[:, :3, 3], axis_angle_from_matrix(rot)), dim=-1)
 
 
-def joint_step(jacobian: Tensor, error: Tensor, posture_step: Tensor, damping: float) -> Tensor:
+def joint_step(
+    jacobian: Tensor,
+    error: Tensor,
+    posture_step: Tensor,
+    damping: float,
+    rot_weight: float = 1.0,
+    max_step: float = math.inf,
+) -> Tensor:
     """Joint steps (B, J) [rad] of damped least squares (Wampler 1986), with a preferred step instead of zero.
 
     Minimizes |jacobian dq - error|^2 + damping^2 |dq - posture_step|^2.
@@ -123,11 +130,16 @@ def joint_step(jacobian: Tensor, error: Tensor, posture_step: Tensor, damping: f
         jacobian: (B, 6, J), from `point_jacobian`.
         error: (B, 6), from `pose_error` [m, rad].
         posture_step: (B, J), preferred step; it acts where `error` leaves the joints free [rad].
+        rot_weight: factor of the angular rows [m/rad].
+        max_step: largest step of a joint [rad].
     """
+    if rot_weight != 1.0:
+        weight = jacobian.new_tensor([1.0] * 3 + [rot_weight] * 3)
+        jacobian, error = weight[:, None] * jacobian, weight * error
     jacobian_t = jacobian.transpose(-1, -2)
     gram = jacobian @ jacobian_t
     gram.diagonal(dim1=-2, dim2=-1).add_(damping**2)
     rest = error[..., None] - jacobian @ posture_step[..., None]
     # Without check of errors: one unstable scene must not stop the others.
     solution = torch.linalg.solve_ex(gram, rest, check_errors=False).result
-    return posture_step + (jacobian_t @ solution).squeeze(-1)
+    return (posture_step + (jacobian_t @ solution).squeeze(-1)).clamp(-max_step, max_step)
