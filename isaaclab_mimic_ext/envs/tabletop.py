@@ -13,12 +13,8 @@ from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import robot_of
-from isaaclab_mimic_ext.math import (
-    axis_angle_from_matrix,
-    matrix_from_axis_angle,
-    pose_from_pos_rot,
-    quat_xyzw_from_matrix,
-)
+from isaaclab_mimic_ext.kernels.actions import NUM_ENTRIES, NUM_POSE, ActionKernels
+from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 from isaaclab_mimic_ext.task.user_code import wrong_result
@@ -29,9 +25,9 @@ ROT_SCALE = 0.25
 """Rotation of the target relative to the end effector for an action of 1 [rad]."""
 STEP_DT = 0.05
 """Duration of one control step [s]."""
-ACTION_DIM = 7
+ACTION_DIM = NUM_ENTRIES
 """Number of action entries per arm: pose, then gripper."""
-POSE_ACTION_DIM = 6
+POSE_ACTION_DIM = NUM_POSE
 """Number of pose entries per arm."""
 
 
@@ -48,45 +44,36 @@ class RelativeActions:
         self.spec = {"type": "ik_rel", "pos_scale": POS_SCALE, "rot_scale": ROT_SCALE, "dim": ACTION_DIM * num_arms}
         """Description of the actions that is stored in datasets."""
         self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=device)
+        self._num_envs = 0
+        self._kernels: ActionKernels | None = None
 
     def to_targets(self, actions: Tensor, eef_pose: Tensor) -> Tensor:
         """Target poses (N, E, 4, 4), env frame [m], of actions (N, A) relative to `eef_pose` (N, E, 4, 4)."""
-        delta = self._per_arm(actions)[..., :POSE_ACTION_DIM].clamp(-1.0, 1.0) * self._scale
-        rot = matrix_from_axis_angle(delta[..., 3:]) @ eef_pose[..., :3, :3]
-        return pose_from_pos_rot(eef_pose[..., :3, 3] + delta[..., :3], rot)
+        return self._for_size(len(actions)).to_targets(actions, eef_pose).clone()
 
     def from_targets(self, target_pose: Tensor, eef_pose: Tensor, gripper: Tensor, noise: Tensor | None) -> Tensor:
         """Actions (N, A) that lead from `eef_pose` to `target_pose`, both (N, E, 4, 4), env frame [m].
 
         `gripper` is (N, E, 1). `noise`, (N, E, 6) in the units of the action, is added to the pose entries.
         """
-        pose_action = self._pose_entries(target_pose, eef_pose)
-        return _clipped(pose_action if noise is None else pose_action + noise, gripper)
+        return self._for_size(len(target_pose)).from_targets(target_pose, eef_pose, gripper, noise)[0].clone()
 
     def noisy_and_clean(
         self, target_pose: Tensor, eef_pose: Tensor, gripper: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Actions (N, A) with and without noise; arguments as in `from_targets`."""
-        pose_action = self._pose_entries(target_pose, eef_pose)
-        return _clipped(pose_action + noise, gripper), _clipped(pose_action, gripper)
+        noisy, clean = self._for_size(len(target_pose)).from_targets(target_pose, eef_pose, gripper, noise)
+        return noisy.clone(), clean.clone()
 
     def grippers(self, actions: Tensor) -> Tensor:
         """Gripper entries (..., E, 1) of actions (..., A)."""
-        return self._per_arm(actions)[..., POSE_ACTION_DIM:]
+        return actions.unflatten(-1, (self._num_arms, ACTION_DIM))[..., POSE_ACTION_DIM:]
 
-    def _pose_entries(self, target_pose: Tensor, eef_pose: Tensor) -> Tensor:
-        """Pose entries (N, E, 6) of actions, before they are clipped."""
-        delta_pos = (target_pose - eef_pose)[..., :3, 3]
-        delta_rot = axis_angle_from_matrix(target_pose[..., :3, :3] @ eef_pose[..., :3, :3].transpose(-1, -2))
-        return torch.cat((delta_pos, delta_rot), dim=-1) / self._scale
-
-    def _per_arm(self, actions: Tensor) -> Tensor:
-        return actions.unflatten(-1, (self._num_arms, ACTION_DIM))
-
-
-def _clipped(pose_action: Tensor, gripper: Tensor) -> Tensor:
-    """Actions (N, A) of pose entries (N, E, 6) and grippers (N, E, 1)."""
-    return torch.cat((pose_action.clamp(-1.0, 1.0), gripper), dim=-1).flatten(1)
+    def _for_size(self, num_envs: int) -> ActionKernels:
+        """Kernels for N envs; Isaac Lab's methods convert the target of one env, too."""
+        if self._kernels is None or num_envs != self._num_envs:
+            self._kernels, self._num_envs = ActionKernels(num_envs, self._num_arms, self._scale), num_envs
+        return self._kernels
 
 
 class Observer:

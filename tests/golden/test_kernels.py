@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 
+from isaaclab_mimic_ext.kernels.actions import ActionKernels, actions_from_targets_torch, targets_from_actions_torch
 from isaaclab_mimic_ext.kernels.philox import philox_words, philox_words_torch
 from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader, waypoints_torch
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
@@ -131,6 +132,34 @@ def test_waypoint_kernel_and_torch_reference_agree(angle: float, legacy: bool, p
             torch.testing.assert_close(target, expected_target, atol=3e-6, rtol=0)
             # The reader must see changed cursors.
             segments.cursor[:] = torch.minimum(segments.cursor + 1, segments.num_waypoints - 1)
+
+
+def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Bitwise on the CPU, where datasets must not change; on a GPU, products are fused in torch but not in Warp."""
+    tolerance = 0.0 if found.device.type == "cpu" else 1e-5
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-4, 0.01, 0.1, 1.0, math.pi])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 2), (300, 1)])
+def test_action_kernels_and_torch_reference_give_the_same_numbers(
+    angle: float, shape: tuple[int, int], device: torch.device
+) -> None:
+    generator = torch.Generator().manual_seed(int(1e4 * angle))
+    scale = torch.tensor([0.05] * 3 + [0.25] * 3, device=device)
+    kernels = ActionKernels(*shape, scale)
+    for _ in range(3):
+        pose = random_poses(generator, shape, 3.0)
+        target = (random_poses(generator, shape, angle) @ pose).to(device)
+        target[0, 0, 0, 0] = math.nan
+        pose, noise = pose.to(device), (0.3 * torch.randn(*shape, 6, generator=generator)).to(device)
+        gripper = torch.sign(torch.randn(*shape, 1, generator=generator)).to(device)
+        expected = actions_from_targets_torch(target, pose, gripper, noise, scale)
+        for found, actions in zip(kernels.from_targets(target, pose, gripper, noise), expected, strict=True):
+            assert_same(found, actions)
+        assert_same(kernels.from_targets(target, pose, gripper, None)[0], expected[1])
+        actions = angle * torch.randn(shape[0], 7 * shape[1], generator=generator).to(device)
+        assert_same(kernels.to_targets(actions, pose), targets_from_actions_torch(actions, pose, scale))
 
 
 @pytest.mark.slow
