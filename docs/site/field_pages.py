@@ -33,6 +33,7 @@ _TITLES = {
     "sim": "Engine",
     DATAGEN: "Settings of trials and runs",
     "recorder": "Written dataset",
+    "cameras": "Pictures",
     "rename": "New names",
     "subtask_configs": "Subtasks",
     "task_constraint_configs": "Constraints between end effectors",

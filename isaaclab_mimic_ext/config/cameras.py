@@ -1,11 +1,47 @@
 """Cameras in the configuration of a command."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from isaaclab_mimic_ext.config.bounds import bounded
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.task.cameras import CameraCfg
+from isaaclab_mimic_ext.task.cameras import RENDERING_MODES, CameraCfg
+
+
+def _size_fault(value: list[int]) -> str | None:
+    is_size = len(value) == 2 and all(side >= 1 for side in value)
+    return None if is_size else f"must be [height,width] in pixels (got {list(value)})"
+
+
+@dataclass
+class CamerasCfg:
+    """Pictures that `enable_cameras=true` records. Not for Isaac Lab, whose envs have their own cameras."""
+
+    names: list[str] | None = None
+    """Cameras; `wrist` stands for the cameras at the hands of all arms. Null: `wrist`, and `agentview` with
+    `sim=mujoco_warp`, else `front`."""
+    size: list[int] | None = bounded(None, rule=_size_fault)
+    """Height and width of a picture [pixels]; null: 84x84 with `sim=mujoco_warp`, else 128x128."""
+    rendering_mode: str | None = bounded(None, choices=RENDERING_MODES)
+    """`policy` (hard edges) or `film` (smooth edges); null: `policy` with `sim=mujoco_warp`, else `film`."""
+
+    def completed(self, defaults: "CamerasCfg") -> "CamerasCfg":
+        """Return the settings with the values of `defaults` in the place of null."""
+        missing = (each.name for each in fields(self) if getattr(self, each.name) is None)
+        return replace(self, **{name: getattr(defaults, name) for name in missing})
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """Size of a picture [pixels]; `size` must be set."""
+        assert self.size is not None
+        return self.size[0], self.size[1]
+
+    @property
+    def mode(self) -> str:
+        """Rendering mode, which must be set."""
+        assert self.rendering_mode is not None
+        return self.rendering_mode
 
 
 def camera_cfgs(given: Mapping[str, Any]) -> dict[str, CameraCfg]:

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.bounds import bounded, file_rule, folder_rule, suffix_rule
+from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.config.dataset_commands import (
     ExportDatasetCfg,
     ImportDatasetCfg,
@@ -65,7 +66,10 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     resume: bool = False
     """Resume the run in `output_dir`; start it if the folder is empty."""
     enable_cameras: bool = False
-    """Record camera images, 128x128 pixels each. MuJoCo renders one scene after the other, which is slow."""
+    """Record pictures of cameras. `sim=mujoco_warp` draws all envs together; the other engines draw one env after the
+    other with OpenGL, which is slow."""
+    cameras: CamerasCfg = field(default_factory=CamerasCfg)
+    """Pictures of `enable_cameras`."""
     video: bool = True
     """Render `playback.mp4` and `scene.png`."""
     num_video_demos: int = bounded(6, at_least=1, like=("num_video_episodes",))

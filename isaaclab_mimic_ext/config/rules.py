@@ -48,6 +48,13 @@ def _check_generate(cfg: GenerateCfg) -> None:
             "input_file=<annotated source demos.hdf5>"
         )
     _check_resume(cfg)
+    _check_cameras(cfg)
+
+
+def _check_cameras(cfg: GenerateCfg) -> None:
+    given = [f"cameras.{name}" for name, value in vars(cfg.cameras).items() if value is not None]
+    if given and not cfg.enable_cameras:
+        raise ConfigError(f"{given[0]}: requires enable_cameras=true; set it, or omit {given[0]}")
 
 
 def _check_resume(cfg: GenerateCfg | RecordDemosCfg | TrainCfg) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task, find_recorded_task, recorded_task
 from isaaclab_mimic_ext.datasets.demo_pictures import Painter, PictureJob, drawn_by_workers
-from isaaclab_mimic_ext.envs.cameras import calibration, merged_cameras
+from isaaclab_mimic_ext.envs.cameras import description, merged_cameras
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
@@ -261,18 +261,12 @@ def _progress(job: PictureJob, names: list[str]) -> Callable[..., None]:
 
 def _data_attributes(facts: FileFacts, job: PictureJob, painter: Painter) -> dict[str, Any]:
     """Attributes of `data`, with the cameras and their calibration in env_args."""
-    height, width = job.size
     before = facts.env_args.get("cameras", {})
-    found = {
-        name: calibration(painter.renderer.model, painter.task, in_model, height, width)
-        for name, in_model in painter.cameras.items()
-    }
+    model, renderer = painter.renderer.model, painter.renderer.name
+    drawn = description(model, painter.task, painter.cameras, job.size, renderer, job.rendering_mode)
     cameras = {
-        "names": [*dict.fromkeys([*before.get("names", ()), *found])],
-        "height": height,
-        "width": width,
-        "renderer": painter.renderer.name,
-        "rendering_mode": job.rendering_mode,
-        "calibration": {**before.get("calibration", {}), **found},
+        **drawn,
+        "names": [*dict.fromkeys([*before.get("names", ()), *drawn["names"]])],
+        "calibration": {**before.get("calibration", {}), **drawn["calibration"]},
     }
     return {**facts.data_attributes, "env_args": json.dumps({**facts.env_args, "cameras": cameras})}

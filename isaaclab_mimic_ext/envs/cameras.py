@@ -90,8 +90,11 @@ def camera_names(model: Any, task: Task) -> dict[str, str]:
     return {wrists.get(name, name): name for name in found}
 
 
-def choose_cameras(model: Any, task: Task, names: Sequence[str]) -> dict[str, str]:
+def choose_cameras(model: Any, task: Task, names: Sequence[str], field: str = "cameras") -> dict[str, str]:
     """Return the chosen cameras, as `camera_names` does; `wrist` is the camera at the hand, with several arms all of them.
+
+    Args:
+        field: configuration field of the names, for messages.
 
     Raises:
         ConfigError: the scene does not have a camera, or none is chosen.
@@ -100,9 +103,9 @@ def choose_cameras(model: Any, task: Task, names: Sequence[str]) -> dict[str, st
     expanded = [each for name in names for each in (wrists if name == WRIST else (name,))]
     for name in expanded:
         if name not in known:
-            raise ConfigError(f"cameras: '{name}' is not in the scene of task '{task.name}'; {choices(name, known)}")
+            raise ConfigError(f"{field}: '{name}' is not in the scene of task '{task.name}'; {choices(name, known)}")
     if not expanded:
-        raise ConfigError(f"cameras: must name at least one camera; choices: {', '.join(known)}")
+        raise ConfigError(f"{field}: must name at least one camera; choices: {', '.join(known)}")
     return {name: known[name] for name in expanded}
 
 
@@ -114,6 +117,26 @@ def _wrists(task: Task) -> dict[str, str]:
 
 def _model_name(task: Task, name: str) -> str:
     return _wrists(task).get(name, name)
+
+
+def description(
+    model: Any, task: Task, cameras: Mapping[str, str], size: tuple[int, int], renderer: str, rendering_mode: str
+) -> dict[str, Any]:
+    """Description of pictures, as written to datasets (entry `cameras` of `env_args`).
+
+    Args:
+        cameras: see `choose_cameras`.
+        size: height and width of a picture [pixels].
+        renderer: name and version of the renderer.
+    """
+    return {
+        "names": list(cameras),
+        "height": size[0],
+        "width": size[1],
+        "renderer": renderer,
+        "rendering_mode": rendering_mode,
+        "calibration": {name: calibration(model, task, in_model, *size) for name, in_model in cameras.items()},
+    }
 
 
 def calibration(model: Any, task: Task, name_in_model: str, height: int, width: int) -> dict[str, Any]:

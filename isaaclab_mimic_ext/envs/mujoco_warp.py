@@ -2,11 +2,9 @@
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, J = 9 joints of an arm (7 and two fingers)
 
-import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -15,13 +13,16 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
+from isaaclab_mimic_ext.envs.graphs import launch_graph, record_graph, reporting_memory
 from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.mujoco import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.mujoco_warp_arrays import Arrays
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, overflow_message
-from isaaclab_mimic_ext.errors import ConfigError, SimulationError, SimulatorUnavailable
+from isaaclab_mimic_ext.envs.ray_caster import RayCaster
+from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
 
@@ -73,7 +74,7 @@ class MujocoWarpEnv(EmbeddedEnv):
         self._arrays = Arrays(self._data, SceneLayout.from_model(self.model, task), task, self.device)
         self._before = [torch.empty_like(tensor) for tensor in self._arrays.state]
         self._active = torch.ones(num_envs, dtype=torch.bool, device=self.device)
-        with _reporting_memory(num_envs):
+        with reporting_memory(num_envs):
             self._compile()
         self.scene = self._arrays.scene()
 
@@ -111,6 +112,21 @@ class MujocoWarpEnv(EmbeddedEnv):
         model.opt.warn_overflow = False  # `check` reports overflows.
         return model
 
+    def ray_caster(self, cameras: Mapping[str, str], size: tuple[int, int], mode: str) -> RayCaster:
+        """Create the renderer of pictures of all envs. It must be closed before the env.
+
+        Args:
+            cameras: see `choose_cameras`.
+            size: height and width of a picture [pixels].
+            mode: one of `RENDERING_MODES`; `film` casts four rays per pixel.
+
+        Raises:
+            ConfigError: the pictures do not fit into the memory of the device.
+            SimulatorUnavailable: MuJoCo Warp cannot draw the scene.
+        """
+        with reporting_memory(self.num_envs):
+            return RayCaster(self._mjw, self.model, self._mjw_model, self._data, self.device, cameras, size, mode)
+
     def close(self) -> None:
         """Release the memory of the simulation. The environment cannot be used afterwards."""
         wp.synchronize_device(self._wp_device)
@@ -126,23 +142,16 @@ class MujocoWarpEnv(EmbeddedEnv):
         wp.synchronize_device(self._wp_device)
         for tensor, before in zip(self._arrays.state, self._before, strict=True):
             tensor.copy_(before)
-        self._read_graph = self._record(self._run_read)
-        self._step_graph = self._record(lambda: self._run_step(self._num_substeps))
+        self._read_graph = record_graph(self._run_read, self.device)
+        self._step_graph = record_graph(lambda: self._run_step(self._num_substeps), self.device)
         self._arrays.forget_overflow()
         self._launch(self._read_graph)
         if (seconds := time.perf_counter() - start) > _SLOW_START:
             log.info("Ready after %.0f s; the kernels are cached in %s", seconds, wp.config.kernel_cache_dir)
 
-    def _record(self, run: Callable[[], None]) -> Any:
-        """Record the kernels that `run` launches as a graph."""
-        wp.synchronize_device(self._wp_device)
-        with _no_garbage_collection(), wp.ScopedCapture(self._wp_device, force_module_load=False) as capture:
-            run()
-        return capture.graph
-
     def _launch(self, graph: Any) -> None:
         """Launch a graph on torch's current stream, so that it runs in order with torch operations."""
-        wp.capture_launch(graph, stream=wp.stream_from_torch(self.device) if self.device.type == "cuda" else None)
+        launch_graph(graph, self.device)
 
     def _run_step(self, num_substeps: int) -> None:
         """Launch the kernels of a control step: commands, substeps, reading of the scene."""
@@ -229,42 +238,13 @@ def _check_device(device: torch.device) -> None:
         )
 
 
-@contextmanager
-def _reporting_memory(num_envs: int) -> Iterator[None]:
-    """Raise failed allocations of Warp as errors of `num_envs`.
-
-    Raises:
-        ConfigError: the device has not enough memory.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "allocate" not in str(error):
-            raise
-        count = counted(num_envs, "env", "envs")
-        raise ConfigError(f"num_envs: {count} do not fit into the memory of the device; use fewer") from error
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Collect garbage now, and not in the block: freeing device memory would end the recording of a graph."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 def _adapted_model(task: Task) -> Any:
     """Model of the task's scene with the options that MuJoCo Warp supports.
 
     With dense Jacobians a world's bits do not depend on the number of worlds.
     """
     mujoco = import_mujoco()
-    model = build_model(task)
+    model = build_model(task, merged_cameras(task, {}))
     # MuJoCo Warp never resets a world by itself, and refuses the flag that asks for this.
     model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
     model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)  # Resets would have to wake the bodies.

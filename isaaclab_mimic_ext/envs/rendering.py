@@ -9,15 +9,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
-from isaaclab_mimic_ext.envs.cameras import WRIST, choose_cameras
+from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.mujoco_model import import_mujoco
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.views import View
@@ -221,48 +217,3 @@ def _load(*names: str) -> ctypes.CDLL | None:
         except OSError:
             continue
     return None
-
-
-HEIGHT = WIDTH = 128
-
-_FRONT = "front"
-
-
-def add_cameras(env: MimicEnv, task: Task) -> MimicEnv:
-    """Add camera observations to an env: `front` and `wrist` (with several arms `<arm>_wrist`), (N, H, W, 3) uint8.
-
-    A picture shows only the state of its own env (`get_state`). It does not depend on N or on the other envs.
-
-    Raises:
-        SimulatorUnavailable: MuJoCo is not installed, or no OpenGL backend works.
-    """
-    return cast(MimicEnv, _CameraEnv(env, task))
-
-
-class _CameraEnv:
-    """Wrapper of an env that adds pictures to its observations."""
-
-    def __init__(self, env: MimicEnv, task: Task):
-        self._env = env
-        # Without a GPU, shadows take four fifths of the rendering time.
-        self._renderer = Renderer(task, WIDTH, HEIGHT, shadows=False)
-        self._cameras = choose_cameras(self._renderer.model, task, (_FRONT, WRIST))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._env, name)
-
-    def observations(self) -> NestedTensors:
-        state = trees.map(Tensor.cpu, self._env.get_state())
-        pictures = np.stack(
-            [self._renderer.frames(trees.take(state, index), self._cameras.values()) for index in range(self.num_envs)]
-        )
-        views = torch.from_numpy(pictures).to(self.device).unbind(1)
-        return self._env.observations() | dict(zip(self._cameras, views, strict=True))
-
-    def env_args(self) -> dict[str, Any]:
-        cameras = {"names": list(self._cameras), "height": HEIGHT, "width": WIDTH}
-        return self._env.env_args() | {"cameras": cameras}
-
-    def close(self) -> None:
-        self._renderer.close()
-        self._env.close()

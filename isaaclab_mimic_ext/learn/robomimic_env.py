@@ -18,8 +18,9 @@ from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config.compose import load_task
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.datasets.convert.robomimic import flat_observation_name, robomimic_env
+from isaaclab_mimic_ext.envs.camera_observations import add_cameras
 from isaaclab_mimic_ext.envs.factory import make_env
-from isaaclab_mimic_ext.envs.rendering import Renderer, add_cameras
+from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError, SourceDataError
 from isaaclab_mimic_ext.learn.checkpoint import FACTS_KEY
 from isaaclab_mimic_ext.rng import Domain, Draws

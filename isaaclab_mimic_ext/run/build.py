@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg, MimicEnvCfg, SubTaskConfig
+from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.demos.boundaries import subtask_ends
@@ -19,10 +20,10 @@ from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
 from isaaclab_mimic_ext.demos.skills import skill_spans
 from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.camera_observations import add_cameras
 from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
 from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
-from isaaclab_mimic_ext.envs.rendering import add_cameras
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError, choices
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import read_env_args
@@ -55,10 +56,13 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
         SimulatorUnavailable: the engine is not installed, or the images of cameras cannot be rendered.
         ConfigError: the objects cannot be placed, or the environment does not support the configuration.
     """
-    env = make_scene(cfg, cfg.num_envs)
     # Environments of Isaac Lab already have their cameras among their observations.
-    if cfg.enable_cameras and env.env_args().get("engine") != "isaaclab":
-        env = add_cameras(env, load_task(cfg.task.name))
+    adds_cameras = cfg.enable_cameras and choose_engine(cfg.sim, cfg.task.name)[0] != "isaaclab"
+    if cfg.cameras != CamerasCfg() and not adds_cameras:
+        raise ConfigError("cameras: must not be set with Isaac Lab, whose envs have their own cameras; omit it")
+    env = make_scene(cfg, cfg.num_envs)
+    if adds_cameras:
+        env = add_cameras(env, load_task(cfg.task.name), cfg.cameras)
     first_reset(env, cfg.datagen_config)
     return env
 

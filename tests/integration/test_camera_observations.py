@@ -72,7 +72,9 @@ def test_pictures_do_not_depend_on_the_number_of_envs_and_show_motion(renderer: 
             env.step(actions)
         seen.append([terms[camera][-1] for terms in (before, env.observations()) for camera in CAMERAS])
         assert before["front"].shape == (num_envs, 128, 128, 3) and before["front"].dtype == torch.uint8
-        assert env.env_args()["cameras"] == {"names": list(CAMERAS), "height": 128, "width": 128}
+        described = env.env_args()["cameras"]
+        assert [described[name] for name in ("names", "height", "width")] == [list(CAMERAS), 128, 128]
+        assert described["renderer"] == renderer.name and set(described["calibration"]) == set(CAMERAS)
         env.close()
     assert all(torch.equal(one, other) for one, other in zip(*seen, strict=True))
     front, wrist, front_later, wrist_later = seen[0]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config.compose import load_config
@@ -19,6 +21,8 @@ def run(output: Path, num_envs: int) -> Path:
         "datagen_config.generation_num_trials=3",
         "video=false",
         "progress=false",
+        "enable_cameras=true",
+        "cameras.size=[8,12]",
     ]
     result = generate_run(load_config("generate", [*settings, f"output_dir={output}"]))
     assert result.success_rate == 1.0
@@ -27,4 +31,11 @@ def run(output: Path, num_envs: int) -> Path:
 
 def test_dataset_does_not_depend_on_the_number_of_envs(tmp_path: Path) -> None:
     requires.module("mujoco_warp", "mujoco_warp")
-    assert dataset_digest(run(tmp_path / "one", 3)) == dataset_digest(run(tmp_path / "other", 2))
+    one = run(tmp_path / "one", 3)
+    assert dataset_digest(one) == dataset_digest(run(tmp_path / "other", 2))
+    with h5py.File(one) as file:
+        demo = file["data/demo_0"]
+        for camera in ("agentview", "wrist"):
+            pictures = demo[f"obs/{camera}"]
+            assert (pictures.shape, pictures.dtype) == ((len(demo["actions"]), 8, 12, 3), np.uint8)
+            assert len(np.unique(pictures[:], axis=0)) > 50
