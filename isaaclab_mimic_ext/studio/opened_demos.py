@@ -4,12 +4,13 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.config import SubTaskBoundsCfg
 from isaaclab_mimic_ext.datasets.annotate import INFO, Annotation, ReplayedDemo, find_boundaries
 from isaaclab_mimic_ext.datasets.marks import KINDS, DemoMarks, SignalToMark, signals_to_mark
 from isaaclab_mimic_ext.demos.boundaries import rising_steps
@@ -191,18 +192,19 @@ class OpenedDemos:
         return [signals_to_mark(of_eef, with_starts) for of_eef in subtasks.values()]
 
     def _to_mark(self, replayed: ReplayedDemo, marks: DemoMarks) -> str:
-        """Boundaries that are missing or out of order, and what to do; empty if there are none."""
+        """First boundary that is missing, out of order or too near to the one before, and what to do; empty if none is."""
         suggested = self._suggestions(replayed, marks) if self._settings.auto else {kind: {} for kind in KINDS}
-        for signals in self._signals():
+        subtask_configs: Mapping[str, Sequence[SubTaskBoundsCfg]] = self._settings.config.subtask_configs
+        for subtasks, signals in zip(subtask_configs.values(), self._signals(), strict=True):
+            offsets = {each.subtask_term_signal: each.subtask_term_offset_range for each in subtasks}
             before: tuple[SignalToMark, int] | None = None
             for signal in signals:
                 step = signal.step(marks)
                 step = suggested[signal.kind].get(signal.name) if step is None else step
                 if step is None:
                     return f"{signal.boundary} is not known; go to its step, and mark it"
-                if before is not None and step < before[1] + (before[0].kind == "term"):
-                    earlier = f"{before[0].boundary} (step {before[1]})"
-                    return f"{signal.boundary} (step {step}) is before {earlier}; move one of them"
+                if before is not None and (fault := _distance_fault(*before, signal, step, offsets)):
+                    return fault
                 before = signal, step
         return ""
 
@@ -220,6 +222,22 @@ class OpenedDemos:
             if index < len(images[path[2]]):
                 return Resource(encode_image(images[path[2]][index]), "image/jpeg")
         return None
+
+
+def _distance_fault(
+    before: SignalToMark, from_step: int, signal: SignalToMark, step: int, offsets: Mapping[str | None, Sequence[int]]
+) -> str:
+    """Fault of two boundaries that are out of order, or so near that random offsets leave no steps between them."""
+    earlier = f"{before.boundary} (step {from_step})"
+    if step < from_step + (before.kind == "term"):
+        return f"{signal.boundary} (step {step}) is before {earlier}; move one of them"
+    if before.kind != "term" or signal.kind != "term":
+        return ""
+    least = offsets[before.name][1] - offsets[signal.name][0] + 1
+    if step - from_step >= least:
+        return ""
+    reason = f"must be at least {least} steps after {earlier}, because generation moves both at random"
+    return f"{signal.boundary} (step {step}) {reason}; move one of them"
 
 
 def _rises(replayed: ReplayedDemo, signal: SignalToMark) -> list[int]:

@@ -141,6 +141,11 @@ def check_verdicts(person: MarkPerson) -> None:
     assert "grasp" not in person.demos["demo_0"]["suggestions"]["term"], "suggestions come after the marks before them"
     person.wait_for(lambda: person.demos["demo_0"]["findings"])
     assert person.demos["demo_0"]["findings"][0]["check"] == "annotation"
+    person.mark("demo_0", reach=60, grasp=61)
+    near = "the end of 'grasp' (step 61) must be at least 6 steps after the end of 'reach' (step 60), because generation"
+    person.wait_for(lambda: person.demos["demo_0"]["verdict"]["text"].startswith(near))
+    person.mark("demo_0", grasp=20)
+    person.wait_for(lambda: "(step 20) is before the end of 'reach' (step" in person.demos["demo_0"]["verdict"]["text"])
     person.mark("demo_0")
     person.wait_for(lambda: person.demos["demo_0"]["verdict"]["is_good"])
     person.wait_for(lambda: person.demos["demo_0"]["findings"] is not None)

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from isaaclab_mimic_ext.datasets.marks import read_marks
+from isaaclab_mimic_ext.envs.factory import config_of
+from isaaclab_mimic_ext.studio.mark_jobs import MarkSettings
+from isaaclab_mimic_ext.studio.mark_session import make_marking
 from tests import requires
 from tests.browser import PROGRAM, Browser, Page, open_browser
-from tests.studio_marking import MarkPage, record_demos
+from tests.studio_marking import MarkPage, make_task_env, record_demos
+from tests.studio_recording import Recording
 
 pytestmark = [
     pytest.mark.browser,
@@ -22,6 +26,8 @@ TAB = "studio.tabs.get('mark')"
 READY = f"window.studio && studio.hasControl && {TAB}?.demo?.replay === 'done' && {TAB}.player.poses.size"
 SMALL = (480, 320)
 SIGNALS = ("reach", "grasp", "lift", "place")
+STATE = "document.querySelector('[data-demo=demo_0] .state').textContent"
+HINT = "document.getElementById('mark_hint').textContent"
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +70,10 @@ def test_marks_by_clicks_and_keys_with_undo_and_redo(page: Page, marking: MarkPa
         page.evaluate("window.dispatchEvent(new KeyboardEvent('keydown', {code: 'ArrowRight', shiftKey: true}))")
     page.click("[data-signal='term reach']")
     wait_for_marks(page, {"reach": 31})
+    page.wait_for(f"{STATE} === '1 of 3'")
     page.press("End")
     page.press("Digit2")
-    page.wait_for("document.getElementById('notice').textContent.includes(\"'grasp' must be at a step from\")")
+    page.wait_for("document.getElementById('notice').textContent.includes(\"the end of 'grasp' must be at a step from\")")
     page.evaluate(f"{TAB}.player.seek(60)")
     page.press("Digit2")
     wait_for_marks(page, {"reach": 31, "grasp": 60})
@@ -77,7 +84,7 @@ def test_marks_by_clicks_and_keys_with_undo_and_redo(page: Page, marking: MarkPa
     page.click("#redo")
     wait_for_marks(page, {"reach": 31})
     page.press("KeyA")
-    page.wait_for(f"{TAB}.countOf('demo_0') === 3")
+    page.wait_for(f"{TAB}.countOf('demo_0') === 3 && {STATE} === '✓ marked'")
     assert read_marks(marking.settings.marks_file, ["demo_0"], SIGNALS)["demo_0"].term == term_of(page)
     page.press("KeyN")
     page.wait_for(f"{TAB}.name === 'demo_1' && {TAB}.demo?.replay === 'done'")
@@ -85,6 +92,51 @@ def test_marks_by_clicks_and_keys_with_undo_and_redo(page: Page, marking: MarkPa
     page.wait_for("document.querySelector('[data-demo=demo_1]').textContent.includes('left out')")
     page.evaluate(f"{TAB}.undo()")
     page.wait_for("!document.querySelector('[data-demo=demo_1]').textContent.includes('left out')")
+
+
+def test_suggestions_wanted_during_a_replay_are_accepted_at_its_end(page: Page) -> None:
+    page.evaluate(f"window.done = {{...{TAB}.demo}}")
+    page.evaluate(f"{TAB}.receive({{...done, replay: 'running', suggestions: {{term: {{}}, start: {{}}}}}})")
+    page.press("KeyA")
+    assert page.evaluate(HINT) == "The demo is being replayed. Then its suggestions are accepted."
+    page.evaluate(f"{TAB}.receive(done)")
+    page.wait_for(f"{TAB}.countOf('demo_0') === 3")
+
+
+def test_key_without_effect_states_the_reason(page: Page) -> None:
+    for key, words in (
+        ("Digit4", "place ends with the demo"),
+        ("Digit9", "4 subtasks"),
+        ("Delete", "No mark"),
+        ("KeyP", "first"),
+    ):
+        page.press(key)
+        assert words in page.evaluate(HINT)
+    page.press("ArrowRight")
+    assert "suggestions" in page.evaluate(HINT)
+
+
+def test_demo_with_other_actions_is_read_again(page: Page) -> None:
+    """It may have as many steps as the demo before."""
+    demos = f"{TAB}.state.demos.map((demo) => ({{...demo, actions: 'sha256:0'}}))"
+    page.evaluate(f"{TAB}.isShown = false")
+    page.evaluate(f"{TAB}.takeOver({{...{TAB}.state, demos: {demos}}})")
+    assert page.evaluate(f"{TAB}.demos.size === 0 && {TAB}.player.poses.size === 0")
+
+
+def test_empty_tab_leads_to_the_recording(browser: Browser, tmp_path: Path) -> None:
+    env = make_task_env()
+    settings = MarkSettings(tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5", tmp_path / "marks.yaml", config_of(env))
+    marking = make_marking(settings, env, None)
+    with Recording(tmp_path / "raw.hdf5", other_tabs=[marking.tab]) as recording:
+        page = browser.page(recording.url, *SMALL)
+        page.wait_for(f"window.studio && studio.hasControl && {TAB}?.state")
+        page.evaluate("studio.select('mark')")
+        assert page.evaluate("document.getElementById('mark_empty').innerText").startswith("No demo to mark yet")
+        page.click("#to_record")
+        assert page.evaluate("studio.shown") == "record"
+        assert not page.problems
+    browser.close_pages()
 
 
 EDGE = "document.querySelector(\"[data-edge='term reach']\")"

@@ -1,17 +1,12 @@
 // The tab Mark: shows recorded demos, and marks where their subtasks end. The server checks and writes the marks.
 
-import { button, element, rows, section, show } from "/static/elements.js";
+import { button, element, show } from "/static/elements.js";
+import { nextThing, reasonAgainst, uniqueSignals } from "/static/mark_hints.js";
+import { MarkPanel } from "/static/mark_panel.js";
 import { Marks } from "/static/marks.js";
 import { Player } from "/static/player.js";
 import { VIEWS } from "/static/scene.js";
-import { isStart, Timeline } from "/static/timeline.js";
-
-const KEYS = [
-  ["← →", "one step"], ["Shift ← →", "ten steps"], ["Home End", "start, end"], ["Space", "play, pause"], ["S", "speed"],
-  ["1 2 3 …", "mark here"], ["Shift 1 2 …", "mark a start here"], ["[ ]", "to the mark before, after"], ["Delete", "remove the mark here"],
-  ["A", "accept suggestions"], ["Ctrl Z · Y", "undo · redo"], ["N P", "next, previous demo"], ["L", "leave out the demo"],
-  ["↑ ↓", "other hand"], ["V", "view"], ["Tab ← →", "move an edge"],
-];
+import { colorsOf, isStart, Timeline } from "/static/timeline.js";
 
 // A button whose text is shorter on a small screen.
 function labeled(text, rest, action, attributes) {
@@ -26,6 +21,10 @@ export class Tab {
     this.state = null;
     this.name = null;
     this.demos = new Map();
+    this.signals = []; // signals to mark, each with the hands that have it
+    this.colors = new Map();
+    this.accepting = new Set(); // demos whose suggestions are accepted when their replay has ended
+    this.said = "";
     this.track = 0;
     this.view = 0;
     this.marks = new Marks((message) => studio.order({ tab: "mark", ...message }));
@@ -42,7 +41,7 @@ export class Tab {
 
   build() {
     this.place = element("span", { class: "chip", id: "place", role: "status" });
-    this.hint = element("p", { class: "chip", id: "mark_hint" });
+    this.hint = element("p", { id: "mark_hint", role: "status" });
     this.scrubber = element("input", { type: "range", id: "frames", min: 0, max: 0, value: 0, "aria-label": "Step of the demo" });
     this.scrubber.addEventListener("input", () => { this.player.pause(); this.player.seek(Number(this.scrubber.value)); });
     this.playButton = button("▶ play", () => this.player.toggle(), { id: "play", title: "Space" });
@@ -50,23 +49,28 @@ export class Tab {
     this.stepButtons = element("div", { class: "row" },
       button("−1", () => this.step(-1), { id: "step_back", "aria-label": "one step back" }), this.playButton,
       button("+1", () => this.step(1), { id: "step_on", "aria-label": "one step on" }), this.speedButton);
+    this.handButtons = element("div", { class: "row", id: "hand_buttons", role: "group", "aria-label": "Hand" });
     this.markButtons = element("div", { class: "row", id: "mark_buttons" });
     this.accept = labeled("Accept", " suggestions (A)", () => this.acceptSuggestions(), { id: "accept" });
     this.undoButton = labeled("↶", " Undo", () => this.undo(), { id: "undo", title: "Ctrl Z", "aria-label": "Undo" });
     this.redoButton = labeled("↷", " Redo", () => this.redo(), { id: "redo", title: "Ctrl Y", "aria-label": "Redo" });
     this.leave = labeled("Leave out", " this demo (L)", () => this.leaveOut(), { id: "leave_out", "aria-pressed": "false" });
-    this.bar = element("div", { id: "mark_bar" }, this.markButtons,
-      element("div", { class: "row" }, this.accept, this.undoButton, this.redoButton, this.leave));
-    this.dock = element("div", { id: "mark_dock" }, element("div", { id: "scrub" }, this.stepButtons, this.scrubber), this.bar, this.timeline.root,
-      element("p", { class: "soft", id: "legend", text: "line: speed of the hand · red bar: gripper closed · dashed: signal of the task · ▾ finding" }));
-    this.list = element("ul", { id: "demo_list", "aria-label": "Demos" });
-    this.markList = element("div", { id: "mark_list" });
-    this.check = element("div", { id: "mark_check" });
-    this.file = element("p", { class: "soft", id: "marks_file" });
-    this.annotateButton = button("", () => this.annotate(), { id: "annotate", class: "primary" });
-    this.reloadButton = button("Read the marks again", () => this.order("reload"), { id: "reload" });
-    this.endButton = button("End", () => this.end(), { id: "end_marking" });
-    this.result = element("div", { id: "annotation" });
+    this.nextButton = labeled("Next", " demo (N)", () => this.move(1), { id: "next_demo", "aria-label": "Next demo" });
+    this.bar = element("div", { id: "mark_bar" }, this.handButtons, this.markButtons,
+      element("div", { class: "row" }, this.accept, this.undoButton, this.redoButton, this.leave, this.nextButton));
+    this.dock = element("div", { id: "mark_dock" }, element("div", { id: "scrub" }, this.stepButtons, this.scrubber), this.hint, this.bar, this.timeline.root,
+      element("p", { class: "soft", id: "legend", text: "line: speed of the hand · red: gripper closed · dashed: suggestion of the task · ▾: finding" }));
+    this.panel = new MarkPanel(this);
+    this.buildEmpty();
+  }
+
+  // Card in place of the scene while there is nothing to mark.
+  buildEmpty() {
+    this.emptyTitle = element("h2");
+    this.emptyText = element("p");
+    this.toRecord = button("Record a demo", () => this.studio.select("record"), { id: "to_record", class: "primary" });
+    this.empty = element("div", { id: "mark_empty" },
+      element("div", { class: "card", role: "group", "aria-label": "Nothing to mark" }, this.emptyTitle, this.emptyText, this.toRecord));
   }
 
   order(name, more = {}) {
@@ -75,11 +79,9 @@ export class Tab {
 
   show(panel, overlay, dock) {
     this.isShown = true;
-    overlay.append(element("div", { id: "top" }, this.place, this.hint), this.player.reason, this.player.pictures);
+    overlay.append(element("div", { id: "top" }, this.place), this.player.reason, this.player.pictures, this.empty);
     dock.append(this.dock);
-    panel.append(section("Demos", this.list), section("Marks", this.markList), section("Check", this.check),
-      section("Annotate", element("div", { class: "row" }, this.annotateButton, this.reloadButton, this.endButton), this.result, this.file),
-      section("Keys", rows(KEYS.map(([keys, text]) => [element("kbd", { text: keys }), text]))));
+    this.panel.show(panel);
     window.addEventListener("keydown", this.keyDown);
     if (this.studio.scene) this.studio.scene.showsWrist = true;
     this.refresh();
@@ -119,14 +121,17 @@ export class Tab {
   takeOver(state) {
     this.state = state;
     this.marks.takeOver(state.demos, state.revision);
-    const known = new Map(state.demos.map(({ name, actions }) => [name, actions]));
+    const [known, shown] = [new Map(state.demos.map(({ name, actions }) => [name, actions])), this.name];
     for (const [name, demo] of this.demos) {
       if (known.get(name) === demo.actions) continue;
       this.demos.delete(name);
       this.player.forget(name);
       if (this.name === name) this.name = null;
     }
+    if (this.isShown && shown && !this.name && known.has(shown)) this.open(shown);
     this.track = Math.min(this.track, Math.max(0, state.tracks.length - 1));
+    this.signals = uniqueSignals(state.tracks);
+    this.colors = colorsOf(state.tracks);
     this.makeMarkButtons();
     if (this.isShown) this.openFirst();
   }
@@ -136,6 +141,7 @@ export class Tab {
     const listed = this.state?.demos.find(({ name }) => name === event.demo);
     if (listed) listed.verdict = event.verdict;
     if (event.demo === this.name) this.player.open(event, this.state.step_dt);
+    if (event.replay !== "running" && this.accepting.delete(event.demo) && this.studio.hasControl) this.acceptOf(event.demo);
   }
 
   openFirst() {
@@ -145,6 +151,7 @@ export class Tab {
 
   open(name) {
     this.name = name;
+    this.said = "";
     this.player.pause();
     const known = this.demos.get(name);
     if (known) this.player.open(known, this.state.step_dt);
@@ -153,9 +160,24 @@ export class Tab {
   }
 
   move(by) {
-    const usable = this.state?.demos.filter(({ fault }) => !fault) ?? [];
+    const { usable } = this;
     const index = usable.findIndex(({ name }) => name === this.name) + by;
     if (index >= 0 && index < usable.length) this.open(usable[index].name);
+    else this.say(by > 0 ? "This is the last demo." : "This is the first demo.");
+  }
+
+  // Show why a key has no effect, until the next key.
+  say(text) {
+    this.said = text;
+    this.refresh();
+  }
+
+  get hasRecord() {
+    return this.studio.tabs.has("record");
+  }
+
+  get usable() {
+    return this.state?.demos.filter(({ fault }) => !fault) ?? [];
   }
 
   get demo() {
@@ -171,8 +193,18 @@ export class Tab {
   }
 
   step(by) {
+    this.seek(this.player.frame + by);
+  }
+
+  seek(frame) {
     this.player.pause();
-    this.player.seek(this.player.frame + by);
+    this.player.seek(frame);
+  }
+
+  // Go to the step of a signal, and choose a hand that has it.
+  goTo(signal, frame) {
+    if (!signal.eefs.includes(this.tracks[this.track].eef)) this.selectTrack(this.tracks.findIndex(({ eef }) => eef === signal.eefs[0]));
+    this.seek(frame);
   }
 
   // Marks
@@ -180,7 +212,20 @@ export class Tab {
   // Step at which a signal rises: its mark, or the suggestion that annotation takes without one.
   stepOf(signal) {
     const marked = this.marks.step(this.name, signal);
-    return marked ?? (this.state.auto ? this.demo.suggestions[signal.kind][signal.name] ?? null : null);
+    return marked ?? (this.state.auto ? this.suggestion(signal) : null);
+  }
+
+  suggestion({ kind, name }) {
+    return this.demo.suggestions[kind][name] ?? null;
+  }
+
+  // Number of marks of a demo. A demo is marked when all its subtasks are.
+  countOf(name) {
+    return this.signals.filter((signal) => this.marks.step(name, signal) !== null).length;
+  }
+
+  isMarked(name) {
+    return this.countOf(name) === this.signals.length;
   }
 
   async mark(signal, step) {
@@ -194,14 +239,22 @@ export class Tab {
     const subtask = this.tracks[this.track]?.subtasks[index];
     const signal = this.tracks[this.track]?.signals.find((each) => each.kind === kind && each.name === subtask?.signal);
     if (signal) this.mark(signal, this.player.frame);
+    else this.say(reasonAgainst(this.tracks[this.track], index, kind));
   }
 
-  async acceptSuggestions() {
+  acceptSuggestions() {
     if (!this.canMark) return;
-    const { suggestions } = this.demo;
-    await this.marks.change(this.name, (marks) => {
-      for (const track of this.tracks) for (const { kind, name } of track.signals) marks[kind][name] ??= suggestions[kind][name];
-      for (const kind of ["term", "start"]) for (const name of Object.keys(marks[kind])) if (marks[kind][name] === undefined) delete marks[kind][name];
+    if (this.demo.replay === "running") this.accepting.add(this.name);
+    else if (this.isMarked(this.name)) this.say("All subtasks of this demo are marked.");
+    else if (this.signals.every((signal) => this.marks.step(this.name, signal) !== null || this.suggestion(signal) === null)) this.say("The task suggests no further steps: mark them yourself.");
+    else this.acceptOf(this.name);
+    this.refresh();
+  }
+
+  async acceptOf(demo) {
+    const { suggestions } = this.demos.get(demo);
+    await this.marks.change(demo, (marks) => {
+      for (const { kind, name } of this.signals) if (suggestions[kind][name] !== undefined) marks[kind][name] ??= suggestions[kind][name];
     });
     this.refresh();
   }
@@ -209,14 +262,17 @@ export class Tab {
   removeHere() {
     const here = this.tracks[this.track]?.signals.find((signal) => this.marks.step(this.name, signal) === this.player.frame);
     if (here) this.mark(here, null);
+    else this.say("No mark of this hand is at this step.");
   }
 
   async undo() {
-    this.shown(await this.marks.undo());
+    if (this.marks.done.length) this.shown(await this.marks.undo());
+    else this.say("Nothing to undo.");
   }
 
   async redo() {
-    this.shown(await this.marks.redo());
+    if (this.marks.undone.length) this.shown(await this.marks.redo());
+    else this.say("Nothing to redo.");
   }
 
   shown(name) {
@@ -257,6 +313,7 @@ export class Tab {
     if (!action) return;
     if (event.code === "Space" && event.target instanceof HTMLButtonElement) return; // Space presses the button in focus.
     event.preventDefault();
+    if (this.said) this.say("");
     action();
   }
 
@@ -298,14 +355,16 @@ export class Tab {
   makeMarkButtons() {
     const track = this.tracks[this.track];
     if (!track) return;
+    this.handButtons.hidden = this.tracks.length < 2;
+    this.handButtons.replaceChildren(...this.tracks.map(({ eef }, index) => button(eef, () => this.selectTrack(index), { "aria-pressed": String(index === this.track), title: "↑ ↓" })));
     const isAlone = !this.state.with_starts;
     const made = track.signals.map((signal) => {
       const index = track.subtasks.findIndex(({ signal: name }) => name === signal.name);
       const [verb, key] = isStart(signal) ? [" starts", `Shift ${index + 1}`] : [isAlone ? "" : " ends", String(index + 1)];
       const attributes = { class: "mark_button", "data-signal": `${signal.kind} ${signal.name}` };
-      const rest = `${verb ? "" : " ends"} here (${key})`;
+      const rest = `${verb ? "" : " ends"}${this.tracks.length > 1 ? "" : " here"} (${key})`;
       const made = labeled(`${signal.name}${verb}`, rest, () => this.markHere(index, signal.kind), attributes);
-      made.dataset.color = index % 6;
+      made.dataset.color = this.colors.get(signal.name);
       return made;
     });
     this.markButtons.replaceChildren(...made);
@@ -325,105 +384,38 @@ export class Tab {
 
   refresh() {
     if (!this.isShown || !this.state) return;
-    this.hint.hidden = !(this.hint.textContent = this.hintText());
+    const next = nextThing(this);
+    show(this.hint, this.said || next.text, next.look ?? "");
+    this.hint.hidden = !this.hint.textContent;
     this.dock.hidden = !this.demo;
+    this.accept.classList.toggle("primary", next.button === "accept");
+    this.nextButton.classList.toggle("primary", next.button === "next");
+    this.showEmpty();
     for (const each of [...this.markButtons.children, this.accept, this.leave]) each.disabled = !this.canMark;
     this.undoButton.disabled = !this.studio.hasControl || !this.marks.done.length;
     this.redoButton.disabled = !this.studio.hasControl || !this.marks.undone.length;
     this.leave.setAttribute("aria-pressed", String(this.marks.of(this.name).leave_out));
     if (this.demo) this.drawTimeline();
-    this.showDemos();
-    this.showMarks();
-    this.showCheck();
-    this.showAnnotation();
+    this.nextButton.disabled = this.name === this.usable.at(-1)?.name;
+    this.panel.refresh(next.button);
     this.refreshFrame();
   }
 
   drawTimeline() {
     this.timeline.draw({
-      tracks: this.tracks, selected: this.track, demo: this.demo, canMark: this.canMark,
+      tracks: this.tracks, selected: this.track, colors: this.colors, demo: this.demo, canMark: this.canMark,
       markOf: (signal) => this.marks.step(this.name, signal), stepOf: (signal) => this.stepOf(signal),
     });
   }
 
-  hintText() {
-    const { fault, demos } = this.state;
-    if (fault) return fault;
-    if (!demos.length) return "No demo is recorded yet. Record one on the tab Record.";
-    if (!this.studio.hasControl) return "You are watching. Ask for control to mark.";
-    const isMissing = this.demo?.replay === "done" && this.tracks.some(({ signals }) => signals.some((signal) => this.stepOf(signal) === null));
-    return isMissing ? "Some subtasks have no end yet: go to the step, and press the number of the subtask." : "";
-  }
-
-  showDemos() {
-    const texts = (demo) => {
-      const [marks, count] = [this.marks.of(demo.name), this.countOf(demo.name)];
-      if (demo.fault) return ["unusable", "bad"];
-      if (marks.leave_out) return ["left out", ""];
-      if (demo.verdict && !demo.verdict.is_good) return ["✗", "bad"];
-      if (demo.verdict) return [count ? "✓ marked" : "✓", "good"];
-      return [count ? "marked" : "", ""];
-    };
-    const made = this.state.demos.map((demo) => {
-      const [text, look] = texts(demo);
-      const state = element("span", { class: "state", text, "data-state": look });
-      const entry = button("", () => this.open(demo.name), { "aria-current": String(demo.name === this.name), title: demo.fault || null, "data-demo": demo.name });
-      entry.append(element("span", { text: demo.name }), state);
-      return element("li", {}, entry);
-    });
-    const hadFocus = this.list.contains(document.activeElement) && document.activeElement.dataset.demo;
-    this.list.replaceChildren(...made);
-    if (hadFocus) this.list.querySelector(`[data-demo="${CSS.escape(hadFocus)}"]`)?.focus();
-  }
-
-  countOf(name) {
-    const { term, start } = this.marks.of(name);
-    return Object.keys(term).length + Object.keys(start).length;
-  }
-
-  showMarks() {
-    if (!this.demo) return;
-    const lines = this.tracks.flatMap((track) => track.signals.map((signal) => {
-      const [marked, suggested] = [this.marks.step(this.name, signal), this.demo.suggestions[signal.kind][signal.name] ?? null];
-      const name = `${this.tracks.length > 1 ? `${track.eef}: ` : ""}${signal.name}${isStart(signal) ? " starts" : ""}`;
-      const from = this.state.auto ? "from the task" : "suggested";
-      return [name, marked !== null ? String(marked) : suggested !== null ? `${suggested} ${from}` : "not marked"];
-    }));
-    this.markList.replaceChildren(rows(lines));
-  }
-
-  showCheck() {
-    if (!this.demo) return;
-    const { verdict, replay, note, findings } = this.demo;
-    const lines = [];
-    if (replay === "running") lines.push(["note", "The demo is replayed …"]);
-    if (note) lines.push(["warning", note]);
-    if (verdict) lines.push(verdict.is_good ? ["good", verdict.was_replayed ? "The replay succeeds, and all boundaries are found." : "All boundaries are found; the demo was not replayed."] : ["error", verdict.text]);
-    if (verdict?.is_good && findings === null) lines.push(["note", "The doctor examines the demo …"]);
-    for (const { level, frame, found, expected, remedy, check } of findings ?? []) {
-      if (check === "annotation") continue;
-      lines.push([level, `${level}${frame === null ? "" : `, step ${frame}`}: ${found}${expected ? `; expected ${expected}` : ""}. Remedy: ${remedy}`]);
-    }
-    this.check.replaceChildren(element("ul", { class: "findings" }, ...lines.map(([level, text]) => element("li", { text, "data-level": level }))));
-  }
-
-  showAnnotation() {
-    const { annotation, output_file: output, marks_file: marks, fault, is_finished: isFinished, can_end: canEnd, next_command: next, demos } = this.state;
-    const isRunning = annotation.state === "running";
-    const name = output.split(/[\\/]/).pop();
-    this.annotateButton.textContent = isRunning ? "Writing …" : `Write ${name}`;
-    this.annotateButton.disabled = isRunning || !this.studio.hasControl || Boolean(fault) || !isFinished || !demos.length;
-    this.reloadButton.hidden = !fault;
-    this.reloadButton.disabled = !this.studio.hasControl;
-    this.endButton.hidden = !canEnd;
-    this.endButton.disabled = !this.studio.hasControl;
-    const lines = [];
-    if (!isFinished && demos.length) lines.push(["note", "The recording runs. End it on the tab Record (Esc), then write the annotated file."]);
-    if (annotation.text) lines.push([annotation.state === "failed" ? "error" : "good", annotation.text]);
-    for (const [demo, reason] of Object.entries(annotation.rejected)) lines.push(["warning", `${demo} is rejected: ${reason}`]);
-    const found = element("ul", { class: "findings" }, ...lines.map(([level, text]) => element("li", { text, "data-level": level })));
-    this.result.replaceChildren(found);
-    if (annotation.state === "done" && next) this.result.append(element("p", { class: "soft", text: "Next, in a terminal:" }), element("pre", { text: next }));
-    this.file.textContent = `Marks are saved at once, in ${marks}`;
+  showEmpty() {
+    const { demos, input_file: file } = this.state;
+    this.empty.hidden = this.usable.length > 0;
+    this.place.hidden = !this.empty.hidden;
+    if (this.studio.scene && this.isShown) this.studio.scene.showsWrist = this.empty.hidden;
+    if (this.empty.hidden) return;
+    this.emptyTitle.textContent = demos.length ? "No demo can be used" : "No demo to mark yet";
+    this.emptyText.textContent = demos.length ? `${demos[0].fault}` : this.hasRecord ? "Record a demo first. Each demo that you keep appears here at once." : `${file} has no demo yet. Each demo appears here when it is kept.`;
+    this.toRecord.hidden = !this.hasRecord;
   }
 }

@@ -6,6 +6,24 @@ const SVG = "http://www.w3.org/2000/svg";
 const SNAP_PX = 7;
 const LEVELS = ["error", "warning", "note"];
 
+const NUM_COLORS = 6;
+
+// Color of each subtask, by its signal: the same in all tracks that share it, and different within a track.
+export function colorsOf(tracks) {
+  const [colors, names] = [new Map(), (track) => track.subtasks.map((subtask, index) => nameOf(track, subtask, index))];
+  for (const track of tracks) {
+    for (const name of names(track).filter((each) => !colors.has(each))) {
+      const related = tracks.map(names).filter((each) => each.includes(name)).flat();
+      const used = new Set(related.map((each) => colors.get(each)));
+      const free = [...Array(NUM_COLORS).keys()].find((color) => !used.has(color));
+      colors.set(name, free ?? colors.size % NUM_COLORS);
+    }
+  }
+  return colors;
+}
+
+const nameOf = ({ eef }, { signal }, index) => signal ?? `${eef} ${index}`;
+
 export const isStart = ({ kind }) => kind === "start";
 
 // Segments of a track: [first, last + 1, index of the subtask]. Boundaries that are unknown end the list.
@@ -68,7 +86,7 @@ export class Timeline {
     this.head.style.left = this.percent(frame);
   }
 
-  // Draw everything. `view`: {tracks, selected, demo, markOf, stepOf, canMark}.
+  // Draw everything. `view`: {tracks, selected, colors, demo, markOf, stepOf, canMark}.
   draw(view) {
     this.view = view;
     const focused = document.activeElement?.dataset?.edge;
@@ -92,7 +110,7 @@ export class Timeline {
       const subtask = track.subtasks[index];
       const name = index === null ? "not marked" : index < 0 ? "transit" : subtask.signal ?? subtask.text ?? `subtask ${index + 1}`;
       const part = element("div", { class: "segment", text: name, title: `${subtask?.text || name}: steps ${first} to ${end - 1}` });
-      part.dataset.color = index === null || index < 0 ? "none" : index % 6;
+      part.dataset.color = index === null || index < 0 ? "none" : this.view.colors.get(nameOf(track, subtask, index));
       part.style.left = this.percent(first);
       part.style.width = this.percent(end - first);
       return part;
@@ -135,8 +153,8 @@ export class Timeline {
     return track.signals.flatMap((signal) => {
       const step = this.suggestion(signal);
       if (step === null || step === this.view.markOf(signal)) return [];
-      const line = element("div", { class: "suggestion", title: `the task's signal ${signal.name} rises at step ${step}` });
-      line.dataset.color = this.color(track, signal);
+      const line = element("div", { class: "suggestion", title: `suggestion of the task: ${signal.name} ${isStart(signal) ? "starts" : "ends"} at step ${step}` });
+      line.dataset.color = this.view.colors.get(signal.name);
       line.style.left = this.percent(step);
       return [line];
     });
@@ -144,10 +162,6 @@ export class Timeline {
 
   suggestion({ kind, name }) {
     return this.view.demo.suggestions[kind][name] ?? null;
-  }
-
-  color(track, signal) {
-    return track.subtasks.findIndex((each) => each.signal === signal.name) % 6;
   }
 
   // Edges of marks: dragged with the pointer, or moved with the arrow keys.
@@ -161,7 +175,7 @@ export class Timeline {
         "aria-valuemin": 0, "aria-valuemax": this.frames - 1, "aria-valuenow": step, "data-edge": `${signal.kind} ${signal.name}`,
         "data-kind": signal.kind,
       });
-      edge.dataset.color = this.color(track, signal);
+      edge.dataset.color = this.view.colors.get(signal.name);
       edge.style.left = this.percent(step);
       edge.addEventListener("pointerdown", (event) => this.drag(event, edge, signal, step));
       edge.addEventListener("keydown", (event) => this.nudge(event, signal, step));

@@ -1,0 +1,64 @@
+// Hints of the tab Mark: the next thing to do, and why a key has no effect.
+
+import { isStart } from "/static/timeline.js";
+
+// Signals of all hands, each once: hands can share the end of a subtask.
+export function uniqueSignals(tracks) {
+  const found = new Map();
+  for (const { eef, signals } of tracks) {
+    for (const { kind, name } of signals) {
+      const key = `${kind} ${name}`;
+      if (!found.has(key)) found.set(key, { kind, name, eefs: [] });
+      found.get(key).eefs.push(eef);
+    }
+  }
+  return [...found.values()];
+}
+
+// Why a key of a subtask marks nothing.
+export function reasonAgainst(track, index, kind) {
+  const subtasks = track?.subtasks ?? [];
+  if (index >= subtasks.length) return `This hand has ${subtasks.length} subtasks.`;
+  if (kind === "start") return "Starts of skills are not marked in this task.";
+  const name = subtasks[index].signal ?? (subtasks[index].text || `Subtask ${index + 1}`);
+  return index + 1 === subtasks.length ? `${name} ends with the demo, and needs no mark.` : `${name} has no signal to mark.`;
+}
+
+// The next thing to do, and the button that does it: accept, next or write.
+export function nextThing(tab) {
+  const { fault, is_finished: isFinished, is_annotated: isAnnotated, output_file: output } = tab.state;
+  if (fault) return { text: fault, look: "bad" };
+  if (!tab.demo) return { text: "" };
+  if (!tab.studio.hasControl) return { text: "You are watching. Ask for control to mark." };
+  const toDo = tab.marks.of(tab.name).leave_out ? null : nextOfDemo(tab);
+  if (toDo) return toDo;
+  const rest = tab.usable.filter(({ name }) => !tab.isMarked(name) && !tab.marks.of(name).leave_out).length;
+  if (rest) return { text: `${tab.name} is ${tab.marks.of(tab.name).leave_out ? "left out" : "marked"}. ${rest} of ${tab.usable.length} demos are not marked yet.`, button: "next" };
+  if (!isFinished) return { text: `All demos are marked. End the recording${tab.hasRecord ? " on the tab Record" : ""}, then write the annotated file.` };
+  const name = output.split(/[\\/]/).pop();
+  return isAnnotated ? { text: `${name} is written.` } : { text: `All demos are marked: write ${name}.`, button: "write" };
+}
+
+// The next thing to do for the present demo; null if it is complete.
+function nextOfDemo(tab) {
+  const { replay, verdict } = tab.demo;
+  if (replay === "running") {
+    return { text: tab.accepting.has(tab.name) ? "The demo is being replayed. Then its suggestions are accepted." : "The demo is being replayed, for suggestions. You can mark already." };
+  }
+  const missing = tab.signals.find((signal) => tab.stepOf(signal) === null);
+  if (missing) {
+    const text = `Go to the step at which ${missing.name} ${isStart(missing) ? "starts" : "ends"}, and ${keyOf(tab, missing)}.`;
+    return { text, button: tab.suggestion(missing) === null ? "" : "accept" };
+  }
+  if (verdict && !verdict.is_good) return { text: "The check states what is wrong. Move a mark, or leave out the demo (L)." };
+  if (tab.isMarked(tab.name)) return null;
+  return { text: "Dashed lines are the task's suggestions. Accept them (A), or mark other steps.", button: "accept" };
+}
+
+// Keys that mark a signal.
+function keyOf({ tracks, track }, { kind, name, eefs }) {
+  const shown = tracks[track];
+  const owner = eefs.includes(shown.eef) ? shown : tracks.find(({ eef }) => eef === eefs[0]);
+  const key = `press ${kind === "start" ? "Shift " : ""}${owner.subtasks.findIndex(({ signal }) => signal === name) + 1}`;
+  return owner === shown ? key : `choose the hand ${owner.eef} (↑ ↓) and ${key}`;
+}
