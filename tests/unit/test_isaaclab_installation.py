@@ -8,7 +8,7 @@ from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.envs.isaaclab import installation as module
 from isaaclab_mimic_ext.envs.isaaclab import launch as launch_module
 from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, find_installation
-from isaaclab_mimic_ext.envs.isaaclab.physics import needs_kit, resolve_physics
+from isaaclab_mimic_ext.envs.isaaclab.physics import check_system_libraries, needs_kit, resolve_physics
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 
 RELEASE_2 = Installation(is_3=False, has_sim=True)
@@ -151,3 +151,8 @@ def test_visualizer_that_is_not_installed_is_refused_with_the_remedy(name, messa
     monkeypatch.setattr(launch_module, "is_installed", lambda *packages: False)
     with pytest.raises(SimulatorUnavailable, match=message):
         launch_module.check_visualizers([name])
+
+
+def test_missing_system_library_is_named_with_its_package() -> None:
+    with pytest.raises(SimulatorUnavailable, match=r"library libGone\.so\.7, which .*; .* `apt-get install libgone7`$"):
+        check_system_libraries({"libc.so.6": "libc6", "libGone.so.7": "libgone7"})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from isaaclab_mimic_ext.config import SimCfg
+from isaaclab_mimic_ext.envs.isaaclab import assets
 from isaaclab_mimic_ext.envs.isaaclab.compat import without_unset_fields
 from isaaclab_mimic_ext.envs.isaaclab.make import prepare_env_cfg
 from isaaclab_mimic_ext.errors import ConfigError
@@ -112,3 +113,22 @@ def test_fields_that_are_none_are_set_and_others_are_checked_by_isaaclab() -> No
     values = {"robot": {"actuators": {"hand": {"stiffness": 1000.0, "damping": 5.0}}}, "tag": "a", "other": 1}
     assert without_unset_fields(cfg, values) == {"robot": {"actuators": {"hand": {"damping": 5.0}}}, "other": 1}
     assert (hand.stiffness, hand.damping, cfg.tag) == (1000.0, 4.0, "a")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_reported"),
+    [
+        (RuntimeError("a system library is missing"), False),
+        (FileNotFoundError("cannot open"), True),
+        (RuntimeError("cannot open https://assets/robot.usd"), True),
+    ],
+)
+def test_unreadable_asset_is_reported_only_for_an_error_about_files(
+    error: Exception, is_reported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "is_readable", lambda path: False)
+    monkeypatch.setattr(assets, "_asset_root", lambda: "https://assets")
+    scene = SimpleNamespace(robot=SimpleNamespace(usd_path="https://assets/robot.usd"))
+    fault = assets.missing_assets(scene, ID, error)
+    assert (fault is not None) == is_reported
+    assert fault is None or "cannot be read from https://assets: robot.usd; " in str(fault)

@@ -19,10 +19,13 @@ def is_readable(path: str) -> bool:
         return False
 
 
-def missing_assets(scene_cfg: Any, task_id: str) -> SimulatorUnavailable | None:
-    """Error that names the files of a scene's configuration that cannot be read; None if all can be read."""
+def missing_assets(scene_cfg: Any, task_id: str, error: Exception) -> SimulatorUnavailable | None:
+    """Error that names the files of a scene's configuration that cannot be read; None if `error` is about something else.
+
+    An asset can be unreadable without harm: the scenes of the included tasks replace NVIDIA's arm if it cannot be reached.
+    """
     missing = sorted({path for path in _asset_paths(scene_cfg, set()) if not is_readable(path)})
-    if not missing:
+    if not missing or not (isinstance(error, FileNotFoundError) or any(path in str(error) for path in missing)):
         return None
     root = _asset_root()
     names = ", ".join(path.removeprefix(f"{root}/") for path in missing[:_MAX_NAMED])

@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.isaaclab.installation import Installation, find_ins
 from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import parse_launcher_args, replaced_command_line
 from isaaclab_mimic_ext.envs.isaaclab.physics import (
     OVPHYSX,
+    check_system_libraries,
     launcher_physics,
     needs_kit,
     resolve_physics,
@@ -63,6 +64,8 @@ def launch(sim: SimCfg, device: str, headless: bool, enable_cameras: bool, needs
             "sim.launcher_args: --viz=kit must not be combined with sim.physics=ovphysx, which runs without Isaac Sim; "
             "use sim.physics=isaacsim_physx"
         )
+    if resolved.physics == OVPHYSX:
+        check_system_libraries()
     if installation.is_3:
         _Process.app = _start_release_3(arguments, sim.launcher_args, resolved.physics, uses_kit)
     else:

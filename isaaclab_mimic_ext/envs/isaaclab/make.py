@@ -50,7 +50,7 @@ def make_isaaclab_env(task_id: str, sim: SimCfg, num_envs: int, device: str, eve
         with redirect_stdout(sys.stderr):  # Isaac Lab prints tables; stdout may have to be valid JSON.
             env = gymnasium.make(task_id, cfg=env_cfg).unwrapped
     except (OSError, ImportError, RuntimeError) as error:
-        if (fault := missing_assets(env_cfg.scene, task_id)) is None:
+        if (fault := missing_assets(env_cfg.scene, task_id, error)) is None:
             raise
         raise fault from error
     if not isinstance(env, ManagerBasedRLMimicEnv):

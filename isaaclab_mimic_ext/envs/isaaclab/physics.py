@@ -1,7 +1,8 @@
 """Physics of Isaac Lab: the value of `sim.physics`, and the settings of a registered configuration that it selects."""
 
+import ctypes
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isaaclab_mimic_ext.config import SimCfg
@@ -14,6 +15,8 @@ DEFAULT, ISAACSIM, OVPHYSX, NEWTON = "default", "isaacsim_physx", "ovphysx", "ne
 """Values of `sim.physics`: that of the env's configuration; PhysX of Isaac Sim; PhysX without Isaac Sim; Newton."""
 _AUTOMATIC = "physx"
 """Isaac Lab's name for PhysX of Isaac Sim if Isaac Sim runs, otherwise OvPhysX."""
+_SYSTEM_LIBRARIES = {"libGL.so.1": "libgl1", "libX11.so.6": "libx11-6"}
+"""System libraries that OvPhysX loads, and their packages on Debian and Ubuntu."""
 _NEWTON_PRESET = "newton_mjwarp"
 """Isaac Lab's name for Newton with MuJoCo's solver."""
 
@@ -170,3 +173,19 @@ def use_ordinary_memory() -> None:
     if not wp.is_cuda_available():
         cpu = wp.get_device("cpu")
         cpu.pinned_allocator = cpu.default_allocator  # type: ignore[assignment]
+
+
+def check_system_libraries(libraries: Mapping[str, str] = _SYSTEM_LIBRARIES) -> None:
+    """Check that the system libraries of OvPhysX can be loaded. Its own error does not name the one that is missing.
+
+    Raises:
+        SimulatorUnavailable: a library is missing.
+    """
+    for library, package in libraries.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError as error:
+            raise SimulatorUnavailable(
+                f"sim.physics: 'ovphysx' requires the system library {library}, which cannot be loaded; install it, "
+                f"e.g. with `apt-get install {package}`"
+            ) from error
