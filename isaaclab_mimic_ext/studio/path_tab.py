@@ -148,7 +148,7 @@ class PathTab(Tab):
     def receive(self, client: Client, message: Mapping[str, Any]) -> Any:
         if not client.has_control:
             raise Refusal("path: another page has control; take control first")
-        check_fields("message", message, ["do"], ["step", "count"])
+        check_fields("message", message, ["do"], ["step", "count", "replaces"])
         order = choice("do", message["do"], ("start", "stop", "count"))
         if order == "count":
             self._count = integer("count", message.get("count"), 1, _MAX_COUNT)
@@ -182,6 +182,8 @@ class PathTab(Tab):
             raise Refusal(f"{name}: {step.fault}")
         if step.state is State.RUNNING:
             raise Refusal(f"{name}: a different process runs it")
+        if step.replaces and message.get("replaces") != step.replaces:
+            raise Refusal(f"{name}: {step.replaces} exists; start the step again, and confirm that it is replaced")
         return name
 
     def resource(self, path: tuple[str, ...]) -> Resource | None:

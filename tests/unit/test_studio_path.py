@@ -260,6 +260,19 @@ def test_step_that_is_ordered_cannot_be_ordered_again_and_excludes_the_tab_mark(
         tab.receive(page, {"do": "start", "step": "mark"})
 
 
+def test_file_is_replaced_only_if_the_request_confirms_it(tab: PathTab, folder: StudioFolder) -> None:
+    write(folder.annotated, 0)
+    tab._look()
+    page = Client("page", 1)
+    page.has_control = True
+    for unconfirmed in ({}, {"replaces": ""}, {"replaces": True}, {"replaces": str(folder.raw)}):
+        with pytest.raises(Refusal, match=r"mark: .*annotated\.hdf5 exists; start the step again, and confirm that it is"):
+            tab.receive(page, {"do": "start", "step": "mark", **unconfirmed})
+    assert not tab.started
+    tab.receive(page, {"do": "start", "step": "mark", "replaces": str(folder.annotated)})
+    assert tab.started == "mark"
+
+
 def test_studio_that_starts_again_resumes_the_generation_in_its_folder(folder: StudioFolder) -> None:
     write(folder.annotated, 20)
     write_progress(folder, state="ended", target=1000, stop_reason="interrupted")

@@ -90,7 +90,7 @@ export class Tab {
     if (this.opened === "generate" && !(await this.setCount())) return;
     const step = this.steps.find(({ name }) => name === this.opened);
     if (step.replaces && !(await this.studio.ask(`Replace ${step.replaces}?`, "Replace", "Keep"))) return;
-    this.studio.order({ tab: "path", do: "start", step: step.name });
+    this.studio.order({ tab: "path", do: "start", step: step.name, ...(step.replaces ? { replaces: step.replaces } : {}) });
   }
 
   showTab() {
