@@ -62,7 +62,7 @@ def make_marking(
     demos.update()
     file, jobs = MarksFile(settings.marks_file, rules), Jobs()
     file.read(demos.demos)
-    tab = MarkTab(settings, demos, file, jobs, env.step_dt, next_command, can_end)
+    tab = MarkTab(settings, demos, file, jobs, env.step_dt, next_command, can_end, make_env is not None)
     return Marking(tab, MarkWorker(settings, demos, jobs, tab, make_env, task), demos, file)
 
 

@@ -30,6 +30,7 @@ class MarkTab(Tab, JobReports):
         step_dt: duration of a step [s].
         next_command: command line that follows the annotation.
         can_end: whether the page may end the command.
+        can_replay: whether the tab replays demos and writes the annotated file; else, signals are computed from states.
 
     Attributes:
         is_ended: whether a person has ended the command.
@@ -49,13 +50,15 @@ class MarkTab(Tab, JobReports):
         step_dt: float,
         next_command: str = "",
         can_end: bool = False,
+        can_replay: bool = True,
     ):
         self._settings, self._demos, self._file, self._jobs = settings, demos, file, jobs
         self._step_dt, self._next_command, self._can_end = step_dt, next_command, can_end
+        self._can_replay = can_replay
         self.is_ended = self.is_annotated = False
         self.is_annotating_elsewhere: Callable[[], bool] = lambda: False
         self._written_marks: dict[str, DemoMarks] = {}
-        self._opened = OpenedDemos(settings, lambda name: file.marks.get(name, DemoMarks()), step_dt)
+        self._opened = OpenedDemos(settings, lambda name: file.marks.get(name, DemoMarks()), step_dt, can_replay)
         self._annotation: dict[str, Any] = {"state": "none", "text": "", "rejected": {}}
         self._list_fault = ""
 
@@ -139,6 +142,7 @@ class MarkTab(Tab, JobReports):
             "is_annotated": self.is_annotated,
             "next_command": self._next_command,
             "can_end": self._can_end,
+            "can_write": self._can_replay,
         }
 
     def _tracks(self) -> list[dict[str, Any]]:
@@ -225,6 +229,8 @@ class MarkTab(Tab, JobReports):
         return self._file.revision
 
     def _annotate(self, message: Mapping[str, Any]) -> None:
+        if not self._can_replay:
+            raise Refusal("with Isaac Lab, a command writes the annotated file; start the step Mark of the path")
         if self.is_annotating:
             raise Refusal("the annotated file is being written; wait until it is complete")
         if self.is_annotating_elsewhere():

@@ -33,6 +33,7 @@ class OpenedDemo:
     Attributes:
         demo: entry of the list of demos.
         gripper: end effector -> steps in which the gripper command closes, [first, last + 1].
+        is_replayed: whether its signals are those of a replay.
         replay: `running`, `done` or `failed`.
         note: reason why it cannot be replayed; empty if it can.
         annotation: boundaries that its marks give; None without a replay.
@@ -43,6 +44,7 @@ class OpenedDemo:
     demo: RecordedDemo
     view: DemoView
     gripper: dict[str, list[list[int]]]
+    is_replayed: bool = True
     replay: str = "running"
     note: str = ""
     replayed: ReplayedDemo | None = None
@@ -62,7 +64,11 @@ class OpenedDemo:
             return None
         rejection = self.annotation.rejection
         text = (rejection or "").removeprefix(f"{self.demo.name}: ")
-        return {"is_good": rejection is None, "text": self.to_mark or text, "was_replayed": self.replay == "done"}
+        return {
+            "is_good": rejection is None,
+            "text": self.to_mark or text,
+            "was_replayed": self.is_replayed and self.replay == "done",
+        }
 
 
 class OpenedDemos:
@@ -71,10 +77,13 @@ class OpenedDemos:
     Args:
         marks_of: returns the marks of a demo.
         step_dt: duration of a step [s].
+        can_replay: whether demos are replayed; else, signals are computed from states.
     """
 
-    def __init__(self, settings: MarkSettings, marks_of: Callable[[str], DemoMarks], step_dt: float):
-        self._settings, self._marks_of, self._step_dt = settings, marks_of, step_dt
+    def __init__(
+        self, settings: MarkSettings, marks_of: Callable[[str], DemoMarks], step_dt: float, can_replay: bool = True
+    ):
+        self._settings, self._marks_of, self._step_dt, self._can_replay = settings, marks_of, step_dt, can_replay
         self._lock = threading.RLock()
         self._opened: OrderedDict[str, OpenedDemo] = OrderedDict()
 
@@ -88,7 +97,9 @@ class OpenedDemos:
         """Keep a demo that was read. The oldest ones are displaced."""
         has_failed = bool(view.reason) and not demo.num_steps
         with self._lock:
-            self._opened[demo.name] = OpenedDemo(demo, view, gripper, "failed" if has_failed else "running")
+            self._opened[demo.name] = OpenedDemo(
+                demo, view, gripper, self._can_replay, "failed" if has_failed else "running"
+            )
             self._opened.move_to_end(demo.name)
             while len(self._opened) > 1 and sum(each.size for each in self._opened.values()) > _MAX_SIZE:
                 self._opened.popitem(last=False)
@@ -96,7 +107,7 @@ class OpenedDemos:
     def fail(self, demo: RecordedDemo, reason: str) -> None:
         """Keep a demo that cannot be read."""
         with self._lock:
-            self._opened[demo.name] = OpenedDemo(demo, DemoView(reason=reason), {}, "failed", reason)
+            self._opened[demo.name] = OpenedDemo(demo, DemoView(reason=reason), {}, False, "failed", reason)
 
     def touch(self, name: str) -> bool:
         """Mark a demo as used; return whether it is kept."""

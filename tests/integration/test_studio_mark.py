@@ -26,6 +26,9 @@ from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.studio.doctor import Doctor, ReplayStopped
 from isaaclab_mimic_ext.studio.mark_jobs import AnnotateJob
+from isaaclab_mimic_ext.studio.mark_session import make_marking
+from isaaclab_mimic_ext.studio.protocol import Refusal
+from isaaclab_mimic_ext.studio.tabs import Client
 from tests.jobs import command, run_annotation
 from tests.kinematic_sources import read_tree
 from tests.processes import HANG_S, wait_until
@@ -302,6 +305,22 @@ def test_file_is_not_written_by_two_programs_and_is_out_of_date_after_a_change(p
     part_path(page.settings.output_file).touch()  # A process that was killed has left it.
     assert person.annotate()["state"] == "done"
     assert not tab.is_annotated
+
+
+def test_tab_without_a_second_environment_reads_signals_from_states_and_leaves_the_file_to_the_path(page: MarkPage) -> None:
+    """A process starts Isaac Lab once."""
+    marking = make_marking(page.settings, page.env, None)
+    marking.worker._open("demo_0")
+    shown = marking.tab._opened.event("demo_0")
+    assert shown is not None
+    assert shown["suggestions"]["term"].keys() == {"reach", "grasp", "lift"}
+    assert shown["verdict"] == {"is_good": True, "text": "", "was_replayed": False}
+    client = Client("page", 1)
+    client.has_control = True
+    with pytest.raises(
+        Refusal, match="with Isaac Lab, a command writes the annotated file; start the step Mark of the path"
+    ):
+        marking.tab.receive(client, {"do": "annotate"})
 
 
 def test_unexpected_error_of_the_annotation_is_shown(page: MarkPage, person: MarkPerson) -> None:

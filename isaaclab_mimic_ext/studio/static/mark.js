@@ -340,7 +340,11 @@ export class Tab {
   // The annotated file
 
   async annotate() {
-    const { output_exists: exists, output_file: file } = this.state;
+    const { output_exists: exists, output_file: file, can_write: canWrite } = this.state;
+    if (!canWrite && this.studio.hasPath) {
+      this.studio.tabs.get("path").open("mark"); // A command writes the file.
+      return;
+    }
     if (exists && !(await this.studio.ask(`${file} exists. Replace it?`, "Replace it", "Keep it"))) return;
     this.order("annotate", { overwrite: exists });
   }
