@@ -5,6 +5,7 @@ Imported by the writer process: no torch here.
 
 # F episodes of one batch, F' of them kept, T steps (of the longest of them), W columns
 
+import os
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,9 +67,11 @@ def send_message(connection: Connection, message: Any) -> None:
     """Send a message for `receive_message`; arrays are sent without copying them into a pickle."""
     arrays: list[pickle.PickleBuffer] = []
     body = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
-    connection.send((body, len(arrays)))
-    for array in arrays:
-        connection.send_bytes(array.raw())
+    contents = [array.raw() for array in arrays]
+    connection.send((body, [content.nbytes for content in contents]))
+    for content in contents:
+        while content:
+            content = content[os.write(connection.fileno(), content) :]
 
 
 def receive_message(connection: Connection) -> Any:
@@ -77,8 +80,20 @@ def receive_message(connection: Connection) -> Any:
     Raises:
         EOFError: the other end of the connection is closed.
     """
-    body, num_arrays = connection.recv()
-    return pickle.loads(body, buffers=[connection.recv_bytes() for _ in range(num_arrays)])
+    body, sizes = connection.recv()
+    return pickle.loads(body, buffers=[_read(connection.fileno(), size) for size in sizes])
+
+
+def _read(descriptor: int, size: int) -> memoryview:
+    """Read `size` bytes. `Connection.recv_bytes` takes six times the CPU time for pictures: it copies them several times."""
+    content = np.empty(size, np.uint8).data
+    rest = content
+    while rest:
+        num_read = os.readv(descriptor, [rest])
+        if not num_read:
+            raise EOFError
+        rest = rest[num_read:]
+    return content.toreadonly()
 
 
 SECONDS_TO_WRITE = 15.0

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,15 @@ import pytest
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run import writer_process
-from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
+from isaaclab_mimic_ext.run.episodes import (
+    EpisodeBatch,
+    EpisodeFormat,
+    Field,
+    Output,
+    TrialOutcomes,
+    receive_message,
+    send_message,
+)
 from isaaclab_mimic_ext.run.result import INTERRUPTED, RunResult
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.run.writer_process import _OutputFiles
@@ -133,3 +142,29 @@ def test_dataset_is_the_same_from_memory_and_from_the_store(tmp_path: Path, monk
     assert digest("some") == held
     monkeypatch.setattr(writer_process, "_MAX_HELD_BYTES", 0)
     assert digest("stored") == held
+
+
+def test_arrays_of_a_message_arrive_unchanged_and_cannot_be_written_to() -> None:
+    ours, theirs = Pipe()
+    sent = {
+        "large": np.arange(300_000, dtype=np.float32).reshape(-1, 3),
+        "empty": np.zeros((0, 4), np.uint8),
+        "bytes": np.arange(5, dtype=np.uint8),
+    }
+    thread = threading.Thread(target=send_message, args=(ours, ("text", sent)))
+    thread.start()
+    text, received = receive_message(theirs)
+    thread.join()
+    assert text == "text" and received.keys() == sent.keys()
+    for name, values in sent.items():
+        assert received[name].dtype == values.dtype and np.array_equal(received[name], values)
+        assert not received[name].flags.writeable
+
+
+def test_connection_that_closes_within_a_message_ends_the_writer() -> None:
+    ours, theirs = Pipe()
+    ours.send((b"", [10]))
+    os.write(ours.fileno(), b"12345")
+    ours.close()
+    with pytest.raises(EOFError):
+        receive_message(theirs)
