@@ -109,7 +109,7 @@ class RunStore:
     """
 
     def __init__(self, path: Path | str, read_only: bool = False):
-        self._path = path
+        self._path, self._is_read_only = path, read_only
         if read_only:
             self._database = _connect_to_read(Path(path))
             return
@@ -157,7 +157,7 @@ class RunStore:
         """Read the episode of a trial; None if it is not stored.
 
         Raises:
-            RecorderError: the episode is damaged. The trial was deleted from the store, so a resumed run repeats it.
+            RecorderError: the episode is damaged. The trial was deleted, so a resumed run repeats it, unless `read_only`.
         """
         query = "SELECT reason, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
         found = self._database.execute(query, (trial,)).fetchone()
@@ -167,9 +167,13 @@ class RunStore:
         try:
             return Episode(trial, reason == SUCCEEDED, to_rows(blob), json.loads(attributes))
         except (ValueError, TypeError) as error:
+            reason = f"{self._path}: the episode of trial {trial} is damaged ({error})"
+            if self._is_read_only:
+                raise RecorderError(f"{reason}; resume the run with resume=true, which runs the trial again") from error
             self._delete(trial)
-            reason = f"{self._path}: the episode of trial {trial} is damaged ({error}) and was deleted"
-            raise RecorderError(f"{reason}; continue with resume=true, which runs the trial again") from error
+            raise RecorderError(
+                f"{reason} and was deleted; continue with resume=true, which runs the trial again"
+            ) from error
 
     def _delete(self, trial: int) -> None:
         for table in ("trials", "episodes"):

@@ -88,8 +88,8 @@ def test_episodes_are_required_only_of_kept_trials(store: RunStore) -> None:
     assert [store.requires_episode(trial, keeps_failed=True) for trial in range(3)] == [True, True, False]
 
 
-@pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
-def test_damaged_episode_is_refused_and_its_trial_deleted(store: RunStore, position: float) -> None:
+def damage_episode(store: RunStore, position: float) -> None:
+    """Store two trials; the episode of trial 1 is damaged."""
     for trial in range(2):
         store.add(trial, SUCCEEDED, 4)
         store.add_episode(trial, {"low": np.ones((50, 50), np.float32)}, {})
@@ -97,6 +97,20 @@ def test_damaged_episode_is_refused_and_its_trial_deleted(store: RunStore, posit
     rows = bytearray(found)
     rows[int(position * len(rows))] ^= 0x10
     store._database.execute("UPDATE episodes SET rows = ? WHERE trial = 1", (bytes(rows),))
+
+
+def test_damaged_episode_stays_in_a_store_that_is_only_read(store: RunStore, path: Path) -> None:
+    damage_episode(store, 0.5)
+    store.commit()
+    found = r"episode of trial 1 is damaged .*; resume the run with resume=true"
+    with opened_store(path, "input_dir", read_only=True) as reader, pytest.raises(RecorderError, match=found):
+        reader.episode(1)
+    assert store.outcomes().trials.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("position", [0.1, 0.5, 0.99])
+def test_damaged_episode_is_refused_and_its_trial_deleted(store: RunStore, position: float) -> None:
+    damage_episode(store, position)
     with pytest.raises(RecorderError, match="the episode of trial 1 is damaged"):
         store.episode(1)
     assert store.outcomes().trials.tolist() == [0]
