@@ -110,6 +110,22 @@ class FolderLock:
         finally:
             os.close(lock)
 
+    def is_held(self) -> bool:
+        """Return whether a process holds the lock at this moment. Does not wait, and changes no files."""
+        try:
+            lock = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _holder(lock)
+            is_named = holder not in ("", _this_process()) and not _is_dead(holder)
+            return is_named if error.errno in NO_LOCKS else True
+        finally:
+            os.close(lock)
+        return False
+
     def _acquire(self, lock: int, kind: int) -> None:
         start = time.monotonic()
         while True:

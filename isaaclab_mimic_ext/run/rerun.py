@@ -2,7 +2,7 @@
 
 # N envs, one per trial, n of them addressed, T steps
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,15 @@ class RecordedMotion:
     states: dict[str, Any]
 
 
-def rerun_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequence[int]) -> list[RecordedMotion]:
+def rerun_trials(
+    folder: RunFolder, identity: Mapping[str, Any], trials: Sequence[int], after_step: Callable[[], None] = lambda: None
+) -> list[RecordedMotion]:
     """Run trials of a run again, all in parallel, and record their states.
 
     Args:
         identity: everything that the trials depend on, from the run's store (`identity_of`).
         trials: numbers of the trials.
+        after_step: called after each step; an exception ends the trials.
 
     Raises:
         SourceDataError: the configuration or the source demos of the run are missing or have changed.
@@ -74,6 +77,7 @@ def rerun_trials(folder: RunFolder, identity: Mapping[str, Any], trials: Sequenc
         update, num_before = phase("running failed trials again", "trials"), len(others)
 
         def report() -> bool:
+            after_step()
             update(ledger.num_ended - num_before, len(trials), share=generator.share())
             return False
 

@@ -214,11 +214,7 @@ def check_free(folder: RunFolder) -> None:
 
 def is_in_use(folder: RunFolder) -> bool:
     """Return whether a process works in the folder at this moment."""
-    try:
-        check_free(folder)
-    except OutputError:
-        return True
-    return False
+    return FolderLock(folder.lock).is_held()
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

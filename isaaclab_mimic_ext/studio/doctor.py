@@ -24,7 +24,8 @@ from isaaclab_mimic_ext.task.definition import Task
 
 log = logging.getLogger(__name__)
 
-_LONGEST_EXAMINATION_S = 60.0
+_QUICK_END_S, _LONGEST_EXAMINATION_S = 1.0, 60.0
+"""Time in which an examination may end, without and with a note in the log [s]."""
 _SLOWER = "record the demo again, more slowly near the objects (Shift)"
 _OF_ALL_DEMOS = ("unused", "similar")
 """Checks that compare a demo with other demos."""
@@ -65,7 +66,10 @@ class Doctor:
         """End the thread, and its replay after the present step: a process must not end while the thread simulates."""
         self._is_closed = True
         self._demos.put(None)
-        self._thread.join(_LONGEST_EXAMINATION_S)
+        self._thread.join(_QUICK_END_S)
+        if self._thread.is_alive():
+            log.info("The check of a demo ends; this takes some seconds")
+            self._thread.join(_LONGEST_EXAMINATION_S)
 
     def _run(self) -> None:
         env: MimicEnv | None = None
@@ -73,6 +77,7 @@ class Doctor:
             demo, review = newest
             try:
                 env = env or self._make_env()
+                self._check_open()
                 findings = self._findings(env, demo)
             except ReplayStopped:
                 break
@@ -96,19 +101,27 @@ class Doctor:
         num_success_steps = self._config.datagen_config.num_success_steps
         subtasks = self._config.subtask_configs
         (annotation,) = annotate(env, [demo], subtasks, num_success_steps, SignalSource(), self._check_open)
-        return examine_annotation(annotation, env, self._task, self._config)
+        self._check_open()
+        return examine_annotation(annotation, env, self._task, self._config, self._check_open)
 
     def _check_open(self, *_: object) -> None:
         if self._is_closed:
             raise ReplayStopped
 
 
-def examine_annotation(annotation: Annotation, env: MimicEnv, task: Task, config: MimicEnvCfg) -> list[dict[str, Any]]:
+def examine_annotation(
+    annotation: Annotation,
+    env: MimicEnv,
+    task: Task,
+    config: MimicEnvCfg,
+    check_open: Callable[..., None] = lambda *_: None,
+) -> list[dict[str, Any]]:
     """Find the faults of an annotated demo, as values of JSON. Those that concern all demos together are left out.
 
     Args:
         env: environment of the replay.
         config: subtasks and randomization of the task.
+        check_open: called between two parts of the examination; an exception ends the examination.
     """
     if annotation.rejection is not None:
         reason, _, remedy = annotation.rejection.removeprefix(f"{annotation.demo.name}: ").partition("; ")
@@ -119,7 +132,7 @@ def examine_annotation(annotation: Annotation, env: MimicEnv, task: Task, config
         file.add_demo(annotation.leaves, {"success": True})
         file.finish({})
         file.publish()
-        report = examine(path, task, config, num_draws=1).report
+        report = examine(path, task, config, num_draws=1, on_progress=check_open).report
     found = [each for each in report.findings if each.demo == "demo_0" and each.check not in _OF_ALL_DEMOS]
     return [asdict(each) for each in found]
 

@@ -50,6 +50,19 @@ def grid_poses(scene: PosedScene, frame: LiveFrame) -> NDArray[np.float32]:
     return np.stack(poses)
 
 
+def num_used(frame: LiveFrame) -> int:
+    """Number of environments that run a trial or have run one: trials begin in the first environments that are free."""
+    used = np.flatnonzero(frame.is_active | (frame.trials > 0))
+    return int(used[-1]) + 1 if len(used) else 1
+
+
+def used_envs(frame: LiveFrame) -> LiveFrame:
+    """The frame without environments that have never run a trial."""
+    count = num_used(frame)
+    states = trees.map(lambda leaf: leaf[:count], frame.states)
+    return LiveFrame(frame.trials[:count], frame.steps[:count], frame.is_active[:count], states)
+
+
 class LiveGrid:
     """Thread that reads the live poses of a run while a page shows them.
 
@@ -70,6 +83,7 @@ class LiveGrid:
         self._socket_of, self._make_scene, self._publish, self._report = socket_of, make_scene, publish, report
         self._ended = threading.Event()
         self._num_frames = 0
+        self._scene: PosedScene | None = None
         self._thread = threading.Thread(target=self._run, name="live poses", daemon=True)
 
     def start(self) -> None:
@@ -80,41 +94,51 @@ class LiveGrid:
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
-        scene: PosedScene | None = None
+        reported = ""
         while not self._ended.wait(_WAIT_S):
             path = self._socket_of()
             if path is None:
                 continue
-            scene = scene or self._make_scene()
             try:
-                stream = LiveStream(path)
-            except OSError as error:
-                self._report(False, _why_not(error))
-                self._ended.wait(_RETRY_S)
-                continue
-            reason = ""
-            try:
-                self._read(stream, path, scene)
-            except OSError as error:  # The run has ended; its state is read from its folder.
-                log.debug("The live poses have ended: %s", error)
-            except (LookupError, ValueError) as error:
-                reason = f"the engine reports other joints or objects than the scene of the task has ({error})"
-            stream.close()
+                reason = self._watch(path)
+            except Exception as error:
+                reason = f"the scene of the task cannot be drawn ({error})"
+                if reason != reported:
+                    log.exception("The live poses cannot be shown")
+                reported = reason
             self._report(False, reason)
             self._ended.wait(_RETRY_S if reason else 0.0)
 
-    def _read(self, stream: LiveStream, path: Path, scene: PosedScene) -> None:
+    def _watch(self, path: Path) -> str:
+        """Show the poses of a run until it ends, and return the reason if that is not possible."""
+        self._scene = self._scene or self._make_scene()
+        try:
+            stream = LiveStream(path)
+        except OSError as error:
+            return _why_not(error)
+        try:
+            return self._read(stream, path, self._scene)
+        except OSError as error:  # The run has ended; its state is read from its folder.
+            log.debug("The live poses have ended: %s", error)
+            return ""
+        except (LookupError, ValueError) as error:
+            return f"the engine reports other joints or objects than the scene of the task has ({error})"
+        finally:
+            stream.close()
+
+    def _read(self, stream: LiveStream, path: Path, scene: PosedScene) -> str:
         if not stream.has_states:
             self._report(False, "the engine does not report states of joints and objects, so only figures are shown")
             while self._socket_of() == path and not self._ended.wait(_WAIT_S):
                 stream.next_frame()
-            return
-        count = len(stream.next_frame().trials)
+            return ""
+        frame = stream.next_frame()
+        count = len(frame.trials)
         of_all = f"the first {count} of {counted(stream.num_envs, 'environment')}"
-        self._report(True, of_all if count < stream.num_envs else "")
+        self._report(True, of_all if num_used(frame) == count < stream.num_envs else "")
         due = 0.0
         while self._socket_of() == path and not self._ended.is_set():
-            frame, now = stream.next_frame(), time.monotonic()
+            frame, now = used_envs(stream.next_frame()), time.monotonic()
             if now < due:
                 continue
             self._num_frames += 1
@@ -122,6 +146,7 @@ class LiveGrid:
             took = time.monotonic() - now
             due = now + max(len(encoded) / MAX_BYTES_PER_S, _REST * took)
             self._publish(encoded)
+        return ""
 
 
 def _why_not(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 # T steps of the trial, B bodies that move
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,25 @@ _NEEDS_LAUNCH = "isaaclab"
 _STATES = "states/"
 
 
-def read_motion(run: RunFolder, records: RunRecords, trial: int, task: Task) -> tuple[dict[str, Any], str]:
+def read_motion(
+    run: RunFolder, records: RunRecords, trial: int, task: Task, after_step: Callable[[], None] = lambda: None
+) -> tuple[dict[str, Any], str]:
     """States after each step of an ended trial, leaves (T, ...), and their origin, for display.
+
+    Args:
+        after_step: called after each step of a trial that runs again; an exception ends the trial.
 
     Raises:
         MimicError: the trial has not ended, its motion is not stored and it cannot be run again, or a file is damaged.
     """
     if trial not in records.trials:
-        raise SourceDataError(f"trial: {trial} has not ended; choose a trial that has")
+        raise SourceDataError(f"trial: {trial} has not ended; choose a trial that has ended")
     if (states := _stored_states(run.store, trial)) is not None:
         return states, "stored in run.sqlite"
     for path in (run.demos, run.failed_demos):
         for motion in read_failed_demos(path, [trial], task):
             return motion.states, f"stored in {path.name}"
-    return _rerun_states(run, records, trial), "run again"
+    return _rerun_states(run, records, trial, after_step), "run again"
 
 
 def _stored_states(store_path: Path, trial: int) -> dict[str, Any] | None:
@@ -49,14 +55,14 @@ def _stored_states(store_path: Path, trial: int) -> dict[str, Any] | None:
     return trees.unflatten({path.removeprefix(_STATES): leaf for path, leaf in leaves.items()})
 
 
-def _rerun_states(run: RunFolder, records: RunRecords, trial: int) -> dict[str, Any]:
+def _rerun_states(run: RunFolder, records: RunRecords, trial: int, after_step: Callable[[], None]) -> dict[str, Any]:
     identity = records.facts["identity"]
     remedy = "generate with generation_keep_failed=true to keep failed trials"
     if identity.get("sim.engine") == _NEEDS_LAUNCH:
         raise SourceDataError(f"trial {trial}: its motion is not stored, and Isaac Lab cannot run it again here; {remedy}")
     try:
         with shown(False):
-            (motion,) = rerun_trials(run, identity, [trial])
+            (motion,) = rerun_trials(run, identity, [trial], after_step)
     except MimicError as error:
         raise SourceDataError(f"trial {trial}: its motion is not stored, and {error}; {remedy}") from error
     return motion.states

@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.run.session import RunFolder
+from isaaclab_mimic_ext.studio.doctor import ReplayStopped
 from isaaclab_mimic_ext.studio.live_grid import POS_UNIT, QUAT_UNIT, LiveGrid
 from isaaclab_mimic_ext.studio.protocol import Refusal, check_fields, choice, integer
 from isaaclab_mimic_ext.studio.tabs import Client, Resource, Tab
@@ -71,8 +72,8 @@ class WatchTab(Tab):
         with self._ordered:
             self._ordered.notify_all()
         self._grid.close()
-        for thread in self._threads:
-            thread.join(timeout=5.0)
+        self._threads[0].join(timeout=5.0)
+        self._threads[1].join()  # A process must not end while the thread simulates; a trial ends after its present step.
 
     @property
     def _is_shown(self) -> bool:
@@ -118,12 +119,7 @@ class WatchTab(Tab):
         }
         if self._figures is None:
             command = command_line("generate", input_file="<annotated.hdf5>", output_dir=self._root / "generation")
-            return {
-                **event,
-                "state": "none",
-                "text": "No run is in this folder yet. Generate with a command such as:",
-                "command": command,
-            }
+            return {**event, "state": "none", "text": "No run is in this folder yet.", "command": command}
         return {**event, **self._figures.state}
 
     def _fault_of_scene(self) -> str:
@@ -155,6 +151,8 @@ class WatchTab(Tab):
             try:
                 scene = scene or self._make_scene()
                 answer = self._motion(scene, trial)
+            except ReplayStopped:
+                return
             except MimicError as error:
                 answer = {"fault": str(error)}
             except Exception as error:
@@ -173,7 +171,7 @@ class WatchTab(Tab):
         run, figures = self._run, self._figures
         if run is None or figures is None or figures.records is None or self._task is None:
             return {"fault": "the trials of the run cannot be read now; try again"}
-        states, origin = read_motion(run, figures.records, trial, self._task)
+        states, origin = read_motion(run, figures.records, trial, self._task, self._check_open)
         poses = poses_of(scene, states)
         name = f"{run.path.name}-{trial}"
         self._motions[name] = poses.astype("<f4").tobytes()
@@ -182,6 +180,10 @@ class WatchTab(Tab):
         row = int((figures.records.trials == trial).argmax())
         reason, step = str(figures.records.reason[row]), int(figures.records.step[row])
         return {"name": name, "num_steps": len(poses), "origin": origin, "reason": reason, "failed_step": step}
+
+    def _check_open(self) -> None:
+        if self._ended.is_set():
+            raise ReplayStopped
 
     # Network thread
 
@@ -202,6 +204,8 @@ class WatchTab(Tab):
             with self._ordered:
                 self._orders[client] = integer("trial", message.get("trial"), 0, _LAST_TRIAL)
                 self._ordered.notify_all()
+        elif not client.has_control:
+            raise Refusal("run: all pages show the run that is chosen, and another page has control; take control first")
         else:
             names = self._state.get("runs", [])
             name = choice("run", message.get("run"), names)

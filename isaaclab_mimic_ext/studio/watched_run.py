@@ -14,8 +14,9 @@ from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import MimicError, OutputError, SourceDataError
 from isaaclab_mimic_ext.learn.results import wilson_interval
 from isaaclab_mimic_ext.report.charts import EMPTY, colors_of, rate_color, text_color
+from isaaclab_mimic_ext.run.progress_file import ENDED, RUNNING
 from isaaclab_mimic_ext.run.result import INTERRUPTED
-from isaaclab_mimic_ext.run.run_state import FINISHED, IN_PROGRESS, UNFINISHED, counted_records, state_of
+from isaaclab_mimic_ext.run.run_state import FINISHED, IN_PROGRESS, UNFINISHED, WRITING, counted_records, state_of
 from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, opened_store
 from isaaclab_mimic_ext.run.summary import Bins, count_reasons, place_bins
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
@@ -52,7 +53,7 @@ def facts_of(run: RunFolder) -> dict[str, Any]:
     with opened_store(run.store, "input_dir", read_only=True) as store:
         facts = store.facts()
     if "identity" not in facts or ("trials" not in facts and not is_in_use(run)):
-        raise SourceDataError(f"input_dir: {run.path}: {_without_trials(run)}")
+        raise SourceDataError(f"input_dir: {run.path}: {_NO_TRIALS}; continue with: {_resume_command(run)}")
     return facts
 
 
@@ -82,25 +83,30 @@ def read_figures(run: RunFolder) -> RunFigures:
             state = state_of(run, records.facts)
     except SourceDataError as error:
         if _is_young(run):
-            text = "No trial has ended yet." if is_running else f"The run {_without_trials(run)}"
-            return RunFigures({"state": IN_PROGRESS if is_running else UNFINISHED, "text": text}, None, is_running)
+            young = {"state": IN_PROGRESS, "text": "No trial has ended yet."}
+            ended = {"state": UNFINISHED, "text": f"The run {_NO_TRIALS}.", "command": _resume_command(run)}
+            return RunFigures(young if is_running else ended, None, is_running)
         return RunFigures({"state": _DAMAGED, "text": str(error)}, None, is_running)
     except MimicError as error:
         return RunFigures({"state": _DAMAGED, "text": str(error)}, None, is_running)
     records = counted_records(records, state)
     progress = _read_progress(run)
-    figures = {**_counts(records), **_of_progress(progress, state), **_charts(records)}
-    text = _text_of(run, state, progress, len(records))
+    figures = {**_counts(records), **_of_progress(progress), **_charts(records)}
     facts = records.facts["identity"]
     names = {"task": str(facts.get("task.name")), "engine": str(facts.get("sim.engine"))}
     names["target_unit"] = "demos" if facts.get("datagen_config.generation_guarantee", True) else "trials"
+    state, text = _stage(state, progress, figures, names["target_unit"])
+    figures["remaining_s"] = figures["remaining_s"] if state == IN_PROGRESS else None
     step_dt = float(records.facts["trials"]["step_dt"])
-    return RunFigures({"state": state, "text": text, "step_dt": step_dt, **names, **figures}, records, is_running)
+    command = {"command": _resume_command(run)} if state in (INTERRUPTED, UNFINISHED) else {}
+    return RunFigures({"state": state, "text": text, "step_dt": step_dt, **names, **figures, **command}, records, is_running)
 
 
-def _without_trials(run: RunFolder) -> str:
-    again = command_line("generate", resume=True, output_dir=run.path)
-    return f"ended before its first trial: its start has failed, or its process was killed; continue with: {again}"
+_NO_TRIALS = "ended before its first trial: its start has failed, or its process was killed"
+
+
+def _resume_command(run: RunFolder) -> str:
+    return command_line("generate", resume=True, output_dir=run.path)
 
 
 def _is_young(run: RunFolder) -> bool:
@@ -112,18 +118,22 @@ def _is_young(run: RunFolder) -> bool:
         return False
 
 
-def _text_of(run: RunFolder, state: str, progress: Mapping[str, Any], num_trials: int) -> str:
-    """Sentence about the state; empty for a run that is finished or in progress."""
+def _stage(state: str, progress: Mapping[str, Any], figures: Mapping[str, Any], unit: str) -> tuple[str, str]:
+    """State of a run and a sentence about the state; empty for a run that is finished or in progress."""
+    kept = f"{counted(figures['trials'], 'trial is', 'trials are')} kept"
+    target = figures["target"] if progress.get("state") == RUNNING else None
+    if state == IN_PROGRESS and target and figures["successes" if unit == "demos" else "trials"] >= target:
+        return WRITING, "All trials have ended. The dataset is being written."
+    if state == WRITING:
+        return state, "All trials have ended, and the dataset is written. Statistics, pictures and videos are being written."
     if state in (IN_PROGRESS, FINISHED):
-        return ""
-    again = command_line("generate", resume=True, output_dir=run.path)
-    kept = f"{counted(num_trials, 'trial is', 'trials are')} kept; continue with: {again}"
+        return state, ""
     if state == INTERRUPTED:
-        return f"The run was interrupted; {kept}"
+        return state, f"The run was interrupted; {kept}."
     if state == UNFINISHED:
-        reason = progress.get("stop_reason") if progress.get("state") == "ended" else None
-        return f"The run ended without a result ({reason or 'its process was killed'}); {kept}"
-    return f"The run ended before its target: {state}"
+        reason = progress.get("stop_reason") if progress.get("state") == ENDED else None
+        return state, f"The run ended without a result ({reason or 'its process was killed'}); {kept}."
+    return state, f"The run ended before its target: {state}"
 
 
 def _read_progress(run: RunFolder) -> dict[str, Any]:
@@ -134,11 +144,9 @@ def _read_progress(run: RunFolder) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _of_progress(progress: Mapping[str, Any], state: str) -> dict[str, Any]:
+def _of_progress(progress: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of `progress.json`: numbers, or null where they are not known."""
     values = {name: progress.get(name) for name in _FROM_PROGRESS}
-    if state != IN_PROGRESS:
-        values["remaining_s"] = None
     return {name: value if isinstance(value, int | float) else None for name, value in values.items()}
 
 

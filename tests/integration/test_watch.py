@@ -2,11 +2,14 @@
 
 # N envs, T steps
 
+import json
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,7 +28,7 @@ from isaaclab_mimic_ext.run.store import RunStore
 from isaaclab_mimic_ext.studio.watched_run import find_runs, read_figures
 from tests.processes import HANG_S
 from tests.runs import run_cfg
-from tests.watching_person import watched
+from tests.watching_person import WatchPage, opened_watch, watched
 
 KETCHUP = "ketchup"
 SMALL = ("datagen_config.generation_num_trials=8", "datagen_config.generation_guarantee=false")
@@ -156,6 +159,51 @@ def test_folders_without_a_run_or_with_a_failed_start_are_refused(tmp_path: Path
     assert read_figures(run).state["state"] == "unfinished"
     with locked(run):
         assert read_figures(run).state == {"state": "in progress", "text": "No trial has ended yet."}
+
+
+def test_run_that_writes_its_files_after_its_last_trial_is_not_called_running(ended: RunFolder, tmp_path: Path) -> None:
+    run = copied(ended, tmp_path / "run")
+    with locked(run):
+        state = read_figures(run).state
+        assert (state["state"], state["remaining_s"]) == ("writing", None)
+        assert state["text"].endswith("Statistics, pictures and videos are being written.")
+        progress = json.loads(run.progress.read_text()) | {"state": "running"}
+        run.progress.write_text(json.dumps(progress))
+        store = RunStore(run.store)
+        store.set_facts(result=None)
+        store.commit()
+        store.close()
+        state = read_figures(run).state
+        assert (state["state"], state["text"]) == ("writing", "All trials have ended. The dataset is being written.")
+    state = read_figures(run).state
+    assert (state["state"], "resume=true" in state["command"], "mimic" in state["text"]) == ("unfinished", True, False)
+
+
+def test_page_without_control_cannot_choose_the_run_of_all_pages(ended: RunFolder) -> None:
+    with watched(ended, num_pages=2) as pages:
+        for page in pages:
+            page.wait_for(lambda page=page: page.run and page.control)  # type: ignore[misc]
+        watching = next(page for page in pages if not page.control["control"])
+        refused = str(watching.ask({"tab": "watch", "do": "choose", "run": ended.path.name}))
+        assert refused.startswith("run: all pages show the run that is chosen, and another page has control")
+
+
+def test_trial_that_runs_again_ends_with_the_page(ended: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*arguments: Any) -> Any:
+        begun.set()
+        while True:
+            arguments[-1]()
+            time.sleep(0.01)
+
+    begun = threading.Event()
+    monkeypatch.setattr("isaaclab_mimic_ext.studio.watch_tab.read_motion", read)
+    with opened_watch(ended) as server:
+        page = WatchPage(server.url)
+        page.wait_for(lambda: page.run)
+        assert page.ask({"tab": "watch", "do": "play", "trial": page.run["failed"][0]["trial"]}) is None
+        assert begun.wait(HANG_S)
+        page.close()
+    assert not any(thread.is_alive() for thread in server.tab._threads)
 
 
 def test_run_of_another_task_shows_figures_without_a_picture(ended: RunFolder) -> None:
