@@ -2,23 +2,23 @@
 
 import json
 import logging
-import os
 import shlex
-import signal
-import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import write_errors, write_json
+from isaaclab_mimic_ext.studio.child_command import ChildCommand
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 
 log = logging.getLogger(__name__)
 
 STOPPED = "was stopped on the page"
-_LONGEST_END_S = 20.0
-"""Time in which a command may end after SIGTERM [s]."""
+ENDED = "was stopped when the studio ended"
+_RUNNING = "running"
+"""Entry of the command that runs, next to the outcomes of the steps."""
 
 
 @dataclass
@@ -26,31 +26,38 @@ class _Job:
     """A running command; `facts` are stored with its outcome."""
 
     step: str
-    process: subprocess.Popen[bytes]
+    command: ChildCommand
     facts: Mapping[str, Any]
-    is_stopped: bool = False
+    why_stopped: str = ""
 
 
 class StepRunner:
-    """Runs the commands of the steps. Only one thread uses it.
+    """Runs the commands of the steps. Only one thread uses it. A command of a studio that was killed continues to run.
 
     Args:
         folder: folder of the session.
         error_text: function from the output of a command to its error message.
 
     Attributes:
-        outcomes: step -> exit code and reason of its last command; the reason is empty after a success.
+        outcomes: step -> outcome of its last command. `reason` is empty after a success, and `is_stopped` is true if the
+            command was stopped. `exit_code` is null if the studio was killed before the command ended.
     """
 
     def __init__(self, folder: StudioFolder, error_text: Callable[[str], str]):
         self._folder, self._error_text = folder, error_text
-        self._job: _Job | None = None
         self.outcomes: dict[str, dict[str, Any]] = _read_outcomes(folder)
+        self._job = self._continued(self.outcomes.pop(_RUNNING, None))
 
     @property
     def running(self) -> str:
         """Step whose command runs; empty if none."""
         return "" if self._job is None else self._job.step
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time for which the command runs [s]; 0 if none."""
+        job = self._job  # Another thread may ask while the command ends.
+        return 0.0 if job is None else max(0.0, time.time() - job.command.began_at)
 
     def start(self, step: str, command: str, facts: Mapping[str, Any]) -> None:
         """Start a command line; its output replaces that of the last command of the step.
@@ -63,58 +70,64 @@ class StepRunner:
             path.parent.mkdir(exist_ok=True)
             output = path.open("wb")
         with output:
-            process = _process(shlex.split(command), output)
+            child = ChildCommand.start(shlex.split(command), output)
         log.info("%s: %s", step, command)
-        self._job = _Job(step, process, facts)
+        self._job = _Job(step, child, facts)
+        self._write()
 
-    def stop(self) -> None:
+    def _continued(self, values: Any) -> _Job | None:
+        """The command that an earlier studio has started. If it has ended since, its outcome is noted."""
+        if not isinstance(values, dict) or not isinstance(values.get("facts"), dict):
+            return None
+        step = str(values.get("step"))
+        if (command := ChildCommand.from_dict(values)) is not None:
+            log.info("%s: the command of an earlier studio still runs (process %d)", step, command.pid)
+            return _Job(step, command, values["facts"])
+        self.outcomes[step] = self._outcome(step, None, "", values["facts"])
+        return None
+
+    def stop(self, why: str = STOPPED) -> None:
         """Ask the running command to end; a generation can be continued."""
-        if self._job is not None:
-            self._job.is_stopped = True
-            self._job.process.send_signal(signal.SIGTERM)
+        if self._job is not None and not self._job.command.has_ended():
+            self._job.why_stopped = self._job.why_stopped or why
+            self._job.command.stop()
 
     def poll(self) -> None:
         """Note the outcome of a command that has ended."""
-        if self._job is None or (code := self._job.process.poll()) is None:
+        if self._job is None or not self._job.command.has_ended():
             return
         job, self._job = self._job, None
+        outcome = self._outcome(job.step, job.command.exit_code, job.why_stopped, job.facts)
+        if outcome["reason"] and outcome["exit_code"] is not None:
+            log.warning("%s: %s", job.step, outcome["reason"])
+        self.outcomes[job.step] = outcome
+        self._write()
+
+    def _outcome(self, step: str, code: int | None, why_stopped: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         reason = ""
-        if code:
-            text = self._folder.log(job.step).read_text(encoding="utf-8", errors="replace")
-            reason = STOPPED if job.is_stopped else self._error_text(text)
-            log.warning("%s: %s", job.step, reason)
-        self.outcomes[job.step] = {"exit_code": code, "reason": reason, **job.facts}
-        write_json(self._folder.outcomes, self.outcomes)
+        if code != 0:
+            reason = why_stopped or self._error_text(self._read_log(step))
+        stopped = {"is_stopped": True} if reason and why_stopped else {}
+        return {"exit_code": code, "reason": reason, **stopped, **facts}
+
+    def _read_log(self, step: str) -> str:
+        try:
+            return self._folder.log(step).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def _write(self) -> None:
+        job = self._job
+        running = {} if job is None else {_RUNNING: {"step": job.step, "facts": dict(job.facts), **job.command.as_dict()}}
+        write_json(self._folder.outcomes, {**self.outcomes, **running})
 
     def close(self) -> None:
         """End the running command, and wait until it has ended."""
         if self._job is None:
             return
-        self.stop()
-        try:
-            self._job.process.wait(_LONGEST_END_S)
-        except subprocess.TimeoutExpired:
-            self._job.process.kill()
-            self._job.process.wait()
+        self.stop(ENDED)
+        self._job.command.end()
         self.poll()
-
-
-def _process(words: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process in a separate session: Ctrl-C in the terminal ends the studio, which ends the process.
-
-    Its output is not buffered, so that it is written before an error that follows it.
-    """
-    try:
-        return subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise OutputError(f"{words[0]}: cannot be started: {error.strerror}; start the command in a terminal") from error
 
 
 def _read_outcomes(folder: StudioFolder) -> dict[str, dict[str, Any]]:

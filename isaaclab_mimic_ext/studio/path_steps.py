@@ -1,9 +1,7 @@
 """Steps from a recording to a generated dataset: their states, from the files of a session's folder, and their commands."""
 
 import json
-import os
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -15,6 +13,8 @@ from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED
+from isaaclab_mimic_ext.run.run_state import WRITING, state_of
+from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, opened_store
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.texts import counted, duration
 
@@ -25,6 +25,10 @@ STARTED = (MARK, CHECK, GENERATE, REPORT)
 """Steps whose command the page can start."""
 DEFAULT_COUNT = 100
 """Number of demos to generate, unless the page gives another number."""
+_REPORT_LINES = 200
+"""Largest number of lines of the result of a check that the page shows."""
+_LOG_LINE = re.compile(r"\[\d\d:\d\d:\d\d\] ")
+_COLUMN = re.compile(r"(?<=\S) {3,}")
 _SUMMARY = re.compile(r"\d+ errors?, \d+ warnings?, \d+ notes?")
 
 
@@ -51,7 +55,8 @@ class StepState:
         command: command line of the step, which the page may start; empty for the recording.
         fault: reason for which the step cannot be started, with the remedy; empty if it can.
         replaces: files that the command replaces; empty if none.
-        output: last lines that the command has printed.
+        output: last lines that the command has printed; the result of a check.
+        share: completed part of a generation that runs, from 0 to 1; None if it is not known.
         is_next: whether the step is the next one that is missing.
     """
 
@@ -63,6 +68,7 @@ class StepState:
     fault: str = ""
     replaces: str = ""
     output: tuple[str, ...] = ()
+    share: float | None = None
     is_next: bool = False
 
 
@@ -168,10 +174,12 @@ class PathFiles:
         fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
         step = StepState(CHECK, command=command, fault=fault)
         log = folder.log(CHECK)
-        found = _SUMMARY.findall(_text(log))
+        text = _text(log)
+        found = _SUMMARY.findall(text)
         if not found or fault:
             return step
-        return replace(step, state=State.OLD if _is_newer(folder.annotated, log) else State.DONE, figure=found[-1])
+        state = State.OLD if _is_newer(folder.annotated, log) else State.DONE
+        return replace(step, state=state, figure=found[-1], output=_result_of(text, folder.annotated))
 
     def _generate(self, count: int) -> StepState:
         folder, progress = self.folder, _json(self.folder.run / "progress.json")
@@ -187,9 +195,8 @@ class PathFiles:
         if not progress:
             return step
         figure = f"{progress.get('successes', 0)} of {counted(progress.get('target') or 0, 'demo')}"
-        if _is_running(progress):
-            left = progress.get("remaining_s")
-            return replace(step, state=State.RUNNING, figure=f"{figure}, {duration(left)} left" if left else figure)
+        if is_in_use(RunFolder(folder.run)):
+            return _running(step, RunFolder(folder.run), progress, figure)
         if not is_finished:
             reason = "was interrupted" if progress["state"] == "running" else str(progress.get("stop_reason"))
             return replace(step, state=State.FAILED, figure=figure, reason=reason)
@@ -208,8 +215,10 @@ class PathFiles:
 
     def _with_failure(self, step: StepState, outcome: Mapping[str, Any]) -> StepState:
         """The step as failed if its last command failed after its output was written."""
-        # The files decide about a generation whose dataset is complete, also if its videos are not.
-        is_complete = step.name == GENERATE and step.state is State.DONE
+        # The files decide about a generation whose dataset is complete, also if its videos are not, about a command that was
+        # stopped when its output was complete, and about a command whose exit code is not known.
+        is_decided = step.name == GENERATE or outcome.get("is_stopped") or outcome.get("exit_code", 1) is None
+        is_complete = bool(is_decided) and step.state is State.DONE
         if not outcome.get("reason") or step.state is State.RUNNING or is_complete:
             return step
         folder, log = self.folder, self.folder.log(step.name)
@@ -238,6 +247,12 @@ def last_lines(path: Path) -> tuple[str, ...]:
     return tuple(_text(path).splitlines()[-_NUM_LINES:])
 
 
+def _result_of(output: str, path: Path) -> tuple[str, ...]:
+    """Result in the output of a check of a file, without lines of the log, columns, and the folder of the file."""
+    lines = [line for line in output.splitlines() if not _LOG_LINE.match(line)]
+    return tuple(_COLUMN.sub("  ", line.replace(str(path), path.name)) for line in lines[-_REPORT_LINES:])
+
+
 def _existing(path: Path) -> str:
     return str(path) if path.exists() else ""
 
@@ -261,14 +276,15 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) and "state" in content else {}
 
 
-def _is_running(progress: Mapping[str, Any]) -> bool:
-    """Return whether the process of a run still works on it."""
-    if progress["state"] != "running":
-        return False
-    if progress.get("host") != socket.gethostname():
-        return True
+def _running(step: StepState, run: RunFolder, progress: Mapping[str, Any], figure: str) -> StepState:
+    """The step of a generation whose process works in its folder."""
     try:
-        os.kill(int(progress["pid"]), 0)
-    except (OSError, KeyError, ValueError):
-        return False
-    return True
+        with opened_store(run.store, read_only=True) as store:
+            is_writing = state_of(run, store.facts()) == WRITING
+    except MimicError:  # The run creates its store.
+        is_writing = False
+    if is_writing:
+        return replace(step, state=State.RUNNING, figure=f"{figure}, writing statistics and video")
+    left, target = progress.get("remaining_s"), progress.get("target")
+    share = min(1.0, progress.get("successes", 0) / target) if isinstance(target, int) and target > 0 else None
+    return replace(step, state=State.RUNNING, figure=f"{figure}, {duration(left)} left" if left else figure, share=share)

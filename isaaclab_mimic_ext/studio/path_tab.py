@@ -123,10 +123,10 @@ class PathTab(Tab):
             self.publish(self._event())
 
     def _running(self, step: StepState) -> StepState:
-        """The step whose command runs: with the last line of its output."""
+        """The step whose command runs: with the last lines of its output."""
         lines = last_lines(self._files.folder.log(step.name))
         # The files may still be those of the last run.
-        figure = step.figure if step.state is State.RUNNING else "starts" if not lines else "runs"
+        figure = step.figure if step.state is State.RUNNING else "starting" if not lines else ""
         return replace(step, state=State.RUNNING, figure=figure, reason="", output=lines)
 
     # Network thread
@@ -136,6 +136,7 @@ class PathTab(Tab):
             "event": "steps",
             "steps": [asdict(step) for step in self._states],
             "running": self._shown_running,
+            "elapsed_s": round(self._runner.elapsed_s, 1),
             "count": self._count,
             "error": self._error,
         }

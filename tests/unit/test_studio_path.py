@@ -15,14 +15,19 @@ import pytest
 from isaaclab_mimic_ext.command_lines import program
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import part_path
+from isaaclab_mimic_ext.run.result import TARGET_REACHED, RunResult
+from isaaclab_mimic_ext.run.session import RunFolder, locked
+from isaaclab_mimic_ext.run.store import RunStore
+from isaaclab_mimic_ext.studio.child_command import start_time
 from isaaclab_mimic_ext.studio.folder import StudioFolder
-from isaaclab_mimic_ext.studio.path_jobs import STOPPED, StepRunner
+from isaaclab_mimic_ext.studio.path_jobs import ENDED, STOPPED, StepRunner
 from isaaclab_mimic_ext.studio.path_steps import STEPS, PathFiles, Recorded, State, StepState
 from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.protocol import Refusal
 from isaaclab_mimic_ext.studio.tabs import Client
 
 RECORDED = Recorded((0, 2), 2, True)
+SUMMARY = "0 errors, 1 warning, 2 notes"
 PYTHON = f"{sys.executable} -c "
 
 
@@ -117,12 +122,19 @@ def test_annotation_that_was_killed_can_be_started_again(folder: StudioFolder) -
 
 def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) -> None:
     write(folder.annotated, 10)
-    write(folder.log("check"), 5, "pauses\n0 errors, 1 warning, 2 notes: ready to generate\n")
+    write(
+        folder.log("check"),
+        5,
+        f"[12:00:00] Saved\n{folder.annotated}: 2 demos\n  note       pauses\n{SUMMARY}: ready to generate\n",
+    )
     step = states(folder)["check"]
-    assert (step.state, step.figure) == (State.DONE, "0 errors, 1 warning, 2 notes")
+    assert (step.state, step.figure) == (State.DONE, SUMMARY)
+    assert step.output == ("annotated.hdf5: 2 demos", "  note  pauses", f"{SUMMARY}: ready to generate"), (
+        "no lines of the log"
+    )
     failed = states(folder, check={"exit_code": 1, "reason": "1 error"})["check"]
     assert (failed.state, failed.reason) == (State.FAILED, "1 error")
-    assert failed.output[0] == "pauses"
+    assert failed.output[0] == "[12:00:00] Saved"
     write(folder.annotated, 0)
     assert states(folder)["check"].state is State.OLD
 
@@ -130,9 +142,11 @@ def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) ->
 def test_generation_shows_progress_result_and_failure(folder: StudioFolder) -> None:
     write(folder.annotated, 10)
     write_progress(folder)
-    step = states(folder)["generate"]
-    assert (step.state, step.figure) == (State.RUNNING, "40 of 100 demos, 1 min 1 s left")
-    write_progress(folder, pid=2**22 + 1)
+    with locked(RunFolder(folder.run)):
+        step = states(folder)["generate"]
+        assert (step.state, step.figure) == (State.RUNNING, "40 of 100 demos, 1 min 1 s left")
+        assert step.share == 0.4
+    assert states(folder)["generate"].state is State.FAILED, "the process is there, but does not work in the folder"
     step = states(folder)["generate"]
     assert (step.state, step.reason) == (State.FAILED, "was interrupted")
     assert step.command.endswith("num_trials=100 resume=true")
@@ -150,6 +164,19 @@ def test_generation_shows_progress_result_and_failure(folder: StudioFolder) -> N
     assert states(folder, generate={"reason": STOPPED})["generate"].state is State.DONE, "stopped while videos were drawn"
     write(folder.annotated, -10)
     assert states(folder)["generate"].state is State.OLD
+
+
+def test_generation_whose_trials_have_ended_writes_its_files(folder: StudioFolder) -> None:
+    write(folder.annotated, 10)
+    write_progress(folder, successes=100)
+    run = RunFolder(folder.run)
+    store = RunStore(run.store)
+    store.set_facts(result=RunResult(folder.generated, 125, 100, TARGET_REACHED, True, 100).as_dict(), elapsed=1.0)
+    store.commit()
+    store.close()
+    with locked(run):
+        step = states(folder)["generate"]
+    assert (step.state, step.figure) == (State.RUNNING, "100 of 100 demos, writing statistics and video")
 
 
 def test_report_is_old_after_another_generation(folder: StudioFolder) -> None:
@@ -196,11 +223,73 @@ def test_outcome_of_a_command_is_kept_in_the_folder(runner: StepRunner, folder: 
 
 
 def test_command_is_stopped_on_the_page_and_at_the_end_of_the_studio(runner: StepRunner) -> None:
-    for stop in (runner.stop, runner.close):
+    for stop, reason in ((runner.stop, STOPPED), (runner.close, ENDED)):
         runner.start("generate", PYTHON + "'import time; time.sleep(1000)'", {})
         stop()
         wait(runner)
-        assert runner.outcomes["generate"]["reason"] == STOPPED
+        assert runner.outcomes["generate"]["reason"] == reason
+
+
+PARENT = """import signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+print(child.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_processes_of_a_stopped_command_end_with_it(runner: StepRunner, folder: StudioFolder, tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    runner.start("generate", f"{sys.executable} {tmp_path / 'parent.py'}", {})
+    while not (text := folder.log("generate").read_text()).endswith("\n"):
+        time.sleep(0.01)
+    runner.stop()
+    wait(runner)
+    while start_time(int(text)):
+        time.sleep(0.01)
+
+
+def test_command_of_a_studio_that_was_killed_is_recognized_stopped_and_noted(folder: StudioFolder) -> None:
+    killed = StepRunner(folder, last_line)
+    killed.start("mark", PYTHON + "'import time; time.sleep(1000)'", {"trials": [0]})
+    runner = StepRunner(folder, last_line)
+    assert (runner.running, runner.outcomes) == ("mark", {})
+    assert runner.elapsed_s > 0
+    runner.stop()
+    assert killed._job is not None and killed._job.command.process is not None
+    killed._job.command.process.wait()
+    wait(runner)
+    outcome = {"exit_code": None, "reason": STOPPED, "is_stopped": True, "trials": [0]}
+    assert StepRunner(folder, last_line).outcomes == {"mark": outcome}
+
+
+def test_command_that_ended_without_a_studio_is_judged_by_its_files(folder: StudioFolder) -> None:
+    killed = StepRunner(folder, last_line)
+    killed.start("mark", PYTHON + "'print(\"Saved 2 demos\")'", {"trials": [0, 2]})
+    assert killed._job is not None and killed._job.command.process is not None
+    killed._job.command.process.wait()
+    runner = StepRunner(folder, last_line)
+    assert not runner.running
+    assert runner.outcomes["mark"] == {"exit_code": None, "reason": "Saved 2 demos", "trials": [0, 2]}
+    assert states(folder, **runner.outcomes)["mark"].state is State.FAILED, "it has written nothing"
+    write(folder.annotated, 0)
+    os.utime(folder.log("mark"), (time.time() + 5,) * 2)
+    assert states(folder, **runner.outcomes)["mark"].state is State.DONE
+
+
+def test_later_process_with_the_same_id_is_not_taken_for_the_command(folder: StudioFolder) -> None:
+    running = {"step": "check", "facts": {}, "pid": os.getpid(), "started": "0", "began_at": 0.0}
+    folder.outcomes.write_text(json.dumps({"running": running}))
+    assert not StepRunner(folder, last_line).running
+
+
+def test_report_that_was_written_before_the_studio_ended_is_done(folder: StudioFolder) -> None:
+    write_progress(folder, age=5)
+    write(folder.report, 2)
+    write(folder.log("report"), 0, "Saved the report\n")
+    stopped = {"exit_code": -15, "reason": ENDED, "is_stopped": True}
+    assert states(folder, report=stopped)["report"].state is State.DONE
+    write_progress(folder, age=1)
+    assert states(folder, report=stopped)["report"].state is State.FAILED, "this report is that of an earlier run"
 
 
 def test_program_that_is_not_found_is_reported(runner: StepRunner) -> None:
