@@ -36,7 +36,7 @@ def help_text(script: str, composed: DictConfig, folders: Sequence[Path]) -> str
     """
     schema, verb = SCRIPT_SCHEMAS[script], SCRIPT_VERBS[script]
     sections = [
-        [" ".join(inspect.cleandoc(schema.__doc__ or "").split("\n"))],
+        *([" ".join(part.split("\n"))] for part in inspect.cleandoc(schema.__doc__ or "").split("\n\n")),
         [f"usage: mimic {verb} [field=value ...]"],
         ["Fields, with their values:", *_own_lines(schema, composed)],
         *_group_sections(schema, composed),
