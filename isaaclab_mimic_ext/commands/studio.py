@@ -72,7 +72,6 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
         tab, _ = stack.enter_context(page)
         stack.enter_context(path)
         path.recorded = lambda: _recorded(tab)
-        tab.progress.next_command = next_command("annotate", input_file=folder.raw, output_file=folder.annotated)
         tab.progress.can_continue = True
         is_interrupted = _record(cfg, env, folder.raw, tab, stop)
         while count := _wish(wishes, stop):
@@ -156,6 +155,5 @@ def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: Stop
         written = f"{counted(result.num_demos, 'demo is', 'demos are')} in {raw}"
         device.set_phase(Phase.DONE, written if result.num_demos else "no demo was recorded")
         if result.num_demos and not stop.requested:
-            log.info("Next, mark the subtasks: %s", tab.progress.next_command)
-            log.info("The page can record more. Ctrl-C ends the studio")
+            log.info("Next, mark the demos: step Mark of the page. The page can record more. Ctrl-C ends the studio")
     return stop.requested

@@ -129,10 +129,11 @@ class RecordDemosCfg(PageCfg, EventsCfg, SceneCfg):
 class StudioCfg(PageCfg, EventsCfg, SceneCfg):
     """Record source demos on a page in the browser.
 
-    The command prints an address; open it in a browser of this machine, or forward the port first: `ssh -L
-    8765:127.0.0.1:8765 <host>`. The page has the tabs Record, Mark and Watch. A strip at its top shows the steps to a dataset:
-    record demos, mark where their subtasks end, check them, generate, and report. The page starts the commands of these steps.
-    All files are in `output_dir`: the same command continues a session. Ctrl-C ends the studio and the step that runs.
+    The command prints an address; open it in a browser of this machine, or forward the port first:
+    `ssh -L 8765:127.0.0.1:8765 <host>`. The page has the tabs Record, Mark and Watch. A strip at its top shows the steps
+    to a dataset: record demos, mark where their subtasks end, check them, generate, and report. The page starts the
+    commands of these steps. All files are in `output_dir`: the same command continues a session. Ctrl-C ends the studio
+    and its running step.
     """
 
     datagen_config: RecordDataGenCfg = field(default_factory=RecordDataGenCfg)

@@ -40,8 +40,10 @@ class Control:
 
     def state(self, client: Client) -> dict[str, Any]:
         """State for display: whether the page has control, and whether another page asks for it."""
-        asks = self._asking is not None and client.has_control
-        return {"control": client.has_control, "held": self._holder() is not None, "asked": asks, "page": client.number}
+        is_asked = self._asking is not None and client.has_control
+        is_held = self._holder() is not None
+        state = {"control": client.has_control, "held": is_held, "asked": is_asked, "asks": client is self._asking}
+        return {**state, "page": client.number}
 
     def receive(self, client: Client, message: Mapping[str, Any]) -> None:
         """Carry out a message about control: `take`, `give` or `refuse`.

@@ -23,6 +23,8 @@ from isaaclab_mimic_ext.studio.tabs import Client, Tab
 
 _ORDERS = ("new", "pause", "resume", "rewind", "forward", "go_to", "again", "keep", "discard", "end")
 _MAX_STEP = 2**31
+_SOLVED = "solved"
+"""Name of the lamp of the success, next to the signals of the task."""
 
 
 @dataclass
@@ -84,6 +86,7 @@ class RecordTab(Tab, LiveLog):
         self._last_frame = b""
         self._start: dict[str, list[float]] = {}
         self._last_outcome = ""
+        self._reached_at: dict[str, int] = {}
 
     # Simulation thread
 
@@ -94,12 +97,14 @@ class RecordTab(Tab, LiveLog):
             for name, pose in zip(self._env.object_names, self._env.object_pose[0], strict=True)
         }
         self._forget_findings()
+        self._set_reached({})
         self._show(self.device.state)
         self.publish_state()
 
     def step(self, state: LiveState) -> None:
         LiveLog.step(self, state)
         self.device.moved(state)
+        self._note_reached(state)
         self._show(state)
 
     def end(self, attempt: Attempt, num_steps: int, failure: str) -> None:
@@ -110,6 +115,21 @@ class RecordTab(Tab, LiveLog):
             self.progress.demos.append(KeptDemo(attempt.trial, num_steps, self._start))
             self._last_outcome = f"demo {attempt.num_demos} of {attempt.num_wanted} is saved"
         self.publish_state()
+
+    def _note_reached(self, state: LiveState) -> None:
+        """Note the signals that the attempt has reached up to this step, also after steps were taken back."""
+        reached = {name: step for name, step in self._reached_at.items() if step <= state.step}
+        values = {**state.signals, _SOLVED: state.num_solved_steps > 0}
+        self._set_reached({name: state.step for name, value in values.items() if value} | reached)
+
+    def _set_reached(self, reached: dict[str, int]) -> None:
+        has_changed = reached.keys() != self._reached_at.keys()
+        self._reached_at = reached
+        if has_changed:
+            self.publish(self._reached_event())
+
+    def _reached_event(self) -> dict[str, Any]:
+        return {"event": "reached", "names": sorted(self._reached_at)}
 
     def _show(self, state: LiveState) -> None:
         target = self._env.eef_pose[0] if state.target_eef_pose is None else state.target_eef_pose
@@ -173,6 +193,7 @@ class RecordTab(Tab, LiveLog):
 
     def connected(self, client: Client) -> None:
         client.send({"tab": self.name, "event": "scene", **self._facts()})
+        client.send({"tab": self.name, **self._reached_event()})
         client.send({"tab": self.name, **self._event()})
 
     def shown(self, client: Client) -> None:

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.studio.path_jobs import StepRunner
 from isaaclab_mimic_ext.studio.path_steps import PathFiles, Recorded
 from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.server import StudioServer
+from isaaclab_mimic_ext.studio.watch_tab import WatchTab
 from tests import requires
 from tests.browser import PROGRAM, Browser, Page, open_browser
 from tests.processes import HANG_S
@@ -358,6 +359,85 @@ def test_path_starts_a_step_by_keyboard_and_shows_its_failure(
         assert page.evaluate("overlaps()") == []
         assert page.evaluate(f"{TAB}.step") == 0, "keys in the card do not move the robot"
         assert not page.problems
+
+
+CHECKING = """import pathlib, time
+while not pathlib.Path("{go}").exists():
+    time.sleep(0.02)
+print("note pauses")
+print("0 errors, 0 warnings, 1 note: ready to generate")
+"""
+COMMAND = "document.getElementById('path_command').textContent"
+
+
+def seen(selector: str) -> str:
+    """Text of an element, if it is visible."""
+    found = f"document.querySelector('{selector}')"
+    return f"({found}?.checkVisibility() ? {found}.textContent : undefined)"
+
+
+def click(page: Page, selector: str) -> None:
+    page.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+
+
+@pytest.fixture
+def checking(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Page, Recording, Path]]:
+    """Page of a session with annotated demos, its recording, and the file that ends each check."""
+    go = tmp_path / "go"
+    monkeypatch.setattr(program, "words", lambda verb: (sys.executable, "-c", CHECKING.format(go=go), verb))
+    folder = StudioFolder(tmp_path)
+    folder.raw.touch()
+    with h5py.File(folder.annotated, "w") as file:
+        file.create_dataset("data/demo_0/actions", data=[[0.0]])
+    path = PathTab(PathFiles(folder, "desktop_organizer"), StepRunner(folder, lambda output: output.strip()))
+    path.recorded = lambda: Recorded((0,), 1, True)
+    watch = WatchTab(tmp_path, mimic.load_task("desktop_organizer"))
+    with watch, Recording(tmp_path / "other.hdf5", other_tabs=[watch, path]) as recording, path:
+        page = opened(browser, recording, (900, 560))
+        yield page, recording, go
+        assert not page.problems
+
+
+def test_path_shows_a_running_check_its_result_and_the_next_step(checking: tuple[Page, Recording, Path]) -> None:
+    page, _, go = checking
+    click(page, "[data-step=check]")
+    click(page, "#path_start")
+    page.wait_for(f"/^running for \\d+ s/.test({seen('#path_state')}) && {seen('#path_progress')} !== undefined")
+    go.touch()
+    page.wait_for(f"{seen('#path_next')} === 'Next: generate demos'")
+    assert page.evaluate(seen("#path_output")).splitlines()[0] == "note pauses"
+    click(page, "#path_next")
+    page.evaluate("document.getElementById('path_count').select()")
+    page.call("Input.insertText", text="73")
+    page.wait_for(f"{COMMAND}.includes('num_trials=73')")
+    assert page.evaluate("document.activeElement.id") == "path_count", "while the number is typed"
+
+
+def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, Recording, Path]) -> None:
+    page, _, go = checking
+    click(page, "[data-tab=watch]")
+    page.wait_for(seen("#run_generate"))
+    assert page.evaluate(seen("#run_command")) is None, "the page generates without a terminal"
+    page.evaluate("studio.order({ tab: 'path', do: 'start', step: 'check' })")
+    page.wait_for(f"{PATH}.running === 'check'")
+    go.touch()
+    page.wait_for(f"{seen('#news_text')} === 'The demos are checked: 0 errors, 0 warnings, 1 note.'")
+    click(page, "#news_next")
+    assert page.evaluate(seen("#path_card h2")) == "Generate"
+    assert page.evaluate(seen("#news")) is None
+
+
+def test_control_is_asked_for_on_each_tab(browser: Browser, checking: tuple[Page, Recording, Path]) -> None:
+    first, recording, _ = checking
+    second = browser.page(recording.url, *SMALL)
+    second.wait_for(f"{seen('#take')} === 'Ask for control'")
+    click(second, "[data-tab=watch]")
+    assert second.evaluate(seen("#take")) == "Ask for control"
+    click(second, "#take")
+    second.wait_for(f"{seen('#control')}.startsWith('asked for control')")
+    first.wait_for("document.getElementById('ask').open")
+    click(first, "#ask_yes")
+    second.wait_for("studio.hasControl")
 
 
 def test_second_arm_is_selected_and_named(browser: Browser, tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ RAW = Path("session/raw.hdf5")
 def tab() -> RecordTab:
     tab = RecordTab(make_kinematic_env(1), cast(PosedScene, None), Progress(str(RAW), 10))
     tab._last_frame = b"frame"
-    tab.progress.next_command = "mimic annotate input_file=session/raw.hdf5"
     return tab
 
 
@@ -44,14 +43,15 @@ def recorded(tab: RecordTab, outcome: Any, monkeypatch: pytest.MonkeyPatch) -> b
     return studio._record(cfg, cast(MimicEnv, None), RAW, tab, StopRequest())
 
 
-def test_end_of_a_recording_prints_the_next_command(
+def test_end_of_a_recording_names_the_next_step_of_the_page(
     tab: RecordTab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     assert not recorded(tab, 0, monkeypatch)
     assert "Next" not in caplog.text
     assert not recorded(tab, 2, monkeypatch)
-    assert f"Next, mark the subtasks: {tab.progress.next_command}" in caplog.text
+    assert "Next, mark the demos: step Mark of the page." in caplog.text
+    assert not any("mimic " in line for line in caplog.messages), "the page does this without a terminal"
     assert tab.device.reason == "2 demos are in session/raw.hdf5"
 
 

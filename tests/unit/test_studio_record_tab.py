@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.run.live_state import LiveState
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.protocol import Refusal
 from isaaclab_mimic_ext.studio.record_tab import Progress, RecordTab
@@ -56,3 +57,24 @@ def test_page_that_returns_to_the_tab_gets_the_last_frame() -> None:
     assert page.frame is None
     tab.shown(page)
     assert page.frame == b"frame"
+
+
+def test_reached_subtasks_stay_reached_and_are_taken_back_with_their_steps() -> None:
+    tab = make_tab()
+    events: list[Any] = []
+    tab.publish = lambda event: events.append(event.get("names"))  # type: ignore[method-assign]
+
+    def step(number: int, num_solved: int = 0, **signals: bool) -> None:
+        tab._note_reached(LiveState(number, signals, num_solved, False))
+
+    step(1, reach=False, grasp=False)
+    step(2, reach=True, grasp=False)
+    step(3, reach=False, grasp=True)
+    step(4, 1, reach=False, grasp=True)
+    step(5, 0, reach=False, grasp=False)
+    assert events == [["reach"], ["grasp", "reach"], ["grasp", "reach", "solved"]]
+    step(2, reach=True, grasp=False)
+    assert events[-1] == ["reach"], "two steps were taken back"
+    page = Client("page", 1)
+    tab.connected(page)
+    assert '"names": ["reach"]' in [page.events.get_nowait() for _ in range(3)][1], "a page that is opened again"

@@ -25,8 +25,8 @@ export class ReviewCard {
 
 function lines({ has_doctor: hasDoctor, findings }) {
   if (!hasDoctor) return [["note", "Demos are checked by `mimic check` after the recording."]];
-  if (findings === null) return [["note", "The doctor examines the demo …"]];
-  if (!findings.length) return [["good", "The doctor found nothing to improve."]];
+  if (findings === null) return [["note", "The demo is being checked …"]];
+  if (!findings.length) return [["good", "The check found nothing to improve."]];
   return findings.map(({ level, frame, last_frame: last, found, expected, remedy }) => {
     const place = frame === null ? "" : `step ${frame}${last === null ? "" : ` to ${last}`}: `;
     return [level, `${level}: ${place}${found}${expected ? `; expected ${expected}` : ""}. Remedy: ${remedy}`];

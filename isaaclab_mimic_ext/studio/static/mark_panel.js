@@ -104,7 +104,7 @@ export class MarkPanel {
     if (note) lines.push(["warning", note]);
     if (verdict?.is_good) lines.push(["good", verdict.was_replayed ? "The replay solves the task, and all subtasks are found." : "All subtasks are found. The demo was not replayed."]);
     else if (verdict) lines.push(["error", verdict.text]);
-    if (verdict?.is_good && findings === null) lines.push(["note", "The doctor examines the demo …"]);
+    if (verdict?.is_good && findings === null) lines.push(["note", "The demo is being checked …"]);
     const found = (findings ?? []).filter(({ check }) => check !== "annotation").map((each) => this.finding(each));
     this.check.replaceChildren(findingList([...lines.map(listItem), ...found]));
   }

@@ -1,16 +1,19 @@
 // The path from a recording to a generated dataset: a strip on every tab. A step opens a card, which starts its command.
 
 import { button, element, label, show } from "/static/elements.js";
+import { duration } from "/static/figures.js";
 
 const TITLES = { record: "Record", mark: "Mark", check: "Check", generate: "Generate", report: "Report" };
 const TEXTS = {
   record: "Solve the task yourself, about ten times. Each kept demo is saved at once.",
-  mark: "Replays the demos, and marks where their subtasks end.",
+  mark: "Replays the demos, and writes them with the ends of their subtasks: your marks of the tab Mark, or the signals of the task where you set no mark.",
   check: "Examines the marked demos for faults that would make generation fail.",
   generate: "Generates new demos from yours, in random scenes.",
   report: "Writes a page about the generation: success by subtask, reasons of failure.",
 };
-const STARTS = { mark: "Mark the demos", check: "Check", generate: "Generate", report: "Write the report" };
+const STARTS = { mark: "Write annotated.hdf5", check: "Check", generate: "Generate", report: "Write the report" };
+const NEXTS = { record: "record demos", mark: "mark the demos", check: "check the demos", generate: "generate demos", report: "write the report" };
+const ENDED = { record: "The recording has ended", mark: "annotated.hdf5 is written", check: "The demos are checked", generate: "The generation has ended", report: "The report is written" };
 const MARKS = { missing: "○", running: "◐", done: "✓", old: "↻", failed: "✕" };
 const LOOKS = { missing: "", running: "warn", done: "good", old: "warn", failed: "bad" };
 const WORDS = { missing: "not done yet", running: "running", done: "done", old: "out of date", failed: "failed" };
@@ -24,14 +27,40 @@ export class Tab {
     this.opened = "";
     this.buttons = Object.fromEntries(Object.keys(TITLES).map((name) => [name, this.stepButton(name)]));
     this.buildCard();
+    this.buildNews();
     this.root = element("nav", { id: "path", "aria-label": "Path to a dataset" },
-      element("ol", {}, ...Object.values(this.buttons).map((each) => element("li", {}, each))), this.card);
+      element("ol", {}, ...Object.values(this.buttons).map((each) => element("li", {}, each))), this.news, this.card);
+    setInterval(() => this.running && this.refresh(), 1000); // The time for which a command runs.
   }
 
   stepButton(name) {
-    const made = element("button", { type: "button", class: "step", "data-step": name, "aria-expanded": "false" });
+    const made = element("button", { type: "button", class: "step", "data-step": name, "aria-expanded": "false" },
+      element("span", { class: "symbol" }), element("span"), element("span", { class: "figure" }));
     made.addEventListener("click", () => this.open(this.opened === name ? "" : name));
     return made;
+  }
+
+  // A line below the strip when a step has ended while its card is closed: it leads to the next step.
+  buildNews() {
+    this.newsText = element("span", { id: "news_text", role: "status" });
+    this.newsNext = button("", () => this.open(this.newsStep), { id: "news_next", class: "primary" });
+    this.news = element("div", { id: "news", class: "row", hidden: true }, this.newsText, this.newsNext,
+      button("Close", () => this.hideNews(), { id: "news_close" }));
+  }
+
+  hideNews() {
+    this.news.hidden = true;
+  }
+
+  // Show that a step has ended, and the step that follows.
+  showNews(before) {
+    const ended = this.steps.find(({ name, state }) => state === "done" && before[name] && before[name] !== "done");
+    const next = this.steps.find(({ is_next: isNext }) => isNext);
+    if (!ended || this.opened || (ended.name === "record" && this.studio.shown === "record")) return; // The tab has a card.
+    this.newsStep = next?.name ?? ended.name;
+    this.newsText.textContent = `${ENDED[ended.name]}${ended.figure && ended.name !== "report" ? `: ${ended.figure}` : ""}.`;
+    label(this.newsNext, next ? `Next: ${NEXTS[next.name]}` : `Show the step ${TITLES[ended.name]}`);
+    this.news.hidden = false;
   }
 
   buildCard() {
@@ -43,32 +72,37 @@ export class Tab {
     this.count = element("input", { type: "number", id: "path_count", min: 1, max: 1000000, value: 100 });
     this.countLabel = element("label", { for: "path_count", text: "Number of demos" });
     this.countRow = element("p", { class: "row" }, this.countLabel, this.count);
+    this.progress = element("progress", { id: "path_progress", max: 1, "aria-label": "Progress" });
     this.startButton = button("", () => this.startStep(), { id: "path_start", class: "primary" });
     this.stopButton = button("Stop", () => this.studio.order({ tab: "path", do: "stop" }), { id: "path_stop" });
     this.showButton = button("", () => this.showTab(), { id: "path_show" });
+    this.nextButton = button("", () => this.open(this.nextStep), { id: "path_next", class: "primary" });
+    this.takeButton = button("Ask for control", () => this.studio.order({ control: "take" }), { id: "path_take" });
     this.page = element("a", { id: "path_page", class: "button", href: "/path/report.html", target: "_blank", rel: "noopener", text: "Open the report" });
     this.closeButton = button("Close (Esc)", () => this.open(""), { id: "path_close" });
     this.output = element("pre", { id: "path_output", tabindex: 0, "aria-label": "Last lines of the output" });
     this.more = element("div", { id: "path_more" });
     this.card = element("section", { class: "card", id: "path_card", tabindex: -1, "aria-label": "Step", hidden: true }, this.title, this.text, this.state,
-      this.output, this.fault, this.countRow, this.command,
-      element("div", { class: "row" }, this.startButton, this.stopButton, this.showButton, this.page, this.closeButton), this.more);
+      this.progress, this.output, this.fault, this.countRow,
+      element("div", { class: "row" }, this.nextButton, this.startButton, this.stopButton, this.takeButton, this.page, this.showButton, this.closeButton), this.command, this.more);
     // Keys in the card must not move the robot.
     this.card.addEventListener("keydown", (event) => event.stopPropagation());
     this.card.addEventListener("click", () => this.card.contains(document.activeElement) || this.card.focus());
     window.addEventListener("keydown", (event) => this.opened && event.code === "Escape" && this.closeByKey(event), { capture: true });
     this.card.addEventListener("keyup", (event) => event.code === "Space" && event.stopPropagation());
     this.count.addEventListener("change", () => this.setCount());
+    this.count.addEventListener("input", () => this.count.value && this.count.checkValidity() && this.setCount());
   }
 
   // Open the card of a step; "" closes it.
   open(name) {
     this.opened = name;
+    this.hideNews();
     this.card.hidden = !name;
     for (const [step, each] of Object.entries(this.buttons)) each.setAttribute("aria-expanded", String(step === name));
     this.refresh();
     if (!name) document.activeElement?.blur();
-    else [this.startButton, this.showButton, this.closeButton].find((each) => !each.hidden && !each.disabled).focus();
+    else [this.nextButton, this.page, this.startButton, this.showButton, this.closeButton].find((each) => !each.hidden && !each.disabled).focus();
   }
 
   // Esc closes the card, wherever the focus is, and does nothing else. A question over the card comes first.
@@ -105,7 +139,10 @@ export class Tab {
   receive(event) {
     if (event.event === "commands") this.commands = event.commands;
     else {
+      const before = Object.fromEntries(this.steps.map(({ name, state }) => [name, state]));
       [this.steps, this.running, this.error] = [event.steps, event.running, event.error];
+      this.startedAt = performance.now() - 1000 * event.elapsed_s;
+      this.showNews(before);
       if (document.activeElement !== this.count) this.count.value = event.count;
     }
     this.refresh();
@@ -117,35 +154,58 @@ export class Tab {
     if (step) this.refreshCard(step);
   }
 
+  // Time for which the command of a step runs, for display; empty if this studio did not start it.
+  elapsed(name) {
+    return this.running === name ? duration((performance.now() - this.startedAt) / 1000) : "";
+  }
+
   refreshStep({ name, state, figure, is_next: isNext }) {
     const each = this.buttons[name];
-    show(each, `${MARKS[state]} ${TITLES[name]}${figure ? ` · ${figure}` : ""}`, LOOKS[state]);
-    if (each.childElementCount === 0) {
-      each.replaceChildren(element("span", { text: `${MARKS[state]} ${TITLES[name]}` }), ...(figure ? [element("span", { class: "figure", text: ` · ${figure}` })] : []));
-    }
+    const [symbol, title, more] = each.children;
+    const shown = state === "running" && this.elapsed(name) ? (figure && figure !== "starting" ? figure : this.elapsed(name)) : figure;
+    show(symbol, MARKS[state], state === "running" && name !== "record" ? "turns" : "");
+    show(title, ` ${TITLES[name]}`);
+    show(more, shown ? ` · ${shown}` : "");
+    each.dataset.state = LOOKS[state];
+    each.title = each.textContent;
     each.dataset.next = String(isNext);
     if (isNext) each.setAttribute("aria-current", "step");
     else each.removeAttribute("aria-current");
   }
 
-  refreshCard({ name, state, figure, reason, command, fault, output }) {
+  refreshCard({ name, state, figure, reason, command, fault, output, share }) {
     const isOwn = this.running === name;
     const canAct = this.studio.hasControl;
+    const time = isOwn ? ` for ${this.elapsed(name)}` : "";
+    const next = this.steps.find(({ is_next: isNext }) => isNext);
     show(this.title, TITLES[name]);
     show(this.text, TEXTS[name]);
-    show(this.state, `${WORDS[state]}${figure ? `: ${figure}` : ""}${reason ? `. ${reason}` : ""}${this.error ? `. ${this.error}` : ""}`, LOOKS[state]);
+    show(this.state, `${WORDS[state]}${time}${figure ? `: ${figure}` : ""}${reason ? `. ${reason}` : ""}${this.error ? `. ${this.error}` : ""}`, LOOKS[state]);
+    this.progress.hidden = state !== "running" || name === "record";
+    if (share === null) this.progress.removeAttribute("value");
+    else this.progress.value = share;
     this.output.hidden = !output.length;
-    show(this.output, output.join("\n"));
-    this.output.scrollTop = this.output.scrollHeight;
+    const isResult = name === "check" && !isOwn && state !== "failed";
+    if (this.output.textContent !== output.join("\n")) {
+      show(this.output, output.join("\n"));
+      this.output.scrollTop = isResult ? 0 : this.output.scrollHeight;
+    }
+    this.output.dataset.kind = isResult ? "result" : "lines";
     const other = this.running && !isOwn ? `${TITLES[this.running]} runs; wait until it has ended, or stop it.` : "";
-    show(this.fault, canAct ? (fault ? `Not yet: ${fault}.` : other) : "You are watching. Ask for control to start a step.");
+    show(this.fault, canAct ? (fault ? `Not yet: ${fault}.` : other) : "You are watching: another page has control.");
+    this.takeButton.hidden = canAct || !this.studio.connection.isOpen;
+    this.nextStep = next?.name;
+    this.nextButton.hidden = state !== "done" || !next || next.name === name || next.state === "running";
+    label(this.nextButton, next ? `Next: ${NEXTS[next.name]}` : "");
     this.fault.hidden = !this.fault.textContent || !command;
     this.countRow.hidden = name !== "generate" || isOwn;
     this.command.hidden = !command;
     show(this.command, command);
     this.startButton.hidden = !command || isOwn;
     this.startButton.disabled = Boolean(fault || other) || !canAct || state === "running";
-    label(this.startButton, STARTS[name] ? `${STARTS[name]}${["done", "old", "failed"].includes(state) ? " again" : ""}` : "");
+    this.startButton.classList.toggle("primary", state !== "done");
+    const isResumed = /\bresume=true$/.test(command);
+    label(this.startButton, isResumed ? "Continue" : STARTS[name] ? `${STARTS[name]}${["done", "old", "failed"].includes(state) ? " again" : ""}` : "");
     this.stopButton.hidden = !isOwn;
     this.stopButton.disabled = !canAct;
     const tab = TABS[name];

@@ -170,11 +170,11 @@ export class Tab {
   receive(event) {
     if (event.event === "scene") {
       this.facts = event;
-      this.reached.clear();
       this.lamps.replaceChildren();
       this.subtasks.replaceChildren();
+    } else if (event.event === "reached") {
+      this.reached = new Set(event.names); // signals of the attempt up to its present step
     } else {
-      if (this.state && this.state.epoch !== event.epoch) this.reached.clear();
       this.state = event;
       this.input.takeOver(event.epoch, event.grippers);
       if (event.phase === "review") document.activeElement?.blur?.();
@@ -187,7 +187,6 @@ export class Tab {
     const at = (index) => view.getUint32(4 * index, true);
     [this.step, this.made, this.solved, this.signals] = [at(1), at(2), at(3), at(4)];
     this.rate = at(7) / 1000;
-    this.facts.signals.forEach((name, index) => this.signals & (1 << index) && this.reached.add(name));
     if (this.aids) {
       this.aids.readTargets(view, HEAD_BYTES);
       this.studio.scene.setPoses(view, HEAD_BYTES + POSE_BYTES * this.facts.hands.length);
@@ -225,7 +224,7 @@ export class Tab {
       this.subtasks.replaceChildren(...this.facts.subtasks.map(({ hand, text }) => element("li", { text: several ? `${hand}: ${text}` : text })));
     }
     this.facts.subtasks.forEach(({ signal }, index) => {
-      const isOver = signal ? this.reached.has(signal) : this.solved > 0;
+      const isOver = this.reached.has(signal || "solved");
       this.subtasks.children[index].dataset.state = isOver ? "good" : "";
     });
   }

@@ -85,6 +85,7 @@ class Studio {
 
   receive(event) {
     if (event.event === "control") {
+      this.isAsking = event.asks;
       this.setControl(event.control, event.held);
       this.isAskedForControl = event.asked;
       this.answerRequest();
@@ -111,11 +112,11 @@ class Studio {
     if (hasChanged) for (const tab of this.tabs.values()) tab.controlled?.(hasControl);
   }
 
-  // A tab with `usesControl = false` can do the same without control.
   showControl() {
-    const isHidden = this.hasControl || !this.connection.isOpen || this.tabs.get(this.shown)?.usesControl === false;
-    find("control").hidden = find("take").hidden = isHidden;
-    show(find("control"), "watching: another page has control", "warn");
+    const isHidden = this.hasControl || !this.connection.isOpen;
+    find("control").hidden = isHidden;
+    find("take").hidden = isHidden || this.isAsking;
+    show(find("control"), this.isAsking ? "asked for control: the other page has 10 s to refuse" : "watching: another page has control", "warn");
   }
 
   // Send a message and show a refusal.

@@ -11,19 +11,17 @@ const PATIENT_MS = 250; // a person who only watches prefers sharp pictures to m
 const SPEEDS = [0.5, 1, 2, 4];
 const MOST_LISTED = 60; // buttons of failed trials
 const KEYS = [
-  ["← → ↑ ↓", "choose an environment"], ["Enter", "look at it · play its last trial"], ["Esc", "all environments"],
+  ["← → ↑ ↓", "choose an environment"], ["Enter", "go near it · again: play its trial, if ended"], ["Esc", "all environments"],
   ["Space", "play, pause a trial"], ["← → · Shift", "one step · ten"], ["N · B", "next · previous failed trial"], ["X", "speed"],
   ["1 2 3 4", "views"],
 ];
 const NOTHING = { group: new Group(), center: new Vector3(), radius: 1 };
 const STATES = {
-  "in progress": ["● running", "good"], finished: ["finished", "good"], interrupted: ["interrupted", "warn"],
+  "in progress": ["● running", "good"], writing: ["writing files", "warn"], finished: ["finished", "good"], interrupted: ["interrupted", "warn"],
   unfinished: ["ended without a result", "bad"], none: ["no run yet", "warn"], unreadable: ["cannot be read", "bad"],
 };
 
 export class Tab {
-  usesControl = false;
-
   constructor(studio) {
     this.studio = studio;
     this.run = null;
@@ -53,7 +51,9 @@ export class Tab {
     this.runs.addEventListener("change", () => this.studio.order({ tab: "watch", do: "choose", run: this.runs.value }));
     this.facts = element("div", { id: "run_facts" });
     this.text = element("p", { id: "run_text" });
-    this.command = element("pre", { id: "run_command" });
+    this.command = element("pre", { id: "run_command", hidden: true });
+    this.commandTitle = element("p", { class: "soft", id: "run_command_title", hidden: true });
+    this.generateButton = button("Open the step Generate", () => this.studio.tabs.get("path").open("generate"), { id: "run_generate", class: "primary", hidden: true });
     this.reasons = element("div", { id: "reasons" });
     this.objects = element("select", { id: "objects", "aria-label": "Object" });
     this.objects.addEventListener("change", () => { this.object = this.objects.selectedIndex; this.showFigures(); });
@@ -76,7 +76,7 @@ export class Tab {
     this.viewPart.hidden = !this.studio.scene;
     this.keysPart = section("Keys", rows(KEYS.map(([keys, text]) => [element("kbd", { text: keys }), text])));
     this.keysPart.classList.add("key");
-    panel.append(section("Run", this.runs, this.name, this.text, this.command, this.facts), this.whyPart, section("Trials", this.failed, this.form),
+    panel.append(section("Run", this.runs, this.name, this.text, this.generateButton, this.commandTitle, this.command, this.facts), this.whyPart, section("Trials", this.failed, this.form),
       this.wherePart, this.viewPart, this.keysPart);
     this.listen(window, "keydown", (event) => this.keyDown(event));
     this.listen(this.studio.scene?.canvas, "click", (event) => this.clicked(event));
@@ -99,6 +99,10 @@ export class Tab {
     if (!this.studio.scene) return;
     this.studio.scene.longestMs = LONGEST_DRAWING_MS;
     this.studio.scene.present(null);
+  }
+
+  controlled() {
+    this.refresh();
   }
 
   lost() {
@@ -221,7 +225,8 @@ export class Tab {
     if (!this.hasFrame) return common;
     const enter = () => {
       if (this.chosenEnv === null) return;
-      if (this.isNear) this.playChosen(); else this.lookAt(this.chosenEnv);
+      if (!this.isNear) this.lookAt(this.chosenEnv);
+      else if (!this.grid.heads[this.chosenEnv].isActive) this.playChosen();
       this.refresh();
     };
     return { ...common, Enter: enter, ArrowLeft: () => this.moveChoice(-1, 0), ArrowRight: () => this.moveChoice(1, 0),
@@ -349,6 +354,7 @@ export class Tab {
     const { motion, grid } = this;
     if (motion) return `trial ${motion.trial} · step ${Math.floor(motion.step) + 1} of ${motion.num_steps}`;
     if (!this.hasFrame || !grid) return "";
+    if (this.run.state !== "in progress") return "end of the run";
     if (this.chosenEnv === null) return `${grid.heads.filter(({ isActive }) => isActive).length} of ${grid.count} environments run`;
     const { trial, step, isActive } = grid.heads[this.chosenEnv];
     return `environment ${this.chosenEnv}: trial ${trial}, ${isActive ? `step ${step}` : "ended"}`;
@@ -365,9 +371,16 @@ export class Tab {
     if (run.no_scene) return `No picture: ${run.no_scene}.`;
     if (!this.studio.scene) return "";
     const isRunning = run.state === "in progress";
-    if (isRunning && live.is_live) return live.text ? `Shown: ${live.text}.` : "";
+    if (isRunning && live.is_live) return this.chosenHint() || (live.text ? `Shown: ${live.text}.` : "");
     if (isRunning) return live.text ? `No live picture: ${live.text}.` : "Waiting for the poses of the run …";
-    return run.trials ? "The run does not move any more. Choose a trial to play it." : "";
+    return run.trials ? "All trials have ended. Choose a trial to play it." : "";
+  }
+
+  // Meaning of Enter for the chosen environment.
+  chosenHint() {
+    if (this.chosenEnv === null || matchMedia("(pointer: coarse)").matches) return "";
+    if (!this.isNear) return "Enter goes near this environment.";
+    return this.grid.heads[this.chosenEnv].isActive ? "This trial can be played when it has ended. Esc shows all environments." : "Enter plays the trial that has ended here.";
   }
 
   showRun() {
@@ -380,10 +393,13 @@ export class Tab {
       this.runs.replaceChildren(...run.runs.map((name) => element("option", { value: name, text: name })));
     }
     if (document.activeElement !== this.runs) this.runs.selectedIndex = run.chosen;
+    this.runs.disabled = !this.studio.hasControl;
     show(this.text, run.text);
     this.text.hidden = !run.text;
-    this.command.hidden = !run.command;
+    this.generateButton.hidden = !run.command || !this.studio.hasPath;
+    this.command.hidden = this.commandTitle.hidden = !run.command || this.studio.hasPath;
     show(this.command, run.command ?? "");
+    show(this.commandTitle, run.state === "none" ? "To generate, in a terminal:" : "To continue the run, in a terminal:");
   }
 
   showFigures() {
