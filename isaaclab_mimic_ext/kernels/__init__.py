@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,20 @@ def launch(
     """Launch `kernel` on torch's current stream of the device, so that it runs in order with torch operations."""
     stream = wp.stream_from_torch(device) if device.type == "cuda" else None
     wp.launch(kernel, dim=dim, inputs=inputs, outputs=outputs, device=wp.device_from_torch(device), stream=stream)
+
+
+def as_array(tensor: torch.Tensor, dtype: Any = None) -> Any:
+    """Warp array in the memory of a contiguous tensor; `dtype`: type of its elements, for vectors and matrices."""
+    return wp.from_torch(tensor, dtype=dtype)
+
+
+def as_struct(struct: Any, values: Mapping[str, Any]) -> Any:
+    """Instance of a `wp.struct` with the values of its fields' names: numbers, and the memory of contiguous tensors."""
+    instance = struct()
+    for name, field in struct.vars.items():
+        value = values[name]
+        setattr(instance, name, as_array(value, field.type.dtype) if isinstance(value, torch.Tensor) else value)
+    return instance
 
 
 class RepeatedLaunch:

@@ -14,6 +14,7 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.kernels import RepeatedLaunch
+from isaaclab_mimic_ext.kernels.poses import pose_from, position, product33, rotation
 from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle, pose_from_pos_rot
 
 wp.set_module_options({"fuse_fp": False})
@@ -32,7 +33,7 @@ def _rotation_kernel(
 ):
     """Quaternion xyzw of the rotation from `pose` to `target`, of any norm, and the square of its norm."""
     n, e = wp.tid()
-    q = _quat_from_matrix(_product(_rotation(target[n, e]), wp.transpose(_rotation(pose[n, e]))))
+    q = _quat_from_matrix(product33(rotation(target[n, e]), wp.transpose(rotation(pose[n, e]))))
     quat[n, e] = q
     square[n, e] = ((q[0] * q[0] + q[1] * q[1]) + q[2] * q[2]) + q[3] * q[3]
 
@@ -121,14 +122,8 @@ def _target_kernel(
         ratio = 0.5
     vec = _scaled(actions, scale, n, e, 3) * ratio
     present = pose[n, e]
-    rot = _product(_matrix_from_quat(vec[0], vec[1], vec[2], cosine[n, e]), _rotation(present))
-    step = _scaled(actions, scale, n, e, 0)
-    target[n, e] = wp.mat44(
-        rot[0, 0], rot[0, 1], rot[0, 2], present[0, 3] + step[0],
-        rot[1, 0], rot[1, 1], rot[1, 2], present[1, 3] + step[1],
-        rot[2, 0], rot[2, 1], rot[2, 2], present[2, 3] + step[2],
-        0.0, 0.0, 0.0, 1.0,
-    )  # fmt: skip
+    rot = product33(_matrix_from_quat(vec[0], vec[1], vec[2], cosine[n, e]), rotation(present))
+    target[n, e] = pose_from(rot, position(present) + _scaled(actions, scale, n, e, 0))
 
 
 @wp.func
@@ -148,23 +143,6 @@ def _scaled(
         _clipped(actions[n, first + 1]) * scale[offset + 1],
         _clipped(actions[n, first + 2]) * scale[offset + 2],
     )
-
-
-@wp.func
-def _rotation(pose: wp.mat44) -> wp.mat33:
-    return wp.mat33(
-        pose[0, 0], pose[0, 1], pose[0, 2], pose[1, 0], pose[1, 1], pose[1, 2], pose[2, 0], pose[2, 1], pose[2, 2]
-    )
-
-
-@wp.func
-def _product(a: wp.mat33, b: wp.mat33) -> wp.mat33:
-    """Matrix product without fused multiply-add, which Warp's own product uses."""
-    result = wp.mat33()
-    for i in range(3):
-        for j in range(3):
-            result[i, j] = (a[i, 0] * b[0, j] + a[i, 1] * b[1, j]) + a[i, 2] * b[2, j]
-    return result
 
 
 @wp.func

@@ -17,7 +17,6 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import SubTaskConfig, SubTaskConstraintConfig
 from isaaclab_mimic_ext.config.constraints import EventOrder, SubtaskId, coordinations, groups, sequentials
 from isaaclab_mimic_ext.config.task import COORDINATION_SCHEMES
-from isaaclab_mimic_ext.math import matrix_from_axis_angle
 
 _UNBOUNDED = 2**30
 """Number of remaining steps of a segment that has not begun."""
@@ -243,31 +242,3 @@ class Constraints:
 def _any_by_eef(flags: Tensor, is_eef: Tensor) -> Tensor:
     """Reduce flags of pairs (N, K) to end effectors, (N, E) bool; `is_eef` (K, E) bool is the end effector of each pair."""
     return (flags[..., None] & is_eef).any(1)
-
-
-def shared_transform(
-    table: ConstraintTable,
-    group: Tensor,
-    object_pose: Tensor,
-    src_object_pose: Tensor,
-    src_transform: Tensor,
-    uniform: Tensor,
-) -> Tensor:
-    """Transforms (R, 4, 4) of the source segments of coordinated subtasks, by the scheme and noise of their group (R,).
-
-    Args:
-        object_pose: (R, 4, 4), object of the subtask, present, env frame [m].
-        src_object_pose: (R, 4, 4), the same object in the source demo, env frame [m].
-        src_transform: (R, 4, 4), from `src_object_pose` to `object_pose`.
-        uniform: (R, 6) on (0, 1), random numbers for the noise on position and rotation.
-    """
-    identity = torch.eye(4, device=src_transform.device).expand_as(src_transform)
-    translation = identity.clone()
-    translation[:, :3, 3] = object_pose[:, :3, 3] - src_object_pose[:, :3, 3]
-    by_scheme = torch.stack((identity, src_transform, translation), dim=1)
-    transform = by_scheme[torch.arange(len(group), device=group.device), table.scheme[group]].clone()
-    noise = 2.0 * uniform - 1.0
-    turn = matrix_from_axis_angle(noise[:, 3:] * table.rot_noise_scale[group])
-    transform[:, :3, 3] += noise[:, :3] * table.pos_noise_scale[group]
-    transform[:, :3, :3] = turn @ transform[:, :3, :3]
-    return transform

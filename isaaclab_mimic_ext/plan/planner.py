@@ -12,22 +12,14 @@ from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.config.task import BODY
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader
-from isaaclab_mimic_ext.math import invert_pose
-from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Progress, shared_transform
+from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Progress
 from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionPlanner
 from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
 from isaaclab_mimic_ext.plan.remaining import ExpectedSteps
-from isaaclab_mimic_ext.plan.segments import (
-    SegmentRows,
-    SharedChoices,
-    choose_nearest,
-    draw_spans,
-    longest_trial,
-    segment_distances,
-)
-from isaaclab_mimic_ext.plan.subtasks import Strategy, SubtaskTable
+from isaaclab_mimic_ext.plan.segments import SegmentStart, draw_spans, longest_trial
+from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
 from isaaclab_mimic_ext.plan.transits import Transits
-from isaaclab_mimic_ext.rng import Draws, Stream
+from isaaclab_mimic_ext.rng import Draws
 
 
 @dataclass
@@ -63,6 +55,7 @@ class TrialPlanner:
         begun: (N, E) bool, the current subtask has an unfinished segment.
         finished: (N, E) bool, all subtasks are finished.
         trials: (N,) int64, number of the current trial.
+        start: begins segments, and contains the choices of source demos.
         steps_held: (N,) int64, number of steps since all end effectors have finished.
         chosen_demos: (N, E, S) int32, source demo of each subtask of the current trial, -1 until it is selected.
         starts, ends: (N, E, D, S) int64, first and exclusive last step of each subtask in each demo, offsets included.
@@ -96,22 +89,18 @@ class TrialPlanner:
         self._expected = ExpectedSteps(pool, table, constraints)
         self._allocate(num_demos, num_subtasks, device)
         self._eef_ids = torch.arange(num_eefs, device=device)
-        self._demo_ids = torch.arange(num_demos, device=device)
-        # Constants on the device: assigning a Python number would upload it in each step.
-        self._before_first = torch.tensor(-1, dtype=torch.int32, device=device)
-        self._true = torch.tensor(True, device=device)
         self._last_subtask = table.num_subtasks - 1
-        self._selects_per_subtask = config.generation_select_src_per_subtask and (
-            config.compat_select != "isaaclab" or config.generation_select_src_per_arm
-        )
-        shares_by_index = not config.generation_select_src_per_arm
-        self._shared = SharedChoices(constraints, num_envs, num_subtasks, shares_by_index) if num_eefs > 1 else None
         self._constraints = Constraints(constraints)
         self._settles = bool(table.num_settle.any())
         self._reader = WaypointReader(
             pool.target_eef_pose, pool.eef_pose, pool.gripper_action, self.segments, config.legacy_small_rotation,
             None if self._transits is None else self._transits.paths,
         )  # fmt: skip
+        progress = {"subtask": self.subtask, "begun": self.begun}
+        progress |= {"first_free": self._first_free, "last_waypoint": self._last_waypoint}
+        last, spans = (self._reader.target, self._reader.gripper), (self.starts, self.ends)
+        self.start = SegmentStart(pool, table, constraints, config, self.segments, progress, last, spans)
+        self.chosen_demos = self.start.chosen_demos
 
     def _allocate(self, num_demos: int, num_subtasks: int, device: torch.device) -> None:
         """Allocate the state of N trials, all of which are finished."""
@@ -126,7 +115,6 @@ class TrialPlanner:
         self.subtask, self._steps_waited = zeros(*shape), zeros(*shape)
         self.begun, self.finished = zeros(*shape, dtype=torch.bool), ~zeros(*shape, dtype=torch.bool)
         self.trials, self.steps_held = zeros(self.num_envs), zeros(self.num_envs)
-        self.chosen_demos = zeros(*shape, num_subtasks, dtype=torch.int32)
         self.starts, self.ends = (zeros(*shape, num_demos, num_subtasks) for _ in range(2))
 
     @property
@@ -158,12 +146,10 @@ class TrialPlanner:
         self.finished.index_fill_(0, env_ids, False)
         self.steps_held.index_fill_(0, env_ids, 0)
         self._steps_waited.index_fill_(0, env_ids, 0)
-        self.chosen_demos.index_fill_(0, env_ids, -1)
         self.segments.cursor.index_fill_(0, env_ids, -1)
         self._reader.target[env_ids] = eef_pose[env_ids]
         self._reader.gripper[env_ids] = self.pool.gripper_action[:, 0, 0]
-        if self._shared is not None:
-            self._shared.reset(env_ids)
+        self.start.begin_trials(env_ids, draws.trials)
         if self._transits is not None:
             self._transits.begin_trials(env_ids)
         if self.navigation is not None:
@@ -175,89 +161,23 @@ class TrialPlanner:
         """Begin the next segment of each row: select a source demo, transform its segment, and join it to the present pose.
 
         Args:
-            env_ids, eef_ids: (R,) int64, sorted by env, then end effector.
+            env_ids, eef_ids: (R,) int64, env and end effector of each row, without duplicates.
             eef_pose: (N, E, 4, 4), present, env frame [m].
             object_pose: (N, O, 4, 4), present, env frame [m].
             attached: (N, E) int64, index of the object in each gripper, -1 if empty; used by the motion planner only.
         """
-        # Select a source demo, and the transform of its segment to the present objects.
-        rows = self._rows(env_ids, eef_ids, eef_pose, object_pose)
-        demo, transform = self._choose(rows)
-        chosen = (torch.arange(len(demo), device=demo.device), demo)
-        # Join: interpolate from the present pose, or from the last target pose.
-        is_first = rows.subtask == 0
-        start_pose = rows.eef_pose
-        if self.config.generation_interpolate_from_last_target_pose:
-            last_target = self._reader.target[env_ids, eef_ids]
-            start_pose = torch.where(is_first[:, None, None], start_pose, last_target)
-        # Enter the segment into the table from which waypoints are computed.
-        segments, place, entry = self.segments, (env_ids, eef_ids), (eef_ids, rows.subtask)
-        segments.demo[place] = demo.int()
-        segments.start[place] = rows.starts[chosen].int()
-        segments.length[place] = (rows.ends - rows.starts)[chosen].int()
-        segments.cursor[place] = self._before_first
-        segments.num_fixed[place] = self.table.num_fixed[entry].int()
-        segments.prepend[place] = (is_first | self.config.generation_transform_first_robot_pose).int()
-        segments.transform[place] = transform
-        segments.start_pose[place] = start_pose
-        lead_in = self.table.num_interpolation[entry]
-        if self._transits is not None:
-            lead_in = self._transits.plan(place, self.pool, segments, eef_pose, object_pose, attached)
+        self.start.begin(env_ids, eef_ids, eef_pose, object_pose)
+        if self._transits is None:
+            return
+        segments, place = self.segments, (env_ids, eef_ids)
+        lead_in = self._transits.plan(place, self.pool, segments, eef_pose, object_pose, attached)
         segments.num_interpolation[place] = lead_in.int()
-        self._first_free = segments.num_interpolation + segments.num_fixed
-        self._last_waypoint = segments.num_waypoints - 1
-        self.begun[place] = self._true
-        self.chosen_demos[env_ids, eef_ids, rows.subtask] = demo.int()
-        # The first segment begins with its own gripper action, so that settling does not apply to the first waypoint.
-        first_gripper = self.pool.gripper_action[eef_ids, demo, rows.starts[chosen]]
-        self._reader.gripper[place] = torch.where(is_first[:, None], first_gripper, self._reader.gripper[place])
+        torch.add(segments.num_interpolation, segments.num_fixed, out=self._first_free)
+        torch.sub(segments.num_waypoints, 1, out=self._last_waypoint)
 
     def remaining_steps(self, step: Tensor) -> Tensor:
         """Expected number of steps until the end of each trial, (N,), after `step` (N,) steps."""
         return self._expected.remaining(self, step)
-
-    def _rows(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> SegmentRows:
-        """Gather the candidates of the segments that begin in rows (R,); see `begin_segments`."""
-        subtask = self.subtask[env_ids, eef_ids]
-        starts, ends = (spans[env_ids, eef_ids, :, subtask] for spans in (self.starts, self.ends))
-        object_id = self.table.object_id[eef_ids, subtask]
-        identity = torch.eye(4, device=object_pose.device).expand(self.num_envs, 1, 4, 4)
-        present_pose = torch.cat((object_pose, identity), dim=1)[env_ids, object_id]
-        src_pose = self.pool.object_pose[object_id[:, None], self._demo_ids, starts]
-        src_transform = present_pose[:, None] @ invert_pose(src_pose)
-        return SegmentRows(
-            env_ids, eef_ids, subtask, starts, ends, eef_pose[env_ids, eef_ids], present_pose, src_pose, src_transform
-        )
-
-    def _choose(self, rows: SegmentRows) -> tuple[Tensor, Tensor]:
-        """Source demo (R,) of each row, and the transform (R, 4, 4) of its segment to the present scene."""
-        # Each row on its own: select a demo, or keep that of the previous subtask.
-        demo = self._select(rows)
-        selects = (rows.subtask == 0) | self._selects_per_subtask
-        previous = self.chosen_demos[rows.env_ids, rows.eef_ids, (rows.subtask - 1).clamp(min=0)].long()
-        demo = torch.where(selects, demo, previous)
-        index = torch.arange(len(demo), device=demo.device)
-        if self._shared is None:
-            return demo, rows.src_transform[index, demo]
-        # Replace demos and transforms that end effectors share.
-        sharing = self._shared.sharing_rows(rows.env_ids, rows.eef_ids, rows.subtask)
-        demo = self._shared.share_demos(sharing, demo, selects)
-        table, own = self._shared.table, rows.src_transform[index, demo]
-        if not table.num_groups:
-            return demo, own
-        uniform = Draws(self.seed, self.trials[rows.env_ids]).uniform(Stream.COORDINATION, (6,), step=sharing.group)
-        src_object_pose = rows.src_object_pose[index, demo]
-        group_transform = shared_transform(table, sharing.group, rows.object_pose, src_object_pose, own, uniform)
-        return demo, self._shared.share_transforms(sharing, group_transform, own)
-
-    def _select(self, rows: SegmentRows) -> Tensor:
-        """Source demo of each row by the selection strategy of its subtask, (R,) int64."""
-        table, entry = self.table, (rows.eef_ids, rows.subtask)
-        strategy = table.strategy[entry]
-        draws = Draws(self.seed, self.trials[rows.env_ids])
-        uniform = draws.uniform(Stream.SELECTION, (1,), step=rows.subtask * self.num_eefs + rows.eef_ids).squeeze(-1)
-        count = table.nn_k[entry].masked_fill(strategy == Strategy.RANDOM, self.pool.num_demos)
-        return choose_nearest(segment_distances(rows, strategy, self.pool, table), count, uniform)
 
     def waypoints(self) -> Waypoints:
         """Advance all end effectors that need not wait, and return the waypoints of this step.
@@ -306,9 +226,9 @@ class TrialPlanner:
         This is the length of the shorter source segment.
         """
         pairs = self._constraints.table.coordinated
-        if not len(pairs) or self._shared is None:
+        if not len(pairs):
             return torch.zeros(self.num_envs, 0, dtype=torch.int64, device=self.subtask.device)
-        demo = self._shared.demo_of_group[:, self._constraints.table.group[pairs.eef[0], pairs.subtask[0]]].clamp(min=0)
+        demo = self.start.demo_of_group[:, self._constraints.table.group[pairs.eef[0], pairs.subtask[0]]].clamp(min=0)
         env_ids = torch.arange(self.num_envs, device=demo.device)[:, None, None]
         place = (env_ids, pairs.eef.T, demo[..., None])
         at = (*place, pairs.subtask.T)

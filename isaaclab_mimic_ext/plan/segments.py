@@ -5,18 +5,20 @@ each trial shift them.
 """
 
 # N envs, E end effectors, D demos, S subtasks, T steps of the longest demo, n trials, C groups of coordinated subtasks,
-# R rows (an env and one of its end effectors each), sorted by env, then end effector
-
-from dataclasses import dataclass
+# R rows (an env and one of its end effectors each), G gripper entries
 
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.config.constraints import SubtaskId
 from isaaclab_mimic_ext.demos.pool import SourcePool
-from isaaclab_mimic_ext.math import rotation_angle
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_array, as_struct
+from isaaclab_mimic_ext.kernels import segments as kernels
+from isaaclab_mimic_ext.kernels.waypoints import Segments
+from isaaclab_mimic_ext.math import matrix_from_axis_angle, rotation_angle
 from isaaclab_mimic_ext.plan.constraints import ConstraintTable
-from isaaclab_mimic_ext.plan.subtasks import Strategy, SubtaskTable
+from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
 from isaaclab_mimic_ext.rng import Draws, Stream
 
 
@@ -80,29 +82,6 @@ def gripper_changes(pool: SourcePool, starts: Tensor, ends: Tensor) -> Tensor:
     return num_changes.gather(-1, ends - 1) - num_changes.gather(-1, starts.clamp(max=num_changes.shape[-1] - 1))
 
 
-@dataclass
-class SegmentRows:
-    """The R segments that begin in this step, with their D candidates: the same subtask in each source demo.
-
-    Attributes:
-        env_ids, eef_ids, subtask: (R,) int64.
-        starts, ends: (R, D), span of the segment in each demo [steps].
-        eef_pose, object_pose: (R, 4, 4), present, env frame [m].
-        src_object_pose: (R, D, 4, 4), object at the segment's start in each demo, env frame [m].
-        src_transform: (R, D, 4, 4), from `src_object_pose` to `object_pose`; it moves a segment to the present object.
-    """
-
-    env_ids: Tensor
-    eef_ids: Tensor
-    subtask: Tensor
-    starts: Tensor
-    ends: Tensor
-    eef_pose: Tensor
-    object_pose: Tensor
-    src_object_pose: Tensor
-    src_transform: Tensor
-
-
 def pose_distance(pose_a: Tensor, pose_b: Tensor, pos_weight: Tensor, rot_weight: Tensor) -> Tensor:
     """Distance `pos_weight * |dp| [m] + rot_weight * angle [rad]` between poses (..., 4, 4), shape (...)."""
     offset = pose_a[..., :3, 3] - pose_b[..., :3, 3]
@@ -124,118 +103,109 @@ def choose_nearest(distance: Tensor, num_candidates: Tensor, uniform: Tensor) ->
     return order.gather(-1, rank[:, None]).squeeze(-1)
 
 
-def segment_distances(rows: SegmentRows, strategy: Tensor, pool: SourcePool, table: SubtaskTable) -> Tensor:
-    """Distance of each demo's segment from the present scene, (R, D), by strategies (R,); 0 for the strategy `random`."""
-    entry = rows.eef_ids, rows.subtask
-    weights = table.pos_weight[entry][:, None], table.rot_weight[entry][:, None]
-    distance = torch.zeros_like(rows.starts, dtype=torch.float32)
-    if Strategy.NEAREST_NEIGHBOR_OBJECT in table.strategies:
-        object_distance = pose_distance(rows.src_object_pose, rows.object_pose[:, None], *weights)
-        distance = torch.where((strategy == Strategy.NEAREST_NEIGHBOR_OBJECT)[:, None], object_distance, distance)
-    if Strategy.NEAREST_NEIGHBOR_ROBOT_DISTANCE in table.strategies:
-        demo_ids = torch.arange(pool.num_demos, device=rows.starts.device)
-        moved = rows.src_transform @ pool.eef_pose[rows.eef_ids[:, None], demo_ids, rows.starts]
-        eef_distance = pose_distance(moved, rows.eef_pose[:, None], *weights)
-        distance = torch.where((strategy == Strategy.NEAREST_NEIGHBOR_ROBOT_DISTANCE)[:, None], eef_distance, distance)
-    return distance
+class SegmentStart:
+    """Selects source demos and their transforms where segments begin, and enters the segments; for N trials.
 
-
-@dataclass
-class SharingRows:
-    """Rows that begin a subtask in this step, with the groups in which they share choices.
-
-    Attributes:
-        env_ids, eef_ids, subtask: (R,) int64.
-        group: (R,) int64, group of coordinated subtasks; C if none.
-        leader: (R,) int64, first row of the same env and group; the row itself if it has no group.
-        group_has_begun: (R,) bool, the group began in an earlier step.
-    """
-
-    env_ids: Tensor
-    eef_ids: Tensor
-    subtask: Tensor
-    group: Tensor
-    leader: Tensor
-    group_has_begun: Tensor
-
-
-class SharedChoices:
-    """Source demos and transforms that end effectors of a trial share, for N trials.
+    Source demos and transforms are shared by coordinated subtasks. Unless each end effector selects its own
+    (`generation_select_src_per_arm`), the one that first begins its subtask i selects the source demo of subtask i for all.
 
     Args:
-        by_index: the end effector that first begins its subtask i selects the source demo of subtask i for all others.
+        progress: tensors (N, E) of `TrialPlanner` that begins change: `first_free`, `last_waypoint`, `begun`, `subtask`.
+        last: last waypoints, target poses (N, E, 4, 4) and gripper actions (N, E, G).
+        spans: first and exclusive last step of each subtask in each demo, (N, E, D, S) each.
+
+    Attributes:
+        demo_of_group: source demo of each group, (N, C + 1) int64; -1 until the first subtask of the group begins.
+        uniform: (N, S, E) in (0, 1), random numbers that select the source demos.
+        chosen_demos: source demo of each subtask, (N, E, S) int32; -1 until it is selected.
     """
 
-    def __init__(self, table: ConstraintTable, num_envs: int, num_subtasks: int, by_index: bool):
-        device = table.group.device
-        self.table, self.by_index = table, by_index
-        self._num_eefs = len(table.group)
-        self._demo_of_index = torch.full((num_envs, num_subtasks), -1, dtype=torch.int64, device=device)
-        # The last column belongs to subtasks without a group and stays at -1.
-        self.demo_of_group = torch.full((num_envs, table.num_groups + 1), -1, dtype=torch.int64, device=device)
-        """Source demo of each group, (N, C + 1) int64; -1 until the first subtask of the group begins."""
-        num_keys = max(num_subtasks, table.num_groups + 1)
-        self._first_row = torch.zeros(num_envs * num_keys, dtype=torch.int64, device=device)
-        self._transform_of_group = torch.zeros(num_envs, table.num_groups + 1, 4, 4, device=device)
+    def __init__(
+        self,
+        pool: SourcePool,
+        table: SubtaskTable,
+        constraints: ConstraintTable,
+        config: DataGenConfig,
+        segments: Segments,
+        progress: dict[str, Tensor],
+        last: tuple[Tensor, Tensor],
+        spans: tuple[Tensor, Tensor],
+    ):
+        device, seed = pool.lengths.device, config.seed
+        num_envs, num_eefs, num_demos, num_subtasks = spans[0].shape
+        num_columns, self._num_eefs, self._seed = constraints.num_groups + 1, num_eefs, seed
+        self._constraints = constraints
 
-    def reset(self, env_ids: Tensor) -> None:
-        """Forget the choices of the previous trials of `env_ids` (n,)."""
+        def integers(*size: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.full(size, -1, dtype=dtype, device=device)
+
+        # The last column of groups belongs to subtasks without a group; its demo stays at -1.
+        self.demo_of_group, self._demo_of_index = integers(num_envs, num_columns), integers(num_envs, num_subtasks)
+        self.chosen_demos = integers(num_envs, num_eefs, num_subtasks, dtype=torch.int32)
+        self.uniform = torch.zeros(num_envs, num_subtasks, num_eefs, device=device)
+        self._offset, self._turn = (torch.zeros(num_envs, num_columns, *size, device=device) for size in ((3,), (3, 3)))
+        self._due = torch.zeros(num_envs, num_eefs, dtype=torch.bool, device=device)
+        self._true = torch.tensor(True, device=device)
+        self._eef_pose = torch.zeros(num_envs, num_eefs, 4, 4, device=device)
+        self._object_pose = torch.eye(4, device=device).repeat(num_envs, len(pool.object_pose), 1, 1)
+        transform_of_group = torch.zeros(num_envs, num_columns, 4, 4, device=device)
+        distance = torch.zeros(num_envs, num_demos, device=device)
+        rules = {
+            "selects_per_subtask": int(_selects_per_subtask(config)),
+            "shares_by_index": int(num_eefs > 1 and not config.generation_select_src_per_arm),
+            "from_last_target": int(config.generation_interpolate_from_last_target_pose),
+            "moves_first_pose": int(config.generation_transform_first_robot_pose),
+        }
+        choices = {
+            "uniform": self.uniform, "offset": self._offset, "turn": self._turn, "chosen_demos": self.chosen_demos,
+            "demo_of_index": self._demo_of_index, "demo_of_group": self.demo_of_group,
+            "transform_of_group": transform_of_group, "distance": distance,
+        }  # fmt: skip
+        entered = {**vars(segments), **progress, "target": last[0], "gripper": last[1]}
+        inputs = [
+            as_array(self._due),
+            as_array(progress["subtask"]),
+            as_struct(kernels.Sources, vars(pool)),
+            as_struct(kernels.Subtasks, {**vars(table), **vars(constraints)}),
+            as_struct(kernels.Rules, rules),
+            as_struct(kernels.Scene, {"eef_pose": self._eef_pose, "object_pose": self._object_pose}),
+            as_struct(kernels.Spans, {"starts": spans[0], "ends": spans[1]}),
+            as_struct(kernels.Choices, choices),
+            as_struct(kernels.Entered, entered),
+        ]
+        self._launch = RepeatedLaunch(kernels.begin_segments_kernel, num_envs, inputs, [], device)
+
+    def begin_trials(self, env_ids: Tensor, trials: Tensor) -> None:
+        """Forget the choices of the previous trials of `env_ids` (n,), and draw for the new ones, `trials` (n,)."""
         self._demo_of_index.index_fill_(0, env_ids, -1)
         self.demo_of_group.index_fill_(0, env_ids, -1)
+        self.chosen_demos.index_fill_(0, env_ids, -1)
+        num_subtasks, num_groups = self._demo_of_index.shape[1], self._constraints.num_groups
+        uniform = self._draw(Stream.SELECTION, trials, num_subtasks * self._num_eefs, (1,))
+        self.uniform[env_ids] = uniform.view(-1, num_subtasks, self._num_eefs)
+        if num_groups:
+            noise = 2.0 * self._draw(Stream.COORDINATION, trials, num_groups, (6,)) - 1.0
+            turn = matrix_from_axis_angle(noise[..., 3:] * self._constraints.rot_noise_scale[:-1])
+            self._offset[env_ids, :-1] = noise[..., :3] * self._constraints.pos_noise_scale[:-1]
+            self._turn[env_ids, :-1] = turn
 
-    def sharing_rows(self, env_ids: Tensor, eef_ids: Tensor, subtask: Tensor) -> SharingRows:
-        """Find the groups and leaders of rows (R,)."""
-        group = self.table.group[eef_ids, subtask]
-        rows = torch.arange(len(env_ids), device=env_ids.device)
-        is_grouped = group < self.table.num_groups
-        leader = torch.where(is_grouped, self._first_row_with_key(env_ids, group, self.table.num_groups + 1), rows)
-        return SharingRows(env_ids, eef_ids, subtask, group, leader, self.demo_of_group[env_ids, group] >= 0)
+    def _draw(self, stream: Stream, trials: Tensor, num_steps: int, shape: tuple[int, ...]) -> Tensor:
+        """Uniform numbers of trials (n,) at the steps 0 to `num_steps` - 1, (n, num_steps, *shape)."""
+        steps = torch.arange(num_steps, device=trials.device).repeat(len(trials))
+        draws = Draws(self._seed, trials.repeat_interleave(num_steps)).uniform(stream, shape, steps)
+        return draws.unflatten(0, (len(trials), num_steps))
 
-    def share_demos(self, sharing: SharingRows, own: Tensor, selects: Tensor) -> Tensor:
-        """Source demo of each row, (R,) int64, equal among the rows that share it.
+    def begin(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> None:
+        """Begin the next segment of each row; arguments as in `TrialPlanner.begin_segments`."""
+        self._due.zero_()
+        self._due[env_ids, eef_ids] = self._true
+        self._eef_pose.copy_(eef_pose)
+        self._object_pose[:, :-1].copy_(object_pose)
+        self._launch()
 
-        Args:
-            own: (R,) int64, the demo that each row would use on its own.
-            selects: (R,) bool, the row selects a demo for this subtask, rather than keep that of the previous subtask.
-        """
-        env_ids, group, leader = sharing.env_ids, sharing.group, sharing.leader
-        rows = torch.arange(len(env_ids), device=env_ids.device)
-        # Demos selected earlier by the group, or for this subtask index (-1: none).
-        shares = selects & self.by_index
-        group_demo = self.demo_of_group[env_ids, group]
-        index_demo = self._demo_of_index[env_ids, sharing.subtask].masked_fill_(~shares, -1)
-        first_row = self._first_row_with_key(env_ids, sharing.subtask, self._demo_of_index.shape[1])
-        first_of_index = torch.where(shares, first_row, rows)
-        # Point every row to the row that selects its demo.
-        is_leader = leader == rows
-        demo = torch.where(index_demo >= 0, index_demo, own)
-        selector = torch.where(is_leader, torch.where(index_demo >= 0, rows, first_of_index), leader)
-        demo, selector = torch.where(group_demo >= 0, group_demo, demo), torch.where(group_demo >= 0, rows, selector)
-        # Follow the pointers. Each pass doubles the length of the chains that are resolved.
-        for _ in range((self._num_eefs - 1).bit_length()):
-            selector = selector[selector]
-        demo = demo[selector]
-        self._demo_of_index[env_ids, sharing.subtask] = torch.where(index_demo >= 0, index_demo, demo[first_of_index])
-        self.demo_of_group[env_ids, group] = demo
-        self.demo_of_group[:, -1].fill_(-1)
-        return demo
 
-    def share_transforms(self, sharing: SharingRows, group_transform: Tensor, own: Tensor) -> Tensor:
-        """Transform of each row, (R, 4, 4): its own, or that of its group, defined by the row that began first.
-
-        Args:
-            group_transform: (R, 4, 4), transform of the group if this row is the first to begin.
-            own: (R, 4, 4), transform of the row if it has no group.
-        """
-        env_ids, group = sharing.env_ids, sharing.group
-        has_begun = sharing.group_has_begun[:, None, None]
-        shared = torch.where(has_begun, self._transform_of_group[env_ids, group], group_transform[sharing.leader])
-        self._transform_of_group[env_ids, group] = shared
-        return torch.where((group < self.table.num_groups)[:, None, None], shared, own)
-
-    def _first_row_with_key(self, env_ids: Tensor, key: Tensor, num_keys: int) -> Tensor:
-        """Index of the first row with the same env and key as each row, (R,) int64."""
-        place = env_ids * num_keys + key
-        rows = torch.arange(len(env_ids), device=env_ids.device)
-        first = self._first_row[: len(self._demo_of_index) * num_keys].fill_(len(env_ids))
-        return first.scatter_reduce_(0, place, rows, "amin")[place]
+def _selects_per_subtask(config: DataGenConfig) -> bool:
+    """Return whether a source demo is selected for each subtask, instead of for each trial."""
+    return config.generation_select_src_per_subtask and (
+        config.compat_select != "isaaclab" or config.generation_select_src_per_arm
+    )

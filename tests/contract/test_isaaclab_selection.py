@@ -1,18 +1,14 @@
 """Selection strategies compared with those of Isaac Lab 2.3: the same demos, in the same order."""
 
-# D demos, R rows (here one selection each)
-
 import numpy as np
 import pytest
 import torch
 
 from isaaclab_mimic_ext.config import SubTaskConfig
-from isaaclab_mimic_ext.demos.pool import SourcePool
-from isaaclab_mimic_ext.plan.segments import SegmentRows, choose_nearest, segment_distances
-from isaaclab_mimic_ext.plan.subtasks import build_table
 from tests.contract.isaaclab_side.messages import Selection
 from tests.golden import oracle
 from tests.golden.specs import random_poses
+from tests.planners import make_planner, selected_demos
 
 pytestmark = pytest.mark.isaaclab
 
@@ -40,21 +36,14 @@ def random_selections(strategy: str, rotation: float) -> list[Selection]:
 
 def our_order(selection: Selection) -> list[int]:
     """Demos in the order of the random number: element i is selected by numbers in the i-th of equal intervals."""
-    tensors = [torch.from_numpy(values)[None] for values in (selection.eef_pose, selection.object_pose)]
-    eef_now, object_now = tensors
-    demo_eef, demo_object = torch.from_numpy(selection.demo_eef_pose), torch.from_numpy(selection.demo_object_pose)[None]
-    num_demos = len(demo_eef)
+    eef_now, object_now = (torch.from_numpy(pose) for pose in (selection.eef_pose, selection.object_pose))
+    demo_eef, demo_object = torch.from_numpy(selection.demo_eef_pose), torch.from_numpy(selection.demo_object_pose)
     subtask = SubTaskConfig("object", selection_strategy=selection.strategy, selection_strategy_kwargs=selection.kwargs)
-    table = build_table({"franka": [subtask]}, ["object"], [6], torch.device("cpu"))
-    zeros, steps = torch.zeros(1, dtype=torch.int64), torch.zeros(1, num_demos, dtype=torch.int64)
-    to_now = object_now[:, None] @ torch.linalg.inv(demo_object)
-    rows = SegmentRows(zeros, zeros, zeros, steps, steps + 1, eef_now, object_now, demo_object, to_now)
-    pool = SourcePool(tuple(map(str, range(num_demos))), demo_eef[None, :, None], *[torch.zeros(0)] * 5)
-    distance = segment_distances(rows, table.strategy[0], pool, table)
+    num_demos = len(demo_eef)
     most = num_demos if selection.strategy == "random" else min(selection.kwargs["nn_k"], num_demos)
-    chance = (torch.arange(most) + 0.5) / most
-    count = torch.full((most,), num_demos if selection.strategy == "random" else selection.kwargs["nn_k"])
-    return choose_nearest(distance.expand(most, -1), count, chance).tolist()
+    planner = make_planner({"franka": [subtask]}, demo_eef, demo_object, most)
+    rows = torch.arange(most), torch.zeros(most, dtype=torch.int64)
+    return selected_demos(planner, rows, (torch.arange(most) + 0.5) / most, (eef_now, object_now))
 
 
 def distances(selection: Selection) -> list[float]:

@@ -1,27 +1,44 @@
 """Chains of end effectors: waits and choices spread through the whole chain within one step."""
 
-# R rows (an env and an end effector), E = 4 end effectors
+# E = 4 end effectors
 
 import pytest
 import torch
 
 from isaaclab_mimic_ext.config import SubTaskConfig, SubTaskConstraintConfig
 from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Progress, build_constraints
-from isaaclab_mimic_ext.plan.segments import SharedChoices
+from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.rng import Draws
+from tests.planners import CPU, make_planner, selected_demos
 
-CPU = torch.device("cpu")
 EEFS = ("a", "b", "c", "d")
+NUM_DEMOS = 10
 
 
-def coordinated(*pairs: tuple[str, str]) -> ConstraintTable:
-    """Pairs of subtasks, each named such as `a0`, of end effectors with two subtasks each."""
-    configs = [
+def pairs_of(*pairs: tuple[str, str]) -> list[SubTaskConstraintConfig]:
+    """Coordinated pairs of subtasks, each named such as `a0`."""
+    return [
         SubTaskConstraintConfig(
             eef_subtask_constraint_tuple=[[name[0], int(name[1])] for name in pair], constraint_type="coordination"
         )
         for pair in pairs
     ]
-    return build_constraints(configs, {eef: [SubTaskConfig(), SubTaskConfig()] for eef in EEFS}, CPU)
+
+
+def coordinated(*pairs: tuple[str, str]) -> ConstraintTable:
+    """Table of coordinated pairs of end effectors with two subtasks each."""
+    return build_constraints(pairs_of(*pairs), {eef: [SubTaskConfig(), SubTaskConfig()] for eef in EEFS}, CPU)
+
+
+def planner_of(*pairs: tuple[str, str]) -> TrialPlanner:
+    """Planner of two envs with `NUM_DEMOS` source demos, selected at random."""
+    poses = torch.eye(4).repeat(NUM_DEMOS, 1, 1)
+    return make_planner({eef: [SubTaskConfig(), SubTaskConfig()] for eef in EEFS}, poses, poses, 2, pairs_of(*pairs))
+
+
+def choosing(demos: list[int]) -> torch.Tensor:
+    """Random numbers that select these demos."""
+    return (torch.tensor(demos) + 0.5) / NUM_DEMOS
 
 
 @pytest.mark.parametrize("waiting", range(4))
@@ -38,23 +55,33 @@ def test_waiting_end_effector_makes_all_wait_that_are_in_lockstep_with_it(pairs:
 
 def test_selected_demo_spreads_through_groups_and_subtask_indices() -> None:
     """d1 shares the demo of c0 (same group), c0 that of b0 (same index), and b0 that of a1 (same group)."""
-    shared = SharedChoices(coordinated(("a1", "b0"), ("c0", "d1")), num_envs=2, num_subtasks=2, by_index=True)
-    env_ids, eef_ids = torch.arange(2).repeat_interleave(4), torch.arange(4).repeat(2)
-    sharing_rows = shared.sharing_rows(env_ids, eef_ids, torch.tensor([1, 0, 0, 1]).repeat(2))
-    own = torch.tensor([5, 6, 7, 8, 1, 2, 3, 4])
-    assert shared.share_demos(sharing_rows, own, torch.ones(8, dtype=torch.bool)).tolist() == [5] * 4 + [1] * 4
+    planner = planner_of(("a1", "b0"), ("c0", "d1"))
+    planner.subtask[:] = torch.tensor([1, 0, 0, 1])
+    rows = torch.arange(2).repeat_interleave(4), torch.arange(4).repeat(2)
+    assert selected_demos(planner, rows, choosing([5, 6, 7, 8, 1, 2, 3, 4])) == [5] * 4 + [1] * 4
 
 
 def test_new_trial_does_not_reuse_shared_choices_of_the_previous_trial() -> None:
-    shared = SharedChoices(coordinated(("a0", "b1")), num_envs=2, num_subtasks=2, by_index=True)
-    selects = torch.ones(2, dtype=torch.bool)
+    planner = planner_of(("a0", "b1"))
 
     def select(eef: int, subtask: int, own: list[int]) -> list[int]:
-        rows = (torch.arange(2), torch.full((2,), eef), torch.full((2,), subtask))
-        return shared.share_demos(shared.sharing_rows(*rows), torch.tensor(own), selects).tolist()
+        planner.subtask[:, eef] = subtask
+        return selected_demos(planner, (torch.arange(2), torch.full((2,), eef)), choosing(own))
 
     assert select(0, 0, [3, 4]) == [3, 4]
     assert select(1, 1, [7, 7]) == select(2, 0, [7, 7]) == [3, 4]
-    shared.reset(torch.tensor([1]))
+    second = torch.tensor([1])
+    planner.begin_trials(second, Draws(0, second), torch.eye(4).expand(2, 4, 4, 4))
     assert select(1, 1, [7, 7]) == [3, 7]
     assert select(2, 0, [8, 8]) == [3, 8]
+
+
+@pytest.mark.parametrize("strategy", ["nearest_neighbor_object", "nearest_neighbor_robot_distance"])
+def test_demos_of_which_distances_are_equal_or_nan_are_selected_in_their_order(strategy: str) -> None:
+    poses = torch.eye(4).repeat(5, 1, 1)
+    poses[:, 0, 3] = torch.tensor([2.0, 1.0, torch.nan, 1.0, 0.5])
+    subtask = SubTaskConfig("object", selection_strategy=strategy, selection_strategy_kwargs={"nn_k": 9})
+    objects = poses if strategy == "nearest_neighbor_object" else torch.eye(4).expand_as(poses)
+    planner = make_planner({"franka": [subtask]}, poses, objects, 5)
+    rows = torch.arange(5), torch.zeros(5, dtype=torch.int64)
+    assert selected_demos(planner, rows, (torch.arange(5) + 0.5) / 5) == [4, 1, 3, 0, 2]
