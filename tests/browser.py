@@ -26,6 +26,10 @@ _KEY_NAMES = {"Space": " ", "Escape": "Escape", "Enter": "Enter", "ShiftLeft": "
 _KEY_NUMBERS = {"Space": 32, "Escape": 27, "Enter": 13, "ShiftLeft": 16, "Tab": 9}
 
 
+class Navigated(Exception):
+    """Raised when the page loads another document before it has answered."""
+
+
 class Page:
     """One page of the browser.
 
@@ -47,6 +51,8 @@ class Page:
         while True:
             answer = json.loads(self._socket.recv(timeout=HANG_S))
             if answer.get("id") == self._number and answer.get("sessionId") == self._session:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise Navigated(answer["error"]["message"])
                 assert "error" not in answer, (method, answer["error"])
                 return dict(answer["result"])
             self._note(answer)
@@ -74,12 +80,18 @@ class Page:
         return result["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = HANG_S) -> Any:
-        """Wait until an expression is true, and return its value."""
+        """Wait until an expression is true, and return its value. The page may navigate meanwhile."""
         end = time.monotonic() + seconds
-        while not (value := self.evaluate(expression)):
+        while not (value := self._value_if_loaded(expression)):
             assert time.monotonic() < end, f"never true: {expression}; problems: {self.problems}"
             time.sleep(0.05)
         return value
+
+    def _value_if_loaded(self, expression: str) -> Any:
+        try:
+            return self.evaluate(expression)
+        except Navigated:
+            return None
 
     def key(self, kind: str, code: str) -> None:
         """Press (`down`) or release (`up`) a key by its `event.code`."""

@@ -124,6 +124,29 @@ def test_demo_with_other_actions_is_read_again(page: Page) -> None:
     assert page.evaluate(f"{TAB}.demos.size === 0 && {TAB}.player.poses.size === 0")
 
 
+HANDS = {"left": ("grasp_left", "lift", "hand_over", None), "right": ("grasp_right", "lift", "take", "hand_over")}
+"""Signals of the subtasks of two hands. The last subtask ends with the demo."""
+
+
+def test_boundary_that_hands_share_is_one_mark_with_one_color(page: Page) -> None:
+    tracks = [
+        {
+            "eef": eef,
+            "subtasks": [{"signal": name} for name in names],
+            "signals": [{"kind": "term", "name": name} for name in names[:-1]],
+        }
+        for eef, names in HANDS.items()
+    ]
+    page.evaluate(f"window.tracks = {json.dumps(tracks)}")
+    signals = page.evaluate("import('/static/mark_hints.js').then(({uniqueSignals}) => uniqueSignals(tracks))")
+    hands = {signal["name"]: signal["eefs"] for signal in signals}
+    assert hands.pop("lift") == ["left", "right"]
+    assert hands == {"grasp_left": ["left"], "hand_over": ["left"], "grasp_right": ["right"], "take": ["right"]}
+    colors = dict(page.evaluate("import('/static/timeline.js').then(({colorsOf}) => [...colorsOf(tracks)])"))
+    for eef, names in HANDS.items():
+        assert len({colors[name or f"{eef} 3"] for name in names}) == 4, "no color stands for two subtasks of a hand"
+
+
 def test_empty_tab_leads_to_the_recording(browser: Browser, tmp_path: Path) -> None:
     env = make_task_env()
     settings = MarkSettings(tmp_path / "raw.hdf5", tmp_path / "annotated.hdf5", tmp_path / "marks.yaml", config_of(env))
