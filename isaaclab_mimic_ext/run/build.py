@@ -354,14 +354,14 @@ def check_navigation(config: DataGenConfig, env: MimicEnv) -> None:
         )
 
 
-def check_envs_fit(env: MimicEnv, pool: SourcePool, num_envs: int | None = None) -> None:
+def check_envs_fit(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, num_envs: int | None = None) -> None:
     """Check that the recording buffers of `num_envs` environments (None: of those in `env`) fit into free memory.
 
     Raises:
         ConfigError: the buffers do not fit.
     """
-    # The horizon is known only after planning, so the longest source demo is used as its estimate.
-    check_memory(num_envs or env.num_envs, bytes_per_env(env, int(pool.lengths.max())), "what they record", env.device)
+    horizon = build_planner(cfg, env, pool).horizon
+    check_memory(num_envs or env.num_envs, bytes_per_env(env, horizon), "what they record", env.device)
 
 
 def check_memory_before_creation(cfg: GenerateCfg) -> None:
@@ -377,7 +377,7 @@ def check_memory_before_creation(cfg: GenerateCfg) -> None:
         return
     env = start_env(replace(cfg, num_envs=1))
     try:
-        check_envs_fit(env, load_pool(cfg, env), cfg.num_envs)
+        check_envs_fit(cfg, env, load_pool(cfg, env), cfg.num_envs)
     finally:
         env.close()
 

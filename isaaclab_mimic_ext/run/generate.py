@@ -166,7 +166,7 @@ def generate_run(
         else:
             first_reset(env, cfg.datagen_config)
         pool = load_pool(cfg, env) if demos is None else build_source_pool(cfg, env, demos)
-        check_envs_fit(env, pool)
+        check_envs_fit(cfg, env, pool)
         folder = RunFolder(Path(cfg.output_dir))
         session = stack.enter_context(_session(cfg, folder))
         if session.finished is not None:  # Another process has finished the run in the meantime.

@@ -6,6 +6,8 @@ import pytest
 
 from isaaclab_mimic_ext.envs import memory
 from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.run import build
+from isaaclab_mimic_ext.run.recorder import bytes_per_env
 from tests import requires
 from tests.jobs import run_generation
 from tests.kinematic_sources import generate_cfg
@@ -36,3 +38,16 @@ def test_too_many_envs_for_the_memory_are_refused_before_files_are_written(
     with pytest.raises(ConfigError, match=r"num_envs: 100 envs need .* GB for .* use num_envs <= "):
         run_generation(generate_cfg(kinematic_source, tmp_path / "run", "num_envs=100", f"sim.engine={engine}"))
     assert not (tmp_path / "run").exists()
+
+
+def test_memory_of_recorded_rows_is_checked_for_the_longest_possible_trial(
+    kinematic_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = generate_cfg(kinematic_source, tmp_path / "run", "num_envs=2")
+    env = build.start_env(cfg)
+    pool = build.load_pool(cfg, env)
+    horizon = build.build_planner(cfg, env, pool).horizon
+    assert horizon > int(pool.lengths.max())
+    monkeypatch.setattr(memory, "free_bytes", lambda device=None: int(1.9 * bytes_per_env(env, horizon) / 0.75))
+    with pytest.raises(ConfigError, match=r"num_envs: 2 envs need .* GB for what they record, .* use num_envs <= 1$"):
+        build.check_envs_fit(cfg, env, pool)
