@@ -113,6 +113,7 @@ export class Tab {
   receive(event) {
     if (event.event === "run") {
       if (this.run && this.run.folder !== event.folder) this.forget();
+      this.isOver ||= this.run?.state === "in progress" && event.state !== "in progress"; // no frame follows
       this.run = event;
       if (this.studio.scene && !this.grid) this.grid = new Grid(this.studio.description, event.units);
       this.playLastSuccess();
@@ -148,6 +149,7 @@ export class Tab {
   frame(view) {
     if (!this.grid) return;
     const isNew = this.grid.read(view);
+    this.isOver = false;
     if (!this.hasFrame || isNew) {
       this.hasFrame = true;
       this.shownStage = isNew ? undefined : this.shownStage;
@@ -354,7 +356,7 @@ export class Tab {
     const { motion, grid } = this;
     if (motion) return `trial ${motion.trial} · step ${Math.floor(motion.step) + 1} of ${motion.num_steps}`;
     if (!this.hasFrame || !grid) return "";
-    if (this.run.state !== "in progress") return "end of the run";
+    if (this.isOver) return "end of the run";
     if (this.chosenEnv === null) return `${grid.heads.filter(({ isActive }) => isActive).length} of ${grid.count} environments run`;
     const { trial, step, isActive } = grid.heads[this.chosenEnv];
     return `environment ${this.chosenEnv}: trial ${trial}, ${isActive ? `step ${step}` : "ended"}`;
