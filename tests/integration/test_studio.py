@@ -181,13 +181,13 @@ def test_page_that_acknowledges_no_frame_gets_one_per_second(recording: Recordin
     num_frames = 0
     last = page.raw_frame
     watcher.command()
-    for _ in range(20):
+    begin = time.monotonic()
+    while watcher.frame.step <= 5 or time.monotonic() - begin < 0.4:  # A machine that is busy steps slowly.
         watcher.command((0.0, 0.0, 0.2))
         time.sleep(0.02)
         num_frames += page.raw_frame is not last
         last = page.raw_frame
-    assert num_frames <= 2
-    assert watcher.frame.step > 5
+    assert num_frames <= 2 + int(time.monotonic() - begin)
 
 
 REFUSED_MESSAGES = [
