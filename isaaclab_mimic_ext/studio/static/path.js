@@ -19,6 +19,10 @@ const LOOKS = { missing: "", running: "warn", done: "good", old: "warn", failed:
 const WORDS = { missing: "not done yet", running: "running", done: "done", old: "out of date", failed: "failed" };
 const TABS = { record: "record", mark: "mark", generate: "watch" }; // tabs that belong to steps, if they are there
 
+// A command that "was stopped on the page" or "was interrupted" has not failed.
+const WAS = "was ";
+const isNoFailure = (reason) => reason.startsWith(WAS);
+
 export class Tab {
   constructor(studio) {
     this.studio = studio;
@@ -159,14 +163,15 @@ export class Tab {
     return this.running === name ? duration((performance.now() - this.startedAt) / 1000) : "";
   }
 
-  refreshStep({ name, state, figure, is_next: isNext }) {
+  refreshStep({ name, state, figure, reason, is_next: isNext }) {
     const each = this.buttons[name];
     const [symbol, title, more] = each.children;
     const shown = state === "running" && this.elapsed(name) ? (figure && figure !== "starting" ? figure : this.elapsed(name)) : figure;
-    show(symbol, MARKS[state], state === "running" && name !== "record" ? "turns" : "");
+    const isStopped = state === "failed" && isNoFailure(reason);
+    show(symbol, isStopped ? "■" : MARKS[state], state === "running" && name !== "record" ? "turns" : "");
     show(title, ` ${TITLES[name]}`);
     show(more, shown ? ` · ${shown}` : "");
-    each.dataset.state = LOOKS[state];
+    each.dataset.state = isStopped ? "warn" : LOOKS[state];
     each.title = each.textContent;
     each.dataset.next = String(isNext);
     if (isNext) each.setAttribute("aria-current", "step");
@@ -180,7 +185,9 @@ export class Tab {
     const next = this.steps.find(({ is_next: isNext }) => isNext);
     show(this.title, TITLES[name]);
     show(this.text, TEXTS[name]);
-    show(this.state, `${WORDS[state]}${time}${figure ? `: ${figure}` : ""}${reason ? `. ${reason}` : ""}${this.error ? `. ${this.error}` : ""}`, LOOKS[state]);
+    const isStopped = state === "failed" && isNoFailure(reason);
+    const [word, why] = isStopped ? [reason.slice(WAS.length), ""] : [`${WORDS[state]}${time}`, reason];
+    show(this.state, `${word}${figure ? `: ${figure}` : ""}${why ? `. ${why}` : ""}${this.error ? `. ${this.error}` : ""}`, isStopped ? "warn" : LOOKS[state]);
     this.progress.hidden = state !== "running" || name === "record";
     if (share === null) this.progress.removeAttribute("value");
     else this.progress.value = share;
