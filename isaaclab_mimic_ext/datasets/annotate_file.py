@@ -10,7 +10,7 @@ from isaaclab_mimic_ext.config import AnnotateDemosCfg, FileCfg, MimicEnvCfg
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.datasets.annotate import Annotation, SignalSource, annotate
 from isaaclab_mimic_ext.datasets.marks import DemoMarks, check_owner, read_marks
-from isaaclab_mimic_ext.datasets.replay import read_demos, read_provenance
+from isaaclab_mimic_ext.datasets.replay import AfterStep, read_demos, read_provenance
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of
@@ -50,6 +50,7 @@ def annotate_file(
     overwrite: bool = False,
     demos: Chosen = None,
     explain: Explain = no_reasons,
+    after_step: AfterStep = lambda *_: None,
 ) -> list[Annotation]:
     """Replay recorded demos and write them with the poses, targets and subtask signals that `generate` reads.
 
@@ -66,6 +67,7 @@ def annotate_file(
         overwrite: replace an existing file.
         demos: demos to annotate: names of demos and masks, with `-` in front to exclude them; None: all.
         explain: called with the file and the names of rejected demos; returns a reason for each, as far as it is known.
+        after_step: called after each step of a replay; an exception ends the annotation, and no file is written.
 
     Returns:
         One annotation per demo that can be replayed; `rejection` states why a demo was left out.
@@ -86,7 +88,7 @@ def annotate_file(
         marks = read_marks(str(marks_file), read_facts(input_file).demo_names, signal_names(env, config))
     recorded = _without_left_out(recorded, marks or {}, str(marks_file or input_file))
     source = SignalSource(auto, start_signals, marks or {})
-    annotations = _annotate_batches(env, recorded, config, source)
+    annotations = _annotate_batches(env, recorded, config, source, after_step)
     rejected = [annotation.demo.name for annotation in annotations if annotation.rejection is not None]
     reasons = explain(input_file, rejected) if rejected else {}
     for annotation in annotations:
@@ -137,17 +139,26 @@ def _warn_if_annotated(path: str | Path) -> None:
 
 
 def _annotate_batches(
-    env: MimicEnv, demos: list[Demo], config: MimicEnvCfg | AnnotateDemosCfg, source: SignalSource
+    env: MimicEnv,
+    demos: list[Demo],
+    config: MimicEnvCfg | AnnotateDemosCfg,
+    source: SignalSource,
+    after_step: AfterStep,
 ) -> list[Annotation]:
     """Replay and annotate demos, N at a time; one annotation per demo."""
     annotations: list[Annotation] = []
     progress = ReplayProgress([demo.num_steps for demo in demos], env.num_envs)
     num_success_steps = config.datagen_config.num_success_steps
+
+    def report(*arguments: Any) -> None:
+        after_step(*arguments)
+        progress.after_step(*arguments)
+
     for start in range(0, len(demos), env.num_envs):
         batch = demos[start : start + env.num_envs]
         # Unused envs repeat the last demo.
         padded = batch + [batch[-1]] * (env.num_envs - len(batch))
-        found = annotate(env, padded, config.subtask_configs, num_success_steps, source, progress.after_step)
+        found = annotate(env, padded, config.subtask_configs, num_success_steps, source, report)
         annotations += found[: len(batch)]
     return annotations
 

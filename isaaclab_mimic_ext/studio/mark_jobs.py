@@ -261,7 +261,7 @@ class MarkWorker:
             self._reports.examined(annotation, findings)
             return
         try:
-            findings = examine_annotation(annotation, env, self._task, self._config)
+            findings = examine_annotation(annotation, env, self._task, self._config, self._check_not_stopped)
         except MimicError as error:
             log.debug("A demo could not be examined: %s", error)
         self._reports.examined(annotation, findings)
@@ -284,6 +284,7 @@ class MarkWorker:
                 overwrite=job.overwrite,
                 demos=settings.demos,
                 explain=no_reasons if task is None else partial(explain, task.preset or task.name, task),
+                after_step=self._check_not_stopped,
             )
         except MimicError as error:
             self._reports.annotation_failed(str(error))

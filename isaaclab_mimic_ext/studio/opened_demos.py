@@ -86,6 +86,7 @@ class OpenedDemos:
         self._settings, self._marks_of, self._step_dt, self._can_replay = settings, marks_of, step_dt, can_replay
         self._lock = threading.RLock()
         self._opened: OrderedDict[str, OpenedDemo] = OrderedDict()
+        self._unread: set[str] = set()
 
     @property
     def names(self) -> list[str]:
@@ -97,6 +98,7 @@ class OpenedDemos:
         """Keep a demo that was read. The oldest ones are displaced."""
         has_failed = bool(view.reason) and not demo.num_steps
         with self._lock:
+            self._unread.discard(demo.name)
             self._opened[demo.name] = OpenedDemo(
                 demo, view, gripper, self._can_replay, "failed" if has_failed else "running"
             )
@@ -105,13 +107,16 @@ class OpenedDemos:
                 self._opened.popitem(last=False)
 
     def fail(self, demo: RecordedDemo, reason: str) -> None:
-        """Keep a demo that cannot be read."""
+        """Keep a demo that cannot be read, for display."""
         with self._lock:
+            self._unread.add(demo.name)
             self._opened[demo.name] = OpenedDemo(demo, DemoView(reason=reason), {}, False, "failed", reason)
 
     def touch(self, name: str) -> bool:
-        """Mark a demo as used; return whether it is kept."""
+        """Mark a demo as used; return whether it is kept. A demo that could not be read is read again."""
         with self._lock:
+            if name in self._unread:
+                return False
             if name in self._opened:
                 self._opened.move_to_end(name)
             return name in self._opened

@@ -355,7 +355,22 @@ def test_studio_that_ends_stops_a_replay(
     page.marking.worker._should_stop = lambda: True
     with pytest.raises(ReplayStopped):
         page.marking.worker._replay(demo, env)
+    before = page.settings.output_file.exists()
+    with pytest.raises(ReplayStopped):
+        page.marking.worker._annotate(AnnotateJob({}, overwrite=True))
+    assert page.settings.output_file.exists() == before
     page.marking.worker._should_stop = lambda: False
+
+
+def test_demo_that_could_not_be_read_is_read_again_when_it_is_opened_again(
+    page: MarkPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab, client = page.marking.tab, Client("page", 1)
+    ordered: list[str] = []
+    monkeypatch.setattr(page.marking.tab._jobs, "open", ordered.append)
+    tab.open_failed("demo_0", "demo_0 cannot be read: the disk is gone")
+    tab.receive(client, {"do": "open", "demo": "demo_0"})
+    assert ordered == ["demo_0"]
 
 
 def test_page_ends_the_command(page: MarkPage, person: MarkPerson) -> None:
