@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import chain
@@ -37,6 +37,7 @@ _AS_WRITTEN = re.compile(r"\[.*|null|\$\{.*|\w+\(.*\)", re.DOTALL)
 """List, the value of another field, or a function of Hydra's grammar."""
 _ISAACLAB_SELECTORS = ("physics", "renderer", "presets")
 """Words that select presets in Isaac Lab's own commands: `physics=newton_mjwarp renderer=ovrtx presets=rgb,depth`."""
+_BOOLS = ("true", "false")
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 log = logging.getLogger(__name__)
 
@@ -209,10 +210,10 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
 
     Hydra's parser requires that no flag is between overrides.
     """
-    words = iter(argv)
+    flags = flags_of(schema)
+    words = _with_values_of_switches(argv, flags)
     overrides: list[str] = []
     launcher_args: list[str] = []
-    flags = flags_of(schema)
     script = _script_of(schema)
     others = foreign_flags.fields_of(script)
     while (word := next(words, None)) is not None:
@@ -249,6 +250,17 @@ def _overrides_for_flags(argv: list[str], schema: type) -> Iterator[str]:
     yield from overrides
     if launcher_args:
         yield f"sim.launcher_args=[{','.join(map(in_quotes, launcher_args))}]"
+
+
+def _with_values_of_switches(argv: Iterable[str], flags: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """Return the words, with the value of a switch joined to it: `--video=false` for `--video false`."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and word.lower() in _BOOLS and flags.get(joined[-1], ("", ""))[1] == "switch":
+            joined[-1] += f"={word.lower()}"
+        else:
+            joined.append(word)
+    return iter(joined)
 
 
 def _first_value(name: str, has_value: str, value: str, words: Iterator[str], flag: tuple[str, str]) -> str:

@@ -72,6 +72,12 @@ def test_generated_demos_succeed_when_replayed(generated: Path) -> None:
     assert "replayed on isaaclab: 4 of 4 demos succeed" in done.stdout
 
 
+def test_regenerated_demos_have_the_same_digests(launcher: Run, generated: Path) -> None:
+    """In a separate process with the same number of envs; PhysX promises this, and no more."""
+    done = launcher("regenerate", str(generated), "output_dir=again", "--headless", cwd=generated.parent.parent)
+    assert "run/demo.hdf5 in again/demo.hdf5: 4 demos, all with the same digests" in done.stdout
+
+
 def test_each_job_of_a_sweep_runs_isaaclab_in_a_separate_process(tmp_path: Path) -> None:
     words = ("-m", ORGANIZER, "sim=isaaclab", "seed=1,2", "num_envs=2", "num_trials=1", *QUIET)
     done = run_mimic("generate", *words, cwd=tmp_path)

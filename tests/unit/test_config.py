@@ -179,6 +179,7 @@ def test_field_that_is_added_to_the_schema_is_refused() -> None:
 # fmt: off
 SPELLINGS = [
     (["--headless"], ["headless=true"]),
+    (["--headless", "True", "--video", "false", "--progress"], ["headless=true", "video=false", "progress=true"]),
     (["--device", "cuda:0"], ["device=cuda:0"]),
     (["--device=cpu", "-m", "seed=1,2"], ["-m", "device=cpu", "datagen_config.seed=1,2"]),
     (["--task", "desktop_organizer", "--num_envs", "7"], ["task=desktop_organizer", "num_envs=7"]),
