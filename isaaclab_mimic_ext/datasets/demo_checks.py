@@ -11,6 +11,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.datasets.findings import Findings
 from isaaclab_mimic_ext.demos.source import MAX_STEPS
+from isaaclab_mimic_ext.files.attributes import truth_value
 from isaaclab_mimic_ext.files.demo import has_limits, largest_action
 from isaaclab_mimic_ext.files.digest import matches_digest
 from isaaclab_mimic_ext.files.faults import DAMAGE
@@ -87,10 +88,12 @@ class DemoChecker:
         return actions[()]
 
     def _check_attributes(self, name: str, demo: h5py.Group) -> None:
-        success = demo.attrs.get("success")
+        success = truth_value(demo.attrs.get("success"))
         if success is None:
-            self.findings.error("success", name, "no attribute 'success'", "true or false", "write the attribute")
-        elif not np.all(success):
+            is_wrong = "success" in demo.attrs
+            found = f"attribute 'success' is {demo.attrs['success']!r}" if is_wrong else "no attribute 'success'"
+            self.findings.error("success", name, found, "true or false", "write the attribute")
+        elif not success:
             self.findings.warning("success", name, "a failed demo", "successful demos", "exclude it from training")
 
     def _check_digest(self, name: str, demo: h5py.Group) -> None:

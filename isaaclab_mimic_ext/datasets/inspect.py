@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
-from isaaclab_mimic_ext.files.attributes import attribute, attributes_of
+from isaaclab_mimic_ext.files.attributes import attribute, attributes_of, truth_value
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
@@ -31,7 +31,7 @@ class DatasetSummary:
     Attributes:
         digest: digest of all data (see `dataset_digest`); None if not requested.
         lengths: `min`, `mean` and `max` number of steps per demo.
-        success: number of demos with attribute `success` `true`, `false`, or without it (`unknown`).
+        success: number of demos with attribute `success` `true`, `false`, or neither (`unknown`).
         masks: name -> number of demos.
         start_ranges: object -> axis -> lowest and highest position at the start of a demo [m].
         source_demos: name of a source demo -> number of segments taken from it.
@@ -150,8 +150,8 @@ def _tree_lines(tree: Mapping[str, str]) -> Iterator[str]:
 
 
 def _count_success(demos: list[h5py.Group]) -> dict[str, int]:
-    found = Counter(str(bool(demo.attrs["success"])).lower() if "success" in demo.attrs else "unknown" for demo in demos)
-    return {name: found[name] for name in ("true", "false", "unknown")}
+    found = Counter(truth_value(demo.attrs.get("success")) for demo in demos)
+    return {"true": found[True], "false": found[False], "unknown": found[None]}
 
 
 def _count_masks(file: h5py.File) -> dict[str, int]:

@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.datasets.merge_inputs import (
     with_env_name,
 )
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.files.attributes import copy_long_attributes, set_attribute, set_attributes
+from isaaclab_mimic_ext.files.attributes import copy_long_attributes, set_attribute, set_attributes, whole_number
 from isaaclab_mimic_ext.files.dataset_file import fixed
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
@@ -293,8 +293,9 @@ def _write_attributes_and_masks(
     }
     computed: dict[str, Any] = {"total": num_steps}
     for name in _SUMMED_ATTRIBUTES:
-        if all(name in attributes for attributes in every):
-            computed[name] = sum(int(attributes[name]) for attributes in every)
+        counts = [whole_number(attributes.get(name)) for attributes in every]
+        if None not in counts:
+            computed[name] = sum(count or 0 for count in counts)
     if source_names:
         computed["source_demo_names"] = source_names
     computed["merged_from"] = fixed(json.dumps([_provenance(each, shared) for each in inputs]))

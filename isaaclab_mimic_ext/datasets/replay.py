@@ -21,7 +21,7 @@ from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress, demo_len
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.files.attributes import attributes_of
+from isaaclab_mimic_ext.files.attributes import attributes_of, truth_value
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, LeftOut
@@ -200,11 +200,10 @@ def replay_file(
 
         solved = replay(env, padded, lambda *_: None, compare).tolist()
         for demo, steps_solved, farthest in zip(demos, solved, error.tolist(), strict=False):
-            success = demo.attributes.get("success")
             yield Replayed(
                 name=demo.name,
                 success=steps_solved >= num_success_steps,
-                recorded_success=None if success is None else bool(success),
+                recorded_success=truth_value(demo.attributes.get("success")),
                 object_error=None if recorded is None else farthest,
             )
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.envs.recorded_scene import Moment, computed_signals, grasp_step, moments
-from isaaclab_mimic_ext.files.attributes import attributes_of
+from isaaclab_mimic_ext.files.attributes import attributes_of, truth_value, whole_number
 from isaaclab_mimic_ext.files.hdf5 import text_of
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -47,13 +47,10 @@ def demo_caption(file: h5py.File, name: str, failures: Mapping[int, str] | None 
         failures: number of a failed trial -> reason of its failure.
     """
     attributes, reasons = attributes_of(file["data"][name]), failures or {}
-    trial = attributes.get("trial")
+    trial = whole_number(attributes.get("trial"))
     title = name if trial is None or name == f"demo_{trial}" else f"{name}, trial {trial}"
-    failure = (
-        ""
-        if bool(attributes.get("success", True))
-        else reasons.get(-1 if trial is None else int(trial), "no reason recorded")
-    )
+    has_failed = truth_value(attributes.get("success")) is False
+    failure = reasons.get(-1 if trial is None else trial, "no reason recorded") if has_failed else ""
     return Caption(title, ", ".join(used_sources(file, attributes.get("source_demos"))), failure)
 
 

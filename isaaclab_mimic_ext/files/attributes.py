@@ -65,6 +65,18 @@ def attribute(item: h5py.Group, name: str, default: Any = None) -> Any:
     return long_attributes(item).get(name, default)
 
 
+def truth_value(value: Any) -> bool | None:
+    """Return the value of an attribute that is true or false; None if it is neither, or is missing."""
+    is_truth_value = value is not None and not np.ndim(value) and value in (0, 1)
+    return bool(value) if is_truth_value else None
+
+
+def whole_number(value: Any) -> int | None:
+    """Return the value of an attribute that is a whole number; None if it is something else, or is missing."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and value == value // 1
+    return int(value) if is_number else None
+
+
 def copy_long_attributes(source: h5py.Group, target: h5py.Group) -> None:
     """Copy the attributes of a group that are stored as datasets. (HDF5 copies the others with the group.)"""
     set_attributes(target, long_attributes(source))

@@ -11,7 +11,7 @@ import numpy as np
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import SourceDataError
-from isaaclab_mimic_ext.files.attributes import attributes_of
+from isaaclab_mimic_ext.files.attributes import attributes_of, truth_value
 from isaaclab_mimic_ext.files.dataset_file import WXYZ_TO_XYZW, reorder_quaternions
 from isaaclab_mimic_ext.files.digest import check_demo_digest
 from isaaclab_mimic_ext.files.faults import link_fault
@@ -60,9 +60,10 @@ class Demo:
             SourceDataError: the attribute is neither true nor false.
         """
         value = self.attributes.get("success")
-        if value is not None and (np.ndim(value) or value not in (0, 1)):
+        success = truth_value(value)
+        if success is None and value is not None:
             self.refuse(f"attribute 'success': must be true or false (got {value!r}); write the attribute again")
-        return None if value is None else bool(value)
+        return success
 
     def below(self, group: str) -> dict[str, Any]:
         """Leaves below a group, by their path relative to the group."""

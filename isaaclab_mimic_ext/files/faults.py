@@ -37,6 +37,8 @@ def fault_of(path: Path, error: BaseException) -> str:
         return "is open for writing in another program; close it there (in a notebook: `file.close()`), or wait"
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"cannot be read: {system_reason(error)}; check the disk or the connection to it"
+    if isinstance(error, MemoryError):
+        return f"needs more memory than is free ({one_line(error)}); leave out the demos with large datasets"
     if path.suffix == part_path(path).suffix:
         return f"{_kind_of_fault(path)} ({one_line(error)}); {UNFINISHED}"
     if any(text in str(error) for text in _MISSING_TARGET) and (link := dangling_link(path)):

@@ -177,16 +177,25 @@ def quaternion_columns(file: h5py.File) -> dict[str, tuple[int, ...]]:
     return columns
 
 
-def datasets_below(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
+def datasets_below(
+    group: h5py.Group, prefix: str = "", above: tuple[h5py.h5g.GroupID, ...] = ()
+) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield every dataset below a group with its path relative to the group, in natural order.
 
+    Args:
+        prefix: path of the group in the paths that are yielded.
+        above: groups that contain this one.
+
     Raises:
-        OSError: an object is damaged, and HDF5 would crash on it.
+        OSError: an object is damaged, and HDF5 would crash on it; or a group is linked into itself.
     """
+    above = (*above, group.id)
     for key in sorted(group, key=natural_key):
         item = group[key]
         if isinstance(item, h5py.Group):
-            yield from datasets_below(item, f"{prefix}{key}/")
+            if item.id in above:
+                raise OSError(f"{prefix}{key}: is a link to a group that contains the link")
+            yield from datasets_below(item, f"{prefix}{key}/", above)
         else:
             _check_dataset(item.id, item.name)
             yield f"{prefix}{key}", item

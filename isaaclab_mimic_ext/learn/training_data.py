@@ -82,8 +82,8 @@ def _action_noise(config: Any) -> float | None:
         values: Any = OmegaConf.to_container(OmegaConf.create(text_of(config)), resolve=False)
         noise = [subtask["action_noise"] for subtasks in values["subtask_configs"].values() for subtask in subtasks]
         return max(float(entry) for each in noise for entry in (each if isinstance(each, Sequence) else [each]))
-    except (KeyError, TypeError, ValueError, AttributeError, YAMLError, OmegaConfBaseException):
-        return None
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, YAMLError, OmegaConfBaseException):
+        return None  # OmegaConf raises an AssertionError for a number.
 
 
 @dataclass(frozen=True)

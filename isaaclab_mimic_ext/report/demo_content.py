@@ -214,7 +214,7 @@ def _subtask_configs(content: DemoContent, attributes: Mapping[str, Any]) -> dic
         try:
             found: Any = OmegaConf.to_container(OmegaConf.create(text_of(text)), resolve=False)
             return {str(eef): list(subtasks) for eef, subtasks in found["subtask_configs"].items() if subtasks}
-        except (YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        except (YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError, AttributeError, AssertionError):
             content.missing.append("The recorded configuration cannot be read; subtasks are those of the task.")
     if content.task is None or content.task.config is None:
         return {}

@@ -15,9 +15,10 @@ from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
+from isaaclab_mimic_ext.files.attributes import whole_number
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, installed_versions
 from isaaclab_mimic_ext.files.digest import ORIGINAL_DIGEST, demo_digest, matches_digest
-from isaaclab_mimic_ext.files.hdf5 import damage_errors, each_demo, text_of
+from isaaclab_mimic_ext.files.hdf5 import damage_errors, each_demo, plain_value, text_of
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.run.build import config_of_values
@@ -171,14 +172,15 @@ def read_recipe(input_file: str | Path, source_file: str | Path | None = None, d
         changes=tuple(_changes(facts, source, cfg.task.name)),
         is_promised=text_of(attributes.get("same_digest_with", "")) == _ANY_RUN,
         edited=tuple(_edited(facts, [*names.values()])),
-        num_removed=max(0, int(attributes.get("num_successes", 0)) - len(all_names)),
+        num_removed=max(0, (whole_number(attributes.get("num_successes")) or 0) - len(all_names)),
         not_compared=frozenset(all_names.keys() - names.keys()),
     )
 
 
 def _num_trials(facts: FileFacts, all_names: Mapping[int, str], names: Mapping[int, str]) -> int:
     """Number of trials of the new run: those of the old run, or those until the last demo that is compared."""
-    return int(facts.data_attributes["num_attempts"]) if names == all_names else max(names) + 1
+    num_attempts = _number(str(facts.path), facts.data_attributes, "num_attempts")
+    return max(num_attempts, 1) if names == all_names else max(names) + 1
 
 
 def _new_run(cfg: GenerateCfg, facts: FileFacts, source: Path, num_trials: int) -> GenerateCfg:
@@ -228,7 +230,7 @@ def _config(facts: FileFacts) -> GenerateCfg:
     try:
         return config_of_values(OmegaConf.create(text_of(facts.data_attributes["config"])))
     except Exception as error:  # YAML and OmegaConf raise errors of many types.
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), "it is not a mapping")
         version = _recorded(facts, "versions").get("isaaclab-mimic-ext", "an earlier version")
         raise SourceDataError(
             f"{facts.path}: its configuration is not one of this version ({reason}); regenerate it with isaaclab_mimic_ext "
@@ -266,14 +268,35 @@ def _demos_by_trial(facts: FileFacts) -> dict[int, str]:
     """Trial -> name of its demo.
 
     Raises:
-        SourceDataError: a demo has no attribute `trial`.
+        SourceDataError: a demo has no valid attribute `trial`, or two demos have the same.
     """
-    found = {}
+    found: dict[int, str] = {}
     for name, demo in each_demo(facts.path, facts.demo_names):
-        if "trial" not in demo.attrs:
-            raise SourceDataError(f"{facts.path}: {name}: attribute 'trial' not found; use a dataset of `mimic generate`")
-        found[int(demo.attrs["trial"])] = name
+        trial = _number(f"{facts.path}: {name}", demo.attrs, "trial")
+        if trial in found:
+            raise SourceDataError(
+                f"{facts.path}: {name}: attribute 'trial' is {trial}, like that of {found[trial]}; leave out one of them "
+                f"(demos=-{name})"
+            )
+        found[trial] = name
     return found
+
+
+def _number(place: str, attributes: Mapping[str, Any], name: str) -> int:
+    """Attribute that is a whole number >= 0.
+
+    Raises:
+        SourceDataError: the attribute is missing, or is something else.
+    """
+    if name not in attributes:
+        raise SourceDataError(f"{place}: attribute '{name}' not found; use a dataset of `mimic generate`")
+    number = whole_number(attributes[name])
+    if number is None or number < 0:
+        found = plain_value(attributes[name])
+        raise SourceDataError(
+            f"{place}: attribute '{name}' must be a whole number >= 0 (got {found!r}); use a dataset of `mimic generate`"
+        )
+    return number
 
 
 def _edited(facts: FileFacts, names: Sequence[str]) -> Iterator[str]:
@@ -289,7 +312,8 @@ def _digests(path: Path, names: Mapping[int, str]) -> dict[int, str]:
     """Trial -> digest of its demo as it was written, also if the demo was changed later."""
     found = {}
     for trial, (_, demo) in zip(names, each_demo(path, list(names.values())), strict=True):
-        found[trial] = _written_digest(demo)
+        with damage_errors(path):
+            found[trial] = _written_digest(demo)
     return found
 
 

@@ -109,7 +109,12 @@ def test_moved_source_demos_are_given_and_a_split_of_them_is_no_change(dataset: 
             lambda file: file["data"].attrs.update({"config": "later_field: 3\nsubtask_configs: {}"}),
             "not one of this version",
         ),
+        (lambda file: file["data"].attrs.update({"config": "5"}), "not one of this version"),
+        (lambda file: file["data"].attrs.update({"num_attempts": "x"}), "'num_attempts' must be a whole number >= 0"),
         (lambda file: file["data/demo_1"].attrs.pop("trial"), "demo_1: attribute 'trial' not found"),
+        (lambda file: file["data/demo_1"].attrs.update({"trial": "x"}), "'trial' must be a whole number >= 0 .got 'x'"),
+        (lambda file: file["data/demo_1"].attrs.update({"trial": [1, 2]}), "'trial' must be a whole number"),
+        (lambda file: file.copy("data/demo_1", "data/demo_9"), r"demo_9: attribute 'trial' is \d, like that of demo_1"),
     ],
 )
 def test_file_that_no_generation_wrote_is_refused(dataset: Path, edit: Callable[[h5py.File], object], message: str) -> None:

@@ -162,6 +162,7 @@ def test_summary_counts_demos_steps_successes_and_masks(dataset):
         x = [data[name]["initial_state/rigid_object/ketchup/root_pose"][0, 0] for name in data]
         data["demo_3"].attrs["success"] = False
         del data["demo_4"].attrs["success"]
+        data["demo_5"].attrs["success"] = [True, False]
         data.attrs["source_demo_names"] = ["demo_0", "demo_1"]
         data["demo_0"].attrs["source_demos"] = np.array([[0, 0, 1]])
         data["demo_1"].attrs["source_demos"] = np.array([[1, 1, 1]])
@@ -169,7 +170,7 @@ def test_summary_counts_demos_steps_successes_and_masks(dataset):
     summary = inspect_dataset(dataset, digest=True)
     assert (summary.num_demos, summary.num_steps) == (12, sum(lengths))
     assert summary.lengths == {"min": min(lengths), "mean": pytest.approx(np.mean(lengths)), "max": max(lengths)}
-    assert summary.success == {"true": 10, "false": 1, "unknown": 1}
+    assert summary.success == {"true": 9, "false": 1, "unknown": 2}
     assert summary.masks == {"train": 9, "valid": 3}
     assert set(summary.start_ranges) == set(OBJECT_NAMES)
     assert summary.start_ranges["ketchup"]["x"] == pytest.approx((min(x), max(x)))
@@ -257,3 +258,10 @@ def test_values_of_variable_length_are_read(tmp_path: Path) -> None:
         file["data/demo_0/none"] = h5py.Empty(h5py.string_dtype())
         file.create_dataset("data/demo_0/unset", (5,), h5py.vlen_dtype(np.int32))
     inspect_dataset(path, digest=True)
+
+
+def test_group_that_is_linked_into_itself_is_refused(dataset):
+    with h5py.File(dataset, "r+") as file:
+        file["data/demo_0/obs/again"] = file["data/demo_0"]
+    with pytest.raises(SourceDataError, match="demo_0/obs/again: is a link to a group that contains the link"):
+        inspect_dataset(dataset, digest=True)

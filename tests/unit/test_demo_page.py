@@ -11,6 +11,7 @@ import pytest
 
 import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.config import ShowDemoCfg
+from isaaclab_mimic_ext.envs.captions import demo_caption
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.report.demo_content import read_content
 from tests.forked_scripts import ROOT, run_mimic
@@ -70,6 +71,15 @@ def test_page_of_a_foreign_file_states_what_is_missing(tmp_path: Path, copied: P
     for part in ("does not name a task", "Term signals are not recorded", "Not recorded: trial, seed, success"):
         assert part in text
         assert part in shown.path.read_text()
+
+
+def test_page_of_a_demo_with_wrong_attributes_states_them(copied: Path) -> None:
+    with h5py.File(copied, "r+") as file:
+        file["data"].attrs["config"] = "5"
+        file["data/demo_0"].attrs.update({"trial": [1, 2], "success": [True, False]})
+        assert demo_caption(file, "demo_0").title == "demo_0"
+    missing = read_content(copied, "demo_0").missing
+    assert "The recorded configuration cannot be read; subtasks are those of the task." in missing
 
 
 def test_signals_that_are_not_recorded_are_computed_from_the_states(copied: Path) -> None:

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files import lock, opening
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.faults import fault_of
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.run.store import RunStore
 from tests.builders import make_source_file
@@ -154,3 +155,8 @@ def test_error_of_the_disk_is_not_called_damage(dataset: Path, monkeypatch: pyte
     monkeypatch.setattr(opening.h5py, "File", fail)
     with pytest.raises(SourceDataError, match="cannot be read: Input/output error; check the disk"):
         inspect_dataset(dataset)
+
+
+def test_lack_of_memory_is_not_called_damage() -> None:
+    found = fault_of(Path("demo.hdf5"), MemoryError("Unable to allocate 261. GiB for an array with shape (10000000000, 7)"))
+    assert found.startswith("needs more memory than is free (Unable to allocate 261. GiB")

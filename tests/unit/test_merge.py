@@ -159,6 +159,15 @@ def test_masks_of_all_inputs_are_joined_with_new_names(inputs: list[Path], outpu
     assert merged.dropped_masks == ("best",)
 
 
+@pytest.mark.parametrize("wrong", ["x", np.nan, [1, 2]])
+def test_count_that_is_no_number_is_left_out(inputs: list[Path], output: Path, wrong: object) -> None:
+    edit(inputs[0], lambda file: file["data"].attrs.update({"num_attempts": wrong}))
+    edit(inputs[1], lambda file: file["data"].attrs.update({"num_attempts": 5}))
+    merge_datasets(inputs[:2], output)
+    with h5py.File(output) as file:
+        assert "num_attempts" not in file["data"].attrs
+
+
 def test_attributes_of_the_inputs_are_kept(inputs: list[Path], output: Path) -> None:
     for index, path in enumerate(inputs):
         edit(path, lambda file, index=index: file["data"].attrs.update({"num_attempts": 5, "config": "x", "seed": index}))

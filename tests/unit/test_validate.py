@@ -120,6 +120,7 @@ ERRORS: list[tuple[str, Plant, list[str]]] = [
     ("num_samples", attribute("data/demo_1", "num_samples", None), ["demo_1", "missing"]),
     ("num_samples", attribute("data/demo_1", "num_samples", 3), ["demo_1", "3", "the number of actions"]),
     ("success", attribute("data/demo_1", "success", None), ["demo_1", "no attribute"]),
+    ("success", attribute("data/demo_1", "success", "x"), ["demo_1", "'x'", "true or false"]),
     ("total", attribute("data", "total", 3), ["total", "3", "the steps of all demos"]),
     ("total", attribute("data", "total", None), ["total", "missing"]),
     ("env_args", attribute("data", "env_args", None), ["env_args", "missing"]),
