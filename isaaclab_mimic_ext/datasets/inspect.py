@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
-from isaaclab_mimic_ext.files.attributes import attribute, attributes_of, truth_value
+from isaaclab_mimic_ext.files.attributes import attribute, attributes_of, indices, truth_value
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
-from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5, plain_value, text_of
+from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5, plain_value, texts_of
 from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
@@ -186,8 +186,8 @@ def _count_source_demos(data: h5py.Group, demos: list[h5py.Group]) -> dict[str, 
 
     Attribute `source_demos` of a demo contains indices, in an array of any shape, into `source_demo_names` of `data`.
     """
-    names = [text_of(name) for name in attribute(data, "source_demo_names", ())]
-    chosen = [np.ravel(demo.attrs["source_demos"]).astype(int) for demo in demos if "source_demos" in demo.attrs]
+    names = texts_of(attribute(data, "source_demo_names", ()))
+    chosen = [indices(demo.attrs["source_demos"]).ravel() for demo in demos if "source_demos" in demo.attrs]
     counts = Counter(np.concatenate(chosen).tolist() if chosen else [])
     return {name: counts[index] for index, name in enumerate(names) if chosen}
 

@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.datasets.merge_inputs import (
     with_env_name,
 )
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
-from isaaclab_mimic_ext.files.attributes import copy_long_attributes, set_attribute, set_attributes, whole_number
+from isaaclab_mimic_ext.files.attributes import copy_long_attributes, indices, set_attribute, set_attributes, whole_number
 from isaaclab_mimic_ext.files.dataset_file import fixed
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
@@ -33,6 +33,7 @@ from isaaclab_mimic_ext.files.hdf5 import (
     limit_cache,
     plain_value,
     text_of,
+    texts_of,
 )
 from isaaclab_mimic_ext.files.opening import open_file, open_with
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut
@@ -155,7 +156,7 @@ def _join_sources(facts: Sequence[FileFacts]) -> tuple[list[str], list[int]]:
     offsets = []
     for each in facts:
         file = text_of(each.data_attributes.get("source_file", ""))
-        own = tuple(map(text_of, each.data_attributes.get("source_demo_names", ())))
+        own = tuple(texts_of(each.data_attributes.get("source_demo_names", ())))
         if (file, own) not in sources:
             sources[file, own] = len(names)
             names += own
@@ -243,7 +244,8 @@ def _describe_demo(demo: h5py.Group, origin: str, first_source: int) -> int:
         del demo.attrs["merged_from"]
     _add_text(demo, b"merged_from", origin)
     if first_source and "source_demos" in demo.attrs:
-        demo.attrs["source_demos"] = demo.attrs["source_demos"] + first_source
+        used = indices(demo.attrs["source_demos"])
+        demo.attrs["source_demos"] = np.where(used >= 0, used + first_source, used)
     return _num_steps(demo, origin)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
-from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5, texts_of
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
 from isaaclab_mimic_ext.files.writing import unwritable
@@ -160,7 +160,7 @@ def _sources_used(file: h5py.File, names: Sequence[str]) -> tuple[np.ndarray, li
     used = np.zeros((len(names), num_sources), dtype=bool)
     for row, each in zip(used, indices, strict=True):
         row[each[each >= 0]] = True
-    known = [text_of(name) for name in attribute(file["data"], "source_demo_names", ())]
+    known = texts_of(attribute(file["data"], "source_demo_names", ()))
     return used, [known[index] if index < len(known) else f"source demo {index}" for index in range(num_sources)]
 
 

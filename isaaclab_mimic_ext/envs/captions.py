@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import h5py
-import numpy as np
 
 from isaaclab_mimic_ext.envs.recorded_scene import Moment, computed_signals, grasp_step, moments
-from isaaclab_mimic_ext.files.attributes import attributes_of, truth_value, whole_number
-from isaaclab_mimic_ext.files.hdf5 import text_of
+from isaaclab_mimic_ext.files.attributes import attributes_of, indices, truth_value, whole_number
+from isaaclab_mimic_ext.files.hdf5 import texts_of
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
 
@@ -62,17 +61,15 @@ def complete(caption: Caption, task: Task, scene: SceneState) -> Caption:
     return replace(caption, stages=stages, poster_step=grasp_step(task, scene))
 
 
-def used_sources(file: h5py.File, indices: object) -> list[str]:
+def used_sources(file: h5py.File, source_demos: object) -> list[str]:
     """Names of the source demos that a demo was generated from, each once, in the order of their first use.
 
     Args:
-        indices: attribute `source_demos` of the demo: index of each subtask, (E, S), -1 for none; None: not recorded.
+        source_demos: attribute of the demo: index of each subtask, (E, S), -1 for none; None: not recorded.
     """
-    if indices is None:
-        return []
-    names = np.asarray(attributes_of(file["data"]).get("source_demo_names", ()))
-    found = dict.fromkeys(int(index) for index in np.asarray(indices).ravel() if index >= 0)
-    return [text_of(names[index]) if index < len(names) else str(index) for index in found]
+    names = texts_of(attributes_of(file["data"]).get("source_demo_names", ()))
+    found = dict.fromkeys(index for index in indices(source_demos).ravel().tolist() if index >= 0)
+    return [names[index] if index < len(names) else str(index) for index in found]
 
 
 def as_captions(captions: Sequence[Caption | str] | None, count: int) -> list[Caption]:

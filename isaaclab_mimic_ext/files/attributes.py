@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 LONG = "attributes"
 """Group of the file that contains the long attributes of all groups."""
@@ -75,6 +76,12 @@ def whole_number(value: Any) -> int | None:
     """Return the value of an attribute that is a whole number; None if it is something else, or is missing."""
     is_number = isinstance(value, int | float | np.integer | np.floating) and value == value // 1
     return int(value) if is_number else None
+
+
+def indices(value: Any) -> NDArray[np.int64]:
+    """Return the indices in an attribute, of any shape; empty if the attribute contains something else, or is missing."""
+    found = np.asarray(() if value is None else value)
+    return found.astype(np.int64) if found.dtype.kind in "iu" else np.zeros(0, np.int64)
 
 
 def copy_long_attributes(source: h5py.Group, target: h5py.Group) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
-from isaaclab_mimic_ext.files.faults import DAMAGE, UNFINISHED, fault_of
+from isaaclab_mimic_ext.files.faults import DAMAGE, UNFINISHED, fault_of, link_fault
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.quaternions import ENTRY
 from isaaclab_mimic_ext.files.writing import part_path, store_path
@@ -110,7 +110,9 @@ def demo_names(file: h5py.File) -> list[str]:
     """
     data = file.get("data")
     if not isinstance(data, h5py.Group):
-        found = ", ".join(sorted(file)[:10]) or "nothing"
+        if fault := link_fault(file, "data"):
+            raise SourceDataError(f"{file.filename}: data {fault}")
+        found = ", ".join(sorted(name for name in file if isinstance(file.get(name), h5py.Group))[:10]) or "nothing"
         raise SourceDataError(
             f"{file.filename}: group 'data' not found (groups: {found}); use a dataset in Isaac Lab's layout"
         )
@@ -225,6 +227,11 @@ def _check_dataset(item: Any, path: str) -> None:
         stored, expected = item.get_storage_size(), _REFERENCE_BYTES * item.get_space().get_simple_extent_npoints()
         if stored not in (0, expected) and item.get_create_plist().get_layout() != h5py.h5d.CHUNKED:
             raise OSError(f"{path}: values of variable length need {expected} bytes (got {stored})")
+
+
+def texts_of(value: Any) -> list[str]:
+    """Convert a list of texts of an HDF5 file, of any shape and type, to `str`."""
+    return [text_of(item) for item in np.ravel(value).tolist()]
 
 
 def text_of(value: Any) -> str:

@@ -20,10 +20,10 @@ from isaaclab_mimic_ext.envs.captions import used_sources
 from isaaclab_mimic_ext.envs.playback import demo_states
 from isaaclab_mimic_ext.envs.recorded_scene import Moment, computed_signals, grasp_step, moments, recorded_scene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError, choices
-from isaaclab_mimic_ext.files.attributes import attributes_of
+from isaaclab_mimic_ext.files.attributes import attributes_of, indices
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.grippers import gripper_columns
-from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of, texts_of
 from isaaclab_mimic_ext.files.selection import LeftOut, check_has_actions
 from isaaclab_mimic_ext.files.stream import check_actions, read_facts
 from isaaclab_mimic_ext.task.definition import SceneState, Task
@@ -175,7 +175,7 @@ def _add_signals(content: DemoContent) -> None:
 
 def _spans(content: DemoContent, attributes: Mapping[str, Any]) -> list[SubtaskSpan]:
     """Subtasks of all end effectors: each ends at the first rise of its signal after the end of the subtask before it."""
-    names = [text_of(name) for name in np.asarray(attributes.get("source_demo_names", ())).ravel()]
+    names = texts_of(attributes.get("source_demo_names", ()))
     used = content.demo.attributes.get("source_demos")
     spans = []
     for row, (eef, subtasks) in enumerate(_subtask_configs(content, attributes).items()):
@@ -200,7 +200,7 @@ def _end(content: DemoContent, signal: str, start: int, is_last: bool) -> int:
 
 
 def _source(names: Sequence[str], used: Any, row: int, index: int) -> str:
-    table = np.asarray(used if used is not None else np.zeros((0, 0), int))
+    table = indices(used)
     if table.ndim != 2 or row >= table.shape[0] or index >= table.shape[1] or table[row, index] < 0:
         return ""
     number = int(table[row, index])

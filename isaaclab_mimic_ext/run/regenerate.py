@@ -18,7 +18,7 @@ from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import whole_number
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, installed_versions
 from isaaclab_mimic_ext.files.digest import ORIGINAL_DIGEST, demo_digest, matches_digest
-from isaaclab_mimic_ext.files.hdf5 import damage_errors, each_demo, plain_value, text_of
+from isaaclab_mimic_ext.files.hdf5 import damage_errors, each_demo, plain_value, text_of, texts_of
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
 from isaaclab_mimic_ext.run.build import config_of_values
@@ -248,7 +248,7 @@ def _recorded(facts: FileFacts, name: str) -> Mapping[str, Any]:
 
 
 def _changes(facts: FileFacts, source: Path, task_name: str) -> Iterator[str]:
-    names = [text_of(name) for name in facts.data_attributes.get("source_demo_names", ())]
+    names = texts_of(facts.data_attributes.get("source_demo_names", ()))
     recorded, now = _recorded(facts, "provenance"), provenance(source, names, task_name)
     if not recorded:
         yield "whether source demos and code have changed is not known: the dataset records no digests of them"

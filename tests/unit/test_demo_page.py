@@ -76,7 +76,7 @@ def test_page_of_a_foreign_file_states_what_is_missing(tmp_path: Path, copied: P
 def test_page_of_a_demo_with_wrong_attributes_states_them(copied: Path) -> None:
     with h5py.File(copied, "r+") as file:
         file["data"].attrs["config"] = "5"
-        file["data/demo_0"].attrs.update({"trial": [1, 2], "success": [True, False]})
+        file["data/demo_0"].attrs.update({"trial": [1, 2], "success": [True, False], "source_demos": "x"})
         assert demo_caption(file, "demo_0").title == "demo_0"
     missing = read_content(copied, "demo_0").missing
     assert "The recorded configuration cannot be read; subtasks are those of the task." in missing

@@ -160,3 +160,12 @@ def test_error_of_the_disk_is_not_called_damage(dataset: Path, monkeypatch: pyte
 def test_lack_of_memory_is_not_called_damage() -> None:
     found = fault_of(Path("demo.hdf5"), MemoryError("Unable to allocate 261. GiB for an array with shape (10000000000, 7)"))
     assert found.startswith("needs more memory than is free (Unable to allocate 261. GiB")
+
+
+@pytest.mark.parametrize("link", [h5py.SoftLink("/nowhere"), h5py.ExternalLink("gone.hdf5", "/data")])
+def test_group_of_demos_that_is_a_link_without_target_is_named(dataset: Path, link: object) -> None:
+    with h5py.File(dataset, "r+") as file:
+        file.move("data", "moved")
+        file["data"] = link
+    with pytest.raises(SourceDataError, match=r": data is a link (to /nowhere|into .*gone.hdf5), which is not"):
+        split_dataset(dataset, 0.5)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.config import MergeDatasetsCfg
+from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
@@ -159,6 +160,14 @@ def test_masks_of_all_inputs_are_joined_with_new_names(inputs: list[Path], outpu
     assert merged.dropped_masks == ("best",)
 
 
+def test_source_demos_of_other_types_are_replaced_by_none(inputs: list[Path], output: Path) -> None:
+    edit(inputs[0], lambda file: file["data"].attrs.update({"source_demo_names": ["x"], "source_file": "a.hdf5"}))
+    edit(inputs[1], lambda file: file["data"].attrs.update({"source_demo_names": 5}))
+    edit(inputs[1], lambda file: file["data/demo_0"].attrs.update({"source_demos": "x"}))
+    merge_datasets(inputs[:2], output)
+    assert inspect_dataset(output).source_demos == {"x": 0, "5": 0}
+
+
 @pytest.mark.parametrize("wrong", ["x", np.nan, [1, 2]])
 def test_count_that_is_no_number_is_left_out(inputs: list[Path], output: Path, wrong: object) -> None:
     edit(inputs[0], lambda file: file["data"].attrs.update({"num_attempts": wrong}))
@@ -200,13 +209,15 @@ def test_indices_of_source_demos_still_refer_to_the_same_demos(inputs: list[Path
         def describe(file: h5py.File, index: int = index) -> None:
             attributes = {"source_file": "/in/s.hdf5" if same_file else f"/in/{index}.hdf5", "source_demo_names": ["x", "y"]}
             file["data"].attrs.update(attributes)
-            file["data/demo_0"].attrs["source_demos"] = np.array([[0, 1]])
+            file["data/demo_0"].attrs["source_demos"] = np.array([[0, 1, -1]])
 
         edit(path, describe)
     merge_datasets(inputs, output)
     with h5py.File(output) as file:
         known = file["data"].attrs["source_demo_names"].tolist()
-        used = [known[index] for index in file["data/demo_7"].attrs["source_demos"].ravel()]
+        *indices, none = file["data/demo_7"].attrs["source_demos"].ravel()
+        used = [known[index] for index in indices]
+    assert none == -1
     assert used == (["x", "y"] if same_file else ["in/2.hdf5:x", "in/2.hdf5:y"])
     assert len(known) == (2 if same_file else 6)
 
