@@ -1,5 +1,6 @@
 """Pictures of MuJoCo Warp's ray caster, compared with those of OpenGL; scenes that it refuses."""
 
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
+from tests.integration.test_host_reads import ReadCalls, ReadOperations
 
 TASK = load_task("desktop_organizer")
 CAMERAS = {"agentview": "agentview", WRIST: "robot/wrist"}
@@ -96,6 +98,13 @@ def test_pictures_show_the_state_after_a_step_of_one_env(env: Any) -> None:
     after = env.observations()
     assert all(torch.equal(before[name][0], after[name][0]) for name in CAMERAS)
     assert not any(torch.equal(before[name][1], after[name][1]) for name in CAMERAS)
+
+
+def test_drawing_does_not_read_the_device(env: Any) -> None:
+    reads: Counter[str] = Counter()
+    with ReadCalls(reads), ReadOperations(reads):
+        env.observations()
+    assert not reads
 
 
 class _Stub:
