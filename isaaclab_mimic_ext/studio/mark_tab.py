@@ -109,7 +109,7 @@ class MarkTab(Tab, JobReports):
             each.demo.name: each.rejection.removeprefix(f"{each.demo.name}: ") for each in annotations if each.rejection
         }
         num_written = len(annotations) - len(rejected)
-        text = f"{counted(num_written, 'demo is', 'demos are')} in {self._settings.output_file}"
+        text = f"{counted(num_written, 'demo is', 'demos are')} in {self._settings.output_file.name}"
         self.is_annotated = self._written_marks == self._file.marks  # They may have changed since the request.
         self._show_annotation("done", text, rejected)
 

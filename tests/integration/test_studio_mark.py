@@ -89,7 +89,7 @@ def test_accepted_suggestions_give_the_file_of_an_annotation_without_marks(
         shown = person.open(name)
         assert shown["verdict"] == {"is_good": True, "text": "", "was_replayed": True}
         assert person.mark(name, **shown["suggestions"]["term"]) is None
-    assert person.annotate() == {"state": "done", "text": f"2 demos are in {tmp_path / 'annotated.hdf5'}", "rejected": {}}
+    assert person.annotate() == {"state": "done", "text": "2 demos are in annotated.hdf5", "rejected": {}}
     words = ["sim=kinematic", f"input_file={recorded}", f"output_file={tmp_path / 'auto.hdf5'}"]
     run_annotation(load_config("annotate_demos", words))
     for name in ("demo_0", "demo_1"):

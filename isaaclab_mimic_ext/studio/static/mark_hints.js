@@ -36,7 +36,8 @@ export function nextThing(tab) {
   if (rest) return { text: `${tab.name} is ${tab.marks.of(tab.name).leave_out ? "left out" : "marked"}. ${rest} of ${tab.usable.length} demos are not marked yet.`, button: "next" };
   if (!isFinished) return { text: `All demos are marked. End the recording${tab.hasRecord ? " on the tab Record" : ""}, then write the annotated file.` };
   const name = output.split(/[\\/]/).pop();
-  return isAnnotated ? { text: `${name} is written.` } : { text: `All demos are marked: write ${name}.`, button: "write" };
+  const place = tab.studio.hasPath ? "Next: Check, in the path at the top." : "The panel shows the next command.";
+  return isAnnotated ? { text: `${name} is written. ${place}` } : { text: `All demos are marked: write ${name}.`, button: "write" };
 }
 
 // The next thing to do for the present demo; null if it is complete.

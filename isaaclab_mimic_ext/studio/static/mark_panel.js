@@ -91,8 +91,9 @@ export class MarkPanel {
       const hands = tab.tracks.length < 2 ? "" : signal.eefs.length > 1 ? signal.eefs.join(", ") : signal.eefs[0];
       const name = `${signal.name}${isStart(signal) ? " starts" : ""}`;
       const entry = button("", () => tab.goTo(signal, at), { disabled: at === null, "data-marked": String(isMarked) });
-      entry.append(element("span", { class: "dot" }), element("span", { class: "name", text: name }), element("small", { text: hands }),
-        element("span", { class: "from", text: isMarked ? "" : at === null ? "not marked" : "suggested" }), element("span", { class: "at", text: at ?? "" }));
+      const facts = [hands, isMarked ? "" : at === null ? "not marked" : "suggested"].filter(Boolean).join(" · ");
+      entry.append(element("span", { class: "dot" }), element("span", { class: "name" }, name, element("small", { text: facts })),
+        element("span", { class: "at", text: at ?? "" }));
       entry.firstChild.dataset.color = tab.colors.get(signal.name);
       return element("li", {}, entry);
     }));
@@ -145,8 +146,7 @@ export class MarkPanel {
     const lines = annotation.text ? [[annotation.state === "failed" ? "error" : "good", annotation.text]] : [];
     for (const [demo, reason] of Object.entries(annotation.rejected)) lines.push(["warning", `${demo} is not in the file: ${reason}`]);
     this.result.replaceChildren(...(lines.length ? [findingList(lines.map(listItem))] : []));
-    if (annotation.state !== "done" || !next) return;
-    if (this.tab.studio.hasPath) this.result.append(element("p", { class: "soft", text: "Next: Check, in the path at the top." }));
-    else this.result.append(element("p", { class: "soft", text: "Next, in a terminal:" }), element("pre", { text: next }));
+    if (annotation.state !== "done" || !next || this.tab.studio.hasPath) return;
+    this.result.append(element("p", { class: "soft", text: "Next, in a terminal:" }), element("pre", { text: next }));
   }
 }
