@@ -30,6 +30,7 @@ _ITEM_PATHS = {
 """Field that contains items -> place of an item in it."""
 _TITLES = {
     "task": "Task",
+    "robot": "Robot",
     "sim": "Engine",
     DATAGEN: "Settings of trials and runs",
     "recorder": "Written dataset",

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.config.task import MimicEnvCfg
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.task.folders import own_task_hint
+from isaaclab_mimic_ext.task.robot import RobotCfg
 
 if TYPE_CHECKING:
     from isaaclab_mimic_ext.task.definition import Task
@@ -66,13 +67,28 @@ def load_task_config(name: str, config_dirs: Sequence[Path] = ()) -> tuple[str, 
     return cfg.task.name, MimicEnvCfg(**{field.name: getattr(cfg, field.name) for field in fields(MimicEnvCfg)})
 
 
-def load_task(name: str, config_dir: str | Path | None = None) -> "Task":
+def load_robot_config(name: str, config_dirs: Sequence[Path] = ()) -> RobotCfg:
+    """Read `conf/robot/<name>.yaml`.
+
+    Raises:
+        ConfigError: the file does not exist.
+    """
+    names = sorted({path.stem for folder in (conf_dir(), *config_dirs) for path in (folder / "robot").glob("*.yaml")})
+    if name not in names:
+        raise ConfigError(f"robot: '{name}' not found; {choices(name, names)}, or an MJCF file: RobotCfg(mjcf=...)")
+    overrides = [f"robot={name}", "input_file=none", "output_dir=none"]
+    robot: RobotCfg = load_config("generate", overrides, config_dirs=config_dirs).robot
+    return robot
+
+
+def load_task(name: str, config_dir: str | Path | None = None, robot: str | RobotCfg | None = None) -> "Task":
     """Load a task with its configuration.
 
     Args:
         name: name of a file `conf/task/<name>.yaml`: `desktop_organizer`, `stack_cube`, `two_arm_lift_tray`, or a variant
             such as `desktop_organizer_wide`.
         config_dir: folder with user tasks, as for `--config-dir`; see docs/new_task.md.
+        robot: robot of the arms: name of a file `conf/robot/<name>.yaml`, or a `RobotCfg`; None: the Panda.
 
     Returns:
         The task. `task.config` contains its subtasks, constraints, generation settings and randomization; it may be changed.
@@ -82,8 +98,10 @@ def load_task(name: str, config_dir: str | Path | None = None) -> "Task":
     """
     from isaaclab_mimic_ext.task import definition
 
-    task_name, config = load_task_config(name, [] if config_dir is None else [Path(config_dir)])
-    loaded = definition.load_task(task_name)
+    config_dirs = [] if config_dir is None else [Path(config_dir)]
+    task_name, config = load_task_config(name, config_dirs)
+    description = load_robot_config(robot, config_dirs) if isinstance(robot, str) else robot
+    loaded = definition.load_task(task_name, description)
     loaded.config, loaded.preset = config, name
     return loaded
 

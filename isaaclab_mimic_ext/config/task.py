@@ -13,6 +13,7 @@ from typing import Any, cast
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.bounds import AUTO, bounded, range_fault, scene_device_fault
+from isaaclab_mimic_ext.task.robot import RobotCfg
 
 GYM_ID = re.compile(r"([\w.]+:)?[\w.-]+-v\d+")
 """Name in Isaac Lab's registry: `Isaac-Stack-Cube-Franka-IK-Rel-Mimic-v0`, or `<module>:<name>` to import a module first."""
@@ -338,6 +339,7 @@ class SceneCfg:
     """Scene of a task on an engine."""
 
     task: TaskRef = field(default_factory=TaskRef)
+    robot: RobotCfg = field(default_factory=RobotCfg)
     sim: SimCfg = field(default_factory=SimCfg)
     device: str = bounded(AUTO, rule=scene_device_fault)
     """Device of all tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if the engine and the machine have it)."""

@@ -27,10 +27,12 @@ from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5
+from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.files.writing import replacing
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.folders import task_dirs
+from isaaclab_mimic_ext.task.robot import recorded_robot
 
 Pictures = dict[str, NDArray[np.uint8]]
 """Name of a camera -> pictures (T, H, W, 3)."""
@@ -80,7 +82,7 @@ class Painter:
     """
 
     def __init__(self, job: PictureJob):
-        self._job, self.task = job, load_task(job.task_name)
+        self._job, self.task = job, load_task(job.task_name, recorded_robot(read_env_args(job.input_file)))
         height, width = job.size
         self.renderer = Renderer(self.task, width, height, shadows=False, mode=job.rendering_mode, cameras=job.camera_cfgs)
         self.cameras = choose_cameras(self.renderer.model, self.task, job.cameras)

@@ -28,6 +28,7 @@ from isaaclab_mimic_ext.files.selection import LEAVE_OUT, LeftOut
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.robot import recorded_robot
 
 EMBEDDED = ("mujoco", "mujoco_warp", "kinematic")
 """Engines that need only this package and its extras."""
@@ -63,7 +64,7 @@ def make_recorded_env(
         module = env_args.get("task_module")
         env = make_registered(f"{module}:{name}" if module else name, sim, num_envs, device)
     else:
-        env = make_env(load_task(task), sim, {}, num_envs, device)
+        env = make_env(load_task(task, recorded_robot(env_args)), sim, {}, num_envs, device)
     wanted, found = env.env_args().get("action"), env_args.get("action", env.env_args().get("action"))
     if found != wanted:
         env.close()

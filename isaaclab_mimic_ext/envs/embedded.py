@@ -28,6 +28,7 @@ from isaaclab_mimic_ext.files.quaternions import as_entry
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Arm, SceneState, Task
 from isaaclab_mimic_ext.task.reasons import FailureReason
+from isaaclab_mimic_ext.task.robot import robot_entry
 
 __all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
 
@@ -204,6 +205,7 @@ class EmbeddedEnv(ABC):
             **as_entry(self.task.quaternion_columns),
             **own_dirs(self.task.name),
             **own_preset(self.task.name, self.task.preset),
+            **robot_entry(self.task.robot, self.robot.digest),
         }
 
     def close(self) -> None:

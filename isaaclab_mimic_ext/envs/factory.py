@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
+from isaaclab_mimic_ext.task.robot import RobotCfg
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def _make_kinematic(task: Task, sim: SimCfg, events: Events, num_envs: int, devi
 
 def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
     module = isaaclab_scene(task.name)
+    _check_panda(task.robot)
     sim = _launch_isaaclab(sim, device)
     from isaaclab_mimic_ext.envs.isaaclab.make import make_isaaclab_env
 
@@ -69,6 +71,19 @@ _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
     "kinematic": _make_kinematic,
     "isaaclab": _make_isaaclab,
 }
+
+
+def _check_panda(robot: RobotCfg) -> None:
+    """Check that the scenes of Isaac Lab, which contain their robots, keep them.
+
+    Raises:
+        ConfigError: a different robot is configured.
+    """
+    if robot.changes:
+        raise ConfigError(
+            f"robot: '{robot.label}' requires an engine without Isaac Lab, whose scenes contain their robots; use "
+            "sim=mujoco, or robot=panda"
+        )
 
 
 ENGINE_TITLES = {"mujoco": "MuJoCo", "mujoco_warp": "MuJoCo Warp", "isaaclab": "Isaac Lab", "kinematic": "kinematic engine"}
@@ -234,11 +249,12 @@ def make_scene(cfg: SceneCfg, num_envs: int) -> MimicEnv:
     """
     if not cfg.task.is_registered:
         events = cfg.events if isinstance(cfg, EventsCfg) else {}
-        task = load_task(cfg.task.name)
+        task = load_task(cfg.task.name, cfg.robot)
         task.preset = cfg.task.preset
         # The command has already named the engine that `auto` selects.
         sim = replace(cfg.sim, engine=choose_engine(cfg.sim, task.name)[0])
         return make_env(task, sim, events, num_envs, cfg.device)
+    _check_panda(cfg.robot)
     env = make_registered(cfg.task.id or "", cfg.sim, num_envs, cfg.device)
     try:
         check_scene_names(getattr(cfg, "subtask_configs", {}), env.object_names, tuple(env.get_subtask_term_signals()))

@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.mujoco_model import arm_actuators, arm_joints, build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
 from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.robots.robot import finger_positions
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
@@ -56,6 +57,7 @@ class MujocoEnv(EmbeddedEnv):
         self._joint_low, self._joint_high = torch.tensor(self.robot.joint_limits, dtype=torch.float64).unbind(-1)
         self._posture = self._home[: self._num_joints].to("cpu", torch.float64)
         self._open_command, self._closed_command = torch.tensor((self.robot.open_command, self.robot.closed_command))
+        self._finger_ratio = torch.tensor(self.robot.finger_ratio, dtype=torch.float64)
         self._processed = torch.zeros(num_envs, self.num_arms, self._num_joints + 1)
         self._call(self._batch.forward, stage=self._stage_pos)
         self.scene = self._read_scene()
@@ -132,14 +134,27 @@ class MujocoEnv(EmbeddedEnv):
         velocity = state.qvel[:, layout.root_dof]
         angular = (object_rot * velocity[..., None, 3:]).sum(-1)
         eef_rot = state.site_xmat[:, layout.eef_site].unflatten(-1, (3, 3))
+        joint_pos, joint_vel = state.qpos[:, layout.joint_qpos], state.qvel[:, layout.joint_dof]
+        if self.robot.finger_sites:
+            joint_pos, joint_vel = self._with_fingers(joint_pos, joint_vel)
         return SceneState(
-            joint_pos=self._to_output(state.qpos[:, layout.joint_qpos]),
-            joint_vel=self._to_output(state.qvel[:, layout.joint_dof]),
+            joint_pos=self._to_output(joint_pos),
+            joint_vel=self._to_output(joint_vel),
             eef_pose=pose_from_pos_rot(self._to_output(state.site_xpos[:, layout.eef_site]), self._to_output(eef_rot)),
             object_pose=pose_from_pos_rot(self._to_output(state.xpos[:, layout.body]), self._to_output(object_rot)),
             root_pose=self._to_output(state.qpos[:, layout.root_qpos]),
             root_velocity=self._to_output(torch.cat((velocity[..., :3], angular), dim=-1)),
         )
+
+    def _with_fingers(self, joint_pos: Tensor, joint_vel: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions and velocities (N, E, J) with those of the fingers instead of the G joints of the gripper."""
+        layout, state = self._layout, self._state
+        eef_rot = state.site_xmat[:, layout.eef_site].unflatten(-1, (3, 3))
+        eef_pose = pose_from_pos_rot(state.site_xpos[:, layout.eef_site], eef_rot)
+        fingers = finger_positions(state.site_xpos[:, layout.finger_site], eef_pose)
+        arm_vel, gripper_vel = joint_vel.split((self._num_joints, joint_vel.shape[-1] - self._num_joints), dim=-1)
+        finger_vel = (gripper_vel[..., None, :] * self._finger_ratio).sum(-1)
+        return torch.cat((joint_pos[..., : self._num_joints], fingers), -1), torch.cat((arm_vel, finger_vel), -1)
 
     def _to_output(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, torch.float32)
@@ -185,6 +200,7 @@ class SceneLayout:
         arm_joint: (E, A), ids of the arm joints.
         ctrl: (E, A + K), into ctrl, of the actuators of arms and grippers.
         eef_site: (E,), ids of the end effector sites.
+        finger_site: (E, 2), ids of the sites of the fingers; (E, 0) if the G joints are the fingers.
         body: (O,), ids of the objects' bodies.
         root_qpos: (O, 7), into qpos, in the order position, quaternion xyzw.
         root_dof: (O, 6), into qvel, linear, then angular.
@@ -195,6 +211,7 @@ class SceneLayout:
     arm_joint: Tensor
     ctrl: Tensor
     eef_site: Tensor
+    finger_site: Tensor
     body: Tensor
     root_qpos: Tensor
     root_dof: Tensor
@@ -211,6 +228,9 @@ class SceneLayout:
             arm_joint=joints[:, : robot_of(task).num_joints],
             ctrl=_ids(model.actuator, [arm_actuators(task, arm.name) for arm in task.arms]),
             eef_site=_ids(model.site, [f"{arm.name}/eef" for arm in task.arms]),
+            finger_site=_ids(
+                model.site, [[f"{arm.name}/{site}" for site in robot_of(task).finger_sites] for arm in task.arms]
+            ),
             body=_ids(model.body, task.object_names),
             root_qpos=qpos[roots][:, None] + torch.tensor(_QPOS_OF_POSE_XYZW),
             root_dof=dof[roots][:, None] + torch.arange(6),

@@ -27,7 +27,7 @@ class Arrays:
 
     def __init__(self, data: Any, layout: SceneLayout, task: Task, device: torch.device):
         num_envs, num_arms, num_objects = data.nworld, len(task.arms), len(task.objects)
-        self._data, self._device = data, device
+        self._data, self._device, self._wp_device = data, device, wp.device_from_torch(device)
         self._robot = robot = robot_of(task)
         kept = (data.qpos, data.qvel, data.ctrl, data.qacc_warmstart, data.time)
         self.state = [wp.to_torch(array) for array in kept]
@@ -35,6 +35,7 @@ class Arrays:
         self._ctrl_columns = layout.ctrl[:, : robot.num_joints + 1].to(device)
         self._index = {field.name: wp.from_torch(getattr(layout, field.name).int().to(device)) for field in fields(layout)}
         self._arm_qpos = wp.from_torch(layout.joint_qpos[:, : robot.num_joints].int().contiguous().to(device))
+        self._arm_dof = wp.from_torch(layout.joint_dof[:, : robot.num_joints].int().contiguous().to(device))
         self._limits: Any = wp.array(robot.joint_limits, dtype=wp.vec2, device=wp.device_from_torch(device))
         self._posture: Any = wp.array(robot.home[: robot.num_joints], dtype=wp.float32, device=wp.device_from_torch(device))
         self._target_pose = torch.eye(4, device=device).repeat(num_envs, num_arms, 1, 1)
@@ -44,6 +45,7 @@ class Arrays:
             wp.array(command, dtype=wp.float32, device=wp.device_from_torch(device))
             for command in (robot.open_command, robot.closed_command)
         ]
+        self._finger_ratio: Any = wp.array(robot.finger_ratio or [[0.0]], dtype=wp.float32, device=self._wp_device)
         num_joints = len(robot.home)
         self._shapes = {
             "joint_pos": (num_envs, num_arms, num_joints),
@@ -102,15 +104,25 @@ class Arrays:
         outputs = {
             name: wp.from_torch(view, dtype=wp.mat44 if view.shape[-2:] == (4, 4) else None) for name, view in views.items()
         }
+        of_arms = [index["joint_qpos"], index["joint_dof"]]
+        if self._robot.finger_sites:
+            of_arms = [self._arm_qpos, self._arm_dof]
         wp.launch(
             scenes.read_arms_kernel,
             dim=views["eef_pose"].shape[:2],
-            inputs=[
-                data.qpos, data.qvel, data.site_xpos, data.site_xmat,
-                index["joint_qpos"], index["joint_dof"], index["eef_site"],
-            ],
+            inputs=[data.qpos, data.qvel, data.site_xpos, data.site_xmat, *of_arms, index["eef_site"]],
             outputs=[outputs["joint_pos"], outputs["joint_vel"], outputs["eef_pose"]],
         )  # fmt: skip
+        if self._robot.finger_sites:
+            wp.launch(
+                scenes.read_fingers_kernel,
+                dim=(*views["eef_pose"].shape[:2], 2),
+                inputs=[
+                    data.qvel, data.site_xpos, data.site_xmat, index["eef_site"], index["finger_site"], index["joint_dof"],
+                    self._finger_ratio,
+                ],
+                outputs=[outputs["joint_pos"], outputs["joint_vel"]],
+            )  # fmt: skip
         wp.launch(
             scenes.read_objects_kernel,
             dim=views["object_pose"].shape[:2],

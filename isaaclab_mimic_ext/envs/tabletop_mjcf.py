@@ -42,7 +42,7 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
     spec = mujoco.MjSpec()
     spec.modelname = task.name
     spec.compiler.degree = False
-    _set_options(spec)
+    set_options(spec)
     _add_surroundings(spec)
     for arm in task.arms:
         robot_of(task).add_to(spec, arm)
@@ -100,7 +100,8 @@ def make_solid(geom: mujoco.MjsGeom, mass: float, condim: int = 3) -> mujoco.Mjs
     return geom
 
 
-def _set_options(spec: mujoco.MjSpec) -> None:
+def set_options(spec: mujoco.MjSpec) -> None:
+    """Set the physics options of all scenes."""
     option = spec.option
     option.timestep = TIMESTEP
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST

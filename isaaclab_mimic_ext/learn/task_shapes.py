@@ -1,7 +1,8 @@
 """Check before training that the env of the task will give a policy the observations that the policy is trained on."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets.replay import EMBEDDED
@@ -10,6 +11,7 @@ from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.learn.data import DatasetFacts
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.robot import recorded_robot
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def check_shapes(facts: DatasetFacts, keys: Sequence[str], task_name: str) -> No
                 f"{facts.path}: 'obs/{key}' must have shape (T, D) (got {_text(shape)}); reshape it in the dataset, or "
                 "leave it out of the low_dim observations of the agent"
             )
-    of_env = _shapes_of_env(task_name) if facts.env_args.get("engine") in EMBEDDED else {}
+    of_env = _shapes_of_env(task_name, facts.env_args) if facts.env_args.get("engine") in EMBEDDED else {}
     for key in keys:
         expected, found = of_env.get(key, facts.obs_shapes[key]), facts.obs_shapes[key]
         if found != expected:
@@ -44,12 +46,12 @@ def check_shapes(facts: DatasetFacts, keys: Sequence[str], task_name: str) -> No
         )  # fmt: skip
 
 
-def _shapes_of_env(task_name: str) -> dict[str, tuple[int, ...]]:
+def _shapes_of_env(task_name: str, env_args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes of the observations of a task's env, the last action included; empty if the env cannot be created."""
     if task_name not in available_tasks():
         return {}
     try:
-        env = make_env(load_task(task_name), "kinematic", events={})
+        env = make_env(load_task(task_name, recorded_robot(env_args)), "kinematic", events={})
         try:
             shapes = {name: tuple(value.shape[1:]) for name, value in trees.flatten(env.observations()).items()}
             return {**shapes, "actions": (env.action_dim,)}

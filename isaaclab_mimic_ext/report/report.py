@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.run.run_state import counted_records, state_of
 from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.run.summary import count_reasons
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
+from isaaclab_mimic_ext.task.robot import recorded_robot
 from isaaclab_mimic_ext.texts import counted, duration
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def _rerun_and_draw(folder: RunFolder, records: RunRecords, rows: Sequence[int],
     trials = records.trials[list(rows)].tolist()
     task_name = records.facts["identity"]["task.name"]
     find_recorded_task(task_name, records.facts, folder.store)
-    task = load_task(task_name)
+    task = load_task(task_name, recorded_robot(records.facts["identity"]))
     log.info("Running %s again to draw them", counted(len(rows), "failed trial"))
     films: list[RecordedMotion]
     try:

@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config.recorded_task import own_dirs
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.factory import choose_engine
+from isaaclab_mimic_ext.envs.robots import load_robot
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
@@ -22,6 +23,7 @@ from isaaclab_mimic_ext.files.writing import remove_folders, unwritable
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import Outcomes, RunStore, reading
 from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.robot import robot_entry, robot_from
 
 
 class RunFolder(OutputFolder):
@@ -225,7 +227,14 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in leaves.items()
         if name not in FREE_TO_CHANGE
     }
-    return _with_engine(settings)
+    return _with_engine(_with_robot(settings, config.get("robot")))
+
+
+def _with_robot(settings: Mapping[str, Any], values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings with one entry for the robot, with the digest of its model, instead of its fields; none for the Panda."""
+    others = {name: value for name, value in settings.items() if not name.startswith("robot.")}
+    robot = robot_from(values or {})
+    return {**others, **robot_entry(robot, load_robot(robot).digest)} if robot.changes else others
 
 
 def _with_engine(settings: Mapping[str, Any]) -> dict[str, Any]:

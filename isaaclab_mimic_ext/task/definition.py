@@ -4,7 +4,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, wraps
 from typing import Any, TypeVar, cast
 
@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
 from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
+from isaaclab_mimic_ext.task.robot import RobotCfg
 from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
 
 Quantity = TypeVar("Quantity", bound=Callable[..., Any])
@@ -28,7 +29,7 @@ MAX_HOLDING_FINGER_POS = 0.038
 
 @dataclass(frozen=True)
 class Arm:
-    """A Franka Panda of the scene.
+    """An arm of the scene, by default a Franka Panda; see `Task.robot`.
 
     Attributes:
         name: name of the articulation in Isaac Lab's scene.
@@ -146,6 +147,9 @@ class Task(ABC):
     config: Any = None
     """The task's `MimicEnvCfg` (subtasks, constraints, generation settings, randomization); set by `mimic.load_task`."""
 
+    robot: RobotCfg = RobotCfg()
+    """Robot of all arms; by default the Panda."""
+
     preset: str | None = None
     """Name of the task file with this configuration, `conf/task/<preset>.yaml`; set by `mimic.load_task`."""
 
@@ -237,8 +241,11 @@ class Task(ABC):
         return torch.zeros_like(scene.object_pose[:, self.object_id(object_name), 2, 3])
 
 
-def load_task(name: str) -> Task:
+def load_task(name: str, robot: RobotCfg | None = None) -> Task:
     """Create the task with this name.
+
+    Args:
+        robot: robot of its arms; None: that of the task, by default the Panda.
 
     Raises:
         ConfigError: the task is not found.
@@ -255,7 +262,21 @@ def load_task(name: str) -> Task:
     check_definition(task)
     if task.name != name:
         raise wrong_result(make_task, f"the task must have the name of its folder, '{name}' (got '{task.name}')")
+    if robot is not None:
+        set_robot(task, robot)
     return task
+
+
+def set_robot(task: Task, robot: RobotCfg) -> None:
+    """Set the robot of a task's arms. The Panda keeps the robot that the task defines."""
+    if not robot.changes:
+        return
+    task.robot = robot
+    if robot.base_pos is not None:
+        x, y, z = robot.base_pos
+        task.arms = tuple(replace(arm, base_pos=(x, y, z)) for arm in task.arms)
+    if robot.base_yaw is not None:
+        task.arms = tuple(replace(arm, base_yaw=robot.base_yaw) for arm in task.arms)
 
 
 def graspable_radii(task: Task) -> dict[str, dict[str, float]]:

@@ -14,8 +14,8 @@ from isaaclab_mimic_ext.config.commands import subtask_type
 from tests.forked_scripts import run_mimic
 
 GROUPS = {
-    **{verb: {"task", "sim"} for verb in ("studio", "record", "annotate", "train", "evaluate")},
-    **{verb: {"task", "sim", "generation"} for verb in ("generate", "demo")},
+    **{verb: {"task", "robot", "sim"} for verb in ("studio", "record", "annotate", "train", "evaluate")},
+    **{verb: {"task", "robot", "sim", "generation"} for verb in ("generate", "demo")},
     "replay": {"sim"},
     "check": {"task"},
     "pipeline": {"preset"},

@@ -58,7 +58,7 @@ def add_panda(spec: mujoco.MjSpec, arm: Arm) -> None:
     Raises:
         ConfigError: the scene already has 8 arms.
     """
-    bits = _collision_bits(sum(body.name.endswith("/link0") for body in spec.worldbody.bodies))
+    bits = collision_bits(spec)
     half_yaw = 0.5 * arm.base_yaw
     body = spec.worldbody.add_body(
         name=f"{arm.name}/link0", pos=arm.base_pos, quat=(math.cos(half_yaw), 0.0, 0.0, math.sin(half_yaw))
@@ -93,14 +93,15 @@ def add_part(body: mujoco.MjsBody, part: Part) -> mujoco.MjsGeom:
     return geom
 
 
-def _collision_bits(index: int) -> tuple[int, int]:
-    """MuJoCo's contype and conaffinity of arm number `index` of a scene.
+def collision_bits(spec: mujoco.MjSpec) -> tuple[int, int]:
+    """MuJoCo's contype and conaffinity of the next arm of a scene.
 
     An arm collides with objects and the table (contype 1) and with the other arms, but not with itself.
 
     Raises:
         ConfigError: there are more arms than bits.
     """
+    index = sum(site.name.endswith("/eef") for site in spec.sites)
     if index >= _MAX_ARMS:
         raise ConfigError(f"arms: must be <= {_MAX_ARMS} in a MuJoCo scene (got >= {index + 1}); remove arms from the task")
     own = 1 << index if index else 0

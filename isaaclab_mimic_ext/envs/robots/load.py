@@ -1,17 +1,43 @@
 """The robot of a task, from its description."""
 
+import json
+from dataclasses import asdict
 from functools import cache
 
 from isaaclab_mimic_ext.envs.robots.panda import make_panda
 from isaaclab_mimic_ext.envs.robots.robot import Robot
+from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.robot import PANDA, RobotCfg, robot_from
 
 
 def robot_of(task: Task) -> Robot:
-    """Robot of all arms of a task."""
-    return _panda()
+    """Robot of all arms of a task.
+
+    Raises:
+        ConfigError: the description of the robot does not fit its file.
+        SimulatorUnavailable: MuJoCo is not installed, or a model of MuJoCo Menagerie cannot be had.
+    """
+    return load_robot(task.robot)
+
+
+def load_robot(cfg: RobotCfg) -> Robot:
+    """Robot with a description; errors as `robot_of`. A robot is read and measured once."""
+    return _loaded(json.dumps(asdict(cfg)))
 
 
 @cache
-def _panda() -> Robot:
-    return make_panda()
+def _loaded(description: str) -> Robot:
+    cfg = robot_from(json.loads(description))
+    if cfg.mjcf is None:
+        given = [name for name in cfg.changes if name not in ("base_pos", "base_yaw")]
+        if given:
+            fault = f"robot.{given[0]}: has no effect without robot.mjcf; set robot.mjcf to the MJCF file of the arm"
+            raise ConfigError(fault if cfg.name == PANDA else f"robot.mjcf: must be set for robot '{cfg.name}' (got null)")
+        return make_panda()
+    from isaaclab_mimic_ext.envs.mujoco_model import import_mujoco
+
+    import_mujoco()
+    from isaaclab_mimic_ext.envs.robots.arm import load_arm
+
+    return load_arm(cfg)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.task.definition import Arm
@@ -27,6 +28,18 @@ class InverseKinematicsCfg:
     posture_gain: float = 0.05
     rot_weight: float = 1.0
     max_joint_step: float = float("inf")
+
+
+def finger_positions(surface_pos: Tensor, eef_pose: Tensor) -> Tensor:
+    """Positions (N, E, 2) of the fingers [m] from points on their inner surfaces.
+
+    Args:
+        surface_pos: (N, E, 2, 3), any frame [m].
+        eef_pose: (N, E, 4, 4), same frame [m].
+    """
+    offset = surface_pos - eef_pose[..., None, :3, 3]
+    place = (offset * eef_pose[..., None, :3, 1]).sum(-1)
+    return torch.stack((place[..., 0], -place[..., 1]), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,8 @@ class Robot(ABC):
         finger_sites: names of two sites on the inner surfaces of the fingers, whose positions along the y axis of the end
             effector are the finger positions; empty: the G joints are the finger positions.
         finger_bodies: names of the bodies of the two fingers.
+        digest: SHA-256 of the model; empty for the Panda, whose model is a part of this package.
+        finger_ratio: velocity of each finger per velocity of each of the G joints; empty without finger sites.
         base_body: name of the body that is fixed to the table.
         ik: settings of the inverse kinematics.
     """
@@ -66,6 +81,8 @@ class Robot(ABC):
     finger_bodies: tuple[str, str]
     base_body: str
     ik: InverseKinematicsCfg = field(default_factory=InverseKinematicsCfg)
+    digest: str = ""
+    finger_ratio: tuple[tuple[float, ...], ...] = ()
 
     @property
     def num_joints(self) -> int:

@@ -1,0 +1,108 @@
+"""Description of the robot of a task, with the defaults of the Panda."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+PANDA = "panda"
+"""Name of the robot that needs no file: a Panda of primitives."""
+MENAGERIE = "menagerie:"
+"""Beginning of the path of a file in MuJoCo Menagerie: `menagerie:<folder>/<file>`."""
+
+
+@dataclass
+class RobotCfg:
+    """Arm with a gripper of two fingers. Null values are read from the MJCF file, or measured on its model."""
+
+    name: str = PANDA
+    """Name of the robot. With `mjcf` and this default: the name of the file."""
+    mjcf: str | None = None
+    """MJCF file of the arm, or `menagerie:<folder>/<file>` of MuJoCo Menagerie; null: the Panda of primitives."""
+    joints: list[str] | None = None
+    """Arm joints, from the base to the hand; null: all hinge joints between the base and `eef_frame`."""
+    home: list[float] | None = None
+    """Start posture, one angle per arm joint [rad]; null: the hand at the start pose of the Panda, by inverse kinematics."""
+    eef_frame: str | None = None
+    """Site or body of the hand. The end effector has its orientation."""
+    eef_pos: list[float] | None = None
+    """Position of the end effector in `eef_frame` [m]; null: between the fingers, 9 mm above their tips."""
+    approach_axis: str = "z"
+    """Axis of `eef_frame` that points out of the hand: `x`, `y`, `z`, `-x`, `-y` or `-z`."""
+    closing_axis: str | None = None
+    """Axis of `eef_frame` along which the fingers close: `x`, `y` or `z`; null: measured."""
+    gripper: Any = None
+    """Actuator of the gripper, or a list of actuators."""
+    gripper_open: Any = None
+    """Command of the open gripper, one number per actuator; null: the end of the control range with the wider gap."""
+    gripper_closed: Any = None
+    """Command of the closed gripper, one number per actuator; null: the other end of the control range."""
+    fingers: list[str] | None = None
+    """Bodies of the two finger tips; null: the outermost bodies that the gripper moves."""
+    hand: str | None = None
+    """MJCF file of a gripper that is attached to the arm, or `menagerie:<folder>/<file>`; null: `mjcf` contains it."""
+    hand_mount: str | None = None
+    """Site or body of the arm that `hand` is attached to."""
+    hand_yaw: float = 0.0
+    """Rotation of `hand` about the z axis of `hand_mount` [rad]."""
+    hand_prefix: str = ""
+    """Text in front of the names of `hand`, if names of arm and hand are equal."""
+    base_pos: list[float] | None = None
+    """Position of the base, env frame [m]; null: that of the task."""
+    base_yaw: float | None = None
+    """Rotation of the base about z [rad]; null: that of the task."""
+    max_joint_speed: float | None = None
+    """Largest speed of the arm joints [rad/s]; null: limited only by the torques."""
+    stiffness: float = 4000.0
+    """Stiffness of the position controllers of the arm joints [N m/rad]."""
+    damping_time: float = 0.05
+    """Ratio of damping to stiffness of the position controllers of the arm joints [s]."""
+    ik_damping: float = 0.05
+    """Damping of the inverse kinematics [m, rad]."""
+    posture_gain: float | None = None
+    """Fraction of the distance to `home` that redundant joints move per step; null: 0.05 with 7 joints or more, else 0."""
+    rot_weight: float | None = None
+    """Weight of the rotation in the inverse kinematics [m/rad]; null: 1 with 6 joints or more, else 0.1."""
+
+    @property
+    def label(self) -> str:
+        """Name of the robot in messages and files."""
+        return Path(self.mjcf).stem if self.mjcf is not None and self.name == PANDA else self.name
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Fields that differ from those of the Panda."""
+        default = asdict(RobotCfg())
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
+
+
+_ENTRY = "robot"
+"""Key of the robot in the env_args of a dataset and the identity of a run; it is left out for the Panda."""
+
+
+def recorded_robot(facts: Mapping[str, Any]) -> RobotCfg | None:
+    """Robot that a file records; None: the Panda.
+
+    Args:
+        facts: env_args of a dataset, or identity of a run.
+    """
+    found = facts.get(_ENTRY)
+    return robot_from(found) if isinstance(found, Mapping) else None
+
+
+def robot_entry(robot: RobotCfg, digest: str) -> dict[str, Any]:
+    """Entry with a robot and the digest of its model; empty for the Panda.
+
+    Paths become absolute, so that the entry does not depend on the working folder.
+    """
+    changes = dict(robot.changes)
+    for name in ("mjcf", "hand"):
+        if (path := changes.get(name)) is not None and not path.startswith(MENAGERIE):
+            changes[name] = str(Path(path).expanduser().resolve())
+    return {_ENTRY: {"name": robot.label, **changes, "digest": digest}} if changes else {}
+
+
+def robot_from(values: Mapping[str, Any]) -> RobotCfg:
+    """Description with the values of a file; fields of newer versions are ignored."""
+    known = {field.name for field in fields(RobotCfg)}
+    return RobotCfg(**{name: value for name, value in values.items() if name in known})

@@ -1,0 +1,169 @@
+"""Robots from MJCF files: measured grippers, start postures, faults, and demos of the Panda on another arm."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.config.compose import load_robot_config
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.panda.kinematics import HOME, forward_kinematics
+from isaaclab_mimic_ext.envs.robots import Robot, load_robot
+from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.definition import Task, load_task
+from isaaclab_mimic_ext.task.robot import RobotCfg, recorded_robot
+from tests import requires
+from tests.own_robot import own_robot
+
+requires.module("mujoco", "mujoco")
+HOMES = {
+    5: [-0.06, 0.417, 1.779, 0.894, -0.081],
+    6: [-0.071, 0.417, 1.779, 0.031, 0.894, -0.112],
+    7: [-0.06, 0.417, 0.0, 1.779, 0.0, 0.894, -0.081],
+}
+
+
+def loaded(folder: Path, num_joints: int = 6, **fields: Any) -> Robot:
+    return load_robot(own_robot(folder, num_joints, home=HOMES[num_joints], **fields))
+
+
+def task_with_own_robot(folder: Path) -> Task:
+    return load_task("stack_cube", own_robot(folder, home=HOMES[6]))
+
+
+@pytest.mark.parametrize("num_joints", HOMES)
+def test_gripper_and_kinematics_are_read_from_the_file(tmp_path: Path, num_joints: int) -> None:
+    robot = loaded(tmp_path, num_joints)
+    assert robot.name == "own_arm" and robot.num_joints == num_joints
+    assert robot.open_command == (0.04,) and robot.closed_command == (0.0,)
+    assert robot.finger_open == pytest.approx(0.04, abs=1e-3)
+    pose = robot.forward_kinematics(torch.tensor(robot.home[:-2], dtype=torch.float64))
+    # As the Panda: z out of the hand, 9 mm above the finger tips, fingers along y, hand downwards in front of the robot.
+    start = forward_kinematics(torch.tensor(HOME[:7], dtype=torch.float64))
+    torch.testing.assert_close(pose[:3, 3], start[:3, 3], atol=5e-3, rtol=0)
+    assert float((pose[:3, :3] * start[:3, :3]).sum()) > 2.9
+
+
+def test_start_posture_reaches_the_start_of_the_panda_if_none_is_given(tmp_path: Path) -> None:
+    robot = load_robot(own_robot(tmp_path))
+    pose = robot.forward_kinematics(torch.tensor(robot.home[:-2], dtype=torch.float64))
+    start = forward_kinematics(torch.tensor(HOME[:7], dtype=torch.float64))
+    torch.testing.assert_close(pose, start, atol=0.03, rtol=0)
+
+
+def test_closing_gripper_is_observed_and_its_state_is_restored(tmp_path: Path) -> None:
+    env = make_env(task_with_own_robot(tmp_path), "mujoco", {}, num_envs=2)
+    env.reset(torch.arange(2), Draws(1, torch.arange(2)))
+    opened = env.scene.finger_pos.clone()  # type: ignore[attr-defined]
+    close = torch.tensor([[0.0] * 6 + [-1.0]]).expand(2, 7)
+    for _ in range(6):
+        env.step(close)
+    state = trees.map(torch.clone, env.get_state())
+    closed, pose = env.scene.finger_pos.clone(), env.eef_pose.clone()  # type: ignore[attr-defined]
+    assert (opened > 0.038).all() and (closed < 0.03).all()
+    env.reset(torch.arange(2), Draws(2, torch.arange(2)))
+    env.reset_to(state, torch.arange(2))
+    torch.testing.assert_close(env.scene.finger_pos, closed, atol=2e-4, rtol=0)  # type: ignore[attr-defined]
+    torch.testing.assert_close(env.eef_pose, pose, atol=1e-5, rtol=0)
+    env.close()
+
+
+def test_hand_follows_targets_with_the_kinematics_of_the_description(tmp_path: Path) -> None:
+    env = make_env(task_with_own_robot(tmp_path), "mujoco", {}, num_envs=1)
+    env.reset(torch.arange(1), Draws(1, torch.arange(1)))
+    expected = load_robot(env.task.robot).forward_kinematics(env.scene.joint_pos[..., :-2])  # type: ignore[attr-defined]
+    torch.testing.assert_close(env.eef_pose, expected, atol=1e-5, rtol=0)
+    target = env.eef_pose.clone()
+    target[..., :3, 3] += torch.tensor([0.03, 0.04, -0.03])
+    for _ in range(20):
+        env.step(env.target_eef_pose_to_action(target, torch.ones(1, 1, 1)))
+    torch.testing.assert_close(env.eef_pose, target, atol=2e-3, rtol=0)
+    env.close()
+
+
+def test_dataset_states_the_robot_and_the_digest_of_its_model(tmp_path: Path) -> None:
+    task = task_with_own_robot(tmp_path)
+    env = make_env(task, "kinematic", {})
+    entry = env.env_args()["robot"]
+    assert entry["name"] == "own_arm" and entry["digest"] == load_robot(task.robot).digest
+    robot = recorded_robot(env.env_args())
+    assert robot is not None and load_robot(robot).home == load_robot(task.robot).home
+    (tmp_path / "heavier").mkdir()
+    heavier = load_robot(own_robot(tmp_path / "heavier", replaced={'mass="0.05"': 'mass="0.06"'}, home=HOMES[6]))
+    assert heavier.digest != entry["digest"]
+
+
+def test_panda_is_not_stated() -> None:
+    env = make_env(load_task("stack_cube", RobotCfg()), "kinematic", {})
+    assert "robot" not in env.env_args()
+
+
+FAULTS: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
+    "missing frame": ({"eef_frame": "grap"}, {}, r"robot.eef_frame: site or body 'grap' not found; .*did you mean 'grip'"),
+    "missing actuator": ({"gripper": "jaw"}, {}, r"robot.gripper: actuator 'jaw' not found; .*did you mean 'jaws'"),
+    "no actuator": ({"gripper": None}, {}, r"robot.gripper: must be the actuator of the gripper"),
+    "gripper that does not move": (
+        {"gripper_open": 0.02, "gripper_closed": 0.02}, {}, r"robot.gripper: jaws does not move the fingers"
+    ),
+    "home in collision": ({"home": [0.0, 2.6, 0.0, 0.0, 0.0, 0.0]}, {}, r"robot.home: '\w+' collides with the table"),
+    "home out of range": ({"home": [0.0, 3.0, 0.0, 0.0, 0.0, 0.0]}, {}, r"robot.home: 'shoulder' must be from -2.9 to 2.9"),
+    "home of a different length": ({"home": [0.0]}, {}, r"robot.home: must be 6 angles"),
+    "free base": ({}, {'<body name="base">': '<body name="base"><freejoint/>'}, r"robot.mjcf: base 'base' has a free joint"),
+    "empty range": (
+        {}, {'name="bend" axis': 'name="bend" range="1 1" axis'}, r"robot.joints: 'bend' has an empty range"
+    ),
+    "sliding joint": ({}, {'name="bend" axis': 'name="bend" type="slide" axis'}, r"robot.joints: 'bend' slides"),
+    "unknown joint": ({"joints": ["turn", "sholder"]}, {}, r"robot.joints: 'sholder' does not move 'grip'.*'shoulder'"),
+    "too few joints": ({"joints": ["turn", "shoulder"]}, {}, r"robot.joints: must be 5, 6 or 7 joints \(got 2"),
+    "wrong axis of the hand": ({"approach_axis": "y"}, {}, r"robot.approach_axis: the fingers move along 'y'"),
+    "wrong closing axis": ({"closing_axis": "x"}, {}, r"robot.closing_axis: the fingers close along y"),
+    "colliding names": ({"hand": "<file>", "hand_mount": "grip"}, {}, r"robot.hand_prefix: arm and hand both have joints"),
+    "missing mount": ({"hand": "<file>", "hand_prefix": "g_"}, {}, r"robot.hand_mount: must be the name"),
+    "missing file": ({"mjcf": "nowhere.xml"}, {}, r"robot.mjcf: nowhere.xml not found"),
+    "damaged file": ({}, {"<actuator>": "<actuatr>"}, r"robot.mjcf: .* cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_of_a_description_is_reported_with_its_field(tmp_path: Path, name: str) -> None:
+    fields, replaced, message = FAULTS[name]
+    robot = own_robot(tmp_path, replaced=replaced, **fields)
+    if robot.hand == "<file>":
+        robot.hand = robot.mjcf
+    with pytest.raises(ConfigError, match=message):
+        load_robot(robot)
+
+
+def test_field_without_a_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"robot.eef_frame: has no effect without robot.mjcf"):
+        load_robot(RobotCfg(eef_frame="grip"))
+
+
+def test_unknown_robot_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"robot: 'ur5' not found; .*did you mean 'ur5e'"):
+        load_robot_config("ur5")
+
+
+def test_model_of_menagerie_that_cannot_be_had_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MENAGERIE_ROOT", str(tmp_path))
+    with pytest.raises(SimulatorUnavailable, match=r"robot.mjcf: .*ur5e.xml not found; MENAGERIE_ROOT must be a checkout"):
+        load_robot(load_robot_config("ur5e"))
+
+
+def test_other_robot_is_refused_in_isaac_lab(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"robot: 'own_arm' requires an engine without Isaac Lab"):
+        make_env(task_with_own_robot(tmp_path), "isaaclab", {})
+
+
+@pytest.mark.slow
+def test_demos_of_the_panda_generate_demos_of_another_arm(tmp_path: Path) -> None:
+    task = mimic.load_task("stack_cube", robot=own_robot(tmp_path, home=HOMES[6]))
+    env = mimic.make_env(task, engine="mujoco", num_envs=4)
+    demos = mimic.load_demos(Path("tasks/stack_cube/data/source_demos.hdf5"), env)
+    run = mimic.generate(env, demos, mimic.GenerationCfg(num_trials=4, guarantee=False), output_dir=tmp_path / "run")
+    assert np.isclose(run.success_rate, 1.0)
