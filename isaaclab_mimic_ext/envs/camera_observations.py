@@ -91,7 +91,7 @@ class _OpenGLPictures:
     def __init__(self, env: MimicEnv, task: Task, cfg: CamerasCfg):
         self._env, (height, width) = env, cfg.height_width
         # Without a GPU, shadows take four fifths of the rendering time.
-        self._renderer = Renderer(task, width, height, shadows=False, mode=cfg.mode)
+        self._renderer = Renderer(task, width, height, shadows=False, mode=cfg.mode, size_field="cameras.size")
         model = self._renderer.model
         self._cameras = choose_cameras(model, task, cfg.names or (), _FIELD)
         self.description = description(model, task, self._cameras, cfg.height_width, self._renderer.name, cfg.mode)

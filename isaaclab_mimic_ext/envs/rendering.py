@@ -36,6 +36,7 @@ class Renderer:
         mode: `film`, or `policy`: without smoothed edges, and with coarser round shapes. Without a GPU, a picture of 84x84
             takes less than a quarter of the time.
         cameras: values that replace those of the cameras of the scene and of the task, and further cameras.
+        size_field: configuration field of the size, for messages.
 
     Attributes:
         name: name and version of MuJoCo and of the OpenGL implementation. Others may draw slightly different pictures.
@@ -54,13 +55,14 @@ class Renderer:
         shadows: bool = True,
         mode: str = "film",
         cameras: Mapping[str, CameraCfg] | None = None,
+        size_field: str = "size",
     ):
         self._mujoco = import_mujoco()
         self.task = task
         self.camera = camera
         self._scene = PosedScene(task, cameras)
         self.model, self._data = self._scene.model, self._scene.data
-        self._check(width, height)
+        self._check(width, height, size_field)
         self._size = (height, width)
         if mode == "policy":
             quality = self.model.vis.quality
@@ -73,14 +75,14 @@ class Renderer:
             self._picture.flags[flag] = shadows
         self._view = self._mujoco.MjvCamera()
 
-    def _check(self, width: int, height: int) -> None:
+    def _check(self, width: int, height: int, size_field: str) -> None:
         cameras = [self.model.camera(index).name for index in range(self.model.ncam)]
         if isinstance(self.camera, str) and self.camera not in cameras:
             raise ConfigError(f"camera: '{self.camera}' is not in the scene; {choices(self.camera, cameras)}")
         limit = self.model.vis.global_
         if not (0 < width <= limit.offwidth and 0 < height <= limit.offheight):
             raise ConfigError(
-                f"size: must be from 1 x 1 to {limit.offwidth} x {limit.offheight} pixels, width x height "
+                f"{size_field}: must be from 1 x 1 to {limit.offwidth} x {limit.offheight} pixels, width x height "
                 f"(got {width} x {height})"
             )
 

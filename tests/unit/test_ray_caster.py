@@ -151,6 +151,13 @@ def test_unknown_camera_is_refused_with_the_names(env: Any) -> None:
         add_cameras(env.inner, TASK, CamerasCfg(names=["agentvew"]))
 
 
+def test_pictures_larger_than_the_frame_buffer_of_opengl_are_refused() -> None:
+    requires.module("mujoco", "mujoco")
+    env = make_env(TASK, "kinematic")
+    with pytest.raises(ConfigError, match=r"^cameras.size: must be from 1 x 1 to 1920 x 1080 pixels.*got 60 x 6400"):
+        add_cameras(env, TASK, CamerasCfg(size=[6400, 60]))
+
+
 def settings(*overrides: str) -> GenerateCfg:
     return load_config("generate", ["output_dir=run", *overrides])
 
