@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from isaaclab_mimic_ext.command_lines import same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import AnnotateDemosCfg
 from isaaclab_mimic_ext.config.next_step import next_command
@@ -46,7 +47,8 @@ def mark_on_page(cfg: AnnotateDemosCfg, env: MimicEnv) -> None:
     num_marked = len(marking.file.marks)
     marks = f"the marks of {counted(num_marked, 'demo')} are in {marks_file}" if num_marked else "no demo is marked"
     places = {"input_file": Path(cfg.input_file), "output_file": output, "marks_file": marks_file if num_marked else None}
-    command = next_command("annotate", **places)
+    replaced = {"gui": None, "host": None, "port": None, "overwrite": True if output.exists() else None}
+    command = same_command_line("annotate", **places, **replaced)
     if stop.requested:
         stop.raise_interrupted(f"{marks}; continue with the same command, or annotate with: {command}")
     log.info("The annotated file was not written; %s; to write it: %s", marks, command)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.command_lines import program
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.marks import DemoMarks, actions_digest
 from isaaclab_mimic_ext.datasets.replay import read_demos
@@ -380,7 +381,7 @@ def test_page_ends_the_command(page: MarkPage, person: MarkPerson) -> None:
 
 
 def test_command_serves_the_page_until_the_person_ends_it(
-    recorded: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    recorded: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
 
@@ -392,10 +393,15 @@ def test_command_serves_the_page_until_the_person_ends_it(
 
     thread = threading.Thread(target=mark)
     thread.start()
-    words = ["sim=kinematic", "gui=true", "port=0", f"input_file={recorded}", f"output_file={tmp_path / 'annotated.hdf5'}"]
+    words = ["sim=kinematic", "gui=true", "port=0", "demos=[demo_0]", f"input_file={recorded}"]
+    words.append(f"output_file={tmp_path / 'annotated.hdf5'}")
+    monkeypatch.setattr(program, "arguments", words)
     command("annotate", load_config("annotate_demos", words))
     thread.join(HANG_S)
     marks = tmp_path / "annotated.marks.yaml"
     assert f"The annotated file was not written; the marks of 1 demo are in {marks}; to write it: " in caplog.text
-    assert f"marks_file={marks}" in caplog.text
+    line = caplog.text.partition("to write it: ")[2].partition("\n")[0]
+    assert f"marks_file={marks}" in line
+    assert "demos=[demo_0]" in line.replace("'", "")
+    assert not {"gui=true", "port=0"} & {*line.split()}
     assert "reach: 30" in marks.read_text()
