@@ -236,7 +236,7 @@ class MarkTab(Tab, JobReports):
         if self.is_annotating_elsewhere():
             raise Refusal("the step Mark of the path writes the annotated file; wait until it has ended, or stop it")
         if not self._demos.is_finished:
-            where = "where it runs, or with `mimic record resume=true`" if self._can_end else "on the tab Record (Esc)"
+            where = "where it runs, or with `mimic record` and resume=true" if self._can_end else "on the tab Record (Esc)"
             raise Refusal(f"the recording has not ended; end it {where}, then write the annotated file")
         if self._file.fault:
             raise Refusal(self._file.fault)
