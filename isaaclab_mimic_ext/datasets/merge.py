@@ -23,7 +23,7 @@ from isaaclab_mimic_ext.datasets.merge_inputs import (
 )
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import copy_long_attributes, indices, set_attribute, set_attributes, whole_number
-from isaaclab_mimic_ext.files.dataset_file import fixed
+from isaaclab_mimic_ext.files.dataset_file import fixed, fixed_texts
 from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
 from isaaclab_mimic_ext.files.hdf5 import (
@@ -277,7 +277,7 @@ def _join_masks(inputs: Sequence[Input], copied: Sequence[_Copied]) -> tuple[dic
         for each, done in zip(inputs, copied, strict=True):
             old = [text_of(name) for name in np.ravel(each.facts.masks[mask])]
             demos += [done.new_names[name] for name in old if name in done.new_names]
-        masks[mask] = np.array(demos, dtype="S")
+        masks[mask] = fixed_texts(demos)
     return masks, tuple(sorted({name for each in inputs for name in each.facts.masks} - shared))
 
 

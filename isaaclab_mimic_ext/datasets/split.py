@@ -13,6 +13,7 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
+from isaaclab_mimic_ext.files.dataset_file import fixed_texts
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5, texts_of
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
@@ -63,6 +64,8 @@ def split_dataset(
     held_out: tuple[str, ...] = ()
     with open_hdf5(input_file) as file:
         names = usable_demos(file, demos)
+        if isinstance(file.get("mask"), h5py.Dataset):
+            raise OutputError(f"{input_file}: mask: must be a group of masks (got a dataset); rename the dataset")
         if by_source_demo:
             used, source_names = _sources_used(file, names)
     if by_source_demo:
@@ -182,5 +185,5 @@ def _write_masks(file: h5py.File, masks: dict[str, tuple[str, ...]]) -> bool:
     for name, demos in masks.items():
         if name in group:
             del group[name]
-        group[name] = np.array(demos, dtype="S")
+        group[name] = fixed_texts(demos)
     return replaced

@@ -254,7 +254,7 @@ def _check_masks(findings: Findings, file: h5py.File, names: list[str]) -> None:
     if masks is None:
         return
     if not isinstance(masks, h5py.Group):
-        findings.error("mask", "mask", "a dataset", "a group of masks", remedy)
+        findings.error("mask", "mask", "a dataset", "a group of masks", "rename the dataset")
         return
     demos_of: dict[str, list[str]] = {}
     for mask, dataset in datasets_below(masks):

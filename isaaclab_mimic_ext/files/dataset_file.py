@@ -4,7 +4,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.command_lines import command_line
@@ -146,7 +147,7 @@ class DatasetFile:
         """
         self._data.attrs["total"] = sum(self.lengths)
         for name, demos in (masks or {}).items():
-            self._file[f"mask/{name}"] = np.array(demos, dtype="S")
+            self._file[f"mask/{name}"] = fixed_texts(demos)
         for name, value in attributes.items():
             set_attribute(self._data, name, value)
         self._file.flush()
@@ -180,6 +181,11 @@ def digest_fault(path: Path, what: str) -> str:
 def fixed(text: str) -> np.bytes_:
     """Convert an attribute text to fixed length: HDF5 may hang reading a variable-length text from a damaged heap."""
     return np.bytes_(utf8_bytes(text))
+
+
+def fixed_texts(texts: Iterable[str]) -> NDArray[np.bytes_]:
+    """Convert texts to an array of texts of fixed length, such as the names of demos in a mask."""
+    return np.array([utf8_bytes(text) for text in texts], dtype="S")
 
 
 def installed_versions() -> dict[str, str]:

@@ -108,10 +108,11 @@ def demo_names(file: h5py.File) -> list[str]:
     Raises:
         SourceDataError: the file has no group `data`, or the group contains no demos.
     """
-    data = file.get("data")
+    if "data" in [*file] and (fault := link_fault(file, "data")):
+        raise SourceDataError(f"{file.filename}: data {fault}")
+    with damage_errors(Path(file.filename)):
+        data = file["data"] if "data" in [*file] else None
     if not isinstance(data, h5py.Group):
-        if fault := link_fault(file, "data"):
-            raise SourceDataError(f"{file.filename}: data {fault}")
         found = ", ".join(sorted(name for name in file if isinstance(file.get(name), h5py.Group))[:10]) or "nothing"
         raise SourceDataError(
             f"{file.filename}: group 'data' not found (groups: {found}); use a dataset in Isaac Lab's layout"

@@ -11,7 +11,9 @@ import pytest
 
 from isaaclab_mimic_ext.config import InspectDatasetCfg, SplitDatasetCfg
 from isaaclab_mimic_ext.datasets.inspect import inspect_dataset, summary_as_json, summary_as_text
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import draw_split, split_dataset
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import natural_key
@@ -148,13 +150,6 @@ def test_read_only_file_is_refused(dataset):
         split_dataset(dataset, 0.5, seed=1)
 
 
-def test_split_of_a_file_with_a_dataset_named_mask_is_refused(dataset):
-    with h5py.File(dataset, "r+") as file:
-        file["mask"] = np.zeros(3)
-    with pytest.raises(OutputError, match="cannot be written"):
-        split_dataset(dataset, 0.5, seed=1)
-
-
 def test_summary_counts_demos_steps_successes_and_masks(dataset):
     with h5py.File(dataset, "r+") as file:
         data = file["data"]
@@ -265,3 +260,23 @@ def test_group_that_is_linked_into_itself_is_refused(dataset):
         file["data/demo_0/obs/again"] = file["data/demo_0"]
     with pytest.raises(SourceDataError, match="demo_0/obs/again: is a link to a group that contains the link"):
         inspect_dataset(dataset, digest=True)
+
+
+def test_names_of_demos_beyond_ascii_are_split_and_merged(dataset, tmp_path):
+    with h5py.File(dataset, "r+") as file:
+        file.move("data/demo_0", "data/démo 0")
+    split_dataset(dataset, 0.5)
+    assert sum(inspect_dataset(dataset).masks.values()) == 12
+    merge_datasets([dataset], tmp_path / "merged.hdf5", demos=["démo 0"])
+    assert inspect_dataset(tmp_path / "merged.hdf5").num_demos == 1
+
+
+def test_dataset_in_place_of_the_masks_is_named_and_kept(dataset):
+    with h5py.File(dataset, "r+") as file:
+        file["mask"] = [1, 2]
+    with pytest.raises(OutputError, match="mask: must be a group of masks"):
+        split_dataset(dataset, 0.5)
+    findings = validate_dataset(dataset, num_replays=0).findings
+    assert ("mask", "a dataset") in [(finding.check, finding.found) for finding in findings]
+    with h5py.File(dataset) as file:
+        assert file["mask"][:].tolist() == [1, 2]

@@ -169,3 +169,13 @@ def test_group_of_demos_that_is_a_link_without_target_is_named(dataset: Path, li
         file["data"] = link
     with pytest.raises(SourceDataError, match=r": data is a link (to /nowhere|into .*gone.hdf5), which is not"):
         split_dataset(dataset, 0.5)
+
+
+def test_damaged_group_of_demos_is_not_called_missing(dataset: Path) -> None:
+    with h5py.File(dataset) as file:
+        address = h5py.h5o.get_info(file["data"].id).addr
+    with open(dataset, "r+b") as content:
+        content.seek(address)
+        content.write(b"\xff")
+    with pytest.raises(SourceDataError, match=r"the file is damaged or incomplete .*bad object header"):
+        split_dataset(dataset, 0.5)
