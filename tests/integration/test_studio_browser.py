@@ -368,6 +368,12 @@ print("note pauses")
 print("0 errors, 0 warnings, 1 note: ready to generate")
 """
 COMMAND = "document.getElementById('path_command').textContent"
+DONE = f"""(() => {{
+  const card = {TAB}.done;
+  card.update({{ phase: "done", num_wanted: 1, demos: [1], reason: "", next_command: "" }}, true);
+  return card.step.hidden ? "" : card.step.textContent;
+}})()"""
+"""Button of the card at the end of a recording."""
 
 
 def seen(selector: str) -> str:
@@ -400,6 +406,7 @@ def checking(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_path_shows_a_running_check_its_result_and_the_next_step(checking: tuple[Page, Recording, Path]) -> None:
     page, _, go = checking
+    assert page.evaluate(DONE) == "Next: check the demos", "the demos are marked already"
     click(page, "[data-step=check]")
     click(page, "#path_start")
     page.wait_for(f"/^running for \\d+ s/.test({seen('#path_state')}) && {seen('#path_progress')} !== undefined")

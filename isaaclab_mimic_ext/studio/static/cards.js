@@ -1,6 +1,6 @@
 // Cards over the scene: the review of a complete demo, and the end of the recording.
 
-import { button, element } from "/static/elements.js";
+import { button, element, label } from "/static/elements.js";
 
 export class ReviewCard {
   constructor(order) {
@@ -34,17 +34,17 @@ function lines({ has_doctor: hasDoctor, findings }) {
 }
 
 export class DoneCard {
-  // `mark` opens the step Mark; null without a path on the page.
-  constructor(more, mark) {
+  // `path` returns the path of the page; null without one.
+  constructor(more, path) {
     this.title = element("h2");
     this.text = element("p");
     this.next = element("pre");
     this.nextTitle = element("p", { text: "Next, mark where the subtasks end. In a terminal:" });
     this.more = button("", () => more(this.count), { id: "more", class: "primary" });
-    this.hasPath = Boolean(mark);
-    this.mark = button("Next: mark the demos", () => mark(), { id: "done_mark", class: "primary" });
+    this.path = path;
+    this.step = button("", () => path().open(path().next().name), { id: "done_next", class: "primary" });
     this.root = element("div", { class: "card", id: "done", role: "group", "aria-label": "End", hidden: true },
-      this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.mark, this.more));
+      this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.step, this.more));
   }
 
   update(state, hasControl) {
@@ -56,9 +56,11 @@ export class DoneCard {
     this.text.textContent = state.reason;
     this.next.textContent = state.next_command;
     const hasNext = !hasFailed && state.demos.length > 0;
-    this.mark.hidden = !this.hasPath || !hasNext;
-    this.next.hidden = this.nextTitle.hidden = this.hasPath || !hasNext || !state.next_command;
-    this.more.classList.toggle("primary", this.mark.hidden);
+    const step = hasNext ? this.path?.()?.next() : null;
+    this.step.hidden = !step;
+    label(this.step, step?.text ?? "");
+    this.next.hidden = this.nextTitle.hidden = Boolean(this.path) || !hasNext || !state.next_command;
+    this.more.classList.toggle("primary", this.step.hidden);
     this.more.hidden = !state.can_continue || !hasControl;
     this.count = missing > 0 ? missing : 5;
     this.more.textContent = hasFailed ? "Try again" : missing > 0 ? `Record the missing ${missing}` : "Record 5 more";

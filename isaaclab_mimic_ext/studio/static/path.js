@@ -152,7 +152,14 @@ export class Tab {
     this.refresh();
   }
 
+  // The next missing step, and its name on buttons; null if all steps are done.
+  next() {
+    const next = this.steps.find(({ is_next: isNext }) => isNext);
+    return next ? { name: next.name, text: `Next: ${NEXTS[next.name]}` } : null;
+  }
+
   refresh() {
+    this.studio.tabs.get("record")?.refresh(); // Its card leads to the next step.
     for (const step of this.steps) this.refreshStep(step);
     const step = this.steps.find(({ name }) => name === this.opened);
     if (step) this.refreshCard(step);
@@ -191,7 +198,7 @@ export class Tab {
     this.progress.hidden = state !== "running" || name === "record";
     if (share === null) this.progress.removeAttribute("value");
     else this.progress.value = share;
-    this.output.hidden = !output.length;
+    this.output.hidden = !output.length || isStopped;
     const isResult = name === "check" && !isOwn && state !== "failed";
     if (this.output.textContent !== output.join("\n")) {
       show(this.output, output.join("\n"));

@@ -31,8 +31,7 @@ export class Tab {
     this.aids?.setShown(false);
     this.input = new Input(studio, this.actions());
     this.review = new ReviewCard((name) => this.order(name));
-    const mark = studio.hasPath ? () => studio.tabs.get("path").open("mark") : null;
-    this.done = new DoneCard((count) => this.studio.order({ tab: "record", do: "more", count }), mark);
+    this.done = new DoneCard((count) => this.studio.order({ tab: "record", do: "more", count }), studio.hasPath ? () => studio.tabs.get("path") : null);
     this.build();
   }
 
