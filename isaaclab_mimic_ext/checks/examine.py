@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.checks import action_space, gripper, imitation, marks, m
 from isaaclab_mimic_ext.checks.findings import NOTE, RECORDED, CheckReport, DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.checks.recorded import is_recording, with_info
+from isaaclab_mimic_ext.checks.robot import check_robot
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config import CheckedTaskCfg, MimicEnvCfg, SimCfg
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
@@ -58,6 +59,7 @@ def examine(
     num_draws: int,
     on_progress: OnProgress = lambda *_: None,
     demos: Chosen = None,
+    task_of_robot: Task | None = None,
 ) -> Examination:
     """Find all faults of a file that would make generation fail, or lower its success rate.
 
@@ -68,6 +70,7 @@ def examine(
         num_draws: number of scenes drawn to find out which demos generation would select.
         on_progress: called after each demo.
         demos: demos to check, see `choose_demos`; None: all.
+        task_of_robot: the task with another robot, whose gripper and reach are checked; None: no other robot.
 
     Raises:
         SourceDataError: the file is missing, is not an HDF5 file, has no demos, or was recorded for a different task.
@@ -96,6 +99,8 @@ def examine(
         command = command_line("annotate", input_file=Path(path), output_file=annotated)
         found = f"{number} recorded, not annotated: poses and signals are computed from the recorded states"
         of_file.add(NOTE, RECORDED, found, "annotated demos", f"annotate the file before generation: `{command}`")
+    if task_of_robot is not None:
+        check_robot(of_file, task_of_robot, views)
     imitation.find_pausing(of_file, views)
     selected = _check_all(of_file, of_demo, views, task, cfg, placement, num_draws)
     every = [finding for findings in of_demo.values() for finding in _by_step(findings.items)]

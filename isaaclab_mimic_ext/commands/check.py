@@ -8,10 +8,12 @@ from isaaclab_mimic_ext.checks.findings import RECORDED, CheckReport
 from isaaclab_mimic_ext.config import CheckDemosCfg
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.errors import InvalidDataset
+from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.files.writing import annotated_path, check_output
 from isaaclab_mimic_ext.progress import phase
 from isaaclab_mimic_ext.report.timeline import write_timeline
 from isaaclab_mimic_ext.task.definition import load_task
+from isaaclab_mimic_ext.task.robot import recorded_robot
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,9 @@ def main(cfg: CheckDemosCfg) -> CheckReport:
     """
     if cfg.output_file is not None:
         check_output(Path(cfg.output_file), cfg.overwrite)
-    examination = examine(cfg.input_file, load_task(cfg.task.name), cfg, cfg.num_draws, phase("examining"), cfg.demos)
+    task = load_task(cfg.task.name, recorded_robot(read_env_args(cfg.input_file)))
+    other = load_task(cfg.task.name, cfg.robot) if cfg.robot.changes else None
+    examination = examine(cfg.input_file, task, cfg, cfg.num_draws, phase("examining"), cfg.demos, other)
     report = examination.report
     if cfg.output_file is not None:
         write_timeline(examination, Path(cfg.output_file), cfg.overwrite)

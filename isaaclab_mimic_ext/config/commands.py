@@ -37,6 +37,7 @@ from isaaclab_mimic_ext.config.task import (
     SuccessCfg,
     TaskRef,
 )
+from isaaclab_mimic_ext.task.robot import RobotCfg
 
 BROWSER = "browser"
 """Device of a person at the page of the studio."""
@@ -207,6 +208,7 @@ class CheckDemosCfg(CheckedTaskCfg):
     """Check annotated source demos for faults before generation."""
 
     task: TaskRef = field(default_factory=TaskRef)
+    robot: RobotCfg = field(default_factory=RobotCfg)
     input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos, or of recorded demos."""
     demos: list[str] | None = None

@@ -17,7 +17,7 @@ GROUPS = {
     **{verb: {"task", "robot", "sim"} for verb in ("studio", "record", "annotate", "train", "evaluate")},
     **{verb: {"task", "robot", "sim", "generation"} for verb in ("generate", "demo")},
     "replay": {"sim"},
-    "check": {"task"},
+    "check": {"task", "robot"},
     "pipeline": {"preset"},
 }
 """Verb -> groups of its defaults, in addition to `recorder` of the commands that write demos."""

@@ -1,6 +1,7 @@
 """Robots from MJCF files: measured grippers, start postures, faults, and demos of the Panda on another arm."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import torch
 
 import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.checks.findings import DemoFinding, DemoFindings
+from isaaclab_mimic_ext.checks.motion import DemoView, EefView
+from isaaclab_mimic_ext.checks.robot import check_robot
 from isaaclab_mimic_ext.config.compose import load_robot_config
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME, forward_kinematics
@@ -158,6 +162,29 @@ def test_model_of_menagerie_that_cannot_be_had_is_reported(tmp_path: Path, monke
 def test_other_robot_is_refused_in_isaac_lab(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"robot: 'own_arm' requires an engine without Isaac Lab"):
         make_env(task_with_own_robot(tmp_path), "isaaclab", {})
+
+
+def robot_findings(folder: Path, task_name: str = "stack_cube", **fields: Any) -> list[DemoFinding]:
+    task = load_task(task_name, own_robot(folder, home=HOMES[6], **fields))
+    straight = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
+    straight[:, :3, :3] = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
+    straight[:, :3, 3] = torch.tensor([[0.45, 0.0, 0.2], [0.55, 0.0, 0.05]])
+    poses = straight.numpy()
+    eef = EefView("franka", poses, poses, np.ones((2, 1)), (), None, 0.05)
+    findings = DemoFindings()
+    check_robot(findings, task, [DemoView(SimpleNamespace(name="demo_0"), {"franka": eef}, None, 0.05)])  # type: ignore[arg-type]
+    return findings.items
+
+
+def test_robot_that_reaches_the_demos_and_holds_the_objects_has_no_findings(tmp_path: Path) -> None:
+    assert robot_findings(tmp_path) == []
+
+
+def test_poses_out_of_reach_and_objects_too_wide_are_found_before_a_run(tmp_path: Path) -> None:
+    (reach,) = robot_findings(tmp_path, base_pos=[-0.5, 0.0, 0.0])
+    assert reach.check == "reach" and "does not reach 100 % of the poses of the demos, in 1 of 1 demo" in reach.found
+    width = robot_findings(tmp_path, gripper_open=0.02)[0]
+    assert width.check == "grasp width" and "cube_1 is 46.8 mm wide" in width.found
 
 
 @pytest.mark.slow

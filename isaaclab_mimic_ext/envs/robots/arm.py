@@ -53,6 +53,11 @@ class MjcfArm(Robot):
     def forward_kinematics(self, joint_pos: Tensor) -> Tensor:
         return self.chain.forward(joint_pos)
 
+    def distances(self, eef_pose: Tensor) -> Tensor:
+        return self.chain.distances(
+            eef_pose, self.home[: self.num_joints], torch.tensor(self.joint_limits), self.ik.rot_weight
+        )
+
     def add_to(self, spec: Any, arm: Arm) -> None:
         own, others = collision_bits(spec)
         copy = self.spec.copy()

