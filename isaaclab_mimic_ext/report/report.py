@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.files.writing import check_output, write_text
 from isaaclab_mimic_ext.report.pages import media
 from isaaclab_mimic_ext.report.pictures import Pictures, choose_failures
 from isaaclab_mimic_ext.report.run_page import Heading, RunFiles, render_run_page
-from isaaclab_mimic_ext.run.run_state import counted_records, state_of
+from isaaclab_mimic_ext.run.run_state import IN_PROGRESS, WRITING, counted_records, state_of
 from isaaclab_mimic_ext.run.session import RunFolder
 from isaaclab_mimic_ext.run.summary import count_reasons
 from isaaclab_mimic_ext.run.trial_records import RunRecords, read_records
@@ -131,7 +131,8 @@ def _heading(folder: RunFolder, facts: dict[str, Any], state: str) -> Heading:
         **({} if elapsed is None else {"time": duration(float(elapsed))}),
         "watch it": command_line("watch", input_dir=folder.path),
     }
-    return Heading(str(identity.get("task.name", folder.path.name)), state, settings)
+    shown = f"{IN_PROGRESS}, writing files" if state == WRITING else state
+    return Heading(str(identity.get("task.name", folder.path.name)), shown, settings)
 
 
 def _files(folder: RunFolder) -> RunFiles:
