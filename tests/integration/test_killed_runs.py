@@ -44,7 +44,7 @@ def test_kill_of_a_watched_run_is_reported_with_the_command_that_continues_it(
         running.wait()
         page.wait_for(lambda: page.run["state"] == "unfinished")
         assert page.run["text"].startswith("The run ended without a result (its process was killed); ")
-        assert page.run["text"].endswith(f"resume=true output_dir={folder.path}")
+        assert page.run["command"].endswith(f"resume=true output_dir={folder.path}")
         assert "name" in page.play(page.run["last_trial"]), page.motions
 
 
