@@ -35,6 +35,15 @@ def as_struct(struct: Any, values: Mapping[str, Any]) -> Any:
     return instance
 
 
+def arguments_of(kernel: Any, values: Mapping[str, Any]) -> list[Any]:
+    """Arguments of a kernel, in order, from the values of their names: numbers, and the memory of contiguous tensors."""
+    arguments = []
+    for argument in kernel.adj.args:
+        value = values[argument.label]
+        arguments.append(as_array(value, argument.type.dtype) if isinstance(value, torch.Tensor) else value)
+    return arguments
+
+
 class RepeatedLaunch:
     """Launch of a kernel with the same arrays in each call; packing them takes longer than a small kernel on a CPU."""
 

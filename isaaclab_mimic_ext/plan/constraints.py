@@ -1,12 +1,14 @@
-"""Constraints between end effectors as masks: which may begin a segment, which must wait, which share a transform.
+"""Constraints between end effectors as tables, and as a mask: which end effectors must wait.
+
+The kernels of `kernels/progress.py` and `kernels/segments.py` read the tables: which end effectors may begin a segment, and
+which share a transform.
 
 A waiting end effector repeats its last waypoint. Whether an end effector waits depends only on the progress of all end
 effectors of its trial. It is evaluated for all envs together, as masks (N, E), without queues. `config.constraints` checks
 which constraints are valid.
 """
 
-# N envs, E end effectors, D demos, S subtasks, C groups of coordinated subtasks, K constraints of one kind, R rows
-# (an env and one of its end effectors each)
+# N envs, E end effectors, D demos, S subtasks, C groups of coordinated subtasks, K constraints of one kind
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,8 +183,6 @@ class Constraints:
         self.table = table
         num_eefs = len(table.group)
         eefs = torch.arange(num_eefs, device=table.group.device)
-        self._eefs = eefs
-        self._is_latter_of_start = table.starts_after.eef[1][:, None] == eefs
         self._is_latter_of_end = table.ends_after.eef[1][:, None] == eefs
         self._is_coordinated = [side[:, None] == eefs for side in table.coordinated.eef]
         self._num_passes = min(len(table.coordinated), num_eefs - 1)
@@ -192,21 +192,6 @@ class Constraints:
     def never_wait(self) -> bool:
         """Return whether no constraint makes an end effector wait within a segment."""
         return not len(self.table.ends_after) and not len(self.table.coordinated)
-
-    def may_begin(self, progress: Progress) -> Tensor:
-        """Return which end effectors may begin their next segment, (N, E) bool."""
-        table = self.table
-        ready = ~(progress.begun | progress.finished)
-        if len(table.starts_after):
-            too_early = progress.is_current(table.starts_after, 1) & ~progress.is_done(table.starts_after, 0)
-            ready &= ~_any_by_eef(too_early, self._is_latter_of_start)
-        if len(table.start_members):
-            members = table.start_members
-            member_ready = ready[:, None] & (progress.subtask[:, None] == members)
-            group_ready = (member_ready | (members < 0)).all(-1)
-            alone = torch.ones_like(group_ready[:, :1])
-            ready &= torch.cat((group_ready, alone), dim=1).gather(1, table.start_group[self._eefs, progress.subtask])
-        return ready
 
     def must_wait(self, progress: Progress, num_common_steps: Tensor, waits: Tensor) -> Tensor:
         """Return which end effectors must not advance to their next waypoint, (N, E) bool.

@@ -11,6 +11,8 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.config.task import BODY
 from isaaclab_mimic_ext.demos.pool import SourcePool
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, arguments_of
+from isaaclab_mimic_ext.kernels.progress import advance_kernel, move_kernel
 from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader
 from isaaclab_mimic_ext.plan.constraints import Constraints, ConstraintTable, Progress
 from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionPlanner
@@ -89,7 +91,6 @@ class TrialPlanner:
         self._expected = ExpectedSteps(pool, table, constraints)
         self._allocate(num_demos, num_subtasks, device)
         self._eef_ids = torch.arange(num_eefs, device=device)
-        self._last_subtask = table.num_subtasks - 1
         self._constraints = Constraints(constraints)
         self._settles = bool(table.num_settle.any())
         self._reader = WaypointReader(
@@ -101,6 +102,24 @@ class TrialPlanner:
         last, spans = (self._reader.target, self._reader.gripper), (self.starts, self.ends)
         self.start = SegmentStart(pool, table, constraints, config, self.segments, progress, last, spans)
         self.chosen_demos = self.start.chosen_demos
+        self._record_launches(constraints)
+
+    def _record_launches(self, constraints: ConstraintTable) -> None:
+        """Record the launches of the kernels of `waypoints` and `advance`, which share the state of the trials."""
+        device, segments, table = self.subtask.device, self.segments, self.table
+        state = {
+            "begun": self.begun, "waits": self._waits, "subtask": self.subtask, "first_free": self._first_free,
+            "noise_everywhere": table.noise_everywhere, "noise_table": table.noise_std, "cursor": segments.cursor,
+            "steps_waited": self._steps_waited, "noise_std": self._noise_std, "last_waypoint": self._last_waypoint,
+            "holds": self._holds, "num_subtasks": table.num_subtasks,
+            "num_final_hold_steps": self.config.num_final_hold_steps, "after_eef": constraints.starts_after.eef,
+            "after_subtask": constraints.starts_after.subtask, "start_group": constraints.start_group,
+            "start_members": constraints.start_members, "finished": self.finished, "steps_held": self.steps_held,
+            "due": self._due, "ended": self._ended,
+        }  # fmt: skip
+        shape = self.num_envs, self.num_eefs
+        self._move = RepeatedLaunch(move_kernel, shape, arguments_of(move_kernel, state), [], device)
+        self._advance = RepeatedLaunch(advance_kernel, self.num_envs, arguments_of(advance_kernel, state), [], device)
 
     def _allocate(self, num_demos: int, num_subtasks: int, device: torch.device) -> None:
         """Allocate the state of N trials, all of which are finished."""
@@ -116,6 +135,9 @@ class TrialPlanner:
         self.begun, self.finished = zeros(*shape, dtype=torch.bool), ~zeros(*shape, dtype=torch.bool)
         self.trials, self.steps_held = zeros(self.num_envs), zeros(self.num_envs)
         self.starts, self.ends = (zeros(*shape, num_demos, num_subtasks) for _ in range(2))
+        self._waits, self._due = (zeros(*shape, dtype=torch.bool) for _ in range(2))
+        self._holds, self._ended = (zeros(self.num_envs, dtype=torch.bool) for _ in range(2))
+        self._noise_std = zeros(*shape, self.table.noise_std.shape[-1], dtype=torch.float32)
 
     @property
     def plans_motion(self) -> bool:
@@ -184,26 +206,20 @@ class TrialPlanner:
 
         The next call overwrites the returned tensors.
         """
-        advances = self._advances()
-        self.segments.cursor += advances
-        self._steps_waited = (self._steps_waited + 1).masked_fill_(advances, 0)
-        target, gripper = self._reader.read()
-        in_segment = self.segments.cursor >= self._first_free
-        place = (self._eef_ids, self.subtask)
-        # Waiting and finished end effectors hold, without noise.
-        noisy = (in_segment | self.table.noise_everywhere[place]) & advances
-        return Waypoints(target, gripper, self.table.noise_std[place].masked_fill_(~noisy[..., None], 0.0))
+        self._find_waits()
+        self._move()
+        return Waypoints(*self._reader.read(), self._noise_std)
 
-    def _advances(self) -> Tensor:
-        """Return which end effectors advance to their next waypoint, (N, E) bool."""
+    def _find_waits(self) -> None:
+        """Write to `_waits` which end effectors must not advance to their next waypoint."""
         if not self._settles and self._constraints.never_wait and self.navigation is None:
-            return self.begun
+            return
         waits = self._must_settle() if self._settles else torch.zeros_like(self.begun)
         if self.navigation is not None:
             waits = waits | self.navigation.holds[:, None]
         if not self._constraints.never_wait:
             waits = self._constraints.must_wait(self._progress(), self._num_common_steps(), waits)
-        return self.begun & ~waits
+        self._waits.copy_(waits)
 
     def _must_settle(self) -> Tensor:
         """Return which end effectors must settle: their gripper action changes at the next waypoint, (N, E) bool."""
@@ -239,15 +255,10 @@ class TrialPlanner:
 
         Returns:
             Whether the next segment of each end effector is due, (N, E) bool, and whether each trial has ended, (N,) bool.
+            The next call overwrites both.
         """
-        self.steps_held += self.finished.all(-1)
-        cursor, last = self.segments.cursor, self._last_waypoint
-        ended = self.begun & (cursor >= last)
         if self.navigation is not None:
-            ended &= ~self.navigation.advance(self.begun, cursor, last)
-        continues = ended & (self.subtask < self._last_subtask)
-        self.begun ^= ended
-        self.finished |= ended ^ continues
-        self.subtask += continues
-        due = self._constraints.may_begin(self._progress())
-        return due, self.finished.all(-1) & (self.steps_held >= self.config.num_final_hold_steps)
+            holds = self.navigation.advance(self.begun, self.segments.cursor, self._last_waypoint)
+            self._holds.copy_(holds[:, 0])
+        self._advance()
+        return self._due, self._ended
