@@ -4,7 +4,7 @@ from isaaclab.envs.mimic_env_cfg import MimicEnvCfg
 from isaaclab.utils import configclass
 
 from isaaclab_mimic_ext.envs.isaaclab.make import fill_mimic_cfg
-from isaaclab_mimic_ext.envs.isaaclab.tabletop_env_cfg import TabletopEnvCfg
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_env_cfg import TabletopEnvCfg, refine_newton
 from isaaclab_mimic_ext.tasks.two_arm_lift_tray.parts import OBJECT_PARTS
 
 
@@ -18,6 +18,7 @@ class FrankaTwoArmLiftTrayIKRelEnvCfg(TabletopEnvCfg):
 
     def __post_init__(self) -> None:
         self.set_task("two_arm_lift_tray", OBJECT_PARTS)
+        refine_newton(self.sim, num_substeps=5)  # With the default, the part slips out of the fingers.
         self.episode_length_s = 60.0
 
 
