@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from isaaclab_mimic_ext.datasets.marks import actions_digest
 from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.attributes import whole_number
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
 from isaaclab_mimic_ext.files.selection import Chosen, check_has_actions, choose_demos, read_masks
@@ -33,7 +35,7 @@ class RecordedDemo:
         actions: digest of its actions.
         trial: number of its attempt.
         is_stored: whether it is in the store, and not in the file.
-        start: object -> x, y at the start, env frame [m].
+        start: object -> x, y at the start, env frame [m]; objects whose start is not stored are missing.
         fault: reason why it cannot be used; empty if it can.
     """
 
@@ -146,13 +148,16 @@ def _listed(file: h5py.File, name: str, index: int) -> RecordedDemo:
         demo = read_demo(file, name, ["actions", "initial_state"], verify=False)
     except SourceDataError as error:
         return RecordedDemo(name, 0, "", index, fault=str(error))
-    trial = int(demo.attributes.get("trial", index))
-    return RecordedDemo(name, demo.num_steps, actions_digest(demo), trial, start=_start(demo))
+    trial = whole_number(demo.attributes.get("trial"))
+    return RecordedDemo(name, demo.num_steps, actions_digest(demo), index if trial is None else trial, start=_start(demo))
 
 
 def _start(demo: Demo) -> dict[str, list[float]]:
     objects = {found[1]: leaf for path, leaf in demo.leaves.items() if (found := _START.fullmatch(path))}
-    return {name: [round(value, 4) for value in leaf[0, :2].tolist()] for name, leaf in objects.items()}
+    poses = {name: leaf for name, leaf in objects.items() if leaf.dtype.kind in "fiu" and leaf.shape == (1, 7)}
+    return {
+        name: [round(value, 4) for value in pose[0, :2].tolist()] for name, pose in poses.items() if np.isfinite(pose).all()
+    }
 
 
 def _version(path: Path) -> tuple[int, int]:

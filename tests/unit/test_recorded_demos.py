@@ -151,3 +151,16 @@ def test_kept_demos_state_where_objects_start(path: Path) -> None:
         del file["data/demo_1/actions"]
     (kept,) = read_kept_demos(path, ("cup", "plate"))
     assert (kept.num_steps, kept.start) == (9, {"cup": [0.1234, -0.5]})
+
+
+def test_demo_with_an_attribute_or_a_start_of_another_program_is_listed_without_it(path: Path) -> None:
+    """The demo can be marked: neither is needed for this."""
+    starts = {"cup": [0.1, 0.2], "plate": [[np.nan] * 7]}
+    with h5py.File(path, "w") as file:
+        demo = file.create_group("data/demo_0")
+        demo["actions"] = rows(1)["after/torch.float32"]
+        demo.attrs["trial"] = "first"
+        for name, pose in starts.items():
+            demo[f"initial_state/rigid_object/{name}/root_pose"] = np.array(pose)
+    (kept,) = read_kept_demos(path, tuple(starts))
+    assert (kept.trial, kept.num_steps, kept.start) == (0, 9, {})
