@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
-from isaaclab_mimic_ext.errors import MimicError
+from isaaclab_mimic_ext.errors import MimicError, OutputError
 from isaaclab_mimic_ext.studio.path_jobs import StepRunner
 from isaaclab_mimic_ext.studio.path_steps import (
     DEFAULT_COUNT,
@@ -32,6 +32,7 @@ _REPORT_POLICY = {
     "frame-ancestors 'none'"
 }
 """The report contains its pictures and styles, and no scripts."""
+_UNCONFIRMED = "exists; start the step again, and confirm that it is replaced"
 
 
 class PathTab(Tab):
@@ -55,7 +56,7 @@ class PathTab(Tab):
         self.recorded: Callable[[], Recorded] = lambda: Recorded((), 0, False)
         self.is_annotating: Callable[[], bool] = lambda: False
         self._orders: queue.Queue[tuple[str, str]] = queue.Queue()
-        self._ordered = ""
+        self._ordered = self._confirmed = ""
         self._count = files.last_count() or DEFAULT_COUNT
         self._error = ""
         self._states: list[StepState] = []
@@ -108,6 +109,8 @@ class PathTab(Tab):
             self._error = ""
             self._look()
             state = next(each for each in self._states if each.name == step)
+            if state.replaces not in ("", self._confirmed):
+                raise OutputError(f"{step}: {state.replaces} {_UNCONFIRMED}")
             facts = {"trials": list(self.recorded().trials)} if step == MARK else {}
             self._runner.start(step, state.command, facts)
 
@@ -184,7 +187,8 @@ class PathTab(Tab):
         if step.state is State.RUNNING:
             raise Refusal(f"{name}: a different process runs it")
         if step.replaces and message.get("replaces") != step.replaces:
-            raise Refusal(f"{name}: {step.replaces} exists; start the step again, and confirm that it is replaced")
+            raise Refusal(f"{name}: {step.replaces} {_UNCONFIRMED}")
+        self._confirmed = step.replaces
         return name
 
     def resource(self, path: tuple[str, ...]) -> Resource | None:

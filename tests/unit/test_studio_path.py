@@ -362,6 +362,17 @@ def test_file_is_replaced_only_if_the_request_confirms_it(tab: PathTab, folder: 
     assert tab.started == "mark"
 
 
+def test_file_that_appears_between_a_request_and_its_start_is_not_replaced(tab: PathTab, folder: StudioFolder) -> None:
+    tab._look()
+    page = Client("page", 1)
+    page.has_control = True
+    tab.receive(page, {"do": "start", "step": "mark"})
+    write(folder.annotated, 0)
+    with pytest.raises(OutputError, match=r"mark: .*annotated\.hdf5 exists; start the step again, and confirm"):
+        tab._carry_out("start", "mark")
+    assert not tab._runner.running
+
+
 def test_studio_that_starts_again_resumes_the_generation_in_its_folder(folder: StudioFolder) -> None:
     write(folder.annotated, 20)
     write_progress(folder, state="ended", target=1000, stop_reason="interrupted")
