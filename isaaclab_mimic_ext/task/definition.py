@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
 from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
-from isaaclab_mimic_ext.task.robot import RobotCfg
+from isaaclab_mimic_ext.task.robot import RobotCfg, check_description
 from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
 
 Quantity = TypeVar("Quantity", bound=Callable[..., Any])
@@ -268,7 +268,12 @@ def load_task(name: str, robot: RobotCfg | None = None) -> Task:
 
 
 def set_robot(task: Task, robot: RobotCfg) -> None:
-    """Set the robot of a task's arms. The Panda keeps the robot that the task defines."""
+    """Set the robot of a task's arms. The Panda keeps the robot that the task defines.
+
+    Raises:
+        ConfigError: a value of the description is not valid.
+    """
+    check_description(robot)
     if not robot.changes:
         return
     task.robot = robot

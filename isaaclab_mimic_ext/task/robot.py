@@ -1,9 +1,12 @@
 """Description of the robot of a task, with the defaults of the Panda."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from isaaclab_mimic_ext.errors import ConfigError
 
 PANDA = "panda"
 """Name of the robot that needs no file: a Panda of primitives."""
@@ -74,6 +77,45 @@ class RobotCfg:
         """Fields that differ from those of the Panda."""
         default = asdict(RobotCfg())
         return {name: value for name, value in asdict(self).items() if value != default[name]}
+
+
+_LEAST: dict[str, tuple[float, bool]] = {
+    "stiffness": (0.0, False), "damping_time": (0.0, True), "ik_damping": (0.0, False), "max_joint_speed": (0.0, False),
+    "posture_gain": (0.0, True), "rot_weight": (0.0, False),
+}  # fmt: skip
+"""Field -> its lower bound, and whether the bound itself is valid."""
+
+
+def check_description(robot: RobotCfg) -> None:
+    """Check the numbers of a description, and the types of the fields that take one value or a list.
+
+    Raises:
+        ConfigError: a value is not valid.
+    """
+    for name, (least, is_included) in _LEAST.items():
+        value = getattr(robot, name)
+        if value is not None and not (_is_number(value) and (value > least or (is_included and value == least))):
+            raise ConfigError(f"robot.{name}: must be {'>=' if is_included else '>'} {least:g} (got {value!r})")
+    for name in ("eef_pos", "base_pos"):
+        value = getattr(robot, name)
+        if value is not None and not (len(value) == 3 and all(map(_is_number, value))):
+            raise ConfigError(f"robot.{name}: must be three numbers, x, y and z in m (got {value!r})")
+    for name in ("gripper_open", "gripper_closed"):
+        value = getattr(robot, name)
+        if not all(map(_is_number, _listed(value))):
+            raise ConfigError(f"robot.{name}: must be a number, or a list with one per actuator (got {value!r})")
+    if not all(isinstance(each, str) for each in _listed(robot.gripper)):
+        raise ConfigError(f"robot.gripper: must be the name of an actuator, or a list of names (got {robot.gripper!r})")
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 _ENTRY = "robot"

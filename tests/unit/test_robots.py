@@ -127,6 +127,20 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "wrong axis of the hand": ({"approach_axis": "y"}, {}, r"robot.approach_axis: the fingers move along 'y'"),
     "wrong closing axis": ({"closing_axis": "x"}, {}, r"robot.closing_axis: the fingers close along y"),
     "colliding names": ({"hand": "<file>", "hand_mount": "grip"}, {}, r"robot.hand_prefix: arm and hand both have joints"),
+    "constraint of a joint that is removed": (
+        {"joints": ["shoulder", "elbow", "lower_roll", "bend", "roll"]},
+        {
+            "<equality>": '<equality><joint joint1="turn" joint2="left"/>',
+            '<motor name="turn" joint="turn"': '<motor joint="bend"',
+        },
+        r"robot.mjcf: cannot be used without the joints of other parts: .*'turn'.*; delete this element",
+    ),
+    "gripper that is a number": ({"gripper": 5}, {}, r"robot.gripper: must be the name of an actuator, or a list"),
+    "gripper command that is a text": ({"gripper_open": "open"}, {}, r"robot.gripper_open: must be a number, or a list"),
+    "place of two numbers": ({"eef_pos": [0.0, 0.1]}, {}, r"robot.eef_pos: must be three numbers"),
+    "negative stiffness": ({"stiffness": -1.0}, {}, r"robot.stiffness: must be > 0 \(got -1.0\)"),
+    "speed that is not a number": ({"max_joint_speed": float("nan")}, {}, r"robot.max_joint_speed: must be > 0 \(got nan"),
+    "axis with two signs": ({"approach_axis": "--z"}, {}, r"robot.approach_axis: must be x, y, z, -x, -y or -z"),
     "missing mount": ({"hand": "<file>", "hand_prefix": "g_"}, {}, r"robot.hand_mount: must be the name"),
     "missing file": ({"mjcf": "nowhere.xml"}, {}, r"robot.mjcf: nowhere.xml not found"),
     "damaged file": ({}, {"<actuator>": "<actuatr>"}, r"robot.mjcf: .* cannot be read"),
@@ -141,6 +155,21 @@ def test_fault_of_a_description_is_reported_with_its_field(tmp_path: Path, name:
         robot.hand = robot.mjcf
     with pytest.raises(ConfigError, match=message):
         load_robot(robot)
+
+
+def test_parts_without_names_are_found(tmp_path: Path) -> None:
+    unnamed = {
+        '<body name="base">': "<body>", '<body name="upper">': "<body>", '<body name="left" pos': "<body pos",
+        '<joint name="elbow" axis': "<joint axis",
+    }  # fmt: skip
+    robot = loaded(tmp_path, replaced=unnamed)
+    assert len(set(robot.joint_names)) == robot.num_joints == 6
+    assert robot.finger_open == pytest.approx(0.04, abs=1e-3)
+
+
+def test_base_of_two_numbers_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"robot.base_pos: must be three numbers, x, y and z in m \(got \[0.5, 0.0\]\)"):
+        load_task("stack_cube", RobotCfg(base_pos=[0.5, 0.0]))
 
 
 def test_field_without_a_file_is_refused() -> None:

@@ -170,7 +170,11 @@ def _remove_others(spec: Any, joints: Sequence[str], motors: Sequence[str], chai
 
 def _limits(spec: Any, names: Sequence[str]) -> np.ndarray:
     """Lower and upper limit of the arm joints, (A, 2) [rad]; +-2 pi if a joint is not limited."""
-    model = spec.compile()
+    try:
+        model = spec.compile()
+    except ValueError as error:  # Something refers to a joint that was removed.
+        reason = f"cannot be used without the joints of other parts: {' '.join(str(error).split())}"
+        raise ConfigError(f"robot.mjcf: {reason}; delete this element from the file") from error
     limits = []
     for name in names:
         low, high = spec.joint(name).range

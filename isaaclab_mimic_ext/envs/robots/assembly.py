@@ -1,5 +1,6 @@
 """MuJoCo specification of a described arm with its gripper, checked part by part. Requires MuJoCo at import."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,14 @@ def read_arm(cfg: RobotCfg, options: mujoco.MjSpec) -> mujoco.MjSpec:
         SimulatorUnavailable: a model of MuJoCo Menagerie cannot be had.
     """
     arm = _read("robot.mjcf", str(cfg.mjcf), options)
-    if cfg.hand is None:
-        return arm
+    if cfg.hand is not None:
+        _attach_hand(arm, cfg, options)
+    _name_all(arm)
+    return arm
+
+
+def _attach_hand(arm: mujoco.MjSpec, cfg: RobotCfg, options: mujoco.MjSpec) -> None:
+    assert cfg.hand is not None
     hand = _read("robot.hand", cfg.hand, options)
     _check_names(arm, hand, cfg)
     mount = _find_frame(arm, "robot.hand_mount", cfg.hand_mount)
@@ -39,7 +46,6 @@ def read_arm(cfg: RobotCfg, options: mujoco.MjSpec) -> mujoco.MjSpec:
     if cfg.hand_yaw:
         site = _turned(site, cfg)
     arm.attach(hand, prefix=cfg.hand_prefix, site=site)
-    return arm
 
 
 def _turned(site: Any, cfg: RobotCfg) -> Any:
@@ -67,6 +73,15 @@ def _read(field: str, path: str, options: mujoco.MjSpec) -> mujoco.MjSpec:
             if not callable(value):
                 setattr(spec.option, name, value)
     return spec
+
+
+def _name_all(spec: mujoco.MjSpec) -> None:
+    """Name the bodies and joints that have no name in their file: parts of a robot are found by their names."""
+    for kind, items in {"body": spec.bodies, "joint": spec.joints}.items():
+        taken = {item.name for item in items}
+        free = (name for index in count() if (name := f"unnamed_{kind}_{index}") not in taken)
+        for item in items:
+            item.name = item.name or next(free)
 
 
 def _check_names(arm: mujoco.MjSpec, hand: mujoco.MjSpec, cfg: RobotCfg) -> None:

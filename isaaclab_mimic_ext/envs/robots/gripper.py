@@ -141,7 +141,7 @@ def _body_name(frame: Any) -> str:
 
 
 def _axis(name: str) -> Floats:
-    if name.lstrip("-") not in _AXES:
+    if name.removeprefix("-") not in _AXES:
         raise ConfigError(f"robot.approach_axis: must be x, y, z, -x, -y or -z (got '{name}')")
     axis = np.zeros(3)
     axis[_AXES[name.lstrip("-")]] = -1.0 if name.startswith("-") else 1.0

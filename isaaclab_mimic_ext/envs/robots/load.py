@@ -8,7 +8,7 @@ from isaaclab_mimic_ext.envs.robots.panda import make_panda
 from isaaclab_mimic_ext.envs.robots.robot import Robot
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.task.definition import Task
-from isaaclab_mimic_ext.task.robot import PANDA, RobotCfg, robot_from
+from isaaclab_mimic_ext.task.robot import PANDA, RobotCfg, check_description, robot_from
 
 
 def robot_of(task: Task) -> Robot:
@@ -29,6 +29,7 @@ def load_robot(cfg: RobotCfg) -> Robot:
 @cache
 def _loaded(description: str) -> Robot:
     cfg = robot_from(json.loads(description))
+    check_description(cfg)
     if cfg.mjcf is None:
         given = [name for name in cfg.changes if name not in ("base_pos", "base_yaw")]
         if given:
