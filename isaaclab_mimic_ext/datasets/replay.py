@@ -2,6 +2,7 @@
 
 # N demos (one per env), T steps of the longest demo, A action entries, O objects
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,9 @@ from isaaclab_mimic_ext.files.selection import LEAVE_OUT, LeftOut
 from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
-from isaaclab_mimic_ext.task.robot import recorded_robot
+from isaaclab_mimic_ext.task.robot import recorded_robot, robot_digest
+
+log = logging.getLogger(__name__)
 
 EMBEDDED = ("mujoco", "mujoco_warp", "kinematic")
 """Engines that need only this package and its extras."""
@@ -38,6 +41,10 @@ BeforeStep = Callable[[Tensor, Tensor], None]
 AfterStep = Callable[[int, Tensor], None]
 """Called after each step with the step and a mask of the envs whose demo is still running, shape (N,) bool."""
 
+_OTHER_ROBOT = (
+    "%s: the model of the robot has changed since the recording (digest %s, now %s), so motions may differ; use the MJCF "
+    "file and the version of MuJoCo of the recording, or record the demos again"
+)
 _REPLAYED_GROUPS = ("actions", "initial_state", "states")
 
 
@@ -72,6 +79,9 @@ def make_recorded_env(
             f"{path}: env_args.action: the demos have a different action space (got {found}, the env has {wanted}); "
             "replay them in the environment that they were recorded in"
         )
+    before, now = robot_digest(env_args), robot_digest(env.env_args())
+    if before != now:
+        log.warning(_OTHER_ROBOT, path, before[:8] or "panda", now[:8] or "panda")
     return env
 
 

@@ -1,5 +1,6 @@
 """Robots from MJCF files: measured grippers, start postures, faults, and demos of the Panda on another arm."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,9 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.checks.findings import DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.checks.robot import check_robot
+from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_robot_config
+from isaaclab_mimic_ext.datasets.replay import make_recorded_env
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME, forward_kinematics
 from isaaclab_mimic_ext.envs.robots import Robot, load_robot
@@ -100,6 +103,21 @@ def test_dataset_states_the_robot_and_the_digest_of_its_model(tmp_path: Path) ->
     (tmp_path / "heavier").mkdir()
     heavier = load_robot(own_robot(tmp_path / "heavier", replaced={'mass="0.05"': 'mass="0.06"'}, home=HOMES[6]))
     assert heavier.digest != entry["digest"]
+
+
+def test_replay_reports_that_the_file_of_the_robot_has_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    args = make_env(task_with_own_robot(tmp_path), "kinematic", {}).env_args()
+    make_recorded_env("demos.hdf5", args, SimCfg(), 1)
+    assert not caplog.messages
+    changed = own_robot(tmp_path, replaced={'mass="0.05"': 'mass="0.07"'}, home=HOMES[6])
+    make_recorded_env("demos.hdf5", {**args, "robot": {**args["robot"], "ik_damping": 0.06}}, SimCfg(), 1)
+    (message,) = caplog.messages
+    new = load_robot(replace(changed, ik_damping=0.06)).digest
+    assert (
+        f"demos.hdf5: the model of the robot has changed since the recording (digest {args['robot']['digest'][:8]}"
+        in message
+    )
+    assert f"now {new[:8]})" in message
 
 
 def test_panda_is_not_stated() -> None:
