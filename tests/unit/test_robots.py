@@ -185,6 +185,12 @@ def test_parts_without_names_are_found(tmp_path: Path) -> None:
     assert robot.finger_open == pytest.approx(0.04, abs=1e-3)
 
 
+@pytest.mark.parametrize("limit", ['ctrlrange="-2 2"', 'ctrlrange="-9 9" forcerange="-2 2"'])
+def test_torque_limit_of_a_joint_contains_the_gear(tmp_path: Path, limit: str) -> None:
+    robot: Any = loaded(tmp_path, replaced={'ctrlrange="-80 80"': f'gear="40" {limit}'})
+    assert robot.spec.actuator("turn_servo").forcerange.tolist() == [-80.0, 80.0]
+
+
 def test_base_of_two_numbers_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"robot.base_pos: must be three numbers, x, y and z in m \(got \[0.5, 0.0\]\)"):
         load_task("stack_cube", RobotCfg(base_pos=[0.5, 0.0]))

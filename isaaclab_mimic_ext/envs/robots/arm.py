@@ -212,9 +212,9 @@ def _torque_limit(spec: Any, joint: str) -> float:
             is_motor = actuator.gaintype == mujoco.mjtGain.mjGAIN_FIXED and actuator.biastype == mujoco.mjtBias.mjBIAS_NONE
             given = actuator.forcerange if actuator.forcerange[1] > actuator.forcerange[0] else None
             if given is None and is_motor and actuator.ctrlrange[1] > actuator.ctrlrange[0]:
-                given = [actuator.gear[0] * actuator.gainprm[0] * value for value in actuator.ctrlrange]
+                given = [actuator.gainprm[0] * value for value in actuator.ctrlrange]
             if given is not None:
-                limits.append(max(abs(given[0]), abs(given[1])))
+                limits.append(abs(actuator.gear[0]) * max(abs(given[0]), abs(given[1])))
     return max(limits, default=math.inf)
 
 
