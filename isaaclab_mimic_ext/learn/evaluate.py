@@ -1,5 +1,6 @@
 """Evaluate policies: their success rate in held-out scenes."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, horiz
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.folders import task_dir
+from isaaclab_mimic_ext.task.robot import robot_name
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -76,6 +80,7 @@ def evaluate(
         name = policy.path.stem
         request = _request(env, task.name, policy.path, seed)
         check_fits(request, policy.task_name, policy.action_dim, policy.obs_shapes)
+    _warn_of_another_robot(policy, env)
     rules = Rules(
         seed=seed,
         num_episodes=num_episodes,
@@ -151,7 +156,18 @@ def build_policy(cfg: EvaluateCfg, env: MimicEnv, checkpoint: Checkpoint) -> Pol
     """
     path = None if checkpoint.path is None else Path(checkpoint.path)
     request = _request(env, cfg.task.name, path, cfg.datagen_config.seed)
-    return make_policy(cfg.policy, find_policy_factory(cfg.policy), request)
+    policy = make_policy(cfg.policy, find_policy_factory(cfg.policy), request)
+    _warn_of_another_robot(policy, env)
+    return policy
+
+
+def _warn_of_another_robot(policy: Policy, env: MimicEnv) -> None:
+    found = robot_name(env.env_args())
+    if isinstance(policy, CheckpointPolicy) and policy.robot_name != found:
+        log.warning(
+            "checkpoint: %s was trained on demos of robot '%s', and the env has '%s'; with robot=%s both are the same",
+            policy.path, policy.robot_name, found, policy.robot_name,
+        )  # fmt: skip
 
 
 def with_epoch(checkpoint: Checkpoint, policy: Policy) -> Checkpoint:

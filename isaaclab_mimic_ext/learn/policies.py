@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.learn.checkpoint import Affine, Checkpoint, load_checkpoint
 from isaaclab_mimic_ext.learn.robomimic import Learner, read_config
+from isaaclab_mimic_ext.task.robot import robot_name
 
 
 @runtime_checkable
@@ -111,6 +112,7 @@ class CheckpointPolicy(TrainedPolicy):
     Attributes:
         path: file of the checkpoint.
         task_name: name of the task that the policy was trained for.
+        robot_name: name of the robot of the demos that it was trained on.
         action_dim: number of action entries A.
         facts: metadata of the training (dataset, seed, epoch, ...).
         algo_name: name of the algorithm.
@@ -133,6 +135,7 @@ class CheckpointPolicy(TrainedPolicy):
         super().__init__(learner, checkpoint.obs_shapes, checkpoint.obs_scales, checkpoint.action_scale, device)
         self.path = Path(checkpoint.path)
         self.task_name, self.action_dim, self.facts = checkpoint.task_name, checkpoint.action_dim, checkpoint.facts
+        self.robot_name = robot_name(checkpoint.content["env_metadata"])
         self.algo_name, self.config = checkpoint.algo_name, json.loads(checkpoint.content["config"])
 
     def __repr__(self) -> str:

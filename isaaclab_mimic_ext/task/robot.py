@@ -132,6 +132,12 @@ def recorded_robot(facts: Mapping[str, Any]) -> RobotCfg | None:
     return robot_from(found) if isinstance(found, Mapping) else None
 
 
+def robot_name(facts: Mapping[str, Any]) -> str:
+    """Name of the robot that a file records. `facts` as in `recorded_robot`."""
+    found = facts.get(_ENTRY)
+    return str(found.get("name", "")) if isinstance(found, Mapping) else PANDA
+
+
 def robot_digest(facts: Mapping[str, Any]) -> str:
     """Digest of the model of the robot that a file records; empty for the Panda. `facts` as in `recorded_robot`."""
     found = facts.get(_ENTRY)

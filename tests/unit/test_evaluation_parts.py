@@ -2,17 +2,21 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isaaclab_mimic_ext.config import EventCfg
+from isaaclab_mimic_ext.config import EvaluateCfg, EventCfg
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
+from isaaclab_mimic_ext.learn import evaluate as evaluate_module
 from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
 from isaaclab_mimic_ext.learn.disturbances import ObservationNoise, scale_events
-from isaaclab_mimic_ext.learn.policies import PolicyRequest, check_fits, find_policy_factory, make_policy
+from isaaclab_mimic_ext.learn.evaluate import build_policy
+from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, PolicyRequest, check_fits, find_policy_factory, make_policy
 from isaaclab_mimic_ext.learn.results import (
     Checkpoint,
     CheckpointResult,
@@ -224,6 +228,20 @@ def test_checkpoint_for_a_different_task_or_env_is_refused(
 ) -> None:
     with pytest.raises(SourceDataError, match=f"model.pth: .*{message}"):
         check_fits(request(), task, action_dim, shapes)
+
+
+@pytest.mark.parametrize(("env_args", "is_warned"), [({}, True), ({"robot": {"name": "ur5e"}}, False)])
+def test_policy_of_another_robot_is_evaluated_with_a_warning(
+    env_args: dict[str, Any], is_warned: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = object.__new__(CheckpointPolicy)
+    policy.path, policy.robot_name = Path("model.pth"), "ur5e"
+    monkeypatch.setattr(evaluate_module, "make_policy", lambda *_: policy)
+    monkeypatch.setattr(evaluate_module, "_request", lambda *_: None)
+    env: Any = SimpleNamespace(env_args=lambda: env_args)
+    assert build_policy(EvaluateCfg(policy="robomimic"), env, Checkpoint("model", "model.pth")) is policy
+    warned = [each for each in caplog.messages if "of robot 'ur5e', and the env has 'panda'; with robot=ur5e" in each]
+    assert bool(warned) == is_warned
 
 
 def result(epoch: int | None, num_successes: int, num_episodes: int = 10, run: str = "one") -> CheckpointResult:
