@@ -105,6 +105,12 @@ def test_dataset_states_the_robot_and_the_digest_of_its_model(tmp_path: Path) ->
     assert heavier.digest != entry["digest"]
 
 
+def test_changed_file_of_a_robot_is_read_again(tmp_path: Path) -> None:
+    first = loaded(tmp_path)
+    assert loaded(tmp_path).digest == first.digest
+    assert loaded(tmp_path, replaced={'mass="0.05"': 'mass="0.0601"'}).digest != first.digest
+
+
 def test_replay_reports_that_the_file_of_the_robot_has_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     args = make_env(task_with_own_robot(tmp_path), "kinematic", {}).env_args()
     make_recorded_env("demos.hdf5", args, SimCfg(), 1)

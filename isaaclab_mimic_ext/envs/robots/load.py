@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 
 from isaaclab_mimic_ext.envs.robots.panda import make_panda
 from isaaclab_mimic_ext.envs.robots.robot import Robot
@@ -22,12 +23,21 @@ def robot_of(task: Task) -> Robot:
 
 
 def load_robot(cfg: RobotCfg) -> Robot:
-    """Robot with a description; errors as `robot_of`. A robot is read and measured once."""
-    return _loaded(json.dumps(asdict(cfg)))
+    """Robot with a description; errors as `robot_of`. A robot is read and measured once, and again if a file was changed."""
+    return _loaded(json.dumps(asdict(cfg)), _version(cfg.mjcf), _version(cfg.hand))
+
+
+def _version(path: str | None) -> tuple[int, int] | None:
+    """Time of the last change and size of a file; None if it cannot be read here."""
+    try:
+        found = Path(path or "").expanduser().stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 @cache
-def _loaded(description: str) -> Robot:
+def _loaded(description: str, *_versions: tuple[int, int] | None) -> Robot:
     cfg = robot_from(json.loads(description))
     check_description(cfg)
     if cfg.mjcf is None:
