@@ -64,7 +64,7 @@ def check_is_file(path: Path) -> None:
     """Check that an HDF5 file to read exists.
 
     Raises:
-        SourceDataError: the path does not exist, or is a folder.
+        SourceDataError: the path does not exist, is a folder, or is a pipe or device, whose reader could wait forever.
     """
     if not path.exists():
         if (store := store_path(path)).exists():
@@ -77,6 +77,8 @@ def check_is_file(path: Path) -> None:
         raise SourceDataError(f"{path}: not found; use the path of an existing HDF5 file")
     if path.is_dir():
         raise SourceDataError(f"{path}: must be an HDF5 file (got a folder); use a file in this folder")
+    if not path.is_file():
+        raise SourceDataError(f"{path}: must be an HDF5 file (got a pipe or a device); write its content to a file first")
 
 
 def each_demo(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, h5py.Group]]:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,13 @@ def test_created_folders_are_removed_after_an_error_unless_they_contain_files(tm
         (folder.parent / "file").touch()
         raise ValueError("too late")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+
+
+def test_pipe_is_refused_instead_of_waiting_for_its_writer(tmp_path: Path) -> None:
+    pipe = tmp_path / "demo.hdf5"
+    os.mkfifo(pipe)
+    with pytest.raises(SourceDataError, match=r"demo.hdf5: .*got a pipe"), open_hdf5(pipe):
+        pass
 
 
 def test_unfinished_dataset_is_named_by_readers_of_its_final_name(tmp_path: Path) -> None:
