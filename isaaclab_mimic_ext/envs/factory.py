@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.devices import resolve_device
-from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
+from isaaclab_mimic_ext.envs.isaaclab.installation import is_installed, isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
@@ -112,7 +112,8 @@ def _selected_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
         return "isaaclab", f"started by `{' '.join(launcher)}`"
     if settings := _settings_of("isaaclab", sim):
         return "isaaclab", f"{settings[0]} is set, which only Isaac Lab has"
-    return "mujoco", "not started by `isaaclab -p`"
+    has_gpu = torch.cuda.is_available() and is_installed("mujoco_warp")
+    return "mujoco", "not started by `isaaclab -p`" + ("; sim=mujoco_warp would use the GPU" if has_gpu else "")
 
 
 _SETTINGS = {
