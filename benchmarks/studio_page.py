@@ -27,10 +27,11 @@ READY = f"window.studio && studio.hasControl && {TAB}?.state && {TAB}.step !== u
 HELD_SECONDS = 5.0
 MOVED = 1e-4
 """Distance after which the hand has moved [m]."""
-PAUSE = 1.0
-"""Time for the hand to come to rest between two key presses [s]."""
+AT_REST, PERIOD = 1e-6, 0.3
+"""The hand is at rest if it moves less than this [m] in this time [s]."""
+HAND = "studio.scene.hands[0].frame.matrixWorld.elements.slice(12, 15)"
 DELAY = f"""new Promise((resolve) => {{
-  const hand = () => studio.scene.hands[0].frame.matrixWorld.elements.slice(12, 15);
+  const hand = () => {HAND};
   const start = hand();
   let pressed = null;
   window.addEventListener("keydown", (event) => {{ pressed ??= event.timeStamp; }}, {{ capture: true, once: true }});
@@ -77,7 +78,10 @@ def control_rate(page: Page) -> float:
 
 def key_delay(page: Page, code: str) -> float:
     """Time from a key press until the hand has moved in the page [s]."""
-    time.sleep(PAUSE)
+    before, now = None, page.evaluate(HAND)
+    while before is None or max(abs(a - b) for a, b in zip(now, before, strict=True)) > AT_REST:
+        time.sleep(PERIOD)
+        before, now = now, page.evaluate(HAND)
     page.evaluate(f"window.delay = {DELAY}; 0")
     page.key("down", code)
     delay = page.evaluate("window.delay")
