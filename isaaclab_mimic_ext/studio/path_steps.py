@@ -249,8 +249,10 @@ def last_lines(path: Path) -> tuple[str, ...]:
 
 def _result_of(output: str, path: Path) -> tuple[str, ...]:
     """Result in the output of a check of a file, without lines of the log, columns, and the folder of the file."""
+    for shown in (path.absolute(), path):
+        output = output.replace(str(shown), path.name)
     lines = [line for line in output.splitlines() if not _LOG_LINE.match(line)]
-    return tuple(_COLUMN.sub("  ", line.replace(str(path), path.name)) for line in lines[-_REPORT_LINES:])
+    return tuple(_COLUMN.sub("  ", line) for line in lines[-_REPORT_LINES:])
 
 
 def _existing(path: Path) -> str:

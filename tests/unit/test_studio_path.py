@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED, RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, locked
 from isaaclab_mimic_ext.run.store import RunStore
+from isaaclab_mimic_ext.studio import path_steps
 from isaaclab_mimic_ext.studio.child_command import start_time
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.path_jobs import ENDED, STOPPED, StepRunner
@@ -118,6 +119,13 @@ def test_annotation_that_was_killed_can_be_started_again(folder: StudioFolder) -
     step = states(folder)["mark"]
     assert step.command.endswith(" overwrite=true")
     assert not step.replaces
+
+
+def test_result_of_a_check_names_its_file_without_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = Path("datasets/session/annotated.hdf5")
+    for shown in (relative, tmp_path / relative):
+        assert path_steps._result_of(f"{shown}: 2 demos", relative) == ("annotated.hdf5: 2 demos",)
 
 
 def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) -> None:

@@ -125,8 +125,9 @@ export class Tab {
   }
 
   async startStep() {
-    if (this.opened === "generate" && !(await this.setCount())) return;
-    const step = this.steps.find(({ name }) => name === this.opened);
+    const chosen = this.opened; // The card may be closed before the server answers.
+    if (chosen === "generate" && !(await this.setCount())) return;
+    const step = this.steps.find(({ name }) => name === chosen);
     if (step.replaces && !(await this.studio.ask(`Replace ${step.replaces}?`, "Replace", "Keep"))) return;
     this.studio.order({ tab: "path", do: "start", step: step.name, ...(step.replaces ? { replaces: step.replaces } : {}) });
   }
