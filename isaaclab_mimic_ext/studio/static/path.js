@@ -207,7 +207,8 @@ export class Tab {
     }
     this.output.dataset.kind = isResult ? "result" : "lines";
     const other = this.running && !isOwn ? `${TITLES[this.running]} runs; wait until it has ended, or stop it.` : "";
-    show(this.fault, canAct ? (fault ? `Not yet: ${fault}.` : other) : "You are watching: another page has control.");
+    const watching = this.studio.connection.isOpen ? "You are watching: another page has control." : "There is no connection to the studio.";
+    show(this.fault, canAct ? (fault ? `Not yet: ${fault}.` : other) : watching);
     this.takeButton.hidden = canAct || !this.studio.connection.isOpen;
     this.nextStep = next?.name;
     this.nextButton.hidden = state !== "done" || !next || next.name === name || next.state === "running";
