@@ -44,8 +44,8 @@ class RelativeActions:
         self.spec = {"type": "ik_rel", "pos_scale": POS_SCALE, "rot_scale": ROT_SCALE, "dim": ACTION_DIM * num_arms}
         """Description of the actions that is stored in datasets."""
         self._scale = torch.tensor([POS_SCALE] * 3 + [ROT_SCALE] * 3, device=device)
-        self._num_envs = 0
-        self._kernels: ActionKernels | None = None
+        self._kernels: dict[int, ActionKernels] = {}
+        """Kernels by number of envs: Isaac Lab's methods convert the target of one env, too."""
 
     def to_targets(self, actions: Tensor, eef_pose: Tensor) -> Tensor:
         """Target poses (N, E, 4, 4), env frame [m], of actions (N, A) relative to `eef_pose` (N, E, 4, 4)."""
@@ -70,10 +70,9 @@ class RelativeActions:
         return actions.unflatten(-1, (self._num_arms, ACTION_DIM))[..., POSE_ACTION_DIM:]
 
     def _for_size(self, num_envs: int) -> ActionKernels:
-        """Kernels for N envs; Isaac Lab's methods convert the target of one env, too."""
-        if self._kernels is None or num_envs != self._num_envs:
-            self._kernels, self._num_envs = ActionKernels(num_envs, self._num_arms, self._scale), num_envs
-        return self._kernels
+        if num_envs not in self._kernels:
+            self._kernels[num_envs] = ActionKernels(num_envs, self._num_arms, self._scale)
+        return self._kernels[num_envs]
 
 
 class Observer:

@@ -5,6 +5,8 @@
 
 import warp as wp
 
+from isaaclab_mimic_ext.kernels.poses import pose_from
+
 
 @wp.kernel(enable_backward=False)
 def read_arms_kernel(
@@ -27,7 +29,7 @@ def read_arms_kernel(
     for j in range(joint_qpos.shape[1]):
         joint_pos[n, e, j] = qpos[n, joint_qpos[e, j]]
         joint_vel[n, e, j] = qvel[n, joint_dof[e, j]]
-    eef_pose[n, e] = _pose(site_pos[n, site[e]], site_rot[n, site[e]])
+    eef_pose[n, e] = pose_from(site_rot[n, site[e]], site_pos[n, site[e]])
 
 
 @wp.kernel(enable_backward=False)
@@ -73,7 +75,7 @@ def read_objects_kernel(
     """Poses of the bodies (N, O); poses (N, O, 7) and velocities (N, O, 6) of their free joints, in the env frame."""
     n, o = wp.tid()
     rot = body_rot[n, body[o]]
-    object_pose[n, o] = _pose(body_pos[n, body[o]], rot)
+    object_pose[n, o] = pose_from(rot, body_pos[n, body[o]])
     for i in range(7):
         root_pose[n, o, i] = qpos[n, root_qpos[o, i]]
     for i in range(3):
@@ -185,13 +187,3 @@ def overflow_kernel(overflow: wp.array(dtype=wp.int32), combined: wp.array(dtype
     n = wp.tid()
     if overflow[n] != 0:
         wp.atomic_or(combined, 0, overflow[n])
-
-
-@wp.func
-def _pose(pos: wp.vec3, rot: wp.mat33) -> wp.mat44:
-    return wp.mat44(
-        rot[0, 0], rot[0, 1], rot[0, 2], pos[0],
-        rot[1, 0], rot[1, 1], rot[1, 2], pos[1],
-        rot[2, 0], rot[2, 1], rot[2, 2], pos[2],
-        0.0, 0.0, 0.0, 1.0,
-    )  # fmt: skip

@@ -21,6 +21,7 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.kernels import RepeatedLaunch
+from isaaclab_mimic_ext.kernels.poses import pose_from, rotation
 from isaaclab_mimic_ext.math import interpolate_poses, rotation_angle
 
 LEGACY_SMALL_ANGLE = 0.05
@@ -111,32 +112,20 @@ def _waypoint_kernel(
 
 
 @wp.func
-def _rotation(pose: wp.mat44) -> wp.mat33:
-    return wp.mat33(
-        pose[0, 0], pose[0, 1], pose[0, 2], pose[1, 0], pose[1, 1], pose[1, 2], pose[2, 0], pose[2, 1], pose[2, 2]
-    )
-
-
-@wp.func
 def _interpolate(start: wp.mat44, goal: wp.mat44, fraction: wp.float32, legacy_angle: wp.float32) -> wp.mat44:
-    start_rot = _rotation(start)
-    relative = wp.normalize(wp.quat_from_matrix(wp.transpose(start_rot) * _rotation(goal)))
+    start_rot = rotation(start)
+    relative = wp.normalize(wp.quat_from_matrix(wp.transpose(start_rot) * rotation(goal)))
     vec = wp.vec3(relative[0], relative[1], relative[2])
     sine = wp.length(vec)
     angle = 2.0 * wp.atan2(sine, wp.abs(relative[3]))
-    rot = _rotation(goal)
+    rot = rotation(goal)
     if angle >= legacy_angle and sine > 1.0e-7:
         axis = vec * (wp.where(relative[3] < 0.0, -1.0, 1.0) / sine)
         rot = start_rot * wp.quat_to_matrix(wp.quat_from_axis_angle(axis, fraction * angle))
     x = start[0, 3] + fraction * (goal[0, 3] - start[0, 3])
     y = start[1, 3] + fraction * (goal[1, 3] - start[1, 3])
     z = start[2, 3] + fraction * (goal[2, 3] - start[2, 3])
-    return wp.mat44(
-        rot[0, 0], rot[0, 1], rot[0, 2], x,
-        rot[1, 0], rot[1, 1], rot[1, 2], y,
-        rot[2, 0], rot[2, 1], rot[2, 2], z,
-        0.0, 0.0, 0.0, 1.0,
-    )  # fmt: skip
+    return pose_from(rot, wp.vec3(x, y, z))
 
 
 class WaypointReader:

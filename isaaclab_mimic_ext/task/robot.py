@@ -128,20 +128,24 @@ def recorded_robot(facts: Mapping[str, Any]) -> RobotCfg | None:
     Args:
         facts: env_args of a dataset, or identity of a run.
     """
-    found = facts.get(_ENTRY)
-    return robot_from(found) if isinstance(found, Mapping) else None
+    entry = _entry(facts)
+    return None if entry is None else robot_from(entry)
 
 
 def robot_name(facts: Mapping[str, Any]) -> str:
     """Name of the robot that a file records. `facts` as in `recorded_robot`."""
-    found = facts.get(_ENTRY)
-    return str(found.get("name", "")) if isinstance(found, Mapping) else PANDA
+    entry = _entry(facts)
+    return PANDA if entry is None else str(entry.get("name", ""))
 
 
 def robot_digest(facts: Mapping[str, Any]) -> str:
     """Digest of the model of the robot that a file records; empty for the Panda. `facts` as in `recorded_robot`."""
+    return str((_entry(facts) or {}).get("digest", ""))
+
+
+def _entry(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = facts.get(_ENTRY)
-    return str(found.get("digest", "")) if isinstance(found, Mapping) else ""
+    return found if isinstance(found, Mapping) else None
 
 
 def robot_entry(robot: RobotCfg, digest: str) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _control_arm(spec: Any, cfg: RobotCfg, names: Sequence[str], limits: np.ndar
 
 
 def _torque_limit(spec: Any, joint: str) -> float:
-    """Largest torque of the actuators of a joint [N m]; infinite if there is no limit."""
+    """Largest torque of the actuators of a joint [N m]; infinite without a limit."""
     limits = []
     for actuator in spec.actuators:
         if actuator.target == joint:
