@@ -81,6 +81,7 @@ def run_command(name: str, main: Main, program: Sequence[str]) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         end_by_sigterm()
+    _flush_stdout()
     if (launched := sys.modules.get(_LAUNCH)) is not None:
         launched.end_process(exit_code)
     if _failed_writes:
@@ -231,6 +232,14 @@ def _without_config_dirs(words: Sequence[str]) -> tuple[tuple[str, ...], list[Pa
         elif folder := value if has_value else next(rest, ""):
             folders.append(Path(folder))
     return tuple(kept), folders
+
+
+def _flush_stdout() -> None:
+    """Write the rest of stdout now: the interpreter prints an error at its end if the reader (`| head`) has ended."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
 
 
 def _discard_stdout() -> None:

@@ -1,11 +1,13 @@
 """Runs: identity, short representations, and the announcement of slow rendering."""
 
 import logging
+import os
 from pathlib import Path
 
 import h5py
 import pytest
 
+from isaaclab_mimic_ext.commands import app
 from isaaclab_mimic_ext.config.next_step import evaluate_command
 from isaaclab_mimic_ext.files.writing import annotated_path
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy
@@ -76,3 +78,13 @@ def test_rendering_is_announced_with_its_size_before_it_starts(
         stats_and_videos.draw_run(folder, load_task("stack_cube"), 6)
     announced = "Rendering playback.mp4 (2 demos); video=false skips this"
     assert caplog.messages[-3:] == [announced, "drawing", f"Saved {folder.video}"]
+
+
+def test_text_that_is_left_when_its_reader_ends_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        stdout.write("the end of a help")
+        monkeypatch.setattr("sys.stdout", stdout)
+        app._flush_stdout()
+        stdout.flush()
