@@ -67,6 +67,7 @@ PARTS_OF_COMMANDS = {
     "test_studio_end.py": {"commands.signals", "commands.studio"},
     "test_schemas.py": {"commands.messages", "commands.overrides"},
     "test_resumed.py": {"commands.resumed"},
+    "test_run_texts.py": {"commands.app"},
     "test_task_of_file.py": {"commands.recorded"},
     "test_text_values.py": {
         *("commands.overrides", "commands.pipeline", "commands.pipeline_steps", "commands.recorded", "commands.resumed"),
