@@ -27,7 +27,7 @@ def dataset_digest(path: str | Path) -> str:
     Attributes, compression and the order of writing do not count. Two files with the same digest contain the same data.
 
     Raises:
-        SourceDataError: the file is missing or damaged.
+        SourceDataError: the file is missing or damaged, or a large dataset has no stored values.
     """
     update, demos = phase("reading"), set()
     with open_hdf5(path) as file:
@@ -100,10 +100,19 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[bytes]:
     if dataset.ndim == 0:
         yield _bytes(np.asarray(dataset[()]))
         return
+    _check_stored(dataset)
     row_size = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64)))
     num_rows = max(1, _BLOCK_BYTES // row_size)
     for start in range(0, len(dataset), num_rows):
         yield _bytes(dataset[start : start + num_rows])
+
+
+def _check_stored(dataset: h5py.Dataset) -> None:
+    """Refuse a large dataset without stored values: a file of a few kB can declare terabytes of fill values."""
+    is_elsewhere = dataset.is_virtual or dataset.external
+    if dataset.nbytes > _BLOCK_BYTES and not is_elsewhere and dataset.id.get_storage_size() == 0:
+        place, size = f"{dataset.file.filename}: {dataset.name.removeprefix('/')}", f"{dataset.nbytes / 1e6:,.0f} MB"
+        raise SourceDataError(f"{place}: has {size} of values, none of which are stored; was it written completely?")
 
 
 def _bytes(values: np.ndarray) -> bytes:

@@ -80,6 +80,13 @@ def test_digest_reads_texts_scalars_and_empty_datasets(tmp_path):
     assert digests[0] == digests[2] != digests[1]
 
 
+def test_large_dataset_without_stored_values_is_refused_instead_of_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file.create_dataset("data/demo_0/obs/front", shape=(10**6, 300, 300, 3), dtype="u1", chunks=(1, 300, 300, 3))
+    with pytest.raises(SourceDataError, match="data/demo_0/obs/front: has 270,000 MB of values, none of which are stored"):
+        dataset_digest(tmp_path / "a.hdf5")
+
+
 def test_digest_does_not_depend_on_the_block_size(dataset, monkeypatch):
     digest = dataset_digest(dataset)
     monkeypatch.setattr("isaaclab_mimic_ext.files.digest._BLOCK_BYTES", 100)
