@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         TaskSpecError,
         UsageError,
     )
+    from isaaclab_mimic_ext.files.subtasks import read_subtasks
     from isaaclab_mimic_ext.learn.evaluate import evaluate
     from isaaclab_mimic_ext.learn.evaluator import Disturbances
     from isaaclab_mimic_ext.learn.policies import Policy, load_policy
@@ -112,6 +113,7 @@ _PUBLIC = {
     "inspect": "datasets.inspect:inspect_dataset",
     "validate": "datasets.validate:validate_dataset",
     "replay": "datasets.replay_dataset:replay_dataset",
+    "read_subtasks": "files.subtasks:read_subtasks",
     "import_mimicgen": "datasets.convert.mimicgen:import_mimicgen",
     "ImportOptions": "datasets.convert.mimicgen:ImportOptions",
     "export_robomimic": "datasets.convert.robomimic:export_robomimic",
@@ -200,6 +202,7 @@ __all__ = [
     "make_env",
     "merge",
     "prepare",
+    "read_subtasks",
     "record",
     "regenerate",
     "replay",

@@ -200,6 +200,12 @@ class SubTaskConfig(SubTaskDemoCfg):
     """Also add noise to interpolated waypoints."""
 
 
+def subtask_names(configs: Sequence[SubTaskDemoCfg]) -> list[str]:
+    """Names of the subtasks of an end effector: description, otherwise term signal, otherwise number."""
+    numbered = enumerate(configs, start=1)
+    return [config.description or config.subtask_term_signal or f"subtask {number}" for number, config in numbered]
+
+
 def _time_diff_fault(value: int) -> str | None:
     if value == -1 or value >= 1:
         return None

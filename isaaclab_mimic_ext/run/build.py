@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg, MimicEnvCfg, S
 from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
+from isaaclab_mimic_ext.config.task import subtask_names
 from isaaclab_mimic_ext.demos.boundaries import subtask_ends
 from isaaclab_mimic_ext.demos.grippers import check_convention
 from isaaclab_mimic_ext.demos.pool import SourcePool, build_pool
@@ -27,6 +28,7 @@ from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOU
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError, choices
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import read_env_args
+from isaaclab_mimic_ext.files.subtasks import NAMES
 from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
 from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
@@ -251,6 +253,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
             "source_file": cfg.input_file,
             "source_demo_names": list(pool.names),
             "config": config_yaml(cfg),
+            NAMES: json.dumps({eef: subtask_names(configs) for eef, configs in _subtasks(cfg, env).items()}),
             "same_digest_with": same_digest_with(env.env_args().get("engine"), env.device.type),
             "provenance": json.dumps(provenance(Path(cfg.input_file), pool.names, cfg.task.name)),
         },

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.envs.base import MimicEnv, noisy_and_clean_actions
+from isaaclab_mimic_ext.files.subtasks import NUM_STEPS
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import ActionNoise
 from isaaclab_mimic_ext.rng import Draws
@@ -21,7 +22,7 @@ from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, RecordedEpisodes
 from isaaclab_mimic_ext.run.result import Clock, Progress, RunResult
 from isaaclab_mimic_ext.run.share import ShareOfSteps, Steps
-from isaaclab_mimic_ext.run.watch import TrialWatch
+from isaaclab_mimic_ext.run.watch import TrialWatch, subtask_steps
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +244,11 @@ class Generator:
         if (nonfinite_step >= 0).any():
             ended.episodes.warn_nonfinite(nonfinite_step >= 0, ended.trials, "trials")
         outcomes = self.watch.judge(facts, ended.trials, ended.lengths, nonfinite_step)
-        outcomes.attributes = {"seed": np.full(len(ended.trials), self.config.seed), "source_demos": source_demos}
+        outcomes.attributes = {
+            "seed": np.full(len(ended.trials), self.config.seed),
+            "source_demos": source_demos,
+            NUM_STEPS: subtask_steps(facts),
+        }
         outcomes.notes["source_demos"] = source_demos
         # The ledger is first, because it determines which trials the writer may write, including these.
         self.ledger.end(outcomes.trials, outcomes.reason)

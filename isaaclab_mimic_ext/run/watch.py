@@ -145,6 +145,11 @@ class TrialWatch:
         return self._env.hopeless(over)
 
 
+def subtask_steps(facts: Mapping[str, Tensor]) -> np.ndarray:
+    """Number of steps of each subtask, (n, E, S) int64, from the `facts` of ended trials."""
+    return facts["tracking_sum"][..., -1].numpy().astype(np.int64)
+
+
 def _scene(object_pose: Tensor) -> np.ndarray:
     """Initial places of the objects: x, y [m] and yaw [rad], (n, O, 3), of their poses after the reset, (n, O, 4, 4)."""
     pose = object_pose.numpy().astype(np.float64)

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, OutputError
 from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.files.subtasks import read_subtasks
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.result import RunResult
@@ -333,6 +334,21 @@ def test_full_disk_of_the_writer_ends_the_run_with_one_message(
 
 def _with_repository_on_the_path() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def test_ketchup_rises_in_the_subtask_that_lifts_it(dataset: Path) -> None:
+    for name, _, leaves in demos_of(dataset):
+        labels = np.array(read_subtasks(dataset, name).labels())
+        height = leaves["obs/ketchup_pos"][:, 2]
+        assert len(labels) == len(height)
+        rise = {label: float(np.ptp(height[labels == label])) for label in dict.fromkeys(labels)}
+        assert list(rise) == [
+            "reach for the ketchup",
+            "grasp the ketchup",
+            "lift the ketchup",
+            "place the ketchup in the basket",
+        ]
+        assert rise["reach for the ketchup"] < 0.01 < 0.05 < rise["lift the ketchup"], name
 
 
 def test_demos_name_the_source_demo_that_they_were_generated_from(dataset: Path, kinematic_source: Path) -> None:
