@@ -10,6 +10,7 @@ from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError
 from isaaclab_mimic_ext.files.writing import check_output, link_file
+from isaaclab_mimic_ext.run.block import run_folder, with_block
 from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
 from isaaclab_mimic_ext.run.generate import generate_run, log_next_commands, log_report_command, progress_bar
 from isaaclab_mimic_ext.run.result import RunResult
@@ -32,20 +33,22 @@ def main(cfg: GenerateCfg) -> RunResult:
         Interrupted: a signal ended the run; the demos are in the output folder, in an unfinished file.
         MimicError: the run failed.
     """
-    large = cfg
+    cfg = large = with_block(cfg)
     if cfg.debug:
         cfg = _debug_run(cfg)
     if cfg.output_file is not None:
         check_output(Path(cfg.output_file), cfg.overwrite or cfg.resume)
     stop = StopRequest()
     result = generate_run(cfg, lambda: stop.during(progress_bar(cfg.progress, lambda progress: stop.requested)))
-    folder = RunFolder(Path(cfg.output_dir))
+    folder = run_folder(cfg)
     if cfg.output_file is not None and folder.demos.exists():
         link_file(folder.demos, Path(cfg.output_file), "output_file")
         log.info("Saved to %s, a second name of %s", cfg.output_file, folder.demos)
     if result.is_interrupted:
-        stop.raise_interrupted(_interrupted(folder, result))
-    if cfg.debug:
+        stop.raise_interrupted(_interrupted(cfg, folder, result))
+    if cfg.block is not None:
+        log.info("Saved block %d of the run in %s", cfg.block, cfg.output_dir)
+    elif cfg.debug:
         log_report_command(folder)
         log.info("Next, run all trials: %s", _command_of_all_trials(large))
     else:
@@ -53,7 +56,7 @@ def main(cfg: GenerateCfg) -> RunResult:
     if not result.target_reached:
         raise BudgetExhausted(
             f"{result.stop_reason}; {_demos_are(result.num_demos)} in {folder.demos}; to continue, "
-            f"give a larger budget to: {_same_run(folder)}"
+            f"give a larger budget to: {_same_run(cfg)}"
         )
     return result
 
@@ -107,16 +110,19 @@ def _command_of_all_trials(cfg: GenerateCfg) -> str:
     )
 
 
-def _interrupted(folder: RunFolder, result: RunResult) -> str:
+def _interrupted(cfg: GenerateCfg, folder: RunFolder, result: RunResult) -> str:
     if result.is_written:
-        remedy = f"to write {folder.demos.name}, continue with: {_same_run(folder)}"
+        remedy = f"to write {folder.demos.name}, continue with: {_same_run(cfg)}"
         return f"{_demos_are(result.num_demos)} in {result.dataset}, which other commands can read; {remedy}"
     reason = f"writing {folder.demos.name} would have taken more than {SECONDS_TO_WRITE:.0f} s"
-    return f"{_demos_are(result.num_successes)} in {folder.store} ({reason}); continue with: {_same_run(folder)}"
+    return f"{_demos_are(result.num_successes)} in {folder.store} ({reason}); continue with: {_same_run(cfg)}"
 
 
-def _same_run(folder: RunFolder) -> str:
-    return same_command_line("generate", output_dir=folder.path, overwrite=None, resume=True)
+def _same_run(cfg: GenerateCfg) -> str:
+    output_dir = Path(cfg.output_dir)
+    if cfg.block is None:
+        return same_command_line("generate", output_dir=output_dir, overwrite=None, resume=True)
+    return same_command_line("generate", output_dir=output_dir, block=cfg.block, overwrite=None, resume=None)
 
 
 def _demos_are(number: int) -> str:

@@ -10,12 +10,13 @@ import yaml  # type: ignore[import-untyped]
 from isaaclab_mimic_ext.command_lines import quoted, unquoted, words_in_comment
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, SCRIPT_VERBS
 from isaaclab_mimic_ext.config.bounds import bounds_of
+from isaaclab_mimic_ext.config.commands import BLOCKS
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
 
 _FILES = ("config.yaml", "train.yaml")
 """Configuration that `generate` and `train` write to their folders."""
-_OF_ONE_SESSION = {"output_dir", "overwrite", "resume", "progress"} | {f"datagen_config.{name}" for name in BUDGETS}
+_OF_ONE_SESSION = {"output_dir", "overwrite", "resume", "progress", "block"} | {f"datagen_config.{name}" for name in BUDGETS}
 """Fields that a resumed run does not take from its folder: the folder itself, and limits of one session."""
 _CONFIG_DIR = "--config-dir"
 
@@ -41,10 +42,8 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
         _check_folder_is_fixed(given.keys(), schema)
         return []
     folder = Path(unquoted(given["output_dir"]))
-    text = next(
-        (path.read_text(encoding="utf-8", errors="surrogateescape") for name in _FILES if (path := folder / name).is_file()),
-        "",
-    )
+    files = (path for name in _FILES for path in (folder / name, *_of_blocks(folder, name)) if path.is_file())
+    text = next((path.read_text(encoding="utf-8", errors="surrogateescape") for path in files), "")
     verb, started = words_in_comment(text)
     if verb and verb != (wanted := _verb_of(schema)):
         raise OutputError(
@@ -59,6 +58,11 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
             "output_dir"
         )
     return _without(started, given.keys() | _OF_ONE_SESSION, any(_key(word) == _CONFIG_DIR for word in words))
+
+
+def _of_blocks(folder: Path, name: str) -> list[Path]:
+    """Files of the blocks of a run: all blocks have the same settings."""
+    return sorted((folder / BLOCKS).glob(f"*/{name}"))
 
 
 def _check_folder_is_fixed(given: Set[str], schema: type) -> None:

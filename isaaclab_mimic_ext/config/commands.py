@@ -43,6 +43,10 @@ BROWSER = "browser"
 """Device of a person at the page of the studio."""
 LIVE_DEVICES = ("keyboard", BROWSER, "spacemouse", "gamepad")
 """Devices of a person."""
+BLOCKS = "blocks"
+"""Name of the folder of the blocks, in the folder of their run."""
+BLOCK_SIZE = 1000
+"""Number of trials of a block."""
 TELEOP_DEVICES = ("scripted", "scripted_fluent", *LIVE_DEVICES)
 
 
@@ -66,6 +70,11 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     """Replace a run that exists in `output_dir`."""
     resume: bool = False
     """Resume the run in `output_dir`; start it if the folder is empty."""
+    block: int | None = bounded(None, at_least=0)
+    """Generate only the trials of this block, from `block` * `block_size`, in `output_dir`/blocks, for `mimic collect`. null
+    with `block_size`: the index of the job in a job array of Slurm, Kubernetes or PBS. A block that exists is resumed."""
+    block_size: int | None = bounded(None, at_least=1)
+    """Number of trials of a block; null: 1000. All blocks of a run have the same size."""
     enable_cameras: bool = False
     """Record pictures of cameras. `sim=mujoco_warp` draws all envs together; the other engines draw one env after the
     other with OpenGL, which is slow."""

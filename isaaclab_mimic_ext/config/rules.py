@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isaaclab_mimic_ext.config.bounds import check_bounds, range_fault
-from isaaclab_mimic_ext.config.commands import CheckDemosCfg, GenerateCfg, PipelineCfg, RecordDemosCfg
+from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, CheckDemosCfg, GenerateCfg, PipelineCfg, RecordDemosCfg
 from isaaclab_mimic_ext.config.constraints import check_constraints
 from isaaclab_mimic_ext.config.dataset_commands import SplitDatasetCfg
 from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, TrainCfg
@@ -49,6 +49,20 @@ def _check_generate(cfg: GenerateCfg) -> None:
         )
     _check_resume(cfg)
     _check_cameras(cfg)
+    if cfg.block is not None or cfg.block_size is not None:
+        _check_block(cfg)
+
+
+def _check_block(cfg: GenerateCfg) -> None:
+    size, least = cfg.block_size or BLOCK_SIZE, 2 * cfg.num_envs
+    if size < least:
+        raise ConfigError(
+            f"block_size: must be >= {least}, twice num_envs, or envs are idle for most of the time (got {size}); use "
+            f"block_size={least}, or num_envs={max(size // 2, 1)}"
+        )
+    for name, value in (("output_file", cfg.output_file), ("debug", cfg.debug)):
+        if value:
+            raise ConfigError(f"{name}: must not be set with block, which is a part of a dataset; omit {name}")
 
 
 def _check_cameras(cfg: GenerateCfg) -> None:

@@ -35,6 +35,7 @@ from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.block import first_trial, run_rules
 from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
@@ -241,10 +242,10 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
     Raises:
         OutputError: a dataset cannot be created.
     """
-    folder = session.folder
+    folder, rules = session.folder, run_rules(cfg)
     planner = build_planner(cfg, env, pool)
-    watch = TrialWatch(env, cfg.datagen_config, term_signals(cfg, env), planner.failure_messages)
-    ledger, outcomes = TrialLedger(cfg.datagen_config), session.outcomes(watch.reasons)
+    watch = TrialWatch(env, rules, term_signals(cfg, env), planner.failure_messages)
+    ledger, outcomes = TrialLedger(rules, first_trial(cfg)), session.outcomes(watch.reasons)
     ledger.restore(outcomes.trials, outcomes.reason)
     output = Output(
         path=folder.demos,
@@ -262,12 +263,13 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         lock=session.lock,
         elapsed=session.elapsed,
         names_interrupted=False,
+        first_trial=ledger.first_trial,
         facts={"trials": _names_in_records(cfg, env, pool)},
         **asdict(cfg.recorder),
     )
     writer = EpisodeWriter(output, episode_format(env, with_clean_actions=True))
     recorder = EpisodeRecorder(env, planner.horizon, writer, with_clean_actions=True)
-    return Generator(env, planner, recorder, ledger, watch, cfg.datagen_config, session.elapsed)
+    return Generator(env, planner, recorder, ledger, watch, rules, session.elapsed)
 
 
 def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPlanner:

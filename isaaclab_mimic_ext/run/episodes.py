@@ -194,6 +194,7 @@ class Output:
         commits_at_once: make each batch durable when it arrives, instead of once per second.
         keeps_empty: write a dataset that has no demos; False: no file is written, and an earlier one stays unchanged.
         seconds_to_write: time for writing the datasets after an interruption [s]; the store contains all episodes.
+        first_trial: number of the first trial of the run.
         names_interrupted: give the datasets of an interrupted run their final names; False: they keep the name of an
             unfinished file (`<name>.part`).
     """
@@ -213,3 +214,4 @@ class Output:
     keeps_empty: bool = True
     seconds_to_write: float = SECONDS_TO_WRITE
     names_interrupted: bool = True
+    first_trial: int = 0

@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.envs.factory import config_of, env_task
 from isaaclab_mimic_ext.errors import ConfigError, RecorderError, SimulationError
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.writing import write_text
+from isaaclab_mimic_ext.run.block import check_same_run, run_folder, run_rules
 from isaaclab_mimic_ext.run.build import (
     SourceDemos,
     build_generator,
@@ -167,7 +168,7 @@ def generate_run(
             first_reset(env, cfg.datagen_config)
         pool = load_pool(cfg, env) if demos is None else build_source_pool(cfg, env, demos)
         check_envs_fit(cfg, env, pool)
-        folder = RunFolder(Path(cfg.output_dir))
+        folder = run_folder(cfg)
         session = stack.enter_context(_session(cfg, folder))
         if session.finished is not None:  # Another process has finished the run in the meantime.
             return _log_finished(cfg, session.finished)
@@ -191,12 +192,12 @@ def _finished_run(cfg: GenerateCfg) -> RunResult | None:
     Raises:
         OutputError: another process works in the folder, or the folder contains a different run.
     """
-    folder = RunFolder(Path(cfg.output_dir))
+    folder = run_folder(cfg)
     check_free(folder)
     folder.check(cfg.overwrite, cfg.resume)
     if not cfg.resume:
         return None
-    finished = finished_run(folder, asdict(cfg), Path(cfg.input_file))
+    finished = finished_run(folder, asdict(cfg), Path(cfg.input_file), run_rules(cfg).generation_num_trials)
     if finished is None:
         return None
     write_missing_reports(cfg, folder, finished)
@@ -210,7 +211,8 @@ def _log_finished(cfg: GenerateCfg, result: RunResult) -> RunResult:
 
 def _session(cfg: GenerateCfg, folder: RunFolder) -> AbstractContextManager[RunSession]:
     identity = identity_of(asdict(cfg), Path(cfg.input_file))
-    return open_run(folder, identity, cfg.resume, cfg.overwrite, cfg.datagen_config.generation_num_trials)
+    check_same_run(cfg, identity)
+    return open_run(folder, identity, cfg.resume, cfg.overwrite, run_rules(cfg).generation_num_trials)
 
 
 def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: RunSession) -> Generator:

@@ -252,4 +252,4 @@ class Generator:
         outcomes.notes["source_demos"] = source_demos
         # The ledger is first, because it determines which trials the writer may write, including these.
         self.ledger.end(outcomes.trials, outcomes.reason)
-        self.recorder.put(ended.episodes, outcomes, self.ledger.committed)
+        self.recorder.put(ended.episodes, outcomes, self.ledger.end_trial)

@@ -1,6 +1,6 @@
 """Record of started and ended trials; decides which trials form the result."""
 
-# F trials that ended; the result consists of trials 0 .. K-1
+# F trials that ended; the result consists of trials 0 .. K-1, or of the first K trials of a block
 
 import math
 from collections.abc import Sequence
@@ -26,13 +26,16 @@ class TrialLedger:
 
     The result consists of trials 0 .. K-1, with K the smallest number that meets the target or a budget. Trials count in
     the order of their numbers, not in the order in which they end, so that short trials are not favored.
+
+    Args:
+        first_trial: number of the first trial, > 0 for a block; all counts are counts of trials since then.
     """
 
-    def __init__(self, config: DataGenConfig):
-        self.config = config
+    def __init__(self, config: DataGenConfig, first_trial: int = 0):
+        self.config, self.first_trial = config, first_trial
         self.num_started = 0
         self.committed = 0
-        """Trials 0 .. committed - 1 have ended and belong to the result."""
+        """Number of trials at the beginning that have ended and belong to the result."""
         self.num_successes = 0
         """Number of successful trials among the committed trials."""
         self.num_ended = 0
@@ -45,6 +48,11 @@ class TrialLedger:
         """Trials of an earlier session that did not end and must start again."""
         self._failures_in_row = 0
         self._num_failed = 0
+
+    @property
+    def end_trial(self) -> int:
+        """Number of the trial after the committed trials."""
+        return self.first_trial + self.committed
 
     @property
     def num_ended_successes(self) -> int:
@@ -67,13 +75,13 @@ class TrialLedger:
         count = max(0, min(num_free - len(restarted), self._num_needed()))
         first, self.num_started = self.num_started, self.num_started + count
         self._grow(self.num_started)
-        return np.concatenate((restarted, np.arange(first, self.num_started)))
+        return np.concatenate((restarted, np.arange(first, self.num_started))) + self.first_trial
 
     def restore(self, trials: np.ndarray, reason: np.ndarray) -> None:
         """Restore trials (F,) that ended in an earlier session (arguments of `end`). Missing trials will start again."""
-        self.num_started = int(trials.max(initial=-1)) + 1
+        self.num_started = int(trials.max(initial=self.first_trial - 1)) + 1 - self.first_trial
         self._grow(self.num_started)
-        self._unfinished = np.setdiff1d(np.arange(self.num_started), trials)
+        self._unfinished = np.setdiff1d(np.arange(self.num_started), trials - self.first_trial)
         self.end(trials, reason)
         if self.is_over:
             self._unfinished = self._unfinished[:0]
@@ -110,6 +118,7 @@ class TrialLedger:
             target_reached=self.target_reached,
             target=self.config.generation_num_trials,
             failures=self.failures(reasons),
+            first_trial=self.first_trial,
         )
 
     def expected_trials(self) -> float:
@@ -141,7 +150,7 @@ class TrialLedger:
             trials: (F,), numbers of the trials.
             reason: (F,), code of the reason of failure; `SUCCEEDED` if the trial succeeded.
         """
-        self._reason[trials] = reason
+        self._reason[trials - self.first_trial] = reason
         self.num_ended += len(trials)
         self._num_failed += int((reason != SUCCEEDED).sum())
         if self.is_over:

@@ -157,6 +157,8 @@ def read_recipe(input_file: str | Path, source_file: str | Path | None = None, d
     attributes = facts.data_attributes
     _check_generated(facts)
     cfg = _config(facts)
+    if cfg.block is not None:
+        raise SourceDataError(f"{facts.path}: is a block of a run; collect its blocks, and regenerate the collected dataset")
     find_recorded_task(cfg.task.name, facts.env_args, facts.path)
     source = Path(source_file or text_of(attributes.get("source_file", cfg.input_file)))
     if not source.is_file():

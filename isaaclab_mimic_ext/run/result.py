@@ -18,7 +18,7 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class RunResult:
-    """Result of a run that has ended: trials 0 .. `num_attempts` - 1 count, in the order of their numbers.
+    """Result of a run that has ended: the first `num_attempts` trials count, in the order of their numbers.
 
     Attributes:
         dataset: file of the successful demos; `<name>.part` if a generation was interrupted.
@@ -32,6 +32,7 @@ class RunResult:
         elapsed: time from the first reset to the closed file, in all sessions [s].
         lengths: number of steps of each demo in the dataset.
         is_written: False if an interruption left no time to write the dataset; the store contains all demos.
+        first_trial: number of the first trial, > 0 for a block.
     """
 
     dataset: Path
@@ -45,6 +46,12 @@ class RunResult:
     elapsed: float = 0.0
     lengths: list[int] = field(default_factory=list, repr=False)
     is_written: bool = True
+    first_trial: int = 0
+
+    @property
+    def end_trial(self) -> int:
+        """Number of the trial after those that count."""
+        return self.first_trial + self.num_attempts
 
     @property
     def output_dir(self) -> Path:

@@ -32,4 +32,5 @@ def counted_records(records: RunRecords, state: str) -> RunRecords:
     """Records of the trials of the result; of all ended trials while the result is not known."""
     if state in STATES_WITHOUT_RESULT:
         return records
-    return records.only(records.trials < records.facts["result"]["num_attempts"])
+    result = records.facts["result"]
+    return records.only(records.trials < result.get("first_trial", 0) + result["num_attempts"])

@@ -98,8 +98,8 @@ def identity_of(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     return {**_settings(config), _CONTENT: _sha256(source), **versions}
 
 
-def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> RunResult | None:
-    """Return the result of the folder's run if it has reached the target of `config`, else None. Files do not change.
+def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path, target: int) -> RunResult | None:
+    """Return the result of the folder's run if it has reached `target` (`open_run`), else None. Files do not change.
 
     Raises:
         OutputError: the run was started with a different configuration or source file (not compared if it no longer
@@ -110,7 +110,7 @@ def finished_run(folder: RunFolder, config: Mapping[str, Any], source: Path) -> 
     with opened_store(folder.store) as store:
         facts = store.facts()
         reached = _reached(folder, facts)
-        if reached is None or config["datagen_config"]["generation_num_trials"] > reached.target:
+        if reached is None or target > reached.target:
             return None
         wanted = _settings(config) | ({_CONTENT: _sha256(source)} if source.is_file() else {})
         # No further trials are run, so package versions and a deleted source file do not matter.
@@ -133,7 +133,8 @@ def open_run(
         identity: everything that the trials depend on (`identity_of`).
         resume: resume the run in the folder, if there is one.
         overwrite: delete the run in the folder.
-        target: `generation_num_trials`; a finished run continues if this is above the target that it has reached.
+        target: `generation_num_trials`, or the number of trials of a block; a finished run continues if this is above the
+            target that it has reached.
 
     Raises:
         OutputError: another process works in the folder, the folder cannot be written to, or its run was started with a
@@ -157,7 +158,7 @@ def open_run(
                 _check_demos(folder)
                 if target > reached.target:
                     # Trials beyond the old result run again: their episodes are neither in the store nor in the dataset.
-                    store.delete_from(reached.num_attempts)
+                    store.delete_from(reached.end_trial)
                     reached = None
             if reached is None:
                 store.set_facts(identity=dict(identity), result=None, **own_dirs(str(identity.get("task.name"))))

@@ -39,7 +39,7 @@ def write_stats(cfg: GenerateCfg, folder: RunFolder, result: RunResult, engine: 
         "seed": cfg.datagen_config.seed,
         "source_file": cfg.input_file,
     }
-    records = read_records(folder.store, None if result.is_interrupted else result.num_attempts)
+    records = read_records(folder.store, None if result.is_interrupted else result.end_trial)
     summary = summarize(records)
     write_text(folder.stats, json.dumps(result.stats() | summary | provenance, indent=2) + "\n")
     return summary["successes_by_rule"]

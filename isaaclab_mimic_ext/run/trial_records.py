@@ -115,11 +115,11 @@ class RunRecords:
         return attained
 
 
-def read_records(store_path: Path, num_trials: int | None = None) -> RunRecords:
+def read_records(store_path: Path, end_trial: int | None = None) -> RunRecords:
     """Read the records in the store of a run, which may still be running.
 
     Args:
-        num_trials: read only trials with lower numbers; None: all trials that have ended.
+        end_trial: read only trials with lower numbers; None: all trials that have ended.
 
     Raises:
         SourceDataError: the store is missing or damaged, or no run has started in it.
@@ -130,7 +130,7 @@ def read_records(store_path: Path, num_trials: int | None = None) -> RunRecords:
     try:
         facts, found = _read(store_path)
         if "trials" in facts:
-            return _arrays(facts, [record for record in found if num_trials is None or record.trial < num_trials])
+            return _arrays(facts, [record for record in found if end_trial is None or record.trial < end_trial])
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise SourceDataError(f"{store_path}: cannot be read: {error}; check permissions, and other programs") from error

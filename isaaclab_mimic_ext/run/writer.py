@@ -110,7 +110,7 @@ class EpisodeWriter:
     def close(self, result: RunResult) -> RunResult:
         """Wait until all files are complete, and return `result` with the fields that the writer determines.
 
-        Trials below `result.num_attempts` are written; after an interruption, all trials that have ended.
+        Trials below `result.end_trial` are written; after an interruption, all trials that have ended.
 
         Raises:
             RecorderError: the writer failed.

@@ -102,7 +102,7 @@ class _OutputFiles:
         self.files = {success: DatasetFile(path, *options) for success, path in paths.items()}
         self._started = time.monotonic()
         self.next_commit = self._started + _COMMIT_PERIOD
-        self._next_trial = self._committed = 0
+        self._next_trial = self._committed = output.first_trial
         """Trials `_next_trial` .. `_committed` - 1 can be written to the datasets."""
         self._backlog_trials = self._backlog_bytes = 0
         """Number and size of the trials that were stored since the last time without backlog."""
@@ -202,7 +202,7 @@ class _OutputFiles:
         is_hurried = result.is_interrupted and self.output.store_path != IN_MEMORY
         end = time.monotonic() + self.output.seconds_to_write if is_hurried else math.inf
         trials = self.store.outcomes().trials
-        counted = trials if result.is_interrupted else trials[trials < result.num_attempts]
+        counted = trials if result.is_interrupted else trials[trials < result.end_trial]
         for trial in counted[counted >= self._next_trial].tolist():
             if time.monotonic() > end:
                 return False
