@@ -1,14 +1,16 @@
 """MuJoCo engine: N scenes in one `mujoco.batch.Batch`, stepped by its threads on the CPU."""
 
 # N envs, n of them addressed, E arms (one end effector each), O objects, A joints of an arm, J = A + 2 entries of its joint
-# state (fingers last), G joints and K actuators of its gripper
+# state (fingers last), G joints and K actuators of its gripper, B bodies
 
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
@@ -48,6 +50,7 @@ class MujocoEnv(EmbeddedEnv):
         self.model = build_model(task)
         check_memory(num_envs, mujoco.MjData(self.model).nbuffer, "the simulation's state")
         self._num_substeps = round(STEP_DT / self.model.opt.timestep)
+        num_threads = 1 if num_envs == 1 else num_threads  # A second thread would only be woken and wait.
         self._batch = mujoco.batch.Batch(self.model, num_envs, num_threads, persistent=True)
         self._failure = mujoco.batch.SimulationError
         self._stage_none, self._stage_pos = mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_POS
@@ -64,6 +67,11 @@ class MujocoEnv(EmbeddedEnv):
 
     def processed_actions(self) -> Tensor:
         return self._processed.flatten(1).to(self.device)
+
+    def body_poses(self) -> NDArray[np.float32]:
+        """Poses of all bodies but the world, (N, B, 7): position [m] and quaternion xyzw."""
+        state = self._state
+        return np.concatenate((state.xpos[:, 1:], state.xquat[:, 1:][..., [1, 2, 3, 0]]), axis=-1, dtype=np.float32)
 
     def env_args(self) -> dict[str, Any]:
         args = super().env_args()
@@ -174,6 +182,7 @@ class _BatchTensors:
     qvel: Tensor
     ctrl: Tensor
     xpos: Tensor
+    xquat: Tensor
     xmat: Tensor
     site_xpos: Tensor
     site_xmat: Tensor

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.mujoco import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
@@ -66,6 +67,14 @@ class PosedScene:
         """Poses of all bodies but the world in the last state, (B, 7): position [m] and quaternion xyzw."""
         return np.concatenate((self.data.xpos[1:], self.data.xquat[1:, [1, 2, 3, 0]]), axis=1, dtype=np.float32)
 
+    def pos_quats(self, poses: Tensor) -> NDArray[np.float32]:
+        """Positions [m] and quaternions xyzw, (E, 7), of poses (E, 4, 4)."""
+        rows, quat = np.empty((len(poses), 7), dtype=np.float32), np.empty(4)
+        for row, pose in zip(rows, poses.cpu().double().numpy(), strict=True):
+            self._mujoco.mju_mat2Quat(quat, pose[:3, :3].ravel())
+            row[:3], row[3:] = pose[:3, 3], quat[[1, 2, 3, 0]]
+        return rows
+
     def _forward(self) -> None:
         self._mujoco.mj_kinematics(self.model, self.data)
         self._mujoco.mj_comPos(self.model, self.data)
@@ -91,6 +100,19 @@ class PosedScene:
             step = joint_step(point_jacobian(point, anchor, axis), error, at_rest, 0.05)
             data.qpos[adr] = np.clip(data.qpos[adr] + step[0].numpy().clip(-0.5, 0.5), low, high)
             self._forward()
+
+
+def present_body_poses(env: MimicEnv, scene: PosedScene) -> NDArray[np.float32]:
+    """Poses (B, 7) of the bodies of the first env now, as `PosedScene.body_poses`.
+
+    An env that simulates the same bodies has the method `body_poses`; for others, the scene is posed.
+    """
+    method = getattr(env, "body_poses", None)
+    if method is not None:
+        poses: NDArray[np.float32] = method()[0]
+        return poses
+    scene.set_state(trees.map(lambda leaf: leaf[0].cpu().numpy(), env.get_state()))
+    return scene.body_poses()
 
 
 _KINDS = ("plane", "hfield", "sphere", "capsule", "ellipsoid", "cylinder", "box", "mesh")

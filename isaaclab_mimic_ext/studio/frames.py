@@ -5,10 +5,8 @@
 import struct
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.run.live_state import LiveState
 
 HEAD = struct.Struct("<8I")
@@ -22,14 +20,13 @@ def encode_frame(
     command_sequence: int,
     epoch: int,
     rate: float,
-    targets: torch.Tensor,
+    targets: NDArray[np.float32],
     bodies: NDArray[np.float32],
 ) -> bytes:
     """Encode a frame.
 
     Args:
-        targets: (E, 4, 4), targets of the hands, env frame [m].
-        bodies: (B, 7), position [m] and quaternion xyzw of each body.
+        targets, bodies: (E, 7) and (B, 7), position [m] and quaternion xyzw of the target of each hand, and of each body.
     """
     signals = sum(int(value) << index for index, value in enumerate(list(state.signals.values())[:32]))
     head = HEAD.pack(
@@ -42,5 +39,4 @@ def encode_frame(
         epoch,
         round(1000 * rate),
     )
-    poses = torch.cat((targets[..., :3, 3], quat_xyzw_from_matrix(targets[..., :3, :3])), dim=-1)
-    return head + poses.cpu().numpy().astype("<f4").tobytes() + bodies.astype("<f4").tobytes()
+    return head + targets.astype("<f4").tobytes() + bodies.astype("<f4").tobytes()

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import SubTaskDemoCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene, present_body_poses
 from isaaclab_mimic_ext.run.live import MAX_STEPS
 from isaaclab_mimic_ext.run.live_state import WARNING_STEPS, Attempt, LiveLog, LiveState
 from isaaclab_mimic_ext.studio.device import INPUT_DEVICES, BrowserDevice, Command, Phase
@@ -133,12 +132,11 @@ class RecordTab(Tab, LiveLog):
 
     def _show(self, state: LiveState) -> None:
         target = self._env.eef_pose[0] if state.target_eef_pose is None else state.target_eef_pose
-        self._scene.set_state(trees.map(lambda leaf: leaf[0].cpu().numpy(), self._env.get_state()))
+        targets, bodies = self._scene.pos_quats(target), present_body_poses(self._env, self._scene)
         device = self.device
         self._num_frames += 1
-        self._last_frame = encode_frame(
-            self._num_frames, state, device.sequence, device.epoch, device.rate, target, self._scene.body_poses()
-        )
+        facts = (self._num_frames, state, device.sequence, device.epoch, device.rate)
+        self._last_frame = encode_frame(*facts, targets, bodies)
         self.publish_frame(self._last_frame)
 
     def _begin_review(self, demo: Mapping[str, np.ndarray]) -> None:

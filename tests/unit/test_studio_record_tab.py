@@ -4,8 +4,13 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
-from isaaclab_mimic_ext.envs.posed_scene import PosedScene
+import isaaclab_mimic_ext as mimic
+from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.posed_scene import PosedScene, present_body_poses
+from isaaclab_mimic_ext.math import pose_from_pos_quat
+from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.live_state import LiveState
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.protocol import Refusal
@@ -78,3 +83,15 @@ def test_reached_subtasks_stay_reached_and_are_taken_back_with_their_steps() -> 
     page = Client("page", 1)
     tab.connected(page)
     assert '"names": ["reach"]' in [page.events.get_nowait() for _ in range(3)][1], "a page that is opened again"
+
+
+def test_frame_contains_the_bodies_and_targets_of_the_scene() -> None:
+    task = mimic.load_task("two_arm_lift_tray")
+    env, scene = mimic.make_env(task, "mujoco", num_envs=1), PosedScene(task)
+    env.reset(torch.tensor([0]), Draws(0, torch.tensor([3])))
+    shown = present_body_poses(env, scene)
+    scene.set_state(trees.map(lambda leaf: leaf[0].numpy(), env.get_state()))
+    np.testing.assert_allclose(shown, scene.body_poses(), atol=1e-6)
+    targets = scene.pos_quats(env.eef_pose[0])
+    np.testing.assert_allclose(pose_from_pos_quat(*torch.from_numpy(targets).split((3, 4), 1)), env.eef_pose[0], atol=1e-5)
+    env.close()
