@@ -27,6 +27,7 @@ DEFAULT_COUNT = 100
 """Number of demos to generate, unless the page gives another number."""
 _REPORT_LINES = 200
 """Largest number of lines of the result of a check that the page shows."""
+_FILES_OF_A_RUN = ("progress.json", "config.yaml", "run.sqlite")
 _LOG_LINE = re.compile(r"\[\d\d:\d\d:\d\d\] ")
 _COLUMN = re.compile(r"(?<=\S) {3,}")
 _SUMMARY = re.compile(r"\d+ errors?, \d+ warnings?, \d+ notes?")
@@ -121,6 +122,15 @@ class PathFiles:
         steps = [self._with_failure(step, outcomes.get(step.name, {})) for step in steps]
         missing = next((step.name for step in steps if step.state is not State.DONE), None)
         return [replace(step, is_next=step.name == missing) for step in steps]
+
+    def stamps(self) -> tuple[Any, ...] | None:
+        """Times and sizes of all files that decide about the states; None while a process writes a run."""
+        folder, run = self.folder, self.folder.run
+        if is_in_use(RunFolder(run)):
+            return None
+        files = [folder.raw, folder.marks, folder.annotated, part_path(folder.annotated), folder.generated, folder.report]
+        logs = [folder.log(step) for step in STEPS]
+        return tuple(_stamp(path) for path in (*files, *logs, run, *(run / name for name in _FILES_OF_A_RUN)))
 
     def last_count(self) -> int | None:
         """Number of demos of the generation in the folder, so that it is resumed rather than replaced; None without one."""
@@ -253,6 +263,14 @@ def _result_of(output: str, path: Path) -> tuple[str, ...]:
         output = output.replace(str(shown), path.name)
     lines = [line for line in output.splitlines() if not _LOG_LINE.match(line)]
     return tuple(_COLUMN.sub("  ", line) for line in lines[-_REPORT_LINES:])
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _existing(path: Path) -> str:

@@ -60,6 +60,7 @@ class PathTab(Tab):
         self._count = files.last_count() or DEFAULT_COUNT
         self._error = ""
         self._states: list[StepState] = []
+        self._seen: Any = None
         self._shown_running = ""
         self._looking = threading.Lock()
         self._is_closed = False
@@ -115,8 +116,13 @@ class PathTab(Tab):
             self._runner.start(step, state.command, facts)
 
     def _look(self) -> None:
-        """Read the states, and send them if they have changed."""
+        """Read the states if their files have changed, and send them if they differ."""
         with self._looking:
+            stamps, facts = self._files.stamps(), (self.recorded(), self._runner.running, self._count)
+            seen = None if stamps is None else (stamps, facts, dict(self._runner.outcomes))
+            if seen is not None and seen == self._seen:
+                return
+            self._seen = seen
             states = self._files.states(self.recorded(), self._runner.outcomes, self._count)
             running = self._runner.running
             states = [self._running(each) if each.name == running else each for each in states]

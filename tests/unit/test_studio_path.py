@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,30 @@ def test_page_starts_only_known_steps_one_at_a_time(tab: PathTab) -> None:
         while tab._runner.running:
             time.sleep(0.01)
     assert tab._runner.outcomes["mark"]["reason"] == STOPPED
+
+
+def test_files_are_read_again_only_after_a_change(tab: PathTab, folder: StudioFolder) -> None:
+    looks: list[StepState] = []
+    read = tab._files.states
+
+    def noted(*facts: Any) -> list[StepState]:
+        steps = read(*facts)
+        looks.append(steps[1])
+        return steps
+
+    tab._files.states = noted  # type: ignore[method-assign]
+    for _ in range(3):
+        tab._look()
+    assert len(looks) == 1
+    write(folder.annotated, age=0)
+    tab._look()
+    tab.recorded = lambda: replace(RECORDED, trials=(0, 2, 3))
+    tab._look()
+    assert [step.state for step in looks] == [State.MISSING, State.DONE, State.DONE]
+    with locked(RunFolder(folder.run)):
+        for _ in range(2):
+            tab._look()
+    assert len(looks) == 5, "a run that is written is read each time"
 
 
 def test_step_that_is_ordered_cannot_be_ordered_again_and_excludes_the_tab_mark(tab: PathTab) -> None:
