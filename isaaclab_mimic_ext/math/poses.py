@@ -15,11 +15,13 @@ _SMALL = 1e-12
 
 def pose_from_pos_rot(pos: Tensor, rot: Tensor) -> Tensor:
     """Poses (..., 4, 4) from positions (..., 3) [m] and rotation matrices (..., 3, 3)."""
-    pose = torch.zeros((*pos.shape[:-1], 4, 4), dtype=pos.dtype, device=pos.device)
-    pose[..., :3, :3] = rot
-    pose[..., :3, 3] = pos
-    pose[..., 3, 3].fill_(1.0)
-    return pose
+    upper = torch.cat((rot, pos[..., None]), dim=-1)
+    return torch.cat((upper, _last_row(pos.dtype, pos.device).expand(*pos.shape[:-1], 1, 4)), dim=-2)
+
+
+@cache
+def _last_row(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=dtype, device=device)
 
 
 def pose_from_pos_quat(pos: Tensor, quat_xyzw: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 # N envs, E end effectors
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,8 @@ class LeashedTarget:
     def __init__(self, eef_pose: Tensor, max_distance: float = MAX_DISTANCE, max_angle: float = MAX_ANGLE):
         """Start at the measured poses `eef_pose` (N, E, 4, 4) of the hands."""
         self._max_distance, self._max_angle = max_distance, max_angle
+        self._min_trace = 1.0 + 2.0 * math.cos(0.99 * max_angle)
+        """Trace of a rotation whose angle is just below the limit."""
         self.pose = eef_pose.clone()
 
     def move(self, motion: Tensor, eef_pose: Tensor) -> Tensor:
@@ -39,13 +43,20 @@ class LeashedTarget:
         """
         hand_pos, hand_rot = eef_pose[..., :3, 3], eef_pose[..., :3, :3]
         offset = self.pose[..., :3, 3] + motion[..., :3] - hand_pos
-        rot = matrix_from_axis_angle(motion[..., 3:]) @ self.pose[..., :3, :3]
-        turn = axis_angle_from_matrix(rot @ hand_rot.transpose(-1, -2))
-        angle = turn.norm(dim=-1)
-        shortened = matrix_from_axis_angle(_limited(turn, self._max_angle)) @ hand_rot
-        rot = torch.where((angle > self._max_angle)[..., None, None], shortened, rot)
+        rot = self.pose[..., :3, :3]
+        if bool(motion[..., 3:].any()):
+            rot = matrix_from_axis_angle(motion[..., 3:]) @ rot
+        # In most steps the trace excludes a large angle: the angle itself takes 60 operations.
+        if bool(((rot * hand_rot).sum((-1, -2)) < self._min_trace).any()):
+            rot = self._shortened(rot, hand_rot)
         self.pose = pose_from_pos_rot(hand_pos + _limited(offset, self._max_distance), rot)
         return self.pose
+
+    def _shortened(self, rot: Tensor, hand_rot: Tensor) -> Tensor:
+        """Rotations (N, E, 3, 3), turned back to the largest angle to those of the hands."""
+        turn = axis_angle_from_matrix(rot @ hand_rot.transpose(-1, -2))
+        shortened = matrix_from_axis_angle(_limited(turn, self._max_angle)) @ hand_rot
+        return torch.where((turn.norm(dim=-1) > self._max_angle)[..., None, None], shortened, rot)
 
 
 def _limited(vector: Tensor, max_length: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 # N = 1 env, E end effectors
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -257,7 +258,7 @@ class LiveRecording:
                 f"teleop_device: command() must return {' or '.join(map(str, shapes))}, one row for each of "
                 f"{', '.join(self._env.eef_names)} (got {tuple(command.shape)})"
             )
-        if not bool(torch.isfinite(command).all()):
+        if not all(map(math.isfinite, command.flatten().tolist())):
             raise ConfigError("teleop_device: command() must return finite values (got NaN or infinity)")
         return command.reshape(1, num_eefs, COMMAND_DIM)
 

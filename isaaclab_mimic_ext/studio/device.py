@@ -2,10 +2,11 @@
 
 # E end effectors
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -172,7 +173,7 @@ class BrowserDevice:
         if self.unsaved is None:
             self._num_rewinds = self._num_pauses = 0
             self._used: set[str] = set()
-        self._velocity = np.zeros(6)
+        self._velocity: tuple[float, ...] = _REST
         self._step_times: deque[float] = deque(maxlen=20)
         self._take_over(self._open)
 
@@ -254,7 +255,7 @@ class BrowserDevice:
                 return
             self._is_moving_in_time = False
             self.state = state
-            self._velocity[:] = 0.0
+            self._velocity = _REST
             self._take_over(state.grippers)
             if state.step:
                 self._pause("paused; move on from here, or go further back and forward", counts=False)
@@ -279,7 +280,7 @@ class BrowserDevice:
             self._set_phase(Phase.RECORDING, "")
         if not is_commanded and state.is_at_rest and not state.num_solved_steps:
             self._set_phase(Phase.READY if state.step == 0 else Phase.STILL, "")
-            self._velocity[:] = 0.0
+            self._velocity = _REST
             self._step_times.clear()
             return _WAIT
         if is_silent:
@@ -313,15 +314,14 @@ class BrowserDevice:
                 elapsed = (now - self._step_times[0]) / len(self._step_times)
                 self.rate = min(1.0, self._step_dt / elapsed) if elapsed > 0 else 1.0
             self._step_times.append(now)
-            wanted = np.zeros(6) if self._must_release else _limited(np.array([*command.velocity, *command.turn]))
+            wanted = _REST if self._must_release else _limited((*command.velocity, *command.turn))
             self._velocity = _ramped(self._velocity, wanted, self._step_dt / _RAMP_S)
             if command.moves or command.grippers != self.state.grippers:
                 self._used.add(command.device)
-            commands = torch.zeros(self._num_hands, 7, device=self._device)
-            scale = np.array([SPEED] * 3 + [TURN_SPEED] * 3) * self._step_dt
-            commands[command.hand, :6] = torch.from_numpy(self._velocity * scale).float()
-            commands[:, 6] = torch.tensor(command.grippers)
-            return commands
+            motion = [value * scale * self._step_dt for value, scale in zip(self._velocity, _SCALES, strict=True)]
+            rows = [[*_REST, gripper] for gripper in command.grippers]
+            rows[command.hand][:6] = motion
+            return torch.tensor(rows, device=self._device)
 
     def review(self, demo: Mapping[str, np.ndarray]) -> None:
         self.on_review(demo)
@@ -336,12 +336,19 @@ _FULL = f"paused: an attempt has at most {MAX_STEPS} steps; go back and take a s
 _STEP, _WAIT = Request(Choice.STEP), Request(Choice.WAIT)
 
 
-def _limited(command: np.ndarray, largest: float = 1.0) -> np.ndarray:
+_REST = (0.0,) * 6
+_SCALES = (SPEED,) * 3 + (TURN_SPEED,) * 3
+
+
+def _limited(command: Sequence[float], largest: float = 1.0) -> tuple[float, ...]:
     """Command (6,) whose translation and rotation have at most the length `largest` each."""
-    lengths = np.linalg.norm(command.reshape(2, 3), axis=1)
-    return command * np.repeat(largest / np.maximum(lengths, largest), 3)
+    parts = command[:3], command[3:]
+    scales = [largest / max(math.hypot(*part), largest) for part in parts]
+    return tuple(value * scale for part, scale in zip(parts, scales, strict=True) for value in part)
 
 
-def _ramped(velocity: np.ndarray, wanted: np.ndarray, largest: float) -> np.ndarray:
+def _ramped(velocity: Sequence[float], wanted: Sequence[float], largest: float) -> tuple[float, ...]:
     """Velocity (6,) on its way to `wanted`, changed by at most `largest`. A hand without a command stops immediately."""
-    return np.where(wanted == 0.0, 0.0, velocity + _limited(wanted - velocity, largest))
+    change = _limited([goal - value for goal, value in zip(wanted, velocity, strict=True)], largest)
+    steps = zip(wanted, velocity, change, strict=True)
+    return tuple(value + step if goal != 0.0 else 0.0 for goal, value, step in steps)

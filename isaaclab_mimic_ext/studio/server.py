@@ -252,16 +252,21 @@ async def _send_frames(connection: ServerConnection, client: Client) -> None:
     """Send the newest frame as soon as the page has acknowledged the one before it."""
     while True:
         await client.frame_ready.wait()
-        try:
-            await asyncio.wait_for(client.acknowledged.wait(), _ACKNOWLEDGE_TIMEOUT_S)
-        except TimeoutError:
-            log.debug("A page has not acknowledged a frame")
+        if not client.acknowledged.is_set():
+            await _wait_for_acknowledgment(client)
         client.frame_ready.clear()
         client.acknowledged.clear()
         try:
             await connection.send(client.frame or b"")
         except ConnectionClosed:
             return
+
+
+async def _wait_for_acknowledgment(client: Client) -> None:
+    try:
+        await asyncio.wait_for(client.acknowledged.wait(), _ACKNOWLEDGE_TIMEOUT_S)
+    except TimeoutError:
+        log.debug("A page has not acknowledged a frame")
 
 
 _FORWARD = Resource(

@@ -96,3 +96,14 @@ def test_each_hand_has_its_own_target() -> None:
     motion[0, 1, 0] = 0.02
     moved = (LeashedTarget(hands).move(motion, hands) - hands)[0, :, 0, 3]
     assert moved.tolist() == pytest.approx([0.0, 0.02])
+
+
+def test_shortcut_for_small_angles_gives_the_pose_of_the_full_computation() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hand = torch.eye(4).repeat(1, 200, 1, 1)
+    target, angles = LeashedTarget(hand), torch.linspace(0.0, 2.0 * MAX_ANGLE, 200)
+    axis = torch.nn.functional.normalize(torch.randn(1, 200, 3, generator=generator), dim=-1)
+    motion = torch.cat((torch.zeros(1, 200, 3), axis * angles[:, None]), dim=-1)
+    each = torch.cat([LeashedTarget(hand[:, :1]).move(motion[:, i : i + 1], hand[:, :1]) for i in range(200)], dim=1)
+    assert torch.equal(each, target.move(motion, hand)), "the largest angle of the batch requires the full computation"
+    assert float(rotation_angle(each[0, :, :3, :3], hand[0, :, :3, :3]).max()) < MAX_ANGLE + 1e-3

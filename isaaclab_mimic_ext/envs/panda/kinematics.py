@@ -4,6 +4,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -110,7 +111,7 @@ def point_jacobian(point: Tensor, anchor: Tensor, axis: Tensor) -> Tensor:
 
 def pose_error(target_pose: Tensor, pose: Tensor) -> Tensor:
     """Difference (B, 6) from poses (B, 4, 4) to target poses (B, 4, 4): translation [m], then rotation vector [rad]."""
-    rot = target_pose[:, :3, :3] @ pose[:, :3, :3].transpose(-1, -2)
+    rot = torch.bmm(target_pose[:, :3, :3], pose[:, :3, :3].transpose(-1, -2))
     return torch.cat((target_pose[:, :3, 3] - pose[:, :3, 3], axis_angle_from_matrix(rot)), dim=-1)
 
 
@@ -134,12 +135,18 @@ def joint_step(
         max_step: largest step of a joint [rad].
     """
     if rot_weight != 1.0:
-        weight = jacobian.new_tensor([1.0] * 3 + [rot_weight] * 3)
+        weight = _task_weight(rot_weight, jacobian.dtype, jacobian.device)
         jacobian, error = weight[:, None] * jacobian, weight * error
     jacobian_t = jacobian.transpose(-1, -2)
-    gram = jacobian @ jacobian_t
+    gram = torch.bmm(jacobian, jacobian_t)
     gram.diagonal(dim1=-2, dim2=-1).add_(damping**2)
-    rest = error[..., None] - jacobian @ posture_step[..., None]
+    rest = error[..., None] - torch.bmm(jacobian, posture_step[..., None])
     # Without check of errors: one unstable scene must not stop the others.
     solution = torch.linalg.solve_ex(gram, rest, check_errors=False).result
-    return (posture_step + (jacobian_t @ solution).squeeze(-1)).clamp(-max_step, max_step)
+    return (posture_step + torch.bmm(jacobian_t, solution).squeeze(-1)).clamp(-max_step, max_step)
+
+
+@cache
+def _task_weight(rot_weight: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Factors of the six rows of a Jacobian."""
+    return torch.tensor([1.0] * 3 + [rot_weight] * 3, dtype=dtype, device=device)
