@@ -69,10 +69,14 @@ class TrialLedger:
         """Return whether the target or a budget has ended the run."""
         return self.stop_reason is not None
 
-    def start(self, num_free: int) -> np.ndarray:
-        """Numbers of the trials to start in `num_free` free lanes: as many as the target needs if all of them succeed."""
+    def start(self, num_free: int, num_given_up: int = 0) -> np.ndarray:
+        """Numbers of the trials to start in `num_free` free lanes: as many as the target needs if all of them succeed.
+
+        Args:
+            num_given_up: number of trials that have not ended, and will fail.
+        """
         restarted, self._unfinished = np.split(self._unfinished, [min(num_free, len(self._unfinished))])
-        count = max(0, min(num_free - len(restarted), self._num_needed()))
+        count = max(0, min(num_free - len(restarted), self._num_needed(num_given_up)))
         first, self.num_started = self.num_started, self.num_started + count
         self._grow(self.num_started)
         return np.concatenate((restarted, np.arange(first, self.num_started))) + self.first_trial
@@ -134,13 +138,13 @@ class TrialLedger:
             needed = min(needed, config.max_trials - self.num_ended)
         return max(needed, num_running)
 
-    def _num_needed(self) -> int:
+    def _num_needed(self, num_given_up: int) -> int:
         if self.is_over:
             return 0
         config = self.config
         allowed = config.generation_num_trials - self.num_started
         if config.generation_guarantee:
-            allowed += self._num_failed
+            allowed += self._num_failed + num_given_up
         return allowed if config.max_trials is None else min(allowed, config.max_trials - self.num_started)
 
     def end(self, trials: np.ndarray, reason: np.ndarray) -> None:

@@ -5,7 +5,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
@@ -19,15 +19,16 @@ from isaaclab_mimic_ext.run.lanes import Lanes
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.live_attempt import COMMAND_DIM, SOLO, LiveAttempt, MadeStep, rest_command
 from isaaclab_mimic_ext.run.live_state import Attempt, LiveMonitor, LiveState
+from isaaclab_mimic_ext.run.other_attempts import DISCARDED, OtherAttempts
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder
 from isaaclab_mimic_ext.run.teleoperation import EndedAttempts, end_attempts, take_attempts
 from isaaclab_mimic_ext.task.reasons import DIVERGED, SUCCEEDED
 
 MAX_STEPS = 3000
 """Horizon of attempts with a live device [steps]."""
-DISCARDED, TOO_LONG, NOT_FINITE = 0, 1, 2
-"""Codes of the reasons of failed attempts of a person."""
-LIVE_REASONS = ("the person discarded the attempt", f"the demo was not complete after {MAX_STEPS} steps", DIVERGED)
+TOO_LONG, NOT_FINITE = 1, 2
+"""Codes of the reasons of failed attempts of a person, after `DISCARDED`."""
+LIVE_REASONS = ("discarded", f"the demo was not complete after {MAX_STEPS} steps", DIVERGED)
 """Names of the reasons of failed attempts of a person, by code."""
 
 
@@ -59,17 +60,25 @@ class Choice(Enum):
     GO_TO = auto()
     """Take steps back, or make them again."""
     DISCARD = auto()
-    """End the attempt without a demo."""
+    """Give up the attempt, and begin the next one. A `SteeringDevice` may take this back until the next demo is kept."""
+    UNDO = auto()
+    """Continue the attempt that was given up last; only if `LiveState.num_given_up_steps` is not 0."""
     KEEP = auto()
     """End the attempt with a demo; only if the demo is complete."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Request of a person; `step` is the number of steps of the attempt after `GO_TO`."""
+    """Request of a person.
+
+    Attributes:
+        step: number of steps of the attempt after `GO_TO`.
+        gives_up: whether `GO_TO` gives up the steps until now, so that `UNDO` brings them back.
+    """
 
     choice: Choice
     step: int = 0
+    gives_up: bool = False
 
 
 @runtime_checkable
@@ -167,17 +176,24 @@ class LiveRecording:
         self._steering = device if isinstance(device, SteeringDevice) else _StepByStep(device)
         self._lanes = Lanes(1, env.device)
         self._attempt = LiveAttempt(env, self._lanes, recorder, num_success_steps, MAX_STEPS)
+        self._others = OtherAttempts(self._attempt, self._lanes, recorder, ledger)
         self._period = env.step_dt if step_hz is None else 1.0 / step_hz
 
     def run(self, seed: int) -> None:
         """Record attempts; `seed` is the seed of the scenes."""
         while not self._ledger.is_over:
-            self._attempt.begin(seed, self._ledger.start(1))
+            self._others.begin_next(seed)
             self._device.reset()
             self._monitor.begin(self._progress())
             reason = self._run_attempt()
             if reason is None:
+                self._others.drop()
                 return
+            if reason == DISCARDED and isinstance(self._device, SteeringDevice) and self._others.give_up():
+                self._monitor.end(self._progress(), self._others.num_steps, LIVE_REASONS[DISCARDED])
+                continue
+            if reason != DISCARDED:
+                self._others.drop()
             ended = take_attempts(self._lanes, SOLO, self._recorder)
             if reason == SUCCEEDED and (ended.first_nonfinite_step() >= 0).any():
                 reason = NOT_FINITE
@@ -196,10 +212,14 @@ class LiveRecording:
         if isinstance(self._device, RetryingDevice):
             self._device.unsaved = None
 
+    @property
+    def _unsaved(self) -> UnsavedDemo | None:
+        return self._device.unsaved if isinstance(self._device, RetryingDevice) else None
+
     def _make_unsaved(self) -> bool:
         """Make the steps of a demo of this attempt again that could not be written. Return whether there are any."""
-        unsaved = self._device.unsaved if isinstance(self._device, RetryingDevice) else None
-        if unsaved is None or unsaved.trial != int(self._lanes.trial):
+        unsaved = self._unsaved
+        if unsaved is None or unsaved.trial != self._attempt.trial:
             return False
         self._attempt.make_again(unsaved.steps)
         return True
@@ -212,14 +232,21 @@ class LiveRecording:
     def _run_attempt(self) -> int | None:
         """Step until the attempt ends, at most at `step_hz`. Return its reason (`SUCCEEDED`: a demo); None if stopped."""
         attempt = self._attempt
-        state = self._shown_state() if self._make_unsaved() else attempt.state()
+        if self._unsaved is not None and attempt.trial < self._unsaved.trial:
+            return DISCARDED  # It was given up before the demo that could not be written.
+        state = self._shown_state() if self._make_unsaved() else self._state()
         next_step_at = time.monotonic()
         while True:
             request = self._steering.next_request(state)
             if request.choice in _ENDS:
                 return _ENDS[request.choice]
             if request.choice is Choice.GO_TO:
+                if request.gives_up:
+                    self._others.give_up()
                 attempt.go_to(request.step)
+            elif request.choice is Choice.UNDO:
+                self._others.swap()
+                self._monitor.begin(self._progress())
             elif request.choice is Choice.STEP and not state.is_complete:
                 if state.is_full:
                     return TOO_LONG
@@ -239,11 +266,14 @@ class LiveRecording:
 
     def _shown_state(self) -> LiveState:
         """State after the last step, after the monitor and a reviewing device have received it."""
-        state = self._attempt.state()
+        state = self._state()
         self._monitor.step(state)
         if state.is_complete:
             self._steering.review(self._recorder.leaves(0, state.step))
         return state
+
+    def _state(self) -> LiveState:
+        return replace(self._attempt.state(), num_given_up_steps=self._others.num_steps)
 
     def _command(self) -> Tensor:
         """Command (1, E, 7) of the person.

@@ -58,10 +58,10 @@ class LiveAttempt:
         self._history: list[MadeStep] = []
         self._reset(self._lanes.begin(trials))
 
-    def make_again(self, steps: Sequence[MadeStep]) -> None:
-        """Make the steps of an earlier attempt with the same number; the attempt must be at its start."""
+    def make_again(self, steps: Sequence[MadeStep], num_steps: int | None = None) -> None:
+        """Make the steps of an earlier attempt with the same number, all or the first ones, from its start."""
         self._history = list(steps)
-        self.go_to(len(steps))
+        self.go_to(len(steps) if num_steps is None else num_steps)
 
     @property
     def made_steps(self) -> tuple[MadeStep, ...]:
@@ -73,6 +73,11 @@ class LiveAttempt:
         self._recorder.begin(env_ids)
         self._target, self._end = LeashedTarget(self._env.eef_pose), DemoEnd(self._env.eef_pose, self._env.step_dt)
         self._pose, self._is_at_rest = self._moving_parts(), True
+
+    @property
+    def trial(self) -> int:
+        """Number of the attempt."""
+        return int(self._trials[0])
 
     @property
     def num_steps(self) -> int:

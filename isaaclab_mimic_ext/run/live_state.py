@@ -48,6 +48,7 @@ class LiveState:
         is_at_rest: whether nothing moved in the last step; true before the first step.
         target_eef_pose: (E, 4, 4), targets of the hands, env frame [m]; None if unknown.
         is_full: whether the attempt has its largest number of steps.
+        num_given_up_steps: number of steps of the attempt that was given up last and can continue; 0 without one.
     """
 
     step: int
@@ -59,6 +60,7 @@ class LiveState:
     is_at_rest: bool = False
     target_eef_pose: Tensor | None = None
     is_full: bool = False
+    num_given_up_steps: int = 0
 
 
 class LiveMonitor(Protocol):

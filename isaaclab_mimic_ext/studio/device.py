@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -79,6 +79,15 @@ class Command:
         return any(self.velocity) or any(self.turn)
 
 
+@dataclass
+class _Counts:
+    """What is noted of an attempt: numbers of rewinds and pauses, and devices that were used."""
+
+    num_rewinds: int = 0
+    num_pauses: int = 0
+    used: set[str] = field(default_factory=set)
+
+
 class BrowserDevice:
     """`SteeringDevice` whose commands and orders come from the network thread.
 
@@ -104,6 +113,7 @@ class BrowserDevice:
         self._must_release, self._heard_at = True, now()
         self._end_requested = self._is_moving_in_time = self._paused_by_person = False
         self.unsaved: UnsavedDemo | None = None
+        self._given_up = _Counts()
         self._begin()
 
     @property
@@ -158,6 +168,8 @@ class BrowserDevice:
             return "the attempt is at its start"
         if name == "forward" and self.state.step == self.state.num_made_steps:
             return "no steps were taken back"
+        if name == "undo" and not self.state.num_given_up_steps:
+            return "no attempt was given up"
         return None
 
     # Simulation thread
@@ -171,8 +183,7 @@ class BrowserDevice:
     def _begin(self) -> None:
         self._orders: deque[tuple[str, int | None]] = deque()
         if self.unsaved is None:
-            self._num_rewinds = self._num_pauses = 0
-            self._used: set[str] = set()
+            self._counts = _Counts()
         self._velocity: tuple[float, ...] = _REST
         self._step_times: deque[float] = deque(maxlen=20)
         self._take_over(self._open)
@@ -209,7 +220,10 @@ class BrowserDevice:
 
     def next_request(self, state: LiveState) -> Request:
         with self._changed:
+            has_changed = state.num_given_up_steps != self.state.num_given_up_steps
             self.state = state
+            if has_changed:
+                self._on_change()
             for wait_s in (_WAIT_S, 0.0):
                 request = self._ordered() or self._unordered()
                 if request.choice is not Choice.WAIT or not wait_s or self._end_requested:
@@ -231,10 +245,16 @@ class BrowserDevice:
                     self._set_phase(Phase.STILL, "")
                 case "rewind" | "forward" | "go_to" | "again":
                     return self._go_to(name, step)
+                case "undo":
+                    self._counts, self._given_up = self._given_up, self._counts
+                    self._is_moving_in_time = True
+                    self._set_phase(Phase.BUSY, "the steps that were given up are made again")
+                    return Request(Choice.UNDO)
                 case "keep":
                     self._set_phase(Phase.BUSY, "the demo is being saved")
                     return Request(Choice.KEEP)
                 case "discard" | "new":
+                    self._note_given_up()
                     self._set_phase(Phase.BUSY, "the next scene is prepared")
                     return Request(Choice.DISCARD)
         return None
@@ -244,9 +264,15 @@ class BrowserDevice:
         leap = round(REWIND_S / self._step_dt)
         wanted = {"rewind": here - leap, "forward": here + leap, "again": 0}.get(name, step or 0)
         wanted = min(max(wanted, 0), made)
-        self._num_rewinds += wanted < here
+        if name == "again":
+            self._note_given_up()
+        self._counts.num_rewinds += wanted < here
         self._is_moving_in_time = True
-        return Request(Choice.GO_TO, wanted)
+        return Request(Choice.GO_TO, wanted, gives_up=name == "again")
+
+    def _note_given_up(self) -> None:
+        if self.state.num_made_steps:
+            self._given_up = replace(self._counts, used=set(self._counts.used))
 
     def moved(self, state: LiveState) -> None:
         """Note the state after steps were taken back or made again: the page takes over its grippers."""
@@ -290,7 +316,7 @@ class BrowserDevice:
         return _STEP
 
     def _pause(self, reason: str, by_person: bool = False, counts: bool = True) -> None:
-        self._num_pauses += counts and self.phase is not Phase.PAUSED
+        self._counts.num_pauses += counts and self.phase is not Phase.PAUSED
         self._paused_by_person = by_person
         self._step_times.clear()
         self._set_phase(Phase.PAUSED, reason)
@@ -317,7 +343,7 @@ class BrowserDevice:
             wanted = _REST if self._must_release else _limited((*command.velocity, *command.turn))
             self._velocity = _ramped(self._velocity, wanted, self._step_dt / _RAMP_S)
             if command.moves or command.grippers != self.state.grippers:
-                self._used.add(command.device)
+                self._counts.used.add(command.device)
             motion = [value * scale * self._step_dt for value, scale in zip(self._velocity, _SCALES, strict=True)]
             rows = [[*_REST, gripper] for gripper in command.grippers]
             rows[command.hand][:6] = motion
@@ -328,8 +354,9 @@ class BrowserDevice:
 
     def attributes(self) -> Mapping[str, int | str]:
         with self._changed:
-            devices = ",".join(name for name in INPUT_DEVICES if name in self._used)
-            return {"input_devices": devices, "num_rewinds": self._num_rewinds, "num_pauses": self._num_pauses}
+            counts = self._counts
+            devices = ",".join(name for name in INPUT_DEVICES if name in counts.used)
+            return {"input_devices": devices, "num_rewinds": counts.num_rewinds, "num_pauses": counts.num_pauses}
 
 
 _FULL = f"paused: an attempt has at most {MAX_STEPS} steps; go back and take a shorter path, or begin a new scene"

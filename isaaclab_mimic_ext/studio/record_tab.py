@@ -20,7 +20,7 @@ from isaaclab_mimic_ext.studio.kept_demos import KeptDemo
 from isaaclab_mimic_ext.studio.protocol import Refusal, check_fields, choice, integer, vector
 from isaaclab_mimic_ext.studio.tabs import Client, Tab
 
-_ORDERS = ("new", "pause", "resume", "rewind", "forward", "go_to", "again", "keep", "discard", "end")
+_ORDERS = ("new", "pause", "resume", "rewind", "forward", "go_to", "again", "undo", "keep", "discard", "end")
 _MAX_STEP = 2**31
 _SOLVED = "solved"
 """Name of the lamp of the success, next to the signals of the task."""
@@ -181,6 +181,7 @@ class RecordTab(Tab, LiveLog):
             "reason": device.reason,
             "epoch": device.epoch,
             "grippers": device.state.grippers,
+            "given_up_steps": device.state.num_given_up_steps,
             "outcome": self._last_outcome,
             "start": self._start,
             "step_dt": self._env.step_dt,
@@ -230,6 +231,8 @@ class RecordTab(Tab, LiveLog):
         if name == "go_to" and step is None:
             raise Refusal("step: missing; go_to requires the number of the step")
         self.device.order(name, step)
+        if name == "undo":
+            self._last_outcome = ""
         return None
 
     def _record_more(self, message: Mapping[str, Any]) -> None:

@@ -106,7 +106,7 @@ def test_aborted_attempt_is_not_recorded(tmp_path: Path, caplog: pytest.LogCaptu
     (demo,) = record_by_hand(tmp_path / "raw.hdf5", person, 1)
     assert person.attempt == 2
     assert demo["attributes"]["trial"] == 2
-    assert "Attempt not saved: the person discarded the attempt (0.2 s)" in caplog.text
+    assert "Attempt not saved: discarded (0.2 s)" in caplog.text
 
 
 def test_solved_attempt_can_be_discarded_while_the_hand_moves(tmp_path: Path) -> None:

@@ -267,3 +267,30 @@ def test_full_attempt_is_paused_until_the_person_goes_back(person: Person) -> No
     person.press()
     person.press(FORWARD)
     assert person.request(step=2960, is_full=False) == STEP
+
+
+def test_attempt_that_was_given_up_comes_back_with_its_attributes(person: Person) -> None:
+    person.press(FORWARD)
+    person.request(step=60, num_made_steps=60)
+    person.device.command()
+    person.device.order("rewind")
+    person.go_to(person.request())
+    with pytest.raises(Refusal, match="undo: no attempt was given up"):
+        person.device.order("undo")
+    person.device.order("new")
+    assert person.request().choice is Choice.DISCARD
+    person.device.reset()
+    assert person.device.attributes()["num_rewinds"] == 0
+    person.state = state(0)
+    person.request(num_given_up_steps=60)
+    person.device.order("undo")
+    assert person.request() == Request(Choice.UNDO)
+    person.device.moved(state(20))
+    assert person.device.phase is Phase.PAUSED
+    assert person.device.attributes() == {"input_devices": "keyboard", "num_rewinds": 1, "num_pauses": 0}
+
+
+def test_same_scene_again_gives_the_steps_up(person: Person) -> None:
+    person.request(step=60)
+    person.device.order("again")
+    assert person.request() == Request(Choice.GO_TO, 0, gives_up=True)
