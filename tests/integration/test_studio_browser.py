@@ -82,6 +82,12 @@ SEEN = f"""(() => {{
 }})()"""
 
 
+def seen(selector: str) -> str:
+    """Text of an element, if it is visible."""
+    found = f"document.querySelector('{selector}')"
+    return f"({found}?.checkVisibility() ? {found}.textContent : undefined)"
+
+
 class KeyPresser:
     """Solves the task with the keys of the page, by what the page shows."""
 
@@ -249,6 +255,53 @@ def test_rewind_and_forward_with_keys_and_escape_asks_once(browser: Browser, rec
     assert recording.result.num_demos == 0
 
 
+def test_attempt_that_was_given_up_by_mistake_comes_back_with_a_key(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    page.press("KeyB")
+    page.wait_for("document.getElementById('hint').textContent === 'This is the start of the attempt.'")
+    assert not page.evaluate("document.getElementById('notice').checkVisibility()"), "nothing is wrong"
+    page.key("down", "KeyQ")
+    page.wait_for(f"{TAB}.step > 20")
+    page.key("up", "KeyQ")
+    wait_for_phase(page, "still")
+    before = page.evaluate(SEEN)
+    page.press("KeyR")
+    page.wait_for(f"{TAB}.step === 0 && {seen('#undo_new')}?.startsWith('Bring back ')")
+    assert page.evaluate(SEEN)["ketchup"] != before["ketchup"]
+    page.press("KeyU")
+    page.wait_for(f"{TAB}.step === {before['step']} && {TAB}.state.phase === 'paused'")
+    assert page.evaluate(SEEN) == {**before, "phase": "paused"}
+    assert not page.evaluate("document.getElementById('undo_new').checkVisibility()"), "the new scene has no steps"
+    assert not page.problems
+
+
+BLOCKED = f"""(() => {{
+  const tab = {TAB};
+  tab.aids.isBehind = () => true;
+  tab.followsSince = tab.step - 8;
+  tab.refreshStep();
+  return document.getElementById("hint").textContent;
+}})()"""
+
+
+def test_page_explains_a_target_that_the_hand_cannot_reach(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    page.key("down", "KeyQ")
+    page.wait_for(f"{TAB}.step > 10")
+    page.key("up", "KeyQ")
+    wait_for_phase(page, "still")
+    assert page.evaluate("document.getElementById('hint').checkVisibility()") is False, "a free hand is not far behind"
+    assert "The hand cannot follow its target, the turquoise hand" in page.evaluate(BLOCKED)
+
+
+def test_scene_is_drawn_sharply_when_nothing_moves(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    ratio = "studio.scene.renderer.getPixelRatio()"
+    assert page.evaluate(f"studio.scene.longestMs = 1e9, studio.scene.ratio = 0.5, studio.scene.draw(), {ratio}") == 0.5
+    page.wait_for(f"{ratio} === 1")
+    assert page.evaluate(f"studio.scene.draw(), {ratio}") == 0.5
+
+
 QUESTIONS = """(async () => {
   const dialog = document.getElementById("ask");
   const first = studio.ask("first", "yes", "no");
@@ -374,12 +427,6 @@ DONE = f"""(() => {{
   return card.step.hidden ? "" : card.step.textContent;
 }})()"""
 """Button of the card at the end of a recording."""
-
-
-def seen(selector: str) -> str:
-    """Text of an element, if it is visible."""
-    found = f"document.querySelector('{selector}')"
-    return f"({found}?.checkVisibility() ? {found}.textContent : undefined)"
 
 
 def click(page: Page, selector: str) -> None:

@@ -6,6 +6,7 @@ import { readPose } from "/static/scene.js";
 const GHOST = 0x00c2a8;
 const LINE = 0xd7263d;
 const SHOWN_FROM = 0.006; // distance of the target from the hand at which it is drawn [m]
+const BEHIND_FROM = 0.035; // distance of the target from a hand that cannot follow [m]; at full speed, a free hand is nearer
 
 export class Aids {
   constructor(scene) {
@@ -75,6 +76,11 @@ export class Aids {
     }
     if (this.handle && !this.control.dragging) this.placeHandle(selected);
     return this.drop(this.scene.hands[selected].frame.getWorldPosition(new three.Vector3()));
+  }
+
+  isBehind(selected) {
+    const hand = this.scene.hands[selected];
+    return hand.frame.getWorldPosition(new three.Vector3()).distanceTo(hand.ghost.position) > BEHIND_FROM;
   }
 
   drop(from) {

@@ -17,9 +17,11 @@ const PHASES = {
 };
 const KEYS = [
   ["W A S D", "move, as seen"], ["Q E", "up, down"], ["Space", "open, close gripper"], ["C V", "turn"], ["Z X · T G", "tilt"],
-  ["Shift", "slow"], ["B · N", "2 s back · forward"], ["P", "pause"], ["R", "give up, new scene"], ["O", "same scene again"],
-  ["F", "as seen · as the robot"], ["1 2 3 4", "views"], ["H · J", "handle · turn it"], ["Esc", "save and end"],
+  ["Shift", "slow"], ["B · N", "2 s back · forward"], ["R · O", "new · same scene"], ["U", "undo R or O"], ["P", "pause"],
+  ["F", "as seen · as the robot"], ["H · J", "handle · turn it"], ["1 2 3 4", "views"], ["Esc", "save and end"],
 ];
+const STUCK_STEPS = 8; // steps for which the hand stays behind its target until the page explains the target
+const NEWS_STEPS = 60; // steps of an attempt for which the outcome of the last one is shown
 
 export class Tab {
   constructor(studio) {
@@ -38,11 +40,13 @@ export class Tab {
   actions() {
     const grip = () => { this.input.toggleGrip(); this.refresh(); };
     const pause = () => this.order(this.state?.phase === "paused" ? "resume" : "pause");
-    const rewind = () => this.order("rewind");
+    const rewind = () => (this.step ? this.order("rewind") : this.say("This is the start of the attempt."));
+    const forward = () => (this.made > this.step ? this.order("forward") : this.say("No steps were taken back."));
+    const undo = () => (this.state?.given_up_steps ? this.order("undo") : this.say("Nothing was given up."));
     const fresh = () => this.order(this.state?.phase === "review" ? "discard" : "new");
     const keep = () => this.state?.phase === "review" && this.order("keep");
     return {
-      Space: grip, grip, KeyP: pause, pause, KeyB: rewind, rewind, KeyR: fresh, new: fresh, KeyN: () => this.order("forward"),
+      Space: grip, grip, KeyP: pause, pause, KeyB: rewind, rewind, KeyR: fresh, new: fresh, KeyN: forward, KeyU: undo,
       KeyK: keep, Enter: keep, KeyO: () => this.order("again"), Escape: () => this.end(), KeyF: () => this.switchFrame(),
       KeyH: () => this.toggleHandle(), KeyJ: () => this.aids?.turnHandle(),
       ...(this.studio.description.hands.length > 1 ? { Tab: () => this.nextHand() } : {}),
@@ -51,7 +55,14 @@ export class Tab {
   }
 
   order(name, more = {}) {
+    this.said = "";
     return this.studio.order({ tab: "record", do: name, ...more });
+  }
+
+  // Show why a key has no effect, until the next order or step.
+  say(text) {
+    this.said = text;
+    this.refreshStep();
   }
 
   async end() {
@@ -96,6 +107,7 @@ export class Tab {
     this.phase = element("span", { class: "chip", id: "phase", role: "status" });
     this.time = element("span", { class: "chip", id: "time" });
     this.drop = element("span", { class: "chip", id: "drop" });
+    this.news = element("p", { class: "chip", id: "record_news", role: "status" });
     this.hint = element("p", { class: "chip", id: "hint" });
     this.wristLabel = element("span", { class: "chip", id: "wrist_label", text: "wrist" });
     this.lamps = element("ul", { id: "lamps", "aria-label": "Signals of the task" });
@@ -104,6 +116,7 @@ export class Tab {
     this.back = button("◀ 2 s (B)", act.KeyB, { id: "rewind" });
     this.forward = button("2 s ▶ (N)", act.KeyN, { id: "forward" });
     this.timeBar = element("div", { id: "time_bar" }, this.back, this.slider, this.forward);
+    this.undoButton = button("", act.KeyU, { id: "undo_new" });
     this.pads = makePads(this.input, act, () => this.nextHand());
     this.gripButton = button("", act.Space, { id: "grip" });
     this.pauseButton = button("Pause (P)", act.KeyP, { id: "pause" });
@@ -122,16 +135,17 @@ export class Tab {
     this.keys.classList.add("key");
     this.session = element("div", { id: "session" });
     this.subtasks = element("ol", { id: "subtasks" });
-    this.outcome = element("p", { id: "outcome" });
+    this.startsMap = element("div", { id: "starts" });
+    this.starts = section("Starts", this.startsMap);
   }
 
   show(panel, overlay, dock) {
     this.isShown = true;
-    overlay.append(element("div", { id: "top" }, this.phase, this.time, this.drop, this.hint), this.wristLabel,
+    overlay.append(element("div", { id: "top" }, this.phase, this.time, this.drop, this.news, this.undoButton, this.hint), this.wristLabel,
       element("div", { id: "bottom" }, this.lamps, this.timeBar), this.review.root, this.done.root);
     dock.append(this.pads.root);
-    panel.append(section("Task", this.subtasks), section("Control", this.buttons), section("Demos", this.session, this.outcome),
-      this.viewSection, this.keys);
+    panel.append(section("Task", this.subtasks), section("Demos", this.session), this.keys, section("Control", this.buttons),
+      this.viewSection, this.starts);
     this.input.start();
     if (this.studio.scene) {
       this.aids.setShown(true);
@@ -184,19 +198,30 @@ export class Tab {
   // A frame: head of eight numbers, targets of the hands, poses of the bodies.
   frame(view) {
     const at = (index) => view.getUint32(4 * index, true);
+    if (at(1) !== this.step) this.said = "";
     [this.step, this.made, this.solved, this.signals] = [at(1), at(2), at(3), at(4)];
     this.rate = at(7) / 1000;
-    if (this.aids) {
-      this.aids.readTargets(view, HEAD_BYTES);
-      this.studio.scene.setPoses(view, HEAD_BYTES + POSE_BYTES * this.facts.hands.length);
-      const below = this.aids.update(this.input.hand);
-      show(this.drop, `${(100 * below.height).toFixed(1)} cm above ${below.name}`);
-    }
+    if (this.aids) this.showScene(view);
     this.refreshStep();
+  }
+
+  showScene(view) {
+    this.aids.readTargets(view, HEAD_BYTES);
+    this.studio.scene.setPoses(view, HEAD_BYTES + POSE_BYTES * this.facts.hands.length);
+    const below = this.aids.update(this.input.hand);
+    show(this.drop, `${(100 * below.height).toFixed(1)} cm above ${below.name}`);
+    if (!this.aids.isBehind(this.input.hand)) this.followsSince = this.step;
+    this.followsSince = Math.min(this.followsSince ?? this.step, this.step);
+  }
+
+  // Whether the selected hand stays behind its target: a hand that moves freely does not.
+  get isStuck() {
+    return Boolean(this.aids) && this.step - this.followsSince >= STUCK_STEPS;
   }
 
   refreshStep() {
     if (!this.isShown) return;
+    this.showNews();
     const hint = this.hintText();
     this.hint.hidden = !hint;
     show(this.hint, hint);
@@ -238,11 +263,11 @@ export class Tab {
     for (const each of this.buttons.children) each.disabled = !canAct;
     const isOpen = this.input.grip[this.input.hand] > 0;
     label(this.pauseButton, state?.phase === "paused" ? "Continue (P)" : "Pause (P)");
-    label(this.gripButton, `${isOpen ? "Close" : "Open"} gripper (Space)`);
+    label(this.gripButton, `${isOpen ? "Close" : "Open"} (Space)`);
     const hand = this.facts.hands[this.input.hand] ?? "";
     label(this.handButton, `Hand: ${hand} (Tab)`);
     show(this.wristLabel, this.facts.hands.length > 1 ? `wrist: ${hand}` : "wrist");
-    label(this.frameButton, `Directions: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`);
+    label(this.frameButton, `Axes: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`);
     this.pads.update(isOpen, state?.phase === "paused", hand);
     this.pads.root.hidden = !canAct || state.phase === "review";
     this.slider.disabled = !canAct;
@@ -256,10 +281,12 @@ export class Tab {
   hintText() {
     const { phase, reason } = this.state ?? {};
     if (!this.studio.hasControl && this.state) return "You are watching. Ask for control to record.";
+    if (this.said) return this.said;
     const means = matchMedia("(pointer: coarse)").matches ? "the pads below" : "W A S D, Q and E";
     if (phase === "ready") return `Move the hand with ${means}. Time begins with your first command.`;
-    if (phase === "paused" || phase === "busy") return reason;
+    if (phase === "busy" || (phase === "paused" && !this.isStuck)) return reason;
     if (phase === "recording" && this.solved > 0) return "Solved: hold still.";
+    if (this.isStuck && phase !== "review") return "The hand cannot follow its target, the turquoise hand: the target is out of reach, or something is in the way. Move back.";
     const left = this.facts.max_steps - this.step;
     if (left <= this.facts.warning_steps) return `An attempt has at most ${this.facts.max_steps} steps: ${Math.round(left * this.state.step_dt)} s are left.`;
     return "";
@@ -269,12 +296,23 @@ export class Tab {
     if (!this.state) return;
     const { demos, num_wanted: wanted, step_dt: dt, output_file: file, start, phase } = this.state;
     const lengths = demos.map(({ num_steps: steps }) => steps);
-    const range = lengths.length ? `${Math.min(...lengths)} to ${Math.max(...lengths)} steps` : "none yet";
+    const [least, most] = [Math.min(...lengths), Math.max(...lengths)];
+    const range = lengths.length ? `${least === most ? least : `${least} to ${most}`} steps` : "none yet";
     const mean = lengths.length ? ` (${((lengths.reduce((a, b) => a + b) / lengths.length) * dt).toFixed(1)} s)` : "";
     const facts = rows([["kept", `${demos.length} of ${wanted}`], ["length", range + mean]]);
     const bar = element("progress", { max: wanted, value: demos.length, "aria-label": "Kept demos" });
-    const map = startsMap(demos, phase === "done" ? {} : start, this.studio.description);
-    this.session.replaceChildren(bar, facts, map, element("p", { class: "soft", text: file }));
-    this.outcome.textContent = this.state.outcome;
+    this.session.replaceChildren(bar, facts, element("p", { class: "soft", text: file }));
+    this.startsMap.replaceChildren(startsMap(demos, phase === "done" ? {} : start, this.studio.description));
+  }
+
+  // What has become of the last attempt, and the button that brings it back.
+  showNews() {
+    const { outcome, given_up_steps: numGivenUp, step_dt: dt, phase } = this.state ?? {};
+    const isRunning = this.state && !["done", "failed", "busy"].includes(phase);
+    const isSaved = outcome?.endsWith("is saved");
+    this.news.hidden = !isRunning || !outcome || (this.step ?? 0) > NEWS_STEPS || phase === "review";
+    show(this.news, outcome ? `${isSaved ? "✓ " : ""}${outcome.replace(/^./, (first) => first.toUpperCase())}` : "", isSaved ? "good" : "");
+    this.undoButton.hidden = !isRunning || !numGivenUp || !this.studio.hasControl;
+    if (numGivenUp) label(this.undoButton, `Bring back ${(numGivenUp * dt).toFixed(1)} s that you gave up (U)`);
   }
 }

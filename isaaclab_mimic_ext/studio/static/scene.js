@@ -13,6 +13,7 @@ const WRIST_MARGIN = 10;
 // a page that is busy drawing reads the keys late.
 export const LONGEST_DRAWING_MS = 70;
 const LOWEST_RATIO = 0.35;
+const REST_MS = 400; // time without a change after which the scene is drawn once with all pixels
 
 // Views: direction from the scene to the camera. The first shows the hand from the front, three-quarter and raised.
 export const VIEWS = [
@@ -46,6 +47,7 @@ export class SceneView {
     this.stage = null;
     this.longestMs = LONGEST_DRAWING_MS;
     this.ratio = this.highestRatio = this.renderer.getPixelRatio();
+    this.restRatio = Math.min(window.devicePixelRatio, 2);
     this.cost = 0;
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
     this.resize();
@@ -98,7 +100,7 @@ export class SceneView {
     for (const each of [this.world, ...this.bodies]) each.visible = !stage;
     this.isFitted = Boolean(stage);
     this.cost = 0;
-    this.renderer.setPixelRatio((this.ratio = this.highestRatio));
+    this.ratio = this.highestRatio;
     this.camera.far = stage ? 10 * stage.radius + FAR : FAR;
     this.camera.updateProjectionMatrix();
     if (stage) {
@@ -164,9 +166,16 @@ export class SceneView {
   draw() {
     if (!this.size) return;
     this.beforeDrawing?.();
-    const { renderer, size } = this;
     const began = performance.now();
     requestAnimationFrame(() => this.adapt(performance.now() - began));
+    this.drawWith(this.ratio);
+    clearTimeout(this.resting);
+    if (this.ratio < this.restRatio) this.resting = setTimeout(() => this.drawWith(this.restRatio), REST_MS);
+  }
+
+  drawWith(ratio) {
+    const { renderer, size } = this;
+    if (renderer.getPixelRatio() !== ratio) renderer.setPixelRatio(ratio);
     renderer.setScissorTest(false);
     renderer.setViewport(0, 0, size.width, size.height);
     renderer.render(this.scene, this.camera);
@@ -179,7 +188,6 @@ export class SceneView {
     if (this.cost < this.longestMs || this.ratio <= LOWEST_RATIO) return;
     this.cost = 0;
     this.ratio = Math.max(LOWEST_RATIO, 0.75 * this.ratio);
-    this.renderer.setPixelRatio(this.ratio);
     this.redraw();
   }
 

@@ -21,6 +21,7 @@ class Studio {
       event: (event) => this.receive(event),
       frame: (view) => this.tabs.get(this.shown)?.frame?.(view),
     });
+    for (const kind of ["keydown", "pointerdown"]) window.addEventListener(kind, () => this.forgetRefusal(), { capture: true });
     find("take").addEventListener("click", () => this.order({ control: "take" }));
   }
 
@@ -63,6 +64,7 @@ class Studio {
     find("overlay").replaceChildren();
     find("dock").replaceChildren();
     this.tabs.get(name).show(find("panel"), find("overlay"), find("dock"));
+    find("panel").scrollTop = 0;
     this.connection.tell({ show: name });
     this.showControl();
   }
@@ -126,14 +128,19 @@ class Studio {
       this.notice("");
       return value;
     } catch (refusal) {
-      this.notice(refusal.message);
+      this.notice(refusal.message, "warn");
       return undefined;
     }
   }
 
-  notice(text) {
-    find("notice").textContent = text;
+  // A refusal (`warn`) disappears with the next key or click.
+  notice(text, state = "bad") {
+    show(find("notice"), text, state);
     find("notice").hidden = !text;
+  }
+
+  forgetRefusal() {
+    if (find("notice").dataset.state === "warn") this.notice("");
   }
 
   // Ask a question; resolves to true for yes. Esc and closing are no.
