@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext.run.record import record
     from isaaclab_mimic_ext.run.regenerate import Regenerated, regenerate
     from isaaclab_mimic_ext.run.result import RunResult
-    from isaaclab_mimic_ext.task.definition import Arm, Graspable, SceneObject, SceneState, Task
+    from isaaclab_mimic_ext.task.definition import Arm, Graspable, JointedObject, SceneObject, SceneState, Task
     from isaaclab_mimic_ext.task.reasons import FailureReason
 
 __version__ = "0.1.0"
@@ -78,6 +78,7 @@ _PUBLIC = {
     "Task": "task.definition:Task",
     "Arm": "task.definition:Arm",
     "SceneObject": "task.definition:SceneObject",
+    "JointedObject": "task.definition:JointedObject",
     "Graspable": "task.definition:Graspable",
     "SceneState": "task.definition:SceneState",
     "FailureReason": "task.reasons:FailureReason",
@@ -163,6 +164,7 @@ __all__ = [
     "ImportOptions",
     "Interrupted",
     "InvalidDataset",
+    "JointedObject",
     "LeRobotOptions",
     "MimicEnv",
     "MimicEnvCfg",

@@ -28,6 +28,7 @@ class Stream(IntEnum):
     COORDINATION = 6
     OBSERVATION_NOISE = 7
     PUSH = 8
+    OBJECT_JOINT = 9
 
 
 class Domain(IntEnum):

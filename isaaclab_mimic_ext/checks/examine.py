@@ -22,8 +22,9 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task
 from isaaclab_mimic_ext.datasets.findings import ERROR
 from isaaclab_mimic_ext.demos.source import RequiredData, check_action_spec, source_demo
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import MimicEnv, by_name
-from isaaclab_mimic_ext.envs.events import PlacementSampler
+from isaaclab_mimic_ext.envs.events import JointSampler, PlacementSampler
 from isaaclab_mimic_ext.envs.factory import make_env, task_config
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo, open_demo, read_demo
@@ -173,20 +174,23 @@ class _Reader:
             for eef_name, configs in self._cfg.subtask_configs.items()
         }
         view = DemoView(demo, eefs, self._joint_position(recorded), self._env.step_dt)
-        orientation.check_upright(findings, view, recorded)
+        orientation.check_upright(findings, view, recorded, self._task)
         return view
 
     def _joint_position(self, demo: Demo) -> dict[str, NDArray[np.float32]] | None:
-        """Joint positions of each arm before each step, (T, J) [rad, fingers m]; None if the file does not contain them."""
+        """Joint positions of each arm (T, J) and of each object that carries joints (T, K), before each step [rad, m].
+
+        None if the file does not contain them.
+        """
         joints = {}
-        for arm in self._task.arms:
-            leaf = f"articulation/{arm.name}/joint_position"
+        for name in (*(arm.name for arm in self._task.arms), *Articulations(self._task).widths):
+            leaf = f"articulation/{name}/joint_position"
             initial, states = (demo.leaves.get(f"{tree}/{leaf}") for tree in ("initial_state", "states"))
             if initial is None or states is None:
                 return None
             if len(initial.shape) != 2 or states.shape != (demo.num_steps, initial.shape[1]):
                 return None
-            joints[arm.name] = np.concatenate((initial[:1], states[:-1])).astype(np.float32)
+            joints[name] = np.concatenate((initial[:1], states[:-1])).astype(np.float32)
         return joints
 
 
@@ -212,7 +216,8 @@ def _check_demo(
     motion.check_idle(findings, view)
     referenced = _referenced(cfg)
     low, high = (bound.numpy().astype(np.float64) for bound in (placement.low, placement.high))
-    scene.check_start(findings, view, low, high, referenced)
+    scene.check_start(findings, view, task, low, high, referenced)
+    scene.check_joint_start(findings, view, task, JointSampler(task, cfg.events).ranges)
     scene.check_moved(findings, view, task, referenced)
     scene.check_early_closing(findings, view)
     scene.check_success(findings, view, task, cfg.datagen_config.num_success_steps)
@@ -260,7 +265,10 @@ def _check_all(
         return {}
     usage.find_similar(of_demo, valid)
     draws = Draws(cfg.datagen_config.seed, torch.arange(num_draws))
-    selection = usage.simulate(valid, cfg.subtask_configs, cfg.datagen_config, task, placement.sample(draws), draws)
+    joint_pos = JointSampler(task, cfg.events).sample(draws)
+    selection = usage.simulate(
+        valid, cfg.subtask_configs, cfg.datagen_config, task, placement.sample(draws), joint_pos, draws
+    )
     usage.find_unused(of_demo, valid, selection)
     usage.find_far_draws(of_file, selection, cfg.subtask_configs)
     return {

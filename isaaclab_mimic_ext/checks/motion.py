@@ -82,7 +82,8 @@ class DemoView:
     Attributes:
         demo: data of the demo.
         eefs: name -> view of the end effector, in the order of the task.
-        joint_position: arm -> (T, J), joint positions before each step, fingers last [rad, m]; None if not in the file.
+        joint_position: arm -> (T, J), joint positions before each step, fingers last [rad, m], and object that carries
+            joints -> (T, K), those of the objects on joints; None if not in the file.
         step_dt: duration of a step [s].
     """
 

@@ -7,20 +7,21 @@ from isaaclab_mimic_ext.checks.motion import DemoView
 from isaaclab_mimic_ext.datasets.findings import ERROR
 from isaaclab_mimic_ext.demos.grippers import conversion_command
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.task.definition import Task
 
 MAX_TILT = 0.5
 """Largest angle between the vertical axes of an object and of the scene at the start [rad]; 0.01 in the included demos."""
 
 
-def check_upright(findings: DemoFindings, view: DemoView, recorded: Demo) -> None:
-    """Check that no object is tilted at the first step. Adds at most one finding.
+def check_upright(findings: DemoFindings, view: DemoView, recorded: Demo, task: Task) -> None:
+    """Check that no object is tilted at the first step, except on joints. Adds at most one finding.
 
     Args:
         recorded: the demo as in the file, with quaternions in the order of the file.
     """
     for name, pose in view.object_pose.items():
         tilt = float(np.arccos(np.clip(pose[0, 2, 2], -1.0, 1.0)))
-        if tilt <= MAX_TILT:
+        if tilt <= MAX_TILT or name in task.jointed_names:
             continue
         found = f"{name} starts tilted by {np.degrees(tilt):.0f} degrees"
         remedy = "record with upright objects, or annotate again with an env that returns homogeneous matrices"

@@ -10,8 +10,10 @@ from isaaclab_mimic_ext.checks.findings import NOTE, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, Floats, step_sizes
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.demos.grippers import HOLD_DISTANCE
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.task.definition import SceneState, Task
+from isaaclab_mimic_ext.task.objects import SLIDE, jointed_objects
 from isaaclab_mimic_ext.texts import counted
 
 MAX_OUTSIDE = 0.005
@@ -31,14 +33,16 @@ _CLOSING_TIME, _MOVED_WITH_HAND = 0.5, 0.005
 _COORDINATES = (("x", "m"), ("y", "m"), ("yaw", "rad"))
 
 
-def check_start(findings: DemoFindings, view: DemoView, low: Floats, high: Floats, referenced: set[str]) -> None:
-    """Check that each object starts within its range of randomization.
+def check_start(findings: DemoFindings, view: DemoView, task: Task, low: Floats, high: Floats, referenced: set[str]) -> None:
+    """Check that each object starts within its range of randomization. Objects on joints follow their bases.
 
     Args:
         low, high: (O, 3), bounds of x, y [m] and yaw [rad].
         referenced: objects that subtasks refer to; for all other objects, the finding is only a note.
     """
     for index, (name, pose) in enumerate(view.object_pose.items()):
+        if name in task.jointed_names:
+            continue
         rot = pose[0, :3, :3]
         found = np.array([*pose[0, :2, 3], np.arctan2(rot[1, 0], rot[0, 0])])
         outside = np.maximum(np.maximum(low[index] - found, found - high[index]), 0.0)
@@ -54,6 +58,26 @@ def check_start(findings: DemoFindings, view: DemoView, low: Floats, high: Float
         findings.add(level, "outside range", f"{name} starts at {start}", ", ".join(ranges), remedy, frame=0)
 
 
+def check_joint_start(findings: DemoFindings, view: DemoView, task: Task, ranges: torch.Tensor) -> None:
+    """Check that objects on joints start within their ranges `ranges` (Q, 2) [m, rad], if the file has joint positions."""
+    if view.joint_position is None:
+        return
+    start = _object_joint_pos(view, task)[0]
+    for obj, found, (low, high) in zip(jointed_objects(task.objects), start.tolist(), ranges.tolist(), strict=True):
+        unit, tolerance = ("m", MAX_OUTSIDE) if obj.kind == SLIDE else ("rad", MAX_YAW_OUTSIDE)
+        if max(low - found, found - high) > tolerance:
+            remedy = f"widen the joint_range of {obj.name} in events, or record with the joint inside its range"
+            expected = f"{low:.3f} to {high:.3f} {unit}"
+            findings.add(WARNING, "outside range", f"{obj.name} starts at {found:.3f} {unit}", expected, remedy, frame=0)
+
+
+def _object_joint_pos(view: DemoView, task: Task) -> torch.Tensor:
+    """Positions of the joints of objects before each step, (T, Q) [m, rad]."""
+    assert view.joint_position is not None
+    states = {name: {"joint_position": values} for name, values in view.joint_position.items()}
+    return Articulations(task).joints_of({"articulation": states}, view.num_steps)[0]
+
+
 def _yaw_outside(yaw: float, low: float, high: float) -> float:
     """Smallest difference of an angle from a range, modulo a full turn [rad]; 0 inside."""
     turns = yaw + 2 * np.pi * np.array([-1, 0, 1])
@@ -61,11 +85,12 @@ def _yaw_outside(yaw: float, low: float, high: float) -> float:
 
 
 def check_moved(findings: DemoFindings, view: DemoView, task: Task, referenced: set[str]) -> None:
-    """Check that objects do not move before a gripper holds them, and that no object jumps."""
+    """Check that free objects do not move before a gripper holds them, and that no object jumps."""
     for name, pose in view.object_pose.items():
         moved = np.linalg.norm(pose[:, :3, 3] - pose[0, :3, 3], axis=1) > MAX_PUSHED
         reach = HOLD_DISTANCE + task.objects[task.object_id(name)].footprint_radius
-        if moved.any() and not _may_be_held(view, pose, reach, frame := int(moved.argmax())):
+        is_free = task.objects[task.object_id(name)].is_free
+        if is_free and moved.any() and not _may_be_held(view, pose, reach, frame := int(moved.argmax())):
             found = f"{name} moves before a gripper holds it"
             remedy = "record without pushing the object; trials repeat the push, but at a different place"
             level = WARNING if name in referenced else NOTE
@@ -134,5 +159,6 @@ def _success(view: DemoView, task: Task) -> NDArray[np.bool_] | None:
     root_pose = torch.cat((object_pose[..., :3, 3], quat_xyzw_from_matrix(object_pose[..., :3, :3])), dim=-1)
     velocity = torch.zeros_like(root_pose[..., :6])
     velocity[:-1, :, :3] = (root_pose[1:, :, :3] - root_pose[:-1, :, :3]) / view.step_dt
-    scene = SceneState(joints, torch.zeros_like(joints), eef_pose, object_pose, root_pose, velocity)
+    object_joint_pos = _object_joint_pos(view, task)
+    scene = SceneState(joints, torch.zeros_like(joints), eef_pose, object_pose, root_pose, velocity, object_joint_pos)
     return task.success(scene).numpy()

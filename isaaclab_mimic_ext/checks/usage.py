@@ -1,6 +1,6 @@
 """Simulated selection of source demos for many scenes, and checks of unused and similar demos."""
 
-# R simulated trials, D demos, O objects, P points of a path
+# R simulated trials, D demos, O objects, Q of them on joints, P points of a path
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.math import invert_pose, pose_from_pos_rot, yaw_matrix
 from isaaclab_mimic_ext.plan.segments import choose_nearest, pose_distance
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.joints import ObjectJoints
 
 MIN_PATH_DISTANCE = 0.005
 """Mean distance between the paths of two demos, subtask by subtask, below which they are similar [m]; at least 24 mm between
@@ -51,6 +52,7 @@ def simulate(
     config: SelectionCfg,
     task: Task,
     placements: Tensor,
+    joint_pos: Tensor,
     draws: Draws,
 ) -> Selection:
     """Select source demos for R scenes, assuming that each trial follows its source demos exactly.
@@ -64,11 +66,14 @@ def simulate(
         config: settings of the selection.
         task: task of the demos.
         placements: (R, O, 3), initial x, y [m] and yaw [rad] of the objects.
+        joint_pos: (R, Q), initial positions of the objects on joints [m, rad].
         draws: random numbers of the R trials, as in generation.
     """
     rest_height = torch.tensor([obj.rest_height for obj in task.objects])
     pos = torch.cat((placements[..., :2], rest_height.expand(len(placements), -1)[..., None]), dim=-1)
-    world = _World(views, task.object_names, pose_from_pos_rot(pos, yaw_matrix(placements[..., 2])))
+    object_pose = pose_from_pos_rot(pos, yaw_matrix(placements[..., 2]))
+    object_pose = ObjectJoints(task.objects, object_pose.device).place(object_pose, joint_pos)
+    world = _World(views, task.object_names, object_pose)
     selection = Selection({name: [] for name in subtasks}, {name: [] for name in subtasks})
     chosen: dict[str, Tensor] = {}
     transform: dict[str, Tensor] = {}

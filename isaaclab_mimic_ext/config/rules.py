@@ -11,6 +11,7 @@ from isaaclab_mimic_ext.config.dataset_commands import SplitDatasetCfg
 from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, TrainCfg
 from isaaclab_mimic_ext.config.task import BODY, EventCfg, MimicEnvCfg, SceneCfg, SubTaskBoundsCfg
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
+from isaaclab_mimic_ext.task.objects import jointed_objects
 
 if TYPE_CHECKING:
     from isaaclab_mimic_ext.task.definition import Task
@@ -110,10 +111,13 @@ def _check_evaluate(cfg: EvaluateCfg) -> None:
     if cfg.push_objects and not cfg.task.is_registered:
         from isaaclab_mimic_ext.task.definition import load_task
 
-        names = load_task(cfg.task.name).object_names
+        names = {obj.name: obj.is_free for obj in load_task(cfg.task.name).objects}
         for name in cfg.push_objects:
             if name not in names:
                 raise ConfigError(f"push_objects: '{name}' is not in the scene; {choices(name, names)}")
+            if not names[name]:
+                free = [each for each, is_free in names.items() if is_free]
+                raise ConfigError(f"push_objects: '{name}' is fixed or on a joint; {choices(name, free)}")
 
 
 def _require_both(first: str, second: str, value: float, other: float) -> None:
@@ -295,6 +299,27 @@ def _check_event(place: str, cfg: EventCfg, task: "Task") -> None:
     if cfg.asset not in arm_names and cfg.joint_std:
         raise ConfigError(f"{place}: joint_std is for robots (got object '{cfg.asset}'); use pose_range")
     check_pose_range(f"{place}.pose_range", cfg.pose_range)
+    _check_joint_range(place, cfg, task)
+
+
+def _check_joint_range(place: str, cfg: EventCfg, task: "Task") -> None:
+    obj = next((obj for obj in jointed_objects(task.objects) if obj.name == cfg.asset), None)
+    if obj is not None and (cfg.pose_range or cfg.min_separation):
+        raise ConfigError(
+            f"{place}: '{cfg.asset}' moves on a joint of '{obj.base}'; set pose_range and min_separation of '{obj.base}', "
+            "or use joint_range"
+        )
+    if cfg.joint_range is None:
+        return
+    if obj is None:
+        on_joints = [each.name for each in jointed_objects(task.objects)]
+        names = choices(cfg.asset, on_joints) if on_joints else "remove it"
+        raise ConfigError(f"{place}: joint_range is for objects on joints (got '{cfg.asset}'); {names}")
+    if fault := range_fault(cfg.joint_range):
+        raise ConfigError(f"{place}.joint_range: {fault}")
+    low, high = obj.limits
+    if not low <= cfg.joint_range[0] <= cfg.joint_range[1] <= high:
+        raise ConfigError(f"{place}.joint_range: must be within the limits {low} to {high} (got {list(cfg.joint_range)})")
 
 
 def check_pose_range(place: str, pose_range: Mapping[str, Sequence[float]]) -> None:

@@ -248,6 +248,8 @@ class EventCfg:
     """Objects only: ranges [lowest, highest] of x, y [m] and yaw [rad], relative to the default pose of the object."""
     min_separation: float = bounded(0.0, at_least=0)
     """Objects only: smallest distance between the footprint of the object and those of other objects [m]."""
+    joint_range: list[float] | None = None
+    """Objects on joints only: range [lowest, highest] of the joint position [m, rad]; null: the default of the object."""
     joint_std: float = bounded(0.0, at_least=0)
     """Robots only: standard deviation of the joint positions around the home position [rad]."""
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.hydra import find_tasks_in
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.cameras import choose_cameras
 from isaaclab_mimic_ext.envs.playback import check_has_states, checked_states
 from isaaclab_mimic_ext.envs.rendering import Renderer
@@ -122,7 +123,8 @@ def states_before_steps(path: Path, name: str, task: Task) -> trees.Tree:
         check_has_states(demo, group, bool(demo.below(group)))
     after, initial = (trees.flatten(checked_states(demo, group, task)) for group in ("states", "initial_state"))
     demo.check_lengths()
-    for kind, known in (("rigid_object", task.object_names), ("articulation", [arm.name for arm in task.arms])):
+    articulations = [*(arm.name for arm in task.arms), *Articulations(task).widths]
+    for kind, known in (("rigid_object", task.object_names), ("articulation", articulations)):
         for other in sorted({each.split("/")[1] for each in after if each.startswith(f"{kind}/")} - {*known}):
             demo.refuse(f"states/{kind}/{other}: is not in the scene of task '{task.name}'; use task=<task of the file>")
     common = sorted(after.keys() & initial.keys())

@@ -1,6 +1,7 @@
 """Base class of the engines that need no Isaac Lab: MuJoCo and kinematic. Subclasses add only the simulation."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, J entries of an arm's joint state (fingers last)
+# N envs, n of them addressed, E arms (one end effector each), O objects, Q of them on joints, J entries of an arm's joint
+# state (fingers last)
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.tabletop import (
@@ -25,8 +27,10 @@ from isaaclab_mimic_ext.envs.tabletop import (
 )
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.quaternions import as_entry
+from isaaclab_mimic_ext.math import pose_from_pos_quat
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Arm, SceneState, Task
+from isaaclab_mimic_ext.task.joints import ObjectJoints
 from isaaclab_mimic_ext.task.reasons import FailureReason
 from isaaclab_mimic_ext.task.robot import robot_entry
 
@@ -54,6 +58,8 @@ class EmbeddedEnv(ABC):
         self._resets = ResetSampler(task, events, self.device)
         self._control = RelativeActions(self.num_arms, self.device)
         self._observe = Observer(task, self.device)
+        self._joints = ObjectJoints(task.objects, self.device)
+        self._articulations = Articulations(task)
         self.robot = robot_of(task)
         self._home = torch.tensor(self.robot.home, device=self.device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=self.device)
@@ -67,7 +73,14 @@ class EmbeddedEnv(ABC):
 
     @abstractmethod
     def _write_state(
-        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+        self,
+        env_ids: Tensor,
+        joint_pos: Tensor,
+        joint_vel: Tensor,
+        root_pose: Tensor,
+        root_velocity: Tensor,
+        object_joint_pos: Tensor,
+        object_joint_vel: Tensor,
     ) -> None:
         """Set the n envs `env_ids` to a state (layouts of `SceneState`, leading axis n) and update `scene`."""
 
@@ -80,8 +93,10 @@ class EmbeddedEnv(ABC):
 
     def reset(self, env_ids: Tensor, draws: Draws) -> None:
         joint_pos, root_pose = self._resets.sample(draws)
+        object_joint_pos = self._resets.sample_object_joints(draws)
         zeros = torch.zeros(*root_pose.shape[:2], 6, device=self.device)
-        self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros)
+        still = torch.zeros_like(object_joint_pos)
+        self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros, object_joint_pos, still)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
         def stacked(group: str, names: tuple[str, ...], leaf: str) -> Tensor:
@@ -98,14 +113,25 @@ class EmbeddedEnv(ABC):
             stacked("articulation", arm_names, "joint_velocity"),
             stacked("rigid_object", self.object_names, "root_pose"),
             stacked("rigid_object", self.object_names, "root_velocity"),
+            *self._articulations.joints_of(state, len(env_ids), self.device),
         )
 
     def _reset_to(
-        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+        self,
+        env_ids: Tensor,
+        joint_pos: Tensor,
+        joint_vel: Tensor,
+        root_pose: Tensor,
+        root_velocity: Tensor,
+        object_joint_pos: Tensor,
+        object_joint_vel: Tensor,
     ) -> None:
         self._last_action.index_fill_(0, env_ids, 0.0)
         self._violated.index_fill_(0, env_ids, False)
-        self._write_state(env_ids, joint_pos, joint_vel, root_pose, root_velocity)
+        if self._joints:
+            pose = pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:])
+            root_pose = self._joints.place_roots(root_pose, self._joints.place(pose, object_joint_pos))
+        self._write_state(env_ids, joint_pos, joint_vel, root_pose, root_velocity, object_joint_pos, object_joint_vel)
 
     def step(self, actions: Tensor, env_ids: Tensor | None = None) -> None:
         target_eef_pose = self._control.to_targets(actions, self.scene.eef_pose)
@@ -188,7 +214,7 @@ class EmbeddedEnv(ABC):
             name: {"root_pose": self.scene.root_pose[:, index], "root_velocity": self.scene.root_velocity[:, index]}
             for index, name in enumerate(self.object_names)
         }
-        return {"articulation": arms, "rigid_object": objects}
+        return {"articulation": {**arms, **self._articulations.states(self.scene)}, "rigid_object": objects}
 
     def processed_actions(self) -> Tensor | None:
         return None
@@ -206,6 +232,7 @@ class EmbeddedEnv(ABC):
             **own_dirs(self.task.name),
             **own_preset(self.task.name, self.task.preset),
             **robot_entry(self.task.robot, self.robot.digest),
+            **self._articulations.entry,
         }
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Randomization at resets, from the random numbers of each trial."""
 
-# n envs to reset, O objects, C candidates per attempt
+# n envs to reset, O objects, Q of them on joints, C candidates per attempt
 
 from collections.abc import Mapping
 
@@ -11,7 +11,8 @@ from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.rules import COORDINATES, check_pose_range
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.rng import Draws, Stream
-from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.definition import JointedObject, Task
+from isaaclab_mimic_ext.task.objects import jointed_objects
 
 _NUM_CANDIDATES = 32
 _MAX_ATTEMPTS = 64
@@ -21,7 +22,8 @@ class PlacementSampler:
     """Draws initial placements of the objects, uniform in their ranges.
 
     All objects of a trial are drawn again until none overlaps another object or a robot base, and none leaves the table.
-    Objects are modeled as circles (`SceneObject.footprint_radius`), robot bases as fixed circles.
+    Objects are modeled as circles (`SceneObject.footprint_radius`), robot bases as fixed circles. Objects on joints are not
+    placed: they follow their bases.
     """
 
     base_radius = 0.15
@@ -52,12 +54,15 @@ class PlacementSampler:
 
     def _set_distances(self, clearance: Tensor) -> None:
         radius = torch.tensor([obj.footprint_radius for obj in self.task.objects])
+        placed = torch.tensor([not isinstance(obj, JointedObject) for obj in self.task.objects])
         pairs = torch.triu_indices(len(radius), len(radius), offset=1)
+        pairs = pairs[:, placed[pairs].all(0)]
         first, second = pairs
         gap = torch.maximum(clearance[first], clearance[second])
         self.pairs = pairs.to(self.device)
         self.min_distance = (radius[first] + radius[second] + gap).to(self.device)
         self.base_pos = torch.tensor([arm.base_pos[:2] for arm in self.task.arms], device=self.device)
+        radius = radius.masked_fill(~placed, -torch.inf)  # No place is too near for an object on a joint.
         self.min_base_distance = (radius + self.base_radius).to(self.device)
         bounds = torch.tensor(self.task.table_bounds)
         self.table_low = (bounds[:, 0] + radius[:, None]).to(self.device)
@@ -93,6 +98,24 @@ class PlacementSampler:
         off_base = _distance(pos[..., None, :], self.base_pos) >= self.min_base_distance[:, None]
         on_table = (pos >= self.table_low) & (pos <= self.table_high)
         return apart.all(-1) & off_base.flatten(-2).all(-1) & on_table.flatten(-2).all(-1)
+
+
+class JointSampler:
+    """Draws initial joint positions of the objects on joints, uniform in their ranges."""
+
+    def __init__(self, task: Task, events: Mapping[str, EventCfg]):
+        objects = jointed_objects(task.objects)
+        given = {event.asset: event.joint_range for event in events.values() if event.joint_range is not None}
+        ranges = [given.get(obj.name, [obj.start_joint_pos] * 2) for obj in objects]
+        self.ranges = torch.tensor(ranges).reshape(len(objects), 2)
+        """Lowest and highest position of each joint, (Q, 2) [m, rad]."""
+
+    def sample(self, draws: Draws) -> Tensor:
+        """Joint positions (n, Q) [m, rad]."""
+        low, high = self.ranges.unbind(-1)
+        if not len(low):
+            return torch.zeros(len(draws.trials), 0)
+        return low + draws.uniform(Stream.OBJECT_JOINT, (len(low),)) * (high - low)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

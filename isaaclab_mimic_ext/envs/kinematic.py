@@ -12,6 +12,7 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
+from isaaclab_mimic_ext.envs.kinematic_joints import BoundMotion
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.math import (
     invert_pose,
@@ -34,9 +35,11 @@ class KinematicEnv(EmbeddedEnv):
     A gripper that closes within 4 cm of the grip point of an object of `Task.graspable` grasps the object; of several, the
     nearest. The object then moves with the end effector; if several hold it, with the first arm. When the last gripper
     opens, the object drops upright, with its yaw, onto the support below it. There are no collisions.
+    A held object on a joint follows the hand as far as its joint allows, and takes along the free objects in it.
 
-    Arm joints keep the values of the reset, and object velocities are zero. `get_state` therefore contains `eef_pose`
-    (N, 7), position and quaternion xyzw, for each arm. `reset_to` uses it, or computes it from the joints if it is missing.
+    Arm joints keep the values of the reset, and velocities of objects and their joints are zero. `get_state` therefore
+    contains `eef_pose` (N, 7), position and quaternion xyzw, for each arm. `reset_to` uses it, or computes it from the
+    joints if it is missing.
     """
 
     engine = "kinematic"
@@ -44,6 +47,7 @@ class KinematicEnv(EmbeddedEnv):
     def __init__(self, task: Task, events: Mapping[str, EventCfg], num_envs: int, device: str | torch.device = "cpu"):
         super().__init__(task, events, num_envs, device)
         self._grips = _Grips.from_task(task, self.device)
+        self._bound = BoundMotion(task, self._joints, self.device)
         self._base_pose = base_poses(task.arms, self.device)
         self._holding = torch.zeros(num_envs, self.num_arms, dtype=torch.bool, device=self.device)
         self._held = torch.zeros(num_envs, self.num_arms, dtype=torch.int64, device=self.device)
@@ -57,13 +61,16 @@ class KinematicEnv(EmbeddedEnv):
         root_pose[..., 2] = self._rest_height
         root_pose[..., 6] = 1.0
         joint_pos = self._home.repeat(self.num_envs, self.num_arms, 1)
+        object_joint_pos = self._joints.start_pos.repeat(self.num_envs, 1)
+        object_pose = self._joints.place(pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]), object_joint_pos)
         return SceneState(
             joint_pos=joint_pos,
             joint_vel=torch.zeros_like(joint_pos),
             eef_pose=self._base_pose @ self.robot.forward_kinematics(joint_pos[..., :-2]),
-            object_pose=pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]),
-            root_pose=root_pose,
+            object_pose=object_pose,
+            root_pose=self._joints.place_roots(root_pose, object_pose),
             root_velocity=torch.zeros_like(root_pose[..., :6]),
+            object_joint_pos=object_joint_pos,
         )
 
     def get_state(self) -> NestedTensors:
@@ -82,7 +89,14 @@ class KinematicEnv(EmbeddedEnv):
             self._set_eef_pose(env_ids, pose_from_pos_quat(pose[..., :3], pose[..., 3:]))
 
     def _write_state(
-        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+        self,
+        env_ids: Tensor,
+        joint_pos: Tensor,
+        joint_vel: Tensor,
+        root_pose: Tensor,
+        root_velocity: Tensor,
+        object_joint_pos: Tensor,
+        object_joint_vel: Tensor,
     ) -> None:
         written = SceneState(
             joint_pos=joint_pos,
@@ -91,6 +105,8 @@ class KinematicEnv(EmbeddedEnv):
             object_pose=pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]),
             root_pose=root_pose,
             root_velocity=root_velocity,
+            object_joint_pos=object_joint_pos,
+            object_joint_vel=object_joint_vel,
         )
         self.scene = _replace_rows(self.scene, written, env_ids)
         self._set_eef_pose(env_ids, written.eef_pose)
@@ -123,7 +139,11 @@ class KinematicEnv(EmbeddedEnv):
         advanced = _with_moved_arms(scene, target_eef_pose, finger)
         for arm in reversed(range(self.num_arms)):  # If several arms hold an object, the first arm overwrites the others.
             _place(advanced, object_ids[:, arm], held_pose[:, arm], moves[:, arm])
+        if self._joints:
+            self._bound.move(scene, advanced, object_ids, moves, eef_to_held)
         self._drop(advanced, object_ids, drops, moves)
+        if self._joints:
+            self._bound.follow_bases(advanced)
         if env_ids is None:
             self.scene, self._holding, self._held, self._eef_to_held = advanced, moves, held, eef_to_held
         else:
@@ -152,6 +172,8 @@ class KinematicEnv(EmbeddedEnv):
     def _drop(self, scene: SceneState, object_ids: Tensor, drops: Tensor, moves: Tensor) -> None:
         """Drop, in place, objects of the opening grippers `drops` (n, E) that no gripper of `moves` (n, E) holds."""
         for object_id in self._grips.all_object_ids:
+            if object_id in self._joints.ids:  # A released drawer stays where it is.
+                continue
             is_object = object_ids == object_id
             falls = (drops & is_object).any(-1) & ~(moves & is_object).any(-1)
             landed = _turn_upright(scene.object_pose[:, object_id])
@@ -215,7 +237,10 @@ def _with_moved_arms(scene: SceneState, eef_pose: Tensor, finger: Tensor) -> Sce
     joint_pos[..., -2:] = finger[..., None]
     joint_vel[..., -2:] = ((finger - scene.finger_pos[..., 0]) / STEP_DT)[..., None]
     object_pose, root_pose = scene.object_pose.clone(), scene.root_pose.clone()
-    return SceneState(joint_pos, joint_vel, eef_pose, object_pose, root_pose, torch.zeros_like(scene.root_velocity))
+    return SceneState(
+        joint_pos, joint_vel, eef_pose, object_pose, root_pose, torch.zeros_like(scene.root_velocity),
+        scene.object_joint_pos.clone(), torch.zeros_like(scene.object_joint_vel),
+    )  # fmt: skip
 
 
 def _select_poses(object_pose: Tensor, object_ids: Tensor) -> Tensor:

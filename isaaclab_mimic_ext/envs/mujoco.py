@@ -1,7 +1,7 @@
 """MuJoCo engine: N scenes in one `mujoco.batch.Batch`, stepped by its threads on the CPU."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, A joints of an arm, J = A + 2 entries of its joint
-# state (fingers last), G joints and K actuators of its gripper, B bodies
+# N envs, n of them addressed, E arms (one end effector each), O objects, F of them free, A joints of an arm, J = A + 2
+# entries of its joint state (fingers last), G joints and K actuators of its gripper, B bodies
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ from torch import Tensor
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.memory import check_memory
-from isaaclab_mimic_ext.envs.mujoco_model import arm_actuators, arm_joints, build_model, import_mujoco
+from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
+from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
-from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.robots.robot import finger_positions
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
@@ -81,7 +81,14 @@ class MujocoEnv(EmbeddedEnv):
         return args
 
     def _write_state(
-        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+        self,
+        env_ids: Tensor,
+        joint_pos: Tensor,
+        joint_vel: Tensor,
+        root_pose: Tensor,
+        root_velocity: Tensor,
+        object_joint_pos: Tensor,
+        object_joint_vel: Tensor,
     ) -> None:
         ids = env_ids.cpu()
         sorted_ids = ids.sort().values.numpy()
@@ -92,12 +99,19 @@ class MujocoEnv(EmbeddedEnv):
         joint_pos, joint_vel, root_pose, root_velocity = (
             x.to("cpu", torch.float64) for x in (joint_pos, joint_vel, root_pose, root_velocity)
         )
-        rot = matrix_from_quat_xyzw(root_pose[..., 3:])
-        local_angular = (rot * root_velocity[..., 3:, None]).sum(-2)
+        free_pose, free_velocity = root_pose[:, layout.free], root_velocity[:, layout.free]
+        rot = matrix_from_quat_xyzw(free_pose[..., 3:])
+        local_angular = (rot * free_velocity[..., 3:, None]).sum(-2)
         state.qpos[rows, layout.joint_qpos] = self.robot.model_joint_pos(joint_pos)
         state.qvel[rows, layout.joint_dof] = self.robot.model_joint_vel(joint_pos, joint_vel)
-        state.qpos[rows, layout.root_qpos] = root_pose
-        state.qvel[rows, layout.root_dof] = torch.cat((root_velocity[..., :3], local_angular), dim=-1)
+        state.qpos[rows, layout.root_qpos] = free_pose
+        state.qvel[rows, layout.root_dof] = torch.cat((free_velocity[..., :3], local_angular), dim=-1)
+        if len(layout.bound):
+            fixed_pose = root_pose[:, layout.fixed]
+            state.mocap_pos[ids[:, None], layout.mocap] = fixed_pose[..., :3]
+            state.mocap_quat[ids[:, None], layout.mocap] = fixed_pose[..., [6, 3, 4, 5]]
+            state.qpos[ids[:, None], layout.object_qpos] = object_joint_pos.to("cpu", torch.float64)
+            state.qvel[ids[:, None], layout.object_dof] = object_joint_vel.to("cpu", torch.float64)
         command = self.robot.holding_command(joint_pos)
         state.ctrl[rows, layout.ctrl] = command
         self._processed[ids] = command[..., : self._num_joints + 1].float()
@@ -140,7 +154,10 @@ class MujocoEnv(EmbeddedEnv):
         layout, state = self._layout, self._state
         object_rot = state.xmat[:, layout.body].unflatten(-1, (3, 3))
         velocity = state.qvel[:, layout.root_dof]
-        angular = (object_rot * velocity[..., None, 3:]).sum(-1)
+        angular = (object_rot[:, layout.free] * velocity[..., None, 3:]).sum(-1)
+        root_pose, root_velocity = state.qpos[:, layout.root_qpos], torch.cat((velocity[..., :3], angular), dim=-1)
+        if len(layout.bound):
+            root_pose, root_velocity = self._with_bound(root_pose, root_velocity, object_rot)
         eef_rot = state.site_xmat[:, layout.eef_site].unflatten(-1, (3, 3))
         joint_pos, joint_vel = state.qpos[:, layout.joint_qpos], state.qvel[:, layout.joint_dof]
         if self.robot.finger_sites:
@@ -150,9 +167,23 @@ class MujocoEnv(EmbeddedEnv):
             joint_vel=self._to_output(joint_vel),
             eef_pose=pose_from_pos_rot(self._to_output(state.site_xpos[:, layout.eef_site]), self._to_output(eef_rot)),
             object_pose=pose_from_pos_rot(self._to_output(state.xpos[:, layout.body]), self._to_output(object_rot)),
-            root_pose=self._to_output(state.qpos[:, layout.root_qpos]),
-            root_velocity=self._to_output(torch.cat((velocity[..., :3], angular), dim=-1)),
+            root_pose=self._to_output(root_pose),
+            root_velocity=self._to_output(root_velocity),
+            object_joint_pos=self._to_output(state.qpos[:, layout.object_qpos]),
+            object_joint_vel=self._to_output(state.qvel[:, layout.object_dof]),
         )
+
+    def _with_bound(self, free_pose: Tensor, free_velocity: Tensor, object_rot: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses (N, O, 7) and velocities (N, O, 6) of all objects, from those of the free ones (N, F, ...)."""
+        layout, state = self._layout, self._state
+        bodies = layout.body[layout.bound]
+        root_pose = free_pose.new_zeros(*object_rot.shape[:2], 7)
+        root_pose[:, layout.free] = free_pose
+        root_pose[:, layout.bound] = torch.cat((state.xpos[:, bodies], state.xquat[:, bodies][..., [1, 2, 3, 0]]), dim=-1)
+        root_velocity = torch.zeros_like(root_pose[..., :6])
+        root_velocity[:, layout.free] = free_velocity
+        pose = pose_from_pos_rot(state.xpos[:, layout.body], object_rot)
+        return root_pose, self._joints.velocities(pose, root_velocity, state.qvel[:, layout.object_dof])
 
     def _with_fingers(self, joint_pos: Tensor, joint_vel: Tensor) -> tuple[Tensor, Tensor]:
         """Positions and velocities (N, E, J) with those of the fingers instead of the G joints of the gripper."""
@@ -181,6 +212,8 @@ class _BatchTensors:
     qpos: Tensor
     qvel: Tensor
     ctrl: Tensor
+    mocap_pos: Tensor
+    mocap_quat: Tensor
     xpos: Tensor
     xquat: Tensor
     xmat: Tensor
@@ -194,58 +227,3 @@ class _BatchTensors:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return cls(**{field.name: torch.from_numpy(batch.bind(field.name)) for field in fields(cls)})
-
-
-_QPOS_OF_POSE_XYZW = (0, 1, 2, 4, 5, 6, 3)
-"""Index into a free joint's qpos (position, quaternion wxyz) of each entry of a pose (position, quaternion xyzw)."""
-
-
-@dataclass(frozen=True)
-class SceneLayout:
-    """Indices into MuJoCo's arrays, int64.
-
-    Attributes:
-        joint_qpos, joint_dof: (E, A + G), into qpos and qvel, of the joints of arms and grippers.
-        arm_joint: (E, A), ids of the arm joints.
-        ctrl: (E, A + K), into ctrl, of the actuators of arms and grippers.
-        eef_site: (E,), ids of the end effector sites.
-        finger_site: (E, 2), ids of the sites of the fingers; (E, 0) if the G joints are the fingers.
-        body: (O,), ids of the objects' bodies.
-        root_qpos: (O, 7), into qpos, in the order position, quaternion xyzw.
-        root_dof: (O, 6), into qvel, linear, then angular.
-    """
-
-    joint_qpos: Tensor
-    joint_dof: Tensor
-    arm_joint: Tensor
-    ctrl: Tensor
-    eef_site: Tensor
-    finger_site: Tensor
-    body: Tensor
-    root_qpos: Tensor
-    root_dof: Tensor
-
-    @classmethod
-    def from_model(cls, model: Any, task: Task) -> "SceneLayout":
-        """Indices of the task's arms and objects in a `mujoco.MjModel`."""
-        joints = _ids(model.joint, [arm_joints(task, arm.name) for arm in task.arms])
-        roots = _ids(model.joint, task.object_names)
-        qpos, dof = torch.from_numpy(model.jnt_qposadr).long(), torch.from_numpy(model.jnt_dofadr).long()
-        return cls(
-            joint_qpos=qpos[joints],
-            joint_dof=dof[joints],
-            arm_joint=joints[:, : robot_of(task).num_joints],
-            ctrl=_ids(model.actuator, [arm_actuators(task, arm.name) for arm in task.arms]),
-            eef_site=_ids(model.site, [f"{arm.name}/eef" for arm in task.arms]),
-            finger_site=_ids(
-                model.site, [[f"{arm.name}/{site}" for site in robot_of(task).finger_sites] for arm in task.arms]
-            ),
-            body=_ids(model.body, task.object_names),
-            root_qpos=qpos[roots][:, None] + torch.tensor(_QPOS_OF_POSE_XYZW),
-            root_dof=dof[roots][:, None] + torch.arange(6),
-        )
-
-
-def _ids(lookup: Any, names: Any) -> Tensor:
-    """Ids of a nested sequence of names."""
-    return torch.tensor([lookup(name).id if isinstance(name, str) else _ids(lookup, name).tolist() for name in names])

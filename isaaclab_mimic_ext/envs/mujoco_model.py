@@ -12,7 +12,7 @@ from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
 from isaaclab_mimic_ext.errors import SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.cameras import CameraCfg
-from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.definition import JointedObject, SceneObject, Task
 from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
 
 _JOINT_TYPES = {"mjJNT_FREE": "free joint", "mjJNT_BALL": "ball joint", "mjJNT_SLIDE": "slide", "mjJNT_HINGE": "hinge"}
@@ -96,8 +96,9 @@ def _faults(spec: Any, task: Task) -> Iterator[str]:
     yield from _object_faults(spec, task)
     of_arms = {joint for arm in task.arms for joint in arm_joints(task, arm.name)}
     commanded = {actuator for arm in task.arms for actuator in arm_actuators(task, arm.name)}
+    on_objects = {name for name in task.jointed_names if (body := spec.body(name)) is not None and body.joints}
     for joint in spec.joints:
-        if joint.name not in of_arms:
+        if joint.name not in of_arms | on_objects:
             yield from _joint_faults(joint, task)
     for actuator in spec.actuators:
         if actuator.name not in commanded:
@@ -123,6 +124,10 @@ def _object_faults(spec: Any, task: Task) -> Iterator[str]:
         if body is None:
             yield f"body of object '{name}' not found; {choices(name, [body for body in bodies if body])}"
             continue
+        obj = task.objects[task.object_id(name)]
+        if not obj.is_free:
+            yield from _bound_faults(spec, body, obj)
+            continue
         joints = [joint for joint in body.joints if _kind(joint) == "free joint"]
         if len(joints) > 1:
             yield f"object '{name}' has {len(joints)} free joints ({_names(joints)}); it must have one, named '{name}'"
@@ -131,14 +136,27 @@ def _object_faults(spec: Any, task: Task) -> Iterator[str]:
             yield f"object '{name}' must have a free joint named '{name}' (got {found}); use add_freejoint(name='{name}')"
 
 
+def _bound_faults(spec: Any, body: Any, obj: SceneObject) -> Iterator[str]:
+    """Faults of the body of an object that is fixed or on a joint."""
+    if not isinstance(obj, JointedObject):
+        if body.joints or not body.mocap:
+            yield f"object '{obj.name}' is fixed; its body must have no joint, and mocap=True; use build_tabletop"
+        return
+    joints = [f"'{joint.name}' ({_kind(joint)})" for joint in body.joints]
+    if joints != [f"'{obj.name}' ({obj.kind})"]:
+        found = ", ".join(joints) or "none"
+        yield f"object '{obj.name}' must have one joint, a {obj.kind} named '{obj.name}' (got {found}); use build_tabletop"
+    elif body.parent.name != obj.base:
+        yield f"object '{obj.name}' must be a child of body '{obj.base}' (got '{body.parent.name}'); use build_tabletop"
+
+
 def _joint_faults(joint: Any, task: Task) -> Iterator[str]:
     """Faults of a joint that does not belong to an arm."""
     body, kind = joint.parent.name, _kind(joint)
     if kind != "free joint":
-        place = f"body '{body}' has joint '{joint.name}' ({kind})"
         yield (
-            f"{place}: parts that move on joints are not supported yet, because their state would not be recorded; "
-            "remove the joint, which fixes the body to its parent"
+            f"body '{body}' has joint '{joint.name}' ({kind}), whose state would not be recorded; add a JointedObject "
+            f"'{body}' to `objects`, or remove the joint, which fixes the body to its parent"
         )
     elif body not in task.object_names:
         yield (

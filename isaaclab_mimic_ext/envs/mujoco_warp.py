@@ -17,7 +17,7 @@ from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.graphs import launch_graph, record_graph, reporting_memory
 from isaaclab_mimic_ext.envs.memory import check_memory
-from isaaclab_mimic_ext.envs.mujoco import SceneLayout
+from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.mujoco_warp_arrays import Arrays
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, overflow_message
@@ -167,9 +167,16 @@ class MujocoWarpEnv(EmbeddedEnv):
             self._arrays.read()
 
     def _write_state(
-        self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor
+        self,
+        env_ids: Tensor,
+        joint_pos: Tensor,
+        joint_vel: Tensor,
+        root_pose: Tensor,
+        root_velocity: Tensor,
+        object_joint_pos: Tensor,
+        object_joint_vel: Tensor,
     ) -> None:
-        self._arrays.write(env_ids, joint_pos, joint_vel, root_pose, root_velocity)
+        self._arrays.write(env_ids, joint_pos, joint_vel, root_pose, root_velocity, object_joint_pos, object_joint_vel)
         self._launch(self._read_graph)
         self.scene = self._arrays.scene()
 

@@ -1,21 +1,23 @@
 """Exchange of data between torch and MuJoCo Warp: arms and objects in its arrays, as tensors."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, A joints of an arm, J = A + 2 entries of its joint
-# state (fingers last)
+# N envs, n of them addressed, E arms (one end effector each), O objects, Q of them on joints, A joints of an arm, J = A + 2
+# entries of its joint state (fingers last)
 
 import math
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.envs.mujoco import SceneLayout
+from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.kernels import launch, scenes
 from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
 from isaaclab_mimic_ext.task.definition import SceneState, Task
+from isaaclab_mimic_ext.task.joints import ObjectJoints
 
 
 class Arrays:
@@ -54,7 +56,10 @@ class Arrays:
             "object_pose": (num_envs, num_objects, 4, 4),
             "root_pose": (num_envs, num_objects, 7),
             "root_velocity": (num_envs, num_objects, 6),
+            "object_joint_pos": (num_envs, len(task.jointed_names)),
+            "object_joint_vel": (num_envs, len(task.jointed_names)),
         }
+        self._joints = ObjectJoints(task.objects, device)
         self._scene = torch.zeros(sum(math.prod(shape) for shape in self._shapes.values()), device=device)
         self._views = self._split(self._scene)
         self._overflow = torch.zeros(1, dtype=torch.int32, device=device)
@@ -66,7 +71,11 @@ class Arrays:
 
     def scene(self) -> SceneState:
         """Copy of the state that the last graph read."""
-        return SceneState(**self._split(self._scene.clone()))
+        scene = SceneState(**self._split(self._scene.clone()))
+        if self._joints:
+            moving = self._joints.velocities(scene.object_pose, scene.root_velocity, scene.object_joint_vel)
+            scene = replace(scene, root_velocity=moving)
+        return scene
 
     def commands(self) -> Tensor:
         """Commanded positions of arm joints and one finger, (N, E * 8) [rad, m]."""
@@ -101,9 +110,7 @@ class Arrays:
     def read(self) -> None:
         """Launch the kernels that read the scene, and combine the overflow bits of all worlds."""
         data, index, views = self._data, self._index, self._views
-        outputs = {
-            name: wp.from_torch(view, dtype=wp.mat44 if view.shape[-2:] == (4, 4) else None) for name, view in views.items()
-        }
+        outputs = {name: wp.from_torch(view, dtype=wp.mat44 if view.ndim == 4 else None) for name, view in views.items()}
         of_arms = [index["joint_qpos"], index["joint_dof"]]
         if self._robot.finger_sites:
             of_arms = [self._arm_qpos, self._arm_dof]
@@ -125,14 +132,44 @@ class Arrays:
             )  # fmt: skip
         wp.launch(
             scenes.read_objects_kernel,
-            dim=views["object_pose"].shape[:2],
-            inputs=[data.qpos, data.qvel, data.xpos, data.xmat, index["body"], index["root_qpos"], index["root_dof"]],
+            dim=(data.nworld, index["free"].shape[0]),
+            inputs=[
+                data.qpos, data.qvel, data.xpos, data.xmat, index["body"], index["free"], index["root_qpos"],
+                index["root_dof"],
+            ],
             outputs=[outputs["object_pose"], outputs["root_pose"], outputs["root_velocity"]],
-        )
+        )  # fmt: skip
+        if index["bound"].shape[0]:
+            self._read_bound(outputs)
         combined = wp.from_torch(self._overflow)
         wp.launch(scenes.overflow_kernel, dim=data.nworld, inputs=[data.overflow], outputs=[combined])
 
-    def write(self, env_ids: Tensor, joint_pos: Tensor, joint_vel: Tensor, root_pose: Tensor, root_velocity: Tensor) -> None:
+    def _read_bound(self, outputs: Mapping[str, Any]) -> None:
+        """Launch the kernels that read the objects that are fixed or on joints."""
+        data, index = self._data, self._index
+        wp.launch(
+            scenes.read_bound_kernel,
+            dim=(data.nworld, index["bound"].shape[0]),
+            inputs=[data.xpos, data.xquat, data.xmat, index["body"], index["bound"]],
+            outputs=[outputs["object_pose"], outputs["root_pose"]],
+        )
+        for values, address, name in (
+            (data.qpos, index["object_qpos"], "object_joint_pos"),
+            (data.qvel, index["object_dof"], "object_joint_vel"),
+        ):
+            dim = (data.nworld, address.shape[0])
+            wp.launch(scenes.read_joints_kernel, dim=dim, inputs=[values, address], outputs=[outputs[name]])
+
+    def write(
+        self,
+        env_ids: Tensor,
+        joint_pos: Tensor,
+        joint_vel: Tensor,
+        root_pose: Tensor,
+        root_velocity: Tensor,
+        object_joint_pos: Tensor,
+        object_joint_vel: Tensor,
+    ) -> None:
         """Set the envs `env_ids` (n,) to a state, and clear what they keep of earlier trials."""
         data, index, ids = self._data, self._index, wp.from_torch(env_ids)
         model_pos = self._robot.model_joint_pos(joint_pos)
@@ -145,14 +182,30 @@ class Arrays:
         launch(scenes.write_arms_kernel, tuple(model_pos.shape), [ids, *arms, *places], [data.qpos, data.qvel], self._device)
         inputs = [ids, wp.from_torch(command), index["ctrl"]]
         launch(scenes.write_commands_kernel, tuple(command.shape), inputs, [data.ctrl], self._device)
-        places = [index["root_qpos"], index["root_dof"]]
+        places = [index["free"], index["root_qpos"], index["root_dof"]]
         launch(
-            scenes.write_objects_kernel, tuple(root_pose.shape[:2]), [ids, *objects, *places], [data.qpos, data.qvel],
-            self._device,
+            scenes.write_objects_kernel, (len(env_ids), index["free"].shape[0]), [ids, *objects, *places],
+            [data.qpos, data.qvel], self._device,
         )  # fmt: skip
+        self._write_bound(ids, objects[0], object_joint_pos, object_joint_vel)
         launch(scenes.clear_kernel, len(env_ids), [ids], [data.time, data.qacc_warmstart], self._device)
         num_rows = data.efc.J.shape[1]
         launch(scenes.clear_rows_kernel, (len(env_ids), num_rows), [ids], [data.efc.J], self._device)
+
+    def _write_bound(self, ids: Any, root_pose: Any, joint_pos: Tensor, joint_vel: Tensor) -> None:
+        """Write the poses of fixed objects and the states of joints of objects to the envs `ids`."""
+        data, index, num_envs = self._data, self._index, ids.shape[0]
+        if num_fixed := index["fixed"].shape[0]:
+            inputs = [ids, root_pose, index["fixed"], index["mocap"]]
+            places = [data.mocap_pos, data.mocap_quat]
+            launch(scenes.write_fixed_kernel, (num_envs, num_fixed), inputs, places, self._device)
+        if num_joints := joint_pos.shape[1]:
+            for values, address, of_joints in (
+                (data.qpos, index["object_qpos"], joint_pos),
+                (data.qvel, index["object_dof"], joint_vel),
+            ):
+                inputs = [ids, wp.from_torch(of_joints.contiguous()), address]
+                launch(scenes.write_joints_kernel, (num_envs, num_joints), inputs, [values], self._device)
 
     def forget_overflow(self) -> None:
         """Clear all overflow bits."""

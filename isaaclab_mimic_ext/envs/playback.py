@@ -14,6 +14,7 @@ import numpy as np
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs import drawing
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.captions import Caption, as_captions, complete, demo_caption
 from isaaclab_mimic_ext.envs.drawing import Frame, tile
 from isaaclab_mimic_ext.envs.recorded_scene import eef_paths, recorded_scene, take_steps
@@ -258,6 +259,7 @@ def checked_states(demo: Demo, group: str, task: Task) -> dict[str, Any]:
     states = demo.below(group)
     needed = {f"articulation/{arm.name}/joint_position": len(robot_of(task).home) for arm in task.arms}
     needed |= {f"rigid_object/{name}/root_pose": 7 for name in task.object_names}
+    needed |= {f"articulation/{root}/joint_position": width for root, width in Articulations(task).widths.items()}
     remedy = f"use a file of task '{task.name}'"
     for path, width in needed.items():
         if path not in states:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.cameras import merged_cameras
-from isaaclab_mimic_ext.envs.mujoco import SceneLayout
+from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
 from isaaclab_mimic_ext.envs.robots import Robot, robot_of
@@ -44,6 +45,7 @@ class PosedScene:
         self.model = build_model(task, merged_cameras(task, cameras or {}))
         self.data = self._mujoco.MjData(self.model)
         self._layout = SceneLayout.from_model(self.model, task)
+        self._articulations = Articulations(task)
         self._forward()
 
     def set_state(self, state: NestedTensors) -> None:
@@ -53,9 +55,14 @@ class PosedScene:
             joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
             model_pos = self._robot.model_joint_pos(torch.from_numpy(joint_pos)).numpy()
             self.data.qpos[self._layout.joint_qpos[index].numpy()] = model_pos
-        for index, name in enumerate(self.task.object_names):
-            root_pose = np.asarray(objects[name]["root_pose"], dtype=np.float64)
-            self.data.qpos[self._layout.root_qpos[index].numpy()] = root_pose
+        root_pose = np.stack([np.asarray(objects[name]["root_pose"], np.float64) for name in self.task.object_names])
+        layout = self._layout
+        self.data.qpos[layout.root_qpos.numpy()] = root_pose[layout.free.numpy()]
+        if len(layout.bound):
+            mocap, fixed_pose = layout.mocap.numpy(), root_pose[layout.fixed.numpy()]
+            self.data.mocap_pos[mocap], self.data.mocap_quat[mocap] = fixed_pose[:, :3], fixed_pose[:, [6, 3, 4, 5]]
+            joints, _ = self._articulations.joints_of(state, 1)
+            self.data.qpos[layout.object_qpos.numpy()] = joints[0].numpy()
         self._forward()
         for index, arm in enumerate(self.task.arms):
             if "eef_pose" in articulations[arm.name]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.math import pose_from_pos_quat
@@ -43,6 +44,7 @@ def recorded_scene(task: Task, states: dict[str, Any]) -> SceneState:
     root_pose = torch.stack([_tensor(each["root_pose"]) for each in objects], dim=1)
     velocity = [_tensor(each.get("root_velocity", np.zeros((len(root_pose), 6)))) for each in objects]
     joint_vel = [_tensor(arm.get("joint_velocity", np.zeros_like(arm["joint_position"]))) for arm in arms]
+    object_joint_pos, object_joint_vel = Articulations(task).joints_of(states, len(root_pose))
     return SceneState(
         joint_pos=joint_pos,
         joint_vel=torch.stack(joint_vel, dim=1),
@@ -50,6 +52,8 @@ def recorded_scene(task: Task, states: dict[str, Any]) -> SceneState:
         object_pose=pose_from_pos_quat(root_pose[..., :3], root_pose[..., 3:]),
         root_pose=root_pose,
         root_velocity=torch.stack(velocity, dim=1),
+        object_joint_pos=object_joint_pos,
+        object_joint_vel=object_joint_vel,
     )
 
 

@@ -1,7 +1,7 @@
 """Actions, observations and resets of arms on a table, the same in all engines."""
 
-# N envs, n of them addressed, E arms (one end effector each), O objects, A joints of an arm, J = A + 2 entries of its joint
-# state (fingers last)
+# N envs, n of them addressed, E arms (one end effector each), O objects, Q of them on joints, A joints of an arm, J = A + 2
+# entries of its joint state (fingers last)
 
 import inspect
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.envs.events import PlacementSampler, joint_noise_std
+from isaaclab_mimic_ext.envs.events import JointSampler, PlacementSampler, joint_noise_std
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.kernels.actions import NUM_ENTRIES, NUM_POSE, ActionKernels
@@ -104,6 +104,8 @@ class Observer:
         for name, root_pose in zip(self._task.object_names, scene.root_pose.unbind(1), strict=True):
             terms[f"{name}_pos"] = root_pose[:, :3]
             terms[f"{name}_quat"] = root_pose[:, 3:]
+        for column, name in enumerate(self._task.jointed_names):
+            terms[f"{name}_joint_pos"] = scene.object_joint_pos[:, column, None]
         own = self._task.observations(scene)
         if taken := next((name for name in own if name in terms), None):
             function = inspect.unwrap(type(self._task).observations)
@@ -120,6 +122,7 @@ class ResetSampler:
     def __init__(self, task: Task, events: Mapping[str, EventCfg], device: torch.device):
         self._device = device
         self._placement = PlacementSampler(task, events, torch.device("cpu"))
+        self._object_joints = JointSampler(task, events)
         self._joint_std = joint_noise_std(task, events).to(device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=device)
         robot = robot_of(task)
@@ -129,6 +132,8 @@ class ResetSampler:
 
     def sample(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """Joint positions (n, E, J) [rad, m] and object poses (n, O, 7), position [m] and quaternion xyzw, env frame.
+
+        The poses of objects on joints are not drawn: they follow from `sample_object_joints`.
 
         Raises:
             ConfigError: no placement without overlap was found.
@@ -145,3 +150,7 @@ class ResetSampler:
         joint_pos[..., : self._num_joints] += self._joint_std[:, None] * noise
         joint_pos[..., : self._num_joints].clamp_(*self._limits)
         return joint_pos, root_pose
+
+    def sample_object_joints(self, draws: Draws) -> Tensor:
+        """Positions (n, Q) of the joints of objects [m, rad]."""
+        return self._object_joints.sample(draws.on_host).to(self._device, non_blocking=True)

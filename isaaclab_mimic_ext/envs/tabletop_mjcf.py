@@ -20,7 +20,8 @@ from isaaclab_mimic_ext.envs.panda.shape import (
 )
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.errors import TaskSpecError, choices
-from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.definition import JointedObject, SceneObject, Task
+from isaaclab_mimic_ext.task.objects import SLIDE
 
 TIMESTEP = 0.002
 """Duration of a physics substep [s]."""
@@ -30,7 +31,10 @@ _AIR_DAMPING = 5e-4
 
 
 def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody], None]]) -> mujoco.MjSpec:
-    """Build a table with the task's arms and objects. Each object is a free body with the name of the object.
+    """Build a table with the task's arms and objects. Each object is a body with the name of the object.
+
+    A fixed object is a mocap body, which each env places at its resets. An object on a joint is a child of its base; its
+    joint has the name of the object.
 
     Args:
         builders: for each of the task's objects: name -> function that adds geoms to its body.
@@ -47,11 +51,29 @@ def build_tabletop(task: Task, builders: Mapping[str, Callable[[mujoco.MjsBody],
     for arm in task.arms:
         robot_of(task).add_to(spec, arm)
     for obj in task.objects:
-        body = spec.worldbody.add_body(name=obj.name, pos=(*obj.default_pos, obj.rest_height))
-        joint = body.add_freejoint(name=obj.name)
-        joint.damping = (_AIR_DAMPING, 0.0, 0.0)
-        builders[obj.name](body)
+        builders[obj.name](_add_body(spec, obj))
     return spec
+
+
+def _add_body(spec: mujoco.MjSpec, obj: SceneObject) -> mujoco.MjsBody:
+    if isinstance(obj, JointedObject):
+        return _add_jointed_body(spec, obj)
+    body = spec.worldbody.add_body(name=obj.name, pos=(*obj.default_pos, obj.rest_height))
+    if obj.fixed:
+        body.mocap = True
+    else:
+        body.add_freejoint(name=obj.name).damping = (_AIR_DAMPING, 0.0, 0.0)
+    return body
+
+
+def _add_jointed_body(spec: mujoco.MjSpec, obj: JointedObject) -> mujoco.MjsBody:
+    body = spec.body(obj.base).add_body(name=obj.name, pos=obj.pos)
+    kind = mujoco.mjtJoint.mjJNT_SLIDE if obj.kind == SLIDE else mujoco.mjtJoint.mjJNT_HINGE
+    joint = body.add_joint(name=obj.name, type=kind, axis=obj.axis, range=obj.limits, limited=True)
+    joint.damping, joint.frictionloss = (obj.damping, 0.0, 0.0), obj.friction
+    # Limits stop the object, so that it may overlap its base, as a drawer in its rails does.
+    spec.add_exclude(bodyname1=obj.base, bodyname2=obj.name)
+    return body
 
 
 def _check_builders(task: Task, builders: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
 """Transfers between the state of MuJoCo Warp and the tensors of `SceneState`, one thread per arm or object."""
 
-# N worlds (envs), n of them addressed, E arms of an env, O objects, J entries of an arm's joint state, the two fingers last,
-# A arm joints, G joints and K actuators of a gripper
+# N worlds (envs), n of them addressed, E arms of an env, O objects, F of them free, B fixed or on joints, M fixed, Q on
+# joints, J entries of an arm's joint state, the two fingers last, A arm joints, G joints and K actuators of a gripper
 
 import warp as wp
 
@@ -66,21 +66,26 @@ def read_objects_kernel(
     body_pos: wp.array(dtype=wp.vec3, ndim=2),
     body_rot: wp.array(dtype=wp.mat33, ndim=2),
     body: wp.array(dtype=wp.int32),
+    free: wp.array(dtype=wp.int32),
     root_qpos: wp.array(dtype=wp.int32, ndim=2),
     root_dof: wp.array(dtype=wp.int32, ndim=2),
     object_pose: wp.array(dtype=wp.mat44, ndim=2),
     root_pose: wp.array(dtype=wp.float32, ndim=3),
     root_velocity: wp.array(dtype=wp.float32, ndim=3),
 ):
-    """Poses of the bodies (N, O); poses (N, O, 7) and velocities (N, O, 6) of their free joints, in the env frame."""
-    n, o = wp.tid()
+    """Poses of the bodies of free objects (N, F); poses (7) and velocities (6) of their free joints, in the env frame.
+
+    `free` has the indices of the free objects in the outputs (N, O, ...).
+    """
+    n, f = wp.tid()
+    o = free[f]
     rot = body_rot[n, body[o]]
     object_pose[n, o] = pose_from(rot, body_pos[n, body[o]])
     for i in range(7):
-        root_pose[n, o, i] = qpos[n, root_qpos[o, i]]
+        root_pose[n, o, i] = qpos[n, root_qpos[f, i]]
     for i in range(3):
-        root_velocity[n, o, i] = qvel[n, root_dof[o, i]]
-    angular = rot * wp.vec3(qvel[n, root_dof[o, 3]], qvel[n, root_dof[o, 4]], qvel[n, root_dof[o, 5]])
+        root_velocity[n, o, i] = qvel[n, root_dof[f, i]]
+    angular = rot * wp.vec3(qvel[n, root_dof[f, 3]], qvel[n, root_dof[f, 4]], qvel[n, root_dof[f, 5]])
     for i in range(3):
         root_velocity[n, o, 3 + i] = angular[i]
 
@@ -119,22 +124,90 @@ def write_objects_kernel(
     env_ids: wp.array(dtype=wp.int64),
     root_pose: wp.array(dtype=wp.float32, ndim=3),
     root_velocity: wp.array(dtype=wp.float32, ndim=3),
+    free: wp.array(dtype=wp.int32),
     root_qpos: wp.array(dtype=wp.int32, ndim=2),
     root_dof: wp.array(dtype=wp.int32, ndim=2),
     qpos: wp.array(dtype=wp.float32, ndim=2),
     qvel: wp.array(dtype=wp.float32, ndim=2),
 ):
-    """Write root poses (n, O, 7) and velocities (n, O, 6), env frame, to the free joints of the worlds `env_ids`."""
-    i, o = wp.tid()
+    """Write root poses (n, O, 7) and velocities (n, O, 6), env frame, to the F free joints of the worlds `env_ids`."""
+    i, f = wp.tid()
     n = int(env_ids[i])
+    o = free[f]
     for k in range(7):
-        qpos[n, root_qpos[o, k]] = root_pose[i, o, k]
+        qpos[n, root_qpos[f, k]] = root_pose[i, o, k]
     quat = wp.normalize(wp.quat(root_pose[i, o, 3], root_pose[i, o, 4], root_pose[i, o, 5], root_pose[i, o, 6]))
     angular = wp.vec3(root_velocity[i, o, 3], root_velocity[i, o, 4], root_velocity[i, o, 5])
     local = wp.quat_rotate_inv(quat, angular)
     for k in range(3):
-        qvel[n, root_dof[o, k]] = root_velocity[i, o, k]
-        qvel[n, root_dof[o, 3 + k]] = local[k]
+        qvel[n, root_dof[f, k]] = root_velocity[i, o, k]
+        qvel[n, root_dof[f, 3 + k]] = local[k]
+
+
+@wp.kernel(enable_backward=False)
+def read_bound_kernel(
+    body_pos: wp.array(dtype=wp.vec3, ndim=2),
+    body_quat: wp.array(dtype=wp.quat, ndim=2),
+    body_rot: wp.array(dtype=wp.mat33, ndim=2),
+    body: wp.array(dtype=wp.int32),
+    bound: wp.array(dtype=wp.int32),
+    object_pose: wp.array(dtype=wp.mat44, ndim=2),
+    root_pose: wp.array(dtype=wp.float32, ndim=3),
+):
+    """Poses (N, B) of the bodies of objects that are fixed or on joints, as matrices and as (7), in the env frame.
+
+    `bound` has the indices of these objects in the outputs (N, O, ...). MuJoCo's quaternions are wxyz.
+    """
+    n, b = wp.tid()
+    o = bound[b]
+    pos = body_pos[n, body[o]]
+    quat = body_quat[n, body[o]]
+    object_pose[n, o] = pose_from(body_rot[n, body[o]], pos)
+    for i in range(3):
+        root_pose[n, o, i] = pos[i]
+        root_pose[n, o, 3 + i] = quat[1 + i]
+    root_pose[n, o, 6] = quat[0]
+
+
+@wp.kernel(enable_backward=False)
+def read_joints_kernel(
+    values: wp.array(dtype=wp.float32, ndim=2),
+    address: wp.array(dtype=wp.int32),
+    of_joints: wp.array(dtype=wp.float32, ndim=2),
+):
+    """Read one value per joint of an object, (N, Q), from qpos or qvel."""
+    n, q = wp.tid()
+    of_joints[n, q] = values[n, address[q]]
+
+
+@wp.kernel(enable_backward=False)
+def write_joints_kernel(
+    env_ids: wp.array(dtype=wp.int64),
+    of_joints: wp.array(dtype=wp.float32, ndim=2),
+    address: wp.array(dtype=wp.int32),
+    values: wp.array(dtype=wp.float32, ndim=2),
+):
+    """Write one value per joint of an object, (n, Q), to qpos or qvel of the worlds `env_ids`."""
+    i, q = wp.tid()
+    values[int(env_ids[i]), address[q]] = of_joints[i, q]
+
+
+@wp.kernel(enable_backward=False)
+def write_fixed_kernel(
+    env_ids: wp.array(dtype=wp.int64),
+    root_pose: wp.array(dtype=wp.float32, ndim=3),
+    fixed: wp.array(dtype=wp.int32),
+    mocap: wp.array(dtype=wp.int32),
+    mocap_pos: wp.array(dtype=wp.vec3, ndim=2),
+    mocap_quat: wp.array(dtype=wp.quat, ndim=2),
+):
+    """Write the poses of the M fixed objects, of (n, O, 7), to the mocap bodies of the worlds `env_ids`."""
+    i, m = wp.tid()
+    n = int(env_ids[i])
+    o = fixed[m]
+    mocap_pos[n, mocap[m]] = wp.vec3(root_pose[i, o, 0], root_pose[i, o, 1], root_pose[i, o, 2])
+    # MuJoCo's quaternions are wxyz.
+    mocap_quat[n, mocap[m]] = wp.quat(root_pose[i, o, 6], root_pose[i, o, 3], root_pose[i, o, 4], root_pose[i, o, 5])
 
 
 @wp.kernel(enable_backward=False)

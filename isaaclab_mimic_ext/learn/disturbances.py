@@ -31,7 +31,7 @@ def _scale_event(event: EventCfg, scale: float) -> EventCfg:
         if coordinate == "yaw":
             half = min(half, max(math.pi, 0.5 * (high - low)))
         ranges[coordinate] = [middle - half, middle + half]
-    return replace(event, pose_range=ranges, joint_std=scale * event.joint_std)
+    return replace(event, pose_range=ranges, joint_std=scale * event.joint_std)  # Joints have limits: their ranges stay.
 
 
 @dataclass(frozen=True)

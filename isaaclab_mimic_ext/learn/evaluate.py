@@ -133,6 +133,12 @@ def build_rules(cfg: EvaluateCfg) -> Rules:
     )
 
 
+def _free_objects(env: MimicEnv) -> tuple[str, ...]:
+    """Names of the objects that can be pushed: those that are not fixed and not on joints."""
+    task: Task | None = getattr(env, "task", None)
+    return env.object_names if task is None else tuple(obj.name for obj in task.objects if obj.is_free)
+
+
 def build_disturbances(cfg: EvaluateCfg, env: MimicEnv) -> Disturbances:
     """Build the disturbances of an evaluation from its configuration.
 
@@ -140,7 +146,7 @@ def build_disturbances(cfg: EvaluateCfg, env: MimicEnv) -> Disturbances:
         ConfigError: `observation_noise_keys` matches no observation.
     """
     observations, declared = trees.flatten(env.observations()), env.env_args().get(ENTRY, {})
-    objects = tuple(env.object_names if cfg.push_objects is None else cfg.push_objects)
+    objects = tuple(_free_objects(env) if cfg.push_objects is None else cfg.push_objects)
     return Disturbances(
         ObservationNoise.of(cfg.observation_noise, cfg.observation_noise_keys, observations, declared),
         ObjectPushes(cfg.push_probability, cfg.push_velocity, objects) if cfg.push_probability > 0 else None,

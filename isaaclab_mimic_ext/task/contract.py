@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.errors import TaskCodeError, choices
+from isaaclab_mimic_ext.task.joint_contract import joint_faults
 from isaaclab_mimic_ext.task.reasons import FailureReason
 from isaaclab_mimic_ext.task.user_code import call_error, call_task_code, shown_path, task_code_error, wrong_result
 
@@ -145,6 +146,7 @@ def _faults(task: "Task") -> Iterator[str]:
     yield from _item_faults("objects", getattr(task, "objects", None), SceneObject, lambda obj: obj.name)
     for obj in task.objects:
         yield from _object_faults(obj)
+    yield from joint_faults(task)
     yield from _item_faults("signal_names", getattr(task, "signal_names", None), str, str)
     bounds: Any = getattr(task, "table_bounds", None)
     if not _is_numbers(bounds, (2, 2)) or any(low >= high for low, high in bounds):
@@ -201,6 +203,8 @@ def _graspable_faults(task: "Task") -> Iterator[str]:
             if item.object_name not in task.object_names:
                 names = choices(item.object_name, task.object_names)
                 yield f"graspable: object '{item.object_name}' is not in the scene; {names}"
+            if task.objects[task.object_id(item.object_name)].fixed:
+                yield f"graspable: object '{item.object_name}' is fixed; name the part of it that moves"
 
 
 def _is_numbers(value: Any, shape: tuple[int, ...]) -> bool:

@@ -1,10 +1,10 @@
 """Definition of a task: arms, objects, signals and success, in torch. All engines use the same definition."""
 
-# N envs, E end effectors (one per arm), O objects, J joints of an arm
+# N envs, E end effectors (one per arm), O objects, Q of them on joints, J joints of an arm
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, wraps
 from typing import Any, TypeVar, cast
 
@@ -15,14 +15,22 @@ from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.contract import check_definition, guard_functions
 from isaaclab_mimic_ext.task.folders import available_tasks, own_task_hint
+from isaaclab_mimic_ext.task.objects import Graspable, JointedObject, SceneObject, jointed_objects
 from isaaclab_mimic_ext.task.reasons import FailureReason, never_reached
 from isaaclab_mimic_ext.task.robot import RobotCfg, check_description
 from isaaclab_mimic_ext.task.user_code import call_task_code, find_task_module, task_function, wrong_result
+
+__all__ = [
+    "MAX_HOLDING_FINGER_POS", "Arm", "Graspable", "JointedObject", "SceneObject", "SceneState", "Task",
+    "graspable_radii", "load_task", "once_per_scene", "set_robot",
+]  # fmt: skip
 
 Quantity = TypeVar("Quantity", bound=Callable[..., Any])
 
 _GRIP_MARGIN = 0.01
 """Largest distance between an object's box and the end effector that holds the object [m]."""
+_NOT_GIVEN = torch.zeros(0)
+"""Joint state of objects that is replaced by one with the right number of scenes."""
 MAX_HOLDING_FINGER_POS = 0.038
 """Largest finger position while holding an object [m]; a gripper with a larger one is open."""
 
@@ -44,47 +52,6 @@ class Arm:
     base_yaw: float = 0.0
 
 
-@dataclass(frozen=True)
-class SceneObject:
-    """An object that can move.
-
-    Attributes:
-        name: name of the rigid object.
-        footprint_radius: radius of a vertical cylinder about the z axis of its frame that contains the upright object [m].
-        rest_height: height of its frame above the table when it stands upright [m].
-        default_pos: (x, y) of its frame before randomization, env frame [m].
-        half_size: half the size of its bounding box along the axes of its frame [m]; None: from footprint and rest height.
-        box_center: center of the bounding box in its frame [m].
-    """
-
-    name: str
-    footprint_radius: float
-    rest_height: float
-    default_pos: tuple[float, float]
-    half_size: tuple[float, float, float] | None = None
-    box_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @property
-    def box_half_size(self) -> tuple[float, float, float]:
-        """Half the size of the bounding box [m]: `half_size`, or that of a box around the footprint, symmetric in height."""
-        return self.half_size or (self.footprint_radius, self.footprint_radius, self.rest_height)
-
-
-@dataclass(frozen=True)
-class Graspable:
-    """An object that a gripper can hold.
-
-    Attributes:
-        object_name: name of the object.
-        half_width: position of each finger, measured from the middle, while it holds the object [m].
-        grip_pos: position of the end effector while it holds the object, in the object's frame [m].
-    """
-
-    object_name: str
-    half_width: float
-    grip_pos: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
 @dataclass
 class SceneState:
     """State of N scenes at one instant, env frame. Its tensors do not change, see `once_per_scene`.
@@ -95,6 +62,7 @@ class SceneState:
         object_pose: (N, O, 4, 4) [m].
         root_pose: (N, O, 7), position [m] and quaternion xyzw of each object.
         root_velocity: (N, O, 6), linear [m/s] and angular [rad/s].
+        object_joint_pos, object_joint_vel: (N, Q), of the objects on joints, in their order [m, m/s; hinges rad, rad/s].
     """
 
     joint_pos: Tensor
@@ -103,6 +71,14 @@ class SceneState:
     object_pose: Tensor
     root_pose: Tensor
     root_velocity: Tensor
+    object_joint_pos: Tensor = field(default_factory=lambda: _NOT_GIVEN)
+    object_joint_vel: Tensor = field(default_factory=lambda: _NOT_GIVEN)
+
+    def __post_init__(self) -> None:
+        if self.object_joint_pos is _NOT_GIVEN:
+            self.object_joint_pos = self.joint_pos.new_zeros(len(self.joint_pos), 0)
+        if self.object_joint_vel is _NOT_GIVEN:
+            self.object_joint_vel = torch.zeros_like(self.object_joint_pos)
 
     @property
     def finger_pos(self) -> Tensor:
@@ -174,6 +150,22 @@ class Task(ABC):
         if name not in self.object_names:
             raise ConfigError(f"task '{self.name}': object '{name}' is not in the scene; {choices(name, self.object_names)}")
         return self.object_names.index(name)
+
+    @cached_property
+    def jointed_names(self) -> tuple[str, ...]:
+        """Names of the objects on joints, in the order of `SceneState.object_joint_pos`."""
+        return tuple(obj.name for obj in jointed_objects(self.objects))
+
+    def joint_position(self, scene: SceneState, name: str) -> Tensor:
+        """Joint position of an object on a joint, (N,) [m, rad].
+
+        Raises:
+            ConfigError: no such object is on a joint.
+        """
+        if name not in self.jointed_names:
+            names = choices(name, self.jointed_names)
+            raise ConfigError(f"task '{self.name}': object '{name}' is not on a joint; {names}")
+        return scene.object_joint_pos[:, self.jointed_names.index(name)]
 
     @abstractmethod
     def signals(self, scene: SceneState) -> dict[str, Tensor]:
@@ -285,9 +277,12 @@ def set_robot(task: Task, robot: RobotCfg) -> None:
 
 
 def graspable_radii(task: Task) -> dict[str, dict[str, float]]:
-    """End effector -> object that its gripper can hold -> radius of the object's footprint [m]."""
+    """End effector -> object that its gripper can lift -> radius of the object's footprint [m].
+
+    Objects on joints do not count: an open gripper can move them, too.
+    """
     graspable = task.graspable()
-    names = {eef: {item.object_name for item in graspable.get(eef, ())} for eef in task.eef_names}
+    names = {eef: {item.object_name for item in graspable.get(eef, ())} - {*task.jointed_names} for eef in task.eef_names}
     return {eef: {each.name: each.footprint_radius for each in task.objects if each.name in names[eef]} for eef in names}
 
 
