@@ -1,5 +1,6 @@
 """Fixtures of several suites, and settings of all tests."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,14 @@ hypothesis.settings.register_profile("any speed", deadline=None, suppress_health
 hypothesis.settings.load_profile("any speed")
 
 
-def pytest_configure() -> None:
-    """Refuse unknown names in `MIMIC_TEST_REQUIRES`."""
-    requires.required()
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse unknown names in `MIMIC_TEST_REQUIRES`, and hide GPUs from all tests but those of GPUs.
+
+    Otherwise `sim=auto` would select another engine on a machine with a GPU.
+    """
+    words = f"{config.option.markexpr} {config.option.keyword}"
+    if not ({"gpu", "cuda"} & {*words.split()} or "cuda" in requires.required()):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,13 +61,18 @@ def main(cfg: GenerateCfg) -> RunResult:
     return result
 
 
+def debug_folder(cfg: GenerateCfg) -> RunFolder:
+    """Folder of the debug run of a configuration."""
+    return RunFolder(_marked(Path(cfg.output_dir)))
+
+
 def _debug_run(cfg: GenerateCfg) -> GenerateCfg:
     """Configuration of a small run with the settings of a large one.
 
     Raises:
         OutputError: the folder of the small run contains anything but a debug run.
     """
-    folder = RunFolder(_marked(Path(cfg.output_dir)))
+    folder = debug_folder(cfg)
     if not cfg.resume and folder.present() and not _is_debug_run(folder):
         raise OutputError(
             f"output_dir: debug=true replaces only a debug run, which {folder.path} does not contain; move the folder, or "

@@ -6,10 +6,10 @@ Therefore the fields that a launch depends on are composed first, then Isaac Lab
 
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,11 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from isaaclab_mimic_ext.command_lines import in_quotes, isaaclab_launcher
 from isaaclab_mimic_ext.commands.overrides import is_multirun, selected_engines
-from isaaclab_mimic_ext.config import SimCfg, TaskRef
-from isaaclab_mimic_ext.config.bounds import scene_device_fault
+from isaaclab_mimic_ext.config import EvaluateCfg, GenerateCfg, SimCfg, TaskRef
+from isaaclab_mimic_ext.config.bounds import AUTO, scene_device_fault
 from isaaclab_mimic_ext.config.hydra import REGISTERED_GROUP, conf_dir
 from isaaclab_mimic_ext.envs.devices import resolve_device
-from isaaclab_mimic_ext.errors import ConfigError, choices
+from isaaclab_mimic_ext.errors import ConfigError, OutputError, choices
+
+if TYPE_CHECKING:
+    from isaaclab_mimic_ext.envs.gpu_engine import BatchedCommand
+    from isaaclab_mimic_ext.run.session import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +87,18 @@ def _may_run_isaaclab(argv: Sequence[str]) -> bool:
 
 
 def start_engine(cfg: Any) -> None:
-    """Launch Isaac Lab if the command's scene runs on it, and set `cfg.sim` and `cfg.device` to their resolved values."""
+    """Launch Isaac Lab if the command's scene runs on it, and set `cfg.sim` and `cfg.device` to their resolved values.
+
+    Raises:
+        UsageError: the engine, or the device of a resumed run, is not available on this machine.
+    """
     task, sim = getattr(cfg, "task", None), getattr(cfg, "sim", None)
     if not isinstance(task, TaskRef) or not isinstance(sim, SimCfg):
         return
     from isaaclab_mimic_ext.envs.factory import ENGINE_TITLES, choose_engine, isaaclab_scene
 
-    engine, reason = choose_engine(sim, task.name)
+    engine, reason = _engine_of_started_run(cfg) or choose_engine(sim, task.name, _batched(cfg))
+    cfg.sim = sim = replace(sim, engine=engine)
     cfg.device, device_reason = resolve_device(cfg.device, engine)
     if engine == ENGINE:
         if not task.is_registered:
@@ -104,6 +113,66 @@ def start_engine(cfg: Any) -> None:
     physics = f", physics {cfg.sim.physics}" if engine == ENGINE else ""
     title = ENGINE_TITLES.get(engine, engine)
     log.info("Running on %s (%s)%s, device %s (%s)", title, reason, physics, cfg.device, device_reason)
+
+
+def _batched(cfg: Any) -> "BatchedCommand | None":
+    """Properties of a command that steps many envs, which `auto` may run on a GPU; None for other commands."""
+    if not isinstance(cfg, GenerateCfg | EvaluateCfg):
+        return None
+    from isaaclab_mimic_ext.envs.gpu_engine import BatchedCommand
+    from isaaclab_mimic_ext.task.definition import load_task
+
+    is_drawn = isinstance(cfg, GenerateCfg) and cfg.enable_cameras
+    return BatchedCommand(cfg.device, cfg.num_envs, lambda: load_task(cfg.task.name, cfg.robot), is_drawn)
+
+
+def _engine_of_started_run(cfg: Any) -> tuple[str, str] | None:
+    """Engine on which `auto` started the run that a command resumes, or other blocks of the run; None if there is none.
+
+    The second value is the reason.
+
+    Raises:
+        ConfigError: the block of the command is not known.
+        OutputError: the run was started on a GPU, and this machine has none.
+    """
+    if not (isinstance(cfg, GenerateCfg) and cfg.sim.engine == AUTO):
+        return None
+    from isaaclab_mimic_ext.envs.factory import ENGINE_TITLES
+    from isaaclab_mimic_ext.run.session import recorded_settings
+
+    for folder in _started_folders(cfg):
+        settings = recorded_settings(folder)
+        if settings.get("sim.engine") in ENGINE_TITLES:
+            return _engine_of(folder, settings, cfg.device)
+    return None
+
+
+def _engine_of(folder: "RunFolder", settings: Mapping[str, Any], wanted_device: str) -> tuple[str, str]:
+    """Engine in the settings of a run, and the reason."""
+    from isaaclab_mimic_ext.envs.factory import ENGINE_TITLES
+
+    engine, device = str(settings["sim.engine"]), str(settings.get("device"))
+    started = f"the run in {folder.path} was started on {ENGINE_TITLES[engine]}"
+    if wanted_device == AUTO and device.startswith("cuda") and resolve_device(AUTO, engine)[0] == "cpu":
+        raise OutputError(
+            f"output_dir: {started} on {device}, and this machine has no CUDA device; resume on a machine with a CUDA "
+            "device, or use another output_dir"
+        )
+    return engine, started
+
+
+def _started_folders(cfg: GenerateCfg) -> "list[RunFolder]":
+    """Folders with which the settings of a run must agree: its own, if it is resumed, or those of its blocks."""
+    from isaaclab_mimic_ext.commands.generate import debug_folder
+    from isaaclab_mimic_ext.run.block import find_blocks, run_folder, with_block
+
+    cfg = with_block(cfg)
+    if cfg.block is not None:
+        blocks = find_blocks(Path(cfg.output_dir))
+        return [folder for index, folder in blocks.items() if cfg.resume or index != cfg.block]
+    if not cfg.resume:
+        return []
+    return [debug_folder(cfg) if cfg.debug else run_folder(cfg)]
 
 
 def _launch(cfg: Any, sim: SimCfg) -> SimCfg:

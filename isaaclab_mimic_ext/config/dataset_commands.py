@@ -152,7 +152,7 @@ class MergeDatasetsCfg:
 class ReplayDemosCfg:
     """Replay the actions of a dataset, and compare success and object poses with the recorded ones.
 
-    `sim.engine=auto` uses the engine that the dataset was recorded with, if it is MuJoCo or the kinematic engine.
+    `sim.engine=auto` uses the engine that the dataset was recorded with; MuJoCo for datasets of `mujoco_warp`.
     """
 
     input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")

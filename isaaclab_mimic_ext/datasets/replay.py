@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress, demo_lengths
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
+from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attributes_of, truth_value
 from isaaclab_mimic_ext.files.demo import Demo, read_demo
@@ -51,7 +52,7 @@ _REPLAYED_GROUPS = ("actions", "initial_state", "states")
 def make_recorded_env(
     path: str | Path, env_args: Mapping[str, Any], sim: SimCfg, num_envs: int, device: str | torch.device = "cpu"
 ) -> MimicEnv:
-    """Make an env of the task named in `env_args`, on the engine of `sim`; with `auto`, on the engine named in `env_args`.
+    """Make an env of the task named in `env_args`, on the engine of `sim`; with `auto`, on that of `recorded_engine`.
 
     `path` is the file of `env_args`, for messages.
 
@@ -96,10 +97,13 @@ def with_task(env_args: Mapping[str, Any], task: str | None) -> dict[str, Any]:
 
 
 def recorded_engine(env_args: Mapping[str, Any], sim: SimCfg) -> str:
-    """Engine of `sim`. If it is `auto`: the engine named in `env_args`, or Isaac Lab if `env_name` is a gym id."""
+    """Engine of `sim`. If it is `auto`: the engine named in `env_args`, or Isaac Lab if `env_name` is a gym id.
+
+    Demos of MuJoCo Warp are replayed on MuJoCo, which has the same scene, runs on each machine, and starts faster.
+    """
     if sim.engine != "auto":
         return sim.engine
-    engine = env_args.get("engine")
+    engine = "mujoco" if env_args.get("engine") == GPU_ENGINE else env_args.get("engine")
     if engine in (*EMBEDDED, "isaaclab"):
         return str(engine)
     # Files written by Isaac Lab do not name an engine.

@@ -15,7 +15,8 @@ from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.devices import resolve_device
-from isaaclab_mimic_ext.envs.isaaclab.installation import is_installed, isaaclab_module
+from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE, BatchedCommand
+from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
@@ -60,7 +61,7 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
 
 
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
-    engine, reason = choose_engine(sim, task.name)
+    engine, reason = choose_engine(sim, task.name, BatchedCommand(str(device), num_envs, lambda: task))
     log.info("sim=auto: running on %s (%s)", ENGINE_TITLES[engine], reason)
     return _ENGINES[engine](task, sim, events, num_envs, resolve_device(str(device), engine)[0])
 
@@ -90,21 +91,25 @@ def _check_panda(robot: RobotCfg) -> None:
 ENGINE_TITLES = {"mujoco": "MuJoCo", "mujoco_warp": "MuJoCo Warp", "isaaclab": "Isaac Lab", "kinematic": "kinematic engine"}
 
 
-def choose_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
-    """Engine for a task, and the reason.
+def choose_engine(sim: SimCfg, task_name: str, batched: BatchedCommand | None = None) -> tuple[str, str]:
+    """Engine for a task, and the reason. `auto` selects the first of these that applies:
 
-    `auto` selects Isaac Lab if `isaaclab.sh -p` or `isaaclab -p` started this process, or if the task or a setting of `sim`
-    is for Isaac Lab; otherwise MuJoCo.
+    1. Isaac Lab, if `isaaclab.sh -p` or `isaaclab -p` started this process, or if the task or a setting of `sim` is for it.
+    2. MuJoCo Warp on the GPU, if the command steps many envs and the GPU engine can run it on this machine.
+    3. MuJoCo.
+
+    Args:
+        batched: the command, if it steps many envs; None: it steps few envs, for which MuJoCo starts faster.
 
     Raises:
         ConfigError: a setting of `sim` is for a different engine.
     """
-    engine, reason = _selected_engine(sim, task_name)
+    engine, reason = _selected_engine(sim, task_name, batched)
     _check_settings(sim, engine)
     return engine, reason
 
 
-def _selected_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
+def _selected_engine(sim: SimCfg, task_name: str, batched: BatchedCommand | None) -> tuple[str, str]:
     if sim.engine != "auto":
         return sim.engine, f"sim={sim.engine}"
     if task_name == "isaaclab":
@@ -113,8 +118,11 @@ def _selected_engine(sim: SimCfg, task_name: str) -> tuple[str, str]:
         return "isaaclab", f"started by `{' '.join(launcher)}`"
     if settings := _settings_of("isaaclab", sim):
         return "isaaclab", f"{settings[0]} is set, which only Isaac Lab has"
-    has_gpu = torch.cuda.is_available() and is_installed("mujoco_warp")
-    return "mujoco", "not started by `isaaclab -p`" + ("; sim=mujoco_warp would use the GPU" if has_gpu else "")
+    if batched is None:
+        return "mujoco", "not started by `isaaclab -p`"
+    if fault := batched.fault(sim):
+        return "mujoco", f"not started by `isaaclab -p`; not on a GPU: {fault}"
+    return GPU_ENGINE, f"not started by `isaaclab -p`, and a CUDA device is available; {batched.notes()}"
 
 
 _SETTINGS = {
@@ -173,7 +181,7 @@ def make_env(
 
     Args:
         task: a task from `load_task`, or an instance of your own subclass of `Task`.
-        engine: `auto` (Isaac Lab if the process was started by `isaaclab -p`, else MuJoCo), `mujoco`, `mujoco_warp`
+        engine: `auto` (see `choose_engine`; MuJoCo Warp only with a `device` that may be a GPU), `mujoco`, `mujoco_warp`
             (on a GPU), `kinematic` (no physics), `isaaclab`, or the settings of an engine.
         events: randomization at each reset, name -> `EventCfg`; None: the randomization of the task's configuration.
         num_envs: N.

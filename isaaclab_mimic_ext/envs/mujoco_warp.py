@@ -4,7 +4,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.mujoco_warp_arrays import Arrays
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, overflow_message
-from isaaclab_mimic_ext.envs.ray_caster import RayCaster
+from isaaclab_mimic_ext.envs.ray_caster import RayCaster, check_can_draw
 from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
@@ -62,7 +62,7 @@ class MujocoWarpEnv(EmbeddedEnv):
         self._sizes = (sizes or Sizes()).completed(self.model, len(task.arms))
         self._wp_device = wp.device_from_torch(self.device)
         with wp.ScopedDevice(self._wp_device):
-            self._mjw_model = self._put_model()
+            self._mjw_model = _put_model(mjw, self.model, task.name)
             num_bytes = bytes_per_env(mjw, self.model, self._sizes)
             check_memory(num_envs, num_bytes, "the simulation's state", self.device)
             self._data = mjw.make_data(self.model, nworld=num_envs, **self._sizes.arguments)
@@ -101,16 +101,6 @@ class MujocoWarpEnv(EmbeddedEnv):
         message = overflow_message(bits, self._data, self._sizes)
         if message is not None:
             raise SimulationError(message)
-
-    def _put_model(self) -> Any:
-        try:
-            model = self._mjw.put_model(self.model)
-        except NotImplementedError as error:
-            raise SimulatorUnavailable(
-                f"sim.engine: MuJoCo Warp cannot simulate the scene of task '{self.task.name}': {error}; use sim=mujoco"
-            ) from error
-        model.opt.warn_overflow = False  # `check` reports overflows.
-        return model
 
     def ray_caster(self, cameras: Mapping[str, str], size: tuple[int, int], mode: str) -> RayCaster:
         """Create the renderer of pictures of all envs. It must be closed before the env.
@@ -202,6 +192,34 @@ class MujocoWarpEnv(EmbeddedEnv):
         for tensor, before in zip(self._arrays.state, self._before, strict=True):
             torch.where(active.view(-1, *[1] * (tensor.dim() - 1)), tensor, before, out=tensor)
         self._launch(self._read_graph)
+
+
+def check_can_run(make_task: Callable[[], Task], device: torch.device, draws_pictures: bool) -> None:
+    """Check that MuJoCo Warp can simulate a task on a CUDA device, and draw its pictures if `draws_pictures`.
+
+    Raises:
+        SimulatorUnavailable: MuJoCo Warp is not installed, or does not support the device or the scene.
+    """
+    mjw = import_mujoco_warp()
+    _check_device(device)
+    task = make_task()
+    model = _adapted_model(task)
+    with wp.ScopedDevice("cpu"):
+        _put_model(mjw, model, task.name)
+    if draws_pictures:
+        check_can_draw(model)
+
+
+def _put_model(mjw: ModuleType, model: Any, task_name: str) -> Any:
+    """MuJoCo Warp's form of a model, on Warp's current device."""
+    try:
+        converted = mjw.put_model(model)
+    except NotImplementedError as error:
+        raise SimulatorUnavailable(
+            f"sim.engine: MuJoCo Warp cannot simulate the scene of task '{task_name}': {error}; use sim=mujoco"
+        ) from error
+    converted.opt.warn_overflow = False  # `MujocoWarpEnv.check` reports overflows.
+    return converted
 
 
 def import_mujoco_warp() -> ModuleType:

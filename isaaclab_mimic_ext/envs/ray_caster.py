@@ -59,8 +59,7 @@ class RayCaster:
         size: tuple[int, int],
         mode: str,
     ):
-        for fault in _faults(model):
-            raise SimulatorUnavailable(f"enable_cameras: MuJoCo Warp's ray caster cannot draw {fault}; {_REMEDY}")
+        check_can_draw(model)
         self._mjw, self._mjw_model, self._data, self._device = mjw, mjw_model, data, device
         self._cameras = tuple(cameras)
         self.name = f"MuJoCo Warp {mjw.__version__}, ray caster"
@@ -126,6 +125,16 @@ def _bytes_per_env(model: Any, num_pixels: int, rays: int) -> int:
     """Memory of an env's pictures: packed colors, sums of several rays, bytes, and the tree of geoms [bytes]."""
     num_geoms = sum(int(group) in _VISIBLE_GROUPS for group in model.geom_group)
     return num_pixels * (4 + 3 + (12 if rays > 1 else 0)) + num_geoms * _BYTES_PER_GEOM
+
+
+def check_can_draw(model: Any) -> None:
+    """Check that the ray caster can draw a scene.
+
+    Raises:
+        SimulatorUnavailable: the scene has elements that would be drawn wrong.
+    """
+    for fault in _faults(model):
+        raise SimulatorUnavailable(f"enable_cameras: MuJoCo Warp's ray caster cannot draw {fault}; {_REMEDY}")
 
 
 def _faults(model: Any) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg
 from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, BLOCKS
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
-from isaaclab_mimic_ext.run.session import RunFolder, changed_fields, opened_store, values_of
+from isaaclab_mimic_ext.run.session import RunFolder, changed_fields, recorded_settings, values_of
 
 INDEX_VARIABLES = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "PBS_ARRAY_INDEX")
 """Variables in which schedulers pass the index of a job: Slurm, Kubernetes, PBS."""
@@ -108,18 +107,10 @@ def check_same_run(cfg: GenerateCfg, identity: Mapping[str, Any]) -> None:
     if cfg.block is None:
         return
     for index, folder in find_blocks(Path(cfg.output_dir)).items():
-        stored = None if index == cfg.block else _stored_identity(folder)
-        if stored is not None:
+        # A block that is just starting has no settings yet.
+        if stored := None if index == cfg.block else recorded_settings(folder):
             check_identity(folder.path, stored, identity, "use the old values, or another output_dir")
             return
-
-
-def _stored_identity(folder: RunFolder) -> Mapping[str, Any] | None:
-    """Identity in the store of a block; None if it cannot be read, for example because the block is just starting."""
-    with suppress(OutputError), opened_store(folder.store, read_only=True) as store:
-        identity: Mapping[str, Any] | None = store.facts().get("identity")
-        return identity
-    return None
 
 
 def check_identity(path: Path, old: Mapping[str, Any], new: Mapping[str, Any], remedy: str) -> None:

@@ -12,6 +12,7 @@ import h5py
 from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
@@ -159,6 +160,11 @@ def read_recipe(input_file: str | Path, source_file: str | Path | None = None, d
     cfg = _config(facts)
     if cfg.block is not None:
         raise SourceDataError(f"{facts.path}: is a block of a run; collect its blocks, and regenerate the collected dataset")
+    if scene_device_fault(cfg.device):
+        raise SourceDataError(
+            f"{facts.path}: was generated on device {cfg.device}, which this machine does not have; regenerate the dataset "
+            "on a machine with this device"
+        )
     find_recorded_task(cfg.task.name, facts.env_args, facts.path)
     source = Path(source_file or text_of(attributes.get("source_file", cfg.input_file)))
     if not source.is_file():

@@ -206,6 +206,17 @@ def run_facts(folder: RunFolder, **noted: Any) -> dict[str, Any]:
         return store.facts()
 
 
+def recorded_settings(folder: RunFolder) -> Mapping[str, Any]:
+    """Settings with which the run in a folder was started, with its engine and device; empty if they cannot be read."""
+    if not folder.store.is_file():
+        return {}
+    try:
+        with opened_store(folder.store, read_only=True) as store, reading():
+            return dict(store.facts().get("identity", {}))
+    except OutputError:
+        return {}  # `open_run` reports the damage.
+
+
 def check_free(folder: RunFolder) -> None:
     """Check that no process works in the folder at this moment, without changing files.
 

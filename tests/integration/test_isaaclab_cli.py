@@ -95,8 +95,8 @@ def test_embedded_engine_launches_nothing_and_warns_about_launcher_flags(scripts
 
 def test_auto_selects_mujoco_although_isaaclab_is_installed(scripts: Scripts, isaaclab: Path) -> None:
     done = scripts.run(SHOW, packages=isaaclab)
-    assert (config_of(done)["sim"]["engine"], "STARTED" in done.stdout) == ("auto", False)
-    assert "Running on MuJoCo (not started by `isaaclab -p`), device cpu" in done.stderr
+    assert (config_of(done)["sim"]["engine"], "STARTED" in done.stdout) == ("mujoco", False)
+    assert "Running on MuJoCo (not started by `isaaclab -p`; not on a GPU: this machine has no CUDA device)" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_isaaclab_that_cannot_run_is_refused_and_not_selected_by_auto(
     assert message in done.message
     assert done.exit_code == 2
     done = scripts.run(SHOW, packages=packages)
-    assert config_of(done)["sim"]["engine"] == "auto"
+    assert config_of(done)["sim"]["engine"] == "mujoco"
 
 
 def test_each_job_of_a_sweep_starts_isaac_sim_in_a_separate_process(isaaclab: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A dataset is generated again from what it records; what has changed since is named."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.commands.main import VERBS
 from isaaclab_mimic_ext.config import RegenerateCfg
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.errors import SourceDataError
+from isaaclab_mimic_ext.files.hdf5 import text_of
 from isaaclab_mimic_ext.run import regenerate
 from isaaclab_mimic_ext.run.session import RunFolder
 from tests.runs import run
@@ -87,6 +90,24 @@ def test_changes_since_the_generation_are_named(dataset: Path, edit: Callable[[h
     assert regenerate.read_recipe(dataset).changes == ()
     change(dataset, edit)
     assert len(changes := regenerate.read_recipe(dataset).changes) == 1 and text in changes[0]
+
+
+def test_dataset_of_a_device_that_this_machine_does_not_have_is_refused(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    change(dataset, on_device("cuda:0"))
+    with pytest.raises(SourceDataError, match=r"published.hdf5: was generated on device cuda:0, .* on a machine with this"):
+        regenerate.read_recipe(dataset)
+
+
+def on_device(device: str) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        attributes = file["data"].attrs
+        text = text_of(attributes["config"])
+        attributes["config"] = re.sub(r"^device: .*$", f"device: {device}", text, flags=re.MULTILINE)
+
+    return edit
 
 
 def test_moved_source_demos_are_given_and_a_split_of_them_is_no_change(dataset: Path, sources: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from importlib.util import find_spec
 import pytest
 
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.envs import factory
 from isaaclab_mimic_ext.envs.devices import resolve_device
 from isaaclab_mimic_ext.envs.factory import choose_engine, isaaclab_scene, make_env
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
@@ -41,12 +40,6 @@ def test_isaaclab_is_said_to_be_missing() -> None:
 )
 def test_engine_of_auto_follows_from_the_command(sim: SimCfg, task_name: str, engine: str, reason: str) -> None:
     assert choose_engine(sim, task_name) == (engine, reason)
-
-
-def test_auto_names_the_engine_for_the_gpu_that_it_does_not_select(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(factory, "is_installed", lambda package: package == "mujoco_warp")
-    assert choose_engine(SimCfg(), "desktop_organizer")[1].endswith("; sim=mujoco_warp would use the GPU")
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ files <- task <- config <- envs, demos <- plan <- run <- datasets <- checks, lea
 """
 
 PARTS_OF_COMMANDS = {
+    "test_auto_engine.py": {"commands.launch"},
     "test_command_line.py": {"commands.launch", "commands.overrides"},
     "test_command_lines.py": {"commands.program"},
     "test_common_names.py": {"commands.overrides"},

@@ -39,6 +39,22 @@ def test_task_of_the_command_line_replaces_that_of_the_file() -> None:
     assert replay.with_task(recorded, GYM_ID) == {"env_name": GYM_ID, "sim_args": {}}
 
 
+@pytest.mark.parametrize(
+    ("recorded", "engine"),
+    [
+        ({"engine": "kinematic"}, "kinematic"),
+        ({"engine": "mujoco_warp"}, "mujoco"),
+        ({"engine": "isaaclab"}, "isaaclab"),
+        ({"env_name": GYM_ID}, "isaaclab"),
+    ],
+)
+def test_demos_of_the_gpu_engine_are_replayed_on_mujoco_which_runs_on_each_machine(
+    recorded: dict[str, str], engine: str
+) -> None:
+    assert replay.recorded_engine(recorded, SimCfg()) == engine
+    assert replay.recorded_engine(recorded, SimCfg(engine="mujoco_warp")) == "mujoco_warp"
+
+
 def test_flags_of_isaaclabs_replay_select_the_task_and_the_demos() -> None:
     words = ["--task", GYM_ID, "--select_episodes", "0", "3", "--dataset_file", "a.hdf5"]
     expected = [f"task_name={GYM_ID}", "select_episodes=[0,3]", "input_file=a.hdf5"]
