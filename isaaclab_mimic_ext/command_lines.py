@@ -64,7 +64,12 @@ def as_comment(verb: str) -> str:
         verb: verb of the command, if Python code runs.
     """
     words = list(map(_with_absolute_path, program.arguments))
-    return f"# {_shell_line(['mimic', program.verb or verb, *_config_dir_flags(), *words])}\n" if words else ""
+    return comment_of(program.verb or verb, [*_config_dir_flags(), *words]) if words else ""
+
+
+def comment_of(verb: str, words: Iterable[str]) -> str:
+    """Return a command as the first line of a YAML file, for `words_in_comment`."""
+    return f"# {_shell_line(['mimic', verb, *words])}\n"
 
 
 def words_in_comment(text: str) -> tuple[str, list[str]]:

@@ -44,6 +44,12 @@ class OutputError(UsageError):
     """An output file cannot be created, or would overwrite something."""
 
 
+class FolderInUse(OutputError):
+    """Another process works in the output folder or on the output file; the same command succeeds later."""
+
+    exit_code = 75
+
+
 class SimulatorUnavailable(UsageError):
     """The requested engine is not installed."""
 
@@ -68,6 +74,12 @@ class BudgetExhausted(MimicError):
     """A failure budget ended the run before its target was reached."""
 
     exit_code = 3
+
+
+class MoreBlocksNeeded(MimicError):
+    """The blocks of a run do not reach its target."""
+
+    exit_code = 4
 
 
 class Interrupted(MimicError):

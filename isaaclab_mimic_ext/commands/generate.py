@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from isaaclab_mimic_ext.command_lines import same_command_line
+from isaaclab_mimic_ext.command_lines import command_line, same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError
@@ -47,7 +47,7 @@ def main(cfg: GenerateCfg) -> RunResult:
     if result.is_interrupted:
         stop.raise_interrupted(_interrupted(cfg, folder, result))
     if cfg.block is not None:
-        log.info("Saved block %d of the run in %s", cfg.block, cfg.output_dir)
+        log.info("To collect the blocks of the run: %s", command_line("collect", output_dir=Path(cfg.output_dir)))
     elif cfg.debug:
         log_report_command(folder)
         log.info("Next, run all trials: %s", _command_of_all_trials(large))

@@ -60,6 +60,13 @@ def generate(cfg: "config.GenerateCfg") -> None:
     main(cfg)
 
 
+def collect(cfg: "config.CollectCfg") -> None:
+    """Collect the blocks of a run into one dataset"""
+    from isaaclab_mimic_ext.commands.collect import main
+
+    main(cfg)
+
+
 def watch(cfg: "config.WatchCfg") -> None:
     """Watch a run on a page in the browser: envs in motion, success, failed trials"""
     from isaaclab_mimic_ext.commands.watch import main
@@ -205,6 +212,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "annotate": annotate,
     "check": check,
     "generate": generate,
+    "collect": collect,
     "watch": watch,
     "regenerate": regenerate,
     "report": report,

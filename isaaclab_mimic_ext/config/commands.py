@@ -306,6 +306,34 @@ class RegenerateCfg:
 
 
 @dataclass
+class CollectDataGenCfg:
+    """Target of a run whose blocks are collected."""
+
+    generation_num_trials: int | None = bounded(None, at_least=1, like=("num_demos",))
+    """Number of successful trials, or of all trials, as in `mimic generate`; null: the largest number with which a block
+    was started."""
+
+
+@dataclass
+class CollectCfg:
+    """Collect the blocks of a run (`mimic generate block=`) into one dataset.
+
+    The dataset is that of one process with the same seed and target: `demo.hdf5` in `output_dir`, with statistics. Exit
+    code 4: further blocks are needed, which the message lists.
+    """
+
+    output_dir: str = bounded(MISSING, **folder_rule("datasets/my_run"))
+    """Folder of the run, which contains the folder `blocks`."""
+    datagen_config: CollectDataGenCfg = field(default_factory=CollectDataGenCfg)
+    overwrite: bool = False
+    """Replace a run in `output_dir` that was not collected from its blocks."""
+    json: bool = False
+    """Print JSON instead of text."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+@dataclass
 class ReportCfg:
     """Write an HTML page about a run: success by subtask, reasons of failure."""
 
@@ -341,6 +369,7 @@ _COMMANDS: tuple[tuple[str, str, type], ...] = (
     ("annotate", "annotate_demos", AnnotateDemosCfg),
     ("check", "check_demos", CheckDemosCfg),
     ("generate", "generate", GenerateCfg),
+    ("collect", "collect", CollectCfg),
     ("watch", "watch", WatchCfg),
     ("regenerate", "regenerate", RegenerateCfg),
     ("report", "report", ReportCfg),

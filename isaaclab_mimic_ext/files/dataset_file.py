@@ -124,6 +124,17 @@ class DatasetFile:
         self.lengths.append(int(demo.attrs["num_samples"]))
         return True
 
+    def copy_from(self, data: h5py.Group, name: str) -> None:
+        """Append a demo of another dataset.
+
+        Args:
+            data: group `data` of the other dataset.
+            name: name of the demo.
+        """
+        new_name = f"demo_{len(self.lengths)}"
+        h5py.h5o.copy(data.id, name.encode(), self._data.id, new_name.encode())
+        self.lengths.append(int(self._data[new_name].attrs["num_samples"]))
+
     def _finished_demos(self) -> tuple[h5py.Group | None, dict[int, str]]:
         """Group `data` of the finished file (None if there is none), and the names of its demos by trial."""
         if self._finished is None:

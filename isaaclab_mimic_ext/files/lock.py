@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.errors import FolderInUse, OutputError
 from isaaclab_mimic_ext.files.lock_errors import HELD, NO_LOCKS
 from isaaclab_mimic_ext.files.writing import write_errors
 
@@ -52,7 +52,8 @@ class FolderLock:
         """Lock during the block, and yield the file descriptor of the lock.
 
         Raises:
-            OutputError: another process holds the lock, or the lock file cannot be written or locked.
+            FolderInUse: another process holds the lock.
+            OutputError: the lock file cannot be written or locked.
         """
         while not self._is_current(lock := self._open_and_acquire()):
             os.close(lock)  # The last holder deleted this file while this process waited for the lock.
@@ -97,7 +98,7 @@ class FolderLock:
         """Check that no process holds the lock at this moment, without changing files.
 
         Raises:
-            OutputError: a process holds the lock.
+            FolderInUse: a process holds the lock.
         """
         if not self.path.is_file():
             return
@@ -143,7 +144,7 @@ class FolderLock:
                 # A child of a killed holder may still be closing its files.
                 timeout = self.dead_holder_timeout if _is_dead(holder) else _LIVE_HOLDER_TIMEOUT
                 if time.monotonic() - start > timeout:
-                    raise OutputError(
+                    raise FolderInUse(
                         f"{self._field}: {self.file or self.path.parent} is in use by {holder}{self.note}; wait until it "
                         f"has ended, or use another {self._field}"
                     ) from error
@@ -153,7 +154,7 @@ class FolderLock:
         """Check, on a file system without locks, that the process named in the lock file has ended."""
         holder = _holder(lock)
         if holder and holder != _this_process() and not _is_dead(holder):
-            raise OutputError(
+            raise FolderInUse(
                 f"{self._field}: {self.file or self.path.parent} may be in use by {holder}{self.note}, and this file system "
                 f"has no locks; if that process has ended, delete {self.path}"
             )

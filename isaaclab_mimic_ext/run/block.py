@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from isaaclab_mimic_ext.config import DataGenConfig, GenerateCfg
 from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, BLOCKS
+from isaaclab_mimic_ext.config.task import BUDGETS
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from isaaclab_mimic_ext.run.session import RunFolder, changed_fields, recorded_settings, values_of
 
@@ -80,6 +81,12 @@ def run_rules(cfg: GenerateCfg) -> DataGenConfig:
     )
 
 
+def limits_of(rules: DataGenConfig) -> dict[str, Any]:
+    """Target and budgets of a block's run, for `collect`. `max_time` is a limit of each block."""
+    names = {"generation_num_trials", *BUDGETS} - {"max_time"}
+    return {field.name: getattr(rules, field.name) for field in fields(rules) if field.name in names}
+
+
 def run_folder(cfg: GenerateCfg) -> RunFolder:
     """Folder of the run, or of the block."""
     folder = Path(cfg.output_dir)
@@ -92,10 +99,10 @@ def block_path(folder: Path, index: int) -> Path:
 
 
 def find_blocks(folder: Path) -> dict[int, RunFolder]:
-    """Blocks that have been started in the folder of a run: index -> folder, in the order of the indices."""
+    """Blocks that have started in the folder of a run: index -> folder, in the order of the indices."""
     names = (path.name for path in (folder / BLOCKS).glob("*") if path.name.isdecimal())
     found = {int(name): RunFolder(folder / BLOCKS / name) for name in names}
-    return {index: found[index] for index in sorted(found) if found[index].store.is_file()}
+    return {index: found[index] for index in sorted(found) if recorded_settings(found[index])}
 
 
 def check_same_run(cfg: GenerateCfg, identity: Mapping[str, Any]) -> None:

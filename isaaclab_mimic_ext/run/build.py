@@ -35,7 +35,7 @@ from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.run.block import first_trial, run_rules
+from isaaclab_mimic_ext.run.block import first_trial, limits_of, run_rules
 from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
@@ -256,7 +256,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
             "config": config_yaml(cfg),
             NAMES: json.dumps({eef: subtask_names(configs) for eef, configs in _subtasks(cfg, env).items()}),
             "same_digest_with": same_digest_with(env.env_args().get("engine"), env.device.type),
-            "provenance": json.dumps(provenance(Path(cfg.input_file), pool.names, cfg.task.name)),
+            "provenance": json.dumps(digests := provenance(Path(cfg.input_file), pool.names, cfg.task.name)),
         },
         overwrite=True,  # The session has checked that existing files belong to this run.
         store_path=folder.store,
@@ -264,7 +264,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         elapsed=session.elapsed,
         names_interrupted=False,
         first_trial=ledger.first_trial,
-        facts={"trials": _names_in_records(cfg, env, pool)},
+        facts={"trials": _names_in_records(cfg, env, pool), "provenance": digests, "limits": limits_of(cfg.datagen_config)},
         **asdict(cfg.recorder),
     )
     writer = EpisodeWriter(output, episode_format(env, with_clean_actions=True))

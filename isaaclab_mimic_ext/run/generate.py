@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.envs.factory import config_of, env_task
 from isaaclab_mimic_ext.errors import ConfigError, RecorderError, SimulationError
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.writing import write_text
-from isaaclab_mimic_ext.run.block import check_same_run, run_folder, run_rules
+from isaaclab_mimic_ext.run.block import check_same_run, limits_of, run_folder, run_rules
 from isaaclab_mimic_ext.run.build import (
     SourceDemos,
     build_generator,
@@ -39,7 +39,15 @@ from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.live_poses import LivePoses
 from isaaclab_mimic_ext.run.progress_file import ProgressFile
 from isaaclab_mimic_ext.run.result import Progress, RunResult
-from isaaclab_mimic_ext.run.session import RunFolder, RunSession, check_free, finished_run, identity_of, open_run
+from isaaclab_mimic_ext.run.session import (
+    RunFolder,
+    RunSession,
+    check_free,
+    finished_run,
+    identity_of,
+    open_run,
+    run_facts,
+)
 from isaaclab_mimic_ext.run.stats_and_videos import draw_run, mark_reported, write_missing_reports, write_stats
 from isaaclab_mimic_ext.texts import counted
 
@@ -201,6 +209,8 @@ def _finished_run(cfg: GenerateCfg) -> RunResult | None:
     if finished is None:
         return None
     write_missing_reports(cfg, folder, finished)
+    if cfg.block is not None:
+        run_facts(folder, limits=limits_of(cfg.datagen_config))  # They may be larger now, for `collect`.
     return _log_finished(cfg, finished)
 
 

@@ -42,6 +42,7 @@ class RunFolder(OutputFolder):
     picture = OutputFile("scene.png")
     report = OutputFile("report.html")
     progress = OutputFile("progress.json")
+    collected = OutputFile("collected.json")
     store = OutputFile("run.sqlite")
     socket = OutputFile("watch.sock")
     lock = OutputFile("run.lock", is_kept=True)

@@ -214,6 +214,15 @@ class RunStore:
                 record = TrialRecord(trial, names[reason], length, json.loads(notes))
             yield record
 
+    def reasons(self) -> list[str]:
+        """Read the names of the reasons of failure, by code."""
+        return [name for (name,) in self._database.execute("SELECT name FROM reasons ORDER BY code")]
+
+    def copy_trials(self, source: "RunStore", end_trial: int) -> None:
+        """Add the outcomes of the trials of another store with lower numbers than `end_trial`; durable after `commit`."""
+        found = source._database.execute("SELECT * FROM trials WHERE trial < ? ORDER BY trial", (end_trial,))
+        self._database.executemany("INSERT INTO trials VALUES (?, ?, ?, ?)", found)
+
     def check_layout(self, field: str = "output_dir") -> None:
         """Check that this version of the package can read the tables.
 

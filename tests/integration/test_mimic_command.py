@@ -18,6 +18,7 @@ ORDER = [
     "annotate",
     "check",
     "generate",
+    "collect",
     "watch",
     "regenerate",
     "report",

@@ -112,6 +112,8 @@ ERRORS = {
     mimic.RecorderError: 1,
     mimic.InvalidDataset: 1,
     mimic.BudgetExhausted: 3,
+    mimic.MoreBlocksNeeded: 4,
+    mimic.FolderInUse: 75,
 }
 
 

@@ -1,0 +1,226 @@
+"""Collect the blocks of a run into one dataset, with the digest that one process writes with the same seed and target."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from isaaclab_mimic_ext.command_lines import comment_of, words_in_comment
+from isaaclab_mimic_ext.config import GenerateCfg
+from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile, fixed
+from isaaclab_mimic_ext.files.folder import log_file
+from isaaclab_mimic_ext.files.hdf5 import damage_errors, open_hdf5
+from isaaclab_mimic_ext.files.stream import FileFacts, read_facts
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, write_errors, write_json, write_text
+from isaaclab_mimic_ext.progress import Update, phase
+from isaaclab_mimic_ext.run.block_results import (
+    BlockResult,
+    check_has_blocks,
+    common_rules,
+    more_needed,
+    read_blocks,
+    replay,
+    summary_of,
+)
+from isaaclab_mimic_ext.run.build import config_of_values, config_yaml
+from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.session import RunFolder, locked, opened_store, run_facts, stored_result
+from isaaclab_mimic_ext.run.stats_and_videos import mark_reported, write_stats
+from isaaclab_mimic_ext.texts import counted
+
+log = logging.getLogger(__name__)
+
+_OF_RESULT = {"env_args", "total", "num_attempts", "num_successes", "stop_reason", "complete"}
+"""Attributes of a block's dataset that the dataset of the run does not copy."""
+_OF_BLOCK = {"block", "block_size", "output_dir", "output_file", "overwrite", "resume", "progress"}
+"""Fields of a block's command that the run does not have."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Result of collecting blocks.
+
+    Attributes:
+        result: result of the run.
+        num_blocks: number of blocks whose trials count.
+        is_new: False if the same blocks had been collected before; then no file was changed.
+    """
+
+    result: RunResult
+    num_blocks: int
+    is_new: bool
+
+
+def collect(output_dir: str | Path, num_trials: int | None = None, overwrite: bool = False) -> Collected:
+    """Write the demos of the blocks of a run to `<output_dir>/demo.hdf5`, in the order of their trials.
+
+    Trials count as in a run of one process, up to the target or a budget. Collecting the same blocks again changes nothing.
+
+    Args:
+        output_dir: folder of the run, which contains the folder `blocks`.
+        num_trials: `generation_num_trials`; None: the largest number with which a block was started.
+        overwrite: replace a run in the folder that does not consist of these blocks.
+
+    Raises:
+        OutputError: there are no blocks, a block belongs to a different run, or the folder contains a different run.
+        FolderInUse: another process works in the folder.
+        MoreBlocksNeeded: the target needs further blocks; no file was changed.
+    """
+    folder = RunFolder(Path(output_dir))
+    check_has_blocks(folder.path)
+    with locked(folder):
+        blocks = read_blocks(folder.path)
+        cfg = _run_config(blocks, folder, num_trials)
+        ledger = replay(blocks, cfg.datagen_config)
+        if not ledger.is_over:
+            raise more_needed(folder.path, blocks, cfg.datagen_config)
+        used = [block for block in blocks if block.index * block.size < ledger.end_trial]
+        plan = {"target": cfg.datagen_config.generation_num_trials, "blocks": summary_of(used)}
+        if (finished := _finished(folder, plan)) is not None:
+            return Collected(finished, len(used), is_new=False)
+        _check_free_for_blocks(folder, overwrite)
+        with log_file(folder.log):
+            return Collected(_write(folder, cfg, used, ledger, plan), len(used), is_new=True)
+
+
+def _run_config(blocks: Sequence[BlockResult], folder: RunFolder, num_trials: int | None) -> GenerateCfg:
+    """Configuration of the run that the blocks are parts of."""
+    path = blocks[0].folder.config
+    try:
+        cfg = config_of_values(OmegaConf.create(path.read_text(encoding="utf-8", errors="surrogateescape")))
+    except Exception as error:  # YAML and OmegaConf raise errors of many types.
+        reason = next(iter(str(error).splitlines()), "it is not a mapping")
+        raise OutputError(f"output_dir: {path} cannot be read ({reason}); generate the block again") from error
+    rules = replace(cfg.datagen_config, **common_rules(blocks, num_trials), max_time=None)
+    return replace(cfg, datagen_config=rules, output_dir=str(folder.path), block=None, block_size=None, resume=False)
+
+
+def _finished(folder: RunFolder, plan: Mapping[str, Any]) -> RunResult | None:
+    """Result of the run if the same blocks have been collected before, else None."""
+    try:
+        is_same = json.loads(folder.collected.read_text(encoding="utf-8")) == {**plan, "finished": True}
+    except (OSError, ValueError):
+        return None
+    if not is_same or not folder.demos.exists() or not folder.store.exists():
+        return None
+    result = stored_result(run_facts(folder))
+    return None if result is None else replace(result, dataset=folder.demos)
+
+
+def _check_free_for_blocks(folder: RunFolder, overwrite: bool) -> None:
+    """Check that the folder contains no run, or one that was collected from blocks."""
+    if overwrite or folder.collected.exists() or not folder.present():
+        return
+    raise OutputError(
+        f"output_dir: {folder.path} already contains a run of one process, in addition to blocks; move one of them to "
+        "another folder, or overwrite=true replaces the run"
+    )
+
+
+def _write(
+    folder: RunFolder, cfg: GenerateCfg, blocks: Sequence[BlockResult], ledger: TrialLedger, plan: Mapping[str, Any]
+) -> RunResult:
+    """Write datasets, store, configuration and statistics of the run."""
+    write_json(folder.collected, {**plan, "finished": False})
+    facts = read_facts(blocks[0].folder.demos)
+    result = replace(
+        ledger.result(folder.demos, blocks[0].reasons),
+        env_steps=sum(block.result.env_steps for block in blocks if block.result),
+        elapsed=sum(block.result.elapsed for block in blocks if block.result),
+        lengths=_write_datasets(folder, cfg, blocks, ledger, facts),
+    )
+    _write_store(folder, blocks, result)
+    write_text(folder.config, _comment(blocks[0].folder) + config_yaml(cfg))
+    write_stats(cfg, folder, result, facts.env_args.get("engine"))
+    mark_reported(folder)
+    write_json(folder.collected, {**plan, "finished": True})
+    return result
+
+
+def _comment(block: RunFolder) -> str:
+    """First line of the configuration: the command of the block, as that of a run of one process."""
+    verb, words = words_in_comment(block.config.read_text(encoding="utf-8", errors="surrogateescape"))
+    return comment_of(verb, [word for word in words if word.lstrip("+").partition("=")[0] not in _OF_BLOCK]) if verb else ""
+
+
+def _write_datasets(
+    folder: RunFolder, cfg: GenerateCfg, blocks: Sequence[BlockResult], ledger: TrialLedger, facts: FileFacts
+) -> list[int]:
+    """Write the datasets of successful and, if the blocks have them, of failed trials; return the lengths of the former."""
+    files = {True: folder.demos}
+    if cfg.datagen_config.generation_keep_failed:
+        files[False] = folder.failed_demos
+    lengths: list[int] = []
+    for success, path in files.items():
+        with write_errors(path, "output_dir", "free some space, and collect again", OutputError, HDF5_ERRORS):
+            written = _write_dataset(path, blocks, ledger, success, _attributes(cfg, facts), facts)
+        lengths = written if success else lengths
+    return lengths
+
+
+def _attributes(cfg: GenerateCfg, facts: FileFacts) -> dict[str, Any]:
+    copied = {name: value for name, value in facts.data_attributes.items() if name not in _OF_RESULT}
+    return copied | {"config": fixed(config_yaml(cfg))}
+
+
+def _write_dataset(
+    path: Path,
+    blocks: Sequence[BlockResult],
+    ledger: TrialLedger,
+    success: bool,
+    attributes: Mapping[str, Any],
+    facts: FileFacts,
+) -> list[int]:
+    version = int(facts.attributes.get("format_version", 0))
+    file = DatasetFile(path, facts.env_args, attributes, format_version=version, overwrite=True)
+    try:
+        update = phase("collecting")
+        for block in blocks:
+            _copy_demos(file, block, success, ledger, update)
+        file.finish(ledger.result(path, blocks[0].reasons).dataset_attributes())
+    except BaseException:
+        file.discard()
+        raise
+    file.publish()
+    return file.lengths
+
+
+def _copy_demos(file: DatasetFile, block: BlockResult, success: bool, ledger: TrialLedger, update: Update) -> None:
+    """Copy the demos of the trials of a block that count: they are the first ones in its dataset."""
+    path = block.folder.demos if success else block.folder.failed_demos
+    chosen = block.outcomes.success == success
+    num_copied = int((block.outcomes.trials[chosen] < ledger.end_trial).sum())
+    with open_hdf5(path) as source, damage_errors(path):
+        data = source["data"]
+        if len(data) != int(chosen.sum()):
+            expected = counted(int(chosen.sum()), "demo")
+            raise OutputError(
+                f"output_dir: {path} contains {len(data)} of {expected}; generate block {block.index} again "
+                "with overwrite=true"
+            )
+        for index in range(num_copied):
+            file.copy_from(data, f"demo_{index}")
+            update(len(file.lengths), max(ledger.num_successes, 1))
+
+
+def _write_store(folder: RunFolder, blocks: Sequence[BlockResult], result: RunResult) -> None:
+    """Write the store of the run, with the records of all trials that count, and no episodes."""
+    for path in (folder.store, *(Path(f"{folder.store}{end}") for end in ("-wal", "-shm"))):
+        path.unlink(missing_ok=True)
+    first = blocks[0].facts
+    identity = {name: value for name, value in first["identity"].items() if name not in ("block", "block_size")}
+    facts = {name: value for name, value in first.items() if name != "limits"}
+    facts |= {"identity": identity, "result": result.as_dict(), "elapsed": result.elapsed, "reported": False}
+    with opened_store(folder.store) as store:
+        store.set_reasons(blocks[0].reasons)
+        for block in blocks:
+            with opened_store(block.folder.store, read_only=True) as source:
+                store.copy_trials(source, result.end_trial)
+        store.set_facts(**facts)
+        store.commit()

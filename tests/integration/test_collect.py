@@ -1,0 +1,147 @@
+"""Blocks of a run are collected into the dataset of one process."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.datasets.split import split_dataset
+from isaaclab_mimic_ext.errors import FolderInUse, MoreBlocksNeeded, OutputError
+from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.run.block import with_block
+from isaaclab_mimic_ext.run.collect import collect
+from isaaclab_mimic_ext.run.generate import generate_run
+from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.session import RunFolder, locked, run_facts
+from isaaclab_mimic_ext.run.trial_records import read_records
+from tests.runs import run_cfg, trials_of
+
+SIZE = 16
+NOWHERE: dict[str, str] = {}
+KEEP_FAILED = "datagen_config.generation_keep_failed=true"
+
+
+def run_block(source: Path, folder: Path, index: int, *overrides: str) -> RunResult:
+    cfg = replace(run_cfg(source, RunFolder(folder), KEEP_FAILED, *overrides), block=index, block_size=SIZE)
+    return generate_run(with_block(cfg, NOWHERE))
+
+
+@pytest.fixture(scope="module")
+def single(kinematic_source: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """Run in one process that collected blocks are compared with."""
+    folder = RunFolder(tmp_path_factory.mktemp("single") / "run")
+    return generate_run(run_cfg(kinematic_source, folder, KEEP_FAILED))
+
+
+@pytest.fixture(scope="module")
+def all_blocks(kinematic_source: Path, single: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the blocks that the target needs, and one more; in another order and with other numbers of envs."""
+    folder = tmp_path_factory.mktemp("blocks")
+    for index in reversed(range(-(-single.num_attempts // SIZE) + 1)):
+        run_block(kinematic_source, folder, index, f"num_envs={index + 3}")
+    return folder
+
+
+@pytest.fixture
+def blocks(all_blocks: Path, tmp_path: Path) -> Path:
+    """Copy of the blocks that a test may change."""
+    shutil.copytree(all_blocks, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_collected_blocks_are_the_dataset_of_one_process(blocks: Path, single: RunResult) -> None:
+    done = collect(blocks)
+    one, many = RunFolder(single.output_dir), RunFolder(blocks)
+    assert dataset_digest(many.demos) == dataset_digest(one.demos)
+    assert dataset_digest(many.failed_demos) == dataset_digest(one.failed_demos)
+    assert trials_of(many) == trials_of(one)
+    assert (done.result.num_attempts, done.result.failures) == (single.num_attempts, single.failures)
+    assert done.result.lengths == single.lengths and done.is_new
+    with h5py.File(one.demos) as first, h5py.File(many.demos) as second:
+        differing = {name for name, value in first["data"].attrs.items() if np.any(second["data"].attrs[name] != value)}
+        assert differing == {"config", "env_args"} and set(first["data"].attrs) == set(second["data"].attrs)
+    records = [read_records(folder.store) for folder in (one, many)]
+    count = single.num_attempts
+    assert records[1].trials.tolist() == records[0].trials[:count].tolist() == list(range(count))
+    assert records[1].reason.tolist() == records[0].reason[:count].tolist()
+
+
+def test_collecting_again_changes_nothing(blocks: Path) -> None:
+    collect(blocks)
+    split_dataset(RunFolder(blocks).demos, 0.8)
+    before = {path: path.stat().st_mtime_ns for path in blocks.glob("*.*") if path.name != "run.lock"}
+    assert not collect(blocks).is_new
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_collected_run_is_finished_and_can_be_extended_by_one_process(
+    blocks: Path, kinematic_source: Path, tmp_path: Path
+) -> None:
+    collect(blocks)
+    larger = "datagen_config.generation_num_trials=24"
+    extended = generate_run(run_cfg(kinematic_source, RunFolder(blocks), KEEP_FAILED, larger, "resume=true"))
+    at_once = generate_run(run_cfg(kinematic_source, RunFolder(tmp_path / "b"), KEEP_FAILED, larger))
+    assert dataset_digest(extended.dataset) == dataset_digest(at_once.dataset)
+
+
+def test_missing_blocks_are_named_and_nothing_is_written(blocks: Path) -> None:
+    shutil.rmtree(blocks / "blocks/00001")
+    before = sorted(path.name for path in blocks.iterdir())
+    with pytest.raises(
+        MoreBlocksNeeded, match=r"of 20 demos; missing: 1; run blocks 1.*, the first one with: .*block=1$"
+    ) as error:
+        collect(blocks)
+    assert error.value.exit_code == 4
+    assert sorted(path.name for path in blocks.iterdir()) in (before, sorted([*before, "run.lock"]))
+
+
+def test_larger_target_needs_further_blocks(blocks: Path) -> None:
+    with pytest.raises(MoreBlocksNeeded, match=r"of 200 demos; run blocks \d+-\d+, the first one with"):
+        collect(blocks, num_trials=200)
+    assert collect(blocks, num_trials=5).result.num_demos == 5
+
+
+def test_running_block_is_unfinished(blocks: Path) -> None:
+    is_refused = pytest.raises(MoreBlocksNeeded, match=r"; unfinished: 0; run blocks 0")
+    with locked(RunFolder(blocks / "blocks/00000")), is_refused:
+        collect(blocks)
+
+
+def test_block_of_other_settings_sources_or_code_is_refused(blocks: Path, kinematic_source: Path, tmp_path: Path) -> None:
+    facts = run_facts(RunFolder(blocks / "blocks/00001"))
+    code = facts["provenance"] | {"code of the task": "another"}
+    run_facts(RunFolder(blocks / "blocks/00001"), provenance=code)
+    with pytest.raises(OutputError, match=r"00001 was generated with different files than block 0 \(code of the task\)"):
+        collect(blocks)
+    run_facts(RunFolder(blocks / "blocks/00001"), identity=facts["identity"] | {"block_size": 20})
+    with pytest.raises(OutputError, match=r"00001 was started with .*\(block_size: 20, now 16\); generate block 1 again"):
+        collect(blocks)
+
+
+def test_second_collector_and_a_run_in_the_folder_are_refused(blocks: Path, single: RunResult, tmp_path: Path) -> None:
+    with locked(RunFolder(blocks)), pytest.raises(FolderInUse, match="is in use by process") as error:
+        collect(blocks)
+    assert error.value.exit_code == 75
+    shutil.copy(single.dataset, blocks)
+    with pytest.raises(OutputError, match="already contains a run of one process, in addition to blocks"):
+        collect(blocks)
+    assert collect(blocks, overwrite=True).is_new
+    with pytest.raises(OutputError, match=r"contains no blocks; generate them, the first one with: .* block=0"):
+        collect(tmp_path)
+
+
+def test_budget_ends_a_collected_run_at_its_trial(kinematic_source: Path, tmp_path: Path) -> None:
+    budget = "datagen_config.max_total_failures=1"
+    one = generate_run(run_cfg(kinematic_source, RunFolder(tmp_path / "one"), KEEP_FAILED, budget))
+    index = one.num_attempts // SIZE
+    for each in range(index + 1):
+        run_block(kinematic_source, tmp_path / "blocks", each, budget)
+    result = collect(tmp_path / "blocks").result
+    assert (result.stop_reason, result.num_attempts) == (one.stop_reason, one.num_attempts)
+    assert dataset_digest(result.dataset) == dataset_digest(one.dataset)
+    run_block(kinematic_source, tmp_path / "blocks", 0, "datagen_config.max_total_failures=null")
+    with pytest.raises(MoreBlocksNeeded):
+        collect(tmp_path / "blocks", num_trials=1000)
