@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         SubTaskConstraintConfig,
     )
     from isaaclab_mimic_ext.datasets.annotate_file import annotate_file as annotate
-    from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
+    from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
+    from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
     from isaaclab_mimic_ext.datasets.convert.mimicgen import ImportOptions, import_mimicgen
     from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions
     from isaaclab_mimic_ext.datasets.convert.prepare import prepare_dataset as prepare
@@ -121,7 +122,7 @@ _PUBLIC = {
     "ImportOptions": "datasets.convert.mimicgen:ImportOptions",
     "export_robomimic": "datasets.convert.robomimic:export_robomimic",
     "export_lerobot": "datasets.convert.lerobot:export_lerobot",
-    "LeRobotOptions": "datasets.convert.lerobot:LeRobotOptions",
+    "LeRobotOptions": "datasets.convert.lerobot_features:LeRobotOptions",
     "prepare": "datasets.convert.prepare:prepare_dataset",
     "PrepareOptions": "datasets.convert.prepare:PrepareOptions",
     # Policies

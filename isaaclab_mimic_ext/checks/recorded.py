@@ -48,7 +48,7 @@ def with_info(demo: Demo, task: Task, cfg: CheckedTaskCfg | MimicEnvCfg, with_st
         env = make_env(task, SimCfg(engine="kinematic"), cfg.events, len(actions))
         if actions.shape[1] != env.action_dim:
             rule = f"must have {env.action_dim} entries (got {actions.shape[1]})"
-            demo.refuse(f"actions: {rule}; use the task of the recording")
+            demo.refuse(f"dataset 'actions' {rule}; use the task of the recording")
         rows = {path: torch.from_numpy(leaf[first : first + _BATCH_SIZE]) for path, leaf in before.items()}
         try:
             env.reset_to(trees.unflatten(rows), torch.arange(len(actions)))

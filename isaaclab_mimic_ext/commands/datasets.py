@@ -9,7 +9,8 @@ from isaaclab_mimic_ext import config
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.commands.results import print_result
 from isaaclab_mimic_ext.config.recorded_task import recorded_preset
-from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
+from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
+from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
 from isaaclab_mimic_ext.datasets.convert.mimicgen import Imported, ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.convert.prepare import Prepared, PrepareOptions, prepare_dataset
 from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
@@ -209,13 +210,18 @@ def _export_robomimic(cfg: config.ExportDatasetCfg, output: str) -> None:
 
 
 def _export_lerobot(cfg: config.ExportDatasetCfg, output: str) -> None:
-    state_keys, camera_keys = (None if keys is None else tuple(keys) for keys in (cfg.state_keys, cfg.camera_keys))
-    options = LeRobotOptions(state_keys, cfg.instruction, cfg.fps, cfg.repo_id, cfg.videos, camera_keys)
+    chosen = (cfg.state_keys, cfg.camera_keys, cfg.environment_keys)
+    state_keys, camera_keys, environment_keys = (None if keys is None else tuple(keys) for keys in chosen)
+    options = LeRobotOptions(
+        state_keys, cfg.instruction, cfg.fps, cfg.repo_id, cfg.videos, camera_keys, environment_keys,
+        tuple(cfg.instructions), cfg.video_codec, cfg.actions, cfg.action_key,
+    )  # fmt: skip
     done = export_lerobot(cfg.input_file, output, options, cfg.overwrite, cfg.demos)
     episodes, frames = counted(done.num_episodes, "episode"), counted(done.num_frames, "frame")
     lines = [
         f"Exported {episodes}, {frames} at {done.fps} fps; saved to {output}",
         "Features: " + ", ".join(done.features),
+        "Splits, by episode: " + ", ".join(f"{name} {episodes}" for name, episodes in done.splits.items()),
         *([f"Left out: {', '.join(done.left_out)}"] if done.left_out else []),
         f"Read it: LeRobotDataset('{done.repo_id}', root='{output}')",
     ]

@@ -248,18 +248,29 @@ class ExportDatasetCfg:
     eef_name: str | None = None
     """robomimic: end effector whose poses are written to `datagen_info`; null: the only end effector."""
     state_keys: list[str] | None = None
-    """lerobot: observations that are concatenated to `observation.state`, in this order; null: all low-dimensional
-    observations except `actions`."""
+    """lerobot: observations that are concatenated to `observation.state`, in this order; null: those of the robot itself."""
+    environment_keys: list[str] | None = None
+    """lerobot: observations that are concatenated to `observation.environment_state`; null: without pictures all other
+    low-dimensional observations except `actions`, with pictures none."""
     camera_keys: list[str] | None = None
     """lerobot: image observations to export, converted to RGB of uint8; null: all."""
+    actions: str = bounded("delta", choices=("delta", "joint", "eef_absolute"))
+    """lerobot: form of the actions: `delta` (as the env executes them), `joint` (joint positions after each step, and the
+    gripper) or `eef_absolute` (target position of the hand, first two columns of its rotation matrix, and the gripper)."""
+    action_key: str | None = None
+    """lerobot: dataset of the actions; null: `actions_clean` if the demos have it, otherwise `actions`."""
     instruction: str | None = None
     """lerobot: instruction in natural language; null: the name of the environment."""
+    instructions: list[str] = field(default_factory=list)
+    """lerobot: several instructions in natural language; one is drawn for each demo."""
     fps: int | None = None
     """lerobot: frames per second; null: the control rate of the dataset."""
     repo_id: str | None = None
     """lerobot: name of the dataset, `<user>/<name>`; null: `local/<folder>`."""
     videos: bool = True
     """lerobot: true: encode images as videos (lossy). false: write them as PNG."""
+    video_codec: str = bounded("libsvtav1", choices=("libsvtav1", "h264", "hevc", "auto"))
+    """lerobot: codec of the videos; `auto`: an encoder of the hardware if there is one, otherwise `libsvtav1` (AV1)."""
     json: bool = False
     """Print JSON instead of text."""
     progress: bool = True

@@ -32,7 +32,7 @@ from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Arm, SceneState, Task
 from isaaclab_mimic_ext.task.joints import ObjectJoints
 from isaaclab_mimic_ext.task.reasons import FailureReason
-from isaaclab_mimic_ext.task.robot import robot_entry
+from isaaclab_mimic_ext.task.robot import observations_entry, robot_entry
 
 __all__ = ["POS_SCALE", "ROT_SCALE", "STEP_DT", "EmbeddedEnv"]
 
@@ -229,6 +229,7 @@ class EmbeddedEnv(ABC):
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
             **as_entry(self.task.quaternion_columns),
+            **observations_entry(self.task.robot_observations),
             **own_dirs(self.task.name),
             **own_preset(self.task.name, self.task.preset),
             **robot_entry(self.task.robot, self.robot.digest),

@@ -120,6 +120,8 @@ class Task(ABC):
 
     Not needed for names that end in `_quat` (N, 4) or `_pose` (N, 7).
     """
+    robot_observations: tuple[str, ...] = ()
+    """Names of `observations` that describe the robot itself, not the objects: they are in LeRobot's `observation.state`."""
     config: Any = None
     """The task's `MimicEnvCfg` (subtasks, constraints, generation settings, randomization); set by `mimic.load_task`."""
 

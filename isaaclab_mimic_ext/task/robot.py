@@ -148,6 +148,27 @@ def _entry(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found if isinstance(found, Mapping) else None
 
 
+_OBSERVATIONS = "robot_observations"
+"""Key in the env_args of a dataset: names of further observations that describe the robot itself; left out if empty."""
+_OWN = ("joint_pos", "joint_vel", "eef_pos", "eef_quat", "gripper_pos")
+"""Observations of a robot itself; with several arms, they have a prefix."""
+
+
+def observations_entry(names: Sequence[str]) -> dict[str, Any]:
+    """Entry with the names of a task's observations that describe the robot itself; empty if there are none."""
+    return {_OBSERVATIONS: list(names)} if names else {}
+
+
+def is_robot_observation(name: str, facts: Mapping[str, Any]) -> bool:
+    """Return whether an observation describes the robot itself, not the objects. `facts`: env_args of the dataset.
+
+    These are the terms that all tasks have, those that the task names, and robosuite's, which begin with `robot`.
+    """
+    found = facts.get(_OBSERVATIONS)
+    is_named = isinstance(found, list) and name in found
+    return is_named or name.startswith("robot") or any(name == own or name.endswith(f"_{own}") for own in _OWN)
+
+
 def robot_entry(robot: RobotCfg, digest: str) -> dict[str, Any]:
     """Entry with a robot and the digest of its model; empty for the Panda.
 

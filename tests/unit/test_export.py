@@ -10,7 +10,8 @@ import pytest
 
 import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.config import ExportDatasetCfg
-from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, export_lerobot
+from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
+from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
 from isaaclab_mimic_ext.datasets.convert.mimicgen import ImportOptions, import_mimicgen
 from isaaclab_mimic_ext.datasets.convert.robomimic import export_robomimic
 from isaaclab_mimic_ext.datasets.validate import validate_dataset

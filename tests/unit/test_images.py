@@ -7,7 +7,14 @@ import h5py
 import numpy as np
 import pytest
 
-from isaaclab_mimic_ext.datasets.convert.lerobot import LeRobotOptions, _columns, _features, _left_out, _rows
+from isaaclab_mimic_ext.datasets.convert.lerobot_features import (
+    Columns,
+    LeRobotOptions,
+    choose_columns,
+    features,
+    left_out,
+    rows,
+)
 from isaaclab_mimic_ext.datasets.convert.prepare import PrepareOptions, prepare_demo
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
 from isaaclab_mimic_ext.files.demo import Demo
@@ -32,11 +39,15 @@ def with_images(demo: Demo, images: np.ndarray) -> Demo:
     return replace(demo, leaves={**demo.leaves, f"obs/{CAMERA}": images})
 
 
+def columns_of(demo: Demo, **options: object) -> Columns:
+    return choose_columns(demo, read_facts(demo.file), LeRobotOptions(**options))
+
+
 def exported(demo: Demo, **options: object) -> np.ndarray:
-    columns = _columns(demo, LeRobotOptions(**options))
-    rows = _rows(demo, columns)
-    assert _features(demo, columns, is_xyzw=True, videos=True)[FEATURE]["shape"] == rows[FEATURE].shape[1:]
-    return rows[FEATURE]
+    columns = columns_of(demo, **options)
+    values = rows(demo, columns)
+    assert features(demo, columns, videos=True)[FEATURE]["shape"] == values[FEATURE].shape[1:]
+    return values[FEATURE]
 
 
 @pytest.mark.parametrize(
@@ -83,25 +94,25 @@ def test_gray_images_get_three_equal_channels(demo: Demo) -> None:
 def test_images_without_rgb_colors_are_refused_by_name(demo: Demo, images: np.ndarray, message: str) -> None:
     with pytest.raises(SourceDataError, match=rf"demo_0: obs/{CAMERA}: {message}.*; choose .*camera_keys="):
         exported(with_images(demo, images))
-    columns = _columns(with_images(demo, images), LeRobotOptions(camera_keys=CAMERAS[1:]))
+    columns = columns_of(with_images(demo, images), camera_keys=CAMERAS[1:])
     assert [*columns.cameras] == [CAMERAS[1]]
 
 
 def test_floats_of_a_later_demo_are_in_the_range_of_the_first_one(demo: Demo) -> None:
     images = demo.leaves[f"obs/{CAMERA}"].astype(np.float32)
-    columns = _columns(with_images(demo, images / 255), LeRobotOptions())
+    columns = columns_of(with_images(demo, images / 255))
     with pytest.raises(SourceDataError, match="must be from 0 to 1, as in the first demo"):
-        _rows(with_images(demo, images), columns)
+        rows(with_images(demo, images), columns)
 
 
 def test_unknown_camera_is_refused_with_the_cameras(demo: Demo) -> None:
     with pytest.raises(ConfigError, match=f"camera_keys: 'eef_pos' is not an image of .*{CAMERA}"):
-        _columns(demo, LeRobotOptions(camera_keys=("eef_pos",)))
+        columns_of(demo, camera_keys=("eef_pos",))
 
 
 def test_matrices_are_part_of_the_state(demo: Demo) -> None:
-    leaves = {**demo.leaves, "obs/pose": np.zeros((demo.num_steps, 4, 4), np.float32)}
-    names = _features(replace(demo, leaves=leaves), _columns(replace(demo, leaves=leaves), LeRobotOptions()), True, True)
+    demo = replace(demo, leaves={**demo.leaves, "obs/pose": np.zeros((demo.num_steps, 4, 4), np.float32)})
+    names = features(demo, columns_of(demo, state_keys=("eef_pos", "pose")), videos=True)
     assert "pose.15" in names["observation.state"]["names"]
 
 
@@ -109,10 +120,11 @@ def test_contents_that_are_left_out_are_named(demo: Demo, path: Path) -> None:
     with h5py.File(path) as file:
         assert "states" in file["data/demo_0"]
     demo = replace(demo, attributes={"num_samples": 3, "digest": b"0", "trial": 4, "success": True})
-    left_out = _left_out(demo, read_facts(path), _columns(demo, LeRobotOptions(camera_keys=())))
+    with h5py.File(path, "r+") as file:
+        file["mask/easy"] = file["mask/train"][()]
+    found = left_out(demo, columns_of(demo, camera_keys=()))
     of_obs = ("obs/actions", *(f"obs/{camera}" for camera in CAMERAS))
-    attributes = "attributes of the demos (success, trial)"
-    assert left_out == ("initial_state", *of_obs, "states", "obs/datagen_info", "mask/train", attributes)
+    assert found == ("initial_state", *of_obs, "states", "obs/datagen_info", "mask/easy")
 
 
 def test_center_of_channels_first_images_is_cropped_along_height_and_width(demo: Demo) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.config.recorded_task import recorded_dirs, recorded_preset
 from isaaclab_mimic_ext.datasets.convert.mimicgen import SOURCE_STATES
+from isaaclab_mimic_ext.datasets.convert.targets import absolute_actions
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.grippers import gripper_columns
@@ -106,7 +107,10 @@ def _convert(
 ) -> tuple[dict[str, np.ndarray], tuple[_Part, ...], dict[str, int]]:
     """Datasets of the exported demo, its parts, and the columns of its states."""
     states, columns = _states(demo)
-    parts = (_kept(demo), _observations(demo, next_obs), states, _datagen_info(demo, eef_name, facts))
+    parts = (
+        _absolute_actions(demo, facts), _kept(demo), _observations(demo, next_obs), states,
+        _datagen_info(demo, eef_name, facts),
+    )  # fmt: skip
     return _with_ends(demo, {path: leaf for part in parts for path, leaf in part.leaves.items()}), parts, columns
 
 
@@ -132,6 +136,12 @@ def _kept(demo: Demo) -> _Part:
         if path.split("/")[0] not in converted and not path.startswith(f"{_STATES}/")
     }
     return _Part(leaves, leaves.keys())
+
+
+def _absolute_actions(demo: Demo, facts: FileFacts) -> _Part:
+    """Absolute targets, `actions_abs`, if the actions are relative and the poses of the hands are observed."""
+    actions = absolute_actions(demo, facts.env_args, facts.is_xyzw)
+    return _Part({} if actions is None else {"actions_abs": actions})
 
 
 def _with_ends(demo: Demo, leaves: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -28,6 +28,7 @@ from isaaclab_mimic_ext.files.quaternions import Columns, as_entry
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.reasons import FailureReason
+from isaaclab_mimic_ext.task.robot import observations_entry
 
 
 class IsaacLabEnv:
@@ -273,6 +274,7 @@ class IsaacLabEnv:
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
             **as_entry(self._quaternion_columns),
+            **({} if self._task is None else observations_entry(self._task.robot_observations)),
             **own_dirs(self._task_id if self._task is None else self._task.name),
         }
 
