@@ -164,9 +164,10 @@ def is_robot_observation(name: str, facts: Mapping[str, Any]) -> bool:
 
     These are the terms that all tasks have, those that the task names, and robosuite's, which begin with `robot`.
     """
-    found = facts.get(_OBSERVATIONS)
-    is_named = isinstance(found, list) and name in found
-    return is_named or name.startswith("robot") or any(name == own or name.endswith(f"_{own}") for own in _OWN)
+    named, objects = (found if isinstance(found := facts.get(key), list) else [] for key in (_OBSERVATIONS, "object_names"))
+    if any(name.startswith(f"{each}_") for each in objects):  # `drawer_joint_pos` of an object on a joint.
+        return name in named
+    return name in named or name.startswith("robot") or any(name == own or name.endswith(f"_{own}") for own in _OWN)
 
 
 def robot_entry(robot: RobotCfg, digest: str) -> dict[str, Any]:

@@ -121,6 +121,17 @@ def test_task_names_its_observations_of_the_robot() -> None:
     assert "contact_force" in choose_columns(demo, facts, LeRobotOptions()).state_keys
 
 
+def test_joints_of_objects_are_not_those_of_the_robot() -> None:
+    facts, demo = read_facts(ONE_ARM), first_demo(ONE_ARM)
+    joint = np.zeros((demo.num_steps, 1), np.float32)
+    added = {"obs/drawer_joint_pos": joint, "states/articulation/drawer/joint_position": joint}
+    demo = replace(demo, leaves=demo.leaves | added)
+    facts = replace(facts, env_args=facts.env_args | {"object_names": [*facts.env_args["object_names"], "drawer"]})
+    columns = choose_columns(demo, facts, LeRobotOptions(actions="joint"))
+    assert "drawer_joint_pos" in columns.environment_keys
+    assert rows(demo, columns)[ACTION].shape[1] == 8
+
+
 def test_success_is_true_in_the_last_step_of_a_successful_demo() -> None:
     facts, demo = read_facts(ONE_ARM), first_demo(ONE_ARM)
     columns = choose_columns(demo, facts, LeRobotOptions())

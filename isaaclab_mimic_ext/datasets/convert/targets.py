@@ -73,7 +73,7 @@ def converted_actions(demo: Demo, values: np.ndarray, form: str, env_args: Mappi
     for index, prefix in enumerate(arms.values()):
         gripper = values[:, _ENTRIES * (index + 1) - 1 : _ENTRIES * (index + 1)]
         arm, axes = (
-            _joints(demo, list(arms)[index], len(arms))
+            _joints(demo, list(arms)[index], len(arms), env_args.get("object_names") or ())
             if form == JOINT
             else _rot6d(hand_targets(demo, values, env_args, is_xyzw)[index])
         )
@@ -126,9 +126,10 @@ def _rot6d(target: HandTarget) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.concatenate((target.pos, columns), axis=1), (*_POSE[:3], *_ROT6D)
 
 
-def _joints(demo: Demo, eef: str, num_arms: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def _joints(demo: Demo, eef: str, num_arms: int, objects: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Joint positions of an arm after each step (T, J - 2) [rad], without its fingers, and their names."""
-    paths = [path for path in demo.below("states/articulation") if path.endswith("/joint_position")]
+    found = (path.rpartition("/") for path in demo.below("states/articulation"))
+    paths = [f"{name}/{quantity}" for name, _, quantity in found if quantity == "joint_position" and name not in objects]
     path = _of_eef(paths, eef, num_arms)
     if path is None:
         rule = f"'{JOINT}' requires recorded joint positions of '{eef}', which {demo.place} does not have"
