@@ -66,7 +66,7 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     with StopRequest() as stop, watch, in_thread(_marking(cfg, env, folder)) as mark, ExitStack() as stack:
         # Both write the annotated file.
         path.is_annotating = lambda: mark.is_annotating
-        mark.is_annotating_elsewhere = lambda: path.started == MARK
+        mark.is_annotating_elsewhere = lambda: MARK in path.started
         tabs = [mark, watch, path]
         page = opened_page(env, folder.raw, cfg.num_demos, cfg.host, cfg.port, dirs, second, wishes.put, tabs)
         tab, _ = stack.enter_context(page)

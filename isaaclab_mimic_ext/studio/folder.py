@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.writing import create_folder, remove_folders
+from isaaclab_mimic_ext.run.session import RunFolder
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ class StudioFolder:
     def generated(self) -> Path:
         """Path of the generated demos."""
         return self.run / "demo.hdf5"
+
+    @property
+    def check_picture(self) -> Path:
+        """Path of the picture of the check."""
+        return self.path / "check.png"
+
+    @property
+    def video(self) -> Path:
+        """Path of the video of the generated demos."""
+        return RunFolder(self.run).video
 
     @property
     def report(self) -> Path:

@@ -1,4 +1,4 @@
-"""Commands of the steps, as child processes of the studio: one at a time, with their output in the session's folder."""
+"""Commands of the steps, as child processes of the studio, with their output in the session's folder."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 STOPPED = "was stopped on the page"
 ENDED = "was stopped when the studio ended"
 _RUNNING = "running"
-"""Entry of the command that runs, next to the outcomes of the steps."""
+"""Entry of the commands that run, by step, next to the outcomes of the steps."""
 
 
 @dataclass
@@ -46,18 +46,20 @@ class StepRunner:
     def __init__(self, folder: StudioFolder, error_text: Callable[[str], str]):
         self._folder, self._error_text = folder, error_text
         self.outcomes: dict[str, dict[str, Any]] = _read_outcomes(folder)
-        self._job = self._continued(self.outcomes.pop(_RUNNING, None))
+        self._jobs: dict[str, _Job] = {}
+        for step, values in self.outcomes.pop(_RUNNING, {}).items():
+            self._continue(step, values)
 
     @property
-    def running(self) -> str:
-        """Step whose command runs; empty if none."""
-        return "" if self._job is None else self._job.step
+    def running(self) -> tuple[str, ...]:
+        """Steps whose commands run, in the order in which they were started."""
+        return tuple(self._jobs)
 
     @property
-    def elapsed_s(self) -> float:
-        """Time for which the command runs [s]; 0 if none."""
-        job = self._job  # Another thread may ask while the command ends.
-        return 0.0 if job is None else max(0.0, time.time() - job.command.began_at)
+    def elapsed_s(self) -> dict[str, float]:
+        """Step -> time for which its command runs [s]."""
+        jobs = dict(self._jobs)  # Another thread may ask while a command ends.
+        return {step: max(0.0, time.time() - job.command.began_at) for step, job in jobs.items()}
 
     def start(self, step: str, command: str, facts: Mapping[str, Any]) -> None:
         """Start a command line; its output replaces that of the last command of the step.
@@ -72,31 +74,33 @@ class StepRunner:
         with output:
             child = ChildCommand.start(shlex.split(command), output)
         log.info("%s: %s", step, command)
-        self._job = _Job(step, child, facts)
+        self._jobs[step] = _Job(step, child, facts)
         self._write()
 
-    def _continued(self, values: Any) -> _Job | None:
-        """The command that an earlier studio has started. If it has ended since, its outcome is noted."""
+    def _continue(self, step: str, values: Any) -> None:
+        """Take over the command that an earlier studio has started. If it has ended since, its outcome is noted."""
         if not isinstance(values, dict) or not isinstance(values.get("facts"), dict):
-            return None
-        step = str(values.get("step"))
+            return
         if (command := ChildCommand.from_dict(values)) is not None:
             log.info("%s: the command of an earlier studio still runs (process %d)", step, command.pid)
-            return _Job(step, command, values["facts"])
-        self.outcomes[step] = self._outcome(step, None, "", values["facts"])
-        return None
+            self._jobs[step] = _Job(step, command, values["facts"])
+        else:
+            self.outcomes[step] = self._outcome(step, None, "", values["facts"])
 
-    def stop(self, why: str = STOPPED) -> None:
-        """Ask the running command to end; a generation can be continued."""
-        if self._job is not None and not self._job.command.has_ended():
-            self._job.why_stopped = self._job.why_stopped or why
-            self._job.command.stop()
+    def stop(self, why: str = STOPPED, step: str | None = None) -> None:
+        """Ask the command of a step to end, None: all commands; a generation can be continued."""
+        for job in self._jobs.values():
+            if step in (None, job.step) and not job.command.has_ended():
+                job.why_stopped = job.why_stopped or why
+                job.command.stop()
 
     def poll(self) -> None:
-        """Note the outcome of a command that has ended."""
-        if self._job is None or not self._job.command.has_ended():
-            return
-        job, self._job = self._job, None
+        """Note the outcomes of commands that have ended."""
+        for job in [job for job in self._jobs.values() if job.command.has_ended()]:
+            self._note(job)
+
+    def _note(self, job: _Job) -> None:
+        del self._jobs[job.step]
         outcome = self._outcome(job.step, job.command.exit_code, job.why_stopped, job.facts)
         if outcome["reason"] and outcome["exit_code"] is not None:
             log.warning("%s: %s", job.step, outcome["reason"])
@@ -117,16 +121,14 @@ class StepRunner:
             return ""
 
     def _write(self) -> None:
-        job = self._job
-        running = {} if job is None else {_RUNNING: {"step": job.step, "facts": dict(job.facts), **job.command.as_dict()}}
-        write_json(self._folder.outcomes, {**self.outcomes, **running})
+        jobs = {step: {"facts": dict(job.facts), **job.command.as_dict()} for step, job in self._jobs.items()}
+        write_json(self._folder.outcomes, {**self.outcomes, **({_RUNNING: jobs} if jobs else {})})
 
     def close(self) -> None:
-        """End the running command, and wait until it has ended."""
-        if self._job is None:
-            return
+        """End the running commands, and wait until they have ended."""
         self.stop(ENDED)
-        self._job.command.end()
+        for job in self._jobs.values():
+            job.command.end()
         self.poll()
 
 

@@ -1,13 +1,14 @@
 """Steps from a recording to a generated dataset: their states, from the files of a session's folder, and their commands."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from isaaclab_mimic_ext.command_lines import words_in_comment
 from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
 from isaaclab_mimic_ext.errors import MimicError
 from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5
@@ -16,6 +17,7 @@ from isaaclab_mimic_ext.run.result import TARGET_REACHED
 from isaaclab_mimic_ext.run.run_state import WRITING, state_of
 from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, opened_store
 from isaaclab_mimic_ext.studio.folder import StudioFolder
+from isaaclab_mimic_ext.studio.path_results import NOT_READY, SUMMARY, drawing_of, last_lines, result_of, text_of, verdict_of
 from isaaclab_mimic_ext.texts import counted, duration
 
 RECORD, MARK, CHECK, GENERATE, REPORT = "record", "mark", "check", "generate", "report"
@@ -25,12 +27,8 @@ STARTED = (MARK, CHECK, GENERATE, REPORT)
 """Steps whose command the page can start."""
 DEFAULT_COUNT = 100
 """Number of demos to generate, unless the page gives another number."""
-_REPORT_LINES = 200
-"""Largest number of lines of the result of a check that the page shows."""
 _FILES_OF_A_RUN = ("progress.json", "config.yaml", "run.sqlite")
-_LOG_LINE = re.compile(r"\[\d\d:\d\d:\d\d\] ")
-_COLUMN = re.compile(r"(?<=\S) {3,}")
-_SUMMARY = re.compile(r"\d+ errors?, \d+ warnings?, \d+ notes?")
+_FOR_POLICY = "generation=policy"
 
 
 class State(StrEnum):
@@ -58,6 +56,9 @@ class StepState:
         replaces: files that the command replaces; empty if none.
         output: last lines that the command has printed; the result of a check.
         share: completed part of a generation that runs, from 0 to 1; None if it is not known.
+        is_written: whether the command runs, but its dataset is complete.
+        verdict: result of a check in one or two sentences.
+        pictures: names of the picture or video that the page can load (`PathTab.resource`) -> time of its last change.
         is_next: whether the step is the next one that is missing.
     """
 
@@ -70,6 +71,9 @@ class StepState:
     replaces: str = ""
     output: tuple[str, ...] = ()
     share: float | None = None
+    is_written: bool = False
+    verdict: str = ""
+    pictures: Mapping[str, int] = field(default_factory=dict)
     is_next: bool = False
 
 
@@ -110,17 +114,20 @@ class PathFiles:
     has_starts: bool = False
     _counts: dict[Path, tuple[float, str]] = field(default_factory=dict)
 
-    def states(self, recorded: Recorded, outcomes: Mapping[str, Any], count: int = DEFAULT_COUNT) -> list[StepState]:
+    def states(
+        self, recorded: Recorded, outcomes: Mapping[str, Any], count: int = DEFAULT_COUNT, for_policy: bool = False
+    ) -> list[StepState]:
         """States of all steps.
 
         Args:
             outcomes: step -> outcome of its last command (`path_jobs.StepRunner`).
             count: number of demos to generate.
+            for_policy: whether they train a policy: more noise in their actions.
         """
         mark = self._mark(recorded, outcomes.get(MARK, {}))
-        steps = [self._record(recorded), mark, self._check(), self._generate(count), self._report()]
+        steps = [self._record(recorded), mark, self._check(), self._generate(count, for_policy), self._report()]
         steps = [self._with_failure(step, outcomes.get(step.name, {})) for step in steps]
-        missing = next((step.name for step in steps if step.state is not State.DONE), None)
+        missing = next((step.name for step in steps if step.state is not State.DONE and not step.is_written), None)
         return [replace(step, is_next=step.name == missing) for step in steps]
 
     def stamps(self) -> tuple[Any, ...] | None:
@@ -137,13 +144,19 @@ class PathFiles:
         count = _json(self.folder.run / "progress.json").get("target")
         return count if isinstance(count, int) and count > 0 else None
 
+    def is_for_policy(self) -> bool:
+        """Return whether the demos of the generation in the folder train a policy, by its command line."""
+        return _FOR_POLICY in words_in_comment(text_of(self.folder.run / "config.yaml"))[1]
+
     def next_commands(self) -> list[tuple[str, str]]:
         """Commands that follow the last step: what they do, and the lines to copy."""
         demos, training = self.folder.generated, self.folder.run / "policy"
+        install = [] if find_spec("robomimic") else [("Install robomimic, in the folder of this package", "make train-env")]
         return [
-            ("Split the demos for training", next_command("split", input_file=demos)),
+            ("Split the demos for training and validation", next_command("split", input_file=demos)),
+            *install,
             ("Train a policy", next_command("train", input_file=demos, output_dir=training)),
-            ("Measure its success", evaluate_command(self.task_name, training, demos)),
+            ("Measure the success of the policy", evaluate_command(self.task_name, training, demos)),
         ]
 
     def _record(self, recorded: Recorded) -> StepState:
@@ -179,27 +192,35 @@ class PathFiles:
 
     def _check(self) -> StepState:
         folder = self.folder
-        picture = folder.path / "check.png"
-        command = next_command("check", input_file=folder.annotated, output_file=picture, overwrite=True)
+        command = next_command("check", input_file=folder.annotated, output_file=folder.check_picture, overwrite=True)
         fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
         step = StepState(CHECK, command=command, fault=fault)
         log = folder.log(CHECK)
-        text = _text(log)
-        found = _SUMMARY.findall(text)
+        text = text_of(log)
+        found = [*SUMMARY.finditer(text)]
         if not found or fault:
             return step
-        state = State.OLD if _is_newer(folder.annotated, log) else State.DONE
-        return replace(step, state=state, figure=found[-1], output=_result_of(text, folder.annotated))
+        is_old = _is_newer(folder.annotated, log)
+        return replace(
+            step,
+            state=State.OLD if is_old else State.DONE,
+            figure=found[-1]["counts"],
+            output=result_of(text, folder.annotated),
+            verdict="" if is_old else verdict_of(found[-1]),
+            pictures={} if is_old else _times(folder.check_picture),
+        )
 
-    def _generate(self, count: int) -> StepState:
+    def _generate(self, count: int, for_policy: bool) -> StepState:
         folder, progress = self.folder, _json(self.folder.run / "progress.json")
         fault = "" if folder.annotated.is_file() else "no demo is marked; mark the demos first"
         is_old = _is_newer(folder.annotated, folder.run / "config.yaml")
         is_finished = progress.get("stop_reason") == TARGET_REACHED and folder.generated.is_file()
-        can_resume = bool(progress) and not is_old and not is_finished and progress.get("target") == count
+        is_same = progress.get("target") == count and self.is_for_policy() == for_policy
+        can_resume = bool(progress) and not is_old and not is_finished and is_same
         mode = {"resume": True} if can_resume else {"overwrite": True if folder.run.exists() else None}
         places = {"input_file": folder.annotated, "output_dir": folder.run}
-        command = next_command("generate", **places, num_trials=count, **mode)
+        purpose = dict([_FOR_POLICY.split("=")]) if for_policy else {}
+        command = next_command("generate", **places, num_trials=count, **purpose, **mode)
         replaces = "" if can_resume else _existing(folder.run)
         step = StepState(GENERATE, command=command, fault=fault, replaces=replaces)
         if not progress:
@@ -221,7 +242,8 @@ class PathFiles:
         if not page.is_file():
             return step
         is_old = _is_newer(folder.run / "progress.json", page)
-        return replace(step, state=State.OLD if is_old else State.DONE, figure="report.html")
+        state = State.OLD if is_old else State.DONE
+        return replace(step, state=state, figure="report.html", pictures=_times(folder.video))
 
     def _with_failure(self, step: StepState, outcome: Mapping[str, Any]) -> StepState:
         """The step as failed if its last command failed after its output was written."""
@@ -231,11 +253,13 @@ class PathFiles:
         is_complete = bool(is_decided) and step.state is State.DONE
         if not outcome.get("reason") or step.state is State.RUNNING or is_complete:
             return step
+        if step.verdict.startswith(NOT_READY):  # The check has not failed; the demos have.
+            return replace(step, state=State.FAILED)
         folder, log = self.folder, self.folder.log(step.name)
         outputs = {MARK: folder.annotated, GENERATE: folder.run / "progress.json", REPORT: folder.report}
         if step.name in outputs and _is_newer(outputs[step.name], log):
             return step
-        return replace(step, state=State.FAILED, reason=outcome["reason"], output=last_lines(log))
+        return replace(step, state=State.FAILED, reason=outcome["reason"], output=last_lines(log), verdict="")
 
     def _num_demos(self, path: Path) -> str:
         time = path.stat().st_mtime
@@ -248,21 +272,8 @@ class PathFiles:
         return self._counts[path][1]
 
 
-_NUM_LINES = 12
-"""Number of lines of the output of a command that the page shows."""
-
-
-def last_lines(path: Path) -> tuple[str, ...]:
-    """Last lines of the output of a command."""
-    return tuple(_text(path).splitlines()[-_NUM_LINES:])
-
-
-def _result_of(output: str, path: Path) -> tuple[str, ...]:
-    """Result in the output of a check of a file, without lines of the log, columns, and the folder of the file."""
-    for shown in (path.absolute(), path):
-        output = output.replace(str(shown), path.name)
-    lines = [line for line in output.splitlines() if not _LOG_LINE.match(line)]
-    return tuple(_COLUMN.sub("  ", line) for line in lines[-_REPORT_LINES:])
+def _times(path: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns // 1_000_000} if path.is_file() else {}
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -281,13 +292,6 @@ def _is_newer(path: Path, other: Path) -> bool:
     return path.exists() and other.exists() and path.stat().st_mtime > other.stat().st_mtime
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -304,7 +308,8 @@ def _running(step: StepState, run: RunFolder, progress: Mapping[str, Any], figur
     except MimicError:  # The run creates its store.
         is_writing = False
     if is_writing:
-        return replace(step, state=State.RUNNING, figure=f"{figure}, writing statistics and video")
+        text, share = drawing_of(run)
+        return replace(step, state=State.RUNNING, figure=f"{figure}: dataset written; {text}", share=share, is_written=True)
     left, target = progress.get("remaining_s"), progress.get("target")
     share = min(1.0, progress.get("successes", 0) / target) if isinstance(target, int) and target > 0 else None
     return replace(step, state=State.RUNNING, figure=f"{figure}, {duration(left)} left" if left else figure, share=share)

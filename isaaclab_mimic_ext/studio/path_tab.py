@@ -9,15 +9,16 @@ from typing import Any, ClassVar
 
 from isaaclab_mimic_ext.errors import MimicError, OutputError
 from isaaclab_mimic_ext.studio.path_jobs import StepRunner
+from isaaclab_mimic_ext.studio.path_results import last_lines
 from isaaclab_mimic_ext.studio.path_steps import (
     DEFAULT_COUNT,
     MARK,
+    REPORT,
     STARTED,
     PathFiles,
     Recorded,
     State,
     StepState,
-    last_lines,
 )
 from isaaclab_mimic_ext.studio.protocol import Refusal, check_fields, choice, integer
 from isaaclab_mimic_ext.studio.tabs import Client, Resource, Tab
@@ -36,7 +37,9 @@ _UNCONFIRMED = "exists; start the step again, and confirm that it is replaced"
 
 
 class PathTab(Tab):
-    """Strip with the steps. A thread looks at the files, and runs one command at a time, from `__enter__` to `__exit__`.
+    """Strip with the steps. A thread looks at the files, and runs the commands, from `__enter__` to `__exit__`.
+
+    One command runs at a time. Only the report may be written while a generation whose dataset is complete draws its videos.
 
     Args:
         files: reads the states of the steps.
@@ -57,11 +60,11 @@ class PathTab(Tab):
         self.is_annotating: Callable[[], bool] = lambda: False
         self._orders: queue.Queue[tuple[str, str]] = queue.Queue()
         self._ordered = self._confirmed = ""
-        self._count = files.last_count() or DEFAULT_COUNT
+        self._count, self._for_policy = files.last_count() or DEFAULT_COUNT, files.is_for_policy()
         self._error = ""
         self._states: list[StepState] = []
         self._seen: Any = None
-        self._shown_running = ""
+        self._shown_running: tuple[str, ...] = ()
         self._looking = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="path", daemon=True)
@@ -77,9 +80,9 @@ class PathTab(Tab):
         self._thread.join()
 
     @property
-    def started(self) -> str:
-        """Step whose command runs, or starts in a moment; empty if none."""
-        return self._ordered or self._runner.running
+    def started(self) -> tuple[str, ...]:
+        """Steps whose commands run, or start in a moment."""
+        return (*self._runner.running, *([self._ordered] if self._ordered else []))
 
     # Own thread
 
@@ -105,8 +108,8 @@ class PathTab(Tab):
 
     def _carry_out(self, order: str, step: str) -> None:
         if order == "stop":
-            self._runner.stop()
-        if order == "start" and not self._runner.running:
+            self._runner.stop(step=step)
+        if order == "start":
             self._error = ""
             self._look()
             state = next(each for each in self._states if each.name == step)
@@ -118,14 +121,14 @@ class PathTab(Tab):
     def _look(self) -> None:
         """Read the states if their files have changed, and send them if they differ."""
         with self._looking:
-            stamps, facts = self._files.stamps(), (self.recorded(), self._runner.running, self._count)
+            stamps, facts = self._files.stamps(), (self.recorded(), self._runner.running, self._count, self._for_policy)
             seen = None if stamps is None else (stamps, facts, dict(self._runner.outcomes))
             if seen is not None and seen == self._seen:
                 return
             self._seen = seen
-            states = self._files.states(self.recorded(), self._runner.outcomes, self._count)
+            states = self._files.states(self.recorded(), self._runner.outcomes, self._count, self._for_policy)
             running = self._runner.running
-            states = [self._running(each) if each.name == running else each for each in states]
+            states = [self._running(each) if each.name in running else each for each in states]
             has_changed = (states, running) != (self._states, self._shown_running)
             self._states, self._shown_running = states, running
         if has_changed:
@@ -145,8 +148,9 @@ class PathTab(Tab):
             "event": "steps",
             "steps": [asdict(step) for step in self._states],
             "running": self._shown_running,
-            "elapsed_s": round(self._runner.elapsed_s, 1),
+            "elapsed_s": {step: round(seconds, 1) for step, seconds in self._runner.elapsed_s.items()},
             "count": self._count,
+            "for_policy": self._for_policy,
             "error": self._error,
         }
 
@@ -158,19 +162,20 @@ class PathTab(Tab):
     def receive(self, client: Client, message: Mapping[str, Any]) -> Any:
         if not client.has_control:
             raise Refusal("path: another page has control; take control first")
-        check_fields("message", message, ["do"], ["step", "count", "replaces"])
+        check_fields("message", message, ["do"], ["step", "count", "for_policy", "replaces"])
         order = choice("do", message["do"], ("start", "stop", "count"))
         if order == "count":
             self._count = integer("count", message.get("count"), 1, _MAX_COUNT)
+            self._for_policy = message.get("for_policy") is True
             try:
                 self._look()
             except (MimicError, OSError) as error:
                 raise Refusal(f"count: {error}") from error
             return self._event()
         if order == "stop":
-            if not self._runner.running:
+            if not (running := self._runner.running):
                 raise Refusal("stop: no command runs")
-            self._orders.put(("stop", ""))
+            self._orders.put(("stop", choice("step", message.get("step", running[0]), running)))
         else:
             self._ordered = self._startable(message)
             self._orders.put(("start", self._ordered))
@@ -183,7 +188,7 @@ class PathTab(Tab):
             Refusal: the step cannot be started.
         """
         name = choice("step", message.get("step"), STARTED)
-        if running := self.started:
+        if running := next((each for each in self.started if not self._leaves_room(each, name)), ""):
             raise Refusal(f"{name}: '{running}' runs; wait until it has ended, or stop it")
         if name == MARK and self.is_annotating():
             raise Refusal(f"{name}: the tab Mark writes the annotated file; wait until it is written")
@@ -197,8 +202,16 @@ class PathTab(Tab):
         self._confirmed = step.replaces
         return name
 
+    def _leaves_room(self, running: str, name: str) -> bool:
+        """Return whether a step may start while another one runs: the report, if only videos are missing."""
+        return name == REPORT and any(each.name == running and each.is_written for each in self._states)
+
     def resource(self, path: tuple[str, ...]) -> Resource | None:
-        """The report, which contains all that it needs."""
-        if path != ("report.html",) or not self._files.folder.report.is_file():
-            return None
-        return Resource(self._files.folder.report.read_bytes(), "text/html; charset=utf-8", _REPORT_POLICY)
+        """The report, which contains all that it needs; the picture of the check; the video of the generated demos."""
+        folder = self._files.folder
+        if path == ("report.html",) and folder.report.is_file():
+            return Resource(folder.report.read_bytes(), "text/html; charset=utf-8", _REPORT_POLICY)
+        for shown in (folder.check_picture, folder.video):
+            if path == (shown.name,) and shown.is_file():
+                return Resource.of_file(shown.name, shown.read_bytes())
+        return None

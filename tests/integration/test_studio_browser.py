@@ -460,11 +460,19 @@ def test_path_shows_a_running_check_its_result_and_the_next_step(checking: tuple
     go.touch()
     page.wait_for(f"{seen('#path_next')} === 'Next: generate demos'")
     assert page.evaluate(seen("#path_output")).splitlines()[0] == "note pauses"
+    assert page.evaluate(seen("#path_verdict")).startswith("Ready to generate.")
     click(page, "#path_next")
     page.evaluate("document.getElementById('path_count').select()")
+    page.call("Input.insertText", text="0")
+    page.wait_for("document.getElementById('path_start').disabled")
+    page.evaluate("document.getElementById('path_count').select()")
     page.call("Input.insertText", text="73")
-    page.wait_for(f"{COMMAND}.includes('num_trials=73')")
+    page.wait_for(f"{COMMAND}.includes('num_trials=73') && !document.getElementById('path_start').disabled")
     assert page.evaluate("document.activeElement.id") == "path_count", "while the number is typed"
+    click(page, "#path_for_policy")
+    page.wait_for(f"{COMMAND}.includes('num_trials=73 generation=policy')")
+    click(page, "#path_line summary")
+    assert page.evaluate(seen("#path_line .copy")) == "Copy"
 
 
 def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, Recording, Path]) -> None:
@@ -473,7 +481,7 @@ def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, R
     page.wait_for(seen("#run_generate"))
     assert page.evaluate(seen("#run_command")) is None, "the page generates without a terminal"
     page.evaluate("studio.order({ tab: 'path', do: 'start', step: 'check' })")
-    page.wait_for(f"{PATH}.running === 'check'")
+    page.wait_for(f"{PATH}.running.includes('check')")
     go.touch()
     page.wait_for(f"{seen('#news_text')} === 'The demos are checked: 0 errors, 0 warnings, 1 note.'")
     click(page, "#news_next")

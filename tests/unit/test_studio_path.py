@@ -19,10 +19,10 @@ from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED, RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, locked
 from isaaclab_mimic_ext.run.store import RunStore
-from isaaclab_mimic_ext.studio import path_steps
 from isaaclab_mimic_ext.studio.child_command import start_time
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.path_jobs import ENDED, STOPPED, StepRunner
+from isaaclab_mimic_ext.studio.path_results import NOT_READY, result_of
 from isaaclab_mimic_ext.studio.path_steps import STEPS, PathFiles, Recorded, State, StepState
 from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.protocol import Refusal
@@ -126,7 +126,7 @@ def test_result_of_a_check_names_its_file_without_folders(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     relative = Path("datasets/session/annotated.hdf5")
     for shown in (relative, tmp_path / relative):
-        assert path_steps._result_of(f"{shown}: 2 demos", relative) == ("annotated.hdf5: 2 demos",)
+        assert result_of(f"{shown}: 2 demos", relative) == ("annotated.hdf5: 2 demos",)
 
 
 def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) -> None:
@@ -142,10 +142,37 @@ def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) ->
         "no lines of the log"
     )
     failed = states(folder, check={"exit_code": 1, "reason": "1 error"})["check"]
-    assert (failed.state, failed.reason) == (State.FAILED, "1 error")
+    assert (failed.state, failed.reason, failed.verdict) == (State.FAILED, "1 error", "")
     assert failed.output[0] == "[12:00:00] Saved"
     write(folder.annotated, 0)
     assert states(folder)["check"].state is State.OLD
+
+
+@pytest.mark.parametrize(
+    ("summary", "state", "verdict"),
+    [
+        ("0 errors, 0 warnings, 2 notes: ready to generate", State.DONE, "Ready to generate. Nothing was found"),
+        ("0 errors, 2 warnings, 0 notes: ready to generate", State.DONE, "Ready to generate. 2 warnings show what may make"),
+        (
+            "3 errors, 0 warnings, 1 note: not ready to generate, errors in 2 of 10 demos",
+            State.FAILED,
+            f"{NOT_READY}: there are errors in 2 of 10 demos, which make generation fail. Mark these demos again",
+        ),
+    ],
+)
+def test_check_has_a_verdict_in_plain_words_and_a_picture(
+    folder: StudioFolder, summary: str, state: State, verdict: str
+) -> None:
+    write(folder.annotated, 10)
+    write(folder.check_picture, 6)
+    write(folder.log("check"), 5, f"annotated.hdf5: 10 demos\n{summary}\n")
+    step = states(folder, check={"exit_code": 3, "reason": "InvalidDataset"} if state is State.FAILED else {})["check"]
+    assert (step.state, step.reason, [*step.pictures]) == (state, "", ["check.png"])
+    assert step.verdict.startswith(verdict)
+    assert step.output[-1] == summary
+    write(folder.annotated, 0)
+    step = states(folder)["check"]
+    assert (step.verdict, step.pictures) == ("", {}), "they are about earlier demos"
 
 
 def test_generation_shows_progress_result_and_failure(folder: StudioFolder) -> None:
@@ -183,9 +210,36 @@ def test_generation_whose_trials_have_ended_writes_its_files(folder: StudioFolde
     store.set_facts(result=RunResult(folder.generated, 125, 100, TARGET_REACHED, True, 100).as_dict(), elapsed=1.0)
     store.commit()
     store.close()
+    write(folder.raw, 20)
+    write(folder.log("check"), 0, f"{SUMMARY}: ready to generate")
     with locked(run):
-        step = states(folder)["generate"]
-    assert (step.state, step.figure) == (State.RUNNING, "100 of 100 demos, writing statistics and video")
+        steps = states(folder)
+        assert steps["generate"].figure == "100 of 100 demos: dataset written; statistics follow"
+        assert steps["generate"].is_written
+        assert steps["report"].is_next, "it needs no videos"
+        drawn = {
+            "Rendering scene.png (4 demos)": ("scene.png, 1 of 2", None),
+            "Rendering playback.mp4 (8 demos)": ("playback.mp4, 2 of 2", None),
+            "rendering playback.mp4: 30/120 frames, 3 frames/s": ("playback.mp4, 2 of 2", 0.25),
+        }
+        for line, (figure, share) in drawn.items():
+            with run.log.open("a") as log:
+                log.write(f"{line}\n")
+            step = states(folder)["generate"]
+            assert (step.figure, step.share) == (f"100 of 100 demos: dataset written; drawing {figure}", share)
+
+
+def test_generation_for_a_policy_has_its_own_noise_and_does_not_resume_another(folder: StudioFolder) -> None:
+    write(folder.annotated, 20)
+    write_progress(folder, state="ended", stop_reason="interrupted")
+    files = PathFiles(folder, "desktop_organizer")
+    assert not files.is_for_policy()
+    generate = files.states(RECORDED, {}, 100, for_policy=True)[3]
+    assert generate.command.endswith("num_trials=100 generation=policy overwrite=true")
+    assert generate.replaces
+    write(folder.run / "config.yaml", 0, "# mimic generate generation=policy num_trials=100\n")
+    assert files.is_for_policy()
+    assert files.states(RECORDED, {}, 100, for_policy=True)[3].command.endswith("generation=policy resume=true")
 
 
 def test_report_is_old_after_another_generation(folder: StudioFolder) -> None:
@@ -220,7 +274,7 @@ def wait(runner: StepRunner) -> None:
 
 def test_outcome_of_a_command_is_kept_in_the_folder(runner: StepRunner, folder: StudioFolder) -> None:
     runner.start("check", PYTHON + "'raise SystemExit(\"DatasetError: no\")'", {})
-    assert runner.running == "check"
+    assert runner.running == ("check",)
     wait(runner)
     runner.start("mark", PYTHON + "'print(2)'", {"trials": [0]})
     wait(runner)
@@ -261,11 +315,12 @@ def test_command_of_a_studio_that_was_killed_is_recognized_stopped_and_noted(fol
     killed = StepRunner(folder, last_line)
     killed.start("mark", PYTHON + "'import time; time.sleep(1000)'", {"trials": [0]})
     runner = StepRunner(folder, last_line)
-    assert (runner.running, runner.outcomes) == ("mark", {})
-    assert runner.elapsed_s > 0
+    assert (runner.running, runner.outcomes) == (("mark",), {})
+    assert runner.elapsed_s["mark"] > 0
     runner.stop()
-    assert killed._job is not None and killed._job.command.process is not None
-    killed._job.command.process.wait()
+    process = killed._jobs["mark"].command.process
+    assert process is not None
+    process.wait()
     wait(runner)
     outcome = {"exit_code": None, "reason": STOPPED, "is_stopped": True, "trials": [0]}
     assert StepRunner(folder, last_line).outcomes == {"mark": outcome}
@@ -274,8 +329,9 @@ def test_command_of_a_studio_that_was_killed_is_recognized_stopped_and_noted(fol
 def test_command_that_ended_without_a_studio_is_judged_by_its_files(folder: StudioFolder) -> None:
     killed = StepRunner(folder, last_line)
     killed.start("mark", PYTHON + "'print(\"Saved 2 demos\")'", {"trials": [0, 2]})
-    assert killed._job is not None and killed._job.command.process is not None
-    killed._job.command.process.wait()
+    process = killed._jobs["mark"].command.process
+    assert process is not None
+    process.wait()
     runner = StepRunner(folder, last_line)
     assert not runner.running
     assert runner.outcomes["mark"] == {"exit_code": None, "reason": "Saved 2 demos", "trials": [0, 2]}
@@ -286,7 +342,7 @@ def test_command_that_ended_without_a_studio_is_judged_by_its_files(folder: Stud
 
 
 def test_later_process_with_the_same_id_is_not_taken_for_the_command(folder: StudioFolder) -> None:
-    running = {"step": "check", "facts": {}, "pid": os.getpid(), "started": "0", "began_at": 0.0}
+    running = {"check": {"facts": {}, "pid": os.getpid(), "started": "0", "began_at": 0.0}}
     folder.outcomes.write_text(json.dumps({"running": running}))
     assert not StepRunner(folder, last_line).running
 
@@ -375,9 +431,9 @@ def test_step_that_is_ordered_cannot_be_ordered_again_and_excludes_the_tab_mark(
     with pytest.raises(Refusal, match="mark: the tab Mark writes the annotated file; wait until it is written"):
         tab.receive(page, {"do": "start", "step": "mark"})
     tab.is_annotating = lambda: False
-    assert tab.started == ""
+    assert tab.started == ()
     tab.receive(page, {"do": "start", "step": "mark"})
-    assert tab.started == "mark", "before the thread has started the command"
+    assert tab.started == ("mark",), "before the thread has started the command"
     with pytest.raises(Refusal, match="mark: 'mark' runs"):
         tab.receive(page, {"do": "start", "step": "mark"})
 
@@ -392,7 +448,31 @@ def test_file_is_replaced_only_if_the_request_confirms_it(tab: PathTab, folder: 
             tab.receive(page, {"do": "start", "step": "mark", **unconfirmed})
     assert not tab.started
     tab.receive(page, {"do": "start", "step": "mark", "replaces": str(folder.annotated)})
-    assert tab.started == "mark"
+    assert tab.started == ("mark",)
+
+
+def test_report_is_written_while_a_generation_draws_its_videos(tab: PathTab, folder: StudioFolder) -> None:
+    page = Client("page", 1)
+    page.has_control = True
+    write(folder.annotated, 0)
+    write(folder.run / "run.sqlite", 0)
+    with tab:
+        tab.receive(page, {"do": "start", "step": "generate", "replaces": str(folder.run)})
+        while not tab._runner.running:
+            time.sleep(0.01)
+        with pytest.raises(Refusal, match="report: 'generate' runs; wait until it has ended, or stop it"):
+            tab.receive(page, {"do": "start", "step": "report"})
+        tab._states = [replace(each, is_written=each.name == "generate") for each in tab._states]
+        with pytest.raises(Refusal, match="check: 'generate' runs"):
+            tab.receive(page, {"do": "start", "step": "check"})
+        tab.receive(page, {"do": "start", "step": "report"})
+        while tab._runner.running != ("generate", "report"):
+            time.sleep(0.01)
+        tab.receive(page, {"do": "stop", "step": "report"})
+        while tab._runner.running != ("generate",):
+            time.sleep(0.01)
+    assert tab._runner.outcomes["report"]["reason"] == STOPPED
+    assert tab._runner.outcomes["generate"]["reason"] == ENDED
 
 
 def test_file_that_appears_between_a_request_and_its_start_is_not_replaced(tab: PathTab, folder: StudioFolder) -> None:
@@ -434,11 +514,16 @@ def test_only_the_report_is_served_without_permission_to_run_scripts(tab: PathTa
     assert page is not None
     assert page.body == b"<html>"
     assert page.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none';")
+    write(folder.check_picture, 0, "picture")
+    picture = tab.resource(("check.png",))
+    assert picture is not None
+    assert (picture.body, picture.kind) == (b"picture", "image/png")
     for path in (("..", "raw.hdf5"), ("raw.hdf5",), ("run", "report.html"), ()):
         assert tab.resource(path) is None
 
 
 def test_commands_to_copy_split_train_and_evaluate(folder: StudioFolder) -> None:
     lines = [line for _, line in PathFiles(folder, "desktop_organizer").next_commands()]
+    lines = [line for line in lines if line != "make train-env"]  # Without robomimic, its installation comes first.
     assert [line.split()[1] for line in lines] == ["split", "train", "evaluate"]
     assert f"input_file={folder.generated}" in lines[0]

@@ -7,9 +7,9 @@ const TITLES = { record: "Record", mark: "Mark", check: "Check", generate: "Gene
 const TEXTS = {
   record: "Solve the task yourself, about ten times. Each kept demo is saved at once.",
   mark: "Replays the demos, and writes them with the ends of their subtasks: your marks of the tab Mark, or the signals of the task where you set no mark.",
-  check: "Examines the marked demos for faults that would make generation fail.",
+  check: "Looks for faults of the marked demos that would make generation fail.",
   generate: "Generates new demos from yours, in random scenes.",
-  report: "Writes a page about the generation: success by subtask, reasons of failure.",
+  report: "Writes a page about the generation: success by subtask, reasons of failure, pictures.",
 };
 const STARTS = { mark: "Write annotated.hdf5", check: "Check", generate: "Generate", report: "Write the report" };
 const NEXTS = { record: "record demos", mark: "mark the demos", check: "check the demos", generate: "generate demos", report: "write the report" };
@@ -17,6 +17,9 @@ const ENDED = { record: "The recording has ended", mark: "annotated.hdf5 is writ
 const MARKS = { missing: "○", running: "◐", done: "✓", old: "↻", failed: "✕" };
 const LOOKS = { missing: "", running: "warn", done: "good", old: "warn", failed: "bad" };
 const WORDS = { missing: "not done yet", running: "running", done: "done", old: "out of date", failed: "failed" };
+const [LOOK_COUNT, POLICY_COUNT] = [100, 1000];
+const LOOK_ADVICE = "100 demos show whether generation works. A policy needs about 1,000, with noise in the actions.";
+const POLICY_ADVICE = "A policy needs about 1,000 demos. Noise in the actions shows it how to correct errors; some more trials fail.";
 const TABS = { record: "record", mark: "mark", generate: "watch" }; // tabs that belong to steps, if they are there
 
 // A command that "was stopped on the page" or "was interrupted" has not failed.
@@ -28,13 +31,14 @@ export class Tab {
     this.studio = studio;
     this.steps = [];
     this.commands = [];
+    this.running = [];
     this.opened = "";
     this.buttons = Object.fromEntries(Object.keys(TITLES).map((name) => [name, this.stepButton(name)]));
     this.buildCard();
     this.buildNews();
     this.root = element("nav", { id: "path", "aria-label": "Path to a dataset" },
       element("ol", {}, ...Object.values(this.buttons).map((each) => element("li", {}, each))), this.news, this.card);
-    setInterval(() => this.running && this.refresh(), 1000); // The time for which a command runs.
+    setInterval(() => this.running.length && this.refresh(), 1000); // The time for which a command runs.
   }
 
   stepButton(name) {
@@ -75,27 +79,34 @@ export class Tab {
     this.fault = element("p", { id: "path_fault" });
     this.count = element("input", { type: "number", id: "path_count", min: 1, max: 1000000, value: 100 });
     this.countLabel = element("label", { for: "path_count", text: "Number of demos" });
-    this.countRow = element("p", { class: "row" }, this.countLabel, this.count);
+    this.forPolicy = element("input", { type: "checkbox", id: "path_for_policy" });
+    this.countRow = element("p", { class: "row" }, this.countLabel, this.count, element("label", {}, this.forPolicy, " to train a policy"));
+    this.advice = element("p", { class: "soft", id: "path_advice" });
     this.progress = element("progress", { id: "path_progress", max: 1, "aria-label": "Progress" });
     this.startButton = button("", () => this.startStep(), { id: "path_start", class: "primary" });
-    this.stopButton = button("Stop", () => this.studio.order({ tab: "path", do: "stop" }), { id: "path_stop" });
+    this.stopButton = button("Stop", () => this.studio.order({ tab: "path", do: "stop", step: this.opened }), { id: "path_stop" });
     this.showButton = button("", () => this.showTab(), { id: "path_show" });
     this.nextButton = button("", () => this.open(this.nextStep), { id: "path_next", class: "primary" });
     this.takeButton = button("Ask for control", () => this.studio.order({ control: "take" }), { id: "path_take" });
     this.page = element("a", { id: "path_page", class: "button", href: "/path/report.html", target: "_blank", rel: "noopener", text: "Open the report" });
     this.closeButton = button("Close (Esc)", () => this.open(""), { id: "path_close" });
+    this.verdict = element("p", { id: "path_verdict", role: "status" });
+    this.shown = element("div", { id: "path_shown" });
     this.output = element("pre", { id: "path_output", tabindex: 0, "aria-label": "Last lines of the output" });
     this.more = element("div", { id: "path_more" });
-    this.card = element("section", { class: "card", id: "path_card", tabindex: -1, "aria-label": "Step", hidden: true }, this.title, this.text, this.state,
-      this.progress, this.output, this.fault, this.countRow,
-      element("div", { class: "row" }, this.nextButton, this.startButton, this.stopButton, this.takeButton, this.page, this.showButton, this.closeButton), this.command, this.more);
+    this.line = element("details", { id: "path_line" }, element("summary", { text: "The same in a terminal" }), copyButton(() => this.command.textContent, "the command"), this.command);
+    this.card = element("section", { class: "card", id: "path_card", tabindex: -1, "aria-label": "Step", hidden: true }, this.title, this.verdict, this.text, this.state,
+      this.progress, this.fault, this.countRow, this.advice,
+      element("div", { class: "row" }, this.nextButton, this.page, this.startButton, this.stopButton, this.takeButton, this.showButton, this.closeButton),
+      this.more, this.shown, this.output, this.line);
     // Keys in the card must not move the robot.
     this.card.addEventListener("keydown", (event) => event.stopPropagation());
     this.card.addEventListener("click", () => this.card.contains(document.activeElement) || this.card.focus());
     window.addEventListener("keydown", (event) => this.opened && event.code === "Escape" && this.closeByKey(event), { capture: true });
     this.card.addEventListener("keyup", (event) => event.code === "Space" && event.stopPropagation());
     this.count.addEventListener("change", () => this.setCount());
-    this.count.addEventListener("input", () => this.count.value && this.count.checkValidity() && this.setCount());
+    this.count.addEventListener("input", () => (this.hasCount() ? this.setCount() : this.refresh()));
+    this.forPolicy.addEventListener("change", () => this.setPurpose());
   }
 
   // Open the card of a step; "" closes it.
@@ -117,9 +128,21 @@ export class Tab {
     this.open("");
   }
 
+  hasCount() {
+    return this.count.value !== "" && this.count.checkValidity();
+  }
+
+  // A policy requires about ten times as many demos as a first look.
+  setPurpose() {
+    const [from, to] = this.forPolicy.checked ? [LOOK_COUNT, POLICY_COUNT] : [POLICY_COUNT, LOOK_COUNT];
+    if (Number(this.count.value) === from) this.count.value = to;
+    return this.setCount();
+  }
+
   // The number of demos decides about the command, and about what the command replaces. Returns whether it is valid.
   async setCount() {
-    const event = await this.studio.order({ tab: "path", do: "count", count: Number(this.count.value) });
+    if (!this.hasCount()) return false;
+    const event = await this.studio.order({ tab: "path", do: "count", count: Number(this.count.value), for_policy: this.forPolicy.checked });
     if (event) this.receive(event);
     return Boolean(event);
   }
@@ -146,9 +169,10 @@ export class Tab {
     else {
       const before = Object.fromEntries(this.steps.map(({ name, state }) => [name, state]));
       [this.steps, this.running, this.error] = [event.steps, event.running, event.error];
-      this.startedAt = performance.now() - 1000 * event.elapsed_s;
+      this.startedAt = Object.fromEntries(Object.entries(event.elapsed_s).map(([name, time]) => [name, performance.now() - 1000 * time]));
       this.showNews(before);
       if (document.activeElement !== this.count) this.count.value = event.count;
+      this.forPolicy.checked = event.for_policy;
     }
     this.refresh();
   }
@@ -168,7 +192,7 @@ export class Tab {
 
   // Time for which the command of a step runs, for display; empty if this studio did not start it.
   elapsed(name) {
-    return this.running === name ? duration((performance.now() - this.startedAt) / 1000) : "";
+    return this.running.includes(name) ? duration((performance.now() - this.startedAt[name]) / 1000) : "";
   }
 
   refreshStep({ name, state, figure, reason, is_next: isNext }) {
@@ -186,57 +210,110 @@ export class Tab {
     else each.removeAttribute("aria-current");
   }
 
-  refreshCard({ name, state, figure, reason, command, fault, output, share }) {
-    const isOwn = this.running === name;
+  refreshCard(step) {
+    const { name, state, figure, reason, command, fault, share } = step;
+    const isOwn = this.running.includes(name);
     const canAct = this.studio.hasControl;
     const time = isOwn ? ` for ${this.elapsed(name)}` : "";
-    const next = this.steps.find(({ is_next: isNext }) => isNext);
     show(this.title, TITLES[name]);
+    show(this.verdict, isOwn ? "" : step.verdict, state === "failed" ? "bad" : "good");
     show(this.text, TEXTS[name]);
+    this.verdict.hidden = !this.verdict.textContent;
+    this.text.hidden = !this.verdict.hidden || (name === "report" && state === "done");
     const isStopped = state === "failed" && isNoFailure(reason);
     const [word, why] = isStopped ? [reason.slice(WAS.length), ""] : [`${WORDS[state]}${time}`, reason];
-    show(this.state, `${word}${figure ? `: ${figure}` : ""}${why ? `. ${why}` : ""}${this.error ? `. ${this.error}` : ""}`, isStopped ? "warn" : LOOKS[state]);
+    const result = name === "report" && state === "done" ? this.steps.find((each) => each.name === "generate").figure : figure;
+    show(this.state, `${word}${result ? `: ${result}` : ""}${why ? `. ${why}` : ""}${this.error ? `. ${this.error}` : ""}`, isStopped ? "warn" : LOOKS[state]);
     this.progress.hidden = state !== "running" || name === "record";
     if (share === null) this.progress.removeAttribute("value");
     else this.progress.value = share;
-    this.output.hidden = !output.length || isStopped;
-    const isResult = name === "check" && !isOwn && state !== "failed";
-    if (this.output.textContent !== output.join("\n")) {
-      show(this.output, output.join("\n"));
-      this.output.scrollTop = isResult ? 0 : this.output.scrollHeight;
-    }
-    this.output.dataset.kind = isResult ? "result" : "lines";
-    const other = this.running && !isOwn ? `${TITLES[this.running]} runs; wait until it has ended, or stop it.` : "";
+    const blocking = this.running.find((each) => each !== name && !(name === "report" && this.isWritten(each)));
+    const other = blocking ? `${TITLES[blocking]} runs; wait until it has ended, or stop it.` : "";
     const watching = this.studio.connection.isOpen ? "You are watching: another page has control." : "There is no connection to the studio.";
     show(this.fault, canAct ? (fault ? `Not yet: ${fault}.` : other) : watching);
-    this.takeButton.hidden = canAct || !this.studio.connection.isOpen;
-    this.nextStep = next?.name;
-    this.nextButton.hidden = state !== "done" || !next || next.name === name || next.state === "running";
-    label(this.nextButton, next ? `Next: ${NEXTS[next.name]}` : "");
     this.fault.hidden = !this.fault.textContent || !command;
-    this.countRow.hidden = name !== "generate" || isOwn;
-    this.command.hidden = !command;
-    show(this.command, command);
-    this.startButton.hidden = !command || isOwn;
-    this.startButton.disabled = Boolean(fault || other) || !canAct || state === "running";
-    this.startButton.classList.toggle("primary", state !== "done");
-    const isResumed = /\bresume=true$/.test(command);
-    label(this.startButton, isResumed ? "Continue" : STARTS[name] ? `${STARTS[name]}${["done", "old", "failed"].includes(state) ? " again" : ""}` : "");
+    this.takeButton.hidden = canAct || !this.studio.connection.isOpen;
+    this.refreshNext(step);
+    this.refreshStart(step, isOwn, Boolean(fault || other) || !canAct || state === "running");
     this.stopButton.hidden = !isOwn;
     this.stopButton.disabled = !canAct;
     const tab = TABS[name];
     this.showButton.hidden = !this.studio.tabs.has(tab);
     label(this.showButton, `Show the tab ${this.studio.tabs.has(tab) ? tab.replace(/^./, (first) => first.toUpperCase()) : ""}`);
     this.page.hidden = name !== "report" || !["done", "old"].includes(state);
-    this.showMore(name === "report" ? this.commands : []);
+    this.line.hidden = !command;
+    show(this.command, command);
+    this.refreshOutput(step, isOwn, isStopped);
+    this.showPictures(isOwn ? {} : step.pictures);
+    this.showMore(this.page.hidden ? [] : this.commands);
   }
 
-  // Commands that follow, to copy into a terminal.
-  showMore(commands) {
-    if (this.more.childElementCount === 2 * commands.length) return;
-    this.more.replaceChildren(...commands.flatMap(({ text, command }) => {
-      const copy = button("Copy", () => navigator.clipboard.writeText(command), { hidden: !navigator.clipboard, "aria-label": `Copy: ${text}` });
-      return [element("p", { class: "row" }, `${text}, in a terminal:`, copy), element("pre", { text: command })];
+  // Whether a generation only draws its videos.
+  isWritten(name) {
+    return this.steps.find((each) => each.name === name).is_written;
+  }
+
+  refreshNext({ name, state, is_written: isWritten }) {
+    const next = this.steps.find(({ is_next: isNext }) => isNext);
+    this.nextStep = next?.name;
+    this.nextButton.hidden = !(state === "done" || isWritten) || !next || next.name === name || next.state === "running";
+    label(this.nextButton, next ? `Next: ${NEXTS[next.name]}` : "");
+  }
+
+  refreshStart({ name, state, command }, isOwn, isDisabled) {
+    const isGenerate = name === "generate";
+    this.countRow.hidden = !isGenerate || isOwn;
+    this.advice.hidden = this.countRow.hidden;
+    show(this.advice, this.forPolicy.checked ? POLICY_ADVICE : LOOK_ADVICE);
+    this.startButton.hidden = !command || isOwn;
+    this.startButton.disabled = isDisabled || (isGenerate && !this.hasCount());
+    this.startButton.classList.toggle("primary", state !== "done");
+    const isResumed = /\bresume=true$/.test(command);
+    const isAgain = ["done", "old", "failed"].includes(state);
+    label(this.startButton, isResumed ? "Continue" : STARTS[name] ? `${STARTS[name]}${isAgain ? " again" : ""}` : "");
+  }
+
+  refreshOutput({ name, state, output, verdict }, isOwn, isStopped) {
+    const isResult = name === "check" && !isOwn && Boolean(verdict || state !== "failed");
+    this.output.hidden = !output.length || isStopped;
+    if (this.output.textContent !== output.join("\n")) {
+      show(this.output, output.join("\n"));
+      this.output.scrollTop = isResult ? 0 : this.output.scrollHeight;
+    }
+    this.output.dataset.kind = isResult ? "result" : "lines";
+  }
+
+  // The picture of a check, or the video of the generated demos: name -> time of the last change.
+  showPictures(pictures) {
+    const wanted = JSON.stringify(pictures);
+    if (this.shown.dataset.of === wanted) return;
+    this.shown.dataset.of = wanted;
+    this.shown.replaceChildren(...Object.entries(pictures).map(([name, time]) => {
+      const address = `/path/${name}?changed=${time}`;
+      if (name.endsWith(".mp4")) return element("video", { src: address, controls: true, preload: "metadata", "aria-label": "Generated demos" });
+      return element("a", { href: address, target: "_blank", rel: "noopener" }, element("img", { src: address, alt: "Timeline of the demos with the findings" }));
     }));
   }
+
+  // The way from the demos to a policy: commands to copy into a terminal.
+  showMore(commands) {
+    const wanted = JSON.stringify(commands);
+    if (this.more.dataset.of === wanted) return;
+    this.more.dataset.of = wanted;
+    if (!commands.length) return this.more.replaceChildren();
+    this.more.replaceChildren(
+      element("h3", { text: "Next: train a policy, in a terminal" }),
+      element("ol", {}, ...commands.map(({ text, command }) => element("li", {},
+        element("p", { class: "row" }, `${text}`, copyButton(() => command, text)), element("pre", { text: command })))));
+  }
+}
+
+// Button that copies a text. Pages without encryption from another machine have no clipboard.
+function copyButton(text, of) {
+  const made = button("Copy", async () => {
+    await navigator.clipboard.writeText(text());
+    label(made, "Copied");
+    setTimeout(() => label(made, "Copy"), 1500);
+  }, { class: "copy", hidden: !navigator.clipboard, "aria-label": `Copy: ${of}` });
+  return made;
 }
