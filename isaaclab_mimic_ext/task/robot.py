@@ -40,6 +40,8 @@ class RobotCfg:
     """Command of the open gripper, one number per actuator; null: the end of the control range with the wider gap."""
     gripper_closed: Any = None
     """Command of the closed gripper, one number per actuator; null: the other end of the control range."""
+    grip_force: float | None = None
+    """Largest force of each finger [N]; null: that of the file."""
     fingers: list[str] | None = None
     """Bodies of the two finger tips; null: the outermost bodies that the gripper moves."""
     hand: str | None = None
@@ -81,7 +83,7 @@ class RobotCfg:
 
 _LEAST: dict[str, tuple[float, bool]] = {
     "stiffness": (0.0, False), "damping_time": (0.0, True), "ik_damping": (0.0, False), "max_joint_speed": (0.0, False),
-    "posture_gain": (0.0, True), "rot_weight": (0.0, False),
+    "posture_gain": (0.0, True), "rot_weight": (0.0, False), "grip_force": (0.0, False),
 }  # fmt: skip
 """Field -> its lower bound, and whether the bound itself is valid."""
 

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.datasets.replay import make_recorded_env
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME, forward_kinematics
 from isaaclab_mimic_ext.envs.robots import Robot, load_robot
+from isaaclab_mimic_ext.envs.robots.chain import posture_scores
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task, load_task
@@ -195,6 +196,20 @@ def test_parts_without_names_are_found(tmp_path: Path) -> None:
 def test_torque_limit_of_a_joint_contains_the_gear(tmp_path: Path, limit: str) -> None:
     robot: Any = loaded(tmp_path, replaced={'ctrlrange="-80 80"': f'gear="40" {limit}'})
     assert robot.spec.actuator("turn_servo").forcerange.tolist() == [-80.0, 80.0]
+
+
+def test_grip_force_limits_the_actuators_of_the_gripper(tmp_path: Path) -> None:
+    # One actuator moves both fingers: it needs twice the force of a finger.
+    robot: Any = loaded(tmp_path, grip_force=10.0)
+    assert robot.spec.actuator("jaws").forcerange == pytest.approx([-20.0, 20.0], rel=0.03)
+    weaker: Any = loaded(tmp_path, grip_force=100.0)
+    assert weaker.spec.actuator("jaws").forcerange.tolist() == [-30.0, 30.0]
+
+
+def test_posture_at_a_limit_of_a_joint_has_a_lower_score() -> None:
+    """A start posture of iiwa14 was 0.03 rad from a limit: 45 % of its trials failed."""
+    at_limit, away = posture_scores(torch.tensor([0.32, 0.27]), torch.zeros(2, 7, 3), torch.tensor([0.0, 0.04]))
+    assert away > at_limit
 
 
 def test_base_of_two_numbers_is_refused() -> None:

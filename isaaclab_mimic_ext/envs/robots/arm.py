@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.envs.panda.mjcf import GRIP_SOLREF, collision_bits
 from isaaclab_mimic_ext.envs.robots.assembly import chain_of, find_eef_frame, find_gripper, find_joints, read_arm
 from isaaclab_mimic_ext.envs.robots.chain import Chain
 from isaaclab_mimic_ext.envs.robots.collisions import check_home, is_free_of_collisions
+from isaaclab_mimic_ext.envs.robots.grip_force import limit_grip
 from isaaclab_mimic_ext.envs.robots.gripper import Gripper, measure_gripper, poses
 from isaaclab_mimic_ext.envs.robots.robot import InverseKinematicsCfg, Robot
 from isaaclab_mimic_ext.errors import ConfigError
@@ -106,6 +107,7 @@ def load_arm(cfg: RobotCfg) -> MjcfArm:
     _remove_others(spec, names, motor_names, chain)
     limits = _limits(spec, names)
     gripper = measure_gripper(spec, cfg, frame, names, motor_names)
+    limit_grip(spec, cfg, motor_names, gripper.leverage)
     _control_arm(spec, cfg, names, limits)
     _add_sites(spec, hand, gripper)
     ik = _ik(cfg, len(names))

@@ -14,6 +14,8 @@ from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
 _NUM_SEEDS, _NUM_STEPS, _MAX_STEP = 96, 60, 0.5
 _NUM_STEPS_PER_POSE = 15
 _POS_TOLERANCE, _ROT_TOLERANCE = 1e-3, 0.02
+_WANTED_MARGIN, _MARGIN_WEIGHT = 0.1, 4.0
+"""Fraction of its range that a joint keeps from its limits if possible, and weight of what is missing."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,20 @@ class Chain:
         reached = (error[:, :3].norm(dim=-1) < _POS_TOLERANCE) & (rot_weight * error[:, 3:].norm(dim=-1) < _ROT_TOLERANCE)
         singular = torch.linalg.svdvals(point_jacobian(pose[:, :3, 3], anchor, axis))[:, -1]
         margin = (torch.minimum(joint_pos - low, high - joint_pos) / (high - low)).amin(-1)
-        score = singular + 0.5 * anchor[..., 2].mean(-1) - anchor[..., 1].abs().mean(-1) + 0.5 * margin
+        score = posture_scores(singular, anchor, margin)
         order = score.masked_fill(~reached, -torch.inf).argsort(descending=True, stable=True)
         best = order[: int(reached.sum())]
         return joint_pos[best], score[best]
+
+
+def posture_scores(singular: Tensor, anchor: Tensor, margin: Tensor) -> Tensor:
+    """Scores (B,) of postures, the highest for the best.
+
+    Args:
+        singular: (B,), smallest singular value of the Jacobian.
+        anchor: (B, A, 3), points on the joint axes, base frame [m].
+        margin: (B,), smallest distance of a joint from its limits, as a fraction of its range.
+    """
+    # Near a limit, a joint stops and the hand leaves its path.
+    free = _MARGIN_WEIGHT * margin.clamp(max=_WANTED_MARGIN) + 0.5 * margin
+    return singular + 0.5 * anchor[..., 2].mean(-1) - anchor[..., 1].abs().mean(-1) + free

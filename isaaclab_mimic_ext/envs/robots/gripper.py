@@ -43,6 +43,7 @@ class Gripper:
         finger_table: (M,), mean position of the fingers while they close, ascending [m].
         joint_table: (M, G), positions of the gripper's joints at these instants [rad, m].
         ratio: (2, G), velocity of a finger per velocity of a joint.
+        leverage: force of each actuator per force of each finger [N/N, N m/N].
     """
 
     open_command: tuple[float, ...]
@@ -53,6 +54,7 @@ class Gripper:
     finger_table: Floats
     joint_table: Floats
     ratio: Floats
+    leverage: float
 
     def turned(self) -> "Gripper":
         """Gripper whose end effector is turned by half a turn about its z axis, which exchanges the fingers."""
@@ -84,6 +86,10 @@ class _Bench:
         """Joint positions of the gripper and poses (B, 4, 4) of all bodies in each step of a motion."""
         self.data.ctrl[self._ctrl] = values
         return [self._step() for _ in range(round(_MOTION_TIME / self.model.opt.timestep))]
+
+    def lengths(self) -> Floats:
+        """Lengths of the actuators, (K,) [m, rad]."""
+        return np.array(self.data.actuator_length[self._ctrl])
 
     def _step(self) -> tuple[Floats, Floats]:
         mujoco.mj_step(self.model, self.data)
@@ -123,8 +129,9 @@ def measure_gripper(
     approach = _axis(cfg.approach_axis)
     opened, closed = _commands(bench, cfg, actuators, approach)
     bench.command(opened)
-    at_open = bench.command(opened)[-1][1]
+    at_open, from_length = bench.command(opened)[-1][1], bench.lengths()
     trace = bench.command(closed)
+    travel = float(np.abs(bench.lengths() - from_length).sum())
     hand = _Hand(bench.model, cfg, approach, at_open, trace[-1][1])
     finger = np.array([hand.finger_pos(body_poses) for _, body_poses in trace])
     table, rows = ascending_widths(finger.mean(-1))
@@ -132,7 +139,7 @@ def measure_gripper(
     eef_in_body = np.linalg.inv(at_open[bench.model.body(_body_name(frame)).id]) @ hand.eef_pose
     return Gripper(
         tuple(opened), tuple(closed), eef_in_body, hand.bodies, hand.points, table, joint_pos[rows],
-        finger_ratio(finger, joint_pos),
+        finger_ratio(finger, joint_pos), float(np.abs(finger[-1] - finger[0]).sum()) / travel,
     )  # fmt: skip
 
 
