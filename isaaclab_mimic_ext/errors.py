@@ -70,6 +70,10 @@ class InvalidDataset(MimicError):
     """A dataset that was checked has faults."""
 
 
+class InvalidEngine(MimicError):
+    """An engine that was checked does not keep the contract of engines."""
+
+
 class BudgetExhausted(MimicError):
     """A failure budget ended the run before its target was reached."""
 

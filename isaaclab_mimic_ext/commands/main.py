@@ -186,6 +186,13 @@ def sweep_report(cfg: "config.SweepReportCfg") -> None:
     sweep(cfg)
 
 
+def check_engine(cfg: "config.CheckEngineCfg") -> None:
+    """Check that an engine of your own keeps the contract of all engines"""
+    from isaaclab_mimic_ext.commands.check_engine import main
+
+    main(cfg)
+
+
 @dataclass(frozen=True)
 class Verb:
     """One verb of the command line.
@@ -230,6 +237,7 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "pipeline": pipeline,
     "sweep-report": sweep_report,
+    "check-engine": check_engine,
 }
 VERBS = {"demo": Verb("generate", generate, tuple(DEMO.items()))} | {
     verb: Verb(script, _FUNCTIONS[verb]) for script, verb in SCRIPT_VERBS.items()

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.config.groups import ADDED, all_groups, groups_of
 from isaaclab_mimic_ext.config.help import field_of_path, nearest_field, owners_have_it, owners_text
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.task import GYM_ID
+from isaaclab_mimic_ext.envs.external import is_external
 from isaaclab_mimic_ext.envs.isaaclab.installation import OTHER_ENGINE, can_run
 from isaaclab_mimic_ext.envs.isaaclab.launcher_flags import KNOWN_FLAGS, launcher_flags
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
@@ -80,6 +81,8 @@ def translate(argv: list[str], schema: type) -> list[str]:
             continue
         name = current_name(_script_of(schema), match["key"])
         prefix, key = match["prefix"] or "", _full_key(name, schema)
+        if key == "sim" and is_external(match["value"]):
+            key = "sim.engine"
         value = _INTERPOLATION.sub(lambda found: f"${{{_full_key(found[1], schema)}}}", match["value"])
         if key in DEPRECATED_FIELDS and _DATAGEN in _names(schema):
             warn_deprecated(key)
@@ -109,6 +112,8 @@ def _path_override(word: str, schema: type) -> re.Match[str] | None:
     """Return the override of the input that an existing path stands for, or None; some commands accept such a path."""
     script = _script_of(schema)
     meant = field_of_path(script, word) if script in _OF_ONE_PATH else None
+    if script == "check_engine" and "=" not in word and not word.startswith("-"):
+        meant = f"engine={word}"
     return None if meant is None else _OVERRIDE.fullmatch(meant)
 
 

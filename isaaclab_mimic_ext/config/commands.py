@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING
 
-from isaaclab_mimic_ext.config.bounds import bounded, file_rule, folder_rule, suffix_rule
+from isaaclab_mimic_ext.config.bounds import bounded, file_rule, folder_rule, scene_device_fault, suffix_rule
 from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.config.dataset_commands import (
     ExportDatasetCfg,
@@ -235,6 +235,21 @@ class CheckDemosCfg(CheckedTaskCfg):
 
 
 @dataclass
+class CheckEngineCfg:
+    """Check that an engine keeps the contract of all engines: shapes, units, frames, resets, actions, states."""
+
+    engine: str = bounded(MISSING, example="planar:PlanarEnv")
+    """Engine: `<module>:<class>`, the name of an entry point, or one of `mujoco`, `mujoco_warp` and `kinematic`. The name
+    of the field may be left out."""
+    task_name: str = "stack_cube"
+    """Name of the task that the engine simulates. `task=<name>` sets the field."""
+    device: str = bounded("cpu", rule=scene_device_fault)
+    """Device of all tensors: `cpu`, `cuda` or `cuda:<index>`."""
+    json: bool = False
+    """Print JSON instead of text."""
+
+
+@dataclass
 class PipelineCfg:
     """Record, annotate, generate, split, train and evaluate. Each step is the command of the same name.
 
@@ -387,6 +402,7 @@ _COMMANDS: tuple[tuple[str, str, type], ...] = (
     ("evaluate", "evaluate", EvaluateCfg),
     ("pipeline", "pipeline", PipelineCfg),
     ("sweep-report", "sweep_report", SweepReportCfg),
+    ("check-engine", "check_engine", CheckEngineCfg),
 )
 """Verb of `mimic`, name of its script and of its file in `conf/`, and schema, in the order in which a user needs them."""
 

@@ -280,8 +280,9 @@ class SimCfg:
     """Engine that simulates the scene."""
 
     engine: str = "auto"
-    """`mujoco`, `mujoco_warp` (on a GPU), `kinematic` (no physics), `isaaclab`, or `auto`: `isaaclab` if `isaaclab -p`
-    started the process, else `mujoco_warp` for `generate` and `evaluate` on a machine with a GPU, else `mujoco`."""
+    """`mujoco`, `mujoco_warp` (on a GPU), `kinematic` (no physics), `isaaclab`, `<module>:<class>` (an engine outside of
+    this package; `sim=` is short for it), or `auto`: `isaaclab` if `isaaclab -p` started the process, else `mujoco_warp`
+    for `generate` and `evaluate` on a machine with a GPU, else `mujoco`."""
     num_threads: int = bounded(0, at_least=0, remedy="0 means one per core")
     """MuJoCo: number of physics threads; 0: one per core."""
     contacts: int | None = bounded(None, at_least=1)

@@ -20,6 +20,7 @@ from isaaclab_mimic_ext.config.recorded_task import find_recorded_task
 from isaaclab_mimic_ext.config.task import GYM_ID
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress, demo_lengths
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
+from isaaclab_mimic_ext.envs.external import is_external
 from isaaclab_mimic_ext.envs.factory import make_env, make_registered
 from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE
 from isaaclab_mimic_ext.errors import SourceDataError
@@ -36,6 +37,12 @@ log = logging.getLogger(__name__)
 
 EMBEDDED = ("mujoco", "mujoco_warp", "kinematic")
 """Engines that need only this package and its extras."""
+
+
+def is_embedded(engine: object) -> bool:
+    """Return whether an engine that a file names can run in this process: one of `EMBEDDED`, or an external one."""
+    return isinstance(engine, str) and (engine in EMBEDDED or is_external(engine))
+
 
 BeforeStep = Callable[[Tensor, Tensor], None]
 """Called with the step (N,) and the actions (N, A) before each step. Rows of ended demos have no meaning."""
@@ -104,7 +111,7 @@ def recorded_engine(env_args: Mapping[str, Any], sim: SimCfg) -> str:
     if sim.engine != "auto":
         return sim.engine
     engine = "mujoco" if env_args.get("engine") == GPU_ENGINE else env_args.get("engine")
-    if engine in (*EMBEDDED, "isaaclab"):
+    if engine == "isaaclab" or is_embedded(engine):
         return str(engine)
     # Files written by Isaac Lab do not name an engine.
     return "isaaclab" if GYM_ID.fullmatch(str(env_args.get("env_name"))) else "auto"

@@ -276,9 +276,9 @@ def _replay_demos(
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Replay random demos. Return a summary, or the reason why no demo was replayed."""
     from isaaclab_mimic_ext.config import SimCfg
-    from isaaclab_mimic_ext.datasets.replay import EMBEDDED, make_recorded_env, replay_file, summary
+    from isaaclab_mimic_ext.datasets.replay import EMBEDDED, is_embedded, make_recorded_env, replay_file, summary
 
-    if env_args.get("engine") not in EMBEDDED:
+    if not is_embedded(env_args.get("engine")):
         found = f"got '{env_args['engine']}'" if "engine" in env_args else "the file does not name its engine"
         return None, f"env_args.engine: must be {' or '.join(EMBEDDED)} for a replay during validation ({found})"
     chosen = np.random.default_rng(seed).permutation(len(names))[:num_replays]

@@ -132,6 +132,12 @@ class MimicEnv(Protocol):
     def close(self) -> None: ...
 
 
+METHODS = tuple(name for name, value in vars(MimicEnv).items() if callable(value) and not name.startswith("_"))
+"""Names of the methods of `MimicEnv`."""
+ATTRIBUTES = tuple(name for name, value in vars(MimicEnv).items() if isinstance(value, property))
+"""Names of the attributes of `MimicEnv`, which may be properties."""
+
+
 class ExtraRecords(Protocol):
     """Quantities that an env records in addition to observations, actions and states."""
 

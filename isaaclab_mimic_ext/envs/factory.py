@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.devices import resolve_device
+from isaaclab_mimic_ext.envs.external import installed_engines, is_external, make_external
 from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE, BatchedCommand
 from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
@@ -182,7 +183,8 @@ def make_env(
     Args:
         task: a task from `load_task`, or an instance of your own subclass of `Task`.
         engine: `auto` (see `choose_engine`; MuJoCo Warp only with a `device` that may be a GPU), `mujoco`, `mujoco_warp`
-            (on a GPU), `kinematic` (no physics), `isaaclab`, or the settings of an engine.
+            (on a GPU), `kinematic` (no physics), `isaaclab`, `<module>:<class>` or the name of an entry point (an engine
+            outside of this package), or the settings of an engine.
         events: randomization at each reset, name -> `EventCfg`; None: the randomization of the task's configuration.
         num_envs: N.
         device: device of the tensors: `cpu`, `cuda`, `cuda:<index>`, or `auto` (CUDA if engine and machine have it).
@@ -194,8 +196,9 @@ def make_env(
     """
     _check_arguments(task, num_envs, device)
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
-    if sim.engine not in _ENGINES:
-        raise ConfigError(f"sim.engine: '{sim.engine}' is not a valid engine; {choices(sim.engine, _ENGINES)}")
+    if sim.engine not in _ENGINES and not is_external(sim.engine):
+        names = (*_ENGINES, *installed_engines(), "<module>:<class>")
+        raise ConfigError(f"sim.engine: '{sim.engine}' is not a valid engine; {choices(sim.engine, names)}")
     if events is None:
         events = {} if task.config is None else task.config.events
     elif task.config is not None:
@@ -205,6 +208,9 @@ def make_env(
     if sim.engine != "auto":
         _check_settings(sim, sim.engine)
         device = resolve_device(str(device), sim.engine)[0]
+    if sim.engine not in _ENGINES:
+        external: MimicEnv = make_external(sim.engine, task, events, num_envs, device)
+        return external
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.datasets.replay import EMBEDDED
+from isaaclab_mimic_ext.datasets.replay import is_embedded
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
 from isaaclab_mimic_ext.learn.data import DatasetFacts
@@ -32,7 +32,7 @@ def check_shapes(facts: DatasetFacts, keys: Sequence[str], task_name: str) -> No
                 f"{facts.path}: 'obs/{key}' must have shape (T, D) (got {_text(shape)}); reshape it in the dataset, or "
                 "leave it out of the low_dim observations of the agent"
             )
-    of_env = _shapes_of_env(task_name, facts.env_args) if facts.env_args.get("engine") in EMBEDDED else {}
+    of_env = _shapes_of_env(task_name, facts.env_args) if is_embedded(facts.env_args.get("engine")) else {}
     for key in keys:
         expected, found = of_env.get(key, facts.obs_shapes[key]), facts.obs_shapes[key]
         if found != expected:

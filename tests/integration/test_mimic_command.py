@@ -36,6 +36,7 @@ ORDER = [
     "evaluate",
     "pipeline",
     "sweep-report",
+    "check-engine",
 ]
 
 
