@@ -45,6 +45,7 @@ from isaaclab_mimic_ext.config.task import (
     SubTaskConstraintConfig,
     SubTaskDemoCfg,
     TaskRef,
+    WriterCfg,
 )
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "TrainCfg",
     "ValidateDatasetCfg",
     "WatchCfg",
+    "WriterCfg",
     "validate",
     "validate_task_cfg",
 ]

@@ -36,6 +36,7 @@ from isaaclab_mimic_ext.config.task import (
     SubTaskMarksCfg,
     SuccessCfg,
     TaskRef,
+    WriterCfg,
 )
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
@@ -111,7 +112,7 @@ class RecordDemosCfg(PageCfg, EventsCfg, SceneCfg):
     """Record source demos of an operator."""
 
     datagen_config: RecordDataGenCfg = field(default_factory=RecordDataGenCfg)
-    recorder: RecorderCfg = field(default_factory=RecorderCfg)
+    recorder: WriterCfg = field(default_factory=WriterCfg)
     teleop_device: str = bounded("scripted", choices=TELEOP_DEVICES)
     """Operator: `scripted`, `scripted_fluent` (scripted, without pauses), `keyboard` (in the terminal, or in Isaac Sim's
     window), `browser` (the page of the studio), or a device of Isaac Lab: `spacemouse`, `gamepad` (Isaac Sim)."""
@@ -147,7 +148,7 @@ class StudioCfg(PageCfg, EventsCfg, SceneCfg):
     """
 
     datagen_config: RecordDataGenCfg = field(default_factory=RecordDataGenCfg)
-    recorder: RecorderCfg = field(default_factory=RecorderCfg)
+    recorder: WriterCfg = field(default_factory=WriterCfg)
     num_demos: int = bounded(10, at_least=1, like=("generation_num_trials", "num_episodes", "num_envs"))
     """Number of demos to record; the page can ask for more."""
     output_dir: str = bounded(MISSING, computed="datasets/<task>_studio", **folder_rule("datasets/my_session"))

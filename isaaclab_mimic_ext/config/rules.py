@@ -48,6 +48,11 @@ def _check_generate(cfg: GenerateCfg) -> None:
             "input_file: must be set, because a task registered with Isaac Lab has no source demos here; use "
             "input_file=<annotated source demos.hdf5>"
         )
+    if cfg.output_file is not None and cfg.recorder.shard_demos is not None:
+        raise ConfigError(
+            f"output_file: must be null with recorder.shard_demos={cfg.recorder.shard_demos}, because a second name would "
+            "not find the shards; use output_dir"
+        )
     _check_resume(cfg)
     _check_cameras(cfg)
     if cfg.block is not None or cfg.block_size is not None:

@@ -319,11 +319,20 @@ class FileCfg:
 
 
 @dataclass
-class RecorderCfg(FileCfg):
+class WriterCfg(FileCfg):
     """Format of a written dataset, and memory of its writer."""
 
     queue_megabytes: int = bounded(256, at_least=1)
     """Size of the queue of episodes that wait for the writer [MiB]. When it is full, generation waits."""
+
+
+@dataclass
+class RecorderCfg(WriterCfg):
+    """Format of the dataset of a run, its shards, and memory of its writer."""
+
+    shard_demos: int | None = bounded(None, at_least=1)
+    """Largest number of demos in one file. The demos of this many consecutive trials are in a file in the folder
+    `demo_shards`, and `demo.hdf5` presents these files as one dataset. null: all demos are in `demo.hdf5`."""
 
 
 @dataclass

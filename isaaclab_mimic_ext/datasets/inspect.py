@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.files.attributes import attribute, attributes_of, indice
 from isaaclab_mimic_ext.files.digest import check_demo_digest, dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, open_hdf5, plain_value, texts_of
 from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
+from isaaclab_mimic_ext.files.shards import shards_of, size_of
 from isaaclab_mimic_ext.progress import tracked
 from isaaclab_mimic_ext.texts import counted
 
@@ -78,7 +79,7 @@ def inspect_dataset(input_file: str | Path, digest: bool = False, demos: Chosen 
         first = groups[0]
         return DatasetSummary(
             path=str(input_file),
-            size_bytes=Path(input_file).stat().st_size,
+            size_bytes=size_of(Path(input_file), shards_of(file)),
             digest=computed,
             num_demos=len(groups),
             num_steps=sum(lengths),

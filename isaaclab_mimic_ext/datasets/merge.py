@@ -17,6 +17,7 @@ from isaaclab_mimic_ext.datasets.merge_inputs import (
     check_compatible,
     check_copies,
     check_files,
+    check_number,
     read_input,
     warn_if_unknown,
     with_env_name,
@@ -92,8 +93,9 @@ def merge_datasets(
     demos: Chosen = None,
     allow_copies: bool = False,
 ) -> Merged:
-    """Copy the demos of several files into one file, renumbered as `demo_0`, `demo_1`, ... in the order of `input_file`.
+    """Copy the demos of several files, or of one file with shards, into one file.
 
+    They are renumbered as `demo_0`, `demo_1`, ... in the order of `input_file`.
     Each demo gets the attribute `merged_from` (file and name). `data` gets a JSON list `merged_from` with the attributes
     in which the inputs differ. Only the first demo of each file is compared with the first file; `validate_dataset`
     compares all demos of a file.
@@ -105,7 +107,7 @@ def merge_datasets(
         allow_copies: merge demos with the same digest, too.
 
     Raises:
-        ConfigError: not a list, fewer than two files (without `demos`), or the same file twice.
+        ConfigError: not a list, one file (without `demos`) that is not in shards, or the same file twice.
         SourceDataError: a file cannot be read, differs from the first in format, environment or datasets, or contains a copy
             of a demo (without `allow_copies`).
         OutputError: `output_file` is one of the inputs, exists (without `overwrite`), or cannot be written.
@@ -113,9 +115,10 @@ def merge_datasets(
     output_file = Path(output_file)
     if isinstance(input_file, str | Path):
         raise ConfigError(f"input_file: must be a list of files (got {str(input_file)!r}); use [<file>, <file>]")
-    check_files([Path(path) for path in input_file], output_file, 1 if demos else 2)
+    check_files([Path(path) for path in input_file], output_file)
     check_output(output_file, overwrite)
     read = [read_input(path, demos) for path in input_file]
+    check_number(read, demos)
     if env_name is not None:
         warn_if_unknown(env_name)
     inputs, source_names = _number_inputs(with_env_name(read, env_name))

@@ -41,17 +41,16 @@ class Input:
     first_source: int = 0
 
 
-def check_files(paths: Sequence[Path], output: Path, num_required: int) -> None:
+def check_files(paths: Sequence[Path], output: Path) -> None:
     """Check the files of a merge.
 
     Raises:
-        ConfigError: there are fewer than required, or one is listed twice.
+        ConfigError: there are none, or one is listed twice.
         SourceDataError: a file is not found.
         OutputError: the output is one of the files.
     """
-    if len(paths) < num_required:
-        rule = f"must be two or more files (got {len(paths)})"
-        raise ConfigError(f"input_file: {rule}; use input_file=[a.hdf5,b.hdf5], or choose demos of one file with demos=")
+    if not paths:
+        raise too_few(0)
     for index, path in enumerate(paths):
         if not path.exists():
             raise SourceDataError(f"{path}: not found; check input_file")
@@ -59,6 +58,22 @@ def check_files(paths: Sequence[Path], output: Path, num_required: int) -> None:
             raise ConfigError(f"input_file: {path} is listed twice, which would duplicate its demos; list it once")
         if output.exists() and output.samefile(path):
             raise OutputError(f"output_file: {output} is one of the inputs; use another output_file")
+
+
+def too_few(number: int) -> ConfigError:
+    """Build the error for a merge of fewer files than it requires."""
+    rule = f"must be two or more files (got {number})"
+    return ConfigError(f"input_file: {rule}; use input_file=[a.hdf5,b.hdf5], or choose demos of one file with demos=")
+
+
+def check_number(inputs: Sequence[Input], demos: Chosen) -> None:
+    """Check that a merge changes something: a single file must be in shards, or only some of its demos are chosen.
+
+    Raises:
+        ConfigError: there is a single file in one piece.
+    """
+    if len(inputs) == 1 and not demos and not inputs[0].facts.shards:
+        raise too_few(1)
 
 
 def read_input(path: str | Path, demos: Chosen) -> Input:

@@ -4,6 +4,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -134,6 +135,17 @@ class DatasetFile:
         new_name = f"demo_{len(self.lengths)}"
         h5py.h5o.copy(data.id, name.encode(), self._data.id, new_name.encode())
         self.lengths.append(int(self._data[new_name].attrs["num_samples"]))
+
+    def add_link(self, shard: Path, name: str, num_samples: int) -> None:
+        """Append a demo as a link to a demo of a shard.
+
+        Args:
+            shard: path of the shard; the link contains it relative to this file.
+            num_samples: number of steps of the demo.
+        """
+        place = os.fsencode(shard.relative_to(self.path.parent))
+        self._data.id.links.create_external(f"demo_{len(self.lengths)}".encode(), place, f"/data/{name}".encode())
+        self.lengths.append(num_samples)
 
     def _finished_demos(self) -> tuple[h5py.Group | None, dict[int, str]]:
         """Group `data` of the finished file (None if there is none), and the names of its demos by trial."""

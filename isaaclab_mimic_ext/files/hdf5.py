@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.faults import DAMAGE, UNFINISHED, fault_of, link_fault
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.quaternions import ENTRY
+from isaaclab_mimic_ext.files.shards import shards_of
 from isaaclab_mimic_ext.files.writing import part_path, store_path
 
 DEMOS_PER_OPENING = 500
@@ -36,12 +37,14 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     HDF5 may crash or hang on a file whose global heaps are damaged. Only `validate_dataset` detects such files.
 
     Raises:
-        SourceDataError: the file is missing, damaged, or not an HDF5 file; or another program writes it.
+        SourceDataError: the file is missing, damaged, or not an HDF5 file; another program writes it; or one of its shards
+            is missing.
     """
     path = Path(path)
     check_is_file(path)
     with damage_errors(path), open_file(path) as file:
         limit_cache(file)
+        shards_of(file)
         yield file
 
 

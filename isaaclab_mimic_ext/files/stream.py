@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.files.faults import DAMAGE, link_fault
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5, text_of
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, choose_demos, read_masks
+from isaaclab_mimic_ext.files.shards import NUM_SHARDS, shards_of
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 from isaaclab_mimic_ext.progress import Update, phase
 
@@ -38,9 +39,10 @@ class FileFacts:
         path: path of the file.
         demo_names: names of the chosen demos, in natural order.
         is_xyzw: whether quaternions are xyzw; False: wxyz.
-        attributes, data_attributes: attributes of the file, and of its group `data`.
+        attributes, data_attributes: attributes of the file, and of its group `data` without the number of shards.
         env_args: parsed attribute `env_args` of `data`; empty if the file does not have it.
         masks: name of a mask -> names of its demos, as bytes.
+        shards: files that contain the demos; empty if `path` does.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class FileFacts:
     data_attributes: dict[str, Any]
     env_args: dict[str, Any]
     masks: dict[str, np.ndarray]
+    shards: tuple[Path, ...] = ()
 
 
 def read_facts(path: str | Path, demos: Chosen = None) -> FileFacts:
@@ -68,10 +71,13 @@ def read_facts(path: str | Path, demos: Chosen = None) -> FileFacts:
         names = choose_demos(str(path), demo_names(file), read_masks(file), demos)
         version = format_version(file)
         data_attributes = checked_attributes(file["data"])
+        data_attributes.pop(NUM_SHARDS, None)
+        shards = tuple(shards_of(file))
         found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
         env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))
         values = {name: dataset[()] for name, dataset in found.items()}
-        return FileFacts(Path(path), names, version >= 1, checked_attributes(file), data_attributes, env_args, values)
+        attributes = checked_attributes(file)
+        return FileFacts(Path(path), names, version >= 1, attributes, data_attributes, env_args, values, shards)
 
 
 def read_env_args(path: str | Path) -> dict[str, Any]:

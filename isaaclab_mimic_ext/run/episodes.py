@@ -195,6 +195,7 @@ class Output:
         keeps_empty: write a dataset that has no demos; False: no file is written, and an earlier one stays unchanged.
         seconds_to_write: time for writing the datasets after an interruption [s]; the store contains all episodes.
         first_trial: number of the first trial of the run.
+        shard_demos: number of consecutive trials whose demos are in one shard; None: the demos are in the dataset itself.
         names_interrupted: give the datasets of an interrupted run their final names; False: they keep the name of an
             unfinished file (`<name>.part`).
     """
@@ -213,5 +214,6 @@ class Output:
     commits_at_once: bool = False
     keeps_empty: bool = True
     seconds_to_write: float = SECONDS_TO_WRITE
+    shard_demos: int | None = None
     names_interrupted: bool = True
     first_trial: int = 0

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
+from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg, WriterCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task
-from isaaclab_mimic_ext.errors import RecorderError, UsageError
+from isaaclab_mimic_ext.errors import ConfigError, RecorderError, UsageError
 from isaaclab_mimic_ext.run.attempts import AttemptWatch, FailedAttempt, Operator, rerun_attempt
 from isaaclab_mimic_ext.run.build import first_reset
 from isaaclab_mimic_ext.run.episodes import Output
@@ -37,7 +37,7 @@ def record(
     *,
     seed: int = 1,
     config: DataGenConfig | None = None,
-    recorder: RecorderCfg | None = None,
+    recorder: WriterCfg | None = None,
     overwrite: bool = False,
     resume: bool = False,
     operator_name: str | None = None,
@@ -73,7 +73,9 @@ def record(
         TaskCodeError: the operator or the task has an error; demos that were finished before are in the file.
         RecorderError: writing failed.
     """
-    files, options = RecordingFiles(Path(output_file)), recorder or RecorderCfg()
+    files, options = RecordingFiles(Path(output_file)), recorder or WriterCfg()
+    if isinstance(options, RecorderCfg) and options.shard_demos is not None:
+        raise ConfigError("recorder: must not ask for shards, because a recording is written to one file")
     rules = replace(config or DataGenConfig(), seed=seed, generation_guarantee=True, generation_num_trials=num_demos)
     files.check(overwrite, resume)
     if isinstance(operator, str):
@@ -133,7 +135,7 @@ class _Session:
     watch: AttemptWatch | None
     name: str
     rules: DataGenConfig
-    options: RecorderCfg
+    options: WriterCfg
     files: RecordingFiles
     monitor: LiveMonitor
     should_stop: Callable[[], bool]

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext import trees
-from isaaclab_mimic_ext.config import DataGenConfig, RecorderCfg
+from isaaclab_mimic_ext.config import DataGenConfig, WriterCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
 from isaaclab_mimic_ext.files.attributes import attribute
@@ -247,7 +247,7 @@ def recorded_facts(path: Path) -> dict[str, Any]:
     return {**facts.env_args, **{name: plain_value(value) for name, value in values.items()}}
 
 
-def identity_of(env: MimicEnv, operator_name: str, config: DataGenConfig, recorder: RecorderCfg) -> dict[str, Any]:
+def identity_of(env: MimicEnv, operator_name: str, config: DataGenConfig, recorder: WriterCfg) -> dict[str, Any]:
     """Collect everything that must not change when a recording continues: name -> value of JSON.
 
     Args:

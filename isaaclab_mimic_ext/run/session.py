@@ -18,7 +18,9 @@ from isaaclab_mimic_ext.envs.robots import load_robot
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.dataset_file import installed_versions
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.lock import FolderLock
+from isaaclab_mimic_ext.files.shards import shards_of
 from isaaclab_mimic_ext.files.writing import remove_folders, unwritable
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import Outcomes, RunStore, reading
@@ -34,6 +36,8 @@ class RunFolder(OutputFolder):
 
     demos = OutputFile("demo.hdf5")
     failed_demos = OutputFile("demo_failed.hdf5")
+    shards = OutputFile("demo_shards")
+    failed_shards = OutputFile("demo_failed_shards")
     stats = OutputFile("important_stats.json")
     log = OutputFile("log.txt")
     config = OutputFile("config.yaml")
@@ -286,12 +290,19 @@ def _reached(folder: RunFolder, facts: Mapping[str, Any]) -> RunResult | None:
 
 
 def _check_demos(folder: RunFolder) -> None:
-    """Refuse a finished run without its dataset: the store has deleted the episodes, so they cannot be written again."""
+    """Refuse a finished run without its dataset: the store has deleted the episodes, so they cannot be written again.
+
+    Raises:
+        OutputError: the dataset is missing.
+        SourceDataError: one of its shards is missing.
+    """
     if not folder.demos.exists():
         raise OutputError(
             f"output_dir: the run in {folder.path} is finished, but {folder.demos.name} is missing; restore the file, or "
             "start again with overwrite=true"
         )
+    with open_hdf5(folder.demos) as file:
+        shards_of(file)
 
 
 @contextmanager

@@ -254,6 +254,14 @@ class RunStore:
         """Make all previous changes durable."""
         self._database.commit()
 
+    def lengths(self) -> dict[int, int]:
+        """Read the number of steps of every ended trial, by its number."""
+        return dict(self._database.execute("SELECT trial, length FROM trials"))
+
+    def delete_episodes(self, trials: range) -> None:
+        """Delete the episodes of consecutive trials, which are in a closed shard now; durable after `commit`."""
+        self._database.execute("DELETE FROM episodes WHERE trial >= ? AND trial < ?", (trials.start, trials.stop))
+
     def drop_episodes(self) -> None:
         """Delete all episodes, which are in a finished dataset now, and release their disk space."""
         self._database.execute("DELETE FROM episodes")

@@ -15,16 +15,15 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from isaaclab_mimic_ext.errors import MimicError, RecorderError
-from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.writing import FREE_SPACE, system_reason, unwritable
+from isaaclab_mimic_ext.run.demo_files import DemoFiles
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Output, Saved, receive_message, unpack
 from isaaclab_mimic_ext.run.result import RunResult
-from isaaclab_mimic_ext.run.store import IN_MEMORY, Episode, RunStore
+from isaaclab_mimic_ext.run.store import IN_MEMORY, Episode, Outcomes, RunStore
 
 _RECOVERY = "finished trials are kept in {}; free some space, and continue with resume=true"
 _COMMIT_PERIOD = 1.0
@@ -97,9 +96,7 @@ class _OutputFiles:
         self.store = RunStore(output.store_path)
         self._check_fields()
         self.store.set_facts(**output.facts)
-        paths = {True: output.path} if output.failed_path is None else {True: output.path, False: output.failed_path}
-        options = contents.env_args, output.attributes, output.compression, output.format_version, output.overwrite
-        self.files = {success: DatasetFile(path, *options) for success, path in paths.items()}
+        self.files = DemoFiles(output, contents, self.store.outcomes())
         self._started = time.monotonic()
         self.next_commit = self._started + _COMMIT_PERIOD
         self._next_trial = self._committed = output.first_trial
@@ -167,7 +164,7 @@ class _OutputFiles:
     def write_until(self, end: float) -> None:
         """Write committed trials to the datasets, in the order of their numbers, until the time `end` [s]."""
         while self.has_backlog and time.monotonic() < end:
-            self._write(self._next_trial)
+            self._write(self._next_trial, self._committed)
         if not self.has_backlog:
             self._backlog_trials = self._backlog_bytes = 0
 
@@ -183,30 +180,33 @@ class _OutputFiles:
     def close(self, result: RunResult) -> RunResult:
         """Finish and rename the datasets, and write the result to the store."""
         self.store.commit()
-        if not self._write_rest(result):
-            for file in self.files.values():
-                file.discard()
-            return self._store_result(replace(result, lengths=self.files[True].lengths, is_written=False))
-        kept = [file for file in self.files.values() if file.lengths or self.output.keeps_empty]
-        for file in self.files.values():
-            file.finish(result.dataset_attributes()) if file in kept else file.discard()
-        if result.is_interrupted and not self.output.names_interrupted:
-            result = replace(result, dataset=self.files[True].part_path)
-        else:
-            for file in kept:
-                file.publish()
-        return self._store_result(replace(result, lengths=self.files[True].lengths))
+        outcomes, lengths = self._counted(result), self.store.lengths()
+        result = replace(result, lengths=[lengths[trial] for trial in outcomes.trials[outcomes.success].tolist()])
+        if not self._write_rest(result, outcomes):
+            self.files.discard()
+            return self._store_result(replace(result, is_written=False))
+        result = self._store_result(self.files.close(result, outcomes, lengths))
+        if result.target_reached:
+            self.files.remove_others(result)
+        return result
 
-    def _write_rest(self, result: RunResult) -> bool:
+    def _counted(self, result: RunResult) -> Outcomes:
+        """Outcomes of the trials that are written: those of the result, and after an interruption all that have ended."""
+        ended = self.store.outcomes()
+        counts = np.ones(len(ended.trials), bool) if result.is_interrupted else ended.trials < result.end_trial
+        return Outcomes(ended.trials[counts], ended.reason[counts])
+
+    def _write_rest(self, result: RunResult, outcomes: Outcomes) -> bool:
         """Write the remaining trials of the result to the datasets; return False if the time after an interruption ends."""
         is_hurried = result.is_interrupted and self.output.store_path != IN_MEMORY
         end = time.monotonic() + self.output.seconds_to_write if is_hurried else math.inf
-        trials = self.store.outcomes().trials
-        counted = trials if result.is_interrupted else trials[trials < result.end_trial]
-        for trial in counted[counted >= self._next_trial].tolist():
+        stop = int(outcomes.trials.max(initial=-1)) + 1
+        for trial in outcomes.trials.tolist():
+            if trial < self._next_trial:
+                continue
             if time.monotonic() > end:
                 return False
-            self._write(trial)
+            self._write(trial, stop)
         return True
 
     def _store_result(self, result: RunResult) -> RunResult:
@@ -223,23 +223,48 @@ class _OutputFiles:
     def _note_time(self) -> None:
         self.store.set_facts(elapsed=self.output.elapsed + time.monotonic() - self._started)
 
-    def _write(self, trial: int) -> None:
+    def _write(self, trial: int, stop: int) -> None:
+        """Write a trial to its dataset, or skip the shard that begins with it if an earlier session has closed the shard.
+
+        Args:
+            stop: trials below this number can be written.
+        """
+        shard = self.files.trials_of_shard(trial)
+        if shard is not None and trial == shard.start and shard.stop <= stop and self.files.has_closed(shard):
+            self._forget(shard)
+            return
         self._next_trial = trial + 1
+        self.files.begin(trial)
         episode = self._release(trial) or self.store.episode(trial)
         if episode is not None:
-            self.files[episode.success].add_demo(*self._demo(episode))
-        elif self.store.requires_episode(trial, bool(self.output.failed_path)) and not any(
-            file.copy_demo(trial) for file in self.files.values()
-        ):
-            raise RecorderError(
-                f"{self.output.store_path}: the episode of trial {trial} is missing; start again with overwrite=true"
-            )
+            self.files.add(episode, self._leaves(episode))
+        elif self.store.requires_episode(trial, bool(self.output.failed_path)) and not self.files.copy(trial):
+            raise RecorderError(f"{self._lost(trial, shard)}, or start again with overwrite=true")
+        if shard is not None and trial == shard.stop - 1:
+            self.store.commit()
+            if self.files.close_shard(is_final=False):
+                self._forget(shard)
 
-    def _demo(self, episode: Episode) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def _lost(self, trial: int, shard: range | None) -> str:
+        """Message about a trial without its episode, without the last remedy."""
+        store = Path(self.output.store_path)
+        if shard is None:
+            return f"{store}: the episode of trial {trial} is missing; restore the file"
+        return (
+            f"{self.files.path_of(trial)}: not found, and {store.name} does not contain its demos any more; restore the file"
+        )
+
+    def _forget(self, shard: range) -> None:
+        """Delete the episodes of a shard that is closed."""
+        self._next_trial = shard.stop
+        self.store.delete_episodes(shard)
+        self.store.commit()
+
+    def _leaves(self, episode: Episode) -> dict[str, np.ndarray]:
         leaves = unpack((*self.contents.fields, *self.contents.initial_fields), episode.rows)
         length = len(leaves["actions"])
         leaves["dones"] = np.arange(1, length + 1) == length
-        return leaves, {"success": episode.success, "trial": episode.trial, **episode.attributes}
+        return leaves
 
 
 if __name__ == "__main__":

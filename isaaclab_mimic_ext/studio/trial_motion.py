@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.errors import MimicError, SourceDataError
+from isaaclab_mimic_ext.files.shards import shard_path
 from isaaclab_mimic_ext.progress import shown
 from isaaclab_mimic_ext.run.episodes import stored_fields, unpack
 from isaaclab_mimic_ext.run.rerun import read_failed_demos, rerun_trials
@@ -39,10 +40,17 @@ def read_motion(
         raise SourceDataError(f"trial: {trial} has not ended; choose a trial that has ended")
     if (states := _stored_states(run.store, trial)) is not None:
         return states, "stored in run.sqlite"
-    for path in (run.demos, run.failed_demos):
+    for path in _files_with(run, records, trial):
         for motion in read_failed_demos(path, [trial], task):
             return motion.states, f"stored in {path.name}"
     return _rerun_states(run, records, trial, after_step), "run again"
+
+
+def _files_with(run: RunFolder, records: RunRecords, trial: int) -> list[Path]:
+    """Files that may contain the demo of a trial."""
+    size, paths = records.facts["identity"].get("recorder.shard_demos"), [run.demos, run.failed_demos]
+    first = int(records.trials.min(initial=trial))
+    return paths if size is None else [shard_path(path, (trial - first) // size) for path in paths]
 
 
 def _stored_states(store_path: Path, trial: int) -> dict[str, Any] | None:

@@ -116,7 +116,7 @@ def test_store_with_other_fields_is_refused(tmp_path: Path) -> None:
         opened = files("actions")
         opened.store.commit()
         opened.store.close()
-        opened.files[True].discard()
+        opened.files.discard()
     with pytest.raises(RecorderError, match=r"run.sqlite: was started with different recorded values; .* overwrite=true"):
         files("actions_clean")
 

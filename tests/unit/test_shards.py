@@ -1,0 +1,294 @@
+"""Datasets in shards: contents, kills and resumed runs, missing shards."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from isaaclab_mimic_ext.config import GenerateCfg, RecorderCfg
+from isaaclab_mimic_ext.config.rules import _check_generate
+from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
+from isaaclab_mimic_ext.datasets.split import split_dataset
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
+from isaaclab_mimic_ext.files.dataset_file import DatasetFile
+from isaaclab_mimic_ext.files.digest import dataset_digest, renew_digests
+from isaaclab_mimic_ext.files.shards import shard_folder, shard_path, shards_of
+from isaaclab_mimic_ext.files.stream import read_facts, stream_demos
+from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
+from isaaclab_mimic_ext.run.result import INTERRUPTED, TARGET_REACHED, RunResult
+from isaaclab_mimic_ext.run.store import RunStore
+from isaaclab_mimic_ext.run.writer_process import _OutputFiles
+from isaaclab_mimic_ext.task.reasons import SUCCEEDED
+
+SIZE, NUM_TRIALS, WIDTH = 5, 23, 3
+ARRIVAL = np.random.default_rng(1).permutation(NUM_TRIALS)
+"""Order in which the trials end."""
+SUCCESS = np.random.default_rng(2).random(NUM_TRIALS) < 0.7
+FIELDS = Field("actions", (WIDTH,), "low", 0, WIDTH), Field("obs/first", (2,), "low", 0, 2)
+ENV_ARGS = {"env_name": "shards", "type": 2, "env_kwargs": {}}
+
+
+class Killed(Exception):
+    """Stands for the end of the process: nothing is closed or committed after it."""
+
+
+class _Connection:
+    def send(self, message: object) -> None:
+        pass
+
+
+@dataclass
+class _Run:
+    """Run in a folder whose trials are functions of their numbers.
+
+    Attributes:
+        changes: changes of its output.
+    """
+
+    folder: Path
+    shard_demos: int | None = SIZE
+    keeps_failed: bool = True
+
+    @property
+    def output(self) -> Output:
+        failed = self.folder / "demo_failed.hdf5" if self.keeps_failed else None
+        return Output(
+            self.folder / "demo.hdf5", failed, overwrite=True, store_path=self.folder / "run.sqlite",
+            shard_demos=self.shard_demos, names_interrupted=False,
+        )  # fmt: skip
+
+    def session(
+        self, num_trials: int = NUM_TRIALS, stop_after: int | None = None, reason: str = TARGET_REACHED
+    ) -> RunResult:
+        """Run the trials below `num_trials` that have not ended, and close the files; only `stop_after` of them."""
+        self.folder.mkdir(exist_ok=True)
+        writer = _OutputFiles(self.output, EpisodeFormat(ENV_ARGS, FIELDS))
+        try:
+            return self._session(writer, num_trials, stop_after, reason)
+        except BaseException:
+            writer.store.close()
+            for file in writer.files._files.values():
+                file._file.close()
+            raise
+
+    def _session(self, writer: _OutputFiles, num_trials: int, stop_after: int | None, reason: str) -> RunResult:
+        ended = {*writer.store.outcomes().trials.tolist()}
+        rest = [trial for trial in ARRIVAL.tolist() if trial not in ended and trial < num_trials]
+        for trial in rest[:stop_after]:
+            ended.add(trial)
+            committed = next(number for number in range(NUM_TRIALS + 1) if number not in ended)
+            writer.store_batch(batch(trial, committed))
+            if trial % 4 == 0:
+                writer.commit(_Connection())  # type: ignore[arg-type]
+            writer.write_until(np.inf)
+        attempts = len(ended) if reason == INTERRUPTED else num_trials
+        successes = int(SUCCESS[:attempts].sum())
+        return writer.close(
+            RunResult(self.output.path, attempts, successes, reason, reason == TARGET_REACHED, target=num_trials)
+        )
+
+
+def batch(trial: int, committed: int) -> EpisodeBatch:
+    length = 2 + trial % 4
+    rows = {"low": np.full((1, length, WIDTH), trial / 100, np.float32) + np.arange(length, dtype=np.float32)[:, None] / 9}
+    reason = np.array([SUCCEEDED if SUCCESS[trial] else 0])
+    return EpisodeBatch(TrialOutcomes(np.array([trial]), reason, np.array([length])), np.ones(1, bool), rows, {}, committed)
+
+
+@pytest.fixture(scope="module")
+def in_one_file(tmp_path_factory: pytest.TempPathFactory) -> _Run:
+    run = _Run(tmp_path_factory.mktemp("runs") / "one_file", shard_demos=None)
+    run.session()
+    return run
+
+
+@pytest.fixture(scope="module")
+def in_shards(tmp_path_factory: pytest.TempPathFactory) -> _Run:
+    run = _Run(tmp_path_factory.mktemp("runs") / "shards")
+    run.session()
+    return run
+
+
+def assert_same(run: _Run, expected: _Run) -> None:
+    for name in ("demo.hdf5", "demo_failed.hdf5"):
+        assert dataset_digest(run.folder / name) == dataset_digest(expected.folder / name)
+        found, wanted = ([*stream_attributes(each.folder / name)] for each in (run, expected))
+        assert found == wanted
+    assert not [*run.folder.rglob("*.part")]
+
+
+def stream_attributes(path: Path) -> Iterator[tuple[Any, ...]]:
+    for demo in stream_demos(path):
+        yield demo.name, demo.num_steps, demo.attributes["trial"], demo.attributes["success"], demo.attributes["digest"]
+
+
+def test_dataset_in_shards_has_the_demos_and_the_digest_of_one_file(in_one_file: _Run, in_shards: _Run) -> None:
+    assert_same(in_shards, in_one_file)
+    path = in_shards.output.path
+    with h5py.File(path) as file:
+        assert shards_of(file) == [shard_path(path, index) for index in range(5)]
+    for index in range(5):  # Each shard is a dataset.
+        trials = [attributes[2] for attributes in stream_attributes(shard_path(path, index))]
+        assert trials == [trial for trial in range(index * SIZE, min((index + 1) * SIZE, NUM_TRIALS)) if SUCCESS[trial]]
+
+
+def test_episodes_leave_the_store_when_their_shard_is_closed(tmp_path: Path) -> None:
+    run = _Run(tmp_path / "run")
+    run.session(stop_after=21, reason=INTERRUPTED)
+    store = RunStore(run.output.store_path, read_only=True)
+    is_closed = [shard_path(run.output.path, trial // SIZE).exists() for trial in range(NUM_TRIALS)]
+    assert any(is_closed) and not all(is_closed)
+    for trial in ARRIVAL[:21].tolist():
+        assert (store.episode(trial) is None) == is_closed[trial], trial
+    store.close()
+
+
+def test_interrupted_run_leaves_a_readable_file_and_resumes_to_the_same_dataset(tmp_path: Path, in_one_file: _Run) -> None:
+    run = _Run(tmp_path / "run")
+    part = run.session(stop_after=17, reason=INTERRUPTED).dataset
+    assert part.name == "demo.hdf5.part" and not run.output.path.exists()
+    ended = sorted(ARRIVAL[:17].tolist())
+    assert [found[2] for found in stream_attributes(part)] == [trial for trial in ended if SUCCESS[trial]]
+    run.session()
+    assert_same(run, in_one_file)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(RunStore, "commit"), (RunStore, "add_episode"), (RunStore, "delete_episodes"), (RunStore, "drop_episodes"),
+     (DatasetFile, "add_demo"), (DatasetFile, "finish"), (DatasetFile, "publish"), (DatasetFile, "add_link")],
+)  # fmt: skip
+def test_run_killed_at_any_point_resumes_to_the_same_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_one_file: _Run, owner: type, name: str
+) -> None:
+    """The first session is killed before the third call of a function, the second session after its first call."""
+    original, num_calls, session = getattr(owner, name), 0, 1
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        nonlocal num_calls
+        num_calls += 1
+        if (session, num_calls) == (1, 3):
+            raise Killed
+        result = original(*arguments, **named)
+        if (session, num_calls) == (2, 1):
+            raise Killed
+        return result
+
+    monkeypatch.setattr(owner, name, call)
+    run = _Run(tmp_path / "run")
+    for session in (1, 2, 3):  # noqa: B007  # `call` reads it.
+        num_calls = 0
+        with suppress(Killed):
+            run.session()
+    assert_same(run, in_one_file)
+
+
+def test_run_continues_to_a_larger_target_with_the_closed_shards(tmp_path: Path, in_one_file: _Run) -> None:
+    run = _Run(tmp_path / "run")
+    run.session(num_trials=12)
+    closed = shard_path(run.output.path, 1)
+    before = closed.stat()
+    store = RunStore(run.output.store_path)
+    store.delete_from(12)
+    store.commit()
+    store.close()
+    run.session()
+    assert_same(run, in_one_file)
+    assert (closed.stat().st_mtime_ns, closed.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_smaller_target_removes_the_demos_of_later_trials(tmp_path: Path) -> None:
+    run, direct = _Run(tmp_path / "run"), _Run(tmp_path / "direct")
+    run.session(stop_after=22, reason=INTERRUPTED)
+    run.session(num_trials=7)
+    direct.session(num_trials=7)
+    assert_same(run, direct)
+    assert sorted(path.name for path in shard_folder(run.output.path).iterdir()) == ["demo_00000.hdf5", "demo_00001.hdf5"]
+
+
+def test_closed_shard_that_is_lost_is_named(tmp_path: Path) -> None:
+    run = _Run(tmp_path / "run")
+    run.session(stop_after=21, reason=INTERRUPTED)
+    shard_path(run.output.path, 0).unlink()
+    with pytest.raises(MimicError, match=r"demo_00000\.hdf5: not found, and run\.sqlite does not contain its demos"):
+        run.session()
+
+
+def test_dataset_in_shards_can_be_moved(tmp_path: Path, in_shards: _Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = dataset_digest(in_shards.output.path)
+    moved = tmp_path / "elsewhere" / "moved"
+    shutil.copytree(in_shards.folder, moved)
+    (moved / "demo.hdf5").rename(moved / "renamed.hdf5")
+    monkeypatch.chdir(tmp_path)
+    assert dataset_digest("elsewhere/moved/renamed.hdf5") == digest
+    (tmp_path / "link.hdf5").symlink_to(moved / "renamed.hdf5")
+    assert dataset_digest("link.hdf5") == digest
+
+
+READERS = {
+    "inspect": inspect_dataset,
+    "validate": lambda path: validate_dataset(path, num_replays=0),
+    "split": split_dataset,
+    "merge": lambda path: merge_datasets([path], path.with_name("merged.hdf5")),
+    "facts": read_facts,
+    "digest": dataset_digest,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_missing_shard_is_named_by_every_reader(
+    tmp_path: Path, in_shards: _Run, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(in_shards.folder, tmp_path / "run")
+    shard_path(tmp_path / "run/demo.hdf5", 3).unlink()
+    # HDF5 would take the shards of another dataset in the working directory.
+    monkeypatch.chdir(in_shards.folder)
+    with pytest.raises(SourceDataError) as raised:
+        READERS[reader](tmp_path / "run/demo.hdf5")
+    assert str(raised.value) == (
+        f"{tmp_path}/run/demo.hdf5: shards not found: {tmp_path}/run/demo_shards/demo_00003.hdf5 (1 of 5 missing); copy the "
+        "folder demo_shards that belongs to demo.hdf5 next to it"
+    )
+
+
+def test_masks_and_renewed_digests_of_a_dataset_in_shards(tmp_path: Path, in_shards: _Run) -> None:
+    shutil.copytree(in_shards.folder, tmp_path / "run")
+    path = tmp_path / "run/demo.hdf5"
+    split = split_dataset(path, ratio=0.5)
+    assert inspect_dataset(path).masks == {"train": len(split.train), "valid": len(split.valid)}
+    assert [demo.name for demo in stream_demos(path, "valid")] == [*split.valid]
+    with h5py.File(path, "r+") as file:
+        file["data/demo_8/actions"][0, 0] += 1
+    found = validate_dataset(path, num_replays=0)
+    assert [each.place for each in found.findings if each.level == "error"] == ["demo_8"]
+    assert renew_digests(path, ["demo_8"]) == ("demo_8",)
+    assert validate_dataset(path, num_replays=0).num_errors == 0
+
+
+def test_merge_makes_one_file_of_shards(tmp_path: Path, in_shards: _Run, in_one_file: _Run) -> None:
+    merged = tmp_path / "merged.hdf5"
+    merge_datasets([in_shards.output.path], merged)
+    assert dataset_digest(merged) == dataset_digest(in_one_file.output.path)
+    with h5py.File(merged) as file:
+        assert not shards_of(file) and "num_shards" not in file["data"].attrs
+    with pytest.raises(ConfigError, match="must be two or more files"):
+        merge_datasets([merged], tmp_path / "again.hdf5")
+
+
+def test_size_of_a_dataset_includes_its_shards(in_shards: _Run) -> None:
+    files = [in_shards.output.path, *shard_folder(in_shards.output.path).iterdir()]
+    assert inspect_dataset(in_shards.output.path).size_bytes == sum(path.stat().st_size for path in files)
+
+
+def test_second_name_of_a_dataset_in_shards_is_refused() -> None:
+    cfg = GenerateCfg(input_file="demos.hdf5", output_file="again.hdf5", recorder=RecorderCfg(shard_demos=SIZE))
+    with pytest.raises(ConfigError, match=r"output_file: must be null with recorder\.shard_demos=5"):
+        _check_generate(cfg)
