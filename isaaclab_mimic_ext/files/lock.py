@@ -3,8 +3,6 @@
 import fcntl
 import logging
 import os
-import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from isaaclab_mimic_ext.errors import FolderInUse, OutputError
 from isaaclab_mimic_ext.files.lock_errors import HELD, NO_LOCKS
+from isaaclab_mimic_ext.files.lock_holder import Holder, heartbeat_age, heartbeats, holder_of, this_process
 from isaaclab_mimic_ext.files.writing import write_errors
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,10 @@ _POLL_PERIOD = 0.02
 
 @dataclass(frozen=True)
 class FolderLock:
-    """Lock file that contains the id and host of the process that holds the lock.
+    """Lock file that names the process that holds the lock, and whose time is renewed while the process works.
+
+    Some network file systems have no locks, or locks that only the same machine sees: there, the name and the time of the
+    lock file are the lock.
 
     The lock ends with the last process that has its file descriptor open. A child process that inherits the descriptor
     (`pass_fds`) keeps the folder locked after its parent was killed.
@@ -59,8 +61,9 @@ class FolderLock:
             os.close(lock)  # The last holder deleted this file while this process waited for the lock.
         try:
             os.ftruncate(lock, 0)
-            os.write(lock, f"{_this_process()}\n".encode())
-            yield lock
+            os.write(lock, str(this_process()).encode())
+            with heartbeats(lock):
+                yield lock
         except Exception:
             self._release(lock)
             raise
@@ -72,6 +75,7 @@ class FolderLock:
     def _release(self, lock: int) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.utime(lock, (0, 0))  # Other machines see that the holder has ended; a child may still hold the lock.
         except OSError:
             os.ftruncate(lock, 0)  # Without locks, the name of the process is the lock.
         if self.file is not None:
@@ -119,19 +123,18 @@ class FolderLock:
             return False
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return self._working_elsewhere(lock) is not None
         except OSError as error:
-            holder = _holder(lock)
-            is_named = holder not in ("", _this_process()) and not _is_dead(holder)
-            return is_named if error.errno in NO_LOCKS else True
+            return self._working(lock) is not None if error.errno in NO_LOCKS else True
         finally:
             os.close(lock)
-        return False
 
     def _acquire(self, lock: int, kind: int) -> None:
         start = time.monotonic()
         while True:
             try:
-                return fcntl.flock(lock, kind | fcntl.LOCK_NB)
+                fcntl.flock(lock, kind | fcntl.LOCK_NB)
+                return self._check_elsewhere(lock)
             except OSError as error:
                 if error.errno in NO_LOCKS:
                     return self._check_holder(lock)
@@ -140,44 +143,41 @@ class FolderLock:
                         f"{self._field}: {self.path} cannot be locked: {error.strerror}; use an {self._field} on another "
                         "disk"
                     ) from error
-                holder = _holder(lock) or "another process"
+                holder = holder_of(lock)
                 # A child of a killed holder may still be closing its files.
-                timeout = self.dead_holder_timeout if _is_dead(holder) else _LIVE_HOLDER_TIMEOUT
-                if time.monotonic() - start > timeout:
-                    raise FolderInUse(
-                        f"{self._field}: {self.file or self.path.parent} is in use by {holder}{self.note}; wait until it "
-                        f"has ended, or use another {self._field}"
-                    ) from error
+                is_dead = holder is not None and holder.is_on_this_machine and holder.has_ended(0.0)
+                if time.monotonic() - start > (self.dead_holder_timeout if is_dead else _LIVE_HOLDER_TIMEOUT):
+                    raise self._in_use(holder) from error
             time.sleep(_POLL_PERIOD)
+
+    def _in_use(self, holder: Holder | None) -> FolderInUse:
+        name = "another process" if holder is None else holder.name
+        return FolderInUse(
+            f"{self._field}: {self.file or self.path.parent} is in use by {name}{self.note}; wait until it has ended, or "
+            f"use another {self._field}"
+        )
+
+    def _check_elsewhere(self, lock: int) -> None:
+        """Check that no process on another machine works, whose lock this machine may not see."""
+        if (holder := self._working_elsewhere(lock)) is not None:
+            raise self._in_use(holder)
+
+    def _working_elsewhere(self, lock: int) -> Holder | None:
+        holder = self._working(lock)
+        return None if holder is None or holder.is_on_this_kernel else holder
+
+    def _working(self, lock: int) -> Holder | None:
+        """Process that the lock file names, unless it is this one or has ended."""
+        holder = holder_of(lock)
+        if holder is None or holder == this_process():
+            return None
+        return None if holder.has_ended(heartbeat_age(lock, self.path.parent)) else holder
 
     def _check_holder(self, lock: int) -> None:
         """Check, on a file system without locks, that the process named in the lock file has ended."""
-        holder = _holder(lock)
-        if holder and holder != _this_process() and not _is_dead(holder):
+        if (holder := self._working(lock)) is not None:
             raise FolderInUse(
-                f"{self._field}: {self.file or self.path.parent} may be in use by {holder}{self.note}, and this file system "
-                f"has no locks; if that process has ended, delete {self.path}"
+                f"{self._field}: {self.file or self.path.parent} may be in use by {holder.name}{self.note}, and this file "
+                f"system has no locks; if that process has ended, delete {self.path}"
             )
         log.warning("%s: this file system has no locks; start only one process for it", self.file or self.path.parent)
-
-
-def _this_process() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
-def _holder(lock: int) -> str:
-    return os.pread(lock, 200, 0).decode(errors="replace").strip()
-
-
-def _is_dead(holder: str) -> bool:
-    """Return whether the process named in a lock file has ended; False if it ran on another host."""
-    found = re.fullmatch(r"process (\d+) on (.*)", holder)
-    if found is None or found[2] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(found[1]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False

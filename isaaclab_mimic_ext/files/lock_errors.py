@@ -1,12 +1,15 @@
-"""Errors of locks: a file system without locks, and files that another program holds."""
+"""Errors of locks: a file system without locks or shared memory, and files that another program holds."""
 
 import errno
 import fcntl
+import mmap
 import tempfile
 from pathlib import Path
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """Errors of a file system without locks, such as NFS without a lock service."""
+_NO_SHARED_MEMORY = (errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Errors of a file system without shared memory, such as FUSE with `direct_io`."""
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 """Errors of locks that another process holds."""
 
@@ -21,6 +24,17 @@ def has_locks(folder: Path) -> bool:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno not in NO_LOCKS
+    return True
+
+
+def has_shared_memory(folder: Path) -> bool:
+    """Return whether processes can share the memory of a file in a folder, which a database uses in WAL mode."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.truncate(mmap.PAGESIZE)
+            mmap.mmap(file.fileno(), mmap.PAGESIZE).close()
+    except OSError as error:
+        return error.errno not in _NO_SHARED_MEMORY
     return True
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
-from isaaclab_mimic_ext.files.lock_errors import has_locks
+from isaaclab_mimic_ext.files.lock_errors import has_locks, has_shared_memory
 from isaaclab_mimic_ext.run.row_bytes import to_bytes, to_rows
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
@@ -298,14 +298,15 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path | str, mode: str = "mode=rwc") -> sqlite3.Connection:
-    """Connect to a database; on a file system without locks, as the only process that uses it."""
+    """Connect to a database; on a file system without locks or shared memory, as the only process that uses it."""
     if path == IN_MEMORY:
         return sqlite3.connect(path)
     uri = f"{Path(path).absolute().as_uri()}?{mode}"
-    if "immutable" in mode or has_locks(Path(path).absolute().parent):
+    folder = Path(path).absolute().parent
+    if "immutable" in mode or ((locks := has_locks(folder)) and has_shared_memory(folder)):
         return sqlite3.connect(uri, uri=True)
-    database = sqlite3.connect(f"{uri}&nolock=1", uri=True)
-    # Without locks, the journal of SQLite requires that no second process reads.
+    database = sqlite3.connect(uri if locks else f"{uri}&nolock=1", uri=True)
+    # The journal of SQLite then requires that no second process reads. Set before WAL, or SQLite shares memory.
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     return database
 

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -85,11 +86,11 @@ def test_database_without_locks_takes_none(tmp_path: Path, monkeypatch: pytest.M
 def test_second_process_is_refused_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_locks(monkeypatch, errno.ENOLCK)
     path = tmp_path / "run.lock"
-    path.write_text(f"process {os.getppid()} on {lock.socket.gethostname()}\n")
+    path.write_text(f"process {os.getppid()} on {socket.gethostname()}\n")
     refused = pytest.raises(OutputError, match=rf"in use by process {os.getppid()}.*has no locks.*delete {path}")
     with refused, FolderLock(path).hold():
         pass
-    path.write_text(f"process 99999999 on {lock.socket.gethostname()}\n")
+    path.write_text(f"process 99999999 on {socket.gethostname()}\n")
     with FolderLock(path).hold():
         assert str(os.getpid()) in path.read_text()
     assert not path.read_text()
