@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.errors import OutputError, SourceDataError
-from isaaclab_mimic_ext.files import lock, opening
+from isaaclab_mimic_ext.files import opening
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.faults import fault_of
 from isaaclab_mimic_ext.files.lock import FolderLock
