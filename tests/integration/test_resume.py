@@ -130,7 +130,7 @@ def test_folder_in_use_is_refused_and_free_after_its_process_is_killed(
     first = under_way(fork_server, folder, *endless)
     for overrides in ((RESUME,), (), (OVERWRITE,)):
         exit_code, message = fork_server.finish(folder, *endless, *overrides)
-        assert exit_code == 2
+        assert exit_code == 75
         assert f"is in use by process {first.pid} on" in message
     # The writer outlives its generator for a moment; the next run waits for it.
     assert first.kill(writer=False)

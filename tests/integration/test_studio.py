@@ -317,7 +317,7 @@ def test_killed_studio_keeps_every_kept_demo_and_continues(tmp_path: Path) -> No
             [*STUDIO, f"output_dir={folder}"],
             capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=HANG_S,
         )  # fmt: skip
-        assert second.returncode == 2
+        assert second.returncode == 75
         assert "is in use by process" in second.stderr
         os.kill(process.pid, signal.SIGKILL)
     with running([*STUDIO, f"output_dir={folder}"]) as (process, url):
