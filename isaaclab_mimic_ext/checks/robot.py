@@ -1,24 +1,16 @@
 """Checks of another robot against source demos: width of its gripper, and reach of its arm."""
 
-# T poses of a demo
-
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from isaaclab_mimic_ext.checks.findings import DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
-from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import Robot, robot_of
+from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
-
-MAX_DISTANCE = 0.005
-"""Distance of the hand from a pose of a demo above which the pose is out of reach [m]."""
-_NUM_POSES = 40
-"""Number of poses per demo that are checked."""
 
 
 def check_robot(findings: DemoFindings, task: Task, views: Sequence[DemoView]) -> None:
@@ -29,8 +21,8 @@ def check_robot(findings: DemoFindings, task: Task, views: Sequence[DemoView]) -
     """
     robot = robot_of(task)
     _check_width(findings, task, robot)
-    for arm, base_pose in zip(task.arms, base_poses(task.arms), strict=True):
-        _check_reach(findings, robot, arm.eef_name, base_pose, views)
+    for eef_name in task.eef_names:
+        _check_reach(findings, task, eef_name, views)
 
 
 def _check_width(findings: DemoFindings, task: Task, robot: Robot) -> None:
@@ -44,14 +36,9 @@ def _check_width(findings: DemoFindings, task: Task, robot: Robot) -> None:
                 findings.add(ERROR, "grasp width", found, f"more than {width:.1f} mm", remedy, eef=eef_name)
 
 
-def _check_reach(
-    findings: DemoFindings, robot: Robot, eef_name: str, base_pose: torch.Tensor, views: Sequence[DemoView]
-) -> None:
-    distances = []
-    for view in views:
-        poses = torch.from_numpy(view.eefs[eef_name].target_eef_pose).double()
-        steps = np.unique(np.linspace(0, len(poses) - 1, _NUM_POSES).round().astype(int))
-        distances.append(robot.distances(torch.linalg.inv(base_pose.double()) @ poses[steps]).numpy())
+def _check_reach(findings: DemoFindings, task: Task, eef_name: str, views: Sequence[DemoView]) -> None:
+    robot = robot_of(task)
+    distances = distances_of_hand(task, eef_name, [view.eefs[eef_name].target_eef_pose for view in views])
     is_out = [(each > MAX_DISTANCE).any() for each in distances]
     if any(is_out):
         every = np.concatenate(distances)

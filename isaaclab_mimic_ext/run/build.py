@@ -41,6 +41,7 @@ from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.provenance import provenance
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, bytes_per_env, episode_format
+from isaaclab_mimic_ext.run.robot_reach import report_reach
 from isaaclab_mimic_ext.run.session import RunSession
 from isaaclab_mimic_ext.run.watch import TrialWatch
 from isaaclab_mimic_ext.run.writer import EpisodeWriter
@@ -140,7 +141,10 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
         TaskSpecError: boundaries collide under the offset ranges, or the noise does not fit the environment's actions.
     """
     check_noise(_subtasks(cfg, env), env.pose_dims)
-    return build_source_pool(cfg, env, _read_demos(cfg.input_file, cfg, env, cfg.demos))
+    demos = _read_demos(cfg.input_file, cfg, env, cfg.demos)
+    if (task := getattr(env, "task", None)) is not None:
+        report_reach(task, demos)
+    return build_source_pool(cfg, env, demos)
 
 
 def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chosen) -> list[SourceDemo]:

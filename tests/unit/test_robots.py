@@ -17,12 +17,14 @@ from isaaclab_mimic_ext.checks.robot import check_robot
 from isaaclab_mimic_ext.config import SimCfg
 from isaaclab_mimic_ext.config.compose import load_robot_config
 from isaaclab_mimic_ext.datasets.replay import make_recorded_env
+from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda.kinematics import HOME, forward_kinematics
 from isaaclab_mimic_ext.envs.robots import Robot, load_robot
 from isaaclab_mimic_ext.envs.robots.chain import posture_scores
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.run.robot_reach import report_reach
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.robot import RobotCfg, recorded_robot
 from tests import requires
@@ -259,6 +261,21 @@ def test_poses_out_of_reach_and_objects_too_wide_are_found_before_a_run(tmp_path
     assert reach.check == "reach" and "does not reach 100 % of the poses of the demos, in 1 of 1 demo" in reach.found
     width = robot_findings(tmp_path, gripper_open=0.02)[0]
     assert width.check == "grasp width" and "cube_1 is 46.8 mm wide" in width.found
+
+
+def test_run_reports_the_share_of_targets_that_the_robot_does_not_reach(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pose = torch.eye(4).repeat(2, 1, 1)
+    pose[:, :3, :3] = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
+    pose[:, :3, 3] = torch.tensor([[0.45, 0.0, 0.2], [1.55, 0.0, 0.05]])
+    targets = {"franka": pose.numpy()}
+    demo = SourceDemo("demo_0", np.zeros((2, 7), np.float32), targets, targets, {}, {})
+    caplog.set_level("INFO")
+    report_reach(task_with_own_robot(tmp_path), [demo])
+    report_reach(load_task("stack_cube"), [demo])
+    (message,) = caplog.messages
+    assert "franka: own_arm does not reach 50.0 % of the targets of the source demos; move the base" in message
 
 
 @pytest.mark.slow

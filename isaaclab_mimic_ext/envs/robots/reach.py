@@ -1,0 +1,34 @@
+"""Reach of the arms of a task along the paths of demos."""
+
+# T poses of a demo
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
+from isaaclab_mimic_ext.envs.robots.load import robot_of
+from isaaclab_mimic_ext.task.definition import Task
+
+MAX_DISTANCE = 0.005
+"""Distance of the hand from a pose of a demo above which the pose is out of reach [m]."""
+_NUM_POSES = 40
+"""Number of poses per demo that are checked."""
+
+
+def distances_of_hand(task: Task, eef_name: str, target_eef_poses: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+    """Distances of the hand from some poses of each demo, if the arm follows the demo [m].
+
+    Args:
+        target_eef_poses: (T, 4, 4) of each demo, env frame [m].
+    """
+    robot, base_pose = robot_of(task), base_poses(task.arms)[task.eef_names.index(eef_name)].double()
+    found = []
+    for targets in target_eef_poses:
+        steps = np.unique(np.linspace(0, len(targets) - 1, _NUM_POSES).round().astype(int))
+        poses = torch.from_numpy(targets[steps]).double()
+        found.append(robot.distances(torch.linalg.inv(base_pose) @ poses).numpy())
+    return found
