@@ -223,6 +223,6 @@ def _log_annotation(annotation: Annotation, reason: str | None) -> None:
         log.warning("%s: rejected: %s%s", name, annotation.rejection, because)
         return
     for eef_name, ends in annotation.ends.items():
-        log.info("%s: %s: subtasks end at steps %s", name, eef_name, ", ".join(map(str, ends)))
+        log.info("%s: %s: subtasks end at steps %s", name, eef_name, ", ".join(str(end - 1) for end in ends))
     for eef_name, starts in annotation.starts.items():
         log.info("%s: %s: skills start at steps %s", name, eef_name, ", ".join(map(str, starts)))
