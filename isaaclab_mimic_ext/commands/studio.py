@@ -155,5 +155,5 @@ def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: Stop
         written = f"{counted(result.num_demos, 'demo is', 'demos are')} in {raw}"
         device.set_phase(Phase.DONE, written if result.num_demos else "no demo was recorded")
         if result.num_demos and not stop.requested:
-            log.info("Next, mark the demos: step Mark of the page. The page can record more. Ctrl-C ends the studio")
+            log.info("Next, mark the demos: tab Mark of the page. The page can record more. Ctrl-C ends the studio")
     return stop.requested

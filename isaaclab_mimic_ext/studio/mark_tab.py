@@ -230,11 +230,11 @@ class MarkTab(Tab, JobReports):
 
     def _annotate(self, message: Mapping[str, Any]) -> None:
         if not self._can_replay:
-            raise Refusal("with Isaac Lab, a command writes the annotated file; start the step Mark of the path")
+            raise Refusal("with Isaac Lab, a command writes the annotated file; start the step Annotate of the path")
         if self.is_annotating:
             raise Refusal("the annotated file is being written; wait until it is complete")
         if self.is_annotating_elsewhere():
-            raise Refusal("the step Mark of the path writes the annotated file; wait until it has ended, or stop it")
+            raise Refusal("the step Annotate of the path writes the annotated file; wait until it has ended, or stop it")
         if not self._demos.is_finished:
             where = "where it runs, or with `mimic record` and resume=true" if self._can_end else "on the tab Record (Esc)"
             raise Refusal(f"the recording has not ended; end it {where}, then write the annotated file")

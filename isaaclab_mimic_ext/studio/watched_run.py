@@ -3,6 +3,7 @@
 # K trials, O objects, X and Y bins of a place
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from isaaclab_mimic_ext.texts import counted
 
 _MAX_FAILED = 400
 """Largest number of failed trials that are sent: the latest ones."""
+_MAX_RECENT = 400
+"""Number of trials whose outcomes are sent, for the environments that ran them: the latest ones."""
 _DAMAGED = "unreadable"
 _FROM_PROGRESS = ("target", "demos_per_hour", "elapsed_s", "remaining_s")
 
@@ -83,7 +86,7 @@ def read_figures(run: RunFolder) -> RunFigures:
             state = state_of(run, records.facts)
     except SourceDataError as error:
         if _is_young(run):
-            young = {"state": IN_PROGRESS, "text": "No trial has ended yet."}
+            young = {"state": IN_PROGRESS, "text": "No trial has ended yet.", "elapsed_s": _age(run)}
             ended = {"state": UNFINISHED, "text": f"The run {_NO_TRIALS}.", "command": _resume_command(run)}
             return RunFigures(young if is_running else ended, None, is_running)
         return RunFigures({"state": _DAMAGED, "text": str(error)}, None, is_running)
@@ -107,6 +110,14 @@ _NO_TRIALS = "ended before its first trial: its start has failed, or its process
 
 def _resume_command(run: RunFolder) -> str:
     return command_line("generate", resume=True, output_dir=run.path)
+
+
+def _age(run: RunFolder) -> float:
+    """Time since the configuration of the run was written, at its start [s]."""
+    try:
+        return max(0.0, round(time.time() - run.config.stat().st_mtime))
+    except OSError:
+        return 0.0
 
 
 def _is_young(run: RunFolder) -> bool:
@@ -165,6 +176,7 @@ def _charts(records: RunRecords) -> dict[str, Any]:
         "reasons": [{"name": name, "count": count, "color": colors[name]} for name, count in reasons.items()],
         "places": [_place(records.objects[index], place_bins(records, index)) for index in objects],
         "failed": _failed(records, list(reasons), objects),
+        "recent": _recent(records, list(reasons)),
         "last_success": int(successes[-1]) if len(successes) else -1,
         "last_trial": int(records.trials[-1]) if len(records) else -1,
     }
@@ -184,6 +196,13 @@ def _cell(trials: int, successes: int) -> dict[str, Any]:
     rate = successes / max(trials, 1)
     colors = {"color": rate_color(rate, trials) if trials else EMPTY, "ink": text_color(rate, trials)}
     return {"trials": trials, "successes": successes, **colors}
+
+
+def _recent(records: RunRecords, reasons: Sequence[str]) -> list[list[int]]:
+    """Number of each of the latest trials, and the index of its reason of failure; -1 if it succeeded."""
+    latest = slice(-_MAX_RECENT, None)
+    outcomes = zip(records.trials[latest], records.success[latest], records.reason[latest], strict=True)
+    return [[int(trial), -1 if success else reasons.index(str(reason))] for trial, success, reason in outcomes]
 
 
 def _failed(records: RunRecords, reasons: Sequence[str], objects: Sequence[int]) -> list[dict[str, Any]]:

@@ -393,7 +393,7 @@ def test_path_starts_a_step_by_keyboard_and_shows_its_failure(
     with Recording(tmp_path / "other.hdf5", other_tabs=[path]) as recording, path:
         page = opened(browser, recording, size, is_phone)
         page.wait_for(f"{PATH}.steps.length")
-        assert page.evaluate("document.querySelector('[aria-current=step]').textContent") == "○ Mark"
+        assert page.evaluate("document.querySelector('[aria-current=step]').textContent") == "○ Annotate"
         page.evaluate("document.querySelector('[data-step=mark]').focus()")
         page.press("Enter")
         page.wait_for("document.activeElement.id === 'path_start'")
@@ -411,6 +411,12 @@ def test_path_starts_a_step_by_keyboard_and_shows_its_failure(
         assert page.evaluate("document.getElementById('path_card').hidden")
         assert page.evaluate("overlaps()") == []
         assert page.evaluate(f"{TAB}.step") == 0, "keys in the card do not move the robot"
+        page.evaluate("studio.tabs.set('mark', { isComplete: false, refresh() {} })")
+        page.evaluate("document.querySelector('[data-step=mark]').click()")
+        assert page.evaluate("document.activeElement.id") == "path_show", "demos without marks are marked first"
+        assert (
+            page.evaluate("document.querySelector('#path_card .primary:not([hidden])').textContent") == "Show the tab Mark"
+        )
         assert not page.problems
 
 
@@ -480,6 +486,7 @@ def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, R
     click(page, "[data-tab=watch]")
     page.wait_for(seen("#run_generate"))
     assert page.evaluate(seen("#run_command")) is None, "the page generates without a terminal"
+    assert page.evaluate(seen("#watch_start h2")) == "No run yet"
     page.evaluate("studio.order({ tab: 'path', do: 'start', step: 'check' })")
     page.wait_for(f"{PATH}.running.includes('check')")
     go.touch()
@@ -487,6 +494,17 @@ def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, R
     click(page, "#news_next")
     assert page.evaluate(seen("#path_card h2")) == "Generate"
     assert page.evaluate(seen("#news")) is None
+
+
+def test_tab_watch_shows_that_a_run_starts_and_for_how_long(checking: tuple[Page, Recording, Path]) -> None:
+    page, _, go = checking
+    click(page, "[data-tab=watch]")
+    page.evaluate("studio.order({ tab: 'path', do: 'start', step: 'generate' })")
+    page.wait_for(f"/^The generation starts · \\d+ s$/.test({seen('#watch_start h2')})")
+    assert page.evaluate(seen("#run_state")) == "● starting"
+    assert page.evaluate("[...document.querySelectorAll('#panel h2')].filter((each) => each.checkVisibility()).length") == 1
+    go.touch()
+    page.wait_for(f"{PATH}.running.length === 0")
 
 
 def test_control_is_asked_for_on_each_tab(browser: Browser, checking: tuple[Page, Recording, Path]) -> None:

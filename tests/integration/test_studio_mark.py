@@ -294,7 +294,7 @@ def test_file_is_not_written_by_two_programs_and_is_out_of_date_after_a_change(p
     tab = page.marking.tab
     tab.is_annotating_elsewhere = lambda: True
     refusal = person.order("annotate", overwrite=False)
-    assert refusal == "the step Mark of the path writes the annotated file; wait until it has ended, or stop it"
+    assert refusal == "the step Annotate of the path writes the annotated file; wait until it has ended, or stop it"
     tab.is_annotating_elsewhere = lambda: False
     write = page.marking.worker._annotate
 
@@ -319,7 +319,7 @@ def test_tab_without_a_second_environment_reads_signals_from_states_and_leaves_t
     client = Client("page", 1)
     client.has_control = True
     with pytest.raises(
-        Refusal, match="with Isaac Lab, a command writes the annotated file; start the step Mark of the path"
+        Refusal, match="with Isaac Lab, a command writes the annotated file; start the step Annotate of the path"
     ):
         marking.tab.receive(client, {"do": "annotate"})
 

@@ -86,6 +86,8 @@ def test_marks_by_clicks_and_keys_with_undo_and_redo(page: Page, marking: MarkPa
     page.press("KeyA")
     page.wait_for(f"{TAB}.countOf('demo_0') === 3 && {STATE} === '✓ marked'")
     assert read_marks(marking.settings.marks_file, ["demo_0"], SIGNALS)["demo_0"].term == term_of(page)
+    assert page.evaluate("document.getElementById('accept').disabled"), "nothing is left to accept"
+    assert page.evaluate("[...document.querySelectorAll('.segment')].every((each) => each.scrollWidth <= each.clientWidth)")
     page.press("KeyN")
     page.wait_for(f"{TAB}.name === 'demo_1' && {TAB}.demo?.replay === 'done'")
     page.press("KeyL")

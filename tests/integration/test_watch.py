@@ -104,6 +104,9 @@ def test_ended_trials_are_played_from_the_dataset_or_run_again(ended: RunFolder)
         state = page.run
         failed = state["failed"][0]
         success = state["last_success"]
+        recent = dict(state["recent"])
+        assert (recent[success], recent[failed["trial"]]) == (-1, failed["reason"])
+        assert len(recent) == state["trials"]
         played = page.play(success)
         assert (played["origin"], played["reason"]) == ("stored in demo.hdf5", "")
         body = next(each["body"] for each in page.scene["objects"] if each["name"] == KETCHUP)

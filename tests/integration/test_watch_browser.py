@@ -2,6 +2,7 @@
 
 # n environments
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def live_frame(count: int) -> bytes:
 def test_ended_run_plays_its_last_demo_and_keys_play_failed_trials(browser: Browser, server: Watched) -> None:
     page = opened(browser, server)
     assert page.evaluate(f"{TAB}.motion.reason") == ""
-    failed = page.evaluate(f"{TAB}.run.failed.map(({{ trial }}) => trial)")
+    runs = page.evaluate(f"{TAB}.run.failed")
+    failed = [each["trial"] for each in runs]
     page.press("KeyN")
     page.wait_for(f"{TAB}.motion.trial === {failed[0]}")
     assert "failed in step" in page.evaluate("document.getElementById('hint').textContent")
@@ -79,6 +81,15 @@ def test_ended_run_plays_its_last_demo_and_keys_play_failed_trials(browser: Brow
     step = page.evaluate(f"{TAB}.motion.step")
     page.press("ArrowRight")
     assert page.evaluate(f"{TAB}.motion.step") == step + 1
+    page.press("ArrowUp" if failed[0] else "ArrowDown")
+    page.wait_for(f"{TAB}.motion.trial === {failed[0] - 1 if failed[0] else 1}")
+    disabled = "['previous_trial', 'next_trial', 'previous', 'next'].map((id) => document.getElementById(id).disabled)"
+    page.evaluate(f"{TAB}.play(0)")
+    page.wait_for(f"{TAB}.motion.trial === 0")
+    assert page.evaluate(disabled) == [True, False, False, False]
+    page.evaluate(f"{TAB}.run.failed = [], {TAB}.refresh()")
+    assert page.evaluate(disabled) == [True, False, True, True]
+    page.evaluate(f"studio.select('watch'), {TAB}.run.failed = {json.dumps(runs)}, {TAB}.refresh()")
     page.press("Escape")
     page.wait_for(f"!{TAB}.motion")
     page.evaluate(f"document.querySelector('.places [data-trial=\"{failed[-1]}\"]').dispatchEvent(new Event('click'))")
@@ -105,6 +116,12 @@ def test_environments_move_in_a_square_and_are_chosen_with_keys_and_the_mouse(br
       return {TAB}.grid.pick(point.x, point.y, studio.scene.camera);
     }})()"""
     assert page.evaluate(picked) == 2
+    page.press("ArrowRight")
+    page.evaluate(f"{TAB}.outcomes.set(15, 'dropped'), {TAB}.shadeGrid(), {TAB}.refresh()")
+    assert page.evaluate("document.getElementById('what').textContent") == "environment 5: trial 15, failed: dropped"
+    assert page.evaluate("document.getElementById('grid_legend').checkVisibility()")
+    color = f"[...{TAB}.grid.rings.instanceColor.array.slice(15)].map((value) => Math.round(10 * value))"
+    assert page.evaluate(color) == [10, 1, 1], "a red ring"
     page.press("Enter")
     assert page.evaluate(f"{TAB}.isNear")
     assert not page.problems
@@ -120,3 +137,33 @@ def test_page_is_readable_and_nothing_overlaps(
     assert page.evaluate("overlaps()") == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("document.getElementById('canvas').clientHeight") > 120
+
+
+SEEN_FROM_ABOVE = f"""(() => {{
+  const [grid, camera] = [{TAB}.grid, studio.scene.camera];
+  studio.scene.setView(3);
+  camera.updateMatrixWorld();
+  const edge = grid.pitch / 2;
+  const corners = grid.offsets.flatMap(([x, y]) => [[x - edge, y - edge], [x + edge, y + edge]]);
+  return Math.max(...corners.flatMap(([x, y]) => {{
+    const seen = camera.position.clone().set(x, y, 0).project(camera);
+    return [Math.abs(seen.x), Math.abs(seen.y)];
+  }}));
+}})()"""
+
+
+def test_top_view_shows_all_environments(browser: Browser, server: Watched) -> None:
+    page = opened(browser, server)
+    page.press("Escape")
+    server.tab.publish_frame(live_frame(9))
+    page.wait_for(f"{TAB}.hasFrame && studio.scene.stage === {TAB}.grid")
+    assert page.evaluate(SEEN_FROM_ABOVE) < 0.95
+
+
+def test_tab_that_is_opened_late_plays_the_last_demo(browser: Browser, server: Watched) -> None:
+    page = browser.page(server.url, 480, 320)
+    page.wait_for(f"window.studio && {TAB}?.motion")
+    places = "['panel', 'overlay', 'dock'].map((id) => document.getElementById(id))"
+    page.evaluate(f"{TAB}.hide(), {TAB}.forget(), {TAB}.show(...{places})")
+    page.wait_for(f"{TAB}.motion")
+    assert not page.problems

@@ -50,7 +50,7 @@ def test_end_of_a_recording_names_the_next_step_of_the_page(
     assert not recorded(tab, 0, monkeypatch)
     assert "Next" not in caplog.text
     assert not recorded(tab, 2, monkeypatch)
-    assert "Next, mark the demos: step Mark of the page." in caplog.text
+    assert "Next, mark the demos: tab Mark of the page." in caplog.text
     assert not any("mimic " in line for line in caplog.messages), "the page does this without a terminal"
     assert tab.device.reason == "2 demos are in session/raw.hdf5"
 

@@ -1,6 +1,6 @@
 // Cards over the scene: the review of a complete demo, and the end of the recording.
 
-import { button, element, label } from "/static/elements.js";
+import { button, element, label, stepsText } from "/static/elements.js";
 
 export class ReviewCard {
   constructor(order) {
@@ -28,7 +28,7 @@ function lines({ has_doctor: hasDoctor, findings }) {
   if (findings === null) return [["note", "The demo is being checked …"]];
   if (!findings.length) return [["good", "The check found nothing to improve."]];
   return findings.map(({ level, frame, last_frame: last, found, expected, remedy }) => {
-    const place = frame === null ? "" : `step ${frame}${last === null ? "" : ` to ${last}`}: `;
+    const place = frame === null ? "" : `${stepsText(frame, last)}: `;
     return [level, `${level}: ${place}${found}${expected ? `; expected ${expected}` : ""}. Remedy: ${remedy}`];
   });
 }
@@ -42,7 +42,7 @@ export class DoneCard {
     this.nextTitle = element("p", { text: "Next, mark where the subtasks end. In a terminal:" });
     this.more = button("", () => more(this.count), { id: "more", class: "primary" });
     this.path = path;
-    this.step = button("", () => path().open(path().next().name), { id: "done_next", class: "primary" });
+    this.step = button("", () => path().goToNext(), { id: "done_next", class: "primary" });
     this.root = element("div", { class: "card", id: "done", role: "group", "aria-label": "End", hidden: true },
       this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.step, this.more));
   }

@@ -24,7 +24,7 @@ export function button(text, action, attributes = {}) {
 // Label a button. A page that is touched does not show the key, such as "(P)" in "Pause (P)".
 export function label(target, text) {
   if (target.textContent === text) return;
-  const [, name, key] = text.match(/^(.*?)( \(\w+\))?$/);
+  const [, name, key] = text.match(/^(.*?)( \([\w↑↓]+\))?$/);
   target.replaceChildren(name, ...(key ? [element("span", { class: "key", text: key })] : []));
 }
 
@@ -33,6 +33,9 @@ export function show(target, text, state = "") {
   if (target.textContent !== text) target.textContent = text;
   if (target.dataset.state !== state) target.dataset.state = state;
 }
+
+// Name of a step, or of the steps from the first to the last one.
+export const stepsText = (first, last) => (last == null || last === first ? `step ${first}` : `steps ${first} to ${last}`);
 
 export function rows(pairs) {
   const list = element("dl");

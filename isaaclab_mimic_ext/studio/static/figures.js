@@ -25,8 +25,8 @@ export function successFigures(state) {
   const { trials, successes, interval, target } = state;
   const share = trials ? successes / trials : 0;
   const wanted = (unit) => (target && unit === state.target_unit ? ` of ${number(target)}` : "");
-  const pairs = [["success", trials ? `${percent(share)} (95 %: ${percent(interval[0])} to ${percent(interval[1])})` : "no trial has ended"],
-    ["demos", number(successes) + wanted("demos")], ["trials", number(trials) + wanted("trials")]];
+  const pairs = [["success", trials ? percent(share) : "no trial has ended"], ["demos", number(successes) + wanted("demos")], ["trials", number(trials) + wanted("trials")]];
+  if (trials) pairs.splice(1, 0, ["95 % interval", `${(100 * interval[0]).toFixed(1)} to ${percent(interval[1])}`]);
   if (state.demos_per_hour) pairs.push(["rate", `${number(state.demos_per_hour)} demos/h`]);
   if (state.elapsed_s) pairs.push(["time", duration(state.elapsed_s)]);
   if (state.remaining_s !== null) pairs.push(["remaining", `about ${duration(state.remaining_s)}`]);

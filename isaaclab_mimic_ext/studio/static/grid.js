@@ -6,7 +6,8 @@ import { makeMesh } from "/static/scene.js";
 const HEAD_BYTES = 16;
 const FINE = 0.4; // a hundred robots need fewer segments than one
 const GAP = 1.15; // distance of two environments, in parts of the size of one
-const IDLE = 0.35; // brightness of environments without a trial
+const IDLE = 0.5; // brightness of environments without a trial
+export const SUCCEEDED = 0x5fd38d, FAILED = 0xff5a5a; // colors of the rings around environments whose trial has ended
 
 export class Grid {
   constructor(description, units) {
@@ -19,6 +20,10 @@ export class Grid {
     this.count = 0;
     this.marker = new three.Mesh(new three.RingGeometry(0.44 * this.pitch, 0.48 * this.pitch, 48), new three.MeshBasicMaterial({ color: 0xffd166, side: three.DoubleSide }));
     this.marker.visible = false;
+    this.ring = new three.RingGeometry(0.24 * this.pitch, 0.275 * this.pitch, 40);
+    this.heads = [];
+    this.outcome = () => undefined; // trial -> whether it succeeded; undefined if unknown
+    this.isOver = false; // all environments are bright after the end of the run
   }
 
   // Side of the square that the scene of one environment needs [m], by what does not move.
@@ -39,7 +44,10 @@ export class Grid {
     const size = this.pitch * this.columns;
     const floor = new three.Mesh(new three.PlaneGeometry(4 * size, 4 * size), new three.MeshLambertMaterial({ color: 0x8f98a3 }));
     floor.position.z = -0.02 + Math.min(0, ...this.shapes.filter(({ body }) => body < 0).map(({ pos, size: half }) => pos[2] - (half[2] || 0)));
-    this.group.add(floor, ...this.instanced, this.marker);
+    this.rings?.dispose();
+    this.rings = new three.InstancedMesh(this.ring, new three.MeshBasicMaterial({ side: three.DoubleSide }), count);
+    this.rings.frustumCulled = false;
+    this.group.add(floor, ...this.instanced, this.rings, this.marker);
     this.center = new three.Vector3(0, 0, 0);
     this.radius = 0.52 * size + 0.15;
   }
@@ -98,16 +106,24 @@ export class Grid {
     return isNew;
   }
 
-  // Environments without a trial are darker.
+  // Environments without a trial are darker, and a ring has the color of the outcome of their last one.
   shade() {
-    const key = this.heads.map(({ isActive }) => Number(isActive)).join("");
-    if (key === this.shaded && this.instanced[0]?.instanceColor) return;
+    const outcomes = this.heads.map(({ trial, isActive }) => (isActive ? undefined : this.outcome(trial)));
+    const key = this.heads.map(({ isActive }, index) => `${Number(isActive)}${outcomes[index]}`).join("") + this.isOver;
+    if (key === this.shaded && this.instanced?.[0]?.instanceColor) return;
     this.shaded = key;
-    const color = new three.Color();
-    for (const mesh of this.instanced) {
-      this.heads.forEach(({ isActive }, index) => mesh.setColorAt(index, color.setScalar(isActive ? 1 : IDLE)));
+    const [color, matrix] = [new three.Color(), new three.Matrix4()];
+    for (const mesh of this.instanced ?? []) {
+      this.heads.forEach(({ isActive }, index) => mesh.setColorAt(index, color.setScalar(isActive || this.isOver ? 1 : IDLE)));
       mesh.instanceColor.needsUpdate = true;
     }
+    outcomes.forEach((hasSucceeded, index) => {
+      const [x, y] = this.offsets[index];
+      this.rings.setColorAt(index, color.setHex(hasSucceeded ? SUCCEEDED : FAILED));
+      this.rings.setMatrixAt(index, matrix.makeScale(...Array(3).fill(Number(hasSucceeded !== undefined))).setPosition(x + 0.2, y, 0.008));
+    });
+    this.rings.instanceMatrix.needsUpdate = true;
+    if (outcomes.length) this.rings.instanceColor.needsUpdate = true;
   }
 
   // Mark an environment; null: none.

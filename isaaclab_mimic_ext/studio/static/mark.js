@@ -59,7 +59,7 @@ export class Tab {
     this.bar = element("div", { id: "mark_bar" }, this.handButtons, this.markButtons,
       element("div", { class: "row" }, this.accept, this.undoButton, this.redoButton, this.leave, this.nextButton));
     this.dock = element("div", { id: "mark_dock" }, element("div", { id: "scrub" }, this.stepButtons, this.scrubber), this.hint, this.bar, this.timeline.root,
-      element("p", { class: "soft", id: "legend", text: "line: speed of the hand · red: gripper closed · dashed: suggestion of the task · ▾: finding" }));
+      element("p", { class: "soft", id: "legend", }, "line: speed of the hand · red bar: gripper closed · dashed: suggestion of the task · ", element("span", { class: "finding_key", "aria-hidden": "true" }), " small triangle: finding of the check"));
     this.panel = new MarkPanel(this);
     this.buildEmpty();
   }
@@ -188,6 +188,17 @@ export class Tab {
     return this.state?.tracks ?? [];
   }
 
+  // Whether the annotated file is written, by this tab or by the step Annotate.
+  get isAnnotated() {
+    const step = this.studio.tabs.get("path")?.steps.find(({ name }) => name === "mark");
+    return step ? step.state === "done" : this.state.is_annotated;
+  }
+
+  // Whether each demo is marked or left out.
+  get isComplete() {
+    return Boolean(this.state) && this.usable.length > 0 && this.usable.every(({ name }) => this.isMarked(name) || this.marks.of(name).leave_out);
+  }
+
   get canMark() {
     return Boolean(this.studio.hasControl && this.demo && !this.state.fault);
   }
@@ -244,11 +255,19 @@ export class Tab {
 
   acceptSuggestions() {
     if (!this.canMark) return;
-    if (this.demo.replay === "running") this.accepting.add(this.name);
-    else if (this.isMarked(this.name)) this.say("All subtasks of this demo are marked.");
-    else if (this.signals.every((signal) => this.marks.step(this.name, signal) !== null || this.suggestion(signal) === null)) this.say("The task suggests no further steps: mark them yourself.");
+    const reason = this.reasonAgainstAccepting();
+    if (reason) this.say(reason);
+    else if (this.demo.replay === "running") this.accepting.add(this.name);
     else this.acceptOf(this.name);
     this.refresh();
+  }
+
+  // Why there are no suggestions to accept; empty if there are, or may be after the replay.
+  reasonAgainstAccepting() {
+    if (this.isMarked(this.name)) return "All subtasks of this demo are marked.";
+    if (this.demo.replay === "running") return "";
+    const hasNone = this.signals.every((signal) => this.marks.step(this.name, signal) !== null || this.suggestion(signal) === null);
+    return hasNone ? "The task suggests no further steps: mark them yourself." : "";
   }
 
   async acceptOf(demo) {
@@ -351,7 +370,7 @@ export class Tab {
 
   async end() {
     const question = "End without writing the annotated file with these marks? The marks are saved.";
-    if (this.state.is_annotated || (await this.studio.ask(question, "End", "Continue"))) this.order("end");
+    if (this.isAnnotated || (await this.studio.ask(question, "End", "Continue"))) this.order("end");
   }
 
   // What the page shows
@@ -395,7 +414,8 @@ export class Tab {
     this.accept.classList.toggle("primary", next.button === "accept");
     this.nextButton.classList.toggle("primary", next.button === "next");
     this.showEmpty();
-    for (const each of [...this.markButtons.children, this.accept, this.leave]) each.disabled = !this.canMark;
+    for (const each of [...this.markButtons.children, this.leave]) each.disabled = !this.canMark;
+    this.accept.disabled = !this.canMark || Boolean(this.reasonAgainstAccepting());
     this.undoButton.disabled = !this.studio.hasControl || !this.marks.done.length;
     this.redoButton.disabled = !this.studio.hasControl || !this.marks.undone.length;
     this.leave.setAttribute("aria-pressed", String(this.marks.of(this.name).leave_out));

@@ -26,7 +26,7 @@ export function reasonAgainst(track, index, kind) {
 
 // The next thing to do, and the button that does it: accept, next or write.
 export function nextThing(tab) {
-  const { fault, is_finished: isFinished, is_annotated: isAnnotated, output_file: output } = tab.state;
+  const { fault, is_finished: isFinished, output_file: output } = tab.state;
   if (fault) return { text: fault, look: "bad" };
   if (!tab.demo) return { text: "" };
   if (!tab.studio.hasControl) return { text: "You are watching. Ask for control to mark." };
@@ -37,7 +37,7 @@ export function nextThing(tab) {
   if (!isFinished) return { text: `All demos are marked. End the recording${tab.hasRecord ? " on the tab Record" : ""}, then write the annotated file.` };
   const name = output.split(/[\\/]/).pop();
   const place = tab.studio.hasPath ? "Next: Check, in the path at the top." : "The panel shows the next command.";
-  return isAnnotated ? { text: `${name} is written. ${place}` } : { text: `All demos are marked: write ${name}.`, button: "write" };
+  return tab.isAnnotated ? { text: `${name} is written. ${place}` } : { text: `All demos are marked: write ${name}.`, button: "write" };
 }
 
 // The next thing to do for the present demo; null if it is complete.

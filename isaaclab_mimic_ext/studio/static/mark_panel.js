@@ -1,6 +1,6 @@
 // The panel of the tab Mark: the demos, the marks and the check of the present demo, and the annotated file.
 
-import { button, element, rows, section } from "/static/elements.js";
+import { button, element, rows, section, stepsText } from "/static/elements.js";
 import { isStart } from "/static/timeline.js";
 
 const KEYS = [
@@ -34,6 +34,7 @@ export class MarkPanel {
       section("Annotated file", this.plan, element("div", { class: "row" }, this.annotateButton, this.reloadButton, this.endButton), this.result, this.file),
     ];
     this.keySection = section("Keys", this.keys);
+    this.keySection.classList.add("key");
   }
 
   show(panel) {
@@ -42,7 +43,7 @@ export class MarkPanel {
 
   refresh(next) {
     const { tab } = this;
-    for (const each of this.sections) each.hidden = !tab.state.demos.length;
+    for (const each of [...this.sections, this.keySection]) each.hidden = !tab.state.demos.length;
     this.showDemos();
     if (tab.demo) {
       this.showMarks();
@@ -110,8 +111,8 @@ export class MarkPanel {
     this.check.replaceChildren(findingList([...lines.map(listItem), ...found]));
   }
 
-  finding({ level, frame, found, expected, remedy }) {
-    const title = `${LEVELS[level] ?? level}${frame === null ? "" : ` · step ${frame}`}`;
+  finding({ level, frame, last_frame: last, found, expected, remedy }) {
+    const title = `${LEVELS[level] ?? level}${frame === null ? "" : ` · ${stepsText(frame, last)}`}`;
     const head = frame === null ? element("strong", { text: title }) : button(title, () => this.tab.seek(frame), { class: "link" });
     return element("li", { "data-level": level }, head, element("p", { text: `${found}${expected ? `; expected ${expected}` : ""}` }),
       element("p", { class: "soft", text: `Remedy: ${remedy}` }));
@@ -122,7 +123,7 @@ export class MarkPanel {
     const [isRunning, hasControl] = [annotation.state === "running", this.tab.studio.hasControl];
     const name = output.split(/[\\/]/).pop();
     this.plan.textContent = this.planText(state);
-    this.annotateButton.textContent = isRunning ? "Writing …" : `Write ${name}`;
+    this.annotateButton.textContent = isRunning ? "Writing …" : `Write ${name}${this.tab.isAnnotated ? " again" : ""}`;
     this.annotateButton.disabled = isRunning || !hasControl || Boolean(fault) || !isFinished || !demos.length;
     this.annotateButton.classList.toggle("primary", next === "write");
     this.reloadButton.hidden = !fault;

@@ -3,10 +3,10 @@
 import { button, element, label, show } from "/static/elements.js";
 import { duration } from "/static/figures.js";
 
-const TITLES = { record: "Record", mark: "Mark", check: "Check", generate: "Generate", report: "Report" };
+const TITLES = { record: "Record", mark: "Annotate", check: "Check", generate: "Generate", report: "Report" };
 const TEXTS = {
   record: "Solve the task yourself, about ten times. Each kept demo is saved at once.",
-  mark: "Replays the demos, and writes them with the ends of their subtasks: your marks of the tab Mark, or the signals of the task where you set no mark.",
+  mark: "Replays the demos, and writes them with the ends of their subtasks: your marks, which you set on the tab Mark, or the signals of the task where you set no mark.",
   check: "Looks for faults of the marked demos that would make generation fail.",
   generate: "Generates new demos from yours, in random scenes.",
   report: "Writes a page about the generation: success by subtask, reasons of failure, pictures.",
@@ -117,7 +117,21 @@ export class Tab {
     for (const [step, each] of Object.entries(this.buttons)) each.setAttribute("aria-expanded", String(step === name));
     this.refresh();
     if (!name) document.activeElement?.blur();
-    else [this.nextButton, this.page, this.startButton, this.showButton, this.closeButton].find((each) => !each.hidden && !each.disabled).focus();
+    else [this.nextButton, this.page, ...(this.isMarkingFirst(name) ? [this.showButton] : []), this.startButton, this.showButton, this.closeButton].find((each) => !each.hidden && !each.disabled).focus();
+  }
+
+  // Open the next missing step. Demos that are not marked yet lead to the tab on which they are marked.
+  goToNext() {
+    const { name } = this.next();
+    if (!this.isMarkingFirst(name)) this.open(name);
+    else this.studio.select("mark");
+  }
+
+  // Whether the annotated file can be written, but demos have no marks yet.
+  isMarkingFirst(name) {
+    const mark = this.studio.tabs.get("mark");
+    const step = this.steps.find((each) => each.name === name);
+    return name === "mark" && Boolean(mark) && !mark.isComplete && !["done", "running"].includes(step?.state);
   }
 
   // Esc closes the card, wherever the focus is, and does nothing else. A question over the card comes first.
@@ -173,6 +187,7 @@ export class Tab {
       this.showNews(before);
       if (document.activeElement !== this.count) this.count.value = event.count;
       this.forPolicy.checked = event.for_policy;
+      this.studio.tabs.get("mark")?.refresh(); // Its button depends on the step Annotate.
     }
     this.refresh();
   }
@@ -267,7 +282,8 @@ export class Tab {
     show(this.advice, this.forPolicy.checked ? POLICY_ADVICE : LOOK_ADVICE);
     this.startButton.hidden = !command || isOwn;
     this.startButton.disabled = isDisabled || (isGenerate && !this.hasCount());
-    this.startButton.classList.toggle("primary", state !== "done");
+    this.startButton.classList.toggle("primary", state !== "done" && !this.isMarkingFirst(name));
+    this.showButton.classList.toggle("primary", this.isMarkingFirst(name));
     const isResumed = /\bresume=true$/.test(command);
     const isAgain = ["done", "old", "failed"].includes(state);
     label(this.startButton, isResumed ? "Continue" : STARTS[name] ? `${STARTS[name]}${isAgain ? " again" : ""}` : "");

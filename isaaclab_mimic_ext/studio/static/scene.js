@@ -20,7 +20,7 @@ export const VIEWS = [
   { name: "corner", direction: [0.72, -0.62, 0.62] },
   { name: "front", direction: [1, 0, 0.55] },
   { name: "side", direction: [0.05, -1, 0.45] },
-  { name: "top", direction: [0.02, 0, 1] },
+  { name: "top", direction: [0.02, 0, 1], margin: 1.3 }, // what is high is near the camera
 ];
 
 export class SceneView {
@@ -125,9 +125,9 @@ export class SceneView {
 
   setView(index) {
     if (!this.isFitted) return;
-    const direction = new three.Vector3(...VIEWS[index].direction).normalize();
+    const { direction, margin = 1 } = VIEWS[index];
     const narrow = Math.max(1, 1.25 / this.camera.aspect);
-    this.camera.position.copy(this.center).addScaledVector(direction, 2.35 * this.radius * narrow + 0.25);
+    this.camera.position.copy(this.center).addScaledVector(new three.Vector3(...direction).normalize(), margin * (2.35 * this.radius * narrow + 0.25));
     this.controls.target.copy(this.center);
     this.controls.update();
     this.redraw();

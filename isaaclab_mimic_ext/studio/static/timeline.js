@@ -92,6 +92,7 @@ export class Timeline {
     const focused = document.activeElement?.dataset?.edge;
     this.frames = Math.max(1, view.demo.num_steps);
     this.rows.replaceChildren(...view.tracks.map((track, index) => this.track(track, index)));
+    for (const each of this.rows.querySelectorAll(".segment")) if (each.scrollWidth > each.clientWidth) each.textContent = each.dataset.number;
     if (focused) this.rows.querySelector(`[data-edge="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -110,6 +111,7 @@ export class Timeline {
       const subtask = track.subtasks[index];
       const name = index === null ? "not marked" : index < 0 ? "transit" : subtask.signal ?? subtask.text ?? `subtask ${index + 1}`;
       const part = element("div", { class: "segment", text: name, title: `${subtask?.text || name}: steps ${first} to ${end - 1}` });
+      part.dataset.number = index === null || index < 0 ? "" : index + 1; // in place of a name that does not fit
       part.dataset.color = index === null || index < 0 ? "none" : this.view.colors.get(nameOf(track, subtask, index));
       part.style.left = this.percent(first);
       part.style.width = this.percent(end - first);

@@ -1,7 +1,7 @@
 // The tab Watch: environments of a run in motion, figures of the run, and ended trials again.
 
 import { button, element, label, rows, section, show } from "/static/elements.js";
-import { placeMap, reasonBars, successFigures } from "/static/figures.js";
+import { duration, placeMap, reasonBars, successFigures } from "/static/figures.js";
 import { Grid } from "/static/grid.js";
 import { LONGEST_DRAWING_MS, VIEWS } from "/static/scene.js";
 import { Group, Vector3 } from "/static/vendor/three.js";
@@ -12,9 +12,10 @@ const SPEEDS = [0.5, 1, 2, 4];
 const MOST_LISTED = 60; // buttons of failed trials
 const KEYS = [
   ["← → ↑ ↓", "choose an environment"], ["Enter", "go near it · again: play its trial, if ended"], ["Esc", "all environments"],
-  ["Space", "play, pause a trial"], ["← → · Shift", "one step · ten"], ["N · B", "next · previous failed trial"], ["X", "speed"],
-  ["1 2 3 4", "views"],
+  ["Space", "play, pause a trial"], ["← → · Shift", "one step · ten"], ["↓ · ↑", "next · previous trial"], ["N · B", "next · previous failed trial"],
+  ["X", "speed"], ["1 2 3 4", "views"],
 ];
+const LEGEND = [["good", "succeeded"], ["bad", "failed"]];
 const NOTHING = { group: new Group(), center: new Vector3(), radius: 1 };
 const STATES = {
   "in progress": ["● running", "good"], writing: ["writing files", "warn"], finished: ["finished", "good"], interrupted: ["interrupted", "warn"],
@@ -32,6 +33,7 @@ export class Tab {
     this.object = 0;
     this.speed = 1;
     this.listeners = [];
+    this.outcomes = new Map(); // ended trial -> index of its reason of failure, or -1
     this.build();
   }
 
@@ -45,7 +47,8 @@ export class Tab {
     this.speedButton = button("", () => this.nextSpeed(), { id: "speed" });
     this.backButton = button("All environments (Esc)", () => this.showAll(), { id: "back" });
     this.player = element("div", { id: "player", class: "card" }, element("div", { class: "row" }, this.playButton, this.slider, this.speedButton),
-      element("div", { class: "row" }, button("◀ Failed (B)", () => this.step(-1), { id: "previous" }), button("Failed ▶ (N)", () => this.step(1), { id: "next" }), this.backButton));
+      element("div", { class: "row" }, ...this.buildSteps(), this.backButton));
+    this.buildStart();
     this.name = element("p", { class: "soft", id: "run_folder" });
     this.runs = element("select", { id: "runs", "aria-label": "Run" });
     this.runs.addEventListener("change", () => this.studio.order({ tab: "watch", do: "choose", run: this.runs.value }));
@@ -66,9 +69,27 @@ export class Tab {
       ...VIEWS.map(({ name }, index) => button(`${name} (${index + 1})`, () => this.studio.scene?.setView(index))));
   }
 
+  buildSteps() {
+    this.trialButtons = [button("◀ Trial (↑)", () => this.playNext(-1), { id: "previous_trial" }), button("Trial ▶ (↓)", () => this.playNext(1), { id: "next_trial" })];
+    this.failedButtons = [button("◀ Failed (B)", () => this.step(-1), { id: "previous" }), button("Failed ▶ (N)", () => this.step(1), { id: "next" })];
+    return [...this.trialButtons, ...this.failedButtons];
+  }
+
+  // Card in place of the scene until there is something to see, and the meaning of the rings.
+  buildStart() {
+    this.startTitle = element("h2");
+    this.startText = element("p");
+    this.startLine = element("p", { class: "soft", id: "start_line" });
+    this.start = element("div", { id: "watch_start", hidden: true }, element("div", { class: "card", role: "status" }, this.startTitle, this.startText, this.startLine));
+    this.dark = element("span", { text: "dark: no trial runs there" });
+    this.legend = element("p", { id: "grid_legend", class: "chip", hidden: true }, "rings: ",
+      ...LEGEND.flatMap(([state, text]) => [element("span", { class: "swatch", "data-state": state }), `${text}  `]), this.dark);
+  }
+
   show(panel, overlay, dock) {
     this.isShown = true;
-    overlay.append(element("div", { id: "top" }, this.state, this.what, this.hint));
+    overlay.append(this.start, element("div", { id: "top" }, this.state, this.what, this.hint), this.legend);
+    this.timer = setInterval(() => this.showStart(), 1000);
     dock.append(this.player);
     this.whyPart = section("Why trials fail", this.reasons);
     this.wherePart = section("Where trials fail", this.objects, this.places);
@@ -84,6 +105,7 @@ export class Tab {
     if (this.studio.scene) this.studio.scene.longestMs = PATIENT_MS;
     this.shownStage = undefined;
     this.present();
+    if (this.run) this.playLastSuccess();
     this.refresh();
   }
 
@@ -94,6 +116,7 @@ export class Tab {
 
   hide() {
     this.isShown = false;
+    clearInterval(this.timer);
     for (const remove of this.listeners.splice(0)) remove();
     this.pause();
     if (!this.studio.scene) return;
@@ -115,11 +138,26 @@ export class Tab {
       if (this.run && this.run.folder !== event.folder) this.forget();
       this.isOver ||= this.run?.state === "in progress" && event.state !== "in progress"; // no frame follows
       this.run = event;
-      if (this.studio.scene && !this.grid) this.grid = new Grid(this.studio.description, event.units);
+      if (!event.recent) this.outcomes.clear(); // a run that starts again in the same folder
+      for (const [trial, reason] of event.recent ?? []) this.outcomes.set(trial, reason < 0 ? "" : event.reasons[reason].name);
+      if (this.studio.scene && !this.grid) this.makeGrid(event.units);
+      this.shadeGrid();
       this.playLastSuccess();
     } else if (event.event === "live") this.live = event;
     else if (event.event === "motion") this.showMotion(event);
     this.refresh();
+  }
+
+  makeGrid(units) {
+    this.grid = new Grid(this.studio.description, units);
+    this.grid.outcome = (trial) => (this.outcomes.has(trial) ? this.outcomes.get(trial) === "" : undefined);
+  }
+
+  shadeGrid() {
+    if (!this.grid) return;
+    this.grid.isOver = Boolean(this.isOver);
+    if (this.hasFrame) this.grid.shade();
+    this.studio.scene.redraw();
   }
 
   // An ended run shows its last demo until the person chooses a trial.
@@ -132,6 +170,8 @@ export class Tab {
   // Forget what belongs to another run.
   forget() {
     this.motion = this.reason = this.chosenEnv = null;
+    this.outcomes.clear();
+    this.isOver = false;
     this.hasFrame = this.hasChosen = false;
     if (this.isShown) this.present();
   }
@@ -148,8 +188,8 @@ export class Tab {
 
   frame(view) {
     if (!this.grid) return;
+    this.grid.isOver = this.isOver = false;
     const isNew = this.grid.read(view);
-    this.isOver = false;
     if (!this.hasFrame || isNew) {
       this.hasFrame = true;
       this.shownStage = isNew ? undefined : this.shownStage;
@@ -222,7 +262,8 @@ export class Tab {
     const common = { ...views, KeyN: () => this.step(1), KeyB: () => this.step(-1), KeyX: () => this.nextSpeed(), Escape: () => this.showAll() };
     if (this.motion) {
       const move = (by) => { this.pause(); this.goTo(this.motion.step + by); };
-      return { ...common, Space: () => this.togglePlaying(), ArrowLeft: () => move(-stride), ArrowRight: () => move(stride) };
+      return { ...common, Space: () => this.togglePlaying(), ArrowLeft: () => move(-stride), ArrowRight: () => move(stride),
+        ArrowUp: () => this.playNext(-1), ArrowDown: () => this.playNext(1) };
     }
     if (!this.hasFrame) return common;
     const enter = () => {
@@ -253,6 +294,12 @@ export class Tab {
     const here = trials.indexOf(this.wanted ?? this.motion?.trial);
     const next = here < 0 ? (by > 0 ? 0 : trials.length - 1) : (here + by + trials.length) % trials.length;
     this.play(trials[next]);
+  }
+
+  // Play the trial after the one that is played, or before it.
+  playNext(by) {
+    const trial = (this.wanted ?? this.motion?.trial ?? 0) + by;
+    if (trial >= 0 && trial <= this.run.last_trial) this.play(trial);
   }
 
   async play(trial) {
@@ -344,7 +391,14 @@ export class Tab {
     this.hint.hidden = !hint;
     if (this.hint.textContent !== hint) this.hint.textContent = hint;
     this.player.hidden = !motion;
+    this.legend.hidden = Boolean(motion) || !this.hasFrame;
+    this.dark.hidden = Boolean(this.isOver);
+    if (this.grid?.rings) this.grid.rings.visible = !this.isNear;
+    this.showStart();
     if (!motion) return;
+    const here = this.wanted ?? motion.trial;
+    [this.trialButtons[0].disabled, this.trialButtons[1].disabled] = [here <= 0, here >= (run?.last_trial ?? 0)];
+    for (const each of this.failedButtons) each.disabled = !this.listed().length;
     this.slider.max = motion.num_steps;
     this.slider.value = Math.floor(motion.step) + 1;
     label(this.backButton, this.hasFrame ? "All environments (Esc)" : "Close (Esc)");
@@ -356,10 +410,43 @@ export class Tab {
     const { motion, grid } = this;
     if (motion) return `trial ${motion.trial} · step ${Math.floor(motion.step) + 1} of ${motion.num_steps}`;
     if (!this.hasFrame || !grid) return "";
-    if (this.isOver) return "end of the run";
+    if (this.chosenEnv === null && this.isOver) return "end of the run";
     if (this.chosenEnv === null) return `${grid.heads.filter(({ isActive }) => isActive).length} of ${grid.count} environments run`;
     const { trial, step, isActive } = grid.heads[this.chosenEnv];
-    return `environment ${this.chosenEnv}: trial ${trial}, ${isActive ? `step ${step}` : "ended"}`;
+    const outcome = this.outcomes.get(trial);
+    const ended = outcome === undefined ? "ended" : outcome ? `failed: ${outcome}` : "succeeded";
+    return `environment ${this.chosenEnv}: trial ${trial}, ${isActive ? `step ${step}` : ended}`;
+  }
+
+  // A generation that this studio has started and whose folder does not exist yet; null without one.
+  startingStep() {
+    const path = this.studio.tabs.get("path");
+    const isStarting = path?.running.includes("generate") && !["in progress", "writing", "finished"].includes(this.run?.state);
+    return isStarting ? path.steps.find(({ name }) => name === "generate") : null;
+  }
+
+  get isYoung() {
+    return this.run?.state === "in progress" && !("trials" in this.run);
+  }
+
+  // What a run does before its first poses, and for how long.
+  showStart() {
+    if (!this.isShown) return;
+    const { run } = this;
+    const step = this.startingStep();
+    this.start.hidden = Boolean(this.motion || this.hasFrame) || !(step || this.isYoung || run?.state === "none");
+    for (const part of [this.viewPart, this.keysPart]) part.hidden = !this.start.hidden || (part === this.viewPart && !this.studio.scene);
+    this.generateButton.hidden = Boolean(step) || !run?.command || !this.studio.hasPath;
+    this.text.hidden = Boolean(step) || !run?.text;
+    if (step) show(this.state, "● starting", "warn");
+    if (this.start.hidden) return;
+    this.hint.hidden = true;
+    const path = this.studio.tabs.get("path");
+    const time = path?.elapsed("generate") || (this.isYoung ? duration(run.elapsed_s) : "");
+    show(this.startTitle, step ? `The generation starts · ${time}` : this.isYoung ? `The first trials run · ${time}` : "No run yet");
+    show(this.startText, step ? "The engine, the demos and the environments are loaded. The first environments appear in a moment."
+      : this.isYoung ? "The environments appear here. Success and reasons of failure follow when the first trial ends." : "A run appears here when it generates demos.");
+    show(this.startLine, (step ?? (path?.running.includes("generate") && path.steps.find(({ name }) => name === "generate")))?.output?.at(-1)?.replace(/^\[[\d:]+\] /, "") ?? "");
   }
 
   hintText() {
@@ -373,7 +460,9 @@ export class Tab {
     if (run.no_scene) return `No picture: ${run.no_scene}.`;
     if (!this.studio.scene) return "";
     const isRunning = run.state === "in progress";
-    if (isRunning && live.is_live) return this.chosenHint() || (live.text ? `Shown: ${live.text}.` : "");
+    if (isRunning && live.is_live && this.chosenHint()) return this.chosenHint();
+    if (this.isYoung && this.hasFrame) return `No trial has ended yet (${duration(run.elapsed_s)}). Figures follow when the first trial ends.`;
+    if (isRunning && live.is_live) return live.text ? `Shown: ${live.text}.` : "";
     if (isRunning) return live.text ? `No live picture: ${live.text}.` : "Waiting for the poses of the run …";
     return run.trials ? "All trials have ended. Choose a trial to play it." : "";
   }
@@ -397,8 +486,6 @@ export class Tab {
     if (document.activeElement !== this.runs) this.runs.selectedIndex = run.chosen;
     this.runs.disabled = !this.studio.hasControl;
     show(this.text, run.text);
-    this.text.hidden = !run.text;
-    this.generateButton.hidden = !run.command || !this.studio.hasPath;
     this.command.hidden = this.commandTitle.hidden = !run.command || this.studio.hasPath;
     show(this.command, run.command ?? "");
     show(this.commandTitle, run.state === "none" ? "To generate, in a terminal:" : "To continue the run, in a terminal:");
