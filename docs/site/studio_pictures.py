@@ -29,7 +29,7 @@ def draw_mark() -> None:
                 page.evaluate(f"{_TAB}.player.seek({frame})")
                 page.press(key)
                 page.wait_for(f"{_TAB}.marks.done.length === {key[-1]}")
-            page.evaluate("studio.scene.adapt = () => {}; studio.scene.renderer.setPixelRatio(1); studio.scene.resize()")
+            page.evaluate("studio.scene.adapt = () => {}; studio.scene.ratio = 1; studio.scene.resize()")
             page.wait_for(f"{_TAB}.demo.findings !== null")
             page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
             page.screenshot(DOCS / "studio_mark.png")

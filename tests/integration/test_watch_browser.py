@@ -122,6 +122,9 @@ def test_environments_move_in_a_square_and_are_chosen_with_keys_and_the_mouse(br
     assert page.evaluate("document.getElementById('grid_legend').checkVisibility()")
     color = f"[...{TAB}.grid.rings.instanceColor.array.slice(15)].map((value) => Math.round(10 * value))"
     assert page.evaluate(color) == [10, 1, 1], "a red ring"
+    page.press("ArrowLeft")
+    page.evaluate(f"{TAB}.isOver = true, {TAB}.outcomes.set(14, ''), {TAB}.shadeGrid(), {TAB}.refresh()")
+    assert page.evaluate("document.getElementById('what').textContent") == "environment 4: trial 14, succeeded"
     page.press("Enter")
     assert page.evaluate(f"{TAB}.isNear")
     assert not page.problems

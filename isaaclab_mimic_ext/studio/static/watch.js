@@ -156,6 +156,7 @@ export class Tab {
   shadeGrid() {
     if (!this.grid) return;
     this.grid.isOver = Boolean(this.isOver);
+    if (this.isOver) for (const head of this.grid.heads) head.isActive = false; // The last frame may be older than the last trial.
     if (this.hasFrame) this.grid.shade();
     this.studio.scene.redraw();
   }
