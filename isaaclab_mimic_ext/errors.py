@@ -20,6 +20,18 @@ class ConfigError(UsageError):
     """A configuration field has a wrong name, type or value."""
 
 
+class TooManyEnvs(ConfigError):
+    """The data of the envs do not fit into free memory.
+
+    Args:
+        max_envs: largest number of envs whose data fit.
+    """
+
+    def __init__(self, message: str, max_envs: int):
+        super().__init__(message)
+        self.max_envs = max_envs
+
+
 class TaskSpecError(ConfigError):
     """A subtask, object, signal or constraint of a task definition is wrong."""
 

@@ -84,10 +84,10 @@ def _debug_run(cfg: GenerateCfg) -> GenerateCfg:
     )
     file = None if cfg.output_file is None else str(_marked(Path(cfg.output_file)))
     small = replace(
-        cfg, datagen_config=datagen, num_envs=min(cfg.num_envs, DEBUG_TRIALS),
+        cfg, datagen_config=datagen, num_envs=min(cfg.batch_size(), DEBUG_TRIALS),
         output_dir=str(folder.path), output_file=file, overwrite=not cfg.resume,
     )  # fmt: skip
-    log.info("Debug run: %s in %s, in %s", counted(trials, "trial"), counted(small.num_envs, "env"), small.output_dir)
+    log.info("Debug run: %s in %s, in %s", counted(trials, "trial"), counted(small.batch_size(), "env"), small.output_dir)
     return small
 
 

@@ -48,6 +48,8 @@ BLOCKS = "blocks"
 """Name of the folder of the blocks, in the folder of their run."""
 BLOCK_SIZE = 1000
 """Number of trials of a block."""
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 100, 4096
+"""Number of environments on a CPU, and the largest one on a GPU, unless a number is given."""
 TELEOP_DEVICES = ("scripted", "scripted_fluent", *LIVE_DEVICES)
 
 
@@ -56,8 +58,9 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     """Generate demos from annotated source demos."""
 
     recorder: RecorderCfg = field(default_factory=RecorderCfg)
-    num_envs: int = bounded(100, at_least=1)
-    """Number of environments that are simulated at the same time."""
+    num_envs: int | None = bounded(None, at_least=1, remedy="null chooses the number for the device")
+    """Number of environments that are simulated at the same time; null or `auto`: 100 on a CPU; on a GPU the number of
+    trials, between 100 and 4096, or as many as fit into its memory."""
     input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos."""
     demos: list[str] | None = None
@@ -90,6 +93,15 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     the ending `_debug`; an earlier debug run in it is replaced. The flag `--debug` shows tracebacks instead."""
     progress: bool = True
     """Show a progress bar."""
+
+    def batch_size(self) -> int:
+        """Number of environments: `num_envs`, or the number for `device`, before memory is considered."""
+        if self.num_envs is not None:
+            return self.num_envs
+        largest = MAX_BATCH_SIZE if self.device.startswith("cuda") else MIN_BATCH_SIZE
+        if self.block is not None or self.block_size is not None:
+            return min(max((self.block_size or BLOCK_SIZE) // 2, 1), largest)
+        return min(max(self.datagen_config.generation_num_trials, MIN_BATCH_SIZE), largest)
 
 
 @dataclass

@@ -60,7 +60,7 @@ def _check_generate(cfg: GenerateCfg) -> None:
 
 
 def _check_block(cfg: GenerateCfg) -> None:
-    size, least = cfg.block_size or BLOCK_SIZE, 2 * cfg.num_envs
+    size, least = cfg.block_size or BLOCK_SIZE, 2 * cfg.batch_size()
     if size < least:
         raise ConfigError(
             f"block_size: must be >= {least}, twice num_envs, or envs are idle for most of the time (got {size}); use "

@@ -22,13 +22,13 @@ class BatchedCommand:
 
     Attributes:
         device: device of the command: `cpu`, `cuda`, `cuda:<index>` or `auto`.
-        num_envs: number of envs.
+        num_envs: number of envs; None: it is chosen for the GPU.
         make_task: returns the task of the command.
         records_pictures: pictures are drawn in each step.
     """
 
     device: str
-    num_envs: int
+    num_envs: int | None
     make_task: Callable[[], Task]
     records_pictures: bool = False
 
@@ -52,7 +52,7 @@ class BatchedCommand:
     def notes(self) -> str:
         """Differences from MuJoCo that matter to this command, as a part of a sentence."""
         notes = ["two runs differ in their last bits, sim=mujoco repeats them bit by bit"]
-        if self.num_envs < MIN_NUM_ENVS:
+        if self.num_envs is not None and self.num_envs < MIN_NUM_ENVS:
             notes.append(f"num_envs={self.num_envs} uses a small part of the GPU, {MIN_NUM_ENVS} or more use it well")
         if not _has_compiled_kernels():
             notes.append("this first run compiles the kernels for about three minutes")

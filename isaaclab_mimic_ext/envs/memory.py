@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.errors import TooManyEnvs
 from isaaclab_mimic_ext.texts import counted
 
 _GIGA = 1e9
@@ -20,7 +20,7 @@ def check_memory(num_envs: int, bytes_per_env: int, purpose: str, device: torch.
         device: device of the data; None: the host.
 
     Raises:
-        ConfigError: the data do not fit.
+        TooManyEnvs: the data do not fit.
     """
     free = free_bytes(device)
     if free is None:
@@ -28,9 +28,10 @@ def check_memory(num_envs: int, bytes_per_env: int, purpose: str, device: torch.
     max_envs = int(_USABLE_SHARE * free / bytes_per_env)
     if num_envs > max_envs:
         need = counted(num_envs, "env needs", "envs need")
-        raise ConfigError(
+        raise TooManyEnvs(
             f"num_envs: {need} {num_envs * bytes_per_env / _GIGA:,.1f} GB for {purpose}, "
-            f"{free / _GIGA:,.1f} GB are free; use num_envs <= {max_envs}"
+            f"{free / _GIGA:,.1f} GB are free; use num_envs <= {max_envs}",
+            max_envs,
         )
 
 

@@ -64,7 +64,7 @@ def start_env(cfg: GenerateCfg) -> MimicEnv:
     adds_cameras = cfg.enable_cameras and choose_engine(cfg.sim, cfg.task.name)[0] != "isaaclab"
     if cfg.cameras != CamerasCfg() and not adds_cameras:
         raise ConfigError("cameras: must not be set with Isaac Lab, whose envs have their own cameras; omit it")
-    env = make_scene(cfg, cfg.num_envs)
+    env = make_scene(cfg, cfg.batch_size())
     if adds_cameras:
         env = add_cameras(env, load_task(cfg.task.name, cfg.robot), cfg.cameras)
     first_reset(env, cfg.datagen_config)
@@ -382,7 +382,7 @@ def check_memory_before_creation(cfg: GenerateCfg) -> None:
     Raises:
         ConfigError: the environments do not fit.
     """
-    if cfg.num_envs <= MAX_UNCHECKED_ENVS or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
+    if cfg.batch_size() <= MAX_UNCHECKED_ENVS or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
         return
     env = start_env(replace(cfg, num_envs=1))
     try:

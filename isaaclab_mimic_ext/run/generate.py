@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
-from isaaclab_mimic_ext.errors import ConfigError, RecorderError, SimulationError
+from isaaclab_mimic_ext.errors import ConfigError, RecorderError, SimulationError, TooManyEnvs
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.run.block import check_same_run, limits_of, run_folder, run_rules
@@ -170,8 +170,8 @@ def generate_run(
     with ExitStack() as stack:
         stack.enter_context(_single_torch_thread())
         if env is None:
-            check_memory_before_creation(cfg)
-            env = stack.enter_context(closing(start_env(cfg)))
+            env = stack.enter_context(closing(_fitting_env(cfg)))
+            cfg = replace(cfg, num_envs=env.num_envs)
         else:
             first_reset(env, cfg.datagen_config)
         pool = load_pool(cfg, env) if demos is None else build_source_pool(cfg, env, demos)
@@ -190,6 +190,32 @@ def generate_run(
             file.end(result)
         _finish(cfg, env, folder, result)
         return result
+
+
+def _fitting_env(cfg: GenerateCfg) -> MimicEnv:
+    """Create the envs of a run. Without a given number, they are as many as fit into memory with what they record.
+
+    Isaac Lab can create envs only once per process, so their number is not reduced there.
+
+    Raises:
+        TooManyEnvs: the given number does not fit.
+    """
+    can_be_fewer, num_envs = cfg.num_envs is None and cfg.sim.engine != "isaaclab", cfg.batch_size()
+    while True:
+        cfg = replace(cfg, num_envs=num_envs)
+        try:
+            check_memory_before_creation(cfg)
+            env = start_env(cfg)
+            with ExitStack() as after_failure:
+                after_failure.callback(env.close)
+                check_envs_fit(cfg, env, load_pool(cfg, env))
+                after_failure.pop_all()
+            return env
+        except TooManyEnvs as error:
+            if not can_be_fewer or error.max_envs < 1:
+                raise
+            num_envs = error.max_envs
+            log.info("Using %s: %s", counted(num_envs, "env"), str(error).partition(": ")[2])
 
 
 def _finished_run(cfg: GenerateCfg) -> RunResult | None:

@@ -35,7 +35,7 @@ def write_stats(cfg: GenerateCfg, folder: RunFolder, result: RunResult, engine: 
         "generation_path": str(folder.path),
         "task": cfg.task.name,
         "engine": engine,
-        "num_envs": cfg.num_envs,
+        "num_envs": cfg.batch_size(),
         "seed": cfg.datagen_config.seed,
         "source_file": cfg.input_file,
     }

@@ -73,7 +73,7 @@ def test_reference_of_a_command_has_every_field(verb: str, site: Any) -> None:
 
 def test_reference_contains_defaults_of_the_configuration_files_and_fields_of_items(site: Any) -> None:
     page = site[0].command_page("generate")
-    assert ":::{field} generate num_envs: integer = 100\n" in page
+    assert ":::{field} generate num_video_demos: integer = 6\n" in page
     assert ":::{field} generate subtask_configs.action_noise: any = 0.03\n" in page
     assert ":::{field} generate generation_num_trials: integer = 100\n" in page
     assert "Short name: `num_trials`." in page

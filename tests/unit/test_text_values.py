@@ -50,6 +50,11 @@ def test_text_is_read_as_it_is_written(text: str) -> None:
         assert str(read(words, "train")["output_dir"]) == text
 
 
+def test_auto_is_the_null_of_a_number_and_the_value_of_a_text() -> None:
+    assert read(["num_envs=auto", "device=auto"], "generate") == {"num_envs": None, "device": "auto"}
+    assert read(["--num_envs", "auto"], "generate") == {"num_envs": None}
+
+
 def test_command_gets_the_text_of_a_number() -> None:
     words = translate(["output_dir=2024_10_30", "input_file=x"], TrainCfg)
     assert load_config("train", words).output_dir == "2024_10_30"
