@@ -170,6 +170,18 @@ def _jacobian(joint_pos: Tensor) -> Tensor:
     return torch.cat((slope[:3, 3], torch.stack((spin[:, 2, 1], spin[:, 0, 2], spin[:, 1, 0]))))
 
 
+def test_motion_is_bitwise_that_of_scenes_that_are_written_and_read_in_each_physics_step(env, monkeypatch):
+    def positions() -> list[Tensor]:
+        env.reset(torch.arange(NUM_ENVS), Draws(7, torch.arange(NUM_ENVS)))
+        follow(env, moved(env.eef_pose, (0.02, -0.01, 0.015), (0.05, 0.1, -0.05)), 10)
+        return [value.clone() for value in trees.flatten(env.get_state()).values()]
+
+    assert env._env._scene_access is not None
+    once = positions()
+    monkeypatch.setattr(env._env, "_scene_access", None)
+    assert all(torch.equal(one, each) for one, each in zip(once, positions(), strict=True))
+
+
 def test_reset_of_one_env_does_not_change_other_envs(env, trials):
     follow(env, env.eef_pose, 2)
     before = {name: values.clone() for name, values in env.observations().items()}

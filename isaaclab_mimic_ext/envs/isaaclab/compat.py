@@ -236,7 +236,7 @@ def write_joints(arm: Any, position: Tensor, velocity: Tensor, joint_ids: list[i
         set_joint_targets(arm, position, joint_ids, env_ids)
 
 
-def set_joint_targets(arm: Any, position: Tensor, joint_ids: list[int], env_ids: Tensor | None = None) -> None:
+def set_joint_targets(arm: Any, position: Tensor, joint_ids: list[int] | Tensor, env_ids: Tensor | None = None) -> None:
     """Set the targets (n, J) of the joints' position controllers [rad or m], in all envs by default."""
     if hasattr(arm, "actuators") and hasattr(arm.actuators, "target_command"):
         arm.actuators.target_command.set_position_index(value=position, joint_ids=joint_ids, env_ids=env_ids)

@@ -3,12 +3,14 @@
 # N envs, n of them addressed, E end effectors (one per arm), A action entries, G = 1 gripper entry, P = 6 pose entries
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from isaaclab.envs import ManagerBasedRLMimicEnv
 from torch import Tensor
 
+from isaaclab_mimic_ext.envs.isaaclab.control_steps import SceneAccess, may_skip_physics_steps
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_mdp import reset_sampler, scene_observations
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
 from isaaclab_mimic_ext.envs.tabletop import RelativeActions
@@ -29,6 +31,12 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
         super().__init__(cfg, render_mode, **kwargs)
         self._control = RelativeActions(len(self.mimic_task.arms), torch.device(self.device))
         self._trials = reset_sampler(self, self.mimic_task)
+        self._scene_access = SceneAccess(self.scene, self.step_dt) if may_skip_physics_steps(self) else None
+
+    def step(self, action: Tensor) -> Any:
+        """Run one control step, as in Isaac Lab. The scene is written and read once, not in each physics step."""
+        with nullcontext() if self._scene_access is None else self._scene_access.control_step():
+            return super().step(action)
 
     @property
     def mimic_task(self) -> Task:
