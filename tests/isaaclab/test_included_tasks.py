@@ -31,7 +31,7 @@ from isaaclab_mimic_ext.envs.panda.kinematics import (
 from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot, rotation_angle
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import load_task
-from isaaclab_mimic_ext.task.folders import available_tasks
+from isaaclab_mimic_ext.task.folders import available_tasks, gym_ids
 from tests.isaaclab.scenes import make_scenes
 from tests.named_poses import object_poses
 
@@ -39,7 +39,7 @@ TASKS = Path(__file__).parents[2] / "tasks"
 NUM_ENVS = 3
 
 
-@pytest.fixture(scope="module", params=available_tasks())
+@pytest.fixture(scope="module", params=[name for name in available_tasks() if gym_ids(name)])
 def env(request: pytest.FixtureRequest) -> Iterator[MimicEnv]:
     env = make_scenes(request.param, NUM_ENVS)
     yield env
