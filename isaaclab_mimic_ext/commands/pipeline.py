@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import SCRIPT_SCHEMAS, PipelineCfg, TrainCfg
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, MimicError, OutputError, UsageError
+from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, FolderInUse, MimicError, OutputError, UsageError
 from isaaclab_mimic_ext.files.writing import write_errors, write_text
 from isaaclab_mimic_ext.learn.train import load_settings
 from isaaclab_mimic_ext.progress import Update, phase
@@ -156,7 +156,7 @@ def _run(step: Step, record: Record, log_path: Path, stop: StopRequest, lock: in
         log.info("%s: finished in %.0f s", step.name, seconds)
     elif not stop.requested:
         reason = error_text(log_path.read_text(encoding="utf-8", errors="replace"))
-        kinds = {kind.exit_code: kind for kind in (UsageError, BudgetExhausted)}
+        kinds = {kind.exit_code: kind for kind in (UsageError, BudgetExhausted, FolderInUse)}
         raise kinds.get(exit_code, MimicError)(f"step '{step.name}' failed: {reason} (complete log: {log_path})")
 
 

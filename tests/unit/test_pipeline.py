@@ -16,7 +16,15 @@ from isaaclab_mimic_ext.commands.pipeline_settings import Setting, changed_setti
 from isaaclab_mimic_ext.commands.pipeline_steps import Record, Step, build_steps, task_of, task_overrides, task_reasons
 from isaaclab_mimic_ext.config import GenerateCfg, PipelineCfg, validate
 from isaaclab_mimic_ext.config.compose import load_config
-from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, Interrupted, MimicError, OutputError, UsageError
+from isaaclab_mimic_ext.errors import (
+    BudgetExhausted,
+    ConfigError,
+    FolderInUse,
+    Interrupted,
+    MimicError,
+    OutputError,
+    UsageError,
+)
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder, render_pipeline_page
 from tests.builders import make_source_file
 from tests.pages import check_page
@@ -428,7 +436,7 @@ def test_interrupted_pipeline_resumes_at_the_interrupted_step(pipeline_cfg, comm
     assert commands.runs == ["generate resume=true", *STEPS_AFTER_GENERATE]
 
 
-@pytest.mark.parametrize(("exit_code", "kind"), [(1, MimicError), (2, UsageError), (3, BudgetExhausted)])
+@pytest.mark.parametrize(("exit_code", "kind"), [(1, MimicError), (2, UsageError), (3, BudgetExhausted), (75, FolderInUse)])
 def test_failing_step_ends_the_pipeline_with_its_error_and_exit_code(pipeline_cfg, commands, exit_code, kind):
     commands.exit_codes = {"annotate": exit_code}
     with pytest.raises(kind, match=r"step 'annotate' failed: OutputError: disk is full \(.*logs/annotate.txt\)") as raised:
