@@ -31,7 +31,7 @@ help:
 	@echo "make test-all       also run test-contract, isaaclab-test and test-lerobot"
 	@echo "make test-contract  install $(CONTRACT) (250 MB, Python 3.11) and compare with Isaac Lab 2.3"
 	@echo "make isaaclab-test  install $(ISAACLAB) (2.4 GB, Python 3.11) and run the tests with Isaac Lab 3.0 on OvPhysX and Newton"
-	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of the LeRobot export"
+	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of LeRobot's datasets and policies"
 	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
@@ -65,7 +65,7 @@ isaaclab-test: $(ISAACLAB)/.done
 	MIMIC_TEST_REQUIRES=isaaclab $(ISAACLAB)/bin/python -m pytest -m isaaclab tests/isaaclab $(PYTEST_ARGS)
 
 test-lerobot: $(LEROBOT)/.done
-	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py $(PYTEST_ARGS)
+	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py tests/integration/test_lerobot_policy.py $(PYTEST_ARGS)
 
 # Reports only: the exit code does not depend on the durations or on failing tests.
 durations: $(VENV)/.dev $(VENV)/.train
@@ -146,5 +146,5 @@ $(ISAACLAB)/.done: tests/isaaclab/packages.txt $(PACKAGING)
 # lerobot needs an older torch and numpy than constraints.txt, so it has a separate environment.
 $(LEROBOT)/.done: pyproject.toml
 	$(PYTHON) -m venv $(LEROBOT)
-	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -e '.[lerobot]' 'pytest>=8.2' 'hypothesis>=6.100'
+	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -e '.[lerobot,mujoco]' 'pytest>=8.2' 'hypothesis>=6.100'
 	@touch $@

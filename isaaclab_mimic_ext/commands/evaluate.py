@@ -13,7 +13,9 @@ from rich.console import Console
 
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
+from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.factory import choose_engine
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.files.writing import write_json, write_text
 from isaaclab_mimic_ext.learn.advice import Conditions, Training, advise
@@ -28,6 +30,7 @@ from isaaclab_mimic_ext.learn.evaluate import (
 )
 from isaaclab_mimic_ext.learn.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.learn.history import History
+from isaaclab_mimic_ext.learn.lerobot_checkpoint import find_lerobot_checkpoints, read_lerobot_checkpoint
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, Policy, find_policy_factory
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.learn.sweep import result_table
@@ -38,6 +41,8 @@ from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
+LEROBOT = "lerobot"
+"""Policy that reads what `lerobot-train` wrote."""
 _FILE_WIDTH = 140
 """Width of tables that are not printed to a terminal [characters]."""
 _DISTURBANCE_FIELDS = (
@@ -59,7 +64,7 @@ def main(cfg: EvaluateCfg) -> list[CheckpointResult]:
     folder.check(cfg.overwrite)
     find_policy_factory(cfg.policy)
     checkpoints = _checkpoints(cfg)
-    env = make_evaluation_env(cfg)
+    env = make_evaluation_env(cfg, _cameras(cfg, checkpoints[0]))
     try:
         evaluation = Evaluation(cfg, env, folder, build_rules(cfg), build_disturbances(cfg, env))
         evaluation.run(checkpoints)
@@ -68,7 +73,18 @@ def main(cfg: EvaluateCfg) -> list[CheckpointResult]:
     return evaluation.results
 
 
+def _cameras(cfg: EvaluateCfg, checkpoint: Checkpoint) -> CamerasCfg | None:
+    """Pictures that the policies observe, which must be the same for all checkpoints. Isaac Lab's envs have their own."""
+    if cfg.policy != LEROBOT or checkpoint.path is None or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
+        return None
+    return read_lerobot_checkpoint(Path(checkpoint.path)).cameras()
+
+
 def _checkpoints(cfg: EvaluateCfg) -> list[Checkpoint]:
+    if cfg.n_action_steps is not None and cfg.policy != LEROBOT:
+        raise ConfigError(f"n_action_steps: must not be set for policy '{cfg.policy}'; omit it")
+    if cfg.checkpoint is not None and cfg.policy == LEROBOT:
+        return find_lerobot_checkpoints(cfg.checkpoint)
     if cfg.checkpoint is not None:
         return find_checkpoints(cfg.checkpoint)
     if ":" not in cfg.policy:

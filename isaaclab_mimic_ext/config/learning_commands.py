@@ -73,8 +73,10 @@ class EvaluateCfg(EventsCfg, SceneCfg):
     checkpoint: Any = None
     """Checkpoint file, folder of a training (all its checkpoints), pattern such as `runs/*/best.pth`, or a list of these."""
     policy: str = "robomimic"
-    """Kind of policy: `robomimic`, or `<module>:<function>` of a function that makes the policy, with or without a
-    checkpoint."""
+    """Kind of policy: `robomimic`, `lerobot` (checkpoints of `lerobot-train`), or `<module>:<function>` of a function that
+    makes the policy, with or without a checkpoint."""
+    n_action_steps: int | None = bounded(None, at_least=1)
+    """`policy=lerobot`: number of actions of a chunk that are executed; null: as in the checkpoint."""
     num_envs: int = bounded(100, at_least=1)
     """Number of environments that are simulated at the same time."""
     num_episodes: int = bounded(300, at_least=1, like=("num_demos", "generation_num_trials", "num_rollouts"))

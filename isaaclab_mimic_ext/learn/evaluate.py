@@ -9,7 +9,9 @@ import torch
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EvaluateCfg
+from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.camera_observations import add_cameras
 from isaaclab_mimic_ext.envs.factory import config_of, env_task, make_scene
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.files.quaternions import ENTRY
@@ -102,8 +104,11 @@ def _default_horizon(task: Task) -> int:
     return horizon_from_demos(str(path))
 
 
-def make_evaluation_env(cfg: EvaluateCfg) -> MimicEnv:
+def make_evaluation_env(cfg: EvaluateCfg, cameras: CamerasCfg | None = None) -> MimicEnv:
     """Build the environment of an evaluation and reset it once, which checks that all objects can be placed.
+
+    Args:
+        cameras: pictures that the policy observes; None: no pictures.
 
     Raises:
         SimulatorUnavailable: the engine is not installed.
@@ -112,9 +117,19 @@ def make_evaluation_env(cfg: EvaluateCfg) -> MimicEnv:
     num_envs = min(cfg.num_envs, cfg.num_episodes)
     events = scale_events(cfg.events, cfg.randomization_scale)
     env = make_scene(replace(cfg, events=events), num_envs)
+    if cameras is not None:
+        env = _with_cameras(env, cameras)
     all_env_ids = torch.arange(num_envs, device=env.device)
     env.reset(all_env_ids, Draws(cfg.datagen_config.seed, all_env_ids, Domain.EVALUATION))
     return env
+
+
+def _with_cameras(env: MimicEnv, cameras: CamerasCfg) -> MimicEnv:
+    try:
+        return add_cameras(env, env_task(env), cameras)
+    except BaseException:
+        env.close()
+        raise
 
 
 def build_rules(cfg: EvaluateCfg) -> Rules:
@@ -161,7 +176,7 @@ def build_policy(cfg: EvaluateCfg, env: MimicEnv, checkpoint: Checkpoint) -> Pol
         UsageError: the policy or checkpoint is not found, or is for a different task, other actions or other observations.
     """
     path = None if checkpoint.path is None else Path(checkpoint.path)
-    request = _request(env, cfg.task.name, path, cfg.datagen_config.seed)
+    request = _request(env, cfg.task.name, path, cfg.datagen_config.seed, cfg.n_action_steps)
     policy = make_policy(cfg.policy, find_policy_factory(cfg.policy), request)
     _warn_of_another_robot(policy, env)
     return policy
@@ -182,7 +197,9 @@ def with_epoch(checkpoint: Checkpoint, policy: Policy) -> Checkpoint:
     return checkpoint if checkpoint.epoch is not None or epoch is None else replace(checkpoint, epoch=int(epoch))
 
 
-def _request(env: MimicEnv, task_name: str, checkpoint: Path | None, seed: int) -> PolicyRequest:
+def _request(
+    env: MimicEnv, task_name: str, checkpoint: Path | None, seed: int, n_action_steps: int | None = None
+) -> PolicyRequest:
     return PolicyRequest(
         checkpoint=checkpoint,
         task=task_name,
@@ -192,4 +209,6 @@ def _request(env: MimicEnv, task_name: str, checkpoint: Path | None, seed: int) 
         step_dt=env.step_dt,
         device=env.device,
         seed=seed,
+        env_args=env.env_args(),
+        n_action_steps=n_action_steps,
     )

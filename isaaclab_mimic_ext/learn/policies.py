@@ -6,10 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, device
@@ -45,6 +45,8 @@ class PolicyRequest:
         step_dt: duration of one control step [s].
         device: device of observations and actions.
         seed: seed for random numbers of the policy.
+        env_args: env_args of the env.
+        n_action_steps: number of actions of a chunk that are executed; None: as in the checkpoint.
     """
 
     checkpoint: Path | None
@@ -55,6 +57,8 @@ class PolicyRequest:
     step_dt: float
     device: device
     seed: int
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    n_action_steps: int | None = None
 
 
 class TrainedPolicy:
@@ -207,7 +211,14 @@ def check_fits(
 
 PolicyFactory = Callable[[PolicyRequest], Policy]
 
-BUILT_IN: dict[str, PolicyFactory] = {"robomimic": make_robomimic_policy}
+
+def _make_lerobot_policy(request: PolicyRequest) -> Policy:
+    from isaaclab_mimic_ext.learn.lerobot import make_lerobot_policy  # Late import: the module needs this one.
+
+    return make_lerobot_policy(request)
+
+
+BUILT_IN: dict[str, PolicyFactory] = {"robomimic": make_robomimic_policy, "lerobot": _make_lerobot_policy}
 """Included policies: name -> function that builds the policy."""
 
 

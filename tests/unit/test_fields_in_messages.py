@@ -54,6 +54,7 @@ MODULES = {
     "learn/data.py": "train",
     "learn/disturbances.py": "evaluate",
     "learn/evaluat*.py": "evaluate train",
+    "learn/lerobot*.py": "evaluate export",
     "learn/robomimic.py": "evaluate train",
     "learn/sweep.py": "sweep-report",
     "learn/train*.py": "train",
