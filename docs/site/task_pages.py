@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from isaaclab_mimic_ext.config.compose import load_task
 from isaaclab_mimic_ext.config.hydra import conf_dir
 from isaaclab_mimic_ext.config.task import EventCfg, SubTaskConfig, SubTaskConstraintConfig
-from isaaclab_mimic_ext.task.definition import Task
+from isaaclab_mimic_ext.task.definition import JointedObject, SceneObject, Task
 
 _HEAD_OF_EVENTS = (
-    "| object or robot | x [m] | y [m] | yaw [rad] | distance to others [m] | joints, standard deviation [rad] |\n"
+    "| object or robot | x [m] | y [m] | yaw [rad] | distance to others [m] | joints: deviation, or range [rad, m] |\n"
     "|---|---|---|---|---|---|"
 )
 
@@ -82,8 +82,14 @@ def _objects(task: Task) -> list[str]:
     rows = []
     for obj in task.objects:
         size = " x ".join(f"{200 * half:.3g}" for half in obj.box_half_size)
-        rows.append(f"| `{obj.name}` | {size} | {_number(obj.default_pos[0])}, {_number(obj.default_pos[1])} |")
+        rows.append(f"| `{obj.name}` | {size} | {_place(obj)} |")
     return ["## Objects", "", "| object | bounding box [cm] | default place x, y [m] |", "|---|---|---|", *rows]
+
+
+def _place(obj: SceneObject) -> str:
+    if isinstance(obj, JointedObject):
+        return f"{obj.kind} of `{obj.base}`, {_number(obj.limits[0])} to {_number(obj.limits[1])}"
+    return f"{_number(obj.default_pos[0])}, {_number(obj.default_pos[1])}" + (", fixed" if obj.fixed else "")
 
 
 def _subtasks(task: Task) -> list[str]:
@@ -155,7 +161,8 @@ def _picture(preset: str) -> str:
 def _event(event: EventCfg) -> str:
     ranges = (_range(event.pose_range.get(axis)) for axis in ("x", "y", "yaw"))
     separation = _number(event.min_separation) if event.min_separation else ""
-    return f"| `{event.asset}` | {' | '.join(ranges)} | {separation} | {event.joint_std or ''} |"
+    joints = event.joint_std or _range(event.joint_range)
+    return f"| `{event.asset}` | {' | '.join(ranges)} | {separation} | {joints} |"
 
 
 def _range(limits: Sequence[float] | None) -> str:
