@@ -53,6 +53,11 @@ def _check_generate(cfg: GenerateCfg) -> None:
             f"output_file: must be null with recorder.shard_demos={cfg.recorder.shard_demos}, because a second name would "
             "not find the shards; use output_dir"
         )
+    if cfg.recorder.shard_demos is None and (cfg.recorder.num_writers or 1) > 1:
+        raise ConfigError(
+            f"recorder.num_writers: must be 1 for a dataset in one file (got {cfg.recorder.num_writers}); set "
+            "recorder.shard_demos"
+        )
     _check_resume(cfg)
     _check_cameras(cfg)
     if cfg.block is not None or cfg.block_size is not None:

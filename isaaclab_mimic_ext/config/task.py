@@ -333,6 +333,9 @@ class RecorderCfg(WriterCfg):
     shard_demos: int | None = bounded(None, at_least=1)
     """Largest number of demos in one file. The demos of this many consecutive trials are in a file in the folder
     `demo_shards`, and `demo.hdf5` presents these files as one dataset. null: all demos are in `demo.hdf5`."""
+    num_writers: int | None = bounded(None, at_least=1)
+    """Number of processes that write shards. The dataset does not depend on it. null: one without shards, otherwise one per
+    four CPU cores, at most four."""
 
 
 @dataclass

@@ -43,8 +43,8 @@ from isaaclab_mimic_ext.run.provenance import provenance
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, bytes_per_env, episode_format
 from isaaclab_mimic_ext.run.robot_reach import report_reach
 from isaaclab_mimic_ext.run.session import RunSession
+from isaaclab_mimic_ext.run.shard_writers import open_writer
 from isaaclab_mimic_ext.run.watch import TrialWatch
-from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.task.definition import Task, graspable_radii, load_task
 
 MAX_UNCHECKED_ENVS = 10_000
@@ -271,7 +271,7 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
         facts={"trials": _names_in_records(cfg, env, pool), "provenance": digests, "limits": limits_of(cfg.datagen_config)},
         **asdict(cfg.recorder),
     )
-    writer = EpisodeWriter(output, episode_format(env, with_clean_actions=True))
+    writer = open_writer(output, episode_format(env, with_clean_actions=True))
     recorder = EpisodeRecorder(env, planner.horizon, writer, with_clean_actions=True)
     return Generator(env, planner, recorder, ledger, watch, rules, session.elapsed)
 

@@ -48,6 +48,10 @@ class DemoFiles:
         first = self._output.first_trial + self._index(trial) * self._size
         return range(first, first + self._size)
 
+    def owns(self, trial: int) -> bool:
+        """Return whether this process writes the shard of a trial."""
+        return self._index(trial) % (self._output.num_writers or 1) == self._output.writer
+
     def path_of(self, trial: int) -> Path:
         """Path of the file of the successful demo of a trial."""
         return self._file(self._output.path, self._index(trial))

@@ -142,6 +142,21 @@ class EpisodeBatch:
     initial_rows: dict[str, np.ndarray]
     committed: int
 
+    def only(self, chosen: np.ndarray) -> "EpisodeBatch":
+        """Batch with the trials of a mask (F,) bool."""
+        if chosen.all():
+            return self
+        of = self.outcomes
+        outcomes = TrialOutcomes(
+            of.trials[chosen], of.reason[chosen], of.lengths[chosen],
+            {name: values[chosen] for name, values in of.attributes.items()},
+            {name: values[chosen] for name, values in of.notes.items()},
+        )  # fmt: skip
+        of_kept = chosen[self.kept]
+        rows = {name: values[of_kept] for name, values in self.rows.items()}
+        initial = {name: values[of_kept] for name, values in self.initial_rows.items()}
+        return EpisodeBatch(outcomes, self.kept[chosen], rows, initial, self.committed)
+
     @property
     def num_bytes(self) -> int:
         """Size of the recorded rows [bytes]."""
@@ -196,6 +211,8 @@ class Output:
         seconds_to_write: time for writing the datasets after an interruption [s]; the store contains all episodes.
         first_trial: number of the first trial of the run.
         shard_demos: number of consecutive trials whose demos are in one shard; None: the demos are in the dataset itself.
+        num_writers: number of processes that write shards; None: chosen by the number of CPU cores.
+        writer: number of this process; process w writes shards w, w + `num_writers`, ..., process 0 also the dataset.
         names_interrupted: give the datasets of an interrupted run their final names; False: they keep the name of an
             unfinished file (`<name>.part`).
     """
@@ -215,5 +232,7 @@ class Output:
     keeps_empty: bool = True
     seconds_to_write: float = SECONDS_TO_WRITE
     shard_demos: int | None = None
+    num_writers: int | None = None
+    writer: int = 0
     names_interrupted: bool = True
     first_trial: int = 0

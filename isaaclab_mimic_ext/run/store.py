@@ -25,6 +25,8 @@ IN_MEMORY = ":memory:"
 """Path of a store that is not written to disk."""
 LAYOUT = 5
 """Version of the tables and of the rows in them."""
+_MAX_WAIT_MS = 120_000
+"""Time that a process waits for the transaction of another process [ms]."""
 _NUM_DECIMALS = 6
 """Decimal places of the notes of a trial: 1 micrometer for lengths."""
 _SCHEMA = f"""
@@ -106,10 +108,14 @@ class RunStore:
     Args:
         path: path of the database; `IN_MEMORY` for a run that cannot be resumed.
         read_only: open for reading only, also while a run writes to it.
+        is_shared: other processes write, too. Trials are collected and written by `commit`, so that no process waits long.
     """
 
-    def __init__(self, path: Path | str, read_only: bool = False):
-        self._path, self._is_read_only = path, read_only
+    def __init__(self, path: Path | str, read_only: bool = False, is_shared: bool = False):
+        self._path, self._is_read_only, self._is_shared = path, read_only, is_shared
+        self._collected: list[tuple[str, tuple[Any, ...]]] = []
+        self.num_collected_bytes = 0
+        """Size of the episodes that the next `commit` writes [bytes]."""
         if read_only:
             self._database = _connect_to_read(Path(path))
             return
@@ -117,6 +123,8 @@ class RunStore:
         # Debian's SQLite overwrites deleted content with zeros, which takes as long as writing it.
         self._database.executescript("PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; PRAGMA secure_delete = OFF;")
         self._database.execute("PRAGMA synchronous = FULL")
+        if is_shared:
+            self._database.execute(f"PRAGMA busy_timeout = {_MAX_WAIT_MS}")
         if not self._database.execute("SELECT name FROM sqlite_master").fetchall():
             self._database.executescript(_SCHEMA)
 
@@ -145,13 +153,20 @@ class RunStore:
         """
         plain = {name: _plain(np.asarray(value)) for name, value in (notes or {}).items()}
         values = (trial, reason, length, json.dumps(plain))
-        self._database.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", values)
+        self._change("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?)", values)
 
     def add_episode(self, trial: int, rows: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Store the episode of a trial: rows (T, W) by name, and attributes of the demo; durable after `commit`."""
         plain = json.dumps({name: np.asarray(value).tolist() for name, value in attributes.items()})
         values = (trial, plain, to_bytes(rows))
-        self._database.execute("INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)", values)
+        self._change("INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)", values)
+        self.num_collected_bytes += len(values[-1]) if self._is_shared else 0
+
+    def _change(self, statement: str, values: tuple[Any, ...]) -> None:
+        if self._is_shared:
+            self._collected.append((statement, values))
+        else:
+            self._database.execute(statement, values)
 
     def episode(self, trial: int) -> Episode | None:
         """Read the episode of a trial; None if it is not stored.
@@ -159,6 +174,8 @@ class RunStore:
         Raises:
             RecorderError: the episode is damaged. The trial was deleted, so a resumed run repeats it, unless `read_only`.
         """
+        if self._collected:
+            self.commit()
         query = "SELECT reason, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
         found = self._database.execute(query, (trial,)).fetchone()
         if found is None:
@@ -252,7 +269,11 @@ class RunStore:
 
     def commit(self) -> None:
         """Make all previous changes durable."""
+        for statement, values in self._collected:
+            self._database.execute(statement, values)
         self._database.commit()
+        self._collected.clear()
+        self.num_collected_bytes = 0
 
     def lengths(self) -> dict[int, int]:
         """Read the number of steps of every ended trial, by its number."""

@@ -66,6 +66,7 @@ class EpisodeWriter:
         self.num_saved = 0
         """Number of trials of this session that are durable."""
         self._num_queued = 0
+        self._is_closing = False
         self.output = output
         self._send_error: Exception | None = None
         self.seconds_stalled = 0.0
@@ -107,6 +108,11 @@ class EpisodeWriter:
             if self._connection.poll(_POLL_PERIOD):
                 self._answer()
 
+    def begin_to_close(self, result: RunResult) -> None:
+        """Let the writer complete its files; `close` waits for it."""
+        self._put(result)
+        self._is_closing = True
+
     def close(self, result: RunResult) -> RunResult:
         """Wait until all files are complete, and return `result` with the fields that the writer determines.
 
@@ -115,11 +121,16 @@ class EpisodeWriter:
         Raises:
             RecorderError: the writer failed.
         """
-        self._put(result)
+        if not self._is_closing:
+            self.begin_to_close(result)
         while not self._connection.poll(_POLL_PERIOD) or (written := self._answer()) is None:
             self._check_sent()
         self._process.wait()
         return written
+
+    def abandon(self) -> None:
+        """Close the connection: the writer process ends, and durable trials stay in the store."""
+        self._connection.close()
 
     def _put(self, message: EpisodeBatch | RunResult) -> None:
         # Only waiting for space counts as stalled, not waiting for the interpreter lock that the sending thread may hold.

@@ -84,7 +84,7 @@ def _write_all(output: Output, contents: EpisodeFormat, connection: Connection) 
                 files.commit(connection)
         if not has_message or files.is_behind:
             files.write_until(time.monotonic() + _WRITE_PERIOD)
-        if time.monotonic() >= files.next_commit:
+        if time.monotonic() >= files.next_commit or files.store.num_collected_bytes > _MAX_HELD_BYTES:
             files.commit(connection)
 
 
@@ -93,9 +93,11 @@ class _OutputFiles:
 
     def __init__(self, output: Output, contents: EpisodeFormat):
         self.output, self.contents = output, contents
-        self.store = RunStore(output.store_path)
+        self.store = RunStore(output.store_path, is_shared=(output.num_writers or 1) > 1)
         self._check_fields()
         self.store.set_facts(**output.facts)
+        if (output.num_writers or 1) > 1:
+            self.store.commit()  # Otherwise, the other processes would have to wait.
         self.files = DemoFiles(output, contents, self.store.outcomes())
         self._started = time.monotonic()
         self.next_commit = self._started + _COMMIT_PERIOD
@@ -178,17 +180,28 @@ class _OutputFiles:
         self.next_commit = time.monotonic() + _COMMIT_PERIOD
 
     def close(self, result: RunResult) -> RunResult:
-        """Finish and rename the datasets, and write the result to the store."""
+        """Finish and rename the datasets, and write the result to the store; shards only if this is not process 0."""
         self.store.commit()
         outcomes, lengths = self._counted(result), self.store.lengths()
+        if self.output.writer:
+            return self._close_shards(result, outcomes)
         result = replace(result, lengths=[lengths[trial] for trial in outcomes.trials[outcomes.success].tolist()])
-        if not self._write_rest(result, outcomes):
+        if not self._write_rest(result, outcomes) or not result.is_written:
             self.files.discard()
             return self._store_result(replace(result, is_written=False))
         result = self._store_result(self.files.close(result, outcomes, lengths))
         if result.target_reached:
             self.files.remove_others(result)
         return result
+
+    def _close_shards(self, result: RunResult, outcomes: Outcomes) -> RunResult:
+        is_written = self._write_rest(result, outcomes)
+        if is_written:
+            self.files.close_shard(is_final=not result.is_interrupted)
+        else:
+            self.files.discard()
+        self.store.close()
+        return replace(result, is_written=is_written)
 
     def _counted(self, result: RunResult) -> Outcomes:
         """Outcomes of the trials that are written: those of the result, and after an interruption all that have ended."""
@@ -230,6 +243,9 @@ class _OutputFiles:
             stop: trials below this number can be written.
         """
         shard = self.files.trials_of_shard(trial)
+        if shard is not None and not self.files.owns(trial):
+            self._next_trial = shard.stop
+            return
         if shard is not None and trial == shard.start and shard.stop <= stop and self.files.has_closed(shard):
             self._forget(shard)
             return

@@ -1,6 +1,8 @@
 """Datasets in shards: contents, kills and resumed runs, missing shards."""
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,13 +19,14 @@ from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
 from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
-from isaaclab_mimic_ext.errors import ConfigError, MimicError, SourceDataError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError, SourceDataError
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.digest import dataset_digest, renew_digests
 from isaaclab_mimic_ext.files.shards import shard_folder, shard_path, shards_of
 from isaaclab_mimic_ext.files.stream import read_facts, stream_demos
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
 from isaaclab_mimic_ext.run.result import INTERRUPTED, TARGET_REACHED, RunResult
+from isaaclab_mimic_ext.run.shard_writers import ShardWriters
 from isaaclab_mimic_ext.run.store import RunStore
 from isaaclab_mimic_ext.run.writer_process import _OutputFiles
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
@@ -291,4 +294,51 @@ def test_size_of_a_dataset_includes_its_shards(in_shards: _Run) -> None:
 def test_second_name_of_a_dataset_in_shards_is_refused() -> None:
     cfg = GenerateCfg(input_file="demos.hdf5", output_file="again.hdf5", recorder=RecorderCfg(shard_demos=SIZE))
     with pytest.raises(ConfigError, match=r"output_file: must be null with recorder\.shard_demos=5"):
+        _check_generate(cfg)
+
+
+def write_with(run: _Run, num_writers: int, killed_after: int | None = None) -> None:
+    """Send the trials that have not ended to several writer processes; kill one of them after some trials."""
+    run.folder.mkdir(exist_ok=True)
+    store = RunStore(run.output.store_path)
+    ended = {*store.outcomes().trials.tolist()}
+    store.close()
+    writers = ShardWriters(run.output, EpisodeFormat(ENV_ARGS, FIELDS), num_writers)
+    for number, trial in enumerate([trial for trial in ARRIVAL.tolist() if trial not in ended]):
+        if number == killed_after:
+            writers.wait_until_durable()
+            os.kill(writers._writers[1]._process.pid, signal.SIGKILL)
+        ended.add(trial)
+        writers.put(batch(trial, next(number for number in range(NUM_TRIALS + 1) if number not in ended)))
+    successes = int(SUCCESS.sum())
+    result = writers.close(RunResult(run.output.path, NUM_TRIALS, successes, TARGET_REACHED, True, NUM_TRIALS))
+    assert (result.num_demos, writers.num_saved <= NUM_TRIALS) == (successes, True)
+
+
+@pytest.mark.parametrize("num_writers", [2, 3])
+def test_shards_of_several_writers_have_the_bytes_of_one_writer(
+    tmp_path: Path, in_shards: _Run, in_one_file: _Run, num_writers: int
+) -> None:
+    run = _Run(tmp_path / "run")
+    write_with(run, num_writers)
+    assert_same(run, in_one_file)
+    for index in range(5):
+        found, expected = (shard_path(each.output.path, index).read_bytes() for each in (run, in_shards))
+        assert found == expected
+
+
+def test_run_with_a_killed_writer_resumes_with_another_number_of_writers(tmp_path: Path, in_one_file: _Run) -> None:
+    run = _Run(tmp_path / "run")
+    with pytest.raises(RecorderError, match="the writer process was killed by signal 9"):
+        write_with(run, 2, killed_after=9)
+    store = RunStore(run.output.store_path)
+    assert {*ARRIVAL[:9].tolist()} <= {*store.outcomes().trials.tolist()}
+    store.close()
+    write_with(run, 3)
+    assert_same(run, in_one_file)
+
+
+def test_several_writers_of_one_file_are_refused() -> None:
+    cfg = GenerateCfg(input_file="demos.hdf5", recorder=RecorderCfg(num_writers=2))
+    with pytest.raises(ConfigError, match=r"recorder\.num_writers: must be 1 for a dataset in one file \(got 2\)"):
         _check_generate(cfg)
