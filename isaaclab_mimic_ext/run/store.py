@@ -120,11 +120,11 @@ class RunStore:
             self._database = _connect_to_read(Path(path))
             return
         self._database = _connect(path)
+        if is_shared:
+            self._database.execute(f"PRAGMA busy_timeout = {_MAX_WAIT_MS}")
         # Debian's SQLite overwrites deleted content with zeros, which takes as long as writing it.
         self._database.executescript("PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; PRAGMA secure_delete = OFF;")
         self._database.execute("PRAGMA synchronous = FULL")
-        if is_shared:
-            self._database.execute(f"PRAGMA busy_timeout = {_MAX_WAIT_MS}")
         if not self._database.execute("SELECT name FROM sqlite_master").fetchall():
             self._database.executescript(_SCHEMA)
 
