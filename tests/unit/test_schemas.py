@@ -33,10 +33,12 @@ def message_for(script: str, *words: str) -> str:
 # fmt: off
 UNREAD = [
     ("record_demos", "generation_num_trials=5",
-     "generation_num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
+     "generation_num_trials: record has no such field (did you mean 'num_demos'?); generate and collect have it"),
     ("record_demos", "datagen_config.generation_num_trials=5",
-     "datagen_config.generation_num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
-    ("record_demos", "num_trials=5", "num_trials: record has no such field (did you mean 'num_demos'?); generate has it"),
+     "datagen_config.generation_num_trials: record has no such field (did you mean 'num_demos'?); generate and collect have "
+     "it"),
+    ("record_demos", "num_trials=5",
+     "num_trials: record has no such field (did you mean 'num_demos'?); generate and collect have it"),
     ("record_demos", "max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
     ("record_demos", "++max_time=1", "max_time: record has no such field (did you mean 'max_trials'?); generate has it"),
     ("annotate_demos", "seed=3",
@@ -53,7 +55,7 @@ UNREAD = [
      "pipeline have it"),
     ("record_demos", "all_subtasks.action_noise=0.1", "all_subtasks.action_noise: record has no such field; "),
     ("record_demos", "--generation_num_trials=5",
-     "--generation_num_trials: record has no such flag (did you mean '--num_demos'?); generate has it"),
+     "--generation_num_trials: record has no such flag (did you mean '--num_demos'?); generate and collect have it"),
     ("validate_dataset", "task=stack_cube", "task: validate has no such group; studio, record, annotate, check, "),
 ]
 # fmt: on
