@@ -15,6 +15,8 @@ class Scene:
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.articulations: dict[str, Any] = {}
+        self.rigid_objects = {"cube": SimpleNamespace(permanent_wrench_composer=SimpleNamespace(active=False))}
 
     def write_data_to_sim(self) -> None:
         self.calls.append("write")
@@ -66,14 +68,42 @@ def test_step_that_fails_leaves_no_time_to_the_next_step() -> None:
     assert scene.calls == ["write", 0.05]
 
 
+def test_reset_within_the_control_step_writes_and_reads_the_scene() -> None:
+    scene = Scene()
+    with SceneAccess(scene, DT).control_step():
+        scene.write_data_to_sim()
+        scene.update(DT)
+        scene.write_data_to_sim()
+        scene.update(0.0)
+    assert scene.calls == ["write", DT, "write", 0.0]
+
+
+def test_permanent_external_force_acts_in_each_physics_step() -> None:
+    scene = Scene()
+    access = SceneAccess(scene, DT * DECIMATION)
+    scene.rigid_objects["cube"].permanent_wrench_composer.active = True
+    step(scene, access)
+    assert scene.calls == ["write", DT] * DECIMATION
+    scene.rigid_objects["cube"].permanent_wrench_composer.active = False
+    step(scene, access)
+    assert scene.calls[2 * DECIMATION :] == ["write", 0.05]
+
+
 def env(**changes: Any) -> Any:
     """Env of an included task, with changes."""
     terms = {"arm": SimpleNamespace(acts_once=True), "gripper": SimpleNamespace(acts_once=True)}
-    parts: dict[str, Any] = {"terms": terms, "modes": ["reset"], "sensors": {}, "recorders": None} | changes
+    parts: dict[str, Any] = {
+        "terms": terms,
+        "modes": ["reset"],
+        "sensors": {},
+        "recorders": None,
+        "implicit": True,
+    } | changes
+    arm = SimpleNamespace(actuators={"arm": SimpleNamespace(is_implicit_model=parts["implicit"])})
     return SimpleNamespace(
         action_manager=SimpleNamespace(active_terms=list(parts["terms"]), get_term=parts["terms"].get),
         event_manager=SimpleNamespace(available_modes=parts["modes"]),
-        scene=SimpleNamespace(sensors=parts["sensors"]),
+        scene=SimpleNamespace(sensors=parts["sensors"], articulations={"arm": arm}),
         cfg=SimpleNamespace(mimic_recorder_config=parts["recorders"]),
     )
 
@@ -86,6 +116,7 @@ def env(**changes: Any) -> Any:
         ({"modes": ["reset", "interval"]}, False),
         ({"sensors": {"camera": object()}}, False),
         ({"recorders": object()}, False),
+        ({"implicit": False}, False),
         ({"terms": {"arm": SimpleNamespace(acts_once=True), "base": SimpleNamespace()}}, False),
     ],
 )
