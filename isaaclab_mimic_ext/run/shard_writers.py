@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from isaaclab_mimic_ext.files.lock_errors import has_locks
+from isaaclab_mimic_ext.files.lock_errors import has_locks, has_shared_memory
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Output
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import IN_MEMORY
@@ -32,8 +32,10 @@ def _num_writers(output: Output) -> int:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     number = output.num_writers or max(1, min(_MAX_CHOSEN, cores // _CORES_PER_WRITER))
-    if number > 1 and not has_locks(Path(output.store_path).absolute().parent):
-        log.warning("One process writes the shards instead of %d: the file system of %s has no locks", number, output.path)
+    folder = Path(output.store_path).absolute().parent
+    if number > 1 and not (has_locks(folder) and has_shared_memory(folder)):
+        reason = "has no locks, or no shared memory"
+        log.warning("One process writes the shards instead of %d: the file system of %s %s", number, folder, reason)
         return 1
     return number
 

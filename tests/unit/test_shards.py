@@ -5,7 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.digest import dataset_digest, renew_digests
 from isaaclab_mimic_ext.files.shards import shard_folder, shard_path, shards_of
 from isaaclab_mimic_ext.files.stream import read_facts, stream_demos
+from isaaclab_mimic_ext.run import shard_writers
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
 from isaaclab_mimic_ext.run.result import INTERRUPTED, TARGET_REACHED, RunResult
 from isaaclab_mimic_ext.run.shard_writers import ShardWriters
@@ -336,6 +337,17 @@ def test_run_with_a_killed_writer_resumes_with_another_number_of_writers(tmp_pat
     store.close()
     write_with(run, 3)
     assert_same(run, in_one_file)
+
+
+@pytest.mark.parametrize("lacking", ["has_locks", "has_shared_memory"])
+def test_one_process_writes_the_shards_where_processes_cannot_share_the_store(
+    tmp_path: Path, lacking: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = replace(_Run(tmp_path).output, num_writers=2)
+    assert shard_writers._num_writers(output) == 2
+    monkeypatch.setattr(shard_writers, lacking, lambda folder: False)
+    assert shard_writers._num_writers(output) == 1
+    assert "One process writes the shards instead of 2" in caplog.text
 
 
 def test_several_writers_of_one_file_are_refused() -> None:
