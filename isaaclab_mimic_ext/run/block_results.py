@@ -175,7 +175,9 @@ def more_needed(folder: Path, blocks: Sequence[BlockResult], rules: DataGenConfi
     successes = sum(int(block.outcomes.success.sum()) for block in blocks if block.is_complete)
     trials = sum(len(block.outcomes.trials) for block in blocks if block.is_complete)
     done, unit = (successes, "demo") if rules.generation_guarantee else (trials, "trial")
-    command = command_line("generate", resume=True, output_dir=folder, block=needed[0])
+    is_changed = common_rules(blocks, None).get("generation_num_trials") != rules.generation_num_trials
+    target = {"num_trials": rules.generation_num_trials} if is_changed else {}
+    command = command_line("generate", resume=True, output_dir=folder, **target, block=needed[0])
     return MoreBlocksNeeded(
         f"output_dir: {counted(len(complete), 'complete block')} of {folder} with {done} of "
         f"{counted(rules.generation_num_trials, unit)}{listed}; run blocks {ranges(needed)}, the first one with: {command}"

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 _OF_RESULT = {"env_args", "total", "num_attempts", "num_successes", "stop_reason", "complete"}
 """Attributes of a block's dataset that the dataset of the run does not copy."""
 _OF_BLOCK = {"block", "block_size", "output_dir", "output_file", "overwrite", "resume", "progress"}
+_OF_BLOCK |= {f"recorder.{name}" for name in ("shard_demos", "num_writers")}
 """Fields of a block's command that the run does not have."""
 
 
@@ -98,7 +99,9 @@ def _run_config(blocks: Sequence[BlockResult], folder: RunFolder, num_trials: in
         reason = next(iter(str(error).splitlines()), "it is not a mapping")
         raise OutputError(f"output_dir: {path} cannot be read ({reason}); generate the block again") from error
     rules = replace(cfg.datagen_config, **common_rules(blocks, num_trials), max_time=None)
-    return replace(cfg, datagen_config=rules, output_dir=str(folder.path), block=None, block_size=None, resume=False)
+    recorder = replace(cfg.recorder, shard_demos=None, num_writers=None)  # The collected demos are in one file.
+    cfg = replace(cfg, datagen_config=rules, recorder=recorder, output_dir=str(folder.path))
+    return replace(cfg, block=None, block_size=None, resume=False)
 
 
 def _finished(folder: RunFolder, plan: Mapping[str, Any]) -> RunResult | None:
@@ -215,6 +218,7 @@ def _write_store(folder: RunFolder, blocks: Sequence[BlockResult], result: RunRe
         path.unlink(missing_ok=True)
     first = blocks[0].facts
     identity = {name: value for name, value in first["identity"].items() if name not in ("block", "block_size")}
+    identity["recorder.shard_demos"] = None
     facts = {name: value for name, value in first.items() if name != "limits"}
     facts |= {"identity": identity, "result": result.as_dict(), "elapsed": result.elapsed, "reported": False}
     with opened_store(folder.store) as store:

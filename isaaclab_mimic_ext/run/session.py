@@ -166,6 +166,7 @@ def open_run(
                     store.delete_from(reached.end_trial)
                     reached = None
             if reached is None:
+                folder.collected.unlink(missing_ok=True)  # `collect` must not replace the trials of this session.
                 store.set_facts(identity=dict(identity), result=None, **own_dirs(str(identity.get("task.name"))))
                 store.commit()
         try:

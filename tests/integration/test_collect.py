@@ -11,7 +11,7 @@ import pytest
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.errors import FolderInUse, MoreBlocksNeeded, OutputError
 from isaaclab_mimic_ext.files.digest import dataset_digest
-from isaaclab_mimic_ext.run.block import with_block
+from isaaclab_mimic_ext.run.block import find_blocks, with_block
 from isaaclab_mimic_ext.run.collect import collect
 from isaaclab_mimic_ext.run.generate import generate_run
 from isaaclab_mimic_ext.run.result import RunResult
@@ -85,6 +85,18 @@ def test_collected_run_is_finished_and_can_be_extended_by_one_process(
     extended = generate_run(run_cfg(kinematic_source, RunFolder(blocks), KEEP_FAILED, larger, "resume=true"))
     at_once = generate_run(run_cfg(kinematic_source, RunFolder(tmp_path / "b"), KEEP_FAILED, larger))
     assert dataset_digest(extended.dataset) == dataset_digest(at_once.dataset)
+    with pytest.raises(OutputError, match="already contains a run of one process, in addition to blocks"):
+        collect(blocks, num_trials=5)
+
+
+def test_collected_run_of_blocks_in_shards_is_in_one_file(blocks: Path) -> None:
+    """Otherwise a larger target would look for the demos in shards that do not exist."""
+    for folder in find_blocks(blocks).values():
+        run_facts(folder, identity=run_facts(folder)["identity"] | {"recorder.shard_demos": 8})
+        folder.config.write_text(folder.config.read_text().replace("shard_demos: null", "shard_demos: 8"))
+    collect(blocks)
+    assert run_facts(RunFolder(blocks))["identity"]["recorder.shard_demos"] is None
+    assert "shard_demos: null" in RunFolder(blocks).config.read_text()
 
 
 def test_missing_blocks_are_named_and_nothing_is_written(blocks: Path) -> None:
@@ -99,7 +111,7 @@ def test_missing_blocks_are_named_and_nothing_is_written(blocks: Path) -> None:
 
 
 def test_larger_target_needs_further_blocks(blocks: Path) -> None:
-    with pytest.raises(MoreBlocksNeeded, match=r"of 200 demos; run blocks \d+-\d+, the first one with"):
+    with pytest.raises(MoreBlocksNeeded, match=r"of 200 demos; run blocks \d+-\d+, .* num_trials=200 block=\d+$"):
         collect(blocks, num_trials=200)
     assert collect(blocks, num_trials=5).result.num_demos == 5
 
