@@ -520,6 +520,15 @@ def test_control_is_asked_for_on_each_tab(browser: Browser, checking: tuple[Page
     second.wait_for("studio.hasControl")
 
 
+def test_page_without_control_names_the_button_that_takes_control(browser: Browser, recording: Recording) -> None:
+    page = opened(browser, recording)
+    for is_held, button, pill in ((True, "Ask for control", "another"), (False, "Take control", "no")):
+        page.evaluate(f"studio.setControl(false, {json.dumps(is_held)})")
+        assert page.evaluate(seen("#hint")) == f"You are watching. {button} to record."
+        assert page.evaluate(seen("#take")) == button
+        assert page.evaluate(seen("#control")) == f"watching: {pill} page has control"
+
+
 def test_second_arm_is_selected_and_named(browser: Browser, tmp_path: Path) -> None:
     with Recording(tmp_path / "raw.hdf5", task="two_arm_lift_tray") as recording:
         page = opened(browser, recording, (390, 780), is_phone=True)

@@ -29,7 +29,7 @@ export function nextThing(tab) {
   const { fault, is_finished: isFinished, output_file: output } = tab.state;
   if (fault) return { text: fault, look: "bad" };
   if (!tab.demo) return { text: "" };
-  if (!tab.studio.hasControl) return { text: "You are watching. Ask for control to mark." };
+  if (!tab.studio.hasControl) return { text: `You are watching. ${tab.studio.takeText} to mark.` };
   const toDo = tab.marks.of(tab.name).leave_out ? null : nextOfDemo(tab);
   if (toDo) return toDo;
   const rest = tab.usable.filter(({ name }) => !tab.isMarked(name) && !tab.marks.of(name).leave_out).length;

@@ -244,9 +244,10 @@ export class Tab {
     else this.progress.value = share;
     const blocking = this.running.find((each) => each !== name && !(name === "report" && this.isWritten(each)));
     const other = blocking ? `${TITLES[blocking]} runs; wait until it has ended, or stop it.` : "";
-    const watching = this.studio.connection.isOpen ? "You are watching: another page has control." : "There is no connection to the studio.";
+    const watching = this.studio.connection.isOpen ? `You are watching: ${this.studio.holderText}.` : "There is no connection to the studio.";
     show(this.fault, canAct ? (fault ? `Not yet: ${fault}.` : other) : watching);
     this.fault.hidden = !this.fault.textContent || !command;
+    label(this.takeButton, this.studio.takeText);
     this.takeButton.hidden = canAct || !this.studio.connection.isOpen;
     this.refreshNext(step);
     this.refreshStart(step, isOwn, Boolean(fault || other) || !canAct || state === "running");

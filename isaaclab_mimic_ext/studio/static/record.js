@@ -280,7 +280,7 @@ export class Tab {
 
   hintText() {
     const { phase, reason } = this.state ?? {};
-    if (!this.studio.hasControl && this.state) return "You are watching. Ask for control to record.";
+    if (!this.studio.hasControl && this.state) return `You are watching. ${this.studio.takeText} to record.`;
     if (this.said) return this.said;
     const means = matchMedia("(pointer: coarse)").matches ? "the pads below" : "W A S D, Q and E";
     if (phase === "ready") return `Move the hand with ${means}. Time begins with your first command.`;

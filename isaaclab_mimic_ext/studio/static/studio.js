@@ -12,6 +12,7 @@ class Studio {
     this.tabs = new Map();
     this.shown = null;
     this.hasControl = false;
+    this.isControlHeld = false;
     this.isAskedForControl = false;
     this.scene = null;
     this.connection = new Connection({
@@ -107,18 +108,28 @@ class Studio {
   }
 
   setControl(hasControl, isHeld) {
-    const hasChanged = hasControl !== this.hasControl;
+    const hasChanged = hasControl !== this.hasControl || isHeld !== this.isControlHeld;
     this.hasControl = hasControl;
-    find("take").textContent = isHeld ? "Ask for control" : "Take control";
+    this.isControlHeld = isHeld;
+    show(find("take"), this.takeText);
     this.showControl();
     if (hasChanged) for (const tab of this.tabs.values()) tab.controlled?.(hasControl);
+  }
+
+  // Words for a page without control: what its button does, and who has control.
+  get takeText() {
+    return this.isControlHeld ? "Ask for control" : "Take control";
+  }
+
+  get holderText() {
+    return `${this.isControlHeld ? "another" : "no"} page has control`;
   }
 
   showControl() {
     const isHidden = this.hasControl || !this.connection.isOpen;
     find("control").hidden = isHidden;
     find("take").hidden = isHidden || this.isAsking;
-    show(find("control"), this.isAsking ? "asked for control: the other page has 10 s to refuse" : "watching: another page has control", "warn");
+    show(find("control"), this.isAsking ? "asked for control: the other page has 10 s to refuse" : `watching: ${this.holderText}`, "warn");
   }
 
   // Send a message and show a refusal.
