@@ -15,12 +15,12 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot durations lint format docs docs-links docs-pictures clean
+.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test durations lint format docs docs-links docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
-NO_EXTRA := -m "not contract and not isaaclab and not lerobot"
+NO_EXTRA := -m "not contract and not isaaclab and not lerobot and not cluster"
 
 help:
 	@echo "make demo           install $(VENV) and generate 100 demos in datasets/demo"
@@ -28,10 +28,11 @@ help:
 	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality"
 	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"
 	@echo "make test           install $(VENV) and run all tests that need no extra environment"
-	@echo "make test-all       also run test-contract, isaaclab-test and test-lerobot"
+	@echo "make test-all       also run test-contract, isaaclab-test, test-lerobot and cluster-test"
 	@echo "make test-contract  install $(CONTRACT) (250 MB, Python 3.11) and compare with Isaac Lab 2.3"
 	@echo "make isaaclab-test  install $(ISAACLAB) (2.4 GB, Python 3.11) and run the tests with Isaac Lab 3.0 on OvPhysX and Newton"
 	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of LeRobot's datasets and policies"
+	@echo "make cluster-test   start Slurm (apt-get install slurm-wlm munge) on this machine and run the tests of job arrays"
 	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
@@ -55,7 +56,7 @@ check: $(VENV)/.dev
 test: $(VENV)/.dev $(VENV)/.train
 	$(PYTEST) $(NO_EXTRA) $(PYTEST_ARGS)
 
-test-all: test test-contract isaaclab-test test-lerobot
+test-all: test test-contract isaaclab-test test-lerobot cluster-test
 
 test-contract: $(VENV)/.dev $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(PYTEST) -m contract tests/contract $(PYTEST_ARGS)
@@ -66,6 +67,10 @@ isaaclab-test: $(ISAACLAB)/.done
 
 test-lerobot: $(LEROBOT)/.done
 	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py tests/integration/test_lerobot_policy.py $(PYTEST_ARGS)
+
+# Slurm listens on free ports while the tests run, and accepts only requests that are signed with its new key.
+cluster-test: $(VENV)/.dev
+	MIMIC_TEST_REQUIRES=slurm $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
 
 # Reports only: the exit code does not depend on the durations or on failing tests.
 durations: $(VENV)/.dev $(VENV)/.train
