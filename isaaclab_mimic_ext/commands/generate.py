@@ -11,6 +11,7 @@ from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError
 from isaaclab_mimic_ext.files.writing import check_output, link_file
 from isaaclab_mimic_ext.run.block import run_folder, with_block
+from isaaclab_mimic_ext.run.debug import debug_folder, debug_path, path_without_debug
 from isaaclab_mimic_ext.run.episodes import SECONDS_TO_WRITE
 from isaaclab_mimic_ext.run.generate import generate_run, log_next_commands, log_report_command, progress_bar
 from isaaclab_mimic_ext.run.result import RunResult
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 
 DEBUG_TRIALS = 4
 """Largest number of trials, and of environments, of a debug run."""
-_MARK = "_debug"
 
 
 def main(cfg: GenerateCfg) -> RunResult:
@@ -61,11 +61,6 @@ def main(cfg: GenerateCfg) -> RunResult:
     return result
 
 
-def debug_folder(cfg: GenerateCfg) -> RunFolder:
-    """Folder of the debug run of a configuration."""
-    return RunFolder(_marked(Path(cfg.output_dir)))
-
-
 def _debug_run(cfg: GenerateCfg) -> GenerateCfg:
     """Configuration of a small run with the settings of a large one.
 
@@ -82,23 +77,13 @@ def _debug_run(cfg: GenerateCfg) -> GenerateCfg:
     datagen = replace(
         cfg.datagen_config, generation_num_trials=trials, generation_guarantee=False, generation_keep_failed=True
     )
-    file = None if cfg.output_file is None else str(_marked(Path(cfg.output_file)))
+    file = None if cfg.output_file is None else str(debug_path(Path(cfg.output_file)))
     small = replace(
         cfg, datagen_config=datagen, num_envs=min(cfg.batch_size(), DEBUG_TRIALS),
         output_dir=str(folder.path), output_file=file, overwrite=not cfg.resume,
     )  # fmt: skip
     log.info("Debug run: %s in %s, in %s", counted(trials, "trial"), counted(small.batch_size(), "env"), small.output_dir)
     return small
-
-
-def _marked(path: Path) -> Path:
-    """Path whose name marks it as that of a debug run."""
-    return path if path.stem.endswith(_MARK) else path.with_name(f"{path.stem}{_MARK}{path.suffix}")
-
-
-def _unmarked(path: Path) -> Path:
-    """Path of the run with all trials, the inverse of `_marked`."""
-    return path.with_name(f"{path.stem.removesuffix(_MARK) or 'run'}{path.suffix}") if path.stem.endswith(_MARK) else path
 
 
 def _is_debug_run(folder: RunFolder) -> bool:
@@ -109,9 +94,14 @@ def _is_debug_run(folder: RunFolder) -> bool:
 
 
 def _command_of_all_trials(cfg: GenerateCfg) -> str:
-    file = None if cfg.output_file is None else _unmarked(Path(cfg.output_file))
+    file = None if cfg.output_file is None else path_without_debug(Path(cfg.output_file))
     return same_command_line(
-        "generate", debug=None, overwrite=None, resume=None, output_dir=_unmarked(Path(cfg.output_dir)), output_file=file
+        "generate",
+        debug=None,
+        overwrite=None,
+        resume=None,
+        output_dir=path_without_debug(Path(cfg.output_dir)),
+        output_file=file,
     )
 
 

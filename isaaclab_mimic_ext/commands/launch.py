@@ -163,8 +163,8 @@ def _engine_of(folder: "RunFolder", settings: Mapping[str, Any], wanted_device: 
 
 def _started_folders(cfg: GenerateCfg) -> "list[RunFolder]":
     """Folders with which the settings of a run must agree: its own, if it is resumed, or those of its blocks."""
-    from isaaclab_mimic_ext.commands.generate import debug_folder
     from isaaclab_mimic_ext.run.block import find_blocks, run_folder, with_block
+    from isaaclab_mimic_ext.run.debug import debug_folder
 
     cfg = with_block(cfg)
     if cfg.block is not None:

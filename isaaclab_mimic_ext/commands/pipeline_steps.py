@@ -135,7 +135,8 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
     annotated = (scene, f"input_file={folder.raw}", f"output_file={folder.annotated}", *extra["annotate"])
     annotate = Step("annotate", annotated, folder.annotated, (record,))
     places = (f"input_file={folder.annotated}", f"output_dir={folder.generation}")
-    target = (f"num_envs={cfg.num_envs}", f"generation_num_trials={cfg.num_demos}")
+    num_envs = "null" if cfg.num_envs is None else cfg.num_envs
+    target = (f"num_envs={num_envs}", f"generation_num_trials={cfg.num_demos}")
     generated = (scene, *places, *target, *extra["generate"])
     generate = Step("generate", generated, folder.demos, (annotate,), resumes_from=folder.generation / "run.sqlite")
     split = Step("split", (f"input_file={folder.demos}", *extra["split"]), folder.demos, (generate,))
@@ -157,7 +158,8 @@ def _evaluation(
     cfg: PipelineCfg, folder: PipelineFolder, trainings: Sequence[Step], checkpoint: str, extra: tuple[str, ...]
 ) -> Step:
     paths = ",".join(str(training.output.with_name(f"{checkpoint}.pth")) for training in trainings)
-    sizes = (f"checkpoint=[{paths}]", f"num_envs={cfg.num_envs}", f"num_episodes={cfg.num_episodes}")
+    num_envs = () if cfg.num_envs is None else (f"num_envs={cfg.num_envs}",)
+    sizes = (f"checkpoint=[{paths}]", *num_envs, f"num_episodes={cfg.num_episodes}")
     places = (f"input_file={folder.demos}", f"output_dir={folder.evaluation}")
     arguments = (f"task={cfg.task_name}", *sizes, *places, *extra)
     return Step("evaluate", arguments, folder.evaluation / "evaluation.json", tuple(trainings))

@@ -286,8 +286,8 @@ class PipelineCfg:
     """Seeds of the trainings, one training per seed."""
     num_episodes: int = bounded(300, at_least=1)
     """Number of episodes in the evaluation of the last checkpoint of each training."""
-    num_envs: int = bounded(100, at_least=1)
-    """Number of environments in generation and evaluation."""
+    num_envs: int | None = bounded(None, at_least=1, remedy="null uses the default of each step")
+    """Number of environments in generation and evaluation; null or `auto`: the default of each step."""
     record: list[str] = field(default_factory=list)
     """Overrides of the step `record`."""
     annotate: list[str] = field(default_factory=list)

@@ -60,6 +60,7 @@ def find_quaternions(rows: np.ndarray) -> tuple[int, ...]:
 def test_each_observed_quaternion_is_known_by_name_or_declared(name: str) -> None:
     task = load_task(name)
     scene = random_scene(len(task.arms), len(task.objects))
+    scene.object_joint_pos = torch.rand(NUM_ENVS, len(task.jointed_names))
     shown = Observer(task, torch.device("cpu"))(scene, scene.joint_vel.flatten(1))
     assert task.quaternion_columns.keys() <= shown.keys()
     assert sum(len(find_quaternions(value.numpy())) for value in shown.values()) >= len(task.arms) + len(task.objects)
