@@ -310,7 +310,7 @@ class BrowserDevice:
             self._step_times.clear()
             return _WAIT
         if is_silent:
-            self._pause("paused: the page sent nothing for 0.3 s; move on to continue")
+            self._pause("paused: nothing arrived from the page for 0.3 s; release all keys, then continue")
             return _WAIT
         self._set_phase(Phase.RECORDING, "")
         return _STEP

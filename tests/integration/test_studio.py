@@ -112,7 +112,7 @@ def test_silent_page_pauses_a_moving_hand(recording: Recording) -> None:
     page.command()
     page.command((0.0, 0.0, 1.0))
     page.wait_for_phase("paused")
-    assert "the page sent nothing for 0.3 s" in page.state["reason"]
+    assert "nothing arrived from the page for 0.3 s" in page.state["reason"]
 
 
 def test_rewind_gives_back_state_and_gripper(recording: Recording) -> None:

@@ -114,7 +114,7 @@ def test_attempt_is_paused_when_the_page_is_silent(person: Person) -> None:
     person.time += DEAD_MAN_S + 0.01
     assert person.request() == WAIT
     assert person.device.phase is Phase.PAUSED
-    assert "sent nothing for 0.3 s" in person.device.reason
+    assert "nothing arrived from the page for 0.3 s" in person.device.reason
 
 
 def test_one_silence_is_one_pause(person: Person) -> None:
