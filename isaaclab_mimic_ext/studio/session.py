@@ -77,7 +77,7 @@ def second_env_of(cfg: SceneCfg, env: MimicEnv) -> Callable[[], MimicEnv] | None
 
 def log_address(server: StudioServer, host: str) -> None:
     """Log the address of the page, and how to reach it from another machine."""
-    log.info("Open the studio in a browser: %s", server.url)
+    log.info("Open this page in a browser: %s", server.url)
     for url in server.urls[1:]:
         log.info("From other machines: %s", url)
     if "SSH_CONNECTION" in os.environ and server.access.is_local:
