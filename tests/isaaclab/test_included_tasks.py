@@ -177,7 +177,7 @@ def test_motion_is_bitwise_that_of_scenes_that_are_written_and_read_in_each_phys
         return [value.clone() for value in trees.flatten(env.get_state()).values()]
 
     assert env._env._scene_access is not None
-    positions()  # The first episode of a new scene may differ by 1e-7: PhysX keeps contacts of its creation.
+    positions()  # The first episode of a new scene may differ by 1e-7.
     once = positions()
     monkeypatch.setattr(env._env, "_scene_access", None)
     assert all(torch.equal(one, each) for one, each in zip(once, positions(), strict=True))
