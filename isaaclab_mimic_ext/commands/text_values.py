@@ -29,7 +29,7 @@ _PART = re.compile(rf"(?<!\w)(?:{_QUOTED_TEXT})|\$\{{[^{{}}]*\}}|.", re.DOTALL)
 def text_value(key: str, value: str, schema: type, is_sweep: bool) -> str:
     """Return the value of a field in Hydra's grammar: unchanged for a number, a mapping or a group of fields.
 
-    `auto` is the null of a field that contains a number or null.
+    `num_envs=auto` is null, where null chooses the number.
 
     Args:
         key: full name of the field.
@@ -38,7 +38,7 @@ def text_value(key: str, value: str, schema: type, is_sweep: bool) -> str:
         is_sweep: whether the command line starts a sweep, in which commas separate the values of the jobs.
     """
     kind = str if key in _GROUPS else _field_type(schema, key.split("."))
-    if value == "auto" and {int, type(None)} == set(_alternatives(kind)):
+    if value == "auto" and key == "num_envs" and type(None) in _alternatives(kind):
         return "null"
     is_list, is_text = _is_list_of_texts(kind), _is_text(kind)
     if key in _PATHS and kind is Any:
