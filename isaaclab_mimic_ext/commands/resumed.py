@@ -42,7 +42,7 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
         _check_folder_is_fixed(given.keys(), schema)
         return []
     folder = Path(unquoted(given["output_dir"]))
-    files = (path for name in _FILES for path in (folder / name, *_of_blocks(folder, name)) if path.is_file())
+    files = (path for name in _FILES for path in _places(folder, name, "block" in given) if path.is_file())
     text = next((path.read_text(encoding="utf-8", errors="surrogateescape") for path in files), "")
     verb, started = words_in_comment(text)
     if verb and verb != (wanted := _verb_of(schema)):
@@ -60,9 +60,10 @@ def words_of_resumed(words: Sequence[str], schema: type) -> list[str]:
     return _without(started, given.keys() | _OF_ONE_SESSION, any(_key(word) == _CONFIG_DIR for word in words))
 
 
-def _of_blocks(folder: Path, name: str) -> list[Path]:
-    """Files of the blocks of a run: all blocks have the same settings."""
-    return sorted((folder / BLOCKS).glob(f"*/{name}"))
+def _places(folder: Path, name: str, is_block: bool) -> list[Path]:
+    """Files of a run and of its blocks, which have the same settings; a collected run lacks some of them."""
+    of_blocks = sorted((folder / BLOCKS).glob(f"*/{name}"))
+    return [*of_blocks, folder / name] if is_block else [folder / name, *of_blocks]
 
 
 def _check_folder_is_fixed(given: Set[str], schema: type) -> None:

@@ -34,6 +34,16 @@ def test_given_words_of_a_resumed_run_are_kept(run: str) -> None:
     assert words_of_resumed(given, GenerateCfg) == list(RUN[:2])
 
 
+def test_new_block_of_a_collected_run_takes_the_words_of_the_other_blocks(run: str) -> None:
+    """The configuration of a collected run does not contain the size of the blocks."""
+    block = Path(run) / "blocks/00000"
+    block.mkdir(parents=True)
+    (block / "config.yaml").write_text("# mimic generate block=0 block_size=16 task=stack_cube\n")
+    words = ["resume=true", f"output_dir={run}"]
+    assert words_of_resumed([*words, "block=2"], GenerateCfg) == ["block_size=16", "task=stack_cube"]
+    assert "block_size=16" not in words_of_resumed(words, GenerateCfg)
+
+
 def test_other_commands_and_new_runs_take_no_words(run: str, tmp_path: Path) -> None:
     assert words_of_resumed([f"output_dir={run}"], GenerateCfg) == []
     assert words_of_resumed(["resume=true", "output_dir=run"], GenerateCfg) == []
