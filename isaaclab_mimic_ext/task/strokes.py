@@ -72,6 +72,23 @@ class Hand:
         phase = self._phase(duration)
         self._coordinates += 64 * (phase * (1 - phase)) ** 3 * width[:, None]
 
+    def grasp(self, hover: Tensor, goal: Tensor, habit: Mapping[str, Tensor]) -> None:
+        """Move on a bow to `hover` (D, C), descend to `goal` (D, C), rest, and close the gripper.
+
+        Args:
+            habit: name -> (D,): `bow_x`, `bow_y` [m], `approach_time`, `hover_wait`, `descend_time`, `settle_wait`,
+                `close_wait` [frames].
+        """
+        width = torch.zeros_like(goal)
+        width[:, 0], width[:, 1] = habit["bow_x"], habit["bow_y"]
+        self.bow(width, habit["approach_time"])
+        self.move_to(hover, habit["approach_time"])
+        self.wait(habit["hover_wait"])
+        self.move_to(goal, habit["descend_time"])
+        self.wait(habit["settle_wait"])
+        self.close()
+        self.wait(habit["close_wait"])
+
     def close(self) -> None:
         """Close the gripper from the current frame on."""
         self._close_frames.append(self.now.clone())
@@ -140,6 +157,13 @@ def tremor(draws: Draws, strength: Tensor, max_frames: int, step: int = 1) -> Te
     waves = torch.sin(2 * torch.pi * (frequency[:, None] * frame + phase[:, None])).sum(-2) / _NUM_TREMOR_WAVES
     size = torch.tensor([_TREMOR_POS] * 3 + [_TREMOR_ROT] * 3, device=strength.device)
     return waves * size * strength[:, None, None]
+
+
+def raised(coordinates: Tensor, height: Tensor) -> Tensor:
+    """Hand coordinates (D, C), moved up by `height` (D,) [m]."""
+    moved = coordinates.clone()
+    moved[:, 2] += height
+    return moved
 
 
 def hand_pose(coordinates: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, hand_pose, tremor
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, hand_pose, raised, tremor
 from isaaclab_mimic_ext.tasks.desktop_organizer.task import BASKET_FLOOR, KETCHUP_HEIGHT
 
 MAX_FRAMES = 300
@@ -131,23 +131,14 @@ def _plan_grasp(hand: Hand, ketchup: Tensor, habit: dict[str, Tensor]) -> None:
     grasp[:, 5] = habit["grasp_roll"]
     hover = grasp.clone()
     hover[:, :3] -= habit["hover_height"][:, None] * hand_pose(grasp)[:, :3, 2]
-    bow = torch.zeros_like(grasp)
-    bow[:, 0], bow[:, 1] = habit["bow_x"], habit["bow_y"]
 
     hand.wait(habit["start_wait"])
-    hand.bow(bow, habit["approach_time"])
-    hand.move_to(hover, habit["approach_time"])
-    hand.wait(habit["hover_wait"])
-    hand.move_to(grasp, habit["descend_time"])
-    hand.wait(habit["settle_wait"])
-    hand.close()
-    hand.wait(habit["close_wait"])
+    hand.grasp(hover, grasp, habit)
 
 
 def _plan_placement(hand: Hand, basket: Tensor, habit: dict[str, Tensor]) -> None:
     """Lift, carry, lower into the basket, rest, open, retreat."""
-    lifted = hand.goal.clone()
-    lifted[:, 2] += habit["lift_height"]
+    lifted = raised(hand.goal, habit["lift_height"])
     above = lifted.clone()
     above[:, 0] = basket[:, 0, 3] + habit["place_x"]
     above[:, 1] = basket[:, 1, 3] + habit["place_y"]
@@ -155,8 +146,6 @@ def _plan_placement(hand: Hand, basket: Tensor, habit: dict[str, Tensor]) -> Non
     above[:, 3] = above[:, 3] + habit["carry_yaw"]
     release = above.clone()
     release[:, 2] = basket[:, 2, 3] + BASKET_FLOOR + habit["release_gap"] + KETCHUP_HEIGHT / 2 + habit["grasp_height"]
-    retreat = release.clone()
-    retreat[:, 2] += habit["retreat_height"]
 
     hand.move_to(lifted, habit["lift_time"])
     hand.move_to(above, habit["carry_time"], overlap=habit["carry_overlap"])
@@ -164,5 +153,5 @@ def _plan_placement(hand: Hand, basket: Tensor, habit: dict[str, Tensor]) -> Non
     hand.wait(habit["release_wait"])
     hand.open()
     hand.wait(habit["open_wait"])
-    hand.move_to(retreat, habit["retreat_time"])
+    hand.move_to(raised(release, habit["retreat_height"]), habit["retreat_time"])
     hand.wait(habit["end_wait"])

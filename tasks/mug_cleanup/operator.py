@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, tremor
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, raised, tremor
 from isaaclab_mimic_ext.tasks.mug_cleanup.task import DRAWER_POS, FLOOR, HANDLE_POS, INSIDE_HIGH, INSIDE_LOW, MUG_HEIGHT
 
 MAX_FRAMES = 800
@@ -86,7 +86,7 @@ def _grasp_mug(hand: Hand, mug: Tensor, habit: dict[str, Tensor]) -> None:
     grasp = _coordinates(mug[:, :3, 3], yaw)
     grasp[:, 2] += habit["grasp_height"]
     _grasp(hand, grasp, habit, "reach_time")
-    hand.move_to(_raised(hand.goal, habit["lift_height"]), habit["lift_time"])
+    hand.move_to(raised(hand.goal, habit["lift_height"]), habit["lift_time"])
 
 
 def _put_mug_into_drawer(hand: Hand, cabinet: Tensor, habit: dict[str, Tensor]) -> None:
@@ -94,7 +94,7 @@ def _put_mug_into_drawer(hand: Hand, cabinet: Tensor, habit: dict[str, Tensor]) 
     middle = [(low + high) / 2 for low, high in zip(INSIDE_LOW, INSIDE_HIGH, strict=True)]
     place = _coordinates(*_in_env(cabinet, middle[0] + habit["place_x"], middle[1] + habit["place_y"] - habit["pull"], 0.0))
     place[:, 2] = cabinet[:, 2, 3] + DRAWER_POS[2] + FLOOR + MUG_HEIGHT / 2 + habit["grasp_height"] + habit["release_gap"]
-    hand.move_to(_raised(place, habit["hover_height"]), habit["carry_time"])
+    hand.move_to(raised(place, habit["hover_height"]), habit["carry_time"])
     hand.move_to(place, habit["lower_time"])
     hand.wait(habit["settle_wait"])
     _release(hand, habit, "retreat")
@@ -109,7 +109,7 @@ def _close_drawer(hand: Hand, cabinet: Tensor, habit: dict[str, Tensor]) -> None
 
 def _grasp(hand: Hand, goal: Tensor, habit: dict[str, Tensor], time: str) -> None:
     """Move above `goal` (D, C), descend, rest, close."""
-    hand.move_to(_raised(goal, habit["hover_height"]), habit[time])
+    hand.move_to(raised(goal, habit["hover_height"]), habit[time])
     hand.move_to(goal, habit["descend_time"])
     hand.wait(habit["settle_wait"])
     hand.close()
@@ -121,7 +121,7 @@ def _release(hand: Hand, habit: dict[str, Tensor], name: str) -> None:
     hand.wait(habit["settle_wait"])
     hand.open()
     hand.wait(habit["open_wait"])
-    hand.move_to(_raised(hand.goal, habit[f"{name}_height"]), habit[f"{name}_time"])
+    hand.move_to(raised(hand.goal, habit[f"{name}_height"]), habit[f"{name}_time"])
 
 
 def _at_handle(cabinet: Tensor, pull: Tensor, habit: dict[str, Tensor]) -> Tensor:
@@ -141,9 +141,3 @@ def _coordinates(pos: Tensor, yaw: Tensor) -> Tensor:
     """Hand coordinates (D, C) with the palm down."""
     zero = torch.zeros_like(yaw)
     return torch.cat((pos, torch.stack((yaw, zero, zero), dim=-1)), dim=-1)
-
-
-def _raised(goal: Tensor, height: Tensor) -> Tensor:
-    raised = goal.clone()
-    raised[:, 2] += height
-    return raised

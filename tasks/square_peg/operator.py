@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, tremor
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, raised, tremor
 from isaaclab_mimic_ext.tasks.square_peg.task import GRIP, PEG_HEIGHT, THICKNESS
 
 MAX_FRAMES = 400
@@ -69,7 +69,6 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
     grasp[:, :2] = nut[:, :2, 3] + along[:, None] * nut[:, :2, 0]
     grasp[:, 2] = nut[:, 2, 3] + habit["grasp_height"]
     grasp[:, 3] = grasp_yaw + habit["grasp_yaw"]
-    hover, lifted = _raised(grasp, habit["hover_height"]), _raised(grasp, habit["lift_height"])
 
     release = torch.zeros_like(grasp)
     handle = torch.stack((torch.cos(nut_yaw), torch.sin(nut_yaw)), dim=-1)
@@ -80,37 +79,18 @@ def plan_demos(object_poses: Mapping[str, Tensor], eef_pose: Tensor, draws: Draw
     above = release.clone()
     above[:, 2] = PEG_HEIGHT + THICKNESS + 0.03
 
-    _pick(hand, hover, grasp, lifted, habit)
+    hand.wait(habit["start_wait"])
+    hand.grasp(raised(grasp, habit["hover_height"]), grasp, habit)
+    hand.move_to(raised(grasp, habit["lift_height"]), habit["lift_time"])
     hand.move_to(above, habit["carry_time"])
     hand.wait(habit["align_wait"])
     hand.move_to(release, habit["lower_time"])
     hand.wait(habit["release_wait"])
     hand.open()
     hand.wait(habit["open_wait"])
-    hand.move_to(_raised(release, habit["retreat_height"]), habit["retreat_time"])
+    hand.move_to(raised(release, habit["retreat_height"]), habit["retreat_time"])
     hand.wait(habit["end_wait"])
     return hand.plan(tremor(draws, habit["tremor"], MAX_FRAMES))
-
-
-def _pick(hand: Hand, hover: Tensor, grasp: Tensor, lifted: Tensor, habit: dict[str, Tensor]) -> None:
-    """Move above the handle, descend, rest, close, lift."""
-    bow = torch.zeros_like(grasp)
-    bow[:, 0], bow[:, 1] = habit["bow_x"], habit["bow_y"]
-    hand.wait(habit["start_wait"])
-    hand.bow(bow, habit["approach_time"])
-    hand.move_to(hover, habit["approach_time"])
-    hand.wait(habit["hover_wait"])
-    hand.move_to(grasp, habit["descend_time"])
-    hand.wait(habit["settle_wait"])
-    hand.close()
-    hand.wait(habit["close_wait"])
-    hand.move_to(lifted, habit["lift_time"])
-
-
-def _raised(coordinates: Tensor, height: Tensor) -> Tensor:
-    raised = coordinates.clone()
-    raised[:, 2] += height
-    return raised
 
 
 def _choose_yaws(nut: Tensor, peg: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, hand_pose, tremor
+from isaaclab_mimic_ext.task.strokes import Hand, HandPlan, draw_habits, hand_coordinates, hand_pose, raised, tremor
 from isaaclab_mimic_ext.tasks.stack_cube.task import CUBE_SIZE
 
 MAX_FRAMES = 500
@@ -146,21 +146,11 @@ def _pick(hand: Hand, cube: Tensor, habit: dict[str, Tensor]) -> None:
     grasp[:, 2] = cube[:, 2] + habit["grasp_height"]
     hover = grasp.clone()
     hover[:, :3] -= habit["hover_height"][:, None] * hand_pose(grasp)[:, :3, 2]
-    bow = torch.zeros_like(grasp)
-    bow[:, 0], bow[:, 1] = habit["bow_x"], habit["bow_y"]
-    lifted = grasp.clone()
-    lifted[:, 2] += habit["lift_height"]
 
     if "approach_wait" in habit:
         hand.wait(habit["approach_wait"])
-    hand.bow(bow, habit["approach_time"])
-    hand.move_to(hover, habit["approach_time"])
-    hand.wait(habit["hover_wait"])
-    hand.move_to(grasp, habit["descend_time"])
-    hand.wait(habit["settle_wait"])
-    hand.close()
-    hand.wait(habit["close_wait"])
-    hand.move_to(lifted, habit["lift_time"])
+    hand.grasp(hover, grasp, habit)
+    hand.move_to(raised(grasp, habit["lift_height"]), habit["lift_time"])
 
 
 def _place(hand: Hand, target: Tensor, habit: dict[str, Tensor]) -> Tensor:
@@ -177,15 +167,13 @@ def _place(hand: Hand, target: Tensor, habit: dict[str, Tensor]) -> Tensor:
     release[:, 2] = placed[:, 2] + habit["release_gap"] + habit["grasp_height"]
     above = release.clone()
     above[:, 2] = torch.maximum(hand.goal[:, 2], release[:, 2] + 0.05)
-    retreat = release.clone()
-    retreat[:, 2] += habit["retreat_height"]
 
     hand.move_to(above, habit["carry_time"], overlap=habit["carry_overlap"])
     hand.move_to(release, habit["lower_time"], overlap=habit["lower_overlap"])
     hand.wait(habit["release_wait"])
     hand.open()
     hand.wait(habit["open_wait"])
-    hand.move_to(retreat, habit["retreat_time"])
+    hand.move_to(raised(release, habit["retreat_height"]), habit["retreat_time"])
     return placed
 
 
