@@ -23,7 +23,6 @@ from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.camera_observations import add_cameras
 from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
-from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError, choices
 from isaaclab_mimic_ext.files.selection import Chosen
@@ -40,15 +39,13 @@ from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.provenance import provenance
-from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, bytes_per_env, episode_format
+from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.robot_reach import report_reach
 from isaaclab_mimic_ext.run.session import RunSession
 from isaaclab_mimic_ext.run.shard_writers import open_writer
 from isaaclab_mimic_ext.run.watch import TrialWatch
 from isaaclab_mimic_ext.task.definition import Task, graspable_radii, load_task
 
-MAX_UNCHECKED_ENVS = 10_000
-"""Above this number of environments, memory is checked before the environments are created, which takes minutes."""
 MAX_HEIGHT = 0.60
 """Maximum height of an end effector above the table during a transit [m]."""
 
@@ -361,34 +358,6 @@ def check_navigation(config: DataGenConfig, env: MimicEnv) -> None:
             "datagen_config.use_navigation_controller: must be false, because this env has no navigation state "
             "(get_navigation_state() is None; got true); set it to false, or use an env whose base has a controller"
         )
-
-
-def check_envs_fit(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, num_envs: int | None = None) -> None:
-    """Check that the recording buffers of `num_envs` environments (None: of those in `env`) fit into free memory.
-
-    Raises:
-        ConfigError: the buffers do not fit.
-    """
-    horizon = build_planner(cfg, env, pool).horizon
-    check_memory(num_envs or env.num_envs, bytes_per_env(env, horizon), "what they record", env.device)
-
-
-def check_memory_before_creation(cfg: GenerateCfg) -> None:
-    """Check that a large number of environments fits into free memory, before the minutes that creating them takes.
-
-    A single environment is created to measure its memory. Isaac Lab can create environments only once per process, so
-    for Isaac Lab there is no check.
-
-    Raises:
-        ConfigError: the environments do not fit.
-    """
-    if cfg.batch_size() <= MAX_UNCHECKED_ENVS or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
-        return
-    env = start_env(replace(cfg, num_envs=1))
-    try:
-        check_envs_fit(cfg, env, load_pool(cfg, env), cfg.num_envs)
-    finally:
-        env.close()
 
 
 def config_yaml(cfg: GenerateCfg) -> str:

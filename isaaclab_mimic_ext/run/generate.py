@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.config.rules import validate
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import config_of, env_task
-from isaaclab_mimic_ext.errors import ConfigError, RecorderError, SimulationError, TooManyEnvs
+from isaaclab_mimic_ext.errors import ConfigError, RecorderError, SimulationError
 from isaaclab_mimic_ext.files.folder import log_file
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.run.block import check_same_run, limits_of, run_folder, run_rules
@@ -27,14 +27,12 @@ from isaaclab_mimic_ext.run.build import (
     SourceDemos,
     build_generator,
     build_source_pool,
-    check_envs_fit,
-    check_memory_before_creation,
     config_yaml,
     first_reset,
     load_pool,
-    start_env,
     task_of,
 )
+from isaaclab_mimic_ext.run.fitting import check_envs_fit, start_fitting_env
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.live_poses import LivePoses
 from isaaclab_mimic_ext.run.progress_file import ProgressFile
@@ -159,7 +157,7 @@ def generate_run(
     Args:
         monitor: returns a context that is active while the trials run.
         env: environment of the configuration; None: it is created here, and closed at the end.
-        demos: source demos; None: they are read from `input_file`.
+        demos: source demos for `env`; None: they are read from `input_file`.
 
     Raises:
         UsageError: the configuration is wrong, or the folder is in use or contains a different run; no file was written.
@@ -170,12 +168,13 @@ def generate_run(
     with ExitStack() as stack:
         stack.enter_context(_single_torch_thread())
         if env is None:
-            env = stack.enter_context(closing(_fitting_env(cfg)))
+            env, pool = start_fitting_env(cfg)
+            stack.enter_context(closing(env))
             cfg = replace(cfg, num_envs=env.num_envs)
         else:
             first_reset(env, cfg.datagen_config)
-        pool = load_pool(cfg, env) if demos is None else build_source_pool(cfg, env, demos)
-        check_envs_fit(cfg, env, pool)
+            pool = load_pool(cfg, env) if demos is None else build_source_pool(cfg, env, demos)
+            check_envs_fit(cfg, env, pool)
         folder = run_folder(cfg)
         session = stack.enter_context(_session(cfg, folder))
         if session.finished is not None:  # Another process has finished the run in the meantime.
@@ -190,32 +189,6 @@ def generate_run(
             file.end(result)
         _finish(cfg, env, folder, result)
         return result
-
-
-def _fitting_env(cfg: GenerateCfg) -> MimicEnv:
-    """Create the envs of a run. Without a given number, they are as many as fit into memory with what they record.
-
-    Isaac Lab can create envs only once per process, so their number is not reduced there.
-
-    Raises:
-        TooManyEnvs: the given number does not fit.
-    """
-    can_be_fewer, num_envs = cfg.num_envs is None and cfg.sim.engine != "isaaclab", cfg.batch_size()
-    while True:
-        cfg = replace(cfg, num_envs=num_envs)
-        try:
-            check_memory_before_creation(cfg)
-            env = start_env(cfg)
-            with ExitStack() as after_failure:
-                after_failure.callback(env.close)
-                check_envs_fit(cfg, env, load_pool(cfg, env))
-                after_failure.pop_all()
-            return env
-        except TooManyEnvs as error:
-            if not can_be_fewer or error.max_envs < 1:
-                raise
-            num_envs = error.max_envs
-            log.info("Using %s: %s", counted(num_envs, "env"), str(error).partition(": ")[2])
 
 
 def _finished_run(cfg: GenerateCfg) -> RunResult | None:

@@ -10,6 +10,7 @@ import pytest
 from isaaclab_mimic_ext.envs import memory
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.run import build
+from isaaclab_mimic_ext.run.fitting import check_envs_fit
 from isaaclab_mimic_ext.run.recorder import bytes_per_env
 from tests import requires
 from tests.jobs import run_generation
@@ -82,4 +83,4 @@ def test_memory_of_recorded_rows_is_checked_for_the_longest_possible_trial(
     assert horizon > int(pool.lengths.max())
     monkeypatch.setattr(memory, "free_bytes", lambda device=None: int(1.9 * bytes_per_env(env, horizon) / 0.75))
     with pytest.raises(ConfigError, match=r"num_envs: 2 envs need .* GB for what they record, .* use num_envs <= 1$"):
-        build.check_envs_fit(cfg, env, pool)
+        check_envs_fit(cfg, env, pool)
