@@ -9,7 +9,6 @@ from isaaclab_mimic_ext.config.commands import (
     CheckEngineCfg,
     CollectCfg,
     GenerateCfg,
-    PipelineCfg,
     RecordDemosCfg,
     RegenerateCfg,
     ReportCfg,
@@ -28,7 +27,7 @@ from isaaclab_mimic_ext.config.dataset_commands import (
     SplitDatasetCfg,
     ValidateDatasetCfg,
 )
-from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, SweepReportCfg, TrainCfg
+from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, PipelineCfg, SweepReportCfg, TrainCfg
 from isaaclab_mimic_ext.config.rules import validate, validate_task_cfg
 from isaaclab_mimic_ext.config.task import (
     DataGenConfig,

@@ -22,7 +22,7 @@ from isaaclab_mimic_ext.config.dataset_commands import (
     SplitDatasetCfg,
     ValidateDatasetCfg,
 )
-from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, SweepReportCfg, TrainCfg
+from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, PipelineCfg, SweepReportCfg, TrainCfg
 from isaaclab_mimic_ext.config.task import (
     BudgetCfg,
     EventsCfg,
@@ -260,50 +260,6 @@ class CheckEngineCfg:
     """Device of all tensors: `cpu`, `cuda` or `cuda:<index>`."""
     json: bool = False
     """Print JSON instead of text."""
-
-
-@dataclass
-class PipelineCfg:
-    """Record, annotate, generate, split, train and evaluate. Each step is the command of the same name.
-
-    A list of overrides changes fields of a step: `generate=["seed=3","all_subtasks.action_noise=0.01"]`. They are applied
-    after the overrides of the task in `tasks/<task>/agents/pipeline.json`.
-    """
-
-    task_name: str = "desktop_organizer"
-    """Name of the task. `task=<name>` on the command line sets it, as in all commands."""
-    num_sources: int = bounded(MISSING, at_least=1)
-    """Number of source demos to record."""
-    num_demos: int = bounded(MISSING, at_least=1, like=("generation_num_trials",))
-    """Number of demos to generate."""
-    epochs: int = bounded(MISSING, at_least=1)
-    """Number of epochs per training."""
-    size_reason: str = ""
-    """Reason for the numbers of demos and epochs, for the report; each preset has one."""
-    algo: str | None = None
-    """Agent settings, as in `mimic train`; null: bc if the task has this agent, otherwise bc_chunk."""
-    seeds: list[int] = field(default_factory=lambda: [1])
-    """Seeds of the trainings, one training per seed."""
-    num_episodes: int = bounded(300, at_least=1)
-    """Number of episodes in the evaluation of the last checkpoint of each training."""
-    num_envs: int | None = bounded(None, at_least=1, remedy="null uses the default of each step")
-    """Number of environments in generation and evaluation; null or `auto`: the default of each step."""
-    record: list[str] = field(default_factory=list)
-    """Overrides of the step `record`."""
-    annotate: list[str] = field(default_factory=list)
-    """Overrides of the step `annotate`."""
-    generate: list[str] = field(default_factory=list)
-    """Overrides of the step `generate`."""
-    split: list[str] = field(default_factory=list)
-    """Overrides of the step `split`."""
-    train: list[str] = field(default_factory=list)
-    """Overrides of the step `train`."""
-    evaluate: list[str] = field(default_factory=list)
-    """Overrides of the step `evaluate`."""
-    output_dir: str = bounded(MISSING, computed="datasets/pipeline/<task>_<preset>", **folder_rule("datasets/pipeline/mine"))
-    """Output folder of all steps. Steps whose outputs are up to date are skipped."""
-    progress: bool = True
-    """Show a progress bar."""
 
 
 @dataclass

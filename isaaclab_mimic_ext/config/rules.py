@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isaaclab_mimic_ext.config.bounds import check_bounds, range_fault
-from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, CheckDemosCfg, GenerateCfg, PipelineCfg, RecordDemosCfg
+from isaaclab_mimic_ext.config.commands import BLOCK_SIZE, CheckDemosCfg, GenerateCfg, RecordDemosCfg
 from isaaclab_mimic_ext.config.constraints import check_constraints
 from isaaclab_mimic_ext.config.dataset_commands import SplitDatasetCfg
-from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, TrainCfg
+from isaaclab_mimic_ext.config.learning_commands import EvaluateCfg, PipelineCfg, TrainCfg
 from isaaclab_mimic_ext.config.task import BODY, EventCfg, MimicEnvCfg, SceneCfg, SubTaskBoundsCfg
 from isaaclab_mimic_ext.errors import ConfigError, TaskSpecError, choices
 from isaaclab_mimic_ext.task.objects import jointed_objects
