@@ -71,6 +71,6 @@ def test_trial_of_a_generation_fails(
 ) -> None:
     cfg = generate_cfg(kinematic_source, tmp_path / "run", "num_envs=3", "datagen_config.generation_num_trials=3")
     env = spoiled(make_kinematic_env(3), monkeypatch)
-    monkeypatch.setattr("isaaclab_mimic_ext.run.generate.start_env", lambda _: env)
+    monkeypatch.setattr("isaaclab_mimic_ext.run.fitting.start_env", lambda _: env)
     assert generate_run(cfg).failures == {DIVERGED: 1}
     assert LOGGED.format("trials", 0) in caplog.text
