@@ -151,7 +151,15 @@ def _figures(stages: Stages, seconds: float, num_envs: int, num_steps: int) -> d
     }
 
 
-GENERATORS = {"ours": measure_package, "isaaclab": measure_isaaclab}
+def measure_unchanged_isaaclab(options: argparse.Namespace, sim: SimCfg) -> dict[str, float]:
+    """Measure Isaac Lab's generator in the env as Isaac Lab steps it: the scene is accessed in each physics step."""
+    from isaaclab_mimic_ext.envs.isaaclab import control_steps
+
+    control_steps.may_skip_physics_steps = lambda env: False
+    return measure_isaaclab(options, sim)
+
+
+GENERATORS = {"ours": measure_package, "isaaclab": measure_isaaclab, "isaaclab_unchanged": measure_unchanged_isaaclab}
 
 
 def measure(name: str, options: argparse.Namespace, num_envs: int) -> dict[str, Any]:
@@ -190,7 +198,10 @@ def main() -> None:
         for name in GENERATORS
     ]
     rates = {(row["generator"], row["num_envs"]): row["env_steps_per_s"] for row in rows}
-    ratios = {num_envs: rates["ours", num_envs] / rates["isaaclab", num_envs] for num_envs in options.num_envs}
+    ratios = {
+        other: {num_envs: rates["ours", num_envs] / rates[other, num_envs] for num_envs in options.num_envs}
+        for other in ("isaaclab", "isaaclab_unchanged")
+    }
     settings = {"task_id": options.task_id, "steps": options.steps, "clock": options.clock, "device": options.device}
     print(json.dumps({"machine": machine(), **settings, "rows": rows, "throughput_ratio": ratios}, indent=2))
 
