@@ -169,7 +169,8 @@ def suffix_rule(*suffixes: str) -> Rule:
 
 def range_fault(value: Sequence[float]) -> str | None:
     """Return the fault of a range, which must be [lowest, highest] with finite bounds; None if it is valid."""
-    if len(value) == 2 and all(map(math.isfinite, value)) and value[0] <= value[1]:
+    is_numbers = all(isinstance(each, int | float) and math.isfinite(each) for each in value)
+    if is_numbers and len(value) == 2 and value[0] <= value[1]:
         return None
     return f"must be [lowest, highest] (got {list(value)})"
 

@@ -173,6 +173,7 @@ def validate_task_cfg(cfg: Any, task: "Task | None") -> None:
         if task is None:
             raise ConfigError(f"events.{name}: a task registered with Isaac Lab has its own randomization; omit events")
         _check_event(f"events.{name}", event, task)
+    _check_one_event_per_asset(getattr(cfg, "events", {}))
 
 
 Subtasks = Mapping[str, Sequence[SubTaskBoundsCfg]]
@@ -310,6 +311,17 @@ def _check_event(place: str, cfg: EventCfg, task: "Task") -> None:
         raise ConfigError(f"{place}: joint_std is for robots (got object '{cfg.asset}'); use pose_range")
     check_pose_range(f"{place}.pose_range", cfg.pose_range)
     _check_joint_range(place, cfg, task)
+
+
+def _check_one_event_per_asset(events: Mapping[str, EventCfg]) -> None:
+    names: dict[str, str] = {}
+    for name, event in events.items():
+        if event.asset in names:
+            other = f"events.{names[event.asset]}"
+            raise ConfigError(
+                f"events.{name}.asset: '{event.asset}' is the asset of {other} too; set the ranges of both there"
+            )
+        names[event.asset] = name
 
 
 def _check_joint_range(place: str, cfg: EventCfg, task: "Task") -> None:

@@ -186,6 +186,8 @@ def _object_faults(obj: "SceneObject") -> Iterator[str]:
     for name in ("half_size", "box_center"):
         if getattr(obj, name) is not None and not _is_numbers(getattr(obj, name), (3,)):
             yield f"{place}: {name} must be (x, y, z) [m] (got {getattr(obj, name)!r})"
+    if obj.half_size is not None and _is_numbers(obj.half_size, (3,)) and min(obj.half_size) <= 0:
+        yield f"{place}: half_size must be > 0 along each axis (got {obj.half_size!r})"
 
 
 def _graspable_faults(task: "Task") -> Iterator[str]:

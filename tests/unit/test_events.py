@@ -114,6 +114,7 @@ def test_ranges_off_the_table_are_refused(task: Task) -> None:
         (EventCfg("ketchop"), "did you mean 'ketchup'"),
         (EventCfg("ketchup", {"z": [0.0, 1.0]}), "'z' is not a coordinate; choices: x, y, yaw"),
         (EventCfg("ketchup", {"x": [0.1, -0.1]}), r"must be \[lowest, highest\]"),
+        (EventCfg("ketchup", {"x": ["low", "high"]}), r"must be \[lowest, highest\] .got \['low', 'high'\]"),
         (EventCfg("ketchup", {"x": [0.1]}), r"must be \[lowest, highest\]"),
     ],
 )

@@ -76,6 +76,14 @@ def test_wrong_joint_range_is_refused(task: Task, event: EventCfg, message: str)
         validate_task_cfg(task.config, task)
 
 
+def test_second_event_of_an_object_is_refused(task: Task) -> None:
+    task.config.events = {"first": EventCfg("cube", {"x": [0.0, 0.1]}), "second": EventCfg("cube", {"y": [0.0, 0.1]})}
+    with pytest.raises(
+        ConfigError, match=r"events.second.asset: 'cube' is the asset of events.first too; set the ranges of both"
+    ):
+        validate_task_cfg(task.config, task)
+
+
 def test_isaac_lab_refuses_a_scene_with_joints_before_the_launch(task: Task) -> None:
     with pytest.raises(SimulatorUnavailable, match=r"fixed or on joints .cabinet, drawer, knob, door., .* use sim=mujoco"):
         mimic.make_env(task, SimCfg(engine="isaaclab"))

@@ -95,6 +95,8 @@ MISTAKES: list[tuple[str, str, str, Callable[[Path], Any], str]] = [
     (TASK, "objects = (", "things = (", load, "task.py:9: PickCube.objects: must be a tuple of SceneObject .not found"),
     (TASK, 'SceneObject("plate"', 'SceneObject("cube"', load, "objects: names must be different .* .got 'cube' twice"),
     (TASK, "default_pos=(0.48, 0.15)", "default_pos=0.48", load, r"'cube': default_pos must be \(x, y\) \[m\] .got 0.48"),
+    (TASK, "default_pos=(0.48, 0.15)", "default_pos=(0.48, 0.15), half_size=(0.02, -0.02, 0.02)", load,
+     "'cube': half_size must be > 0 along each axis"),
     (TASK, '("grasp", "place")', '"grasp"', load, "signal_names: must be a tuple of str"),
     (TASK, "table_bounds =", "table_bound =", load, "table_bounds: must be .*lowest x"),
     (TASK, '{"franka": (', '{"frank": (', load, "graspable: 'frank' is not an end effector; choices: franka"),
