@@ -25,9 +25,11 @@ from isaaclab_mimic_ext.config.compose import load_task
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.recorded_scene import recorded_scene
 from isaaclab_mimic_ext.envs.rendering import Renderer
+from isaaclab_mimic_ext.envs.robots.picture import draw_robot
 from isaaclab_mimic_ext.envs.views import fit_view, workspace
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import Task
+from tests.own_robot import own_robot
 from tests.own_task import write_task
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,12 @@ def draw_tasks() -> None:
         write_photo("task_pick_cube", _initial_scenes(load_task("pick_cube", write_task(Path(folder)))), 80)
 
 
+def draw_own_robot() -> None:
+    """An arm of an MJCF file, with its frames and its gripper."""
+    with TemporaryDirectory() as folder:
+        draw_robot(own_robot(Path(folder)), OUT / "robot_own_arm.png", overwrite=True)
+
+
 def _initial_scenes(task: Task, count: int = 3) -> np.ndarray:
     env, env_ids = make_env(task, engine="mujoco", num_envs=count), torch.arange(count)
     env.reset(env_ids, Draws(3, env_ids))
@@ -66,6 +74,7 @@ PICTURES = {
     "trials": draw_trials,
     "constraints": draw_constraints,
     "tasks": draw_tasks,
+    "robot": draw_own_robot,
     "timeline": draw_timeline,
     "report": draw_report,
     "watch": draw_watch,

@@ -110,7 +110,7 @@ def inspect(cfg: "config.InspectDatasetCfg") -> None:
 
 
 def show(cfg: "config.ShowDemoCfg") -> None:
-    """Write a page about one demo: frames, subtasks, signals, actions"""
+    """Write a page about one demo (frames, subtasks, signals, actions), or draw a robot"""
     from isaaclab_mimic_ext.commands.show import main
 
     main(cfg)

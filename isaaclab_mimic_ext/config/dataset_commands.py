@@ -8,6 +8,7 @@ from omegaconf import MISSING
 from isaaclab_mimic_ext.config.bounds import AUTO, bounded, file_rule, scene_device_fault, suffix_rule
 from isaaclab_mimic_ext.config.task import MAX_SEED, SimCfg
 from isaaclab_mimic_ext.task.cameras import RENDERING_MODES
+from isaaclab_mimic_ext.task.robot import RobotCfg
 
 
 @dataclass
@@ -49,16 +50,20 @@ class InspectDatasetCfg:
 
 @dataclass
 class ShowDemoCfg:
-    """Write an HTML page about one demo: frames, subtasks, signals, actions, source demos, trial and seed."""
+    """Write an HTML page about one demo (frames, subtasks, signals, actions, source demos, trial, seed), or draw a robot."""
 
-    input_file: str = bounded(MISSING, example="datasets/run/demo.hdf5")
-    """Dataset, annotated source demos, or recorded demos."""
+    input_file: str | None = bounded(None, example="datasets/run/demo.hdf5")
+    """Dataset, annotated source demos, or recorded demos; null only with `robot`."""
+    robot: RobotCfg = field(default_factory=lambda: RobotCfg(name=""))
+    """Robot to draw instead of a demo, with the frames of its base and its end effector: `robot=<name>`, or
+    `robot.mjcf=<file>` with further fields."""
     demo: str | None = None
     """Name of the demo, such as `demo_12`; null: the first one."""
     demos: list[str] | None = None
     """Demos with a page each: names, or names of masks (filter keys); with `-` in front: all but these; null: `demo`."""
-    output_file: str | None = bounded(None, rule=suffix_rule(".html"))
-    """Output page (.html) of one demo; null: `<input_file>_<demo>.html` next to the file."""
+    output_file: str | None = bounded(None, rule=suffix_rule(".html", ".png"))
+    """Output page (.html) of one demo; null: `<input_file>_<demo>.html` next to the file. Picture (.png) of a robot; null:
+    `robot_<name>.png`."""
     overwrite: bool = False
     """Replace an existing output file."""
     pictures: bool = True

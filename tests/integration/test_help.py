@@ -18,6 +18,7 @@ GROUPS = {
     **{verb: {"task", "robot", "sim", "generation"} for verb in ("generate", "demo")},
     "replay": {"sim"},
     "check": {"task", "robot"},
+    "show": {"robot"},
     "pipeline": {"preset"},
 }
 """Verb -> groups of its defaults, in addition to `recorder` of the commands that write demos."""
