@@ -29,6 +29,7 @@ class Stream(IntEnum):
     OBSERVATION_NOISE = 7
     PUSH = 8
     OBJECT_JOINT = 9
+    APPEARANCE = 10
 
 
 class Domain(IntEnum):

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from rich.console import Console
 
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import EvaluateCfg
-from isaaclab_mimic_ext.config.cameras import CamerasCfg
+from isaaclab_mimic_ext.envs.appearance import check_kinds
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.factory import choose_engine
+from isaaclab_mimic_ext.envs.factory import choose_engine, env_task
 from isaaclab_mimic_ext.errors import ConfigError, MimicError
 from isaaclab_mimic_ext.files.writing import write_json, write_text
 from isaaclab_mimic_ext.learn.advice import Conditions, Training, advise
+from isaaclab_mimic_ext.learn.checkpoint import load_checkpoint
 from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
 from isaaclab_mimic_ext.learn.disturbances import scale_events
 from isaaclab_mimic_ext.learn.evaluate import (
@@ -31,7 +32,9 @@ from isaaclab_mimic_ext.learn.evaluate import (
 from isaaclab_mimic_ext.learn.evaluator import Disturbances, EvaluationProgress, Evaluator, Rules
 from isaaclab_mimic_ext.learn.history import History
 from isaaclab_mimic_ext.learn.lerobot_checkpoint import find_lerobot_checkpoints, read_lerobot_checkpoint
+from isaaclab_mimic_ext.learn.looks import LookResult, look_table
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, Policy, find_policy_factory
+from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, close_pictures, policy_cameras, with_appearance
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.learn.sweep import result_table
 from isaaclab_mimic_ext.progress import ProgressBar
@@ -41,8 +44,8 @@ from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
 
-LEROBOT = "lerobot"
-"""Policy that reads what `lerobot-train` wrote."""
+LEROBOT, ROBOMIMIC = "lerobot", "robomimic"
+"""Policies that read what `lerobot-train` and `mimic train` wrote."""
 _FILE_WIDTH = 140
 """Width of tables that are not printed to a terminal [characters]."""
 _DISTURBANCE_FIELDS = (
@@ -64,20 +67,33 @@ def main(cfg: EvaluateCfg) -> list[CheckpointResult]:
     folder.check(cfg.overwrite)
     find_policy_factory(cfg.policy)
     checkpoints = _checkpoints(cfg)
-    env = make_evaluation_env(cfg, _cameras(cfg, checkpoints[0]))
+    cameras = _cameras(cfg, checkpoints[0])
+    _check_appearance(cfg, cameras)
+    env = make_evaluation_env(cfg, cameras)
     try:
-        evaluation = Evaluation(cfg, env, folder, build_rules(cfg), build_disturbances(cfg, env))
+        evaluation = Evaluation(cfg, env, folder, build_rules(cfg), build_disturbances(cfg, env), cameras)
         evaluation.run(checkpoints)
     finally:
         env.close()
     return evaluation.results
 
 
-def _cameras(cfg: EvaluateCfg, checkpoint: Checkpoint) -> CamerasCfg | None:
-    """Pictures that the policies observe, which must be the same for all checkpoints. Isaac Lab's envs have their own."""
-    if cfg.policy != LEROBOT or checkpoint.path is None or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
+def _cameras(cfg: EvaluateCfg, checkpoint: Checkpoint) -> PolicyCameras | None:
+    """Cameras of the policies, which must be the same for all checkpoints. Isaac Lab's envs have their own."""
+    if checkpoint.path is None or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
         return None
-    return read_lerobot_checkpoint(Path(checkpoint.path)).cameras()
+    if cfg.policy == LEROBOT:
+        return read_lerobot_checkpoint(Path(checkpoint.path)).cameras()
+    if cfg.policy != ROBOMIMIC:
+        return None
+    found = load_checkpoint(checkpoint.path)
+    return policy_cameras(found.obs_shapes, found.content["env_metadata"], f"checkpoint: {checkpoint.path}")
+
+
+def _check_appearance(cfg: EvaluateCfg, cameras: PolicyCameras | None) -> None:
+    check_kinds(cfg.appearance, "appearance")
+    if cfg.appearance and cameras is None:
+        raise ConfigError("appearance: requires a policy whose pictures this command draws; omit appearance")
 
 
 def _checkpoints(cfg: EvaluateCfg) -> list[Checkpoint]:
@@ -104,8 +120,10 @@ class Evaluation:
     folder: EvaluationFolder
     rules: Rules
     disturbances: Disturbances
+    cameras: PolicyCameras | None = None
 
     def __post_init__(self) -> None:
+        self.looks: list[LookResult] = []
         self.results: list[CheckpointResult] = []
         self.histories: dict[str, History] = {}
 
@@ -129,6 +147,8 @@ class Evaluation:
                  counted(self.env.num_envs, "env"), counted(self.rules.horizon, "step"))  # fmt: skip
         for checkpoint in checkpoints:
             self._evaluate(checkpoint, policy or build_policy(self.cfg, self.env, checkpoint), stop)
+            for kind in self.cfg.appearance if not stop.requested else ():
+                self._evaluate_look(checkpoint, kind, stop)
             policy = None
             self._write(complete=len(self.results) == len(checkpoints) and not stop.requested)
             if stop.requested:
@@ -138,12 +158,7 @@ class Evaluation:
         history = History(self.env, self.rules.horizon, self.cfg.num_video_episodes) if self.cfg.video else None
         evaluator = Evaluator(self.env, policy, self.rules, self.disturbances, history)
         with ProgressBar(checkpoint.name, self.cfg.progress, unit="episodes") as bar:
-
-            def should_stop(progress: EvaluationProgress) -> bool:
-                bar.update(progress.num_ended, progress.num_episodes, progress.figures, progress.share)
-                return stop.requested
-
-            evaluator.run(should_stop)
+            evaluator.run(lambda now: self._show(bar, now, stop))
         result = evaluator.result(with_epoch(checkpoint, policy))
         result.facts = {"training": {k: v for k, v in getattr(policy, "facts", {}).items() if not isinstance(v, dict)}}
         result.advice = advise(result, _training_of(policy), Conditions(self.rules.horizon, _harder(self.cfg)))
@@ -152,6 +167,27 @@ class Evaluation:
             history.release()
             self.histories[checkpoint.name] = history
         log.info("Success rate of %s: %s of %s", checkpoint.name, result.success, counted(result.num_episodes, "episode"))
+
+    def _evaluate_look(self, checkpoint: Checkpoint, kind: str, stop: StopRequest) -> None:
+        """Evaluate a checkpoint again, with a random look in each episode."""
+        assert self.cameras is not None
+        env = with_appearance(self.env, env_task(self.env), self.cameras, kind)
+        try:
+            rules = replace(self.rules, num_episodes=self.cfg.num_appearance_episodes)
+            evaluator = Evaluator(env, build_policy(self.cfg, env, checkpoint), rules, self.disturbances)
+            with ProgressBar(f"{checkpoint.name}, {kind}", self.cfg.progress, unit="episodes") as bar:
+                evaluator.run(lambda now: self._show(bar, now, stop))
+            self.looks.append(LookResult(kind, evaluator.result(checkpoint)))
+        finally:
+            close_pictures(env)
+        result = self.looks[-1].result
+        log.info("Success rate of %s, appearance %s: %s of %s", checkpoint.name, kind, result.success,
+                 counted(result.num_episodes, "episode"))  # fmt: skip
+
+    @staticmethod
+    def _show(bar: ProgressBar, progress: EvaluationProgress, stop: StopRequest) -> bool:
+        bar.update(progress.num_ended, progress.num_episodes, progress.figures, progress.share)
+        return stop.requested
 
     def _draw_plot_and_videos(self) -> None:
         """Draw the plot and the videos; failures are logged as warnings."""
@@ -193,6 +229,8 @@ class Evaluation:
             # A file or pipe has no width of its own.
             console = Console() if sys.stdout.isatty() else Console(width=_FILE_WIDTH)
             console.print(result_table(self.results, self._title()))
+            if self.looks:
+                console.print(look_table(self.looks, self.results))
         for line in best_of(self.results).advice if self.results else ():
             log.warning(line)
         log.info("Saved the report to %s", self.folder.report)
@@ -214,6 +252,7 @@ class Evaluation:
             "best": best_of(self.results).checkpoint.name if self.results else None,
             "by_epoch": by_epoch(self.results),
             "checkpoints": [result.as_dict() for result in self.results],
+            "appearance": [each.as_dict() for each in self.looks],
         }
 
 

@@ -14,11 +14,11 @@ from isaaclab_mimic_ext.config import PipelineCfg
 from isaaclab_mimic_ext.config.hydra import conf_dir, utf8_errors
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.files.writing import write_json
-from isaaclab_mimic_ext.learn.agents import CHUNKED, has_agent
+from isaaclab_mimic_ext.learn.agents import CHUNKED, IMAGES, has_agent
 from isaaclab_mimic_ext.report.pipeline_page import PipelineFolder
 from isaaclab_mimic_ext.task.folders import task_dir, task_dirs
 
-STEPS = ("record", "annotate", "generate", "split", "train", "evaluate")
+STEPS = ("record", "annotate", "generate", "split", "render", "train", "evaluate")
 """Verbs that a pipeline runs; `PipelineCfg` has a field of overrides for each."""
 
 _REASONS = "why"
@@ -140,18 +140,33 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
     generated = (scene, *places, *target, *extra["generate"])
     generate = Step("generate", generated, folder.demos, (annotate,), resumes_from=folder.generation / "run.sqlite")
     split = Step("split", (f"input_file={folder.demos}", *extra["split"]), folder.demos, (generate,))
-    trainings = [_training(cfg, folder, seed, split, extra["train"]) for seed in cfg.seeds]
+    render = Step("render", _rendered(cfg, folder, extra["render"]), folder.pictures, (split,), folder.pictures_part)
+    drawn = [render] if cfg.algo == IMAGES else []
+    data = [split, *drawn][-1]
+    trainings = [_training(cfg, folder, seed, data, extra["train"]) for seed in cfg.seeds]
     # Without numbered checkpoints, evaluate the last one.
     name = "last" if "save_every=0" in extra["train"] else f"model_epoch_{cfg.epochs}"
-    return [record, annotate, generate, split, *trainings, _evaluation(cfg, folder, trainings, name, extra["evaluate"])]
+    return [
+        record,
+        annotate,
+        generate,
+        split,
+        *drawn,
+        *trainings,
+        _evaluation(cfg, folder, trainings, name, extra["evaluate"]),
+    ]
 
 
-def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, split: Step, extra: tuple[str, ...]) -> Step:
+def _rendered(cfg: PipelineCfg, folder: PipelineFolder, extra: tuple[str, ...]) -> tuple[str, ...]:
+    return f"task={cfg.task_name}", f"input_file={folder.demos}", f"output_file={folder.pictures}", *extra
+
+
+def _training(cfg: PipelineCfg, folder: PipelineFolder, seed: int, data: Step, extra: tuple[str, ...]) -> Step:
     run = folder.training(seed)
     last = run / "models" / "last.pth"
-    places = (f"input_file={folder.demos}", f"output_dir={run}")
+    places = (f"input_file={data.output}", f"output_dir={run}")
     settings = (f"algo={cfg.algo}", f"epochs={cfg.epochs}", f"seed={seed}")
-    return Step("train", (f"task={cfg.task_name}", *places, *settings, *extra), last, (split,), resumes_from=last, seed=seed)
+    return Step("train", (f"task={cfg.task_name}", *places, *settings, *extra), last, (data,), resumes_from=last, seed=seed)
 
 
 def _evaluation(

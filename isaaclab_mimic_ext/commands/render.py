@@ -17,7 +17,15 @@ def main(cfg: RenderDatasetCfg) -> Rendered:
     if len(cfg.size) != 2:
         raise ConfigError(f"size: must be [height,width] in pixels (got {cfg.size})")
     height, width = cfg.size
-    options = RenderOptions(tuple(cfg.cameras), (height, width), cfg.rendering_mode, camera_cfgs(cfg.camera_cfgs))
+    options = RenderOptions(
+        tuple(cfg.cameras),
+        (height, width),
+        cfg.rendering_mode,
+        camera_cfgs(cfg.camera_cfgs),
+        cfg.copies,
+        tuple(cfg.appearance),
+        cfg.seed,
+    )
     done = render_dataset(
         cfg.input_file,
         cfg.output_file,

@@ -1,7 +1,7 @@
 """Cameras in the configuration of a command."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from isaaclab_mimic_ext.config.bounds import bounded
@@ -25,6 +25,9 @@ class CamerasCfg:
     """Height and width of a picture [pixels]; null: 84x84 with `sim=mujoco_warp`, else 128x128."""
     rendering_mode: str | None = bounded(None, choices=RENDERING_MODES)
     """`policy` (hard edges) or `film` (smooth edges); null: `policy` with `sim=mujoco_warp`, else `film`."""
+
+    appearance: list[str] = field(default_factory=list)
+    """Random looks, one per trial: `light`, `color` (of the light), `table`, `arm`, `objects`, `camera` (poses), `all`."""
 
     def completed(self, defaults: "CamerasCfg") -> "CamerasCfg":
         """Return the settings with the values of `defaults` in the place of null."""

@@ -93,6 +93,13 @@ class RenderDatasetCfg:
     camera_cfgs: dict[str, Any] = field(default_factory=dict)
     """Name of a camera -> values that replace its own: `camera_cfgs.agentview.fovy=40`. A new name with `pos` and `target`
     adds a camera. Fields: `frame`, `pos` [m], `target` [m], `up`, `fovy` [deg]."""
+    copies: int = bounded(0, at_least=0)
+    """Number of copies of each demo, each in a random look; the demo itself keeps the scene's own look."""
+    appearance: list[str] = field(default_factory=lambda: ["all"])
+    """Random parts of the looks of copies: `light`, `color` (of the light), `table`, `arm`, `objects`, `camera` (poses),
+    `all`."""
+    seed: int = bounded(1, at_least=0)
+    """With the name of a demo and the number of a copy, decides its look."""
     num_workers: int = bounded(2, at_least=1)
     """Number of processes that draw, one demo at a time each. The output does not depend on it."""
     compress: bool = False

@@ -103,6 +103,11 @@ class EvaluateCfg(EventsCfg, SceneCfg):
     """Probability per step that an arm is pushed."""
     arm_push_distance: float = bounded(0.0, at_least=0)
     """Distance by which a push shifts the target of an arm for one step, in a random direction [m]."""
+    appearance: list[str] = field(default_factory=list)
+    """Policies that see: evaluate them again with a random look per episode, once for each entry: `light`, `color` (of the
+    light), `table`, `arm`, `objects`, `camera` (poses), `all`."""
+    num_appearance_episodes: int = bounded(50, at_least=1)
+    """Number of episodes per checkpoint and entry of `appearance`."""
     output_dir: str = bounded(
         MISSING, computed="logs/evaluation/<task>/<date>", **folder_rule("logs/evaluation/mine"), like=("output_file",)
     )
@@ -137,7 +142,7 @@ class SweepReportCfg:
 
 @dataclass
 class PipelineCfg:
-    """Record, annotate, generate, split, train and evaluate. Each step is the command of the same name.
+    """Record, annotate, generate, split, (render,) train and evaluate. Each step is the command of the same name.
 
     A list of overrides changes fields of a step: `generate=["seed=3","all_subtasks.action_noise=0.01"]`. They are applied
     after the overrides of the task in `tasks/<task>/agents/pipeline.json`.
@@ -169,6 +174,8 @@ class PipelineCfg:
     """Overrides of the step `generate`."""
     split: list[str] = field(default_factory=list)
     """Overrides of the step `split`."""
+    render: list[str] = field(default_factory=list)
+    """Overrides of the step `render`, which `algo=bc_image` has: it draws the pictures of the demos."""
     train: list[str] = field(default_factory=list)
     """Overrides of the step `train`."""
     evaluate: list[str] = field(default_factory=list)

@@ -77,7 +77,7 @@ def _check_block(cfg: GenerateCfg) -> None:
 
 
 def _check_cameras(cfg: GenerateCfg) -> None:
-    given = [f"cameras.{name}" for name, value in vars(cfg.cameras).items() if value is not None]
+    given = [f"cameras.{name}" for name, value in vars(cfg.cameras).items() if value not in (None, [])]
     if given and not cfg.enable_cameras:
         raise ConfigError(f"{given[0]}: requires enable_cameras=true; set it, or omit {given[0]}")
 

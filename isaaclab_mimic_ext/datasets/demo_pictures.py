@@ -2,6 +2,7 @@
 
 # T steps of a demo, H x W pixels
 
+import json
 import os
 import queue
 import signal
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +23,9 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.hydra import find_tasks_in
+from isaaclab_mimic_ext.envs.appearance import Numbers, demo_number, look_numbers
 from isaaclab_mimic_ext.envs.articulations import Articulations
-from isaaclab_mimic_ext.envs.cameras import choose_cameras
+from isaaclab_mimic_ext.envs.cameras import calibration, choose_cameras
 from isaaclab_mimic_ext.envs.playback import check_has_states, checked_states
 from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import RecorderError
@@ -30,6 +33,7 @@ from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.files.writing import replacing
+from isaaclab_mimic_ext.rng import Domain
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.folders import task_dirs
@@ -51,6 +55,9 @@ class PictureJob:
         size: height and width of a picture [pixels].
         rendering_mode: one of `RENDERING_MODES`.
         camera_cfgs: values that replace those of the cameras, and further cameras.
+        copies: number of copies of each demo, each in a random look.
+        looks: kinds of random looks of copies.
+        seed: seed of the looks.
         task_dirs: folders of the user's own tasks.
     """
 
@@ -61,16 +68,26 @@ class PictureJob:
     size: tuple[int, int]
     rendering_mode: str
     camera_cfgs: Mapping[str, CameraCfg] = field(default_factory=dict)
+    copies: int = 0
+    looks: tuple[str, ...] = ()
+    seed: int = 1
     task_dirs: tuple[Path, ...] = field(default_factory=lambda: tuple(task_dirs()[1:]))
 
     def path(self, demo: str) -> Path:
         """Path of the pictures of a demo."""
         return self.folder / f"{demo}.npz"
 
-    def load(self, demo: str) -> Pictures:
-        """Read the pictures of a demo."""
+    def load(self, demo: str, copy: int = 0) -> Pictures:
+        """Read the pictures of a demo; `copy` 0 is the demo itself."""
         with np.load(self.path(demo)) as file:
-            return {camera: file[camera] for camera in file.files}
+            names = [name.partition(":") for name in file.files]
+            return {camera: file[f"{number}:{camera}"] for number, _, camera in names if int(number) == copy}
+
+    def look(self, demo: str, copy: int) -> Numbers | None:
+        """Random numbers of the look of a copy; None for the demo itself."""
+        if copy == 0:
+            return None
+        return look_numbers(self.seed, torch.tensor([demo_number(demo)]), Domain.GENERATION, copy)[0]
 
 
 class Painter:
@@ -85,7 +102,9 @@ class Painter:
     def __init__(self, job: PictureJob):
         self._job, self.task = job, load_task(job.task_name, recorded_robot(read_env_args(job.input_file)))
         height, width = job.size
-        self.renderer = Renderer(self.task, width, height, shadows=False, mode=job.rendering_mode, cameras=job.camera_cfgs)
+        self.renderer = Renderer(
+            self.task, width, height, shadows=False, mode=job.rendering_mode, cameras=job.camera_cfgs, looks=job.looks
+        )
         self.cameras = choose_cameras(self.renderer.model, self.task, job.cameras)
 
     def __enter__(self) -> "Painter":
@@ -102,11 +121,45 @@ class Painter:
             RecorderError: the pictures cannot be written.
         """
         states = states_before_steps(self._job.input_file, demo, self.task)
-        models = self.cameras.values()
-        frames = [self.renderer.frames(trees.take(states, step), models) for step in range(trees.num_rows(states))]
-        pictures = dict(zip(self.cameras, map(np.stack, zip(*frames, strict=True)), strict=True))
+        pictures: Pictures = {}
+        for copy in range(self._job.copies + 1):
+            if self._job.looks:
+                self.renderer.set_look(self._job.look(demo, copy))
+            models = self.cameras.values()
+            frames = [self.renderer.frames(trees.take(states, step), models) for step in range(trees.num_rows(states))]
+            names = [f"{copy}:{camera}" for camera in self.cameras]
+            pictures |= dict(zip(names, map(np.stack, zip(*frames, strict=True)), strict=True))
         with replacing(self._job.path(demo)) as part, open(part, "wb") as file:
             np.savez(file, **pictures)  # type: ignore[arg-type]
+
+    def look_attributes(self, demo: str, copy: int) -> dict[str, Any]:
+        """Attributes of a copy: the demo that it is a copy of, and its look, as JSON; empty for the demo itself."""
+        if copy == 0:
+            return {}
+        look: dict[str, Any] = {"kinds": list(self._job.looks), "seed": self._job.seed, "copy": copy}
+        if "camera" in self._job.looks:
+            self.renderer.set_look(self._job.look(demo, copy))
+            cameras, size = self.cameras.items(), self._job.size
+            look["calibration"] = {name: calibration(self.renderer.model, self.task, each, *size) for name, each in cameras}
+            self.renderer.set_look(None)
+        return {"copy_of": demo, "appearance": json.dumps(look)}
+
+
+def names_of_copies(demos: Sequence[str], num_copies: int, every: Sequence[str]) -> dict[str, list[str]]:
+    """Names of the copies of each demo. Copies of `demo_7` are `demo_107`, `demo_207` if all numbers are below 100.
+
+    Args:
+        every: names of all demos of the file, which copies must not have.
+    """
+    numbers = {name: int(name.rpartition("_")[2]) for name in every if name.rpartition("_")[2].isdigit()}
+    offset = 10 ** len(str(max(numbers.values(), default=0)))
+    return {
+        name: [
+            f"{name.rpartition('_')[0]}_{copy * offset + numbers[name]}" if name in numbers else f"{name}_copy_{copy}"
+            for copy in range(1, num_copies + 1)
+        ]
+        for name in demos
+    }
 
 
 def states_before_steps(path: Path, name: str, task: Task) -> trees.Tree:

@@ -5,7 +5,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,12 +15,13 @@ import h5py
 import numpy as np
 
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task, find_recorded_task, recorded_task
-from isaaclab_mimic_ext.datasets.demo_pictures import Painter, PictureJob, drawn_by_workers
+from isaaclab_mimic_ext.datasets.demo_pictures import Painter, PictureJob, drawn_by_workers, names_of_copies
+from isaaclab_mimic_ext.envs.appearance import check_kinds
 from isaaclab_mimic_ext.envs.cameras import description, merged_cameras
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError, choices
 from isaaclab_mimic_ext.files.demo import Demo
 from isaaclab_mimic_ext.files.faults import DAMAGE
-from isaaclab_mimic_ext.files.hdf5 import open_hdf5
+from isaaclab_mimic_ext.files.hdf5 import demo_names, open_hdf5, text_of
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_converted
@@ -45,12 +46,18 @@ class RenderOptions:
         size: height and width of a picture [pixels].
         rendering_mode: `policy` (fast), or `film`, as `enable_cameras=true` draws pictures during a generation.
         camera_cfgs: values that replace those of the cameras, and further cameras.
+        copies: number of copies of each demo, each in a random look.
+        appearance: random parts of the looks of copies, see `KINDS_OF_LOOKS`, or `all`.
+        seed: with the name of a demo and the number of a copy, decides its look.
     """
 
     cameras: tuple[str, ...] = ("agentview", "wrist")
     size: tuple[int, int] = (84, 84)
     rendering_mode: str = "policy"
     camera_cfgs: Mapping[str, CameraCfg] = field(default_factory=dict)
+    copies: int = 0
+    appearance: tuple[str, ...] = ("all",)
+    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,9 @@ def render_dataset(
     _check_folder(folder, overwrite, resume)
     check_output(output, overwrite or (resume and not output.exists()))
     job = PictureJob(
-        facts.path, folder, task_name, options.cameras, options.size, options.rendering_mode, options.camera_cfgs
-    )
+        facts.path, folder, task_name, options.cameras, options.size, options.rendering_mode, options.camera_cfgs,
+        options.copies, check_kinds(options.appearance, "appearance") if options.copies else (), options.seed,
+    )  # fmt: skip
     with Painter(job) as painter:
         _check_names(facts, painter.cameras)
         with (
@@ -184,6 +192,7 @@ def _settings(job: PictureJob, renderer: str) -> dict[str, Any]:
         "rendering_mode": job.rendering_mode,
         "camera_cfgs": {name: asdict(cfg) for name, cfg in cameras.items()},
         "renderer": renderer,
+        **({"copies": job.copies, "appearance": list(job.looks), "seed": job.seed} if job.copies else {}),
     }
     return json.loads(json.dumps(settings))  # Lists in the place of tuples, as in the file.
 
@@ -222,19 +231,34 @@ def _render(facts: FileFacts, output: Path, job: PictureJob, painter: Painter, n
     names, cameras = facts.demo_names, painter.cameras
     missing = [name for name in names if not job.path(name).exists()]
     replaced: set[str] = set()
+    copied = names_of_copies(names, job.copies, _all_names(facts))
     with ExitStack() as stack:
         draw = _drawing(stack, job, painter, missing, min(num_workers, len(missing)))
 
         def convert(demo: Demo) -> dict[str, np.ndarray]:
             draw(demo.name)
             replaced.update({*cameras} & demo.below("obs").keys())
-            return {**demo.leaves, **{f"obs/{camera}": values for camera, values in job.load(demo.name).items()}}
+            return demo.leaves
 
         sink = stack.enter_context(new_dataset(facts, output, compress, overwrite=True, update=_progress(job, names)))
         for demo, leaves in stream_converted(facts, convert):
-            sink.add_demo(demo.name, leaves, demo.attributes)
-        sink.describe(facts.attributes, _data_attributes(facts, job, painter), facts.masks)
+            for copy, name in enumerate([demo.name, *copied[demo.name]]):
+                pictures = {f"obs/{camera}": values for camera, values in job.load(demo.name, copy).items()}
+                sink.add_demo(name, {**leaves, **pictures}, {**demo.attributes, **painter.look_attributes(demo.name, copy)})
+        masks = {name: _with_copies(demos, copied) if job.copies else demos for name, demos in facts.masks.items()}
+        sink.describe(facts.attributes, _data_attributes(facts, job, painter), masks)
     return Rendered(sink.num_demos, sink.num_steps, tuple(cameras), painter.renderer.name, tuple(sorted(replaced)))
+
+
+def _with_copies(mask: np.ndarray, copied: Mapping[str, Sequence[str]]) -> np.ndarray:
+    """Names of the demos in a mask, each followed by its copies."""
+    names = [name for each in np.atleast_1d(mask) if (name := text_of(each)) in copied]
+    return np.array([each.encode() for name in names for each in (name, *copied[name])])
+
+
+def _all_names(facts: FileFacts) -> list[str]:
+    with open_hdf5(facts.path) as file:
+        return demo_names(file)
 
 
 def _drawing(
@@ -254,7 +278,7 @@ def _progress(job: PictureJob, names: list[str]) -> Callable[..., None]:
     update(num_drawn, len(names))
 
     def report(num_written: int, total: int, *_: object) -> None:
-        update(max(num_drawn, num_written), total)
+        update(max(num_drawn, num_written // (job.copies + 1)), total)
 
     return report
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from isaaclab_mimic_ext.envs.appearance import add_textures
 from isaaclab_mimic_ext.envs.cameras import add_cameras_to_spec, pose_cameras
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.tabletop import STEP_DT
@@ -46,11 +47,12 @@ def import_mujoco(with_batches: bool = False) -> ModuleType:
     return mujoco
 
 
-def build_model(task: Task, cameras: Mapping[str, CameraCfg] | None = None) -> Any:
+def build_model(task: Task, cameras: Mapping[str, CameraCfg] | None = None, has_looks: bool = False) -> Any:
     """Compile the `mujoco.MjModel` of a task's scene.
 
     Args:
         cameras: cameras to add or to change; None: only those of the scene, which is enough for physics.
+        has_looks: prepare the scene for `Looks`.
 
     Raises:
         ConfigError: a camera is not valid.
@@ -71,6 +73,8 @@ def build_model(task: Task, cameras: Mapping[str, CameraCfg] | None = None) -> A
     for fault in _faults(spec, task):
         raise wrong_result(build_spec, fault)
     add_cameras_to_spec(spec, task, cameras or {})
+    if has_looks:
+        add_textures(spec)
     try:
         model = spec.compile()
     except ValueError as error:

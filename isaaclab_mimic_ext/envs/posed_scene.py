@@ -30,6 +30,7 @@ class PosedScene:
 
     Args:
         cameras: values that replace those of the cameras of the scene and of the task, and further cameras.
+        has_looks: prepare the scene for `Looks`.
 
     Attributes:
         model, data: MuJoCo's model of the scene, and its data in the last state.
@@ -39,10 +40,10 @@ class PosedScene:
         SimulatorUnavailable: MuJoCo is not installed, or the task has no scene for MuJoCo.
     """
 
-    def __init__(self, task: Task, cameras: Mapping[str, CameraCfg] | None = None):
+    def __init__(self, task: Task, cameras: Mapping[str, CameraCfg] | None = None, has_looks: bool = False):
         self._mujoco = import_mujoco()
         self.task, self._robot = task, robot_of(task)
-        self.model = build_model(task, merged_cameras(task, cameras or {}))
+        self.model = build_model(task, merged_cameras(task, cameras or {}), has_looks)
         self.data = self._mujoco.MjData(self.model)
         self._layout = SceneLayout.from_model(self.model, task)
         self._articulations = Articulations(task)

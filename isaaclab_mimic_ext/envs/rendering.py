@@ -6,13 +6,14 @@ import ctypes
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from isaaclab_mimic_ext.envs.appearance import Looks, Numbers
 from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.mujoco_model import import_mujoco
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
@@ -37,6 +38,7 @@ class Renderer:
             takes less than a quarter of the time.
         cameras: values that replace those of the cameras of the scene and of the task, and further cameras.
         size_field: configuration field of the size, for messages.
+        looks: kinds of random looks that `set_look` draws.
 
     Attributes:
         name: name and version of MuJoCo and of the OpenGL implementation. Others may draw slightly different pictures.
@@ -56,11 +58,12 @@ class Renderer:
         mode: str = "film",
         cameras: Mapping[str, CameraCfg] | None = None,
         size_field: str = "size",
+        looks: Sequence[str] = (),
     ):
         self._mujoco = import_mujoco()
         self.task = task
         self.camera = camera
-        self._scene = PosedScene(task, cameras)
+        self._scene = PosedScene(task, cameras, has_looks=bool(looks))
         self.model, self._data = self._scene.model, self._scene.data
         self._check(width, height, size_field)
         self._size = (height, width)
@@ -74,6 +77,7 @@ class Renderer:
         for flag in (self._mujoco.mjtRndFlag.mjRND_SHADOW, self._mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._picture.flags[flag] = shadows
         self._view = self._mujoco.MjvCamera()
+        self._looks = Looks(self.model, task, looks, self._upload_texture) if looks else None
 
     def _check(self, width: int, height: int, size_field: str) -> None:
         cameras = [self.model.camera(index).name for index in range(self.model.ncam)]
@@ -94,6 +98,15 @@ class Renderer:
         """Pictures of one scene from several cameras, uint8 (H, W, 3) each; `state` as in `frame`."""
         self._scene.set_state(state)
         return [self._draw(camera) for camera in cameras]
+
+    def set_look(self, numbers: Numbers | None) -> None:
+        """Give the next pictures the look of random numbers (K,), see `look_numbers`; None: the scene's own look."""
+        if self._looks is not None:
+            self._context.make_current()
+            self._looks.restore() if numbers is None else self._looks.apply(numbers)
+
+    def _upload_texture(self, texture: int) -> None:
+        self._mujoco.mjr_uploadTexture(self.model, self._drawing, texture)
 
     def eef_position(self, arm_name: str) -> np.ndarray:
         """Position of an arm's end effector in the last picture, (3,), env frame [m]."""

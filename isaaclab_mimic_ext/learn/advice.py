@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config.hydra import conf_dir
-from isaaclab_mimic_ext.learn.agents import CHUNKED
+from isaaclab_mimic_ext.learn.agents import CHUNK_ALGORITHMS, CHUNKED
 from isaaclab_mimic_ext.learn.data import CLEAN_ACTIONS
 from isaaclab_mimic_ext.learn.results import CheckpointResult
 from isaaclab_mimic_ext.learn.training_data import Memory, TrainingData
@@ -144,12 +144,12 @@ def _change_of_noise(training: Training) -> Iterator[str]:
     data, key = training.data, training.facts.get("action_key")
     noise, usual = data.action_noise, _noise_for_policies()
     # With noise in the labels, plain behavior cloning fails: first change the algorithm, or keep the noise.
-    chunked = training.algo_name == CHUNKED or data.longest_pause > training.memory.num_steps
+    chunked = training.algo_name in CHUNK_ALGORITHMS or data.longest_pause > training.memory.num_steps
     if noise is not None and chunked and noise < usual:
         yield f"more noise: mimic generate generation=policy (action_noise is {usual:g} there, {noise:g} in these demos)"
     elif noise == 0:
         yield "noise, so that the demos show how to recover: mimic generate all_subtasks.action_noise=0.03"
-    is_noisy = noise is not None and noise > 0 and (training.algo_name == CHUNKED or noise >= _LARGE_NOISE)
+    is_noisy = noise is not None and noise > 0 and (training.algo_name in CHUNK_ALGORITHMS or noise >= _LARGE_NOISE)
     if key == "actions" and data.has_clean_actions and is_noisy:
         yield f"labels without noise: mimic train action_key={CLEAN_ACTIONS}"
 
@@ -157,7 +157,7 @@ def _change_of_noise(training: Training) -> Iterator[str]:
 def _next_training(training: Training) -> Iterator[str]:
     """Command that trains on the same demos with the algorithm that carries through their pauses."""
     dataset = training.facts.get("dataset")
-    is_chunked = training.algo_name == CHUNKED
+    is_chunked = training.algo_name in CHUNK_ALGORITHMS
     if is_chunked or training.data.longest_pause <= training.memory.num_steps or not dataset or not Path(dataset).is_file():
         return
     task = training.facts.get("task")

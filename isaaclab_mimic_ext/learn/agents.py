@@ -9,17 +9,22 @@ from typing import Any
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.errors import ConfigError, choices
 from isaaclab_mimic_ext.task.folders import task_dir
+from isaaclab_mimic_ext.task.robot import is_robot_observation
 
 Settings = dict[str, Any]
 """Configuration of an algorithm in robomimic's layout, as nested dicts."""
 
-CHUNKED = "bc_chunk"
-ALGORITHMS = ("bc", CHUNKED)
-"""Supported algorithms. `bc` is robomimic's behavior cloning, with or without a recurrent network; `bc_chunk` is ours.
+CHUNKED, IMAGES = "bc_chunk", "bc_image"
+CHUNK_ALGORITHMS = (CHUNKED, IMAGES)
+"""Algorithms that predict chunks of actions."""
+ALGORITHMS = ("bc", *CHUNK_ALGORITHMS)
+"""Supported algorithms. `bc` is robomimic's behavior cloning, with or without a recurrent network; the others are ours.
 
 Other algorithms need data that training does not read from datasets, e.g. rewards or goals.
 """
 
+_JOINTS = ("joint_pos", "joint_vel")
+"""Ends of the names of the robot's joint observations."""
 _AT_LEAST_1 = (
     "train.batch_size", "train.seq_length", "train.frame_stack", "train.num_epochs", "experiment.epoch_every_n_steps",
 )  # fmt: skip
@@ -94,7 +99,7 @@ def _check_memory(values: Mapping[str, Any], place: str) -> None:
         return
     if values.get("train.frame_stack", 1) != 1:
         raise ConfigError(
-            f"{place}.train.frame_stack: must be 1 (got {values['train.frame_stack']}); only algo=bc_chunk uses a history"
+            f"{place}.train.frame_stack: must be 1 (got {values['train.frame_stack']}); other algorithms use a history"
         )
     horizon = values.get("algo.rnn.horizon")
     if values.get("algo.rnn.enabled") and horizon is not None and length != horizon:
@@ -232,6 +237,31 @@ def default_agent(observations: Mapping[str, Sequence[int]]) -> Settings:
     return {"algo_name": CHUNKED, "observation": {"modalities": {"obs": {"low_dim": used}}}}
 
 
+def default_image_agent(observations: Mapping[str, Sequence[int]], env_args: Mapping[str, Any]) -> Settings:
+    """Agent of tasks without one for `bc_image`: it sees all pictures, and the end effectors and grippers of the robot.
+
+    Args:
+        observations: names of the observations in the dataset -> shape of one step.
+        env_args: metadata of the env that recorded the dataset.
+    """
+    pictures = {name: shape for name, shape in sorted(observations.items()) if is_picture(shape)}
+    vectors = sorted(
+        name
+        for name, shape in observations.items()
+        if len(shape) == 1 and is_robot_observation(name, env_args) and not name.endswith(_JOINTS)
+    )
+    side = min((min(shape[:2]) for shape in pictures.values()), default=84)
+    crop = max(side * 19 // 21, 1)
+    encoder = {"rgb": {"obs_randomizer_kwargs": {"crop_height": crop, "crop_width": crop}}}
+    modalities = {"obs": {"low_dim": vectors, "rgb": list(pictures)}}
+    return {"algo_name": IMAGES, "observation": {"modalities": modalities, "encoder": encoder}}
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Return whether an observation with this shape of one step is a picture (H, W, 3)."""
+    return len(shape) == 3 and shape[-1] == 3
+
+
 def not_vectors(observations: Mapping[str, Sequence[int]]) -> list[str]:
     """Names and shapes of the observations that `default_agent` leaves out: images and other arrays."""
     return [
@@ -240,15 +270,26 @@ def not_vectors(observations: Mapping[str, Sequence[int]]) -> list[str]:
 
 
 def low_dim_keys(settings: Mapping[str, Any], algo: str) -> list[str]:
-    """Sorted names of the observations that an agent uses (the order of robomimic).
+    """Sorted names of the vectors that an agent observes (the order of robomimic).
 
     Raises:
-        ConfigError: the agent uses images, which are not supported.
+        ConfigError: the agent uses images that its algorithm does not support.
     """
-    modalities = settings.get("observation", {}).get("modalities", {}).get("obs", {})
-    images = [key for name in ("rgb", "depth", "scan") for key in modalities.get(name, [])]
+    modalities = _modalities(settings)
+    kinds = ("depth", "scan") if settings.get("algo_name") == IMAGES else ("rgb", "depth", "scan")
+    images = [key for name in kinds for key in modalities.get(name, [])]
     if images:
         raise ConfigError(
-            f"algo: {algo}: observation '{images[0]}' is an image; training supports only low_dim observations"
+            f"algo: {algo}: observation '{images[0]}' is an image, and only algo=bc_image learns from images, of kind rgb"
         )
     return sorted(modalities.get("low_dim", []))
+
+
+def picture_keys(settings: Mapping[str, Any]) -> list[str]:
+    """Sorted names of the pictures that an agent observes."""
+    return sorted(_modalities(settings).get("rgb", []))
+
+
+def _modalities(settings: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    found: Mapping[str, list[str]] = settings.get("observation", {}).get("modalities", {}).get("obs", {})
+    return found

@@ -34,6 +34,10 @@ class ActionChunks:
         if self._step is not None:
             self._step[env_ids.to(self._step.device)] = 0
 
+    def due_envs(self) -> Tensor | None:
+        """Return whether a prediction is due in the next step of each env, (N,) bool; None before the first step."""
+        return None if self._step is None else self._step % self.num_executed == 0
+
     def act(self, observations: Mapping[str, Tensor], predict: Predict) -> Tensor:
         """Return the next actions (N, A) for observations, term -> (N, ...)."""
         first = next(iter(observations.values()))

@@ -22,7 +22,9 @@ from isaaclab_mimic_ext.files.demo import Demo, check_limits, read_demo
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.files.hdf5 import damage_errors, demo_names, each_demo, natural_key, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, usable_demos
+from isaaclab_mimic_ext.learn.agents import is_picture
 from isaaclab_mimic_ext.learn.checkpoint import Affine
+from isaaclab_mimic_ext.learn.picture_rows import PictureRows, check_pictures
 
 MASKS = ("train", "valid")
 CLEAN_ACTIONS = "actions_clean"
@@ -52,7 +54,7 @@ class Demos:
     """Concatenated demos.
 
     Attributes:
-        obs: key -> (R, ...) float32.
+        obs: key -> (R, ...) float32; pictures (R, H, W, 3) are uint8.
         actions: (R, A) float32.
         first, last: first and last row of the demo that each row belongs to, (R,) int64.
     """
@@ -200,7 +202,12 @@ def choose_action_key(path: Path, wanted: str | None, prefers_clean: bool) -> st
 
 
 def read_demos(
-    path: Path, names: Sequence[str], keys: Sequence[str], action_key: str = "actions", has_limits: bool = False
+    path: Path,
+    names: Sequence[str],
+    keys: Sequence[str],
+    action_key: str = "actions",
+    has_limits: bool = False,
+    pictures: Sequence[str] = (),
 ) -> Demos:
     """Read the actions in `action_key` and the observations `keys` of the demos `names`; quaternions are converted to xyzw.
 
@@ -209,25 +216,30 @@ def read_demos(
 
     Args:
         has_limits: the actions of the env are within [-1, 1].
+        pictures: further observations, which are pictures (T, H, W, 3) uint8. They stay bytes.
 
     Raises:
         SourceDataError: the file is damaged, or no demo can be used.
     """
     obs: dict[str, list[np.ndarray]] = {key: [] for key in keys}
     actions: list[np.ndarray] = []
-    wanted = ["actions", action_key, *(f"obs/{key}" for key in keys)]
+    drawn = {key: PictureRows(path, names, key) for key in pictures}
+    wanted = ["actions", action_key, *(f"obs/{key}" for key in (*keys, *pictures))]
     groups = dict[str, h5py.Group]()
 
     def read(name: str) -> dict[str, np.ndarray]:
         # The digest covers all datasets of a demo; only some are read here, so it is not verified.
         demo = read_demo(groups[name].file, name, wanted, as_xyzw=True, verify=False)
         _check_demo(demo, wanted)
+        for key, each in drawn.items():
+            check_pictures(f"{demo.place}: 'obs/{key}'", demo.leaves[f"obs/{key}"], each.shape)
+        pixels = {f"obs/{key}": demo.leaves.pop(f"obs/{key}") for key in drawn}
         rows = {path: leaf.astype(np.float32) for path, leaf in demo.leaves.items()}
         for path, parts in (*((f"obs/{key}", obs[key]) for key in keys), (action_key, actions)):
             _check_rows(f"{demo.place}: '{path.removeprefix('obs/')}'", rows[path], parts)
         if has_limits:
             check_limits(demo.place, rows["actions"])
-        return rows
+        return rows | pixels
 
     left_out = LeftOut(str(path))
     for index, (name, group) in enumerate(each_demo(path, names)):
@@ -236,11 +248,14 @@ def read_demos(
             for _, rows in left_out.usable([name], read, is_last=index + 1 == len(names)):
                 for key in keys:
                     obs[key].append(rows[f"obs/{key}"])
+                for key, each in drawn.items():
+                    each.append(rows[f"obs/{key}"])
                 actions.append(rows[action_key])
     lengths = torch.tensor([len(each) for each in actions])
     last = lengths.cumsum(0) - 1
     return Demos(
-        {key: torch.from_numpy(np.concatenate(parts)) for key, parts in obs.items()},
+        {key: torch.from_numpy(np.concatenate(parts)) for key, parts in obs.items()}
+        | {key: torch.from_numpy(each.rows) for key, each in drawn.items()},
         torch.from_numpy(np.concatenate(actions)),
         (last - lengths + 1).repeat_interleave(lengths),
         last.repeat_interleave(lengths),
@@ -285,6 +300,8 @@ class Batches:
     batch_size: int
     seq_length: int = 1
     frame_stack: int = 1
+    observes_chunk: bool = True
+    """Whether observations have all steps of a sequence; otherwise those up to the drawn row, and of pictures the last."""
 
     @property
     def num_per_pass(self) -> int:
@@ -304,7 +321,18 @@ class Batches:
     def _gather(self, rows: Tensor) -> dict[str, Any]:
         offsets = torch.arange(1 - self.frame_stack, self.seq_length, device=rows.device)
         index = (rows[:, None] + offsets).clamp(self.demos.first[rows, None], self.demos.last[rows, None])
-        return {"obs": {key: values[index] for key, values in self.demos.obs.items()}, "actions": self.demos.actions[index]}
+        observed = {key: values[self._observed(index, values)] for key, values in self.demos.obs.items()}
+        return {"obs": observed, "actions": self.demos.actions[index]}
+
+    def _observed(self, index: Tensor, values: Tensor) -> Tensor:
+        """Rows of a sequence, of `index` (B, T), that are gathered from observations."""
+        if self.observes_chunk:
+            return index
+        return (
+            index[:, self.frame_stack - 1 : self.frame_stack]
+            if is_picture(values.shape[1:])
+            else index[:, : self.frame_stack]
+        )
 
 
 def content_digest(path: Path) -> str:

@@ -9,9 +9,7 @@ import torch
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EvaluateCfg
-from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.envs.camera_observations import add_cameras
 from isaaclab_mimic_ext.envs.factory import config_of, env_task, make_scene
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.files.quaternions import ENTRY
@@ -26,6 +24,7 @@ from isaaclab_mimic_ext.learn.policies import (
     load_policy,
     make_policy,
 )
+from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, add_policy_cameras, close_pictures
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, horizon_from_demos
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task.definition import Task
@@ -76,6 +75,7 @@ def evaluate(
         )
     if isinstance(policy, str | Path):
         policy = load_policy(policy, env.device)
+    own_env, env = env, _with_cameras(env, task, policy)
     all_env_ids = torch.arange(env.num_envs, device=env.device)
     env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))
     if isinstance(policy, CheckpointPolicy):
@@ -93,8 +93,18 @@ def evaluate(
     )
     evaluator = Evaluator(env, policy, rules, disturbances or Disturbances())
     evaluator.run(should_stop)
+    if env is not own_env:
+        close_pictures(env)
     path = str(policy.path) if isinstance(policy, CheckpointPolicy) else None
     return evaluator.result(with_epoch(Checkpoint(name, path), policy))
+
+
+def _with_cameras(env: MimicEnv, task: Task, policy: Policy) -> MimicEnv:
+    """The env, with the pictures that the policy sees if the env does not draw them."""
+    cameras = policy.cameras if isinstance(policy, CheckpointPolicy) else None
+    if cameras is None or {*(cameras.cfg.names or ())} <= trees.flatten(env.observations()).keys():
+        return env
+    return add_policy_cameras(env, task, cameras)
 
 
 def _default_horizon(task: Task) -> int:
@@ -104,11 +114,11 @@ def _default_horizon(task: Task) -> int:
     return horizon_from_demos(str(path))
 
 
-def make_evaluation_env(cfg: EvaluateCfg, cameras: CamerasCfg | None = None) -> MimicEnv:
+def make_evaluation_env(cfg: EvaluateCfg, cameras: PolicyCameras | None = None) -> MimicEnv:
     """Build the environment of an evaluation and reset it once, which checks that all objects can be placed.
 
     Args:
-        cameras: pictures that the policy observes; None: no pictures.
+        cameras: cameras of the pictures that the policy observes; None: no pictures.
 
     Raises:
         SimulatorUnavailable: the engine is not installed.
@@ -118,18 +128,10 @@ def make_evaluation_env(cfg: EvaluateCfg, cameras: CamerasCfg | None = None) -> 
     events = scale_events(cfg.events, cfg.randomization_scale)
     env = make_scene(replace(cfg, events=events), num_envs)
     if cameras is not None:
-        env = _with_cameras(env, cameras)
+        env = add_policy_cameras(env, env_task(env), cameras)
     all_env_ids = torch.arange(num_envs, device=env.device)
     env.reset(all_env_ids, Draws(cfg.datagen_config.seed, all_env_ids, Domain.EVALUATION))
     return env
-
-
-def _with_cameras(env: MimicEnv, cameras: CamerasCfg) -> MimicEnv:
-    try:
-        return add_cameras(env, env_task(env), cameras)
-    except BaseException:
-        env.close()
-        raise
 
 
 def build_rules(cfg: EvaluateCfg) -> Rules:

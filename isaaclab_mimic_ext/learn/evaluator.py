@@ -13,6 +13,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.envs.base import MimicEnv
+from isaaclab_mimic_ext.envs.camera_observations import observe, without_cameras
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.learn.disturbances import ArmPushes, ObjectPushes, ObservationNoise
 from isaaclab_mimic_ext.learn.history import History
@@ -191,7 +192,7 @@ class Evaluator:
 
     def _next_actions(self) -> Tensor:
         disturbances = self.disturbances
-        observations = trees.flatten(self.env.observations())
+        observations = trees.flatten(observe(self.env, self._due_envs()))
         if disturbances.noise is not None:
             observations = disturbances.noise.apply(observations, self._draws, self._lanes.step)
         actions = self.policy.act(observations)
@@ -204,6 +205,11 @@ class Evaluator:
         if disturbances.arm_pushes is not None:
             actions = disturbances.arm_pushes.apply(self.env, actions, self._draws, self._lanes.step)
         return actions
+
+    def _due_envs(self) -> Tensor | None:
+        """Return whether the pictures of each env are needed in this step, (N,) bool; None: all of them."""
+        due: Tensor | None = self.policy.due_envs() if hasattr(self.policy, "due_envs") else None
+        return None if due is None else due.to(self._lanes.is_active.device) & self._lanes.is_active
 
     def _check_actions(self, actions: Tensor) -> None:
         expected = (self.env.num_envs, self.env.action_dim)
@@ -261,7 +267,7 @@ class Evaluator:
 
     def _is_finite(self, env_ids: Tensor) -> Tensor:
         """Return whether all observations of `env_ids` (n,) are finite, (n,) bool. A diverged state stays non-finite."""
-        values = trees.flatten(self.env.observations()).values()
+        values = trees.flatten(without_cameras(self.env).observations()).values()
         checks = [value[env_ids].flatten(1).isfinite().all(1) for value in values if value.dtype.is_floating_point]
         return torch.stack(checks, dim=1).all(1)
 

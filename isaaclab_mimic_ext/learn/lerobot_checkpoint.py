@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
+from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, policy_cameras
 from isaaclab_mimic_ext.learn.results import Checkpoint
 from isaaclab_mimic_ext.task.robot import is_robot_observation
 
@@ -57,23 +57,15 @@ class LeRobotCheckpoint:
         known = sorted(name for name, shape in observations.items() if name != "actions" and len(shape) < 3)
         return [name for name in known if is_robot_observation(name, env_args) == (feature == STATE)]
 
-    def cameras(self) -> CamerasCfg | None:
+    def cameras(self) -> PolicyCameras | None:
         """Cameras that the policy observes, in the size and rendering mode of its training; None: it needs no pictures.
 
         Raises:
             SourceDataError: the pictures differ in size.
         """
         shapes = {name.removeprefix(CAMERA): shape for name, shape in self.features.items() if name.startswith(CAMERA)}
-        if not shapes:
-            return None
-        sizes = {shape[1:] for shape in shapes.values()}
-        if len(sizes) > 1:
-            text = ", ".join(f"{name} {height}x{width}" for name, (_, height, width) in sorted(shapes.items()))
-            raise SourceDataError(
-                f"checkpoint: {self.folder}: pictures must have one size (got {text}); train with one size"
-            )
-        recorded = self.source.get("env_args", {}).get("cameras", {})
-        return CamerasCfg(sorted(shapes), list(sizes.pop()), recorded.get("rendering_mode"))
+        pictures = {name: (*shape[1:], shape[0]) for name, shape in shapes.items()}
+        return policy_cameras(pictures, self.source.get("env_args", {}), f"checkpoint: {self.folder}")
 
 
 def find_lerobot_checkpoints(given: Any) -> list[Checkpoint]:

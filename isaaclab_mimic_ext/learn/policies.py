@@ -17,6 +17,7 @@ from torch import Tensor, device
 from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, choices
 from isaaclab_mimic_ext.learn.checkpoint import Affine, Checkpoint, load_checkpoint
+from isaaclab_mimic_ext.learn.policy_cameras import policy_cameras
 from isaaclab_mimic_ext.learn.robomimic import Learner, read_config
 from isaaclab_mimic_ext.task.robot import robot_name
 
@@ -90,7 +91,7 @@ class TrainedPolicy:
     @torch.no_grad()
     def act(self, observations: dict[str, Tensor]) -> Tensor:
         """Return actions (N, A) for raw observations of the env, term -> (N, ...); terms not in `obs_keys` are ignored."""
-        inputs = {key: observations[key].to(self._device, torch.float32) for key in self.obs_keys}
+        inputs = {key: _input(observations[key].to(self._device)) for key in self.obs_keys}
         inputs = {key: self._obs_scales[key].normalize(x) if key in self._obs_scales else x for key, x in inputs.items()}
         if self._horizon is not None:
             self._clear_hidden_state(len(inputs[self.obs_keys[0]]), self._horizon)
@@ -98,6 +99,10 @@ class TrainedPolicy:
         if self._num_steps is not None:
             self._num_steps += 1
         return self._action_scale.unnormalize(actions) if self._action_scale is not None else actions
+
+    def due_envs(self) -> Tensor | None:
+        """Return whether the next action of each env uses its observations, (N,) bool; None: that of all envs."""
+        return self._learner.due_envs()
 
     def _clear_hidden_state(self, num_envs: int, horizon: int) -> None:
         """Zero the hidden state of each env at the start of its episode, then every `horizon` steps (as in training)."""
@@ -110,6 +115,12 @@ class TrainedPolicy:
         self._learner.hidden_state = tuple(each * kept for each in state) if isinstance(state, tuple) else state * kept
 
 
+def _input(observation: Tensor) -> Tensor:
+    """Convert an observation to float32; pictures stay uint8."""
+    is_picture = observation.dtype == torch.uint8 and observation.dim() == 4
+    return observation if is_picture else observation.float()
+
+
 class CheckpointPolicy(TrainedPolicy):
     """A robomimic policy that was loaded from a checkpoint.
 
@@ -117,6 +128,7 @@ class CheckpointPolicy(TrainedPolicy):
         path: file of the checkpoint.
         task_name: name of the task that the policy was trained for.
         robot_name: name of the robot of the demos that it was trained on.
+        cameras: cameras of the pictures that it observes; None: it observes no pictures.
         action_dim: number of action entries A.
         facts: metadata of the training (dataset, seed, epoch, ...).
         algo_name: name of the algorithm.
@@ -139,7 +151,9 @@ class CheckpointPolicy(TrainedPolicy):
         super().__init__(learner, checkpoint.obs_shapes, checkpoint.obs_scales, checkpoint.action_scale, device)
         self.path = Path(checkpoint.path)
         self.task_name, self.action_dim, self.facts = checkpoint.task_name, checkpoint.action_dim, checkpoint.facts
-        self.robot_name = robot_name(checkpoint.content["env_metadata"])
+        env_args = checkpoint.content["env_metadata"]
+        self.robot_name = robot_name(env_args)
+        self.cameras = policy_cameras(checkpoint.obs_shapes, env_args, f"checkpoint: {checkpoint.path}")
         self.algo_name, self.config = checkpoint.algo_name, json.loads(checkpoint.content["config"])
 
     def __repr__(self) -> str:
@@ -195,6 +209,11 @@ def check_fits(
             "on a dataset of this task"
         )
     missing = sorted(set(observation_shapes) - set(request.observation_shapes))
+    if unseen := [name for name in missing if len(observation_shapes[name]) == 3]:
+        raise SourceDataError(
+            f"{place}: the policy sees pictures that the env does not draw: {', '.join(unseen)}; with Isaac Lab, use "
+            "enable_cameras=true and a scene with these cameras, otherwise sim=mujoco"
+        )
     if missing:
         raise SourceDataError(
             f"{place}: the policy uses observations that the env does not have: {', '.join(missing)}; the env has: "

@@ -1,4 +1,4 @@
-"""Adapter for robomimic 0.3, 0.4 and 0.5. Only this module, `bc_chunk` and `robomimic_env` import robomimic."""
+"""Adapter for robomimic 0.3, 0.4 and 0.5. Only this module, `bc_chunk`, `bc_image` and `robomimic_env` import robomimic."""
 
 # B sequences per batch, T steps per sequence, A action entries, L layers, H hidden units of a recurrent network
 
@@ -47,6 +47,7 @@ def require_robomimic() -> ModuleType:
         with _log_prints():
             importlib.import_module("robomimic.algo")
             importlib.import_module("isaaclab_mimic_ext.learn.bc_chunk")
+            importlib.import_module("isaaclab_mimic_ext.learn.bc_image")
             return importlib.import_module("robomimic")
     except ImportError as error:
         raise DependencyMissing(f"{_MISSING} ({error})") from error
@@ -230,6 +231,10 @@ class Learner:
         """Clear the history and the chunk of actions of the envs `env_ids`, (n,) int64, if the algorithm has them."""
         if hasattr(self.algo, "chunks"):
             self.algo.chunks.reset(env_ids)
+
+    def due_envs(self) -> Tensor | None:
+        """Return whether the next action of each env uses its observations, (N,) bool; None: that of all envs."""
+        return self.algo.chunks.due_envs() if hasattr(self.algo, "chunks") else None
 
     @property
     def rnn_horizon(self) -> int | None:

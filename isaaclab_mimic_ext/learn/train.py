@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,7 +37,9 @@ from isaaclab_mimic_ext.learn.checkpoint import (
     observation_scale,
     observation_stats,
 )
+from isaaclab_mimic_ext.learn.picture_rows import check_has_pictures
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, TrainedPolicy, load_policy
+from isaaclab_mimic_ext.learn.policy_cameras import policy_cameras
 from isaaclab_mimic_ext.learn.robomimic import Learner, build_config, version
 from isaaclab_mimic_ext.learn.task_shapes import check_shapes
 from isaaclab_mimic_ext.learn.trainer import Metrics, Schedule, Trainer, TrainingReport, checkpoint_bytes
@@ -124,7 +127,7 @@ def train(
     cfg = _build_cfg(name, {**arguments, "agent": dict(agent or {}), **settings})
     # The input file changes only if the training can start.
     TrainFolder(Path(folder)).check(overwrite, resume)
-    load_settings(cfg, data.read_shapes(input_file))
+    load_settings(cfg, data.read_shapes(input_file), read_facts(input_file).env_args)
     if not data.has_split(input_file):
         split_dataset(str(input_file), ratio, seed)
     train_run(cfg, lambda num_epochs: progress_bar(num_epochs, progress, hooks or TrainingHooks()))
@@ -182,22 +185,27 @@ def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
     folder.check(cfg.overwrite, cfg.resume)
     facts = data.read_facts(cfg.input_file, cfg.demos)
     data.check_task(facts, cfg.task.name)
-    settings = load_settings(cfg, facts.obs_shapes)
+    settings = load_settings(cfg, facts.obs_shapes, facts.env_args)
     cfg = replace(
-        cfg, action_key=data.choose_action_key(facts.path, cfg.action_key, settings["algo_name"] == agents.CHUNKED)
+        cfg,
+        action_key=data.choose_action_key(facts.path, cfg.action_key, settings["algo_name"] in agents.CHUNK_ALGORITHMS),
     )
-    keys = agents.low_dim_keys(settings, cfg.algo)
-    data.check_keys(facts, keys, f"algo: {cfg.algo}")
+    keys, pictures = agents.low_dim_keys(settings, cfg.algo), agents.picture_keys(settings)
+    check_has_pictures(facts, settings, pictures)
+    data.check_keys(facts, [*keys, *pictures], f"algo: {cfg.algo}")
     check_shapes(facts, keys, cfg.task.name)
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
     return _Training(cfg, folder, settings, facts, monitor).run()
 
 
-def load_settings(cfg: TrainCfg, observations: Mapping[str, Sequence[int]]) -> agents.Settings:
+def load_settings(
+    cfg: TrainCfg, observations: Mapping[str, Sequence[int]], env_args: Mapping[str, Any] = MappingProxyType({})
+) -> agents.Settings:
     """Load the settings of the agent, apply the overrides `cfg.agent`, and check the result.
 
     Args:
         observations: names of the observations in the dataset -> shape of one step.
+        env_args: metadata of the env that recorded the dataset.
 
     Raises:
         ConfigError: the agent is not found, or cannot be trained with these settings.
@@ -207,6 +215,8 @@ def load_settings(cfg: TrainCfg, observations: Mapping[str, Sequence[int]]) -> a
         agent = agents.default_agent(observations)
         if left_out := agents.not_vectors(observations):
             log.warning("Training does not use %s, which are not vectors", ", ".join(left_out))
+    elif cfg.algo == agents.IMAGES and not agents.has_agent(cfg.task.name, cfg.algo):
+        agent = agents.default_image_agent(observations, env_args)
     else:
         agent = agents.load_agent(cfg.task.name, cfg.algo)
     settings = agents.override_settings(agent, cfg.agent)
@@ -228,20 +238,23 @@ class _Training:
     ):
         self.cfg, self.folder, self.facts, self.monitor = cfg, folder, facts, monitor
         self.device = torch.device(cfg.device)
-        self.keys = agents.low_dim_keys(settings, cfg.algo)
+        vectors, pictures = agents.low_dim_keys(settings, cfg.algo), agents.picture_keys(settings)
+        self.keys = sorted([*vectors, *pictures])
         self.settings = self._add_fields(settings)
         torch.manual_seed(cfg.seed)
         self.config = build_config(self.settings)
         train, valid = (
             data.read_demos(
-                facts.path, facts.masks[mask], self.keys, cfg.action_key or "actions", has_limits(facts.env_args)
+                facts.path, facts.masks[mask], vectors, cfg.action_key or "actions", has_limits(facts.env_args), pictures
             )
             for mask in data.MASKS
         )
         self.data = examine_training_data(facts.path, cfg.task.name, facts.masks["train"])
         self.obs_shapes = {key: tuple(rows.shape[1:]) for key, rows in train.obs.items()}
         normalizes = bool(self.config.train.hdf5_normalize_obs)
-        self.obs_scales = {key: observation_scale(rows.numpy()) for key, rows in train.obs.items() if normalizes}
+        self.obs_scales = {
+            key: observation_scale(rows.numpy()) for key, rows in train.obs.items() if normalizes and key in vectors
+        }
         self.action_scale: Affine = action_scale(train.actions.numpy(), cfg.normalize_actions)
         self.train_batches, self.valid_batches = (self._batches(demos) for demos in (train, valid))
         self.schedule = self._schedule()
@@ -268,7 +281,8 @@ class _Training:
     def _batches(self, demos: data.Demos) -> data.Batches:
         train = self.config.train
         scaled = demos.normalized(self.obs_scales, self.action_scale, self.device)
-        return data.Batches(scaled, int(train.batch_size), int(train.seq_length), int(train.frame_stack))
+        observes_chunk = self.config.algo_name not in agents.CHUNK_ALGORITHMS
+        return data.Batches(scaled, int(train.batch_size), int(train.seq_length), int(train.frame_stack), observes_chunk)
 
     def run(self) -> TrainingReport:
         identity = identity_of(self.settings, self.cfg, data.content_digest(self.facts.path))
@@ -292,7 +306,8 @@ class _Training:
         if not self.cfg.evaluate_every:
             yield None
             return
-        evaluation = TrainingEvaluation(self.cfg, self._policy, self.obs_shapes, self.facts.action_dim)
+        cameras = policy_cameras(self.obs_shapes, self.facts.env_args, f"input_file: {self.facts.path}")
+        evaluation = TrainingEvaluation(self.cfg, self._policy, self.obs_shapes, self.facts.action_dim, cameras)
         try:
             yield evaluation.success_rate
         finally:
@@ -349,7 +364,7 @@ class _Training:
                 "ac_dim": self.facts.action_dim,
                 "all_shapes": {key: list(shape) for key, shape in self.obs_shapes.items()},
                 "all_obs_keys": list(self.keys),
-                "use_images": False,
+                "use_images": bool(agents.picture_keys(self.settings)),
                 "use_depths": False,
             },
             "action_normalization_stats": action_stats(self.action_scale),

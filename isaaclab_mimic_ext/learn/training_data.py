@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.datasets.pauses import dataset_pauses
 from isaaclab_mimic_ext.demos.pauses import pauses_text
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of
 from isaaclab_mimic_ext.files.stream import read_facts
-from isaaclab_mimic_ext.learn.agents import CHUNKED
+from isaaclab_mimic_ext.learn.agents import CHUNK_ALGORITHMS
 from isaaclab_mimic_ext.learn.data import CLEAN_ACTIONS
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.task.folders import available_tasks
@@ -103,7 +103,7 @@ class Memory:
     @classmethod
     def of(cls, algo_name: str, config: Mapping[str, Any]) -> "Memory":
         """Memory of a policy with a complete configuration of robomimic."""
-        if algo_name == CHUNKED:
+        if algo_name in CHUNK_ALGORITHMS:
             num_steps = int(config["train"]["seq_length"])
             return cls(num_steps, f"predicts {num_steps} actions at once", plans_ahead=True)
         rnn = config["algo"].get("rnn", {})

@@ -10,8 +10,10 @@ from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.learn.evaluator import Evaluator, Rules
 from isaaclab_mimic_ext.learn.policies import Policy, PolicyRequest, check_fits
+from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, add_policy_cameras
 from isaaclab_mimic_ext.learn.results import Checkpoint, horizon_from_demos
 from isaaclab_mimic_ext.rng import Domain, Draws
+from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class TrainingEvaluation:
         make_policy: builds a policy from the current parameters.
         obs_shapes: observation key of the policy -> shape.
         action_dim: number of action entries of the policy.
+        cameras: cameras of its pictures; None: it observes none.
 
     Raises:
         SourceDataError: the env of the task has no such observations or actions.
@@ -34,11 +37,18 @@ class TrainingEvaluation:
     """
 
     def __init__(
-        self, cfg: TrainCfg, make_policy: Callable[[], Policy], obs_shapes: dict[str, tuple[int, ...]], action_dim: int
+        self,
+        cfg: TrainCfg,
+        make_policy: Callable[[], Policy],
+        obs_shapes: dict[str, tuple[int, ...]],
+        action_dim: int,
+        cameras: PolicyCameras | None = None,
     ):
         self._make_policy = make_policy
         num_envs = min(cfg.num_eval_envs, cfg.num_eval_episodes)
         self.env = make_scene(cfg, num_envs)
+        if cameras is not None:
+            self.env = add_policy_cameras(self.env, load_task(cfg.task.name, cfg.robot), cameras)
         seed = cfg.datagen_config.seed + _SEED_OFFSET
         all_env_ids = torch.arange(num_envs, device=self.env.device)
         self.env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))

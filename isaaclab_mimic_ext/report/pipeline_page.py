@@ -31,6 +31,8 @@ class PipelineFolder(OutputFolder):
     generation = OutputFile("generation")
     demos = OutputFile("generation/demo.hdf5")
     generation_page = OutputFile("generation/report.html")
+    pictures = OutputFile("pictures.hdf5")
+    pictures_part = OutputFile("pictures.hdf5.pictures")
     evaluation = OutputFile("evaluation")
     page = OutputFile("report.html")
     record = OutputFile("steps.json")

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 RENDERING_MODES = ("policy", "film")
 """Ways to draw pictures: fast, or with smooth edges and shapes."""
+KINDS_OF_LOOKS = ("light", "color", "table", "arm", "objects", "camera")
+"""Parts of a scene's appearance that can be random: level and places of the lights, their color, table and floor, the robot,
+objects, poses of the cameras."""
 ENV_FRAME = "env"
 """Frame of a camera that does not move."""
 

@@ -96,7 +96,7 @@ def test_names_in_the_training_data_decide_the_observations(tmp_path: Path) -> N
     checkpoint = read_lerobot_checkpoint(write_checkpoint(tmp_path / "a", inputs, tmp_path / "data"))
     assert checkpoint.instruction == "tidy up"
     assert _terms(checkpoint, request())["observation.state"] == ["gripper_pos", "eef_pos"]
-    cameras = checkpoint.cameras()
+    cameras = checkpoint.cameras().cfg
     assert (cameras.names, cameras.size, cameras.rendering_mode) == (["agentview"], [84, 84], "film")
 
 
@@ -104,7 +104,7 @@ def test_names_in_the_training_data_decide_the_observations(tmp_path: Path) -> N
     ("inputs", "replaced", "message"),
     [
         ({"observation.state": [15]}, {}, "has 15 entries, and eef_pos, gripper_pos, joint_pos of the env have 14"),
-        ({"observation.images.side": [3, 84, 84]}, {}, "observations that the env does not have: side"),
+        ({"observation.images.side": [3, 84, 84]}, {}, "the policy sees pictures that the env does not draw: side"),
         ({"observation.images.agentview": [3, 96, 96]}, {}, r"'agentview' must have shape \(84, 84, 3\)"),
         (INPUTS, {"action_dim": 14}, r"must have 14 entries .*\(got 7\); export the dataset with actions=delta"),
     ],

@@ -50,7 +50,7 @@ INVALID = [
     ({"observation": {"modalities": {"goal": {"low_dim": ["eef_pos"]}}}}, "policies receive only 'obs'"),
     (learning_rate(epoch_schedule=[None]), r"epoch_schedule: must be a list of .*\(got \[None\]\)"),
     ({"algo": {"rnn": {"enabled": True, "horizon": 10}}}, r"seq_length: must equal algo.rnn.horizon, which is 10 .*got 1"),
-    ({"train": {"frame_stack": 3}}, r"frame_stack: must be 1 \(got 3\); only algo=bc_chunk uses a history"),
+    ({"train": {"frame_stack": 3}}, r"frame_stack: must be 1 \(got 3\); other algorithms use a history"),
 ]
 
 
