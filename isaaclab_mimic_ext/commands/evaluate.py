@@ -16,8 +16,8 @@ from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.appearance import check_kinds
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, env_task
-from isaaclab_mimic_ext.errors import ConfigError, MimicError
-from isaaclab_mimic_ext.files.writing import write_json, write_text
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, OutputError
+from isaaclab_mimic_ext.files.writing import created_folder, write_json, write_text
 from isaaclab_mimic_ext.learn.advice import Conditions, Training, advise
 from isaaclab_mimic_ext.learn.checkpoint import load_checkpoint
 from isaaclab_mimic_ext.learn.checkpoint_files import EvaluationFolder, find_checkpoints
@@ -36,6 +36,7 @@ from isaaclab_mimic_ext.learn.looks import LookResult, look_table
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, Policy, find_policy_factory
 from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, close_pictures, policy_cameras, with_appearance
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
+from isaaclab_mimic_ext.learn.seen import write_seen
 from isaaclab_mimic_ext.learn.sweep import result_table
 from isaaclab_mimic_ext.progress import ProgressBar
 from isaaclab_mimic_ext.report.curves import plot_success
@@ -200,6 +201,7 @@ class Evaluation:
         for name, history in self.histories.items():
             for success in (True, False) if name in of_successes else (False,):
                 self._draw_video(self.folder.video(name, success), history, success)
+            self._draw_seen(self.folder.seen(name), history)
 
     def _with_videos_of_successes(self) -> set[str]:
         """Names of the checkpoints whose successes are drawn (`video_of`); failures are drawn of every checkpoint."""
@@ -216,6 +218,15 @@ class Evaluation:
         try:
             write_states_video(demos, path, task, overwrite=True, captions=history.captions(success))
             log.info("Saved a video of %s to %s", counted(len(demos), "episode"), path)
+        except MimicError as error:
+            log.warning("%s was not drawn: %s", path, error)
+
+    def _draw_seen(self, path: Path, history: History) -> None:
+        """Draw what the policy saw in its failures, if it sees; an error is logged as a warning."""
+        try:
+            with created_folder(path.parent, "output_dir", kind=OutputError):
+                if write_seen(self.env, history, path):
+                    log.info("Saved what the policy saw in its failures to %s", path)
         except MimicError as error:
             log.warning("%s was not drawn: %s", path, error)
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
@@ -151,6 +152,11 @@ class _OpenGLPictures:
         numbers = look_numbers(draws.seed, draws.on_host.trials, draws.domain)
         for index, row in zip(env_ids.tolist(), numbers, strict=True):
             self._looks[index] = row
+
+    def draw_state(self, state: NestedTensors) -> dict[str, NDArray[np.uint8]]:
+        """Pictures of any state, in the layout of `get_state` without the leading axis, in the scene's own look."""
+        self._renderer.set_look(None)
+        return dict(zip(self._cameras, self._renderer.frames(state, self._cameras.values()), strict=True))
 
     def draw(self, due: Tensor | None = None) -> dict[str, Tensor]:
         state = trees.map(Tensor.cpu, self._env.get_state())

@@ -251,7 +251,7 @@ def default_image_agent(observations: Mapping[str, Sequence[int]], env_args: Map
         if len(shape) == 1 and is_robot_observation(name, env_args) and not name.endswith(_JOINTS)
     )
     side = min((min(shape[:2]) for shape in pictures.values()), default=84)
-    crop = max(side * 19 // 21, 1)
+    crop = max(side * 20 // 21, 1)
     encoder = {"rgb": {"obs_randomizer_kwargs": {"crop_height": crop, "crop_width": crop}}}
     modalities = {"obs": {"low_dim": vectors, "rgb": list(pictures)}}
     return {"algo_name": IMAGES, "observation": {"modalities": modalities, "encoder": encoder}}

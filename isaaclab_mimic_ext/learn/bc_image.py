@@ -26,21 +26,24 @@ _KERNELS, _STRIDES = (5, 3, 3), (2, 2, 1)
 
 
 class ThreeConvCore(EncoderCore, ConvBase):
-    """Three convolutions and a spatial softmax: small enough to be trained without a GPU.
+    """Three convolutions, a spatial softmax and a linear layer: small enough to be trained without a GPU.
 
     Args:
         input_shape: channels, height and width of a picture.
         channels: number of channels after each convolution; the last number is that of the points of the spatial softmax.
+        feature_dimension: number of features F.
     """
 
-    def __init__(self, input_shape: list[int], channels: tuple[int, int, int] = (16, 32, 32)):
+    def __init__(self, input_shape: list[int], channels: tuple[int, int, int] = (16, 32, 32), feature_dimension: int = 64):
         super().__init__(input_shape=input_shape)
         inputs = (input_shape[0], *channels[:-1])
         convolutions = [nn.Conv2d(*sizes) for sizes in zip(inputs, channels, _KERNELS, _STRIDES, strict=True)]
-        features = nn.Sequential(*(layer for each in convolutions for layer in (each, nn.ReLU())))
+        features = nn.Sequential(*(layer for each in convolutions for layer in (each, nn.ReLU())))[:-1]
         shape = features(torch.zeros(1, *input_shape)).shape[1:]
-        self.nets = nn.Sequential(features, SpatialSoftmax(list(shape), num_kp=None))
-        self._num_features = 2 * channels[-1]
+        points = SpatialSoftmax(list(shape), num_kp=None)
+        # robomimic applies a ReLU to the features; coordinates themselves would lose their negative half.
+        self.nets = nn.Sequential(features, points, nn.Flatten(), nn.Linear(2 * channels[-1], feature_dimension))
+        self._num_features = feature_dimension
         self.to(memory_format=torch.channels_last)
 
     def output_shape(self, input_shape: Any = None) -> list[int]:
@@ -48,7 +51,7 @@ class ThreeConvCore(EncoderCore, ConvBase):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Compute features (B, F) of pictures (B, C, H, W)."""
-        return self.nets(pictures.contiguous(memory_format=torch.channels_last)).flatten(1)
+        return self.nets(pictures.contiguous(memory_format=torch.channels_last))
 
 
 class BCImageConfig(BCChunkConfig):
@@ -73,7 +76,7 @@ class BCImageConfig(BCChunkConfig):
         super().observation_config()
         rgb = self.observation.encoder.rgb
         rgb.core_class, rgb.obs_randomizer_class = ThreeConvCore.__name__, "CropRandomizer"
-        rgb.obs_randomizer_kwargs.crop_height = rgb.obs_randomizer_kwargs.crop_width = 76
+        rgb.obs_randomizer_kwargs.crop_height = rgb.obs_randomizer_kwargs.crop_width = 80
 
 
 class BCImage(BCChunk):

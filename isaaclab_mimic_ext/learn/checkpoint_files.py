@@ -104,6 +104,10 @@ class EvaluationFolder(OutputFolder):
     plot = OutputFile("success_over_epochs.png")
     videos = OutputFile("videos")
 
+    def seen(self, checkpoint: str) -> Path:
+        """Path of the picture of what a checkpoint saw in its failures."""
+        return self.videos / f"{checkpoint.replace('/', '_')}_seen.png"
+
     def video(self, checkpoint: str, success: bool) -> Path:
         """Path of the video of a checkpoint's successes or failures."""
         kind = "successes" if success else "failures"

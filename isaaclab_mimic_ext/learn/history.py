@@ -69,6 +69,11 @@ class History:
         """Caption of each of `demos(success)`."""
         return [_caption(self._episodes[number]) for number in sorted(self._kept[success])]
 
+    def failure_steps(self) -> list[int]:
+        """Step of the failure of each of `demos(False)`."""
+        failures = (self._episodes[number] for number in sorted(self._kept[False]))
+        return [episode.length - 1 if episode.failed_at is None else episode.failed_at for episode in failures]
+
     def _tree(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
         return trees.unflatten(unpack(self._layout.fields, rows))["state"]
 

@@ -92,6 +92,8 @@ def render_pipeline_page(
         reasons_chart=count_bars(dict(reasons.most_common()), {}, "failed episodes by reason"),
         checkpoints=[_checkpoint(result) for result in results],
         evaluation_media=_videos(folder, results),
+        looks=_looks(evaluation),
+        seen=_seen(folder, results),
         steps=[(name, "-" if took is None else duration(took)) for name, took in seconds.items()],
     )
 
@@ -149,6 +151,25 @@ def _videos(folder: PipelineFolder, results: list[dict[str, Any]]) -> list[dict[
         name, _, kind = path.stem.rpartition("_")
         captions.append((path, f"The first {kind} of {names.get(name, name)}"))
     return media(*captions)
+
+
+def _seen(folder: PipelineFolder, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pictures of what policies saw in their failures."""
+    names = {result["name"].replace("/", "_"): result["name"] for result in results}
+    paths = sorted((folder.evaluation / "videos").glob("*_seen.png"))
+    found = ((path, path.stem.removesuffix("_seen")) for path in paths)
+    return media(*((path, f"What {names.get(name, name)} saw in its first failures") for path, name in found))
+
+
+def _looks(evaluation: dict[str, Any]) -> list[tuple[str, str, int, int, str]]:
+    """Rows of the table of random looks."""
+    return [
+        (
+            each["checkpoint"], each["appearance"], each["num_episodes"], each["num_successes"],
+            "{:.0f} % ({:.0f} to {:.0f})".format(*(100 * rate for rate in (each["success_rate"], *each["interval"]))),
+        )
+        for each in evaluation.get("appearance", [])
+    ]  # fmt: skip
 
 
 def _lengths(path: Path) -> list[int]:

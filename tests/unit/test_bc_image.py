@@ -52,7 +52,7 @@ def test_default_agent_sees_pictures_and_its_own_hand_but_no_object() -> None:
     agent = default_image_agent(shapes, ENV_ARGS)
     assert low_dim_keys(agent, "bc_image") == ["eef_pos", "gripper_pos"]
     assert picture_keys(agent) == ["agentview"]
-    assert agent["observation"]["encoder"]["rgb"]["obs_randomizer_kwargs"] == {"crop_height": 76, "crop_width": 76}
+    assert agent["observation"]["encoder"]["rgb"]["obs_randomizer_kwargs"] == {"crop_height": 80, "crop_width": 80}
 
 
 def test_pictures_take_one_byte_per_value_in_memory(dataset: Path) -> None:
