@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from demos import draw_signals
+from look_pictures import draw_looks
 from page_pictures import draw_report, draw_timeline, draw_watch
 from studio_pictures import draw_mark
 from task_pages import presets
@@ -75,6 +76,7 @@ PICTURES = {
     "constraints": draw_constraints,
     "tasks": draw_tasks,
     "robot": draw_own_robot,
+    "looks": draw_looks,
     "timeline": draw_timeline,
     "report": draw_report,
     "watch": draw_watch,

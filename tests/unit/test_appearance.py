@@ -87,9 +87,7 @@ def test_cameras_move_by_at_most_four_centimetres(model: Any) -> None:
 def test_all_stands_for_every_kind_and_unknown_kinds_are_refused() -> None:
     assert check_kinds(["all"], "appearance") == KINDS_OF_LOOKS
     assert check_kinds(["table", "light"], "appearance") == ("light", "table")
-    with pytest.raises(
-        ConfigError, match=r"appearance: 'lights' is not a kind of .*did you mean 'light'"
-    ):
+    with pytest.raises(ConfigError, match=r"appearance: 'lights' is not a kind of .*did you mean 'light'"):
         check_kinds(["lights"], "appearance")
 
 

@@ -320,6 +320,17 @@ def test_step_resumes_only_if_its_command_left_a_file_to_resume_from(tmp_path):
     assert [step.command_line(resume=False)[-1] for step in (generate, train)] == ["overwrite=true"] * 2
 
 
+def test_policy_that_sees_is_trained_on_pictures_of_the_split_demos():
+    steps = build_steps(make_cfg(algo="bc_image", render=["copies=2"]), PipelineFolder(Path("out")))
+    assert [step.verb for step in steps] == [
+        "record", "annotate", "generate", "split", "render", "train", "train", "evaluate"
+    ]  # fmt: skip
+    render, train = steps[4], steps[5]
+    assert {"input_file=out/generation/demo.hdf5", "output_file=out/pictures.hdf5", "copies=2"} <= {*render.arguments}
+    assert "input_file=out/pictures.hdf5" in train.arguments and train.after == (render,)
+    assert "render" not in [step.verb for step in build_steps(make_cfg(algo="bc_chunk"), PipelineFolder(Path("out")))]
+
+
 def test_without_numbered_checkpoints_the_last_one_is_evaluated():
     *_, evaluate = build_steps(make_cfg(train=["save_every=0"]), PipelineFolder(Path("out")))
     assert "checkpoint=[out/training/seed_1/models/last.pth,out/training/seed_2/models/last.pth]" in evaluate.arguments
@@ -480,7 +491,10 @@ def test_page_shows_the_figures_of_every_step(tmp_path):
         checkpoint_result("seed_2/model_epoch_9", 8, {"dropped": 2}) | {"advice": ["Change first: <algo>"]},
     ]
     (folder.evaluation / "videos").mkdir(parents=True)
-    (folder.evaluation / "evaluation.json").write_text(json.dumps({"checkpoints": results}))
+    look = {"checkpoint": "seed_1/model_epoch_9", "appearance": "light", "num_episodes": 50, "num_successes": 20}
+    looks = [look | {"success_rate": 0.4, "interval": [0.28, 0.54]}]
+    (folder.evaluation / "evaluation.json").write_text(json.dumps({"checkpoints": results, "appearance": looks}))
+    (folder.evaluation / "videos" / "seed_1_model_epoch_9_seen.png").write_bytes(b"picture")
     (folder.evaluation / "videos" / "seed_1_model_epoch_9_failures.mp4").write_bytes(b"film")
     metrics = folder.training(2) / "metrics.csv"
     metrics.parent.mkdir(parents=True)
@@ -492,6 +506,8 @@ def test_page_shows_the_figures_of_every_step(tmp_path):
     assert "training (3 demos)" in page and "validation (2 demos)" in page
     assert "90.0 % (80.0 to 100.0)" in page and "85.0 %</b><span>policy success" in page
     assert "never &lt;grasped&gt;" in page and "The first failures of seed_1/model_epoch_9" in page
+    assert "<td>light</td><td>50</td><td>20</td><td>40 % (28 to 54)</td>" in page
+    assert "What seed_1/model_epoch_9 saw in its first failures" in page
     assert "Change first: &lt;algo&gt;" in page and "What to look at first" in page
     assert "2 min 5 s" in page and ">training runs<" in page
     assert ">training run<" in render_pipeline_page(make_cfg(seeds=[1]), folder, {})
