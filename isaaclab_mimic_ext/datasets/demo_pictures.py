@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config.hydra import find_tasks_in
-from isaaclab_mimic_ext.envs.appearance import Numbers, demo_number, look_numbers
+from isaaclab_mimic_ext.envs.appearance import Numbers, demo_look
 from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.cameras import calibration, choose_cameras
 from isaaclab_mimic_ext.envs.playback import check_has_states, checked_states
@@ -33,7 +33,6 @@ from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.files.writing import replacing
-from isaaclab_mimic_ext.rng import Domain
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.folders import task_dirs
@@ -87,7 +86,7 @@ class PictureJob:
         """Random numbers of the look of a copy; None for the demo itself."""
         if copy == 0:
             return None
-        return look_numbers(self.seed, torch.tensor([demo_number(demo)]), Domain.GENERATION, copy)[0]
+        return demo_look(self.seed, demo, copy)
 
 
 class Painter:

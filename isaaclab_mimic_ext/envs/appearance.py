@@ -64,9 +64,9 @@ def look_numbers(seed: int, numbers: torch.Tensor, domain: Domain, copy: int = 0
     return draws.uniform(Stream.APPEARANCE, (NUM_NUMBERS,), step=copy).double().numpy()
 
 
-def demo_number(name: str) -> int:
-    """Number that stands for a demo in its look: a checksum of its name."""
-    return zlib.crc32(name.encode())
+def demo_look(seed: int, demo: str, copy: int) -> Numbers:
+    """Random numbers (K,) of the look of a copy of a demo. A checksum of its name stands for its number."""
+    return look_numbers(seed, torch.tensor([zlib.crc32(demo.encode())]), Domain.GENERATION, copy)[0]
 
 
 def add_textures(spec: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from isaaclab_mimic_ext.datasets.demo_pictures import names_of_copies
-from isaaclab_mimic_ext.envs.appearance import Looks, check_kinds, demo_number, look_numbers
+from isaaclab_mimic_ext.envs.appearance import Looks, check_kinds, demo_look, look_numbers
 from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.mujoco_model import build_model
 from isaaclab_mimic_ext.errors import ConfigError
@@ -97,7 +97,11 @@ def test_copies_have_numbers_that_no_other_demo_has() -> None:
         "demo_12": ["demo_112", "demo_212"],
     }
     assert names_of_copies(["demo_3"], 1, ["demo_3", "demo_103"]) == {"demo_3": ["demo_1003"]}
-    assert demo_number("demo_3") != demo_number("demo_4")
+
+
+def test_copies_of_two_demos_have_different_looks() -> None:
+    assert np.array_equal(demo_look(1, "demo_3", 1), demo_look(1, "demo_3", 1))
+    assert not np.array_equal(demo_look(1, "demo_3", 1), demo_look(1, "demo_4", 1))
 
 
 @pytest.mark.slow
