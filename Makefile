@@ -25,7 +25,7 @@ NO_EXTRA := -m "not contract and not isaaclab and not lerobot and not cluster"
 help:
 	@echo "make demo           install $(VENV) and generate 100 demos in datasets/demo"
 	@echo "make train-env      add training dependencies (robomimic, torchvision) to $(VENV)"
-	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality"
+	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality, visual"
 	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"
 	@echo "make test           install $(VENV) and run all tests that need no extra environment"
 	@echo "make test-all       also run test-contract, isaaclab-test, test-lerobot and cluster-test"

@@ -24,7 +24,8 @@ class TrainCfg(EventsCfg, SceneCfg):
     datagen_config: EvaluationDataGenCfg = field(default_factory=EvaluationDataGenCfg)
     algo: str = "bc_chunk"
     """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file. A task
-    without a file for `bc_chunk` uses its defaults and all low-dimensional observations."""
+    without a file for `bc_chunk` uses its defaults and all low-dimensional observations; `bc_image` sees the pictures of the
+    dataset and the hands of the robot."""
     input_file: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
     demos: list[str] | None = None
@@ -40,7 +41,7 @@ class TrainCfg(EventsCfg, SceneCfg):
     """`min_max` (scale the range of each action entry in the training demos to [-1, 1]) or `none`."""
     action_key: str | None = bounded(None, choices=("actions", "actions_clean"), remedy="null uses the default")
     """What the policy learns to predict: `actions` (as executed, with noise) or `actions_clean` (without noise); null:
-    `actions_clean` for bc_chunk if the dataset has it, otherwise `actions`."""
+    `actions_clean` for bc_chunk and bc_image if the dataset has it, otherwise `actions`."""
     agent: dict[str, Any] = field(default_factory=dict)
     """Values that replace agent settings: `agent.train.batch_size=256`."""
     save_every: int = bounded(50, at_least=0)

@@ -45,7 +45,7 @@ UNREAD = [
      "seed: annotate has no such field; fields: task, robot, sim, device, headless, host, port, datagen_config, "
      "subtask_configs, all_subtasks, recorder, auto, annotate_subtask_start_signals, marks_file, gui, pause_subtask, "
      "step_hz, input_file, demos, output_file, overwrite, enable_cameras, "
-     "progress; studio, record, check, generate, split, validate, train and evaluate have it"),
+     "progress; studio, record, check, generate, split, render, validate, train and evaluate have it"),
     ("annotate_demos", "recorder.queue_megabytes=9",
      "recorder.queue_megabytes: annotate has no such field; fields: compression, format_version; studio, record and "
      "generate have it"),
