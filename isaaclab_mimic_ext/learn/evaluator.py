@@ -209,7 +209,9 @@ class Evaluator:
     def _due_envs(self) -> Tensor | None:
         """Return whether the pictures of each env are needed in this step, (N,) bool; None: all of them."""
         due: Tensor | None = self.policy.due_envs() if hasattr(self.policy, "due_envs") else None
-        return None if due is None else due.to(self._lanes.is_active.device) & self._lanes.is_active
+        if due is None or len(due) != self.env.num_envs:  # The policy has not acted in these envs yet.
+            return None
+        return due.to(self._lanes.is_active.device) & self._lanes.is_active
 
     def _check_actions(self, actions: Tensor) -> None:
         expected = (self.env.num_envs, self.env.action_dim)
