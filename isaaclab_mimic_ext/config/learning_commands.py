@@ -25,7 +25,7 @@ class TrainCfg(EventsCfg, SceneCfg):
     algo: str = "bc_chunk"
     """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file. A task
     without a file for `bc_chunk` uses its defaults and all low-dimensional observations; `bc_image` sees the pictures of the
-    dataset and the hands of the robot."""
+    dataset and the grippers."""
     input_file: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
     demos: list[str] | None = None

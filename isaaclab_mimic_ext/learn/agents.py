@@ -23,8 +23,8 @@ ALGORITHMS = ("bc", *CHUNK_ALGORITHMS)
 Other algorithms need data that training does not read from datasets, e.g. rewards or goals.
 """
 
-_JOINTS = ("joint_pos", "joint_vel")
-"""Ends of the names of the robot's joint observations."""
+_GRIPPER = "gripper_pos"
+"""Observation of a gripper; with several arms, it has a prefix."""
 _AT_LEAST_1 = (
     "train.batch_size", "train.seq_length", "train.frame_stack", "train.num_epochs", "experiment.epoch_every_n_steps",
 )  # fmt: skip
@@ -238,7 +238,9 @@ def default_agent(observations: Mapping[str, Sequence[int]]) -> Settings:
 
 
 def default_image_agent(observations: Mapping[str, Sequence[int]], env_args: Mapping[str, Any]) -> Settings:
-    """Agent of tasks without one for `bc_image`: it sees all pictures, and the end effectors and grippers of the robot.
+    """Agent of tasks without one for `bc_image`: it sees all pictures, and the grippers of the robot.
+
+    The pose of the hand is left out: with it, a policy repeats the paths of the demos and looks less at the pictures.
 
     Args:
         observations: names of the observations in the dataset -> shape of one step.
@@ -248,7 +250,7 @@ def default_image_agent(observations: Mapping[str, Sequence[int]], env_args: Map
     vectors = sorted(
         name
         for name, shape in observations.items()
-        if len(shape) == 1 and is_robot_observation(name, env_args) and not name.endswith(_JOINTS)
+        if len(shape) == 1 and is_robot_observation(name, env_args) and name.endswith(_GRIPPER)
     )
     side = min((min(shape[:2]) for shape in pictures.values()), default=84)
     crop = max(side * 20 // 21, 1)

@@ -1,6 +1,6 @@
 """`bc_image`, an algorithm for robomimic: behavior cloning that sees pictures and predicts chunks of actions.
 
-The policy acts on the newest picture of each camera and on the last `train.frame_stack` observations of the robot itself.
+The policy acts on the newest picture of each camera and on the last `train.frame_stack` vectors, such as of its gripper.
 Each camera has its own convolutions, whose features are the image coordinates of a spatial softmax (Finn et al.,
 arXiv 1509.06113). Importing this module adds the algorithm and its encoder to robomimic's registries.
 """
@@ -71,6 +71,7 @@ class BCImageConfig(BCChunkConfig):
     def algo_config(self) -> None:
         super().algo_config()
         self.algo.actor_layer_dims = (256, 256)
+        self.algo.chunk.num_executed = 4
 
     def observation_config(self) -> None:
         super().observation_config()

@@ -47,10 +47,10 @@ def dataset(tmp_path: Path) -> Path:
     return path
 
 
-def test_default_agent_sees_pictures_and_its_own_hand_but_no_object() -> None:
+def test_default_agent_sees_pictures_and_its_gripper_but_no_object() -> None:
     shapes = {"eef_pos": (3,), "joint_vel": (9,), "gripper_pos": (2,), "ketchup_pos": (3,), "agentview": (84, 84, 3)}
     agent = default_image_agent(shapes, ENV_ARGS)
-    assert low_dim_keys(agent, "bc_image") == ["eef_pos", "gripper_pos"]
+    assert low_dim_keys(agent, "bc_image") == ["gripper_pos"]
     assert picture_keys(agent) == ["agentview"]
     assert agent["observation"]["encoder"]["rgb"]["obs_randomizer_kwargs"] == {"crop_height": 80, "crop_width": 80}
 
@@ -156,6 +156,7 @@ class TestAlgorithm:
 
         shapes = {"eef_pos": (3,), "agentview": (SIDE, SIDE, 3)}
         agent = default_image_agent(shapes, ENV_ARGS)
+        agent["observation"]["modalities"]["obs"]["low_dim"] = ["eef_pos"]
         chunk = {"train": {"seq_length": 4}, "algo": {"chunk": {"num_executed": num_executed}, "actor_layer_dims": [32]}}
         config = build_config({**agent, **chunk})
         config = build_config(override_settings({**agent, **chunk}, linear_schedules_to_end(config)))
