@@ -106,7 +106,11 @@ def _off_within(view: EefView, horizon: int) -> Floats:
 
 
 def _scale_and_cosine(view: EefView) -> tuple[float | None, float]:
-    """Ratio of commanded to executed motion, and the cosine between them; None if the hand does not move."""
+    """Ratio of commanded to executed motion, and the mean cosine between them; None if the hand does not move.
+
+    The cosine of each step counts by the size of both motions. Their sizes may differ: with short presses of keys, the
+    target starts and stops before the hand.
+    """
     delay = max(1, round(_DELAY / view.step_dt))
     if view.num_steps <= delay:
         return None, 1.0
@@ -118,7 +122,8 @@ def _scale_and_cosine(view: EefView) -> tuple[float | None, float]:
     if commanded_size < 1e-9:
         return 0.0, 1.0
     product = float((commanded * executed).sum())
-    return product / executed_size**2, product / (executed_size * commanded_size)
+    sizes = float((np.linalg.norm(commanded, axis=1) * np.linalg.norm(executed, axis=1)).sum())
+    return product / executed_size**2, product / max(sizes, 1e-12)
 
 
 def _nature(view: EefView, rest: np.ndarray) -> str:

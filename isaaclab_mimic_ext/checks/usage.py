@@ -22,6 +22,8 @@ from isaaclab_mimic_ext.task.joints import ObjectJoints
 MIN_PATH_DISTANCE = 0.005
 """Mean distance between the paths of two demos, subtask by subtask, below which they are similar [m]; at least 24 mm between
 any two of the included demos."""
+MIN_FAR_SHARE = 0.01
+"""Smallest share of scenes with a far draw that is reported."""
 FAR_DRAW = 0.10
 """Distance of a drawn object from its place in all demos from which it is reported [m]. This is only a note, because the
 included demos also work for objects 10 cm away (`desktop_organizer_wide`)."""
@@ -229,7 +231,7 @@ def find_far_draws(findings: DemoFindings, selection: Selection, subtasks: Mappi
             if distance is None or config.object_ref in reported:
                 continue
             fraction = float((distance > FAR_DRAW).mean())
-            if fraction > 0.0:
+            if fraction >= MIN_FAR_SHARE:
                 reported.add(config.object_ref)
                 found = f"{config.object_ref} is drawn up to {distance.max():.2f} m from its place in the nearest demo, "
                 found += f"and farther than {FAR_DRAW} m in {fraction:.0%} of the scenes"

@@ -4,15 +4,19 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.checks.action_space import check_tracking
 from isaaclab_mimic_ext.checks.examine import Examination, examine
-from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding
-from isaaclab_mimic_ext.config import CheckDemosCfg
+from isaaclab_mimic_ext.checks.findings import CheckReport, DemoFinding, DemoFindings
+from isaaclab_mimic_ext.checks.motion import EefView
+from isaaclab_mimic_ext.checks.usage import Selection, find_far_draws
+from isaaclab_mimic_ext.config import CheckDemosCfg, SubTaskDemoCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import InvalidDataset, OutputError, SourceDataError
 from isaaclab_mimic_ext.report.timeline import _wrapped
@@ -251,6 +255,39 @@ def test_objects_drawn_far_from_all_demos_are_a_note_of_the_file() -> None:
     finding = only(check(CLEAN, "task=desktop_organizer_wide"), "note", "far draws")
     assert finding.demo is None
     assert finding.found.startswith("ketchup")
+
+
+@pytest.mark.parametrize(("num_far", "num_notes"), [(0, 0), (1, 0), (2, 1)])
+def test_far_draws_in_hardly_any_scene_are_not_worth_a_note(num_far: int, num_notes: int) -> None:
+    findings, distance = DemoFindings(), np.zeros(200)
+    distance[:num_far] = 0.3
+    find_far_draws(findings, Selection({}, {"franka": [distance]}), {"franka": [SubTaskDemoCfg(object_ref="ketchup")]})
+    assert len(findings.items) == num_notes
+    assert all("in 1% of the scenes" in finding.found for finding in findings.items)
+
+
+def test_short_presses_of_keys_are_not_a_wrong_direction_of_the_actions() -> None:
+    """The hand moves along one axis at a time, and its targets start and stop before it."""
+    num_steps, dt = 120, 0.05
+    step = np.arange(num_steps)
+    pressed = (step % 12 < 4).astype(float)
+    late = np.convolve(pressed, [0, 0, 0.2, 0.3, 0.3, 0.2])[:num_steps]
+    pose, target = (np.tile(np.eye(4), (num_steps, 1, 1)) for _ in range(2))
+    axis = step // 12 % 3
+    for index in range(1, num_steps):
+        pose[index, :3, 3] = pose[index - 1, :3, 3]
+        pose[index, axis[index], 3] += 0.01 * late[index]
+    target[:, :3, 3] = pose[:, :3, 3]
+    target[step, axis, 3] += 0.01 * pressed
+    view = EefView("hand", pose, target, np.ones((num_steps, 1)), [], None, dt)
+    findings = DemoFindings("demo_0")
+    check_tracking(findings, view)
+    assert not findings.items
+    turned = replace(view, target_eef_pose=target.copy())
+    turned.target_eef_pose[:, :2, 3] = pose[:, :2, 3] + (target - pose)[:, 1::-1, 3] * np.array([-1, 1])
+    check_tracking(findings, turned)
+    (finding,) = findings.items
+    assert "the hand moves in a direction" in finding.found
 
 
 @pytest.mark.slow
