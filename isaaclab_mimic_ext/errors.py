@@ -56,6 +56,20 @@ class OutputError(UsageError):
     """An output file cannot be created, or would overwrite something."""
 
 
+class NotContinuable(OutputError):
+    """A recording exists that this request cannot continue: demos would be lost or differ.
+
+    Args:
+        place: field and path of the recording.
+        reason: why the recording cannot be continued.
+        remedy: what to do on a command line.
+    """
+
+    def __init__(self, place: str, reason: str, remedy: str):
+        super().__init__(f"{place} {reason}, so it cannot be continued; {remedy}")
+        self.reason = reason
+
+
 class FolderInUse(OutputError):
     """Another process works in the output folder or on the output file; the same command succeeds later."""
 

@@ -17,8 +17,9 @@ from isaaclab_mimic_ext.config.compose import load_task_config
 from isaaclab_mimic_ext.config.next_step import next_command
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import env_task, make_scene
-from isaaclab_mimic_ext.errors import ConfigError, MimicError, RecorderError
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, NotContinuable, RecorderError
 from isaaclab_mimic_ext.run.record import record
+from isaaclab_mimic_ext.run.recording import recorded_facts
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.mark_jobs import MarkSettings
@@ -146,6 +147,8 @@ def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: Stop
             monitor=tab,
             should_stop=lambda: stop.requested or device.wants_end(),
         )
+    except NotContinuable as error:
+        _show_complete(tab, raw, error)
     except MimicError as error:
         kept = "" if device.unsaved is None else "; the finished demo is not lost: 'Try again' makes its steps again"
         log.error("The recording has stopped: %s%s", error, kept)
@@ -157,3 +160,21 @@ def _record(cfg: StudioCfg, env: MimicEnv, raw: Path, tab: RecordTab, stop: Stop
         if result.num_demos and not stop.requested:
             log.info("Next, mark the demos: tab Mark of the page. The page can record more. Ctrl-C ends the studio")
     return stop.requested
+
+
+def _show_complete(tab: RecordTab, raw: Path, error: NotContinuable) -> None:
+    """Show that the page cannot add demos to a recording: one of another device, or with other settings."""
+    device = recorded_facts(raw).get("teleop_device", BROWSER)
+    why = error.reason if device == BROWSER else f"was recorded with teleop_device={device}"
+    progress, elsewhere = tab.progress, "start the studio with another output_dir"
+    if not progress.demos or not raw.is_file():
+        text = f"the recording in {raw} {why}; finish it with the command that started it and resume=true, or {elsewhere}"
+        log.error("The recording has stopped: %s", text)
+        tab.device.set_phase(Phase.FAILED, text)
+        return
+    progress.num_wanted, progress.can_continue = len(progress.demos), False
+    written = counted(len(progress.demos), "demo is", "demos are")
+    text = f"{written} in {raw}. The page cannot add demos, because the file {why}. To record here, {elsewhere}"
+    tab.show_scene()
+    tab.device.set_phase(Phase.DONE, text)
+    log.warning("%s. Next, mark the demos: tab Mark of the page. Ctrl-C ends the studio", text)

@@ -20,7 +20,7 @@ import numpy as np
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import DataGenConfig, WriterCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv
-from isaaclab_mimic_ext.errors import ConfigError, OutputError
+from isaaclab_mimic_ext.errors import ConfigError, NotContinuable, OutputError
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, open_hdf5, plain_value, text_of
 from isaaclab_mimic_ext.files.lock import FolderLock
@@ -120,8 +120,8 @@ class RecordingFiles:
             reasons: names of the reasons of failure, by code.
 
         Raises:
-            OutputError: another process records to the file, the files are damaged or cannot be written, the recording was
-                started with a different configuration, or the dataset cannot be continued.
+            NotContinuable: the recording was started with a different configuration, or the dataset cannot be continued.
+            OutputError: another process records to the file, or the files are damaged or cannot be written.
         """
         lock_path = self.path.with_name(f"{self.path.name}.lock")
         with _existing_folder(self.path.parent), FolderLock(lock_path, file=self.path).hold() as lock:
@@ -149,12 +149,12 @@ class RecordingFiles:
         """Read the attempts of a dataset that is written.
 
         Raises:
-            OutputError: the dataset cannot be continued.
+            NotContinuable: the dataset cannot be continued.
             SourceDataError: the dataset is damaged.
         """
         with open_hdf5(self.path) as file:
-            if reason := _obstacle(file, datasets):
-                raise OutputError(f"output_file: {self.path} {reason}")
+            if obstacle := _obstacle(file, datasets):
+                raise NotContinuable(f"output_file: {self.path}", *obstacle)
             attributes = file["data"].attrs
             values = {name: plain_value(attributes[name]) for name in ("seed", "teleop_device")}
             values["recorder.format_version"] = format_version(file)
@@ -168,10 +168,9 @@ class RecordingFiles:
     def _check_identity(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         """Compare the values of the recording with those of this session; a dataset contains fewer of them than a store."""
         if names := changed_fields(old, {name: new.get(name) for name in old}):
-            raise OutputError(
-                f"output_file: the recording in {self.path} was started with a different configuration "
-                f"({values_of(names, old, new)}); use the old values, or another output_file"
-            )
+            reason = f"was started with a different configuration ({values_of(names, old, new)})"
+            remedy = "use the old values, or another output_file"
+            raise NotContinuable(f"output_file: the recording in {self.path}", reason, remedy)
 
     def _start_store(self, earlier: EarlierAttempts, identity: Mapping[str, Any], reasons: Sequence[str]) -> None:
         """Write what is known before the first attempt, in one transaction: a store with an identity has all outcomes."""
@@ -200,24 +199,23 @@ def _existing_folder(folder: Path) -> Iterator[None]:
         remove_folders(created)
 
 
-def _obstacle(file: h5py.File, datasets: Mapping[str, tuple[int, ...]]) -> str | None:
+def _obstacle(file: h5py.File, datasets: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
     """Reason and remedy if a dataset cannot be continued: demos or masks would be lost, or demos would differ; else None."""
     if not _is_recording(data := file.get("data")):
-        return "is not a recording of `mimic record`, so it cannot be continued; use another output_file, or overwrite=true"
+        reason = "is not a recording of `mimic record`"
+        return reason, "use another output_file, or overwrite=true"
     demos = list(data.values())
     if any("obs/datagen_info" in demo for demo in demos):
-        return "is annotated, so it cannot be continued; continue the file that was annotated"
+        return "is annotated", "continue the file that was annotated"
     if attribute(data, "merged_from") is not None or len({int(demo.attrs["trial"]) for demo in demos}) < len(demos):
-        return "is merged, so it cannot be continued; continue one of the merged files"
+        return "is merged", "continue one of the merged files"
     if "mask" in file:
-        return "is split, so it cannot be continued; record to another file, and merge both files"
+        return "is split", "record to another file, and merge both files"
     for demo in demos:
         found = {path: dataset.shape[1:] for path, dataset in datasets_below(demo)}
         if names := sorted(path for path in {*found, *datasets} if found.get(path) != datasets.get(path)):
-            return (
-                f"contains different datasets than this recording would add ({listed(names)}), so it cannot be continued; "
-                "use the task with which it was recorded, or another output_file"
-            )
+            reason = f"contains different datasets than this recording would add ({listed(names)})"
+            return reason, "use the task with which it was recorded, or another output_file"
     return None
 
 

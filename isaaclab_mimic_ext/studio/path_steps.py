@@ -17,7 +17,16 @@ from isaaclab_mimic_ext.run.result import TARGET_REACHED
 from isaaclab_mimic_ext.run.run_state import WRITING, state_of
 from isaaclab_mimic_ext.run.session import RunFolder, is_in_use, opened_store
 from isaaclab_mimic_ext.studio.folder import StudioFolder
-from isaaclab_mimic_ext.studio.path_results import NOT_READY, SUMMARY, drawing_of, last_lines, result_of, text_of, verdict_of
+from isaaclab_mimic_ext.studio.path_results import (
+    NOT_READY,
+    SUMMARY,
+    drawing_of,
+    last_lines,
+    result_of,
+    short_verdict,
+    text_of,
+    verdict_of,
+)
 from isaaclab_mimic_ext.texts import counted, duration
 
 RECORD, MARK, CHECK, GENERATE, REPORT = "record", "mark", "check", "generate", "report"
@@ -49,7 +58,8 @@ class StepState:
     Attributes:
         name: one of `STEPS`.
         state: its state.
-        figure: short result or progress, such as "3 of 10 demos".
+        figure: result or progress, such as "3 of 10 demos".
+        short: text of the strip in place of `figure`, where that is long; empty: `figure`.
         reason: reason of a failure.
         command: command line of the step, which the page may start; empty for the recording.
         fault: reason for which the step cannot be started, with the remedy; empty if it can.
@@ -65,6 +75,7 @@ class StepState:
     name: str
     state: State = State.MISSING
     figure: str = ""
+    short: str = ""
     reason: str = ""
     command: str = ""
     fault: str = ""
@@ -98,6 +109,11 @@ class Recorded:
         """Number of kept demos."""
         return len(self.trials)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the recording has ended with all its demos, also if an attempt to continue it has failed."""
+        return self.has_ended and 0 < self.num_wanted <= self.num_demos
+
 
 @dataclass
 class PathFiles:
@@ -127,7 +143,9 @@ class PathFiles:
         mark = self._mark(recorded, outcomes.get(MARK, {}))
         steps = [self._record(recorded), mark, self._check(), self._generate(count, for_policy), self._report()]
         steps = [self._with_failure(step, outcomes.get(step.name, {})) for step in steps]
-        missing = next((step.name for step in steps if step.state is not State.DONE and not step.is_written), None)
+        complete = {RECORD} if recorded.is_complete and self.folder.raw.is_file() else set()
+        complete |= {step.name for step in steps if step.state is State.DONE or step.is_written}
+        missing = next((step.name for step in steps if step.name not in complete), None)
         return [replace(step, is_next=step.name == missing) for step in steps]
 
     def stamps(self) -> tuple[Any, ...] | None:
@@ -205,6 +223,7 @@ class PathFiles:
             step,
             state=State.OLD if is_old else State.DONE,
             figure=found[-1]["counts"],
+            short=short_verdict(found[-1]),
             output=result_of(text, folder.annotated),
             verdict="" if is_old else verdict_of(found[-1]),
             pictures={} if is_old else _times(folder.check_picture),
@@ -243,7 +262,7 @@ class PathFiles:
             return step
         is_old = _is_newer(folder.run / "progress.json", page)
         state = State.OLD if is_old else State.DONE
-        return replace(step, state=state, figure="report.html", pictures=_times(folder.video))
+        return replace(step, state=state, pictures=_times(folder.video))
 
     def _with_failure(self, step: StepState, outcome: Mapping[str, Any]) -> StepState:
         """The step as failed if its last command failed after its output was written."""
@@ -259,7 +278,7 @@ class PathFiles:
         outputs = {MARK: folder.annotated, GENERATE: folder.run / "progress.json", REPORT: folder.report}
         if step.name in outputs and _is_newer(outputs[step.name], log):
             return step
-        return replace(step, state=State.FAILED, reason=outcome["reason"], output=last_lines(log), verdict="")
+        return replace(step, state=State.FAILED, reason=outcome["reason"], output=last_lines(log), verdict="", short="")
 
     def _num_demos(self, path: Path) -> str:
         time = path.stat().st_mtime
@@ -308,8 +327,10 @@ def _running(step: StepState, run: RunFolder, progress: Mapping[str, Any], figur
     except MimicError:  # The run creates its store.
         is_writing = False
     if is_writing:
-        text, share = drawing_of(run)
-        return replace(step, state=State.RUNNING, figure=f"{figure}: dataset written; {text}", share=share, is_written=True)
+        text, short, share = drawing_of(run)
+        figure = f"{figure}: dataset written; {text}"
+        return replace(step, state=State.RUNNING, figure=figure, short=short, share=share, is_written=True)
     left, target = progress.get("remaining_s"), progress.get("target")
     share = min(1.0, progress.get("successes", 0) / target) if isinstance(target, int) and target > 0 else None
-    return replace(step, state=State.RUNNING, figure=f"{figure}, {duration(left)} left" if left else figure, share=share)
+    long = f"{figure}, {duration(left)} left" if left else figure
+    return replace(step, state=State.RUNNING, figure=long, short=figure, share=share)

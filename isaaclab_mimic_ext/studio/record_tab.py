@@ -237,7 +237,8 @@ class RecordTab(Tab, LiveLog):
 
     def _record_more(self, message: Mapping[str, Any]) -> None:
         count = integer("count", message.get("count"), 1, 1000)
-        if self._more is None or self.device.phase not in (Phase.DONE, Phase.FAILED):
+        is_over = self.progress.can_continue and self.device.phase in (Phase.DONE, Phase.FAILED)
+        if self._more is None or not is_over:
             raise Refusal("more: the recording has not ended, or cannot be continued here")
         self.device.set_phase(Phase.BUSY, "the recording continues")  # A second click is refused.
         self._more(count)
@@ -251,7 +252,7 @@ class RecordTab(Tab, LiveLog):
             raise Refusal("in.grip: each gripper must be 1 (open) or -1 (closed)")
         command = Command(
             integer("in.seq", fields["seq"], 0, _MAX_STEP),
-            integer("in.hand", fields["hand"], 0, self.device.num_hands - 1),
+            integer("in.hand", fields["hand"], 0, self.device.last_hand),
             tuple(vector("in.v", fields["v"], 3)),
             tuple(vector("in.w", fields["w"], 3)),
             tuple(grippers),

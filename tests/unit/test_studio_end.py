@@ -8,15 +8,18 @@ from typing import Any, cast
 
 import pytest
 
+import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.commands import studio
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
-from isaaclab_mimic_ext.errors import Interrupted, RecorderError
+from isaaclab_mimic_ext.errors import Interrupted, NotContinuable, RecorderError
 from isaaclab_mimic_ext.run.live import UnsavedDemo
 from isaaclab_mimic_ext.studio.device import Phase
 from isaaclab_mimic_ext.studio.folder import StudioFolder
+from isaaclab_mimic_ext.studio.kept_demos import read_kept_demos
+from isaaclab_mimic_ext.studio.path_steps import PathFiles
 from isaaclab_mimic_ext.studio.record_tab import Progress, RecordTab
 from tests.kinematic_sources import make_kinematic_env
 
@@ -53,6 +56,28 @@ def test_end_of_a_recording_names_the_next_step_of_the_page(
     assert "Next, mark the demos: tab Mark of the page." in caplog.text
     assert not any("mimic " in line for line in caplog.messages), "the page does this without a terminal"
     assert tab.device.reason == "2 demos are in session/raw.hdf5"
+
+
+def test_recording_of_another_device_is_complete_and_leads_to_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    env, raw = make_kinematic_env(1), tmp_path / "raw.hdf5"
+    mimic.record(env, raw, "scripted", num_demos=2)
+    tab = RecordTab(env, PosedScene(env.task), Progress(str(raw), 10, read_kept_demos(raw, env.object_names)))
+    tab.progress.can_continue = True
+    cfg = load_config("studio", [f"output_dir={tmp_path}"])
+    assert not studio._record(cfg, env, raw, tab, StopRequest())
+    assert tab.device.phase is Phase.DONE
+    text = f"2 demos are in {raw}. The page cannot add demos, because the file was recorded with teleop_device=scripted. "
+    assert tab.device.reason == f"{text}To record here, start the studio with another output_dir"
+    assert "Next, mark the demos" in caplog.text
+    assert not tab.progress.can_continue
+    steps = PathFiles(StudioFolder(tmp_path), "desktop_organizer").states(studio._recorded(tab), {})
+    assert [(step.figure, step.is_next) for step in steps[:2]] == [("2 of 2 demos", False), ("", True)]
+    raw.unlink()
+    studio._show_complete(tab, raw, NotContinuable("output_file: raw.hdf5", "was started with other values", "use them"))
+    assert tab.device.phase is Phase.FAILED
+    assert tab.device.reason.endswith("and resume=true, or start the studio with another output_dir")
 
 
 def test_demo_that_cannot_be_written_is_reported_on_the_page_and_in_the_terminal(

@@ -48,6 +48,9 @@ def test_double_click_records_the_further_demos_once(phase: Phase) -> None:
     tab.device.set_phase(phase, "the recording has ended")
     page = Client("page", 1)
     page.has_control = True
+    with pytest.raises(Refusal, match=r"more: the recording has not ended, or cannot be continued here"):
+        tab.receive(page, {"do": "more", "count": 5})
+    tab.progress.can_continue = True
     tab.receive(page, {"do": "more", "count": 5})
     with pytest.raises(Refusal, match=r"more: the recording has not ended"):
         tab.receive(page, {"do": "more", "count": 5})
