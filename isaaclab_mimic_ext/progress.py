@@ -5,6 +5,7 @@ decided by the command, or by a caller in Python, with `shown`.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,8 +24,12 @@ Item = TypeVar("Item")
 
 _BAR_PERIOD = 0.1
 """Minimum time between two drawings of the bar [s]."""
+_LOG_PERIOD = 10.0
+"""Time between two lines in the log [s]."""
 _PHASE_DELAY = 1.0
 """Time until the bar of a phase appears [s]."""
+PERIOD_VARIABLE = "MIMIC_PROGRESS_PERIOD"
+"""Environment variable with the time between two lines of a phase in the log [s], for programs that read the log."""
 _WIDE = 100
 """Width from which the terminal shows the elapsed time [characters]."""
 
@@ -40,7 +45,9 @@ class ProgressBar:
         delay: time until the bar appears, so that quick jobs show none [s].
     """
 
-    def __init__(self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = 10.0, delay: float = 0.0):
+    def __init__(
+        self, title: str, enabled: bool, unit: str = "demos", log_period: float | None = _LOG_PERIOD, delay: float = 0.0
+    ):
         self._title, self._unit = title, unit
         self._is_terminal = sys.stderr.isatty()
         self._period = _BAR_PERIOD if self._is_terminal else log_period
@@ -163,6 +170,15 @@ class Update(Protocol):
     ) -> None: ...
 
 
+def _phase_period() -> float:
+    """Time between two lines of a phase in the log [s]; a variable that is not a positive number is ignored."""
+    try:
+        period = float(os.environ.get(PERIOD_VARIABLE, _LOG_PERIOD))
+    except ValueError:
+        return _LOG_PERIOD
+    return period if period > 0 else _LOG_PERIOD
+
+
 class _Phases:
     """Bars of the phases of a job. A phase that begins ends the phase before it, permanently."""
 
@@ -171,7 +187,7 @@ class _Phases:
 
     def begin(self, title: str, unit: str) -> ProgressBar:
         self.end()
-        self._bar = ProgressBar(title, True, unit, delay=_PHASE_DELAY).__enter__()
+        self._bar = ProgressBar(title, True, unit, _phase_period(), delay=_PHASE_DELAY).__enter__()
         return self._bar
 
     def end_before(self, bar: ProgressBar) -> None:

@@ -38,6 +38,7 @@ from isaaclab_mimic_ext.run.live_poses import LivePoses
 from isaaclab_mimic_ext.run.progress_file import ProgressFile
 from isaaclab_mimic_ext.run.result import Progress, RunResult
 from isaaclab_mimic_ext.run.session import (
+    WATCH_HINT,
     RunFolder,
     RunSession,
     check_free,
@@ -232,7 +233,7 @@ def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session:
         ended, successful = generator.ledger.num_ended, generator.ledger.num_ended_successes
         log.info("Resuming with %s (%d successful)", counted(ended, "finished trial"), successful)
     log.info("Starting generation with %s...", counted(env.num_envs, "parallel environment"))
-    log.info("To watch the run in a browser: %s", command_line("watch", input_dir=session.folder.path))
+    log.info(f"{WATCH_HINT}: %s", command_line("watch", input_dir=session.folder.path))
     return generator
 
 

@@ -52,6 +52,9 @@ class RunFolder(OutputFolder):
     lock = OutputFile("run.lock", is_kept=True)
 
 
+WATCH_HINT = "To watch the run in a browser"
+"""Start of the line of the log with the command that watches the run."""
+
 FREE_TO_CHANGE = frozenset(
     {
         *("num_envs", "headless", "sim.num_threads", "recorder.queue_megabytes", "recorder.num_writers"),

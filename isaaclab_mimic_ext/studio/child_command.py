@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from isaaclab_mimic_ext.errors import OutputError
+from isaaclab_mimic_ext.progress import PERIOD_VARIABLE
 
 _LONGEST_END_S = 20.0
 """Time in which a command may end after SIGTERM [s]."""
@@ -37,7 +38,7 @@ class ChildCommand:
     def start(cls, words: list[str], output: IO[bytes]) -> "ChildCommand":
         """Start a process in a separate session: Ctrl-C in the terminal ends the studio, which ends the process.
 
-        Its output is not buffered, so that it is written before an error that follows it.
+        Its output is not buffered, so that it is written before an error that follows it, and reports progress every second.
 
         Raises:
             OutputError: the program cannot be started.
@@ -48,7 +49,7 @@ class ChildCommand:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1", PERIOD_VARIABLE: "1"},
                 start_new_session=True,
             )
         except OSError as error:

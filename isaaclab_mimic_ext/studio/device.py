@@ -60,7 +60,7 @@ class Command:
 
     Attributes:
         sequence: number of the message.
-        hand: index of the hand that moves.
+        hand: index of the hand that moves; E: all hands move alike.
         velocity, turn: translation and rotation about the axes of the env frame, in parts of the largest speed.
         grippers: command of each gripper, 1 open, -1 closed.
         device: one of `INPUT_DEVICES`.
@@ -214,6 +214,11 @@ class BrowserDevice:
         return self._num_hands
 
     @property
+    def last_hand(self) -> int:
+        """Largest `Command.hand`: all hands, if there are several."""
+        return self._num_hands if self._num_hands > 1 else 0
+
+    @property
     def sequence(self) -> int:
         """Number of the last command."""
         return self._command.sequence
@@ -345,8 +350,9 @@ class BrowserDevice:
             if command.moves or command.grippers != self.state.grippers:
                 self._counts.used.add(command.device)
             motion = [value * scale * self._step_dt for value, scale in zip(self._velocity, _SCALES, strict=True)]
-            rows = [[*_REST, gripper] for gripper in command.grippers]
-            rows[command.hand][:6] = motion
+            all_hands = command.hand == self._num_hands
+            moves = [motion if all_hands or hand == command.hand else _REST for hand in range(self._num_hands)]
+            rows = [[*move, gripper] for move, gripper in zip(moves, command.grippers, strict=True)]
             return torch.tensor(rows, device=self._device)
 
     def review(self, demo: Mapping[str, np.ndarray]) -> None:

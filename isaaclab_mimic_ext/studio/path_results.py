@@ -1,9 +1,10 @@
 """Results of the steps, from the output of their commands: last lines, the verdict of a check, files that a run draws."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from isaaclab_mimic_ext.run.session import RunFolder
+from isaaclab_mimic_ext.run.session import WATCH_HINT, RunFolder
 from isaaclab_mimic_ext.texts import counted
 
 _REPORT_LINES = 200
@@ -16,13 +17,29 @@ SUMMARY = re.compile(
 )
 NOT_READY = "Not ready to generate"
 _RENDERING = re.compile(r"[Rr]endering (?P<name>\S+\.\w+)(?:: (?P<done>\d+)/(?P<total>\d+) frames)?")
+_PROGRESS = re.compile(
+    r"(?:\[[\d:]+\] )?(?P<title>[a-z ]+): (?P<done>\d+)/(?P<total>\d+) (?P<unit>\w+)(?:, (?P<percent>\d+)%)?"
+    r"(?:.*, (?P<left>[^,]+) remaining)?"
+)
 _NUM_LINES = 12
 """Number of lines of the output of a command that the page shows."""
 
 
 def last_lines(path: Path) -> tuple[str, ...]:
-    """Last lines of the output of a command."""
-    return tuple(text_of(path).splitlines()[-_NUM_LINES:])
+    """Last lines of the output of a command, without the command that opens the tab Watch on a page of its own."""
+    lines = [line for line in text_of(path).splitlines() if WATCH_HINT not in line]
+    return tuple(lines[-_NUM_LINES:])
+
+
+def progress_of(lines: Sequence[str]) -> tuple[str, str, float | None]:
+    """Progress in the last line of an output: its text, a short text, and the completed part; empty and None without it."""
+    found = _PROGRESS.match(lines[-1]) if lines else None
+    if found is None or not int(found["total"]):
+        return "", "", None
+    count = f"{found['done']} of {found['total']} {found['unit']}"
+    left = f", {found['left']} left" if found["left"] else ""
+    share = int(found["percent"]) / 100 if found["percent"] else int(found["done"]) / int(found["total"])
+    return f"{found['title']}, {count}{left}", count, min(1.0, share)
 
 
 def result_of(output: str, path: Path) -> tuple[str, ...]:
@@ -31,6 +48,12 @@ def result_of(output: str, path: Path) -> tuple[str, ...]:
         output = output.replace(str(shown), path.name)
     lines = [line for line in output.splitlines() if not _LOG_LINE.match(line)]
     return tuple(_COLUMN.sub("  ", line) for line in lines[-_REPORT_LINES:])
+
+
+def short_verdict(summary: re.Match[str]) -> str:
+    """Result of a check in one or two words."""
+    errors, warnings = int(summary["errors"]), int(summary["warnings"])
+    return counted(errors, "error") if errors else counted(warnings, "warning") if warnings else "ready"
 
 
 def verdict_of(summary: re.Match[str]) -> str:
@@ -47,15 +70,16 @@ def verdict_of(summary: re.Match[str]) -> str:
     return "Ready to generate. Nothing was found that makes generation fail."
 
 
-def drawing_of(run: RunFolder) -> tuple[str, float | None]:
-    """What a run whose dataset is complete writes now, from its log, and the completed part of it."""
+def drawing_of(run: RunFolder) -> tuple[str, str, float | None]:
+    """What a run whose dataset is complete writes now, from its log, a short text, and the completed part of it."""
     files = [run.picture.name, run.video.name, *([run.failed_video.name] if run.failed_demos.is_file() else [])]
     found = [*_RENDERING.finditer(text_of(run.log))]
     if not found or found[-1]["name"] not in files:
-        return "statistics follow", None
+        return "statistics follow", "statistics", None
     last = found[-1]
     share = None if last["done"] is None else int(last["done"]) / int(last["total"])
-    return f"drawing {last['name']}, {files.index(last['name']) + 1} of {len(files)}", share
+    number = f"{files.index(last['name']) + 1} of {len(files)}"
+    return f"drawing {last['name']}, {number}", f"drawing {number}", share
 
 
 def text_of(path: Path) -> str:

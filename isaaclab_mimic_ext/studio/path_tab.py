@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from isaaclab_mimic_ext.errors import MimicError, OutputError
 from isaaclab_mimic_ext.studio.path_jobs import StepRunner
-from isaaclab_mimic_ext.studio.path_results import last_lines
+from isaaclab_mimic_ext.studio.path_results import last_lines, progress_of
 from isaaclab_mimic_ext.studio.path_steps import (
     DEFAULT_COUNT,
     MARK,
@@ -137,9 +137,11 @@ class PathTab(Tab):
     def _running(self, step: StepState) -> StepState:
         """The step whose command runs: with the last lines of its output."""
         lines = last_lines(self._files.folder.log(step.name))
+        if step.state is State.RUNNING:
+            return replace(step, reason="", output=lines)
         # The files may still be those of the last run.
-        figure = step.figure if step.state is State.RUNNING else "starting" if not lines else ""
-        return replace(step, state=State.RUNNING, figure=figure, reason="", output=lines)
+        figure, short, share = progress_of(lines) if lines else ("starting", "", None)
+        return replace(step, state=State.RUNNING, figure=figure, short=short, share=share, reason="", output=lines)
 
     # Network thread
 

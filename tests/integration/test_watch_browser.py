@@ -75,7 +75,7 @@ def test_ended_run_plays_its_last_demo_and_keys_play_failed_trials(browser: Brow
     failed = [each["trial"] for each in runs]
     page.press("KeyN")
     page.wait_for(f"{TAB}.motion.trial === {failed[0]}")
-    assert "failed in step" in page.evaluate("document.getElementById('hint').textContent")
+    assert "failed at " in page.evaluate("document.getElementById('hint').textContent")
     page.press("ArrowRight")
     page.wait_for(f"!{TAB}.playing")
     step = page.evaluate(f"{TAB}.motion.step")
@@ -107,7 +107,7 @@ def test_environments_move_in_a_square_and_are_chosen_with_keys_and_the_mouse(br
     assert page.evaluate("document.getElementById('what').textContent") == "5 of 6 environments run"
     for code in ("ArrowRight", "ArrowRight", "ArrowDown"):
         page.press(code)
-    assert page.evaluate("document.getElementById('what').textContent") == "environment 4: trial 14, step 4"
+    assert page.evaluate("document.getElementById('what').textContent") == "environment 4: trial 14, 0.2 s (step 4)"
     picked = f"""(() => {{
       const [x, y] = {TAB}.grid.offsets[2];
       const point = {TAB}.grid.marker.position.clone().set(x + 0.45, y, 0);
@@ -120,8 +120,8 @@ def test_environments_move_in_a_square_and_are_chosen_with_keys_and_the_mouse(br
     page.evaluate(f"{TAB}.outcomes.set(15, 'dropped'), {TAB}.shadeGrid(), {TAB}.refresh()")
     assert page.evaluate("document.getElementById('what').textContent") == "environment 5: trial 15, failed: dropped"
     assert page.evaluate("document.getElementById('grid_legend').checkVisibility()")
-    color = f"[...{TAB}.grid.rings.instanceColor.array.slice(15)].map((value) => Math.round(10 * value))"
-    assert page.evaluate(color) == [10, 1, 1], "a red ring"
+    sizes = f"{TAB}.grid.endings.children.map((mesh) => mesh.instanceMatrix.array[16 * 5])"
+    assert page.evaluate(sizes) == [0, 1], "a cross, and no ring"
     page.press("ArrowLeft")
     page.evaluate(f"{TAB}.isOver = true, {TAB}.outcomes.set(14, ''), {TAB}.shadeGrid(), {TAB}.refresh()")
     assert page.evaluate("document.getElementById('what').textContent") == "environment 4: trial 14, succeeded"
@@ -142,9 +142,9 @@ def test_page_is_readable_and_nothing_overlaps(
     assert page.evaluate("document.getElementById('canvas').clientHeight") > 120
 
 
-SEEN_FROM_ABOVE = f"""(() => {{
+FARTHEST_SEEN = f"""[0, 1, 2, 3].map((view) => {{
   const [grid, camera] = [{TAB}.grid, studio.scene.camera];
-  studio.scene.setView(3);
+  studio.scene.setView(view);
   camera.updateMatrixWorld();
   const edge = grid.pitch / 2;
   const corners = grid.offsets.flatMap(([x, y]) => [[x - edge, y - edge], [x + edge, y + edge]]);
@@ -152,15 +152,16 @@ SEEN_FROM_ABOVE = f"""(() => {{
     const seen = camera.position.clone().set(x, y, 0).project(camera);
     return [Math.abs(seen.x), Math.abs(seen.y)];
   }}));
-}})()"""
+}})"""
 
 
-def test_top_view_shows_all_environments(browser: Browser, server: Watched) -> None:
-    page = opened(browser, server)
+@pytest.mark.parametrize(("size", "is_phone"), [((480, 320), False), ((390, 780), True)])
+def test_each_view_shows_all_environments(size: tuple[int, int], is_phone: bool, browser: Browser, server: Watched) -> None:
+    page = opened(browser, server, size, is_phone)
     page.press("Escape")
     server.tab.publish_frame(live_frame(9))
     page.wait_for(f"{TAB}.hasFrame && studio.scene.stage === {TAB}.grid")
-    assert page.evaluate(SEEN_FROM_ABOVE) < 0.95
+    assert all(0.7 < farthest < 0.99 for farthest in page.evaluate(FARTHEST_SEEN))
 
 
 def test_tab_that_is_opened_late_plays_the_last_demo(browser: Browser, server: Watched) -> None:

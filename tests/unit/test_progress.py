@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.datasets import replay_progress
 from isaaclab_mimic_ext.datasets.replay_progress import ReplayProgress
 from isaaclab_mimic_ext.learn import train
 from isaaclab_mimic_ext.learn.trainer import TrainingReport
-from isaaclab_mimic_ext.progress import ProgressBar
+from isaaclab_mimic_ext.progress import PERIOD_VARIABLE, ProgressBar
 from isaaclab_mimic_ext.run import generate
 from isaaclab_mimic_ext.run.result import Progress
 
@@ -185,6 +185,22 @@ def shown_on_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.setenv("TERM", "xterm")
     with module.shown():
         yield terminal
+
+
+@pytest.mark.parametrize(("value", "num_lines"), [("1", 3), ("0", 0), ("often", 0), (None, 0)])
+def test_program_that_reads_the_log_sets_the_period_of_phases(
+    value: str | None, num_lines: int, clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.delenv(PERIOD_VARIABLE, raising=False)
+    if value is not None:
+        monkeypatch.setenv(PERIOD_VARIABLE, value)
+    with module.shown():
+        update = module.phase("drawing", "trials")
+        for done in range(4):
+            update(done, 9)
+            clock[0] += 1.0
+    assert len(caplog.messages) == num_lines
 
 
 def test_phase_ends_permanently_before_another_bar_appears(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,12 @@ from isaaclab_mimic_ext.command_lines import program
 from isaaclab_mimic_ext.errors import OutputError
 from isaaclab_mimic_ext.files.writing import part_path
 from isaaclab_mimic_ext.run.result import TARGET_REACHED, RunResult
-from isaaclab_mimic_ext.run.session import RunFolder, locked
+from isaaclab_mimic_ext.run.session import WATCH_HINT, RunFolder, locked
 from isaaclab_mimic_ext.run.store import RunStore
 from isaaclab_mimic_ext.studio.child_command import start_time
 from isaaclab_mimic_ext.studio.folder import StudioFolder
 from isaaclab_mimic_ext.studio.path_jobs import ENDED, STOPPED, StepRunner
-from isaaclab_mimic_ext.studio.path_results import NOT_READY, result_of
+from isaaclab_mimic_ext.studio.path_results import NOT_READY, last_lines, progress_of, result_of
 from isaaclab_mimic_ext.studio.path_steps import STEPS, PathFiles, Recorded, State, StepState
 from isaaclab_mimic_ext.studio.path_tab import PathTab
 from isaaclab_mimic_ext.studio.protocol import Refusal
@@ -96,6 +96,24 @@ def test_next_step_is_the_first_that_is_missing(folder: StudioFolder) -> None:
     assert steps["mark"].replaces == str(folder.annotated)
     assert steps["check"].is_next
     assert "num_trials=100" in steps["generate"].command
+
+
+def test_recording_with_all_its_demos_is_not_the_next_step_after_a_failure(folder: StudioFolder) -> None:
+    steps = states(folder, Recorded((0, 2), 2, True, "raw.hdf5 cannot be read"))
+    assert (steps["record"].state, steps["record"].is_next, steps["mark"].is_next) == (State.FAILED, False, True)
+    assert states(folder, Recorded((0, 2), 3, True, "raw.hdf5 cannot be written"))["record"].is_next
+    folder.raw.unlink()
+    assert states(folder, Recorded((0, 2), 2, True, "raw.hdf5 cannot be written"))["record"].is_next
+
+
+def test_running_command_shows_its_progress_and_not_how_to_watch_it_elsewhere(folder: StudioFolder) -> None:
+    lines = ["[10:00:00] Starting", f"[10:00:01] {WATCH_HINT}: mimic watch input_dir=run"]
+    write(folder.log("report"), 0, "\n".join(lines))
+    assert last_lines(folder.log("report")) == ("[10:00:00] Starting",)
+    line = "[10:00:02] running failed trials again: 0/5 trials, 34%, 2.1 s remaining"
+    assert progress_of(["x", line]) == ("running failed trials again, 0 of 5 trials, 2.1 s left", "0 of 5 trials", 0.34)
+    assert progress_of(["[10:00:03] drawing videos: 2/5 trials"]) == ("drawing videos, 2 of 5 trials", "2 of 5 trials", 0.4)
+    assert progress_of([line, "[10:00:03] Saved the report"]) == progress_of([]) == ("", "", None)
 
 
 def test_marks_of_the_session_are_used_and_make_older_annotations_old(folder: StudioFolder) -> None:
@@ -181,7 +199,7 @@ def test_generation_shows_progress_result_and_failure(folder: StudioFolder) -> N
     with locked(RunFolder(folder.run)):
         step = states(folder)["generate"]
         assert (step.state, step.figure) == (State.RUNNING, "40 of 100 demos, 1 min 1 s left")
-        assert step.share == 0.4
+        assert (step.share, step.short) == (0.4, "40 of 100 demos")
     assert states(folder)["generate"].state is State.FAILED, "the process is there, but does not work in the folder"
     step = states(folder)["generate"]
     assert (step.state, step.reason) == (State.FAILED, "was interrupted")
@@ -227,6 +245,7 @@ def test_generation_whose_trials_have_ended_writes_its_files(folder: StudioFolde
                 log.write(f"{line}\n")
             step = states(folder)["generate"]
             assert (step.figure, step.share) == (f"100 of 100 demos: dataset written; drawing {figure}", share)
+            assert step.short == f"drawing {figure[-6:]}", "the strip is narrow"
 
 
 def test_generation_for_a_policy_has_its_own_noise_and_does_not_resume_another(folder: StudioFolder) -> None:

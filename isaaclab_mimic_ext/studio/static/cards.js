@@ -23,12 +23,12 @@ export class ReviewCard {
   }
 }
 
-function lines({ has_doctor: hasDoctor, findings }) {
+function lines({ has_doctor: hasDoctor, findings, step_dt: stepDt }) {
   if (!hasDoctor) return [["note", "Demos are checked by `mimic check` after the recording."]];
   if (findings === null) return [["note", "The demo is being checked …"]];
   if (!findings.length) return [["good", "The check found nothing to improve."]];
   return findings.map(({ level, frame, last_frame: last, found, expected, remedy }) => {
-    const place = frame === null ? "" : `${stepsText(frame, last)}: `;
+    const place = frame === null ? "" : `at ${stepsText(frame, last, stepDt)}, `;
     return [level, `${level}: ${place}${found}${expected ? `; expected ${expected}` : ""}. Remedy: ${remedy}`];
   });
 }
@@ -47,6 +47,11 @@ export class DoneCard {
       this.title, this.text, this.nextTitle, this.next, element("div", { class: "row" }, this.step, this.more));
   }
 
+  // Whether the card leads to the next step.
+  get canContinue() {
+    return !this.root.hidden && !this.step.hidden;
+  }
+
   update(state, hasControl) {
     this.root.hidden = !["done", "failed"].includes(state?.phase);
     if (this.root.hidden) return;
@@ -56,9 +61,9 @@ export class DoneCard {
     this.text.textContent = state.reason;
     this.next.textContent = state.next_command;
     const hasNext = !hasFailed && state.demos.length > 0;
-    const step = hasNext ? this.path?.()?.next() : null;
-    this.step.hidden = !step;
-    label(this.step, step?.text ?? "");
+    const path = hasNext ? this.path?.() : null;
+    this.step.hidden = !path;
+    label(this.step, `${path?.next()?.text ?? "All steps are done: report"} (Enter)`);
     this.next.hidden = this.nextTitle.hidden = Boolean(this.path) || !hasNext || !state.next_command;
     this.more.classList.toggle("primary", this.step.hidden);
     this.more.hidden = !state.can_continue || !hasControl;

@@ -34,8 +34,11 @@ export function show(target, text, state = "") {
   if (target.dataset.state !== state) target.dataset.state = state;
 }
 
-// Name of a step, or of the steps from the first to the last one.
-export const stepsText = (first, last) => (last == null || last === first ? `step ${first}` : `steps ${first} to ${last}`);
+// Time of a step [s].
+export const timeText = (step, stepDt) => `${(step * stepDt).toFixed(1)} s`;
+
+// A step, or the steps from the first to the last one, with the time at which they begin.
+export const stepsText = (first, last, stepDt) => `${timeText(first, stepDt)} (${last == null || last === first ? `step ${first}` : `steps ${first} to ${last}`})`;
 
 export function rows(pairs) {
   const list = element("dl");

@@ -6,8 +6,11 @@ import { makeMesh } from "/static/scene.js";
 const HEAD_BYTES = 16;
 const FINE = 0.4; // a hundred robots need fewer segments than one
 const GAP = 1.15; // distance of two environments, in parts of the size of one
+const HEIGHT = 0.7; // height of what is shown of an environment [m]
 const IDLE = 0.5; // brightness of environments without a trial
-export const SUCCEEDED = 0x5fd38d, FAILED = 0xff5a5a; // colors of the rings around environments whose trial has ended
+// Colors of the outcomes of trials and of the chosen environment, and of their edges: one of both is seen on any ground.
+export const SUCCEEDED = 0x5fd38d, FAILED = 0xff9090, CHOSEN = 0xffd166, EDGE = 0x05070a;
+const LINE = 0.045, BORDER = 0.018; // widths of a line and of its edge, in parts of the size of an environment
 
 export class Grid {
   constructor(description, units) {
@@ -18,9 +21,10 @@ export class Grid {
     this.numBodies = description.bodies.length;
     this.pitch = GAP * this.extent();
     this.count = 0;
-    this.marker = new three.Mesh(new three.RingGeometry(0.44 * this.pitch, 0.48 * this.pitch, 48), new three.MeshBasicMaterial({ color: 0xffd166, side: three.DoubleSide }));
+    this.flat = new three.MeshBasicMaterial({ vertexColors: true, side: three.DoubleSide });
+    this.marker = new three.Mesh(ring(0.44, CHOSEN, this.pitch), this.flat);
     this.marker.visible = false;
-    this.ring = new three.RingGeometry(0.24 * this.pitch, 0.275 * this.pitch, 40);
+    this.symbols = [ring(0.25, SUCCEEDED, this.pitch), cross(0.27, FAILED, this.pitch)];
     this.heads = [];
     this.outcome = () => undefined; // trial -> whether it succeeded; undefined if unknown
     this.isOver = false; // all environments are bright after the end of the run
@@ -44,12 +48,15 @@ export class Grid {
     const size = this.pitch * this.columns;
     const floor = new three.Mesh(new three.PlaneGeometry(4 * size, 4 * size), new three.MeshLambertMaterial({ color: 0x8f98a3 }));
     floor.position.z = -0.02 + Math.min(0, ...this.shapes.filter(({ body }) => body < 0).map(({ pos, size: half }) => pos[2] - (half[2] || 0)));
-    this.rings?.dispose();
-    this.rings = new three.InstancedMesh(this.ring, new three.MeshBasicMaterial({ side: three.DoubleSide }), count);
-    this.rings.frustumCulled = false;
-    this.group.add(floor, ...this.instanced, this.rings, this.marker);
+    for (const mesh of this.endings?.children ?? []) mesh.dispose();
+    this.endings = new three.Group();
+    for (const symbol of this.symbols) this.endings.add(new three.InstancedMesh(symbol, this.flat, count));
+    for (const mesh of this.endings.children) mesh.frustumCulled = false;
+    this.group.add(floor, ...this.instanced, this.endings, this.marker);
     this.center = new three.Vector3(0, 0, 0);
     this.radius = 0.52 * size + 0.15;
+    const [rows, half] = [Math.ceil(count / this.columns), 0.5 * this.pitch];
+    this.corners = [-1, 1].flatMap((x) => [-1, 1].flatMap((y) => [0, HEIGHT].map((z) => new three.Vector3(x * rows * half, y * this.columns * half, z))));
   }
 
   place(index) {
@@ -106,7 +113,7 @@ export class Grid {
     return isNew;
   }
 
-  // Environments without a trial are darker, and a ring has the color of the outcome of their last one.
+  // Environments without a trial are darker, with a ring if their last trial succeeded, and a cross if it failed.
   shade() {
     const outcomes = this.heads.map(({ trial, isActive }) => (isActive ? undefined : this.outcome(trial)));
     const key = this.heads.map(({ isActive }, index) => `${Number(isActive)}${outcomes[index]}`).join("") + this.isOver;
@@ -117,13 +124,13 @@ export class Grid {
       this.heads.forEach(({ isActive }, index) => mesh.setColorAt(index, color.setScalar(isActive || this.isOver ? 1 : IDLE)));
       mesh.instanceColor.needsUpdate = true;
     }
-    outcomes.forEach((hasSucceeded, index) => {
-      const [x, y] = this.offsets[index];
-      this.rings.setColorAt(index, color.setHex(hasSucceeded ? SUCCEEDED : FAILED));
-      this.rings.setMatrixAt(index, matrix.makeScale(...Array(3).fill(Number(hasSucceeded !== undefined))).setPosition(x + 0.2, y, 0.008));
+    this.endings.children.forEach((mesh, kind) => {
+      outcomes.forEach((hasSucceeded, index) => {
+        const isShown = hasSucceeded === (kind === 0);
+        mesh.setMatrixAt(index, matrix.makeScale(...Array(3).fill(Number(isShown))).setPosition(this.offsets[index][0] + 0.2, this.offsets[index][1], 0.004));
+      });
+      mesh.instanceMatrix.needsUpdate = true;
     });
-    this.rings.instanceMatrix.needsUpdate = true;
-    if (outcomes.length) this.rings.instanceColor.needsUpdate = true;
   }
 
   // Mark an environment; null: none.
@@ -141,6 +148,19 @@ export class Grid {
     return hit?.instanceId ?? null;
   }
 }
+
+// Line with a dark edge: `make` gives its geometry for a border [parts of the size of an environment]. The line is above its edge.
+function bordered(make, color, pitch) {
+  return merged([[EDGE, BORDER, 0], [color, 0, 0.004]].flatMap(([hex, border, z]) => make(border).map((geometry) => {
+    const mesh = new three.Mesh(geometry.scale(pitch, pitch, 1), new three.MeshBasicMaterial({ color: hex }));
+    mesh.position.z = z;
+    return mesh;
+  })));
+}
+
+const ring = (radius, color, pitch) => bordered((border) => [new three.RingGeometry(radius - 0.5 * LINE - border, radius + 0.5 * LINE + border, 48)], color, pitch);
+
+const cross = (radius, color, pitch) => bordered((border) => [0.25, 0.75].map((turn) => new three.PlaneGeometry(2 * (radius + border), LINE + 2 * border).rotateZ(turn * Math.PI)), color, pitch);
 
 // One geometry of several meshes, with their places and colors.
 function merged(meshes) {

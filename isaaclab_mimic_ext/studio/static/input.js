@@ -25,7 +25,8 @@ export class Input {
     this.handle = null; // the target pose of the handle, while the hand follows it
     this.slow = false; // switched on by the button of the touch pads
     this.gamepadSlow = false;
-    this.hand = 0;
+    this.hand = 0; // the selected hand, and the one that is shown while all hands move
+    this.movesAll = false;
     this.grip = studio.description.hands.map(() => 1);
     this.epoch = -1;
     this.sequence = 0;
@@ -105,12 +106,14 @@ export class Input {
   }
 
   toggleGrip() {
-    this.grip[this.hand] = -this.grip[this.hand];
+    const grip = -this.grip[this.hand];
+    this.grip = this.grip.map((each, index) => (this.movesAll || index === this.hand ? grip : each));
     this.send();
   }
 
   nextHand() {
-    this.hand = (this.hand + 1) % this.grip.length;
+    const isLast = this.hand === this.grip.length - 1;
+    [this.hand, this.movesAll] = isLast || this.movesAll ? [0, isLast && !this.movesAll] : [this.hand + 1, false];
     this.handle = null;
     this.send();
   }
@@ -189,7 +192,7 @@ export class Input {
   send(isDue = false, isUrgent = false) {
     if (!this.studio.hasControl || this.epoch < 0) return;
     const now = performance.now();
-    const command = { ...this.command(), grip: this.grip, hand: this.hand, epoch: this.epoch, device: this.device };
+    const command = { ...this.command(), grip: this.grip, hand: this.movesAll ? this.grip.length : this.hand, epoch: this.epoch, device: this.device };
     const text = JSON.stringify(command);
     const elapsed = now - this.sentAt;
     if (text === this.sent ? !isDue || elapsed < 0.8 * HEARTBEAT_MS : elapsed < SHORTEST_MS && !isUrgent) return;

@@ -56,8 +56,9 @@ export class Tab {
     this.redoButton = labeled("↷", " Redo", () => this.redo(), { id: "redo", title: "Ctrl Y", "aria-label": "Redo" });
     this.leave = labeled("Leave out", " this demo (L)", () => this.leaveOut(), { id: "leave_out", "aria-pressed": "false" });
     this.nextButton = labeled("Next", " demo (N)", () => this.move(1), { id: "next_demo", "aria-label": "Next demo" });
+    this.writeButton = labeled("Write", " the file (Enter)", () => this.annotate(), { id: "write", class: "primary", "aria-label": "Write the annotated file" });
     this.bar = element("div", { id: "mark_bar" }, this.handButtons, this.markButtons,
-      element("div", { class: "row" }, this.accept, this.undoButton, this.redoButton, this.leave, this.nextButton));
+      element("div", { class: "row" }, this.accept, this.undoButton, this.redoButton, this.leave, this.nextButton, this.writeButton));
     this.dock = element("div", { id: "mark_dock" }, element("div", { id: "scrub" }, this.stepButtons, this.scrubber), this.hint, this.bar, this.timeline.root,
       element("p", { class: "soft", id: "legend", }, "line: speed of the hand · red bar: gripper closed · dashed: suggestion of the task · ", element("span", { class: "finding_key", "aria-hidden": "true" }), " small triangle: finding of the check"));
     this.panel = new MarkPanel(this);
@@ -330,7 +331,7 @@ export class Tab {
     if (isTyping || event.altKey || document.querySelector("dialog[open]")) return;
     const action = event.ctrlKey || event.metaKey ? this.commands()[event.code] : this.keys(event)[event.code] ?? this.digit(event);
     if (!action) return;
-    if (event.code === "Space" && event.target instanceof HTMLButtonElement) return; // Space presses the button in focus.
+    if (["Space", "Enter"].includes(event.code) && event.target instanceof HTMLButtonElement) return; // They press the button in focus.
     event.preventDefault();
     if (this.said) this.say("");
     action();
@@ -347,13 +348,20 @@ export class Tab {
       Space: () => this.player.toggle(), KeyS: () => { this.player.nextSpeed(); this.refreshFrame(); }, BracketLeft: () => this.toMark(-1),
       BracketRight: () => this.toMark(1), Delete: () => this.removeHere(), Backspace: () => this.removeHere(), KeyA: () => this.acceptSuggestions(),
       KeyN: () => this.move(1), KeyP: () => this.move(-1), KeyL: () => this.leaveOut(), ArrowUp: () => this.selectTrack(this.track - 1),
-      ArrowDown: () => this.selectTrack(this.track + 1), KeyV: () => this.nextView(),
+      ArrowDown: () => this.selectTrack(this.track + 1), KeyV: () => this.nextView(), Enter: () => this.doNext(),
     };
   }
 
   digit({ code, shiftKey }) {
     const found = /^(?:Digit|Numpad)([1-9])$/.exec(code);
     return found && (() => this.markHere(Number(found[1]) - 1, shiftKey ? "start" : "term"));
+  }
+
+  // Press the button of the next thing to do.
+  doNext() {
+    const [path, pressed] = [this.studio.tabs.get("path"), { accept: this.accept, next: this.nextButton, write: this.writeButton }[nextThing(this).button]];
+    if (pressed) pressed.click();
+    else if (this.isAnnotated && path?.next()) path.open(path.next().name);
   }
 
   // The annotated file
@@ -422,6 +430,8 @@ export class Tab {
     if (this.demo) this.drawTimeline();
     this.nextButton.disabled = this.name === this.usable.at(-1)?.name;
     this.panel.refresh(next.button);
+    this.writeButton.hidden = next.button !== "write";
+    this.writeButton.disabled = this.panel.annotateButton.disabled;
     this.refreshFrame();
   }
 

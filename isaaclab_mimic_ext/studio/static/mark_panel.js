@@ -1,11 +1,11 @@
 // The panel of the tab Mark: the demos, the marks and the check of the present demo, and the annotated file.
 
-import { button, element, rows, section, stepsText } from "/static/elements.js";
+import { button, element, rows, section, stepsText, timeText } from "/static/elements.js";
 import { isStart } from "/static/timeline.js";
 
 const KEYS = [
   ["1 2 3 …", "the subtask ends here"], ["A", "accept the suggestions"], ["← →", "one step"], ["Shift ← →", "ten steps"],
-  ["Home End", "first, last step"], ["Space", "play, pause"], ["S", "speed"], ["[ ]", "last, next mark"], ["Delete", "remove the mark here"],
+  ["Home End", "first, last step"], ["Enter", "the blue button"], ["Space", "play, pause"], ["S", "speed"], ["[ ]", "last, next mark"], ["Delete", "remove the mark here"],
   ["Ctrl Z · Y", "undo · redo"], ["N P", "next, previous demo"], ["L", "leave out the demo"], ["V", "view"], ["Tab ← →", "choose, move a mark"],
 ];
 const KEYS_OF_HANDS = ["↑ ↓", "the other hand"];
@@ -94,7 +94,7 @@ export class MarkPanel {
       const entry = button("", () => tab.goTo(signal, at), { disabled: at === null, "data-marked": String(isMarked) });
       const facts = [hands, isMarked ? "" : at === null ? "not marked" : "suggested"].filter(Boolean).join(" · ");
       entry.append(element("span", { class: "dot" }), element("span", { class: "name" }, name, element("small", { text: facts })),
-        element("span", { class: "at", text: at ?? "" }));
+        element("span", { class: "at", text: at === null ? "" : `${timeText(at, tab.state.step_dt)} · step ${at}` }));
       entry.firstChild.dataset.color = tab.colors.get(signal.name);
       return element("li", {}, entry);
     }));
@@ -112,7 +112,7 @@ export class MarkPanel {
   }
 
   finding({ level, frame, last_frame: last, found, expected, remedy }) {
-    const title = `${LEVELS[level] ?? level}${frame === null ? "" : ` · ${stepsText(frame, last)}`}`;
+    const title = `${LEVELS[level] ?? level}${frame === null ? "" : ` at ${stepsText(frame, last, this.tab.state.step_dt)}`}`;
     const head = frame === null ? element("strong", { text: title }) : button(title, () => this.tab.seek(frame), { class: "link" });
     return element("li", { "data-level": level }, head, element("p", { text: `${found}${expected ? `; expected ${expected}` : ""}` }),
       element("p", { class: "soft", text: `Remedy: ${remedy}` }));

@@ -66,7 +66,7 @@ export class Tab {
     const next = this.steps.find(({ is_next: isNext }) => isNext);
     if (!ended || this.opened || (ended.name === "record" && this.studio.shown === "record")) return; // The tab has a card.
     this.newsStep = next?.name ?? ended.name;
-    this.newsText.textContent = `${ENDED[ended.name]}${ended.figure && ended.name !== "report" ? `: ${ended.figure}` : ""}.`;
+    this.newsText.textContent = `${ENDED[ended.name]}${ended.figure ? `: ${ended.figure}` : ""}.`;
     label(this.newsNext, next ? `Next: ${NEXTS[next.name]}` : `Show the step ${TITLES[ended.name]}`);
     this.news.hidden = false;
   }
@@ -98,10 +98,12 @@ export class Tab {
     this.card = element("section", { class: "card", id: "path_card", tabindex: -1, "aria-label": "Step", hidden: true }, this.title, this.verdict, this.text, this.state,
       this.progress, this.fault, this.countRow, this.advice,
       element("div", { class: "row" }, this.nextButton, this.page, this.startButton, this.stopButton, this.takeButton, this.showButton, this.closeButton),
-      this.more, this.shown, this.output, this.line);
+      this.shown, this.more, this.output, this.line);
     // Keys in the card must not move the robot.
     this.card.addEventListener("keydown", (event) => event.stopPropagation());
     this.card.addEventListener("click", () => this.card.contains(document.activeElement) || this.card.focus());
+    // Enter presses the first button of the card, also when a step has ended and the focus is on the card.
+    this.card.addEventListener("keydown", (event) => event.code === "Enter" && event.target === this.card && this.firstButton().click());
     window.addEventListener("keydown", (event) => this.opened && event.code === "Escape" && this.closeByKey(event), { capture: true });
     this.card.addEventListener("keyup", (event) => event.code === "Space" && event.stopPropagation());
     this.count.addEventListener("change", () => this.setCount());
@@ -117,12 +119,18 @@ export class Tab {
     for (const [step, each] of Object.entries(this.buttons)) each.setAttribute("aria-expanded", String(step === name));
     this.refresh();
     if (!name) document.activeElement?.blur();
-    else [this.nextButton, this.page, ...(this.isMarkingFirst(name) ? [this.showButton] : []), this.startButton, this.showButton, this.closeButton].find((each) => !each.hidden && !each.disabled).focus();
+    else this.firstButton().focus();
   }
 
-  // Open the next missing step. Demos that are not marked yet lead to the tab on which they are marked.
+  // The button of the card that a person most likely wants.
+  firstButton() {
+    const ordered = [this.nextButton, this.page, ...(this.isMarkingFirst(this.opened) ? [this.showButton] : []), this.startButton, this.showButton, this.closeButton];
+    return ordered.find((each) => !each.hidden && !each.disabled);
+  }
+
+  // Open the next missing step, or the last one if all are done. Demos that are not marked yet lead to the tab on which they are marked.
   goToNext() {
-    const { name } = this.next();
+    const name = this.next()?.name ?? "report";
     if (!this.isMarkingFirst(name)) this.open(name);
     else this.studio.select("mark");
   }
@@ -185,14 +193,15 @@ export class Tab {
       [this.steps, this.running, this.error] = [event.steps, event.running, event.error];
       this.startedAt = Object.fromEntries(Object.entries(event.elapsed_s).map(([name, time]) => [name, performance.now() - 1000 * time]));
       this.showNews(before);
+      this.hasEnded = Boolean(this.opened) && before[this.opened] === "running" && this.steps.some(({ name, state }) => name === this.opened && state !== "running");
       if (document.activeElement !== this.count) this.count.value = event.count;
       this.forPolicy.checked = event.for_policy;
-      this.studio.tabs.get("mark")?.refresh(); // Its button depends on the step Annotate.
+      for (const name of ["mark", "watch"]) this.studio.tabs.get(name)?.refresh(); // They depend on the steps Annotate and Generate.
     }
     this.refresh();
   }
 
-  // The next missing step, and its name on buttons; null if all steps are done.
+  // The next missing step, and its text on buttons; null if all steps are done.
   next() {
     const next = this.steps.find(({ is_next: isNext }) => isNext);
     return next ? { name: next.name, text: `Next: ${NEXTS[next.name]}` } : null;
@@ -203,6 +212,15 @@ export class Tab {
     for (const step of this.steps) this.refreshStep(step);
     const step = this.steps.find(({ name }) => name === this.opened);
     if (step) this.refreshCard(step);
+    if (step && this.hasEnded && [this.card, document.body, null].includes(document.activeElement)) this.firstButton().focus();
+    this.hasEnded = false;
+  }
+
+  // Text of the strip for a step. While the tab Watch shows a generation, both have the same counts.
+  shortOf({ name, state, figure, short }) {
+    const watched = this.studio.tabs.get("watch")?.counts();
+    if (name === "generate" && state === "running" && watched && !this.isWritten(name)) return watched;
+    return short || figure;
   }
 
   // Time for which the command of a step runs, for display; empty if this studio did not start it.
@@ -210,7 +228,9 @@ export class Tab {
     return this.running.includes(name) ? duration((performance.now() - this.startedAt[name]) / 1000) : "";
   }
 
-  refreshStep({ name, state, figure, reason, is_next: isNext }) {
+  refreshStep(step) {
+    const { name, state, reason, is_next: isNext } = step;
+    const figure = this.shortOf(step);
     const each = this.buttons[name];
     const [symbol, title, more] = each.children;
     const shown = state === "running" && this.elapsed(name) ? (figure && figure !== "starting" ? figure : this.elapsed(name)) : figure;
@@ -219,7 +239,7 @@ export class Tab {
     show(title, ` ${TITLES[name]}`);
     show(more, shown ? ` · ${shown}` : "");
     each.dataset.state = isStopped ? "warn" : LOOKS[state];
-    each.title = each.textContent;
+    each.title = `${symbol.textContent}${title.textContent}${step.figure ? ` · ${step.figure}` : ""}`;
     each.dataset.next = String(isNext);
     if (isNext) each.setAttribute("aria-current", "step");
     else each.removeAttribute("aria-current");

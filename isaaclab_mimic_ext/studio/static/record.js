@@ -20,6 +20,7 @@ const KEYS = [
   ["Shift", "slow"], ["B · N", "2 s back · forward"], ["R · O", "new · same scene"], ["U", "undo R or O"], ["P", "pause"],
   ["F", "as seen · as the robot"], ["H · J", "handle · turn it"], ["1 2 3 4", "views"], ["Esc", "save and end"],
 ];
+const KEYS_OF_HANDS = [["Tab", "the other arm, both"], ["Shift Tab", "choose a button"]];
 const STUCK_STEPS = 8; // steps for which the hand stays behind its target until the page explains the target
 const NEWS_STEPS = 60; // steps of an attempt for which the outcome of the last one is shown
 
@@ -45,9 +46,10 @@ export class Tab {
     const undo = () => (this.state?.given_up_steps ? this.order("undo") : this.say("Nothing was given up."));
     const fresh = () => this.order(this.state?.phase === "review" ? "discard" : "new");
     const keep = () => this.state?.phase === "review" && this.order("keep");
+    const enter = () => (this.done.canContinue ? this.done.step.click() : keep());
     return {
       Space: grip, grip, KeyP: pause, pause, KeyB: rewind, rewind, KeyR: fresh, new: fresh, KeyN: forward, KeyU: undo,
-      KeyK: keep, Enter: keep, KeyO: () => this.order("again"), Escape: () => this.end(), KeyF: () => this.switchFrame(),
+      KeyK: keep, Enter: enter, KeyO: () => this.order("again"), Escape: () => this.end(), KeyF: () => this.switchFrame(),
       KeyH: () => this.toggleHandle(), KeyJ: () => this.aids?.turnHandle(),
       ...(this.studio.description.hands.length > 1 ? { Tab: () => this.nextHand() } : {}),
       ...Object.fromEntries(VIEWS.map((_, index) => [`Digit${index + 1}`, () => this.studio.scene?.setView(index)])),
@@ -107,6 +109,7 @@ export class Tab {
     this.phase = element("span", { class: "chip", id: "phase", role: "status" });
     this.time = element("span", { class: "chip", id: "time" });
     this.drop = element("span", { class: "chip", id: "drop" });
+    this.moved = element("span", { class: "chip", id: "moved_hand", hidden: true });
     this.news = element("p", { class: "chip", id: "record_news", role: "status" });
     this.hint = element("p", { class: "chip", id: "hint" });
     this.wristLabel = element("span", { class: "chip", id: "wrist_label", text: "wrist" });
@@ -131,7 +134,8 @@ export class Tab {
       ...VIEWS.map(({ name }, index) => button(`${name} (${index + 1})`, () => this.studio.scene?.setView(index))));
     this.viewSection = section("View", this.views);
     this.viewSection.id = "view_section";
-    this.keys = section("Keys", rows(KEYS.map(([keys, text]) => [element("kbd", { text: keys }), text])));
+    const keys = this.studio.description.hands.length > 1 ? [...KEYS, ...KEYS_OF_HANDS] : KEYS;
+    this.keys = section("Keys", rows(keys.map(([keys, text]) => [element("kbd", { text: keys }), text])));
     this.keys.classList.add("key");
     this.session = element("div", { id: "session" });
     this.subtasks = element("ol", { id: "subtasks" });
@@ -141,7 +145,7 @@ export class Tab {
 
   show(panel, overlay, dock) {
     this.isShown = true;
-    overlay.append(element("div", { id: "top" }, this.phase, this.time, this.drop, this.news, this.undoButton, this.hint), this.wristLabel,
+    overlay.append(element("div", { id: "top" }, this.phase, this.time, this.moved, this.drop, this.news, this.undoButton, this.hint), this.wristLabel,
       element("div", { id: "bottom" }, this.lamps, this.timeBar), this.review.root, this.done.root);
     dock.append(this.pads.root);
     panel.append(section("Task", this.subtasks), section("Demos", this.session), this.keys, section("Control", this.buttons),
@@ -264,9 +268,12 @@ export class Tab {
     const isOpen = this.input.grip[this.input.hand] > 0;
     label(this.pauseButton, state?.phase === "paused" ? "Continue (P)" : "Pause (P)");
     label(this.gripButton, `${isOpen ? "Close" : "Open"} (Space)`);
-    const hand = this.facts.hands[this.input.hand] ?? "";
+    const shown = this.facts.hands[this.input.hand] ?? "";
+    const hand = this.input.movesAll ? (this.facts.hands.length > 2 ? "all" : "both") : shown;
     label(this.handButton, `Hand: ${hand} (Tab)`);
-    show(this.wristLabel, this.facts.hands.length > 1 ? `wrist: ${hand}` : "wrist");
+    show(this.wristLabel, this.facts.hands.length > 1 ? `wrist: ${shown}` : "wrist");
+    this.moved.hidden = this.facts.hands.length < 2;
+    show(this.moved, `moves: ${hand}`);
     label(this.frameButton, `Axes: ${this.input.frame === "camera" ? "as seen" : "of the robot"} (F)`);
     this.pads.update(isOpen, state?.phase === "paused", hand);
     this.pads.root.hidden = !canAct || state.phase === "review";

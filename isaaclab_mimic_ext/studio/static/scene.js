@@ -8,11 +8,13 @@ const SKY = 0xb4bec8;
 const FLOOR = 0x8f98a3;
 const FAR = 20; // largest distance that is drawn [m]
 const POSE_BYTES = 28;
-const WRIST_MARGIN = 10;
+const [WRIST_MARGIN, WRIST_EDGE] = [10, 2];
+const EDGE = 0x12161c;
 // Without a GPU, a drawing may take longer than the time between two states. The scene is then drawn with fewer pixels, because
 // a page that is busy drawing reads the keys late.
 export const LONGEST_DRAWING_MS = 70;
 const LOWEST_RATIO = 0.35;
+const [FITTING_ROUNDS, FILLED] = [20, 0.94]; // part of the picture that a stage fills
 const REST_MS = 400; // time without a change after which the scene is drawn once with all pixels
 
 // Views: direction from the scene to the camera. The first shows the hand from the front, three-quarter and raised.
@@ -45,6 +47,7 @@ export class SceneView {
     this.isFitted = false;
     this.extras = [];
     this.stage = null;
+    this.isNear = false; // whether only a part of the stage is shown
     this.longestMs = LONGEST_DRAWING_MS;
     this.ratio = this.highestRatio = this.renderer.getPixelRatio();
     this.restRatio = Math.min(window.devicePixelRatio, 2);
@@ -99,6 +102,7 @@ export class SceneView {
     this.stage = stage;
     for (const each of [this.world, ...this.bodies]) each.visible = !stage;
     this.isFitted = Boolean(stage);
+    this.isNear = false;
     this.cost = 0;
     this.ratio = this.highestRatio;
     this.camera.far = stage ? 10 * stage.radius + FAR : FAR;
@@ -126,10 +130,35 @@ export class SceneView {
   setView(index) {
     if (!this.isFitted) return;
     const { direction, margin = 1 } = VIEWS[index];
+    if (this.stage?.corners && !this.isNear) {
+      this.showCorners(new three.Vector3(...direction).normalize(), this.stage.corners);
+      return;
+    }
     const narrow = Math.max(1, 1.25 / this.camera.aspect);
     this.camera.position.copy(this.center).addScaledVector(new three.Vector3(...direction).normalize(), margin * (2.35 * this.radius * narrow + 0.25));
     this.controls.target.copy(this.center);
     this.controls.update();
+    this.redraw();
+  }
+
+  // Look from a direction, so near that the corners of the stage just fill the picture.
+  showCorners(direction, corners) {
+    const { camera, controls } = this;
+    const half = Math.tan((0.5 * camera.fov * Math.PI) / 180);
+    let distance = 4 * this.radius;
+    controls.target.copy(this.center);
+    for (let round = 0; round < FITTING_ROUNDS; round += 1) {
+      camera.position.copy(controls.target).addScaledVector(direction, distance);
+      camera.lookAt(controls.target);
+      camera.updateMatrixWorld();
+      const seen = corners.map((corner) => corner.clone().project(camera));
+      const [[left, right], [low, high]] = ["x", "y"].map((axis) => [Math.min(...seen.map((each) => each[axis])), Math.max(...seen.map((each) => each[axis]))]);
+      const axis = (column) => new three.Vector3().setFromMatrixColumn(camera.matrixWorld, column);
+      controls.target.addScaledVector(axis(0), 0.5 * (left + right) * distance * half * camera.aspect).addScaledVector(axis(1), 0.5 * (low + high) * distance * half);
+      distance *= Math.max(right - left, high - low) / (2 * FILLED);
+    }
+    camera.position.copy(controls.target).addScaledVector(direction, distance);
+    controls.update();
     this.redraw();
   }
 
@@ -196,6 +225,9 @@ export class SceneView {
     const [x, y] = [this.size.width - side - WRIST_MARGIN, this.size.height - side - WRIST_MARGIN];
     for (const extra of this.extras) extra.visible = false;
     this.renderer.setScissorTest(true);
+    this.renderer.setScissor(x - WRIST_EDGE, y - WRIST_EDGE, side + 2 * WRIST_EDGE, side + 2 * WRIST_EDGE);
+    this.renderer.setClearColor(EDGE);
+    this.renderer.clear(true, false, false);
     this.renderer.setScissor(x, y, side, side);
     this.renderer.setViewport(x, y, side, side);
     this.renderer.render(this.scene, camera);

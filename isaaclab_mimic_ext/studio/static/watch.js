@@ -1,6 +1,6 @@
 // The tab Watch: environments of a run in motion, figures of the run, and ended trials again.
 
-import { button, element, label, rows, section, show } from "/static/elements.js";
+import { button, element, label, rows, section, show, stepsText, timeText } from "/static/elements.js";
 import { duration, placeMap, reasonBars, successFigures } from "/static/figures.js";
 import { Grid } from "/static/grid.js";
 import { LONGEST_DRAWING_MS, VIEWS } from "/static/scene.js";
@@ -15,7 +15,7 @@ const KEYS = [
   ["Space", "play, pause a trial"], ["← → · Shift", "one step · ten"], ["↓ · ↑", "next · previous trial"], ["N · B", "next · previous failed trial"],
   ["X", "speed"], ["1 2 3 4", "views"],
 ];
-const LEGEND = [["good", "succeeded"], ["bad", "failed"]];
+const LEGEND = [["good", "○", "succeeded"], ["bad", "✕", "failed"]];
 const NOTHING = { group: new Group(), center: new Vector3(), radius: 1 };
 const STATES = {
   "in progress": ["● running", "good"], writing: ["writing files", "warn"], finished: ["finished", "good"], interrupted: ["interrupted", "warn"],
@@ -75,15 +75,15 @@ export class Tab {
     return [...this.trialButtons, ...this.failedButtons];
   }
 
-  // Card in place of the scene until there is something to see, and the meaning of the rings.
+  // Card in place of the scene until there is something to see, and the meaning of the symbols.
   buildStart() {
     this.startTitle = element("h2");
     this.startText = element("p");
     this.startLine = element("p", { class: "soft", id: "start_line" });
     this.start = element("div", { id: "watch_start", hidden: true }, element("div", { class: "card", role: "status" }, this.startTitle, this.startText, this.startLine));
     this.dark = element("span", { text: "dark: no trial runs there" });
-    this.legend = element("p", { id: "grid_legend", class: "chip", hidden: true }, "rings: ",
-      ...LEGEND.flatMap(([state, text]) => [element("span", { class: "swatch", "data-state": state }), `${text}  `]), this.dark);
+    this.legend = element("p", { id: "grid_legend", class: "chip", hidden: true }, "last trial: ",
+      ...LEGEND.flatMap(([state, symbol, text]) => [element("span", { class: "outcome", "data-state": state, "aria-hidden": "true", text: symbol }), ` ${text}  `]), this.dark);
   }
 
   show(panel, overlay, dock) {
@@ -103,7 +103,7 @@ export class Tab {
     this.listen(this.studio.scene?.canvas, "click", (event) => this.clicked(event));
     this.listen(this.studio.scene?.canvas, "pointerdown", (event) => { this.pressedAt = [event.clientX, event.clientY]; });
     if (this.studio.scene) this.studio.scene.longestMs = PATIENT_MS;
-    this.shownStage = undefined;
+    this.shownStage = this.drawn = undefined; // The parts of the panel are new.
     this.present();
     if (this.run) this.playLastSuccess();
     this.refresh();
@@ -128,6 +128,12 @@ export class Tab {
     this.refresh();
   }
 
+  // Demos of a run in progress, as the panel shows them; empty if the tab is not shown.
+  counts() {
+    const { state, successes, target, target_unit: unit } = this.run ?? {};
+    return this.isShown && state === "in progress" && target && unit === "demos" ? `${successes} of ${target} demos` : "";
+  }
+
   lost() {
     this.live = { is_live: false, text: "the page has no connection" };
     this.refresh();
@@ -143,6 +149,7 @@ export class Tab {
       if (this.studio.scene && !this.grid) this.makeGrid(event.units);
       this.shadeGrid();
       this.playLastSuccess();
+      if (this.studio.hasPath) this.studio.tabs.get("path").refresh(); // The strip shows the same counts.
     } else if (event.event === "live") this.live = event;
     else if (event.event === "motion") this.showMotion(event);
     this.refresh();
@@ -222,8 +229,8 @@ export class Tab {
     const [x, y] = this.grid.offsets[index];
     scene.center.set(x + 0.35, y, 0.15);
     scene.radius = 0.55;
+    this.isNear = scene.isNear = true;
     scene.setView(0);
-    this.isNear = true;
   }
 
   showAll() {
@@ -234,6 +241,7 @@ export class Tab {
     } else if (this.hasFrame) {
       this.grid.center.set(0, 0, 0);
       this.studio.scene.radius = this.grid.radius;
+      this.studio.scene.isNear = false;
       this.studio.scene.setView(0);
       this.chooseEnv(null);
     }
@@ -260,7 +268,8 @@ export class Tab {
 
   actions(stride) {
     const views = Object.fromEntries(VIEWS.map((_, index) => [`Digit${index + 1}`, () => this.studio.scene?.setView(index)]));
-    const common = { ...views, KeyN: () => this.step(1), KeyB: () => this.step(-1), KeyX: () => this.nextSpeed(), Escape: () => this.showAll() };
+    const start = () => this.generateButton.checkVisibility() && this.generateButton.click();
+    const common = { ...views, Enter: start, KeyN: () => this.step(1), KeyB: () => this.step(-1), KeyX: () => this.nextSpeed(), Escape: () => this.showAll() };
     if (this.motion) {
       const move = (by) => { this.pause(); this.goTo(this.motion.step + by); };
       return { ...common, Space: () => this.togglePlaying(), ArrowLeft: () => move(-stride), ArrowRight: () => move(stride),
@@ -374,7 +383,7 @@ export class Tab {
     if (!this.isShown) return;
     this.refreshTop();
     this.showRun();
-    const key = JSON.stringify([this.run, this.reason, this.object]);
+    const key = JSON.stringify([this.run, this.reason, this.object, Boolean(this.startingStep())]);
     if (key === this.drawn) return;
     this.drawn = key;
     this.showFigures();
@@ -394,7 +403,7 @@ export class Tab {
     this.player.hidden = !motion;
     this.legend.hidden = Boolean(motion) || !this.hasFrame;
     this.dark.hidden = Boolean(this.isOver);
-    if (this.grid?.rings) this.grid.rings.visible = !this.isNear;
+    if (this.grid?.endings) this.grid.endings.visible = !this.isNear;
     this.showStart();
     if (!motion) return;
     const here = this.wanted ?? motion.trial;
@@ -409,14 +418,19 @@ export class Tab {
 
   whatIsShown() {
     const { motion, grid } = this;
-    if (motion) return `trial ${motion.trial} · step ${Math.floor(motion.step) + 1} of ${motion.num_steps}`;
+    if (motion) return `trial ${motion.trial} · ${timeText(motion.step, this.run.step_dt)} · step ${Math.floor(motion.step) + 1} of ${motion.num_steps}`;
     if (!this.hasFrame || !grid) return "";
     if (this.chosenEnv === null && this.isOver) return "end of the run";
     if (this.chosenEnv === null) return `${grid.heads.filter(({ isActive }) => isActive).length} of ${grid.count} environments run`;
     const { trial, step, isActive } = grid.heads[this.chosenEnv];
     const outcome = this.outcomes.get(trial);
     const ended = outcome === undefined ? "ended" : outcome ? `failed: ${outcome}` : "succeeded";
-    return `environment ${this.chosenEnv}: trial ${trial}, ${isActive ? `step ${step}` : ended}`;
+    return `environment ${this.chosenEnv}: trial ${trial}, ${isActive ? this.placeOf(step) : ended}`;
+  }
+
+  // A step with its time. A run without an ended trial has not stated the duration of a step yet.
+  placeOf(step) {
+    return this.run?.step_dt ? stepsText(step, null, this.run.step_dt) : `step ${step}`;
   }
 
   // A generation that this studio has started and whose folder does not exist yet; null without one.
@@ -454,7 +468,7 @@ export class Tab {
     const { run, motion, live } = this;
     if (this.wanted != null) return `Trial ${this.wanted} is read, or run again …`;
     if (motion) {
-      const outcome = motion.reason ? `failed in step ${motion.failed_step}: ${motion.reason}` : "succeeded";
+      const outcome = motion.reason ? `failed at ${this.placeOf(motion.failed_step)}: ${motion.reason}` : "succeeded";
       return `${outcome} (${motion.origin})`;
     }
     if (!run) return "";
@@ -494,7 +508,7 @@ export class Tab {
 
   showFigures() {
     const { run } = this;
-    const hasFigures = run && "trials" in run;
+    const hasFigures = Boolean(run) && "trials" in run && !this.startingStep();
     for (const part of [this.whyPart, this.wherePart, this.failed.parentElement]) part.hidden = !hasFigures;
     this.facts.replaceChildren(...(hasFigures ? successFigures(run) : []));
     if (!hasFigures) return;
