@@ -36,3 +36,29 @@ function overlaps() {
   }));
   return found;
 }
+
+// Contrast of each visible graphic that carries a meaning with its ground, smallest first: [contrast, name].
+function graphicContrasts() {
+  const numbers = (text) => text.match(/[\d.]+/g).map(Number);
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const ground = (element) => {
+    for (let each = element.parentElement; each; each = each.parentElement) {
+      const color = numbers(getComputedStyle(each).backgroundColor);
+      if ((color[3] ?? 1) === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const kinds = [
+    [".reason .bar rect", "fill"], [".rate rect:nth-child(2)", "fill"], [".trial", "borderBottomColor"], [".swatch", "backgroundColor"],
+    ["#starts circle", "stroke"], [".outcome", "color"], [".segment", "backgroundColor"], [".dot", "borderTopColor"], [".finding_key", "borderTopColor"],
+    ["button, input:not([type=range]):not([type=checkbox]), select", "borderTopColor"],
+  ];
+  const found = kinds.flatMap(([chosen, property]) => [...document.querySelectorAll(chosen)].filter((each) => each.checkVisibility() && !each.disabled).map((each) => {
+    const color = numbers(getComputedStyle(each)[property]);
+    if (color[3] === 0) return null; // no border
+    const [high, low] = [light(color), light(ground(each))].sort((a, b) => b - a);
+    return [Math.round((100 * (high + 0.05)) / (low + 0.05)) / 100, `${chosen} ${each.id || each.textContent.slice(0, 20)}`];
+  }).filter(Boolean));
+  return found.sort((a, b) => a[0] - b[0]);
+}

@@ -151,12 +151,12 @@ def check_ends(findings: DemoFindings, view: EefView) -> None:
     if start > MAX_SPEED_AT_ENDS:
         remedy = "begin the recording before the hand moves, or trim the demo to a step where the hand rests"
         findings.add(
-            WARNING, "cropped start", f"the hand moves at {start:.2f} m/s", expected, remedy, eef=view.name, frame=0
+            WARNING, "cropped start", f"the hand moves at {start:.3f} m/s", expected, remedy, eef=view.name, frame=0
         )
     if end > MAX_SPEED_AT_ENDS:
         remedy = "record until the hand rests"
         last = view.num_steps - 1
-        findings.add(WARNING, "cropped end", f"the hand moves at {end:.2f} m/s", expected, remedy, eef=view.name, frame=last)
+        findings.add(WARNING, "cropped end", f"the hand moves at {end:.3f} m/s", expected, remedy, eef=view.name, frame=last)
 
 
 def check_gripper(findings: DemoFindings, view: EefView) -> None:
@@ -169,7 +169,7 @@ def check_gripper(findings: DemoFindings, view: EefView) -> None:
         num_steps = 0 if index is None else view.subtasks[index].num_settle_steps_before_gripper
         place = f"subtask_configs.{view.name}.{'<subtask>' if index is None else index}"
         remedy = f"set {place}.num_settle_steps_before_gripper=6, or record with a resting hand when the gripper acts"
-        found = f"the gripper {'closes' if view.is_closed(frame) else 'opens'} at {speed:.2f} m/s"
+        found = f"the gripper {'closes' if view.is_closed(frame) else 'opens'} at {speed:.3f} m/s"
         if num_steps:
             found += f" (num_settle_steps_before_gripper is {num_steps})"
         findings.add(

@@ -328,8 +328,8 @@ def _running(step: StepState, run: RunFolder, progress: Mapping[str, Any], figur
         is_writing = False
     if is_writing:
         text, short, share = drawing_of(run)
-        figure = f"{figure}: dataset written; {text}"
-        return replace(step, state=State.RUNNING, figure=figure, short=short, share=share, is_written=True)
+        long, short = f"{figure}: dataset written; {text}", f"{counted(progress.get('successes') or 0, 'demo')}, {short}"
+        return replace(step, state=State.RUNNING, figure=long, short=short, share=share, is_written=True)
     left, target = progress.get("remaining_s"), progress.get("target")
     share = min(1.0, progress.get("successes", 0) / target) if isinstance(target, int) and target > 0 else None
     long = f"{figure}, {duration(left)} left" if left else figure

@@ -354,6 +354,8 @@ def test_page_is_readable_and_nothing_overlaps(
     contrasts: list[Any] = page.evaluate("contrasts()")
     assert len(contrasts) > 20
     assert contrasts[0][0] >= 4.5, contrasts[:5]
+    graphics = page.evaluate("graphicContrasts()")
+    assert any("circle" in name for _, name in graphics) and graphics[0][0] >= 3.0, graphics[:3]
     assert page.evaluate("overlaps()") == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("document.getElementById('canvas').clientHeight") > 120
@@ -459,15 +461,17 @@ def checking(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_path_shows_a_running_check_its_result_and_the_next_step(checking: tuple[Page, Recording, Path]) -> None:
     page, _, go = checking
-    assert page.evaluate(DONE) == "Next: check the demos", "the demos are marked already"
+    assert page.evaluate(DONE) == "Next: check the demos (Enter)", "the demos are marked already"
     click(page, "[data-step=check]")
     click(page, "#path_start")
     page.wait_for(f"/^running for \\d+ s/.test({seen('#path_state')}) && {seen('#path_progress')} !== undefined")
     go.touch()
     page.wait_for(f"{seen('#path_next')} === 'Next: generate demos'")
+    page.wait_for("document.activeElement.id === 'path_next'")
     assert page.evaluate(seen("#path_output")).splitlines()[0] == "note pauses"
     assert page.evaluate(seen("#path_verdict")).startswith("Ready to generate.")
-    click(page, "#path_next")
+    assert page.evaluate(seen("[data-step=check]")) == "✓ Check · ready"
+    page.press("Enter")
     page.evaluate("document.getElementById('path_count').select()")
     page.call("Input.insertText", text="0")
     page.wait_for("document.getElementById('path_start').disabled")
@@ -479,6 +483,37 @@ def test_path_shows_a_running_check_its_result_and_the_next_step(checking: tuple
     page.wait_for(f"{COMMAND}.includes('num_trials=73 generation=policy')")
     click(page, "#path_line summary")
     assert page.evaluate(seen("#path_line .copy")) == "Copy"
+
+
+def test_path_is_taken_with_enter_from_the_end_of_the_recording(checking: tuple[Page, Recording, Path]) -> None:
+    page, _, _ = checking
+    ended = {"phase": "done", "demos": [{"num_steps": 9, "start": {}}], "num_wanted": 1, "reason": "1 demo is in raw.hdf5"}
+    page.evaluate(f"{TAB}.state = {{...{TAB}.state, ...{json.dumps(ended)}}}, {TAB}.refresh()")
+    assert page.evaluate(seen("#done_next")) == "Next: check the demos (Enter)"
+    page.press("Enter")
+    assert page.evaluate(seen("#path_card h2")) == "Check"
+    page.evaluate("document.getElementById('path_card').focus()")
+    page.evaluate(f"{PATH}.startStep = () => {{ window.isStarted = true; }}")
+    page.press("Enter")
+    assert page.evaluate("window.isStarted")
+
+
+RUNNING = """(() => {
+  const [path, watch] = ["path", "watch"].map((name) => studio.tabs.get(name));
+  const step = { ...path.steps.find(({ name }) => name === "generate"), state: "running", figure: "7 of 9 demos, 4 s left", short: "7 of 9 demos" };
+  path.steps = path.steps.map((each) => (each.name === "generate" ? step : each));
+  watch.run = { ...watch.run, state: "in progress", successes: 6, target: 9, target_unit: "demos" };
+  const shown = path.shortOf(step);
+  studio.select("record");
+  return [shown, path.shortOf(step), path.shortOf({ ...step, name: "mark" })];
+})()"""
+
+
+def test_strip_counts_what_the_tab_watch_counts(checking: tuple[Page, Recording, Path]) -> None:
+    page, _, _ = checking
+    click(page, "[data-tab=watch]")
+    page.wait_for("studio.tabs.get('watch').run")
+    assert page.evaluate(RUNNING) == ["6 of 9 demos", "7 of 9 demos", "7 of 9 demos"]
 
 
 def test_end_of_a_step_leads_to_the_next_one_on_each_tab(checking: tuple[Page, Recording, Path]) -> None:
@@ -529,7 +564,10 @@ def test_page_without_control_names_the_button_that_takes_control(browser: Brows
         assert page.evaluate(seen("#control")) == f"watching: {pill} page has control"
 
 
-def test_second_arm_is_selected_and_named(browser: Browser, tmp_path: Path) -> None:
+HANDS = "studio.scene.hands.map(({ frame }) => frame.matrixWorld.elements[14])"
+
+
+def test_second_arm_or_both_are_selected_and_named(browser: Browser, tmp_path: Path) -> None:
     with Recording(tmp_path / "raw.hdf5", task="two_arm_lift_tray") as recording:
         page = opened(browser, recording, (390, 780), is_phone=True)
         assert page.evaluate("document.getElementById('wrist_label').textContent") == "wrist: left"
@@ -540,6 +578,14 @@ def test_second_arm_is_selected_and_named(browser: Browser, tmp_path: Path) -> N
         names = "['wrist_label', 'pad_hand'].map((id) => document.getElementById(id).textContent)"
         assert page.evaluate(names) == ["wrist: right", "right"]
         page.evaluate("document.getElementById('pad_hand').click()")
+        assert page.evaluate(names) == ["wrist: left", "both"]
+        before = page.evaluate(HANDS)
+        page.key("down", "KeyQ")
+        page.wait_for(f"{HANDS}.every((height, index) => height > {json.dumps(before)}[index] + 0.03)")
+        page.key("up", "KeyQ")
+        page.press("Space")
+        page.wait_for(f"{TAB}.state.grippers.every((grip) => grip === -1)")
+        page.press("Tab")
         assert page.evaluate(names) == ["wrist: left", "left"]
         assert not page.problems
 

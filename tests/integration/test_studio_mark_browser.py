@@ -96,6 +96,21 @@ def test_marks_by_clicks_and_keys_with_undo_and_redo(page: Page, marking: MarkPa
     page.wait_for("!document.querySelector('[data-demo=demo_1]').textContent.includes('left out')")
 
 
+def test_enter_does_the_next_thing_until_the_file_is_written(page: Page, marking: MarkPage) -> None:
+    for number, demo in enumerate(("demo_0", "demo_1")):
+        page.wait_for(f"{TAB}.name === '{demo}' && {TAB}.demo?.replay === 'done'")
+        page.press("Enter")
+        page.wait_for(f"{TAB}.countOf('{demo}') === 3")
+        at = page.evaluate("document.querySelector('#mark_list .at').textContent")
+        step = term_of(page, demo)["reach"]
+        assert at == f"{step * page.evaluate(f'{TAB}.state.step_dt'):.1f} s · step {step}"
+        assert page.evaluate("document.getElementById('write').checkVisibility()") is (number == 1)
+        if number == 0:
+            page.press("Enter")
+    asked = page.evaluate(f"{TAB}.annotate = () => {{ window.isWritten = true; }}, {TAB}.doNext(), window.isWritten")
+    assert asked
+
+
 def test_suggestions_wanted_during_a_replay_are_accepted_at_its_end(page: Page) -> None:
     page.evaluate(f"window.done = {{...{TAB}.demo}}")
     page.evaluate(f"{TAB}.receive({{...done, replay: 'running', suggestions: {{term: {{}}, start: {{}}}}}})")
@@ -206,6 +221,8 @@ def test_tab_is_readable_in_all_sizes(page: Page) -> None:
         contrasts: list[Any] = page.evaluate("contrasts()")
         assert len(contrasts) > 20
         assert contrasts[0][0] >= 4.5, (size, contrasts[:5])
+        graphics = page.evaluate("graphicContrasts()")
+        assert any(".segment" in name for _, name in graphics) and graphics[0][0] >= 3.0, (size, graphics[:3])
         assert page.evaluate("overlaps()") == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate("document.getElementById('view').clientHeight") >= height, size

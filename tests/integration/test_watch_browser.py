@@ -130,6 +130,23 @@ def test_environments_move_in_a_square_and_are_chosen_with_keys_and_the_mouse(br
     assert not page.problems
 
 
+YOUNG = {"event": "run", "folder": "run", "runs": ["run"], "chosen": 0, "state": "in progress", "text": "", "elapsed_s": 2}
+
+
+def test_run_without_an_ended_trial_has_no_empty_sections_when_the_tab_is_shown_again(
+    browser: Browser, server: Watched
+) -> None:
+    page = opened(browser, server)
+    shown = "[...document.querySelectorAll('#panel h2')].filter((each) => each.checkVisibility()).map((each) => each.textContent)"
+    assert {"Why trials fail", "Trials", "Where trials fail"} < set(page.evaluate(shown))
+    again = "document.getElementById('panel').replaceChildren(), "
+    places = "['panel', 'overlay', 'dock'].map((id) => document.getElementById(id))"
+    again += f"{TAB}.hide(), {TAB}.show(...{places})"
+    page.evaluate(f"{TAB}.receive({json.dumps(YOUNG)}), {again}")
+    assert page.evaluate(shown) == ["Run"]
+    assert not page.problems
+
+
 @pytest.mark.parametrize(("size", "is_phone"), [((1100, 640), False), ((390, 780), True)])
 def test_page_is_readable_and_nothing_overlaps(
     size: tuple[int, int], is_phone: bool, browser: Browser, server: Watched
@@ -137,6 +154,8 @@ def test_page_is_readable_and_nothing_overlaps(
     page = opened(browser, server, size, is_phone)
     page.evaluate(CHECKS)
     assert page.evaluate("contrasts()")[0][0] >= 4.5, page.evaluate("contrasts()")[:3]
+    graphics = page.evaluate("graphicContrasts()")
+    assert any(".reason" in name for _, name in graphics) and graphics[0][0] >= 3.0, graphics[:3]
     assert page.evaluate("overlaps()") == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate("document.getElementById('canvas').clientHeight") > 120

@@ -245,7 +245,7 @@ def test_generation_whose_trials_have_ended_writes_its_files(folder: StudioFolde
                 log.write(f"{line}\n")
             step = states(folder)["generate"]
             assert (step.figure, step.share) == (f"100 of 100 demos: dataset written; drawing {figure}", share)
-            assert step.short == f"drawing {figure[-6:]}", "the strip is narrow"
+            assert step.short == f"100 demos, drawing {figure[-6:]}", "the strip is narrow"
 
 
 def test_generation_for_a_policy_has_its_own_noise_and_does_not_resume_another(folder: StudioFolder) -> None:

@@ -49,3 +49,18 @@ export function rows(pairs) {
 export function section(title, ...children) {
   return element("section", { "aria-label": title }, element("h2", { text: title }), ...children);
 }
+
+const LEAST_CONTRAST = 3; // of graphics with their ground (WCAG 2.1, 1.4.11)
+
+const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+const light = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+const fromHex = (text) => [1, 3, 5].map((index) => parseInt(text.slice(index, index + 2), 16) / 255);
+
+// A color (#rrggbb, or sRGB from 0 to 1), as much lighter as it must be to be seen on a dark ground (#rrggbb).
+export function seenOn(ground, color) {
+  const [below, asked] = [light(fromHex(ground)), typeof color === "string" ? fromHex(color) : color];
+  const mixed = (white) => asked.map((value) => Math.round(255 * (value + white * (1 - value))));
+  const isSeen = (white) => light(mixed(white).map((value) => value / 255)) + 0.05 >= LEAST_CONTRAST * (below + 0.05);
+  const white = Array.from({ length: 21 }, (_, index) => index / 20).find(isSeen) ?? 1;
+  return `rgb(${mixed(white).join(" ")})`;
+}

@@ -1,6 +1,6 @@
 // Charts of a run, drawn from numbers: success with its interval, failures by reason, and success by place.
 
-import { button, element, rows } from "/static/elements.js";
+import { button, element, rows, seenOn } from "/static/elements.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -10,6 +10,8 @@ function node(tag, attributes, text) {
   if (text) made.textContent = text;
   return made;
 }
+
+const [RAISED, INK, EDGE] = ["#2a313c", "#eef1f5", "#12161c"];
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const number = (value) => Math.round(value).toLocaleString("en");
@@ -31,10 +33,11 @@ export function successFigures(state) {
   if (state.elapsed_s) pairs.push(["time", duration(state.elapsed_s)]);
   if (state.remaining_s !== null) pairs.push(["remaining", `about ${duration(state.remaining_s)}`]);
   const bar = node("svg", { viewBox: "0 0 100 8", role: "img", class: "rate", "aria-label": `Success ${percent(share)}` });
-  bar.append(node("rect", { x: 0, y: 1, width: 100, height: 6, fill: "#2a313c" }), node("rect", { x: 0, y: 1, width: 100 * share, height: 6, fill: "#4a90be" }));
+  bar.append(node("rect", { x: 0, y: 1, width: 100, height: 6, fill: RAISED }), node("rect", { x: 0, y: 1, width: 100 * share, height: 6, fill: seenOn(RAISED, "#4a90be") }));
   if (trials) {
     const [low, high] = interval.map((value) => 100 * value);
-    bar.append(node("path", { d: `M ${low} 4 H ${high} M ${low} 2 V 6 M ${high} 2 V 6`, stroke: "#eef1f5", "stroke-width": 0.8, fill: "none" }));
+    bar.append(node("path", { d: `M ${low} 4 H ${high} M ${low} 2 V 6 M ${high} 2 V 6`, stroke: EDGE, "stroke-width": 2, fill: "none" }));
+    bar.append(node("path", { d: `M ${low} 4 H ${high} M ${low} 2 V 6 M ${high} 2 V 6`, stroke: INK, "stroke-width": 0.8, fill: "none" }));
   }
   return [bar, rows(pairs)];
 }
@@ -45,7 +48,7 @@ export function reasonBars({ reasons, trials }, chosen, choose) {
   const most = Math.max(...reasons.map(({ count }) => count));
   return reasons.map(({ name, count, color }, index) => {
     const bar = node("svg", { viewBox: "0 0 100 6", preserveAspectRatio: "none", class: "bar", "aria-hidden": "true" });
-    bar.append(node("rect", { x: 0, y: 0, width: (100 * count) / most, height: 6, fill: color }));
+    bar.append(node("rect", { x: 0, y: 0, width: (100 * count) / most, height: 6, fill: seenOn(RAISED, color) }));
     const made = button(`${count} · ${name}`, () => choose(index), { class: "reason", "aria-pressed": String(chosen === index), "data-reason": index });
     made.append(bar);
     return made;
@@ -69,7 +72,7 @@ export function placeMap({ places, reasons }, index, failed, play) {
   }));
   for (const { trial, reason, places: starts } of failed) {
     const [cx, cy] = at(...starts[index]);
-    const dot = node("circle", { cx, cy, r: 1.9, fill: reasons[reason].color, stroke: "#fff", "stroke-width": 0.5, "data-trial": trial });
+    const dot = node("circle", { cx, cy, r: 1.9, fill: reasons[reason].color, stroke: EDGE, "stroke-width": 0.8, "data-trial": trial });
     dot.append(node("title", {}, `trial ${trial}: ${reasons[reason].name}; click to play`));
     dot.addEventListener("click", () => play(trial));
     map.append(dot);

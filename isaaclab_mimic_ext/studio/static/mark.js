@@ -431,6 +431,7 @@ export class Tab {
     this.nextButton.disabled = this.name === this.usable.at(-1)?.name;
     this.panel.refresh(next.button);
     this.writeButton.hidden = next.button !== "write";
+    this.nextButton.hidden = !this.writeButton.hidden;
     this.writeButton.disabled = this.panel.annotateButton.disabled;
     this.refreshFrame();
   }

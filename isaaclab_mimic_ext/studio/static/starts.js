@@ -1,9 +1,10 @@
 // Where the objects stood at the start of each kept demo, seen from above, and how far these places are apart.
 
-import { element } from "/static/elements.js";
+import { element, seenOn } from "/static/elements.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SIZE = 100;
+const GROUND = "#191e26"; // the lighter one of the grounds of the map and of its legend
 
 function node(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
@@ -15,7 +16,7 @@ function node(tag, attributes, text) {
 function colorOf(name, { objects, shapes }) {
   const body = objects.find((each) => each.name === name)?.body;
   const [red, green, blue] = shapes.find((shape) => shape.body === body)?.color ?? [0.7, 0.7, 0.7];
-  return `rgb(${[red, green, blue].map((value) => Math.round(255 * Math.sqrt(Math.max(value, 0.08)))).join(" ")})`;
+  return seenOn(GROUND, [red, green, blue].map(Math.sqrt));
 }
 
 export function startsMap(demos, start, description) {

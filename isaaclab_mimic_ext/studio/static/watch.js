@@ -1,6 +1,6 @@
 // The tab Watch: environments of a run in motion, figures of the run, and ended trials again.
 
-import { button, element, label, rows, section, show, stepsText, timeText } from "/static/elements.js";
+import { button, element, label, rows, section, seenOn, show, stepsText, timeText } from "/static/elements.js";
 import { duration, placeMap, reasonBars, successFigures } from "/static/figures.js";
 import { Grid } from "/static/grid.js";
 import { LONGEST_DRAWING_MS, VIEWS } from "/static/scene.js";
@@ -526,7 +526,7 @@ export class Tab {
     const title = failed.length ? `${failed.length > shown.length ? `The last ${shown.length} of ` : ""}${failed.length} failed: play` : "";
     this.failed.replaceChildren(element("span", { class: "soft", text: title }), ...shown.map(({ trial, reason }) => {
       const made = button(String(trial), () => this.play(trial), { class: "trial", "data-trial": trial, title: run.reasons[reason].name });
-      made.style.borderBottomColor = run.reasons[reason].color;
+      made.style.borderBottomColor = seenOn("#2a313c", run.reasons[reason].color);
       return made;
     }));
     this.number.max = Math.max(run.last_trial, 0);
