@@ -63,7 +63,7 @@ def _serve(cfg: StudioCfg, env: MimicEnv, folder: StudioFolder) -> None:
     dirs = program.config_dirs
     second = second_env_of(cfg, env)
     watch = WatchTab(folder.path, env_task(env))
-    path = PathTab(PathFiles(folder, cfg.task.name, _has_starts(cfg)), StepRunner(folder, error_text))
+    path = PathTab(PathFiles(folder, cfg.task.name, _has_starts(cfg), env.step_dt), StepRunner(folder, error_text))
     with StopRequest() as stop, watch, in_thread(_marking(cfg, env, folder)) as mark, ExitStack() as stack:
         # Both write the annotated file.
         path.is_annotating = lambda: mark.is_annotating

@@ -17,6 +17,7 @@ SUMMARY = re.compile(
 )
 NOT_READY = "Not ready to generate"
 _RENDERING = re.compile(r"[Rr]endering (?P<name>\S+\.\w+)(?:: (?P<done>\d+)/(?P<total>\d+) frames)?")
+_STEPS = re.compile(r"^(?P<level>\s*(?:error|warning|note)\s+)(?P<steps>step (?P<step>\d+)(?:-\d+)?)\b")
 _PROGRESS = re.compile(
     r"(?:\[[\d:]+\] )?(?P<title>[a-z ]+): (?P<done>\d+)/(?P<total>\d+) (?P<unit>\w+)(?:, (?P<percent>\d+)%)?"
     r"(?:.*, (?P<left>[^,]+) remaining)?"
@@ -42,12 +43,22 @@ def progress_of(lines: Sequence[str]) -> tuple[str, str, float | None]:
     return f"{found['title']}, {count}{left}", count, min(1.0, share)
 
 
-def result_of(output: str, path: Path) -> tuple[str, ...]:
-    """Result in the output of a check of a file, without lines of the log, columns, and the folder of the file."""
+def result_of(output: str, path: Path, step_dt: float | None = None) -> tuple[str, ...]:
+    """Result in the output of a check of a file, without lines of the log, columns, and the folder of the file.
+
+    Args:
+        step_dt: duration of a step [s], to add the time of each finding; None: only its steps.
+    """
     for shown in (path.absolute(), path):
         output = output.replace(str(shown), path.name)
     lines = [line for line in output.splitlines() if not _LOG_LINE.match(line)]
-    return tuple(_COLUMN.sub("  ", line) for line in lines[-_REPORT_LINES:])
+    lines = [_COLUMN.sub("  ", line) for line in lines[-_REPORT_LINES:]]
+    return tuple(lines if step_dt is None else (_with_time(line, step_dt) for line in lines))
+
+
+def _with_time(line: str, step_dt: float) -> str:
+    """A line of a finding with the time at which it begins, as on the tabs of the page."""
+    return _STEPS.sub(lambda found: f"{found['level']}{int(found['step']) * step_dt:.1f} s ({found['steps']})", line)
 
 
 def short_verdict(summary: re.Match[str]) -> str:

@@ -123,11 +123,13 @@ class PathFiles:
         folder: folder of the session.
         task_name: name of the task.
         has_starts: whether annotated demos need start signals.
+        step_dt: duration of a step [s]; None if it is not known.
     """
 
     folder: StudioFolder
     task_name: str
     has_starts: bool = False
+    step_dt: float | None = None
     _counts: dict[Path, tuple[float, str]] = field(default_factory=dict)
 
     def states(
@@ -224,7 +226,7 @@ class PathFiles:
             state=State.OLD if is_old else State.DONE,
             figure=found[-1]["counts"],
             short=short_verdict(found[-1]),
-            output=result_of(text, folder.annotated),
+            output=result_of(text, folder.annotated, self.step_dt),
             verdict="" if is_old else verdict_of(found[-1]),
             pictures={} if is_old else _times(folder.check_picture),
         )

@@ -500,7 +500,8 @@ def test_path_is_taken_with_enter_from_the_end_of_the_recording(checking: tuple[
 
 RUNNING = """(() => {
   const [path, watch] = ["path", "watch"].map((name) => studio.tabs.get(name));
-  const step = { ...path.steps.find(({ name }) => name === "generate"), state: "running", figure: "7 of 9 demos, 4 s left", short: "7 of 9 demos" };
+  const texts = { figure: "7 of 9 demos, 4 s left", short: "7 of 9 demos" };
+  const step = { ...path.steps.find(({ name }) => name === "generate"), state: "running", ...texts };
   path.steps = path.steps.map((each) => (each.name === "generate" ? step : each));
   watch.run = { ...watch.run, state: "in progress", successes: 6, target: 9, target_unit: "demos" };
   const shown = path.shortOf(step);

@@ -137,7 +137,8 @@ def test_run_without_an_ended_trial_has_no_empty_sections_when_the_tab_is_shown_
     browser: Browser, server: Watched
 ) -> None:
     page = opened(browser, server)
-    shown = "[...document.querySelectorAll('#panel h2')].filter((each) => each.checkVisibility()).map((each) => each.textContent)"
+    titles = "[...document.querySelectorAll('#panel h2')]"
+    shown = f"{titles}.filter((each) => each.checkVisibility()).map((each) => each.textContent)"
     assert {"Why trials fail", "Trials", "Where trials fail"} < set(page.evaluate(shown))
     again = "document.getElementById('panel').replaceChildren(), "
     places = "['panel', 'overlay', 'dock'].map((id) => document.getElementById(id))"

@@ -145,6 +145,11 @@ def test_result_of_a_check_names_its_file_without_folders(tmp_path: Path, monkey
     relative = Path("datasets/session/annotated.hdf5")
     for shown in (relative, tmp_path / relative):
         assert result_of(f"{shown}: 2 demos", relative) == ("annotated.hdf5: 2 demos",)
+    lines = ["  warning   step 384-390   gripper moving", "  note      pauses      at most 20 steps; step 3 of 9"]
+    assert result_of("\n".join(lines), relative, 0.05) == (
+        "  warning  19.2 s (step 384-390)  gripper moving",
+        "  note  pauses  at most 20 steps; step 3 of 9",
+    )
 
 
 def test_check_shows_its_summary_until_the_demos_change(folder: StudioFolder) -> None:
