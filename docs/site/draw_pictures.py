@@ -16,7 +16,7 @@ import torch
 from demos import draw_signals
 from look_pictures import draw_looks
 from page_pictures import draw_report, draw_timeline, draw_watch
-from studio_pictures import draw_mark
+from studio_pictures import draw_mark, draw_record
 from task_pages import presets
 from themes import OUT, write_photo
 from trial_pictures import draw_constraints, draw_segments, draw_trials
@@ -81,6 +81,7 @@ PICTURES = {
     "report": draw_report,
     "watch": draw_watch,
     "mark": draw_mark,
+    "record": draw_record,
 }
 
 

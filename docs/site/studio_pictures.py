@@ -1,16 +1,48 @@
 """Pictures of the studio, drawn by Chromium."""
 
 import logging
+import re
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.browser import PROGRAM, open_browser
 from tests.studio_marking import MarkPage, record_demos
+from tests.studio_person import StudioPage, make_demo
 
 log = logging.getLogger(__name__)
 
 DOCS = Path(__file__).parents[1]
 _TAB = "studio.tabs.get('mark')"
+_CARRIED = 0.15
+"""Height of the bottle from which it is drawn [m]."""
+
+
+def draw_record() -> None:
+    """The tab Record with a bottle that is carried to the basket: docs/studio.png."""
+    if PROGRAM is None:
+        log.warning("record: not drawn, requires a browser; install with `apt-get install chromium`")
+        return
+    command = [sys.executable, "-m", "isaaclab_mimic_ext", "studio", "sim=mujoco", "port=0"]
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            assert process.stdout is not None
+            url = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
+            person = StudioPage(url)
+            make_demo(person, is_over=lambda: person.object_pos("ketchup")[2] > _CARRIED)
+            person.order("pause")
+            person.wait_for_phase("paused")
+            with open_browser(Path(folder)) as browser:
+                page = browser.page(url, 1280, 720)
+                page.wait_for("window.studio?.tabs.get('record')?.step > 0")
+                person.close()
+                page.evaluate("studio.order({ control: 'take' })")
+                page.wait_for("studio.hasControl")
+                page.evaluate("studio.scene.adapt = () => {}; studio.scene.ratio = 1; studio.scene.resize()")
+                page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+                page.screenshot(DOCS / "studio.png")
+            process.terminate()
 
 
 def draw_mark() -> None:

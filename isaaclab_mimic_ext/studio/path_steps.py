@@ -198,7 +198,7 @@ class PathFiles:
         command = next_command("annotate", **places, **starts, overwrite=True if is_replaced else None)
         fault = ""
         if not recorded.has_ended:
-            fault = "the recording runs; end it first (Save and end)"
+            fault = "the recording runs; end it first (Save and end, on the tab Record)"
         elif not folder.raw.is_file():
             fault = "no demo is recorded; record demos first"
         step = StepState(MARK, command=command, fault=fault, replaces=replaces)

@@ -224,5 +224,7 @@ def test_tab_is_readable_in_all_sizes(page: Page) -> None:
         graphics = page.evaluate("graphicContrasts()")
         assert any(".segment" in name for _, name in graphics) and graphics[0][0] >= 3.0, (size, graphics[:3])
         assert page.evaluate("overlaps()") == []
+        page.evaluate(f"{TAB}.refresh()")
+        assert ("(A)" in page.evaluate(HINT)) is not is_phone, "a touched page names no keys"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate("document.getElementById('view').clientHeight") >= height, size

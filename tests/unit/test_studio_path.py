@@ -80,7 +80,7 @@ def test_steps_of_a_new_session_wait_for_the_recording(tmp_path: Path) -> None:
     assert [step.state for step in steps.values()] == [State.RUNNING, *[State.MISSING] * 4]
     assert [step.is_next for step in steps.values()] == [True, False, False, False, False]
     assert steps["record"].figure == "0 of 10 demos"
-    assert steps["mark"].fault == "the recording runs; end it first (Save and end)"
+    assert steps["mark"].fault == "the recording runs; end it first (Save and end, on the tab Record)"
     assert steps["check"].fault == steps["generate"].fault == "no demo is marked; mark the demos first"
     assert steps["report"].fault == "no run exists; generate demos first"
 

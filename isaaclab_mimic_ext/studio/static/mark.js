@@ -1,7 +1,7 @@
 // The tab Mark: shows recorded demos, and marks where their subtasks end. The server checks and writes the marks.
 
 import { button, element, show } from "/static/elements.js";
-import { nextThing, reasonAgainst, uniqueSignals } from "/static/mark_hints.js";
+import { nextThing, reasonAgainst, uniqueSignals, withoutKeys } from "/static/mark_hints.js";
 import { MarkPanel } from "/static/mark_panel.js";
 import { Marks } from "/static/marks.js";
 import { Player } from "/static/player.js";
@@ -416,7 +416,7 @@ export class Tab {
   refresh() {
     if (!this.isShown || !this.state) return;
     const next = nextThing(this);
-    show(this.hint, this.said || next.text, next.look ?? "");
+    show(this.hint, withoutKeys(this.said || next.text), next.look ?? "");
     this.hint.hidden = !this.hint.textContent;
     this.dock.hidden = !this.demo;
     this.accept.classList.toggle("primary", next.button === "accept");

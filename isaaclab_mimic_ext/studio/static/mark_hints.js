@@ -56,10 +56,14 @@ function nextOfDemo(tab) {
   return { text: "Dashed lines are the task's suggestions. Accept them (A), or mark other steps.", button: "accept" };
 }
 
+// A page that is touched names no keys.
+export const withoutKeys = (text) => (matchMedia("(pointer: coarse)").matches ? text.replace(/ \([A-Z][a-z]*\)/g, "") : text);
+
 // Keys that mark a signal.
 function keyOf({ tracks, track }, { kind, name, eefs }) {
   const shown = tracks[track];
   const owner = eefs.includes(shown.eef) ? shown : tracks.find(({ eef }) => eef === eefs[0]);
+  if (matchMedia("(pointer: coarse)").matches) return `touch ${name}${owner === shown ? "" : ` of the hand ${owner.eef}`}`;
   const key = `press ${kind === "start" ? "Shift " : ""}${owner.subtasks.findIndex(({ signal }) => signal === name) + 1}`;
   return owner === shown ? key : `choose the hand ${owner.eef} (↑ ↓) and ${key}`;
 }

@@ -140,7 +140,7 @@ export class MarkPanel {
     const numMarked = used.filter(({ name }) => this.tab.isMarked(name)).length;
     const marked = `${numMarked} of ${used.length} ${used.length === 1 ? "demo is" : "demos are"} marked.`;
     const others = numMarked === used.length ? "" : auto ? " Subtasks without a mark end where the task suggests." : " The others are left out.";
-    return `${marked}${others}${isFinished ? "" : ` The recording has not ended${this.tab.hasRecord ? ": end it on the tab Record (Esc)." : "."}`}`;
+    return `${marked}${others}${isFinished ? "" : ` The recording has not ended${this.tab.hasRecord ? ": end it on the tab Record, with Save and end." : "."}`}`;
   }
 
   showResult({ annotation, next_command: next }) {
