@@ -57,14 +57,14 @@ def draw_watch() -> None:
     if PROGRAM is None:
         log.warning("watch: not drawn, requires a browser; install with `apt-get install chromium`")
         return
-    settings = ("num_envs=100", "num_trials=400", "generation_guarantee=false", "all_subtasks.action_noise=0.2")
+    settings = ("num_envs=100", "num_trials=100", "generation_guarantee=false", "all_subtasks.action_noise=0.2")
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = (sys.executable, "-m", "isaaclab_mimic_ext", "generate", "task=desktop_organizer", "output_dir=run")
         run = RunFolder(Path(folder) / "run")
         with subprocess.Popen([*command, "video=false", "max_num_failures=null", *settings], cwd=folder) as process:
             with opened_watch(run) as server, open_browser(Path(folder)) as browser:
                 page = browser.page(server.url, 1100, 700)
-                page.wait_for("window.studio?.tabs.get('watch')?.run?.trials >= 100", 3600)
+                page.wait_for("window.studio?.tabs.get('watch')?.run?.trials >= 60", 3600)
                 page.wait_for("studio.tabs.get('watch').hasFrame")
                 page.evaluate("studio.scene.longestMs = Infinity; studio.scene.present(studio.tabs.get('watch').grid)")
                 page.evaluate("new Promise((resolve) => setTimeout(resolve, 3000))")

@@ -4,6 +4,8 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,24 +26,31 @@ def draw_record() -> None:
     if PROGRAM is None:
         log.warning("record: not drawn, requires a browser; install with `apt-get install chromium`")
         return
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, _started_studio(folder) as url:
+        person = StudioPage(url)
+        make_demo(person, is_over=lambda: person.object_pos("ketchup")[2] > _CARRIED)
+        person.order("pause")
+        person.wait_for_phase("paused")
+        with open_browser(Path(folder)) as browser:
+            page = browser.page(url, 1280, 720)
+            page.wait_for("window.studio?.tabs.get('record')?.step > 0")
+            person.close()
+            page.evaluate("studio.order({ control: 'take' })")
+            page.wait_for("studio.hasControl")
+            page.evaluate("studio.scene.adapt = () => {}; studio.scene.ratio = 1; studio.scene.resize()")
+            page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+            page.screenshot(DOCS / "studio.png")
+
+
+@contextmanager
+def _started_studio(folder: str) -> Iterator[str]:
+    """Run a studio during the block, and yield the address of its page."""
     command = [sys.executable, "-m", "isaaclab_mimic_ext", "studio", "sim=mujoco", "port=0"]
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            assert process.stdout is not None
-            url = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
-            person = StudioPage(url)
-            make_demo(person, is_over=lambda: person.object_pos("ketchup")[2] > _CARRIED)
-            person.order("pause")
-            person.wait_for_phase("paused")
-            with open_browser(Path(folder)) as browser:
-                page = browser.page(url, 1280, 720)
-                page.wait_for("window.studio?.tabs.get('record')?.step > 0")
-                person.close()
-                page.evaluate("studio.order({ control: 'take' })")
-                page.wait_for("studio.hasControl")
-                page.evaluate("studio.scene.adapt = () => {}; studio.scene.ratio = 1; studio.scene.resize()")
-                page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
-                page.screenshot(DOCS / "studio.png")
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
+        finally:
             process.terminate()
 
 

@@ -168,7 +168,8 @@ def _show_complete(tab: RecordTab, raw: Path, error: NotContinuable) -> None:
     why = error.reason if device == BROWSER else f"was recorded with teleop_device={device}"
     progress, elsewhere = tab.progress, "start the studio with another output_dir"
     if not progress.demos or not raw.is_file():
-        text = f"the recording in {raw} {why}; finish it with the command that started it and resume=true, or {elsewhere}"
+        finish = "use the old values" if device == BROWSER else "finish it with the command that started it and resume=true"
+        text = f"the recording in {raw} {why}; {finish}, or {elsewhere}"
         log.error("The recording has stopped: %s", text)
         tab.device.set_phase(Phase.FAILED, text)
         return

@@ -74,10 +74,11 @@ def test_recording_of_another_device_is_complete_and_leads_to_the_next_step(
     assert not tab.progress.can_continue
     steps = PathFiles(StudioFolder(tmp_path), "desktop_organizer").states(studio._recorded(tab), {})
     assert [(step.figure, step.is_next) for step in steps[:2]] == [("2 of 2 demos", False), ("", True)]
-    raw.unlink()
+    raw.rename(tmp_path / "moved.hdf5")
     studio._show_complete(tab, raw, NotContinuable("output_file: raw.hdf5", "was started with other values", "use them"))
     assert tab.device.phase is Phase.FAILED
-    assert tab.device.reason.endswith("and resume=true, or start the studio with another output_dir")
+    remedy = "use the old values, or start the studio with another output_dir"
+    assert tab.device.reason == f"the recording in {raw} was started with other values; {remedy}"
 
 
 def test_demo_that_cannot_be_written_is_reported_on_the_page_and_in_the_terminal(

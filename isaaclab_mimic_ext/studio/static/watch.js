@@ -401,7 +401,7 @@ export class Tab {
     this.hint.hidden = !hint;
     if (this.hint.textContent !== hint) this.hint.textContent = hint;
     this.player.hidden = !motion;
-    this.legend.hidden = Boolean(motion) || !this.hasFrame;
+    this.legend.hidden = Boolean(motion) || !this.hasFrame || this.grid.heads.every(({ isActive }) => isActive);
     this.dark.hidden = Boolean(this.isOver);
     if (this.grid?.endings) this.grid.endings.visible = !this.isNear;
     this.showStart();
