@@ -53,7 +53,7 @@ def draw_report() -> None:
 
 
 def draw_watch() -> None:
-    """Page of a run with 100 environments in motion: docs/watch.png."""
+    """Page of a run with 100 environments whose trials end: docs/watch.png."""
     if PROGRAM is None:
         log.warning("watch: not drawn, requires a browser; install with `apt-get install chromium`")
         return
