@@ -4,8 +4,9 @@ import json
 
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.config import CollectCfg
+from isaaclab_mimic_ext.config.commands import BLOCKS
 from isaaclab_mimic_ext.errors import BudgetExhausted
-from isaaclab_mimic_ext.run.collect import Collected, collect
+from isaaclab_mimic_ext.run.collect import LINKS, Collected, collect
 from isaaclab_mimic_ext.texts import counted
 
 
@@ -18,12 +19,16 @@ def main(cfg: CollectCfg) -> Collected:
         MoreBlocksNeeded: the target needs further blocks.
         BudgetExhausted: a budget ends the run before its target; the demos are in the output folder.
     """
-    done = collect(cfg.output_dir, cfg.datagen_config.generation_num_trials, cfg.overwrite)
+    done = collect(cfg.output_dir, cfg.datagen_config.generation_num_trials, cfg.overwrite, mode=cfg.mode)
     result = done.result
     trials = f"{counted(result.num_attempts, 'trial')} ({100 * result.success_rate:.1f}% success rate)"
     verb = "Collected" if done.is_new else "Already collected"
     demos = f"{counted(result.num_demos, 'demo')} of {trials}"
     lines = [f"{verb} {counted(done.num_blocks, 'block')}: {demos} in {result.dataset}"]
+    if cfg.mode == LINKS:
+        lines.append(
+            f"  The demos are in the files of the blocks: keep {BLOCKS}, and move it together with {result.dataset.name}"
+        )
     lines += [f"  {count} failed: {reason}" for reason, count in result.failures.items()]
     lines.append(f"To see success by subtask and reasons of failure: {command_line('report', input_dir=result.output_dir)}")
     if result.num_demos >= 2:

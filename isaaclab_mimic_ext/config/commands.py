@@ -298,6 +298,10 @@ class CollectDataGenCfg:
     was started."""
 
 
+COLLECT_MODES = ("copy", "links")
+"""Content of the dataset of collected blocks: their demos, or links to them."""
+
+
 @dataclass
 class CollectCfg:
     """Collect the blocks of a run (`mimic generate block=`) into one dataset.
@@ -308,6 +312,9 @@ class CollectCfg:
 
     output_dir: str = bounded(MISSING, **folder_rule("datasets/my_run"))
     """Folder of the run, which contains the folder `blocks`."""
+    mode: str = bounded("copy", choices=COLLECT_MODES)
+    """`copy`: the demos are copied into `demo.hdf5`, which then does not need the blocks. `links`: `demo.hdf5` contains
+    links to the demos in the files of the blocks: keep and move them together. Links take seconds and no space."""
     datagen_config: CollectDataGenCfg = field(default_factory=CollectDataGenCfg)
     overwrite: bool = False
     """Replace a run in `output_dir` that was not collected from its blocks."""

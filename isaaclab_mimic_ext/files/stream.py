@@ -21,7 +21,7 @@ from isaaclab_mimic_ext.files.faults import DAMAGE, link_fault
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5, text_of
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.selection import LEAVE_OUT, Chosen, LeftOut, choose_demos, read_masks
-from isaaclab_mimic_ext.files.shards import NUM_SHARDS, shards_of
+from isaaclab_mimic_ext.files.shards import LINKED_FILES, NUM_SHARDS, shards_of
 from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, check_output, created_folder, replacing
 from isaaclab_mimic_ext.progress import Update, phase
 
@@ -71,7 +71,8 @@ def read_facts(path: str | Path, demos: Chosen = None) -> FileFacts:
         names = choose_demos(str(path), demo_names(file), read_masks(file), demos)
         version = format_version(file)
         data_attributes = checked_attributes(file["data"])
-        data_attributes.pop(NUM_SHARDS, None)
+        for name in (NUM_SHARDS, LINKED_FILES):
+            data_attributes.pop(name, None)
         shards = tuple(shards_of(file))
         found = dict(datasets_below(masks)) if isinstance(masks, h5py.Group) else {}
         env_args = _env_args(file.filename, data_attributes.get("env_args", "{}"))

@@ -8,9 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.datasets.inspect import inspect_dataset
+from isaaclab_mimic_ext.datasets.merge import merge_datasets
 from isaaclab_mimic_ext.datasets.split import split_dataset
-from isaaclab_mimic_ext.errors import FolderInUse, MoreBlocksNeeded, OutputError
+from isaaclab_mimic_ext.datasets.validate import validate_dataset
+from isaaclab_mimic_ext.errors import FolderInUse, MoreBlocksNeeded, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.files.hdf5 import each_demo
+from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.run.block import find_blocks, with_block
 from isaaclab_mimic_ext.run.collect import collect
 from isaaclab_mimic_ext.run.generate import generate_run
@@ -50,6 +55,10 @@ def blocks(all_blocks: Path, tmp_path: Path) -> Path:
     """Copy of the blocks that a test may change."""
     shutil.copytree(all_blocks, tmp_path / "run")
     return tmp_path / "run"
+
+
+def digests_of(path: Path) -> list[str]:
+    return [str(demo.attrs["digest"]) for _, demo in each_demo(path, read_facts(path).demo_names)]
 
 
 def test_collected_blocks_are_the_dataset_of_one_process(blocks: Path, single: RunResult) -> None:
@@ -97,6 +106,71 @@ def test_collected_run_of_blocks_in_shards_is_in_one_file(blocks: Path) -> None:
     collect(blocks)
     assert run_facts(RunFolder(blocks))["identity"]["recorder.shard_demos"] is None
     assert "shard_demos: null" in RunFolder(blocks).config.read_text()
+
+
+def test_linked_blocks_are_the_dataset_of_one_process_and_move_together(
+    blocks: Path, single: RunResult, tmp_path: Path
+) -> None:
+    assert collect(blocks, mode="links").is_new
+    assert not collect(blocks, mode="links").is_new
+    moved = RunFolder(blocks.rename(tmp_path / "moved"))
+    one = RunFolder(single.output_dir)
+    assert dataset_digest(moved.demos) == dataset_digest(one.demos)
+    assert dataset_digest(moved.failed_demos) == dataset_digest(one.failed_demos)
+    with h5py.File(moved.demos) as file:
+        assert {file["data"].get(name, getlink=True).filename for name in file["data"]} <= {
+            f"blocks/{index:05d}/demo.hdf5" for index in range(-(-single.num_attempts // SIZE))
+        }
+        assert file["data"].attrs["total"] == sum(single.lengths)
+    assert moved.demos.stat().st_size < 0.1 * one.demos.stat().st_size
+    assert validate_dataset(moved.demos).num_errors == 0
+    inspected = inspect_dataset(moved.demos)
+    assert inspected.num_demos == single.num_demos and inspected.size_bytes > one.demos.stat().st_size / 2
+    split_dataset(moved.demos, 0.8)
+    merge_datasets([moved.demos], tmp_path / "one_file.hdf5")
+    assert digests_of(tmp_path / "one_file.hdf5") == digests_of(one.demos)
+    assert not read_facts(tmp_path / "one_file.hdf5").shards
+    shutil.rmtree(moved.path / "blocks/00001")
+    message = (
+        r"shards not found: .*moved/blocks/00001/demo.hdf5 \(1 of \d+ missing\); copy the folder blocks that belongs to"
+    )
+    with pytest.raises(SourceDataError, match=message):
+        read_facts(moved.demos)
+
+
+def test_linked_run_can_be_extended_or_copied_into_one_file(blocks: Path, kinematic_source: Path, tmp_path: Path) -> None:
+    shutil.copytree(blocks, tmp_path / "copied")
+    collect(blocks, mode="links")
+    larger = "datagen_config.generation_num_trials=24"
+    extended = generate_run(run_cfg(kinematic_source, RunFolder(blocks), KEEP_FAILED, larger, "resume=true"))
+    at_once = generate_run(run_cfg(kinematic_source, RunFolder(tmp_path / "b"), KEEP_FAILED, larger))
+    assert dataset_digest(extended.dataset) == dataset_digest(at_once.dataset)
+    assert not read_facts(extended.dataset).shards
+    linked = collect(tmp_path / "copied", mode="links").result.dataset
+    digest = dataset_digest(linked)
+    assert collect(tmp_path / "copied").is_new and dataset_digest(linked) == digest and not read_facts(linked).shards
+
+
+def test_links_lead_into_the_shards_of_blocks(kinematic_source: Path, single: RunResult, tmp_path: Path) -> None:
+    for index in range(-(-single.num_attempts // SIZE)):
+        run_block(kinematic_source, tmp_path, index, "recorder.shard_demos=8")
+    linked = collect(tmp_path, mode="links").result.dataset
+    assert dataset_digest(linked) == dataset_digest(single.dataset)
+    assert {path.parent.name for path in read_facts(linked).shards} == {"demo_shards"}
+    run_facts(
+        block := RunFolder(tmp_path / "blocks/00001"), identity=run_facts(block)["identity"] | {"recorder.shard_demos": 4}
+    )
+    with pytest.raises(OutputError, match=r"00001 was started with .*\(recorder.shard_demos: 4, now 8\)"):
+        collect(tmp_path, mode="links")
+
+
+def test_shards_of_a_replaced_run_are_removed(all_blocks: Path, kinematic_source: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    generate_run(run_cfg(kinematic_source, run, "recorder.shard_demos=8"))
+    shutil.copytree(all_blocks / "blocks", run.path / "blocks")
+    assert run.shards.is_dir()
+    collect(run.path, overwrite=True, mode="links")
+    assert not run.shards.exists() and run.failed_demos.exists()
 
 
 def test_missing_blocks_are_named_and_nothing_is_written(blocks: Path) -> None:
