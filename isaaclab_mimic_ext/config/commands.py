@@ -61,6 +61,9 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     num_envs: int | None = bounded(None, at_least=1, remedy="null chooses the number for the device")
     """Number of environments that are simulated at the same time; null or `auto`: 100 on a CPU; on a GPU the number of
     trials, between 100 and 4096, or as many as fit into its memory."""
+    num_workers: int = bounded(1, at_least=1)
+    """Number of processes that run trials, each in its own `num_envs` environments: one per GPU, or with a share of the CPU
+    cores. The dataset does not depend on it. A process that dies or hangs is replaced."""
     input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos."""
     demos: list[str] | None = None

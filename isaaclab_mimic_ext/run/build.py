@@ -35,14 +35,13 @@ from isaaclab_mimic_ext.plan.planner import TrialPlanner
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.block import first_trial, limits_of, run_rules
-from isaaclab_mimic_ext.run.episodes import Output
 from isaaclab_mimic_ext.run.generator import Generator
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.provenance import provenance
 from isaaclab_mimic_ext.run.recorder import EpisodeRecorder, episode_format
 from isaaclab_mimic_ext.run.robot_reach import report_reach
+from isaaclab_mimic_ext.run.run_output import RunContents, open_run_writer
 from isaaclab_mimic_ext.run.session import RunSession
-from isaaclab_mimic_ext.run.shard_writers import open_writer
 from isaaclab_mimic_ext.run.watch import TrialWatch
 from isaaclab_mimic_ext.task.definition import Task, graspable_radii, load_task
 
@@ -243,34 +242,32 @@ def build_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session: 
     Raises:
         OutputError: a dataset cannot be created.
     """
-    folder, rules = session.folder, run_rules(cfg)
+    rules = run_rules(cfg)
     planner = build_planner(cfg, env, pool)
     watch = TrialWatch(env, rules, term_signals(cfg, env), planner.failure_messages)
     ledger, outcomes = TrialLedger(rules, first_trial(cfg)), session.outcomes(watch.reasons)
     ledger.restore(outcomes.trials, outcomes.reason)
-    output = Output(
-        path=folder.demos,
-        failed_path=folder.failed_demos if cfg.datagen_config.generation_keep_failed else None,
-        attributes={
-            "source_file": cfg.input_file,
-            "source_demo_names": list(pool.names),
-            "config": config_yaml(cfg),
-            NAMES: json.dumps({eef: subtask_names(configs) for eef, configs in _subtasks(cfg, env).items()}),
-            "same_digest_with": same_digest_with(env.env_args().get("engine"), env.device.type),
-            "provenance": json.dumps(digests := provenance(Path(cfg.input_file), pool.names, cfg.task.name)),
-        },
-        overwrite=True,  # The session has checked that existing files belong to this run.
-        store_path=folder.store,
-        lock=session.lock,
-        elapsed=session.elapsed,
-        names_interrupted=False,
-        first_trial=ledger.first_trial,
-        facts={"trials": _names_in_records(cfg, env, pool), "provenance": digests, "limits": limits_of(cfg.datagen_config)},
-        **asdict(cfg.recorder),
-    )
-    writer = open_writer(output, episode_format(env, with_clean_actions=True))
+    writer = open_run_writer(cfg, run_contents(cfg, env, pool, watch.reasons), session)
     recorder = EpisodeRecorder(env, planner.horizon, writer, with_clean_actions=True)
     return Generator(env, planner, recorder, ledger, watch, rules, session.elapsed)
+
+
+def run_contents(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, reasons: Sequence[str]) -> RunContents:
+    """Collect what the files of a run contain, in addition to its episodes.
+
+    Args:
+        reasons: names of the reasons of failure, by code.
+    """
+    attributes = {
+        "source_file": cfg.input_file,
+        "source_demo_names": list(pool.names),
+        "config": config_yaml(cfg),
+        NAMES: json.dumps({eef: subtask_names(configs) for eef, configs in _subtasks(cfg, env).items()}),
+        "same_digest_with": same_digest_with(env.env_args().get("engine"), env.device.type),
+        "provenance": json.dumps(digests := provenance(Path(cfg.input_file), pool.names, cfg.task.name)),
+    }
+    facts = {"trials": _names_in_records(cfg, env, pool), "provenance": digests, "limits": limits_of(cfg.datagen_config)}
+    return RunContents(tuple(reasons), episode_format(env, with_clean_actions=True), attributes, facts)
 
 
 def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPlanner:

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from isaaclab_mimic_ext.errors import RecorderError
+from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import IN_MEMORY
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
@@ -236,3 +237,32 @@ class Output:
     writer: int = 0
     names_interrupted: bool = True
     first_trial: int = 0
+
+
+class EpisodeSink(Protocol):
+    """Receiver of the episodes of a run: a writer, or a connection to the process that has it."""
+
+    @property
+    def output(self) -> Output:
+        """Output files and their options."""
+
+    @property
+    def num_saved(self) -> int:
+        """Number of trials of this session that are durable."""
+
+    @property
+    def queue_depth(self) -> int:
+        """Number of batches that wait."""
+
+    @property
+    def seconds_stalled(self) -> float:
+        """Time that `put` has waited [s]."""
+
+    def put(self, batch: EpisodeBatch) -> None:
+        """Pass a batch; blocks while the receiver is behind."""
+
+    def wait_until_durable(self) -> None:
+        """Wait until all passed trials are durable."""
+
+    def close(self, result: RunResult) -> RunResult:
+        """Wait until all files are complete, and return `result` with the fields that the writer determines."""

@@ -34,7 +34,9 @@ from isaaclab_mimic_ext.run.build import (
 )
 from isaaclab_mimic_ext.run.fitting import check_envs_fit, start_fitting_env
 from isaaclab_mimic_ext.run.generator import Generator
+from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.live_poses import LivePoses
+from isaaclab_mimic_ext.run.owner import Owner, Workers
 from isaaclab_mimic_ext.run.progress_file import ProgressFile
 from isaaclab_mimic_ext.run.result import Progress, RunResult
 from isaaclab_mimic_ext.run.session import (
@@ -48,6 +50,7 @@ from isaaclab_mimic_ext.run.session import (
     run_facts,
 )
 from isaaclab_mimic_ext.run.stats_and_videos import draw_run, mark_reported, write_missing_reports, write_stats
+from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.texts import counted
 
 log = logging.getLogger(__name__)
@@ -166,6 +169,8 @@ def generate_run(
     """
     if (finished := _finished_run(cfg)) is not None:
         return finished
+    if cfg.num_workers > 1 and env is None:
+        return _generate_with_workers(cfg, monitor)
     with ExitStack() as stack:
         stack.enter_context(_single_torch_thread())
         if env is None:
@@ -188,7 +193,37 @@ def generate_run(
                     generator.run(_watched(generator, file, poses, should_stop))
                 result = generator.close()
             file.end(result)
-        _finish(cfg, env, folder, result)
+        _finish(cfg, env.env_args().get("engine"), lambda: task_of(env, cfg), folder, result)
+        return result
+
+
+def _generate_with_workers(cfg: GenerateCfg, monitor: Monitor) -> RunResult:
+    """Run the trials in worker processes, each with its own envs; arguments and errors as `generate_run`."""
+    with closing(Workers(cfg)) as workers, ExitStack() as stack:
+        ready = workers.wait_until_ready()
+        cfg = replace(cfg, num_envs=ready.num_envs)
+        folder = run_folder(cfg)
+        session = stack.enter_context(_session(cfg, folder))
+        if session.finished is not None:
+            return _log_finished(cfg, session.finished)
+        stack.enter_context(log_file(folder.log))
+        write_text(folder.config, as_comment("generate") + config_yaml(cfg))
+        owner = Owner(cfg, workers, ready, session)
+        _log_start(owner.ledger, f"{counted(ready.num_envs, 'parallel environment')} in each of {cfg.num_workers} processes")
+        with monitor() as should_stop, ProgressFile(folder.progress, session.elapsed) as file:
+
+            def stop() -> bool:
+                progress = owner.progress()
+                file.update(progress)
+                return should_stop(progress)
+
+            with _closed_after_failure(owner):
+                owner.run(stop)
+                result = owner.close()
+            file.end(result)
+        _finish(
+            cfg, ready.contents.episodes.env_args.get("engine"), lambda: load_task(cfg.task.name, cfg.robot), folder, result
+        )
         return result
 
 
@@ -229,12 +264,16 @@ def _start_generator(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool, session:
     write_text(session.folder.config, as_comment("generate") + config_yaml(cfg))
     log.info("Loaded %s from dataset %s", counted(pool.num_demos, "source demo"), cfg.input_file)
     generator = build_generator(cfg, env, pool, session)
-    if generator.ledger.num_ended:
-        ended, successful = generator.ledger.num_ended, generator.ledger.num_ended_successes
-        log.info("Resuming with %s (%d successful)", counted(ended, "finished trial"), successful)
-    log.info("Starting generation with %s...", counted(env.num_envs, "parallel environment"))
+    _log_start(generator.ledger, counted(env.num_envs, "parallel environment"))
     log.info(f"{WATCH_HINT}: %s", command_line("watch", input_dir=session.folder.path))
     return generator
+
+
+def _log_start(ledger: TrialLedger, envs: str) -> None:
+    if ledger.num_ended:
+        ended, successful = ledger.num_ended, ledger.num_ended_successes
+        log.info("Resuming with %s (%d successful)", counted(ended, "finished trial"), successful)
+    log.info("Starting generation with %s...", envs)
 
 
 def _watched(generator: Generator, file: ProgressFile, poses: LivePoses, should_stop: ShouldStop) -> Callable[[], bool]:
@@ -250,7 +289,7 @@ def _watched(generator: Generator, file: ProgressFile, poses: LivePoses, should_
 
 
 @contextmanager
-def _closed_after_failure(generator: Generator) -> Iterator[None]:
+def _closed_after_failure(generator: Generator | Owner) -> Iterator[None]:
     """Close the writer if the block raises, so that finished trials are kept."""
     try:
         yield
@@ -260,14 +299,14 @@ def _closed_after_failure(generator: Generator) -> Iterator[None]:
         raise
 
 
-def _finish(cfg: GenerateCfg, env: MimicEnv, folder: RunFolder, result: RunResult) -> None:
+def _finish(cfg: GenerateCfg, engine: Any, task: Callable[[], Task], folder: RunFolder, result: RunResult) -> None:
     """Write statistics and videos of a run whose dataset is closed."""
-    by_rule = write_stats(cfg, folder, result, env.env_args().get("engine"))
+    by_rule = write_stats(cfg, folder, result, engine)
     _log_result(result, by_rule)
     if result.is_interrupted:
         return
     if cfg.video and not cfg.task.is_registered:
-        draw_run(folder, task_of(env, cfg), cfg.num_video_demos)
+        draw_run(folder, task(), cfg.num_video_demos)
     mark_reported(folder)
     log.info("Saved %s to %s", counted(result.num_demos, "demo"), folder.demos)
 

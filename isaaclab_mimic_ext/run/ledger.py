@@ -90,6 +90,14 @@ class TrialLedger:
         if self.is_over:
             self._unfinished = self._unfinished[:0]
 
+    def give_back(self, trials: np.ndarray) -> None:
+        """Start trials (F,) again that were started and have not ended, because their process has ended."""
+        self._unfinished = np.union1d(self._unfinished, trials - self.first_trial).astype(np.int64)
+
+    def has_ended(self, trials: np.ndarray) -> np.ndarray:
+        """Return which started trials (F,) have ended, (F,) bool."""
+        return self._reason[trials - self.first_trial] != _RUNNING
+
     def stop(self, reason: str) -> None:
         """End the run for a reason outside of its trials. The result consists of the committed trials."""
         self.stop_reason = self.stop_reason or reason

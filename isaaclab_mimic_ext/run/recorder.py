@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors, extra_records
-from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, TrialOutcomes, unpack
+from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, EpisodeSink, Field, TrialOutcomes, unpack
 from isaaclab_mimic_ext.run.host_copy import HostCopy
 from isaaclab_mimic_ext.run.rows import RowBuffer, RowLayout
-from isaaclab_mimic_ext.run.shard_writers import ShardWriters
-from isaaclab_mimic_ext.run.writer import EpisodeWriter
 from isaaclab_mimic_ext.texts import listed
 
 log = logging.getLogger(__name__)
@@ -30,7 +28,7 @@ class EpisodeRecorder:
         with_clean_actions: also record the actions before noise was added (`actions_clean`).
     """
 
-    def __init__(self, env: MimicEnv, horizon: int, writer: EpisodeWriter | ShardWriters, with_clean_actions: bool = False):
+    def __init__(self, env: MimicEnv, horizon: int, writer: EpisodeSink, with_clean_actions: bool = False):
         self._env, self.writer, self._with_clean_actions = env, writer, with_clean_actions
         self._keeps_failed = writer.output.failed_path is not None
         before, after, initial = _layouts(env, with_clean_actions)

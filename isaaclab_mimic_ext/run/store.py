@@ -19,7 +19,7 @@ import numpy as np
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.files.lock_errors import has_locks, has_shared_memory
 from isaaclab_mimic_ext.run.row_bytes import to_bytes, to_rows
-from isaaclab_mimic_ext.task.reasons import SUCCEEDED
+from isaaclab_mimic_ext.task.reasons import NOT_HELD, SUCCEEDED
 
 IN_MEMORY = ":memory:"
 """Path of a store that is not written to disk."""
@@ -131,11 +131,12 @@ class RunStore:
     def set_reasons(self, names: Sequence[str]) -> None:
         """Set the names of the reasons of failure; the code of a reason is its index. Durable after `commit`.
 
-        Stored trials keep their reason by name. If their reason is no longer in `names`, they get the last reason.
+        Stored trials keep their reason by name. If it is no longer in `names`, they get `NOT_HELD`, or the last reason.
         """
         new_codes = {name: code for code, name in enumerate(names)}
+        other = new_codes.get(NOT_HELD, len(names) - 1)
         known = self._database.execute("SELECT code, name FROM reasons").fetchall()
-        changed = {code: new_codes.get(name, len(names) - 1) for code, name in known}
+        changed = {code: new_codes.get(name, other) for code, name in known}
         if any(old != new for old, new in changed.items()):
             # A single statement: a second statement would change codes again that the first has just set.
             cases = " ".join(f"WHEN {old} THEN {new}" for old, new in changed.items())

@@ -12,6 +12,8 @@ NEVER_SOLVED = "success was never reached"
 FLICKERED = "success flickered"
 TOO_LATE = "success came too late to be held"
 NOT_HELD = "success did not hold to the end"
+WORKER_DIED = "the worker process died"
+"""Reason of a trial that ended the process that ran it, again and again (`num_workers`)."""
 JUDGED = (NEVER_SOLVED, FLICKERED, TOO_LATE, NOT_HELD)
 """Reasons that apply if none of the task's own reasons holds; one of them always holds."""
 
@@ -43,4 +45,4 @@ def never_reached(signals: Iterable[str]) -> tuple[FailureReason, ...]:
 def reason_names(reasons: Sequence[FailureReason], planner_messages: Sequence[str] = ()) -> tuple[str, ...]:
     """All reasons of failure, in the order in which they are checked; the code of a reason is its index."""
     of_planner = [f"{PLANNER_FAILED}: {message}" for message in planner_messages] or [PLANNER_FAILED]
-    return (DIVERGED, *of_planner, *(reason.name for reason in reasons), *JUDGED)
+    return (DIVERGED, *of_planner, *(reason.name for reason in reasons), *JUDGED, WORKER_DIED)
