@@ -64,6 +64,9 @@ class GenerateCfg(MimicEnvCfg, SceneCfg):
     num_workers: int = bounded(1, at_least=1)
     """Number of processes that run trials, each in its own `num_envs` environments: one per GPU, or with a share of the CPU
     cores. The dataset does not depend on it. A process that dies or hangs is replaced."""
+    ray_address: str | None = bounded(None, example="auto")
+    """Address of a Ray cluster that starts these processes, one per GPU or CPU of the cluster; `auto`: the cluster of this
+    machine; null: processes of this machine."""
     input_file: str = bounded(MISSING, computed="source demos of the task")
     """Dataset of annotated source demos."""
     demos: list[str] | None = None

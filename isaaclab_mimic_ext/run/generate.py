@@ -169,7 +169,7 @@ def generate_run(
     """
     if (finished := _finished_run(cfg)) is not None:
         return finished
-    if cfg.num_workers > 1 and env is None:
+    if (cfg.num_workers > 1 or cfg.ray_address is not None) and env is None:
         return _generate_with_workers(cfg, monitor)
     with ExitStack() as stack:
         stack.enter_context(_single_torch_thread())

@@ -22,6 +22,7 @@ from isaaclab_mimic_ext.run.build import config_yaml
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, TrialOutcomes, send_message
 from isaaclab_mimic_ext.run.leases import Alive, Ask, Failed, Message, Ready
 from isaaclab_mimic_ext.run.ledger import TrialLedger
+from isaaclab_mimic_ext.run.ray_workers import ray_starter
 from isaaclab_mimic_ext.run.result import Clock, Progress, RunResult
 from isaaclab_mimic_ext.run.run_output import RunContents, open_run_writer
 from isaaclab_mimic_ext.run.session import RunSession
@@ -64,15 +65,18 @@ class Workers:
 
     Args:
         cfg: configuration of the run.
-        starter: starts one worker.
+        limits: when a worker is given up.
 
     Raises:
         ConfigError: the workers cannot run this configuration.
     """
 
-    def __init__(self, cfg: GenerateCfg, starter: Starter = LocalProcess, limits: Limits | None = None):
+    def __init__(self, cfg: GenerateCfg, limits: Limits | None = None):
         self.limits = limits or Limits()
-        self._job, self._starter = worker_job(cfg), starter
+        self._job = worker_job(cfg)
+        self._starter: Starter = LocalProcess
+        if cfg.ray_address is not None:
+            self._starter = ray_starter(cfg.ray_address, cfg.num_workers, self._job)
         self.inbox: queue.Queue[tuple[Worker, Message | None]] = queue.Queue(_MAX_MESSAGES)
         self._num_failed_starts = 0
         self._postponed: list[tuple[Worker, Message | None]] = []

@@ -57,7 +57,15 @@ WATCH_HINT = "To watch the run in a browser"
 
 FREE_TO_CHANGE = frozenset(
     {
-        *("num_envs", "num_workers", "headless", "sim.num_threads", "recorder.queue_megabytes", "recorder.num_writers"),
+        *(
+            "num_envs",
+            "num_workers",
+            "ray_address",
+            "headless",
+            "sim.num_threads",
+            "recorder.queue_megabytes",
+            "recorder.num_writers",
+        ),
         *("sim.contacts", "sim.constraints", "sim.convex_contacts"),
         *("task.preset", "input_file", "output_dir", "output_file", "overwrite", "resume"),
         *("progress", "video", "num_video_demos", "debug"),

@@ -70,6 +70,7 @@ def count_reasons(records: RunRecords) -> dict[str, int]:
 
 def place_bins(records: RunRecords, object_id: int) -> Bins | None:
     """Bins over the area of the initial positions of an object; None if its position was not randomized."""
+    records = _with_known_scene(records)
     place = records.scene[:, object_id, :2]
     if len(place) == 0 or (np.ptp(place, axis=0) < _MIN_EXTENT).all():
         return None
@@ -79,10 +80,16 @@ def place_bins(records: RunRecords, object_id: int) -> Bins | None:
 
 def yaw_bins(records: RunRecords, object_id: int) -> Bins | None:
     """Bins over the initial yaw of an object; None if its yaw was not randomized."""
+    records = _with_known_scene(records)
     yaw = records.scene[:, object_id, 2:]
     if len(yaw) == 0 or np.ptp(yaw) < _MIN_EXTENT:
         return None
     return _bins(records, yaw, (np.linspace(-pi, pi, _NUM_YAW_BINS + 1),))
+
+
+def _with_known_scene(records: RunRecords) -> RunRecords:
+    """Records without trials whose process died before their scene was recorded."""
+    return records.only(np.isfinite(records.scene).all(axis=(1, 2)))
 
 
 def demo_counts(records: RunRecords, subtask: Subtask) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -33,6 +32,13 @@ class Process(Protocol):
 
     connection: Connection
 
+    def connect(self) -> None:
+        """Wait until the process runs, and send it its job.
+
+        Raises:
+            OSError: the process has ended.
+        """
+
     def kill(self) -> None:
         """End the process immediately; it may have ended already, or may be stopped."""
 
@@ -41,7 +47,7 @@ class Process(Protocol):
 
 
 Starter = Callable[[int, WorkerJob], Process]
-"""Starts the worker process with an index, and sends it its job."""
+"""Starts the worker process with an index, for a job."""
 
 
 class LocalProcess:
@@ -61,8 +67,11 @@ class LocalProcess:
             start_new_session=True,
         )
         end.close()
-        with suppress(OSError):  # It has ended already, which the first message reports.
-            send_message(self.connection, job)
+        self._job = job
+
+    def connect(self) -> None:
+        """Send the process its job."""
+        send_message(self.connection, self._job)
 
     def kill(self) -> None:
         """End the process immediately."""
@@ -107,6 +116,7 @@ class Worker:
         def read() -> None:
             message: Message | None
             try:
+                self.process.connect()
                 while True:
                     message = receive_message(self.process.connection)
                     self.last_seen = time.monotonic()
@@ -126,7 +136,7 @@ def worker_job(cfg: GenerateCfg) -> WorkerJob:
     engine = choose_engine(cfg.sim, cfg.task.name)[0]
     if engine == "isaaclab":
         raise ConfigError(f"num_workers: must be 1 with Isaac Lab (got {cfg.num_workers}); use blocks: docs/clusters.md")
-    if uses_gpus(cfg) and cfg.num_workers > (gpus := len(visible_gpus())):
+    if cfg.ray_address is None and uses_gpus(cfg) and cfg.num_workers > (gpus := len(visible_gpus())):
         raise ConfigError(f"num_workers: must be <= {gpus}, one per GPU (got {cfg.num_workers}); use num_workers={gpus}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     sim = replace(cfg.sim, engine=engine, num_threads=cfg.sim.num_threads or max(1, cores // cfg.num_workers))
