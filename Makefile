@@ -15,7 +15,7 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test durations lint format docs docs-links docs-pictures clean
+.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test image-test durations lint format docs docs-links docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
@@ -32,7 +32,8 @@ help:
 	@echo "make test-contract  install $(CONTRACT) (250 MB, Python 3.11) and compare with Isaac Lab 2.3"
 	@echo "make isaaclab-test  install $(ISAACLAB) (2.4 GB, Python 3.11) and run the tests with Isaac Lab 3.0 on OvPhysX and Newton"
 	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of LeRobot's datasets and policies"
-	@echo "make cluster-test   start Slurm (apt-get install slurm-wlm munge) on this machine and run the tests of job arrays"
+	@echo "make cluster-test   start Slurm (apt-get install slurm-wlm munge) on this machine and Ray, and run the tests of job arrays and workers"
+	@echo "make image-test     build docker/Dockerfile.cpu (apt-get install buildah podman mmdebstrap) and compare its dataset with a native run"
 	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
 	@echo "make format         format the code with ruff"
@@ -69,8 +70,12 @@ test-lerobot: $(LEROBOT)/.done
 	$(LEROBOT)/bin/python -m pytest -m lerobot tests/integration/test_lerobot.py tests/integration/test_lerobot_policy.py $(PYTEST_ARGS)
 
 # Slurm listens on free ports while the tests run, and accepts only requests that are signed with its new key.
-cluster-test: $(VENV)/.dev
-	MIMIC_TEST_REQUIRES=slurm $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
+cluster-test: $(VENV)/.dev $(VENV)/.ray
+	MIMIC_TEST_REQUIRES=slurm,ray $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
+
+# IMAGE_BUILD_FLAGS: flags of the build, such as the folders of a local package index.
+image-test: $(VENV)/.mujoco
+	docker/test_image.sh $(BIN)/mimic
 
 # Reports only: the exit code does not depend on the durations or on failing tests.
 durations: $(VENV)/.dev $(VENV)/.train
@@ -119,6 +124,10 @@ $(VENV)/.mujoco: $(PACKAGING) | $(VENV)/bin/python
 $(VENV)/.dev: $(PACKAGING) | $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[mujoco,gpu,dev]'
 	@touch $@ $(VENV)/.mujoco
+
+$(VENV)/.ray: $(PACKAGING) | $(VENV)/.mujoco
+	$(PIP) install -c constraints.txt -e '.[ray]'
+	@touch $@
 
 # Installed without their own dependencies; the extra `train` in pyproject.toml has the reason.
 $(VENV)/.train: $(PACKAGING) | $(VENV)/.mujoco

@@ -28,6 +28,7 @@ REQUIREMENTS = {
     "isaaclab": "Isaac Lab 3.0 with OvPhysX and Newton (make isaaclab-test)",
     "lerobot": "lerobot (make test-lerobot)",
     "slurm": "Slurm's programs: apt-get install slurm-wlm munge (make cluster-test)",
+    "ray": "Ray: pip install ray (make cluster-test)",
     "cuda": "a CUDA device",
     "git": "git",
     "linux": "/proc and limits on file sizes",
