@@ -262,3 +262,12 @@ def test_about_one_percent_of_runs_with_a_true_success_rate_at_the_bound_are_sto
 def test_minimum_success_rate_of_one_ends_a_run_at_the_first_failure() -> None:
     assert is_surely_below(np.array([5, 5]), np.array([5, 6]), 1.0).tolist() == [False, True]
     assert not is_surely_below(np.array([0, 0]), np.array([1, 1000]), 0.0).any()
+
+
+def test_trials_that_are_given_back_start_again_before_others() -> None:
+    ledger = TrialLedger(DataGenConfig(generation_num_trials=10), first_trial=100)
+    assert ledger.start(4).tolist() == [100, 101, 102, 103]
+    ledger.end(np.array([101]), np.array([SUCCEEDED]))
+    ledger.give_back(np.array([100, 103]))
+    assert ledger.has_ended(np.array([100, 101])).tolist() == [False, True]
+    assert ledger.start(3).tolist() == [100, 103, 104]
