@@ -44,7 +44,7 @@ class Counts:
     """
 
     runs: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAULTS, 0))
     digest_mismatches: int = 0
     misplaced: int = 0
     unfinished: int = 0
@@ -53,7 +53,8 @@ class Counts:
 def start(folder: Path, words: list[str], num_workers: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "isaaclab_mimic_ext", "generate", *SETTINGS, *words, f"output_dir={folder}"]
     command += [f"num_workers={num_workers}", "resume=true"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with Path(f"{folder}.log").open("a") as log:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
 
 
 def break_run(process: subprocess.Popen[bytes], rng: random.Random) -> str | None:
@@ -83,6 +84,7 @@ def run_with_faults(folder: Path, words: list[str], num_workers: int, seconds: f
         if process.returncode == 0:
             return faults
         if process.returncode not in (1, -signal.SIGKILL, 75):
+            print(Path(f"{folder}.log").read_text(), file=sys.stderr)
             break
         time.sleep(1.0 if process.returncode == 75 else 0.0)  # The writer of a killed owner still closes its files.
     faults["exit code"] = process.returncode
@@ -107,7 +109,7 @@ def main() -> None:
         undisturbed = Path(temporary) / "undisturbed"
         assert start(undisturbed, words, 1).wait() == 0
         digest = dataset_digest(undisturbed / "demo.hdf5")
-        while counts.faults.total() < args.faults and counts.runs < args.runs:
+        while sum(counts.faults.values()) < args.faults and counts.runs < args.runs:
             seed, folder = args.seed + counts.runs, Path(temporary) / f"run_{counts.runs}"
             faults = run_with_faults(folder, words, args.workers, args.seconds, seed)
             counts.runs += 1
@@ -117,7 +119,7 @@ def main() -> None:
                 counts.digest_mismatches += dataset_digest(folder / "demo.hdf5") != digest
                 trials = read_records(folder / "run.sqlite").trials.tolist()
                 counts.misplaced += len(trials) != len(set(trials))
-            counts.faults.update({name: number for name, number in faults.items() if name != "exit code"})
+            counts.faults = {name: number + faults[name] for name, number in counts.faults.items()}
             print(f"seed {seed}: {dict(faults)}; until now: {asdict(counts)}", file=sys.stderr, flush=True)
     print(json.dumps({"machine": machine(), **asdict(counts)} if args.json else asdict(counts), indent=2))
     sys.exit(bool(counts.digest_mismatches or counts.misplaced or counts.unfinished))
