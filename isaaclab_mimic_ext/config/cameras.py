@@ -6,12 +6,19 @@ from typing import Any
 
 from isaaclab_mimic_ext.config.bounds import bounded
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.task.cameras import RENDERING_MODES, CameraCfg
+from isaaclab_mimic_ext.task.cameras import MODALITIES, RENDERING_MODES, RGB, CameraCfg
 
 
 def _size_fault(value: list[int]) -> str | None:
     is_size = len(value) == 2 and all(side >= 1 for side in value)
     return None if is_size else f"must be [height,width] in pixels (got {list(value)})"
+
+
+def _modalities_fault(value: list[str]) -> str | None:
+    wrong = next((name for name in value if name not in MODALITIES), None)
+    if wrong is not None:
+        return f"'{wrong}' is not a modality; {choices(wrong, MODALITIES)}"
+    return None if value and len({*value}) == len(value) else f"must name each modality once (got {list(value)})"
 
 
 @dataclass
@@ -25,6 +32,9 @@ class CamerasCfg:
     """Height and width of a picture [pixels]; null: 84x84 with `sim=mujoco_warp`, else 128x128."""
     rendering_mode: str | None = bounded(None, choices=RENDERING_MODES)
     """`policy` (hard edges) or `film` (smooth edges); null: `policy` with `sim=mujoco_warp`, else `film`."""
+    modalities: list[str] | None = bounded(None, rule=_modalities_fault)
+    """Pictures of each camera: `rgb`, `depth` [m], `segmentation` (number of the object); null: `rgb`. Depth and
+    segmentation are the observations `<camera>_depth` and `<camera>_segmentation`."""
 
     appearance: list[str] = field(default_factory=list)
     """Random looks, one per trial: `light`, `color` (of the light), `table`, `arm`, `objects`, `camera` (poses), `all`."""
@@ -45,6 +55,11 @@ class CamerasCfg:
         """Rendering mode, which must be set."""
         assert self.rendering_mode is not None
         return self.rendering_mode
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Modalities."""
+        return tuple(self.modalities or (RGB,))
 
 
 def camera_cfgs(given: Mapping[str, Any]) -> dict[str, CameraCfg]:

@@ -16,11 +16,12 @@ from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.envs.appearance import Numbers, check_kinds, look_numbers
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.cameras import WRIST, choose_cameras, description
+from isaaclab_mimic_ext.envs.modalities import picture_names
 from isaaclab_mimic_ext.envs.ray_caster import RayCaster
 from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.cameras import CameraCfg
+from isaaclab_mimic_ext.task.cameras import DEPTH, RGB, CameraCfg
 from isaaclab_mimic_ext.task.definition import Task
 
 _FIELD = "cameras.names"
@@ -31,7 +32,8 @@ _RAY_CASTER_DEFAULTS = CamerasCfg(names=["agentview", WRIST], size=[84, 84], ren
 def add_cameras(
     env: MimicEnv, task: Task, cfg: CamerasCfg | None = None, cameras: Mapping[str, CameraCfg] = MappingProxyType({})
 ) -> MimicEnv:
-    """Add camera observations to an env, (N, H, W, 3) uint8. MuJoCo Warp draws all envs together on its device.
+    """Add camera observations to an env: colors (N, H, W, 3) uint8, depth (N, H, W, 1) float32 [m], segmentation
+    (N, H, W, 1) uint8. MuJoCo Warp draws all envs together on its device.
 
     A picture shows only the state of its own env (`get_state`). It does not depend on N or on the other envs.
 
@@ -75,7 +77,10 @@ class _Pictures(Protocol):
         """Begin trials in the envs `env_ids`, (n,) int64; `draws` decide their looks."""
 
     def draw(self, due: Tensor | None = None) -> Mapping[str, Tensor]:
-        """Draw pictures, camera -> (N, H, W, 3) uint8. Those of envs that are not in `due`, (N,) bool, may be old."""
+        """Draw pictures, name of the observation (`picture_names`) -> (N, H, W, ...).
+
+        Those of envs that are not in `due`, (N,) bool, may be old.
+        """
 
     def close(self) -> None: ...
 
@@ -118,8 +123,8 @@ class _RayCastPictures:
 
     def __init__(self, env: Any, task: Task, cfg: CamerasCfg):
         cameras, size, mode = choose_cameras(env.model, task, cfg.names or (), _FIELD), cfg.height_width, cfg.mode
-        self.caster: RayCaster = env.ray_caster(cameras, size, mode)
-        self.description = description(env.model, task, cameras, size, self.caster.name, mode)
+        self.caster: RayCaster = env.ray_caster(cameras, size, mode, cfg.kinds)
+        self.description = description(env.model, task, cameras, size, self.caster.name, mode, cfg.kinds)
         self.close = self.caster.close
 
     def begin(self, env_ids: Tensor, draws: Draws) -> None:
@@ -140,8 +145,14 @@ class _OpenGLPictures:
         )
         model = self._renderer.model
         self._cameras = choose_cameras(model, task, cfg.names or (), _FIELD)
-        self.description = description(model, task, self._cameras, cfg.height_width, self._renderer.name, cfg.mode)
-        self._pictures = np.zeros((env.num_envs, len(self._cameras), height, width, 3), np.uint8)
+        self._kinds, name, size = cfg.kinds, self._renderer.name, cfg.height_width
+        self.description = description(model, task, self._cameras, size, name, cfg.mode, cfg.kinds)
+        self._pictures = {
+            observation: np.zeros(
+                (env.num_envs, height, width, 3 if kind == RGB else 1), np.float32 if kind == DEPTH else np.uint8
+            )
+            for (_, kind), observation in picture_names(self._cameras, cfg.kinds).items()
+        }
         self._looks: list[Numbers | None] = [None] * env.num_envs
         if looks:
             self.description["appearance"] = list(looks)
@@ -162,10 +173,10 @@ class _OpenGLPictures:
         state = trees.map(Tensor.cpu, self._env.get_state())
         for index in range(self._env.num_envs) if due is None else due.nonzero()[:, 0].tolist():
             self._renderer.set_look(self._looks[index])
-            self._pictures[index] = self._renderer.frames(trees.take(state, index), self._cameras.values())
+            for name, picture in self._renderer.pictures(trees.take(state, index), self._cameras, self._kinds).items():
+                self._pictures[name][index] = picture
         # Copies: the next call draws into the same memory.
-        views = torch.from_numpy(self._pictures.copy()).to(self._env.device).unbind(1)
-        return dict(zip(self._cameras, views, strict=True))
+        return {name: torch.from_numpy(each.copy()).to(self._env.device) for name, each in self._pictures.items()}
 
     def close(self) -> None:
         self._renderer.close()

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isaaclab_mimic_ext.envs.modalities import segments
 from isaaclab_mimic_ext.errors import ConfigError, choices
-from isaaclab_mimic_ext.task.cameras import ENV_FRAME, CameraCfg, intrinsics, look_at
+from isaaclab_mimic_ext.task.cameras import ENV_FRAME, RGB, SEGMENTATION, CameraCfg, intrinsics, look_at
 from isaaclab_mimic_ext.task.definition import Task
 
 WRIST = "wrist"
@@ -120,7 +121,13 @@ def _model_name(task: Task, name: str) -> str:
 
 
 def description(
-    model: Any, task: Task, cameras: Mapping[str, str], size: tuple[int, int], renderer: str, rendering_mode: str
+    model: Any,
+    task: Task,
+    cameras: Mapping[str, str],
+    size: tuple[int, int],
+    renderer: str,
+    rendering_mode: str,
+    modalities: Sequence[str] = (RGB,),
 ) -> dict[str, Any]:
     """Description of pictures, as written to datasets (entry `cameras` of `env_args`).
 
@@ -128,13 +135,17 @@ def description(
         cameras: see `choose_cameras`.
         size: height and width of a picture [pixels].
         renderer: name and version of the renderer.
+        modalities: see `MODALITIES`.
     """
+    of_segments = {"segments": list(segments(model, task).names)} if SEGMENTATION in modalities else {}
     return {
         "names": list(cameras),
         "height": size[0],
         "width": size[1],
         "renderer": renderer,
         "rendering_mode": rendering_mode,
+        "modalities": list(modalities),
+        **of_segments,
         "calibration": {name: calibration(model, task, in_model, *size) for name, in_model in cameras.items()},
     }
 

@@ -4,7 +4,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -17,12 +17,14 @@ from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.graphs import launch_graph, record_graph, reporting_memory
 from isaaclab_mimic_ext.envs.memory import check_memory
+from isaaclab_mimic_ext.envs.modalities import segments
 from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
 from isaaclab_mimic_ext.envs.mujoco_warp_arrays import Arrays
 from isaaclab_mimic_ext.envs.mujoco_warp_sizes import Sizes, bytes_per_env, overflow_message
-from isaaclab_mimic_ext.envs.ray_caster import RayCaster, check_can_draw
+from isaaclab_mimic_ext.envs.ray_caster import RayCaster, RayCastScene, check_can_draw
 from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
+from isaaclab_mimic_ext.task.cameras import RGB
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
 
@@ -45,6 +47,11 @@ class MujocoWarpEnv(EmbeddedEnv):
     """
 
     engine = "mujoco_warp"
+
+    @property
+    def steps_without_waiting(self) -> bool:
+        """Return whether the host does not wait for the device in `reset` and `step`."""
+        return self.device.type == "cuda"
 
     def __init__(
         self,
@@ -102,20 +109,24 @@ class MujocoWarpEnv(EmbeddedEnv):
         if message is not None:
             raise SimulationError(message)
 
-    def ray_caster(self, cameras: Mapping[str, str], size: tuple[int, int], mode: str) -> RayCaster:
+    def ray_caster(
+        self, cameras: Mapping[str, str], size: tuple[int, int], mode: str, modalities: Sequence[str] = (RGB,)
+    ) -> RayCaster:
         """Create the renderer of pictures of all envs. It must be closed before the env.
 
         Args:
             cameras: see `choose_cameras`.
             size: height and width of a picture [pixels].
-            mode: one of `RENDERING_MODES`; `film` casts four rays per pixel.
+            mode: one of `RENDERING_MODES`; `film` casts four rays per pixel for its colors.
+            modalities: some of `MODALITIES`.
 
         Raises:
             ConfigError: the pictures do not fit into the memory of the device.
             SimulatorUnavailable: MuJoCo Warp cannot draw the scene.
         """
         with reporting_memory(self.num_envs):
-            return RayCaster(self._mjw, self.model, self._mjw_model, self._data, self.device, cameras, size, mode)
+            scene = RayCastScene(self._mjw, self.model, self._mjw_model, self._data, segments(self.model, self.task))
+            return RayCaster(scene, self.device, cameras, size, mode, modalities)
 
     def close(self) -> None:
         """Release the memory of the simulation. The environment cannot be used afterwards."""

@@ -15,11 +15,12 @@ import numpy as np
 
 from isaaclab_mimic_ext.envs.appearance import Looks, Numbers
 from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.modalities import picture_names, segments
 from isaaclab_mimic_ext.envs.mujoco_model import import_mujoco
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.envs.views import View
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
-from isaaclab_mimic_ext.task.cameras import CameraCfg
+from isaaclab_mimic_ext.task.cameras import DEPTH, RGB, CameraCfg
 from isaaclab_mimic_ext.task.definition import Task
 
 _REMEDY = "install libegl1 and its driver, or libosmesa6 (Debian: apt-get install libosmesa6), and unset MUJOCO_GL"
@@ -76,6 +77,8 @@ class Renderer:
         self._picture = self._mujoco.MjvScene(self.model, maxgeom=_MAX_GEOMS)
         for flag in (self._mujoco.mjtRndFlag.mjRND_SHADOW, self._mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._picture.flags[flag] = shadows
+        self._drawing.readDepthMap = self._mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._segments = segments(self.model, task)
         self._view = self._mujoco.MjvCamera()
         self._looks = Looks(self.model, task, looks, self._upload_texture) if looks else None
 
@@ -108,6 +111,23 @@ class Renderer:
     def _upload_texture(self, texture: int) -> None:
         self._mujoco.mjr_uploadTexture(self.model, self._drawing, texture)
 
+    def pictures(
+        self, state: NestedTensors, cameras: Mapping[str, str], modalities: Sequence[str] = (RGB,)
+    ) -> dict[str, np.ndarray]:
+        """Pictures of one scene by the name of their observation; `state` as in `frame`.
+
+        Colors are uint8 (H, W, 3); depth is float32 (H, W, 1), the distance along the axis of the camera [m], `far` where
+        nothing is hit; segmentation is uint8 (H, W, 1), a number of `segments`.
+
+        Args:
+            cameras: see `choose_cameras`.
+        """
+        self._scene.set_state(state)
+        drawn = {}
+        for (name, kind), observation in picture_names(cameras, modalities).items():
+            drawn[observation] = self._draw(cameras[name]) if kind == RGB else self._measure(cameras[name], kind)
+        return drawn
+
     def eef_position(self, arm_name: str) -> np.ndarray:
         """Position of an arm's end effector in the last picture, (3,), env frame [m]."""
         return self._data.site(f"{arm_name}/eef").xpos.copy()
@@ -126,6 +146,10 @@ class Renderer:
         return colors
 
     def _draw(self, camera: str | View) -> np.ndarray:
+        return self._read(camera, depth=False)
+
+    def _read(self, camera: str | View, depth: bool) -> np.ndarray:
+        """Draw a picture and read its colors, (H, W, 3) uint8, or its depth buffer, (H, W) float32: 1 near, 0 far."""
         self._aim(camera)
         mujoco, (height, width) = self._mujoco, self._size
         self._context.make_current()
@@ -134,9 +158,32 @@ class Renderer:
         mujoco.mjv_updateScene(self.model, self._data, options, None, self._view, everything, self._picture)
         viewport = mujoco.MjrRect(0, 0, width, height)
         mujoco.mjr_render(viewport, self._picture, self._drawing)
-        pixels = np.empty((height, width, 3), np.uint8)
-        mujoco.mjr_readPixels(pixels, None, viewport, self._drawing)
+        pixels = np.empty((height, width), np.float32) if depth else np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_readPixels(*((None, pixels) if depth else (pixels, None)), viewport, self._drawing)
         return np.ascontiguousarray(pixels[::-1])
+
+    def _measure(self, camera: str | View, kind: str) -> np.ndarray:
+        """Depth or segmentation of a picture, (H, W, 1), see `pictures`."""
+        flags = [int(self._mujoco.mjtRndFlag.mjRND_SEGMENT), int(self._mujoco.mjtRndFlag.mjRND_IDCOLOR)]
+        self._picture.flags[flags] = True  # One color per geom, without lights and smoothed edges.
+        try:
+            return (self._depth(camera) if kind == DEPTH else self._segmentation(camera))[..., None]
+        finally:
+            self._picture.flags[flags] = False
+
+    def _depth(self, camera: str | View) -> np.ndarray:
+        near, far = (value * self.model.stat.extent for value in (self.model.vis.map.znear, self.model.vis.map.zfar))
+        # The buffer is linear in the reciprocal of the depth.
+        inverse = 1 / far + self._read(camera, depth=True).astype(np.float64) * (1 / near - 1 / far)
+        return (1 / inverse).astype(np.float32)
+
+    def _segmentation(self, camera: str | View) -> np.ndarray:
+        numbers = self._read(camera, depth=False).astype(np.int64) @ (1, 2**8, 2**16)
+        segment_of = np.zeros(self._picture.ngeom + 1, np.uint8)
+        for geom in self._picture.geoms[: self._picture.ngeom]:
+            if geom.segid >= 0 and geom.objtype == self._mujoco.mjtObj.mjOBJ_GEOM:
+                segment_of[geom.segid + 1] = self._segments.of_geom[geom.objid]
+        return segment_of[numbers]
 
     def _aim(self, camera: str | View) -> None:
         view, kinds = self._view, self._mujoco.mjtCamera

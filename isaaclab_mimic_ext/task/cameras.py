@@ -10,6 +10,8 @@ RENDERING_MODES = ("policy", "film")
 KINDS_OF_LOOKS = ("light", "color", "table", "arm", "objects", "camera")
 """Parts of a scene's appearance that can be random: level and places of the lights, their color, table and floor, the robot,
 objects, poses of the cameras."""
+MODALITIES = RGB, DEPTH, SEGMENTATION = ("rgb", "depth", "segmentation")
+"""Modalities of pictures: colors, uint8; distance along the axis of the camera [m], float32; number of the object, uint8."""
 ENV_FRAME = "env"
 """Frame of a camera that does not move."""
 

@@ -59,6 +59,28 @@ def test_run_records_one_picture_per_step_and_camera_in_a_valid_file(tmp_path: P
                 assert np.array_equal(demo[f"obs/{camera}"][step], drawn), (camera, step)
 
 
+def test_depth_and_segmentation_of_opengl_show_the_objects_where_the_calibration_places_them(tmp_path: Path) -> None:
+    env = start_env(configuration(tmp_path, "cameras.modalities=[segmentation,depth]"))
+    every_env = torch.arange(1)
+    env.reset(every_env, Draws(1, every_env))
+    drawn, cameras = env.observations(), env.env_args()["cameras"]
+    assert "front" not in drawn and cameras["modalities"] == ["segmentation", "depth"]
+    found = cameras["calibration"]["front"]
+    T_camera_env = np.linalg.inv(np.array(found["T_frame_camera"]))
+    num_seen = 0
+    for number, name in enumerate(env.object_names, 1):
+        pose = env.object_pose[0, env.object_names.index(name)].numpy().astype(np.float64)
+        x, y, depth = np.array(found["K"]) @ (T_camera_env @ pose[:, 3])[:3]
+        column, row = int(x / depth), int(y / depth)
+        if not (0 <= row < 128 and 0 <= column < 128) or drawn["front_segmentation"][0, row, column, 0] != number:
+            continue  # Outside of the picture, or behind another object.
+        num_seen += 1
+        # The surface is in front of the center, by less than the size of the object.
+        assert 0 < depth - float(drawn["front_depth"][0, row, column, 0]) < 0.15
+    assert num_seen >= 2
+    env.close()
+
+
 def test_pictures_do_not_depend_on_the_number_of_envs_and_show_motion(renderer: Renderer, tmp_path: Path) -> None:
     seen = []
     for num_envs in (1, 3):

@@ -23,6 +23,7 @@ def run(output: Path, num_envs: int) -> Path:
         "progress=false",
         "enable_cameras=true",
         "cameras.size=[8,12]",
+        "cameras.modalities=[rgb,depth,segmentation]",
     ]
     result = generate_run(load_config("generate", [*settings, f"output_dir={output}"]))
     assert result.success_rate == 1.0
@@ -39,3 +40,7 @@ def test_dataset_does_not_depend_on_the_number_of_envs(tmp_path: Path) -> None:
             pictures = demo[f"obs/{camera}"]
             assert (pictures.shape, pictures.dtype) == ((len(demo["actions"]), 8, 12, 3), np.uint8)
             assert len(np.unique(pictures[:], axis=0)) > 50
+            for modality, dtype in (("depth", np.float32), ("segmentation", np.uint8)):
+                measured = demo[f"obs/{camera}_{modality}"]
+                assert (measured.shape, measured.dtype) == ((len(demo["actions"]), 8, 12, 1), dtype)
+                assert len(np.unique(measured[:], axis=0)) > 20

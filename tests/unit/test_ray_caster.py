@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warp as wp
 
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import GenerateCfg
@@ -17,9 +18,13 @@ from isaaclab_mimic_ext.envs import memory
 from isaaclab_mimic_ext.envs.camera_observations import CameraEnv, add_cameras
 from isaaclab_mimic_ext.envs.cameras import WRIST
 from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.modalities import Segments
 from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
+from isaaclab_mimic_ext.kernels import launch
+from isaaclab_mimic_ext.kernels.pictures import depth_kernel, segment_kernel
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.cameras import MODALITIES
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
 from tests.integration.test_host_reads import ReadCalls, ReadOperations
@@ -45,6 +50,87 @@ def renderer() -> Iterator[Renderer]:
         opened = Renderer(TASK, SIZE, SIZE, shadows=False)
     with opened:
         yield opened
+
+
+@pytest.fixture(scope="module", params=["policy", pytest.param("film", marks=pytest.mark.slow)])
+def measured(
+    request: pytest.FixtureRequest,
+) -> Iterator[tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]], dict[str, Any]]]:
+    """Pictures of all modalities: of the ray caster, (N, ...), and of OpenGL for each env; description of the cameras."""
+    requires.module("mujoco_warp", "mujoco_warp")
+    cfg = CamerasCfg(rendering_mode=request.param, modalities=list(MODALITIES))
+    env: Any = add_cameras(make_env(TASK, "mujoco_warp", num_envs=NUM_ENVS), TASK, cfg)
+    env.reset(EVERY_ENV, Draws(3, EVERY_ENV))
+    with requires.available("opengl", SimulatorUnavailable):
+        opened = Renderer(TASK, SIZE, SIZE, shadows=False, mode=request.param)
+    with opened:
+        states = [trees.take(env.get_state(), index) for index in range(NUM_ENVS)]
+        expected = [opened.pictures(state, CAMERAS, MODALITIES) for state in states]
+        observed = {name: env.observations()[name].numpy().copy() for name in expected[0]}
+        yield observed, expected, env.env_args()["cameras"]
+    env.close()
+
+
+def test_depth_is_that_of_opengl_in_meters(measured: Any) -> None:
+    observed, expected, _ = measured
+    for camera in CAMERAS:
+        depth, of_opengl = observed[f"{camera}_depth"], np.stack([each[f"{camera}_depth"] for each in expected])
+        assert depth.dtype == of_opengl.dtype == np.float32 and depth.shape == of_opengl.shape == (NUM_ENVS, SIZE, SIZE, 1)
+        difference = np.abs(depth - of_opengl)
+        # Edges may be one pixel apart.
+        assert (difference < 1e-3).mean() > 0.95 and np.median(difference) < 1e-4
+        assert 0.05 < depth.min() < depth.max() < 10.0
+
+
+def test_segments_are_those_of_opengl(measured: Any) -> None:
+    observed, expected, cameras = measured
+    assert cameras["segments"] == ["background", *TASK.object_names, "robot"]
+    for camera in CAMERAS:
+        segments = observed[f"{camera}_segmentation"]
+        of_opengl = np.stack([each[f"{camera}_segmentation"] for each in expected])
+        assert segments.dtype == of_opengl.dtype == np.uint8 and segments.shape == of_opengl.shape
+        visible = np.unique(of_opengl)
+        assert len(visible) >= 4
+        for number in visible:
+            ours, theirs = segments == number, of_opengl == number
+            assert (ours & theirs).sum() >= 0.9 * (ours | theirs).sum(), cameras["segments"][number]
+
+
+def test_film_measures_at_the_centers_of_pixels_like_policy(measured: Any) -> None:
+    """With several rays per pixel, MuJoCo Warp would measure a quarter of a pixel beside the center."""
+    observed, expected, _ = measured
+    for camera in CAMERAS:
+        segments = np.stack([each[f"{camera}_segmentation"] for each in expected])
+        assert (observed[f"{camera}_segmentation"] == segments).mean() > 0.999
+
+
+def test_geom_kernels_agree_with_torch(device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(2)
+    hit = torch.randint(-1, 5, (3, 40, 2), generator=generator, dtype=torch.int32).to(device)
+    of_geom = torch.tensor([0, 3, 3, 1, 2], dtype=torch.uint8, device=device)
+    segments = torch.zeros(3, 40, dtype=torch.uint8, device=device)
+    launch(
+        segment_kernel,
+        (3, 40),
+        [wp.from_torch(hit, dtype=wp.vec2i), wp.from_torch(of_geom)],
+        [wp.from_torch(segments)],
+        device,
+    )
+    geom = hit[..., 0]
+    assert torch.equal(segments, torch.where(geom < 0, 0, of_geom[geom.clamp(min=0).long()]))
+    distance = (torch.rand(3, 40, generator=generator) - 0.3).clamp(min=0.0).to(device)
+    depth = torch.zeros_like(distance)
+    launch(depth_kernel, (3, 40), [wp.from_torch(distance), 50.0], [wp.from_torch(depth)], device)
+    assert torch.equal(depth, torch.where(distance > 0, distance, 50.0))
+
+
+def test_one_modality_without_colors_is_drawn(env: Any) -> None:
+    caster = env.inner.ray_caster(CAMERAS, (6, 8), "film", ["depth"])
+    drawn = caster.draw()
+    assert {name: tuple(values.shape) for name, values in drawn.items()} == {
+        "agentview_depth": (NUM_ENVS, 6, 8, 1), "wrist_depth": (NUM_ENVS, 6, 8, 1)
+    }  # fmt: skip
+    caster.close()
 
 
 def both(env: Any, renderer: Renderer) -> tuple[np.ndarray, np.ndarray]:
@@ -114,11 +200,12 @@ class _Stub:
         self.model = model
         self.data = SimpleNamespace(nworld=NUM_ENVS)
 
-    def ray_caster(self, cameras: Any, size: Any, mode: str) -> Any:
-        from isaaclab_mimic_ext.envs.ray_caster import RayCaster
+    def ray_caster(self, cameras: Any, size: Any, mode: str, modalities: Any) -> Any:
+        from isaaclab_mimic_ext.envs.ray_caster import RayCaster, RayCastScene
 
-        module = SimpleNamespace(__version__="4.0.0")
-        return RayCaster(module, self.model, None, self.data, torch.device("cpu"), cameras, size, mode)
+        module, none = SimpleNamespace(__version__="4.0.0"), Segments((), np.zeros(0, np.uint8))
+        scene = RayCastScene(module, self.model, None, self.data, none)
+        return RayCaster(scene, torch.device("cpu"), cameras, size, mode, modalities)
 
 
 UNSUPPORTED = {
@@ -168,6 +255,12 @@ def settings(*overrides: str) -> GenerateCfg:
         ("cameras.size=[64,64]", "cameras.size: requires enable_cameras=true; set it, or omit cameras.size"),
         ("cameras.size=[64]", "cameras.size: must be [height,width] in pixels (got [64])"),
         ("cameras.rendering_mode=fast", "cameras.rendering_mode: 'fast' is not valid; choices: policy, film"),
+        (
+            "cameras.modalities=[rgb,dept]",
+            "cameras.modalities: 'dept' is not a modality; choices: rgb, depth, segmentation (did you mean",
+        ),
+        ("cameras.modalities=[rgb,rgb]", "cameras.modalities: must name each modality once (got ['rgb', 'rgb'])"),
+        ("cameras.modalities=[]", "cameras.modalities: must name each modality once (got [])"),
     ],
 )
 def test_settings_of_pictures_are_checked_before_the_run(override: str, message: str) -> None:

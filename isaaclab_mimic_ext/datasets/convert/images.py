@@ -8,6 +8,7 @@ from typing import NoReturn
 import numpy as np
 
 from isaaclab_mimic_ext.files.demo import Demo
+from isaaclab_mimic_ext.task.cameras import DEPTH, SEGMENTATION
 
 _CHANNELS = (1, 3, 4)
 """Numbers of channels of gray images, RGB and RGBA."""
@@ -43,8 +44,9 @@ class ImageLayout:
             demo.refuse(f"{key}: must be images (T, H, W, C) or (T, C, H, W) with 1, 3 or 4 channels ({shape}); {remedy}")
         is_channels_first = leaf.shape[3] not in _CHANNELS
         channels = leaf.shape[1] if is_channels_first else leaf.shape[3]
-        if channels == 1 and leaf.dtype != np.uint8:
-            demo.refuse(f"{key}: has one channel of {leaf.dtype}, as depth has, which has no colors ({shape}); {remedy}")
+        if channels == 1 and (leaf.dtype != np.uint8 or key.endswith(f"_{SEGMENTATION}")):
+            kind = DEPTH if leaf.dtype != np.uint8 else SEGMENTATION
+            demo.refuse(f"{key}: has one channel of {leaf.dtype}, as {kind} has, which has no colors ({shape}); {remedy}")
         layout = cls(key, is_channels_first, kind == "f" and float(leaf.max(initial=0)) <= 1.0, remedy)
         layout.to_rgb(demo)
         return layout
