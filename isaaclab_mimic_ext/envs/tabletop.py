@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 from isaaclab_mimic_ext.task.user_code import wrong_result
+from isaaclab_mimic_ext.uploads import upload
 
 POS_SCALE = 0.05
 """Distance of the target from the end effector for an action of 1 [m]."""
@@ -138,7 +139,7 @@ class ResetSampler:
         Raises:
             ConfigError: no placement without overlap was found.
         """
-        placements = self._placement.sample(draws.on_host).to(self._device, non_blocking=True)
+        placements = upload(self._placement.sample(draws.on_host), self._device)
         root_pose = torch.zeros(*placements.shape[:2], 7, device=placements.device)
         root_pose[..., :2] = placements[..., :2]
         root_pose[..., 2] = self._rest_height
@@ -153,4 +154,4 @@ class ResetSampler:
 
     def sample_object_joints(self, draws: Draws) -> Tensor:
         """Positions (n, Q) of the joints of objects [m, rad]."""
-        return self._object_joints.sample(draws.on_host).to(self._device, non_blocking=True)
+        return upload(self._object_joints.sample(draws.on_host), self._device)

@@ -188,7 +188,7 @@ class TrialPlanner:
             object_pose: (N, O, 4, 4), present, env frame [m].
             attached: (N, E) int64, index of the object in each gripper, -1 if empty; used by the motion planner only.
         """
-        self.start.begin(env_ids, eef_ids, eef_pose, object_pose)
+        self.start.begin_rows(env_ids, eef_ids, eef_pose, object_pose)
         if self._transits is None:
             return
         segments, place = self.segments, (env_ids, eef_ids)
@@ -196,6 +196,14 @@ class TrialPlanner:
         segments.num_interpolation[place] = lead_in.int()
         torch.add(segments.num_interpolation, segments.num_fixed, out=self._first_free)
         torch.sub(segments.num_waypoints, 1, out=self._last_waypoint)
+
+    def begin_due(self, due: Tensor, eef_pose: Tensor, object_pose: Tensor) -> None:
+        """Begin the next segments of a mask (N, E) bool, without knowing on the host which these are; no transits."""
+        self.start.begin(due, eef_pose, object_pose)
+
+    def hold(self, is_active: Tensor) -> None:
+        """Keep the state of the trials that are over: all but those in `is_active` (N,) bool. Their segments end."""
+        self.begun &= is_active[:, None]
 
     def remaining_steps(self, step: Tensor) -> Tensor:
         """Expected number of steps until the end of each trial, (N,), after `step` (N,) steps."""

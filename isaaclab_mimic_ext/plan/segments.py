@@ -195,10 +195,18 @@ class SegmentStart:
         draws = Draws(self._seed, trials.repeat_interleave(num_steps)).uniform(stream, shape, steps)
         return draws.unflatten(0, (len(trials), num_steps))
 
-    def begin(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> None:
+    def begin_rows(self, env_ids: Tensor, eef_ids: Tensor, eef_pose: Tensor, object_pose: Tensor) -> None:
         """Begin the next segment of each row; arguments as in `TrialPlanner.begin_segments`."""
         self._due.zero_()
         self._due[env_ids, eef_ids] = self._true
+        self._begin(eef_pose, object_pose)
+
+    def begin(self, due: Tensor, eef_pose: Tensor, object_pose: Tensor) -> None:
+        """Begin the next segments of a mask (N, E) bool; further arguments as in `TrialPlanner.begin_segments`."""
+        self._due.copy_(due)
+        self._begin(eef_pose, object_pose)
+
+    def _begin(self, eef_pose: Tensor, object_pose: Tensor) -> None:
         self._eef_pose.copy_(eef_pose)
         self._object_pose[:, :-1].copy_(object_pose)
         self._launch()

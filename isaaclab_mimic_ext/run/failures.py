@@ -102,16 +102,19 @@ class FailureObserver:
         self._num_rises.index_fill_(0, env_ids, 0)
         self._planner_failure.index_fill_(0, env_ids, 0)
 
-    def watch(self, step: Tensor, conditions: Mapping[str, Tensor], success: Tensor) -> None:
+    def watch(self, step: Tensor, conditions: Mapping[str, Tensor], success: Tensor, resting: Tensor | None = None) -> None:
         """Note the conditions and success after one step of all envs.
 
         Args:
             step: (N,), index of the step in the trial of each env.
             conditions: name -> (N,) bool.
             success: (N,) bool.
+            resting: (N,) bool, envs whose trials are over: nothing is noted; None: none.
         """
         columns = [*(conditions[name] for name, _ in self._columns), success]
         torch.stack(columns, dim=1, out=self._true[self._num_deferred])
+        if resting is not None:
+            self._true[self._num_deferred] &= ~resting[:, None]
         self._step[self._num_deferred].copy_(step)
         self._num_deferred += 1
         if self._num_deferred == _NUM_DEFERRED:
@@ -237,8 +240,10 @@ class TrackingError:
     """
 
     def __init__(self, num_envs: int, num_eefs: int, num_subtasks: int, device: torch.device):
-        # Last axis: distance [m], half of the angle [rad], number of steps (in the sum only).
-        self._sum = torch.zeros(num_envs, num_eefs, num_subtasks, 3, device=device)
+        # Last axis: distance [m], half of the angle [rad], number of steps (in the sum only). The last subtask stands for
+        # steps after the end of a trial.
+        self._num_subtasks = num_subtasks
+        self._sum = torch.zeros(num_envs, num_eefs, num_subtasks + 1, 3, device=device)
         self._max = torch.zeros_like(self._sum)
         self._one = torch.ones(num_envs, num_eefs, device=device)
         self._poses = torch.zeros(2, _NUM_DEFERRED, num_envs, num_eefs, 4, 4, device=device)
@@ -251,18 +256,21 @@ class TrackingError:
         self._sum.index_fill_(0, env_ids, 0.0)
         self._max.index_fill_(0, env_ids, 0.0)
 
-    def add(self, target_pose: Tensor, eef_pose: Tensor, subtask: Tensor) -> None:
+    def add(self, target_pose: Tensor, eef_pose: Tensor, subtask: Tensor, resting: Tensor | None = None) -> None:
         """Add the errors of one step of all envs.
 
         Args:
             target_pose: (N, E, 4, 4), target pose of each end effector in this step, env frame [m].
             eef_pose: (N, E, 4, 4), pose of each end effector after the step, env frame [m].
             subtask: (N, E), index of the current subtask.
+            resting: (N,) bool, envs whose trials are over, which do not count; None: none.
         """
         step = self._num_deferred
         self._poses[0, step].copy_(target_pose)
         self._poses[1, step].copy_(eef_pose)
         self._subtask[step].copy_(subtask)
+        if resting is not None:
+            self._subtask[step].masked_fill_(resting[:, None], self._num_subtasks)
         self._num_deferred += 1
         if self._num_deferred == _NUM_DEFERRED:
             self._add_deferred()
@@ -287,7 +295,7 @@ class TrackingError:
     def observed(self, env_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Copy of the sums and the maxima of the trials of `env_ids` (n,), (n, E, S, 3) each, for `tracking_summary`."""
         self._add_deferred()
-        return self._sum[env_ids], self._max[env_ids]
+        return self._sum[env_ids, :, : self._num_subtasks], self._max[env_ids, :, : self._num_subtasks]
 
     def summary(self, env_ids: Tensor) -> Tensor:
         """Means and maxima of the current trials, (n, E, S, 4), in the order of `TRACKING`; NaN without steps."""

@@ -1,8 +1,13 @@
-"""Generation loop: one iteration per control step, for N environments at once."""
+"""Generation loop: one iteration per control step, for N environments at once.
+
+On a GPU the host does not wait for a step before it launches the next one: it reads which trials have ended two steps later,
+and these trials rest until then.
+"""
 
 # N envs, n of them addressed, E end effectors, S subtasks, A action entries
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -43,9 +48,34 @@ class EndedTrials:
     episodes: RecordedEpisodes
 
 
+@dataclass(frozen=True)
+class StepEnds:
+    """Trials that ended in one step, which the host has not read yet.
+
+    Attributes:
+        num_steps: number of steps of the batch after this step.
+        ends: `ends` (N,) bool, trials that ended.
+    """
+
+    num_steps: int
+    ends: HostCopy
+
+
+_NUM_STEPS_AHEAD = 2
+"""Number of steps after which the host reads which trials ended in a step: the device has computed it by then."""
+
+
 def judges_late(device: torch.device) -> bool:
     """Return whether ended trials are judged in the next step: where the host can work while the device simulates."""
     return device.type == "cuda"
+
+
+def runs_ahead(env: MimicEnv, planner: TrialPlanner) -> bool:
+    """Return whether the next step is launched before the host knows which trials ended in this one.
+
+    Requires an env whose steps do not read the device, and a planner that begins segments without the host.
+    """
+    return getattr(env, "steps_without_waiting", False) and not planner.plans_motion and planner.navigation is None
 
 
 class Generator:
@@ -74,7 +104,8 @@ class Generator:
         self.ledger, self.watch = ledger, watch
         self.lanes = Lanes(env.num_envs, env.device)
         self.env_steps = 0
-        self._judges_late = judges_late(env.device)
+        self._judges_late, self._runs_ahead = judges_late(env.device), runs_ahead(env, planner)
+        self._unread: deque[StepEnds] = deque()
         self._ended: EndedTrials | None = None
         self._share = ShareOfSteps(self._remaining_steps)
         self._num_ended_before = self._num_successes_before = 0
@@ -92,10 +123,12 @@ class Generator:
         while self.lanes.num_active:
             self.step()
             if self._is_out_of_time():
+                self._read_ends(num_left=0)
                 self._judge_ended()
                 self.ledger.stop(f"max_time: {self.config.max_time} h have passed")
             if should_stop() or self.ledger.is_over:
                 break
+        self._read_ends(num_left=0)
         self._judge_ended()
 
     def _is_out_of_time(self) -> bool:
@@ -104,37 +137,69 @@ class Generator:
     def step(self) -> None:
         """Make one control step in every active lane; then end, begin and continue trials and segments.
 
-        On a GPU, trials that have ended are judged in the next step, while it simulates. If their outcome decides whether
-        further trials start, they are judged in this step.
+        On a GPU, trials that have ended are judged in a later step, while it simulates. If their outcome decides whether
+        further trials start, they are judged before the next step.
         """
         actions, clean_actions, target_eef_pose = self._next_actions()
         self.recorder.before_step(self.lanes.step)
         self.env.step(actions, self.lanes.env_ids)
         success = self.env.success()
         self.recorder.after_step(self.lanes.step, actions, success, clean_actions)
-        self.watch.after_step(self.lanes.step, success, target_eef_pose, self.env.eef_pose, self.planner.subtask)
+        self.watch.after_step(self.lanes, success, target_eef_pose, self.env.eef_pose, self.planner.subtask, self._resting())
         self.lanes.advance(success)
         self.env_steps += self.lanes.num_active
         self._observe_navigation()
         due, ended = self.planner.advance()
-        ended = ended | self.watch.stop_early(ended, self.planner.subtask, self.planner.failure)
+        ended = ended | self.watch.stop_early(ended, self.planner.subtask, self.planner.failure, self._resting())
         begins, ends = due & ~ended[:, None] & self.lanes.is_active[:, None], ended & self.lanes.is_active
         self._judge_ended()
         if self.ledger.is_over:
             return
+        if self._runs_ahead:
+            self._continue_ahead(begins, ends)
+        else:
+            self._continue(begins, ends)
+
+    def _continue(self, begins: Tensor, ends: Tensor) -> None:
+        """End trials, `ends` (N,) bool, and begin trials and segments, `begins` (N, E) bool."""
         # sync: the only one of a step
         events = torch.cat((begins, ends[:, None]), dim=1).cpu().numpy()
         if events[:, -1].any():
-            self._end_trials(np.flatnonzero(events[:, -1]))
-            if not self._judges_late:
-                self._judge_ended()
-            self.begin_trials()
-            if self.lanes.num_free:
-                self._judge_ended()
-                self.begin_trials()
+            self._replace_trials(np.flatnonzero(events[:, -1]), self.lanes.num_steps)
         if num_begins := int(np.count_nonzero(events[:, :-1])):
             # The number of begins is known on the host, so `nonzero_static` computes the indices without another sync.
             self._begin_segments(*torch.nonzero_static(begins, size=num_begins).unbind(1))
+
+    def _continue_ahead(self, begins: Tensor, ends: Tensor) -> None:
+        """As `_continue`, with the trials that ended two steps ago: the host does not wait for this step."""
+        self.planner.begin_due(begins, self.env.eef_pose, self.env.object_pose)
+        self.lanes.rest(ends)
+        self.planner.hold(self.lanes.is_active)
+        self._unread.append(StepEnds(self.lanes.num_steps, HostCopy({"ends": ends})))
+        self._read_ends(_NUM_STEPS_AHEAD)
+
+    def _resting(self) -> Tensor | None:
+        """Return which lanes run no trial, or one whose end is not read yet, (N,) bool; None if all ends are read."""
+        return ~self.lanes.is_active if self._runs_ahead else None
+
+    def _read_ends(self, num_left: int) -> None:
+        """Read which trials ended in all steps but the last `num_left`, and begin further trials in their lanes."""
+        while len(self._unread) > num_left:
+            step = self._unread.popleft()
+            lane_ids = np.flatnonzero(step.ends.wait()["ends"].numpy())
+            if len(lane_ids):
+                self._judge_ended()
+                self._replace_trials(lane_ids, step.num_steps)
+
+    def _replace_trials(self, lane_ids: np.ndarray, num_steps: int) -> None:
+        """End the trials of these lanes (n,), which ended after `num_steps` steps of the batch, and begin others."""
+        self._end_trials(lane_ids, num_steps)
+        if not self._judges_late:
+            self._judge_ended()
+        self.begin_trials()
+        if self.lanes.num_free:
+            self._judge_ended()
+            self.begin_trials()
 
     def begin_trials(self) -> None:
         """Begin the next trials in free lanes, at most as many as the target needs."""
@@ -224,9 +289,11 @@ class Generator:
         if navigation is not None and state is not None:
             navigation.observe(state)
 
-    def _end_trials(self, lane_ids: np.ndarray) -> None:
+    def _end_trials(self, lane_ids: np.ndarray, num_steps: int) -> None:
         """Free these lanes (n,), and start to copy to the host what judges and records their trials."""
-        env_ids, lengths = self.lanes.upload(lane_ids), self.lanes.steps_of(lane_ids)
+        num_rested = self.lanes.num_steps - num_steps
+        self.env_steps -= num_rested * len(lane_ids)
+        env_ids, lengths = self.lanes.upload(lane_ids), self.lanes.steps_of(lane_ids) - num_rested
         facts = self.watch.facts(env_ids, self.lanes, self.planner.subtask)
         facts["source_demos"] = self.planner.chosen_demos[env_ids]
         trials, episodes = self.lanes.trials_of(lane_ids), self.recorder.take(env_ids, lengths)

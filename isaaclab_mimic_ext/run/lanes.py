@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isaaclab_mimic_ext.uploads import upload
+
 
 class Lanes:
     """State of N lanes, one per environment, shared by every loop that runs trials in parallel.
@@ -17,7 +19,7 @@ class Lanes:
         trial: (N,) int64, number of the trial of each lane; of the last trial if the lane is idle.
         step: (N,) int64, number of steps that the trial has made.
         num_success_steps: (N,) int64, number of latest steps in a row in which the task was solved.
-        is_active: (N,) bool, lanes that run a trial.
+        is_active: (N,) bool, lanes that run a trial and count.
         active: (N,) bool, the same on the host (NumPy).
         num_steps: number of steps of the batch.
     """
@@ -90,6 +92,10 @@ class Lanes:
         self.step += self.is_active
         self.num_steps += 1
 
+    def rest(self, ends: Tensor) -> None:
+        """Stop to count in the lanes whose trials have ended, `ends` (N,) bool, until the host frees them."""
+        self.is_active &= ~ends
+
     def has_held(self, num_steps: int) -> Tensor:
         """Return whether the task was solved in each of the last `num_steps` steps, (N,) bool."""
         return self.num_success_steps >= num_steps
@@ -112,4 +118,4 @@ class Lanes:
     def upload(self, array: np.ndarray) -> Tensor:
         """Copy an array to the device of the lanes."""
         # sync: none, the upload is only started
-        return torch.from_numpy(array).to(self._device, non_blocking=True)
+        return upload(torch.from_numpy(array), self._device)

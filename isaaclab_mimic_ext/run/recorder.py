@@ -32,8 +32,9 @@ class EpisodeRecorder:
         self._env, self.writer, self._with_clean_actions = env, writer, with_clean_actions
         self._keeps_failed = writer.output.failed_path is not None
         before, after, initial = _layouts(env, with_clean_actions)
-        self._before = RowBuffer(before, env.num_envs, horizon, env.device)
-        self._after = RowBuffer(after, env.num_envs, horizon, env.device)
+        # The row after the last one is for steps between the end of a trial and its recording.
+        self._before = RowBuffer(before, env.num_envs, horizon + 1, env.device)
+        self._after = RowBuffer(after, env.num_envs, horizon + 1, env.device)
         self._initial = RowBuffer(initial, env.num_envs, 1, env.device)
 
     def begin(self, env_ids: Tensor) -> None:
@@ -172,7 +173,7 @@ def episode_format(env: MimicEnv, with_clean_actions: bool = False) -> EpisodeFo
 def bytes_per_env(env: MimicEnv, horizon: int) -> int:
     """Size of the buffers of one environment for episodes of at most `horizon` steps [bytes]."""
     before, after, initial = _layouts(env, with_clean_actions=True)
-    return horizon * (before.num_bytes + after.num_bytes) + initial.num_bytes
+    return (horizon + 1) * (before.num_bytes + after.num_bytes) + initial.num_bytes
 
 
 def _layouts(env: MimicEnv, with_clean_actions: bool) -> tuple[RowLayout, RowLayout, RowLayout]:

@@ -58,18 +58,29 @@ class TrialWatch:
         self._tracking.begin(env_ids)
         self._object_pose[env_ids] = object_pose[env_ids]
 
-    def after_step(self, step: Tensor, success: Tensor, target_pose: Tensor, eef_pose: Tensor, subtask: Tensor) -> None:
+    def after_step(
+        self,
+        lanes: Lanes,
+        success: Tensor,
+        target_pose: Tensor,
+        eef_pose: Tensor,
+        subtask: Tensor,
+        resting: Tensor | None = None,
+    ) -> None:
         """Observe one step of all envs; arguments as in `FailureObserver.watch` and `TrackingError.add`."""
-        self._failures.watch(step, self._env.failure_conditions(), success)
-        self._tracking.add(target_pose, eef_pose, subtask)
+        self._failures.watch(lanes.step, self._env.failure_conditions(), success, resting)
+        self._tracking.add(target_pose, eef_pose, subtask, resting)
 
-    def stop_early(self, ended: Tensor, subtask: Tensor, planner_failure: Tensor | None) -> Tensor:
+    def stop_early(
+        self, ended: Tensor, subtask: Tensor, planner_failure: Tensor | None, resting: Tensor | None = None
+    ) -> Tensor:
         """Stop trials whose planner has failed, and hopeless trials; return all stopped trials, (N,) bool.
 
         Args:
             ended: (N,) bool, trials that end in this step for another reason.
             subtask: (N, E), index of the current subtask.
             planner_failure: (N,) int64, code of the planner's message, 0 without failure; None if the planner cannot fail.
+            resting: (N,) bool, envs whose trials are over; None: none.
         """
         if planner_failure is not None:
             self._failures.fail_planner(planner_failure)
@@ -77,6 +88,7 @@ class TrialWatch:
         hopeless = self._hopeless(subtask) if self._config.stop_hopeless_trials else None
         if hopeless is not None:
             judged = ended | self._failures.ever_successful if self._config.success_rule == "any_step" else ended
+            judged = judged if resting is None else judged | resting
             self.stopped |= hopeless & ~judged
         return self.stopped
 

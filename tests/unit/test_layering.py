@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "isaaclab_mimic_ext"
 SIMULATORS = {"mujoco", "mujoco_warp", "isaaclab", "isaacsim", "omni", "pxr"}
 
-BELOW_ALL = {"progress", "command_lines", "texts", "trees"}
+BELOW_ALL = {"progress", "command_lines", "texts", "trees", "uploads"}
 MAY_IMPORT = {
     "errors": set(),
     "texts": set(),
     "command_lines": set(),
     "trees": set(),
+    "uploads": set(),
     "progress": set(),
     "math": set(),
     "kernels": {"math"},
