@@ -18,9 +18,13 @@ from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
-from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
+from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian
 from isaaclab_mimic_ext.envs.robots.robot import finger_positions
+from isaaclab_mimic_ext.envs.scene_buffer import SceneBuffer
 from isaaclab_mimic_ext.errors import ConfigError, SimulationError
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, arguments_of
+from isaaclab_mimic_ext.kernels.batch_scenes import read_scene_kernel
+from isaaclab_mimic_ext.kernels.pose_errors import PoseErrors
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -56,6 +60,11 @@ class MujocoEnv(EmbeddedEnv):
         self._stage_none, self._stage_pos = mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_POS
         self._layout = SceneLayout.from_model(self.model, task)
         self._state = _BatchTensors.from_batch(self._batch)
+        self._buffer = SceneBuffer(task, num_envs, torch.device("cpu"))
+        # Fingers and objects on joints have torch operations.
+        reads_by_kernel = not self.robot.finger_sites and not len(self._layout.bound)
+        self._errors_of_size: dict[int, PoseErrors] = {}
+        self._read = self._recorded_read() if reads_by_kernel else None
         self._num_joints = self.robot.num_joints
         self._joint_low, self._joint_high = torch.tensor(self.robot.joint_limits, dtype=torch.float64).unbind(-1)
         self._posture = self._home[: self._num_joints].to("cpu", torch.float64)
@@ -145,12 +154,30 @@ class MujocoEnv(EmbeddedEnv):
         anchor = state.xanchor[rows][:, layout.arm_joint].flatten(0, 1)
         axis = state.xaxis[rows][:, layout.arm_joint].flatten(0, 1)
         ik = self.robot.ik
-        jacobian, error = point_jacobian(point, anchor, axis), pose_error(target_eef_pose.double().flatten(0, 1), pose)
+        jacobian, error = point_jacobian(point, anchor, axis), self._errors(len(pose))(target_eef_pose.flatten(0, 1), pose)
         posture_step = (ik.posture_gain * (self._posture - joint_pos)).flatten(0, 1)
         step = joint_step(jacobian, error, posture_step, ik.damping, ik.rot_weight, ik.max_joint_step)
         return (joint_pos + step.unflatten(0, shape)).clamp(self._joint_low, self._joint_high)
 
+    def _errors(self, num_pairs: int) -> PoseErrors:
+        if num_pairs not in self._errors_of_size:
+            self._errors_of_size[num_pairs] = PoseErrors(num_pairs)
+        return self._errors_of_size[num_pairs]
+
+    def _recorded_read(self) -> RepeatedLaunch:
+        layout = {field.name: getattr(self._layout, field.name).int() for field in fields(self._layout)}
+        values = {**vars(self._state), **layout, **self._buffer.views}
+        cpu = torch.device("cpu")
+        return RepeatedLaunch(read_scene_kernel, self.num_envs, arguments_of(read_scene_kernel, values), [], cpu)
+
     def _read_scene(self) -> SceneState:
+        if self._read is None:
+            return self.read_scene_torch()
+        self._read()
+        return self._buffer.scene(self.device)
+
+    def read_scene_torch(self) -> SceneState:
+        """Scene in the state of the batch, by torch operations: for objects on joints and fingers, and for tests."""
         layout, state = self._layout, self._state
         object_rot = state.xmat[:, layout.body].unflatten(-1, (3, 3))
         velocity = state.qvel[:, layout.root_dof]

@@ -3,7 +3,6 @@
 # N envs, n of them addressed, E arms (one end effector each), O objects, Q of them on joints, A joints of an arm, J = A + 2
 # entries of its joint state (fingers last)
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.robots import robot_of
+from isaaclab_mimic_ext.envs.scene_buffer import SceneBuffer
 from isaaclab_mimic_ext.kernels import launch, scenes
 from isaaclab_mimic_ext.kernels.arms import joint_target_kernel
 from isaaclab_mimic_ext.task.definition import SceneState, Task
@@ -28,7 +28,7 @@ class Arrays:
     """
 
     def __init__(self, data: Any, layout: SceneLayout, task: Task, device: torch.device):
-        num_envs, num_arms, num_objects = data.nworld, len(task.arms), len(task.objects)
+        num_envs, num_arms = data.nworld, len(task.arms)
         self._data, self._device, self._wp_device = data, device, wp.device_from_torch(device)
         self._robot = robot = robot_of(task)
         kept = (data.qpos, data.qvel, data.ctrl, data.qacc_warmstart, data.time)
@@ -48,30 +48,14 @@ class Arrays:
             for command in (robot.open_command, robot.closed_command)
         ]
         self._finger_ratio: Any = wp.array(robot.finger_ratio or [[0.0]], dtype=wp.float32, device=self._wp_device)
-        num_joints = len(robot.home)
-        self._shapes = {
-            "joint_pos": (num_envs, num_arms, num_joints),
-            "joint_vel": (num_envs, num_arms, num_joints),
-            "eef_pose": (num_envs, num_arms, 4, 4),
-            "object_pose": (num_envs, num_objects, 4, 4),
-            "root_pose": (num_envs, num_objects, 7),
-            "root_velocity": (num_envs, num_objects, 6),
-            "object_joint_pos": (num_envs, len(task.jointed_names)),
-            "object_joint_vel": (num_envs, len(task.jointed_names)),
-        }
         self._joints = ObjectJoints(task.objects, device)
-        self._scene = torch.zeros(sum(math.prod(shape) for shape in self._shapes.values()), device=device)
-        self._views = self._split(self._scene)
+        self._buffer = SceneBuffer(task, num_envs, device)
         self._overflow = torch.zeros(1, dtype=torch.int32, device=device)
         self._overflow_on_host = torch.zeros(1, dtype=torch.int32, pin_memory=device.type == "cuda")
 
-    def _split(self, flat: Tensor) -> dict[str, Tensor]:
-        parts = flat.split([math.prod(shape) for shape in self._shapes.values()])
-        return {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
-
     def scene(self) -> SceneState:
         """Copy of the state that the last graph read."""
-        scene = SceneState(**self._split(self._scene.clone()))
+        scene = self._buffer.scene(self._device)
         if self._joints:
             moving = self._joints.velocities(scene.object_pose, scene.root_velocity, scene.object_joint_vel)
             scene = replace(scene, root_velocity=moving)
@@ -109,7 +93,7 @@ class Arrays:
 
     def read(self) -> None:
         """Launch the kernels that read the scene, and combine the overflow bits of all worlds."""
-        data, index, views = self._data, self._index, self._views
+        data, index, views = self._data, self._index, self._buffer.views
         outputs = {name: wp.from_torch(view, dtype=wp.mat44 if view.ndim == 4 else None) for name, view in views.items()}
         of_arms = [index["joint_qpos"], index["joint_dof"]]
         if self._robot.finger_sites:

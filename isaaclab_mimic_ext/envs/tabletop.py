@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.envs.events import JointSampler, PlacementSampler, joint
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.kernels.actions import NUM_ENTRIES, NUM_POSE, ActionKernels
+from isaaclab_mimic_ext.kernels.observations import NearestQuaternions
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 from isaaclab_mimic_ext.rng import Draws, Stream
 from isaaclab_mimic_ext.task.definition import SceneState, Task
@@ -85,15 +86,14 @@ class Observer:
         self._home = torch.tensor(robot.home, device=device)
         home_pose = base_poses(task.arms, device) @ robot.forward_kinematics(self._home[: robot.num_joints])
         self._home_eef_quat = quat_xyzw_from_matrix(home_pose[..., :3, :3])
+        self._quaternions: dict[int, NearestQuaternions] = {}
 
     def __call__(self, scene: SceneState, last_action: Tensor) -> dict[str, Tensor]:
         """Observations, term -> (N, ...); quaternions are xyzw."""
         terms = {"actions": last_action}
         joint_pos_rel = scene.joint_pos - self._home
-        eef_quat = quat_xyzw_from_matrix(scene.eef_pose[..., :3, :3])
         # For a hand that points down, w is near 0. Normalizing to w >= 0 would flip the sign with the smallest motion.
-        is_far = (eef_quat * self._home_eef_quat).sum(-1, keepdim=True) < 0
-        eef_quat = torch.where(is_far, -eef_quat, eef_quat)
+        eef_quat = self._for_size(len(joint_pos_rel))(scene.eef_pose).clone()
         for index, arm in enumerate(self._task.arms):
             prefix = "" if len(self._task.arms) == 1 else f"{arm.name}_"
             fingers = scene.finger_pos[:, index]
@@ -112,6 +112,11 @@ class Observer:
             function = inspect.unwrap(type(self._task).observations)
             raise wrong_result(function, f"'{taken}' is the name of an observation that all tasks have; use another name")
         return {**terms, **own}
+
+    def _for_size(self, num_envs: int) -> NearestQuaternions:
+        if num_envs not in self._quaternions:
+            self._quaternions[num_envs] = NearestQuaternions(num_envs, self._home_eef_quat)
+        return self._quaternions[num_envs]
 
 
 class ResetSampler:

@@ -14,7 +14,7 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.kernels import RepeatedLaunch
-from isaaclab_mimic_ext.kernels.poses import pose_from, position, product33, rotation
+from isaaclab_mimic_ext.kernels.poses import pose_from, position, product33, quat_from_matrix, rotation
 from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle, pose_from_pos_rot
 
 wp.set_module_options({"fuse_fp": False})
@@ -33,7 +33,7 @@ def _rotation_kernel(
 ):
     """Quaternion xyzw of the rotation from `pose` to `target`, of any norm, and the square of its norm."""
     n, e = wp.tid()
-    q = _quat_from_matrix(product33(rotation(target[n, e]), wp.transpose(rotation(pose[n, e]))))
+    q = quat_from_matrix(product33(rotation(target[n, e]), wp.transpose(rotation(pose[n, e]))))
     quat[n, e] = q
     square[n, e] = ((q[0] * q[0] + q[1] * q[1]) + q[2] * q[2]) + q[3] * q[3]
 
@@ -143,28 +143,6 @@ def _scaled(
         _clipped(actions[n, first + 1]) * scale[offset + 1],
         _clipped(actions[n, first + 2]) * scale[offset + 2],
     )
-
-
-@wp.func
-def _quat_from_matrix(m: wp.mat33) -> wp.vec4:
-    """Quaternion xyzw with w >= 0, of any norm; see `math.quat_xyzw_from_matrix`."""
-    x = ((1.0 - m[2, 2]) + m[0, 0]) - m[1, 1]
-    y = ((1.0 - m[2, 2]) - m[0, 0]) + m[1, 1]
-    z = ((1.0 + m[2, 2]) - m[0, 0]) - m[1, 1]
-    w = ((1.0 + m[2, 2]) + m[0, 0]) + m[1, 1]
-    xy, xz, yz = m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1]
-    xw, yw, zw = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
-    quat = wp.vec4(x, xy, xz, xw)
-    largest = x
-    if y > largest:
-        quat = wp.vec4(xy, y, yz, yw)
-        largest = y
-    if z > largest:
-        quat = wp.vec4(xz, yz, z, zw)
-        largest = z
-    if w > largest:
-        quat = wp.vec4(xw, yw, zw, w)
-    return wp.where(quat[3] < 0.0, -quat, quat)
 
 
 @wp.func

@@ -56,3 +56,25 @@ def inverse(pose: wp.mat44) -> wp.mat44:
     for i in range(3):
         pos[i] = -((rot[i, 0] * p[0] + rot[i, 1] * p[1]) + rot[i, 2] * p[2])
     return pose_from(rot, pos)
+
+
+@wp.func
+def quat_from_matrix(m: wp.mat33) -> wp.vec4:
+    """Quaternion xyzw with w >= 0, of any norm; see `math.quat_xyzw_from_matrix`."""
+    x = ((1.0 - m[2, 2]) + m[0, 0]) - m[1, 1]
+    y = ((1.0 - m[2, 2]) - m[0, 0]) + m[1, 1]
+    z = ((1.0 + m[2, 2]) - m[0, 0]) - m[1, 1]
+    w = ((1.0 + m[2, 2]) + m[0, 0]) + m[1, 1]
+    xy, xz, yz = m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1]
+    xw, yw, zw = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
+    quat = wp.vec4(x, xy, xz, xw)
+    largest = x
+    if y > largest:
+        quat = wp.vec4(xy, y, yz, yw)
+        largest = y
+    if z > largest:
+        quat = wp.vec4(xz, yz, z, zw)
+        largest = z
+    if w > largest:
+        quat = wp.vec4(xw, yw, zw, w)
+    return wp.where(quat[3] < 0.0, -quat, quat)

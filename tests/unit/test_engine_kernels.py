@@ -1,0 +1,58 @@
+"""Kernels of the engines have the bits of the torch operations that they replace."""
+
+# N envs, E end effectors, B pairs of poses
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import torch
+
+from isaaclab_mimic_ext.envs.factory import make_env
+from isaaclab_mimic_ext.envs.panda.kinematics import pose_error
+from isaaclab_mimic_ext.kernels.observations import NearestQuaternions, nearest_quaternions_torch
+from isaaclab_mimic_ext.kernels.pose_errors import PoseErrors
+from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
+from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.definition import load_task
+from tests import requires
+
+
+def random_poses(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(sum(shape))
+    pos, turn = (torch.randn(*shape, 3, generator=generator).to(dtype) for _ in range(2))
+    return pose_from_pos_rot(pos, matrix_from_axis_angle(2.0 * turn))
+
+
+@pytest.mark.parametrize(("num_envs", "num_eefs"), [(1, 1), (7, 2), (100, 1), (33, 3)])
+def test_quaternions_of_observations_have_the_bits_of_torch(num_envs: int, num_eefs: int) -> None:
+    pose, near = random_poses(num_envs, num_eefs), torch.randn(num_eefs, 4, generator=torch.Generator().manual_seed(1))
+    quaternions = NearestQuaternions(num_envs, near)(pose)
+    assert torch.equal(quaternions, nearest_quaternions_torch(pose, near))
+    assert ((quaternions * near).sum(-1) > -1e-6).all()
+
+
+@pytest.mark.parametrize("num_pairs", [1, 7, 100])
+@pytest.mark.parametrize("size", [1e-9, 1e-4, 0.02, 1.0, 2.5])
+def test_pose_errors_have_the_bits_of_torch(num_pairs: int, size: float) -> None:
+    pose = random_poses(num_pairs, dtype=torch.float64)
+    turn = matrix_from_axis_angle(size * torch.randn(num_pairs, 3, generator=torch.Generator().manual_seed(2)).double())
+    target = pose_from_pos_rot(pose[:, :3, 3] + 0.1, turn @ pose[:, :3, :3]).float()
+    assert torch.equal(PoseErrors(num_pairs)(target, pose), pose_error(target.double(), pose))
+
+
+@pytest.mark.parametrize("task", ["desktop_organizer", "two_arm_lift_tray"])
+def test_scene_that_a_kernel_reads_has_the_bits_of_torch(task: str) -> None:
+    requires.module("mujoco.batch", "mujoco")
+    every_env = torch.arange(5)
+    env: Any = make_env(load_task(task), "mujoco", num_envs=len(every_env))
+    env.reset(every_env, Draws(3, every_env))
+    env._call(env._batch.forward)
+    speeds = torch.randn(env._state.qvel.shape, generator=torch.Generator().manual_seed(4))
+    env._state.qvel[:] = speeds.double()
+    assert env._read is not None
+    by_kernel, by_torch = env._read_scene(), env.read_scene_torch()
+    for field in fields(by_torch):
+        ours, theirs = getattr(by_kernel, field.name), getattr(by_torch, field.name)
+        assert ours.dtype == theirs.dtype and torch.equal(ours, theirs), field.name
+    assert by_torch.root_velocity.abs().max() > 1.0
