@@ -49,7 +49,8 @@ def read_scene_kernel(
             x = xmat[n, b, 3 * i] * qvel[n, root_dof[o, 3]]
             y = xmat[n, b, 3 * i + 1] * qvel[n, root_dof[o, 4]]
             z = xmat[n, b, 3 * i + 2] * qvel[n, root_dof[o, 5]]
-            root_velocity[n, o, 3 + i] = wp.float32((x + y) + z)
+            # As torch's sums, from zero: a sum of negative zeros is positive.
+            root_velocity[n, o, 3 + i] = wp.float32(((wp.float64(0.0) + x) + y) + z)
 
 
 @wp.func

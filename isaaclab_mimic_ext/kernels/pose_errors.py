@@ -71,12 +71,12 @@ def _vector_kernel(
 @wp.func
 def _quat_from_matrix(m: wp.mat33d) -> wp.vec4d:
     """As `kernels.poses.quat_from_matrix`; torch adds the terms of a sum of float64 in this order."""
-    one = wp.float64(1.0)
+    zero, one = wp.float64(0.0), wp.float64(1.0)
     x = (one - m[2, 2]) + (m[0, 0] - m[1, 1])
     y = (one - m[2, 2]) + (m[1, 1] - m[0, 0])
     z = (one + m[2, 2]) + (-m[0, 0] - m[1, 1])
     w = (one + m[2, 2]) + (m[0, 0] + m[1, 1])
-    xy, xz, yz = m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1]
+    xy, xz, yz = (zero + m[0, 1]) + m[1, 0], (zero + m[0, 2]) + m[2, 0], (zero + m[1, 2]) + m[2, 1]
     xw, yw, zw = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
     quat = wp.vec4d(x, xy, xz, xw)
     largest = x
