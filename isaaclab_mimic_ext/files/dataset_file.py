@@ -19,7 +19,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.command_lines import command_line
 from isaaclab_mimic_ext.errors import RecorderError
 from isaaclab_mimic_ext.files.attributes import set_attribute
-from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets, set_attributes
+from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_demo
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.quaternions import ENTRY, WIDTH, Columns, first_columns
 from isaaclab_mimic_ext.files.writing import (
@@ -94,13 +94,12 @@ class DatasetFile:
             leaves: path below the demo -> dataset (T, ...); (1, ...) below `initial_state`.
             attributes: attributes of the demo; `num_samples` and the digest are added.
         """
-        demo = self._data.create_group(f"demo_{len(self.lengths)}")
         if not self.format_version:
             leaves = reorder_quaternions(leaves, _XYZW_TO_WXYZ, self._quaternions)
         leaves = {path: np.ascontiguousarray(leaf) for path, leaf in leaves.items()}
-        create_datasets(demo, leaves, self.compression)
         num_samples = len(leaves["actions"])
-        set_attributes(demo, {"num_samples": num_samples, **attributes, DIGEST: fixed(leaves_digest(leaves))})
+        attributes = {"num_samples": num_samples, **attributes, DIGEST: fixed(leaves_digest(leaves))}
+        create_demo(self._data, f"demo_{len(self.lengths)}", leaves, attributes, self.compression)
         self.lengths.append(num_samples)
 
     def copy_demo(self, trial: int) -> bool:

@@ -1,20 +1,22 @@
-"""Write the datasets and attributes of a demo through h5py's low-level calls, with a third of the CPU time of its groups.
+"""Write the datasets and attributes of a demo through h5py's low-level calls, with a fifth of the CPU time of its groups.
 
-HDF5 creates the datasets. Their values, which HDF5 places one after the other, are then written with one call of the system
-instead of one call per dataset. So a full disk is reported here: HDF5 ignores errors that occur when it releases an object.
+Small datasets are copied from a template (`demo_templates.py`). HDF5 creates the large ones. Their values, which HDF5 places
+one after the other, are then written with one call of the system instead of one call per dataset. So a full disk is reported
+here: HDF5 ignores errors that occur when it releases an object.
 """
 
 # T steps of one demo
 
 import os
 from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
 from typing import Any
 
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.files import demo_templates
 from isaaclab_mimic_ext.files.attributes import MAX_BYTES, num_bytes, set_attribute
+from isaaclab_mimic_ext.files.demo_templates import allocated_at_once, copy_from_template, dataspace, datatype
 
 METADATA_BLOCK_BYTES = 1 << 16
 """Size of the blocks of a file for metadata; between smaller blocks, fewer values are neighbors [bytes]."""
@@ -28,27 +30,60 @@ _PLAIN_KINDS = "biuf"
 """Kinds of NumPy's dtypes whose bytes in memory are their bytes in the file."""
 
 
-def create_datasets(group: h5py.Group, leaves: Mapping[str, np.ndarray], compression: str) -> None:
-    """Write arrays (T, ...), given by path below a new group, as datasets.
+def create_demo(
+    data: h5py.Group, name: str, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any], compression: str
+) -> None:
+    """Create the group of a demo, and write arrays (T, ...), given by path below it, as datasets.
 
     Args:
+        data: group in which the demo is created.
+        attributes: attributes of the demo.
         compression: `none`, `lzf` or `gzip`.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError, RuntimeError: the file cannot be written.
     """
+    leaves = {path: np.ascontiguousarray(values) for path, values in leaves.items()}
+    small = {
+        path: values
+        for path, values in leaves.items()
+        if 0 < values.nbytes <= demo_templates.MAX_BYTES and _is_plain(values, compression)
+    }
+    arrays = {each: np.asarray(value, order="C") for each, value in attributes.items()}
+    plain = {each: array for each, array in arrays.items() if _is_plain_attribute(array, attributes[each])}
+    copy_from_template(data, name, small, plain)
+    if len(small) == len(leaves) and len(plain) == len(arrays):
+        return
+    demo = data[name]
+    _create_datasets(demo, {path: values for path, values in leaves.items() if path not in small}, compression)
+    for each, value in attributes.items():
+        if each not in plain:
+            set_attribute(demo, each, value)
+
+
+def _is_plain_attribute(array: np.ndarray, value: Any) -> bool:
+    """Return whether an attribute has numbers or a text of fixed length, and is short enough for HDF5."""
+    return (array.dtype.kind in _PLAIN_KINDS or isinstance(value, np.bytes_)) and num_bytes(array) <= MAX_BYTES
+
+
+def _is_plain(values: np.ndarray, compression: str) -> bool:
+    """Return whether an array is written as it is in memory, in one piece."""
+    return values.dtype.kind in _PLAIN_KINDS and (compression == "none" or values.nbytes <= _MIN_COMPRESSED_BYTES)
+
+
+def _create_datasets(group: h5py.Group, leaves: Mapping[str, np.ndarray], compression: str) -> None:
     groups = {"": group.id}
     placed: list[tuple[int, memoryview]] = []
     for path, values in leaves.items():
-        if values.dtype.kind not in _PLAIN_KINDS or (compression != "none" and values.nbytes > _MIN_COMPRESSED_BYTES):
+        if not _is_plain(values, compression):
             _create_in_chunks(group, path, values, compression)
             continue
         parent, _, name = path.rpartition("/")
         dataset = h5py.h5d.create(
-            _group(groups, parent), name.encode(), datatype(values.dtype), dataspace(values.shape), _allocated_at_once()
+            _group(groups, parent), name.encode(), datatype(values.dtype), dataspace(values.shape), allocated_at_once()
         )
         if values.nbytes:
-            placed.append((dataset.get_offset(), np.ascontiguousarray(values).reshape(-1).view(np.uint8).data.cast("B")))
+            placed.append((dataset.get_offset(), values.reshape(-1).view(np.uint8).data.cast("B")))
     descriptor = group.file.id.get_vfd_handle() if placed else -1
     for offset, arrays in _neighbors(placed):
         _write_at(descriptor, offset, arrays)
@@ -68,7 +103,7 @@ def _group(groups: dict[str, h5py.h5g.GroupID], path: str) -> h5py.h5g.GroupID:
     if found is None:
         parent, _, name = path.rpartition("/")
         owner = _group(groups, parent)
-        is_known = name.encode() in owner  # `_create_in_chunks` may have created it.
+        is_known = name.encode() in owner  # The template or `_create_in_chunks` may have created it.
         found = groups[path] = h5py.h5g.open(owner, name.encode()) if is_known else h5py.h5g.create(owner, name.encode())
     return found
 
@@ -95,40 +130,3 @@ def _write_at(descriptor: int, offset: int, arrays: list[memoryview]) -> None:
         rest = memoryview(b"".join(arrays))
         while written < num_bytes:
             written += os.pwrite(descriptor, rest[written:], offset + written)
-
-
-def set_attributes(owner: h5py.Group, attributes: Mapping[str, Any]) -> None:
-    """Set attributes that do not exist yet; numbers, arrays of numbers and texts of fixed length without h5py's checks."""
-    for name, value in attributes.items():
-        array = np.asarray(value, order="C")
-        is_plain = array.dtype.kind in _PLAIN_KINDS or isinstance(value, np.bytes_)
-        if not is_plain or num_bytes(array) > MAX_BYTES:
-            set_attribute(owner, name, value)
-            continue
-        of_file = datatype(array.dtype)
-        h5py.h5a.create(owner.id, name.encode(), of_file, dataspace(array.shape)).write(array, mtype=of_file)
-
-
-@lru_cache(maxsize=1024)
-def datatype(dtype: np.dtype[Any]) -> h5py.h5t.TypeID:
-    """HDF5's type of a dtype, as h5py stores it."""
-    return h5py.h5t.py_create(dtype, logical=True)
-
-
-@lru_cache(maxsize=1024)
-def dataspace(shape: tuple[int, ...]) -> h5py.h5s.SpaceID:
-    """HDF5's description of a shape."""
-    return h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
-
-
-@cache
-def _allocated_at_once() -> h5py.h5p.PropDCID:
-    """Creation properties of a dataset that gets its place in the file when it is created, without fill values.
-
-    Without times of changes, equal datasets have equal bytes in the file.
-    """
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    properties.set_obj_track_times(False)
-    return properties

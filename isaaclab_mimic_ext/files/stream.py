@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.errors import OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import LONG, set_attributes
 from isaaclab_mimic_ext.files.dataset_file import DIGEST, fixed, leaves_digest
 from isaaclab_mimic_ext.files.demo import Demo, checked_attributes, is_stepwise, open_demo, read_demo
-from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_datasets
+from isaaclab_mimic_ext.files.demo_datasets import METADATA_BLOCK_BYTES, create_demo
 from isaaclab_mimic_ext.files.faults import DAMAGE, link_fault
 from isaaclab_mimic_ext.files.hdf5 import datasets_below, demo_names, format_version, open_hdf5, text_of
 from isaaclab_mimic_ext.files.opening import open_file
@@ -134,12 +134,11 @@ class DatasetSink:
 
     def add_demo(self, name: str, leaves: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Append a demo: its datasets (T, ...) by path below the demo, and its attributes."""
-        demo = self._data.create_group(name)
-        create_datasets(demo, {path: leaves[path] for path in sorted(leaves)}, self._compression)
+        create_demo(self._data, name, {path: leaves[path] for path in sorted(leaves)}, {}, self._compression)
         own: dict[str, Any] = {"num_samples": len(leaves["actions"])}
         if DIGEST in attributes:
             own[DIGEST] = fixed(leaves_digest(leaves))
-        set_attributes(demo, {**attributes, **own})
+        set_attributes(self._data[name], {**attributes, **own})
         self.num_demos += 1
         self.num_steps += len(leaves["actions"])
         self._update(self.num_demos, self._num_expected)

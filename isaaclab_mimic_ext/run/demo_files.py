@@ -6,6 +6,7 @@ depend on these trials only. A dataset in one file is one shard of unlimited siz
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -154,14 +155,14 @@ class DemoFiles:
     def _linked(self, kind: bool, outcomes: Outcomes, lengths: Mapping[int, int], is_named: bool) -> DatasetFile:
         """Create the file that presents the shards of a dataset as one dataset."""
         file = self._created(self._paths[kind])
-        shard, number, target = -1, 0, file.path
-        for trial in outcomes.trials[outcomes.success == kind].tolist():
-            if self._index(trial) != shard:
-                shard, number = self._index(trial), 0
-                target = self._file(file.path, shard)
-                target = part if not is_named and (part := part_path(target)).exists() else target
-            file.add_link(target, f"demo_{number}", lengths[trial])
-            number += 1
+        trials = outcomes.trials[outcomes.success == kind]
+        for shard, of_shard in groupby(trials.tolist(), self._index):
+            in_shard = np.array([*of_shard])
+            target = self._file(file.path, shard)
+            if not is_named and not _contains(target, in_shard):
+                target = part_path(target)  # A shard that is not complete keeps the name of an unfinished file.
+            for number, trial in enumerate(in_shard.tolist()):
+                file.add_link(target, f"demo_{number}", lengths[trial])
         return file
 
 

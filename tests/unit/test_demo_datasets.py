@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
+from isaaclab_mimic_ext.files import demo_templates
 from isaaclab_mimic_ext.files.dataset_file import DatasetFile
-from isaaclab_mimic_ext.files.demo_datasets import create_datasets, set_attributes
+from isaaclab_mimic_ext.files.demo_datasets import create_demo
+from isaaclab_mimic_ext.files.writing import HDF5_ERRORS, system_reason
 from tests import requires
 
 RNG = np.random.default_rng(3)
@@ -19,6 +21,8 @@ LEAVES = {
     "actions": RNG.normal(size=(50, 7)).astype(np.float32),
     "obs/rgb": RNG.integers(0, 255, (50, 8, 8, 3), dtype=np.uint8),
     "obs/depth": RNG.normal(size=(50, 8, 8)),
+    "obs/wide": RNG.normal(size=(50, 500)),
+    "obs/camera/rgb": RNG.integers(0, 255, (50, 40, 40, 3), dtype=np.uint8),
     "obs/column": RNG.normal(size=(50, 9)).astype(np.float32)[:, 2:5],
     "obs/none": np.zeros((0, 4), np.float32),
     "obs/big_endian": np.arange(50, dtype=">i4"),
@@ -33,7 +37,7 @@ LEAVES = {
 def test_datasets_are_read_as_they_were_written(tmp_path: Path, compression: str) -> None:
     with h5py.File(tmp_path / "demo.hdf5", "w") as file:
         for name in ("one", "two"):
-            create_datasets(file.create_group(name), LEAVES, compression)
+            create_demo(file, name, LEAVES, {}, compression)
     with h5py.File(tmp_path / "demo.hdf5") as file, h5py.File(tmp_path / "other.hdf5", "w") as other:
         for path, values in LEAVES.items():
             found = file["two"][path]
@@ -42,10 +46,25 @@ def test_datasets_are_read_as_they_were_written(tmp_path: Path, compression: str
             assert (found.compression is not None) == (compression != "none" and values.nbytes > 2048)
 
 
+def test_demos_of_one_length_have_their_own_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share a template, which is created again if it had to leave the memory."""
+    monkeypatch.setattr(demo_templates, "_MAX_CACHED_BYTES", 2000)
+    demos = [{path: RNG.normal(size=(length, width)) for path, width in (("a", 3), ("b/c", 9))} for length in [7, 8, 9] * 3]
+    with h5py.File(tmp_path / "demo.hdf5", "w") as file:
+        for index, leaves in enumerate(demos):
+            create_demo(file, f"demo_{index}", leaves, {"seed": index}, "none")
+    assert demo_templates._templates._num_bytes <= 2000
+    with h5py.File(tmp_path / "demo.hdf5") as file:
+        for index, leaves in enumerate(demos):
+            assert file[f"demo_{index}"].attrs["seed"] == index
+            for path, values in leaves.items():
+                np.testing.assert_array_equal(file[f"demo_{index}"][path][()], values)
+
+
 def test_more_arrays_than_one_call_accepts_are_written(tmp_path: Path) -> None:
     leaves = {f"obs/{index}": np.full((3, 2), index, np.float32) for index in range(1200)}
     with h5py.File(tmp_path / "demo.hdf5", "w") as file:
-        create_datasets(file.create_group("demo"), leaves, "none")
+        create_demo(file, "demo", leaves, {}, "none")
     with h5py.File(tmp_path / "demo.hdf5") as file:
         assert [float(file[f"demo/obs/{index}"][2, 1]) for index in range(1200)] == list(range(1200))
 
@@ -65,17 +84,19 @@ def test_write_that_ends_early_continues(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @requires.mark("linux", hasattr(resource, "RLIMIT_FSIZE"), "the system has no limit on file sizes")
-def test_full_disk_is_reported_by_the_demo_that_does_not_fit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_datasets", [1, 10])
+def test_full_disk_is_reported_by_the_demo_that_does_not_fit(tmp_path: Path, num_datasets: int) -> None:
     file = DatasetFile(tmp_path / "demo.hdf5", {})
-    limits, leaves = resource.getrlimit(resource.RLIMIT_FSIZE), {"actions": np.ones((1000, 100), np.float32)}
+    limits, width = resource.getrlimit(resource.RLIMIT_FSIZE), 100 // num_datasets
+    leaves = {name: np.ones((1000, width), np.float32) for name in ("actions", *map(str, range(num_datasets - 1)))}
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
         for trial in range(2):
             file.add_demo(leaves, {"trial": trial})
-        with pytest.raises(OSError) as raised:
+        with pytest.raises(HDF5_ERRORS) as raised:
             file.add_demo(leaves, {"trial": 2})
-        assert raised.value.errno == errno.EFBIG
+        assert system_reason(raised.value) == os.strerror(errno.EFBIG)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -88,10 +109,9 @@ def test_attributes_are_those_of_h5py(tmp_path: Path) -> None:
         "digest": np.bytes_(b"a" * 64), "mask": np.array([True, False]), "empty": np.zeros(0, np.float32),
     }  # fmt: skip
     with h5py.File(tmp_path / "demo.hdf5", "w") as file:
-        groups = [file.create_group(name) for name in ("ours", "h5py")]
-        set_attributes(groups[0], values)
+        create_demo(file, "ours", {}, values, "none")
         for name, value in values.items():
-            groups[1].attrs[name] = value
+            file.require_group("h5py").attrs[name] = value
     with h5py.File(tmp_path / "demo.hdf5") as file:
         for name, expected in file["h5py"].attrs.items():
             np.testing.assert_array_equal(file["ours"].attrs[name], expected)
