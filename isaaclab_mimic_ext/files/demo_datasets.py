@@ -7,7 +7,6 @@ here: HDF5 ignores errors that occur when it releases an object.
 
 # T steps of one demo
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from isaaclab_mimic_ext.files import demo_templates
 from isaaclab_mimic_ext.files.attributes import MAX_BYTES, num_bytes, set_attribute
 from isaaclab_mimic_ext.files.demo_templates import allocated_at_once, copy_from_template, dataspace, datatype
+from isaaclab_mimic_ext.files.writing import write_at
 
 METADATA_BLOCK_BYTES = 1 << 16
 """Size of the blocks of a file for metadata; between smaller blocks, fewer values are neighbors [bytes]."""
@@ -86,7 +86,7 @@ def _create_datasets(group: h5py.Group, leaves: Mapping[str, np.ndarray], compre
             placed.append((dataset.get_offset(), values.reshape(-1).view(np.uint8).data.cast("B")))
     descriptor = group.file.id.get_vfd_handle() if placed else -1
     for offset, arrays in _neighbors(placed):
-        _write_at(descriptor, offset, arrays)
+        write_at(descriptor, offset, arrays)
 
 
 def _create_in_chunks(group: h5py.Group, path: str, values: np.ndarray, compression: str) -> None:
@@ -121,12 +121,3 @@ def _neighbors(placed: list[tuple[int, memoryview]]) -> Iterator[tuple[int, list
         end = offset + array.nbytes
     if arrays:
         yield start, arrays
-
-
-def _write_at(descriptor: int, offset: int, arrays: list[memoryview]) -> None:
-    num_bytes = sum(array.nbytes for array in arrays)
-    written = os.pwritev(descriptor, arrays, offset)
-    if written < num_bytes:  # The disk is full, or a signal arrived; the next call reports the reason.
-        rest = memoryview(b"".join(arrays))
-        while written < num_bytes:
-            written += os.pwrite(descriptor, rest[written:], offset + written)

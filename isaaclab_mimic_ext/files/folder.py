@@ -48,10 +48,10 @@ class OutputFolder:
         return [value for base in reversed(cls.__mro__) for value in vars(base).values() if isinstance(value, OutputFile)]
 
     def present(self) -> list[Path]:
-        """Existing files and folders at the top of the folder that are declared, with `.part` files and journals."""
+        """Existing files and folders at the top of the folder that are declared, with `.part` files and files of stores."""
         names = dict.fromkeys(file.name.partition("/")[0] for file in self.files() if not file.is_kept)
         paths = [self.path / name for name in names]
-        journals = [path.with_name(path.name + suffix) for path in paths for suffix in ("-wal", "-shm")]
+        journals = [path.with_name(path.name + suffix) for path in paths for suffix in ("-wal", "-shm", "-episodes")]
         return [path for path in (*paths, *map(part_path, paths), *journals) if path.exists()]
 
     def check(self, overwrite: bool, resume: bool = False) -> None:

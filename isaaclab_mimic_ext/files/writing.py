@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,20 @@ def publish(part: Path, path: Path) -> None:
     """Give a complete file its name. When this returns, the name is on the disk as well."""
     os.replace(part, path)
     sync(path.parent)
+
+
+def write_at(descriptor: int, offset: int, arrays: Sequence[memoryview]) -> None:
+    """Write bytes to consecutive places of an open file, with one call of the system; at most 512 arrays.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    num_bytes = sum(array.nbytes for array in arrays)
+    written = os.pwritev(descriptor, arrays, offset)
+    if written < num_bytes:  # The disk is full, or a signal arrived; the next call reports the reason.
+        rest = memoryview(b"".join(arrays))
+        while written < num_bytes:
+            written += os.pwrite(descriptor, rest[written:], offset + written)
 
 
 def sync(path: Path) -> None:

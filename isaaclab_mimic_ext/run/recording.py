@@ -26,6 +26,7 @@ from isaaclab_mimic_ext.files.hdf5 import datasets_below, format_version, open_h
 from isaaclab_mimic_ext.files.lock import FolderLock
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import check_output, create_folder, part_path, remove_folders, store_path
+from isaaclab_mimic_ext.run.episode_files import EpisodeFiles, episodes_folder
 from isaaclab_mimic_ext.run.session import changed_fields, opened_store, values_of
 from isaaclab_mimic_ext.run.store import Outcomes
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
@@ -187,6 +188,7 @@ class RecordingFiles:
         """Delete the store, after its demos were written to the dataset."""
         for suffix in ("-wal", "-shm", ""):
             self.store.with_name(self.store.name + suffix).unlink(missing_ok=True)
+        EpisodeFiles(episodes_folder(self.store)).clear()
 
 
 @contextmanager

@@ -17,16 +17,26 @@ _ALIGNMENT = 16
 
 def to_bytes(rows: Mapping[str, np.ndarray]) -> bytes:
     """Convert rows (T, W), given by name, to bytes."""
+    return b"".join(to_parts(rows))
+
+
+def to_parts(rows: Mapping[str, np.ndarray]) -> list[memoryview]:
+    """Bytes of rows (T, W), given by name, in consecutive parts, without a copy of the values; the first is the checksum."""
     described = json.dumps([[name, values.dtype.str, values.shape] for name, values in rows.items()]).encode()
     described += b" " * (-(_CHECKSUM.size + _LENGTH.size + len(described)) % _ALIGNMENT)
-    parts: list[bytes | memoryview] = [_LENGTH.pack(len(described)), described, *map(_bytes_of, rows.values())]
+    parts = [memoryview(_LENGTH.pack(len(described))), memoryview(described), *map(_bytes_of, rows.values())]
     checksum = 0
     for part in parts:
         checksum = zlib.crc32(part, checksum)
-    return b"".join((_CHECKSUM.pack(checksum), *parts))
+    return [memoryview(_CHECKSUM.pack(checksum)), *parts]
 
 
-def to_rows(content: bytes) -> dict[str, np.ndarray]:
+def checksum_of(content: memoryview) -> int:
+    """Checksum at the begin of the bytes of rows."""
+    return int(_CHECKSUM.unpack_from(content)[0])
+
+
+def to_rows(content: bytes | memoryview) -> dict[str, np.ndarray]:
     """Convert the bytes of `to_bytes` to rows; the arrays are read-only.
 
     Raises:

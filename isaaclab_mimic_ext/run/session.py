@@ -180,6 +180,7 @@ def open_run(
                 folder.collected.unlink(missing_ok=True)  # `collect` must not replace the trials of this session.
                 store.set_facts(identity=dict(identity), result=None, **own_dirs(str(identity.get("task.name"))))
                 store.commit()
+                store.delete_unused_files()
         try:
             yield RunSession(folder, lock, facts.get("elapsed", 0.0), reached)
         except Exception:

@@ -1,6 +1,7 @@
 """Store of a run: facts about the run, the outcome of every ended trial, and episodes that are not in a finished dataset.
 
 An SQLite database in WAL mode. Committed data survives a kill at any instant. Trials that were not committed run again.
+Large episodes are in files next to it (`run/episode_files.py`), which are durable before the database refers to them.
 Imported by the writer process: no torch here.
 """
 
@@ -10,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.files.lock_errors import has_locks, has_shared_memory
+from isaaclab_mimic_ext.run import episode_files
+from isaaclab_mimic_ext.run.episode_files import EpisodeFiles, Place, episodes_folder
 from isaaclab_mimic_ext.run.row_bytes import to_bytes, to_rows
 from isaaclab_mimic_ext.task.reasons import NOT_HELD, SUCCEEDED
 
 IN_MEMORY = ":memory:"
 """Path of a store that is not written to disk."""
-LAYOUT = 5
+LAYOUT = 6
 """Version of the tables and of the rows in them."""
 _MAX_WAIT_MS = 120_000
 """Time that a process waits for the transaction of another process [ms]."""
+_ADD_EPISODE = "INSERT OR REPLACE INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?)"
 _NUM_DECIMALS = 6
 """Decimal places of the notes of a trial: 1 micrometer for lengths."""
 _SCHEMA = f"""
@@ -37,7 +41,10 @@ CREATE TABLE reasons (code INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE trials (
     trial INTEGER PRIMARY KEY, reason INTEGER NOT NULL, length INTEGER NOT NULL, notes TEXT NOT NULL
 );
-CREATE TABLE episodes (trial INTEGER PRIMARY KEY, attributes TEXT NOT NULL, rows BLOB NOT NULL);
+CREATE TABLE episodes (
+    trial INTEGER PRIMARY KEY, attributes TEXT NOT NULL, rows BLOB,
+    file TEXT, offset INTEGER, num_bytes INTEGER, checksum INTEGER
+);
 COMMIT;
 """
 
@@ -109,10 +116,21 @@ class RunStore:
         path: path of the database; `IN_MEMORY` for a run that cannot be resumed.
         read_only: open for reading only, also while a run writes to it.
         is_shared: other processes write, too. Trials are collected and written by `commit`, so that no process waits long.
+        first_trial, trials_per_file: ranges of trials whose large episodes are in one file, see `EpisodeFiles`.
     """
 
-    def __init__(self, path: Path | str, read_only: bool = False, is_shared: bool = False):
+    def __init__(
+        self,
+        path: Path | str,
+        read_only: bool = False,
+        is_shared: bool = False,
+        first_trial: int = 0,
+        trials_per_file: int | None = None,
+    ):
         self._path, self._is_read_only, self._is_shared = path, read_only, is_shared
+        self._files = EpisodeFiles(episodes_folder(Path(path)), first_trial, trials_per_file)
+        self._left_files: set[str] = set()
+        """Files from which episodes were deleted since the last `commit`."""
         self._collected: list[tuple[str, tuple[Any, ...]]] = []
         self.num_collected_bytes = 0
         """Size of the episodes that the next `commit` writes [bytes]."""
@@ -159,9 +177,12 @@ class RunStore:
     def add_episode(self, trial: int, rows: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """Store the episode of a trial: rows (T, W) by name, and attributes of the demo; durable after `commit`."""
         plain = json.dumps({name: np.asarray(value).tolist() for name, value in attributes.items()})
-        values = (trial, plain, to_bytes(rows))
-        self._change("INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)", values)
-        self.num_collected_bytes += len(values[-1]) if self._is_shared else 0
+        if self._path == IN_MEMORY or sum(values.nbytes for values in rows.values()) < episode_files.MIN_BYTES:
+            content = to_bytes(rows)
+            self._change(_ADD_EPISODE, (trial, plain, content, None, None, None, None))
+            self.num_collected_bytes += len(content) if self._is_shared else 0
+        else:
+            self._change(_ADD_EPISODE, (trial, plain, None, *astuple(self._files.append(trial, rows))))
 
     def _change(self, statement: str, values: tuple[Any, ...]) -> None:
         if self._is_shared:
@@ -170,20 +191,23 @@ class RunStore:
             self._database.execute(statement, values)
 
     def episode(self, trial: int) -> Episode | None:
-        """Read the episode of a trial; None if it is not stored.
+        """Read the episode of a trial; None if it is not stored, or its file was deleted.
 
         Raises:
             RecorderError: the episode is damaged. The trial was deleted, so a resumed run repeats it, unless `read_only`.
         """
         if self._collected:
             self.commit()
-        query = "SELECT reason, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
-        found = self._database.execute(query, (trial,)).fetchone()
+        query = "SELECT reason, attributes, rows, file, offset, num_bytes, checksum FROM episodes JOIN trials USING (trial)"
+        found = self._database.execute(f"{query} WHERE trial = ?", (trial,)).fetchone()
         if found is None:
             return None
-        reason, attributes, blob = found
+        reason, attributes, content, *place = found
         try:
-            return Episode(trial, reason == SUCCEEDED, to_rows(blob), json.loads(attributes))
+            content = self._files.read(Place(*place)) if content is None else content
+            return Episode(trial, reason == SUCCEEDED, to_rows(content), json.loads(attributes))
+        except FileNotFoundError:
+            return None
         except (ValueError, TypeError) as error:
             reason = f"{self._path}: the episode of trial {trial} is damaged ({error})"
             if self._is_read_only:
@@ -196,7 +220,7 @@ class RunStore:
     def _delete(self, trial: int) -> None:
         for table in ("trials", "episodes"):
             self._database.execute(f"DELETE FROM {table} WHERE trial = ?", (trial,))
-        self._database.commit()
+        self.commit()
 
     def delete_from(self, trial: int) -> None:
         """Delete all trials with numbers >= `trial`, so that they run again; durable after `commit`."""
@@ -269,12 +293,27 @@ class RunStore:
         self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     def commit(self) -> None:
-        """Make all previous changes durable."""
+        """Make all previous changes durable, and delete the files of episodes that the database does not refer to any more.
+
+        Raises:
+            OSError: a file of episodes cannot be written.
+        """
+        self._files.sync()
         for statement, values in self._collected:
             self._database.execute(statement, values)
         self._database.commit()
         self._collected.clear()
         self.num_collected_bytes = 0
+        if self._left_files:
+            self._files.remove(self._left_files - self._used_files())
+            self._left_files.clear()
+
+    def delete_unused_files(self) -> None:
+        """Delete files of episodes that a killed process left. No other process may write to the store."""
+        self._files.keep(self._used_files())
+
+    def _used_files(self) -> set[str]:
+        return {name for (name,) in self._database.execute("SELECT DISTINCT file FROM episodes WHERE file IS NOT NULL")}
 
     def lengths(self) -> dict[int, int]:
         """Read the number of steps of every ended trial, by its number."""
@@ -282,10 +321,14 @@ class RunStore:
 
     def delete_episodes(self, trials: range) -> None:
         """Delete the episodes of consecutive trials, which are in a closed shard now; durable after `commit`."""
-        self._database.execute("DELETE FROM episodes WHERE trial >= ? AND trial < ?", (trials.start, trials.stop))
+        limits, of_trials = (trials.start, trials.stop), "FROM episodes WHERE trial >= ? AND trial < ?"
+        files = self._database.execute(f"SELECT DISTINCT file {of_trials} AND file IS NOT NULL", limits)
+        self._left_files |= {name for (name,) in files}
+        self._database.execute(f"DELETE {of_trials}", limits)
 
     def drop_episodes(self) -> None:
         """Delete all episodes, which are in a finished dataset now, and release their disk space."""
+        self._files.clear()  # First: a process that is killed now leaves no files that take as much space as the dataset.
         self._database.execute("DELETE FROM episodes")
         self._database.commit()
         self._database.execute("VACUUM")

@@ -93,10 +93,11 @@ class _OutputFiles:
 
     def __init__(self, output: Output, contents: EpisodeFormat):
         self.output, self.contents = output, contents
-        self.store = RunStore(output.store_path, is_shared=(output.num_writers or 1) > 1)
+        is_shared = (output.num_writers or 1) > 1
+        self.store = RunStore(output.store_path, False, is_shared, output.first_trial, output.shard_demos)
         self._check_fields()
         self.store.set_facts(**output.facts)
-        if (output.num_writers or 1) > 1:
+        if is_shared:
             self.store.commit()  # Otherwise, the other processes would have to wait.
         self.files = DemoFiles(output, contents, self.store.outcomes())
         self._started = time.monotonic()
@@ -228,7 +229,7 @@ class _OutputFiles:
         self.store.set_facts(result=result.as_dict(), reported=False)
         self.store.commit()
         if result.target_reached and result.is_written:
-            with suppress(sqlite3.Error):  # A failure only costs disk space.
+            with suppress(sqlite3.Error, OSError):  # A failure only costs disk space.
                 self.store.drop_episodes()
         self.store.close()
         return result

@@ -24,7 +24,9 @@ from isaaclab_mimic_ext.files.dataset_file import DatasetFile
 from isaaclab_mimic_ext.files.digest import dataset_digest, renew_digests
 from isaaclab_mimic_ext.files.shards import shard_folder, shard_path, shards_of
 from isaaclab_mimic_ext.files.stream import read_facts, stream_demos
-from isaaclab_mimic_ext.run import shard_writers
+from isaaclab_mimic_ext.files.writing import part_path
+from isaaclab_mimic_ext.run import episode_files, shard_writers
+from isaaclab_mimic_ext.run.episode_files import EpisodeFiles
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Field, Output, TrialOutcomes
 from isaaclab_mimic_ext.run.result import INTERRUPTED, TARGET_REACHED, RunResult
 from isaaclab_mimic_ext.run.shard_writers import ShardWriters
@@ -107,6 +109,13 @@ def batch(trial: int, committed: int) -> EpisodeBatch:
     return EpisodeBatch(TrialOutcomes(np.array([trial]), reason, np.array([length])), np.ones(1, bool), rows, {}, committed)
 
 
+@pytest.fixture(params=["in the store", "in files"])
+def episodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Episodes of any size are in the store, or in files next to it, as large episodes are."""
+    if request.param == "in files":
+        monkeypatch.setattr(episode_files, "MIN_BYTES", 0)
+
+
 @pytest.fixture(scope="module")
 def in_one_file(tmp_path_factory: pytest.TempPathFactory) -> _Run:
     run = _Run(tmp_path_factory.mktemp("runs") / "one_file", shard_demos=None)
@@ -127,6 +136,7 @@ def assert_same(run: _Run, expected: _Run) -> None:
         found, wanted = ([*stream_attributes(each.folder / name)] for each in (run, expected))
         assert found == wanted
     assert not [*run.folder.rglob("*.part")]
+    assert not episode_files.episodes_folder(run.folder / "run.sqlite").exists()
 
 
 def stream_attributes(path: Path) -> Iterator[tuple[Any, ...]]:
@@ -144,6 +154,7 @@ def test_dataset_in_shards_has_the_demos_and_the_digest_of_one_file(in_one_file:
         assert trials == [trial for trial in range(index * SIZE, min((index + 1) * SIZE, NUM_TRIALS)) if SUCCESS[trial]]
 
 
+@pytest.mark.usefixtures("episodes")
 def test_episodes_leave_the_store_when_their_shard_is_closed(tmp_path: Path) -> None:
     run = _Run(tmp_path / "run")
     run.session(stop_after=21, reason=INTERRUPTED)
@@ -155,6 +166,7 @@ def test_episodes_leave_the_store_when_their_shard_is_closed(tmp_path: Path) -> 
     store.close()
 
 
+@pytest.mark.usefixtures("episodes")
 def test_interrupted_run_leaves_a_readable_file_and_resumes_to_the_same_dataset(tmp_path: Path, in_one_file: _Run) -> None:
     run = _Run(tmp_path / "run")
     part = run.session(stop_after=17, reason=INTERRUPTED).dataset
@@ -165,9 +177,11 @@ def test_interrupted_run_leaves_a_readable_file_and_resumes_to_the_same_dataset(
     assert_same(run, in_one_file)
 
 
+@pytest.mark.usefixtures("episodes")
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(RunStore, "commit"), (RunStore, "add_episode"), (RunStore, "delete_episodes"), (RunStore, "drop_episodes"),
+    [(EpisodeFiles, "append"), (EpisodeFiles, "sync"), (EpisodeFiles, "remove"), (EpisodeFiles, "clear"),
+     (RunStore, "commit"), (RunStore, "add_episode"), (RunStore, "delete_episodes"), (RunStore, "drop_episodes"),
      (DatasetFile, "add_demo"), (DatasetFile, "finish"), (DatasetFile, "publish"), (DatasetFile, "add_link")],
 )  # fmt: skip
 def test_run_killed_at_any_point_resumes_to_the_same_dataset(
@@ -195,6 +209,19 @@ def test_run_killed_at_any_point_resumes_to_the_same_dataset(
     assert_same(run, in_one_file)
 
 
+def test_interrupted_run_links_complete_shards_next_to_unfinished_ones_of_a_killed_session(tmp_path: Path) -> None:
+    run = _Run(tmp_path / "run")
+    run.session(stop_after=21, reason=INTERRUPTED)
+    closed = sorted(shard_folder(run.output.path).glob("*.hdf5"))
+    assert closed
+    for shard in closed:
+        part_path(shard).write_bytes(b"of a killed session")
+    part = run.session(stop_after=0, reason=INTERRUPTED).dataset
+    ended = sorted(ARRIVAL[:21].tolist())
+    assert [found[2] for found in stream_attributes(part)] == [trial for trial in ended if SUCCESS[trial]]
+
+
+@pytest.mark.usefixtures("episodes")
 def test_run_continues_to_a_larger_target_with_the_closed_shards(tmp_path: Path, in_one_file: _Run) -> None:
     run = _Run(tmp_path / "run")
     run.session(num_trials=12)
@@ -209,6 +236,7 @@ def test_run_continues_to_a_larger_target_with_the_closed_shards(tmp_path: Path,
     assert (closed.stat().st_mtime_ns, closed.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
+@pytest.mark.usefixtures("episodes")
 def test_smaller_target_removes_the_demos_of_later_trials(tmp_path: Path) -> None:
     run, direct = _Run(tmp_path / "run"), _Run(tmp_path / "direct")
     run.session(stop_after=22, reason=INTERRUPTED)
@@ -261,6 +289,15 @@ def test_missing_shard_is_named_by_every_reader(
         f"{tmp_path}/run/demo.hdf5: shards not found: {tmp_path}/run/demo_shards/demo_00003.hdf5 (1 of 5 missing); copy the "
         "folder demo_shards that belongs to demo.hdf5 next to it"
     )
+
+
+def test_missing_shards_are_counted_without_unfinished_ones(tmp_path: Path, in_shards: _Run) -> None:
+    shutil.copytree(in_shards.folder, tmp_path / "run")
+    for index in (1, 3):
+        shard = shard_path(tmp_path / "run/demo.hdf5", index)
+        shard.rename(part_path(shard))
+    with pytest.raises(SourceDataError, match=r"demo_00001\.hdf5 \(2 of 5 missing\)"):
+        read_facts(tmp_path / "run/demo.hdf5")
 
 
 def test_masks_and_renewed_digests_of_a_dataset_in_shards(tmp_path: Path, in_shards: _Run) -> None:

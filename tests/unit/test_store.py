@@ -1,5 +1,6 @@
 """Store of a run: committed data is found when the store is opened again, other data is not."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from isaaclab_mimic_ext.errors import OutputError, RecorderError
+from isaaclab_mimic_ext.run import episode_files
+from isaaclab_mimic_ext.run.episode_files import MIN_BYTES, episodes_folder
 from isaaclab_mimic_ext.run.session import opened_store
 from isaaclab_mimic_ext.run.store import IN_MEMORY, LAYOUT, RunStore
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
@@ -220,4 +223,96 @@ def test_store_that_is_opened_for_reading_cannot_be_changed(path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         reader.add(0, SUCCEEDED, 5)
     reader.close()
+    store.close()
+
+
+LARGE = {"rgb": np.random.default_rng(1).integers(0, 255, (4, MIN_BYTES), np.uint8), "low": ROWS["low"]}
+NUM_FILES = 3
+
+
+def store_large(path: Path, num_trials: int = NUM_FILES * 2) -> RunStore:
+    """Store large episodes, two per file."""
+    store = RunStore(path, first_trial=0, trials_per_file=2)
+    for trial in range(num_trials):
+        store.add(trial, SUCCEEDED, 4)
+        store.add_episode(trial, {name: rows + trial for name, rows in LARGE.items()}, ATTRIBUTES)
+    store.commit()
+    return store
+
+
+def files_of(path: Path) -> list[str]:
+    folder = episodes_folder(path)
+    return sorted(each.name for each in folder.iterdir()) if folder.exists() else []
+
+
+def test_large_episodes_are_in_files_and_read_as_they_were_stored(path: Path) -> None:
+    store_large(path).close()
+    assert path.stat().st_size < MIN_BYTES
+    assert files_of(path) == ["00000.rows", "00001.rows", "00002.rows"]
+    store = RunStore(path, read_only=True)
+    for trial in range(NUM_FILES * 2):
+        episode = store.episode(trial)
+        assert episode is not None and episode.attributes == {"seed": 7, "source_demos": [[1, 2]]}
+        for name, rows in LARGE.items():
+            np.testing.assert_array_equal(episode.rows[name], rows + trial)
+    store.close()
+
+
+def test_large_episodes_are_durable_before_the_store_refers_to_them(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(episode_files.os, "fsync", lambda file, fsync=os.fsync: (calls.append("fsync"), fsync(file))[1])
+    store = RunStore(path)
+    store._database.set_trace_callback(lambda text: calls.append(text) if text.startswith("COMMIT") else None)
+    store.add_episode(0, LARGE, {})
+    store.commit()
+    assert calls[0] == "fsync" and calls[-1] == "COMMIT" and calls.count("COMMIT") == 1
+    store.close()
+
+
+def test_large_episode_after_the_remains_of_a_killed_session_is_read(path: Path) -> None:
+    store_large(path).close()
+    with open(episodes_folder(path) / "00002.rows", "ab") as file:
+        file.write(b"not committed")
+    store = RunStore(path, trials_per_file=2)
+    store.add_episode(5, {"rgb": LARGE["rgb"]}, {})
+    store.commit()
+    for trial in (4, 5):
+        assert store.episode(trial) is not None
+    store.close()
+
+
+def test_files_of_large_episodes_are_deleted_with_their_trials(path: Path) -> None:
+    store = store_large(path)
+    store.delete_episodes(range(0, 3))
+    assert len(files_of(path)) == NUM_FILES, "not before the deletion is durable"
+    store.commit()
+    assert files_of(path) == ["00001.rows", "00002.rows"], "trial 3 is still in the second file"
+    store.delete_from(4)
+    store.commit()
+    store.delete_unused_files()
+    assert files_of(path) == ["00001.rows"]
+    store.drop_episodes()
+    assert not episodes_folder(path).exists()
+    assert (store.episode(3), len(store.outcomes().trials)) == (None, 4)
+    store.close()
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut"])
+def test_damaged_file_of_a_large_episode_is_refused_and_its_trial_deleted(path: Path, damage: str) -> None:
+    store, file = store_large(path), episodes_folder(path) / "00001.rows"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 0x10
+    file.write_bytes(content if damage == "changed" else content[:-1])
+    with pytest.raises(
+        RecorderError, match=r"the episode of trial 3 is damaged .* and was deleted; continue with resume=true"
+    ):
+        store.episode(3)
+    assert store.episode(2) is not None and 3 not in store.outcomes().trials
+    store.close()
+
+
+def test_large_episode_whose_file_was_deleted_is_not_found(path: Path) -> None:
+    store = store_large(path)
+    (episodes_folder(path) / "00001.rows").unlink()
+    assert store.episode(3) is None
     store.close()
