@@ -35,9 +35,12 @@ def die() -> None:
 def _at_call(name: str, method: str, when: str, count: str) -> None:
     from isaaclab_mimic_ext.files.dataset_file import DatasetFile
     from isaaclab_mimic_ext.run import stats_and_videos
+    from isaaclab_mimic_ext.run.episode_files import EpisodeFiles
     from isaaclab_mimic_ext.run.store import RunStore
 
-    owner: Any = {"DatasetFile": DatasetFile, "RunStore": RunStore, "stats_and_videos": stats_and_videos}[name]
+    owner: Any = {
+        "DatasetFile": DatasetFile, "EpisodeFiles": EpisodeFiles, "RunStore": RunStore, "stats_and_videos": stats_and_videos,
+    }[name]  # fmt: skip
     left, method_of_old = [int(count)], getattr(owner, method)
 
     def dies(self: Any, *args: Any, **kwargs: Any) -> Any:

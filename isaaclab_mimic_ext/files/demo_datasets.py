@@ -43,7 +43,7 @@ def create_demo(
     Raises:
         OSError, RuntimeError: the file cannot be written.
     """
-    leaves = {path: np.ascontiguousarray(values) for path, values in leaves.items()}
+    leaves = {path: values if values.flags.c_contiguous else np.ascontiguousarray(values) for path, values in leaves.items()}
     small = {
         path: values
         for path, values in leaves.items()

@@ -16,7 +16,7 @@ from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.faults import DAMAGE, UNFINISHED, fault_of, link_fault
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.quaternions import ENTRY
-from isaaclab_mimic_ext.files.shards import shards_of
+from isaaclab_mimic_ext.files.shards import damaged_shard, shards_of
 from isaaclab_mimic_ext.files.writing import part_path, store_path
 
 DEMOS_PER_OPENING = 500
@@ -60,7 +60,8 @@ def damage_errors(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise SourceDataError(f"{path}: cannot be read: {error.strerror}; change its permissions") from error
     except DAMAGE as error:
-        raise SourceDataError(f"{path}: {fault_of(path, error)}") from error
+        damaged = damaged_shard(path) or path
+        raise SourceDataError(f"{damaged}: {fault_of(damaged, error)}") from error
 
 
 def check_is_file(path: Path) -> None:

@@ -5,6 +5,7 @@ blocks are the datasets of the blocks.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,8 @@ import numpy as np
 
 from isaaclab_mimic_ext.errors import SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute, whole_number
+from isaaclab_mimic_ext.files.faults import DAMAGE
+from isaaclab_mimic_ext.files.opening import open_file
 
 NUM_SHARDS = "num_shards"
 """Name of the attribute of the group `data` that contains the number of shards; a dataset in one file does not have it."""
@@ -69,6 +72,19 @@ def _names(data: h5py.Group | None) -> list[Path]:
 
 def _content(folder: Path) -> set[str]:
     return {*os.listdir(folder)} if folder.is_dir() else set()
+
+
+def damaged_shard(path: Path) -> Path | None:
+    """First shard of a dataset that HDF5 cannot open; None if there is none."""
+    with suppress(SourceDataError, *DAMAGE):
+        with open_file(path) as file:
+            shards = shards_of(file)
+        for shard in shards:
+            try:
+                open_file(shard).close()
+            except DAMAGE:
+                return shard
+    return None
 
 
 def size_of(path: Path, shards: list[Path]) -> int:

@@ -1,4 +1,4 @@
-"""Files of large episodes, such as those with pictures, next to the store of a run, which contains their places.
+"""Files of the episodes of a run, next to its store, which contains small episodes and the places of all others.
 
 SQLite would write each of them twice: to its journal and to the database. A file is only appended to, and deleted when its
 trials are in a closed dataset. Imported by the writer process: no torch here.
@@ -15,7 +15,7 @@ import numpy as np
 from isaaclab_mimic_ext.files.writing import create_folder, remove_folders, sync, write_at
 from isaaclab_mimic_ext.run.row_bytes import checksum_of, to_parts
 
-MIN_BYTES = 2**20
+MIN_BYTES = 2**16
 """Smallest episode that is written to a file; the store contains smaller ones itself [bytes]."""
 
 

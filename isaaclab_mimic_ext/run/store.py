@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ from isaaclab_mimic_ext.task.reasons import NOT_HELD, SUCCEEDED
 
 IN_MEMORY = ":memory:"
 """Path of a store that is not written to disk."""
-LAYOUT = 6
-"""Version of the tables and of the rows in them."""
+OLDEST_LAYOUT, LAYOUT = 5, 6
+"""Versions of the tables and of the rows in them: the oldest one that can be read, and the one that is written.
+
+In version 6, the rows of a large episode are a text with their place in a file."""
 _MAX_WAIT_MS = 120_000
 """Time that a process waits for the transaction of another process [ms]."""
-_ADD_EPISODE = "INSERT OR REPLACE INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD_EPISODE = "INSERT OR REPLACE INTO episodes VALUES (?, ?, ?)"
 _NUM_DECIMALS = 6
 """Decimal places of the notes of a trial: 1 micrometer for lengths."""
 _SCHEMA = f"""
@@ -41,10 +43,7 @@ CREATE TABLE reasons (code INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE trials (
     trial INTEGER PRIMARY KEY, reason INTEGER NOT NULL, length INTEGER NOT NULL, notes TEXT NOT NULL
 );
-CREATE TABLE episodes (
-    trial INTEGER PRIMARY KEY, attributes TEXT NOT NULL, rows BLOB,
-    file TEXT, offset INTEGER, num_bytes INTEGER, checksum INTEGER
-);
+CREATE TABLE episodes (trial INTEGER PRIMARY KEY, attributes TEXT NOT NULL, rows BLOB NOT NULL);
 COMMIT;
 """
 
@@ -179,10 +178,12 @@ class RunStore:
         plain = json.dumps({name: np.asarray(value).tolist() for name, value in attributes.items()})
         if self._path == IN_MEMORY or sum(values.nbytes for values in rows.values()) < episode_files.MIN_BYTES:
             content = to_bytes(rows)
-            self._change(_ADD_EPISODE, (trial, plain, content, None, None, None, None))
+            self._change(_ADD_EPISODE, (trial, plain, content))
             self.num_collected_bytes += len(content) if self._is_shared else 0
         else:
-            self._change(_ADD_EPISODE, (trial, plain, None, *astuple(self._files.append(trial, rows))))
+            place = json.dumps(asdict(self._files.append(trial, rows)))
+            self._change(_ADD_EPISODE, (trial, plain, place))
+            self._change(f"PRAGMA user_version = {LAYOUT}", ())
 
     def _change(self, statement: str, values: tuple[Any, ...]) -> None:
         if self._is_shared:
@@ -198,13 +199,13 @@ class RunStore:
         """
         if self._collected:
             self.commit()
-        query = "SELECT reason, attributes, rows, file, offset, num_bytes, checksum FROM episodes JOIN trials USING (trial)"
-        found = self._database.execute(f"{query} WHERE trial = ?", (trial,)).fetchone()
+        query = "SELECT reason, attributes, rows FROM episodes JOIN trials USING (trial) WHERE trial = ?"
+        found = self._database.execute(query, (trial,)).fetchone()
         if found is None:
             return None
-        reason, attributes, content, *place = found
+        reason, attributes, rows = found
         try:
-            content = self._files.read(Place(*place)) if content is None else content
+            content = self._files.read(Place(**json.loads(rows))) if isinstance(rows, str) else rows
             return Episode(trial, reason == SUCCEEDED, to_rows(content), json.loads(attributes))
         except FileNotFoundError:
             return None
@@ -275,7 +276,7 @@ class RunStore:
             OutputError: a different version wrote them.
         """
         (layout,) = self._database.execute("PRAGMA user_version").fetchone()
-        if layout != LAYOUT:
+        if not OLDEST_LAYOUT <= layout <= LAYOUT:
             version = f"{'an older' if layout < LAYOUT else 'a newer'} version (layout {layout}, expected {LAYOUT})"
             raise OutputError(
                 f"{field}: {self._path} was written by {version}; resume the run with the version that started it, or "
@@ -313,7 +314,12 @@ class RunStore:
         self._files.keep(self._used_files())
 
     def _used_files(self) -> set[str]:
-        return {name for (name,) in self._database.execute("SELECT DISTINCT file FROM episodes WHERE file IS NOT NULL")}
+        return self._files_of("TRUE")
+
+    def _files_of(self, condition: str, *values: int) -> set[str]:
+        """Names of the files of the large episodes that meet a condition."""
+        query = f"SELECT DISTINCT json_extract(rows, '$.file') FROM episodes WHERE typeof(rows) = 'text' AND {condition}"
+        return {name for (name,) in self._database.execute(query, values)}
 
     def lengths(self) -> dict[int, int]:
         """Read the number of steps of every ended trial, by its number."""
@@ -321,10 +327,9 @@ class RunStore:
 
     def delete_episodes(self, trials: range) -> None:
         """Delete the episodes of consecutive trials, which are in a closed shard now; durable after `commit`."""
-        limits, of_trials = (trials.start, trials.stop), "FROM episodes WHERE trial >= ? AND trial < ?"
-        files = self._database.execute(f"SELECT DISTINCT file {of_trials} AND file IS NOT NULL", limits)
-        self._left_files |= {name for (name,) in files}
-        self._database.execute(f"DELETE {of_trials}", limits)
+        condition, limits = "trial >= ? AND trial < ?", (trials.start, trials.stop)
+        self._left_files |= self._files_of(condition, *limits)
+        self._database.execute(f"DELETE FROM episodes WHERE {condition}", limits)
 
     def drop_episodes(self) -> None:
         """Delete all episodes, which are in a finished dataset now, and release their disk space."""

@@ -62,8 +62,13 @@ DEATHS = [
     "torn:400000",
     "torn:1000000",
     "torn:1900000",
+    # Before and after its episodes are durable, which are in a file.
+    "EpisodeFiles:sync:before:2",
+    "EpisodeFiles:sync:after:2",
     # While the store releases its disk space.
-    "statement:DELETE FROM episodes:within:5",
+    "EpisodeFiles:clear:before:1",
+    "EpisodeFiles:clear:after:1",
+    "statement:DELETE FROM episodes:before:1",
     "statement:VACUUM:before:1",
     "statement:VACUUM:within:5",
     "torn:100000:PRAGMA wal_checkpoint",

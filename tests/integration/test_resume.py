@@ -1,5 +1,6 @@
 """Runs that are refused, interrupted or ended by a budget, and their result when they are resumed."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, RecorderError
 from isaaclab_mimic_ext.files.digest import dataset_digest
 from isaaclab_mimic_ext.run import generate as library
+from isaaclab_mimic_ext.run.episode_files import episodes_folder
 from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
 from tests.faults import ForkServer, trials_in_store
@@ -193,10 +195,13 @@ def test_damaged_store_is_refused(kinematic_source: Path, folder: RunFolder, dam
 def test_trial_with_a_damaged_episode_runs_again(kinematic_source: Path, folder: RunFolder, undisturbed: RunFolder) -> None:
     begin(kinematic_source, folder)
     with sqlite3.connect(folder.store) as database:
-        trial, found = database.execute("SELECT trial, rows FROM episodes ORDER BY trial LIMIT 1").fetchone()
-        rows = bytearray(found)
-        rows[len(rows) // 2] ^= 1
-        database.execute("UPDATE episodes SET rows = ? WHERE trial = ?", (bytes(rows), trial))
+        trial, place = database.execute("SELECT trial, rows FROM episodes ORDER BY trial LIMIT 1").fetchone()
+    place = json.loads(place)
+    with open(episodes_folder(folder.store) / place["file"], "r+b") as file:
+        file.seek(place["offset"] + place["num_bytes"] // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
     with pytest.raises(RecorderError, match=rf"the episode of trial {trial} is damaged .* continue with resume=true"):
         run(kinematic_source, folder, RESUME)
     assert trial not in trials_in_store(folder)

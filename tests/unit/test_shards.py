@@ -291,6 +291,17 @@ def test_missing_shard_is_named_by_every_reader(
     )
 
 
+def test_damaged_shard_is_named(tmp_path: Path, in_shards: _Run) -> None:
+    shutil.copytree(in_shards.folder, tmp_path / "run")
+    shard = shard_path(tmp_path / "run/demo.hdf5", 3)
+    os.truncate(shard, shard.stat().st_size - 100)
+    with pytest.raises(SourceDataError, match=r"demo_shards/demo_00003\.hdf5: the file is damaged or incomplete"):
+        dataset_digest(tmp_path / "run/demo.hdf5")
+    left = [demo.name for demo in stream_demos(tmp_path / "run/demo.hdf5")]
+    with h5py.File(shard_path(in_shards.output.path, 3)) as file:
+        assert len(left) == int(SUCCESS.sum()) - len(file["data"]), "the demos of other shards can be used"
+
+
 def test_missing_shards_are_counted_without_unfinished_ones(tmp_path: Path, in_shards: _Run) -> None:
     shutil.copytree(in_shards.folder, tmp_path / "run")
     for index in (1, 3):

@@ -13,7 +13,7 @@ from isaaclab_mimic_ext.errors import OutputError, RecorderError
 from isaaclab_mimic_ext.run import episode_files
 from isaaclab_mimic_ext.run.episode_files import MIN_BYTES, episodes_folder
 from isaaclab_mimic_ext.run.session import opened_store
-from isaaclab_mimic_ext.run.store import IN_MEMORY, LAYOUT, RunStore
+from isaaclab_mimic_ext.run.store import IN_MEMORY, LAYOUT, OLDEST_LAYOUT, RunStore
 from isaaclab_mimic_ext.task.reasons import SUCCEEDED
 
 ROWS = {"low": np.arange(12, dtype=np.float32).reshape(4, 3), "rgb": np.arange(8, dtype=np.uint8).reshape(4, 2)}
@@ -316,3 +316,17 @@ def test_large_episode_whose_file_was_deleted_is_not_found(path: Path) -> None:
     (episodes_folder(path) / "00001.rows").unlink()
     assert store.episode(3) is None
     store.close()
+
+
+def test_store_of_the_last_layout_is_read_and_continued(store: RunStore, path: Path) -> None:
+    store._database.execute(f"PRAGMA user_version = {OLDEST_LAYOUT}")
+    store.add(0, SUCCEEDED, 4)
+    store.add_episode(0, ROWS, ATTRIBUTES)
+    store.commit()
+    with opened_store(path) as again:
+        assert again.outcomes().trials.tolist() == [0]
+        again.add(1, SUCCEEDED, 4)
+        again.add_episode(1, LARGE, ATTRIBUTES)
+        again.commit()
+        assert again.episode(0) is not None and again.episode(1) is not None
+        assert again._database.execute("PRAGMA user_version").fetchone() == (LAYOUT,), "older versions refuse it"
