@@ -3,6 +3,9 @@
     python benchmarks/writer_rate.py --demos 600 --rounds 3 [--compare PATH_OF_ANOTHER_CHECKOUT]
     python benchmarks/writer_rate.py --demos 60 --shard-demos 10 --writers 1 2 [--pictures]
 
+Also reported: bytes that the writers cause to be written to the disk, and the largest size of all files during the run, both
+as a multiple of the final dataset. A file system in memory reports no written bytes.
+
 The episodes are those of a short run of `task`, sent again and again with new trial numbers. CPU time is user + system time
 of the writer processes, from the first episode to the renamed dataset. Checkouts and numbers of writers are measured in
 alternation. `--pictures` adds two pictures of 84x84 of random pixels to each step.
@@ -16,7 +19,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,7 @@ from typing import Any
 import numpy as np
 
 _NUM_TRIALS = 24
+_BLOCK_BYTES, _SAMPLE_SECONDS = 512, 0.1
 _START_SECONDS = 1.0
 """Time for the writer's interpreter to start [s]."""
 
@@ -64,7 +70,7 @@ def add_pictures(contents: Any, batches: list[Any]) -> tuple[Any, list[Any]]:
 
 
 def feed(episodes: Path, num_demos: int, shard_demos: int | None = None, num_writers: int = 1) -> dict[str, float]:
-    """Send at least `num_demos` episodes to a new writer process; return its CPU time and time [s], and the size [bytes]."""
+    """Send at least `num_demos` episodes to a new writer process; return its CPU time and time [s], and sizes [bytes]."""
     from isaaclab_mimic_ext.run.episodes import Output
     from isaaclab_mimic_ext.run.result import RunResult
     from isaaclab_mimic_ext.run.writer import EpisodeWriter
@@ -74,6 +80,7 @@ def feed(episodes: Path, num_demos: int, shard_demos: int | None = None, num_wri
         shards = {} if shard_demos is None else {"shard_demos": shard_demos, "num_writers": num_writers}
         output = Output(Path(temporary) / "demo.hdf5", store_path=Path(temporary) / "run.sqlite", **shards)
         writer = EpisodeWriter(output, contents) if num_writers == 1 else _several_writers(output, contents)
+        peak = _Peak(Path(temporary))
         time.sleep(_START_SECONDS)
         start, sent = time.perf_counter(), 0
         while sent < num_demos:
@@ -84,7 +91,30 @@ def feed(episodes: Path, num_demos: int, shard_demos: int | None = None, num_wri
         writer.close(RunResult(output.path, sent, sent, "target reached", target_reached=True, target=sent))
         seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         size = sum(path.stat().st_size for path in Path(temporary).rglob("*.hdf5"))
-    return {"demos": sent, "user": used.ru_utime, "system": used.ru_stime, "seconds": seconds, "bytes": size}
+        sizes = {"bytes": size, "written": used.ru_oublock * _BLOCK_BYTES, "peak": peak.stop()}
+    return {"demos": sent, "user": used.ru_utime, "system": used.ru_stime, "seconds": seconds, **sizes}
+
+
+class _Peak(threading.Thread):
+    """Measures the largest size of all files in a folder."""
+
+    def __init__(self, folder: Path):
+        super().__init__(daemon=True)
+        self._folder, self._peak, self._is_stopped = folder, 0, threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._is_stopped.wait(_SAMPLE_SECONDS):
+            size = 0
+            for path in self._folder.rglob("*"):
+                with suppress(FileNotFoundError):
+                    size += path.stat().st_size if path.is_file() else 0
+            self._peak = max(self._peak, size)
+
+    def stop(self) -> int:
+        self._is_stopped.set()
+        self.join()
+        return self._peak
 
 
 def _several_writers(output: Any, contents: Any) -> Any:
@@ -108,7 +138,8 @@ def show(name: str, empty: dict[str, float], full: dict[str, float]) -> None:
     user, system = (1e3 * (full[name] - empty[name]) / full["demos"] for name in ("user", "system"))
     print(
         f"{name}: {user + system:.2f} ms of CPU per demo (user {user:.2f}, system {system:.2f}), "
-        f"{full['demos'] / full['seconds']:.0f} demos/s, {full['bytes'] / full['demos'] / 1e3:.0f} kB per demo",
+        f"{full['demos'] / full['seconds']:.0f} demos/s, {full['bytes'] / full['demos'] / 1e3:.0f} kB per demo; "
+        f"written {full['written'] / full['bytes']:.2f} x, largest size of all files {full['peak'] / full['bytes']:.2f} x",
         flush=True,
     )
 
