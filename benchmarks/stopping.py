@@ -18,6 +18,7 @@ from typing import Any
 
 from common import integers, machine
 
+from isaaclab_mimic_ext.run.episode_files import episodes_folder
 from isaaclab_mimic_ext.run.session import RunFolder
 
 _SCRIPT = Path(__file__).parents[1] / "scripts" / "generate.py"
@@ -52,10 +53,7 @@ def measure(num_demos: int, seconds_after: int, num_envs: int) -> dict[str, Any]
         folder = RunFolder(Path(temporary) / "run")
         first = start(folder, num_envs)
         assert first.stderr is not None
-        while (
-            not folder.demos.with_name("demo.hdf5.part").exists()
-            or folder.store.with_name("run.sqlite-wal").stat().st_size < 4e7
-        ):
+        while sum(path.stat().st_size for path in episodes_folder(folder.store).glob("*")) < 4e7:
             time.sleep(0.05)
         first.kill()
         first.wait()
