@@ -109,15 +109,15 @@ class EpisodeFiles:
         return content.data.toreadonly()
 
     def keep(self, names: Collection[str]) -> None:
-        """Delete all files except `names`, and the folder if it is empty."""
+        """Delete all files except `names`, and the folder if it is empty. No other process may write to the folder."""
         if self._folder.is_dir():
             self.remove({path.name for path in self._folder.iterdir()} - {*names})
+            remove_folders([self._folder])
 
     def remove(self, names: Collection[str]) -> None:
-        """Delete files, and the folder if it is empty."""
+        """Delete files. The folder stays: another process may be about to create a file in it."""
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
-        remove_folders([self._folder])
 
     def clear(self) -> None:
         """Delete the folder with all files."""

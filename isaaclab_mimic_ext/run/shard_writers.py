@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from isaaclab_mimic_ext.files.lock_errors import has_locks, has_shared_memory
+from isaaclab_mimic_ext.files.shards import shard_folder
+from isaaclab_mimic_ext.files.writing import create_folder
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Output
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import IN_MEMORY
@@ -54,6 +56,10 @@ class ShardWriters:
         self.output = output
         megabytes = max(1, output.queue_megabytes // number)
         shared = replace(output, num_writers=number, queue_megabytes=megabytes)
+        for path in (output.path, output.failed_path):
+            if path is not None:
+                # The check of an output file deletes the folders that it had to create, also below another process.
+                create_folder(shard_folder(path))
         self._writers = [EpisodeWriter(replace(shared, writer=each), contents) for each in range(number)]
 
     @property

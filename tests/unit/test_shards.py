@@ -376,6 +376,14 @@ def test_shards_of_several_writers_have_the_bytes_of_one_writer(
         assert found == expected
 
 
+def test_folders_of_shards_exist_before_several_processes_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, found = _Run(tmp_path / "run"), []
+    folders = [shard_folder(run.output.path), shard_folder(run.folder / "demo_failed.hdf5")]
+    monkeypatch.setattr(shard_writers, "EpisodeWriter", lambda *_: found.append([each.is_dir() for each in folders]))
+    ShardWriters(run.output, EpisodeFormat(ENV_ARGS, FIELDS), 2)
+    assert found == [[True, True]] * 2
+
+
 def test_run_with_a_killed_writer_resumes_with_another_number_of_writers(tmp_path: Path, in_one_file: _Run) -> None:
     run = _Run(tmp_path / "run")
     with pytest.raises(RecorderError, match="the writer process was killed by signal 9"):
