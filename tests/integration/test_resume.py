@@ -15,7 +15,7 @@ import torch
 from isaaclab_mimic_ext.envs.kinematic import KinematicEnv
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, RecorderError
 from isaaclab_mimic_ext.files.digest import dataset_digest
-from isaaclab_mimic_ext.run import generate as library
+from isaaclab_mimic_ext.run import fitting
 from isaaclab_mimic_ext.run.episode_files import episodes_folder
 from isaaclab_mimic_ext.run.session import RunFolder
 from tests import requires
@@ -107,15 +107,15 @@ def test_run_that_another_process_finished_meanwhile_is_unchanged(
     kinematic_source: Path, folder: RunFolder, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other run starts and finishes after this run has checked the folder, while this run creates its envs."""
-    start_env = library.start_env
+    start_env = fitting.start_env
 
     def overtaken(cfg: object) -> object:
-        monkeypatch.setattr(library, "start_env", start_env)
+        monkeypatch.setattr(fitting, "start_env", start_env)
         run(kinematic_source, folder)
         return start_env(cfg)
 
     for overrides in ((RESUME,), ()):
-        monkeypatch.setattr(library, "start_env", overtaken)
+        monkeypatch.setattr(fitting, "start_env", overtaken)
         if RESUME in overrides:
             assert run(kinematic_source, folder, *overrides).num_demos == NUM_DEMOS
         else:
