@@ -25,6 +25,7 @@ from common import machine
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from isaaclab_mimic_ext.files.digest import dataset_digest
+from isaaclab_mimic_ext.run.session import RunFolder, run_facts
 from isaaclab_mimic_ext.run.trial_records import read_records
 from tests.worker_pids import child_pids, worker_pids
 
@@ -117,8 +118,9 @@ def main() -> None:
             counts.unfinished += not is_finished
             if is_finished:
                 counts.digest_mismatches += dataset_digest(folder / "demo.hdf5") != digest
-                trials = read_records(folder / "run.sqlite").trials.tolist()
-                counts.misplaced += len(trials) != len(set(trials))
+                end = run_facts(RunFolder(folder))["result"]["num_attempts"]
+                trials = read_records(folder / "run.sqlite", end).trials.tolist()
+                counts.misplaced += len({*range(end)} ^ {*trials})
             counts.faults = {name: number + faults[name] for name, number in counts.faults.items()}
             print(f"seed {seed}: {dict(faults)}; until now: {asdict(counts)}", file=sys.stderr, flush=True)
     print(json.dumps({"machine": machine(), **asdict(counts)} if args.json else asdict(counts), indent=2))

@@ -28,6 +28,9 @@ from isaaclab_mimic_ext.kernels.pose_errors import PoseErrors
 from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
+_MAX_SIZES = 8
+"""Largest number of sizes of batches whose buffers are kept: at the end of a run, each size occurs for a few steps."""
+
 
 class MujocoEnv(EmbeddedEnv):
     """`EmbeddedEnv` with the physics of MuJoCo, on the CPU in float64. Tensors are float32 on `device`.
@@ -161,6 +164,8 @@ class MujocoEnv(EmbeddedEnv):
 
     def _errors(self, num_pairs: int) -> PoseErrors:
         if num_pairs not in self._errors_of_size:
+            if len(self._errors_of_size) == _MAX_SIZES:
+                self._errors_of_size.clear()
             self._errors_of_size[num_pairs] = PoseErrors(num_pairs)
         return self._errors_of_size[num_pairs]
 

@@ -18,8 +18,10 @@ import numpy as np
 
 MAX_BYTES = 2**16
 """Largest dataset of a template: a template contains the values of a demo in memory [bytes]."""
-_MAX_CACHED_BYTES = 2**26
-"""Largest size of the values of all templates [bytes]."""
+_FILE_BYTES, _DATASET_BYTES = 320_000, 34_000
+"""Memory that HDF5 needs for a file, and for each dataset in it, in addition to its values [bytes]."""
+_MAX_CACHED_BYTES = 2**28
+"""Largest size of all templates [bytes]."""
 
 _Key = tuple[tuple[str, str, tuple[int, ...]], ...]
 _Arrays = Mapping[str, np.ndarray]
@@ -34,7 +36,7 @@ class _Template:
     """
 
     def __init__(self, name: str, leaves: _Arrays, attributes: _Arrays):
-        self.num_bytes = sum(values.nbytes for values in leaves.values())
+        self.num_bytes = _FILE_BYTES + sum(_DATASET_BYTES + values.nbytes for values in leaves.values())
         self._file = file = h5py.File(name, "w", driver="core", backing_store=False).id
         self._datasets = {path: _dataset(file, path.encode(), values) for path, values in leaves.items()}
         self._attributes = {name: _attribute(file, name.encode(), values) for name, values in attributes.items()}

@@ -32,6 +32,7 @@ from isaaclab_mimic_ext.run.block_results import (
     summary_of,
 )
 from isaaclab_mimic_ext.run.build import config_of_values, config_yaml
+from isaaclab_mimic_ext.run.episode_files import EpisodeFiles, episodes_folder
 from isaaclab_mimic_ext.run.ledger import TrialLedger
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.session import RunFolder, locked, opened_store, run_facts, stored_result
@@ -286,6 +287,7 @@ def _write_store(folder: RunFolder, blocks: Sequence[BlockResult], result: RunRe
     """Write the store of the run, with the records of all trials that count, and no episodes."""
     for path in (folder.store, *(Path(f"{folder.store}{end}") for end in ("-wal", "-shm"))):
         path.unlink(missing_ok=True)
+    EpisodeFiles(episodes_folder(folder.store)).clear()  # Of a run that was replaced before its end.
     first = blocks[0].facts
     identity = {name: value for name, value in first["identity"].items() if name not in ("block", "block_size")}
     identity["recorder.shard_demos"] = None

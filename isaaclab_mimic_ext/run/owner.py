@@ -48,7 +48,8 @@ class Limits:
         starting: as `hung`, before its first control step, which compiles kernels [s].
         num_deaths: number of workers that die with a trial before it runs alone, and number of deaths alone after which the
             trial is given up.
-        num_failed_starts: number of workers in a row that die before they are ready, after which the run ends.
+        num_failed_starts: number of workers in a row that die before they are ready, after which the run ends if no worker
+            is ready.
         num_deaths_in_row: number of workers that die without any trial that ends in between, after which the run ends.
     """
 
@@ -128,7 +129,8 @@ class Workers:
         cause = worker.process.cause()
         self.all.remove(worker)
         self._num_failed_starts = 0 if worker.is_ready else self._num_failed_starts + 1
-        if self._num_failed_starts >= self.limits.num_failed_starts:
+        has_others = any(other.is_ready for other in self.all)
+        if self._num_failed_starts >= self.limits.num_failed_starts and not has_others:
             raise SimulationError(
                 f"num_workers: {self._num_failed_starts} worker processes in a row ended before their first trial; the last "
                 f"one {cause}; use fewer workers, or a smaller num_envs"
@@ -216,7 +218,25 @@ class Owner:
         elif isinstance(message, Failed):
             raise message.error
         else:
+            self._check_agrees(message.contents)
             worker.is_ready = True
+
+    def _check_agrees(self, contents: RunContents) -> None:
+        """Check that a worker records the same episodes as the first one: on another machine, versions may differ.
+
+        Raises:
+            SimulationError: it does not.
+        """
+
+        def compared(each: RunContents) -> tuple[object, ...]:
+            # `env_args` contains the number of envs, which may differ.
+            return each.reasons, each.episodes.fields, each.episodes.initial_fields, each.facts["provenance"]
+
+        if compared(contents) != compared(self._contents):
+            raise SimulationError(
+                "num_workers: the worker processes have different versions of this package, of the task or of the source "
+                "demos; install the same version on all machines, and continue with resume=true"
+            )
 
     def _record(self, worker: Worker, batch: EpisodeBatch) -> None:
         """Note the trials of a batch that have not ended before, and record their episodes."""
@@ -276,10 +296,12 @@ class Owner:
         for worker in self._workers.all:
             limit = limits.stalled if worker.has_stepped else limits.hung
             (stalled if now - worker.last_seen > limit else others).update(worker.leases)
-        trials = sorted(stalled - others)
-        if trials:
+        trials = np.array(sorted(stalled - others), dtype=np.int64)
+        # A stalled worker keeps the leases of trials that another worker has ended since.
+        trials = trials[~self.ledger.has_ended(trials)][: idle.num_waiting]
+        if len(trials):
             log.warning("Running %s of stalled workers again", counted(len(trials), "trial"))
-        return np.array(trials[: idle.num_waiting], dtype=np.int64)
+        return trials
 
     def _bury(self, worker: Worker) -> None:
         """Replace a worker that has died, and start its trials again."""

@@ -73,7 +73,7 @@ class RayProcess:
         # The nodes have this package, or share the folders of this process.
         path = {"env_vars": {"PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)}}
         self._actor = ray.remote(_Runner).options(**options, runtime_env=path, max_restarts=0).remote()
-        self._end = self._actor.run.remote(self._server.getsockname(), self._key)
+        self._end = self._actor.run.remote(self._server.getsockname(), self._key, os.getcwd())
 
     def connect(self) -> None:
         """Wait until the process runs, and send it its job.
@@ -98,6 +98,11 @@ class RayProcess:
         """End the process immediately."""
         self._ray.kill(self._actor, no_restart=True)
         self._server.close()
+        if (connection := getattr(self, "connection", None)) is None:
+            return
+        # A node that has lost its power or its network does not close its end, and the owner would wait for its messages.
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as connected:
+            connected.shutdown(socket.SHUT_RDWR)
 
     def cause(self) -> str:
         """Return how the process has ended."""
@@ -111,8 +116,10 @@ class RayProcess:
 class _Runner:
     """Ray's actor: the worker process."""
 
-    def run(self, address: tuple[str, int], key: bytes) -> None:
-        """Run trials until the owner ends this process."""
+    def run(self, address: tuple[str, int], key: bytes, folder: str) -> None:
+        """Run trials until the owner, whose working directory is `folder`, ends this process."""
+        with suppress(OSError):  # For relative paths; the node may lack the folder.
+            os.chdir(folder)
         from isaaclab_mimic_ext.run import worker_process
 
         worker_process.main(Client(address, authkey=key))

@@ -196,7 +196,9 @@ def _new_run(cfg: GenerateCfg, facts: FileFacts, source: Path, num_trials: int) 
     limits: dict[str, Any] = {**dict.fromkeys(BUDGETS), "max_trials": num_trials}
     rules = replace(cfg.datagen_config, **limits)
     sim = replace(cfg.sim, engine=str(facts.env_args.get("engine", cfg.sim.engine)))
-    return replace(cfg, sim=sim, datagen_config=rules, input_file=str(source), output_file=None, video=False, debug=False)
+    # The workers of the old run, maybe on a cluster, are not needed for the same demos.
+    cfg = replace(cfg, num_workers=1, ray_address=None, output_file=None, video=False, debug=False)
+    return replace(cfg, sim=sim, datagen_config=rules, input_file=str(source))
 
 
 def compare(recipe: Recipe, result: RunResult) -> Regenerated:

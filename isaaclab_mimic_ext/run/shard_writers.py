@@ -26,7 +26,9 @@ def open_writer(output: Output, contents: EpisodeFormat) -> "EpisodeWriter | Sha
         OutputError: an output file already exists or cannot be created.
     """
     number = _num_writers(output)
-    return EpisodeWriter(output, contents) if number == 1 else ShardWriters(output, contents, number)
+    if number == 1:  # `num_writers` determines which shards a process writes: here, all of them.
+        return EpisodeWriter(replace(output, num_writers=None), contents)
+    return ShardWriters(output, contents, number)
 
 
 def _num_writers(output: Output) -> int:

@@ -291,7 +291,8 @@ class RunStore:
     def set_facts(self, **facts: Any) -> None:
         """Write facts about the run; durable after `commit`."""
         rows = [(name, json.dumps(value)) for name, value in facts.items()]
-        self._database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+        for row in rows:
+            self._change("INSERT OR REPLACE INTO facts VALUES (?, ?)", row)
 
     def commit(self) -> None:
         """Make all previous changes durable, and delete the files of episodes that the database does not refer to any more.

