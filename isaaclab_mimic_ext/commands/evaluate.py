@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.envs.appearance import check_kinds
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.factory import choose_engine, env_task
+from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, OutputError
 from isaaclab_mimic_ext.files.writing import created_folder, write_json, write_text
 from isaaclab_mimic_ext.learn.advice import Conditions, Training, advise
@@ -34,7 +36,13 @@ from isaaclab_mimic_ext.learn.history import History
 from isaaclab_mimic_ext.learn.lerobot_checkpoint import find_lerobot_checkpoints, read_lerobot_checkpoint
 from isaaclab_mimic_ext.learn.looks import LookResult, look_table
 from isaaclab_mimic_ext.learn.policies import CheckpointPolicy, Policy, find_policy_factory
-from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, close_pictures, policy_cameras, with_appearance
+from isaaclab_mimic_ext.learn.policy_cameras import (
+    PolicyCameras,
+    close_pictures,
+    common_cameras,
+    policy_cameras,
+    with_appearance,
+)
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, best_of, by_epoch
 from isaaclab_mimic_ext.learn.seen import write_seen
 from isaaclab_mimic_ext.learn.sweep import result_table
@@ -68,7 +76,7 @@ def main(cfg: EvaluateCfg) -> list[CheckpointResult]:
     folder.check(cfg.overwrite)
     find_policy_factory(cfg.policy)
     checkpoints = _checkpoints(cfg)
-    cameras = _cameras(cfg, checkpoints[0])
+    cameras = _cameras(cfg, checkpoints)
     _check_appearance(cfg, cameras)
     env = make_evaluation_env(cfg, cameras)
     try:
@@ -79,22 +87,26 @@ def main(cfg: EvaluateCfg) -> list[CheckpointResult]:
     return evaluation.results
 
 
-def _cameras(cfg: EvaluateCfg, checkpoint: Checkpoint) -> PolicyCameras | None:
-    """Cameras of the policies, which must be the same for all checkpoints. Isaac Lab's envs have their own."""
-    if checkpoint.path is None or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
+def _cameras(cfg: EvaluateCfg, checkpoints: Sequence[Checkpoint]) -> PolicyCameras | None:
+    """Cameras of the policies, which must be the same for all checkpoints that see. Isaac Lab's envs have their own."""
+    if cfg.policy not in (LEROBOT, ROBOMIMIC) or choose_engine(cfg.sim, cfg.task.name)[0] == "isaaclab":
         return None
-    if cfg.policy == LEROBOT:
-        return read_lerobot_checkpoint(Path(checkpoint.path)).cameras()
-    if cfg.policy != ROBOMIMIC:
-        return None
-    found = load_checkpoint(checkpoint.path)
-    return policy_cameras(found.obs_shapes, found.content["env_metadata"], f"checkpoint: {checkpoint.path}")
+    return common_cameras([_cameras_of(cfg.policy, each.path) for each in checkpoints if each.path is not None])
+
+
+def _cameras_of(policy: str, path: str) -> PolicyCameras | None:
+    if policy == LEROBOT:
+        return read_lerobot_checkpoint(Path(path)).cameras()
+    found = load_checkpoint(path)
+    return policy_cameras(found.obs_shapes, found.content["env_metadata"], f"checkpoint: {path}")
 
 
 def _check_appearance(cfg: EvaluateCfg, cameras: PolicyCameras | None) -> None:
     check_kinds(cfg.appearance, "appearance")
     if cfg.appearance and cameras is None:
         raise ConfigError("appearance: requires a policy whose pictures this command draws; omit appearance")
+    if cfg.appearance and cfg.sim.engine == GPU_ENGINE:
+        raise ConfigError("appearance: MuJoCo Warp's ray caster draws only the scene's own look; use sim=mujoco")
 
 
 def _checkpoints(cfg: EvaluateCfg) -> list[Checkpoint]:
@@ -148,8 +160,9 @@ class Evaluation:
                  counted(self.env.num_envs, "env"), counted(self.rules.horizon, "step"))  # fmt: skip
         for checkpoint in checkpoints:
             self._evaluate(checkpoint, policy or build_policy(self.cfg, self.env, checkpoint), stop)
-            for kind in self.cfg.appearance if not stop.requested else ():
-                self._evaluate_look(checkpoint, kind, stop)
+            for kind in dict.fromkeys(self.cfg.appearance):
+                if not stop.requested:
+                    self._evaluate_look(checkpoint, kind, stop)
             policy = None
             self._write(complete=len(self.results) == len(checkpoints) and not stop.requested)
             if stop.requested:
@@ -178,10 +191,12 @@ class Evaluation:
             evaluator = Evaluator(env, build_policy(self.cfg, env, checkpoint), rules, self.disturbances)
             with ProgressBar(f"{checkpoint.name}, {kind}", self.cfg.progress, unit="episodes") as bar:
                 evaluator.run(lambda now: self._show(bar, now, stop))
-            self.looks.append(LookResult(kind, evaluator.result(checkpoint)))
+            result = evaluator.result(checkpoint)
         finally:
             close_pictures(env)
-        result = self.looks[-1].result
+        if not result.num_episodes:  # Stopped before an episode has ended.
+            return
+        self.looks.append(LookResult(kind, result))
         log.info("Success rate of %s, appearance %s: %s of %s", checkpoint.name, kind, result.success,
                  counted(result.num_episodes, "episode"))  # fmt: skip
 

@@ -119,6 +119,8 @@ def _batched(cfg: Any) -> "BatchedCommand | None":
     """Properties of a command that steps many envs, which `auto` may run on a GPU; None for other commands."""
     if not isinstance(cfg, GenerateCfg | EvaluateCfg):
         return None
+    if isinstance(cfg, EvaluateCfg) and cfg.appearance:
+        return None  # The GPU engine draws only the scene's own look.
     from isaaclab_mimic_ext.envs.gpu_engine import BatchedCommand
     from isaaclab_mimic_ext.task.definition import load_task
 

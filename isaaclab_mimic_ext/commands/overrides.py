@@ -81,6 +81,7 @@ def translate(argv: list[str], schema: type) -> list[str]:
             continue
         name = current_name(_script_of(schema), match["key"])
         prefix, key = match["prefix"] or "", _full_key(name, schema)
+        _check_not_in_list(key, schema)
         if key == "sim" and is_external(match["value"]):
             key = "sim.engine"
         value = _INTERPOLATION.sub(lambda found: f"${{{_full_key(found[1], schema)}}}", match["value"])
@@ -100,6 +101,21 @@ def translate(argv: list[str], schema: type) -> list[str]:
         is_mapping = key.startswith(_MAPPINGS) and key.split(".")[0] in _names(schema)
         result.append(f"{prefix or '++' * is_mapping}{key}={value}")
     return result
+
+
+def _check_not_in_list(key: str, schema: type) -> None:
+    """Refuse a field of a list, such as `cameras.size` of `render`, for which OmegaConf has only a traceback."""
+    kind: Any = schema
+    parts = key.split(".")
+    for index, part in enumerate(parts):
+        if get_origin(kind) is UnionType:  # list[str] | None
+            kind = get_args(kind)[0]
+        if get_origin(kind) is list and not part.isdigit():
+            place = ".".join(parts[:index])
+            raise ConfigError(f"{key}: {place} is a list and has no fields; use {place}=[<value>,<value>]")
+        if not (isinstance(kind, type) and is_dataclass(kind)):
+            return
+        kind = get_type_hints(kind).get(part)
 
 
 def _in_brackets(value: str, is_sweep: bool) -> str:

@@ -127,6 +127,8 @@ def build_steps(cfg: PipelineCfg, folder: PipelineFolder) -> list[Step]:
     Raises:
         ConfigError: the pipeline file of the task is not valid.
     """
+    if cfg.render and cfg.algo != IMAGES:
+        raise ConfigError(f"render: requires algo={IMAGES}, which is trained on pictures (got algo={cfg.algo}); omit render")
     own = task_overrides(task_of(cfg.task_name))
     extra = {verb: _overridden(own.get(verb, ()), getattr(cfg, verb)) for verb in STEPS}
     scene = f"task={cfg.task_name}"

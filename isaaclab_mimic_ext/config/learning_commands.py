@@ -37,8 +37,9 @@ class TrainCfg(EventsCfg, SceneCfg):
     settings."""
     seed: int = bounded(1, at_least=0, at_most=2**32 - 1)
     """Seed of the initial weights and of the order of batches."""
-    normalize_actions: str = bounded("min_max", choices=("min_max", "none"))
-    """`min_max` (scale the range of each action entry in the training demos to [-1, 1]) or `none`."""
+    normalize_actions: str | None = bounded(None, choices=("min_max", "none"), remedy="null uses the default")
+    """`min_max` (scale the range of each action entry in the training demos to [-1, 1]) or `none`; null: `none` for
+    bc_image, otherwise `min_max`."""
     action_key: str | None = bounded(None, choices=("actions", "actions_clean"), remedy="null uses the default")
     """What the policy learns to predict: `actions` (as executed, with noise) or `actions_clean` (without noise); null:
     `actions_clean` for bc_chunk and bc_image if the dataset has it, otherwise `actions`."""

@@ -157,6 +157,11 @@ def _check(options: RenderOptions, num_workers: int) -> None:
         raise ConfigError(f"size: must be [height,width] in pixels (got {list(options.size)})")
     if num_workers < 1:
         raise ConfigError(f"num_workers: must be >= 1 (got {num_workers})")
+    kinds = check_kinds(options.appearance, "appearance")
+    if options.copies and not kinds:
+        raise ConfigError("appearance: must name a kind of appearance, e.g. [all] (got []); with copies=0 it has no effect")
+    if not options.copies and tuple(options.appearance) != RenderOptions().appearance:
+        raise ConfigError(f"appearance: requires copies (got {list(options.appearance)}); set copies=1 or more")
 
 
 def _task_name(facts: FileFacts, given: str | None) -> str:
@@ -291,6 +296,8 @@ def _data_attributes(facts: FileFacts, job: PictureJob, painter: Painter) -> dic
     cameras = {
         **drawn,
         "names": [*dict.fromkeys([*before.get("names", ()), *drawn["names"]])],
+        "modalities": [*dict.fromkeys([*before.get("modalities", ()), *drawn["modalities"]])],
+        **{name: before[name] for name in ("segments",) if name in before},
         "calibration": {**before.get("calibration", {}), **drawn["calibration"]},
     }
     return {**facts.data_attributes, "env_args": json.dumps({**facts.env_args, "cameras": cameras})}

@@ -14,7 +14,7 @@ from isaaclab_mimic_ext.config.deprecated import renamed_arguments
 from isaaclab_mimic_ext.errors import ConfigError, OutputError, SourceDataError
 from isaaclab_mimic_ext.files.attributes import attribute
 from isaaclab_mimic_ext.files.dataset_file import fixed_texts
-from isaaclab_mimic_ext.files.hdf5 import open_hdf5, texts_of
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5, text_of, texts_of
 from isaaclab_mimic_ext.files.opening import open_file
 from isaaclab_mimic_ext.files.selection import Chosen, usable_demos
 from isaaclab_mimic_ext.files.writing import unwritable
@@ -68,6 +68,7 @@ def split_dataset(
             raise OutputError(f"{input_file}: mask: must be a group of masks (got a dataset); rename the dataset")
         if by_source_demo:
             used, source_names = _sources_used(file, names)
+        originals = [text_of(file["data"][name].attrs.get("copy_of", name)) for name in names]
     if by_source_demo:
         sources = hold_out_sources(used, ratio, seed)
         held_out = tuple(source_names[index] for index in sources)
@@ -75,7 +76,11 @@ def split_dataset(
         train = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if not is_valid)
         valid = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if is_valid)
     else:
-        train, valid = draw_split(names, ratio, seed)
+        # Copies of a demo (`mimic render copies=`) are in the mask of their demo.
+        chosen = {*draw_split(list(dict.fromkeys(originals)), ratio, seed)[0]}
+        is_train = [original in chosen for original in originals]
+        train = tuple(name for name, is_chosen in zip(names, is_train, strict=True) if is_chosen)
+        valid = tuple(name for name, is_chosen in zip(names, is_train, strict=True) if not is_chosen)
     _check_free_space(Path(input_file))
     try:
         with open_file(input_file, "r+") as file:

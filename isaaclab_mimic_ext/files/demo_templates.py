@@ -37,7 +37,7 @@ class _Template:
 
     def __init__(self, name: str, leaves: _Arrays, attributes: _Arrays):
         self.num_bytes = _FILE_BYTES + sum(_DATASET_BYTES + values.nbytes for values in leaves.values())
-        self._file = file = h5py.File(name, "w", driver="core", backing_store=False).id
+        self._file = file = h5py.File(name, "w", driver="core", backing_store=False, locking=False).id
         self._datasets = {path: _dataset(file, path.encode(), values) for path, values in leaves.items()}
         self._attributes = {name: _attribute(file, name.encode(), values) for name, values in attributes.items()}
 

@@ -23,6 +23,8 @@ from isaaclab_mimic_ext.learn.bc_chunk import BCChunk, BCChunkConfig
 from isaaclab_mimic_ext.learn.chunks import ActionChunks
 
 _KERNELS, _STRIDES = (5, 3, 3), (2, 2, 1)
+_MIN_SIDE = 17
+"""Smallest side of a picture that leaves one pixel after the convolutions [pixels]."""
 
 
 class ThreeConvCore(EncoderCore, ConvBase):
@@ -36,6 +38,11 @@ class ThreeConvCore(EncoderCore, ConvBase):
 
     def __init__(self, input_shape: list[int], channels: tuple[int, int, int] = (16, 32, 32), feature_dimension: int = 64):
         super().__init__(input_shape=input_shape)
+        if min(input_shape[1:]) < _MIN_SIDE:
+            raise ValueError(
+                f"pictures must have at least {_MIN_SIDE} x {_MIN_SIDE} pixels after the crop (got {input_shape[1]} x "
+                f"{input_shape[2]})"
+            )
         inputs = (input_shape[0], *channels[:-1])
         convolutions = [nn.Conv2d(*sizes) for sizes in zip(inputs, channels, _KERNELS, _STRIDES, strict=True)]
         features = nn.Sequential(*(layer for each in convolutions for layer in (each, nn.ReLU())))[:-1]
@@ -91,6 +98,7 @@ class BCImage(BCChunk):
             (key, (shape[2], *shape[:2]) if key in self._cameras else (train.frame_stack, *shape))
             for key, shape in self.obs_shapes.items()
         )
+        self._check_crops()
         network = MIMO_MLP(
             input_obs_group_shapes=OrderedDict(obs=inputs),
             output_shapes=OrderedDict(actions=(train.seq_length, self.ac_dim)),
@@ -98,6 +106,17 @@ class BCImage(BCChunk):
             encoder_kwargs=obs_encoder_kwargs_from_config(self.obs_config.encoder),
         )
         self.nets["policy"] = network.float().to(self.device)
+
+    def _check_crops(self) -> None:
+        """Refuse crops that are larger than a picture, for which robomimic has an assertion without text."""
+        rgb = self.obs_config.encoder.rgb
+        if rgb.obs_randomizer_class != "CropRandomizer":
+            return
+        crop = (rgb.obs_randomizer_kwargs.crop_height, rgb.obs_randomizer_kwargs.crop_width)
+        for key in sorted(self._cameras):
+            size = tuple(self.obs_shapes[key][:2])
+            if crop[0] > size[0] or crop[1] > size[1]:
+                raise ValueError(f"crop_height and crop_width {crop} must not exceed the pictures of {key}, {size}")
 
     def process_batch_for_training(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Select the newest pictures, (B, H, W, 3), in addition to the histories and chunks of `BCChunk`."""

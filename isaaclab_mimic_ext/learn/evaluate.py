@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,7 +129,10 @@ def make_evaluation_env(cfg: EvaluateCfg, cameras: PolicyCameras | None = None) 
     events = scale_events(cfg.events, cfg.randomization_scale)
     env = make_scene(replace(cfg, events=events), num_envs)
     if cameras is not None:
-        env = add_policy_cameras(env, env_task(env), cameras)
+        with ExitStack() as on_error:
+            on_error.callback(env.close)
+            env = add_policy_cameras(env, env_task(env), cameras)
+            on_error.pop_all()
     all_env_ids = torch.arange(num_envs, device=env.device)
     env.reset(all_env_ids, Draws(cfg.datagen_config.seed, all_env_ids, Domain.EVALUATION))
     return env

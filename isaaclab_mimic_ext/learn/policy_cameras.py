@@ -1,6 +1,6 @@
 """Cameras of a policy's pictures, as in its training data, and the env that draws them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -59,30 +59,46 @@ def policy_cameras(
     return PolicyCameras(cfg, {name: calibration[name] for name in shapes if name in calibration}, place)
 
 
+def common_cameras(cameras: Sequence[PolicyCameras | None]) -> PolicyCameras | None:
+    """Cameras of several policies that are evaluated in one env; None: no policy sees.
+
+    Raises:
+        ConfigError: two policies that see were trained with different cameras.
+    """
+    seeing = [each for each in cameras if each is not None]
+    for each in seeing[1:]:
+        if _are_different(seeing[0], each):
+            first = seeing[0].place.removeprefix("checkpoint: ")
+            raise ConfigError(
+                f"{each.place}: was trained with other cameras than {first}; evaluate each in a separate command"
+            )
+    return seeing[0] if seeing else None
+
+
+def _are_different(one: PolicyCameras, other: PolicyCameras) -> bool:
+    if one.cfg != other.cfg or one.calibration.keys() != other.calibration.keys():
+        return True
+    return any(_differs(one.calibration[name], other.calibration[name]) for name in one.calibration)
+
+
 def add_policy_cameras(env: MimicEnv, task: Task, cameras: PolicyCameras) -> MimicEnv:
     """Add the pictures of a policy to an env, drawn by cameras with the calibration of its training data.
-
-    If this fails, the env is closed.
 
     Raises:
         ConfigError: the scene does not have a camera, or the engine cannot move it to where it was.
         SimulatorUnavailable: no pictures can be drawn.
     """
-    try:
-        new = {} if hasattr(env, "ray_caster") else _new_cameras(task, cameras)
-        seen = cast(CameraEnv, add_cameras(env, task, cameras.cfg, new))
-        if not (moved := _moved(seen, cameras)):
-            return cast(MimicEnv, seen)
-        if hasattr(env, "ray_caster"):
-            raise ConfigError(
-                f"{cameras.place}: camera '{min(moved)}' was elsewhere in the training data, and MuJoCo Warp draws only the "
-                "scene's own cameras; use sim=mujoco"
-            )
-        seen.pictures.close()
-        return add_cameras(env, task, cameras.cfg, {**new, **moved})
-    except BaseException:
-        env.close()
-        raise
+    new = {} if hasattr(env, "ray_caster") else _new_cameras(task, cameras)
+    seen = cast(CameraEnv, add_cameras(env, task, cameras.cfg, new))
+    if not (moved := _moved(seen, cameras)):
+        return cast(MimicEnv, seen)
+    seen.pictures.close()
+    if hasattr(env, "ray_caster"):
+        raise ConfigError(
+            f"{cameras.place}: camera '{min(moved)}' was elsewhere in the training data, and MuJoCo Warp draws only the "
+            "scene's own cameras; use sim=mujoco"
+        )
+    return add_cameras(env, task, cameras.cfg, {**new, **moved})
 
 
 def with_appearance(env: MimicEnv, task: Task, cameras: PolicyCameras, kind: str) -> MimicEnv:
@@ -112,9 +128,16 @@ def _moved(env: Any, cameras: PolicyCameras) -> dict[str, CameraCfg]:
     return {
         name: _placed(before)
         for name, before in cameras.calibration.items()
-        if before["frame"] != now[name]["frame"]
-        or any(np.abs(np.subtract(before[key], now[name][key])).max() > _TOLERANCE for key in ("K", "T_frame_camera"))
+        # `check_fits` reports a policy of a different task, whose scene may not have the camera.
+        if name in now and _differs(before, now[name])
     }
+
+
+def _differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether two calibrations of a camera differ by more than rounding."""
+    return before["frame"] != now["frame"] or any(
+        np.abs(np.subtract(before[key], now[key])).max() > _TOLERANCE for key in ("K", "T_frame_camera")
+    )
 
 
 def _placed(calibration: Mapping[str, Any]) -> CameraCfg:

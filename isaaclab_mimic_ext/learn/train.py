@@ -189,9 +189,12 @@ def train_run(cfg: TrainCfg, monitor: Monitor) -> TrainingReport:
     cfg = replace(
         cfg,
         action_key=data.choose_action_key(facts.path, cfg.action_key, settings["algo_name"] in agents.CHUNK_ALGORITHMS),
+        normalize_actions=cfg.normalize_actions or ("none" if settings["algo_name"] == agents.IMAGES else "min_max"),
     )
     keys, pictures = agents.low_dim_keys(settings, cfg.algo), agents.picture_keys(settings)
     check_has_pictures(facts, settings, pictures)
+    # Refuse pictures of several sizes before the training: no env draws them.
+    policy_cameras({key: facts.obs_shapes[key] for key in pictures}, facts.env_args, f"input_file: {facts.path}")
     data.check_keys(facts, [*keys, *pictures], f"algo: {cfg.algo}")
     check_shapes(facts, keys, cfg.task.name)
     torch.set_num_threads(cfg.num_threads or torch.get_num_threads())
@@ -255,7 +258,7 @@ class _Training:
         self.obs_scales = {
             key: observation_scale(rows.numpy()) for key, rows in train.obs.items() if normalizes and key in vectors
         }
-        self.action_scale: Affine = action_scale(train.actions.numpy(), cfg.normalize_actions)
+        self.action_scale: Affine = action_scale(train.actions.numpy(), cfg.normalize_actions or "min_max")
         self.train_batches, self.valid_batches = (self._batches(demos) for demos in (train, valid))
         self.schedule = self._schedule()
         num_steps = self.schedule.steps_per_epoch or self.train_batches.num_per_pass

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import torch
 
@@ -48,7 +49,10 @@ class TrainingEvaluation:
         num_envs = min(cfg.num_eval_envs, cfg.num_eval_episodes)
         self.env = make_scene(cfg, num_envs)
         if cameras is not None:
-            self.env = add_policy_cameras(self.env, load_task(cfg.task.name, cfg.robot), cameras)
+            with ExitStack() as on_error:
+                on_error.callback(self.env.close)
+                self.env = add_policy_cameras(self.env, load_task(cfg.task.name, cfg.robot), cameras)
+                on_error.pop_all()
         seed = cfg.datagen_config.seed + _SEED_OFFSET
         all_env_ids = torch.arange(num_envs, device=self.env.device)
         self.env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))

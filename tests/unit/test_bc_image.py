@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from isaaclab_mimic_ext.config.cameras import CamerasCfg
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.envs.cameras import calibration, merged_cameras
 from isaaclab_mimic_ext.envs.mujoco_model import build_model
@@ -25,7 +26,7 @@ from isaaclab_mimic_ext.learn.agents import (
     picture_keys,
 )
 from isaaclab_mimic_ext.learn.picture_rows import check_has_pictures
-from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, _moved, _placed, policy_cameras
+from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, _moved, _placed, common_cameras, policy_cameras
 from isaaclab_mimic_ext.task.cameras import CameraCfg
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
@@ -67,6 +68,16 @@ def test_pictures_take_one_byte_per_value_in_memory(dataset: Path) -> None:
     pictures = demos.obs["wide"]
     assert pictures.dtype == torch.uint8
     assert peak < 1.2 * pictures.numel()
+
+
+def test_copies_of_a_demo_are_in_the_mask_of_their_demo(dataset: Path) -> None:
+    with h5py.File(dataset, "r+") as file:
+        for index in range(6, 12):
+            file[f"data/demo_{index}"].attrs["copy_of"] = f"demo_{index - 6}"
+    for seed in range(4):
+        split = split_dataset(dataset, 0.5, seed)
+        assert all((f"demo_{index}" in split.train) == (f"demo_{index + 6}" in split.train) for index in range(6))
+        assert len(split.train) == len(split.valid) == 6
 
 
 def test_batches_have_the_newest_picture_and_the_history_of_vectors(dataset: Path) -> None:
@@ -143,6 +154,23 @@ def test_camera_that_was_elsewhere_in_the_training_data_is_moved_there() -> None
     for key in ("K", "T_frame_camera"):
         assert np.allclose(again.calibration[key], trained.calibration[key], atol=1e-9)
     assert found == {"agentview": _placed(trained.calibration)}
+
+
+def test_policies_with_different_cameras_are_not_evaluated_in_one_env() -> None:
+    requires.module("mujoco", "mujoco")
+    near, default = DescribedEnv({"agentview": CameraCfg(fovy=20.0)}), DescribedEnv({})
+    one, again, other = (
+        policy_cameras({"agentview": (60, 80, 3)}, env.env_args(), f"checkpoint: {name}.pth")
+        for env, name in ((default, "a"), (default, "b"), (near, "c"))
+    )
+    assert common_cameras([None, one, again]) is one and common_cameras([None]) is None
+    with pytest.raises(ConfigError, match=r"checkpoint: c\.pth: was trained with other cameras than a\.pth"):
+        common_cameras([one, None, other])
+
+
+def test_camera_that_the_scene_does_not_have_is_left_to_the_check_of_the_task() -> None:
+    cameras = PolicyCameras(CamerasCfg(["wrist"]), {"wrist": {"frame": "franka"}})
+    assert _moved(DescribedEnv({}), cameras) == {}
 
 
 @pytest.mark.train

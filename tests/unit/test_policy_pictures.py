@@ -33,9 +33,9 @@ class CountingRenderer:
     def set_look(self, numbers: np.ndarray | None) -> None:
         self.looks.append(None if numbers is None else tuple(numbers[:3]))
 
-    def frames(self, state: dict[str, Any], cameras: Iterable[str]) -> list[np.ndarray]:
+    def pictures(self, state: dict[str, Any], cameras: Iterable[str], modalities: Iterable[str]) -> dict[str, np.ndarray]:
         self.num_drawn += 1
-        return [np.full(self.shape, self.num_drawn, np.uint8) for _ in cameras]
+        return {name: np.full(self.shape, self.num_drawn, np.uint8) for name in cameras}
 
     def close(self) -> None:
         pass

@@ -291,7 +291,7 @@ export class Tab {
     if (this.said) return this.said;
     const means = matchMedia("(pointer: coarse)").matches ? "the pads below" : "W A S D, Q and E";
     if (phase === "ready") return `Move the hand with ${means}. Time begins with your first command.`;
-    if (phase === "paused" && reason === phase) return means.startsWith("the") ? "Touch Continue to go on." : "Press P to continue.";
+    if (phase === "paused" && reason === phase) return means.startsWith("the") ? "Touch Continue." : "Press P to continue.";
     if (phase === "busy" || (phase === "paused" && !this.isStuck)) return reason;
     if (phase === "recording" && this.solved > 0) return "Solved: hold still.";
     if (this.isStuck && phase !== "review") return "The hand cannot follow its target, the turquoise hand: the target is out of reach, or something is in the way. Move back.";
