@@ -21,6 +21,7 @@ import numpy as np
 from isaaclab_mimic_ext.errors import MimicError, RecorderError
 from isaaclab_mimic_ext.files.writing import FREE_SPACE, system_reason, unwritable
 from isaaclab_mimic_ext.run.demo_files import DemoFiles
+from isaaclab_mimic_ext.run.episode_files import episodes_folder
 from isaaclab_mimic_ext.run.episodes import EpisodeBatch, EpisodeFormat, Output, Saved, receive_message, unpack
 from isaaclab_mimic_ext.run.result import RunResult
 from isaaclab_mimic_ext.run.store import IN_MEMORY, Episode, Outcomes, RunStore
@@ -266,7 +267,7 @@ class _OutputFiles:
         """Message about a trial without its episode, without the last remedy."""
         store = Path(self.output.store_path)
         if shard is None:
-            return f"{store}: the episode of trial {trial} is missing; restore the file"
+            return f"{store}: the episode of trial {trial} is missing; restore it and {episodes_folder(store).name}"
         return (
             f"{self.files.path_of(trial)}: not found, and {store.name} does not contain its demos any more; restore the file"
         )
