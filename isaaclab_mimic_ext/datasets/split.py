@@ -73,14 +73,12 @@ def split_dataset(
         sources = hold_out_sources(used, ratio, seed)
         held_out = tuple(source_names[index] for index in sources)
         in_valid = np.any(used[:, sources], axis=1).tolist()
-        train = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if not is_valid)
-        valid = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if is_valid)
     else:
         # Copies of a demo (`mimic render copies=`) are in the mask of their demo.
-        chosen = {*draw_split(list(dict.fromkeys(originals)), ratio, seed)[0]}
-        is_train = [original in chosen for original in originals]
-        train = tuple(name for name, is_chosen in zip(names, is_train, strict=True) if is_chosen)
-        valid = tuple(name for name, is_chosen in zip(names, is_train, strict=True) if not is_chosen)
+        chosen = {*draw_split(list(dict.fromkeys(originals)), ratio, seed)[1]}
+        in_valid = [original in chosen for original in originals]
+    train = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if not is_valid)
+    valid = tuple(name for name, is_valid in zip(names, in_valid, strict=True) if is_valid)
     _check_free_space(Path(input_file))
     try:
         with open_file(input_file, "r+") as file:

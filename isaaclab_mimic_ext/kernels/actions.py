@@ -14,7 +14,7 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.kernels import RepeatedLaunch
-from isaaclab_mimic_ext.kernels.poses import pose_from, position, product33, quat_from_matrix, rotation
+from isaaclab_mimic_ext.kernels.poses import pose_from, position, product33, quat_from_matrix, rotation, square_of_norm
 from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle, pose_from_pos_rot
 
 wp.set_module_options({"fuse_fp": False})
@@ -35,7 +35,7 @@ def _rotation_kernel(
     n, e = wp.tid()
     q = quat_from_matrix(product33(rotation(target[n, e]), wp.transpose(rotation(pose[n, e]))))
     quat[n, e] = q
-    square[n, e] = ((q[0] * q[0] + q[1] * q[1]) + q[2] * q[2]) + q[3] * q[3]
+    square[n, e] = square_of_norm(q)
 
 
 @wp.kernel(enable_backward=False)

@@ -7,7 +7,7 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.kernels import RepeatedLaunch
-from isaaclab_mimic_ext.kernels.poses import quat_from_matrix, rotation
+from isaaclab_mimic_ext.kernels.poses import quat_from_matrix, rotation, square_of_norm
 from isaaclab_mimic_ext.math import quat_xyzw_from_matrix
 
 wp.set_module_options({"fuse_fp": False})
@@ -23,7 +23,7 @@ def _quat_kernel(
     n, e = wp.tid()
     q = quat_from_matrix(rotation(pose[n, e]))
     quat[n, e] = q
-    square[n, e] = ((q[0] * q[0] + q[1] * q[1]) + q[2] * q[2]) + q[3] * q[3]
+    square[n, e] = square_of_norm(q)
 
 
 @wp.kernel(enable_backward=False)

@@ -7,6 +7,7 @@ import warp as wp
 from torch import Tensor
 
 from isaaclab_mimic_ext.kernels import RepeatedLaunch
+from isaaclab_mimic_ext.kernels.poses import row_of_largest, square_of_norm
 
 wp.set_module_options({"fuse_fp": False})
 
@@ -31,7 +32,7 @@ def _rotation_kernel(
             m[i, j] = first + target[b, i, 2] * pose[b, j, 2]
     q = _quat_from_matrix(m)
     quat[b] = q
-    norm[b] = ((q[0] * q[0] + q[1] * q[1]) + q[2] * q[2]) + q[3] * q[3]
+    norm[b] = square_of_norm(q)
 
 
 @wp.kernel(enable_backward=False)
@@ -78,17 +79,7 @@ def _quat_from_matrix(m: wp.mat33d) -> wp.vec4d:
     w = (one + m[2, 2]) + (m[0, 0] + m[1, 1])
     xy, xz, yz = (zero + m[0, 1]) + m[1, 0], (zero + m[0, 2]) + m[2, 0], (zero + m[1, 2]) + m[2, 1]
     xw, yw, zw = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
-    quat = wp.vec4d(x, xy, xz, xw)
-    largest = x
-    if y > largest:
-        quat = wp.vec4d(xy, y, yz, yw)
-        largest = y
-    if z > largest:
-        quat = wp.vec4d(xz, yz, z, zw)
-        largest = z
-    if w > largest:
-        quat = wp.vec4d(xw, yw, zw, w)
-    return wp.where(quat[3] < wp.float64(0.0), -quat, quat)
+    return row_of_largest(x, y, z, w, xy, xz, yz, xw, yw, zw)
 
 
 class PoseErrors:

@@ -4,6 +4,8 @@ Products have the operations of torch's batched products of small matrices on a 
 fuse multiplication and addition, also where a module disables this.
 """
 
+from typing import Any
+
 import warp as wp
 
 
@@ -67,14 +69,26 @@ def quat_from_matrix(m: wp.mat33) -> wp.vec4:
     w = ((1.0 + m[2, 2]) + m[0, 0]) + m[1, 1]
     xy, xz, yz = m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1]
     xw, yw, zw = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
-    quat = wp.vec4(x, xy, xz, xw)
+    return row_of_largest(x, y, z, w, xy, xz, yz, xw, yw, zw)
+
+
+@wp.func
+def row_of_largest(x: Any, y: Any, z: Any, w: Any, xy: Any, xz: Any, yz: Any, xw: Any, yw: Any, zw: Any):
+    """Row of a symmetric matrix, given by its entries, with the largest diagonal entry; with the sign for w >= 0."""
+    row = wp.vector(x, xy, xz, xw)
     largest = x
     if y > largest:
-        quat = wp.vec4(xy, y, yz, yw)
+        row = wp.vector(xy, y, yz, yw)
         largest = y
     if z > largest:
-        quat = wp.vec4(xz, yz, z, zw)
+        row = wp.vector(xz, yz, z, zw)
         largest = z
     if w > largest:
-        quat = wp.vec4(xw, yw, zw, w)
-    return wp.where(quat[3] < 0.0, -quat, quat)
+        row = wp.vector(xw, yw, zw, w)
+    return wp.where(row[3] < row.dtype(0.0), -row, row)
+
+
+@wp.func
+def square_of_norm(quat: Any):
+    """Square of the norm of a quaternion."""
+    return ((quat[0] * quat[0] + quat[1] * quat[1]) + quat[2] * quat[2]) + quat[3] * quat[3]

@@ -1,8 +1,8 @@
 """Evaluate policies: their success rate in held-out scenes."""
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,12 @@ from isaaclab_mimic_ext.learn.policies import (
     load_policy,
     make_policy,
 )
-from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, add_policy_cameras, close_pictures
+from isaaclab_mimic_ext.learn.policy_cameras import (
+    PolicyCameras,
+    add_policy_cameras,
+    close_pictures,
+    own_env_with_cameras,
+)
 from isaaclab_mimic_ext.learn.results import Checkpoint, CheckpointResult, horizon_from_demos
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task.definition import Task
@@ -76,36 +81,40 @@ def evaluate(
         )
     if isinstance(policy, str | Path):
         policy = load_policy(policy, env.device)
-    own_env, env = env, _with_cameras(env, task, policy)
-    all_env_ids = torch.arange(env.num_envs, device=env.device)
-    env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))
-    if isinstance(policy, CheckpointPolicy):
-        name = policy.path.stem
-        request = _request(env, task.name, policy.path, seed)
-        check_fits(request, policy.task_name, policy.action_dim, policy.obs_shapes)
-    _warn_of_another_robot(policy, env)
-    rules = Rules(
-        seed=seed,
-        num_episodes=num_episodes,
-        horizon=_default_horizon(task) if horizon is None else horizon,
-        num_success_steps=config.num_success_steps,
-        any_step=config.success_rule == "any_step",
-        stop_at_success=stop_at_success,
-    )
-    evaluator = Evaluator(env, policy, rules, disturbances or Disturbances())
-    evaluator.run(should_stop)
-    if env is not own_env:
-        close_pictures(env)
+    with _with_cameras(env, task, policy) as env:
+        all_env_ids = torch.arange(env.num_envs, device=env.device)
+        env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))
+        if isinstance(policy, CheckpointPolicy):
+            name = policy.path.stem
+            request = _request(env, task.name, policy.path, seed)
+            check_fits(request, policy.task_name, policy.action_dim, policy.obs_shapes)
+        _warn_of_another_robot(policy, env)
+        rules = Rules(
+            seed=seed,
+            num_episodes=num_episodes,
+            horizon=_default_horizon(task) if horizon is None else horizon,
+            num_success_steps=config.num_success_steps,
+            any_step=config.success_rule == "any_step",
+            stop_at_success=stop_at_success,
+        )
+        evaluator = Evaluator(env, policy, rules, disturbances or Disturbances())
+        evaluator.run(should_stop)
     path = str(policy.path) if isinstance(policy, CheckpointPolicy) else None
     return evaluator.result(with_epoch(Checkpoint(name, path), policy))
 
 
-def _with_cameras(env: MimicEnv, task: Task, policy: Policy) -> MimicEnv:
-    """The env, with the pictures that the policy sees if the env does not draw them."""
+@contextmanager
+def _with_cameras(env: MimicEnv, task: Task, policy: Policy) -> Iterator[MimicEnv]:
+    """The env, in the block with the pictures that the policy sees if the env does not draw them."""
     cameras = policy.cameras if isinstance(policy, CheckpointPolicy) else None
     if cameras is None or {*(cameras.cfg.names or ())} <= trees.flatten(env.observations()).keys():
-        return env
-    return add_policy_cameras(env, task, cameras)
+        yield env
+        return
+    seen = add_policy_cameras(env, task, cameras)
+    try:
+        yield seen
+    finally:
+        close_pictures(seen)
 
 
 def _default_horizon(task: Task) -> int:
@@ -129,10 +138,7 @@ def make_evaluation_env(cfg: EvaluateCfg, cameras: PolicyCameras | None = None) 
     events = scale_events(cfg.events, cfg.randomization_scale)
     env = make_scene(replace(cfg, events=events), num_envs)
     if cameras is not None:
-        with ExitStack() as on_error:
-            on_error.callback(env.close)
-            env = add_policy_cameras(env, env_task(env), cameras)
-            on_error.pop_all()
+        env = own_env_with_cameras(env, env_task(env), cameras)
     all_env_ids = torch.arange(num_envs, device=env.device)
     env.reset(all_env_ids, Draws(cfg.datagen_config.seed, all_env_ids, Domain.EVALUATION))
     return env

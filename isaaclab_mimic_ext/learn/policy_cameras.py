@@ -1,6 +1,7 @@
 """Cameras of a policy's pictures, as in its training data, and the env that draws them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -99,6 +100,15 @@ def add_policy_cameras(env: MimicEnv, task: Task, cameras: PolicyCameras) -> Mim
             "scene's own cameras; use sim=mujoco"
         )
     return add_cameras(env, task, cameras.cfg, {**new, **moved})
+
+
+def own_env_with_cameras(env: MimicEnv, task: Task, cameras: PolicyCameras) -> MimicEnv:
+    """Return `add_policy_cameras` of an env that the caller has created; the env is closed if this fails."""
+    with ExitStack() as on_error:
+        on_error.callback(env.close)
+        seen = add_policy_cameras(env, task, cameras)
+        on_error.pop_all()
+    return seen
 
 
 def with_appearance(env: MimicEnv, task: Task, cameras: PolicyCameras, kind: str) -> MimicEnv:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
 
 import torch
 
@@ -11,7 +10,7 @@ from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.envs.factory import make_scene
 from isaaclab_mimic_ext.learn.evaluator import Evaluator, Rules
 from isaaclab_mimic_ext.learn.policies import Policy, PolicyRequest, check_fits
-from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, add_policy_cameras
+from isaaclab_mimic_ext.learn.policy_cameras import PolicyCameras, own_env_with_cameras
 from isaaclab_mimic_ext.learn.results import Checkpoint, horizon_from_demos
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.task.definition import load_task
@@ -49,10 +48,7 @@ class TrainingEvaluation:
         num_envs = min(cfg.num_eval_envs, cfg.num_eval_episodes)
         self.env = make_scene(cfg, num_envs)
         if cameras is not None:
-            with ExitStack() as on_error:
-                on_error.callback(self.env.close)
-                self.env = add_policy_cameras(self.env, load_task(cfg.task.name, cfg.robot), cameras)
-                on_error.pop_all()
+            self.env = own_env_with_cameras(self.env, load_task(cfg.task.name, cfg.robot), cameras)
         seed = cfg.datagen_config.seed + _SEED_OFFSET
         all_env_ids = torch.arange(num_envs, device=self.env.device)
         self.env.reset(all_env_ids, Draws(seed, all_env_ids, Domain.EVALUATION))
