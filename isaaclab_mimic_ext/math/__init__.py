@@ -9,6 +9,7 @@ from isaaclab_mimic_ext.math.poses import (
     pose_from_pos_quat,
     pose_from_pos_rot,
     quat_xyzw_from_matrix,
+    rotate,
     rotation_angle,
     yaw_matrix,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "pose_from_pos_quat",
     "pose_from_pos_rot",
     "quat_xyzw_from_matrix",
+    "rotate",
     "rotation_angle",
     "yaw_matrix",
 ]

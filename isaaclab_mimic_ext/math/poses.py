@@ -48,6 +48,13 @@ def matrix_from_quat_xyzw(quat_xyzw: Tensor) -> Tensor:
     return torch.stack(elements, dim=-1).unflatten(-1, (3, 3))
 
 
+def rotate(vector: Tensor, quat_xyzw: Tensor) -> Tensor:
+    """Vectors (..., 3), rotated by unit quaternions (..., 4)."""
+    axis = quat_xyzw[..., :3]
+    twice = 2.0 * torch.linalg.cross(axis, vector)
+    return vector + quat_xyzw[..., 3:] * twice + torch.linalg.cross(axis, twice)
+
+
 def quat_xyzw_from_matrix(rot: Tensor) -> Tensor:
     """Unit quaternions (..., 4) with w >= 0 from rotation matrices (..., 3, 3), by Shepperd's method.
 

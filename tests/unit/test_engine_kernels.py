@@ -10,9 +10,10 @@ import torch
 
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.panda.kinematics import pose_error
+from isaaclab_mimic_ext.kernels.bodies import BodyPoses, body_poses_torch
 from isaaclab_mimic_ext.kernels.observations import NearestQuaternions, nearest_quaternions_torch
 from isaaclab_mimic_ext.kernels.pose_errors import PoseErrors
-from isaaclab_mimic_ext.math import matrix_from_axis_angle, pose_from_pos_rot
+from isaaclab_mimic_ext.math import matrix_from_axis_angle, matrix_from_quat_xyzw, pose_from_pos_rot, rotate
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import load_task
 from tests import requires
@@ -36,6 +37,24 @@ def test_quaternions_of_observations_have_the_bits_of_torch(num_envs: int, num_e
     quaternions = NearestQuaternions(num_envs, near)(pose)
     assert have_equal_bits(quaternions, nearest_quaternions_torch(pose, near))
     assert ((quaternions * near).sum(-1) > -1e-6).all()
+
+
+@pytest.mark.parametrize(("num_envs", "num_bodies"), [(1, 1), (7, 5), (100, 3)])
+def test_poses_of_bodies_have_the_bits_of_torch(num_envs: int, num_bodies: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    world = torch.randn(num_envs, num_bodies, 7, generator=generator)
+    origins, reach = torch.randn(num_envs, 3, generator=generator), torch.rand(num_bodies, generator=generator)
+    computed = BodyPoses(num_envs, reach)(world.unbind(1), origins)
+    for one, other in zip(computed, body_poses_torch(world, origins, reach), strict=True):
+        assert have_equal_bits(one, other)
+
+
+def test_a_rotated_vector_is_the_product_with_the_matrix() -> None:
+    generator = torch.Generator().manual_seed(6)
+    vector = torch.randn(100, 3, generator=generator, dtype=torch.float64)
+    quat = torch.nn.functional.normalize(torch.randn(100, 4, generator=generator, dtype=torch.float64), dim=-1)
+    expected = (matrix_from_quat_xyzw(quat) @ vector[..., None])[..., 0]
+    torch.testing.assert_close(rotate(vector, quat), expected)
 
 
 @pytest.mark.parametrize("num_pairs", [1, 7, 100])

@@ -44,6 +44,11 @@ def quat_from_isaaclab(quat: Tensor) -> Tensor:
     return quat if quat_is_xyzw() else quat.roll(-1, dims=-1)
 
 
+def pose_from_isaaclab(pose: Tensor) -> Tensor:
+    """Positions and quaternions xyzw (..., 7) of positions and quaternions in Isaac Lab's order."""
+    return pose if quat_is_xyzw() else torch.cat((pose[..., :3], pose[..., 4:], pose[..., 3:4]), dim=-1)
+
+
 def tree_from_isaaclab(tree: Mapping[str, Any], declared: Columns | None = None) -> dict[str, Any]:
     """Observations or states, leaves (N, ...), with quaternions converted to xyzw, the recorded order.
 
@@ -236,12 +241,27 @@ def write_joints(arm: Any, position: Tensor, velocity: Tensor, joint_ids: list[i
         set_joint_targets(arm, position, joint_ids, env_ids)
 
 
-def set_joint_targets(arm: Any, position: Tensor, joint_ids: list[int] | Tensor, env_ids: Tensor | None = None) -> None:
-    """Set the targets (n, J) of the joints' position controllers [rad or m], in all envs by default."""
-    if hasattr(arm, "actuators") and hasattr(arm.actuators, "target_command"):
+def set_joint_targets(arm: Any, position: Tensor, joint_ids: list[int], env_ids: Tensor) -> None:
+    """Set the targets (n, J) of the joints' position controllers [rad or m]."""
+    if _has_target_command(arm):
         arm.actuators.target_command.set_position_index(value=position, joint_ids=joint_ids, env_ids=env_ids)
     else:
         arm.set_joint_position_target(position, joint_ids, env_ids)
+
+
+def set_next_joint_targets(arm: Any, position: Tensor, joint_ids: Tensor) -> None:
+    """Set the targets (N, J) of the joints' position controllers [rad or m] for the next `write_data_to_sim`.
+
+    In release 3 on OvPhysX, the setter would send them to the simulation at once, and `write_data_to_sim` again.
+    """
+    if _has_target_command(arm):
+        arm.actuators.target_command.position.torch.index_copy_(1, joint_ids, position)
+    else:
+        arm.set_joint_position_target(position, joint_ids)
+
+
+def _has_target_command(arm: Any) -> bool:
+    return hasattr(arm, "actuators") and hasattr(arm.actuators, "target_command")
 
 
 def write_root(asset: Any, pose: Tensor, env_ids: Tensor) -> None:

@@ -24,7 +24,7 @@ from isaaclab_mimic_ext.envs.panda.kinematics import (
     joint_step,
 )
 from isaaclab_mimic_ext.envs.tabletop import Observer, ResetSampler
-from isaaclab_mimic_ext.math import matrix_from_quat_xyzw
+from isaaclab_mimic_ext.math import rotate
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.task.definition import SceneState, Task
 
@@ -133,7 +133,7 @@ class ArmAction(DifferentialInverseKinematicsAction):
         joint_pos = compat.tensor(self._asset.data.joint_pos)[:, self._joint_ids]
         posture_step = POSTURE_GAIN * (self._home - joint_pos)
         step = joint_step(self._eef_jacobian(), self._processed_actions, posture_step, IK_DAMPING)
-        # The gripper's term, which follows, sets them together with those of the fingers: a call takes 1 ms of CPU time.
+        # The gripper's term, which follows, sets them together with those of the fingers.
         self._asset.arm_joint_targets = (joint_pos + step).clamp(self._low, self._high)
 
     def apply_actions(self) -> None:
@@ -143,7 +143,7 @@ class ArmAction(DifferentialInverseKinematicsAction):
         """Jacobian (N, 6, 7) of the end effector, env frame."""
         linear, angular = self.jacobian_w.split(3, dim=1)
         hand_quat = compat.quat_from_isaaclab(compat.tensor(self._asset.data.body_link_quat_w)[:, self._body_idx])
-        arm = (matrix_from_quat_xyzw(hand_quat) * self._offset_pos[:, None]).sum(-1)
+        arm = rotate(self._offset_pos, hand_quat)
         return torch.cat((linear + torch.linalg.cross(angular, arm[..., None], dim=1), angular), dim=1)
 
 
@@ -162,13 +162,13 @@ class GripperAction(BinaryJointPositionAction):
     def __init__(self, cfg: Any, env: Any):
         super().__init__(cfg, env)
         joint_ids = self._asset.find_joints([*ARM_JOINTS, *FINGER_JOINTS], preserve_order=True)[0]
-        self._all_joint_ids = torch.tensor(joint_ids, dtype=torch.int32, device=self.device)
+        self._all_joint_ids = torch.tensor(joint_ids, device=self.device)
 
     def process_actions(self, actions: Tensor) -> None:
         """Set the joint targets of the arm and the fingers in all envs."""
         super().process_actions(actions)
         targets = torch.cat((self._asset.arm_joint_targets, self._processed_actions), dim=1)
-        compat.set_joint_targets(self._asset, targets, self._all_joint_ids)
+        compat.set_next_joint_targets(self._asset, targets, self._all_joint_ids)
 
     def apply_actions(self) -> None:
         """Keep the joint targets, as `ArmAction`."""

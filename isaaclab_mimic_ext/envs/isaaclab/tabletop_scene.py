@@ -27,7 +27,7 @@ from isaaclab_mimic_ext.envs.isaaclab.panda_usd import write_panda_usd
 from isaaclab_mimic_ext.envs.isaaclab.usd_bodies import Solid, add_body, add_shapes, set_pose
 from isaaclab_mimic_ext.envs.panda.kinematics import EEF_OFFSET, NUM_ARM_JOINTS
 from isaaclab_mimic_ext.envs.panda.shape import Part
-from isaaclab_mimic_ext.math import matrix_from_quat_xyzw, pose_from_pos_rot
+from isaaclab_mimic_ext.kernels.bodies import BodyPoses
 from isaaclab_mimic_ext.task.definition import SceneState, Task, load_task
 
 log = logging.getLogger(__name__)
@@ -64,32 +64,31 @@ class SceneReader:
         self._objects = [env.scene[name] for name in task.object_names]
         names = [*ARM_JOINTS, *FINGER_JOINTS]
         self.joint_ids = [arm.find_joints(names, preserve_order=True)[0] for arm in self._arms]
+        device = env.scene.env_origins.device
+        self._joint_columns = [torch.tensor(ids, device=device) for ids in self.joint_ids]
         self._hands = [arm.find_bodies(HAND)[0][0] for arm in self._arms]
+        reach = torch.tensor([EEF_OFFSET] * len(self._arms) + [0.0] * len(self._objects), device=device)
+        self._body_poses = BodyPoses(env.num_envs, reach)
 
     def read(self) -> SceneState:
         """Current state of all envs, in the env frame."""
-        origin = self._scene.env_origins
-        arms = [arm.data for arm in self._arms]
-        ids = self.joint_ids
-        root_pose = torch.stack([self._root_pose(asset.data, origin) for asset in self._objects], dim=1)
+        arms, objects = [arm.data for arm in self._arms], [asset.data for asset in self._objects]
+        world = [compat.tensor(arm.body_link_pose_w)[:, hand] for arm, hand in zip(arms, self._hands, strict=True)]
+        world += [compat.tensor(asset.root_link_pose_w) for asset in objects]
+        local, pose = self._body_poses([compat.pose_from_isaaclab(each) for each in world], self._scene.env_origins)
         return SceneState(
-            joint_pos=torch.stack([compat.tensor(arm.joint_pos)[:, i] for arm, i in zip(arms, ids, strict=True)], dim=1),
-            joint_vel=torch.stack([compat.tensor(arm.joint_vel)[:, i] for arm, i in zip(arms, ids, strict=True)], dim=1),
-            eef_pose=torch.stack([self._eef_pose(arm, i, origin) for arm, i in zip(arms, self._hands, strict=True)], dim=1),
-            object_pose=pose_from_pos_rot(root_pose[..., :3], matrix_from_quat_xyzw(root_pose[..., 3:])),
-            root_pose=root_pose,
-            root_velocity=torch.stack([compat.tensor(asset.data.root_com_vel_w) for asset in self._objects], dim=1),
+            joint_pos=self._joints([arm.joint_pos for arm in arms]),
+            joint_vel=self._joints([arm.joint_vel for arm in arms]),
+            eef_pose=pose[:, : len(arms)],
+            object_pose=pose[:, len(arms) :],
+            root_pose=local[:, len(arms) :],
+            root_velocity=torch.stack([compat.tensor(asset.root_com_vel_w) for asset in objects], dim=1),
         )
 
-    def _eef_pose(self, arm: Any, hand: int, origin: Tensor) -> Tensor:
-        quat_xyzw = compat.quat_from_isaaclab(compat.tensor(arm.body_link_quat_w)[:, hand])
-        rot = matrix_from_quat_xyzw(quat_xyzw)
-        pos = compat.tensor(arm.body_link_pos_w)[:, hand] - origin + EEF_OFFSET * rot[..., 2]
-        return pose_from_pos_rot(pos, rot)
-
-    def _root_pose(self, asset: Any, origin: Tensor) -> Tensor:
-        pos = compat.tensor(asset.root_link_pos_w) - origin
-        return torch.cat((pos, compat.quat_from_isaaclab(compat.tensor(asset.root_link_quat_w))), dim=-1)
+    def _joints(self, values: list[Any]) -> Tensor:
+        """Values of the arms' joints, (N, E, J), from those of all joints of each articulation."""
+        pairs = zip(values, self._joint_columns, strict=True)
+        return torch.stack([compat.tensor(each).index_select(1, columns) for each, columns in pairs], dim=1)
 
     def write(self, env_ids: Tensor, joint_pos: Tensor, root_pose: Tensor) -> None:
         """Write joint positions (n, E, J) [rad, m] and object poses (n, O, 7) xyzw, env frame, with zero velocities."""
