@@ -13,6 +13,7 @@ from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.stream import read_facts
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.run.result import RunResult
+from isaaclab_mimic_ext.run.robot_reach import reach_stats
 from isaaclab_mimic_ext.run.session import RunFolder, locked, run_facts
 from isaaclab_mimic_ext.run.summary import summarize
 from isaaclab_mimic_ext.run.trial_records import read_records
@@ -41,7 +42,8 @@ def write_stats(cfg: GenerateCfg, folder: RunFolder, result: RunResult, engine: 
     }
     records = read_records(folder.store, None if result.is_interrupted else result.end_trial)
     summary = summarize(records)
-    write_text(folder.stats, json.dumps(result.stats() | summary | provenance, indent=2) + "\n")
+    stats = result.stats() | summary | reach_stats(cfg) | provenance
+    write_text(folder.stats, json.dumps(stats, indent=2) + "\n")
     return summary["successes_by_rule"]
 
 

@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.checks.findings import DemoFinding, DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView, EefView
 from isaaclab_mimic_ext.checks.robot import check_robot
 from isaaclab_mimic_ext.config import SimCfg
-from isaaclab_mimic_ext.config.compose import load_robot_config
+from isaaclab_mimic_ext.config.compose import load_config, load_robot_config
 from isaaclab_mimic_ext.datasets.replay import make_recorded_env
 from isaaclab_mimic_ext.demos.source import SourceDemo
 from isaaclab_mimic_ext.envs.factory import make_env
@@ -24,7 +24,7 @@ from isaaclab_mimic_ext.envs.robots import Robot, load_robot
 from isaaclab_mimic_ext.envs.robots.chain import posture_scores
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.run.robot_reach import report_reach
+from isaaclab_mimic_ext.run.robot_reach import reach_stats, report_reach
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.robot import RobotCfg, recorded_robot
 from tests import requires
@@ -194,6 +194,21 @@ def test_parts_without_names_are_found(tmp_path: Path) -> None:
     assert robot.finger_open == pytest.approx(0.04, abs=1e-3)
 
 
+def test_frame_in_a_body_next_to_the_fingers_is_the_end_effector(tmp_path: Path) -> None:
+    """Grippers of robosuite have a body of their own for the frame: their fingers are not below it."""
+    beside = {'<site name="grip" pos="0 0 0.12"/>': '<body name="eef"><site name="grip" pos="0 0 0.12"/></body>'}
+    robot = loaded(tmp_path, replaced=beside)
+    assert robot.gripper_joint_names == ("left", "right")
+    assert robot.finger_open == pytest.approx(0.04, abs=1e-3)
+
+
+def test_gripper_is_measured_if_zero_is_out_of_the_range_of_an_arm_joint(tmp_path: Path) -> None:
+    """The limit pushes the arm while the gripper moves, and the arm then counts as a finger, as with a Panda's joint 4."""
+    bent = {'<joint name="elbow" axis': '<joint name="elbow" range="1 2.9" axis'}
+    robot = load_robot(own_robot(tmp_path, home=HOMES[6], replaced=bent))
+    assert robot.finger_open == pytest.approx(load_robot(own_robot(tmp_path, home=HOMES[6])).finger_open, abs=1e-4)
+
+
 @pytest.mark.parametrize("limit", ['ctrlrange="-2 2"', 'ctrlrange="-9 9" forcerange="-2 2"'])
 def test_torque_limit_of_a_joint_contains_the_gear(tmp_path: Path, limit: str) -> None:
     robot: Any = loaded(tmp_path, replaced={'ctrlrange="-80 80"': f'gear="40" {limit}'})
@@ -276,6 +291,14 @@ def test_run_reports_the_share_of_targets_that_the_robot_does_not_reach(
     report_reach(load_task("stack_cube"), [demo])
     (message,) = caplog.messages
     assert "franka: own_arm does not reach 50.0 % of the targets of the source demos; move the base" in message
+
+
+def test_statistics_contain_the_share_of_targets_out_of_reach(tmp_path: Path) -> None:
+    cfg = load_config("generate", ["task=stack_cube", "input_file=tasks/stack_cube/data/source_demos.hdf5", "output_dir=x"])
+    assert reach_stats(cfg) == {}
+    (share,) = reach_stats(replace(cfg, robot=own_robot(tmp_path, home=HOMES[6])))["unreachable_targets"].values()
+    far = own_robot(tmp_path, home=HOMES[6], base_pos=[-1.5, 0.0, 0.0])
+    assert share < 0.05 and reach_stats(replace(cfg, robot=far)) == {"unreachable_targets": {"franka": 1.0}}
 
 
 @pytest.mark.slow

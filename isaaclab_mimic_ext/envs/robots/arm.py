@@ -157,16 +157,19 @@ def _ik(cfg: RobotCfg, num_joints: int) -> InverseKinematicsCfg:
 
 
 def _remove_others(spec: Any, joints: Sequence[str], motors: Sequence[str], chain: Sequence[Any]) -> None:
-    """Remove sensors, actuators of other parts, and joints that neither the arm nor the gripper has, which fixes them."""
-    hand = chain[-1].name
+    """Remove sensors, actuators of other parts, and joints that neither the arm nor the gripper has, which fixes them.
+
+    All joints beyond the last arm joint belong to the gripper: the end effector may be a body next to the fingers.
+    """
+    last = next(body.name for body in reversed(chain) if any(joint.name in joints for joint in body.joints))
     for sensor in list(spec.sensors):
         spec.delete(sensor)
     for actuator in list(spec.actuators):
         if actuator.name not in motors and actuator.target not in joints:
             spec.delete(actuator)
     for joint in list(spec.joints):
-        is_below_hand = hand in [body.name for body in chain_of(joint.parent)[:-1]]
-        if joint.name not in joints and not is_below_hand:
+        is_beyond = last in [body.name for body in chain_of(joint.parent)[:-1]]
+        if joint.name not in joints and not is_beyond:
             spec.delete(joint)
 
 

@@ -78,6 +78,7 @@ class _Bench:
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         for name in arm_joints:
             model.dof_armature[model.joint(name).dofadr[0]] = _FROZEN
+            model.jnt_limited[model.joint(name).id] = 0  # Zero may be out of range, and a limit moves any mass.
         self._frame, self._is_site = frame.name, isinstance(frame, mujoco.MjsSite)
         self._ctrl = [model.actuator(name).id for name in actuators]
         self.joints = [index for index in range(model.njnt) if model.joint(index).name not in arm_joints]
