@@ -25,6 +25,7 @@ def main(cfg: RenderDatasetCfg) -> Rendered:
         cfg.copies,
         tuple(cfg.appearance),
         cfg.seed,
+        tuple(cfg.modalities),
     )
     done = render_dataset(
         cfg.input_file,
@@ -40,7 +41,7 @@ def main(cfg: RenderDatasetCfg) -> Rendered:
     demos = f"{counted(done.num_demos, 'demo')}, {counted(done.num_steps, 'step')}"
     lines = [
         f"Rendered {demos}, {height}x{width} pixels; saved to {cfg.output_file}",
-        f"Cameras: {', '.join(done.cameras)}; drawn by {done.renderer}",
+        f"Pictures: {', '.join(done.observations)}; drawn by {done.renderer}",
         *([f"Replaced pictures of the input: {', '.join(done.replaced)}"] if done.replaced else []),
     ]
     print_result(cfg.json, {"input_file": cfg.input_file, "output_file": cfg.output_file}, done, lines)

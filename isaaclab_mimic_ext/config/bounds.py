@@ -80,13 +80,16 @@ def bounded(default: Any, *, like: Sequence[str] = (), **bounds: Any) -> Any:
     """Declare a dataclass field with `Bounds`: `num_envs: int = bounded(100, at_least=1)`.
 
     Args:
-        default: default value of the field.
+        default: default value of the field; each object gets its own copy of a list.
         like: names of the same quantity in other commands or programs. An error about such a name suggests this field.
         **bounds: attributes of `Bounds`.
     """
     if "choices" in bounds:
         bounds["choices"] = tuple(bounds["choices"])
-    return field(default=default, metadata={_BOUNDS: Bounds(**bounds), _LIKE: tuple(like)})
+    metadata = {_BOUNDS: Bounds(**bounds), _LIKE: tuple(like)}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def bounds_of(config_field: Any) -> Bounds | None:

@@ -1,6 +1,6 @@
 """Cameras in the configuration of a command."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ def _size_fault(value: list[int]) -> str | None:
     return None if is_size else f"must be [height,width] in pixels (got {list(value)})"
 
 
-def _modalities_fault(value: list[str]) -> str | None:
+def modalities_fault(value: Sequence[str]) -> str | None:
+    """Reason why names of modalities are not valid; None if they are."""
     wrong = next((name for name in value if name not in MODALITIES), None)
     if wrong is not None:
         return f"'{wrong}' is not a modality; {choices(wrong, MODALITIES)}"
@@ -32,7 +33,7 @@ class CamerasCfg:
     """Height and width of a picture [pixels]; null: 84x84 with `sim=mujoco_warp`, else 128x128."""
     rendering_mode: str | None = bounded(None, choices=RENDERING_MODES)
     """`policy` (hard edges) or `film` (smooth edges); null: `policy` with `sim=mujoco_warp`, else `film`."""
-    modalities: list[str] | None = bounded(None, rule=_modalities_fault)
+    modalities: list[str] | None = bounded(None, rule=modalities_fault)
     """Pictures of each camera: `rgb`, `depth` [m], `segmentation` (number of the object); null: `rgb`. Depth and
     segmentation are the observations `<camera>_depth` and `<camera>_segmentation`."""
 

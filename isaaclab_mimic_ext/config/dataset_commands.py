@@ -6,8 +6,9 @@ from typing import Any
 from omegaconf import MISSING
 
 from isaaclab_mimic_ext.config.bounds import AUTO, bounded, file_rule, scene_device_fault, suffix_rule
+from isaaclab_mimic_ext.config.cameras import modalities_fault
 from isaaclab_mimic_ext.config.task import MAX_SEED, SimCfg
-from isaaclab_mimic_ext.task.cameras import RENDERING_MODES
+from isaaclab_mimic_ext.task.cameras import RENDERING_MODES, RGB
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 
@@ -88,6 +89,9 @@ class RenderDatasetCfg:
     """Cameras, which are the names of the new observations. `wrist` stands for the cameras at the hands of all arms."""
     size: list[int] = field(default_factory=lambda: [84, 84])
     """Height and width of a picture [pixels]."""
+    modalities: list[str] = bounded([RGB], rule=modalities_fault)
+    """Pictures of each camera: `rgb`, `depth` [m], `segmentation` (number of the object). Depth and segmentation are the
+    observations `<camera>_depth` and `<camera>_segmentation`."""
     rendering_mode: str = bounded("policy", choices=RENDERING_MODES)
     """`policy` (less than a quarter of the time without a GPU; hard edges) or `film` (as `enable_cameras=true`)."""
     camera_cfgs: dict[str, Any] = field(default_factory=dict)

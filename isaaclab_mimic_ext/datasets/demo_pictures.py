@@ -26,6 +26,7 @@ from isaaclab_mimic_ext.config.hydra import find_tasks_in
 from isaaclab_mimic_ext.envs.appearance import Numbers, demo_look
 from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.cameras import calibration, choose_cameras
+from isaaclab_mimic_ext.envs.modalities import picture_names
 from isaaclab_mimic_ext.envs.playback import check_has_states, checked_states
 from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import RecorderError
@@ -33,13 +34,13 @@ from isaaclab_mimic_ext.files.demo import read_demo
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.files.writing import replacing
-from isaaclab_mimic_ext.task.cameras import CameraCfg
+from isaaclab_mimic_ext.task.cameras import RGB, CameraCfg
 from isaaclab_mimic_ext.task.definition import Task, load_task
 from isaaclab_mimic_ext.task.folders import task_dirs
 from isaaclab_mimic_ext.task.robot import recorded_robot
 
-Pictures = dict[str, NDArray[np.uint8]]
-"""Name of a camera -> pictures (T, H, W, 3)."""
+Pictures = dict[str, NDArray[Any]]
+"""Name of an observation -> pictures (T, H, W, ...), see `Renderer.pictures`."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class PictureJob:
         copies: number of copies of each demo, each in a random look.
         looks: kinds of random looks of copies.
         seed: seed of the looks.
+        modalities: pictures of each camera, see `MODALITIES`.
         task_dirs: folders of the user's own tasks.
     """
 
@@ -70,6 +72,7 @@ class PictureJob:
     copies: int = 0
     looks: tuple[str, ...] = ()
     seed: int = 1
+    modalities: tuple[str, ...] = (RGB,)
     task_dirs: tuple[Path, ...] = field(default_factory=lambda: tuple(task_dirs()[1:]))
 
     def path(self, demo: str) -> Path:
@@ -80,7 +83,7 @@ class PictureJob:
         """Read the pictures of a demo; `copy` 0 is the demo itself."""
         with np.load(self.path(demo)) as file:
             names = [name.partition(":") for name in file.files]
-            return {camera: file[f"{number}:{camera}"] for number, _, camera in names if int(number) == copy}
+            return {name: file[f"{number}:{name}"] for number, _, name in names if int(number) == copy}
 
     def look(self, demo: str, copy: int) -> Numbers | None:
         """Random numbers of the look of a copy; None for the demo itself."""
@@ -96,6 +99,7 @@ class Painter:
         task: task whose scene is drawn.
         renderer: renderer of the scene.
         cameras: chosen cameras, see `choose_cameras`.
+        observations: names of the pictures among the observations -> their modality.
     """
 
     def __init__(self, job: PictureJob):
@@ -105,6 +109,7 @@ class Painter:
             self.task, width, height, shadows=False, mode=job.rendering_mode, cameras=job.camera_cfgs, looks=job.looks
         )
         self.cameras = choose_cameras(self.renderer.model, self.task, job.cameras)
+        self.observations = {name: kind for (_, kind), name in picture_names(self.cameras, job.modalities).items()}
 
     def __enter__(self) -> "Painter":
         return self
@@ -124,10 +129,9 @@ class Painter:
         for copy in range(self._job.copies + 1):
             if self._job.looks:
                 self.renderer.set_look(self._job.look(demo, copy))
-            models = self.cameras.values()
-            frames = [self.renderer.frames(trees.take(states, step), models) for step in range(trees.num_rows(states))]
-            names = [f"{copy}:{camera}" for camera in self.cameras]
-            pictures |= dict(zip(names, map(np.stack, zip(*frames, strict=True)), strict=True))
+            steps = (trees.take(states, step) for step in range(trees.num_rows(states)))
+            frames = [self.renderer.pictures(state, self.cameras, self._job.modalities) for state in steps]
+            pictures |= {f"{copy}:{name}": np.stack([frame[name] for frame in frames]) for name in self.observations}
         with replacing(self._job.path(demo)) as part, open(part, "wb") as file:
             np.savez(file, **pictures)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from isaaclab_mimic_ext.config.cameras import modalities_fault
 from isaaclab_mimic_ext.config.recorded_task import check_recorded_task, find_recorded_task, recorded_task
 from isaaclab_mimic_ext.datasets.demo_pictures import Painter, PictureJob, drawn_by_workers, names_of_copies
 from isaaclab_mimic_ext.envs.appearance import check_kinds
@@ -27,7 +28,7 @@ from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import FileFacts, new_dataset, read_facts, stream_converted
 from isaaclab_mimic_ext.files.writing import check_output, created_folder, write_json
 from isaaclab_mimic_ext.progress import phase
-from isaaclab_mimic_ext.task.cameras import RENDERING_MODES, CameraCfg
+from isaaclab_mimic_ext.task.cameras import DEPTH, RENDERING_MODES, RGB, CameraCfg
 from isaaclab_mimic_ext.task.definition import load_task
 from isaaclab_mimic_ext.texts import counted
 
@@ -49,6 +50,7 @@ class RenderOptions:
         copies: number of copies of each demo, each in a random look.
         appearance: random parts of the looks of copies, see `KINDS_OF_LOOKS`, or `all`.
         seed: with the name of a demo and the number of a copy, decides its look.
+        modalities: pictures of each camera, see `MODALITIES`.
     """
 
     cameras: tuple[str, ...] = ("agentview", "wrist")
@@ -58,6 +60,7 @@ class RenderOptions:
     copies: int = 0
     appearance: tuple[str, ...] = ("all",)
     seed: int = 1
+    modalities: tuple[str, ...] = (RGB,)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Rendered:
     """Result of a rendering.
 
     Attributes:
-        cameras: names of the new observations.
+        cameras: names of the cameras.
+        observations: names of the new observations.
         renderer: name and version of MuJoCo and OpenGL.
         replaced: observations of the input that the new ones replace.
     """
@@ -73,6 +77,7 @@ class Rendered:
     num_demos: int
     num_steps: int
     cameras: tuple[str, ...]
+    observations: tuple[str, ...]
     renderer: str
     replaced: tuple[str, ...]
 
@@ -89,7 +94,10 @@ def render_dataset(
     resume: bool = False,
     demos: Chosen = None,
 ) -> Rendered:
-    """Copy a dataset, with pictures of its recorded states as further observations `obs/<camera>`, (T, H, W, 3) uint8.
+    """Copy a dataset, with pictures of its recorded states as further observations.
+
+    They are `obs/<camera>`, colors (T, H, W, 3) uint8; `obs/<camera>_depth`, (T, H, W, 1) float32 [m]; and
+    `obs/<camera>_segmentation`, (T, H, W, 1) uint8.
 
     The bytes do not depend on `num_workers`. Pictures are kept in the folder `<output_file>.pictures` until the dataset is
     complete, so that a killed rendering can be resumed.
@@ -117,9 +125,10 @@ def render_dataset(
     job = PictureJob(
         facts.path, folder, task_name, options.cameras, options.size, options.rendering_mode, options.camera_cfgs,
         options.copies, check_kinds(options.appearance, "appearance") if options.copies else (), options.seed,
+        tuple(options.modalities),
     )  # fmt: skip
     with Painter(job) as painter:
-        _check_names(facts, painter.cameras)
+        _check_names(facts, painter.observations)
         with (
             created_folder(output.parent, "output_file", kind=OutputError),
             FolderLock(output.with_name(f"{output.name}.lock"), file=output).hold(),
@@ -128,31 +137,36 @@ def render_dataset(
             return _render(facts, output, job, painter, num_workers, compress)
 
 
-def _check_names(facts: FileFacts, cameras: Iterable[str]) -> None:
-    """Check that the pictures of cameras replace only pictures.
+def _check_names(facts: FileFacts, names: Mapping[str, str]) -> None:
+    """Check that pictures replace only pictures.
+
+    Args:
+        names: names of new observations -> their modality.
 
     Raises:
-        ConfigError: the first demo has a different observation with the name of a camera.
+        ConfigError: the first demo has a different observation with one of the names.
     """
     found: dict[str, Any] = {}
     # A damaged demo is reported where its data is copied.
     with open_hdf5(facts.path) as file, suppress(*DAMAGE):
         observations = file["data"][facts.demo_names[0]]["obs"]
-        found = {name: _is_pictures(observations[name]) for name in cameras if name in observations}
+        found = {name: _is_pictures(observations[name], kind) for name, kind in names.items() if name in observations}
     for name, is_pictures in found.items():
         if not is_pictures:
             place = f"cameras: '{name}' is the name of an observation in {facts.path} without pictures"
             raise ConfigError(f"{place}; use another name for the camera")
 
 
-def _is_pictures(item: h5py.Group | h5py.Dataset) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim == 4 and item.dtype == np.uint8
+def _is_pictures(item: h5py.Group | h5py.Dataset, kind: str) -> bool:
+    return isinstance(item, h5py.Dataset) and item.ndim == 4 and item.dtype == (np.float32 if kind == DEPTH else np.uint8)
 
 
 def _check(options: RenderOptions, num_workers: int) -> None:
     mode = options.rendering_mode
     if mode not in RENDERING_MODES:
         raise ConfigError(f"rendering_mode: '{mode}' is not valid; {choices(mode, RENDERING_MODES)}")
+    if fault := modalities_fault(options.modalities):
+        raise ConfigError(f"modalities: {fault}")
     if len(options.size) != 2:
         raise ConfigError(f"size: must be [height,width] in pixels (got {list(options.size)})")
     if num_workers < 1:
@@ -197,6 +211,7 @@ def _settings(job: PictureJob, renderer: str) -> dict[str, Any]:
         "rendering_mode": job.rendering_mode,
         "camera_cfgs": {name: asdict(cfg) for name, cfg in cameras.items()},
         "renderer": renderer,
+        "modalities": list(job.modalities),
         **({"copies": job.copies, "appearance": list(job.looks), "seed": job.seed} if job.copies else {}),
     }
     return json.loads(json.dumps(settings))  # Lists in the place of tuples, as in the file.
@@ -233,7 +248,7 @@ def _check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
 
 
 def _render(facts: FileFacts, output: Path, job: PictureJob, painter: Painter, num_workers: int, compress: bool) -> Rendered:
-    names, cameras = facts.demo_names, painter.cameras
+    names = facts.demo_names
     missing = [name for name in names if not job.path(name).exists()]
     replaced: set[str] = set()
     copied = names_of_copies(names, job.copies, _all_names(facts))
@@ -242,17 +257,18 @@ def _render(facts: FileFacts, output: Path, job: PictureJob, painter: Painter, n
 
         def convert(demo: Demo) -> dict[str, np.ndarray]:
             draw(demo.name)
-            replaced.update({*cameras} & demo.below("obs").keys())
+            replaced.update(painter.observations.keys() & demo.below("obs").keys())
             return demo.leaves
 
         sink = stack.enter_context(new_dataset(facts, output, compress, overwrite=True, update=_progress(job, names)))
         for demo, leaves in stream_converted(facts, convert):
             for copy, name in enumerate([demo.name, *copied[demo.name]]):
-                pictures = {f"obs/{camera}": values for camera, values in job.load(demo.name, copy).items()}
+                pictures = {f"obs/{each}": values for each, values in job.load(demo.name, copy).items()}
                 sink.add_demo(name, {**leaves, **pictures}, {**demo.attributes, **painter.look_attributes(demo.name, copy)})
         masks = {name: _with_copies(demos, copied) if job.copies else demos for name, demos in facts.masks.items()}
         sink.describe(facts.attributes, _data_attributes(facts, job, painter), masks)
-    return Rendered(sink.num_demos, sink.num_steps, tuple(cameras), painter.renderer.name, tuple(sorted(replaced)))
+    new = tuple(painter.cameras), tuple(painter.observations)
+    return Rendered(sink.num_demos, sink.num_steps, *new, painter.renderer.name, tuple(sorted(replaced)))
 
 
 def _with_copies(mask: np.ndarray, copied: Mapping[str, Sequence[str]]) -> np.ndarray:
@@ -292,12 +308,12 @@ def _data_attributes(facts: FileFacts, job: PictureJob, painter: Painter) -> dic
     """Attributes of `data`, with the cameras and their calibration in env_args."""
     before = facts.env_args.get("cameras", {})
     model, renderer = painter.renderer.model, painter.renderer.name
-    drawn = description(model, painter.task, painter.cameras, job.size, renderer, job.rendering_mode)
+    drawn = description(model, painter.task, painter.cameras, job.size, renderer, job.rendering_mode, job.modalities)
     cameras = {
+        **{name: before[name] for name in ("segments",) if name in before},
         **drawn,
         "names": [*dict.fromkeys([*before.get("names", ()), *drawn["names"]])],
         "modalities": [*dict.fromkeys([*before.get("modalities", ()), *drawn["modalities"]])],
-        **{name: before[name] for name in ("segments",) if name in before},
         "calibration": {**before.get("calibration", {}), **drawn["calibration"]},
     }
     return {**facts.data_attributes, "env_args": json.dumps({**facts.env_args, "cameras": cameras})}

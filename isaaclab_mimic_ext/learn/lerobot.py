@@ -54,6 +54,10 @@ class LeRobotPolicy:
         self._num_left[env_ids] = 0
         self._is_new[env_ids] = True
 
+    def due_envs(self) -> Tensor | None:
+        """Return whether the next action of each env uses its observations, (N,) bool; None: that of all envs."""
+        return self._num_left == 0 if self._num_observed == 1 else None
+
     @torch.no_grad()
     def act(self, observations: dict[str, Tensor]) -> Tensor:
         """Return actions (N, A) for observations, term -> (N, ...)."""
@@ -98,9 +102,7 @@ class LeRobotPolicy:
         for feature, names in self._terms.items():
             values = [observations[name] for name in names]
             is_camera = feature.startswith(CAMERA)
-            features[feature] = (
-                _picture(values[0]) if is_camera else torch.cat([each.flatten(1) for each in values], 1).float()
-            )
+            features[feature] = _picture(values[0]) if is_camera else _vector(values)
         features["task"] = [self._instruction] * len(next(iter(observations.values())))
         batch = self._preprocess(features)
         if self._num_observed > 1 and self._policy.config.image_features:

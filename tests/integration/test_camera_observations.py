@@ -1,5 +1,6 @@
 """Camera observations show the scene before each action, independent of the other envs."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.config.compose import load_config
+from isaaclab_mimic_ext.datasets.render import RenderOptions, render_dataset
 from isaaclab_mimic_ext.datasets.validate import validate_dataset
 from isaaclab_mimic_ext.envs.rendering import Renderer
 from isaaclab_mimic_ext.errors import BudgetExhausted, OutputError, SimulatorUnavailable
@@ -57,6 +59,24 @@ def test_run_records_one_picture_per_step_and_camera_in_a_valid_file(tmp_path: P
             frames = renderer.frames(trees.take(trees.unflatten(state), row), CAMERAS.values())
             for camera, drawn in zip(CAMERAS, frames, strict=True):
                 assert np.array_equal(demo[f"obs/{camera}"][step], drawn), (camera, step)
+
+
+@pytest.mark.slow
+def test_pictures_drawn_after_a_run_equal_those_of_the_run_in_all_modalities(tmp_path: Path, renderer: Renderer) -> None:
+    kinds = ("rgb", "depth", "segmentation")
+    run_generation(configuration(tmp_path / "run", f"cameras.modalities=[{','.join(kinds)}]", "cameras.size=[48,64]"))
+    live, later = tmp_path / "run" / "demo.hdf5", tmp_path / "later.hdf5"
+    options = RenderOptions(("front", "wrist"), (48, 64), "film", modalities=kinds)
+    done = render_dataset(live, later, options, num_workers=2)
+    render_dataset(live, tmp_path / "alone.hdf5", options, num_workers=1)
+    assert later.read_bytes() == (tmp_path / "alone.hdf5").read_bytes()
+    assert done.observations == done.replaced and len(done.observations) == 6
+    with h5py.File(live) as before, h5py.File(later) as after:
+        for name in done.observations:
+            one, other = (file[f"data/demo_0/obs/{name}"] for file in (before, after))
+            assert one.dtype == other.dtype and np.array_equal(one, other) and np.ptp(one) > 0, name
+        one, other = (json.loads(file["data"].attrs["env_args"])["cameras"] for file in (before, after))
+        assert one == other and one["segments"][1:] == [*load_task(TASK).object_names, "robot"]
 
 
 def test_depth_and_segmentation_of_opengl_show_the_objects_where_the_calibration_places_them(tmp_path: Path) -> None:

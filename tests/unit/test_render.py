@@ -1,7 +1,6 @@
 """Pictures of recorded states are added to finished datasets; drawn by a fake renderer, except where OpenGL is named."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.datasets import demo_pictures
 from isaaclab_mimic_ext.datasets.demo_pictures import states_before_steps
 from isaaclab_mimic_ext.datasets.render import RenderOptions, render_dataset
+from isaaclab_mimic_ext.envs.modalities import picture_names
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
 from isaaclab_mimic_ext.errors import ConfigError, MimicError, OutputError, SourceDataError
 from isaaclab_mimic_ext.task.cameras import CameraCfg
@@ -35,11 +35,12 @@ class PaintingRenderer:
     def __init__(self, task: Any, width: int, height: int, **options: Any):
         self.shape, self.model = (height, width, 3), PosedScene(task, options["cameras"]).model
 
-    def frames(self, state: dict[str, Any], cameras: Iterable[str]) -> list[np.ndarray]:
+    def pictures(self, state: dict[str, Any], cameras: dict[str, str], modalities: tuple[str, ...]) -> dict[str, np.ndarray]:
         PaintingRenderer.drawn += 1
         if PaintingRenderer.drawn == PaintingRenderer.fails_at:
             raise KeyboardInterrupt
-        return [np.full(self.shape, painted_value(state), np.uint8) for _ in cameras]
+        names = picture_names(cameras, modalities).values()
+        return {name: np.full(self.shape, painted_value(state), np.uint8) for name in names}
 
     def close(self) -> None:
         pass
@@ -170,6 +171,8 @@ BAD_OPTIONS = [
     ),
     ({"camera_cfgs": {"a/b": CameraCfg(None, [1, 0, 1], [0, 0, 0])}}, "camera_cfgs.a/b: the name of a new camera must not"),
     ({"camera_cfgs": {"front": CameraCfg(None, [0, 0, 1], [0, 0, 1])}}, "camera_cfgs.front.target: must differ from pos"),
+    ({"modalities": ("rgb", "deep")}, "modalities: 'deep' is not a modality; choices: rgb, depth, segmentation"),
+    ({"modalities": ()}, "modalities: must name each modality once (got [])"),
     ({"rendering_mode": "fast"}, "rendering_mode: 'fast' is not valid; choices: policy, film"),
     ({"camera_cfgs": {"left": CameraCfg(fovy=40.0)}}, "camera_cfgs.left: is not a camera of the scene; set pos and target"),
     ({"camera_cfgs": {"front": CameraCfg(pos=[0, 0, 1])}}, "camera_cfgs.front: a new pose requires pos and target"),
