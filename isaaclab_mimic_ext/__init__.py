@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from isaaclab_mimic_ext.learn.policies import Policy, load_policy
     from isaaclab_mimic_ext.learn.results import CheckpointResult as EvaluationResult
     from isaaclab_mimic_ext.learn.train import train
+    from isaaclab_mimic_ext.learn.vector_env import VectorEnv
     from isaaclab_mimic_ext.report.demo_page import ShownDemo, show_demo
     from isaaclab_mimic_ext.report.report import report_run
     from isaaclab_mimic_ext.run.build import SourceDemos, load_demos
@@ -132,6 +133,7 @@ _PUBLIC = {
     "evaluate": "learn.evaluate:evaluate",
     "Disturbances": "learn.evaluator:Disturbances",
     "EvaluationResult": "learn.results:CheckpointResult",
+    "VectorEnv": "learn.vector_env:VectorEnv",
     # Errors
     "MimicError": "errors:MimicError",
     "UsageError": "errors:UsageError",
@@ -197,6 +199,7 @@ __all__ = [
     "TaskCodeError",
     "TaskSpecError",
     "UsageError",
+    "VectorEnv",
     "annotate",
     "check",
     "evaluate",

@@ -27,6 +27,7 @@ REQUIREMENTS = {
     "contract": "Isaac Lab 2.3's wheel, without a simulator (make test-contract)",
     "isaaclab": "Isaac Lab 3.0 with OvPhysX and Newton (make isaaclab-test)",
     "lerobot": "lerobot (make test-lerobot)",
+    "gymnasium": "gymnasium, the interface of vector environments",
     "slurm": "Slurm's programs: apt-get install slurm-wlm munge (make cluster-test)",
     "ray": "Ray: pip install ray (make cluster-test)",
     "cuda": "a CUDA device",

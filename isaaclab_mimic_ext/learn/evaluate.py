@@ -92,7 +92,7 @@ def evaluate(
         rules = Rules(
             seed=seed,
             num_episodes=num_episodes,
-            horizon=_default_horizon(task) if horizon is None else horizon,
+            horizon=default_horizon(task) if horizon is None else horizon,
             num_success_steps=config.num_success_steps,
             any_step=config.success_rule == "any_step",
             stop_at_success=stop_at_success,
@@ -117,7 +117,12 @@ def _with_cameras(env: MimicEnv, task: Task, policy: Policy) -> Iterator[MimicEn
         close_pictures(seen)
 
 
-def _default_horizon(task: Task) -> int:
+def default_horizon(task: Task) -> int:
+    """1.5 times the longest source demo of a task, rounded up to a multiple of 50 [steps].
+
+    Raises:
+        ConfigError: the task has no source demos.
+    """
     path = task_dir(task.name) / "data" / "source_demos.hdf5"
     if not path.is_file():
         raise ConfigError(f"horizon: must be set because task '{task.name}' has no source demos; give horizon=<steps>")

@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
+import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.config import EvaluateCfg
 from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
 from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
 from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.learn.policies import BUILT_IN, PolicyRequest
+from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.run.generate import generate_run
 from tests import requires
 from tests.jobs import command
@@ -99,7 +102,9 @@ def test_each_env_executes_its_own_chunk(generated, act):
     policy = BUILT_IN["lerobot"](request(act, seen))
     first = [policy.act(seen).clone() for _ in range(2)]
     assert not torch.allclose(first[0], first[1], atol=1e-3) and torch.allclose(first[0][0], first[0][1], atol=1e-6)
+    assert not policy.due_envs().any(), "no env needs pictures in the middle of its chunk"
     policy.reset(torch.tensor([1]))
+    assert policy.due_envs().tolist() == [False, True, False]
     third, fourth = policy.act(seen).clone(), policy.act(seen).clone()
     assert torch.allclose(third[1], first[0][0], atol=1e-6), "a new episode begins a new chunk"
     assert torch.allclose(fourth[0], first[0][0], atol=1e-6), f"a new chunk begins after {EXECUTED} steps"
@@ -123,6 +128,32 @@ def test_policy_with_a_history_repeats_the_first_observation_of_an_episode(gener
     assert policy.act(later).isfinite().all()
     (state, *_) = (values for name, values in policy._history.items() if name == "observation.state")
     assert not torch.equal(state[0, 0], state[0, 1]) and torch.equal(state[1, 0], state[1, 1])
+
+
+def test_lerobots_own_evaluation_runs_on_the_vector_env(act, monkeypatch):
+    from lerobot.envs.configs import PushtEnv
+    from lerobot.envs.factory import make_env_pre_post_processors
+    from lerobot.policies.act.modeling_act import ACTPolicy
+    from lerobot.policies.factory import make_pre_post_processors
+    from lerobot.scripts.lerobot_eval import eval_policy
+
+    env = mimic.make_env(mimic.load_task("desktop_organizer"), engine="kinematic", num_envs=2)
+    envs = mimic.VectorEnv(env, layout="lerobot", autoreset_mode="SameStep", horizon=5)
+    executed = []
+    step = envs.step
+    monkeypatch.setattr(envs, "step", lambda actions: executed.append(actions) or step(actions))
+    policy = ACTPolicy.from_pretrained(act)
+    normalization = make_pre_post_processors(policy.config, str(act))
+    result = eval_policy(
+        envs, policy, *make_env_pre_post_processors(PushtEnv(), policy.config), *normalization, n_episodes=4, start_seed=6
+    )
+    assert [each["seed"] for each in result["per_episode"]] == [6, 7, 8, 9] and len(executed) == 10
+    every_env = torch.arange(2)
+    env.reset(every_env, Draws(1, torch.tensor([6, 7]), Domain.EVALUATION))
+    seen = env.observations()
+    expected = BUILT_IN["lerobot"](request(act, seen)).act(seen)
+    assert np.allclose(executed[0], expected, atol=1e-5)
+    envs.close()
 
 
 def test_evaluate_runs_the_checkpoint(kinematic_source, act, tmp_path):
