@@ -42,7 +42,10 @@ exclude_patterns = [
 nitpicky = True
 nitpick_ignore_regex = [
     # Other packages: their inventories would have to be downloaded.
-    ("py:.*", r"(torch|numpy|np|mujoco|pathlib|collections|argparse|omegaconf|logging|typing|h5py|enum|abc|os)\..*"),
+    (
+        "py:.*",
+        r"(torch|numpy|np|mujoco|gymnasium|pathlib|collections|argparse|omegaconf|logging|typing|h5py|enum|abc|os)\..*",
+    ),
     # Configurations of commands, which the reference of each command describes, and the contents of checkpoints.
     ("py:.*", r"isaaclab_mimic_ext\.(config\.commands|learn\.checkpoint|task\.robot)\..*"),
     ("py:.*", r"(Tensor|Path|Any|Callable|Mapping|Sequence|Iterator|optional|NestedTensors|ndarray)"),

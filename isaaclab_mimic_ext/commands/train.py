@@ -6,21 +6,26 @@ from pathlib import Path
 from isaaclab_mimic_ext.command_lines import same_command_line
 from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import TrainCfg
-from isaaclab_mimic_ext.config.next_step import evaluate_command
+from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
+from isaaclab_mimic_ext.learn.agents import ACT, has_agent
+from isaaclab_mimic_ext.learn.lerobot_training import train_act
 from isaaclab_mimic_ext.learn.train import TrainingHooks, progress_bar, train_run
 from isaaclab_mimic_ext.learn.trainer import TrainingReport
 
 log = logging.getLogger(__name__)
 
 
-def main(cfg: TrainCfg) -> TrainingReport:
-    """Train a policy as configured.
+def main(cfg: TrainCfg) -> TrainingReport | None:
+    """Train a policy as configured. `algo=act`, which LeRobot trains, has no report.
 
     Raises:
         UsageError: the configuration is wrong; no file has been written.
         Interrupted: a signal ended the training; resume=true resumes it.
         MimicError: the training failed.
     """
+    if cfg.algo == ACT and not has_agent(cfg.task.name, ACT):
+        _train_act(cfg)
+        return None
     stop = StopRequest()
     hooks = TrainingHooks(should_stop=lambda: stop.requested)
     report = train_run(cfg, lambda num_epochs: stop.during(progress_bar(num_epochs, cfg.progress, hooks)))
@@ -32,3 +37,11 @@ def main(cfg: TrainCfg) -> TrainingReport:
     command = evaluate_command(cfg.task.name, Path(cfg.output_dir), Path(cfg.input_file))
     log.info("Next, evaluate the policy: %s", command)
     return report
+
+
+def _train_act(cfg: TrainCfg) -> None:
+    with StopRequest() as stop:
+        checkpoints = train_act(cfg, lambda: stop.requested)
+    if checkpoints is None:
+        stop.raise_interrupted(f"the checkpoints of lerobot until now are in {cfg.output_dir}")
+    log.info("Next, evaluate the policy: %s", next_command("evaluate", policy="lerobot", checkpoint=checkpoints))

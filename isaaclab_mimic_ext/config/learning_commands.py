@@ -25,7 +25,7 @@ class TrainCfg(EventsCfg, SceneCfg):
     algo: str = "bc_chunk"
     """Agent settings: the name of a file `tasks/<task>/agents/robomimic/<algo>.json`, or the path of a .json file. A task
     without a file for `bc_chunk` uses its defaults and all low-dimensional observations; `bc_image` sees the pictures of the
-    dataset and the grippers."""
+    dataset and the grippers; `act` is LeRobot's ACT, in an environment with lerobot."""
     input_file: str = bounded(MISSING, **file_rule("datasets/run/demo.hdf5"))
     """Dataset that `mimic split` has split into `mask/train` and `mask/valid`."""
     demos: list[str] | None = None

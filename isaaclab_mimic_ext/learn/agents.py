@@ -15,6 +15,8 @@ Settings = dict[str, Any]
 """Configuration of an algorithm in robomimic's layout, as nested dicts."""
 
 CHUNKED, IMAGES = "bc_chunk", "bc_image"
+ACT = "act"
+"""Algorithm that LeRobot trains."""
 CHUNK_ALGORITHMS = (CHUNKED, IMAGES)
 """Algorithms that predict chunks of actions."""
 ALGORITHMS = ("bc", *CHUNK_ALGORITHMS)

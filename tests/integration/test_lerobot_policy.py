@@ -14,9 +14,12 @@ import torch
 
 import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext.config import EvaluateCfg
+from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
 from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.datasets.split import split_dataset
+from isaaclab_mimic_ext.errors import ConfigError, OutputError
+from isaaclab_mimic_ext.learn import lerobot_training
 from isaaclab_mimic_ext.learn.policies import BUILT_IN, PolicyRequest
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.run.generate import generate_run
@@ -128,6 +131,27 @@ def test_policy_with_a_history_repeats_the_first_observation_of_an_episode(gener
     assert policy.act(later).isfinite().all()
     (state, *_) = (values for name, values in policy._history.items() if name == "observation.state")
     assert not torch.equal(state[0, 0], state[0, 1]) and torch.equal(state[1, 0], state[1, 1])
+
+
+def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated, tmp_path, monkeypatch):
+    monkeypatch.setattr(lerobot_training, "STEPS_PER_EPOCH", 2)
+    split_dataset(generated, 0.5, seed=1)
+    small = ("dim_model=32", "n_heads=2", "dim_feedforward=32", "n_encoder_layers=1", "batch_size=4", f"chunk_size={CHUNK}")
+    words = ["task=desktop_organizer", "sim=kinematic", "algo=act", f"input_file={generated}", "epochs=1"]
+    places = [f"output_dir={tmp_path}/policy", *(f"+agent.{each}" for each in (*small, f"n_action_steps={EXECUTED}"))]
+    command("train", load_config("train", [*words, *places]))
+    checkpoint = tmp_path / "policy/training/checkpoints/last/pretrained_model"
+    config = json.loads((checkpoint / "config.json").read_text())
+    assert (config["chunk_size"], config["dim_model"], config["use_vae"]) == (CHUNK, 32, False)
+    assert "observation.environment_state" in config["input_features"]
+    seen = observations(generated, [0, 5])
+    assert BUILT_IN["lerobot"](request(checkpoint, seen)).act(seen).isfinite().all()
+    with pytest.raises(OutputError, match="already contains a training run"):
+        command("train", load_config("train", [*words, *places]))
+    with pytest.raises(
+        ConfigError, match=r"agent\.chunk_sise: is not a setting of lerobot's ACT .* did you mean 'chunk_size'"
+    ):
+        command("train", load_config("train", [*words, f"output_dir={tmp_path}/other", "+agent.chunk_sise=4"]))
 
 
 def test_lerobots_own_evaluation_runs_on_the_vector_env(act, monkeypatch):
