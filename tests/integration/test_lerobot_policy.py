@@ -137,7 +137,7 @@ def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated
     monkeypatch.setattr(lerobot_training, "STEPS_PER_EPOCH", 2)
     split_dataset(generated, 0.5, seed=1)
     small = ("dim_model=32", "n_heads=2", "dim_feedforward=32", "n_encoder_layers=1", "batch_size=4", f"chunk_size={CHUNK}")
-    words = ["task=desktop_organizer", "sim=kinematic", "algo=act", f"input_file={generated}", "epochs=1"]
+    words = ["task=desktop_organizer", "sim=kinematic", "algo=act", f"input_file={generated}", "epochs=1", "device=cpu"]
     places = [f"output_dir={tmp_path}/policy", *(f"+agent.{each}" for each in (*small, f"n_action_steps={EXECUTED}"))]
     command("train", load_config("train", [*words, *places]))
     checkpoint = tmp_path / "policy/training/checkpoints/last/pretrained_model"
