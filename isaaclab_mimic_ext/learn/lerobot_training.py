@@ -96,9 +96,11 @@ def _check_fields(cfg: TrainCfg) -> None:
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of LeRobot's policy and of the batches, with those of the user."""
+    from lerobot.configs.policies import PreTrainedConfig
     from lerobot.policies.act.configuration_act import ACTConfig
 
-    known = {_BATCH_SIZE, *(each.name for each in fields(ACTConfig))}
+    own, common = ({each.name for each in fields(config)} for config in (ACTConfig, PreTrainedConfig))
+    known = sorted({_BATCH_SIZE} | own - common)  # The others follow from the dataset and from fields of the command.
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"agent.{name}: is not a setting of lerobot's ACT (got {value}); {choices(name, known)}")

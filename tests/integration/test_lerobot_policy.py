@@ -149,7 +149,7 @@ def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated
     with pytest.raises(OutputError, match="already contains a training run"):
         command("train", load_config("train", [*words, *places]))
     with pytest.raises(
-        ConfigError, match=r"agent\.chunk_sise: is not a setting of lerobot's ACT .* did you mean 'chunk_size'"
+        ConfigError, match=r"agent\.chunk_sise: is not a setting of lerobot's ACT .*did you mean 'chunk_size'"
     ):
         command("train", load_config("train", [*words, f"output_dir={tmp_path}/other", "+agent.chunk_sise=4"]))
 
