@@ -8,9 +8,9 @@ from isaaclab_mimic_ext.commands.signals import StopRequest
 from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.config.next_step import evaluate_command, next_command
 from isaaclab_mimic_ext.learn.agents import ACT, has_agent
-from isaaclab_mimic_ext.learn.lerobot_training import train_act
 from isaaclab_mimic_ext.learn.train import TrainingHooks, progress_bar, train_run
 from isaaclab_mimic_ext.learn.trainer import TrainingReport
+from isaaclab_mimic_ext.learn.training_by_lerobot import train_act
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
 from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
 from isaaclab_mimic_ext.datasets.split import split_dataset
 from isaaclab_mimic_ext.errors import ConfigError, OutputError
-from isaaclab_mimic_ext.learn import lerobot_training
+from isaaclab_mimic_ext.learn import training_by_lerobot
 from isaaclab_mimic_ext.learn.policies import BUILT_IN, PolicyRequest
 from isaaclab_mimic_ext.rng import Domain, Draws
 from isaaclab_mimic_ext.run.generate import generate_run
@@ -134,7 +134,7 @@ def test_policy_with_a_history_repeats_the_first_observation_of_an_episode(gener
 
 
 def test_train_command_trains_act_that_evaluate_runs(kinematic_source, generated, tmp_path, monkeypatch):
-    monkeypatch.setattr(lerobot_training, "STEPS_PER_EPOCH", 2)
+    monkeypatch.setattr(training_by_lerobot, "STEPS_PER_EPOCH", 2)
     split_dataset(generated, 0.5, seed=1)
     small = ("dim_model=32", "n_heads=2", "dim_feedforward=32", "n_encoder_layers=1", "batch_size=4", f"chunk_size={CHUNK}")
     words = ["task=desktop_organizer", "sim=kinematic", "algo=act", f"input_file={generated}", "epochs=1", "device=cpu"]

@@ -46,8 +46,11 @@ class Layout:
     longest: int
 
 
-def lerobot_dataset() -> Any:
+def lerobot_dataset(needed_by: str = "format: lerobot") -> Any:
     """Return the class `LeRobotDataset`.
+
+    Args:
+        needed_by: field and value that need it, for the message.
 
     Raises:
         DependencyMissing: `lerobot` cannot be imported.
@@ -58,7 +61,7 @@ def lerobot_dataset() -> Any:
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
     except (ImportError, RuntimeError) as error:  # torchvision without its operators raises RuntimeError.
         raise DependencyMissing(
-            f"format: lerobot requires the lerobot library, which cannot be imported ({error}); install with "
+            f"{needed_by} requires the lerobot library, which cannot be imported ({error}); install with "
             '`pip install -e ".[lerobot]"` (in the checkout) in a separate environment, because it requires an older torch'
         ) from error
     disable_progress_bars()  # They would write one line per episode to a log.

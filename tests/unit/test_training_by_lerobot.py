@@ -1,14 +1,14 @@
 """`algo=act` without lerobot, and fields that its training does not have; `tests/integration` has the training itself."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing
-from isaaclab_mimic_ext.learn import lerobot_training
-from isaaclab_mimic_ext.learn.lerobot_training import train_act
 from isaaclab_mimic_ext.learn.train import train_run
+from isaaclab_mimic_ext.learn.training_by_lerobot import train_act
 from tests import requires
 
 requires.module("mujoco", "mujoco")
@@ -20,10 +20,8 @@ def configuration(folder: Path, *arguments: str):  # type: ignore[no-untyped-def
 
 
 def test_missing_lerobot_is_one_sentence_and_no_file_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise DependencyMissing("format: lerobot requires the lerobot library, which cannot be imported (no module)")
-
-    monkeypatch.setattr(lerobot_training, "lerobot_dataset", missing)
+    monkeypatch.setitem(sys.modules, "lerobot.datasets.lerobot_dataset", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DependencyMissing, match=r"^algo: act requires the lerobot library, which cannot"):
         train_act(configuration(tmp_path))
     assert not any(tmp_path.iterdir())

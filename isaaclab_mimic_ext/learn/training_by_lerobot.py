@@ -15,7 +15,7 @@ from isaaclab_mimic_ext.config import TrainCfg
 from isaaclab_mimic_ext.datasets.convert.lerobot import export_lerobot
 from isaaclab_mimic_ext.datasets.convert.lerobot_features import LeRobotOptions
 from isaaclab_mimic_ext.datasets.convert.lerobot_writer import lerobot_dataset
-from isaaclab_mimic_ext.errors import ConfigError, DependencyMissing, MimicError, choices
+from isaaclab_mimic_ext.errors import ConfigError, MimicError, choices
 from isaaclab_mimic_ext.files.folder import OutputFile, OutputFolder
 from isaaclab_mimic_ext.files.writing import write_text
 from isaaclab_mimic_ext.learn import data
@@ -64,10 +64,7 @@ def train_act(cfg: TrainCfg, should_stop: Callable[[], bool] = lambda: False) ->
         MimicError: LeRobot's training failed.
     """
     _check_fields(cfg)
-    try:
-        lerobot_dataset()
-    except DependencyMissing as error:
-        raise DependencyMissing(str(error).replace("format: lerobot", "algo: act", 1)) from error
+    lerobot_dataset("algo: act")
     settings = _settings(cfg.agent)
     folder = ActFolder(Path(cfg.output_dir))
     folder.check(cfg.overwrite)
