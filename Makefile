@@ -11,16 +11,17 @@ preset := quick
 CONTRACT := .venv-contract
 ISAACLAB := .venv-isaaclab
 LEROBOT := .venv-lerobot
+ROBOSUITE := .venv-robosuite
 PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test image-test durations lint format docs docs-links docs-pictures clean
+.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test robosuite-env robosuite-test image-test durations lint format docs docs-links docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
-NO_EXTRA := -m "not contract and not isaaclab and not lerobot and not cluster"
+NO_EXTRA := -m "not contract and not isaaclab and not lerobot and not cluster and not robosuite"
 
 help:
 	@echo "make demo           install $(VENV) and generate 100 demos in datasets/demo"
@@ -28,11 +29,13 @@ help:
 	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality, visual"
 	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"
 	@echo "make test           install $(VENV) and run all tests that need no extra environment"
-	@echo "make test-all       also run test-contract, isaaclab-test, test-lerobot and cluster-test"
+	@echo "make test-all       also run test-contract, isaaclab-test, test-lerobot, cluster-test and robosuite-test"
 	@echo "make test-contract  install $(CONTRACT) (250 MB, Python 3.11) and compare with Isaac Lab 2.3"
 	@echo "make isaaclab-test  install $(ISAACLAB) (2.4 GB, Python 3.11) and run the tests with Isaac Lab 3.0 on OvPhysX and Newton"
 	@echo "make test-lerobot   install $(LEROBOT) (6 GB) and run the tests of LeRobot's datasets and policies"
 	@echo "make cluster-test   start Slurm (apt-get install slurm-wlm munge) on this machine and Ray, and run the tests of job arrays and workers"
+	@echo "make robosuite-env  install robosuite 1.5 in $(ROBOSUITE) (1.2 GB), for sim=robosuite"
+	@echo "make robosuite-test install $(ROBOSUITE) and run the tests of the engine robosuite"
 	@echo "make image-test     build docker/Dockerfile.cpu (apt-get install buildah podman mmdebstrap) and compare its dataset with a native run"
 	@echo "make durations      run the tests and list those above 10 CPU seconds that are not marked slow"
 	@echo "make lint           run ruff and mypy"
@@ -57,7 +60,7 @@ check: $(VENV)/.dev
 test: $(VENV)/.dev $(VENV)/.train
 	$(PYTEST) $(NO_EXTRA) $(PYTEST_ARGS)
 
-test-all: test test-contract isaaclab-test test-lerobot cluster-test
+test-all: test test-contract isaaclab-test test-lerobot cluster-test robosuite-test
 
 test-contract: $(VENV)/.dev $(CONTRACT)/.done
 	ISAACLAB_CONTRACT_PATH=$(abspath $(CONTRACT))/site $(PYTEST) -m contract tests/contract $(PYTEST_ARGS)
@@ -72,6 +75,12 @@ test-lerobot: $(LEROBOT)/.done
 # Slurm listens on free ports while the tests run, and accepts only requests that are signed with its new key.
 cluster-test: $(VENV)/.dev $(VENV)/.ray
 	MIMIC_TEST_REQUIRES=slurm,ray $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
+
+robosuite-env: $(ROBOSUITE)/.done
+
+# One process: each test starts its own workers.
+robosuite-test: $(VENV)/.dev $(ROBOSUITE)/.done
+	MIMIC_TEST_REQUIRES=robosuite $(BIN)/python -m pytest -m robosuite tests/robosuite $(PYTEST_ARGS)
 
 # IMAGE_BUILD_FLAGS: flags of the build, such as the folders of a local package index.
 image-test: $(VENV)/.mujoco
@@ -104,7 +113,7 @@ docs-pictures: $(VENV)/.docs
 	$(BIN)/python docs/draw_animation.py
 
 clean:
-	rm -rf $(VENV) $(CONTRACT) $(ISAACLAB) $(LEROBOT) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CONTRACT) $(ISAACLAB) $(LEROBOT) $(ROBOSUITE) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The version is checked before anything is created.
@@ -161,4 +170,11 @@ $(ISAACLAB)/.done: tests/isaaclab/packages.txt $(PACKAGING)
 $(LEROBOT)/.done: pyproject.toml
 	$(PYTHON) -m venv $(LEROBOT)
 	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -e '.[lerobot,mujoco]' 'pytest>=8.2' 'hypothesis>=6.100'
+	@touch $@
+
+# robosuite needs an older MuJoCo and numpy than constraints.txt. Its workers import nothing of this package.
+$(ROBOSUITE)/.done: tests/robosuite/packages.txt
+	rm -rf $(ROBOSUITE)
+	$(PYTHON) -m venv $(ROBOSUITE)
+	$(ROBOSUITE)/bin/python -m pip --disable-pip-version-check install -r $<
 	@touch $@

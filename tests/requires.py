@@ -30,6 +30,7 @@ REQUIREMENTS = {
     "gymnasium": "gymnasium, the interface of vector environments",
     "slurm": "Slurm's programs: apt-get install slurm-wlm munge (make cluster-test)",
     "ray": "Ray: pip install ray (make cluster-test)",
+    "robosuite": "robosuite 1.5 in .venv-robosuite (make robosuite-test)",
     "cuda": "a CUDA device",
     "git": "git",
     "linux": "/proc and limits on file sizes",

@@ -276,13 +276,24 @@ class MimicEnvCfg(EventsCfg):
 
 
 @dataclass
+class RobosuiteCfg:
+    """Worker processes of the engine `robosuite`."""
+
+    python: str | None = None
+    """Python that has robosuite 1.5 or 1.4.1; null: `.venv-robosuite` in the working folder or next to the package."""
+    num_processes: int = bounded(0, at_least=0, remedy="0 means one per core")
+    """Number of worker processes that share the envs; 0: one per core. The dataset does not depend on it."""
+
+
+@dataclass
 class SimCfg:
     """Engine that simulates the scene."""
 
     engine: str = "auto"
-    """`mujoco`, `mujoco_warp` (on a GPU), `kinematic` (no physics), `isaaclab`, `<module>:<class>` (an engine outside of
-    this package; `sim=` is short for it), or `auto`: `isaaclab` if `isaaclab -p` started the process, else `mujoco_warp`
-    for `generate` and `evaluate` on a machine with a GPU, else `mujoco`."""
+    """`mujoco`, `mujoco_warp` (on a GPU), `kinematic` (no physics), `isaaclab`, `robosuite` (for its own tasks),
+    `<module>:<class>` (an engine outside of this package; `sim=` is short for it), or `auto`: the only engine of the task,
+    else `isaaclab` if `isaaclab -p` started the process, else `mujoco_warp` for `generate` and `evaluate` on a machine with
+    a GPU, else `mujoco`."""
     num_threads: int = bounded(0, at_least=0, remedy="0 means one per core")
     """MuJoCo: number of physics threads; 0: one per core."""
     contacts: int | None = bounded(None, at_least=1)
@@ -305,6 +316,7 @@ class SimCfg:
     `sim.env.scene.env_spacing=3`."""
     launcher_args: list[str] = field(default_factory=list)
     """Isaac Lab: arguments of its launcher. Flags of the launcher on the command line are added here."""
+    robosuite: RobosuiteCfg = field(default_factory=RobosuiteCfg)
 
 
 @dataclass

@@ -61,6 +61,12 @@ def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, devic
     return env
 
 
+def _make_robosuite(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
+    from isaaclab_mimic_ext.envs.robosuite.env import RobosuiteEnv
+
+    return RobosuiteEnv(task, events, num_envs, device, sim)
+
+
 def _make_auto(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
     engine, reason = choose_engine(sim, task.name, BatchedCommand(str(device), num_envs, lambda: task))
     log.info("sim=auto: running on %s (%s)", ENGINE_TITLES[engine], reason)
@@ -73,6 +79,7 @@ _ENGINES: dict[str, Callable[[Task, SimCfg, Events, int, Device], MimicEnv]] = {
     "mujoco_warp": _make_mujoco_warp,
     "kinematic": _make_kinematic,
     "isaaclab": _make_isaaclab,
+    "robosuite": _make_robosuite,
 }
 
 
@@ -89,12 +96,19 @@ def _check_panda(robot: RobotCfg) -> None:
         )
 
 
-ENGINE_TITLES = {"mujoco": "MuJoCo", "mujoco_warp": "MuJoCo Warp", "isaaclab": "Isaac Lab", "kinematic": "kinematic engine"}
+ENGINE_TITLES = {
+    "mujoco": "MuJoCo",
+    "mujoco_warp": "MuJoCo Warp",
+    "isaaclab": "Isaac Lab",
+    "kinematic": "kinematic engine",
+    "robosuite": "robosuite",
+}
 
 
 def choose_engine(sim: SimCfg, task_name: str, batched: BatchedCommand | None = None) -> tuple[str, str]:
     """Engine for a task, and the reason. `auto` selects the first of these that applies:
 
+    0. The only engine that has the scene of the task.
     1. Isaac Lab, if `isaaclab.sh -p` or `isaaclab -p` started this process, or if the task or a setting of `sim` is for it.
     2. MuJoCo Warp on the GPU, if the command steps many envs and the GPU engine can run it on this machine.
     3. MuJoCo.
@@ -111,6 +125,9 @@ def choose_engine(sim: SimCfg, task_name: str, batched: BatchedCommand | None = 
 
 
 def _selected_engine(sim: SimCfg, task_name: str, batched: BatchedCommand | None) -> tuple[str, str]:
+    own = load_task(task_name).engine if task_name in available_tasks() else None
+    if own is not None and sim.engine in ("auto", own):
+        return own, f"task '{task_name}' is for this engine"
     if sim.engine != "auto":
         return sim.engine, f"sim={sim.engine}"
     if task_name == "isaaclab":
@@ -129,6 +146,7 @@ def _selected_engine(sim: SimCfg, task_name: str, batched: BatchedCommand | None
 _SETTINGS = {
     "isaaclab": ("physics", "renderer", "presets", "robot_usd", "env"),
     "mujoco_warp": ("contacts", "constraints", "convex_contacts"),
+    "robosuite": ("robosuite",),
 }
 """Fields of `sim` that only one engine has."""
 
@@ -196,6 +214,7 @@ def make_env(
     """
     _check_arguments(task, num_envs, device)
     sim = SimCfg(engine=engine) if isinstance(engine, str) else engine
+    _check_own_engine(task, sim)
     if sim.engine not in _ENGINES and not is_external(sim.engine):
         names = (*_ENGINES, *installed_engines(), "<module>:<class>")
         raise ConfigError(f"sim.engine: '{sim.engine}' is not a valid engine; {choices(sim.engine, names)}")
@@ -212,6 +231,16 @@ def make_env(
         external: MimicEnv = make_external(sim.engine, task, events, num_envs, device)
         return external
     return _ENGINES[sim.engine](task, sim, events, num_envs, device)
+
+
+def _check_own_engine(task: Task, sim: SimCfg) -> None:
+    """Check that a task whose scene only one engine has is used with that engine.
+
+    Raises:
+        ConfigError: a different engine is configured.
+    """
+    if task.engine not in (None, sim.engine) and sim.engine != "auto":
+        raise ConfigError(f"sim.engine: task '{task.name}' must be used with sim={task.engine} (got '{sim.engine}')")
 
 
 def _check_arguments(task: Any, num_envs: Any, device: Device) -> None:

@@ -128,6 +128,9 @@ class Task(ABC):
     robot: RobotCfg = RobotCfg()
     """Robot of all arms; by default the Panda."""
 
+    engine: str | None = None
+    """Only engine that has the scene of this task; None: all engines in which the task has a scene."""
+
     preset: str | None = None
     """Name of the task file with this configuration, `conf/task/<preset>.yaml`; set by `mimic.load_task`."""
 

@@ -1,0 +1,298 @@
+"""Worker processes that step robosuite environments: their requests, shared memory, and replacement when they die."""
+
+# N rows (environments) of all workers, W workers
+
+import json
+import logging
+import mmap
+import os
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isaaclab_mimic_ext.envs.robosuite.installation import child_environment, exit_text, last_line, start_fault
+from isaaclab_mimic_ext.errors import SimulationError, SimulatorUnavailable
+
+log = logging.getLogger(__name__)
+
+RESET, WRITE, STEP = "r", "w", "s"
+_MAX_DEATHS = 3
+"""Number of deaths of a worker within one request that end the run."""
+_ALIGNMENT = 64
+_SHARED = "/dev/shm"
+_SCRIPT = Path(__file__).with_name("worker.py")
+
+
+class WorkerDied(Exception):
+    """A worker ended without an answer."""
+
+
+@dataclass
+class History:
+    """Requests that lead to the current state of a row.
+
+    Attributes:
+        start: letter of the reset, and its inputs by name.
+        actions: actions since then.
+    """
+
+    start: tuple[str, dict[str, np.ndarray]] | None = None
+    actions: list[np.ndarray] = field(default_factory=list)
+
+
+class _Process:
+    """One worker process.
+
+    Args:
+        python: Python with robosuite.
+        spec: description of the environment, see `worker.Scene`.
+        log_path: file for the prints of robosuite.
+        memory: file descriptor of the shared memory.
+    """
+
+    def __init__(self, python: str, spec: Mapping[str, Any], log_path: Path, memory: int):
+        self._python, self._log = python, log_path
+        with log_path.open("w") as log_file:
+            self.popen = subprocess.Popen(
+                [python, str(_SCRIPT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                env=child_environment(dict(os.environ)),
+                pass_fds=(memory,),
+                start_new_session=True,  # Ctrl-C ends the run first, which then ends its workers.
+                text=True,
+            )
+        with suppress(WorkerDied):  # `facts` reports it.
+            self.send(json.dumps(spec))
+
+    def send(self, line: str) -> None:
+        assert self.popen.stdin is not None
+        try:
+            self.popen.stdin.write(line + "\n")
+            self.popen.stdin.flush()
+        except OSError as error:
+            raise WorkerDied from error
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for an answer.
+
+        Raises:
+            WorkerDied: the worker has ended.
+            SimulationError: robosuite raised an error.
+        """
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline()
+        if not line.endswith("\n"):
+            raise WorkerDied
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise SimulationError(f"robosuite: {found['error']}: {found['reason']}")
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Wait for the first answer, the layout of one environment.
+
+        Raises:
+            SimulatorUnavailable: the worker cannot create its environment.
+        """
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline()
+        if not line.endswith("\n"):
+            ended = f"{exit_text(self.popen)}; last line: {last_line(self._log)}"
+            raise SimulatorUnavailable(
+                f"sim.engine: a worker of robosuite ended at its start ({ended}); Python: {self._python}"
+            )
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise SimulatorUnavailable(start_fault(self._python, found["error"], found["reason"], found["missing"]))
+        return found
+
+    def end(self) -> None:
+        """End the process; it has nothing to close."""
+        self.popen.kill()
+        self.popen.wait()
+        for stream in (self.popen.stdin, self.popen.stdout):
+            with suppress(OSError):  # A request that the process did not read.
+                assert stream is not None
+                stream.close()
+
+
+class Workers:
+    """N robosuite environments in worker processes. A worker that dies is replaced, and its trials are run again.
+
+    Args:
+        python: Python with robosuite.
+        spec: description of the environment.
+        num_envs: N.
+        num_workers: W, at most N.
+
+    Attributes:
+        facts: first answer of a worker: version of robosuite, arrays, sizes.
+        arrays: name -> (N, ...), inputs and outputs of all environments.
+        num_deaths: number of workers that died and were replaced.
+
+    Raises:
+        SimulatorUnavailable: a worker cannot create its environment.
+    """
+
+    def __init__(self, python: str, spec: Mapping[str, Any], num_envs: int, num_workers: int):
+        self._python, self._spec = python, dict(spec)
+        self._folder = tempfile.TemporaryDirectory(prefix="mimic_robosuite_")
+        # A file without a name, which ends with the last process that has it open.
+        self._memory = tempfile.TemporaryFile(dir=_SHARED if os.path.isdir(_SHARED) else None)  # noqa: SIM115
+        self._rows = [list(rows) for rows in np.array_split(np.arange(num_envs), max(1, min(num_workers, num_envs)))]
+        self._processes: list[_Process] = []
+        self._history = [History() for _ in range(num_envs)]
+        self.num_deaths = 0
+        self._finalizer = weakref.finalize(self, _close, self._processes, self._memory, self._folder)
+        try:
+            self._processes += [self._start(index) for index in range(len(self._rows))]
+            found = [process.facts() for process in self._processes]
+            self.facts = found[0]
+            self._layout, size = _layout(self.facts["arrays"], num_envs)
+            self._memory.truncate(size)
+            whole = np.frombuffer(mmap.mmap(self._memory.fileno(), size), dtype=np.uint8)
+            self.arrays = {name: _view(whole, *entry) for name, entry in self._layout.items()}
+            for index in range(len(self._rows)):
+                self._place(index)
+            for process in self._processes:
+                process.answer()
+        except WorkerDied as error:
+            self.close()
+            raise SimulatorUnavailable(
+                "sim.engine: a worker of robosuite ended at its start; see the free memory"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, index: int) -> _Process:
+        log_path = Path(self._folder.name) / f"worker_{index}.log"
+        return _Process(self._python, self._spec, log_path, self._memory.fileno())
+
+    def _place(self, index: int) -> None:
+        rows = self._rows[index]
+        place = {"memory": self._memory.fileno(), "rows": [int(rows[0]), len(rows)], "arrays": self._layout}
+        self._processes[index].send(json.dumps(place))
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Ids of the worker processes."""
+        return [process.popen.pid for process in self._processes]
+
+    def request(self, letter: str, rows: Sequence[int]) -> None:
+        """Reset, write or step rows, whose inputs are in `arrays`.
+
+        Raises:
+            SimulationError: robosuite raised an error, or a worker died repeatedly.
+        """
+        mask = self.arrays["mask"]
+        mask[:] = 0
+        mask[list(rows)] = 1
+        addressed = [index for index, own in enumerate(self._rows) if mask[own].any()]
+        died = [index for index in addressed if not self._try_send(index, letter)]
+        for index in addressed:
+            if index in died or not self._try_answer(index):
+                self._replace(index, letter)
+        for row in rows:
+            self._remember(letter, row)
+
+    def _try_send(self, index: int, letter: str) -> bool:
+        try:
+            self._processes[index].send(letter)
+        except WorkerDied:
+            return False
+        return True
+
+    def _try_answer(self, index: int) -> bool:
+        try:
+            self._processes[index].answer()
+        except WorkerDied:
+            return False
+        return True
+
+    def _remember(self, letter: str, row: int) -> None:
+        if letter == STEP:
+            self._history[row].actions.append(self.arrays["action"][row].copy())
+        else:
+            names = ("seed",) if letter == RESET else ("write_qpos", "write_qvel")
+            self._history[row] = History((letter, {name: self.arrays[name][row].copy() for name in names}))
+
+    def _replace(self, index: int, letter: str) -> None:
+        """Replace a worker that died, run its trials up to the current step again, and repeat the request."""
+        for _ in range(_MAX_DEATHS):
+            self.num_deaths += 1
+            ended = exit_text(self._processes[index].popen)
+            log.warning("A worker of robosuite died (%s); its trials are run again in a new process", ended)
+            self._processes[index].end()
+            try:
+                self._processes[index] = self._start(index)
+                self._processes[index].facts()
+                self._place(index)
+                self._processes[index].answer()
+                self._run_again(index, letter)
+            except WorkerDied:
+                continue
+            return
+        raise SimulationError(
+            f"robosuite: a worker died {_MAX_DEATHS} times in the same step ({ended}); use fewer envs if memory is short"
+        )
+
+    def _run_again(self, index: int, letter: str) -> None:
+        rows, arrays, process = self._rows[index], self.arrays, self._processes[index]
+        inputs = ("mask", "seed", "action", "write_qpos", "write_qvel")
+        pending = {name: arrays[name][rows].copy() for name in inputs}
+
+        def request(letter: str, chosen: Sequence[int]) -> None:
+            arrays["mask"][rows] = 0
+            arrays["mask"][list(chosen)] = 1
+            process.send(letter)
+            process.answer()
+
+        for row in rows:
+            if (start := self._history[row].start) is not None:
+                for name, value in start[1].items():
+                    arrays[name][row] = value
+                request(start[0], [row])
+        for step in range(max(len(self._history[row].actions) for row in rows)):
+            running = [row for row in rows if step < len(self._history[row].actions)]
+            for row in running:
+                arrays["action"][row] = self._history[row].actions[step]
+            request(STEP, running)
+        for name, value in pending.items():
+            arrays[name][rows] = value
+        request(letter, [row for row in rows if pending["mask"][rows.index(row)]])
+
+    def close(self) -> None:
+        """End the processes."""
+        self._finalizer()
+
+
+def _close(processes: list[_Process], memory: Any, folder: "tempfile.TemporaryDirectory[str]") -> None:
+    for process in processes:
+        process.end()
+    memory.close()
+    folder.cleanup()
+
+
+def _layout(arrays: Mapping[str, Any], num_envs: int) -> tuple[dict[str, list[Any]], int]:
+    """Place of each array in the shared memory: offset, shape with the axis of the rows, type; and the total size."""
+    found, offset = {}, 0
+    for name, (shape, kind) in arrays.items():
+        found[name] = [offset, [num_envs, *shape], kind]
+        size = num_envs * int(np.prod(shape)) * np.dtype(kind).itemsize
+        offset += -(-max(size, 1) // _ALIGNMENT) * _ALIGNMENT
+    return found, offset
+
+
+def _view(whole: np.ndarray, offset: int, shape: Sequence[int], kind: str) -> np.ndarray:
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    return whole[offset : offset + size].view(kind).reshape(shape)

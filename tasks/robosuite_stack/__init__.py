@@ -1,0 +1,1 @@
+"""robosuite's Stack: a Panda puts a small cube onto a larger one."""
