@@ -42,6 +42,8 @@ _WIDTH, _HEIGHT = 440, 350
 def draw_tasks() -> None:
     """Three initial scenes of each task, of each preset with its own randomization, and of the task in docs/new_task.md."""
     for base, names in presets().items():
+        if load_task(base).engine is not None:  # Drawn by its engine, not by this package.
+            continue
         for name in names:
             task = load_task(name)
             if name == base or task.config.events != load_task(base).config.events:

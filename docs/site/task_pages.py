@@ -142,6 +142,8 @@ def _success(task: Task) -> list[str]:
 
 def _events(task: Task) -> list[str]:
     rows = [_event(event) for event in task.config.events.values()]
+    if not rows:
+        return ["## Initial scenes", "", _picture(task.name), "", "The engine places the objects."]
     return [
         "## Initial scenes",
         "",
