@@ -221,7 +221,7 @@ def load_settings(
     elif cfg.algo == agents.IMAGES and not agents.has_agent(cfg.task.name, cfg.algo):
         agent = agents.default_image_agent(observations, env_args)
     elif cfg.algo == agents.ACT and not agents.has_agent(cfg.task.name, cfg.algo):
-        raise ConfigError("algo: act is trained by lerobot, only by `mimic train algo=act`; use another algo")
+        raise ConfigError("algo: act is trained by lerobot, only by the command `mimic train`; use another algo")
     else:
         agent = agents.load_agent(cfg.task.name, cfg.algo)
     settings = agents.override_settings(agent, cfg.agent)

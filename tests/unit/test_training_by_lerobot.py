@@ -39,5 +39,5 @@ def test_library_and_pipeline_name_the_command_that_trains_act(tmp_path: Path) -
 
     path = make_train_file(tmp_path / "demo.hdf5")
     cfg = configuration(tmp_path, f"input_file={path}")
-    with pytest.raises(ConfigError, match="algo: act is trained by lerobot, only by `mimic train algo=act`"):
+    with pytest.raises(ConfigError, match="algo: act is trained by lerobot, only by the command `mimic train`"):
         train_run(cfg, None)  # type: ignore[arg-type]  # Refused before the monitor is used.
