@@ -176,10 +176,10 @@ def isaaclab_scene(task_name: str) -> str:
         SimulatorUnavailable: the task has no scene for Isaac Lab, or objects that Isaac Lab's scenes do not support.
     """
     objects = load_task(task_name).objects if task_name in available_tasks() else ()
-    if bound := [obj.name for obj in objects if not obj.is_free]:
+    if jointed := [obj.name for obj in objects if not obj.is_free and not obj.fixed]:
         raise SimulatorUnavailable(
-            f"sim.engine: task '{task_name}' has objects that are fixed or on joints ({', '.join(bound)}), which scenes for "
-            "Isaac Lab do not support yet; use sim=mujoco"
+            f"sim.engine: task '{task_name}' has objects on joints ({', '.join(jointed)}), which scenes for Isaac Lab do not "
+            "support yet; use sim=mujoco"
         )
     module = isaaclab_module(task_name)
     if module is None:

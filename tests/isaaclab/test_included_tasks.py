@@ -99,6 +99,7 @@ def _object_refs(fields: dict[str, Any]) -> dict[str, list[str | None]]:
 EXPECTED_ATTACHED = {
     "desktop_organizer": [None, None, "ketchup", "ketchup"],
     "desktop_organizer_cluttered": [None, None, "ketchup", "ketchup"],
+    "square_peg": [None, "square_nut", None, None],
     "stack_cube": [None, "cube_2", None, "cube_3"],
     "two_arm_lift_tray": [None, "tray", "tray", None],
 }

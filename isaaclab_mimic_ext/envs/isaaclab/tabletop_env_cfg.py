@@ -204,7 +204,7 @@ def _object_cfg(obj: SceneObject, parts: Sequence[Part]) -> Any:
         solver_velocity_iteration_count=1,
         max_depenetration_velocity=5.0,
     )
-    spawn = PartsCfg(parts=tuple(parts), rigid_props=rigid_props)
+    spawn = PartsCfg(parts=tuple(parts), is_fixed=obj.fixed, rigid_props=rigid_props)
     pos = (*obj.default_pos, obj.rest_height)
     prim_path = "{ENV_REGEX_NS}/" + "".join(word.capitalize() for word in obj.name.split("_"))
     return RigidObjectCfg(prim_path=prim_path, init_state=RigidObjectCfg.InitialStateCfg(pos=pos), spawn=spawn)

@@ -17,7 +17,7 @@ from isaaclab.sim.spawners.spawner_cfg import RigidObjectSpawnerCfg
 from isaaclab.sim.utils import clone, get_current_stage
 from isaaclab.utils import configclass
 from isaaclab_assets.robots.franka import FRANKA_PANDA_HIGH_PD_CFG
-from pxr import Usd, UsdGeom
+from pxr import Usd, UsdGeom, UsdPhysics
 from torch import Tensor
 
 from isaaclab_mimic_ext.envs.isaaclab import compat
@@ -120,6 +120,7 @@ def _spawn_primitives(prim_path: str, cfg: Any, translation: Any = None, orienta
     solids = [Solid.from_part(part if isinstance(part, Part) else Part(**part)) for part in cfg.parts]
     if cfg.is_body:
         prim = add_body(stage, prim_path, solids)
+        UsdPhysics.RigidBodyAPI(prim).CreateKinematicEnabledAttr(cfg.is_fixed)
     else:
         prim = UsdGeom.Xform.Define(stage, prim_path).GetPrim()
         add_shapes(prim, solids)
@@ -145,7 +146,9 @@ class PartsCfg(RigidObjectSpawnerCfg):
     parts: tuple[Any, ...] = ()
     """Primitives, each an `isaaclab_mimic_ext.envs.panda.shape.Part`."""
     is_body: bool = True
-    """True: a rigid body that moves; false: scenery that does not move."""
+    """True: a rigid body; false: scenery that does not move."""
+    is_fixed: bool = False
+    """Whether the body stays where a reset places it."""
     usd_path: str = ""
     """USD file (Nucleus or local path) used instead of the parts; its frame must be the task's frame of the object."""
     usd_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)

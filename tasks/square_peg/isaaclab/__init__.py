@@ -1,0 +1,8 @@
+"""Square peg in Isaac Lab. Importing this package registers its gym ids; Isaac Lab must be running."""
+
+from isaaclab_mimic_ext.envs.isaaclab.tabletop_tasks import register_task
+
+MIMIC_TASK_ID = "Isaac-Square-Peg-Franka-Mimic-IK-Rel-v0"
+"""Gym id that `task=square_peg sim=isaaclab` runs."""
+
+register_task("square_peg", "Isaac-Square-Peg-Franka-IK-Rel-v0", MIMIC_TASK_ID)
