@@ -21,7 +21,6 @@ from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
-from isaaclab_mimic_ext.task.folders import available_tasks
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 log = logging.getLogger(__name__)
@@ -173,14 +172,8 @@ def isaaclab_scene(task_name: str) -> str:
     """Name of the module with the Isaac Lab scene of an included task.
 
     Raises:
-        SimulatorUnavailable: the task has no scene for Isaac Lab, or objects that Isaac Lab's scenes do not support.
+        SimulatorUnavailable: the task has no scene for Isaac Lab.
     """
-    objects = load_task(task_name).objects if task_name in available_tasks() else ()
-    if jointed := [obj.name for obj in objects if not obj.is_free and not obj.fixed]:
-        raise SimulatorUnavailable(
-            f"sim.engine: task '{task_name}' has objects on joints ({', '.join(jointed)}), which scenes for Isaac Lab do not "
-            "support yet; use sim=mujoco"
-        )
     module = isaaclab_module(task_name)
     if module is None:
         raise SimulatorUnavailable(

@@ -8,10 +8,10 @@ import pytest
 
 import isaaclab_mimic_ext as mimic
 import isaaclab_mimic_ext.tasks as tasks
-from isaaclab_mimic_ext.config import EventCfg, SimCfg
+from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.rules import validate_task_cfg
 from isaaclab_mimic_ext.envs.events import JointSampler
-from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, TaskCodeError
+from isaaclab_mimic_ext.errors import ConfigError, TaskCodeError
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.task.objects import articulations
@@ -82,11 +82,6 @@ def test_second_event_of_an_object_is_refused(task: Task) -> None:
         ConfigError, match=r"events.second.asset: 'cube' is the asset of events.first too; set the ranges of both"
     ):
         validate_task_cfg(task.config, task)
-
-
-def test_isaac_lab_refuses_a_scene_with_joints_before_the_launch(task: Task) -> None:
-    with pytest.raises(SimulatorUnavailable, match=r"on joints .drawer, knob, door., .* use sim=mujoco"):
-        mimic.make_env(task, SimCfg(engine="isaaclab"))
 
 
 def test_parts_of_parts_belong_to_the_articulation_of_the_root(task: Task) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
+from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import ExtraRecords, NestedTensors, by_name
 from isaaclab_mimic_ext.envs.isaaclab.actions import ActionConverter
 from isaaclab_mimic_ext.envs.isaaclab.compat import (
@@ -102,13 +103,15 @@ class IsaacLabEnv:
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
         current = self._env.scene.get_state(is_relative=True)
-        merged = {}
+        merged: dict[str, Any] = {}
         for group, assets in current.items():
             given = state.get(group, {})
             missing = [name for name in assets if name not in given]
             if missing:
                 raise ConfigError(f"state.{group}: '{missing[0]}' not found; {choices(missing[0], given)}")
             merged[group] = {name: given[name] for name in assets}
+        if hasattr(self._env, "isaaclab_state"):
+            merged = self._env.isaaclab_state(merged)
         self._env.reset_to(tree_to_isaaclab(merged), env_indices(env_ids), is_relative=True)
         self._begin(env_ids)
 
@@ -249,7 +252,8 @@ class IsaacLabEnv:
         if self._state is None:
             if self._state_reader is None:
                 self._state_reader = SceneStateReader(self._env.scene)
-            self._state = self._state_reader.read()
+            state = self._state_reader.read()
+            self._state = self._env.recorded_state(state) if hasattr(self._env, "recorded_state") else state
         return self._state
 
     def processed_actions(self) -> Tensor | None:
@@ -273,6 +277,7 @@ class IsaacLabEnv:
             **({} if self._task is None else {"task": self._task.name, **own_preset(self._task.name, self._task.preset)}),
             "eef_names": list(self.eef_names),
             "object_names": list(self.object_names),
+            **({} if self._task is None else Articulations(self._task).entry),
             **as_entry(self._quaternion_columns),
             **({} if self._task is None else observations_entry(self._task.robot_observations)),
             **own_dirs(self._task_id if self._task is None else self._task.name),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any
 
 import isaaclab.sim as sim_utils
@@ -26,10 +26,12 @@ from isaaclab_mimic_ext.envs.isaaclab.compat import (
     set_spawn_property,
 )
 from isaaclab_mimic_ext.envs.isaaclab.make import trial_events
+from isaaclab_mimic_ext.envs.isaaclab.scene_objects import joint_name
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import (
     ARM_JOINTS,
     FINGER_JOINTS,
     HAND,
+    ArticulationPartsCfg,
     PartsCfg,
     cached_task,
     spawn_panda,
@@ -53,6 +55,7 @@ from isaaclab_mimic_ext.envs.panda.shape import (
 )
 from isaaclab_mimic_ext.envs.tabletop import POS_SCALE, ROT_SCALE
 from isaaclab_mimic_ext.task.definition import Arm, SceneObject, Task
+from isaaclab_mimic_ext.task.objects import articulations
 
 _TOP = Part(
     "box", (*TABLE_HALF_SIZE, TABLE_THICKNESS / 2), (*TABLE_CENTER, -TABLE_THICKNESS / 2), WOOD, mass=20.0, solid=True
@@ -137,8 +140,13 @@ class TabletopEnvCfg(ManagerBasedRLEnvCfg):
         for arm in task.arms:
             setattr(self.scene, arm.name, panda_cfg(arm))
             _add_actions(self.actions, arm, "" if len(task.arms) == 1 else f"{arm.name}_")
+        jointed = articulations(task.objects)
         for obj in task.objects:
-            setattr(self.scene, obj.name, _object_cfg(obj, parts[obj.name]))
+            if obj.name in jointed:
+                on_joints = [task.objects[task.object_id(name)] for name in jointed[obj.name]]
+                setattr(self.scene, obj.name, _articulation_cfg(obj, on_joints, parts))
+            elif obj.name not in task.jointed_names:
+                setattr(self.scene, obj.name, _object_cfg(obj, parts[obj.name]))
         self._add_terms(task)
 
     def _add_terms(self, task: Task) -> None:
@@ -205,9 +213,31 @@ def _object_cfg(obj: SceneObject, parts: Sequence[Part]) -> Any:
         max_depenetration_velocity=5.0,
     )
     spawn = PartsCfg(parts=tuple(parts), is_fixed=obj.fixed, rigid_props=rigid_props)
-    pos = (*obj.default_pos, obj.rest_height)
-    prim_path = "{ENV_REGEX_NS}/" + "".join(word.capitalize() for word in obj.name.split("_"))
-    return RigidObjectCfg(prim_path=prim_path, init_state=RigidObjectCfg.InitialStateCfg(pos=pos), spawn=spawn)
+    init_state = RigidObjectCfg.InitialStateCfg(pos=(*obj.default_pos, obj.rest_height))
+    return RigidObjectCfg(prim_path=_prim_path(obj), init_state=init_state, spawn=spawn)
+
+
+def _articulation_cfg(root: SceneObject, jointed: Sequence[Any], parts: Mapping[str, Sequence[Part]]) -> Any:
+    """Configuration of an object that carries joints, with the objects on them; nothing moves the joints but contacts."""
+    spawn = ArticulationPartsCfg(
+        root=root.name,
+        jointed=tuple({each.name: getattr(obj, each.name) for each in fields(obj) if each.init} for obj in jointed),
+        parts={name: tuple(parts[name]) for name in (root.name, *(obj.name for obj in jointed))},
+        is_fixed=root.fixed,
+    )
+    joints = {joint_name(obj.name): obj for obj in jointed}
+    init_state = ArticulationCfg.InitialStateCfg(
+        pos=(*root.default_pos, root.rest_height), joint_pos={name: obj.start_joint_pos for name, obj in joints.items()}
+    )
+    passive = {
+        name: ImplicitActuatorCfg(joint_names_expr=[name], stiffness=0.0, damping=obj.damping, friction=obj.friction)
+        for name, obj in joints.items()
+    }
+    return ArticulationCfg(prim_path=_prim_path(root), spawn=spawn, init_state=init_state, actuators=passive)
+
+
+def _prim_path(obj: SceneObject) -> str:
+    return "{ENV_REGEX_NS}/" + "".join(word.capitalize() for word in obj.name.split("_"))
 
 
 DECIMATION, PHYSICS_DT = 5, 0.01

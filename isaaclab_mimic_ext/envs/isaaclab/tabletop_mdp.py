@@ -35,7 +35,13 @@ def observation_names(task: Task) -> tuple[str, ...]:
     joints = torch.tensor(HOME).expand(1, num_arms, len(HOME))
     identity = torch.eye(4).expand(1, num_objects, 4, 4)
     scene = SceneState(
-        joints, joints, torch.eye(4).expand(1, num_arms, 4, 4), identity, torch.zeros(1, num_objects, 7), joints
+        joints,
+        joints,
+        torch.eye(4).expand(1, num_arms, 4, 4),
+        identity,
+        torch.zeros(1, num_objects, 7),
+        torch.zeros(1, num_objects, 6),
+        torch.zeros(1, len(task.jointed_names)),
     )
     return tuple(Observer(task, torch.device("cpu"))(scene, torch.zeros(1, 0)))
 
@@ -108,7 +114,7 @@ class PlaceObjects(ManagerTermBase):
         seed = int(torch.randint(2**62, ()))
         env_ids = compat.listed_envs(env_ids, env.num_envs, env.device)
         draws = Draws(seed, torch.arange(len(env_ids), device=env.device))
-        scene_reader(env, task_name).write(env_ids, *self.sampler.sample(draws))
+        scene_reader(env, task_name).write(env_ids, *self.sampler.sample(draws), self.sampler.sample_object_joints(draws))
 
 
 class ArmAction(DifferentialInverseKinematicsAction):

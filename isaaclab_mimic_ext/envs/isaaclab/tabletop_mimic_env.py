@@ -10,7 +10,9 @@ import torch
 from isaaclab.envs import ManagerBasedRLMimicEnv
 from torch import Tensor
 
+from isaaclab_mimic_ext.envs.base import NestedTensors
 from isaaclab_mimic_ext.envs.isaaclab.control_steps import SceneAccess, may_skip_physics_steps
+from isaaclab_mimic_ext.envs.isaaclab.scene_objects import SceneObjects
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_mdp import reset_sampler, scene_observations
 from isaaclab_mimic_ext.envs.isaaclab.tabletop_scene import cached_task, scene_reader
 from isaaclab_mimic_ext.envs.tabletop import RelativeActions
@@ -24,7 +26,7 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
     """Mimic env of a table-top task; poses are in the env frame.
 
     In addition to Isaac Lab's methods, it implements the optional members of `IsaacLabEnv`: `target_eef_poses_to_actions`,
-    `mimic_task`, `scene_state`, `action_spec` and `place_trials`.
+    `mimic_task`, `scene_state`, `recorded_state`, `isaaclab_state`, `action_spec` and `place_trials`.
     """
 
     def __init__(self, cfg: Any, render_mode: str | None = None, **kwargs: Any):
@@ -46,13 +48,26 @@ class TabletopMimicEnv(ManagerBasedRLMimicEnv):
     def action_spec(self) -> dict[str, Any]:
         return self._control.spec
 
+    @property
+    def _objects(self) -> SceneObjects:
+        return scene_reader(self, self.cfg.mimic_task_name).objects
+
     def scene_state(self) -> SceneState:
         """State of all envs at the last observations: after the last step or reset."""
         return scene_observations(self, self.cfg.mimic_task_name).scene()
 
+    def recorded_state(self, state: NestedTensors) -> NestedTensors:
+        """State in Isaac Lab's layout, extended and ordered as embedded engines record it."""
+        return self._objects.recorded(state, self.scene_state()) if self.mimic_task.jointed_names else state
+
+    def isaaclab_state(self, recorded: NestedTensors) -> NestedTensors:
+        """Recorded state in the order of joints of Isaac Lab's assets."""
+        return self._objects.in_isaaclab_order(recorded) if self.mimic_task.jointed_names else recorded
+
     def place_trials(self, env_ids: Tensor, draws: Draws) -> None:
         """Write the random initial states of the trials `draws`, (n,), to envs that have just been reset."""
-        scene_reader(self, self.cfg.mimic_task_name).write(env_ids, *self._trials.sample(draws))
+        initial = (*self._trials.sample(draws), self._trials.sample_object_joints(draws))
+        scene_reader(self, self.cfg.mimic_task_name).write(env_ids, *initial)
         self.scene.write_data_to_sim()
         self.sim.forward()
         self.obs_buf = self.observation_manager.compute(update_history=True)

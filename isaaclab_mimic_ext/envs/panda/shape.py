@@ -20,7 +20,7 @@ _AXIS_QUAT_WXYZ = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One shape of a rigid body, aligned with the axes of the body's frame.
+    """One shape of a rigid body, aligned with the axes of the body's frame, or rotated about z.
 
     Attributes:
         kind: `box`, `cylinder` or `ellipsoid`.
@@ -31,6 +31,7 @@ class Part:
         solid: whether the part collides with other bodies; if not, it is only visible.
         grips: whether contacts have torsional friction, so that objects do not spin between two fingers.
         axis: axis of a cylinder, in the frame of the body: `x`, `y` or `z`.
+        yaw: rotation about the z axis of the body, after `axis` [rad].
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Part:
     solid: bool = False
     grips: bool = False
     axis: str = "z"
+    yaw: float = 0.0
 
     @property
     def size_along_axis(self) -> Vec3:
@@ -51,7 +53,9 @@ class Part:
     @property
     def quat_wxyz(self) -> tuple[float, float, float, float]:
         """Rotation from the frame of `size_along_axis` to the body's frame."""
-        return _AXIS_QUAT_WXYZ[self.axis]
+        w, x, y, z = _AXIS_QUAT_WXYZ[self.axis]
+        cos, sin = math.cos(self.yaw / 2), math.sin(self.yaw / 2)
+        return cos * w - sin * z, cos * x - sin * y, cos * y + sin * x, cos * z + sin * w
 
 
 TABLE_CENTER, TABLE_HALF_SIZE = (0.40, 0.0), (0.60, 0.65)
