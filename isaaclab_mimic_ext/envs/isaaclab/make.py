@@ -270,7 +270,7 @@ def fill_mimic_cfg(env_cfg: Any, name: str) -> None:
     subtask_cfg, constraint_cfg = mimic_env_cfg.SubTaskConfig, mimic_env_cfg.SubTaskConstraintConfig
     values = task_yaml(name)
     env_cfg.datagen_config.name = name
-    for key, value in _fields_in(env_cfg.datagen_config, values["datagen_config"]).items():
+    for key, value in _fields_in(env_cfg.datagen_config, values.get("datagen_config", {})).items():
         setattr(env_cfg.datagen_config, key, value)
     env_cfg.subtask_configs = {
         eef: [subtask_cfg(**_fields_in(subtask_cfg, subtask)) for subtask in subtasks]
