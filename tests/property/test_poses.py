@@ -155,6 +155,7 @@ def _inputs() -> dict[str, tuple[Function, Rows]]:
         "pose_from_pos_quat": (geometry.pose_from_pos_quat, (pos, quat)),
         "invert_pose": (geometry.invert_pose, (a,)),
         "matrix_from_quat_xyzw": (geometry.matrix_from_quat_xyzw, (quat,)),
+        "rotate": (geometry.rotate, (pos, quat)),
         "quat_xyzw_from_matrix": (geometry.quat_xyzw_from_matrix, (rot_a,)),
         "axis_angle_from_matrix": (geometry.axis_angle_from_matrix, (rot_a,)),
         "matrix_from_axis_angle": (geometry.matrix_from_axis_angle, (3 * pos,)),
