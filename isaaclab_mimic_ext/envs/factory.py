@@ -21,6 +21,7 @@ from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
 from isaaclab_mimic_ext.errors import ConfigError, SimulatorUnavailable, choices
 from isaaclab_mimic_ext.task.contract import check_definition
 from isaaclab_mimic_ext.task.definition import Task, load_task
+from isaaclab_mimic_ext.task.folders import available_tasks
 from isaaclab_mimic_ext.task.robot import RobotCfg
 
 log = logging.getLogger(__name__)
