@@ -30,6 +30,7 @@ class Stream(IntEnum):
     PUSH = 8
     OBJECT_JOINT = 9
     APPEARANCE = 10
+    OBJECT_SCALE = 11
 
 
 class Domain(IntEnum):

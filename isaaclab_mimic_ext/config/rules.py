@@ -174,6 +174,7 @@ def validate_task_cfg(cfg: Any, task: "Task | None") -> None:
             raise ConfigError(f"events.{name}: a task registered with Isaac Lab has its own randomization; omit events")
         _check_event(f"events.{name}", event, task)
     _check_one_event_per_asset(getattr(cfg, "events", {}))
+    _check_adaptation(cfg)
 
 
 Subtasks = Mapping[str, Sequence[SubTaskBoundsCfg]]
@@ -311,6 +312,7 @@ def _check_event(place: str, cfg: EventCfg, task: "Task") -> None:
         raise ConfigError(f"{place}: joint_std is for robots (got object '{cfg.asset}'); use pose_range")
     check_pose_range(f"{place}.pose_range", cfg.pose_range)
     _check_joint_range(place, cfg, task)
+    _check_scale_range(place, cfg, task)
 
 
 def _check_one_event_per_asset(events: Mapping[str, EventCfg]) -> None:
@@ -342,6 +344,31 @@ def _check_joint_range(place: str, cfg: EventCfg, task: "Task") -> None:
     low, high = obj.limits
     if not low <= cfg.joint_range[0] <= cfg.joint_range[1] <= high:
         raise ConfigError(f"{place}.joint_range: must be within the limits {low} to {high} (got {list(cfg.joint_range)})")
+
+
+def _check_scale_range(place: str, cfg: EventCfg, task: "Task") -> None:
+    if cfg.scale_range is None:
+        return
+    if fault := range_fault(cfg.scale_range):
+        raise ConfigError(f"{place}.scale_range: {fault}")
+    if not cfg.scale_range[0] > 0:
+        raise ConfigError(f"{place}.scale_range: must be > 0 (got {list(cfg.scale_range)})")
+    carriers = {obj.base for obj in jointed_objects(task.objects)}
+    scalable = [obj.name for obj in task.objects if obj.is_free and obj.name not in carriers]
+    if cfg.asset not in scalable:
+        rule = "scale_range is for free objects without joints"
+        raise ConfigError(f"{place}: {rule} (got '{cfg.asset}'); {choices(cfg.asset, scalable)}")
+
+
+def _check_adaptation(cfg: Any) -> None:
+    datagen = getattr(cfg, "datagen_config", None)
+    if getattr(datagen, "use_skillgen", False) and getattr(datagen, "adapt_to_scale", False):
+        for name, event in getattr(cfg, "events", {}).items():
+            if event.scale_range is not None:
+                raise ConfigError(
+                    f"datagen_config.adapt_to_scale: must be false for SkillGen with events.{name}.scale_range (got true): "
+                    "transits lead to the segments of the source demos"
+                )
 
 
 def check_pose_range(place: str, pose_range: Mapping[str, Sequence[float]]) -> None:

@@ -106,6 +106,8 @@ class DataGenConfig(SelectionCfg, BudgetCfg, SuccessRuleCfg, SeedCfg):
     """true: interpolation starts at the last target pose. false: at the current pose of the end effector."""
     num_final_hold_steps: int = bounded(10, at_least=0)
     """Number of steps to hold the last waypoint, without noise, at the end of a trial."""
+    adapt_to_scale: bool = True
+    """Move waypoints with the surface of objects whose size `events.<name>.scale_range` changes."""
     stop_hopeless_trials: bool = False
     """End a trial as soon as its task knows that the trial can no longer succeed."""
     action_noise_process: str = bounded("white", choices=("white", "ornstein_uhlenbeck"))
@@ -250,6 +252,8 @@ class EventCfg:
     """Objects only: smallest distance between the footprint of the object and those of other objects [m]."""
     joint_range: list[float] | None = None
     """Objects on joints only: range [lowest, highest] of the joint position [m, rad]; null: the default of the object."""
+    scale_range: list[float] | None = None
+    """Objects only, `sim=mujoco`: range [lowest, highest] of the factor of the size of the object; null: 1."""
     joint_std: float = bounded(0.0, at_least=0)
     """Robots only: standard deviation of the joint positions around the home position [rad]."""
 

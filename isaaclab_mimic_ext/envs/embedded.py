@@ -14,6 +14,7 @@ from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.recorded_task import own_dirs, own_preset
 from isaaclab_mimic_ext.envs.articulations import Articulations
 from isaaclab_mimic_ext.envs.base import NestedTensors
+from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.envs.tabletop import (
     ACTION_DIM,
@@ -67,9 +68,31 @@ class EmbeddedEnv(ABC):
         self._violated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self._base_pose_quat = [_base_pose_quat(arm, self.device).expand(num_envs, 7) for arm in task.arms]
         self._base_velocity = torch.zeros(num_envs, 6, device=self.device)
+        self._scaled_names: tuple[str, ...] = ()
+        self.object_scale: Tensor | None = None
+        if self._resets.scaled_objects:
+            self._begin_scaling(self._resets.scaled_objects)
 
     scene: SceneState
     """Current state of all envs, updated by every reset and step."""
+    object_scale: Tensor | None
+    """Factors (N, O) of the sizes of the objects; None: all objects have their own size."""
+    has_scales = False
+    """Whether the engine can change the sizes of objects."""
+
+    def _begin_scaling(self, names: tuple[str, ...]) -> None:
+        """Let objects have another size than their own.
+
+        Raises:
+            ConfigError: the engine cannot change sizes.
+        """
+        if not self.has_scales:
+            raise ConfigError(f"events: scale_range of '{names[0]}' requires sim=mujoco (got {self.engine})")
+        self._scaled_names = names
+        self.object_scale = torch.ones(self.num_envs, len(self.object_names), device=self.device)
+
+    def _write_scales(self, env_ids: Tensor, scales: Tensor) -> None:
+        """Set the sizes of the objects of the n envs `env_ids` to their own times `scales` (n, O), before `_write_state`."""
 
     @abstractmethod
     def _write_state(
@@ -96,6 +119,10 @@ class EmbeddedEnv(ABC):
         object_joint_pos = self._resets.sample_object_joints(draws)
         zeros = torch.zeros(*root_pose.shape[:2], 6, device=self.device)
         still = torch.zeros_like(object_joint_pos)
+        if self.object_scale is not None:
+            scales = self._resets.sample_scales(draws)
+            root_pose[..., 2] *= scales
+            self._set_scales(env_ids, scales)
         self._reset_to(env_ids, joint_pos, torch.zeros_like(joint_pos), root_pose, zeros, object_joint_pos, still)
 
     def reset_to(self, state: NestedTensors, env_ids: Tensor) -> None:
@@ -107,6 +134,7 @@ class EmbeddedEnv(ABC):
             return torch.stack([rows[name][leaf] for name in names], dim=1).to(self.device, torch.float32)
 
         arm_names = tuple(arm.name for arm in self.task.arms)
+        self._reset_scales(state, env_ids)
         self._reset_to(
             env_ids,
             stacked("articulation", arm_names, "joint_position"),
@@ -115,6 +143,22 @@ class EmbeddedEnv(ABC):
             stacked("rigid_object", self.object_names, "root_velocity"),
             *self._articulations.joints_of(state, len(env_ids), self.device),
         )
+
+    def _reset_scales(self, state: NestedTensors, env_ids: Tensor) -> None:
+        """Set the sizes of a state. Objects of which it contains none get their own."""
+        recorded = {name: leaves[SCALE] for name, leaves in state["rigid_object"].items() if SCALE in leaves}
+        if recorded and self.object_scale is None:
+            self._begin_scaling(tuple(name for name in self.object_names if name in recorded))
+        if self.object_scale is not None:
+            scales = torch.ones(len(env_ids), len(self.object_names), device=self.device)
+            for name, leaf in recorded.items():
+                scales[:, self.task.object_id(name)] = leaf.to(scales)[:, 0]
+            self._set_scales(env_ids, scales)
+
+    def _set_scales(self, env_ids: Tensor, scales: Tensor) -> None:
+        assert self.object_scale is not None
+        self.object_scale = self.object_scale.index_copy(0, env_ids, scales)
+        self._write_scales(env_ids, scales)
 
     def _reset_to(
         self,
@@ -214,6 +258,9 @@ class EmbeddedEnv(ABC):
             name: {"root_pose": self.scene.root_pose[:, index], "root_velocity": self.scene.root_velocity[:, index]}
             for index, name in enumerate(self.object_names)
         }
+        if self.object_scale is not None:
+            for name in self._scaled_names:
+                objects[name][SCALE] = self.object_scale[:, self.task.object_id(name), None]
         return {"articulation": {**arms, **self._articulations.states(self.scene)}, "rigid_object": objects}
 
     def processed_actions(self) -> Tensor | None:

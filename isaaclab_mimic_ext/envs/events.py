@@ -42,6 +42,7 @@ class PlacementSampler:
         defaults = torch.tensor([obj.default_pos for obj in task.objects])
         ranges[:, :2] += defaults[..., None]
         self.low, self.high = ranges.to(device).unbind(-1)
+        self._largest = torch.tensor([scale_ranges(events).get(name, [1.0])[-1] for name in task.object_names])
         self._set_distances(clearance)
 
     def _object_id(self, event_name: str, asset: str) -> int:
@@ -53,7 +54,7 @@ class PlacementSampler:
             raise ConfigError(f"{place}: '{asset}' is not in the scene; {choices(asset, names)}") from error
 
     def _set_distances(self, clearance: Tensor) -> None:
-        radius = torch.tensor([obj.footprint_radius for obj in self.task.objects])
+        radius = torch.tensor([obj.footprint_radius for obj in self.task.objects]) * self._largest
         placed = torch.tensor([not isinstance(obj, JointedObject) for obj in self.task.objects])
         pairs = torch.triu_indices(len(radius), len(radius), offset=1)
         pairs = pairs[:, placed[pairs].all(0)]
@@ -98,6 +99,29 @@ class PlacementSampler:
         off_base = _distance(pos[..., None, :], self.base_pos) >= self.min_base_distance[:, None]
         on_table = (pos >= self.table_low) & (pos <= self.table_high)
         return apart.all(-1) & off_base.flatten(-2).all(-1) & on_table.flatten(-2).all(-1)
+
+
+class ScaleSampler:
+    """Draws the factors of the sizes of objects, uniform in their ranges.
+
+    Attributes:
+        names: objects with a range.
+    """
+
+    def __init__(self, task: Task, events: Mapping[str, EventCfg]):
+        given = scale_ranges(events)
+        self.names = tuple(name for name in task.object_names if name in given)
+        self._ranges = torch.tensor([given.get(name, [1.0, 1.0]) for name in task.object_names])
+
+    def sample(self, draws: Draws) -> Tensor:
+        """Factors (n, O); 1 for objects without a range."""
+        low, high = self._ranges.unbind(-1)
+        return low + draws.uniform(Stream.OBJECT_SCALE, (len(low),)) * (high - low)
+
+
+def scale_ranges(events: Mapping[str, EventCfg]) -> dict[str, list[float]]:
+    """Object -> range of the factor of its size."""
+    return {event.asset: event.scale_range for event in events.values() if event.scale_range is not None}
 
 
 class JointSampler:

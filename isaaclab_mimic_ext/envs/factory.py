@@ -15,6 +15,7 @@ from isaaclab_mimic_ext.config.bounds import scene_device_fault
 from isaaclab_mimic_ext.config.rules import check_scene_names
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.devices import resolve_device
+from isaaclab_mimic_ext.envs.events import scale_ranges
 from isaaclab_mimic_ext.envs.external import installed_engines, is_external, make_external
 from isaaclab_mimic_ext.envs.gpu_engine import GPU_ENGINE, BatchedCommand
 from isaaclab_mimic_ext.envs.isaaclab.installation import isaaclab_module
@@ -51,6 +52,8 @@ def _make_kinematic(task: Task, sim: SimCfg, events: Events, num_envs: int, devi
 
 
 def _make_isaaclab(task: Task, sim: SimCfg, events: Events, num_envs: int, device: Device) -> MimicEnv:
+    if scaled := scale_ranges(events):
+        raise ConfigError(f"events: scale_range of '{next(iter(scaled))}' requires sim=mujoco (got isaaclab)")
     module = isaaclab_scene(task.name)
     _check_panda(task.robot)
     sim = _launch_isaaclab(sim, device)

@@ -18,6 +18,7 @@ from isaaclab_mimic_ext.envs.embedded import STEP_DT, EmbeddedEnv
 from isaaclab_mimic_ext.envs.memory import check_memory
 from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
+from isaaclab_mimic_ext.envs.object_sizes import BatchSizes
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian
 from isaaclab_mimic_ext.envs.robots.robot import finger_positions
 from isaaclab_mimic_ext.envs.scene_buffer import SceneBuffer
@@ -41,6 +42,7 @@ class MujocoEnv(EmbeddedEnv):
     """
 
     engine = "mujoco"
+    has_scales = True
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class MujocoEnv(EmbeddedEnv):
         self._stage_none, self._stage_pos = mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_POS
         self._layout = SceneLayout.from_model(self.model, task)
         self._state = _BatchTensors.from_batch(self._batch)
+        self._sizes: BatchSizes | None = None
         self._buffer = SceneBuffer(task, num_envs, torch.device("cpu"))
         # Fingers and objects on joints have torch operations.
         reads_by_kernel = not self.robot.finger_sites and not len(self._layout.bound)
@@ -91,6 +94,11 @@ class MujocoEnv(EmbeddedEnv):
             dt=self.model.opt.timestep, decimation=self._num_substeps, render_interval=self._num_substeps
         )
         return args
+
+    def _write_scales(self, env_ids: Tensor, scales: Tensor) -> None:
+        if self._sizes is None:
+            self._sizes = BatchSizes(self._batch, self.model, self.object_names)
+        self._sizes.write(env_ids.cpu().numpy(), scales.cpu().numpy())
 
     def _write_state(
         self,
@@ -177,9 +185,12 @@ class MujocoEnv(EmbeddedEnv):
 
     def _read_scene(self) -> SceneState:
         if self._read is None:
-            return self.read_scene_torch()
-        self._read()
-        return self._buffer.scene(self.device)
+            scene = self.read_scene_torch()
+        else:
+            self._read()
+            scene = self._buffer.scene(self.device)
+        scene.object_scale = self.object_scale
+        return scene
 
     def read_scene_torch(self) -> SceneState:
         """Scene in the state of the batch, by torch operations: for objects on joints and fingers, and for tests."""

@@ -16,6 +16,7 @@ from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.cameras import merged_cameras
 from isaaclab_mimic_ext.envs.mujoco_layout import SceneLayout
 from isaaclab_mimic_ext.envs.mujoco_model import build_model, import_mujoco
+from isaaclab_mimic_ext.envs.object_sizes import SCALE, ObjectSizes
 from isaaclab_mimic_ext.envs.panda.kinematics import joint_step, point_jacobian, pose_error
 from isaaclab_mimic_ext.envs.robots import Robot, robot_of
 from isaaclab_mimic_ext.math import pose_from_pos_quat, pose_from_pos_rot
@@ -47,6 +48,7 @@ class PosedScene:
         self.data = self._mujoco.MjData(self.model)
         self._layout = SceneLayout.from_model(self.model, task)
         self._articulations = Articulations(task)
+        self._sizes = ObjectSizes(self.model, task.object_names)
         self._forward()
 
     def set_state(self, state: NestedTensors) -> None:
@@ -56,6 +58,7 @@ class PosedScene:
             joint_pos = np.asarray(articulations[arm.name]["joint_position"], dtype=np.float64)
             model_pos = self._robot.model_joint_pos(torch.from_numpy(joint_pos)).numpy()
             self.data.qpos[self._layout.joint_qpos[index].numpy()] = model_pos
+        self._sizes.write_to(self.model, {name: leaves[SCALE] for name, leaves in objects.items() if SCALE in leaves})
         root_pose = np.stack([np.asarray(objects[name]["root_pose"], np.float64) for name in self.task.object_names])
         layout = self._layout
         self.data.qpos[layout.root_qpos.numpy()] = root_pose[layout.free.numpy()]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isaaclab_mimic_ext.config import EventCfg
-from isaaclab_mimic_ext.envs.events import JointSampler, PlacementSampler, joint_noise_std
+from isaaclab_mimic_ext.envs.events import JointSampler, PlacementSampler, ScaleSampler, joint_noise_std
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.kernels.actions import NUM_ENTRIES, NUM_POSE, ActionKernels
@@ -129,6 +129,7 @@ class ResetSampler:
         self._device = device
         self._placement = PlacementSampler(task, events, torch.device("cpu"))
         self._object_joints = JointSampler(task, events)
+        self._scales = ScaleSampler(task, events)
         self._joint_std = joint_noise_std(task, events).to(device)
         self._rest_height = torch.tensor([obj.rest_height for obj in task.objects], device=device)
         robot = robot_of(task)
@@ -156,6 +157,15 @@ class ResetSampler:
         joint_pos[..., : self._num_joints] += self._joint_std[:, None] * noise
         joint_pos[..., : self._num_joints].clamp_(*self._limits)
         return joint_pos, root_pose
+
+    @property
+    def scaled_objects(self) -> tuple[str, ...]:
+        """Names of the objects whose size is drawn."""
+        return self._scales.names
+
+    def sample_scales(self, draws: Draws) -> Tensor:
+        """Factors (n, O) of the sizes of the objects."""
+        return upload(self._scales.sample(draws.on_host), self._device)
 
     def sample_object_joints(self, draws: Draws) -> Tensor:
         """Positions (n, Q) of the joints of objects [m, rad]."""

@@ -14,14 +14,15 @@ change. At cursor -1, before the first waypoint, an end effector keeps its previ
 
 # N envs, E end effectors, D demos, T steps of the padded pool, G gripper entries, L waypoints of the longest transit
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import warp as wp
 from torch import Tensor
 
-from isaaclab_mimic_ext.kernels import RepeatedLaunch
-from isaaclab_mimic_ext.kernels.poses import pose_from, rotation
+from isaaclab_mimic_ext.kernels import RepeatedLaunch, as_struct
+from isaaclab_mimic_ext.kernels.poses import pose_from, position, rotation
 from isaaclab_mimic_ext.math import interpolate_poses, rotation_angle
 
 LEGACY_SMALL_ANGLE = 0.05
@@ -70,6 +71,17 @@ class Segments:
         return self.num_interpolation + self.num_fixed + self.length + self.prepend
 
 
+@wp.struct
+class Sizes:
+    """Adaptation of segments to the sizes of objects, (N, E): fields of `plan.sizes.SizeAdaptation`."""
+
+    anchor: wp.array(dtype=wp.mat44, ndim=2)
+    low: wp.array(dtype=wp.vec3, ndim=2)
+    high: wp.array(dtype=wp.vec3, ndim=2)
+    growth: wp.array(dtype=wp.float32, ndim=2)
+    shift: wp.array(dtype=wp.vec3, ndim=2)
+
+
 @wp.kernel(enable_backward=False)
 def _waypoint_kernel(
     target_pool: wp.array(dtype=wp.mat44, ndim=3),
@@ -86,6 +98,8 @@ def _waypoint_kernel(
     legacy_angle: wp.float32,
     paths: wp.array(dtype=wp.mat44, ndim=3),
     is_planned: wp.int32,
+    sizes: Sizes,
+    is_sized: wp.int32,
     target: wp.array(dtype=wp.mat44, ndim=2),
     gripper: wp.array(dtype=wp.float32, ndim=3),
 ):
@@ -103,12 +117,25 @@ def _waypoint_kernel(
     if index < prepend[n, e]:
         pose = eef_pool[e, source, first]
     pose = transform[n, e] * pose
+    if is_sized != 0:
+        pose = _adapt(pose, sizes.anchor[n, e], sizes.low[n, e], sizes.high[n, e], sizes.growth[n, e], sizes.shift[n, e])
     if cursor[n, e] < num_interpolation[n, e]:
         fraction = float(cursor[n, e] + 1) / float(num_interpolation[n, e] + 1)
         pose = _interpolate(start_pose[n, e], pose, fraction, legacy_angle)
     target[n, e] = pose
     for g in range(gripper_pool.shape[3]):
         gripper[n, e, g] = gripper_pool[e, source, step, g]
+
+
+@wp.func
+def _adapt(pose: wp.mat44, anchor: wp.mat44, low: wp.vec3, high: wp.vec3, growth: wp.float32, shift: wp.vec3) -> wp.mat44:
+    """Move a waypoint with the surface of the object at `anchor`, and by `shift` in its own frame."""
+    place = wp.transpose(rotation(anchor)) * (position(pose) - position(anchor))
+    nearest = wp.vec3()
+    for i in range(3):
+        nearest[i] = wp.clamp(place[i], low[i], high[i])
+    moved = position(pose) + rotation(anchor) * (growth * nearest) + rotation(pose) * shift
+    return pose_from(rotation(pose), moved)
 
 
 @wp.func
@@ -137,6 +164,7 @@ class WaypointReader:
         segments: read at each call. Write to its tensors in place; replaced tensors are not seen.
         legacy_small_rotation: do not interpolate rotations smaller than `LEGACY_SMALL_ANGLE`.
         paths: (N, E, L, 4, 4), poses of planned transits, env frame [m]; read at each call. None: interpolate.
+        sizes: adaptation to the sizes of objects, `Sizes` -> (N, E, ...); read at each call. None: not adapted.
     """
 
     def __init__(
@@ -147,6 +175,7 @@ class WaypointReader:
         segments: Segments,
         legacy_small_rotation: bool,
         paths: Tensor | None = None,
+        sizes: Mapping[str, Tensor] | None = None,
     ):
         num_envs, num_eefs = segments.demo.shape
         self.device = target_pool.device
@@ -161,6 +190,8 @@ class WaypointReader:
             LEGACY_SMALL_ANGLE if legacy_small_rotation else 0.0,
             wp.from_torch(torch.zeros(1, 1, 1, 4, 4, device=self.device) if paths is None else paths, dtype=wp.mat44),
             int(paths is not None),
+            as_struct(Sizes, _no_sizes(self.device) if sizes is None else sizes),
+            int(sizes is not None),
         ]
         outputs = [wp.from_torch(self.target, dtype=wp.mat44), wp.from_torch(self.gripper)]
         self._launch = RepeatedLaunch(_waypoint_kernel, self.target.shape[:2], inputs, outputs, self.device)
@@ -171,6 +202,11 @@ class WaypointReader:
         return self.target, self.gripper
 
 
+def _no_sizes(device: torch.device) -> dict[str, Tensor]:
+    shapes = {"anchor": (4, 4), "low": (3,), "high": (3,), "growth": (), "shift": (3,)}
+    return {name: torch.zeros(1, 1, *shape, device=device) for name, shape in shapes.items()}
+
+
 def waypoints_torch(
     target_pool: Tensor,
     eef_pool: Tensor,
@@ -179,6 +215,7 @@ def waypoints_torch(
     legacy_small_rotation: bool,
     last: tuple[Tensor, Tensor],
     paths: Tensor | None = None,
+    sizes: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Reference implementation of `WaypointReader.read` in torch operations. `last` is the previous result."""
     eef = torch.arange(segments.demo.shape[1], device=target_pool.device)
@@ -187,6 +224,12 @@ def waypoints_torch(
     step = start + (index - prepend).clamp(min=0)
     at_prepended = (index < prepend)[..., None, None]
     pose = segments.transform @ torch.where(at_prepended, eef_pool[eef, demo, start], target_pool[eef, demo, step])
+    if sizes is not None:
+        anchor = sizes["anchor"]
+        place = (anchor[..., :3, :3] * (pose[..., :3, 3] - anchor[..., :3, 3])[..., None]).sum(-2)
+        grown = sizes["growth"][..., None] * place.clamp(sizes["low"], sizes["high"])
+        shift = (pose[..., :3, :3] * sizes["shift"][..., None, :]).sum(-1)
+        pose[..., :3, 3] += (anchor[..., :3, :3] * grown[..., None, :]).sum(-1) + shift
     fraction = (segments.cursor + 1) / (segments.num_interpolation + 1)
     between = interpolate_poses(segments.start_pose, pose, fraction.float())
     if legacy_small_rotation:

@@ -3,6 +3,7 @@
 # N envs, E end effectors, D demos, S subtasks, n envs or R rows (an env and one of its end effectors each) addressed,
 # O objects, G gripper entries, P pose entries of an action, K coordinated pairs of subtasks
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +20,11 @@ from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionPlanner
 from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
 from isaaclab_mimic_ext.plan.remaining import ExpectedSteps
 from isaaclab_mimic_ext.plan.segments import SegmentStart, draw_spans, longest_trial
+from isaaclab_mimic_ext.plan.sizes import SizeAdaptation
 from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
 from isaaclab_mimic_ext.plan.transits import Transits
 from isaaclab_mimic_ext.rng import Draws
+from isaaclab_mimic_ext.task.objects import SceneObject
 
 
 @dataclass
@@ -47,8 +50,10 @@ class TrialPlanner:
 
     Args:
         motion_planner: plans a transit to each segment, instead of interpolation (SkillGen).
+        objects: objects of the task, whose sizes segments are adapted to; None: they have their own size.
 
     Attributes:
+        sizes: adaptation to the sizes of objects; None: not adapted.
         first_eefs: indices of the end effectors that begin with the trial; constraints delay the others.
         horizon: largest number of steps of a trial.
         navigation: receives the state of the mobile bases before each `advance`; None if bases are not waited for.
@@ -73,6 +78,7 @@ class TrialPlanner:
         config: DataGenConfig,
         num_envs: int,
         motion_planner: MotionPlanner | None = None,
+        objects: Sequence[SceneObject] | None = None,
     ):
         device = pool.lengths.device
         num_eefs, num_demos, num_subtasks = pool.subtask_ends.shape
@@ -93,9 +99,11 @@ class TrialPlanner:
         self._eef_ids = torch.arange(num_eefs, device=device)
         self._constraints = Constraints(constraints)
         self._settles = bool(table.num_settle.any())
+        self.sizes = None if objects is None else SizeAdaptation(pool, table, objects, num_envs)
         self._reader = WaypointReader(
             pool.target_eef_pose, pool.eef_pose, pool.gripper_action, self.segments, config.legacy_small_rotation,
             None if self._transits is None else self._transits.paths,
+            None if self.sizes is None else self.sizes.tensors,
         )  # fmt: skip
         progress = {"subtask": self.subtask, "begun": self.begun}
         progress |= {"first_free": self._first_free, "last_waypoint": self._last_waypoint}

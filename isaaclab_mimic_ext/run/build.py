@@ -279,7 +279,9 @@ def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPla
     if cfg.datagen_config.use_skillgen:
         ramp_steps = cfg.datagen_config.transit_ramp_steps
         motion_planner = build_motion_planner(task_of(env, cfg), env.device, ramp_steps)
-    return TrialPlanner(pool, table, constraints, cfg.datagen_config, env.num_envs, motion_planner)
+    adapts = cfg.datagen_config.adapt_to_scale and getattr(env, "object_scale", None) is not None
+    objects = task_of(env, cfg).objects if adapts else None
+    return TrialPlanner(pool, table, constraints, cfg.datagen_config, env.num_envs, motion_planner, objects)
 
 
 def term_signals(cfg: GenerateCfg, env: MimicEnv) -> list[list[str | None]]:

@@ -19,6 +19,7 @@ from isaaclab_mimic_ext.config import DataGenConfig
 from isaaclab_mimic_ext.envs.base import MimicEnv, noisy_and_clean_actions
 from isaaclab_mimic_ext.files.subtasks import NUM_STEPS
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.plan.sizes import Place
 from isaaclab_mimic_ext.plan.subtasks import ActionNoise
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.host_copy import HostCopy
@@ -270,8 +271,14 @@ class Generator:
         return replace(written, elapsed=self.clock.elapsed())
 
     def _begin_segments(self, env_ids: Tensor, eef_ids: Tensor) -> None:
-        attached = self.env.get_attached_objects() if self.planner.plans_motion else None
-        self.planner.begin_segments(env_ids, eef_ids, self.env.eef_pose, self.env.object_pose, attached)
+        sizes = self.planner.sizes
+        attached = self.env.get_attached_objects() if self.planner.plans_motion or sizes is not None else None
+        eef_pose, object_pose = self.env.eef_pose, self.env.object_pose
+        self.planner.begin_segments(env_ids, eef_ids, eef_pose, object_pose, attached)
+        if sizes is not None and attached is not None:
+            scale: Tensor = self.env.object_scale  # type: ignore[attr-defined]
+            place = Place(env_ids, eef_ids, self.planner.subtask[env_ids, eef_ids])
+            sizes.begin(place, self.planner.segments, eef_pose, object_pose, scale, attached)
 
     def _next_actions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the actions with and without noise, (N, A), and their target poses (N, E, 4, 4), env frame [m]."""

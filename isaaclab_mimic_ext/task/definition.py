@@ -63,6 +63,7 @@ class SceneState:
         root_pose: (N, O, 7), position [m] and quaternion xyzw of each object.
         root_velocity: (N, O, 6), linear [m/s] and angular [rad/s].
         object_joint_pos, object_joint_vel: (N, Q), of the objects on joints, in their order [m, m/s; hinges rad, rad/s].
+        object_scale: (N, O), factors of the sizes of the objects; None: all have their own size. See `Task.scale_of`.
     """
 
     joint_pos: Tensor
@@ -73,6 +74,7 @@ class SceneState:
     root_velocity: Tensor
     object_joint_pos: Tensor = field(default_factory=lambda: _NOT_GIVEN)
     object_joint_vel: Tensor = field(default_factory=lambda: _NOT_GIVEN)
+    object_scale: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.object_joint_pos is _NOT_GIVEN:
@@ -171,6 +173,10 @@ class Task(ABC):
             names = choices(name, self.jointed_names)
             raise ConfigError(f"task '{self.name}': object '{name}' is not on a joint; {names}")
         return scene.object_joint_pos[:, self.jointed_names.index(name)]
+
+    def scale_of(self, scene: SceneState, name: str) -> Tensor | float:
+        """Factor of the size of an object, (N,), which `events.<name>.scale_range` draws; 1.0 if all have their own size."""
+        return 1.0 if scene.object_scale is None else scene.object_scale[:, self.object_id(name)]
 
     @abstractmethod
     def signals(self, scene: SceneState) -> dict[str, Tensor]:

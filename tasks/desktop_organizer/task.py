@@ -100,11 +100,12 @@ class DesktopOrganizer(Task):
         """
         distance = self._hand_distance(scene)
         gap = self._fingers(scene).sum(-1)
-        grasped = (distance < GRASP_DISTANCE) & (gap < 2 * KETCHUP_RADIUS + 0.004)
+        scale = self.scale_of(scene, "ketchup")
+        grasped = (distance < GRASP_DISTANCE) & (gap < 2 * KETCHUP_RADIUS * scale + 0.004)
         return {
             "reach": distance < REACH_DISTANCE,
             "grasp": grasped,
-            "lift": grasped & (self._ketchup(scene)[:, 2] > KETCHUP_HEIGHT / 2 + LIFT_HEIGHT),
+            "lift": grasped & (self._ketchup(scene)[:, 2] > self._half_height(scene) + LIFT_HEIGHT),
             "place": self._in_basket(scene),
         }
 
@@ -121,7 +122,7 @@ class DesktopOrganizer(Task):
         return {
             "reach": distance < HOVER_DISTANCE,
             "grasp": (distance < GRASP_DISTANCE) & closing,
-            "lift": (distance < GRASP_DISTANCE) & (self._ketchup(scene)[:, 2] > KETCHUP_HEIGHT / 2 + 0.5 * OFF_TABLE),
+            "lift": (distance < GRASP_DISTANCE) & (self._ketchup(scene)[:, 2] > self._half_height(scene) + 0.5 * OFF_TABLE),
             "place": self._is_over_basket(scene, offset) & low,
         }
 
@@ -138,7 +139,7 @@ class DesktopOrganizer(Task):
         """
         signals = self.signals(scene)
         distance = self._hand_distance(scene)
-        off_table = self._ketchup(scene)[:, 2] > KETCHUP_HEIGHT / 2 + OFF_TABLE
+        off_table = self._ketchup(scene)[:, 2] > self._half_height(scene) + OFF_TABLE
         return {
             **signals,
             "held": (distance < CLEAR_DISTANCE) & off_table,
@@ -154,7 +155,7 @@ class DesktopOrganizer(Task):
             return None
         away = self._hand_distance(scene) > LOST_DISTANCE
         # A lying bottle is lower than a standing one. In the basket it is higher than on the table.
-        on_table = self._ketchup(scene)[:, 2] < KETCHUP_HEIGHT / 2 + 0.5 * BASKET_FLOOR
+        on_table = self._ketchup(scene)[:, 2] < self._half_height(scene) + 0.5 * BASKET_FLOOR
         offset = self._offset_from_basket(scene, self.object_id("ketchup"))
         return has_left & away & on_table & ~self._is_over_basket(scene, offset)
 
@@ -162,6 +163,10 @@ class DesktopOrganizer(Task):
     def _ketchup(self, scene: SceneState) -> Tensor:
         """Position of the center of the ketchup, (N, 3), env frame [m]."""
         return scene.object_pose[:, self.object_id("ketchup"), :3, 3]
+
+    def _half_height(self, scene: SceneState) -> Tensor | float:
+        """Half the height of the ketchup [m]."""
+        return KETCHUP_HEIGHT / 2 * self.scale_of(scene, "ketchup")
 
     @once_per_scene
     def _hand_distance(self, scene: SceneState) -> Tensor:
@@ -192,7 +197,7 @@ class DesktopOrganizer(Task):
         offset = self._ketchup(scene) - scene.object_pose[:, self.object_id("basket"), :3, 3]
         height = offset[:, 2]
         # The center of a standing bottle is KETCHUP_HEIGHT / 2 above the floor; of a leaning or lying bottle, less.
-        resting = (height > BASKET_FLOOR) & (height < BASKET_FLOOR + KETCHUP_HEIGHT / 2 + 0.01)
+        resting = (height > BASKET_FLOOR) & (height < BASKET_FLOOR + self._half_height(scene) + 0.01)
         return self._is_over_basket(scene, offset) & resting
 
     def _offset_from_basket(self, scene: SceneState, object_id: int) -> Tensor:
