@@ -8,7 +8,7 @@ from isaaclab_mimic_ext.checks.findings import DemoFindings
 from isaaclab_mimic_ext.checks.motion import DemoView
 from isaaclab_mimic_ext.datasets.findings import ERROR, WARNING
 from isaaclab_mimic_ext.envs.robots import Robot, robot_of
-from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand
+from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand, opening_fault
 from isaaclab_mimic_ext.task.definition import Task
 from isaaclab_mimic_ext.texts import counted
 
@@ -20,9 +20,17 @@ def check_robot(findings: DemoFindings, task: Task, views: Sequence[DemoView]) -
         ConfigError: the description of the robot does not fit its file.
     """
     robot = robot_of(task)
+    _check_opening(findings, task)
     _check_width(findings, task, robot)
     for eef_name in task.eef_names:
         _check_reach(findings, task, eef_name, views)
+
+
+def _check_opening(findings: DemoFindings, task: Task) -> None:
+    if fault := opening_fault(task):
+        needed = f"more than {2000 * (task.open_finger_pos or 0.0):.1f} mm"
+        remedy = "correct the control range of the gripper in the file, or use a wider gripper"
+        findings.add(ERROR, "gripper opening", fault, needed, remedy)
 
 
 def _check_width(findings: DemoFindings, task: Task, robot: Robot) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.demos.source import SourceDemo
-from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand
+from isaaclab_mimic_ext.envs.robots.reach import MAX_DISTANCE, distances_of_hand, opening_fault
+from isaaclab_mimic_ext.errors import ConfigError
 from isaaclab_mimic_ext.files.demo import open_demo
 from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.selection import usable_demos
@@ -23,7 +24,13 @@ _TARGETS = "obs/datagen_info/target_eef_pose"
 
 
 def report_reach(task: Task, demos: Sequence[SourceDemo]) -> None:
-    """Log the share of the targets of the source demos that each arm of a task does not reach; nothing for the Panda."""
+    """Log the share of the targets of the source demos that each arm of a task does not reach; nothing for the Panda.
+
+    Raises:
+        ConfigError: the gripper of the robot never counts as open, so that no trial can succeed.
+    """
+    if task.robot.changes and (fault := opening_fault(task)):
+        raise ConfigError(f"robot.gripper_open: {fault}; correct the control range in the file, or use a wider gripper")
     targets = {eef: [demo.target_eef_pose[eef] for demo in demos] for eef in task.eef_names}
     for eef, part in _unreached(task, targets).items():
         if part == 0.0:

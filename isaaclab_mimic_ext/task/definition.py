@@ -127,6 +127,8 @@ class Task(ABC):
     config: Any = None
     """The task's `MimicEnvCfg` (subtasks, constraints, generation settings, randomization); set by `mimic.load_task`."""
 
+    open_finger_pos: float | None = None
+    """Finger position above which `signals` or `success` count a gripper as open [m]; robots must exceed it. None: any."""
     robot: RobotCfg = RobotCfg()
     """Robot of all arms; by default the Panda."""
 

@@ -80,6 +80,7 @@ class DesktopOrganizer(Task):
             half_size=_half(CREAM_CHEESE_SIZE),
         ),
     )
+    open_finger_pos = OPEN_FINGERS
     signal_names = ("reach", "grasp", "lift", "place")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
     failure_reasons = (

@@ -59,6 +59,7 @@ class SquarePeg(Task):
             "square_peg", 0.0227, PEG_HEIGHT / 2, (0.79, 0.10), half_size=(PEG_HALF, PEG_HALF, PEG_HEIGHT / 2), fixed=True
         ),
     )  # fmt: skip
+    open_finger_pos = OPEN_FINGERS
     signal_names = ("grasp",)
     table_bounds = ((0.20, 0.90), (-0.50, 0.50))
     cameras: Mapping[str, CameraCfg] = {"agentview": CameraCfg(pos=[1.25, -0.35, 0.65], target=[0.58, 0.08, 0.05], fovy=46)}

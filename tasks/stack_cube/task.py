@@ -48,6 +48,7 @@ class StackCube(Task):
         SceneObject(name, CUBE_SIZE / math.sqrt(2), CUBE_SIZE / 2, pos, half_size=(CUBE_SIZE / 2,) * 3)
         for name, pos in (("cube_1", (0.40, 0.0)), ("cube_2", (0.55, 0.05)), ("cube_3", (0.60, -0.10)))
     )
+    open_finger_pos = OPEN_FINGERS
     signal_names = ("grasp_1", "stack_1", "grasp_2", "stack_2")
     table_bounds = ((0.20, 0.85), (-0.50, 0.50))
     cameras: Mapping[str, CameraCfg] = {"agentview": CameraCfg(pos=[1.0, 0.0, 0.6], target=[0.45, 0.0, 0.13], fovy=46.0)}

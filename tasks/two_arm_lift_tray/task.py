@@ -75,6 +75,7 @@ class TwoArmLiftTray(Task):
             box_center=(0.0, 0.0, BIN_HEIGHT / 2),
         ),
     )
+    open_finger_pos = OPEN_FINGERS
     signal_names = ("left_grasp", "right_grasp", "lift", "place", "pick", "hand_over", "take")
     table_bounds = ((-0.15, 0.95), (-0.45, 0.45))
     cameras: Mapping[str, CameraCfg] = {"agentview": CameraCfg(pos=[1.15, 0.0, 0.85], target=[0.42, 0.0, 0.12], fovy=50.0)}

@@ -274,7 +274,8 @@ def test_robot_that_reaches_the_demos_and_holds_the_objects_has_no_findings(tmp_
 def test_poses_out_of_reach_and_objects_too_wide_are_found_before_a_run(tmp_path: Path) -> None:
     (reach,) = robot_findings(tmp_path, base_pos=[-0.5, 0.0, 0.0])
     assert reach.check == "reach" and "does not reach 100 % of the poses of the demos, in 1 of 1 demo" in reach.found
-    width = robot_findings(tmp_path, gripper_open=0.02)[0]
+    opening, width, *_ = robot_findings(tmp_path, gripper_open=0.02)
+    assert "the task counts it as open above 70.0 mm" in opening.found
     assert width.check == "grasp width" and "cube_1 is 46.8 mm wide" in width.found
 
 
@@ -291,6 +292,15 @@ def test_run_reports_the_share_of_targets_that_the_robot_does_not_reach(
     report_reach(load_task("stack_cube"), [demo])
     (message,) = caplog.messages
     assert "franka: own_arm does not reach 50.0 % of the targets of the source demos; move the base" in message
+
+
+def test_run_is_refused_if_the_gripper_never_counts_as_open(tmp_path: Path) -> None:
+    """All 300 trials failed with a gripper of 60 mm, although it held each cube."""
+    task = load_task("stack_cube", own_robot(tmp_path, home=HOMES[6], gripper_open=0.03))
+    with pytest.raises(
+        ConfigError, match=r"robot.gripper_open: .* opens to 58.7 mm, the task counts it as open above 70.0 mm"
+    ):
+        report_reach(task, [])
 
 
 def test_statistics_contain_the_share_of_targets_out_of_reach(tmp_path: Path) -> None:

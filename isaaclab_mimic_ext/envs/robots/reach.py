@@ -19,6 +19,16 @@ _NUM_POSES = 40
 """Number of poses per demo that are checked."""
 
 
+def opening_fault(task: Task) -> str | None:
+    """Reason why no trial can succeed with the robot of a task: its gripper never counts as open; None if it does."""
+    opening, needed = 2000 * robot_of(task).finger_open, 2000 * (task.open_finger_pos or 0.0)
+    if opening > needed:
+        return None
+    return (
+        f"the gripper of {robot_of(task).name} opens to {opening:.1f} mm, the task counts it as open above {needed:.1f} mm"
+    )
+
+
 def distances_of_hand(task: Task, eef_name: str, target_eef_poses: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
     """Distances of the hand from some poses of each demo, if the arm follows the demo [m].
 
