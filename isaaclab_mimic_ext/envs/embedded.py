@@ -146,13 +146,14 @@ class EmbeddedEnv(ABC):
 
     def _reset_scales(self, state: NestedTensors, env_ids: Tensor) -> None:
         """Set the sizes of a state. Objects of which it contains none get their own."""
-        recorded = {name: leaves[SCALE] for name, leaves in state["rigid_object"].items() if SCALE in leaves}
-        if recorded and self.object_scale is None:
-            self._begin_scaling(tuple(name for name in self.object_names if name in recorded))
+        objects = state["rigid_object"]
+        names = tuple(name for name in self.object_names if SCALE in objects.get(name, {}))
+        if names and self.object_scale is None:
+            self._begin_scaling(names)
         if self.object_scale is not None:
             scales = torch.ones(len(env_ids), len(self.object_names), device=self.device)
-            for name, leaf in recorded.items():
-                scales[:, self.task.object_id(name)] = leaf.to(scales)[:, 0]
+            for name in names:
+                scales[:, self.task.object_id(name)] = objects[name][SCALE].to(scales)[:, 0]
             self._set_scales(env_ids, scales)
 
     def _set_scales(self, env_ids: Tensor, scales: Tensor) -> None:

@@ -189,7 +189,8 @@ class MujocoEnv(EmbeddedEnv):
         else:
             self._read()
             scene = self._buffer.scene(self.device)
-        scene.object_scale = self.object_scale
+        if self.object_scale is not None:
+            scene.object_scale = self.object_scale
         return scene
 
     def read_scene_torch(self) -> SceneState:

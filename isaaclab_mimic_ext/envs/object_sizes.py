@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from isaaclab_mimic_ext.errors import ConfigError
 
@@ -19,6 +21,18 @@ _POWERS = {
     "body_inertia": 5,
 }  # fmt: skip
 """Fields of a model -> the power of the factor that multiplies them; the density of an object stays the same."""
+
+
+def recorded_scales(objects: Mapping[str, Mapping[str, Any]], names: Sequence[str], num_rows: int) -> Tensor:
+    """Factors (N, O) in a recorded state with N rows, 1 for objects without one; (N, 0) if no object has one.
+
+    Args:
+        objects: group `rigid_object` of the state.
+    """
+    if not any(SCALE in objects[name] for name in names):
+        return torch.zeros(num_rows, 0)
+    ones = torch.ones(num_rows, 1)
+    return torch.cat([torch.as_tensor(objects[name].get(SCALE, ones), dtype=torch.float32) for name in names], dim=1)
 
 
 class ObjectSizes:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from isaaclab_mimic_ext.envs.articulations import Articulations
+from isaaclab_mimic_ext.envs.object_sizes import recorded_scales
 from isaaclab_mimic_ext.envs.panda.kinematics import base_poses
 from isaaclab_mimic_ext.envs.robots import robot_of
 from isaaclab_mimic_ext.math import pose_from_pos_quat
@@ -54,6 +55,7 @@ def recorded_scene(task: Task, states: dict[str, Any]) -> SceneState:
         root_velocity=torch.stack(velocity, dim=1),
         object_joint_pos=object_joint_pos,
         object_joint_vel=object_joint_vel,
+        object_scale=recorded_scales(states["rigid_object"], task.object_names, len(root_pose)),
     )
 
 

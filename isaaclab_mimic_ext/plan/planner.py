@@ -3,7 +3,6 @@
 # N envs, E end effectors, D demos, S subtasks, n envs or R rows (an env and one of its end effectors each) addressed,
 # O objects, G gripper entries, P pose entries of an action, K coordinated pairs of subtasks
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,11 +19,10 @@ from isaaclab_mimic_ext.plan.motion import MOTION_FAILURES, MotionPlanner
 from isaaclab_mimic_ext.plan.navigation import MISSED_GOAL, Navigation
 from isaaclab_mimic_ext.plan.remaining import ExpectedSteps
 from isaaclab_mimic_ext.plan.segments import SegmentStart, draw_spans, longest_trial
-from isaaclab_mimic_ext.plan.sizes import SizeAdaptation
+from isaaclab_mimic_ext.plan.sizes import ObjectBoxes, SizeAdaptation
 from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
 from isaaclab_mimic_ext.plan.transits import Transits
 from isaaclab_mimic_ext.rng import Draws
-from isaaclab_mimic_ext.task.objects import SceneObject
 
 
 @dataclass
@@ -50,7 +48,7 @@ class TrialPlanner:
 
     Args:
         motion_planner: plans a transit to each segment, instead of interpolation (SkillGen).
-        objects: objects of the task, whose sizes segments are adapted to; None: they have their own size.
+        boxes: boxes of the objects, to whose sizes segments are adapted; None: they have their own size.
 
     Attributes:
         sizes: adaptation to the sizes of objects; None: not adapted.
@@ -78,7 +76,7 @@ class TrialPlanner:
         config: DataGenConfig,
         num_envs: int,
         motion_planner: MotionPlanner | None = None,
-        objects: Sequence[SceneObject] | None = None,
+        boxes: ObjectBoxes | None = None,
     ):
         device = pool.lengths.device
         num_eefs, num_demos, num_subtasks = pool.subtask_ends.shape
@@ -99,7 +97,7 @@ class TrialPlanner:
         self._eef_ids = torch.arange(num_eefs, device=device)
         self._constraints = Constraints(constraints)
         self._settles = bool(table.num_settle.any())
-        self.sizes = None if objects is None else SizeAdaptation(pool, table, objects, num_envs)
+        self.sizes = None if boxes is None else SizeAdaptation(pool, table, boxes, num_envs)
         self._reader = WaypointReader(
             pool.target_eef_pose, pool.eef_pose, pool.gripper_action, self.segments, config.legacy_small_rotation,
             None if self._transits is None else self._transits.paths,

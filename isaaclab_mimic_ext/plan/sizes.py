@@ -2,7 +2,6 @@
 
 # N envs, E end effectors, D demos, S subtasks, T steps, O objects, R rows (an env and one of its end effectors each)
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,20 @@ from torch import Tensor
 from isaaclab_mimic_ext.demos.pool import SourcePool
 from isaaclab_mimic_ext.kernels.waypoints import Segments
 from isaaclab_mimic_ext.plan.subtasks import SubtaskTable
-from isaaclab_mimic_ext.task.objects import SceneObject
+
+
+@dataclass(frozen=True)
+class ObjectBoxes:
+    """Bounding boxes of the objects in their frames.
+
+    Attributes:
+        center, half_size: (O, 3) [m].
+        rest_height: (O,), height of the frame above the table when the object stands upright [m].
+    """
+
+    center: Tensor
+    half_size: Tensor
+    rest_height: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,14 +48,14 @@ class SizeAdaptation:
             `shift` (N, E, 3), motion of the waypoint in its own frame [m].
     """
 
-    def __init__(self, pool: SourcePool, table: SubtaskTable, objects: Sequence[SceneObject], num_envs: int):
+    def __init__(self, pool: SourcePool, table: SubtaskTable, boxes: ObjectBoxes, num_envs: int):
         device, num_eefs = pool.lengths.device, pool.subtask_ends.shape[0]
         self._pool, self._object_id = pool, table.object_id
         # The last object stands for none: it has no size.
-        center = torch.tensor([*(obj.box_center for obj in objects), (0.0, 0.0, 0.0)], device=device)
-        half = torch.tensor([*(obj.box_half_size for obj in objects), (0.0, 0.0, 0.0)], device=device)
-        self._low, self._high = center - half, center + half
-        self._rest_height = torch.tensor([*(obj.rest_height for obj in objects), 0.0], device=device)
+        none = torch.zeros(1, 3, device=device)
+        self._low = torch.cat((boxes.center - boxes.half_size, none))
+        self._high = torch.cat((boxes.center + boxes.half_size, none))
+        self._rest_height = torch.cat((boxes.rest_height, none[:, 0]))
 
         def zeros(*size: int) -> Tensor:
             return torch.zeros(num_envs, num_eefs, *size, device=device)

@@ -23,8 +23,10 @@ from isaaclab_mimic_ext.demos.source import SourceDemo, load_source_demos
 from isaaclab_mimic_ext.envs.base import MimicEnv
 from isaaclab_mimic_ext.envs.camera_observations import add_cameras
 from isaaclab_mimic_ext.envs.factory import choose_engine, config_of, make_scene
+from isaaclab_mimic_ext.envs.object_sizes import SCALE
 from isaaclab_mimic_ext.envs.panda.kinematics import HAND_BOXES, MAX_REACH, SHOULDER_HEIGHT, WRIST
 from isaaclab_mimic_ext.errors import ConfigError, SourceDataError, TaskSpecError, choices
+from isaaclab_mimic_ext.files.hdf5 import open_hdf5
 from isaaclab_mimic_ext.files.selection import Chosen
 from isaaclab_mimic_ext.files.stream import read_env_args
 from isaaclab_mimic_ext.files.subtasks import NAMES
@@ -32,6 +34,7 @@ from isaaclab_mimic_ext.plan.constraints import build_constraints
 from isaaclab_mimic_ext.plan.motion import BoxPlanner, Workspace, hand_boxes
 from isaaclab_mimic_ext.plan.motion_geometry import Boxes, Speed
 from isaaclab_mimic_ext.plan.planner import TrialPlanner
+from isaaclab_mimic_ext.plan.sizes import ObjectBoxes
 from isaaclab_mimic_ext.plan.subtasks import build_table, check_noise
 from isaaclab_mimic_ext.rng import Draws
 from isaaclab_mimic_ext.run.block import first_trial, limits_of, run_rules
@@ -143,6 +146,15 @@ def load_pool(cfg: GenerateCfg, env: MimicEnv) -> SourcePool:
     return build_source_pool(cfg, env, demos)
 
 
+def _check_own_sizes(path: str | Path, demos: Sequence[str], object_names: Sequence[str]) -> None:
+    """Check that no source demo was recorded with another size of an object, to which segments are not adapted."""
+    with open_hdf5(path) as file:
+        for name, demo in ((name, demo) for name in object_names for demo in demos):
+            if f"data/{demo}/initial_state/rigid_object/{name}/{SCALE}" in file:
+                rule = f"was recorded with another size of '{name}', which scale_range changes"
+                raise SourceDataError(f"{path}: {demo}: {rule}; record without scale_range, or generate without it")
+
+
 def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chosen) -> list[SourceDemo]:
     task: Task | None = getattr(env, "task", None)
     if task is not None:
@@ -155,7 +167,7 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chose
             check_convention(demo, _gripper_commands(env, demo), graspable_radii(task), env.step_dt)
 
     boundary_signals = [name for configs in subtasks.values() for name in _signals(configs[:-1])]
-    return load_source_demos(
+    loaded = load_source_demos(
         path,
         env.eef_names,
         env.object_names,
@@ -166,6 +178,9 @@ def _read_demos(path: str | Path, cfg: MimicEnvCfg, env: MimicEnv, chosen: Chose
         chosen,
         check,
     )
+    if getattr(env, "object_scale", None) is not None:
+        _check_own_sizes(path, [demo.name for demo in loaded], env.object_names)
+    return loaded
 
 
 def _gripper_commands(env: MimicEnv, demo: SourceDemo) -> dict[str, np.ndarray]:
@@ -280,8 +295,16 @@ def build_planner(cfg: GenerateCfg, env: MimicEnv, pool: SourcePool) -> TrialPla
         ramp_steps = cfg.datagen_config.transit_ramp_steps
         motion_planner = build_motion_planner(task_of(env, cfg), env.device, ramp_steps)
     adapts = cfg.datagen_config.adapt_to_scale and getattr(env, "object_scale", None) is not None
-    objects = task_of(env, cfg).objects if adapts else None
-    return TrialPlanner(pool, table, constraints, cfg.datagen_config, env.num_envs, motion_planner, objects)
+    boxes = _boxes(task_of(env, cfg), env.device) if adapts else None
+    return TrialPlanner(pool, table, constraints, cfg.datagen_config, env.num_envs, motion_planner, boxes)
+
+
+def _boxes(task: Task, device: torch.device) -> ObjectBoxes:
+    return ObjectBoxes(
+        torch.tensor([obj.box_center for obj in task.objects], device=device),
+        torch.tensor([obj.box_half_size for obj in task.objects], device=device),
+        torch.tensor([obj.rest_height for obj in task.objects], device=device),
+    )
 
 
 def term_signals(cfg: GenerateCfg, env: MimicEnv) -> list[list[str | None]]:

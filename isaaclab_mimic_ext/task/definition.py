@@ -30,7 +30,7 @@ Quantity = TypeVar("Quantity", bound=Callable[..., Any])
 _GRIP_MARGIN = 0.01
 """Largest distance between an object's box and the end effector that holds the object [m]."""
 _NOT_GIVEN = torch.zeros(0)
-"""Joint state of objects that is replaced by one with the right number of scenes."""
+"""Joint state or sizes of objects, replaced by those with the right number of scenes."""
 MAX_HOLDING_FINGER_POS = 0.038
 """Largest finger position while holding an object [m]; a gripper with a larger one is open."""
 
@@ -63,7 +63,7 @@ class SceneState:
         root_pose: (N, O, 7), position [m] and quaternion xyzw of each object.
         root_velocity: (N, O, 6), linear [m/s] and angular [rad/s].
         object_joint_pos, object_joint_vel: (N, Q), of the objects on joints, in their order [m, m/s; hinges rad, rad/s].
-        object_scale: (N, O), factors of the sizes of the objects; None: all have their own size. See `Task.scale_of`.
+        object_scale: (N, O), factors of the sizes of the objects; (N, 0): all have their own size. See `Task.scale_of`.
     """
 
     joint_pos: Tensor
@@ -74,13 +74,15 @@ class SceneState:
     root_velocity: Tensor
     object_joint_pos: Tensor = field(default_factory=lambda: _NOT_GIVEN)
     object_joint_vel: Tensor = field(default_factory=lambda: _NOT_GIVEN)
-    object_scale: Tensor | None = None
+    object_scale: Tensor = field(default_factory=lambda: _NOT_GIVEN)
 
     def __post_init__(self) -> None:
         if self.object_joint_pos is _NOT_GIVEN:
             self.object_joint_pos = self.joint_pos.new_zeros(len(self.joint_pos), 0)
         if self.object_joint_vel is _NOT_GIVEN:
             self.object_joint_vel = torch.zeros_like(self.object_joint_pos)
+        if self.object_scale is _NOT_GIVEN:
+            self.object_scale = self.joint_pos.new_zeros(len(self.joint_pos), 0)
 
     @property
     def finger_pos(self) -> Tensor:
@@ -178,7 +180,7 @@ class Task(ABC):
 
     def scale_of(self, scene: SceneState, name: str) -> Tensor | float:
         """Factor of the size of an object, (N,), which `events.<name>.scale_range` draws; 1.0 if all have their own size."""
-        return 1.0 if scene.object_scale is None else scene.object_scale[:, self.object_id(name)]
+        return scene.object_scale[:, self.object_id(name)] if scene.object_scale.shape[1] else 1.0
 
     @abstractmethod
     def signals(self, scene: SceneState) -> dict[str, Tensor]:

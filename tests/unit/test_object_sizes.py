@@ -1,17 +1,21 @@
 """Objects of another size in each env: geometry, recorded state, adapted waypoints, and values that are refused."""
 
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
+import isaaclab_mimic_ext as mimic
 from isaaclab_mimic_ext import trees
 from isaaclab_mimic_ext.config import EventCfg
 from isaaclab_mimic_ext.config.compose import load_config
 from isaaclab_mimic_ext.envs.factory import make_env
 from isaaclab_mimic_ext.envs.posed_scene import PosedScene
-from isaaclab_mimic_ext.errors import ConfigError
+from isaaclab_mimic_ext.envs.recorded_scene import recorded_scene, take_steps
+from isaaclab_mimic_ext.errors import ConfigError, SourceDataError
 from isaaclab_mimic_ext.kernels.waypoints import Segments, WaypointReader, waypoints_torch
 from isaaclab_mimic_ext.math import matrix_from_axis_angle
 from isaaclab_mimic_ext.rng import Draws
@@ -80,6 +84,19 @@ def test_picture_of_a_state_has_its_sizes() -> None:
     np.testing.assert_array_equal(scene.model.geom("ketchup").size, own)
 
 
+def test_signals_of_recorded_states_have_their_sizes() -> None:
+    env = sized_env()
+    reset(env)
+    scene = recorded_scene(env.task, env.get_state())
+    assert torch.equal(scene.object_scale, env.object_scale)
+    every_second = take_steps(scene, 2)
+    assert torch.equal(env.task.scale_of(every_second, "ketchup"), env.object_scale[::2, 0])
+    plain = sized_env(events={})
+    reset(plain)
+    assert take_steps(recorded_scene(plain.task, plain.get_state()), 2).object_scale.shape == (NUM_ENVS // 2, 0)
+    assert plain.task.scale_of(plain.scene, "ketchup") == pytest.approx(1.0)
+
+
 def random_poses(*shape: int) -> torch.Tensor:
     pose = torch.eye(4).repeat(*shape, 1, 1)
     pose[..., :3, :3] = matrix_from_axis_angle(torch.rand(*shape, 3) - 0.5)
@@ -146,6 +163,19 @@ def test_waypoints_scale_within_the_object_and_keep_their_distance_beyond_it() -
 def test_wrong_range_is_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config("generate", ["task=desktop_organizer", "output_dir=x", *overrides])
+
+
+def test_source_demo_of_another_size_is_refused(tmp_path: Path) -> None:
+    source, copied = Path("tasks/desktop_organizer/data/source_demos.hdf5"), tmp_path / "sized.hdf5"
+    copied.write_bytes(source.read_bytes())
+    with h5py.File(copied, "r+") as file:
+        del file["data/demo_3"].attrs["digest"]
+        file["data/demo_3/initial_state/rigid_object/ketchup/scale"] = np.full((1, 1), 0.9, np.float32)
+    env = mimic.make_env(mimic.load_task("desktop_organizer"), "mujoco", EVENTS)
+    mimic.load_demos(source, env)
+    with pytest.raises(SourceDataError, match=r"sized.hdf5: demo_3: was recorded with another size of 'ketchup'"):
+        mimic.load_demos(copied, env)
+    mimic.load_demos(copied, mimic.make_env(mimic.load_task("desktop_organizer"), "mujoco", {}))
 
 
 def test_engine_without_geometry_is_refused() -> None:
