@@ -2,7 +2,8 @@
 
 # N envs, E end effectors
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 MAX_SPEED_AT_ENDS = 0.05
@@ -24,21 +25,27 @@ class DemoEnd:
     """
 
     def __init__(self, eef_pose: Tensor, step_dt: float):
-        self._pos, self._step_dt = eef_pose[..., :3, 3].clone(), step_dt
-        self._num_resting_steps = torch.zeros(len(eef_pose), dtype=torch.int64, device=eef_pose.device)
+        self._pos, self._step_dt = _positions(eef_pose), step_dt
+        self._num_resting_steps = np.zeros(len(eef_pose), dtype=np.int64)
 
     def watch(self, eef_pose: Tensor) -> None:
         """Observe the poses (N, E, 4, 4) of the hands after a step."""
-        pos = eef_pose[..., :3, 3].clone()
-        speed = (pos - self._pos).norm(dim=-1).amax(-1) / self._step_dt
+        pos = _positions(eef_pose)
+        moved = pos - self._pos
+        speed = np.sqrt((moved * moved).sum(-1).max(-1)) / self._step_dt
         self._num_resting_steps = (self._num_resting_steps + 1) * (speed <= MAX_SPEED_AT_ENDS)
         self._pos = pos
 
-    def is_complete(self, num_solved_steps: Tensor, num_success_steps: int) -> Tensor:
+    def is_complete(self, num_solved_steps: NDArray[np.int64] | int, num_success_steps: int) -> NDArray[np.bool_]:
         """Return whether the recording may end now, (N,) bool.
 
         Args:
-            num_solved_steps: (N,), number of latest steps in a row in which the task was solved.
+            num_solved_steps: (N,) or one for all envs, number of latest steps in a row in which the task was solved.
             num_success_steps: number of solved steps at the end that the check requires.
         """
-        return (num_solved_steps > num_success_steps) & (self._num_resting_steps > NUM_STEPS_AT_ENDS)
+        return np.logical_and(num_solved_steps > num_success_steps, self._num_resting_steps > NUM_STEPS_AT_ENDS)
+
+
+def _positions(pose: Tensor) -> NDArray[np.float32]:
+    """Copy of the positions of poses (..., 4, 4) on the host, (..., 3)."""
+    return pose.cpu().numpy()[..., :3, 3].copy()

@@ -81,7 +81,7 @@ class PosedScene:
     def pos_quats(self, poses: Tensor) -> NDArray[np.float32]:
         """Positions [m] and quaternions xyzw, (E, 7), of poses (E, 4, 4)."""
         rows, quat = np.empty((len(poses), 7), dtype=np.float32), np.empty(4)
-        for row, pose in zip(rows, poses.cpu().double().numpy(), strict=True):
+        for row, pose in zip(rows, poses.cpu().numpy().astype(np.float64), strict=True):
             self._mujoco.mju_mat2Quat(quat, pose[:3, :3].ravel())
             row[:3], row[3:] = pose[:3, 3], quat[[1, 2, 3, 0]]
         return rows

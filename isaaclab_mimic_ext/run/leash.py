@@ -4,10 +4,12 @@
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle, pose_from_pos_rot
+from isaaclab_mimic_ext.math import axis_angle_from_matrix, matrix_from_axis_angle
 
 MAX_DISTANCE = 0.045
 """Largest distance of a target from its hand [m]. A hand that moves freely follows its target at up to 0.58 m/s at 20 Hz
@@ -41,22 +43,31 @@ class LeashedTarget:
             motion: (N, E, 6), translation [m] and rotation vector [rad] about the axes of the env frame.
             eef_pose: (N, E, 4, 4), measured poses of the hands, env frame [m].
         """
-        hand_pos, hand_rot = eef_pose[..., :3, 3], eef_pose[..., :3, :3]
-        offset = self.pose[..., :3, 3] + motion[..., :3] - hand_pos
-        rot = self.pose[..., :3, :3]
-        if bool(motion[..., 3:].any()):
-            rot = matrix_from_axis_angle(motion[..., 3:]) @ rot
-        # In most steps the trace excludes a large angle: the angle itself takes 60 operations.
-        if bool(((rot * hand_rot).sum((-1, -2)) < self._min_trace).any()):
-            rot = self._shortened(rot, hand_rot)
-        self.pose = pose_from_pos_rot(hand_pos + _limited(offset, self._max_distance), rot)
+        hand, moved, pose = eef_pose.cpu().numpy(), motion.cpu().numpy(), self.pose.cpu().numpy().copy()
+        hand_pos, hand_rot, turn = hand[..., :3, 3], hand[..., :3, :3], moved[..., 3:]
+        offset = pose[..., :3, 3] + moved[..., :3] - hand_pos
+        # In most steps the host excludes large distances and angles: to shorten them takes 60 torch operations.
+        if (offset * offset).sum(-1).max() > (0.99 * self._max_distance) ** 2:
+            offset = _limited(torch.from_numpy(offset), self._max_distance).numpy()
+        pose[..., :3, 3] = hand_pos + offset
+        if turn.any():
+            pose[..., :3, :3] = _turned(turn, pose[..., :3, :3])
+        if (pose[..., :3, :3] * hand_rot).sum((-1, -2)).min() < self._min_trace:
+            pose[..., :3, :3] = self._shortened(pose[..., :3, :3], hand_rot)
+        self.pose = torch.from_numpy(pose).to(eef_pose.device)
         return self.pose
 
-    def _shortened(self, rot: Tensor, hand_rot: Tensor) -> Tensor:
+    def _shortened(self, rot: NDArray[np.float32], hand_rot: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rotations (N, E, 3, 3), turned back to the largest angle to those of the hands."""
-        turn = axis_angle_from_matrix(rot @ hand_rot.transpose(-1, -2))
-        shortened = matrix_from_axis_angle(_limited(turn, self._max_angle)) @ hand_rot
-        return torch.where((turn.norm(dim=-1) > self._max_angle)[..., None, None], shortened, rot)
+        wanted, hand = torch.from_numpy(rot), torch.from_numpy(hand_rot)
+        turn = axis_angle_from_matrix(wanted @ hand.transpose(-1, -2))
+        shortened = matrix_from_axis_angle(_limited(turn, self._max_angle)) @ hand
+        return torch.where((turn.norm(dim=-1) > self._max_angle)[..., None, None], shortened, wanted).numpy()
+
+
+def _turned(turn: NDArray[np.float32], rot: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rotations (..., 3, 3), turned by rotation vectors (..., 3) [rad] about the axes of their frame."""
+    return (matrix_from_axis_angle(torch.from_numpy(turn)) @ torch.from_numpy(rot)).numpy()
 
 
 def _limited(vector: Tensor, max_length: float) -> Tensor:

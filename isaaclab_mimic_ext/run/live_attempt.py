@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isaaclab_mimic_ext.demos.ends import NUM_STEPS_AT_ENDS, DemoEnd
@@ -82,7 +83,7 @@ class LiveAttempt:
     @property
     def num_steps(self) -> int:
         """Number of steps of the attempt."""
-        return int(self._lanes.step)
+        return int(self._lanes.steps_of(SOLO)[0])
 
     @property
     def must_rest(self) -> bool:
@@ -101,7 +102,7 @@ class LiveAttempt:
         advance_demos(self._env, self._lanes, self._recorder, made.action)
         self._end.watch(self._env.eef_pose)
         pose = self._moving_parts()
-        self._is_at_rest = bool((pose - self._pose).abs().max() < _MAX_MOTION_AT_REST)
+        self._is_at_rest = bool(np.abs(pose - self._pose).max() < _MAX_MOTION_AT_REST)
         self._pose, self._target.pose = pose, made.target
 
     def go_to(self, step: int) -> None:
@@ -114,25 +115,25 @@ class LiveAttempt:
 
     def state(self) -> LiveState:
         """State after the last step."""
-        num_solved = int(self._lanes.num_success_steps)
-        made = self._history[self.num_steps - 1] if self.num_steps else None
+        num_steps, num_solved = self.num_steps, int(self._lanes.num_success_steps)
+        made = self._history[num_steps - 1] if num_steps else None
         return LiveState(
-            step=self.num_steps,
+            step=num_steps,
             signals={name: bool(value) for name, value in self._env.get_subtask_term_signals().items()},
             num_solved_steps=num_solved,
-            is_complete=bool(self._end.is_complete(self._lanes.num_success_steps, self._num_success_steps)),
+            is_complete=bool(self._end.is_complete(num_solved, self._num_success_steps)),
             num_made_steps=len(self._history),
             grippers=(OPEN,) * len(self._env.eef_names) if made is None else made.grippers,
             is_at_rest=self._is_at_rest,
             target_eef_pose=self._target.pose[0],
-            is_full=self.num_steps >= self._max_steps,
+            is_full=num_steps >= self._max_steps,
         )
 
-    def _moving_parts(self) -> Tensor:
+    def _moving_parts(self) -> NDArray[np.float32]:
         """Positions of hands and objects [m], and of joints [rad, fingers m], in one row."""
         joints = [arm["joint_position"] for arm in self._env.get_state()["articulation"].values()]
-        positions = [pose[..., :3, :].flatten() for pose in (self._env.eef_pose, self._env.object_pose)]
-        return torch.cat([*positions, *(joint.flatten() for joint in joints)]).clone()
+        values = [each.cpu().numpy().ravel() for each in (self._env.eef_pose, self._env.object_pose, *joints)]
+        return np.concatenate(values, dtype=np.float32)
 
 
 def rest_command(env: MimicEnv) -> Tensor:

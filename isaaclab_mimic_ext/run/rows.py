@@ -50,7 +50,7 @@ class RowBuffer:
 
     def __init__(self, layout: RowLayout, num_envs: int, num_steps: int, device: torch.device):
         self.layout = layout
-        self._env_ids = torch.arange(num_envs, device=device)
+        self._first_rows = torch.arange(num_envs, device=device) * num_steps
         self._rows = {
             name: torch.zeros(num_envs, num_steps, width, dtype=layout.dtypes[name], device=device)
             for name, width in layout.widths.items()
@@ -58,8 +58,9 @@ class RowBuffer:
 
     def write(self, step: Tensor, tree: NestedTensors) -> None:
         """Write the leaves (N, ...) of a tree at `step` (N,) of each env."""
+        ids = self._first_rows + step
         for name, rows in self.layout.pack(tree).items():
-            self._rows[name][self._env_ids, step] = rows
+            self._rows[name].view(-1, rows.shape[1]).index_copy_(0, ids, rows)
 
     def write_envs(self, env_ids: Tensor, step: int, tree: NestedTensors) -> None:
         """Write the leaves (N, ...) of a tree at one step, only for `env_ids` (n,)."""

@@ -21,7 +21,7 @@ def end_after(*distances: list[float]) -> DemoEnd:
 
 
 def is_complete(end: DemoEnd, num_solved_steps: int, num_success_steps: int = 5) -> bool:
-    return bool(end.is_complete(torch.tensor([num_solved_steps]), num_success_steps))
+    return bool(end.is_complete(num_solved_steps, num_success_steps))
 
 
 def test_demo_lasts_one_solved_step_longer_than_required() -> None:
