@@ -4,6 +4,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,9 +20,16 @@ from tests.watching_person import opened_watch
 
 log = logging.getLogger(__name__)
 
-DOCS = Path(__file__).parents[1]
+DOCS = Path(__file__).resolve().parents[1]
 SOURCE = conf_dir().parent / "tasks" / "desktop_organizer" / "data" / "source_demos.hdf5"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+IN_THE_MIDDLE = """(() => {
+  const tab = studio.tabs.get("watch");
+  const running = (tab.hasFrame ? tab.grid.heads : []).filter(({ isActive }) => isActive);
+  const late = running.filter(({ step }) => step >= 100);
+  return tab.run?.trials >= 95 && late.length >= 10 && late.length > running.length / 2;
+})()"""
+"""Most of the first 100 trials have ended, and others run."""
 FAULTS: dict[str, planted.PlantInDemo] = {
     "demo_1": planted.shift_targets((0.03, 0, 0)),
     "demo_2": planted.shift_signal("lift", lambda demo: 60),
@@ -53,19 +61,20 @@ def draw_report() -> None:
 
 
 def draw_watch() -> None:
-    """Page of a run with 100 environments whose trials end: docs/watch.png."""
+    """Page of a run with 100 environments, some of which run their second trial: docs/watch.png."""
     if PROGRAM is None:
         log.warning("watch: not drawn, requires a browser; install with `apt-get install chromium`")
         return
-    settings = ("num_envs=100", "num_trials=100", "generation_guarantee=false", "all_subtasks.action_noise=0.2")
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    settings = ("num_envs=100", "num_trials=150", "generation_guarantee=false", "all_subtasks.action_noise=0.2")
+    # Relative paths: the page shows them.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, chdir(folder):
         command = (sys.executable, "-m", "isaaclab_mimic_ext", "generate", "task=desktop_organizer", "output_dir=run")
-        run = RunFolder(Path(folder) / "run")
-        with subprocess.Popen([*command, "video=false", "max_num_failures=null", *settings], cwd=folder) as process:
+        run = RunFolder(Path("run"))
+        with subprocess.Popen([*command, "video=false", "max_num_failures=null", *settings]) as process:
             with opened_watch(run) as server, open_browser(Path(folder)) as browser:
                 page = browser.page(server.url, 1100, 700)
-                page.wait_for("window.studio?.tabs.get('watch')?.run?.trials >= 60", 3600)
-                page.wait_for("studio.tabs.get('watch').hasFrame")
+                page.wait_for("window.studio?.tabs.get('watch')")
+                page.wait_for(IN_THE_MIDDLE, 3600)
                 page.evaluate("studio.scene.longestMs = Infinity; studio.scene.present(studio.tabs.get('watch').grid)")
                 page.evaluate("new Promise((resolve) => setTimeout(resolve, 3000))")
                 page.screenshot(DOCS / "watch.png")

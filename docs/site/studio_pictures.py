@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +15,7 @@ from tests.studio_person import StudioPage, make_demo
 
 log = logging.getLogger(__name__)
 
-DOCS = Path(__file__).parents[1]
+DOCS = Path(__file__).resolve().parents[1]
 _TAB = "studio.tabs.get('mark')"
 _CARRIED = 0.15
 """Height of the bottle from which it is drawn [m]."""
@@ -59,8 +59,9 @@ def draw_mark() -> None:
     if PROGRAM is None:
         log.warning("mark: not drawn, requires a browser; install with `apt-get install chromium`")
         return
-    with TemporaryDirectory() as folder:
-        raw = record_demos(Path(folder) / "raw.hdf5", 4)
+    # Relative paths: the page shows them.
+    with TemporaryDirectory() as folder, chdir(folder):
+        raw = record_demos(Path("raw.hdf5"), 4)
         with MarkPage(raw, has_doctor=True) as marking, open_browser(Path(folder)) as browser:
             page = browser.page(marking.url, 1100, 680)
             page.wait_for(

@@ -120,6 +120,22 @@ def test_suggestions_wanted_during_a_replay_are_accepted_at_its_end(page: Page) 
     page.wait_for(f"{TAB}.countOf('demo_0') === 3")
 
 
+def test_enter_after_a_click_on_a_demo_does_the_next_thing(page: Page) -> None:
+    page.click("[data-demo=demo_1]")
+    page.wait_for(f"{TAB}.name === 'demo_1' && {TAB}.demo?.replay === 'done'")
+    page.press("Enter")
+    page.wait_for(f"{TAB}.countOf('demo_1') === 3")
+
+
+def test_suggestions_wanted_before_a_demo_is_loaded_are_accepted(page: Page) -> None:
+    page.evaluate(f"window.done = {{...{TAB}.demo}}, {TAB}.demos.delete('demo_0'), {TAB}.refresh()")
+    assert page.evaluate(HINT) == "The demo is being loaded."
+    page.press("KeyA")
+    assert page.evaluate(HINT) == "The demo is being loaded. Then its suggestions are accepted."
+    page.evaluate(f"{TAB}.receive(done)")
+    page.wait_for(f"{TAB}.countOf('demo_0') === 3")
+
+
 def test_key_without_effect_states_the_reason(page: Page) -> None:
     for key, words in (
         ("Digit4", "place ends with the demo"),

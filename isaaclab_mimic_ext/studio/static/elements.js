@@ -15,6 +15,7 @@ export function button(text, action, attributes = {}) {
   const made = element("button", { type: "button", ...attributes });
   label(made, text);
   made.addEventListener("click", (event) => {
+    if (event.detail) made.blur(); // By mouse or finger. The action may make a list of buttons again, which keeps its focus.
     action(event);
     made.blur(); // Space is the gripper, not the last button.
   });

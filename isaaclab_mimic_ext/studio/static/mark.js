@@ -200,6 +200,11 @@ export class Tab {
     return Boolean(this.state) && this.usable.length > 0 && this.usable.every(({ name }) => this.isMarked(name) || this.marks.of(name).leave_out);
   }
 
+  // Whether the chosen demo has not arrived from the server yet.
+  get isLoading() {
+    return Boolean(this.studio.hasControl && this.name && !this.demo && !this.state.fault);
+  }
+
   get canMark() {
     return Boolean(this.studio.hasControl && this.demo && !this.state.fault);
   }
@@ -255,10 +260,10 @@ export class Tab {
   }
 
   acceptSuggestions() {
-    if (!this.canMark) return;
+    if (!this.canMark && !this.isLoading) return;
     const reason = this.reasonAgainstAccepting();
     if (reason) this.say(reason);
-    else if (this.demo.replay === "running") this.accepting.add(this.name);
+    else if (this.isLoading || this.demo.replay === "running") this.accepting.add(this.name);
     else this.acceptOf(this.name);
     this.refresh();
   }
@@ -266,7 +271,7 @@ export class Tab {
   // Why there are no suggestions to accept; empty if there are, or may be after the replay.
   reasonAgainstAccepting() {
     if (this.isMarked(this.name)) return "All subtasks of this demo are marked.";
-    if (this.demo.replay === "running") return "";
+    if (this.isLoading || this.demo.replay === "running") return "";
     const hasNone = this.signals.every((signal) => this.marks.step(this.name, signal) !== null || this.suggestion(signal) === null);
     return hasNone ? "The task suggests no further steps: mark them yourself." : "";
   }
@@ -418,12 +423,12 @@ export class Tab {
     const next = nextThing(this);
     show(this.hint, withoutKeys(this.said || next.text), next.look ?? "");
     this.hint.hidden = !this.hint.textContent;
-    this.dock.hidden = !this.demo;
+    this.dock.hidden = !this.demo && !this.isLoading;
     this.accept.classList.toggle("primary", next.button === "accept");
     this.nextButton.classList.toggle("primary", next.button === "next");
     this.showEmpty();
     for (const each of [...this.markButtons.children, this.leave]) each.disabled = !this.canMark;
-    this.accept.disabled = !this.canMark || Boolean(this.reasonAgainstAccepting());
+    this.accept.disabled = !(this.canMark || this.isLoading) || Boolean(this.reasonAgainstAccepting());
     this.undoButton.disabled = !this.studio.hasControl || !this.marks.done.length;
     this.redoButton.disabled = !this.studio.hasControl || !this.marks.undone.length;
     this.leave.setAttribute("aria-pressed", String(this.marks.of(this.name).leave_out));

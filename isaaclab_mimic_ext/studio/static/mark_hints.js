@@ -28,6 +28,7 @@ export function reasonAgainst(track, index, kind) {
 export function nextThing(tab) {
   const { fault, is_finished: isFinished, output_file: output } = tab.state;
   if (fault) return { text: fault, look: "bad" };
+  if (tab.isLoading) return { text: `The demo is being loaded.${tab.accepting.has(tab.name) ? " Then its suggestions are accepted." : ""}` };
   if (!tab.demo) return { text: "" };
   if (!tab.studio.hasControl) return { text: `You are watching. ${tab.studio.takeText} to mark.` };
   const toDo = tab.marks.of(tab.name).leave_out ? null : nextOfDemo(tab);

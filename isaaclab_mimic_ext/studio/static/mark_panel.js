@@ -63,6 +63,16 @@ export class MarkPanel {
     return count === total ? ["✓ marked", "good"] : [`${count} of ${total}`, ""];
   }
 
+  // Scroll the list to the demo that was opened; only the list, not the panel.
+  showOpened() {
+    const opened = this.list.querySelector('[aria-current="true"]')?.parentElement;
+    if (!opened) return;
+    this.shownName = this.tab.name;
+    const [top, bottom] = [opened.offsetTop - this.list.offsetTop, opened.offsetTop - this.list.offsetTop + opened.offsetHeight];
+    if (top < this.list.scrollTop) this.list.scrollTop = top;
+    if (bottom > this.list.scrollTop + this.list.clientHeight) this.list.scrollTop = bottom - this.list.clientHeight;
+  }
+
   showDemos() {
     const { demos } = this.tab.state;
     const made = demos.map((demo) => {
@@ -76,6 +86,7 @@ export class MarkPanel {
     });
     const hadFocus = this.list.contains(document.activeElement) && document.activeElement.dataset.demo;
     this.list.replaceChildren(...made);
+    if (this.shownName !== this.tab.name) this.showOpened();
     if (hadFocus) this.list.querySelector(`[data-demo="${CSS.escape(hadFocus)}"]`)?.focus();
     const faults = demos.filter(({ fault }) => fault).map(({ fault }) => fault);
     this.summary.textContent = faults.join(" · ");

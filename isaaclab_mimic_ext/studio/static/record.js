@@ -138,7 +138,8 @@ export class Tab {
     this.keys = section("Keys", rows(keys.map(([keys, text]) => [element("kbd", { text: keys }), text])));
     this.keys.classList.add("key");
     this.session = element("div", { id: "session" });
-    this.subtasks = element("ol", { id: "subtasks" });
+    this.subtasks = element("div", { id: "subtasks" });
+    this.subtaskLines = [];
     this.startsMap = element("div", { id: "starts" });
     this.starts = section("Starts", this.startsMap);
   }
@@ -188,7 +189,7 @@ export class Tab {
     if (event.event === "scene") {
       this.facts = event;
       this.lamps.replaceChildren();
-      this.subtasks.replaceChildren();
+      this.subtaskLines = [];
     } else if (event.event === "reached") {
       this.reached = new Set(event.names); // signals of the attempt up to its present step
     } else {
@@ -247,14 +248,21 @@ export class Tab {
       const was = this.reached.has(name);
       show(this.lamps.children[index], `${isOn ? "●" : was ? "◐" : "○"} ${name}`, isOn ? "good" : "");
     });
-    if (this.subtasks.children.length !== this.facts.subtasks.length) {
-      const several = this.facts.hands.length > 1;
-      this.subtasks.replaceChildren(...this.facts.subtasks.map(({ hand, text }) => element("li", { text: several ? `${hand}: ${text}` : text })));
-    }
+    if (this.subtaskLines.length !== this.facts.subtasks.length) this.listSubtasks();
     this.facts.subtasks.forEach(({ signal }, index) => {
       const isOver = this.reached.has(signal || "solved");
-      this.subtasks.children[index].dataset.state = isOver ? "good" : "";
+      this.subtaskLines[index].dataset.state = isOver ? "good" : "";
     });
+  }
+
+  // Each hand has its own list: hands act at the same time, and the keys of the tab Mark count per hand.
+  listSubtasks() {
+    const { hands, subtasks } = this.facts;
+    this.subtaskLines = subtasks.map(({ text }) => element("li", { text }));
+    this.subtasks.replaceChildren(...hands.flatMap((hand) => {
+      const lines = this.subtaskLines.filter((_, index) => subtasks[index].hand === hand);
+      return [...(hands.length > 1 ? [element("h3", { text: hand })] : []), element("ol", { "aria-label": hand }, ...lines)];
+    }));
   }
 
   refresh() {
