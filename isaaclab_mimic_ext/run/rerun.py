@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from isaaclab_mimic_ext import trees
+from isaaclab_mimic_ext.command_lines import words_in_comment
 from isaaclab_mimic_ext.config import GenerateCfg
 from isaaclab_mimic_ext.envs.base import MimicEnv, NestedTensors
 from isaaclab_mimic_ext.envs.playback import demo_states
@@ -62,6 +63,7 @@ def rerun_trials(
         SimulatorUnavailable: the engine is not installed.
     """
     cfg = _run_config(folder)
+    cfg = replace(cfg, input_file=str(_source_file(folder, cfg.input_file)))
     _check_same(identity, identity_of(asdict(cfg), Path(cfg.input_file)))
     rules = replace(cfg.datagen_config, **_NO_LIMITS, generation_guarantee=False, generation_num_trials=max(trials) + 1)
     cfg = replace(cfg, num_envs=len(trials), datagen_config=rules)
@@ -148,6 +150,23 @@ def _run_config(folder: RunFolder) -> GenerateCfg:
         raise SourceDataError(f"{folder.config}: not found; it is required to run trials again") from error
     except Exception as error:  # YAML and OmegaConf raise errors of many types.
         raise SourceDataError(f"{folder.config}: is not a configuration of this version ({error})") from error
+
+
+def _source_file(folder: RunFolder, input_file: str) -> Path:
+    """Find the source demos of a run, whose path may be relative to the folder in which the run was started.
+
+    `_check_same` compares their content.
+
+    Raises:
+        SourceDataError: the file is not found.
+    """
+    _, words = words_in_comment(folder.config.read_text("utf-8", errors="replace"))
+    absolute = [word.removeprefix("input_file=") for word in words if word.startswith("input_file=")]
+    candidates = [Path(input_file), *map(Path, absolute), folder.path.parent / input_file]
+    if found := next((path for path in candidates if path.is_file()), None):
+        return found
+    remedy = "start this command in the folder in which the run was started"
+    raise SourceDataError(f"input_file: {input_file}, the source demos of the run, is not found; {remedy}")
 
 
 def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -153,6 +153,7 @@ class PathTab(Tab):
             "elapsed_s": {step: round(seconds, 1) for step, seconds in self._runner.elapsed_s.items()},
             "count": self._count,
             "for_policy": self._for_policy,
+            "is_for_policy": self._files.is_for_policy(),
             "error": self._error,
         }
 

@@ -4,6 +4,7 @@
 
 import base64
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from isaaclab_mimic_ext.config import ReportCfg, validate
 from isaaclab_mimic_ext.errors import BudgetExhausted, ConfigError, OutputError, SourceDataError
@@ -171,6 +173,23 @@ def test_trials_that_run_again_have_the_same_states_and_reasons(run: RunFolder, 
         place = film.states["rigid_object"]["ketchup"]["root_pose"]
         assert len(place) == records.length[row]
         np.testing.assert_allclose(place[0, :2], records.scene[row, 0, :2], atol=1e-5)
+
+
+def test_source_demos_are_found_from_another_folder_than_that_of_the_run(
+    run: RunFolder, records: RunRecords, tmp_path: Path
+) -> None:
+    copy, config = RunFolder(tmp_path / "run"), OmegaConf.load(run.config)
+    source, config.input_file = Path(config.input_file), "demos.hdf5"
+    copy.path.mkdir()
+    OmegaConf.save(config, copy.config)
+    with pytest.raises(SourceDataError, match="source demos of the run, is not found"):
+        rerun_trials(copy, records.facts["identity"], [0])
+    shutil.copyfile(source, tmp_path / "demos.hdf5")
+    assert rerun_trials(copy, records.facts["identity"], [0])[0].reason == records.reason[0]
+    (tmp_path / "demos.hdf5").rename(tmp_path / "moved.hdf5")
+    command = f"# mimic generate input_file={tmp_path / 'moved.hdf5'}\n"
+    copy.config.write_text(command + copy.config.read_text())
+    assert rerun_trials(copy, records.facts["identity"], [0])[0].reason == records.reason[0]
 
 
 def test_page_has_no_pictures_if_trials_cannot_be_run_again(run: RunFolder, records: RunRecords, tmp_path: Path) -> None:

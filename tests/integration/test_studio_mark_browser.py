@@ -121,6 +121,7 @@ def test_suggestions_wanted_during_a_replay_are_accepted_at_its_end(page: Page) 
 
 
 def test_enter_after_a_click_on_a_demo_does_the_next_thing(page: Page) -> None:
+    page.evaluate("document.querySelector('[data-demo=demo_1]').scrollIntoView()")
     page.click("[data-demo=demo_1]")
     page.wait_for(f"{TAB}.name === 'demo_1' && {TAB}.demo?.replay === 'done'")
     page.press("Enter")

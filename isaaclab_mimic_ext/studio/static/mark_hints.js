@@ -37,8 +37,9 @@ export function nextThing(tab) {
   if (rest) return { text: `${tab.name} is ${tab.marks.of(tab.name).leave_out ? "left out" : "marked"}. ${rest} of ${tab.usable.length} demos are not marked yet.`, button: "next" };
   if (!isFinished) return { text: `All demos are marked. End the recording${tab.hasRecord ? " on the tab Record" : ""}, then write the annotated file.` };
   const name = output.split(/[\\/]/).pop();
-  const place = tab.studio.hasPath ? "Next: Check, in the path at the top." : "The panel shows the next command.";
-  return tab.isAnnotated ? { text: `${name} is written. ${place}` } : { text: `All demos are marked: write ${name}.`, button: "write" };
+  const next = tab.studio.tabs.get("path")?.next();
+  const place = tab.studio.hasPath ? (next ? `${next.text}, in the path at the top.` : "") : "The panel shows the next command.";
+  return tab.isAnnotated ? { text: `${name} is written. ${place}`.trim() } : { text: `All demos are marked: write ${name}.`, button: "write" };
 }
 
 // The next thing to do for the present demo; null if it is complete.

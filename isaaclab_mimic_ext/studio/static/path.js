@@ -19,6 +19,7 @@ const LOOKS = { missing: "", running: "warn", done: "good", old: "warn", failed:
 const WORDS = { missing: "not done yet", running: "running", done: "done", old: "out of date", failed: "failed" };
 const [LOOK_COUNT, POLICY_COUNT] = [100, 1000];
 const LOOK_ADVICE = "100 demos show whether generation works. A policy needs about 1,000, with noise in the actions.";
+const TOO_FEW = "These demos show that generation works. A policy succeeds more often with demos that are generated “to train a policy”.";
 const POLICY_ADVICE = "A policy needs about 1,000 demos. Noise in the actions shows it how to correct errors; some more trials fail.";
 const TABS = { record: "record", mark: "mark", generate: "watch" }; // tabs that belong to steps, if they are there
 
@@ -196,6 +197,7 @@ export class Tab {
       this.hasEnded = Boolean(this.opened) && before[this.opened] === "running" && this.steps.some(({ name, state }) => name === this.opened && state !== "running");
       if (document.activeElement !== this.count) this.count.value = event.count;
       this.forPolicy.checked = event.for_policy;
+      this.isForPolicy = event.is_for_policy; // of the demos that are generated
       for (const name of ["mark", "watch"]) this.studio.tabs.get(name)?.refresh(); // They depend on the steps Annotate and Generate.
     }
     this.refresh();
@@ -334,12 +336,14 @@ export class Tab {
 
   // The way from the demos to a policy: commands to copy into a terminal.
   showMore(commands) {
-    const wanted = JSON.stringify(commands);
+    const wanted = JSON.stringify([commands, this.isForPolicy]);
     if (this.more.dataset.of === wanted) return;
     this.more.dataset.of = wanted;
     if (!commands.length) return this.more.replaceChildren();
     this.more.replaceChildren(
       element("h3", { text: "Next: train a policy, in a terminal" }),
+      ...(this.isForPolicy ? [] : [element("p", { id: "path_too_few" }, TOO_FEW),
+        element("p", { class: "row" }, button("Generate demos for a policy", () => this.open("generate"), { id: "path_for_policy" }))]),
       element("ol", {}, ...commands.map(({ text, command }) => element("li", {},
         element("p", { class: "row" }, `${text}`, copyButton(() => command, text)), element("pre", { text: command })))));
   }
