@@ -16,7 +16,7 @@ PACKAGING := pyproject.toml setup.py constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test robosuite-env robosuite-test image-test durations lint format docs docs-links docs-pictures clean
+.PHONY: help demo studio train-env pipeline check test test-all test-contract isaaclab-test test-lerobot cluster-test robosuite-env robosuite-test image-test durations lint format docs docs-links docs-pictures clean
 
 # Tests run on all cores; tests of one file share their fixtures. MIMIC_TEST_REQUIRES=train,opengl,... turns missing requirements
 # from skips into failures (tests/requires.py).
@@ -25,6 +25,7 @@ NO_EXTRA := -m "not contract and not isaaclab and not lerobot and not cluster an
 
 help:
 	@echo "make demo           install $(VENV) and generate 100 demos in datasets/demo"
+	@echo "make studio         install $(VENV) and open the page on which demos are recorded, marked and generated from"
 	@echo "make train-env      add training dependencies (robomimic, torchvision) to $(VENV)"
 	@echo "make pipeline preset=quick   record, annotate, generate, split, train, evaluate; presets: quick, normal, full, high_quality, visual"
 	@echo "make check          install $(VENV) and run the fast tests: unit, property, golden; at most 90 CPU seconds"
@@ -48,6 +49,9 @@ help:
 
 demo: $(VENV)/.mujoco
 	$(BIN)/mimic demo
+
+studio: $(VENV)/.mujoco
+	$(BIN)/mimic studio
 
 train-env: $(VENV)/.train
 

@@ -73,7 +73,7 @@ def draw_watch() -> None:
         with subprocess.Popen([*command, "video=false", "max_num_failures=null", *settings]) as process:
             with opened_watch(run) as server, open_browser(Path(folder)) as browser:
                 page = browser.page(server.url, 1100, 700)
-                page.wait_for("window.studio?.tabs.get('watch')")
+                page.wait_for("Boolean(window.studio?.tabs.get('watch'))")
                 page.wait_for(IN_THE_MIDDLE, 3600)
                 page.evaluate("studio.scene.longestMs = Infinity; studio.scene.present(studio.tabs.get('watch').grid)")
                 page.evaluate("new Promise((resolve) => setTimeout(resolve, 3000))")

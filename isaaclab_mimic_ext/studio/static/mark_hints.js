@@ -48,6 +48,7 @@ function nextOfDemo(tab) {
   if (replay === "running") {
     return { text: tab.accepting.has(tab.name) ? "The demo is being replayed. Then its suggestions are accepted." : "The demo is being replayed, for suggestions. You can mark already." };
   }
+  if (replay === "failed" && tab.state.can_write) return { text: "This demo cannot be replayed, and therefore not annotated: see the check. Leave it out (L).", look: "bad" };
   const missing = tab.signals.find((signal) => tab.stepOf(signal) === null);
   if (missing) {
     const text = `Go to the step at which ${missing.name} ${isStart(missing) ? "starts" : "ends"}, and ${keyOf(tab, missing)}.`;

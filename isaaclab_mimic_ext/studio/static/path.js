@@ -110,6 +110,7 @@ export class Tab {
     this.count.addEventListener("change", () => this.setCount());
     this.count.addEventListener("input", () => (this.hasCount() ? this.setCount() : this.refresh()));
     this.forPolicy.addEventListener("change", () => this.setPurpose());
+    this.countRow.addEventListener("keydown", ({ key, repeat }) => key === "Enter" && !repeat && !this.startButton.hidden && this.startButton.click());
   }
 
   // Open the card of a step; "" closes it.
